@@ -1,0 +1,108 @@
+//! Someone who may log in, and what they may do.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+
+use crate::permission::Rules;
+
+/// An account as the engine uses it once someone has proven to be its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The name, as the store spells it. At most 64 bytes, no control bytes, no slash.
+    pub name: String,
+    /// Where its files are. The engine never looks; `Stores::open` reads it.
+    pub home: PathBuf,
+    /// What it may do where.
+    pub rules: Rules,
+    /// How much and how many.
+    pub limits: Limits,
+    /// Whether anybody may be it. Anonymous sessions share the account's limits.
+    pub is_anonymous: bool,
+    /// Whether a session without TLS on the control connection is refused.
+    pub requires_tls: bool,
+}
+
+/// How fast and how often one account may come. `None` leaves it to the server's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// What all uploads of the account share.
+    pub upload: Option<Rate>,
+    /// What all downloads of the account share.
+    pub download: Option<Rate>,
+    /// What one upload may use.
+    pub transfer_upload: Option<Rate>,
+    /// What one download may use.
+    pub transfer_download: Option<Rate>,
+    /// Sessions at a time.
+    pub sessions_max: Option<Count>,
+}
+
+/// A speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rate {
+    /// As fast as it goes.
+    Unlimited,
+    /// So many bytes a second.
+    BytesPerSecond(NonZeroU64),
+}
+
+/// A number of things at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Count {
+    /// Any number.
+    Unlimited,
+    /// At most this many.
+    AtMost(NonZeroU32),
+}
+
+impl Rate {
+    /// From bytes a second, where 0 means no limit.
+    pub fn from_bytes_per_second(bytes: u64) -> Self {
+        NonZeroU64::new(bytes).map_or(Self::Unlimited, Self::BytesPerSecond)
+    }
+
+    /// The bytes a second, if there is a limit.
+    pub fn bytes_per_second(self) -> Option<u64> {
+        match self {
+            Self::Unlimited => None,
+            Self::BytesPerSecond(bytes) => Some(bytes.get()),
+        }
+    }
+}
+
+impl Count {
+    /// From a number, where 0 means no limit.
+    pub fn from_number(number: u32) -> Self {
+        NonZeroU32::new(number).map_or(Self::Unlimited, Self::AtMost)
+    }
+
+    /// Whether one more fits when there are `present` already.
+    pub fn admits(self, present: usize) -> bool {
+        match self {
+            Self::Unlimited => true,
+            Self::AtMost(most) => u32::try_from(present).is_ok_and(|present| present < most.get()),
+        }
+    }
+
+    /// The number, if there is a limit.
+    pub fn number(self) -> Option<u32> {
+        match self {
+            Self::Unlimited => None,
+            Self::AtMost(most) => Some(most.get()),
+        }
+    }
+}
+
+impl Account {
+    /// An account with these rights and nothing limited: a start for stores and tests.
+    pub fn new(name: impl Into<String>, home: impl Into<PathBuf>, rules: Rules) -> Self {
+        Self {
+            name: name.into(),
+            home: home.into(),
+            rules,
+            limits: Limits::default(),
+            is_anonymous: false,
+            requires_tls: false,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The suites that every storage and user store must pass.

@@ -1,0 +1,126 @@
+//! What went wrong in a store, by meaning. Which reply code that becomes, only the engine knows.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// The result of an act on files.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed act on files.
+///
+/// The source is for the operator's log; a client never sees it, only what follows from `kind`.
+#[derive(Debug)]
+pub struct Error {
+    /// What happened.
+    pub kind: ErrorKind,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What happened, by meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Nothing has this name, or a directory on the way is missing.
+    NotFound,
+    /// The name is taken and may not be replaced.
+    Exists,
+    /// A directory was needed and this is something else.
+    NotADirectory,
+    /// A file was needed and this is a directory.
+    IsADirectory,
+    /// The directory still holds something.
+    NotEmpty,
+    /// The operating system or the store forbids it, or the path leads out of the root.
+    Forbidden,
+    /// The name cannot be created here: control bytes, a reserved name, too long.
+    BadName,
+    /// The restart point lies behind the end of the file (RFC 3659 §5.2).
+    BadOffset,
+    /// The file system or the store is full.
+    NoSpace,
+    /// The account has used up what it may store.
+    OverQuota,
+    /// Someone else holds it; trying later may help.
+    Busy,
+    /// The store cannot do this at all.
+    Unsupported,
+    /// Two places on different file systems, which a rename cannot join.
+    CrossesDevices,
+    /// The store itself failed: a disk error, a lost connection, a broken promise.
+    Broken,
+}
+
+impl Error {
+    /// An error with its cause.
+    pub fn new(kind: ErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { kind, source: Some(source.into()) }
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+/// By the meaning of the operating system's error; what has no meaning here is `Broken`.
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            Io::NotFound => ErrorKind::NotFound,
+            Io::AlreadyExists => ErrorKind::Exists,
+            Io::NotADirectory => ErrorKind::NotADirectory,
+            Io::IsADirectory => ErrorKind::IsADirectory,
+            Io::DirectoryNotEmpty => ErrorKind::NotEmpty,
+            Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Forbidden,
+            Io::InvalidFilename => ErrorKind::BadName,
+            Io::StorageFull | Io::FileTooLarge => ErrorKind::NoSpace,
+            Io::QuotaExceeded => ErrorKind::OverQuota,
+            Io::ResourceBusy | Io::ExecutableFileBusy | Io::WouldBlock => ErrorKind::Busy,
+            Io::Unsupported => ErrorKind::Unsupported,
+            Io::CrossesDevices => ErrorKind::CrossesDevices,
+            _ => ErrorKind::Broken,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(out, "{} ({source})", self.kind),
+            None => write!(out, "{}", self.kind),
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::NotFound => "no such file or directory",
+            Self::Exists => "the name is taken",
+            Self::NotADirectory => "not a directory",
+            Self::IsADirectory => "is a directory",
+            Self::NotEmpty => "the directory is not empty",
+            Self::Forbidden => "not permitted",
+            Self::BadName => "the name is not allowed",
+            Self::BadOffset => "the restart point is behind the end of the file",
+            Self::NoSpace => "no space left",
+            Self::OverQuota => "over quota",
+            Self::Busy => "in use",
+            Self::Unsupported => "not supported by this store",
+            Self::CrossesDevices => "on another file system",
+            Self::Broken => "the store failed",
+        })
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.source {
+            Some(source) => Some(source.as_ref()),
+            None => None,
+        }
+    }
+}

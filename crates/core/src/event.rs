@@ -1,0 +1,147 @@
+//! What happened, told after the fact.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wharf_proto::path::VPath;
+use wharf_proto::reply::Code;
+
+/// Somebody who wants to know: a log, an audit trail, counters.
+///
+/// `emit` is called on the session's own task: it must not block, cannot fail and cannot veto.
+pub trait Events: Send + Sync {
+    /// Takes note of one event.
+    fn emit(&self, who: &Who, event: &Event<'_>);
+
+    /// Whether [`Event::Command`] is wanted; without it the engine does not make those at all.
+    fn wants_commands(&self) -> bool {
+        false
+    }
+}
+
+/// Whose session it was.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// The session's number, unique as long as the process runs, counted from 1.
+    pub session: u64,
+    /// The client's end of the control connection.
+    pub peer: SocketAddr,
+    /// Our end of the control connection.
+    pub local: SocketAddr,
+    /// The account, once logged in.
+    pub user: Option<String>,
+    /// Whether TLS protects the control connection.
+    pub is_tls: bool,
+    /// What the client calls itself (CLNT), with anything harmful escaped.
+    pub client: Option<String>,
+}
+
+/// One thing that happened. Every event is one line in a log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A client was greeted.
+    Connected,
+    /// A client was turned away at the door (421).
+    TurnedAway {
+        /// Which limit it was, as the client heard it.
+        reason: &'a str,
+    },
+    /// TLS now protects the control connection.
+    Secured {
+        /// As in `TLSv1.3`.
+        version: &'a str,
+        /// As in `TLS13_AES_256_GCM_SHA384`.
+        cipher: &'a str,
+    },
+    /// Somebody logged in.
+    LoggedIn,
+    /// A login failed.
+    LoginFailed {
+        /// The name that was tried, escaped.
+        user: &'a str,
+        /// Why, for the operator.
+        reason: &'a str,
+    },
+    /// A file went one way or the other, whole or not.
+    Transferred(&'a Transferred<'a>),
+    /// A file was removed.
+    FileRemoved(&'a VPath),
+    /// A directory was made.
+    DirectoryMade(&'a VPath),
+    /// A directory was removed.
+    DirectoryRemoved(&'a VPath),
+    /// Something got another name.
+    Renamed {
+        /// Its old path.
+        from: &'a VPath,
+        /// Its new path.
+        to: &'a VPath,
+    },
+    /// Times or permission bits were changed.
+    Changed(&'a VPath),
+    /// A data connection did not come to be.
+    DataFailed {
+        /// Why, for the operator.
+        reason: &'a str,
+    },
+    /// The store failed in a way that an operator should look at.
+    StoreFailed {
+        /// What was asked, and what the store said.
+        reason: &'a str,
+    },
+    /// A command and its last reply. Secrets are masked.
+    Command {
+        /// The line, escaped.
+        line: &'a str,
+        /// The code it was answered with.
+        code: Code,
+        /// The last line of the answer, escaped.
+        text: &'a str,
+    },
+    /// The session is over.
+    Ended {
+        /// Why, for the operator.
+        reason: &'a str,
+        /// How long it lasted.
+        after: Duration,
+    },
+}
+
+/// One transfer of a file, from 150 to its last reply.
+#[derive(Clone, Debug)]
+pub struct Transferred<'a> {
+    /// Which way.
+    pub direction: Direction,
+    /// The file.
+    pub path: &'a VPath,
+    /// Bytes on the data connection, before TLS.
+    pub bytes: u64,
+    /// From the first reply to the end.
+    pub took: Duration,
+    /// Whether the client was told 226.
+    pub is_complete: bool,
+    /// Whether line ends were converted (TYPE A).
+    pub is_ascii: bool,
+    /// Whether the data connection was protected by TLS.
+    pub is_tls: bool,
+    /// Why it failed, for the operator; empty when complete.
+    pub reason: &'a str,
+}
+
+/// Which way a file went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the client to us.
+    Upload,
+    /// From us to the client.
+    Download,
+}
+
+/// Events that nobody wants.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ignore;
+
+impl Events for Ignore {
+    fn emit(&self, _who: &Who, _event: &Event<'_>) {}
+}

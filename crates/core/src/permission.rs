@@ -1,0 +1,261 @@
+//! Rights: a small set of acts, and rules that give sets to paths.
+
+use std::fmt;
+
+use wharf_proto::path::VPath;
+
+/// A set of rights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Permissions(u16);
+
+macro_rules! rights {
+    ($($(#[doc = $about:literal])+ $constant:ident = $bit:literal, $letter:literal, $name:literal;)*) => {
+        impl Permissions {
+            $($(#[doc = $about])+ pub const $constant: Self = Self(1 << $bit);)*
+
+            /// Each right: itself, its letter of pyftpdlib, its name in configuration.
+            pub const EACH: &'static [(Self, char, &'static str)] =
+                &[$((Self::$constant, $letter, $name)),*];
+        }
+    };
+}
+
+rights! {
+    /// Enter directories: CWD, CDUP.
+    ENTER = 0, 'e', "enter";
+    /// See what is there: LIST, NLST, MLSD, MLST, STAT, SIZE, MDTM.
+    LIST = 1, 'l', "list";
+    /// Fetch files: RETR.
+    READ = 2, 'r', "read";
+    /// Add to the end of files: APPE.
+    APPEND = 3, 'a', "append";
+    /// Remove files: DELE.
+    DELETE = 4, 'd', "delete";
+    /// Remove directories: RMD.
+    RMDIR = 5, 'd', "rmdir";
+    /// Rename: RNFR, RNTO.
+    RENAME = 6, 'f', "rename";
+    /// Make directories: MKD.
+    MKDIR = 7, 'm', "mkdir";
+    /// Store new files: STOR, STOU.
+    UPLOAD = 8, 'w', "upload";
+    /// Replace files that are there: STOR, RNTO.
+    OVERWRITE = 9, 'w', "overwrite";
+    /// Change permission bits: SITE CHMOD.
+    CHMOD = 10, 'M', "chmod";
+    /// Change modification times: MFMT.
+    MTIME = 11, 'T', "mtime";
+}
+
+/// Named sets, in the order from least to most.
+pub const PRESETS: &[(&str, Permissions)] = &[
+    ("dropbox", Permissions(1 << 0 | 1 << 8)),
+    ("read", Permissions(1 << 0 | 1 << 1 | 1 << 2)),
+    ("upload", Permissions(1 << 0 | 1 << 1 | 1 << 3 | 1 << 7 | 1 << 8)),
+    ("read-write", Permissions(0xfff & !(1 << 10))),
+    ("full", Permissions(0xfff)),
+];
+
+impl Permissions {
+    /// No right at all.
+    pub const NONE: Self = Self(0);
+    /// Every right.
+    pub const ALL: Self = Self(0xfff);
+    /// Enter, list and read.
+    pub const READ_ONLY: Self = Self(1 << 0 | 1 << 1 | 1 << 2);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether every right of `other` is here.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether there is no right at all.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Reads a preset (`read`, `read-write`, `upload`, `dropbox`, `full`), names with commas
+    /// (`list,read,upload`; `list` brings `enter`), or letters (`elradfmwMT`).
+    ///
+    /// # Errors
+    /// The first word or letter that means nothing here.
+    pub fn parse(text: &str) -> Result<Self, UnknownRight> {
+        let text = text.trim();
+        if let Some(&(_, set)) = PRESETS.iter().find(|(name, _)| *name == text) {
+            return Ok(set);
+        }
+        let names: Option<Vec<_>> = text.split(',').map(|word| Self::named(word.trim())).collect();
+        if let Some(sets) = names {
+            return Ok(sets.into_iter().fold(Self::NONE, Self::union));
+        }
+        if text.contains(',') {
+            let unknown = text.split(',').find(|word| Self::named(word.trim()).is_none());
+            return Err(UnknownRight(unknown.unwrap_or(text).trim().to_owned()));
+        }
+        let lettered = |letter: char| {
+            let sets = Self::EACH.iter().filter(|(_, known, _)| *known == letter);
+            sets.map(|(set, _, _)| *set).reduce(Self::union)
+        };
+        if text.is_empty() {
+            return Err(UnknownRight(String::new()));
+        }
+        text.chars().try_fold(Self::NONE, |sum, letter| {
+            let set = lettered(letter).ok_or_else(|| {
+                // A word such as `raed` is a misspelt word, not four letters.
+                UnknownRight(if text.len() > 10 || !text.is_ascii() {
+                    text.to_owned()
+                } else {
+                    letter.to_string()
+                })
+            })?;
+            Ok(sum.union(set))
+        })
+    }
+
+    fn named(word: &str) -> Option<Self> {
+        let right = Self::EACH.iter().find(|(_, _, name)| *name == word).map(|(set, _, _)| *set)?;
+        Some(if right == Self::LIST { right.union(Self::ENTER) } else { right })
+    }
+}
+
+/// The preset's name where the set is one, else the names with commas; `none` for none.
+impl fmt::Display for Permissions {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = PRESETS.iter().find(|(_, set)| set == self) {
+            return out.write_str(name);
+        }
+        let names: Vec<_> = Self::EACH
+            .iter()
+            .filter(|(set, _, _)| self.contains(*set))
+            .map(|(_, _, name)| *name)
+            .collect();
+        out.write_str(if names.is_empty() { "none" } else { "" })?;
+        out.write_str(&names.join(","))
+    }
+}
+
+/// A word or letter that names no right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownRight(pub String);
+
+impl fmt::Display for UnknownRight {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "`{}` is no right; use read, read-write, upload, dropbox or full, names such as \
+             list,read,upload,append,overwrite,rename,delete,mkdir,rmdir,chmod,mtime, or the \
+             letters elradfmwMT",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for UnknownRight {}
+
+/// Which rights hold where: the longest prefix of a path wins, whatever the order of the rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules(Vec<(VPath, Permissions)>);
+
+impl Rules {
+    /// The same rights everywhere.
+    pub fn everywhere(rights: Permissions) -> Self {
+        Self(vec![(VPath::root(), rights)])
+    }
+
+    /// Gives `rights` to `prefix` and all below it, in place of what shorter prefixes say.
+    #[must_use]
+    pub fn with(mut self, prefix: VPath, rights: Permissions) -> Self {
+        self.0.retain(|(known, _)| *known != prefix);
+        self.0.push((prefix, rights));
+        self
+    }
+
+    /// The rights at `path`; none where no rule reaches.
+    pub fn at(&self, path: &VPath) -> Permissions {
+        self.0
+            .iter()
+            .filter(|(prefix, _)| path.is_within(prefix))
+            .max_by_key(|(prefix, _)| prefix.as_bytes().len())
+            .map_or(Permissions::NONE, |(_, rights)| *rights)
+    }
+
+    /// Everything that is allowed somewhere: says whether a command can ever succeed.
+    pub fn anywhere(&self) -> Permissions {
+        self.0.iter().fold(Permissions::NONE, |sum, (_, rights)| sum.union(*rights))
+    }
+
+    /// The rules, in the order in which they were given.
+    pub fn each(&self) -> impl Iterator<Item = (&VPath, Permissions)> {
+        self.0.iter().map(|(prefix, rights)| (prefix, *rights))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> VPath {
+        VPath::root().resolve(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn rights_read_as_presets_names_and_letters() {
+        assert_eq!(Permissions::parse("elradfmwMT"), Ok(Permissions::ALL));
+        assert_eq!(Permissions::parse("elr"), Ok(Permissions::READ_ONLY));
+        assert_eq!(Permissions::parse("list, read"), Ok(Permissions::READ_ONLY));
+        assert_eq!(Permissions::parse("read"), Ok(Permissions::READ_ONLY));
+        let w = Permissions::parse("w").unwrap();
+        assert_eq!(w, Permissions::UPLOAD.union(Permissions::OVERWRITE));
+        assert_eq!(Permissions::parse("list,raed"), Err(UnknownRight("raed".into())));
+        assert_eq!(Permissions::parse("elz"), Err(UnknownRight("z".into())));
+        assert!(Permissions::parse("").is_err());
+    }
+
+    #[test]
+    fn every_preset_prints_as_its_name() {
+        for (name, set) in PRESETS {
+            assert_eq!(set.to_string(), *name);
+            assert_eq!(Permissions::parse(name), Ok(*set));
+        }
+        assert_eq!(Permissions::NONE.to_string(), "none");
+        assert_eq!(Permissions::LIST.union(Permissions::MTIME).to_string(), "list,mtime");
+    }
+
+    #[test]
+    fn a_dropbox_sees_nothing_and_replaces_nothing() {
+        let set = Permissions::parse("dropbox").unwrap();
+        assert!(set.contains(Permissions::UPLOAD));
+        for right in [Permissions::LIST, Permissions::READ, Permissions::OVERWRITE] {
+            assert!(!set.contains(right));
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_in_any_order() {
+        let deep = (path("/a/b"), Permissions::ALL);
+        let shallow = (path("/a"), Permissions::NONE);
+        for rules in [[deep.clone(), shallow.clone()], [shallow, deep]] {
+            let rules = rules
+                .into_iter()
+                .fold(Rules::everywhere(Permissions::READ_ONLY), |sum, (at, set)| {
+                    sum.with(at, set)
+                });
+            assert_eq!(rules.at(&path("/a/b/c")), Permissions::ALL);
+            assert_eq!(rules.at(&path("/a/c")), Permissions::NONE);
+            assert_eq!(rules.at(&path("/ab")), Permissions::READ_ONLY);
+        }
+        assert_eq!(Rules::default().at(&path("/")), Permissions::NONE);
+    }
+}

@@ -1,0 +1,201 @@
+//! Where files are kept.
+//!
+//! A [`Storage`] is one account's tree. Every path is a [`VPath`] below its root, so a store never
+//! meets `..` or a NUL. Whether an account may do a thing is settled before a store is asked.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use wharf_proto::entry::Entry;
+use wharf_proto::path::VPath;
+use wharf_proto::time::Timestamp;
+
+use crate::account::Account;
+use crate::error::{ErrorKind, Result};
+
+/// Entries of a directory, a batch at a time, so that a million files are a normal folder.
+/// No batch is empty, `.` and `..` are not in it, and no order is promised.
+pub type EntryStream = Pin<Box<dyn Stream<Item = Result<Vec<Entry>>> + Send>>;
+
+/// The content of a file, in pieces of the store's choice, none empty.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// One account's tree of files.
+///
+/// Every future may be dropped at any time; the act then has happened wholly or not at all.
+/// Slow work must not block the thread.
+#[async_trait]
+pub trait Storage: Send + Sync {
+    /// What this store can do, so that a client hears a true answer early.
+    fn caps(&self) -> Caps;
+
+    /// The facts of one path. The root exists always. A symbolic link that leads to something
+    /// within the root is described as that thing, under its own name.
+    async fn stat(&self, at: &VPath) -> Result<Entry>;
+
+    /// What a directory holds. The store's own temporaries are never among it.
+    async fn list(&self, at: &VPath) -> Result<EntryStream>;
+
+    /// A file's content from byte `from` on; `BadOffset` if the file is shorter than that.
+    async fn read(&self, at: &VPath, from: u64) -> Result<Source>;
+
+    /// Begins to write a file. Nothing is to be seen under the name until `commit`.
+    async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>>;
+
+    /// How many bytes of an upload to this path this account left unfinished, if it can be
+    /// resumed. Other accounts' unfinished uploads do not count.
+    async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
+        let _ = at;
+        Ok(None)
+    }
+
+    /// Removes one file or link, never a directory (`IsADirectory`).
+    async fn remove_file(&self, at: &VPath) -> Result<()>;
+
+    /// Removes one empty directory. The store's own temporaries do not count as content.
+    async fn remove_dir(&self, at: &VPath) -> Result<()>;
+
+    /// Makes one directory; `Exists` if the name is taken.
+    async fn make_dir(&self, at: &VPath) -> Result<()>;
+
+    /// Gives something another path. An existing file at `to` is replaced, in one step, only if
+    /// `replace` says so; a directory never is.
+    async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()>;
+
+    /// Changes facts of a file or directory.
+    async fn set(&self, at: &VPath, change: Change) -> Result<()>;
+}
+
+/// What a store can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Whether a write can begin behind the first byte (REST + STOR).
+    pub resumes: bool,
+    /// Whether a write can begin at the end (APPE).
+    pub appends: bool,
+    /// Whether modification times can be set (MFMT).
+    pub sets_times: bool,
+    /// Whether permission bits can be set (SITE CHMOD).
+    pub sets_mode: bool,
+}
+
+/// How to write a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Where the first byte goes.
+    pub start: Start,
+    /// Whether a file of that name may be replaced. If not and there is one, `Exists`, both when
+    /// the write begins and when it is published.
+    pub replace: Replace,
+}
+
+/// Where the first byte of a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// A new content from its first byte. An unfinished upload of this account is forgotten.
+    Fresh,
+    /// Byte `n` of this account's unfinished upload, or else of the file that is there. All
+    /// before it is kept, all behind it replaced. `BadOffset` if that is shorter than `n`.
+    At(u64),
+    /// The end of this account's unfinished upload, or else of the file that is there, or else
+    /// a new file.
+    End,
+}
+
+/// Whether something that is there may be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// It may.
+    Allowed,
+    /// It may not: `Exists`.
+    Forbidden,
+}
+
+/// A change of facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The modification time (MFMT).
+    Modified(Timestamp),
+    /// Permission bits, `0o777` at most (SITE CHMOD).
+    Mode(u32),
+}
+
+/// The content of a file.
+pub enum Source {
+    /// A file of the operating system. The engine reads bytes `from..from + len`, in whatever way
+    /// is fastest, and never beyond.
+    File {
+        /// Open for reading.
+        file: std::fs::File,
+        /// The first byte wanted.
+        from: u64,
+        /// How many bytes there are from there on.
+        len: u64,
+    },
+    /// Pieces, in order.
+    Stream(ByteStream),
+}
+
+/// A write under way. Dropping it is the same as `abort`, except that nobody waits for it.
+#[async_trait]
+pub trait Sink: Send {
+    /// Takes the next bytes. After an error only `abort` may follow.
+    async fn write(&mut self, chunk: Bytes) -> Result<()>;
+
+    /// Publishes the file: until this returns, the old content stands under the name; after it,
+    /// the whole new one does, as durable as the store was told to be. On an error nothing is
+    /// published.
+    ///
+    /// Not cancel safe: the engine waits for it in any case.
+    async fn commit(self: Box<Self>) -> Result<Stored>;
+
+    /// Ends the write without publishing. What was written may be kept, out of sight, for this
+    /// account to resume.
+    async fn abort(self: Box<Self>);
+}
+
+/// What a finished write left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Bytes in the whole file.
+    pub size: u64,
+}
+
+/// Opens an account's tree when it logs in.
+#[async_trait]
+pub trait Stores: Send + Sync {
+    /// The tree of this account.
+    ///
+    /// # Errors
+    /// `NotFound` where its home is missing; the login then fails and the operator reads why.
+    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>>;
+}
+
+/// One tree for every account.
+#[derive(Clone)]
+pub struct Same(pub Arc<dyn Storage>);
+
+#[async_trait]
+impl Stores for Same {
+    async fn open(&self, _account: &Account) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+impl Replace {
+    /// Allowed if `is_allowed`.
+    pub fn when(is_allowed: bool) -> Self {
+        if is_allowed { Self::Allowed } else { Self::Forbidden }
+    }
+
+    /// The error for something in the way, where replacing is forbidden.
+    pub fn check(self, is_there: bool) -> Result<()> {
+        match self {
+            Self::Forbidden if is_there => Err(ErrorKind::Exists.into()),
+            _ => Ok(()),
+        }
+    }
+}

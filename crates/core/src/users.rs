@@ -1,0 +1,81 @@
+//! Who may log in: one question, one answer.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+
+use crate::account::Account;
+
+/// A place that knows accounts and their passwords.
+#[async_trait]
+pub trait Users: Send + Sync {
+    /// Says whose this attempt is, or why it is nobody's.
+    ///
+    /// The answer for an unknown name must take as long as for a wrong password. Slow work (a
+    /// password hash) must not block the thread: hand it to a blocking thread. Dropping the future
+    /// must leave nothing half done.
+    async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied>;
+
+    /// Whether `user` names the account that needs no password. Such a login is no secret, so it
+    /// is allowed without TLS where policy asks TLS for passwords.
+    fn is_anonymous(&self, user: &str) -> bool {
+        let _ = user;
+        false
+    }
+}
+
+/// Someone at the door.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The name after USER: valid UTF-8, 1 to 64 bytes, no control bytes, checked by the engine.
+    pub user: &'a str,
+    /// The bytes after PASS, at most 1024. Not necessarily text.
+    pub secret: &'a [u8],
+    /// Where they come from.
+    pub peer: IpAddr,
+    /// Whether TLS protects the control connection.
+    pub is_tls: bool,
+}
+
+/// The secret is left out.
+impl fmt::Debug for Attempt<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Attempt")
+            .field("user", &self.user)
+            .field("peer", &self.peer)
+            .field("is_tls", &self.is_tls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a login failed. For the log alone: the client hears one text for all of them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Denied {
+    /// No account has this name.
+    UnknownUser,
+    /// The password is not the account's.
+    WrongPassword,
+    /// The account is switched off.
+    Disabled,
+    /// The account can have no password login: its stored hash is empty or unreadable.
+    NoPassword,
+    /// The account's own rules forbid it: from this address, without TLS, over its sessions.
+    Refused(String),
+    /// The store of accounts failed; nobody's fault at the door.
+    Broken(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownUser => out.write_str("no such account"),
+            Self::WrongPassword => out.write_str("wrong password"),
+            Self::Disabled => out.write_str("the account is disabled"),
+            Self::NoPassword => out.write_str("the account has no usable password"),
+            Self::Refused(why) => out.write_str(why),
+            Self::Broken(source) => write!(out, "the accounts cannot be read: {source}"),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The FTP and FTPS engine of wharf, to embed.
+
+pub mod settings;
+pub mod tls;

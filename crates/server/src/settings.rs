@@ -1,0 +1,349 @@
+//! Every knob of the engine. Plain data: reading it from files is the program's business.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use wharf_core::account::{Count, Rate};
+
+use crate::tls::Certificate;
+
+/// How the engine behaves. `Settings::default()` is what a missing configuration means, except
+/// that it has no certificate: without one, TLS is not offered.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen. At least one.
+    pub listen: Vec<Listen>,
+    /// The text of the 220 greeting, UTF-8, several lines if it has line feeds.
+    pub greeting: String,
+    /// The text of the 230 reply after a login; `{user}` and `{ip}` are filled in. Empty: a
+    /// plain sentence.
+    pub login_message: String,
+    /// PASV and EPSV.
+    pub passive: Passive,
+    /// PORT and EPRT.
+    pub active: Active,
+    /// TLS; `None`: AUTH is answered 502, and no listener may be implicit.
+    pub tls: Option<Tls>,
+    /// From the connection to a login.
+    pub login: Login,
+    /// How many, how fast, how long.
+    pub limits: Limits,
+    /// Files.
+    pub files: Files,
+    /// Character sets and clocks of names and listings.
+    pub names: Names,
+    /// For clients that need something special.
+    pub compat: Compat,
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The interface; `::` also takes IPv4 unless an IPv4 address with the same port is listed.
+    pub address: IpAddr,
+    /// Ports to try in order. The next is taken only if the system forbids the one before it
+    /// (not when somebody else has it). 0 lets the system choose.
+    pub ports: Vec<u16>,
+    /// How TLS begins here.
+    pub tls: ListenTls,
+}
+
+/// How TLS begins on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenTls {
+    /// Not at all: AUTH is refused here.
+    Off,
+    /// When the client asks (AUTH TLS, RFC 4217).
+    Explicit,
+    /// At once (port 990 by custom).
+    Implicit,
+}
+
+/// PASV and EPSV.
+#[derive(Clone, Debug)]
+pub struct Passive {
+    /// The data ports, both ends included. When all are in use the client hears 425.
+    pub ports: RangeInclusive<u16>,
+    /// What PASV announces to clients in `local_networks`, and to all if there is no
+    /// `public_address`; `None`: the address at which the client reached us.
+    pub address: Option<Ipv4Addr>,
+    /// What PASV announces to clients outside `local_networks` (behind NAT).
+    pub public_address: Option<Ipv4Addr>,
+    /// Which clients are near.
+    pub local_networks: Vec<IpNet>,
+    /// How long to wait for the data connection.
+    pub accept_timeout: Duration,
+}
+
+/// PORT and EPRT.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// Whether they are allowed at all.
+    pub is_enabled: bool,
+    /// How long to try to connect.
+    pub connect_timeout: Duration,
+}
+
+/// TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate and its key.
+    pub certificate: Certificate,
+    /// The oldest version accepted.
+    pub version_min: TlsVersion,
+    /// Who must use it.
+    pub require: TlsRequire,
+    /// Whether a data connection must resume the TLS session of its control connection.
+    pub session_reuse: SessionReuse,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    V1_2,
+    /// RFC 8446.
+    V1_3,
+}
+
+/// Who must use TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsRequire {
+    /// Nobody.
+    Off,
+    /// Whoever sends a password from outside `passive.local_networks`: 530 to USER.
+    Public,
+    /// Whoever sends a password: 530 to USER.
+    Login,
+    /// Everybody, on data connections too: 530 to USER, 521 to a transfer in the clear.
+    All,
+}
+
+/// Whether a data connection must resume the TLS session of its control connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionReuse {
+    /// It need not; the address is checked as ever.
+    Off,
+    /// A resumed session must be that of this control connection; one that is new is let in from
+    /// the client's address, and noted.
+    Prefer,
+    /// Anything else is refused with 522. Locks out clients that cannot resume.
+    Require,
+}
+
+/// From the connection to a login.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Failed tries, after which 421 ends the session.
+    pub attempts_max: u32,
+    /// How long the answer to the first failed try is held back; each further one twice as long,
+    /// up to ten seconds.
+    pub failure_delay: Duration,
+    /// From the connection to a successful login.
+    pub timeout: Duration,
+    /// Names that are refused before any check.
+    pub deny_users: Vec<String>,
+}
+
+/// How many, how fast, how long.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Sessions at a time.
+    pub sessions: Count,
+    /// Sessions at a time from one IPv4 address or one IPv6 /64.
+    pub sessions_per_address: Count,
+    /// Sessions at a time of one account, unless the account says otherwise.
+    pub sessions_per_user: Count,
+    /// What all uploads share.
+    pub upload: Rate,
+    /// What all downloads share.
+    pub download: Rate,
+    /// What the uploads of one address share.
+    pub address_upload: Rate,
+    /// What the downloads of one address share.
+    pub address_download: Rate,
+    /// What the uploads of one account share, unless the account says otherwise.
+    pub user_upload: Rate,
+    /// What the downloads of one account share, unless the account says otherwise.
+    pub user_download: Rate,
+    /// What one upload may use, unless the account says otherwise.
+    pub transfer_upload: Rate,
+    /// What one download may use, unless the account says otherwise.
+    pub transfer_download: Rate,
+    /// How long a session may say nothing while no transfer runs.
+    pub idle_timeout: Duration,
+    /// How long a transfer may move nothing.
+    pub stall_timeout: Duration,
+}
+
+/// Files.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Whether any account may replace files; `false` takes that right from all.
+    pub may_overwrite: bool,
+    /// Whether STOR, STOU, APPE and MKD make missing directories on the way.
+    pub makes_parents: bool,
+}
+
+/// Character sets and clocks of names and listings.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// How names go over the wire.
+    pub encoding: Encoding,
+    /// The old character set of clients that do not know UTF-8.
+    pub legacy: &'static encoding_rs::Encoding,
+    /// What a backslash in a path from a client means.
+    pub backslash: Backslash,
+    /// The clock of LIST. MLSD and MDTM are in UTC always.
+    pub list_time: ListTime,
+}
+
+/// How names go over the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// UTF-8, until a client sends bytes that are not; then the legacy set for that session.
+    Auto,
+    /// UTF-8 (RFC 2640).
+    Utf8,
+    /// The legacy set, unless the client says OPTS UTF8 ON.
+    Legacy,
+}
+
+/// What a backslash in a path from a client means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backslash {
+    /// A slash, unless something has that literal name.
+    Auto,
+    /// A slash.
+    Slash,
+    /// Itself.
+    Literal,
+}
+
+/// The clock of LIST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListTime {
+    /// The time zone of the computer.
+    Local,
+    /// UTC.
+    Utc,
+}
+
+/// For clients that need something special.
+#[derive(Clone, Debug, Default)]
+pub struct Compat {
+    /// Commands that are answered 502, in upper case.
+    pub disabled_commands: Vec<String>,
+    /// What TYPE A does.
+    pub ascii: Ascii,
+}
+
+/// What TYPE A does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ascii {
+    /// Converts line ends (RFC 959 §3.1.1.1).
+    #[default]
+    Convert,
+    /// Nothing: for devices that forget TYPE I.
+    Binary,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listen::default()],
+            greeting: "Service ready.".into(),
+            login_message: String::new(),
+            passive: Passive::default(),
+            active: Active { is_enabled: true, connect_timeout: Duration::from_secs(15) },
+            tls: None,
+            login: Login::default(),
+            limits: Limits::default(),
+            files: Files { may_overwrite: true, makes_parents: false },
+            names: Names::default(),
+            compat: Compat::default(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: Ipv6Addr::UNSPECIFIED.into(),
+            ports: vec![21, 2121],
+            tls: ListenTls::Explicit,
+        }
+    }
+}
+
+impl Default for Passive {
+    fn default() -> Self {
+        Self {
+            ports: 30_000..=30_999,
+            address: None,
+            public_address: None,
+            local_networks: private_networks(),
+            accept_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Self {
+            attempts_max: 3,
+            failure_delay: Duration::from_secs(1),
+            timeout: Duration::from_secs(60),
+            deny_users: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: Count::from_number(512),
+            sessions_per_address: Count::from_number(20),
+            sessions_per_user: Count::from_number(10),
+            upload: Rate::Unlimited,
+            download: Rate::Unlimited,
+            address_upload: Rate::Unlimited,
+            address_download: Rate::Unlimited,
+            user_upload: Rate::Unlimited,
+            user_download: Rate::Unlimited,
+            transfer_upload: Rate::Unlimited,
+            transfer_download: Rate::Unlimited,
+            idle_timeout: Duration::from_secs(300),
+            stall_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            encoding: Encoding::Auto,
+            legacy: encoding_rs::WINDOWS_1252,
+            backslash: Backslash::Auto,
+            list_time: ListTime::Local,
+        }
+    }
+}
+
+/// Loopback, link-local, RFC 1918 and unique local addresses: networks that nobody reaches from
+/// outside.
+pub fn private_networks() -> Vec<IpNet> {
+    const NETWORKS: &[(IpAddr, u8)] = &[
+        (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+        (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 8),
+        (IpAddr::V4(Ipv4Addr::new(172, 16, 0, 0)), 12),
+        (IpAddr::V4(Ipv4Addr::new(192, 168, 0, 0)), 16),
+        (IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16),
+        (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        (IpAddr::V6(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0)), 7),
+        (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
+    ];
+    NETWORKS.iter().map(|&(address, length)| IpNet::new_assert(address, length)).collect()
+}
