@@ -126,8 +126,8 @@ pub enum TlsRequire {
 pub enum SessionReuse {
     /// It need not; the address is checked as ever.
     Off,
-    /// A resumed session must be that of this control connection; one that is new is let in from
-    /// the client's address, and noted.
+    /// One that resumes this control connection's session is proven; any other is let in from the
+    /// client's address only, and noted.
     Prefer,
     /// Anything else is refused with 522. Locks out clients that cannot resume.
     Require,
@@ -207,7 +207,8 @@ pub enum Encoding {
     Auto,
     /// UTF-8 (RFC 2640).
     Utf8,
-    /// The legacy set, unless the client says OPTS UTF8 ON.
+    /// The legacy set. FEAT then does not name UTF8, and OPTS UTF8 ON is refused with 504, so
+    /// that a client which asks falls back to its own old character set.
     Legacy,
 }
 
