@@ -105,7 +105,8 @@ pub(crate) async fn receive(
     let mut from_network = FromNetwork::default();
     loop {
         buffer.clear();
-        let got = within(flow.stall_max, (&mut stream).take(bound(turn)).read_buf(&mut buffer)).await?;
+        let got =
+            within(flow.stall_max, (&mut stream).take(bound(turn)).read_buf(&mut buffer)).await?;
         if got == 0 {
             break;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,6 +20,8 @@ pub(crate) struct Probe {
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
     user: OnceLock<String>,
+    /// Whether a transfer runs.
+    pub(crate) is_transferring: AtomicBool,
     /// Bytes moved by the transfer that runs, or by the last one.
     pub(crate) moved: AtomicU64,
     end: AtomicU8,
@@ -51,6 +53,7 @@ impl Registry {
             number,
             peer,
             user: OnceLock::new(),
+            is_transferring: AtomicBool::new(false),
             moved: AtomicU64::new(0),
             end: AtomicU8::new(End::NotYet as u8),
             reason: OnceLock::new(),

@@ -48,10 +48,8 @@ impl Certificate {
     /// SHA-256 of the server's own certificate: what a careful person compares.
     pub fn fingerprint(&self) -> [u8; 32] {
         let bytes = self.0.cert.first().map_or(&[][..], |certificate| certificate.as_ref());
-        let digest = aws_lc_rs::default_provider()
-            .cipher_suites
-            .iter()
-            .find_map(|suite| match suite {
+        let digest =
+            aws_lc_rs::default_provider().cipher_suites.iter().find_map(|suite| match suite {
                 rustls::SupportedCipherSuite::Tls13(suite)
                     if suite.common.hash_provider.output_len() == 32 =>
                 {
