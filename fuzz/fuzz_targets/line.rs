@@ -37,9 +37,28 @@ fuzz_target!(|input: (u8, Vec<u8>, &[u8])| {
         assert!(!line.contains(&b'\n'));
     }
 
+    // A line is told of once, however long it is.
+    assert!(whole.len() <= bytes.split(|&byte| byte == b'\n').count());
+    if !bytes.iter().any(|byte| matches!(byte, 0 | 0xff)) {
+        assert_eq!(whole, simply_read(bytes, max.into()));
+    }
+
     // Whatever came before: with the line feed of a subnegotiation's end or of a line, the next
     // line is a fresh one.
     many.feed(b"\xff\xf0\n\xff\xf0\n");
     drain(&mut many, &mut pieces);
     assert!(!many.has_buffered());
 });
+
+/// What lines are when there is no telnet in them.
+fn simply_read(bytes: &[u8], max: usize) -> Lines {
+    let mut texts: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+    let half = texts.pop().unwrap_or_default();
+    let strip = |text: &[u8]| text.strip_suffix(b"\r").unwrap_or(text).to_vec();
+    let check = |line: Vec<u8>| if line.len() > max { Err(LineTooLong) } else { Ok(line) };
+    let mut lines: Lines = texts.into_iter().map(|text| check(strip(text))).collect();
+    if strip(half).len() > max {
+        lines.push(Err(LineTooLong));
+    }
+    lines
+}

@@ -340,6 +340,23 @@ mod tests {
         }
 
         #[test]
+        fn without_telnet_lines_are_what_stands_between_line_feeds(
+            wire in "[ab\r\n]{0,60}",
+            max in 0_usize..8,
+        ) {
+            let mut expected: Lines = wire
+                .split('\n')
+                .map(|text| text.strip_suffix('\r').unwrap_or(text).as_bytes().to_vec())
+                .map(|line| if line.len() > max { TOO_LONG } else { Ok(line) })
+                .collect();
+            // What stands behind the last line feed is only told of if it is too long already.
+            if expected.last().is_some_and(Result::is_ok) {
+                expected.pop();
+            }
+            prop_assert_eq!(decode(&mut LineDecoder::new(max), wire.as_bytes()), expected);
+        }
+
+        #[test]
         fn lines_of_text_come_out_as_they_went_in(
             texts in prop::collection::vec("[^\r\n\0]{0,5}", 1..9),
         ) {
