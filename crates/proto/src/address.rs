@@ -143,3 +143,138 @@ fn port_number(text: &[u8]) -> Option<u16> {
 fn byte_number(text: &[u8]) -> Option<u8> {
     u8::try_from(digits::parse(text.trim_ascii(), u8::MAX.into())?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn v4(text: &str) -> SocketAddrV4 {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn port_is_six_numbers() {
+        assert_eq!(parse_port(b"127,0,0,1,117,48"), Ok(v4("127.0.0.1:30000")));
+        assert_eq!(parse_port(b" 10, 0,0 ,1,0,21 "), Ok(v4("10.0.0.1:21")));
+        assert_eq!(parse_port(b"010,000,000,001,000,021"), Ok(v4("10.0.0.1:21")));
+        assert_eq!(parse_port(b""), Err(ArgError::Missing));
+        for text in [
+            "1,2,3,4,5",
+            "1,2,3,4,5,6,7",
+            "1,2,3,4,5,6,",
+            "256,0,0,1,1,1",
+            "1,2,3,4,0,0",
+            "1,2,3,4,-1,5",
+            "1,2,3,4,5,0x6",
+            "1,,3,4,5,6",
+            "1.2.3.4.5.6",
+            "1,2,3,4,5,6x",
+            ",,,,,",
+            "99999999999999999999,2,3,4,5,6",
+        ] {
+            assert_eq!(parse_port(text.as_bytes()), Err(ArgError::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn eprt_takes_both_families_and_any_delimiter() {
+        let address = |text: &str| Ok(text.parse::<SocketAddr>().unwrap());
+        assert_eq!(parse_eprt(b"|1|127.0.0.1|30000|"), address("127.0.0.1:30000"));
+        assert_eq!(parse_eprt(b"!2!::1!1!"), address("[::1]:1"));
+        assert_eq!(parse_eprt(b" ~2~fe80::aB~65535~ "), address("[fe80::ab]:65535"));
+        assert_eq!(parse_eprt(b"|3|whatever|1|"), Err(EprtError::UnknownFamily));
+        assert_eq!(parse_eprt(b"|0|127.0.0.1|1|"), Err(EprtError::UnknownFamily));
+    }
+
+    #[test]
+    fn what_is_no_extended_address_is_refused() {
+        for text in [
+            "",
+            "|",
+            "||||",
+            "|||||",
+            "|1|127.0.0.1|30000",
+            "1|127.0.0.1|30000|",
+            "|1|127.0.0.1||",
+            "|1|127.0.0.1|0|",
+            "|1|127.0.0.1|65536|",
+            "|1|127.0.0.1|-1|",
+            "|1|127.0.0.1|30000|x",
+            "|1|127.0.0.1|30000||",
+            "|1|::1|30000|",
+            "|2|127.0.0.1|30000|",
+            "|2|fe80::1%1|30000|",
+            "|2|[::1]|30000|",
+            "|1|127.1|30000|",
+            "|1|localhost|30000|",
+            "|x|127.0.0.1|1|",
+            "\u{e9}1\u{e9}127.0.0.1\u{e9}1\u{e9}",
+            "\u{7f}1\u{7f}127.0.0.1\u{7f}1\u{7f}",
+            "1127.0.0.1111",
+            ".1.127.0.0.1.1.",
+        ] {
+            assert_eq!(parse_eprt(text.as_bytes()), Err(EprtError::Syntax), "{text}");
+        }
+    }
+
+    #[test]
+    fn epsv_asks_for_a_family_or_for_all() {
+        assert_eq!(parse_epsv(b""), Ok(EpsvArg::Any));
+        assert_eq!(parse_epsv(b" "), Ok(EpsvArg::Any));
+        assert_eq!(parse_epsv(b"all"), Ok(EpsvArg::All));
+        assert_eq!(parse_epsv(b"1"), Ok(EpsvArg::V4));
+        assert_eq!(parse_epsv(b"2"), Ok(EpsvArg::V6));
+        assert_eq!(parse_epsv(b"3"), Err(EprtError::UnknownFamily));
+        assert_eq!(parse_epsv(b"x"), Err(EprtError::Syntax));
+        assert_eq!(parse_epsv(b"1 1"), Err(EprtError::Syntax));
+    }
+
+    #[test]
+    fn replies_are_found_in_their_text() {
+        let expected = Some(v4("127.0.0.1:30000"));
+        for text in [
+            "Entering Passive Mode (127,0,0,1,117,48).",
+            "227 Entering Passive Mode (127,0,0,1,117,48)",
+            "Passive mode, 127,0,0,1,117,48",
+            "=127,0,0,1,117,48",
+        ] {
+            assert_eq!(parse_pasv_reply(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(parse_pasv_reply(b"Entering Passive Mode (127,0,0,1)"), None);
+        assert_eq!(parse_epsv_reply(b"Entering Extended Passive Mode (|||30000|)"), Some(30000));
+        assert_eq!(parse_epsv_reply(b"229 ok (!!!1!)."), Some(1));
+        for text in ["", "(", "(|", "(|||0|)", "(|||65536|)", "(|||1)", "(||1|)", "(|||1|", "|||1|"]
+        {
+            assert_eq!(parse_epsv_reply(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(ip: u32, ip6: u128, port in 1_u16.., delimiter in 33_u8..=126) {
+            let ip = Ipv4Addr::from_bits(ip);
+            let address = SocketAddrV4::new(ip, port);
+            let numbers = pasv_numbers(ip, port);
+            prop_assert_eq!(parse_port(numbers.as_bytes()), Ok(address));
+            prop_assert_eq!(parse_pasv_reply(format!("x ({numbers}).").as_bytes()), Some(address));
+            prop_assert_eq!(parse_epsv_reply(epsv_numbers(port).as_bytes()), Some(port));
+            let mark = char::from(delimiter);
+            if !mark.is_ascii_hexdigit() && mark != ':' && mark != '.' {
+                let text = format!("{mark}1{mark}{ip}{mark}{port}{mark}");
+                prop_assert_eq!(parse_eprt(text.as_bytes()), Ok(SocketAddr::V4(address)));
+                let ip = Ipv6Addr::from_bits(ip6);
+                let text = format!("{mark}2{mark}{ip}{mark}{port}{mark}");
+                prop_assert_eq!(parse_eprt(text.as_bytes()), Ok((ip, port).into()));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_a_parser_panic(bytes: Vec<u8>, text in "[|(),0-9:.]{0,40}") {
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                let _ = (parse_port(bytes), parse_eprt(bytes), parse_epsv(bytes));
+                let _ = (parse_pasv_reply(bytes), parse_epsv_reply(bytes));
+            }
+        }
+    }
+}

@@ -285,3 +285,188 @@ fn trim(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
     text.get(..end).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ArgError::{Malformed, Missing, Unsupported};
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_type_that_devices_send_is_known() {
+        for text in ["A", "a", "A N", "a n", "A T", " A  N "] {
+            assert_eq!(TransferType::parse(text.as_bytes()), Ok(TransferType::Ascii), "{text}");
+        }
+        for text in ["I", "i", "L 8", "l 8", "L8", "L  8", "I N", "I "] {
+            assert_eq!(TransferType::parse(text.as_bytes()), Ok(TransferType::Image), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_types_are_unsupported_or_nonsense() {
+        for text in ["E", "E N", "e c", "A C", "L 36", "L 7", "L36"] {
+            assert_eq!(TransferType::parse(text.as_bytes()), Err(Unsupported), "{text}");
+        }
+        for text in ["X", "AN", "A N N", "L", "L x", "L 0", "L -8", "I 8", "ASCII", "8", "\u{e4}"] {
+            assert_eq!(TransferType::parse(text.as_bytes()), Err(Malformed), "{text}");
+        }
+        assert_eq!(TransferType::parse(b""), Err(Missing));
+        assert_eq!(TransferType::parse(b"  "), Err(Missing));
+    }
+
+    #[test]
+    fn modes_structures_and_protections() {
+        assert_eq!(parse_mode(b"s "), Ok(Mode::Stream));
+        assert_eq!(parse_structure(b"F"), Ok(Structure::File));
+        assert_eq!(parse_prot(b"c"), Ok(Protection::Clear));
+        assert_eq!(parse_prot(b" P"), Ok(Protection::Private));
+        for text in [b"B", b"c", b"Z"] {
+            assert_eq!(parse_mode(text), Err(Unsupported));
+        }
+        for text in [b"R", b"p"] {
+            assert_eq!(parse_structure(text), Err(Unsupported));
+        }
+        for text in [b"S", b"e"] {
+            assert_eq!(parse_prot(text), Err(Unsupported));
+        }
+        for (text, error) in [(&b""[..], Missing), (b" ", Missing), (b"PP", Malformed)] {
+            assert_eq!(parse_mode(text), Err(error));
+            assert_eq!(parse_structure(text), Err(error));
+            assert_eq!(parse_prot(text), Err(error));
+        }
+        assert_eq!(parse_prot(b"X"), Err(Malformed));
+    }
+
+    #[test]
+    fn offsets_are_plain_digits_that_fit_a_file() {
+        assert_eq!(parse_offset(b"0"), Ok(0));
+        assert_eq!(parse_offset(b"9223372036854775807"), Ok(OFFSET_MAX));
+        assert_eq!(parse_offset(b""), Err(Missing));
+        for text in ["9223372036854775808", "-1", "+1", "1.5", " 1", "1 ", "0x10", "1e3"] {
+            assert_eq!(parse_offset(text.as_bytes()), Err(Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn allo_may_name_a_record_size() {
+        assert_eq!(parse_allo(b"123"), Ok(123));
+        assert_eq!(parse_allo(b" 123 "), Ok(123));
+        assert_eq!(parse_allo(b"123 R 45"), Ok(123));
+        assert_eq!(parse_allo(b"123 r 45 "), Ok(123));
+        assert_eq!(parse_allo(b""), Err(Missing));
+        assert_eq!(parse_allo(b"123 R"), Err(Missing));
+        for text in [&b"x"[..], b"123 45", b"123 R 45 6", b"123 R x", b"123R45", b"-1"] {
+            assert_eq!(parse_allo(text), Err(Malformed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn pbsz_is_a_number_of_32_bits() {
+        assert_eq!(parse_pbsz(b"0"), Ok(0));
+        assert_eq!(parse_pbsz(b"4294967295 "), Ok(u32::MAX));
+        assert_eq!(parse_pbsz(b""), Err(Missing));
+        assert_eq!(parse_pbsz(b"4294967296"), Err(Malformed));
+        assert_eq!(parse_pbsz(b"zero"), Err(Malformed));
+    }
+
+    #[test]
+    fn chmod_takes_plain_permission_bits_only() {
+        assert_eq!(parse_chmod(b"644 name"), Ok((0o644, &b"name"[..])));
+        assert_eq!(parse_chmod(b"0755 a b"), Ok((0o755, &b"a b"[..])));
+        assert_eq!(parse_chmod(b"777  lead"), Ok((0o777, &b" lead"[..])));
+        assert_eq!(parse_chmod(b"4755 x"), Err(Unsupported));
+        assert_eq!(parse_chmod(b"1777 x"), Err(Unsupported));
+        for text in [&b"u+x a"[..], b"64 a", b"00644 a", b"888 a", b"-644 a"] {
+            assert_eq!(parse_chmod(text), Err(Malformed), "{text:?}");
+        }
+        for text in [&b""[..], b"644", b"644 ", b"name"] {
+            assert_eq!(parse_chmod(text), Err(Missing), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn mfmt_is_a_time_and_a_name() {
+        let (time, name) = parse_mfmt(b"20260101000000 a b").unwrap();
+        assert_eq!((time.seconds, name), (1_767_225_600, &b"a b"[..]));
+        assert_eq!(parse_mfmt(b"20260101000000"), Err(Missing));
+        assert_eq!(parse_mfmt(b"2026 name"), Err(Malformed));
+    }
+
+    #[test]
+    fn opts_names_a_command_and_keeps_the_rest() {
+        let verb = |word: &[u8]| Verb::parse(word).unwrap();
+        assert_eq!(parse_opts(b"UTF8 ON"), Ok((verb(b"UTF8"), &b"ON"[..])));
+        assert_eq!(parse_opts(b"utf8"), Ok((verb(b"UTF8"), &b""[..])));
+        assert_eq!(parse_opts(b"MLST type;size;"), Ok((verb(b"MLST"), &b"type;size;"[..])));
+        assert_eq!(parse_opts(b""), Err(Missing));
+        assert_eq!(parse_opts(b"UTF-8 NLST"), Err(Malformed));
+    }
+
+    fn list(arg: &str) -> (String, String) {
+        let args = parse_list_args(arg.as_bytes());
+        assert_eq!(args.literal, arg.as_bytes());
+        let options = args.options;
+        let flags = [
+            (options.all, 'a'),
+            (options.long, 'l'),
+            (options.recursive, 'R'),
+            (options.one_per_line, '1'),
+        ];
+        let flags = flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag));
+        (flags.collect(), String::from_utf8(args.path.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn options_of_ls_are_taken_off_the_front() {
+        for (arg, flags, path) in [
+            ("", "", ""),
+            (" ", "", ""),
+            ("-la", "al", ""),
+            ("-la  ", "al", ""),
+            ("-a -l", "al", ""),
+            ("-al /dir", "al", "/dir"),
+            ("  -l  dir", "l", "dir"),
+            ("-R1 a b ", "R1", "a b "),
+            ("-T -F x", "", "x"),
+            ("--all x", "", "x"),
+            ("-a -- -l", "a", "-l"),
+            ("-- ", "", ""),
+        ] {
+            assert_eq!(list(arg), (flags.to_owned(), path.to_owned()), "{arg:?}");
+        }
+    }
+
+    #[test]
+    fn names_with_hyphens_and_spaces_are_not_mangled() {
+        for arg in ["./emerald-lake", "my -file", "a -l", "-", "- x", " lead", "trail ", "a-b -1 c"]
+        {
+            assert_eq!(list(arg), (String::new(), arg.to_owned()), "{arg:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_makes_a_parser_panic(arg: Vec<u8>) {
+            let _ = TransferType::parse(&arg);
+            let _ = (parse_mode(&arg), parse_structure(&arg), parse_prot(&arg), parse_pbsz(&arg));
+            let _ = (parse_offset(&arg), parse_allo(&arg), parse_chmod(&arg), parse_mfmt(&arg));
+            let _ = parse_opts(&arg);
+        }
+
+        #[test]
+        fn a_listed_path_is_the_end_of_the_argument(arg in "[-alR1 x/]{0,20}") {
+            let args = parse_list_args(arg.as_bytes());
+            prop_assert!(arg.as_bytes().ends_with(args.path));
+            if !arg.trim_start().starts_with('-') && !arg.trim().is_empty() {
+                prop_assert_eq!(args.path, arg.as_bytes());
+                prop_assert_eq!(args.options, ListOptions::default());
+            }
+        }
+
+        #[test]
+        fn offsets_and_sizes_read_back(number in 0..=OFFSET_MAX) {
+            prop_assert_eq!(parse_offset(number.to_string().as_bytes()), Ok(number));
+            prop_assert_eq!(parse_allo(number.to_string().as_bytes()), Ok(number));
+        }
+    }
+}

@@ -78,3 +78,66 @@ impl FromNetwork {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn to_network<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let (mut converter, mut out) = (ToNetwork::new(), Vec::new());
+        pieces.into_iter().for_each(|piece| converter.convert(piece, &mut out));
+        out
+    }
+
+    fn from_network<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let (mut converter, mut out) = (FromNetwork::new(), Vec::new());
+        pieces.into_iter().for_each(|piece| converter.convert(piece, &mut out));
+        converter.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn line_feeds_get_a_carriage_return_once() {
+        assert_eq!(to_network([&b"a\nb\r\nc\rd\n"[..]]), b"a\r\nb\r\nc\rd\r\n");
+        assert_eq!(to_network([&b"\n\n"[..]]), b"\r\n\r\n");
+        assert_eq!(to_network([&b"\r\r\n\n"[..]]), b"\r\r\n\r\n");
+        assert_eq!(to_network([&b"a\r"[..], b"", b"\nb"]), b"a\r\nb");
+    }
+
+    #[test]
+    fn only_a_whole_line_end_loses_its_carriage_return() {
+        assert_eq!(from_network([&b"a\r\nb\nc\rd\r\r\n"[..]]), b"a\nb\nc\rd\r\n");
+        assert_eq!(from_network([&b"a\r"[..], b"", b"\nb\r"]), b"a\nb\r");
+        assert_eq!(from_network([&b"\r"[..], b"\r", b"\n"]), b"\r\n");
+        assert_eq!(from_network([&b"a\r\0b"[..]]), b"a\r\0b");
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(prop::sample::select(&b"\r\n\na"[..]), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn how_text_is_cut_makes_no_difference(text in text(), size in 1_usize..8) {
+            let whole = text.as_slice();
+            prop_assert_eq!(to_network(text.chunks(size)), to_network([whole]));
+            prop_assert_eq!(from_network(text.chunks(size)), from_network([whole]));
+        }
+
+        #[test]
+        fn both_agree_with_a_simple_reading(text in text()) {
+            let string = String::from_utf8(text.clone()).unwrap();
+            let plain = string.replace("\r\n", "\n");
+            prop_assert_eq!(from_network([text.as_slice()]), plain.as_bytes());
+            let network = plain.replace('\n', "\r\n");
+            prop_assert_eq!(to_network([text.as_slice()]), network.as_bytes());
+        }
+
+        #[test]
+        fn text_without_carriage_returns_makes_the_round_trip(mut text: Vec<u8>) {
+            text.retain(|&byte| byte != b'\r');
+            prop_assert_eq!(from_network([to_network([text.as_slice()]).as_slice()]), text);
+        }
+    }
+}

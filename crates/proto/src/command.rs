@@ -71,3 +71,65 @@ impl<'a> Command<'a> {
         Ok(Self { verb, arg: halves.next().unwrap_or_default() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parsed(line: &str) -> (String, String) {
+        let command = Command::parse(line.as_bytes()).unwrap();
+        (command.verb.to_string(), String::from_utf8(command.arg.to_vec()).unwrap())
+    }
+
+    fn pair(verb: &str, arg: &str) -> (String, String) {
+        (verb.to_owned(), arg.to_owned())
+    }
+
+    #[test]
+    fn the_verb_is_upper_case_and_one_space_ends_it() {
+        assert_eq!(parsed("noop"), pair("NOOP", ""));
+        assert_eq!(parsed("LIST "), pair("LIST", ""));
+        assert_eq!(parsed("  Retr a b"), pair("RETR", "a b"));
+        assert_eq!(parsed("MKD  lead and trail "), pair("MKD", " lead and trail "));
+        assert_eq!(parsed("sitehelp"), pair("SITEHELP", ""));
+    }
+
+    #[test]
+    fn what_is_no_verb_is_refused() {
+        assert_eq!(Command::parse(b""), Err(CommandError::Empty));
+        assert_eq!(Command::parse(b"   "), Err(CommandError::Empty));
+        let long = "ABCDEFGHIJKLM";
+        for line in ["1ST", "NO-OP", "NOOP\t", "/ HTTP/1.1", "\u{16}\u{3}\u{1}", long, "É"] {
+            let result = Command::parse(line.as_bytes());
+            assert_eq!(result, Err(CommandError::NotAVerb), "{line:?}");
+        }
+        assert_eq!(Verb::parse(b""), None);
+        assert_eq!(Verb::parse(&long.as_bytes()[..12]).unwrap().as_str(), "ABCDEFGHIJKL");
+    }
+
+    #[test]
+    fn verbs_are_ordered_as_words() {
+        let verb = |word: &str| Verb::parse(word.as_bytes()).unwrap();
+        assert!(verb("MKD") < verb("MKDX") && verb("MKDX") < verb("ML"));
+        assert_eq!(verb("list"), verb("LIST"));
+        assert_eq!(format!("{:<6}|", verb("abor")), "ABOR  |");
+    }
+
+    proptest! {
+        #[test]
+        fn a_command_that_is_written_reads_back(verb in "[A-Z][A-Z0-9]{0,11}", arg: Vec<u8>) {
+            let line = [verb.as_bytes(), b" ", &arg].concat();
+            let command = Command::parse(&line).unwrap();
+            prop_assert_eq!(command.verb.as_str(), verb);
+            prop_assert_eq!(command.arg, arg);
+        }
+
+        #[test]
+        fn no_line_makes_parsing_panic(line: Vec<u8>) {
+            if let Ok(command) = Command::parse(&line) {
+                prop_assert!(line.ends_with(command.arg));
+            }
+        }
+    }
+}

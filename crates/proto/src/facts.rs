@@ -136,3 +136,36 @@ impl FactSet {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn feat_lists_all_and_stars_the_selected() {
+        assert_eq!(
+            FactSet::DEFAULT.feat(),
+            "type*;size*;modify*;create;perm*;unique*;UNIX.mode*;UNIX.owner;UNIX.group;"
+        );
+    }
+
+    #[test]
+    fn options_select_by_name_in_any_case_and_ignore_the_unknown() {
+        let selected = |arg: &str| FactSet::parse_opts(arg.as_bytes()).selected();
+        assert_eq!(selected("type;size;"), "type;size;");
+        assert_eq!(selected("SIZE;Type;bogus; unix.MODE"), "type;size;UNIX.mode;");
+        assert_eq!(selected(""), "");
+        assert_eq!(selected(";;;"), "");
+        assert_eq!(selected("typ;e"), "");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_selected_selects_the_same_again(arg: Vec<u8>, bits in 0_u16..512) {
+            let chosen = FactSet(bits);
+            prop_assert_eq!(FactSet::parse_opts(chosen.selected().as_bytes()), chosen);
+            prop_assert_eq!(FactSet::parse_opts(&arg).0 & !511, 0);
+        }
+    }
+}

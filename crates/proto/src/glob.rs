@@ -174,3 +174,104 @@ fn next_letter(text: &[u8], is_text: bool) -> Option<(u32, &[u8])> {
     let letter = str::from_utf8(letter).ok()?.chars().next()?;
     Some((letter.into(), behind))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn glob(pattern: &str) -> Glob {
+        Glob::parse(pattern.as_bytes()).unwrap().unwrap()
+    }
+
+    fn matches(pattern: &str, name: &str) -> bool {
+        glob(pattern).matches(name.as_bytes())
+    }
+
+    #[test]
+    fn stars_and_question_marks() {
+        assert!(matches("*", "a") && matches("*.txt", "a.txt") && matches("a*b*c", "aXbYbc"));
+        assert!(!matches("*.txt", "a.txt.gz") && !matches("a*b*c", "aXbY"));
+        assert!(matches("?", "a") && !matches("?", "ab") && !matches("a?", "a"));
+        assert!(matches("**a", "bba") && matches("a*", "a"));
+        assert!(matches("\\*", "\\x") && !matches("\\*", "*"));
+    }
+
+    #[test]
+    fn sets_and_what_only_looks_like_one() {
+        assert!(matches("[a-c]x", "bx") && !matches("[a-c]x", "dx"));
+        assert!(matches("[!a-c]x", "dx") && !matches("[!a-c]x", "ax"));
+        assert!(matches("[]x]", "]") && matches("[!]]", "x") && !matches("[!]]", "]"));
+        assert!(matches("[a-]", "-") && matches("[a-]", "a") && !matches("[a-]", "b"));
+        assert!(!matches("[c-a]", "b"));
+        assert!(matches("[*?]", "*") && !matches("[*?]", "a"));
+        assert!(matches("a[*", "a[b") && matches("[!?", "[!x"));
+        for plain in ["", "a", "a[b", "[", "[]", "[!]", "[a-", "a]b\\"] {
+            assert_eq!(Glob::parse(plain.as_bytes()), None, "{plain}");
+        }
+    }
+
+    #[test]
+    fn hidden_names_need_a_dot_in_the_pattern() {
+        assert!(!matches("*", ".secret") && !matches("?a", ".a") && !matches("[.]a", ".a"));
+        assert!(matches(".*", ".secret") && matches("a*", "a.b"));
+    }
+
+    #[test]
+    fn a_character_is_one_letter_of_utf8_or_one_byte() {
+        assert!(matches("?", "ä") && matches("[ä-ö]", "é") && matches("*?ü", "öäü"));
+        assert!(!matches("??", "ä") && !matches("*??", "\u{1f600}"));
+        assert!(glob("a?*").matches(b"a\xff\xe4"));
+        assert!(!glob("a?").matches(b"a\xff\xe4"));
+        let bytes = Glob::parse(b"\xd6\xd0*").unwrap().unwrap();
+        assert!(bytes.matches(b"\xd6\xd0\xb9\xfa"));
+    }
+
+    #[test]
+    fn too_many_stars_are_refused_and_the_most_are_fast() {
+        assert_eq!(Glob::parse(b"a*a*a*a*a*a*a*a*a*"), Some(Err(TooManyWildcards)));
+        assert!(!matches("a*a*a*a*a*a*a*a*b", &"a".repeat(100_000)));
+        assert!(matches("************************x", "x"));
+    }
+
+    /// The plain definition of a match, slow and without sets.
+    fn defined(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), None) => defined(rest, name),
+            (Some((b'*', rest)), Some((_, shorter))) => {
+                defined(rest, name) || defined(pattern, shorter)
+            }
+            (Some((letter, rest)), Some((own, shorter))) => {
+                (*letter == b'?' || letter == own) && defined(rest, shorter)
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_agrees_with_its_definition(pattern in "[ab*?]{0,10}", name in "[ab]{0,12}") {
+            if let Some(Ok(glob)) = Glob::parse(pattern.as_bytes()) {
+                let expected = defined(pattern.as_bytes(), name.as_bytes());
+                prop_assert_eq!(glob.matches(name.as_bytes()), expected);
+            }
+        }
+
+        #[test]
+        fn no_pattern_makes_matching_panic(pattern: Vec<u8>, name: Vec<u8>, text in "[-*?!a\u{e4}\\[\\]]{0,20}") {
+            for pattern in [pattern.as_slice(), text.as_bytes()] {
+                if let Some(Ok(glob)) = Glob::parse(pattern) {
+                    let _ = (glob.matches(&name), glob.matches(text.as_bytes()));
+                }
+            }
+        }
+
+        #[test]
+        fn a_star_behind_a_name_matches_it_whatever_its_bytes(name: Vec<u8>) {
+            prop_assume!(!name.iter().any(|byte| b"*?[".contains(byte)));
+            let glob = Glob::parse(&[&name[..], b"*"].concat()).unwrap().unwrap();
+            prop_assert!(name.first() == Some(&b'.') || glob.matches(&name));
+        }
+    }
+}

@@ -3,8 +3,8 @@
 //! Nothing here has a clock, a socket or a file, so everything can be fuzzed and read beside the
 //! RFCs. Nothing a peer sends can make this crate panic or keep more than a bounded buffer.
 //!
-//! - To follow a command in, read [`line`] (bytes to lines), then [`command`] (line to verb and
-//!   argument), then [`args`], [`address`], [`path`] and [`glob`] (argument to value).
+//! - To follow a command in, read [`line`](mod@line) (bytes to lines), then [`command`] (line to
+//!   verb and argument), then [`args`], [`address`], [`path`] and [`glob`] (argument to value).
 //! - To follow an answer out, read [`reply`].
 //! - To follow a directory listing, read [`entry`], [`facts`], [`time`] and then [`listing`].
 //! - To follow a transfer of `TYPE A`, read [`ascii`].

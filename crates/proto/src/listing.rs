@@ -228,3 +228,144 @@ fn end_with_name(name: &[u8], out: &mut Vec<u8>) {
     }));
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Owner, Perm};
+    use proptest::prelude::*;
+
+    fn moment(text: &str) -> Timestamp {
+        Timestamp::parse(text.as_bytes()).unwrap()
+    }
+
+    fn entry(name: &str, kind: Kind) -> Entry {
+        Entry { modified: moment("20260722171400"), ..Entry::new(name, kind, 1234) }
+    }
+
+    fn line(format: &dyn Format, entry: &Entry) -> String {
+        let mut out = b"before\r\n".to_vec();
+        format.line(entry, &mut out);
+        String::from_utf8_lossy(&out[8..]).into_owned()
+    }
+
+    fn long(entry: &Entry) -> String {
+        line(&Long { now: moment("20260801000000"), offset_seconds: |_| 0 }, entry)
+    }
+
+    fn all_facts() -> Facts {
+        Facts(Fact::ALL.into_iter().fold(FactSet::NONE, FactSet::with))
+    }
+
+    #[test]
+    fn long_lines_have_the_columns_of_ls() {
+        let mut file = entry("name", Kind::File);
+        file.owner = Owner { user: Some(0), group: Some(0) };
+        let expected = "-rw-r--r--    1 0        0             1234 Jul 22 17:14 name\r\n";
+        assert_eq!(long(&file), expected);
+        let mut dir = entry(" two  words ", Kind::Dir);
+        (dir.size, dir.links) = (0, 12);
+        let expected = "drwxr-xr-x   12 ftp      ftp              0 Jul 22 17:14  two  words \r\n";
+        assert_eq!(long(&dir), expected);
+        file.kind = Kind::Link;
+        file.owner.user = Some(4_294_967_295);
+        file.size = u64::MAX;
+        let expected =
+            "lrw-r--r--    1 4294967295 0        18446744073709551615 Jul 22 17:14 name\r\n";
+        assert_eq!(long(&file), expected);
+        assert!(long(&entry("pipe", Kind::Other)).starts_with("prw-r--r--"));
+    }
+
+    #[test]
+    fn special_bits_show_as_in_ls() {
+        let mut file = entry("f", Kind::File);
+        for (mode, text) in [
+            (0o0000, "----------"),
+            (0o0777, "-rwxrwxrwx"),
+            (0o7777, "-rwsrwsrwt"),
+            (0o7666, "-rwSrwSrwT"),
+            (0o100_644, "-rw-r--r--"),
+        ] {
+            file.mode = mode;
+            assert_eq!(&long(&file)[..10], text);
+        }
+    }
+
+    #[test]
+    fn dates_show_the_time_for_half_a_year_and_else_the_year() {
+        let now = moment("20260801000000");
+        let date = |modified: Timestamp, offset_seconds| {
+            let mut entry = entry("f", Kind::File);
+            entry.modified = modified;
+            line(&Long { now, offset_seconds }, &entry)[44..56].to_owned()
+        };
+        assert_eq!(date(now, |_| 0), "Aug  1 00:00");
+        assert_eq!(date(now, |_| -60), "Jul 31 23:59");
+        assert_eq!(date(now, |_| 7200), "Aug  1 02:00");
+        assert_eq!(date(now.plus_seconds(1), |_| 0), "Aug  1  2026");
+        assert_eq!(date(now.plus_seconds(1 - RECENT_SECONDS), |_| 0), "Jan 30 09:05");
+        assert_eq!(date(now.plus_seconds(-RECENT_SECONDS), |_| 0), "Jan 30  2026");
+        assert_eq!(date(Timestamp::default(), |_| 0), "Jan  1  1970");
+        assert_eq!(date(Timestamp { seconds: i64::MIN, nanos: 0 }, |_| i32::MIN), "Jan  1  0000");
+        assert_eq!(date(Timestamp { seconds: i64::MAX, nanos: 0 }, |_| i32::MAX), "Dec 31  9999");
+    }
+
+    #[test]
+    fn short_lines_are_names() {
+        assert_eq!(line(&Short, &entry(" a b ", Kind::Dir)), " a b \r\n");
+    }
+
+    #[test]
+    fn fact_lines_tell_what_was_asked_for() {
+        let mut file = entry("na;me", Kind::File);
+        file.perm = Perm::default().with(b'r').with(b'w');
+        file.unique = Some((0x2e, 0x1a));
+        let default = "type=file;size=1234;modify=20260722171400;perm=rw;unique=2eg1a;\
+                       UNIX.mode=0644; na;me\r\n";
+        assert_eq!(line(&Facts::default(), &file), default);
+        file.owner = Owner { user: Some(1000), group: None };
+        file.created = Some(moment("20260101000000"));
+        let all = "type=file;size=1234;modify=20260722171400;create=20260101000000;perm=rw;\
+                   unique=2eg1a;UNIX.mode=0644;UNIX.owner=1000; na;me\r\n";
+        assert_eq!(line(&all_facts(), &file), all);
+        assert_eq!(line(&Facts(FactSet::NONE), &file), " na;me\r\n");
+    }
+
+    #[test]
+    fn types_have_the_words_of_the_rfc() {
+        let facts = Facts(FactSet::NONE.with(Fact::Type).with(Fact::Size).with(Fact::Perm));
+        assert_eq!(line(&facts, &entry("d", Kind::Dir)), "type=dir;perm=; d\r\n");
+        assert_eq!(line(&facts, &entry("l", Kind::Link)), "type=OS.unix=slink;perm=; l\r\n");
+        assert_eq!(line(&facts, &entry("o", Kind::Other)), "type=OS.unix=special;perm=; o\r\n");
+        let mut out = Vec::new();
+        facts.facts_line_as("cdir", &entry("/a", Kind::Dir), &mut out);
+        assert_eq!(out, b"type=cdir;perm=; /a\r\n");
+        out.clear();
+        facts.facts_only(&entry("f", Kind::File), &mut out);
+        assert_eq!(out, b"type=file;size=1234;perm=;");
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_forges_a_line(name: Vec<u8>, size: u64, mode: u32, seconds: i64, offset: bool) {
+            let mut entry = Entry::new(name.clone(), Kind::File, size);
+            entry.mode = mode;
+            entry.modified.seconds = seconds;
+            let offset_seconds = if offset { |_| i32::MAX } else { |_| i32::MIN };
+            let long = Long { now: Timestamp::default(), offset_seconds };
+            let facts = all_facts();
+            let formats: [&dyn Format; 3] = [&long, &Short, &facts];
+            for format in formats {
+                let mut out = Vec::new();
+                format.line(&entry, &mut out);
+                let text = out.strip_suffix(b"\r\n").unwrap();
+                prop_assert!(!text.iter().any(|byte| b"\r\n\0".contains(byte)));
+                let shown: Vec<u8> = name
+                    .iter()
+                    .map(|&byte| if b"\r\n\0".contains(&byte) { b'?' } else { byte })
+                    .collect();
+                prop_assert!(text.ends_with(&shown));
+            }
+        }
+    }
+}

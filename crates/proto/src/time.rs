@@ -167,3 +167,117 @@ fn parse_nanos(digits: &[u8]) -> Option<u32> {
 fn small(value: i64) -> u8 {
     u8::try_from(value).unwrap_or(u8::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seconds(text: &str) -> Option<i64> {
+        Timestamp::parse(text.as_bytes()).map(|moment| moment.seconds)
+    }
+
+    fn written(seconds: i64) -> String {
+        let mut out = Vec::new();
+        Timestamp { seconds, nanos: 5 }.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn known_moments() {
+        for (text, expected) in [
+            ("19700101000000", 0),
+            ("20000229235959", 951_868_799),
+            ("20260101000000", 1_767_225_600),
+            ("20380119031408", 2_147_483_648),
+            ("99991231235959", SECONDS_MAX),
+        ] {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+            assert_eq!(written(expected), text);
+        }
+        assert_eq!(written(-1), "19691231235959");
+        assert_eq!(written(SECONDS_MIN), "00000101000000");
+    }
+
+    #[test]
+    fn fractions_and_leap_seconds() {
+        let nanos = |text: &str| Timestamp::parse(text.as_bytes()).map(|moment| moment.nanos);
+        assert_eq!(nanos("20260101000000.5"), Some(500_000_000));
+        assert_eq!(nanos("20260101000000.000000001"), Some(1));
+        assert_eq!(nanos("20260101000000."), None);
+        assert_eq!(nanos("20260101000000.0000000000"), None);
+        assert_eq!(nanos("20260101000000.-1"), None);
+        assert_eq!(seconds("20161231235960"), seconds("20161231235959"));
+    }
+
+    #[test]
+    fn days_that_do_not_exist_are_refused() {
+        for text in [
+            "",
+            "2026",
+            "2026010100000",
+            "202601010000000",
+            "20260229000000",
+            "19000229000000",
+            "21000229000000",
+            "20260431000000",
+            "20261301000000",
+            "20260001000000",
+            "20260100000000",
+            "20260101240000",
+            "20260101006000",
+            "20260101000061",
+            "19691231235959",
+            "2026-01-01T0000",
+            "+0260101000000",
+            " 2026010100000",
+        ] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+        assert_eq!(seconds("20240229000000"), Some(1_709_164_800));
+    }
+
+    #[test]
+    fn beyond_the_calendar_time_stands_still() {
+        assert_eq!(written(i64::MIN), "00000101000000");
+        assert_eq!(written(i64::MAX), "99991231235959");
+        let end = Timestamp { seconds: i64::MAX, nanos: 1 };
+        assert_eq!(end.plus_seconds(5), end);
+        assert_eq!(Timestamp::default().plus_seconds(-5).seconds, -5);
+    }
+
+    #[test]
+    fn each_day_of_ten_thousand_years_follows_the_one_before() {
+        let mut day = Civil { year: 0, month: 1, day: 1, hour: 0, minute: 0, second: 0 };
+        let mut seconds = SECONDS_MIN;
+        while seconds < SECONDS_MAX {
+            let moment = Timestamp { seconds, nanos: 0 };
+            assert_eq!(moment.civil(), day);
+            assert_eq!(Timestamp::from_civil(day), Some(moment));
+            seconds += DAY_SECONDS;
+            if day.day < days_in(day.year, day.month).unwrap() {
+                day.day += 1;
+            } else if day.month < 12 {
+                (day.month, day.day) = (day.month + 1, 1);
+            } else {
+                (day.year, day.month, day.day) = (day.year + 1, 1, 1);
+            }
+        }
+        assert_eq!(day.year, 10_000);
+        assert_eq!(Timestamp::from_civil(day), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_moment_reads_back(seconds in 0..=SECONDS_MAX, any_seconds: i64) {
+            prop_assert_eq!(self::seconds(&written(seconds)), Some(seconds));
+            let civil = Timestamp { seconds: any_seconds, nanos: 0 }.civil();
+            prop_assert!(Timestamp::from_civil(civil).is_some());
+        }
+
+        #[test]
+        fn no_bytes_make_parsing_panic(bytes: Vec<u8>, text in "[0-9.]{10,26}") {
+            let _ = (Timestamp::parse(&bytes), Timestamp::parse(text.as_bytes()));
+        }
+    }
+}
