@@ -69,3 +69,7 @@ async fn a_rename_moves_everything_below() {
     assert_eq!(memory.paths(), ["/ab", "/z", "/ab/c", "/z/b", "/z/b/c"]);
     assert_eq!(memory.content("/z/b/c"), Some(b"1".to_vec()));
 }
+#[tokio::test]
+async fn the_contract_is_kept() {
+    wharf_core::conformance::storage(|| Arc::new(Memory::new())).await;
+}
