@@ -123,7 +123,6 @@ impl Hasher {
     }
 
     /// A turn for work that can be left out, if one is free this moment.
-    #[cfg(test)]
     pub(crate) fn spare_turn(&self) -> Option<Turn> {
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().ok()?;
         let running = Arc::clone(&self.running).try_acquire_owned().ok()?;
