@@ -130,13 +130,17 @@ impl Users for FileUsers {
         let stored = record.as_deref().and_then(|record| record.password.as_ref());
         // Before any answer: a name that does not exist must cost what a wrong password costs.
         let verified = self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?;
+        let checked = record.as_ref().ok_or(Denied::UnknownUser)?;
+        // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
+        // no session that could have been ended, so it must be stopped here.
+        let record = self.inner.state().records.get(attempt.user).cloned();
         let record = record.ok_or(Denied::UnknownUser)?;
         if !record.is_enabled() {
             return Err(Denied::Disabled);
         }
         match verified {
             Verified::Right => {}
-            Verified::RightButOld => self.renew(&record, attempt.secret),
+            Verified::RightButOld => self.renew(checked, attempt.secret),
             Verified::Wrong => return Err(Denied::WrongPassword),
             Verified::Unreadable => return Err(Denied::NoPassword),
         }

@@ -27,7 +27,13 @@ pub struct Hasher {
     at_once: u32,
     /// One permit a hash that runs or waits.
     admitted: Arc<Semaphore>,
-    verifications: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    verifications: AtomicU64,
+    decoys: AtomicU64,
 }
 
 /// Too many hashes run and wait already.
@@ -64,14 +70,17 @@ impl Hasher {
             running: Arc::new(Semaphore::new(at_once)),
             at_once: u32::try_from(at_once).unwrap_or(1),
             admitted: Arc::new(Semaphore::new(at_once + LOGINS_WAITING_MAX)),
-            verifications: Arc::default(),
+            counts: Arc::default(),
         }
     }
 
     /// Says whether `secret` is the password behind `stored`.
     ///
     /// Where there is no hash, or none that can be read, a decoy of our own cost is checked in its
-    /// place and the answer is `Unreadable`: it takes as long as a wrong password.
+    /// place and the answer is `Unreadable`: it takes as long as a wrong password. A wrong password
+    /// of a hash that is not of our cost costs the decoy as well, since many of those take no
+    /// time at all. One that takes longer than ours can still be told from a missing account,
+    /// until its first login renews it.
     ///
     /// # Errors
     /// [`Busy`] when too many wait already; nothing was checked.
@@ -79,15 +88,19 @@ impl Hasher {
         let stored = stored.map(|stored| Zeroizing::new(stored.to_owned()));
         let secret = Zeroizing::new(secret.to_vec());
         let turn = self.turn().await?;
-        let verifications = Arc::clone(&self.verifications);
+        let counts = Arc::clone(&self.counts);
         let work = spawn_blocking(move || {
             let _turn = turn;
-            verifications.fetch_add(1, Ordering::Relaxed);
-            let known = stored.map(|stored| password::verify(&stored, &secret));
-            known.filter(|verified| *verified != Verified::Unreadable).unwrap_or_else(|| {
+            counts.verifications.fetch_add(1, Ordering::Relaxed);
+            let known = stored.as_ref().map(|stored| password::verify(stored, &secret));
+            let is_ours = stored.is_some_and(|stored| password::costs_as_ours(&stored));
+            let verified = known.unwrap_or(Verified::Unreadable);
+            let is_cheap = verified == Verified::Wrong && !is_ours;
+            if is_cheap || verified == Verified::Unreadable {
+                counts.decoys.fetch_add(1, Ordering::Relaxed);
                 password::verify(DECOY, &secret);
-                Verified::Unreadable
-            })
+            }
+            verified
         });
         // The runtime ends, or the work fell: nobody has been verified.
         Ok(work.await.unwrap_or(Verified::Unreadable))
@@ -117,9 +130,20 @@ impl Hasher {
         drop(self.running.acquire_many(self.at_once).await);
     }
 
-    /// How many passwords have been checked, decoys included. For tests and metrics.
+    /// How many times [`Hasher::verify`] has done its work. For tests and metrics.
     pub fn verifications(&self) -> u64 {
-        self.verifications.load(Ordering::Relaxed)
+        self.counts.verifications.load(Ordering::Relaxed)
+    }
+
+    /// How many of them checked the decoy. For tests and metrics.
+    pub fn decoys(&self) -> u64 {
+        self.counts.decoys.load(Ordering::Relaxed)
+    }
+
+    /// How many wait for their turn. For tests and metrics.
+    pub fn waiting(&self) -> usize {
+        let at_once = self.running.available_permits();
+        (LOGINS_WAITING_MAX + at_once).saturating_sub(self.admitted.available_permits())
     }
 
     /// A turn for work that can be left out, if one is free this moment.
@@ -154,10 +178,24 @@ mod tests {
     async fn a_missing_or_unreadable_hash_costs_one_verification() {
         let hasher = Hasher::default();
         for stored in [None, Some(""), Some("plain"), Some("$6$rounds=999999999$a$b")] {
-            let before = hasher.verifications();
+            let before = (hasher.verifications(), hasher.decoys());
             assert_eq!(hasher.verify(stored, b"x").await, Ok(Verified::Unreadable));
-            assert_eq!(hasher.verifications(), before + 1);
+            assert_eq!((hasher.verifications(), hasher.decoys()), (before.0 + 1, before.1 + 1));
         }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_always_costs_a_hash_of_ours() {
+        let hasher = Hasher::default();
+        let ours = hasher.hash_new(b"secret").await.unwrap();
+        assert_eq!(hasher.verify(Some(&ours), b"x").await, Ok(Verified::Wrong));
+        assert_eq!(hasher.decoys(), 0);
+        let quick = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
+        assert_eq!(hasher.verify(Some(quick), b"x").await, Ok(Verified::Wrong));
+        assert_eq!(hasher.decoys(), 1);
+        let secret = "Pier 39, Zürich".as_bytes();
+        assert_eq!(hasher.verify(Some(quick), secret).await, Ok(Verified::RightButOld));
+        assert_eq!(hasher.decoys(), 1);
     }
 
     #[tokio::test]

@@ -95,12 +95,7 @@ pub(super) enum Patience {
 pub(super) fn lock(path: &Path, patience: Patience) -> io::Result<Option<File>> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let file = system::private(&mut options).open(&beside)?;
-    if let Some(about) = owner_model(path) {
-        system::give(&file, &about);
-    }
+    let file = open_lock(Path::new(&beside), path)?;
     let tries = if patience == Patience::Some { LOCK_TRIES_MAX } else { 1 };
     for turn in 0..tries {
         match file.try_lock() {
@@ -111,6 +106,24 @@ pub(super) fn lock(path: &Path, patience: Patience) -> io::Result<Option<File>> 
         }
     }
     Ok(None)
+}
+
+fn open_lock(lock: &Path, path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    let mut fresh = options.clone();
+    match system::private(fresh.create_new(true)).open(lock) {
+        Ok(file) => {
+            // Only a file that was made this moment is given away. Something that is there
+            // already may be a link to a file of root's, laid by the folder's owner.
+            if let Some(about) = owner_model(path) {
+                system::give(&file, &about);
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(lock),
+        Err(error) => Err(error),
+    }
 }
 
 /// Puts `text` in the place of the file, whole or not at all, even if the power fails.

@@ -268,6 +268,31 @@ mod unix {
     }
 
     #[test]
+    fn what_is_made_belongs_to_whom_the_file_belonged() {
+        let place = place(Some(HAND_WRITTEN));
+        // Only root can give it away; for everybody else it stays theirs.
+        let _ = std::os::unix::fs::chown(&place.path, Some(12345), Some(12345));
+        let owner = fs::metadata(&place.path).unwrap().uid();
+        place.edit(|editor| editor.set("anna", &Setting::Enabled(false))).unwrap();
+        for entry in fs::read_dir(place.folder.path()).unwrap() {
+            assert_eq!(entry.unwrap().metadata().unwrap().uid(), owner);
+        }
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_lock_gives_nothing_away() {
+        let place = place(Some(HAND_WRITTEN));
+        let precious = place.folder.path().join("precious");
+        write(&precious, "x");
+        let owner = fs::metadata(&precious).unwrap().uid();
+        let _ = std::os::unix::fs::chown(&place.path, Some(12345), Some(12345));
+        symlink("precious", place.folder.path().join("users.toml.lock")).unwrap();
+        place.edit(|editor| editor.set("anna", &Setting::Enabled(false))).unwrap();
+        assert_eq!(fs::metadata(&precious).unwrap().uid(), owner);
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "x");
+    }
+
+    #[test]
     fn a_file_open_to_others_is_refused_with_the_command_that_closes_it() {
         let place = place(Some(HAND_WRITTEN));
         for mode in [0o640, 0o604, 0o620, 0o602] {

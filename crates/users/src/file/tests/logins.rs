@@ -117,6 +117,24 @@ async fn a_change_counts_at_the_next_login() {
 }
 
 #[tokio::test]
+async fn an_account_disabled_while_its_login_waits_does_not_get_in() {
+    let house = house();
+    let turn = house.hasher.spare_turn().unwrap();
+    let login = house.login("anna", b"secret");
+    let disable = async {
+        // The login looks at the file, then waits for the turn that is held here.
+        while house.hasher.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        house.edit("anna", &Setting::Enabled(false));
+        assert_eq!(house.ended().await, ["anna"]);
+        drop(turn);
+    };
+    let (denied, ()) = tokio::join!(login, disable);
+    assert!(matches!(denied, Err(Denied::Disabled)), "{denied:?}");
+}
+
+#[tokio::test]
 async fn a_disabled_and_a_removed_account_end_once() {
     let house = house();
     assert_eq!(house.ended().await, [""; 0]);
