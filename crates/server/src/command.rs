@@ -12,6 +12,8 @@ mod file;
 mod info;
 mod listing;
 mod parameters;
+#[cfg(test)]
+mod reference;
 mod security;
 mod site;
 mod spec;

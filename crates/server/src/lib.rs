@@ -28,6 +28,8 @@ mod session;
 pub mod settings;
 mod shape;
 mod shared;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 mod transfer;
 

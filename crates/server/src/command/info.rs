@@ -14,6 +14,8 @@ use crate::session::Session;
 
 pub(super) static ROWS: &[&Spec] = &[&FEAT, &HELP, &SYST, &STAT, &NOOP, &CLNT];
 
+/// Letters in a line of a table: what fits an old terminal.
+const TABLE_WIDTH: usize = 72;
 /// A client's name for itself is cut here.
 const CLIENT_CHARS_MAX: usize = 64;
 
@@ -63,10 +65,11 @@ fn help(_: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     }
 }
 
-/// Words in lines of eight, as a reply.
+/// Words in columns, as a reply.
 pub(super) fn table(first: &'static str, words: &[&'static str], last: &'static str) -> Reply {
-    let rows = words.chunks(8).map(|row| {
-        let padded: Vec<_> = row.iter().map(|word| format!("{word:<8}")).collect();
+    let width = words.iter().map(|word| word.len() + 2).max().unwrap_or(2);
+    let rows = words.chunks(TABLE_WIDTH / width).map(|row| {
+        let padded: Vec<_> = row.iter().map(|word| format!("{word:<width$}")).collect();
         padded.concat().trim_end().to_owned()
     });
     let lines =
