@@ -27,7 +27,10 @@ static ACTS: &[Act] = &[
         words: &["spawn_blocking", "block_in_place"],
         homes: &[
             "crates/storage/src/disk",
+            // Hashes take long, and the accounts file is read at a login.
             "crates/users/src/password",
+            "crates/users/src/hasher",
+            "crates/users/src/file",
             "crates/server/src/pump",
             "crates/server/src/server.rs",
         ],

@@ -15,7 +15,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &["command"]),
     (4, &["session"]),
     (3, &["control", "data", "shared"]),
-    (2, &["pump", "tls", "next", "ports", "files", "admission"]),
+    (2, &["pump", "tls", "next", "ports", "files", "lines", "admission"]),
     (1, &["net", "shape", "refusal", "registry", "settings", "names", "charset"]),
 ];
 
