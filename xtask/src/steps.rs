@@ -184,11 +184,22 @@ fn fuzz(root: &Path) -> Result<(), String> {
                 .map_err(|error| format!("cannot make {corpus}: {error}"))?;
             command.args([corpus, seeds]);
         }
-        command.args(["--", FUZZ_SECONDS, FUZZ_TIMEOUT, FUZZ_MEMORY, "-verbosity=0"]);
-        told(&mut command, &format!("fuzz run {target}"))?;
+        command.args(["--", FUZZ_SECONDS, FUZZ_TIMEOUT, FUZZ_MEMORY]);
+        quietly(&mut command, &format!("fuzz run {target}"))?;
         eprintln!("xtask: fuzz target {target}: nothing found");
     }
     Ok(())
+}
+
+/// Runs cargo without its chatter, which is shown only if it fails.
+fn quietly(command: &mut Command, arguments: &str) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("cannot start `{CARGO}`: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    eprintln!("{}", String::from_utf8_lossy(&output.stdout));
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    Err(format!("`cargo {arguments}` failed, see above"))
 }
 
 fn fuzz_command(root: &Path, verb: &str) -> Command {
