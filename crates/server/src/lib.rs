@@ -8,6 +8,7 @@
 //! command, session, control and data and shared, files and pump and tls, settings and net.
 
 mod admission;
+pub mod certificate;
 mod command;
 mod control;
 mod conversation;
@@ -30,7 +31,7 @@ mod shape;
 mod shared;
 #[cfg(test)]
 mod testing;
-pub mod tls;
+mod tls;
 mod transfer;
 
 pub use server::{BindError, Bound, BoundListener, Handle, Server};

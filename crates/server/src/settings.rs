@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wharf_core::account::{Count, Rate};
 
-use crate::tls::Certificate;
+use crate::certificate::Certificate;
 
 /// How the engine behaves. `Settings::default()` is what a missing configuration means, except
 /// that it has no certificate: without one, TLS is not offered.

@@ -19,7 +19,6 @@ static SITE_HELP: Spec = Spec {
     syntax: "SITE HELP",
     about: "List the SITE commands",
     rfc: "RFC 959 §4.1.3",
-    arg: Arg::Optional,
     keeps_pending: true,
     run: Run::Now(help),
     ..Spec::ANY_TIME
