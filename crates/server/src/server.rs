@@ -249,10 +249,11 @@ impl Bound {
 }
 
 async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
-    match stop.wait_for(Option::is_some).await {
-        Ok(grace) => grace.unwrap_or_default(),
+    let grace = stop.wait_for(Option::is_some).await.ok().and_then(|grace| *grace);
+    match grace {
+        Some(grace) => grace,
         // Nobody is left who could stop us.
-        Err(_) => std::future::pending().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -404,5 +405,17 @@ impl std::error::Error for BindError {
             Self::Tls(source) => Some(source),
             Self::Settings(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An embedder spawns it.
+    #[test]
+    fn serving_can_be_a_task_of_any_runtime() {
+        fn is_send<T: Send>(_: impl Fn(Bound) -> T) {}
+        is_send(Bound::serve);
     }
 }
