@@ -47,12 +47,12 @@ const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// use wharf_core::account::Account;
 /// use wharf_server::{Server, settings::{Listen, Settings}};
 /// use wharf_storage::Memory;
-/// use wharf_users::Single;
+/// use wharf_users::single::Single;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let anna = Account::new("anna", "/", Rules::everywhere(Permissions::ALL));
-/// let users = Arc::new(Single::new(anna, "secret"));
+/// let users = Arc::new(Single::new(anna, b"secret"));
 /// let listen = Listen { address: "127.0.0.1".parse()?, ports: vec![0], ..Listen::default() };
 /// let settings = Settings { listen: vec![listen], ..Settings::default() };
 /// let bound = Server::new(settings, users, Arc::new(Memory::new())).bind().await?;
