@@ -275,7 +275,11 @@ mod tests {
         }
 
         #[test]
-        fn no_pattern_makes_matching_panic(pattern: Vec<u8>, name: Vec<u8>, text in "[-*?!a\u{e4}\\[\\]]{0,20}") {
+        fn no_pattern_makes_matching_panic(
+            pattern: Vec<u8>,
+            name: Vec<u8>,
+            text in "[-*?!a\u{e4}\\[\\]]{0,20}",
+        ) {
             for pattern in [pattern.as_slice(), text.as_bytes()] {
                 if let Some(Ok(glob)) = Glob::parse(pattern) {
                     let _ = (glob.matches(&name), glob.matches(text.as_bytes()));

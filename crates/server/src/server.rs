@@ -181,11 +181,8 @@ async fn open(
             }
             Err(source) => last = Some(BindError::Address { address, source }),
         }
-        let is_forbidden = matches!(
-            &last,
-            Some(BindError::Address { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied
-        );
-        if !is_forbidden {
+        let is_forbidden = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+        if !matches!(&last, Some(BindError::Address { source, .. }) if is_forbidden(source)) {
             break;
         }
     }

@@ -18,7 +18,11 @@ fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
 
 #[test]
 fn commands_in_any_case_and_any_pieces_are_commands() {
-    inside(&world(), "C: nOoP\nS: 200 *\nC< NO\nC< OP\\r\nC< \\n\nS: 200 *\nC< noop\\n\nS: 200 *");
+    inside(
+        &world(),
+        "C: nOoP\nS: 200 *\nC< NO\nC< OP\\r\nC< \\n\nS: 200 *\nC< noop\\n\n\
+        S: 200 *",
+    );
 }
 
 #[test]
@@ -58,13 +62,18 @@ fn nonsense_is_answered_and_the_session_goes_on() {
     inside(
         &world(),
         "C: XYZZY\nS: 500 *\nC: \nS: 500 *\nC: 123\nS: 500 *\nC: SITE\nS: 500 *\n\
-         C: SITE EXEC rm\nS: 500 *\nC< \\x00\\x01\\r\\n\nS: 500 *\nC: RETR\nS: 501 *\nC: NOOP\nS: 200 *",
+         C: SITE EXEC rm\nS: 500 *\nC< \\x00\\x01\\r\\n\nS: 500 *\nC: RETR\nS: 501 *\n\
+         C: NOOP\nS: 200 *",
     );
 }
 
 #[test]
 fn a_name_with_a_nul_or_a_line_end_is_refused() {
-    inside(&world(), "C< DELE a\\x00b\\r\\n\nS: 501 *\nC< MKD a\\rb\\r\\n\nS: 501 *\nHAS /a hello");
+    inside(
+        &world(),
+        "C< DELE a\\x00b\\r\\n\nS: 501 *\nC< MKD a\\rb\\r\\n\nS: 501 *\n\
+        HAS /a hello",
+    );
 }
 
 #[test]
@@ -86,7 +95,10 @@ fn a_session_that_says_nothing_ends() {
 
 #[test]
 fn a_login_has_its_time_however_busy_the_client_is() {
-    world().run("WAIT 30s\nC: NOOP\nS: 200 *\nWAIT 29s\nC: NOOP\nS: 200 *\nWAIT 2s\nS: 421 No login*\nS: EOF");
+    world().run(
+        "WAIT 30s\nC: NOOP\nS: 200 *\nWAIT 29s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
+        S: 421 No login*\nS: EOF",
+    );
 }
 
 #[test]
@@ -112,7 +124,8 @@ fn no_more_sessions_of_one_address_than_allowed() {
     };
     let world = world().settings(limit);
     world.run(
-        "C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.9\nS: 421 Too many sessions from your address.\nS: EOF\n\
+        "C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.9\n\
+         S: 421 Too many sessions from your address.\nS: EOF\n\
          CLIENT eve 203.0.113.10\nC: NOOP\nS: 200 *",
     );
 }
@@ -123,7 +136,8 @@ fn no_more_sessions_of_one_account_than_allowed() {
         world().settings(|settings| settings.limits.sessions_per_user = Count::from_number(1));
     inside(
         &world,
-        "CLIENT two 203.0.113.10\nC: USER anna\nS: 331 *\nC: PASS secret\nS: 421 Too many sessions of this account.\nS: EOF",
+        "CLIENT two 203.0.113.10\nC: USER anna\nS: 331 *\nC: PASS secret\n\
+         S: 421 Too many sessions of this account.\nS: EOF",
     );
 }
 
@@ -190,8 +204,10 @@ fn a_policy_for_all_covers_the_data_too() {
     });
     world.clone().peer("192.168.1.20").run("C: USER anna\nS: 530 *");
     world.run(&format!(
-        "C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}C: EPSV\nS: 229 *\nC: LIST\nS: 521 *\nC: PBSZ 0\nS: 200 *\n\
-         C: PROT C\nS: 534 *\nC: PROT P\nS: 200 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\nD: a\\r\\n\nS: 226 *"
+        "C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}C: EPSV\nS: 229 *\nC: LIST\nS: 521 *\nC: PBSZ 0\n\
+         S: 200 *\n\
+         C: PROT C\nS: 534 *\nC: PROT P\nS: 200 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\
+         D: a\\r\\n\nS: 226 *"
     ));
 }
 
@@ -200,8 +216,10 @@ fn auth_and_prot_answer_by_the_book() {
     world().run("C: AUTH TLS\nS: 502 *\nC: PBSZ 0\nS: 503 *");
     let world = world().tls();
     world.run(
-        "C: AUTH KERBEROS\nS: 504 *\nC: PROT P\nS: 503 *\nC: CCC\nS: 533 *\nC: auth ssl\nS: 234 *\n\
-         TLS\nC: AUTH TLS\nS: 503 *\nC: PROT P\nS: 503 *\nC: PBSZ x\nS: 501 *\nC: PBSZ 0\nS: 200 PBSZ=0\n\
+        "C: AUTH KERBEROS\nS: 504 *\nC: PROT P\nS: 503 *\nC: CCC\nS: 533 *\nC: auth ssl\n\
+         S: 234 *\n\
+         TLS\nC: AUTH TLS\nS: 503 *\nC: PROT P\nS: 503 *\nC: PBSZ x\nS: 501 *\nC: PBSZ 0\n\
+         S: 200 PBSZ=0\n\
          C: PROT S\nS: 536 *\nC: PROT E\nS: 536 *\nC: PROT X\nS: 504 *\nC: PROT P\nS: 200 *\n\
          C: CCC\nS: 534 *\nC: REIN\nS: 502 *",
     );
@@ -221,7 +239,8 @@ fn the_old_character_set_is_found_out_and_kept_for_the_session() {
     inside(
         &world,
         "C< MKD \\xd6\\xd0\\xce\\xc4\\r\\n\nS: 257 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\
-         D: a\\r\\n\\xd6\\xd0\\xce\\xc4\\r\\n\nS: 226 *\nC< CWD \\xd6\\xd0\\xce\\xc4\\r\\n\nS: 250 *\n\
+         D: a\\r\\n\\xd6\\xd0\\xce\\xc4\\r\\n\nS: 226 *\nC< CWD \\xd6\\xd0\\xce\\xc4\\r\\n\n\
+         S: 250 *\n\
          CLIENT modern\nC: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: CWD /中文\nS: 250 *",
     );
 }
@@ -232,7 +251,8 @@ fn a_name_that_is_no_text_is_listed_and_found() {
     world.memory().put(b"/odd\xff\xfe", b"x");
     inside(
         &world,
-        "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\nD: a\\r\\nodd\\xff\\xfe\\r\\n\nS: 226 *\n\
+        "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\
+         D: a\\r\\nodd\\xff\\xfe\\r\\n\nS: 226 *\n\
          C: EPSV\nS: 229 *\nC: RETR odd\\xff\\xff\\xfe\nS: 150 *\nD: x\nS: 226 *",
     );
 }
@@ -244,6 +264,7 @@ fn a_name_with_control_bytes_is_listed_on_one_line_and_found() {
     inside(
         &world,
         "C: EPSV\nS: 229 *\nC: NLST\nS: 150 *\nD: a\\r\\ntwo␊lines\\r\\n\nS: 226 *\n\
-         C: EPSV\nS: 229 *\nC: RETR two␊lines\nS: 150 *\nD: x\nS: 226 *\nC: DELE two␊lines\nS: 250 *",
+         C: EPSV\nS: 229 *\nC: RETR two␊lines\nS: 150 *\nD: x\nS: 226 *\nC: DELE two␊lines\n\
+         S: 250 *",
     );
 }

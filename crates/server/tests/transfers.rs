@@ -23,7 +23,8 @@ fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
 fn abor_during_stor_keeps_no_file() {
     inside(
         &world(),
-        "EPSV;C: STOR b\nS: 150 *\nU... half\nC: ABOR\nS: 426 *\nS: 226 *\nHASNOT /b\nC: NOOP\nS: 200 *",
+        "EPSV;C: STOR b\nS: 150 *\nU... half\nC: ABOR\nS: 426 *\nS: 226 *\nHASNOT /b\n\
+         C: NOOP\nS: 200 *",
     );
 }
 
@@ -39,7 +40,8 @@ fn abor_during_stor_leaves_the_old_file() {
 fn abor_is_heard_behind_telnet_codes() {
     inside(
         &world(),
-        "EPSV;C: RETR big\nS: 150 *\nD< 10\nC< \\xff\\xf4\\xff\\xf2ABOR\\r\\n\nS: 426 *\nS: 226 *\nDX\n\
+        "EPSV;C: RETR big\nS: 150 *\nD< 10\nC< \\xff\\xf4\\xff\\xf2ABOR\\r\\n\nS: 426 *\n\
+         S: 226 *\nDX\n\
          C: NOOP\nS: 200 *",
     );
 }
@@ -56,7 +58,8 @@ fn abor_ends_the_wait_for_a_connection() {
 fn stat_and_noop_are_answered_while_bytes_move() {
     inside(
         &world(),
-        "EPSV;C: RETR big\nS: 150 *\nD< 1000\nC: NOOP\nS: 200 *\nC: STAT\nS: 211-*\nS: 211 *\nD...\nS: 226 *",
+        "EPSV;C: RETR big\nS: 150 *\nD< 1000\nC: NOOP\nS: 200 *\nC: STAT\nS: 211-*\nS: 211 *\n\
+         D...\nS: 226 *",
     );
 }
 
@@ -64,7 +67,8 @@ fn stat_and_noop_are_answered_while_bytes_move() {
 fn other_commands_wait_for_the_end_of_the_transfer() {
     inside(
         &world(),
-        "EPSV;C: STOR b\nS: 150 *\nU... one\nC: DELE a\nC: PWD\nWAIT 1s\nHAS /a hello\nU: two\nS: 226 *\n\
+        "EPSV;C: STOR b\nS: 150 *\nU... one\nC: DELE a\nC: PWD\nWAIT 1s\nHAS /a hello\n\
+         U: two\nS: 226 *\n\
          S: 250 *\nS: 257 *\nHASNOT /a\nHAS /b onetwo",
     );
 }
@@ -73,7 +77,8 @@ fn other_commands_wait_for_the_end_of_the_transfer() {
 fn quit_during_a_transfer_waits_for_its_end() {
     inside(
         &world(),
-        "EPSV;C: STOR b\nS: 150 *\nU... one\nC: QUIT\nU: two\nS: 226 *\nS: 221 *\nS: EOF\nHAS /b onetwo",
+        "EPSV;C: STOR b\nS: 150 *\nU... one\nC: QUIT\nU: two\nS: 226 *\nS: 221 *\nS: EOF\n\
+         HAS /b onetwo",
     );
 }
 
@@ -116,7 +121,8 @@ fn appe_goes_on_with_a_cut_upload_and_else_with_the_file() {
 fn rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
     inside(
         &world(),
-        "C: REST 3\nS: 350 *\nC: TYPE I\nS: 200 *\nEPSV;C: NOOP\nS: 200 *\nC: RETR a\nS: 150 *\nD: lo\nS: 226 *\n\
+        "C: REST 3\nS: 350 *\nC: TYPE I\nS: 200 *\nEPSV;C: NOOP\nS: 200 *\nC: RETR a\n\
+         S: 150 *\nD: lo\nS: 226 *\n\
          EPSV;C: RETR a\nS: 150 *\nD: hello\nS: 226 *\nC: REST 3\nS: 350 *\nC: CWD /\nS: 250 *\n\
          EPSV;C: RETR a\nS: 150 *\nD: hello\nS: 226 *",
     );
@@ -126,7 +132,8 @@ fn rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
 fn rest_behind_the_end_is_refused() {
     inside(
         &world(),
-        "C: REST 6\nS: 350 *\nEPSV;C: RETR a\nS: 554 *\nC: REST 6\nS: 350 *\nC: STOR a\nS: 554 *\nHAS /a hello\n\
+        "C: REST 6\nS: 350 *\nEPSV;C: RETR a\nS: 554 *\nC: REST 6\nS: 350 *\nC: STOR a\n\
+         S: 554 *\nHAS /a hello\n\
          C: REST 5\nS: 350 *\nC: RETR a\nS: 150 *\nD: \nS: 226 *",
     );
 }
@@ -181,7 +188,8 @@ fn an_idle_time_out_does_not_count_transfers() {
     });
     inside(
         &world,
-        "EPSV;C: STOR b\nS: 150 *\nU... one\nWAIT 60s\nU: two\nS: 226 *\nC: NOOP\nS: 200 *\nHAS /b onetwo",
+        "EPSV;C: STOR b\nS: 150 *\nU... one\nWAIT 60s\nU: two\nS: 226 *\nC: NOOP\nS: 200 *\n\
+         HAS /b onetwo",
     );
 }
 
@@ -189,7 +197,8 @@ fn an_idle_time_out_does_not_count_transfers() {
 fn stou_finds_a_name_and_tells_it() {
     let outcome = inside(
         &world(),
-        "EPSV;C: STOU\nS: 150 FILE: upload.*\nU: one\nS: 226 *\nEPSV;C: STOU a\nS: 150 FILE: a.*\nU: two\nS: 226 *",
+        "EPSV;C: STOU\nS: 150 FILE: upload.*\nU: one\nS: 226 *\nEPSV;C: STOU a\n\
+         S: 150 FILE: a.*\nU: two\nS: 226 *",
     );
     let names: Vec<_> =
         outcome.memory.paths().into_iter().filter(|path| path.contains('.')).collect();
@@ -203,7 +212,8 @@ fn files_are_not_replaced_without_the_right_to() {
     let world = World::new().account("anna", "secret", rights).file("/a", b"hello");
     inside(
         &world,
-        "EPSV;C: STOR a\nS: 553 *\nHAS /a hello\nC: STOR b\nS: 150 *\nU: new\nS: 226 *\nHAS /b new",
+        "EPSV;C: STOR a\nS: 553 *\nHAS /a hello\nC: STOR b\nS: 150 *\nU: new\nS: 226 *\n\
+         HAS /b new",
     );
 }
 
@@ -224,7 +234,8 @@ fn missing_parents_are_made_where_that_is_wanted() {
     let world = world().settings(|settings| settings.files.makes_parents = true);
     inside(
         &world,
-        "EPSV;C: STOR x/y/z\nS: 150 *\nU: 1\nS: 226 *\nHAS /x/y/z 1\nC: MKD p/q/r\nS: 257 *\nC: CWD p/q/r\nS: 250 *",
+        "EPSV;C: STOR x/y/z\nS: 150 *\nU: 1\nS: 226 *\nHAS /x/y/z 1\nC: MKD p/q/r\nS: 257 *\n\
+         C: CWD p/q/r\nS: 250 *",
     );
 }
 
