@@ -85,6 +85,9 @@ pub enum Event<'a> {
         /// Why, for the operator.
         reason: &'a str,
     },
+    /// A data connection was let in by its address alone: its TLS session was not that of the
+    /// control connection. Told once a session.
+    DataUnproven,
     /// The store failed in a way that an operator should look at.
     StoreFailed {
         /// What was asked, and what the store said.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wharf_core::account::{Count, Rate};
 
-use crate::tls::Certificate;
+use crate::certificate::Certificate;
 
 /// How the engine behaves. `Settings::default()` is what a missing configuration means, except
 /// that it has no certificate: without one, TLS is not offered.
@@ -126,8 +126,8 @@ pub enum TlsRequire {
 pub enum SessionReuse {
     /// It need not; the address is checked as ever.
     Off,
-    /// A resumed session must be that of this control connection; one that is new is let in from
-    /// the client's address, and noted.
+    /// One that resumes this control connection's session is proven; any other is let in from the
+    /// client's address only, and noted.
     Prefer,
     /// Anything else is refused with 522. Locks out clients that cannot resume.
     Require,
@@ -207,7 +207,8 @@ pub enum Encoding {
     Auto,
     /// UTF-8 (RFC 2640).
     Utf8,
-    /// The legacy set, unless the client says OPTS UTF8 ON.
+    /// The legacy set. FEAT then does not name UTF8, and OPTS UTF8 ON is refused with 504, so
+    /// that a client which asks falls back to its own old character set.
     Legacy,
 }
 
@@ -295,7 +296,7 @@ impl Default for Login {
         Self {
             attempts_max: 3,
             failure_delay: Duration::from_secs(1),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             deny_users: Vec::new(),
         }
     }
@@ -315,8 +316,8 @@ impl Default for Limits {
             user_download: Rate::Unlimited,
             transfer_upload: Rate::Unlimited,
             transfer_download: Rate::Unlimited,
-            idle_timeout: Duration::from_secs(300),
-            stall_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_mins(5),
+            stall_timeout: Duration::from_mins(2),
         }
     }
 }

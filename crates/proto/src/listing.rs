@@ -1,0 +1,371 @@
+//! Lines of directory listings: `LIST`, `NLST`, `MLSD` and `MLST`.
+
+use crate::digits;
+use crate::entry::{Entry, Kind};
+use crate::facts::{Fact, FactSet};
+use crate::time::Timestamp;
+
+/// A form of listing: turns one entry into one line.
+pub trait Format: Send + Sync {
+    /// Appends the line of `entry`, which ends in CR LF.
+    ///
+    /// The name goes out as it is, so any character set has been applied before. Only CR, LF and
+    /// NUL are written as `?`: a name on disk may hold them, and must not forge a line.
+    fn line(&self, entry: &Entry, out: &mut Vec<u8>);
+}
+
+/// `LIST` in the form of `ls -l`, which is the one that every client can read.
+///
+/// ```text
+/// -rw-r--r--    1 0        0             1234 Nov 22 17:14 name
+/// drwxr-xr-x    2 ftp      ftp              0 Jan  5  2019 old
+/// ```
+///
+/// Columns: mode, links (4), owner (8), group (8), size (9), date (12), name; a value too long for
+/// its column widens it. Owners are numbers, and `ftp` where there is none. A pipe, socket or
+/// device is shown as `p`, since clients that know any of them know the pipe. A link that is not
+/// followed shows no target: where it leads is not for clients to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Long {
+    /// The present. Entries of the last six months show the time of day, others the year.
+    pub now: Timestamp,
+    /// Seconds to add to UTC to get the time to show, at that moment. Clients take `LIST` for the
+    /// local time of the server.
+    pub offset_seconds: fn(Timestamp) -> i32,
+}
+
+/// `NLST`: the name alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Short;
+
+/// `MLSD`: facts, one space, the name (RFC 3659 §7.2).
+///
+/// ```text
+/// type=file;size=3;modify=20260101000000;perm=r; name
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts(pub FactSet);
+
+impl Format for Long {
+    fn line(&self, entry: &Entry, out: &mut Vec<u8>) {
+        write_mode(entry, out);
+        out.push(b' ');
+        digits::write(out, entry.links, 10, 4, b' ');
+        for owner in [entry.owner.user, entry.owner.group] {
+            out.push(b' ');
+            write_owner(owner, out);
+        }
+        out.push(b' ');
+        digits::write(out, entry.size, 10, 9, b' ');
+        out.push(b' ');
+        self.write_date(entry.modified, out);
+        out.push(b' ');
+        end_with_name(&entry.name, out);
+    }
+}
+
+impl Format for Short {
+    fn line(&self, entry: &Entry, out: &mut Vec<u8>) {
+        end_with_name(&entry.name, out);
+    }
+}
+
+impl Format for Facts {
+    fn line(&self, entry: &Entry, out: &mut Vec<u8>) {
+        self.facts_line_as(kind_text(entry.kind), entry, out);
+    }
+}
+
+impl Facts {
+    /// Appends the line of `entry` with another type than its own: `cdir` for the directory that
+    /// is listed, `pdir` for one above it (RFC 3659 §7.5.1).
+    pub fn facts_line_as(&self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
+        self.write_facts(kind_text, entry, out);
+        out.push(b' ');
+        end_with_name(&entry.name, out);
+    }
+
+    /// Appends the facts alone, `type=file;size=3;`, without a space, a name or CR LF: for `MLST`,
+    /// where the space and a whole path follow.
+    pub fn facts_only(&self, entry: &Entry, out: &mut Vec<u8>) {
+        self.write_facts(kind_text(entry.kind), entry, out);
+    }
+
+    fn write_facts(self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
+        for fact in Fact::ALL.into_iter().filter(|&fact| self.0.has(fact)) {
+            let start = out.len();
+            out.extend_from_slice(fact.name().as_bytes());
+            out.push(b'=');
+            if write_fact(fact, kind_text, entry, out) {
+                out.push(b';');
+            } else {
+                out.truncate(start);
+            }
+        }
+    }
+}
+
+/// Appends the value of a fact. False if the entry has none.
+fn write_fact(fact: Fact, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) -> bool {
+    match fact {
+        Fact::Type => out.extend_from_slice(kind_text.as_bytes()),
+        Fact::Size if entry.kind == Kind::File => digits::decimal(out, entry.size),
+        Fact::Size => return false,
+        Fact::Modify => entry.modified.write(out),
+        Fact::Create => match entry.created {
+            Some(created) => created.write(out),
+            None => return false,
+        },
+        Fact::Perm => out.extend(entry.perm.letters()),
+        Fact::Unique => match entry.unique {
+            Some((device, inode)) => {
+                // Any letter that is no hexadecimal digit keeps the two apart.
+                digits::write(out, device, 16, 0, b'0');
+                out.push(b'g');
+                digits::write(out, inode, 16, 0, b'0');
+            }
+            None => return false,
+        },
+        Fact::UnixMode => digits::write(out, (entry.mode & 0o7777).into(), 8, 4, b'0'),
+        Fact::UnixOwner => return write_id(entry.owner.user, out),
+        Fact::UnixGroup => return write_id(entry.owner.group, out),
+    }
+    true
+}
+
+fn write_id(id: Option<u32>, out: &mut Vec<u8>) -> bool {
+    if let Some(id) = id {
+        digits::decimal(out, id.into());
+    }
+    id.is_some()
+}
+
+fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Dir => "dir",
+        Kind::Link => "OS.unix=slink",
+        Kind::Other => "OS.unix=special",
+    }
+}
+
+/// Half a year of the Gregorian calendar, from which on `ls` shows the year.
+const RECENT_SECONDS: i64 = 15_778_476;
+
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+
+impl Long {
+    fn write_date(&self, moment: Timestamp, out: &mut Vec<u8>) {
+        let local = moment.plus_seconds((self.offset_seconds)(moment).into()).civil();
+        let month = MONTHS.get(usize::from(local.month).saturating_sub(1)).copied();
+        out.extend_from_slice(month.unwrap_or(b"Jan"));
+        out.push(b' ');
+        digits::write(out, local.day.into(), 10, 2, b' ');
+        let age_seconds = self.now.seconds.saturating_sub(moment.seconds);
+        if (0..RECENT_SECONDS).contains(&age_seconds) {
+            out.push(b' ');
+            digits::write(out, local.hour.into(), 10, 2, b'0');
+            out.push(b':');
+            digits::write(out, local.minute.into(), 10, 2, b'0');
+        } else {
+            out.extend_from_slice(b"  ");
+            digits::write(out, local.year.into(), 10, 4, b'0');
+        }
+    }
+}
+
+/// The ten letters of a mode, `drwxr-xr-x`.
+fn write_mode(entry: &Entry, out: &mut Vec<u8>) {
+    let mode = entry.mode;
+    let letter = |bit: u32, letter: u8| if mode & bit == 0 { b'-' } else { letter };
+    // Where the execute bit stands, `s` or `t` tells of a special bit, in upper case if the
+    // execute bit is off.
+    let last = |bit: u32, special: u32, mark: u8| match (mode & bit != 0, mode & special != 0) {
+        (true, true) => mark,
+        (false, true) => mark.to_ascii_uppercase(),
+        (true, false) => b'x',
+        (false, false) => b'-',
+    };
+    out.extend_from_slice(&[
+        match entry.kind {
+            Kind::File => b'-',
+            Kind::Dir => b'd',
+            Kind::Link => b'l',
+            Kind::Other => b'p',
+        },
+        letter(0o400, b'r'),
+        letter(0o200, b'w'),
+        last(0o100, 0o4000, b's'),
+        letter(0o040, b'r'),
+        letter(0o020, b'w'),
+        last(0o010, 0o2000, b's'),
+        letter(0o004, b'r'),
+        letter(0o002, b'w'),
+        last(0o001, 0o1000, b't'),
+    ]);
+}
+
+fn write_owner(id: Option<u32>, out: &mut Vec<u8>) {
+    let start = out.len();
+    match id {
+        Some(id) => digits::decimal(out, id.into()),
+        None => out.extend_from_slice(b"ftp"),
+    }
+    let end = start + OWNER_WIDTH;
+    if out.len() < end {
+        out.resize(end, b' ');
+    }
+}
+
+const OWNER_WIDTH: usize = 8;
+
+fn end_with_name(name: &[u8], out: &mut Vec<u8>) {
+    out.extend(name.iter().map(|byte| match byte {
+        b'\r' | b'\n' | 0 => b'?',
+        &byte => byte,
+    }));
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Owner, Perm};
+    use proptest::prelude::*;
+
+    fn moment(text: &str) -> Timestamp {
+        Timestamp::parse(text.as_bytes()).unwrap()
+    }
+
+    fn entry(name: &str, kind: Kind) -> Entry {
+        Entry { modified: moment("20260722171400"), ..Entry::new(name, kind, 1234) }
+    }
+
+    fn line(format: &dyn Format, entry: &Entry) -> String {
+        let mut out = b"before\r\n".to_vec();
+        format.line(entry, &mut out);
+        String::from_utf8_lossy(&out[8..]).into_owned()
+    }
+
+    fn long(entry: &Entry) -> String {
+        line(&Long { now: moment("20260801000000"), offset_seconds: |_| 0 }, entry)
+    }
+
+    fn all_facts() -> Facts {
+        Facts(Fact::ALL.into_iter().fold(FactSet::NONE, FactSet::with))
+    }
+
+    #[test]
+    fn long_lines_have_the_columns_of_ls() {
+        let mut file = entry("name", Kind::File);
+        file.owner = Owner { user: Some(0), group: Some(0) };
+        let expected = "-rw-r--r--    1 0        0             1234 Jul 22 17:14 name\r\n";
+        assert_eq!(long(&file), expected);
+        let mut dir = entry(" two  words ", Kind::Dir);
+        (dir.size, dir.links) = (0, 12);
+        let expected = "drwxr-xr-x   12 ftp      ftp              0 Jul 22 17:14  two  words \r\n";
+        assert_eq!(long(&dir), expected);
+        file.kind = Kind::Link;
+        file.owner.user = Some(4_294_967_295);
+        file.size = u64::MAX;
+        let expected =
+            "lrw-r--r--    1 4294967295 0        18446744073709551615 Jul 22 17:14 name\r\n";
+        assert_eq!(long(&file), expected);
+        assert!(long(&entry("pipe", Kind::Other)).starts_with("prw-r--r--"));
+    }
+
+    #[test]
+    fn special_bits_show_as_in_ls() {
+        let mut file = entry("f", Kind::File);
+        for (mode, text) in [
+            (0o0000, "----------"),
+            (0o0777, "-rwxrwxrwx"),
+            (0o7777, "-rwsrwsrwt"),
+            (0o7666, "-rwSrwSrwT"),
+            (0o100_644, "-rw-r--r--"),
+        ] {
+            file.mode = mode;
+            assert_eq!(&long(&file)[..10], text);
+        }
+    }
+
+    #[test]
+    fn dates_show_the_time_for_half_a_year_and_else_the_year() {
+        let now = moment("20260801000000");
+        let date = |modified: Timestamp, offset_seconds| {
+            let mut entry = entry("f", Kind::File);
+            entry.modified = modified;
+            line(&Long { now, offset_seconds }, &entry)[44..56].to_owned()
+        };
+        assert_eq!(date(now, |_| 0), "Aug  1 00:00");
+        assert_eq!(date(now, |_| -60), "Jul 31 23:59");
+        assert_eq!(date(now, |_| 7200), "Aug  1 02:00");
+        assert_eq!(date(now.plus_seconds(1), |_| 0), "Aug  1  2026");
+        assert_eq!(date(now.plus_seconds(1 - RECENT_SECONDS), |_| 0), "Jan 30 09:05");
+        assert_eq!(date(now.plus_seconds(-RECENT_SECONDS), |_| 0), "Jan 30  2026");
+        assert_eq!(date(Timestamp::default(), |_| 0), "Jan  1  1970");
+        assert_eq!(date(Timestamp { seconds: i64::MIN, nanos: 0 }, |_| i32::MIN), "Jan  1  0000");
+        assert_eq!(date(Timestamp { seconds: i64::MAX, nanos: 0 }, |_| i32::MAX), "Dec 31  9999");
+    }
+
+    #[test]
+    fn short_lines_are_names() {
+        assert_eq!(line(&Short, &entry(" a b ", Kind::Dir)), " a b \r\n");
+    }
+
+    #[test]
+    fn fact_lines_tell_what_was_asked_for() {
+        let mut file = entry("na;me", Kind::File);
+        file.perm = Perm::default().with(b'r').with(b'w');
+        file.unique = Some((0x2e, 0x1a));
+        let default = "type=file;size=1234;modify=20260722171400;perm=rw;unique=2eg1a;\
+                       UNIX.mode=0644; na;me\r\n";
+        assert_eq!(line(&Facts::default(), &file), default);
+        file.owner = Owner { user: Some(1000), group: None };
+        file.created = Some(moment("20260101000000"));
+        let all = "type=file;size=1234;modify=20260722171400;create=20260101000000;perm=rw;\
+                   unique=2eg1a;UNIX.mode=0644;UNIX.owner=1000; na;me\r\n";
+        assert_eq!(line(&all_facts(), &file), all);
+        assert_eq!(line(&Facts(FactSet::NONE), &file), " na;me\r\n");
+    }
+
+    #[test]
+    fn types_have_the_words_of_the_rfc() {
+        let facts = Facts(FactSet::NONE.with(Fact::Type).with(Fact::Size).with(Fact::Perm));
+        assert_eq!(line(&facts, &entry("d", Kind::Dir)), "type=dir;perm=; d\r\n");
+        assert_eq!(line(&facts, &entry("l", Kind::Link)), "type=OS.unix=slink;perm=; l\r\n");
+        assert_eq!(line(&facts, &entry("o", Kind::Other)), "type=OS.unix=special;perm=; o\r\n");
+        let mut out = Vec::new();
+        facts.facts_line_as("cdir", &entry("/a", Kind::Dir), &mut out);
+        assert_eq!(out, b"type=cdir;perm=; /a\r\n");
+        out.clear();
+        facts.facts_only(&entry("f", Kind::File), &mut out);
+        assert_eq!(out, b"type=file;size=1234;perm=;");
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_forges_a_line(name: Vec<u8>, size: u64, mode: u32, seconds: i64, offset: bool) {
+            let mut entry = Entry::new(name.clone(), Kind::File, size);
+            entry.mode = mode;
+            entry.modified.seconds = seconds;
+            let offset_seconds = if offset { |_| i32::MAX } else { |_| i32::MIN };
+            let long = Long { now: Timestamp::default(), offset_seconds };
+            let facts = all_facts();
+            let formats: [&dyn Format; 3] = [&long, &Short, &facts];
+            for format in formats {
+                let mut out = Vec::new();
+                format.line(&entry, &mut out);
+                let text = out.strip_suffix(b"\r\n").unwrap();
+                prop_assert!(!text.iter().any(|byte| b"\r\n\0".contains(byte)));
+                let shown: Vec<u8> = name
+                    .iter()
+                    .map(|&byte| if b"\r\n\0".contains(&byte) { b'?' } else { byte })
+                    .collect();
+                prop_assert!(text.ends_with(&shown));
+            }
+        }
+    }
+}

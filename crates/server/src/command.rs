@@ -1,0 +1,68 @@
+//! The commands: families of rows and functions, and one table that joins them.
+//!
+//! To add a command, open its family, write its row, its function below and a test, and name the
+//! row in the family's `ROWS`. HELP, FEAT, the gate and the reference follow.
+
+#![expect(clippy::unnecessary_wraps, reason = "every command has the signature of its row")]
+
+mod access;
+mod connection;
+mod directory;
+mod file;
+mod info;
+mod listing;
+mod parameters;
+#[cfg(test)]
+mod reference;
+mod security;
+mod site;
+mod spec;
+mod transfer;
+
+pub(crate) use spec::{Arg, Meanwhile, Spec, Stage};
+use wharf_proto::command::Command;
+
+static TABLE: &[&[&Spec]] = &[
+    access::ROWS,
+    security::ROWS,
+    connection::ROWS,
+    parameters::ROWS,
+    transfer::ROWS,
+    listing::ROWS,
+    directory::ROWS,
+    file::ROWS,
+    info::ROWS,
+    site::ROWS,
+];
+
+/// All rows, in the order of the families.
+pub(crate) fn rows() -> impl Iterator<Item = &'static Spec> {
+    TABLE.iter().copied().flatten().copied()
+}
+
+/// The row of a command and what is its argument: for SITE, what stands behind the second word.
+pub(crate) fn find<'a>(command: &Command<'a>) -> Option<(&'static Spec, &'a [u8])> {
+    let verb = command.verb.as_str();
+    if verb == "SITE" {
+        let (word, rest) = first_word(command.arg);
+        let row = rows().find(|row| {
+            row.verb
+                .strip_prefix("SITE ")
+                .is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(word))
+        });
+        return row.map(|row| (row, rest));
+    }
+    let row = rows().find(|row| row.verb == verb || row.also.contains(&verb));
+    row.map(|row| (row, command.arg))
+}
+
+/// The row that HELP means by `words`.
+fn find_words(words: &[u8]) -> Option<&'static Spec> {
+    find(&Command::parse(words.trim_ascii()).ok()?).map(|(row, _)| row)
+}
+
+fn first_word(arg: &[u8]) -> (&[u8], &[u8]) {
+    let end = arg.iter().position(|&byte| byte == b' ').unwrap_or(arg.len());
+    let (word, rest) = arg.split_at(end);
+    (word, rest.strip_prefix(b" ").unwrap_or(rest))
+}

@@ -1,0 +1,154 @@
+//! Single files: DELE, RNFR, RNTO, SIZE, MDTM, MFMT.
+
+use wharf_core::event::Event;
+use wharf_core::permission::Permissions;
+use wharf_core::storage::Change;
+use wharf_proto::args::parse_mfmt;
+use wharf_proto::entry::Kind;
+use wharf_proto::reply::{Code, Reply};
+use wharf_proto::time::Timestamp;
+
+use super::parameters::is_ascii;
+use super::spec::{Arg, Run, Spec};
+use crate::next::Next;
+use crate::refusal::Refusal;
+use crate::session::Session;
+
+pub(super) static ROWS: &[&Spec] = &[&DELE, &RNFR, &RNTO, &SIZE, &MDTM, &MFMT];
+
+static DELE: Spec = Spec {
+    verb: "DELE",
+    syntax: "DELE <path>",
+    about: "Remove a file",
+    rfc: "RFC 959 §4.1.3",
+    arg: Arg::Required,
+    needs: Permissions::DELETE,
+    run: Run::Later(|session, arg| Box::pin(dele(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+/// Removes one file. Directories are refused by the store (`RMD` removes those).
+async fn dele(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let path = session.path(arg).await?;
+    session.files()?.remove_file(&path).await?;
+    session.emit(&Event::FileRemoved(&path));
+    Next::say(Code::FILE_DONE, "Removed.")
+}
+
+static RNFR: Spec = Spec {
+    verb: "RNFR",
+    syntax: "RNFR <path>",
+    about: "Name what RNTO is to rename",
+    rfc: "RFC 959 §4.1.3",
+    arg: Arg::Required,
+    needs: Permissions::RENAME,
+    run: Run::Later(|session, arg| Box::pin(rnfr(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn rnfr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let path = session.path(arg).await?;
+    session.files()?.may_rename(&path).await?;
+    session.pending.rename_from = Some(path);
+    Next::say(Code::PENDING, "Now send RNTO with the new name.")
+}
+
+static RNTO: Spec = Spec {
+    verb: "RNTO",
+    syntax: "RNTO <path>",
+    about: "Give the file of RNFR its new name",
+    rfc: "RFC 959 §4.1.3",
+    arg: Arg::Required,
+    needs: Permissions::RENAME,
+    unavailable: Code::NAME_REFUSED,
+    run: Run::Later(|session, arg| Box::pin(rnto(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let Some(from) = session.pending.rename_from.take() else {
+        return Next::say(Code::BAD_SEQUENCE, "Send RNFR first.");
+    };
+    let to = session.path(arg).await?;
+    session.files()?.rename(&from, &to).await?;
+    session.emit(&Event::Renamed { from: &from, to: &to });
+    Next::say(Code::FILE_DONE, "Renamed.")
+}
+
+static SIZE: Spec = Spec {
+    verb: "SIZE",
+    syntax: "SIZE <path>",
+    about: "Show how many bytes a transfer would move",
+    rfc: "RFC 3659 §4",
+    arg: Arg::Required,
+    needs: Permissions::LIST,
+    keeps_pending: true,
+    features: |_| vec!["SIZE".into()],
+    run: Run::Later(|session, arg| Box::pin(size(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+/// The size in bytes; for the account that left an upload unfinished, how far it came.
+///
+/// In TYPE A the whole file would have to be read to count its line ends, so it is refused there
+/// (RFC 3659 §4 allows that).
+async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let path = session.path(arg).await?;
+    let entry = session.files()?.size(&path).await?;
+    if entry.kind != Kind::File {
+        return Err(Refusal::unavailable("That is not a file."));
+    }
+    if is_ascii(session) {
+        return Err(Refusal::unavailable("Send TYPE I first: text has no size before it is sent."));
+    }
+    Next::say(Code::FILE_STATUS, entry.size.to_string())
+}
+
+static MDTM: Spec = Spec {
+    verb: "MDTM",
+    syntax: "MDTM <path>",
+    about: "Show when a file last changed, in UTC",
+    rfc: "RFC 3659 §3",
+    arg: Arg::Required,
+    needs: Permissions::LIST,
+    keeps_pending: true,
+    features: |_| vec!["MDTM".into()],
+    run: Run::Later(|session, arg| Box::pin(mdtm(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let path = session.path(arg).await?;
+    let entry = session.files()?.stat(&path).await?;
+    Ok(Next::Say(Reply::new(Code::FILE_STATUS, written(entry.modified))))
+}
+
+static MFMT: Spec = Spec {
+    verb: "MFMT",
+    syntax: "MFMT <YYYYMMDDHHMMSS> <path>",
+    about: "Set when a file last changed, in UTC",
+    rfc: "draft-somers-ftp-mfxx-04 §5",
+    arg: Arg::Required,
+    needs: Permissions::MTIME,
+    features: |_| vec!["MFMT".into()],
+    run: Run::Later(|session, arg| Box::pin(mfmt(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn mfmt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let (modified, typed) = parse_mfmt(arg)?;
+    let path = session.path(typed).await?;
+    session.files()?.set(&path, Change::Modified(modified)).await?;
+    session.emit(&Event::Changed(&path));
+    let mut line = b"Modify=".to_vec();
+    line.extend(written(modified));
+    line.extend_from_slice(b"; ");
+    line.extend_from_slice(path.as_bytes());
+    Ok(Next::Say(Reply::new(Code::FILE_STATUS, line)))
+}
+
+fn written(time: Timestamp) -> Vec<u8> {
+    let mut text = Vec::new();
+    time.write(&mut text);
+    text
+}

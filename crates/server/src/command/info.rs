@@ -1,0 +1,164 @@
+//! Questions about the server: FEAT, HELP, SYST, STAT, NOOP, CLNT.
+
+use std::sync::atomic::Ordering;
+
+use wharf_proto::args::TransferType;
+use wharf_proto::path::escaped;
+use wharf_proto::reply::{Code, Reply};
+
+use super::listing;
+use super::spec::{Arg, Meanwhile, Run, Spec};
+use crate::next::Next;
+use crate::refusal::Refusal;
+use crate::session::Session;
+
+pub(super) static ROWS: &[&Spec] = &[&FEAT, &HELP, &SYST, &STAT, &NOOP, &CLNT];
+
+/// Letters in a line of a table: what fits an old terminal.
+const TABLE_WIDTH: usize = 72;
+/// A client's name for itself is cut here.
+const CLIENT_CHARS_MAX: usize = 64;
+
+static FEAT: Spec = Spec {
+    verb: "FEAT",
+    syntax: "FEAT",
+    about: "List what this server knows beyond RFC 959",
+    rfc: "RFC 2389 §3",
+    keeps_pending: true,
+    run: Run::Now(feat),
+    ..Spec::ANY_TIME
+};
+
+fn feat(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
+    let is_on = |row: &&Spec| {
+        let off = &session.settings.compat.disabled_commands;
+        !off.iter().any(|verb| verb == row.verb)
+    };
+    let mut features: Vec<String> =
+        super::rows().filter(is_on).flat_map(|row| (row.features)(session)).collect();
+    features.sort();
+    let lines = std::iter::once("Features:".to_owned())
+        .chain(features)
+        .chain(std::iter::once("End".to_owned()));
+    Ok(Next::Say(Reply::lines(Code::SYSTEM, lines)))
+}
+
+static HELP: Spec = Spec {
+    verb: "HELP",
+    syntax: "HELP [<command>]",
+    about: "List the commands, or explain one",
+    rfc: "RFC 959 §4.1.3",
+    arg: Arg::Optional,
+    keeps_pending: true,
+    run: Run::Now(help),
+    ..Spec::ANY_TIME
+};
+
+fn help(_: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    if arg.is_empty() {
+        let verbs: Vec<_> = super::rows().map(|row| row.verb).collect();
+        return Ok(Next::Say(table("Commands:", &verbs, "Send HELP and a command for more.")));
+    }
+    match super::find_words(arg) {
+        Some(row) => Next::say(Code::HELP, format!("{} - {} ({})", row.syntax, row.about, row.rfc)),
+        None => Next::say(Code::BAD_ARGUMENT, "There is no such command; HELP lists them."),
+    }
+}
+
+/// Words in columns, as a reply.
+pub(super) fn table(first: &'static str, words: &[&'static str], last: &'static str) -> Reply {
+    let width = words.iter().map(|word| word.len() + 2).max().unwrap_or(2);
+    let rows = words.chunks(TABLE_WIDTH / width).map(|row| {
+        let padded: Vec<_> = row.iter().map(|word| format!("{word:<width$}")).collect();
+        padded.concat().trim_end().to_owned()
+    });
+    let lines =
+        std::iter::once(first.to_owned()).chain(rows).chain(std::iter::once(last.to_owned()));
+    Reply::lines(Code::HELP, lines)
+}
+
+static SYST: Spec = Spec {
+    verb: "SYST",
+    syntax: "SYST",
+    about: "Show what kind of system this is",
+    rfc: "RFC 959 §4.1.3",
+    keeps_pending: true,
+    // Clients read from this how LIST looks; so it is the same on every system.
+    run: Run::Now(|_, _| Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8")),
+    ..Spec::ANY_TIME
+};
+
+static STAT: Spec = Spec {
+    verb: "STAT",
+    syntax: "STAT [<path>]",
+    about: "Show the state of the session or its transfer, or list a path",
+    rfc: "RFC 959 §4.1.3",
+    arg: Arg::Optional,
+    meanwhile: Meanwhile::Now,
+    keeps_pending: true,
+    unavailable: Code::FILE_BUSY,
+    run: Run::Later(|session, arg| Box::pin(stat(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    if !arg.is_empty() {
+        return listing::stat(session, arg).await;
+    }
+    let parameters = &session.parameters;
+    let mut lines = vec![
+        "Status:".to_owned(),
+        format!("Connected from {}", session.peer.ip()),
+        format!(
+            "Logged in as {}",
+            session.logged_in().map_or("nobody", |inside| &inside.account.name)
+        ),
+        format!(
+            "Type {}, structure F, mode S, names in {}",
+            match parameters.transfer_type {
+                TransferType::Ascii => "A",
+                TransferType::Image => "I",
+            },
+            session.names.charset()
+        ),
+        format!(
+            "Control connection {}, data connections {}",
+            if session.is_tls() { "with TLS" } else { "without TLS" },
+            if parameters.is_private { "with TLS" } else { "without TLS" }
+        ),
+    ];
+    if session.probe.is_transferring.load(Ordering::Relaxed) {
+        let moved = session.probe.moved.load(Ordering::Relaxed);
+        lines.push(format!("A transfer is running: {moved} bytes so far"));
+    }
+    lines.push("End of status.".to_owned());
+    Ok(Next::Say(Reply::lines(Code::SYSTEM, lines)))
+}
+
+static NOOP: Spec = Spec {
+    verb: "NOOP",
+    syntax: "NOOP",
+    about: "Do nothing, successfully",
+    rfc: "RFC 959 §4.1.3",
+    meanwhile: Meanwhile::Now,
+    keeps_pending: true,
+    run: Run::Now(|_, _| Next::say(Code::OK, "Fine.")),
+    ..Spec::ANY_TIME
+};
+
+static CLNT: Spec = Spec {
+    verb: "CLNT",
+    syntax: "CLNT <name>",
+    about: "Say which program the client is",
+    rfc: "no RFC; sent by many clients",
+    arg: Arg::Optional,
+    keeps_pending: true,
+    features: |_| vec!["CLNT".into()],
+    run: Run::Now(clnt),
+    ..Spec::ANY_TIME
+};
+
+fn clnt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    session.client = Some(escaped(arg).chars().take(CLIENT_CHARS_MAX).collect());
+    Next::say(Code::OK, "Noted.")
+}

@@ -1,0 +1,121 @@
+//! Protection: AUTH, PBSZ, PROT, CCC (RFC 2228, RFC 4217).
+
+use wharf_proto::args::{ArgError, Protection, parse_pbsz, parse_prot};
+use wharf_proto::reply::{Code, Reply};
+
+use super::spec::{Arg, Run, Spec};
+use crate::next::Next;
+use crate::refusal::Refusal;
+use crate::session::Session;
+use crate::settings::{ListenTls, TlsRequire};
+
+pub(super) static ROWS: &[&Spec] = &[&AUTH, &PBSZ, &PROT, &CCC];
+
+static AUTH: Spec = Spec {
+    verb: "AUTH",
+    syntax: "AUTH TLS",
+    about: "Begin TLS on the control connection",
+    rfc: "RFC 4217 §4",
+    arg: Arg::Required,
+    features: |session| if offers(session) { vec!["AUTH TLS".into()] } else { Vec::new() },
+    run: Run::Now(auth),
+    ..Spec::ANY_TIME
+};
+
+fn offers(session: &Session) -> bool {
+    session.shared.tls.is_some() && session.listen_tls != ListenTls::Off
+}
+
+fn auth(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    if !offers(session) {
+        return Next::say(Code::NOT_IMPLEMENTED, "TLS is not offered here.");
+    }
+    if session.is_tls() {
+        return Next::say(Code::BAD_SEQUENCE, "TLS is on already.");
+    }
+    match arg.trim_ascii().to_ascii_uppercase().as_slice() {
+        b"TLS" | b"TLS-C" | b"SSL" | b"TLS-P" => {
+            Ok(Next::Secure(Reply::new(Code::SECURITY_DONE, "Begin TLS now.")))
+        }
+        _ => Next::say(Code::BAD_PARAMETER, "Only AUTH TLS is known here."),
+    }
+}
+
+static PBSZ: Spec = Spec {
+    verb: "PBSZ",
+    syntax: "PBSZ 0",
+    about: "Agree on a buffer size, always 0 with TLS",
+    rfc: "RFC 4217 §8",
+    arg: Arg::Required,
+    keeps_pending: true,
+    features: |session| if offers(session) { vec!["PBSZ".into()] } else { Vec::new() },
+    run: Run::Now(pbsz),
+    ..Spec::ANY_TIME
+};
+
+fn pbsz(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    parse_pbsz(arg)?;
+    if !session.is_tls() {
+        return Next::say(Code::BAD_SEQUENCE, "Begin TLS with AUTH TLS first.");
+    }
+    session.parameters.has_buffer_size = true;
+    Next::say(Code::OK, "PBSZ=0")
+}
+
+static PROT: Spec = Spec {
+    verb: "PROT",
+    syntax: "PROT C|P",
+    about: "Protect data connections (P) or not (C)",
+    rfc: "RFC 4217 §9",
+    arg: Arg::Required,
+    keeps_pending: true,
+    features: |session| if offers(session) { vec!["PROT".into()] } else { Vec::new() },
+    run: Run::Now(prot),
+    ..Spec::ANY_TIME
+};
+
+fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let protection = match parse_prot(arg) {
+        Err(ArgError::Unsupported) => {
+            return Next::say(Code::PROTECTION_UNSUPPORTED, "TLS knows PROT C and PROT P only.");
+        }
+        Err(ArgError::Malformed) => {
+            return Next::say(Code::BAD_PARAMETER, "Only PROT C and PROT P are known here.");
+        }
+        protection => protection?,
+    };
+    if !session.is_tls() || !session.parameters.has_buffer_size {
+        return Next::say(Code::BAD_SEQUENCE, "Send AUTH TLS and PBSZ 0 first.");
+    }
+    let needs_all = session.settings.tls.as_ref().is_some_and(|tls| tls.require == TlsRequire::All);
+    match protection {
+        Protection::Private => {
+            session.parameters.is_private = true;
+            Next::say(Code::OK, "Data connections are protected.")
+        }
+        Protection::Clear if needs_all => {
+            Next::say(Code::POLICY_DENIED, "Data connections must be protected here.")
+        }
+        Protection::Clear => {
+            session.parameters.is_private = false;
+            Next::say(Code::OK, "Data connections are not protected.")
+        }
+    }
+}
+
+static CCC: Spec = Spec {
+    verb: "CCC",
+    syntax: "CCC",
+    about: "Take TLS off the control connection; always refused",
+    rfc: "RFC 4217 §6",
+    run: Run::Now(ccc),
+    ..Spec::ANY_TIME
+};
+
+/// Refused: in the plain text that would follow, somebody in the middle could add commands.
+fn ccc(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
+    if session.is_tls() {
+        return Next::say(Code::POLICY_DENIED, "The control connection stays protected here.");
+    }
+    Next::say(Code::PROTECTION_DENIED, "The control connection is not protected.")
+}

@@ -1,0 +1,129 @@
+//! Files over the data connection: RETR, STOR, APPE, STOU.
+
+use std::fmt::Write as _;
+
+use wharf_core::permission::Permissions;
+use wharf_core::storage::{Sink, Source, Start};
+use wharf_proto::path::VPath;
+use wharf_proto::reply::Code;
+
+use super::parameters::is_ascii;
+use super::spec::{Arg, Run, Spec};
+use crate::next::{Job, Next, Transfer};
+use crate::refusal::Refusal;
+use crate::session::Session;
+
+pub(super) static ROWS: &[&Spec] = &[&RETR, &STOR, &APPE, &STOU];
+
+/// How often STOU tries another name. The names are so long that a second try is a wonder.
+const UNIQUE_TRIES_MAX: usize = 10;
+
+static RETR: Spec = Spec {
+    verb: "RETR",
+    syntax: "RETR <path>",
+    about: "Fetch a file",
+    rfc: "RFC 959 §4.1.3",
+    arg: Arg::Required,
+    needs: Permissions::READ,
+    moves_data: true,
+    run: Run::Later(|session, arg| Box::pin(retr(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn retr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let from = std::mem::take(&mut session.pending.restart_at);
+    let path = session.path(arg).await?;
+    let source = session.files()?.read(&path, from).await?;
+    let opening = match &source {
+        Source::File { len, .. } => format!("Sending {len} bytes."),
+        Source::Stream(_) => "Sending the file.".to_owned(),
+    };
+    let is_ascii = is_ascii(session);
+    Ok(Next::Transfer(Transfer { opening, job: Job::Send { source, path, is_ascii } }))
+}
+
+static STOR: Spec = Spec {
+    verb: "STOR",
+    syntax: "STOR <path>",
+    about: "Store a file; it appears when it is whole",
+    rfc: "RFC 959 §4.1.3",
+    arg: Arg::Required,
+    needs: Permissions::UPLOAD,
+    moves_data: true,
+    unavailable: Code::NAME_REFUSED,
+    run: Run::Later(|session, arg| Box::pin(stor(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn stor(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let start = match std::mem::take(&mut session.pending.restart_at) {
+        0 => Start::Fresh,
+        at => Start::At(at),
+    };
+    let path = session.path(arg).await?;
+    let sink = session.files()?.store(&path, start).await?;
+    Ok(receive(session, sink, path, "Ready for the file.".to_owned()))
+}
+
+static APPE: Spec = Spec {
+    verb: "APPE",
+    syntax: "APPE <path>",
+    about: "Add to a file, or go on with an upload that was cut",
+    rfc: "RFC 959 §4.1.3",
+    arg: Arg::Required,
+    needs: Permissions::APPEND,
+    moves_data: true,
+    run: Run::Later(|session, arg| Box::pin(appe(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn appe(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let path = session.path(arg).await?;
+    let sink = session.files()?.append(&path).await?;
+    Ok(receive(session, sink, path, "Ready to append.".to_owned()))
+}
+
+static STOU: Spec = Spec {
+    verb: "STOU",
+    syntax: "STOU [<name>]",
+    about: "Store a file under a name that nothing has",
+    rfc: "RFC 1123 §4.1.2.9",
+    arg: Arg::Optional,
+    needs: Permissions::UPLOAD,
+    moves_data: true,
+    unavailable: Code::NAME_REFUSED,
+    run: Run::Later(|session, arg| Box::pin(stou(session, arg))),
+    ..Spec::LOGGED_IN
+};
+
+async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let stem = if arg.is_empty() { b"upload" } else { arg };
+    for _ in 0..UNIQUE_TRIES_MAX {
+        let mut chance = [0; 8];
+        session.shared.net.random(&mut chance);
+        let mut typed = stem.to_vec();
+        typed.push(b'.');
+        let mut digits = String::with_capacity(16);
+        for byte in chance {
+            let _ = write!(digits, "{byte:02x}");
+        }
+        typed.extend_from_slice(digits.as_bytes());
+        let path = session.path(&typed).await?;
+        let files = session.files()?;
+        if files.exists(&path).await {
+            continue;
+        }
+        let sink = files.store_new(&path).await?;
+        // The form that RFC 1123 demands, from which clients read the name.
+        let mut opening = b"FILE: ".to_vec();
+        opening.extend_from_slice(path.name().unwrap_or_default());
+        let opening = String::from_utf8_lossy(&opening).into_owned();
+        return Ok(receive(session, sink, path, opening));
+    }
+    Next::say(Code::FILE_BUSY, "No free name was found; try again.")
+}
+
+fn receive(session: &Session, sink: Box<dyn Sink>, path: VPath, opening: String) -> Next {
+    let is_ascii = is_ascii(session);
+    Next::Transfer(Transfer { opening, job: Job::Receive { sink, path, is_ascii } })
+}

@@ -1,0 +1,165 @@
+//! The control connection: lines in, replies out, TLS up.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+use wharf_proto::line::{LineDecoder, LineTooLong};
+use wharf_proto::reply::Reply;
+
+use crate::names::Names;
+use crate::net::Stream;
+use crate::tls::{Acceptor, Protection, Tie, protection};
+
+/// A longer line before anyone has logged in is no honest command.
+pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
+/// The longest path, its command, and room for telnet.
+pub(crate) const LINE_BYTES_MAX: usize = 4200;
+/// One read; what is pipelined beyond it waits in the kernel.
+const READ_BYTES: usize = 2048;
+/// A client that does not take its replies for this long is gone.
+const SEND_MAX: Duration = Duration::from_secs(30);
+
+/// One client's control connection.
+pub(crate) struct Control {
+    /// Taken only while TLS is being put on.
+    stream: Option<Stream>,
+    decoder: LineDecoder,
+    out: Vec<u8>,
+}
+
+/// Why no more lines come.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    /// The client closed the connection.
+    Closed,
+    /// The connection broke.
+    Broken(io::Error),
+    /// The client does not take its replies.
+    NotReading,
+}
+
+impl Control {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self {
+            stream: Some(stream),
+            decoder: LineDecoder::new(LINE_BYTES_MAX_BEFORE_LOGIN),
+            out: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_line_bytes_max(&mut self, bytes: usize) {
+        self.decoder.set_line_bytes_max(bytes);
+    }
+
+    /// The next line, without its end. Cancel safe: bytes that were read stay here.
+    ///
+    /// Reads no more while a whole line is here, so a client that sends ahead is held back by TCP.
+    pub(crate) async fn line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+        poll_fn(|context| {
+            loop {
+                if let Some(line) = self.decoder.next_line() {
+                    return Poll::Ready(Ok(line));
+                }
+                ready!(self.poll_fill(context))?;
+            }
+        })
+        .await
+    }
+
+    /// Whether the client is known to have left, found out without waiting.
+    pub(crate) async fn has_left(&mut self) -> bool {
+        poll_fn(|context| {
+            // A line that waits here proves that the client was alive when it sent it, and what
+            // comes behind it is not looked at: memory stays bounded.
+            if self.decoder.has_buffered() {
+                return Poll::Ready(false);
+            }
+            match self.poll_fill(context) {
+                Poll::Ready(Err(_)) => Poll::Ready(true),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(false),
+            }
+        })
+        .await
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Gone::Closed)) };
+        let mut bytes = [0; READ_BYTES];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(stream).poll_read(context, &mut buffer)).map_err(gone)?;
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Err(Gone::Closed));
+        }
+        self.decoder.feed(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether bytes of the client are here that no line has used up.
+    pub(crate) fn has_buffered(&self) -> bool {
+        self.decoder.has_buffered()
+    }
+
+    /// Sends replies, each line in the session's character set, in one write.
+    pub(crate) async fn send(&mut self, replies: &[&Reply], names: &Names) -> Result<(), Gone> {
+        for reply in replies {
+            write(reply, names, &mut self.out);
+        }
+        let Some(stream) = &mut self.stream else { return Err(Gone::Closed) };
+        let out = std::mem::take(&mut self.out);
+        let act = async {
+            stream.write_all(&out).await?;
+            stream.flush().await
+        };
+        timeout(SEND_MAX, act).await.map_err(|_| Gone::NotReading)?.map_err(gone)
+    }
+
+    /// Puts TLS on. The caller has made sure that no plain bytes are waiting.
+    pub(crate) async fn secure(&mut self, acceptor: &Acceptor, tie: Tie) -> io::Result<Protection> {
+        let Some(Stream::Plain(socket)) = self.stream.take() else {
+            return Err(io::Error::other("TLS is there already"));
+        };
+        let stream = acceptor.control(socket, tie).await?;
+        let protection = protection(&stream);
+        self.stream = Some(Stream::Tls(Box::new(stream)));
+        Ok(protection)
+    }
+
+    /// Ends the connection in an orderly way, so that the last reply arrives.
+    pub(crate) async fn close(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            let _ = timeout(SEND_MAX, stream.shutdown()).await;
+        }
+    }
+}
+
+fn write(reply: &Reply, names: &Names, out: &mut Vec<u8>) {
+    if reply.lines.iter().all(|line| matches!(names.wire(line), std::borrow::Cow::Borrowed(_))) {
+        reply.write(out);
+        return;
+    }
+    let lines = reply.lines.iter().map(|line| names.wire(line).into_owned());
+    Reply::lines(reply.code, lines).write(out);
+}
+
+fn gone(error: io::Error) -> Gone {
+    match error.kind() {
+        // TLS without its farewell is how most clients hang up.
+        io::ErrorKind::UnexpectedEof => Gone::Closed,
+        _ => Gone::Broken(error),
+    }
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Closed => out.write_str("the client closed the connection"),
+            Self::Broken(error) => write!(out, "the connection broke: {error}"),
+            Self::NotReading => out.write_str("the client did not take its replies"),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The loop of one client: a line in, a reply out.
+
+use tokio::time::{Instant, sleep_until};
+use wharf_core::event::Event;
+use wharf_proto::command::{Command, CommandError};
+use wharf_proto::path::escaped;
+use wharf_proto::reply::{Code, Reply};
+
+use crate::command::{self, Spec};
+use crate::control::{Control, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN};
+use crate::data::DataPort;
+use crate::exit::Exit;
+use crate::gate;
+use crate::next::Next;
+use crate::refusal::Refusal;
+use crate::registry::End;
+use crate::session::Session;
+use crate::transfer;
+
+/// Lines too long for a command, after which a session ends.
+const TOO_LONG_MAX: u32 = 3;
+/// Lines before a login that are no command of ours, after which a session ends.
+const UNKNOWN_BEFORE_LOGIN_MAX: u32 = 10;
+/// Words with which other protocols begin. A browser or mail server that was led here must not
+/// find anything that answers (cross-protocol attacks).
+const FOREIGN_VERBS: &[&str] =
+    &["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HELO", "EHLO"];
+
+/// Talks with one client from greeting to goodbye, and says why it ended.
+pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Exit {
+    match talk(control, session).await {
+        Ok(never) => match never {},
+        Err(exit) => {
+            let last = match &exit {
+                Exit::LoginTimeout => Some("No login in time.".to_owned()),
+                Exit::Idle => Some("Idle for too long.".to_owned()),
+                Exit::Ended(reason) => Some(reason.clone()),
+                Exit::Blame(what) => Some(format!("This is an FTP server; it cannot take {what}.")),
+                Exit::Said | Exit::Gone(_) | Exit::Tls(_) => None,
+            };
+            if let Some(text) = last {
+                let _ = control.send(&[&Reply::new(Code::CLOSING, text)], &session.names).await;
+            }
+            exit
+        }
+    }
+}
+
+/// Nothing: a conversation only ends by an exit.
+enum Never {}
+
+async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exit> {
+    let deadline = Instant::now() + session.settings.login.timeout;
+    greet(control, session).await?;
+    let mut patience = Patience::default();
+    let mut held = None;
+    loop {
+        let line = match held.take() {
+            Some(line) => Ok(line),
+            None => next_line(control, session, deadline).await?,
+        };
+        let next = match line {
+            Ok(line) => answer(session, &line, &mut patience).await?,
+            Err(_too_long) => {
+                patience.too_long += 1;
+                if patience.too_long >= TOO_LONG_MAX {
+                    return Err(Exit::Blame("lines of that length"));
+                }
+                Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
+            }
+        };
+        match next {
+            Next::Say(reply) => control.send(&[&reply], &session.names).await?,
+            Next::Transfer(job) => held = transfer::run(control, session, job).await?,
+            Next::Secure(reply) => secure(control, session, &reply).await?,
+            Next::Close(reply) => {
+                control.send(&[&reply], &session.names).await?;
+                return Err(Exit::Said);
+            }
+        }
+        let is_inside = session.logged_in().is_some();
+        let most = if is_inside { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
+        control.set_line_bytes_max(most);
+    }
+}
+
+async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
+    let text = session.settings.greeting.lines().map(str::to_owned);
+    Ok(control.send(&[&Reply::lines(Code::READY, text)], &session.names).await?)
+}
+
+/// What a session may still get wrong.
+#[derive(Default)]
+struct Patience {
+    too_long: u32,
+    unknown: u32,
+}
+
+/// Waits for a line as long as settings allow; an unused data port is given up meanwhile.
+async fn next_line(
+    control: &mut Control,
+    session: &mut Session,
+    login_deadline: Instant,
+) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, Exit> {
+    let is_inside = session.logged_in().is_some();
+    let (deadline, exit) = if is_inside {
+        (Instant::now() + session.settings.limits.idle_timeout, Exit::Idle)
+    } else {
+        (login_deadline, Exit::LoginTimeout)
+    };
+    loop {
+        let unused = match &session.data {
+            Some(DataPort::Passive { until, .. }) => *until,
+            _ => deadline,
+        };
+        tokio::select! {
+            // Being told to end comes first; a line that is here already beats a deadline.
+            biased;
+            reason = session.probe.ended(End::AfterTransfer) => {
+                return Err(Exit::Ended(reason.to_owned()));
+            }
+            line = control.line() => return Ok(line?),
+            () = sleep_until(deadline.min(unused)) => {
+                if Instant::now() >= deadline {
+                    return Err(exit);
+                }
+                session.data = None;
+            }
+        }
+    }
+}
+
+/// Finds the command, asks the gate, runs it.
+async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> Result<Next, Exit> {
+    let command = match Command::parse(line) {
+        Ok(command) => command,
+        Err(CommandError::Empty) => return unknown(session, patience, "An empty line."),
+        Err(CommandError::NotAVerb) => return unknown(session, patience, "That is no command."),
+    };
+    if session.logged_in().is_none() && FOREIGN_VERBS.contains(&command.verb.as_str()) {
+        return Err(Exit::Blame("another protocol"));
+    }
+    let Some((spec, arg)) = command::find(&command) else {
+        let text = match command.verb.as_str() {
+            "SITE" => "There is no such SITE command; SITE HELP lists them.",
+            _ => "There is no such command; HELP lists them.",
+        };
+        return unknown(session, patience, text);
+    };
+    let asked = match gate::admit(spec, session, arg) {
+        Ok(()) => spec.run(session, arg).await,
+        Err(refusal) => Err(refusal),
+    };
+    if !spec.keeps_pending {
+        session.pending.restart_at = 0;
+    }
+    if !spec.keeps_pending && spec.verb != "RNFR" {
+        session.pending.rename_from = None;
+    }
+    let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, refusal)));
+    note(session, spec, line, &next);
+    Ok(next)
+}
+
+fn unknown(session: &Session, patience: &mut Patience, text: &'static str) -> Result<Next, Exit> {
+    if session.logged_in().is_none() {
+        patience.unknown += 1;
+        if patience.unknown >= UNKNOWN_BEFORE_LOGIN_MAX {
+            return Err(Exit::Blame("so many lines that are no commands"));
+        }
+    }
+    Ok(Next::Say(Reply::new(Code::NOT_UNDERSTOOD, text)))
+}
+
+fn refused(session: &Session, spec: &Spec, refusal: Refusal) -> Reply {
+    if let Refusal::Broken(reason) = &refusal {
+        session.emit(&Event::StoreFailed { reason: &format!("{}: {reason}", spec.verb) });
+    }
+    refusal.reply(spec.unavailable)
+}
+
+/// Tells who wants to know of every command, with secrets masked.
+fn note(session: &Session, spec: &Spec, line: &[u8], next: &Next) {
+    if !session.shared.events.wants_commands() {
+        return;
+    }
+    let (Next::Say(reply) | Next::Secure(reply) | Next::Close(reply)) = next else {
+        let line = escaped(line);
+        let event = Event::Command { line: &line, code: Code::OPENING_DATA, text: "" };
+        return session.emit(&event);
+    };
+    let line = if spec.is_secret { format!("{} ***", spec.verb) } else { escaped(line) };
+    let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
+    session.emit(&Event::Command { line: &line, code: reply.code, text: &text });
+}
+
+/// Puts TLS on the control connection.
+async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> Result<(), Exit> {
+    // Bytes already here were sent before TLS began, so somebody in the middle could have written
+    // them. Answering them later would be command injection.
+    if control.has_buffered() {
+        return Err(Exit::Blame("bytes between AUTH and the TLS handshake"));
+    }
+    let Some(acceptor) = &session.shared.tls else {
+        return Err(Exit::Blame("AUTH where TLS is not offered"));
+    };
+    control.send(&[reply], &session.names).await?;
+    let tie = session.shared.new_tie();
+    let protection = control.secure(acceptor, tie).await.map_err(Exit::Tls)?;
+    session.start_over();
+    session.tie = Some(tie);
+    session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! An account's view of its files: the only door to the store. Every act asks for its right here,
+//! so no command can forget to.
+
+use std::sync::Arc;
+
+use wharf_core::error::ErrorKind;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Change, EntryStream, Replace, Sink, Source, Start, Storage, Write};
+use wharf_proto::entry::{Entry, Kind, Perm};
+use wharf_proto::path::VPath;
+
+use crate::refusal::Refusal;
+use crate::settings::Files as FilesSettings;
+
+/// One account's files and rights. Cheap to clone: it is a handle.
+#[derive(Clone)]
+pub(crate) struct Files {
+    store: Arc<dyn Storage>,
+    rules: Arc<Rules>,
+    makes_parents: bool,
+    may_overwrite: bool,
+}
+
+impl Files {
+    pub(crate) fn new(store: Arc<dyn Storage>, rules: Rules, settings: &FilesSettings) -> Self {
+        Self {
+            store,
+            rules: Arc::new(rules),
+            makes_parents: settings.makes_parents,
+            may_overwrite: settings.may_overwrite,
+        }
+    }
+
+    /// Whether the account may ever do this, anywhere.
+    pub(crate) fn may_ever(&self, rights: Permissions) -> bool {
+        let anywhere = self.rules.anywhere();
+        rights.is_empty() || anywhere.contains(rights)
+    }
+
+    /// The facts of a path, with what the account may do there.
+    pub(crate) async fn stat(&self, at: &VPath) -> Result<Entry, Refusal> {
+        self.require(at, Permissions::LIST, "You may not look here.")?;
+        let mut entry = self.store.stat(at).await?;
+        entry.perm = self.perm(at, entry.kind);
+        Ok(entry)
+    }
+
+    /// How long a file is for somebody who means to go on with an upload: as long as what this
+    /// account left unfinished, if it did.
+    pub(crate) async fn size(&self, at: &VPath) -> Result<Entry, Refusal> {
+        self.require(at, Permissions::LIST, "You may not look here.")?;
+        let partial = if self.rights(at).contains(Permissions::UPLOAD) {
+            self.store.partial(at).await?
+        } else {
+            None
+        };
+        match (self.stat(at).await, partial) {
+            (Ok(entry), Some(size)) if entry.kind == Kind::File => Ok(Entry { size, ..entry }),
+            (Err(_), Some(size)) => {
+                let mut entry = Entry::new(at.name().unwrap_or_default(), Kind::File, size);
+                entry.perm = self.perm(at, Kind::File);
+                Ok(entry)
+            }
+            (entry, _) => entry,
+        }
+    }
+
+    /// Whether something is there. Says nothing to accounts that may not look.
+    pub(crate) async fn exists(&self, at: &VPath) -> bool {
+        self.store.stat(at).await.is_ok()
+    }
+
+    /// Checks that a directory can be entered.
+    pub(crate) async fn enter(&self, at: &VPath) -> Result<(), Refusal> {
+        self.require(at, Permissions::ENTER, "You may not enter that directory.")?;
+        match self.store.stat(at).await?.kind {
+            Kind::Dir => Ok(()),
+            _ => Err(ErrorKind::NotADirectory.into_refusal()),
+        }
+    }
+
+    /// What a directory holds.
+    pub(crate) async fn list(&self, at: &VPath) -> Result<EntryStream, Refusal> {
+        self.require(at, Permissions::LIST, "You may not list that directory.")?;
+        Ok(self.store.list(at).await?)
+    }
+
+    pub(crate) async fn read(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
+        self.require(at, Permissions::READ, "You may not fetch files here.")?;
+        Ok(self.store.read(at, from).await?)
+    }
+
+    /// Begins to store a file; a file that is there is replaced only with the right to.
+    pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
+        self.require(at, Permissions::UPLOAD, "You may not store files here.")?;
+        let may = self.may_overwrite && self.rights(at).contains(Permissions::OVERWRITE);
+        self.write(at, Write { start, replace: Replace::when(may) }).await
+    }
+
+    /// Begins to store a file under a name that nothing has.
+    pub(crate) async fn store_new(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
+        self.require(at, Permissions::UPLOAD, "You may not store files here.")?;
+        if self.exists(at).await {
+            return Err(ErrorKind::Exists.into_refusal());
+        }
+        self.write(at, Write { start: Start::Fresh, replace: Replace::Forbidden }).await
+    }
+
+    pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
+        self.require(at, Permissions::APPEND, "You may not append to files here.")?;
+        self.write(at, Write { start: Start::End, replace: Replace::Allowed }).await
+    }
+
+    async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>, Refusal> {
+        match self.store.write(at, how).await {
+            Err(error) if error.kind == ErrorKind::NotFound && self.makes_parents => {
+                self.make_parents(at).await?;
+                Ok(self.store.write(at, how).await?)
+            }
+            sink => Ok(sink?),
+        }
+    }
+
+    pub(crate) async fn remove_file(&self, at: &VPath) -> Result<(), Refusal> {
+        self.require(at, Permissions::DELETE, "You may not remove files here.")?;
+        Ok(self.store.remove_file(at).await?)
+    }
+
+    pub(crate) async fn remove_dir(&self, at: &VPath) -> Result<(), Refusal> {
+        self.require(at, Permissions::RMDIR, "You may not remove directories here.")?;
+        if at.is_root() {
+            return Err(Refusal::unavailable("The top directory cannot be removed."));
+        }
+        Ok(self.store.remove_dir(at).await?)
+    }
+
+    pub(crate) async fn make_dir(&self, at: &VPath) -> Result<(), Refusal> {
+        self.require(at, Permissions::MKDIR, "You may not make directories here.")?;
+        match self.store.make_dir(at).await {
+            Err(error) if error.kind == ErrorKind::NotFound && self.makes_parents => {
+                self.make_parents(at).await?;
+                Ok(self.store.make_dir(at).await?)
+            }
+            made => Ok(made?),
+        }
+    }
+
+    async fn make_parents(&self, at: &VPath) -> Result<(), Refusal> {
+        let mut parent = VPath::root();
+        let names: Vec<_> = at.names().collect();
+        for name in names.iter().take(names.len().saturating_sub(1)) {
+            parent = parent.join(name)?;
+            if !self.exists(&parent).await {
+                self.require(&parent, Permissions::MKDIR, "You may not make directories here.")?;
+                match self.store.make_dir(&parent).await {
+                    // Another session was faster.
+                    Err(error) if error.kind == ErrorKind::Exists => {}
+                    made => made?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that something can be renamed, for RNFR.
+    pub(crate) async fn may_rename(&self, from: &VPath) -> Result<(), Refusal> {
+        self.require(from, Permissions::RENAME, "You may not rename here.")?;
+        if from.is_root() {
+            return Err(Refusal::unavailable("The top directory cannot be renamed."));
+        }
+        self.store.stat(from).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn rename(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
+        self.require(from, Permissions::RENAME, "You may not rename here.")?;
+        self.require(to, Permissions::RENAME, "You may not give names there.")?;
+        let may = self.may_overwrite && self.rights(to).contains(Permissions::OVERWRITE);
+        Ok(self.store.rename(from, to, Replace::when(may)).await?)
+    }
+
+    pub(crate) async fn set(&self, at: &VPath, change: Change) -> Result<(), Refusal> {
+        match change {
+            Change::Mode(_) => {
+                self.require(at, Permissions::CHMOD, "You may not change modes here.")?;
+            }
+            Change::Modified(_) => {
+                self.require(at, Permissions::MTIME, "You may not change times here.")?;
+            }
+        }
+        Ok(self.store.set(at, change).await?)
+    }
+
+    /// The letters of the `perm` fact for something of this kind at this path.
+    pub(crate) fn perm(&self, at: &VPath, kind: Kind) -> Perm {
+        const OF_A_FILE: &[(Permissions, u8)] = &[
+            (Permissions::APPEND, b'a'),
+            (Permissions::DELETE, b'd'),
+            (Permissions::RENAME, b'f'),
+            (Permissions::READ, b'r'),
+            (Permissions::OVERWRITE, b'w'),
+        ];
+        const OF_A_DIRECTORY: &[(Permissions, u8)] = &[
+            (Permissions::UPLOAD, b'c'),
+            (Permissions::RMDIR, b'd'),
+            (Permissions::ENTER, b'e'),
+            (Permissions::RENAME, b'f'),
+            (Permissions::LIST, b'l'),
+            (Permissions::MKDIR, b'm'),
+            (Permissions::DELETE, b'p'),
+        ];
+        let rights = self.rights(at);
+        let letters = if kind == Kind::Dir { OF_A_DIRECTORY } else { OF_A_FILE };
+        letters
+            .iter()
+            .filter(|(right, _)| rights.contains(*right))
+            .fold(Perm::default(), |perm, (_, letter)| perm.with(*letter))
+    }
+
+    fn rights(&self, at: &VPath) -> Permissions {
+        self.rules.at(at)
+    }
+
+    fn require(&self, at: &VPath, right: Permissions, text: &'static str) -> Result<(), Refusal> {
+        if self.rights(at).contains(right) { Ok(()) } else { Err(Refusal::unavailable(text)) }
+    }
+}
+
+trait IntoRefusal {
+    fn into_refusal(self) -> Refusal;
+}
+
+impl IntoRefusal for ErrorKind {
+    fn into_refusal(self) -> Refusal {
+        wharf_core::error::Error::from(self).into()
+    }
+}

@@ -1,0 +1,45 @@
+//! What a command wants to happen next. It says; the conversation acts.
+
+use wharf_core::storage::{Sink, Source};
+use wharf_proto::path::VPath;
+use wharf_proto::reply::{Code, Reply, Text};
+
+use crate::refusal::Refusal;
+
+/// What follows a command.
+pub(crate) enum Next {
+    /// This reply.
+    Say(Reply),
+    /// 150, data, and a reply at the end.
+    Transfer(Transfer),
+    /// This reply, and then TLS.
+    Secure(Reply),
+    /// This reply, and then the end.
+    Close(Reply),
+}
+
+impl Next {
+    /// A reply, in the form in which commands end.
+    #[expect(clippy::unnecessary_wraps, reason = "commands end with it, and those return a result")]
+    pub(crate) fn say(code: Code, text: impl Into<Text>) -> Result<Self, Refusal> {
+        Ok(Self::Say(Reply::new(code, text)))
+    }
+}
+
+/// What is to go over the data connection.
+pub(crate) struct Transfer {
+    /// What 150 says.
+    pub(crate) opening: String,
+    /// What moves.
+    pub(crate) job: Job,
+}
+
+/// What moves, and which way.
+pub(crate) enum Job {
+    /// A file to the client.
+    Send { source: Source, path: VPath, is_ascii: bool },
+    /// A file from the client. `unique` is the name that STOU found, for the last reply.
+    Receive { sink: Box<dyn Sink>, path: VPath, is_ascii: bool },
+    /// A listing to the client.
+    List { lines: wharf_core::storage::ByteStream },
+}

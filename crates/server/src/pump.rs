@@ -1,0 +1,206 @@
+//! The byte loops between a data connection and a store.
+
+use std::future::poll_fn;
+use std::io;
+use std::io::{Read, Seek, SeekFrom};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+use wharf_core::error::{Error, ErrorKind};
+use wharf_core::storage::{ByteStream, Sink, Source};
+use wharf_core::{Bytes, Stream as _};
+use wharf_proto::ascii::{FromNetwork, ToNetwork};
+
+use crate::net::Stream;
+use crate::shape::Shaper;
+
+/// One read or write at most: large enough that system calls cost little.
+const PIECE_BYTES: usize = 256 * 1024;
+/// A client that has its file is given this long to take the farewell of TLS.
+const FAREWELL_MAX: Duration = Duration::from_secs(10);
+
+/// What holds for the bytes of one transfer.
+pub(crate) struct Flow<'a> {
+    /// Speed limits.
+    pub(crate) shaper: &'a Shaper,
+    /// Counts the bytes on the data connection as they move.
+    pub(crate) moved: &'a AtomicU64,
+    /// How long nothing may move.
+    pub(crate) stall_max: Duration,
+    /// Whether line ends are converted (TYPE A).
+    pub(crate) is_ascii: bool,
+}
+
+/// Why bytes stopped before their end.
+#[derive(Debug)]
+pub(crate) enum Cut {
+    /// The data connection broke, or ended without the farewell of TLS.
+    Network(io::Error),
+    /// Nothing moved for too long.
+    Stalled,
+    /// The store failed.
+    Store(Error),
+}
+
+impl From<Error> for Cut {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Sends a source to its end and closes the stream. Dropping the future closes everything.
+pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) -> Result<(), Cut> {
+    let mut pieces = match source {
+        Source::File { file, from, len } => Pieces::File(FilePieces::new(file, from, len)),
+        Source::Stream(stream) => Pieces::Stream(stream),
+    };
+    let mut to_network = ToNetwork::default();
+    let mut converted = Vec::new();
+    while let Some(piece) = pieces.next().await? {
+        let bytes = if flow.is_ascii {
+            converted.clear();
+            to_network.convert(&piece, &mut converted);
+            &converted[..]
+        } else {
+            &piece[..]
+        };
+        write(bytes, &mut stream, flow).await?;
+    }
+    within(flow.stall_max, stream.shutdown()).await
+}
+
+async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(), Cut> {
+    for turn in bytes.chunks(flow.shaper.turn(PIECE_BYTES)) {
+        flow.shaper.take(turn.len()).await;
+        let mut rest = turn;
+        while !rest.is_empty() {
+            let sent = within(flow.stall_max, stream.write(rest)).await?;
+            if sent == 0 {
+                return Err(Cut::Network(io::ErrorKind::WriteZero.into()));
+            }
+            count(flow.moved, sent);
+            rest = rest.get(sent..).unwrap_or_default();
+        }
+    }
+    within(flow.stall_max, stream.flush()).await
+}
+
+/// Takes everything from the stream into the sink, to an orderly end, and says farewell. The sink
+/// is neither committed nor aborted. Dropping the future closes the stream.
+pub(crate) async fn receive(
+    mut stream: Stream,
+    sink: &mut dyn Sink,
+    flow: &Flow<'_>,
+) -> Result<(), Cut> {
+    if let (Stream::Plain(socket), Some(rate)) = (&stream, flow.shaper.bytes_per_second()) {
+        let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
+        socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
+    }
+    let turn = flow.shaper.turn(PIECE_BYTES);
+    let mut buffer = Vec::with_capacity(turn);
+    let mut from_network = FromNetwork::default();
+    loop {
+        buffer.clear();
+        let got =
+            within(flow.stall_max, (&mut stream).take(bound(turn)).read_buf(&mut buffer)).await?;
+        if got == 0 {
+            break;
+        }
+        count(flow.moved, got);
+        flow.shaper.take(got).await;
+        let piece = if flow.is_ascii {
+            let mut converted = Vec::with_capacity(buffer.len());
+            from_network.convert(&buffer, &mut converted);
+            converted
+        } else {
+            std::mem::replace(&mut buffer, Vec::with_capacity(turn))
+        };
+        if !piece.is_empty() {
+            sink.write(Bytes::from(piece)).await?;
+        }
+    }
+    let mut last = Vec::new();
+    from_network.finish(&mut last);
+    if flow.is_ascii && !last.is_empty() {
+        sink.write(Bytes::from(last)).await?;
+    }
+    // The upload is whole. Whether the client waits for our farewell is its own affair.
+    let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
+    Ok(())
+}
+
+fn bound(turn: usize) -> u64 {
+    u64::try_from(turn).unwrap_or(u64::MAX)
+}
+
+fn count(moved: &AtomicU64, bytes: usize) {
+    moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+async fn within<T>(most: Duration, act: impl Future<Output = io::Result<T>>) -> Result<T, Cut> {
+    match timeout(most, act).await {
+        Ok(done) => done.map_err(Cut::Network),
+        Err(_) => Err(Cut::Stalled),
+    }
+}
+
+enum Pieces {
+    File(FilePieces),
+    Stream(ByteStream),
+}
+
+impl Pieces {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match self {
+            Self::File(pieces) => pieces.next().await,
+            Self::Stream(stream) => {
+                poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await.transpose()
+            }
+        }
+    }
+}
+
+/// Reads a file one piece ahead, off the reactor.
+struct FilePieces {
+    ahead: Option<JoinHandle<io::Result<ReadPiece>>>,
+    left: u64,
+}
+
+impl FilePieces {
+    fn new(mut file: std::fs::File, from: u64, len: u64) -> Self {
+        let ahead = spawn_blocking(move || {
+            file.seek(SeekFrom::Start(from))?;
+            read_piece(file, len)
+        });
+        Self { ahead: (len > 0).then_some(ahead), left: len }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(ahead) = &mut self.ahead else { return Ok(None) };
+        let read = ahead.await;
+        self.ahead = None;
+        let (file, piece) = read.map_err(|panic| Error::new(ErrorKind::Broken, panic))??;
+        let got = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        if got == 0 {
+            return Err(Error::new(ErrorKind::Broken, "the file became shorter while it was read"));
+        }
+        self.left = self.left.saturating_sub(got);
+        let left = self.left;
+        self.ahead = (left > 0).then(|| spawn_blocking(move || read_piece(file, left)));
+        Ok(Some(Bytes::from(piece)))
+    }
+}
+
+/// The file comes back with its piece, for the next one.
+type ReadPiece = (std::fs::File, Vec<u8>);
+
+fn read_piece(file: std::fs::File, most: u64) -> io::Result<ReadPiece> {
+    let size = most.min(bound(PIECE_BYTES));
+    let mut piece = Vec::with_capacity(usize::try_from(size).unwrap_or(PIECE_BYTES));
+    (&file).take(size).read_to_end(&mut piece)?;
+    Ok((file, piece))
+}

@@ -1,0 +1,143 @@
+//! The live sessions: to look at, to count, to end.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::Notify;
+
+/// All sessions that are here, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    sessions: Mutex<BTreeMap<u64, Arc<Probe>>>,
+    last: AtomicU64,
+}
+
+/// What others may see of a session, and the one thing they may do: end it.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) number: u64,
+    pub(crate) peer: SocketAddr,
+    user: OnceLock<String>,
+    /// Whether a transfer runs.
+    pub(crate) is_transferring: AtomicBool,
+    /// Bytes moved by the transfer that runs, or by the last one.
+    pub(crate) moved: AtomicU64,
+    end: AtomicU8,
+    reason: OnceLock<String>,
+    changed: Notify,
+}
+
+/// How soon a session is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum End {
+    NotYet,
+    /// When no transfer runs.
+    AfterTransfer,
+    Now,
+}
+
+impl End {
+    fn level(self) -> u8 {
+        match self {
+            Self::NotYet => 0,
+            Self::AfterTransfer => 1,
+            Self::Now => 2,
+        }
+    }
+}
+
+/// A session's line in the registry. Dropping it takes the line out.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub(crate) probe: Arc<Probe>,
+    registry: Arc<Registry>,
+}
+
+impl Registry {
+    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Registered {
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let probe = Arc::new(Probe {
+            number,
+            peer,
+            user: OnceLock::new(),
+            is_transferring: AtomicBool::new(false),
+            moved: AtomicU64::new(0),
+            end: AtomicU8::new(End::NotYet.level()),
+            reason: OnceLock::new(),
+            changed: Notify::new(),
+        });
+        self.lock().insert(number, Arc::clone(&probe));
+        Registered { probe, registry: Arc::clone(self) }
+    }
+
+    /// The sessions of now, by number.
+    pub(crate) fn each(&self) -> Vec<Arc<Probe>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Probe>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.registry.lock().remove(&self.probe.number);
+    }
+}
+
+impl Probe {
+    /// The account, once logged in. A session that logs in anew keeps its first name here.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.user.get().map(String::as_str)
+    }
+
+    pub(crate) fn logged_in(&self, user: &str) {
+        let _ = self.user.set(user.to_owned());
+    }
+
+    /// Asks the session to end; an earlier reason stands.
+    pub(crate) fn end(&self, how: End, reason: &str) {
+        let _ = self.reason.set(reason.to_owned());
+        self.end.fetch_max(how.level(), Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until the session is to end at least as soon as `how`, and says why. Cancel safe.
+    pub(crate) async fn ended(&self, how: End) -> &str {
+        loop {
+            let changed = self.changed.notified();
+            if self.end.load(Ordering::Acquire) >= how.level() {
+                return self.reason.get().map_or("Closing.", String::as_str);
+            }
+            changed.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_is_listed_until_it_goes() {
+        let registry = Arc::new(Registry::default());
+        let one = registry.enter("192.0.2.1:5".parse().unwrap());
+        let two = registry.enter("192.0.2.2:5".parse().unwrap());
+        assert_eq!(registry.each().len(), 2);
+        assert!(one.probe.number < two.probe.number);
+        drop(one);
+        assert_eq!(registry.each().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_first_reason_is_told() {
+        let registry = Arc::new(Registry::default());
+        let one = registry.enter("192.0.2.1:5".parse().unwrap());
+        one.probe.end(End::AfterTransfer, "Shutting down.");
+        one.probe.end(End::Now, "Kicked.");
+        assert_eq!(one.probe.ended(End::Now).await, "Shutting down.");
+    }
+}

@@ -1,0 +1,408 @@
+//! Listening, seating, spawning, and ending it all in an orderly way.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use wharf_core::event::{Event, Events, Ignore, Who};
+use wharf_core::storage::Stores;
+use wharf_core::users::Users;
+use wharf_proto::reply::{Code, Reply};
+
+use crate::admission::Seat;
+use crate::control::Control;
+use crate::conversation::converse;
+use crate::exit::Exit;
+use crate::net::{Listener, Net, Socket, Stream, Tcp};
+use crate::registry::{End, Registry};
+use crate::session::Session;
+use crate::settings::{Listen, ListenTls, Settings};
+use crate::shared::Shared;
+use crate::tls::protection;
+
+/// Accepted clients that wait for their turn to be seated.
+const ARRIVALS_MAX: usize = 64;
+/// After a failed accept (too many files are open, say) the next try comes after this, doubled up
+/// to a second: the loop neither ends nor spins.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A client that is turned away is given this long to take the reason.
+const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
+/// Clients that are being turned away at a time; more are closed without a word.
+const TURNED_AWAY_MAX: usize = 64;
+/// Sessions that are told to end now are given this long to say goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
+
+/// An FTP server that has not begun to listen.
+///
+/// ```
+/// use std::sync::Arc;
+/// use wharf_core::permission::{Permissions, Rules};
+/// use wharf_core::account::Account;
+/// use wharf_server::{Server, settings::{Listen, Settings}};
+/// use wharf_storage::Memory;
+/// use wharf_users::Single;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let anna = Account::new("anna", "/", Rules::everywhere(Permissions::ALL));
+/// let users = Arc::new(Single::new(anna, "secret"));
+/// let listen = Listen { address: "127.0.0.1".parse()?, ports: vec![0], ..Listen::default() };
+/// let settings = Settings { listen: vec![listen], ..Settings::default() };
+/// let bound = Server::new(settings, users, Arc::new(Memory::new())).bind().await?;
+/// println!("listening on {}", bound.listeners()[0].address);
+/// let handle = bound.handle();
+/// # handle.shut_down(std::time::Duration::ZERO);
+/// bound.serve().await; // until somebody calls handle.shut_down(grace)
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    settings: Settings,
+    users: Arc<dyn Users>,
+    stores: Arc<dyn Stores>,
+    events: Arc<dyn Events>,
+    net: Arc<dyn Net>,
+}
+
+/// A server that listens: clients that connect wait until [`Bound::serve`] runs.
+pub struct Bound {
+    shared: Arc<Shared>,
+    doors: Vec<(Box<dyn Listener>, ListenTls)>,
+    listeners: Vec<BoundListener>,
+    stop: watch::Sender<Option<Duration>>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundListener {
+    /// The address, with the port that was given out in the end.
+    pub address: SocketAddr,
+    /// How TLS begins there.
+    pub tls: ListenTls,
+}
+
+/// A hand on a running server. Clones act on the same one.
+#[derive(Clone)]
+pub struct Handle {
+    registry: Arc<Registry>,
+    shared: Arc<Shared>,
+    stop: watch::Sender<Option<Duration>>,
+}
+
+/// Why a server cannot listen.
+#[derive(Debug)]
+pub enum BindError {
+    /// The system does not give this address.
+    Address {
+        /// The last address that was tried.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The TLS settings do not work.
+    Tls(rustls::Error),
+    /// `settings.listen` is empty, or a listener has no port to try, or is implicit without TLS.
+    Settings(&'static str),
+}
+
+impl Server {
+    /// A server with these settings, accounts and files, that tells nobody what happens.
+    pub fn new(settings: Settings, users: Arc<dyn Users>, stores: Arc<dyn Stores>) -> Self {
+        Self { settings, users, stores, events: Arc::new(Ignore), net: Arc::new(Tcp) }
+    }
+
+    /// Tells `events` what happens.
+    #[must_use]
+    pub fn events(mut self, events: Arc<dyn Events>) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Uses other sockets than those of this computer.
+    #[must_use]
+    pub fn net(mut self, net: Arc<dyn Net>) -> Self {
+        self.net = net;
+        self
+    }
+
+    /// Begins to listen, on every address or on none.
+    ///
+    /// # Errors
+    /// The first address that cannot be had.
+    pub async fn bind(self) -> Result<Bound, BindError> {
+        if self.settings.listen.is_empty() {
+            return Err(BindError::Settings("there is no address to listen on"));
+        }
+        let mut doors = Vec::new();
+        let mut listeners = Vec::new();
+        for listen in &self.settings.listen {
+            if listen.tls == ListenTls::Implicit && self.settings.tls.is_none() {
+                return Err(BindError::Settings("an implicit TLS listener needs a certificate"));
+            }
+            let door = open(&*self.net, &self.settings, listen).await?;
+            listeners.push(BoundListener { address: door.local_address(), tls: listen.tls });
+            doors.push((door, listen.tls));
+        }
+        let shared = Shared::new(self.settings, self.net, self.users, self.stores, self.events)
+            .map_err(BindError::Tls)?;
+        let stop = watch::Sender::new(None);
+        Ok(Bound { shared: Arc::new(shared), doors, listeners, stop })
+    }
+}
+
+/// Listens on the first port that the system permits.
+async fn open(
+    net: &dyn Net,
+    settings: &Settings,
+    listen: &Listen,
+) -> Result<Box<dyn Listener>, BindError> {
+    let has_own_ipv4 = settings.listen.iter().any(|other| {
+        other.address.is_ipv4() && other.ports.iter().any(|port| listen.ports.contains(port))
+    });
+    let mut last = None;
+    for &port in &listen.ports {
+        let address = SocketAddr::new(listen.address, port);
+        match net.listen(address, !has_own_ipv4).await {
+            Ok(door) => return Ok(door),
+            // A computer without IPv6 still shares its folder.
+            Err(error) if listen.address.is_unspecified() && has_no_ipv6(&error, address) => {
+                let address = SocketAddr::from(([0, 0, 0, 0], port));
+                match net.listen(address, false).await {
+                    Ok(door) => return Ok(door),
+                    Err(source) => last = Some(BindError::Address { address, source }),
+                }
+            }
+            Err(source) => last = Some(BindError::Address { address, source }),
+        }
+        let is_forbidden = matches!(
+            &last,
+            Some(BindError::Address { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied
+        );
+        if !is_forbidden {
+            break;
+        }
+    }
+    Err(last.unwrap_or(BindError::Settings("a listener has no port to try")))
+}
+
+fn has_no_ipv6(error: &io::Error, address: SocketAddr) -> bool {
+    address.is_ipv6()
+        && matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+}
+
+impl Bound {
+    /// Where clients can connect, in the order of `settings.listen`.
+    pub fn listeners(&self) -> &[BoundListener] {
+        &self.listeners
+    }
+
+    /// A hand on the server, to stop it from outside.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            registry: Arc::clone(&self.shared.registry),
+            shared: Arc::clone(&self.shared),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Serves until [`Handle::shut_down`] is called and every session has ended. Dropping the
+    /// future ends everything at once; uploads under way are then not published.
+    pub async fn serve(self) {
+        let (arrive, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
+        let mut doors = JoinSet::new();
+        for (listener, tls) in self.doors {
+            doors.spawn(keep_door(listener, tls, arrive.clone()));
+        }
+        drop(arrive);
+        let mut stop = self.stop.subscribe();
+        let mut sessions = JoinSet::new();
+        let mut turned_away = JoinSet::new();
+        let grace = loop {
+            let arrival = tokio::select! {
+                // Stopping comes first, so that a flood of clients cannot put it off.
+                biased;
+                grace = stopped(&mut stop) => break grace,
+                Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
+                Some(_) = turned_away.join_next(), if !turned_away.is_empty() => continue,
+                Some(arrival) = arrivals.recv() => arrival,
+            };
+            match seat(&self.shared, &arrival) {
+                Ok((seat, peer)) => {
+                    sessions.spawn(serve_one(Arc::clone(&self.shared), arrival, seat, peer));
+                }
+                Err(reason) if turned_away.len() < TURNED_AWAY_MAX => {
+                    turned_away.spawn(turn_away(Arc::clone(&self.shared), arrival, reason));
+                }
+                Err(_) => {}
+            }
+        };
+        doors.shutdown().await;
+        drain(&self.shared.registry, sessions, grace).await;
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    match stop.wait_for(Option::is_some).await {
+        Ok(grace) => grace.unwrap_or_default(),
+        // Nobody is left who could stop us.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// A client that was accepted.
+struct Arrival {
+    socket: Socket,
+    tls: ListenTls,
+}
+
+/// Accepts for ever.
+async fn keep_door(listener: Box<dyn Listener>, tls: ListenTls, arrive: mpsc::Sender<Arrival>) {
+    let mut pause = ACCEPT_PAUSE;
+    loop {
+        if let Ok(socket) = listener.accept().await {
+            pause = ACCEPT_PAUSE;
+            if arrive.send(Arrival { socket, tls }).await.is_err() {
+                return;
+            }
+        } else {
+            sleep(pause).await;
+            pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+        }
+    }
+}
+
+fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Seat, SocketAddr), &'static str> {
+    let peer = arrival.socket.peer_address().map_err(|_| "gone")?;
+    let limits = &shared.settings.limits;
+    let seat = shared.admission.seat(peer.ip(), limits.sessions, limits.sessions_per_address)?;
+    Ok((seat, peer))
+}
+
+/// Says why a client cannot come in. Where TLS begins at once there is no way to say it.
+async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, reason: &'static str) {
+    let (Ok(peer), Ok(local)) = (arrival.socket.peer_address(), arrival.socket.local_address())
+    else {
+        return;
+    };
+    let who = Who { session: 0, peer, local, user: None, is_tls: false, client: None };
+    shared.events.emit(&who, &Event::TurnedAway { reason });
+    if arrival.tls != ListenTls::Implicit {
+        let mut bytes = Vec::new();
+        Reply::new(Code::CLOSING, reason).write(&mut bytes);
+        let say = async {
+            arrival.socket.write_all(&bytes).await?;
+            arrival.socket.shutdown().await
+        };
+        let _ = timeout(TURN_AWAY_MAX, say).await;
+    }
+}
+
+/// One client from its seat to its end. The seat is freed and the registry left on every way out.
+async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: SocketAddr) {
+    let started = Instant::now();
+    let Ok(local) = arrival.socket.local_address() else { return };
+    let registered = shared.registry.enter(peer);
+    let probe = Arc::clone(&registered.probe);
+    let mut session = Session::new(&shared, probe, local, arrival.tls);
+    session.emit(&Event::Connected);
+    let exit = match start(&shared, &mut session, arrival).await {
+        Ok(mut control) => {
+            let exit = converse(&mut control, &mut session).await;
+            control.close().await;
+            exit
+        }
+        Err(exit) => exit,
+    };
+    session.emit(&Event::Ended { reason: &exit.to_string(), after: started.elapsed() });
+    drop((session, registered, seat));
+}
+
+/// The control connection, with TLS already on where the listener is implicit.
+async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Result<Control, Exit> {
+    if arrival.tls != ListenTls::Implicit {
+        return Ok(Control::new(Stream::Plain(arrival.socket)));
+    }
+    let no_tls = || Exit::Tls(io::Error::other("there is no certificate"));
+    let acceptor = shared.tls.as_ref().ok_or_else(no_tls)?;
+    let tie = shared.new_tie();
+    let stream = acceptor.control(arrival.socket, tie).await.map_err(Exit::Tls)?;
+    let protection = protection(&stream);
+    session.tie = Some(tie);
+    session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
+    Ok(Control::new(Stream::Tls(Box::new(stream))))
+}
+
+/// Lets transfers end within `grace`, then ends them.
+async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) {
+    const REASON: &str = "The server is shutting down.";
+    for (how, most) in [(End::AfterTransfer, grace), (End::Now, GOODBYE_MAX)] {
+        for probe in registry.each() {
+            probe.end(how, REASON);
+        }
+        let all = async { while sessions.join_next().await.is_some() {} };
+        if timeout(most, all).await.is_ok() {
+            return;
+        }
+    }
+    sessions.shutdown().await;
+}
+
+impl Handle {
+    /// Takes no more clients, ends sessions without a transfer, gives transfers `grace` to finish,
+    /// and then ends those too. A second call changes nothing.
+    pub fn shut_down(&self, grace: Duration) {
+        self.stop.send_if_modified(|stop| {
+            let is_first = stop.is_none();
+            stop.get_or_insert(grace);
+            is_first
+        });
+    }
+
+    /// Ends the sessions of an account now: 426 to a running transfer, then 421 with `reason`.
+    pub fn end_sessions_of(&self, user: &str, reason: &str) {
+        for probe in self.registry.each() {
+            if probe.user() == Some(user) {
+                probe.end(End::Now, reason);
+            }
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.shared.admission.in_all()
+    }
+
+    /// How many passive ports are in use.
+    pub fn passive_ports_in_use(&self) -> usize {
+        self.shared.ports.leased()
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { address, source } => {
+                write!(out, "cannot listen on {address}: {source}")
+            }
+            Self::Tls(source) => write!(out, "the TLS settings do not work: {source}"),
+            Self::Settings(what) => out.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Address { source, .. } => Some(source),
+            Self::Tls(source) => Some(source),
+            Self::Settings(_) => None,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! All we know of one client.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use wharf_core::account::Account;
+use wharf_core::event::{Event, Who};
+use wharf_proto::args::TransferType;
+use wharf_proto::facts::FactSet;
+use wharf_proto::path::VPath;
+use wharf_proto::reply::Code;
+
+use crate::admission::Seat;
+use crate::data::DataPort;
+use crate::files::Files;
+use crate::names::Names;
+use crate::refusal::Refusal;
+use crate::registry::Probe;
+use crate::settings::{ListenTls, Settings};
+use crate::shared::Shared;
+use crate::tls::Tie;
+
+/// One client, from its greeting to its end. Only its own task touches it.
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) probe: Arc<Probe>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) listen_tls: ListenTls,
+    pub(crate) login: Login,
+    pub(crate) failed_logins: u32,
+    pub(crate) cwd: VPath,
+    pub(crate) parameters: Parameters,
+    pub(crate) pending: Pending,
+    pub(crate) data: Option<DataPort>,
+    pub(crate) names: Names,
+    pub(crate) client: Option<String>,
+    /// Whether a data connection was once let in by its address alone.
+    pub(crate) has_unproven_data: bool,
+    /// Set once TLS protects the control connection.
+    pub(crate) tie: Option<Tie>,
+}
+
+/// Where a client stands with us. Files exist only once someone is logged in.
+pub(crate) enum Login {
+    Greeted,
+    Named { user: String },
+    In(Box<LoggedIn>),
+}
+
+pub(crate) struct LoggedIn {
+    pub(crate) account: Account,
+    pub(crate) files: Files,
+    /// Held for its drop: the seat is free again when the account is left.
+    pub(crate) _seat: Seat,
+}
+
+/// What TYPE, PROT, OPTS and EPSV ALL have set.
+pub(crate) struct Parameters {
+    pub(crate) transfer_type: TransferType,
+    pub(crate) has_buffer_size: bool,
+    pub(crate) is_private: bool,
+    pub(crate) facts: FactSet,
+    pub(crate) is_extended_only: bool,
+}
+
+/// What one command has left for another.
+#[derive(Default)]
+pub(crate) struct Pending {
+    /// REST: the next transfer begins here.
+    pub(crate) restart_at: u64,
+    /// RNFR: what RNTO is to rename.
+    pub(crate) rename_from: Option<VPath>,
+}
+
+impl Parameters {
+    /// As after the greeting. With implicit TLS, data connections are protected from the start.
+    pub(crate) fn new(listen_tls: ListenTls) -> Self {
+        Self {
+            transfer_type: TransferType::Ascii,
+            has_buffer_size: false,
+            is_private: listen_tls == ListenTls::Implicit,
+            facts: FactSet::DEFAULT,
+            is_extended_only: false,
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        probe: Arc<Probe>,
+        local: SocketAddr,
+        listen_tls: ListenTls,
+    ) -> Self {
+        let settings = Arc::clone(&shared.settings);
+        Self {
+            shared: Arc::clone(shared),
+            peer: probe.peer,
+            probe,
+            local,
+            listen_tls,
+            login: Login::Greeted,
+            failed_logins: 0,
+            cwd: VPath::root(),
+            parameters: Parameters::new(listen_tls),
+            pending: Pending::default(),
+            data: None,
+            names: Names::new(&settings.names),
+            client: None,
+            has_unproven_data: false,
+            tie: None,
+            settings,
+        }
+    }
+
+    /// Forgets who it is and all it set, as REIN and the start of TLS demand (RFC 4217 §4).
+    pub(crate) fn start_over(&mut self) {
+        self.login = Login::Greeted;
+        self.cwd = VPath::root();
+        self.parameters = Parameters::new(self.listen_tls);
+        self.pending = Pending::default();
+        self.data = None;
+        self.names = Names::new(&self.settings.names);
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tie.is_some()
+    }
+
+    pub(crate) fn logged_in(&self) -> Option<&LoggedIn> {
+        match &self.login {
+            Login::In(inside) => Some(inside),
+            Login::Greeted | Login::Named { .. } => None,
+        }
+    }
+
+    /// The account's files.
+    pub(crate) fn files(&self) -> Result<&Files, Refusal> {
+        let inside = self.logged_in();
+        inside
+            .map(|inside| &inside.files)
+            .ok_or_else(|| Refusal::say(Code::NOT_LOGGED_IN, "Log in with USER and PASS first."))
+    }
+
+    /// The path that the client means by `typed`.
+    ///
+    /// Usually it has one reading. Where character sets, backslashes or pictures of control bytes
+    /// leave several, the first that exists is meant; a client that shows here that it speaks the
+    /// legacy set is spoken to in it from then on.
+    pub(crate) async fn path(&mut self, typed: &[u8]) -> Result<VPath, Refusal> {
+        if typed == b"~" {
+            return Ok(VPath::root());
+        }
+        if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            return Err(Refusal::say(Code::BAD_ARGUMENT, "A name cannot hold a line end."));
+        }
+        let readings = self.names.readings(typed);
+        if let [only] = &readings.tried[..]
+            && *only == readings.otherwise
+        {
+            return Ok(self.cwd.resolve(only)?);
+        }
+        let files = self.files()?.clone();
+        for (at, tried) in readings.tried.iter().enumerate() {
+            let path = self.cwd.resolve(tried)?;
+            if files.exists(&path).await {
+                if readings.shows_legacy && at > 0 {
+                    self.names.go_legacy();
+                }
+                return Ok(path);
+            }
+        }
+        if readings.shows_legacy {
+            self.names.go_legacy();
+        }
+        Ok(self.cwd.resolve(&readings.otherwise)?)
+    }
+
+    pub(crate) fn who(&self) -> Who {
+        Who {
+            session: self.probe.number,
+            peer: self.peer,
+            local: self.local,
+            user: self.logged_in().map(|inside| inside.account.name.clone()),
+            is_tls: self.is_tls(),
+            client: self.client.clone(),
+        }
+    }
+
+    pub(crate) fn emit(&self, event: &Event<'_>) {
+        self.shared.events.emit(&self.who(), event);
+    }
+}

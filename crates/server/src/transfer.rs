@@ -1,0 +1,371 @@
+//! From 150 to the last reply: data moves while the control line is heard.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+use wharf_core::account::Account;
+use wharf_core::event::{Direction, Event, Transferred};
+use wharf_core::storage::{Sink, Source};
+use wharf_proto::command::Command;
+use wharf_proto::path::VPath;
+use wharf_proto::reply::{Code, Reply};
+
+use crate::command::{self, Meanwhile};
+use crate::control::{Control, Gone};
+use crate::data::{DataPort, OpenError, Opening};
+use crate::exit::Exit;
+use crate::gate;
+use crate::next::{Job, Next, Transfer};
+use crate::pump::{self, Cut, Flow};
+use crate::refusal::Refusal;
+use crate::registry::{End, Probe};
+use crate::session::Session;
+use crate::settings::{SessionReuse, Settings};
+use crate::shape::Shaper;
+use crate::shared::Shared;
+use crate::tls::Resumed;
+
+/// A line that came during a transfer and waits for its end.
+pub(crate) type Held = Option<Vec<u8>>;
+
+/// Runs one transfer to its last reply. What the client said meanwhile that must wait is returned.
+///
+/// One line at most is held; then no more is read, and TCP holds the client back.
+pub(crate) async fn run(
+    control: &mut Control,
+    session: &mut Session,
+    transfer: Transfer,
+) -> Result<Held, Exit> {
+    let Some(port) = session.data.take() else {
+        let reply = Reply::new(Code::NO_DATA_CONNECTION, "Send PASV or PORT first.");
+        control.send(&[&reply], &session.names).await?;
+        return Ok(None);
+    };
+    control.send(&[&Reply::new(Code::OPENING_DATA, transfer.opening)], &session.names).await?;
+    let started = Instant::now();
+    let (mut work, file) = Work::new(session, transfer.job);
+    session.probe.moved.store(0, Ordering::Relaxed);
+    session.probe.is_transferring.store(true, Ordering::Relaxed);
+    let mut held = None;
+    let end = {
+        let moving = pin!(work.run(port));
+        attend(control, session, moving, &mut held).await
+    };
+    session.probe.is_transferring.store(false, Ordering::Relaxed);
+    let sink = work.sink.take();
+    if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
+        session.emit(&Event::DataUnproven);
+    }
+    let verdict = settle(control, held.is_some(), end, sink).await;
+    report(session, &verdict, file.as_ref(), started, &work);
+    match verdict.exit {
+        None => {
+            let replies: Vec<_> = verdict.replies.iter().collect();
+            control.send(&replies, &session.names).await?;
+            Ok(held)
+        }
+        Some(exit) => {
+            let replies: Vec<_> = verdict.replies.iter().collect();
+            // The client may be gone; the reason to end stands in any case.
+            let _ = control.send(&replies, &session.names).await;
+            Err(exit)
+        }
+    }
+}
+
+/// What can be said of the file that moved, for the log.
+struct FileFacts {
+    direction: Direction,
+    path: VPath,
+    is_ascii: bool,
+}
+
+/// The data side of one transfer. It shares nothing mutable with the session, so the control
+/// line can be answered while it runs; dropping its future closes the connection and the port.
+struct Work {
+    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+    probe: Arc<Probe>,
+    shaper: Shaper,
+    peer: std::net::IpAddr,
+    local: std::net::IpAddr,
+    tie: Option<crate::tls::Tie>,
+    is_ascii: bool,
+    source: Option<Source>,
+    sink: Option<Box<dyn Sink>>,
+    is_tls: bool,
+    is_unproven: bool,
+}
+
+/// How the data side came to its end.
+enum Done {
+    Moved,
+    NotOpened(OpenError),
+    Cut(Cut),
+}
+
+/// How a transfer ended, the control side included.
+enum Ending {
+    Done(Done),
+    Aborted,
+    Ended(String),
+    Lost(Gone),
+}
+
+impl Work {
+    fn new(session: &Session, job: Job) -> (Self, Option<FileFacts>) {
+        let account = session.logged_in().map(|inside| &inside.account);
+        let limits = |direction, account: Option<&Account>| {
+            account.map_or_else(Shaper::default, |account| {
+                session.shared.shaper(direction, account, session.peer.ip())
+            })
+        };
+        let (source, sink, file) = match job {
+            Job::Send { source, path, is_ascii } => {
+                let direction = Direction::Download;
+                (Some(source), None, Some(FileFacts { direction, path, is_ascii }))
+            }
+            Job::Receive { sink, path, is_ascii } => {
+                let direction = Direction::Upload;
+                (None, Some(sink), Some(FileFacts { direction, path, is_ascii }))
+            }
+            Job::List { lines } => (Some(Source::Stream(lines)), None, None),
+        };
+        let work = Self {
+            shared: Arc::clone(&session.shared),
+            settings: Arc::clone(&session.settings),
+            probe: Arc::clone(&session.probe),
+            shaper: match &file {
+                Some(file) => limits(file.direction, account),
+                None => Shaper::default(),
+            },
+            peer: session.peer.ip(),
+            local: session.local.ip(),
+            tie: session.tie.filter(|_| session.parameters.is_private),
+            is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
+            source,
+            sink,
+            is_tls: false,
+            is_unproven: false,
+        };
+        (work, file)
+    }
+
+    async fn run(&mut self, port: DataPort) -> Done {
+        let reuse = self.settings.tls.as_ref().map_or(SessionReuse::Off, |tls| tls.session_reuse);
+        let opening = Opening {
+            net: &*self.shared.net,
+            peer: self.peer,
+            local: self.local,
+            accept_timeout: self.settings.passive.accept_timeout,
+            connect_timeout: self.settings.active.connect_timeout,
+            tls: self.shared.tls.as_ref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
+        };
+        let data = match opening.open(port).await {
+            Ok(data) => data,
+            Err(error) => return Done::NotOpened(error),
+        };
+        self.is_tls = data.resumed.is_some();
+        self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
+        let flow = Flow {
+            shaper: &self.shaper,
+            moved: &self.probe.moved,
+            stall_max: self.settings.limits.stall_timeout,
+            is_ascii: self.is_ascii,
+        };
+        let moved = match (self.source.take(), &mut self.sink) {
+            (Some(source), _) => pump::send(source, data.stream, &flow).await,
+            (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
+            (None, None) => Ok(()),
+        };
+        moved.map_or_else(Done::Cut, |()| Done::Moved)
+    }
+}
+
+/// Hears the control line until the data side is done or the transfer is over for another reason.
+///
+/// The control line comes first, so that ABOR is heard even when data never pauses.
+async fn attend(
+    control: &mut Control,
+    session: &mut Session,
+    mut moving: std::pin::Pin<&mut impl Future<Output = Done>>,
+    held: &mut Held,
+) -> Ending {
+    loop {
+        let probe = Arc::clone(&session.probe);
+        let heard = tokio::select! {
+            biased;
+            line = control.line(), if held.is_none() => line,
+            reason = probe.ended(End::Now) => return Ending::Ended(reason.to_owned()),
+            done = &mut moving => return Ending::Done(done),
+        };
+        match heard {
+            Err(gone) => return Ending::Lost(gone),
+            // As an empty line it is answered with 500 when its turn comes.
+            Ok(Err(_too_long)) => *held = Some(Vec::new()),
+            Ok(Ok(line)) => match meanwhile(&line) {
+                Meanwhile::Abort => return Ending::Aborted,
+                Meanwhile::Wait => *held = Some(line),
+                Meanwhile::Now => {
+                    if let Err(gone) = say_now(control, session, &line).await {
+                        return Ending::Lost(gone);
+                    }
+                }
+            },
+        }
+    }
+}
+
+fn meanwhile(line: &[u8]) -> Meanwhile {
+    let Ok(command) = Command::parse(line) else { return Meanwhile::Wait };
+    match command::find(&command) {
+        Some((spec, arg)) if spec.meanwhile == Meanwhile::Now && !arg.is_empty() => Meanwhile::Wait,
+        Some((spec, _)) => spec.meanwhile,
+        None => Meanwhile::Wait,
+    }
+}
+
+/// Answers a command whose row says that it can be answered at once.
+async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> Result<(), Gone> {
+    let Ok(command) = Command::parse(line) else { return Ok(()) };
+    let Some((spec, arg)) = command::find(&command) else { return Ok(()) };
+    let next = match gate::admit(spec, session, arg) {
+        Ok(()) => spec.run(session, arg).await,
+        Err(refusal) => Err(refusal),
+    };
+    let reply = match next {
+        Ok(Next::Say(reply)) => reply,
+        Ok(_) => return Ok(()),
+        Err(refusal) => refusal.reply(spec.unavailable),
+    };
+    control.send(&[&reply], &session.names).await
+}
+
+/// What a transfer comes to.
+struct Verdict {
+    replies: Vec<Reply>,
+    exit: Option<Exit>,
+    /// For the log; empty when the transfer is complete.
+    reason: String,
+    is_data_failure: bool,
+    is_store_failure: bool,
+}
+
+/// Publishes what is whole, gives up what is not, and finds the words for it.
+async fn settle(
+    control: &mut Control,
+    is_held: bool,
+    ending: Ending,
+    sink: Option<Box<dyn Sink>>,
+) -> Verdict {
+    let ending = match ending {
+        // A client that died with its file half sent looks, on plain TCP, like one that is done;
+        // but then its control connection is gone as well.
+        Ending::Done(Done::Moved) if sink.is_some() && !is_held && control.has_left().await => {
+            Ending::Lost(Gone::Closed)
+        }
+        ending => ending,
+    };
+    match (ending, sink) {
+        (Ending::Done(Done::Moved), Some(sink)) => match sink.commit().await {
+            Ok(_) => done(),
+            Err(error) => store_failed(error),
+        },
+        (Ending::Done(Done::Moved), None) => done(),
+        (ending, sink) => {
+            if let Some(sink) = sink {
+                sink.abort().await;
+            }
+            failed(ending)
+        }
+    }
+}
+
+fn done() -> Verdict {
+    Verdict::new(vec![Reply::new(Code::TRANSFER_DONE, "Transfer complete.")], String::new())
+}
+
+fn store_failed(error: wharf_core::error::Error) -> Verdict {
+    let reason = error.to_string();
+    let refusal = Refusal::from(error);
+    let is_store_failure = matches!(refusal, Refusal::Broken(_));
+    let replies = vec![refusal.reply(Code::LOCAL_ERROR)];
+    Verdict { is_store_failure, ..Verdict::new(replies, reason) }
+}
+
+fn failed(ending: Ending) -> Verdict {
+    let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
+    match ending {
+        Ending::Done(Done::Moved) => done(),
+        Ending::Done(Done::Cut(Cut::Store(error))) => store_failed(error),
+        Ending::Done(Done::Cut(Cut::Network(error))) => {
+            let reply = aborted("The data connection broke.");
+            Verdict::new(vec![reply], format!("the data connection broke: {error}"))
+        }
+        Ending::Done(Done::Cut(Cut::Stalled)) => {
+            let reply = aborted("Nothing moved for too long.");
+            Verdict::new(vec![reply], "nothing moved for too long".into())
+        }
+        Ending::Done(Done::NotOpened(error)) => {
+            let reply = match &error {
+                OpenError::NotResumed => Reply::new(
+                    Code::PROTOCOL_REFUSED,
+                    "The data connection must resume the TLS session of this one.",
+                ),
+                OpenError::Tls(_) => {
+                    Reply::new(Code::NO_DATA_CONNECTION, "TLS failed on the data connection.")
+                }
+                _ => Reply::new(Code::NO_DATA_CONNECTION, "The data connection was not opened."),
+            };
+            Verdict { is_data_failure: true, ..Verdict::new(vec![reply], error.to_string()) }
+        }
+        Ending::Aborted => {
+            let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
+            Verdict::new(vec![aborted("Transfer aborted."), done], "aborted by the client".into())
+        }
+        Ending::Ended(reason) => {
+            let last = Reply::new(Code::CLOSING, reason.clone());
+            let verdict = Verdict::new(vec![aborted("Transfer aborted."), last], reason.clone());
+            Verdict { exit: Some(Exit::Ended(reason)), ..verdict }
+        }
+        Ending::Lost(gone) => {
+            let verdict = Verdict::new(Vec::new(), format!("control connection: {gone}"));
+            Verdict { exit: Some(Exit::Gone(gone)), ..verdict }
+        }
+    }
+}
+
+impl Verdict {
+    fn new(replies: Vec<Reply>, reason: String) -> Self {
+        Self { replies, exit: None, reason, is_data_failure: false, is_store_failure: false }
+    }
+}
+
+fn report(
+    session: &Session,
+    verdict: &Verdict,
+    file: Option<&FileFacts>,
+    started: Instant,
+    work: &Work,
+) {
+    if verdict.is_data_failure {
+        session.emit(&Event::DataFailed { reason: &verdict.reason });
+    }
+    if verdict.is_store_failure {
+        session.emit(&Event::StoreFailed { reason: &verdict.reason });
+    }
+    if let Some(file) = file {
+        session.emit(&Event::Transferred(&Transferred {
+            direction: file.direction,
+            path: &file.path,
+            bytes: session.probe.moved.load(Ordering::Relaxed),
+            took: started.elapsed(),
+            is_complete: verdict.reason.is_empty(),
+            is_ascii: file.is_ascii,
+            is_tls: work.is_tls,
+            reason: &verdict.reason,
+        }));
+    }
+}

@@ -1,0 +1,72 @@
+//! Listings: one entry is one line, whatever its name and numbers are.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wharf_proto::entry::{Entry, Kind, Owner, Perm};
+use wharf_proto::facts::FactSet;
+use wharf_proto::listing::{Facts, Format, Long, Short};
+use wharf_proto::time::Timestamp;
+
+/// Numbers of an entry: size, links, mode, kind, permissions.
+type Numbers = (u64, u64, u32, u8, u8);
+/// Moments: the present, the change, the making.
+type Moments = (i64, i64, Option<i64>);
+/// User, group, device and inode.
+type Ids = (Option<u32>, Option<u32>, Option<(u64, u64)>);
+
+fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
+    let ((size, links, mode, kind, perm), moments, (user, group, unique), facts, name) = input;
+    let at = |seconds| Timestamp { seconds, nanos: 0 };
+    let (now, modified, created) = moments;
+    let kind = match kind % 4 {
+        0 => Kind::File,
+        1 => Kind::Dir,
+        2 => Kind::Link,
+        _ => Kind::Other,
+    };
+    let entry = Entry {
+        name: name.to_vec(),
+        kind,
+        size,
+        modified: at(modified),
+        created: created.map(at),
+        mode,
+        owner: Owner { user, group },
+        links,
+        unique,
+        perm: Perm::default().with(perm),
+    };
+    let shown: Vec<u8> = name
+        .iter()
+        .map(|&byte| if matches!(byte, b'\r' | b'\n' | 0) { b'?' } else { byte })
+        .collect();
+    let long = Long {
+        now: at(now),
+        offset_seconds: |moment| {
+            if moment.seconds % 2 == 0 { i32::MAX } else { i32::MIN }
+        },
+    };
+    let facts = Facts(FactSet::parse_opts(facts));
+    let formats: [(&dyn Format, usize); 4] =
+        [(&long, 8), (&Short, 0), (&facts, 0), (&Facts::default(), 0)];
+    for (format, columns) in formats {
+        let mut out = b"line before\r\n".to_vec();
+        format.line(&entry, &mut out);
+        let line = out.strip_prefix(b"line before\r\n").expect("what was there stays");
+        let line = line.strip_suffix(b"\r\n").expect("the line ends in CR LF");
+        assert!(!line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+        let head = line.strip_suffix(shown.as_slice()).expect("the name is at the end");
+        assert!(head.is_ascii());
+        if columns > 0 {
+            assert_eq!(
+                head.split(|&byte| byte == b' ').filter(|text| !text.is_empty()).count(),
+                columns
+            );
+        }
+    }
+    let mut only = Vec::new();
+    facts.facts_only(&entry, &mut only);
+    assert!(only.is_empty() || only.ends_with(b";"));
+    assert!(!only.contains(&b' '));
+});
