@@ -68,6 +68,13 @@ impl Client {
         if self.rng.chance(1, 8) {
             self.command("LIST").await?;
         }
+        if self.rng.chance(1, 50) {
+            sleep(Duration::from_secs(self.rng.between(1, 70))).await;
+        }
+        self.log_in().await
+    }
+
+    async fn log_in(&mut self) -> Result<(), Gone> {
         self.command(&format!("USER {}", self.who.user)).await?;
         let reply = self.command(&format!("PASS {}", self.who.secret)).await?;
         if reply.code.number() != 230 {
@@ -90,10 +97,12 @@ impl Client {
             88..92 => self.ask_ahead().await,
             92..94 => self.start_and_leave_it().await,
             94..96 => self.command("ABOR").await.map(drop),
-            96..99 => {
-                sleep(Duration::from_millis(self.rng.between(1, 5000))).await;
+            96 => {
+                let most = if self.rng.chance(1, 4) { 400_000 } else { 5000 };
+                sleep(Duration::from_millis(self.rng.between(1, most))).await;
                 Ok(())
             }
+            97 | 98 => self.misbehave().await,
             _ => {
                 self.tell("vanishes");
                 self.hang_up();
@@ -154,6 +163,33 @@ impl Client {
         self.command(&line).await.map(drop)
     }
 
+    /// Says what no good client says.
+    async fn misbehave(&mut self) -> Result<(), Gone> {
+        match self.rng.below(6) {
+            0 => self.command(&"X".repeat(5000)).await.map(drop),
+            1 => self.command("PORT 192,0,2,77,200,1").await.map(drop),
+            2 => self.command("RETR /f0").await.map(drop),
+            3 => {
+                self.command("REIN").await?;
+                self.log_in().await
+            }
+            4 => {
+                self.tell("hears nothing any more");
+                self.ask(&["HELP"; 300]).await?;
+                sleep(Duration::from_secs(self.rng.between(1, 60))).await;
+                self.hang_up();
+                Err(Gone)
+            }
+            _ => {
+                for _ in 0..3 {
+                    self.command(&format!("USER {}", self.who.user)).await?;
+                    self.command("PASS guess").await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Several commands in one go.
     async fn ask_ahead(&mut self) -> Result<(), Gone> {
         const LINES: &[&str] =
@@ -166,9 +202,13 @@ impl Client {
     /// Asks for a passive port and does not use it, or for a transfer and does not come.
     async fn start_and_leave_it(&mut self) -> Result<(), Gone> {
         self.command("EPSV").await?;
-        if self.rng.chance(1, 2) {
-            self.command("LIST").await?;
+        match self.rng.below(3) {
+            0 => self.command("LIST").await.map(drop),
+            1 => {
+                sleep(Duration::from_secs(self.rng.between(1, 40))).await;
+                self.list().await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

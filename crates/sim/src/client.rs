@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::codes::{may_answer, moves_data};
@@ -20,6 +20,11 @@ use crate::rng::Rng;
 const SILENCE_MAX: Duration = Duration::from_secs(250);
 /// Between goodbye and the end of the connection.
 const FAREWELL_MAX: Duration = Duration::from_mins(1);
+/// ABOR, NOOP and STAT are answered within this time while data moves: longer than two stalls of
+/// the weather and one of the store, shorter than the server's patience with a transfer.
+const PROMPT_MAX: Duration = Duration::from_secs(100);
+/// So much of a command is told.
+const LINE_SHOWN: usize = 60;
 /// How often a client tries to connect.
 const DIALS_MAX: u32 = 3;
 
@@ -51,6 +56,8 @@ pub(crate) struct Client {
     /// Commands that have had no final reply, oldest first.
     asked: VecDeque<Asked>,
     has_farewell: bool,
+    /// The end of the transfer that runs, if it was read while something else was waited for.
+    early_end: Option<u16>,
     /// What was being sent to each path when an upload was cut.
     pub(crate) cut: BTreeMap<String, Vec<u8>>,
 }
@@ -84,6 +91,7 @@ impl Client {
             unread: Vec::new(),
             asked: VecDeque::new(),
             has_farewell: false,
+            early_end: None,
             cut: BTreeMap::new(),
         }
     }
@@ -101,6 +109,7 @@ impl Client {
         self.asked.clear();
         self.unread.clear();
         self.has_farewell = false;
+        self.early_end = None;
         for _ in 0..DIALS_MAX {
             let from = SocketAddr::new(self.who.address, 0);
             match self.net.dial(from, self.who.server).await {
@@ -123,7 +132,7 @@ impl Client {
     pub(crate) async fn ask(&mut self, lines: &[&str]) -> Result<(), Gone> {
         let mut bytes = Vec::new();
         for line in lines {
-            self.tell(&format!("C: {line}"));
+            self.tell(&format!("C: {}", line.get(..LINE_SHOWN).unwrap_or(line)));
             bytes.extend_from_slice(line.as_bytes());
             bytes.extend_from_slice(b"\r\n");
             let verb = line.split(' ').next().unwrap_or_default();
@@ -170,6 +179,9 @@ impl Client {
 
     /// The final reply to a command of this verb.
     pub(crate) async fn answer_to(&mut self, wanted: &str) -> Result<u16, Gone> {
+        if let Some(code) = self.early_end.take() {
+            return Ok(code);
+        }
         loop {
             if let Answer::Final { verb, reply } = self.answer().await?
                 && verb == wanted
@@ -177,6 +189,36 @@ impl Client {
                 return Ok(reply.code.number());
             }
         }
+    }
+
+    /// Asks something while data moves, and waits for its reply. Says whether the transfer goes on.
+    pub(crate) async fn ask_meanwhile(&mut self, line: &str) -> Result<bool, Gone> {
+        self.ask(&[line]).await?;
+        match timeout(PROMPT_MAX, self.answer()).await {
+            Ok(Ok(Answer::Final { verb, .. })) if verb == line => Ok(true),
+            Ok(Ok(Answer::Final { reply, .. })) => {
+                self.early_end = Some(reply.code.number());
+                Ok(false)
+            }
+            Ok(Ok(Answer::Opening(_))) => Ok(true),
+            Ok(Err(gone)) => Err(gone),
+            Err(_) => {
+                self.blame(&format!("{line} is not answered while data moves"));
+                Ok(true)
+            }
+        }
+    }
+
+    /// Waits for the end of a transfer that was told to end.
+    pub(crate) async fn aborted(&mut self) -> Result<(), Gone> {
+        let since = Instant::now();
+        if let Answer::Final { reply, .. } = self.answer().await? {
+            self.early_end = Some(reply.code.number());
+        }
+        if since.elapsed() > PROMPT_MAX {
+            self.blame("ABOR was heard late");
+        }
+        Ok(())
     }
 
     /// Reads replies until no command waits for one.

@@ -18,6 +18,7 @@ pub(crate) fn may_answer(verb: &str, code: u16) -> bool {
         "PASS" => (&[202, 230, 332, 501, 503, 530], &[]),
         "CWD" | "RMD" | "MLST" | "DELE" => (&[250, 550], &[REFUSED, FAULTS]),
         "CDUP" => (&[200, 250, 550], &[REFUSED, FAULTS]),
+        "REIN" => (&[120, 220, 502], &[]),
         "QUIT" => (&[221], &[]),
         "NOOP" => (&[200], &[]),
         // 425: every passive port is in use. No RFC has a reply for that.

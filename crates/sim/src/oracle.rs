@@ -52,6 +52,8 @@ enum Stage {
     /// The FIN was sent behind the last byte.
     Whole,
     Published,
+    /// Its client was told that it failed.
+    Refused,
 }
 
 /// An act on files that changed something.
@@ -211,7 +213,12 @@ impl Oracle {
         match (is_done, is_published) {
             (true, false) => books.blame(format!("{path:?}: 226, but nothing was published")),
             (false, true) => books.blame(format!("{path:?}: published, but not 226")),
-            _ => {}
+            (false, false) => {
+                if let Some(stage) = books.stages.get_mut(id.0) {
+                    *stage = Stage::Refused;
+                }
+            }
+            (true, true) => {}
         }
     }
 
@@ -231,7 +238,7 @@ impl Oracle {
         if kept.and_then(|kept| content.get(kept..)) != Some(written) {
             books.blame(format!("{path}: the file is not what was written"));
         }
-        let at = books.uploads.iter().zip(&books.stages).position(|(upload, stage)| {
+        let at = books.uploads.iter().zip(&books.stages).rposition(|(upload, stage)| {
             *stage == Stage::Whole
                 && upload.account == account
                 && upload.path.as_deref() == Some(path)
@@ -248,6 +255,11 @@ impl Oracle {
         if was_partial && whole.is_some_and(|whole| *whole != content) {
             books.blame(format!("{path}: a resumed upload is not what was sent in all"));
         }
+    }
+
+    /// How many uploads were published.
+    pub(crate) fn published_in_all(&self) -> usize {
+        self.books().stages.iter().filter(|stage| **stage == Stage::Published).count()
     }
 
     /// A client fetched this between two moments, whole if it was told 226, else a beginning.

@@ -90,7 +90,8 @@ fn nature(seed: u64, rng: &mut Rng) -> Nature {
             _ => {}
         }
         mood.stalls_of_1000 = rng.below(60);
-        mood.stall_max = Duration::from_millis(rng.between(1, 3000));
+        let longest = if rng.chance(1, 5) { 30_000 } else { 3000 };
+        mood.stall_max = Duration::from_millis(rng.between(1, longest));
     }
     let mut settings = settings();
     settings.listen.push(Listen { address: SERVER_V6, ports: vec![21], tls: ListenTls::Off });
@@ -256,5 +257,12 @@ fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &Recorded) {
     let (began, ended) = (told(" Connected"), told(" Ended"));
     if began != ended {
         oracle.blame(format!("{began} sessions were said to begin and {ended} to end"));
+    }
+    let is_upload =
+        |line: &&String| line.contains("direction: Upload") && line.contains("is_complete: true");
+    let (published, logged) =
+        (oracle.published_in_all(), events.lines().iter().filter(is_upload).count());
+    if published != logged {
+        oracle.blame(format!("{published} uploads were published and {logged} were said to be"));
     }
 }

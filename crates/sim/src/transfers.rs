@@ -383,9 +383,14 @@ impl Client {
                 } else {
                     self.ask(&["ABOR"]).await?;
                 }
+                self.aborted().await?;
                 return Ok(Moved::Cut);
             }
-            Mishap::Asks(verb) => self.ask(&[verb]).await?,
+            Mishap::Asks(verb) => {
+                if !self.ask_meanwhile(verb).await? {
+                    return Ok(Moved::Cut);
+                }
+            }
             Mishap::Ahead => self.ask(&["PWD", "NOOP", "SYST", "NONSENSE"]).await?,
             Mishap::Dallies(time) => sleep(time).await,
         }
