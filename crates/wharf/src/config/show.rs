@@ -13,10 +13,10 @@ const COMMENT_COLUMN: usize = 36;
 pub(crate) fn default_file() -> String {
     let mut out = String::from(
         "# wharf.toml - every key, with its default. A missing key means the default.\n\
-         # Check it:   wharf check            See what is in force and why:  wharf config show --origin\n\
-         # Override:   --set passive.ports=30000-31999      or      WHARF__PASSIVE__PORTS=30000-31999\n\
+         # Check it:   wharf check      See what is in force and why:  wharf config show --origin\n\
+         # Override:   --set passive.ports=30000-31999   or   WHARF__PASSIVE__PORTS=30000-31999\n\
          # Order of precedence: command line, environment, this file, built-in default.\n\
-         # Rates take KiB/s MiB/s GiB/s, times take ms s m h d. 0 or \"unlimited\" means no limit.\n\
+         # Rates take KiB/s MiB/s GiB/s, times take ms s m h d; 0 or \"unlimited\" is no limit.\n\
          # Relative paths begin at this file's folder.\n\
          # Keys are read when wharf starts; accounts (users.toml) take effect at once.\n\
          # [R] = about something that is made at the start: it will always need a restart.\n",

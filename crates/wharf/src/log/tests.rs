@@ -163,9 +163,10 @@ proptest! {
             });
         }
         let to = from.clone();
+        let long = text.repeat(20);
         for event in [
             Event::Renamed { from: &from, to: &to },
-            Event::Command { line: &text.repeat(20), code: Code::FILE_DONE, text: &text.repeat(20) },
+            Event::Command { line: &long, code: Code::FILE_DONE, text: &long },
             Event::LoginFailed { user: &text, reason: "wrong password" },
         ] {
             for style in [Style::Text, Style::Json, Style::Journal] {

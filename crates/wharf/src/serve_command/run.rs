@@ -19,9 +19,9 @@ use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::os::{Signals, Stop, port_owner, raise_file_limit};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
-use crate::system::{Signals, Stop, port_owner, raise_file_limit};
 use crate::wire::{self, Accounts};
 
 /// How often the file of accounts is looked at.
