@@ -1,8 +1,6 @@
 //! `wharf serve` from the first line to the last, on loopback.
 
-mod support;
-
-use support::{Place, names};
+use crate::support::{Place, names};
 
 fn shared() -> Place {
     let place = Place::new();

@@ -6,36 +6,36 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// A folder where the program finds nothing of this computer's user.
-pub struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 /// What a run left behind.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    pub fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(words).current_dir(self.folder.path());
         for (name, _) in std::env::vars_os() {
@@ -50,7 +50,7 @@ impl Place {
     }
 
     /// Runs the program to its end, with `input` as its standard input.
-    pub fn run_with(&self, words: &[&str], input: &str) -> Ran {
+    pub(crate) fn run_with(&self, words: &[&str], input: &str) -> Ran {
         let mut child = self
             .command(words)
             .stdin(Stdio::piped())
@@ -68,12 +68,12 @@ impl Place {
         Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    pub fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         self.run_with(words, "")
     }
 
     /// Starts serving on a port of loopback that the system chooses.
-    pub fn serve(&self, words: &[&str]) -> Serving {
+    pub(crate) fn serve(&self, words: &[&str]) -> Serving {
         let given = ["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
         let words: Vec<_> = words.iter().chain(&given).copied().collect();
         let mut child = self
@@ -100,30 +100,30 @@ impl Place {
 impl Ran {
     /// Asserts the number, and that nobody sees a panic.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert!(!self.err.contains("panicked") && !self.err.contains("backtrace"), "{self:?}");
         self
     }
 
     #[track_caller]
-    pub fn tells(self, part: &str) -> Self {
+    pub(crate) fn tells(self, part: &str) -> Self {
         assert!(self.err.contains(part), "{part:?} is not in {}", self.err);
         self
     }
 }
 
 /// A server that runs.
-pub struct Serving {
+pub(crate) struct Serving {
     child: Child,
     lines: BufReader<ChildStderr>,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// What it said before it was ready.
-    pub before: String,
+    pub(crate) before: String,
 }
 
 impl Serving {
-    pub fn login(&self, user: &str, password: &str) -> Client {
+    pub(crate) fn login(&self, user: &str, password: &str) -> Client {
         let mut client =
             Client { lines: BufReader::new(TcpStream::connect(self.address).unwrap()) };
         assert!(client.reply().starts_with("220 "));
@@ -135,7 +135,7 @@ impl Serving {
     }
 
     /// Stops it as a service manager does, and returns its number and its last lines.
-    pub fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
         let mut rest = String::new();
@@ -152,18 +152,18 @@ impl Drop for Serving {
 }
 
 /// A client that says one line and hears one reply.
-pub struct Client {
+pub(crate) struct Client {
     lines: BufReader<TcpStream>,
 }
 
 impl Client {
-    pub fn says(&mut self, line: &str) -> String {
+    pub(crate) fn says(&mut self, line: &str) -> String {
         self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply()
     }
 
     /// The last line of the next reply.
-    pub fn reply(&mut self) -> String {
+    pub(crate) fn reply(&mut self) -> String {
         loop {
             let mut line = String::new();
             self.lines.read_line(&mut line).unwrap();
@@ -179,7 +179,7 @@ impl Client {
         TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
     }
 
-    pub fn fetches(&mut self, line: &str) -> String {
+    pub(crate) fn fetches(&mut self, line: &str) -> String {
         let mut data = self.data();
         assert!(self.says(line).starts_with("150 "));
         let mut text = String::new();
@@ -188,7 +188,7 @@ impl Client {
         text
     }
 
-    pub fn stores(&mut self, name: &str, text: &str) -> String {
+    pub(crate) fn stores(&mut self, name: &str, text: &str) -> String {
         let mut data = self.data();
         let reply = self.says(&format!("STOR {name}"));
         if !reply.starts_with("150 ") {
@@ -200,8 +200,8 @@ impl Client {
     }
 }
 
-/// Whether anything but its own file lies in a folder.
-pub fn names(folder: &Path) -> Vec<String> {
+/// What lies in a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

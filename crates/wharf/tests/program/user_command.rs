@@ -1,8 +1,6 @@
 //! `wharf user` and `wharf hash`, as a script sees them.
 
-mod support;
-
-use support::Place;
+use crate::support::Place;
 
 fn with_anna() -> Place {
     let place = Place::new();

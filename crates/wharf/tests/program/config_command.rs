@@ -1,8 +1,6 @@
 //! `wharf check`, `wharf config` and what a bad configuration does to a start.
 
-mod support;
-
-use support::Place;
+use crate::support::Place;
 
 #[test]
 fn the_default_file_is_accepted() {
