@@ -9,11 +9,13 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    Signals, appended, mode_if_open, private_file, private_folder, raise_file_limit, sync_folder,
+    Signals, appended, is_journal, mode_if_open, private_file, private_folder, raise_file_limit,
+    sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    Signals, appended, mode_if_open, private_file, private_folder, raise_file_limit, sync_folder,
+    Signals, appended, is_journal, mode_if_open, private_file, private_folder, raise_file_limit,
+    sync_folder,
 };
 
 /// Why somebody wants the server to stop.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::keys::{Key, SECTIONS, Section, join};
 use super::layers::{Item, Layers, Origin};
 use super::raw::{Raw, quoted};
+use super::value::{ListenPort, Value};
 
 /// The column at which comments of the default file begin.
 const COMMENT_COLUMN: usize = 36;
@@ -115,6 +116,7 @@ pub(crate) fn value_text(key: &Key, raw: &Raw) -> String {
         Raw::List(_) => raw.list().map(Raw::List),
         Raw::Boolean(_) => raw.boolean().map(Raw::Boolean),
         Raw::Integer(_) => raw.integer().map(Raw::Integer),
+        _ if key.kind == ListenPort::KIND => raw.integer().map(Raw::Integer),
         _ => None,
     };
     typed.map_or_else(|| quoted(text), |typed| typed.to_toml())

@@ -74,3 +74,11 @@ pub(crate) fn mode_if_open(path: &Path) -> Option<u32> {
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
+
+/// Whether systemd's journal reads our standard error: `JOURNAL_STREAM` holds its device and
+/// inode. The variable alone says nothing, for terminals of a desktop inherit it.
+pub(crate) fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(io::stderr())
+        .is_ok_and(|facts| stream == format!("{}:{}", facts.st_dev, facts.st_ino))
+}

@@ -57,3 +57,8 @@ pub(crate) fn mode_if_open(_path: &Path) -> Option<u32> {
 pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
+
+/// There is no journal here.
+pub(crate) fn is_journal() -> bool {
+    false
+}

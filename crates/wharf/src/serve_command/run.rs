@@ -64,6 +64,10 @@ async fn serve(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
         warn(&log, has_panel, warning);
     }
     warn_of_missing_homes(&log, has_panel, &accounts);
+    if accounts.homes.is_empty() {
+        let text = "there is no account yet; make one with:  wharf user add NAME --home DIR";
+        warn(&log, has_panel, text);
+    }
     let panel = panel(plan, options, &bound, &accounts, encryption.as_ref());
     let urls: Vec<_> =
         addresses(&panel.listeners, &panel.own_addresses).iter().map(Address::url).collect();

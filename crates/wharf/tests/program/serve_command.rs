@@ -47,12 +47,18 @@ fn a_fresh_password_is_told_outside_the_log_and_works() {
     server.login("wharf", password.trim_end());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_service_is_not_given_a_fresh_password() {
+    use std::os::unix::fs::MetadataExt;
     let place = shared();
-    let output = place.command(&["share"]).env("JOURNAL_STREAM", "8:1").output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("--password-file"));
+    let journal = std::fs::File::create(place.path("journal")).unwrap();
+    let facts = journal.metadata().unwrap();
+    let stream = format!("{}:{}", facts.dev(), facts.ino());
+    let mut command = place.command(&["share"]);
+    let status = command.env("JOURNAL_STREAM", stream).stderr(journal).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+    assert!(place.read("journal").contains("--password-file"));
 }
 
 #[test]
