@@ -62,9 +62,9 @@ fn header(section: &Section) -> String {
 #[cfg(test)]
 pub(crate) fn reference() -> String {
     let mut out = String::from(
-        "<!-- Generated from crates/wharf/src/config/keys.rs. Do not edit: run\n     \
-         WHARF_BLESS=1 cargo nextest run -p wharf reference -->\n\n\
-         # Configuration\n\n\
+        "# Configuration\n\n\
+         Every key there is. This page is generated from the keys themselves (`cargo xtask \
+         docs`); do not edit it.\n\n\
          `wharf` reads one TOML file: the one named by `-c`/`--config` or `WHARF_CONFIG`, else \
          `./wharf.toml`, else the system's place (`/etc/wharf/wharf.toml`; for a user \
          `~/.config/wharf/wharf.toml`). `wharf config path` prints which. Every key has a default; \

@@ -21,7 +21,9 @@ use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::os::{Signals, Stop, port_owner, raise_file_limit};
 use crate::outcome::{Exit, Failure, plain, tell};
+use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
+use crate::place;
 use crate::wire::{self, Accounts};
 
 /// How often the file of accounts is looked at.
@@ -245,6 +247,7 @@ fn panel(
         },
     };
     Panel {
+        words: Words::of_locale(&place::language()),
         content,
         listeners,
         own_addresses: own_addresses(),

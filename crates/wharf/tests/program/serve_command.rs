@@ -1,5 +1,7 @@
 //! `wharf serve` from the first line to the last, on loopback.
 
+use std::io::Write;
+
 use crate::support::{Place, names};
 
 fn shared() -> Place {
@@ -180,4 +182,28 @@ fn it_stops_by_itself_when_its_time_is_up() {
     let place = shared();
     let words = ["-A", "share", "-i", "127.0.0.1", "-p", "0", "--for", "1ms"];
     place.run(&words).exits(0).tells("event=stopping reason=\"time is up\"");
+}
+
+#[test]
+fn the_first_signal_lets_transfers_finish_and_the_second_does_not() {
+    let place = shared();
+    for (is_patient, code) in [(true, Some(0)), (false, Some(130))] {
+        let mut server = place.serve(&["-w", "share", "-u", "me", "-P", "secret"]);
+        let mut client = server.login("me", "secret");
+        let mut data = client.data();
+        assert!(client.says("STOR c.txt").starts_with("150 "));
+        data.write_all(b"whole").unwrap();
+        server.signal("INT");
+        server.waits_for("event=stopping reason=\"signal\" sessions=1");
+        if is_patient {
+            drop(data);
+            assert!(client.reply().starts_with("226 "));
+            assert!(client.reply().starts_with("421 "));
+        } else {
+            server.signal("INT");
+        }
+        assert_eq!(server.ends().0, code);
+        assert_eq!(place.path("share/c.txt").exists(), is_patient);
+        let _ = std::fs::remove_file(place.path("share/c.txt"));
+    }
 }

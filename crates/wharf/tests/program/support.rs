@@ -134,10 +134,31 @@ impl Serving {
         client
     }
 
-    /// Stops it as a service manager does, and returns its number and its last lines.
-    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
+    /// Sends a signal such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Reads its log up to a line with this in it.
+    pub(crate) fn waits_for(&mut self, part: &str) {
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "it ended without {part}");
+            if line.contains(part) {
+                return;
+            }
+        }
+    }
+
+    /// Stops it as a service manager does, and returns its number and its last lines.
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
+        self.signal("TERM");
+        self.ends()
+    }
+
+    /// Waits for its end, and returns its number and its last lines.
+    pub(crate) fn ends(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
@@ -173,7 +194,7 @@ impl Client {
         }
     }
 
-    fn data(&mut self) -> TcpStream {
+    pub(crate) fn data(&mut self) -> TcpStream {
         let reply = self.says("EPSV");
         let port = reply.split('|').nth(3).unwrap().parse().unwrap();
         TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
