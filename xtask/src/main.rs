@@ -1,1 +1,62 @@
-fn main() {}
+//! Set-up, tests, generated documents and the tidy rules of wharf.
+//!
+//! To follow `cargo xtask test`, read [`steps`], then [`setup`]; to follow a rule of the house,
+//! read [`tidy`]. Standard library only, so that it builds in a second on a fresh machine.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod docs;
+mod picture;
+mod setup;
+mod steps;
+mod tidy;
+
+const HELP: &str = "\
+Set-up, tests and generated documents of wharf.
+
+Usage: cargo xtask <COMMAND>
+
+  test [--keep-going] [STEP]...
+           Install what the tests need, then run every step, or only those named.
+           Stops at the first step that fails, unless told to keep going.
+  setup    Only install what the tests need
+  tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
+  docs     Write the generated documents again
+  picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
+  help     Show this text
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<(), String> {
+    let root = root()?;
+    match words {
+        ["test", rest @ ..] => steps::run(&root, rest),
+        ["setup"] => setup::run(),
+        ["tidy"] => tidy::run(&root),
+        ["docs"] => docs::run(&root),
+        ["picture"] => picture::run(&root),
+        [] | ["help" | "--help" | "-h"] => {
+            eprint!("{HELP}{}", steps::help());
+            Ok(())
+        }
+        _ => Err(format!("no such command: {}\nhelp: cargo xtask help", words.join(" "))),
+    }
+}
+
+/// The top of the checkout: the folder above this package.
+fn root() -> Result<PathBuf, String> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().map(Path::to_path_buf).ok_or_else(|| "xtask has no parent folder".to_owned())
+}

@@ -9,7 +9,10 @@ use wharf_proto::path::VPath;
 pub struct Permissions(u16);
 
 macro_rules! rights {
-    ($($(#[doc = $about:literal])+ $constant:ident = $bit:literal, $letter:literal, $name:literal;)*) => {
+    ($(
+        $(#[doc = $about:literal])+
+        $constant:ident = $bit:literal, $letter:literal, $name:literal;
+    )*) => {
         impl Permissions {
             $($(#[doc = $about])+ pub const $constant: Self = Self(1 << $bit);)*
 

@@ -52,10 +52,6 @@ impl Control {
         }
     }
 
-    pub(crate) fn is_tls(&self) -> bool {
-        self.stream.as_ref().is_some_and(Stream::is_tls)
-    }
-
     pub(crate) fn set_line_bytes_max(&mut self, bytes: usize) {
         self.decoder.set_line_bytes_max(bytes);
     }
@@ -142,11 +138,11 @@ impl Control {
 }
 
 fn write(reply: &Reply, names: &Names, out: &mut Vec<u8>) {
-    if reply.lines.iter().all(|line| matches!(names.to_wire(line), std::borrow::Cow::Borrowed(_))) {
+    if reply.lines.iter().all(|line| matches!(names.wire(line), std::borrow::Cow::Borrowed(_))) {
         reply.write(out);
         return;
     }
-    let lines = reply.lines.iter().map(|line| names.to_wire(line).into_owned());
+    let lines = reply.lines.iter().map(|line| names.wire(line).into_owned());
     Reply::lines(reply.code, lines).write(out);
 }
 

@@ -148,7 +148,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         return unknown(session, patience, text);
     };
     let asked = match gate::admit(spec, session, arg) {
-        Ok(()) => (spec.run)(session, arg).await,
+        Ok(()) => spec.run(session, arg).await,
         Err(refusal) => Err(refusal),
     };
     if !spec.keeps_pending {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{
-    Caps, Change, EntryStream, Replace, Sink, Source, Start, Storage, Write,
-};
+use wharf_core::storage::{Change, EntryStream, Replace, Sink, Source, Start, Storage, Write};
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
 
@@ -37,10 +35,6 @@ impl Files {
     pub(crate) fn may_ever(&self, rights: Permissions) -> bool {
         let anywhere = self.rules.anywhere();
         rights.is_empty() || anywhere.contains(rights)
-    }
-
-    pub(crate) fn caps(&self) -> Caps {
-        self.store.caps()
     }
 
     /// The facts of a path, with what the account may do there.

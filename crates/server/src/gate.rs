@@ -49,3 +49,112 @@ fn data_can_move(session: &Session) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::permission::Permissions;
+
+    use super::*;
+    use crate::command::rows;
+    use crate::settings::Compat;
+    use crate::testing::Bench;
+
+    fn code(spec: &Spec, session: &Session, arg: &[u8]) -> Option<u16> {
+        let refusal = admit(spec, session, arg).err()?;
+        Some(refusal.reply(spec.unavailable).code.number())
+    }
+
+    /// Before a login everything but these is 530, whatever its argument.
+    #[test]
+    fn strangers_may_only_introduce_themselves() {
+        let bench = Bench::new();
+        let open: Vec<_> = rows()
+            .filter(|row| code(row, &bench.session, b"x") != Some(530))
+            .map(|row| row.verb)
+            .collect();
+        let expected = [
+            "USER",
+            "PASS",
+            "ACCT",
+            "REIN",
+            "QUIT",
+            "AUTH",
+            "PBSZ",
+            "PROT",
+            "CCC",
+            "OPTS",
+            "FEAT",
+            "HELP",
+            "SYST",
+            "NOOP",
+            "CLNT",
+            "SITE HELP",
+        ];
+        assert_eq!(open, expected);
+    }
+
+    /// Each right opens these commands and no others: the table of the old letters.
+    #[test]
+    fn each_right_opens_its_commands() {
+        let opens = |right: Permissions| -> Vec<_> {
+            let bench = Bench::new().logged_in(right);
+            let without = Bench::new().logged_in(Permissions::NONE);
+            rows()
+                .filter(|row| {
+                    let before = code(row, &without.session, b"x");
+                    before != code(row, &bench.session, b"x")
+                })
+                .map(|row| row.verb)
+                .collect()
+        };
+        let table: Vec<_> = Permissions::EACH
+            .iter()
+            .map(|(right, letter, name)| format!("{letter} {name}: {}", opens(*right).join(" ")))
+            .collect();
+        let expected = [
+            "e enter: CWD CDUP",
+            "l list: LIST NLST MLSD MLST SIZE MDTM",
+            "r read: RETR",
+            "a append: APPE",
+            "d delete: DELE",
+            "d rmdir: RMD",
+            "f rename: RNFR RNTO",
+            "m mkdir: MKD",
+            "w upload: STOR STOU",
+            "w overwrite: ",
+            "M chmod: SITE CHMOD",
+            "T mtime: MFMT",
+        ];
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn a_needed_argument_is_asked_for_with_the_syntax() {
+        let bench = Bench::new().logged_in(Permissions::ALL);
+        for row in rows().filter(|row| row.arg == Arg::Required && !row.moves_data) {
+            assert_eq!(code(row, &bench.session, b""), Some(501), "{}", row.verb);
+        }
+    }
+
+    #[test]
+    fn data_needs_a_place_to_go() {
+        let bench = Bench::new().logged_in(Permissions::ALL);
+        let moving: Vec<_> = rows()
+            .filter(|row| code(row, &bench.session, b"x") == Some(425))
+            .map(|row| row.verb)
+            .collect();
+        assert_eq!(moving, ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"]);
+    }
+
+    #[test]
+    fn a_command_can_be_switched_off_by_any_of_its_names() {
+        let compat = Compat { disabled_commands: vec!["XPWD".into()], ..Compat::default() };
+        let settings = crate::settings::Settings { compat, ..Default::default() };
+        let bench = Bench::with(settings).logged_in(Permissions::ALL);
+        let off: Vec<_> = rows()
+            .filter(|row| code(row, &bench.session, b"x") == Some(502))
+            .map(|row| row.verb)
+            .collect();
+        assert_eq!(off, ["PWD"]);
+    }
+}

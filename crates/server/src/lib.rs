@@ -8,6 +8,7 @@
 //! command, session, control and data and shared, files and pump and tls, settings and net.
 
 mod admission;
+pub mod certificate;
 mod command;
 mod control;
 mod conversation;
@@ -28,7 +29,9 @@ mod session;
 pub mod settings;
 mod shape;
 mod shared;
-pub mod tls;
+#[cfg(test)]
+mod testing;
+mod tls;
 mod transfer;
 
 pub use server::{BindError, Bound, BoundListener, Handle, Server};

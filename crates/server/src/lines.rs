@@ -42,7 +42,7 @@ impl Shape {
         if !self.prefix.is_empty() {
             entry.name.splice(..0, self.prefix.iter().copied());
         }
-        if let std::borrow::Cow::Owned(name) = self.names.to_wire(&entry.name) {
+        if let std::borrow::Cow::Owned(name) = self.names.wire(&entry.name) {
             entry.name = name;
         }
         self.format.line(&entry, out);

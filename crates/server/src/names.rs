@@ -129,7 +129,7 @@ impl Names {
     /// A name, or text that holds names, as this client is to see it: in its character set where
     /// that has all the letters, else as it is. Control bytes become their pictures, so that no
     /// name can forge a line.
-    pub(crate) fn to_wire<'a>(&self, name: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn wire(self, name: &[u8]) -> Cow<'_, [u8]> {
         if self.spelling == Spelling::Utf8 || name.is_ascii() {
             return with_pictures(name);
         }
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(readings.otherwise, "中".as_bytes());
         assert!(readings.shows_legacy);
         names.go_legacy();
-        assert_eq!(names.to_wire("中".as_bytes()), GBK_ZHONG);
+        assert_eq!(names.wire("中".as_bytes()), GBK_ZHONG);
         assert_eq!(names.charset(), "GBK");
     }
 
@@ -258,14 +258,14 @@ mod tests {
     fn letters_outside_the_legacy_set_go_out_as_they_are_and_come_back() {
         let legacy = names(Encoding::Legacy);
         let name = "naïve😀".as_bytes();
-        assert_eq!(legacy.to_wire(name), name);
+        assert_eq!(legacy.wire(name), name);
         assert!(legacy.readings(name).tried.iter().any(|tried| tried == name));
     }
 
     #[test]
     fn control_bytes_become_pictures_and_come_back() {
         let names = names(Encoding::Auto);
-        let shown = names.to_wire(b"a\nb\x7f").into_owned();
+        let shown = names.wire(b"a\nb\x7f").into_owned();
         assert_eq!(shown, "a␊b␡".as_bytes());
         assert!(names.readings(&shown).tried.contains(&b"a\nb\x7f".to_vec()));
     }

@@ -21,7 +21,7 @@ const CONTROL_BACKLOG: u32 = 1024;
 const DATA_BACKLOG: u32 = 16;
 /// How long a silent control connection is left alone before the kernel asks whether its peer
 /// still lives.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
 
 /// Makes sockets, and knows chance and the time of day.
 #[async_trait]
@@ -186,12 +186,6 @@ impl Socket {
 /// The address without the IPv6 form of IPv4.
 pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-impl Stream {
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
 }
 
 impl AsyncRead for Socket {

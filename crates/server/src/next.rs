@@ -1,9 +1,10 @@
 //! What a command wants to happen next. It says; the conversation acts.
 
-use wharf_core::error::Result;
 use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply, Text};
+
+use crate::refusal::Refusal;
 
 /// What follows a command.
 pub(crate) enum Next {
@@ -18,7 +19,9 @@ pub(crate) enum Next {
 }
 
 impl Next {
-    pub(crate) fn say(code: Code, text: impl Into<Text>) -> Result<Self, crate::refusal::Refusal> {
+    /// A reply, in the form in which commands end.
+    #[expect(clippy::unnecessary_wraps, reason = "commands end with it, and those return a result")]
+    pub(crate) fn say(code: Code, text: impl Into<Text>) -> Result<Self, Refusal> {
         Ok(Self::Say(Reply::new(code, text)))
     }
 }

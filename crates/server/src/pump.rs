@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-use wharf_core::Bytes;
 use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::{ByteStream, Sink, Source};
+use wharf_core::{Bytes, Stream as _};
 use wharf_proto::ascii::{FromNetwork, ToNetwork};
 
 use crate::net::Stream;
@@ -166,7 +166,7 @@ impl Pieces {
 
 /// Reads a file one piece ahead, off the reactor.
 struct FilePieces {
-    ahead: Option<JoinHandle<io::Result<(std::fs::File, Vec<u8>)>>>,
+    ahead: Option<JoinHandle<io::Result<ReadPiece>>>,
     left: u64,
 }
 
@@ -195,7 +195,10 @@ impl FilePieces {
     }
 }
 
-fn read_piece(file: std::fs::File, most: u64) -> io::Result<(std::fs::File, Vec<u8>)> {
+/// The file comes back with its piece, for the next one.
+type ReadPiece = (std::fs::File, Vec<u8>);
+
+fn read_piece(file: std::fs::File, most: u64) -> io::Result<ReadPiece> {
     let size = most.min(bound(PIECE_BYTES));
     let mut piece = Vec::with_capacity(usize::try_from(size).unwrap_or(PIECE_BYTES));
     (&file).take(size).read_to_end(&mut piece)?;

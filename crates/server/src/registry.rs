@@ -31,12 +31,21 @@ pub(crate) struct Probe {
 
 /// How soon a session is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub(crate) enum End {
     NotYet,
     /// When no transfer runs.
     AfterTransfer,
     Now,
+}
+
+impl End {
+    fn level(self) -> u8 {
+        match self {
+            Self::NotYet => 0,
+            Self::AfterTransfer => 1,
+            Self::Now => 2,
+        }
+    }
 }
 
 /// A session's line in the registry. Dropping it takes the line out.
@@ -55,7 +64,7 @@ impl Registry {
             user: OnceLock::new(),
             is_transferring: AtomicBool::new(false),
             moved: AtomicU64::new(0),
-            end: AtomicU8::new(End::NotYet as u8),
+            end: AtomicU8::new(End::NotYet.level()),
             reason: OnceLock::new(),
             changed: Notify::new(),
         });
@@ -92,7 +101,7 @@ impl Probe {
     /// Asks the session to end; an earlier reason stands.
     pub(crate) fn end(&self, how: End, reason: &str) {
         let _ = self.reason.set(reason.to_owned());
-        self.end.fetch_max(how as u8, Ordering::AcqRel);
+        self.end.fetch_max(how.level(), Ordering::AcqRel);
         self.changed.notify_waiters();
     }
 
@@ -100,7 +109,7 @@ impl Probe {
     pub(crate) async fn ended(&self, how: End) -> &str {
         loop {
             let changed = self.changed.notified();
-            if self.end.load(Ordering::Acquire) >= how as u8 {
+            if self.end.load(Ordering::Acquire) >= how.level() {
                 return self.reason.get().map_or("Closing.", String::as_str);
             }
             changed.await;

@@ -266,17 +266,14 @@ struct Arrival {
 async fn keep_door(listener: Box<dyn Listener>, tls: ListenTls, arrive: mpsc::Sender<Arrival>) {
     let mut pause = ACCEPT_PAUSE;
     loop {
-        match listener.accept().await {
-            Ok(socket) => {
-                pause = ACCEPT_PAUSE;
-                if arrive.send(Arrival { socket, tls }).await.is_err() {
-                    return;
-                }
+        if let Ok(socket) = listener.accept().await {
+            pause = ACCEPT_PAUSE;
+            if arrive.send(Arrival { socket, tls }).await.is_err() {
+                return;
             }
-            Err(_) => {
-                sleep(pause).await;
-                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
-            }
+        } else {
+            sleep(pause).await;
+            pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
         }
     }
 }

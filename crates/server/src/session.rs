@@ -52,8 +52,8 @@ pub(crate) enum Login {
 pub(crate) struct LoggedIn {
     pub(crate) account: Account,
     pub(crate) files: Files,
-    /// Freed when the account is left.
-    pub(crate) seat: Seat,
+    /// Held for its drop: the seat is free again when the account is left.
+    pub(crate) _seat: Seat,
 }
 
 /// What TYPE, PROT, OPTS and EPSV ALL have set.

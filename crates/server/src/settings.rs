@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wharf_core::account::{Count, Rate};
 
-use crate::tls::Certificate;
+use crate::certificate::Certificate;
 
 /// How the engine behaves. `Settings::default()` is what a missing configuration means, except
 /// that it has no certificate: without one, TLS is not offered.
@@ -296,7 +296,7 @@ impl Default for Login {
         Self {
             attempts_max: 3,
             failure_delay: Duration::from_secs(1),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             deny_users: Vec::new(),
         }
     }
@@ -316,8 +316,8 @@ impl Default for Limits {
             user_download: Rate::Unlimited,
             transfer_upload: Rate::Unlimited,
             transfer_download: Rate::Unlimited,
-            idle_timeout: Duration::from_secs(300),
-            stall_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_mins(5),
+            stall_timeout: Duration::from_mins(2),
         }
     }
 }

@@ -32,9 +32,9 @@ pub(crate) struct Shared {
 
 /// The shared limits of one direction.
 struct Speed {
-    of_all: Option<Arc<Bucket>>,
-    of_address: Buckets<Neighbour>,
-    of_user: Buckets<String>,
+    all: Option<Arc<Bucket>>,
+    by_address: Buckets<Neighbour>,
+    by_user: Buckets<String>,
 }
 
 impl Shared {
@@ -80,9 +80,9 @@ impl Shared {
         };
         Shaper::default()
             .limited(transfer)
-            .shared(speed.of_user.of(account.name.clone(), user))
-            .shared(speed.of_address.of(peer.into(), address))
-            .shared(speed.of_all.clone())
+            .shared(speed.by_user.of(account.name.clone(), user))
+            .shared(speed.by_address.of(peer.into(), address))
+            .shared(speed.all.clone())
     }
 
     /// What nobody can guess, to tie data connections to a session.
@@ -94,7 +94,7 @@ impl Shared {
 }
 
 impl Speed {
-    fn new(of_all: Option<Arc<Bucket>>) -> Self {
-        Self { of_all, of_address: Buckets::new(), of_user: Buckets::new() }
+    fn new(all: Option<Arc<Bucket>>) -> Self {
+        Self { all, by_address: Buckets::new(), by_user: Buckets::new() }
     }
 }

@@ -1,4 +1,4 @@
-//! TLS: certificates, handshakes, and the tie between a data connection and its control session.
+//! TLS: handshakes, and the tie between a data connection and its control session.
 
 use std::io;
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ServerSessionMemoryCache;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SingleCertAndKey;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -24,43 +23,6 @@ const ALPN: &[u8] = b"ftp";
 const TICKETS: usize = 4;
 /// TLS 1.2 sessions remembered for clients without tickets; rustls keeps 256 unless told.
 const SESSIONS_REMEMBERED: usize = 16_384;
-
-/// A certificate chain with its private key, ready to serve.
-#[derive(Clone, Debug)]
-pub struct Certificate(Arc<CertifiedKey>);
-
-impl Certificate {
-    /// From a chain, the server's own certificate first, and its key.
-    ///
-    /// # Errors
-    /// The chain is empty, the key is of an unknown kind, or it is not the certificate's.
-    pub fn from_der(
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Result<Self, rustls::Error> {
-        if chain.is_empty() {
-            return Err(rustls::Error::NoCertificatesPresented);
-        }
-        let provider = aws_lc_rs::default_provider();
-        CertifiedKey::from_der(chain, key, &provider).map(|key| Self(Arc::new(key)))
-    }
-
-    /// SHA-256 of the server's own certificate: what a careful person compares.
-    pub fn fingerprint(&self) -> [u8; 32] {
-        let bytes = self.0.cert.first().map_or(&[][..], |certificate| certificate.as_ref());
-        let digest =
-            aws_lc_rs::default_provider().cipher_suites.iter().find_map(|suite| match suite {
-                rustls::SupportedCipherSuite::Tls13(suite)
-                    if suite.common.hash_provider.output_len() == 32 =>
-                {
-                    Some(suite.common.hash_provider.hash(bytes))
-                }
-                _ => None,
-            });
-        let digest = digest.expect("TLS13_AES_128_GCM_SHA256 is among the default suites");
-        digest.as_ref().try_into().expect("the hash was chosen by its length")
-    }
-}
 
 /// Makes TLS connections out of plain ones.
 pub(crate) struct Acceptor {

@@ -232,7 +232,7 @@ async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> R
     let Ok(command) = Command::parse(line) else { return Ok(()) };
     let Some((spec, arg)) = command::find(&command) else { return Ok(()) };
     let next = match gate::admit(spec, session, arg) {
-        Ok(()) => (spec.run)(session, arg).await,
+        Ok(()) => spec.run(session, arg).await,
         Err(refusal) => Err(refusal),
     };
     let reply = match next {

@@ -1,1 +1,59 @@
-fn main() {}
+//! The program `wharf`: a folder shared in one command, or accounts served for years.
+//!
+//! To follow a start, read [`cli`] (what was typed), [`setup`] (which layers of configuration),
+//! [`config`] (what they mean), then `wire` (how they become the engine's settings).
+
+mod cli;
+mod config;
+mod config_command;
+mod hash_command;
+mod log;
+mod outcome;
+mod place;
+mod setup;
+mod share;
+#[cfg(test)]
+mod snapshot;
+mod user_command;
+mod words;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+use outcome::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, with 0. Where nobody reads it, nobody cares.
+            let _ = error.print();
+            return if error.exit_code() == 0 { Exit::Done.into() } else { Exit::Usage.into() };
+        }
+    };
+    let is_coloured = cli.global.color.is_on();
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.tell(is_coloured);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Serve(_) => Ok(Exit::Done),
+        Command::Check(_) => config_command::check(global),
+        Command::Config(what) => config_command::config(global, what),
+        Command::User(what) => user_command::user(global, what),
+        Command::Hash(options) => hash_command::hash(options),
+        Command::Version => outcome::print(&version()).map(|()| Exit::Done),
+    }
+}
+
+fn version() -> String {
+    use std::env::consts::{ARCH, OS};
+    format!("wharf {} ({ARCH} {OS}; TLS 1.2 and 1.3 by rustls)\n", env!("CARGO_PKG_VERSION"))
+}

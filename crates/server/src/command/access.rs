@@ -10,7 +10,7 @@ use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
 
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Run, Spec};
 use crate::files::Files;
 use crate::next::Next;
 use crate::refusal::Refusal;
@@ -32,12 +32,12 @@ static USER: Spec = Spec {
     about: "Say who you are",
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
-    run: |session, arg| Box::pin(user(session, arg)),
+    run: Run::Now(user),
     ..Spec::ANY_TIME
 };
 
 /// Takes a name, whoever it is: 331 for every one, so that nobody learns which names exist.
-async fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.login = Login::Greeted;
     let user = session.names.text(arg);
     if user.len() > USER_BYTES_MAX || user.chars().any(char::is_control) {
@@ -78,7 +78,7 @@ static PASS: Spec = Spec {
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Optional,
     is_secret: true,
-    run: |session, arg| Box::pin(pass(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(pass(session, arg))),
     ..Spec::ANY_TIME
 };
 
@@ -131,7 +131,7 @@ async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> 
     let text = welcome(session, &account);
     session.probe.logged_in(&account.name);
     session.failed_logins = 0;
-    session.login = Login::In(Box::new(LoggedIn { account, files, seat }));
+    session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
     session.emit(&Event::LoggedIn);
     Ok(Next::Say(text))
 }
@@ -166,7 +166,7 @@ static ACCT: Spec = Spec {
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
     is_secret: true,
-    run: |_, _| Box::pin(async { Next::say(Code::SUPERFLUOUS, "No account is needed.") }),
+    run: Run::Now(|_, _| Next::say(Code::SUPERFLUOUS, "No account is needed.")),
     ..Spec::ANY_TIME
 };
 
@@ -175,13 +175,13 @@ static REIN: Spec = Spec {
     syntax: "REIN",
     about: "Start over, as after the greeting",
     rfc: "RFC 959 §4.1.1",
-    run: |session, _| Box::pin(rein(session)),
+    run: Run::Now(rein),
     ..Spec::ANY_TIME
 };
 
 /// Starts over. Under TLS it would have to go back to plain text (RFC 4217 §11), in which somebody
 /// in the middle could then speak for the client; so it is refused there.
-async fn rein(session: &mut Session) -> Result<Next, Refusal> {
+fn rein(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
         return Next::say(Code::NOT_IMPLEMENTED, "Not while TLS is on; connect anew instead.");
     }
@@ -194,6 +194,6 @@ static QUIT: Spec = Spec {
     syntax: "QUIT",
     about: "Say goodbye",
     rfc: "RFC 959 §4.1.1",
-    run: |_, _| Box::pin(async { Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye."))) }),
+    run: Run::Now(|_, _| Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye.")))),
     ..Spec::ANY_TIME
 };

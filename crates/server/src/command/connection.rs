@@ -10,7 +10,7 @@ use wharf_proto::address::{
 };
 use wharf_proto::reply::Code;
 
-use super::spec::{Arg, Meanwhile, Spec};
+use super::spec::{Arg, Meanwhile, Run, Spec};
 use crate::data::DataPort;
 use crate::next::Next;
 use crate::refusal::Refusal;
@@ -29,7 +29,7 @@ static PASV: Spec = Spec {
     about: "Listen for a data connection, over IPv4",
     rfc: "RFC 959 §4.1.2",
     keeps_pending: true,
-    run: |session, _| Box::pin(pasv(session)),
+    run: Run::Later(|session, _| Box::pin(pasv(session))),
     ..Spec::LOGGED_IN
 };
 
@@ -59,7 +59,7 @@ static EPSV: Spec = Spec {
     arg: Arg::Optional,
     keeps_pending: true,
     features: |_| vec!["EPSV".into()],
-    run: |session, arg| Box::pin(epsv(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(epsv(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -123,11 +123,11 @@ static PORT: Spec = Spec {
     rfc: "RFC 959 §4.1.2",
     arg: Arg::Required,
     keeps_pending: true,
-    run: |session, arg| Box::pin(port(session, arg)),
+    run: Run::Now(port),
     ..Spec::LOGGED_IN
 };
 
-async fn port(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn port(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.data = None;
     let to = parse_port(arg)?;
     connect_later(session, SocketAddr::V4(to))
@@ -143,11 +143,11 @@ static EPRT: Spec = Spec {
     features: |session| {
         if session.settings.active.is_enabled { vec!["EPRT".into()] } else { Vec::new() }
     },
-    run: |session, arg| Box::pin(eprt(session, arg)),
+    run: Run::Now(eprt),
     ..Spec::LOGGED_IN
 };
 
-async fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.data = None;
     match parse_eprt(arg) {
         Ok(to) => connect_later(session, to),
@@ -183,12 +183,12 @@ static ABOR: Spec = Spec {
     about: "End the transfer that is running",
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Abort,
-    run: |session, _| Box::pin(abor(session)),
+    run: Run::Now(abor),
     ..Spec::LOGGED_IN
 };
 
 /// ABOR with no transfer: the one that it meant may have ended as it came.
-async fn abor(session: &mut Session) -> Result<Next, Refusal> {
+fn abor(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     session.data = None;
     Next::say(Code::TRANSFER_DONE, "No transfer is running.")
 }

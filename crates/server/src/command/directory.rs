@@ -5,7 +5,7 @@ use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -20,7 +20,7 @@ static CWD: Spec = Spec {
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
     needs: Permissions::ENTER,
-    run: |session, arg| Box::pin(cwd(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(cwd(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -38,7 +38,7 @@ static CDUP: Spec = Spec {
     about: "Go to the directory above",
     rfc: "RFC 959 §4.1.1",
     needs: Permissions::ENTER,
-    run: |session, _| Box::pin(cdup(session)),
+    run: Run::Later(|session, _| Box::pin(cdup(session))),
     ..Spec::LOGGED_IN
 };
 
@@ -56,11 +56,11 @@ static PWD: Spec = Spec {
     about: "Show the current directory",
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
-    run: |session, _| Box::pin(pwd(session)),
+    run: Run::Now(pwd),
     ..Spec::LOGGED_IN
 };
 
-async fn pwd(session: &mut Session) -> Result<Next, Refusal> {
+fn pwd(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     Ok(Next::Say(quoted(Code::PATHNAME, &session.cwd, " is the current directory.")))
 }
 
@@ -72,7 +72,7 @@ static MKD: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     needs: Permissions::MKDIR,
-    run: |session, arg| Box::pin(mkd(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(mkd(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -91,7 +91,7 @@ static RMD: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     needs: Permissions::RMDIR,
-    run: |session, arg| Box::pin(rmd(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(rmd(session, arg))),
     ..Spec::LOGGED_IN
 };
 

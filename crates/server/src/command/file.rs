@@ -9,7 +9,7 @@ use wharf_proto::reply::{Code, Reply};
 use wharf_proto::time::Timestamp;
 
 use super::parameters::is_ascii;
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -23,7 +23,7 @@ static DELE: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     needs: Permissions::DELETE,
-    run: |session, arg| Box::pin(dele(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(dele(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -42,7 +42,7 @@ static RNFR: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     needs: Permissions::RENAME,
-    run: |session, arg| Box::pin(rnfr(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(rnfr(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -61,7 +61,7 @@ static RNTO: Spec = Spec {
     arg: Arg::Required,
     needs: Permissions::RENAME,
     unavailable: Code::NAME_REFUSED,
-    run: |session, arg| Box::pin(rnto(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(rnto(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -84,7 +84,7 @@ static SIZE: Spec = Spec {
     needs: Permissions::LIST,
     keeps_pending: true,
     features: |_| vec!["SIZE".into()],
-    run: |session, arg| Box::pin(size(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(size(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -113,7 +113,7 @@ static MDTM: Spec = Spec {
     needs: Permissions::LIST,
     keeps_pending: true,
     features: |_| vec!["MDTM".into()],
-    run: |session, arg| Box::pin(mdtm(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(mdtm(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -131,7 +131,7 @@ static MFMT: Spec = Spec {
     arg: Arg::Required,
     needs: Permissions::MTIME,
     features: |_| vec!["MFMT".into()],
-    run: |session, arg| Box::pin(mfmt(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(mfmt(session, arg))),
     ..Spec::LOGGED_IN
 };
 

@@ -7,13 +7,15 @@ use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
 
 use super::listing;
-use super::spec::{Arg, Meanwhile, Spec};
+use super::spec::{Arg, Meanwhile, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::Session;
 
 pub(super) static ROWS: &[&Spec] = &[&FEAT, &HELP, &SYST, &STAT, &NOOP, &CLNT];
 
+/// Letters in a line of a table: what fits an old terminal.
+const TABLE_WIDTH: usize = 72;
 /// A client's name for itself is cut here.
 const CLIENT_CHARS_MAX: usize = 64;
 
@@ -23,11 +25,11 @@ static FEAT: Spec = Spec {
     about: "List what this server knows beyond RFC 959",
     rfc: "RFC 2389 §3",
     keeps_pending: true,
-    run: |session, _| Box::pin(feat(session)),
+    run: Run::Now(feat),
     ..Spec::ANY_TIME
 };
 
-async fn feat(session: &mut Session) -> Result<Next, Refusal> {
+fn feat(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     let is_on = |row: &&Spec| {
         let off = &session.settings.compat.disabled_commands;
         !off.iter().any(|verb| verb == row.verb)
@@ -48,11 +50,11 @@ static HELP: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     keeps_pending: true,
-    run: |_, arg| Box::pin(help(arg)),
+    run: Run::Now(help),
     ..Spec::ANY_TIME
 };
 
-async fn help(arg: &[u8]) -> Result<Next, Refusal> {
+fn help(_: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if arg.is_empty() {
         let verbs: Vec<_> = super::rows().map(|row| row.verb).collect();
         return Ok(Next::Say(table("Commands:", &verbs, "Send HELP and a command for more.")));
@@ -63,10 +65,12 @@ async fn help(arg: &[u8]) -> Result<Next, Refusal> {
     }
 }
 
-/// Words in lines of eight, as a reply.
+/// Words in columns, as a reply.
 pub(super) fn table(first: &'static str, words: &[&'static str], last: &'static str) -> Reply {
-    let rows = words.chunks(8).map(|row| {
-        row.iter().map(|word| format!("{word:<8}")).collect::<String>().trim_end().to_owned()
+    let width = words.iter().map(|word| word.len() + 2).max().unwrap_or(2);
+    let rows = words.chunks(TABLE_WIDTH / width).map(|row| {
+        let padded: Vec<_> = row.iter().map(|word| format!("{word:<width$}")).collect();
+        padded.concat().trim_end().to_owned()
     });
     let lines =
         std::iter::once(first.to_owned()).chain(rows).chain(std::iter::once(last.to_owned()));
@@ -80,7 +84,7 @@ static SYST: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
     // Clients read from this how LIST looks; so it is the same on every system.
-    run: |_, _| Box::pin(async { Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8") }),
+    run: Run::Now(|_, _| Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8")),
     ..Spec::ANY_TIME
 };
 
@@ -93,7 +97,7 @@ static STAT: Spec = Spec {
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
     unavailable: Code::FILE_BUSY,
-    run: |session, arg| Box::pin(stat(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(stat(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -138,7 +142,7 @@ static NOOP: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    run: |_, _| Box::pin(async { Next::say(Code::OK, "Fine.") }),
+    run: Run::Now(|_, _| Next::say(Code::OK, "Fine.")),
     ..Spec::ANY_TIME
 };
 
@@ -150,11 +154,11 @@ static CLNT: Spec = Spec {
     arg: Arg::Optional,
     keeps_pending: true,
     features: |_| vec!["CLNT".into()],
-    run: |session, arg| Box::pin(clnt(session, arg)),
+    run: Run::Now(clnt),
     ..Spec::ANY_TIME
 };
 
-async fn clnt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn clnt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.client = Some(escaped(arg).chars().take(CLIENT_CHARS_MAX).collect());
     Next::say(Code::OK, "Noted.")
 }

@@ -12,7 +12,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 use wharf_proto::time::Timestamp;
 
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Run, Spec};
 use crate::lines::{Shape, lines, made};
 use crate::next::{Job, Next, Transfer};
 use crate::refusal::Refusal;
@@ -38,7 +38,7 @@ static LIST: Spec = Spec {
     needs: Permissions::LIST,
     moves_data: true,
     unavailable: Code::FILE_BUSY,
-    run: |session, arg| Box::pin(list(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(list(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -57,7 +57,7 @@ static NLST: Spec = Spec {
     needs: Permissions::LIST,
     moves_data: true,
     unavailable: Code::FILE_BUSY,
-    run: |session, arg| Box::pin(nlst(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(nlst(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -79,7 +79,7 @@ static MLSD: Spec = Spec {
     arg: Arg::Optional,
     needs: Permissions::LIST,
     moves_data: true,
-    run: |session, arg| Box::pin(mlsd(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(mlsd(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -102,7 +102,7 @@ static MLST: Spec = Spec {
     needs: Permissions::LIST,
     keeps_pending: true,
     features: |session| vec![format!("MLST {}", session.parameters.facts.feat()), "TVFS".into()],
-    run: |session, arg| Box::pin(mlst(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(mlst(session, arg))),
     ..Spec::LOGGED_IN
 };
 

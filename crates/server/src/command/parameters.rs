@@ -6,7 +6,7 @@ use wharf_proto::args::{
 use wharf_proto::facts::FactSet;
 use wharf_proto::reply::Code;
 
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -21,11 +21,11 @@ static TYPE: Spec = Spec {
     rfc: "RFC 959 §4.1.2",
     arg: Arg::Required,
     keeps_pending: true,
-    run: |session, arg| Box::pin(transfer_type(session, arg)),
+    run: Run::Now(transfer_type),
     ..Spec::LOGGED_IN
 };
 
-async fn transfer_type(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn transfer_type(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.parameters.transfer_type = TransferType::parse(arg)?;
     match session.parameters.transfer_type {
         TransferType::Ascii => {
@@ -44,12 +44,10 @@ static MODE: Spec = Spec {
     rfc: "RFC 959 §4.1.2",
     arg: Arg::Required,
     keeps_pending: true,
-    run: |_, arg| {
-        Box::pin(async move {
-            parse_mode(arg)?;
-            Next::say(Code::OK, "Mode is S.")
-        })
-    },
+    run: Run::Now(|_, arg| {
+        parse_mode(arg)?;
+        Next::say(Code::OK, "Mode is S.")
+    }),
     ..Spec::LOGGED_IN
 };
 
@@ -60,12 +58,10 @@ static STRU: Spec = Spec {
     rfc: "RFC 959 §4.1.2",
     arg: Arg::Required,
     keeps_pending: true,
-    run: |_, arg| {
-        Box::pin(async move {
-            parse_structure(arg)?;
-            Next::say(Code::OK, "Structure is F.")
-        })
-    },
+    run: Run::Now(|_, arg| {
+        parse_structure(arg)?;
+        Next::say(Code::OK, "Structure is F.")
+    }),
     ..Spec::LOGGED_IN
 };
 
@@ -77,11 +73,11 @@ static REST: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     features: |_| vec!["REST STREAM".into()],
-    run: |session, arg| Box::pin(rest(session, arg)),
+    run: Run::Now(rest),
     ..Spec::LOGGED_IN
 };
 
-async fn rest(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn rest(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.pending.restart_at = 0;
     let offset = parse_offset(arg)?;
     if offset > 0 && is_ascii(session) {
@@ -105,12 +101,10 @@ static ALLO: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     // Some cameras take 202 for a failure and try for ever.
-    run: |_, arg| {
-        Box::pin(async move {
-            parse_allo(arg)?;
-            Next::say(Code::OK, "Fine.")
-        })
-    },
+    run: Run::Now(|_, arg| {
+        parse_allo(arg)?;
+        Next::say(Code::OK, "Fine.")
+    }),
     ..Spec::LOGGED_IN
 };
 
@@ -124,11 +118,11 @@ static OPTS: Spec = Spec {
     features: |session| {
         if session.names.offers_utf8() { vec!["UTF8".into()] } else { Vec::new() }
     },
-    run: |session, arg| Box::pin(opts(session, arg)),
+    run: Run::Now(opts),
     ..Spec::ANY_TIME
 };
 
-async fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let (feature, option) = parse_opts(arg)?;
     match feature.as_str() {
         "UTF8" | "UTF" => utf8(session, option),

@@ -3,7 +3,7 @@
 use wharf_proto::args::{ArgError, Protection, parse_pbsz, parse_prot};
 use wharf_proto::reply::{Code, Reply};
 
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -18,7 +18,7 @@ static AUTH: Spec = Spec {
     rfc: "RFC 4217 §4",
     arg: Arg::Required,
     features: |session| if offers(session) { vec!["AUTH TLS".into()] } else { Vec::new() },
-    run: |session, arg| Box::pin(auth(session, arg)),
+    run: Run::Now(auth),
     ..Spec::ANY_TIME
 };
 
@@ -26,7 +26,7 @@ fn offers(session: &Session) -> bool {
     session.shared.tls.is_some() && session.listen_tls != ListenTls::Off
 }
 
-async fn auth(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn auth(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if !offers(session) {
         return Next::say(Code::NOT_IMPLEMENTED, "TLS is not offered here.");
     }
@@ -49,11 +49,11 @@ static PBSZ: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     features: |session| if offers(session) { vec!["PBSZ".into()] } else { Vec::new() },
-    run: |session, arg| Box::pin(pbsz(session, arg)),
+    run: Run::Now(pbsz),
     ..Spec::ANY_TIME
 };
 
-async fn pbsz(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn pbsz(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     parse_pbsz(arg)?;
     if !session.is_tls() {
         return Next::say(Code::BAD_SEQUENCE, "Begin TLS with AUTH TLS first.");
@@ -70,11 +70,11 @@ static PROT: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     features: |session| if offers(session) { vec!["PROT".into()] } else { Vec::new() },
-    run: |session, arg| Box::pin(prot(session, arg)),
+    run: Run::Now(prot),
     ..Spec::ANY_TIME
 };
 
-async fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let protection = match parse_prot(arg) {
         Err(ArgError::Unsupported) => {
             return Next::say(Code::PROTECTION_UNSUPPORTED, "TLS knows PROT C and PROT P only.");
@@ -108,12 +108,12 @@ static CCC: Spec = Spec {
     syntax: "CCC",
     about: "Take TLS off the control connection; always refused",
     rfc: "RFC 4217 §6",
-    run: |session, _| Box::pin(ccc(session)),
+    run: Run::Now(ccc),
     ..Spec::ANY_TIME
 };
 
 /// Refused: in the plain text that would follow, somebody in the middle could add commands.
-async fn ccc(session: &mut Session) -> Result<Next, Refusal> {
+fn ccc(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
         return Next::say(Code::POLICY_DENIED, "The control connection stays protected here.");
     }

@@ -7,7 +7,7 @@ use wharf_proto::args::parse_chmod;
 use wharf_proto::reply::Code;
 
 use super::info::table;
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -19,13 +19,12 @@ static SITE_HELP: Spec = Spec {
     syntax: "SITE HELP",
     about: "List the SITE commands",
     rfc: "RFC 959 §4.1.3",
-    arg: Arg::Optional,
     keeps_pending: true,
-    run: |_, _| Box::pin(help()),
+    run: Run::Now(help),
     ..Spec::ANY_TIME
 };
 
-async fn help() -> Result<Next, Refusal> {
+fn help(_: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     let verbs: Vec<_> = ROWS.iter().filter_map(|row| row.verb.strip_prefix("SITE ")).collect();
     Ok(Next::Say(table("SITE commands:", &verbs, "Send HELP SITE and a command for more.")))
 }
@@ -37,7 +36,7 @@ static SITE_CHMOD: Spec = Spec {
     rfc: "no RFC; sent by many clients",
     arg: Arg::Required,
     needs: Permissions::CHMOD,
-    run: |session, arg| Box::pin(chmod(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(chmod(session, arg))),
     ..Spec::LOGGED_IN
 };
 

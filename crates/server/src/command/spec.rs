@@ -41,7 +41,13 @@ pub(crate) struct Spec {
 }
 
 /// A command's function.
-pub(crate) type Run = for<'a> fn(&'a mut Session, &'a [u8]) -> Running<'a>;
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// Waits for nothing.
+    Now(fn(&mut Session, &[u8]) -> Result<Next, Refusal>),
+    /// Waits for the world: a file, a password, a port.
+    Later(for<'a> fn(&'a mut Session, &'a [u8]) -> Running<'a>),
+}
 
 /// A command at work.
 pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Next, Refusal>> + Send + 'a>>;
@@ -78,6 +84,14 @@ pub(crate) enum Meanwhile {
 }
 
 impl Spec {
+    /// Runs the command. The gate has let it through.
+    pub(crate) async fn run(&self, session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+        match self.run {
+            Run::Now(act) => act(session, arg),
+            Run::Later(act) => act(session, arg).await,
+        }
+    }
+
     /// What most commands have in common.
     pub(crate) const LOGGED_IN: Self = Self {
         verb: "",
@@ -94,7 +108,7 @@ impl Spec {
         unavailable: Code::FILE_UNAVAILABLE,
         features: |_| Vec::new(),
         is_secret: false,
-        run: |_, _| Box::pin(async { Next::say(Code::NOT_IMPLEMENTED, "Not implemented.") }),
+        run: Run::Now(|_, _| Next::say(Code::NOT_IMPLEMENTED, "Not implemented.")),
     };
 
     /// What commands have in common that may come before a login.

@@ -8,7 +8,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
 use super::parameters::is_ascii;
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Run, Spec};
 use crate::next::{Job, Next, Transfer};
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -26,7 +26,7 @@ static RETR: Spec = Spec {
     arg: Arg::Required,
     needs: Permissions::READ,
     moves_data: true,
-    run: |session, arg| Box::pin(retr(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(retr(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -51,7 +51,7 @@ static STOR: Spec = Spec {
     needs: Permissions::UPLOAD,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
-    run: |session, arg| Box::pin(stor(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(stor(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -73,7 +73,7 @@ static APPE: Spec = Spec {
     arg: Arg::Required,
     needs: Permissions::APPEND,
     moves_data: true,
-    run: |session, arg| Box::pin(appe(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(appe(session, arg))),
     ..Spec::LOGGED_IN
 };
 
@@ -92,7 +92,7 @@ static STOU: Spec = Spec {
     needs: Permissions::UPLOAD,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
-    run: |session, arg| Box::pin(stou(session, arg)),
+    run: Run::Later(|session, arg| Box::pin(stou(session, arg))),
     ..Spec::LOGGED_IN
 };
 

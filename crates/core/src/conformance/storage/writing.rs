@@ -1,0 +1,339 @@
+//! Uploads: fresh, resumed, appended, torn, and two at a time.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use wharf_proto::entry::Kind;
+
+use super::{Probe, cases};
+use crate::error::ErrorKind;
+use crate::storage::{Replace, Start, Write};
+
+cases![
+    nothing_is_seen_before_commit,
+    the_old_content_stands_until_commit,
+    an_abort_and_a_drop_leave_what_was_there,
+    a_future_dropped_before_its_end_publishes_nothing,
+    pieces_of_any_length_come_out_in_order,
+    a_taken_name_is_refused_when_a_write_begins,
+    a_name_taken_meanwhile_is_refused_at_commit,
+    a_directory_made_meanwhile_is_not_replaced,
+    a_directory_removed_meanwhile_fails_the_commit,
+    a_write_begins_within_a_file,
+    a_write_appends,
+    an_unfinished_upload_is_resumed,
+    an_unfinished_upload_is_appended_to,
+    an_unfinished_upload_counts_before_the_file,
+    an_unfinished_upload_is_forgotten,
+    a_dropped_upload_is_kept_as_an_aborted_one,
+    two_uploads_to_one_name_give_one_whole_file,
+    hostile_names_are_not_created,
+];
+
+use Replace::{Allowed, Forbidden};
+
+/// How often a case looks for what a dropped upload leaves, since nobody waits for it.
+const LOOKS_MAX: usize = 20_000;
+
+async fn nothing_is_seen_before_commit(probe: &Probe) {
+    let mut sink = probe.begin("/f", Start::Fresh, Allowed).await;
+    probe.is_absent("/f", "after the write began").await;
+    probe.feed(&mut sink, &vec![7; 300_000]).await;
+    probe.is_absent("/f", "after bytes were written").await;
+    let names = probe.names(&probe.path("/")).await;
+    probe.check(names.is_empty(), "the store's own temporaries are not listed");
+    let stored = probe.works(sink.commit().await, "commit");
+    probe.same(stored.size, 300_000, "the size committed");
+    probe.holds("/f", &vec![7; 300_000], "after commit").await;
+
+    let sink = probe.begin("/empty", Start::Fresh, Forbidden).await;
+    probe.same(probe.works(sink.commit().await, "commit").size, 0, "an empty file's size");
+    probe.holds("/empty", b"", "an empty file is a file").await;
+}
+
+async fn the_old_content_stands_until_commit(probe: &Probe) {
+    probe.put("/f", b"the old content").await;
+    let mut sink = probe.begin("/f", Start::Fresh, Allowed).await;
+    probe.feed(&mut sink, b"new").await;
+    probe.holds("/f", b"the old content", "before commit").await;
+    probe.works(sink.commit().await, "commit");
+    probe.holds("/f", b"new", "after commit").await;
+}
+
+async fn an_abort_and_a_drop_leave_what_was_there(probe: &Probe) {
+    probe.put("/old", b"old").await;
+    for at in ["/old", "/new"] {
+        for ends_well in [true, false] {
+            let mut sink = probe.begin(at, Start::Fresh, Allowed).await;
+            probe.feed(&mut sink, &vec![1; 300_000]).await;
+            if ends_well {
+                sink.abort().await;
+            } else {
+                drop(sink);
+            }
+            probe.holds("/old", b"old", "a write that was given up").await;
+            probe.is_absent("/new", "a write that was given up").await;
+            let names = probe.names(&probe.path("/")).await;
+            probe.same(names.len(), 1, "what is left of it is not listed");
+        }
+    }
+}
+
+async fn a_future_dropped_before_its_end_publishes_nothing(probe: &Probe) {
+    let path = probe.path("/f");
+    let how = Write { start: Start::Fresh, replace: Allowed };
+    let begun = pin!(probe.store.write(&path, how)).poll(&mut Context::from_waker(Waker::noop()));
+    drop(begun);
+    probe.is_absent("/f", "the beginning was dropped").await;
+
+    let mut sink = probe.begin("/f", Start::Fresh, Allowed).await;
+    let chunk = Bytes::from(vec![1; 1 << 20]);
+    let fed = pin!(sink.write(chunk)).poll(&mut Context::from_waker(Waker::noop()));
+    probe.check(!matches!(fed, Poll::Ready(Err(_))), "writing a piece");
+    sink.abort().await;
+    probe.is_absent("/f", "a piece was dropped").await;
+    probe.put("/f", b"next").await;
+    probe.holds("/f", b"next", "the next upload is whole").await;
+}
+
+async fn pieces_of_any_length_come_out_in_order(probe: &Probe) {
+    let content: Vec<u8> = (0..=250_u8).cycle().take(3_000_000).collect();
+    let mut sink = probe.begin("/f", Start::Fresh, Allowed).await;
+    let mut rest = content.as_slice();
+    for length in [0, 1, 2, 1000, 65_536, 262_143, 1, 0, 262_144, 1_000_000, 7].into_iter().cycle()
+    {
+        let (piece, behind) = rest.split_at(length.min(rest.len()));
+        probe.feed(&mut sink, piece).await;
+        rest = behind;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    probe.same(probe.works(sink.commit().await, "commit").size, 3_000_000, "the size committed");
+    probe.holds("/f", &content, "all pieces").await;
+}
+
+async fn a_taken_name_is_refused_when_a_write_begins(probe: &Probe) {
+    probe.put("/f", b"old").await;
+    for start in [Start::Fresh, Start::End, Start::At(1)] {
+        let written =
+            probe.store.write(&probe.path("/f"), Write { start, replace: Forbidden }).await;
+        let unable = !probe.store.caps().resumes || !probe.store.caps().appends;
+        let kinds = [ErrorKind::Exists, ErrorKind::Unsupported];
+        let kinds = if unable { &kinds[..] } else { &[ErrorKind::Exists] };
+        probe.fails(written, kinds, "a write over a file");
+    }
+    probe.holds("/f", b"old", "a write that was refused").await;
+}
+
+async fn a_name_taken_meanwhile_is_refused_at_commit(probe: &Probe) {
+    let mut sink = probe.begin("/f", Start::Fresh, Forbidden).await;
+    probe.feed(&mut sink, b"late").await;
+    probe.put("/f", b"first").await;
+    probe.fails(sink.commit().await, &[ErrorKind::Exists], "commit");
+    probe.holds("/f", b"first", "the first to come").await;
+}
+
+async fn a_directory_made_meanwhile_is_not_replaced(probe: &Probe) {
+    for (at, replace) in [("/a", Allowed), ("/b", Forbidden)] {
+        let sink = probe.begin(at, Start::Fresh, replace).await;
+        probe.dir(at).await;
+        let kinds = &[ErrorKind::IsADirectory, ErrorKind::Exists];
+        probe.fails(sink.commit().await, kinds, "commit over a directory");
+        let entry = probe.works(probe.store.stat(&probe.path(at)).await, "stat");
+        probe.same(entry.kind, Kind::Dir, "what stands there");
+    }
+}
+
+async fn a_directory_removed_meanwhile_fails_the_commit(probe: &Probe) {
+    probe.dir("/d").await;
+    let mut sink = probe.begin("/d/f", Start::Fresh, Allowed).await;
+    probe.feed(&mut sink, b"x").await;
+    let dir = probe.path("/d");
+    // Some stores see that a write is under way there, and refuse.
+    if let Err(error) = probe.store.remove_dir(&dir).await {
+        probe.same(error.kind, ErrorKind::Busy, "a directory in use");
+        probe.works(sink.commit().await, "commit");
+        probe.holds("/d/f", b"x", "after commit").await;
+    } else {
+        probe.fails(sink.commit().await, &[ErrorKind::NotFound], "commit");
+        probe.is_absent("/d", "a removed directory").await;
+    }
+}
+
+async fn a_write_begins_within_a_file(probe: &Probe) {
+    let write = |start| Write { start, replace: Allowed };
+    probe.put("/f", b"0123456789").await;
+    let path = probe.path("/f");
+    if !probe.store.caps().resumes {
+        let begun = probe.store.write(&path, write(Start::At(4))).await;
+        return probe.fails(begun, &[ErrorKind::Unsupported], "a write from the middle");
+    }
+    let mut sink = probe.begin("/f", Start::At(4), Allowed).await;
+    probe.feed(&mut sink, b"abc").await;
+    probe.holds("/f", b"0123456789", "before commit").await;
+    probe.same(probe.works(sink.commit().await, "commit").size, 7, "the size committed");
+    probe.holds("/f", b"0123abc", "what is behind is replaced").await;
+
+    for (start, content) in [(7, b"0123abc!".as_slice()), (0, b"!")] {
+        let mut sink = probe.begin("/f", Start::At(start), Allowed).await;
+        probe.feed(&mut sink, b"!").await;
+        probe.works(sink.commit().await, "commit");
+        probe.holds("/f", content, "a write from either end").await;
+    }
+    for (at, behind) in [("/f", 2), ("/f", u64::MAX), ("/missing", 1)] {
+        let begun = probe.store.write(&probe.path(at), write(Start::At(behind))).await;
+        probe.fails(begun, &[ErrorKind::BadOffset], "a write from behind the end");
+    }
+    probe.holds("/f", b"!", "a write that was refused").await;
+    probe.is_absent("/missing", "a write that was refused").await;
+}
+
+async fn a_write_appends(probe: &Probe) {
+    if !probe.store.caps().appends {
+        let how = Write { start: Start::End, replace: Allowed };
+        let begun = probe.store.write(&probe.path("/f"), how).await;
+        return probe.fails(begun, &[ErrorKind::Unsupported], "a write at the end");
+    }
+    for (piece, before, after) in [("a", None, "a"), ("bc", Some("a"), "abc")] {
+        let mut sink = probe.begin("/f", Start::End, Allowed).await;
+        probe.feed(&mut sink, piece.as_bytes()).await;
+        let seen = probe.content("/f").await;
+        probe.same(seen.as_deref(), before.map(str::as_bytes), "before commit");
+        probe.works(sink.commit().await, "commit");
+        probe.holds("/f", after.as_bytes(), "after commit").await;
+    }
+}
+
+/// Leaves an upload unfinished; says whether the store keeps such things.
+async fn leave(probe: &Probe, at: &str, content: &[u8]) -> bool {
+    let mut sink = probe.begin(at, Start::Fresh, Allowed).await;
+    probe.feed(&mut sink, content).await;
+    sink.abort().await;
+    let kept = unfinished(probe, at).await;
+    let length = u64::try_from(content.len()).ok();
+    probe.check(kept.is_none() || kept == length, "all that was written is kept, or nothing");
+    kept.is_some() && probe.store.caps().resumes && probe.store.caps().appends
+}
+
+async fn unfinished(probe: &Probe, at: &str) -> Option<u64> {
+    probe.works(probe.store.partial(&probe.path(at)).await, "partial")
+}
+
+async fn an_unfinished_upload_is_resumed(probe: &Probe) {
+    if !leave(probe, "/f", b"01234").await {
+        return;
+    }
+    let behind = Write { start: Start::At(6), replace: Allowed };
+    let begun = probe.store.write(&probe.path("/f"), behind).await;
+    probe.fails(begun, &[ErrorKind::BadOffset], "resume behind the end");
+    probe.same(unfinished(probe, "/f").await, Some(5), "after that it is still there");
+    let mut sink = probe.begin("/f", Start::At(3), Allowed).await;
+    probe.feed(&mut sink, b"x").await;
+    sink.abort().await;
+    probe.same(unfinished(probe, "/f").await, Some(4), "left unfinished once more");
+    let mut sink = probe.begin("/f", Start::At(4), Allowed).await;
+    probe.feed(&mut sink, b"yz").await;
+    probe.works(sink.commit().await, "commit");
+    probe.holds("/f", b"012xyz", "after the end").await;
+}
+
+async fn an_unfinished_upload_is_appended_to(probe: &Probe) {
+    if !leave(probe, "/f", b"012").await {
+        return;
+    }
+    let mut sink = probe.begin("/f", Start::End, Allowed).await;
+    probe.feed(&mut sink, b"345").await;
+    probe.is_absent("/f", "before commit").await;
+    probe.same(probe.works(sink.commit().await, "commit").size, 6, "the size committed");
+    probe.holds("/f", b"012345", "after commit").await;
+}
+
+async fn an_unfinished_upload_counts_before_the_file(probe: &Probe) {
+    probe.put("/f", b"a longer file").await;
+    if !leave(probe, "/f", b"01").await {
+        return;
+    }
+    probe.holds("/f", b"a longer file", "readers see the file").await;
+    let behind = Write { start: Start::At(5), replace: Allowed };
+    let begun = probe.store.write(&probe.path("/f"), behind).await;
+    probe.fails(begun, &[ErrorKind::BadOffset], "within the file, behind the upload");
+    let mut sink = probe.begin("/f", Start::At(2), Allowed).await;
+    probe.feed(&mut sink, b"23").await;
+    probe.works(sink.commit().await, "commit");
+    probe.holds("/f", b"0123", "after commit").await;
+}
+
+async fn an_unfinished_upload_is_forgotten(probe: &Probe) {
+    if !leave(probe, "/f", b"012").await {
+        return;
+    }
+    let sink = probe.begin("/f", Start::Fresh, Allowed).await;
+    sink.abort().await;
+    probe.same(unfinished(probe, "/f").await, None, "after a fresh start");
+
+    leave(probe, "/f", b"012").await;
+    probe.put("/f", b"whole").await;
+    probe.same(unfinished(probe, "/f").await, None, "after a fresh upload");
+
+    leave(probe, "/f", b"012").await;
+    let sink = probe.begin("/f", Start::End, Allowed).await;
+    probe.works(sink.commit().await, "commit");
+    probe.same(unfinished(probe, "/f").await, None, "after it was finished");
+    probe.holds("/f", b"012", "after it was finished").await;
+}
+
+async fn a_dropped_upload_is_kept_as_an_aborted_one(probe: &Probe) {
+    if !leave(probe, "/f", b"012").await {
+        return;
+    }
+    let mut sink = probe.begin("/g", Start::Fresh, Allowed).await;
+    probe.feed(&mut sink, b"01234").await;
+    drop(sink);
+    for _ in 0..LOOKS_MAX {
+        if unfinished(probe, "/g").await == Some(5) {
+            return;
+        }
+    }
+    probe.check(false, "what a dropped upload wrote is never to be resumed");
+}
+
+async fn two_uploads_to_one_name_give_one_whole_file(probe: &Probe) {
+    for second_wins in [true, false] {
+        let mut first = probe.begin("/f", Start::Fresh, Allowed).await;
+        let mut second = probe.begin("/f", Start::Fresh, Allowed).await;
+        for _ in 0..4 {
+            probe.feed(&mut first, &vec![1; 100_000]).await;
+            probe.feed(&mut second, &vec![2; 70_000]).await;
+        }
+        let (one, two) = if second_wins { (first, second) } else { (second, first) };
+        probe.works(one.commit().await, "commit the one");
+        probe.works(two.commit().await, "commit the other");
+        let wanted = if second_wins { vec![2; 280_000] } else { vec![1; 400_000] };
+        probe.holds("/f", &wanted, "the last to commit").await;
+    }
+    let mut first = probe.begin("/f", Start::Fresh, Allowed).await;
+    let mut second = probe.begin("/f", Start::Fresh, Allowed).await;
+    probe.feed(&mut first, b"given up").await;
+    probe.feed(&mut second, b"finished").await;
+    first.abort().await;
+    probe.works(second.commit().await, "commit");
+    probe.holds("/f", b"finished", "the other was given up").await;
+}
+
+async fn hostile_names_are_not_created(probe: &Probe) {
+    probe.put("/f", b"x").await;
+    probe.dir("/d").await;
+    let from = probe.path("/f");
+    for name in [b"a\nb".as_slice(), b"a\rb", b"\x1b[2J", b"\x7f", b"\x01", b"\xc2\x9b", b"\xff"] {
+        let path = probe.path([b"/d/", name].concat());
+        let how = Write { start: Start::Fresh, replace: Allowed };
+        let kinds = &[ErrorKind::BadName];
+        probe.fails(probe.store.write(&path, how).await, kinds, "write");
+        probe.fails(probe.store.make_dir(&path).await, kinds, "make a directory");
+        probe.fails(probe.store.rename(&from, &path, Allowed).await, kinds, "rename");
+    }
+    probe.check(probe.names(&probe.path("/d")).await.is_empty(), "none came into being");
+    probe.holds("/f", b"x", "what was to be renamed").await;
+}

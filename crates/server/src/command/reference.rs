@@ -1,0 +1,77 @@
+//! `docs/reference/commands.md`, made from the rows.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use wharf_core::permission::Permissions;
+
+use super::{Arg, Meanwhile, Spec, Stage, rows};
+
+/// With this variable set, the test writes the page instead of comparing it.
+const BLESS: &str = "WHARF_BLESS";
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Commands\n\nEvery command this server knows. This page is generated from the rows of \
+         the commands (`cargo xtask docs`); do not edit it.\n\n\
+         Rights are those of [the configuration](config.md): a command without its right is \
+         refused before it does anything. `HELP <command>` shows the same over FTP.\n\n\
+         | Command | What it does | Right | Before login | During a transfer | Defined in |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for row in rows() {
+        let _ = writeln!(page, "{}", line(row));
+    }
+    page
+}
+
+fn line(row: &Spec) -> String {
+    let mut syntax = format!("`{}`", row.syntax.replace('|', "\\|"));
+    for other in row.also {
+        let _ = write!(syntax, ", `{other}`");
+    }
+    let right = if row.needs == Permissions::NONE { String::new() } else { names(row.needs) };
+    let stage = if row.stage == Stage::Any { "yes" } else { "no" };
+    let meanwhile = match row.meanwhile {
+        Meanwhile::Wait => "waits",
+        Meanwhile::Now if row.arg == Arg::Optional => "answered at once, without a path",
+        Meanwhile::Now => "answered at once",
+        Meanwhile::Abort => "ends it",
+    };
+    format!("| {syntax} | {} | {right} | {stage} | {meanwhile} | {} |", row.about, row.rfc)
+}
+
+fn names(rights: Permissions) -> String {
+    let each = Permissions::EACH.iter().filter(|(right, ..)| rights.contains(*right));
+    each.map(|(_, letter, name)| format!("{name} (`{letter}`)")).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_reference_of_commands_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/commands.md");
+    if std::env::var_os(BLESS).is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == page(), "docs/reference/commands.md is stale: run `cargo xtask docs`");
+}
+
+#[test]
+fn every_row_says_what_it_is() {
+    for row in rows() {
+        assert!(row.syntax.starts_with(row.verb), "{}", row.verb);
+        assert!(!row.about.is_empty() && !row.about.ends_with('.'), "{}", row.verb);
+        assert!(!row.rfc.is_empty(), "{}", row.verb);
+        let wants = row.syntax.strip_prefix(row.verb).is_some_and(|rest| !rest.is_empty());
+        assert_eq!(wants, row.arg != Arg::None, "{}", row.verb);
+    }
+}
+
+#[test]
+fn no_two_rows_answer_to_one_name() {
+    let mut names: Vec<_> = rows().flat_map(|row| row.also.iter().chain([&row.verb])).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}

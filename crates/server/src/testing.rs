@@ -1,0 +1,161 @@
+//! A session without sockets, for the tests of commands and of the gate.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use wharf_core::account::Account;
+use wharf_core::async_trait;
+use wharf_core::event::Ignore;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::Storage;
+use wharf_core::users::{Attempt, Denied, Users};
+use wharf_proto::command::Command;
+use wharf_proto::reply::Reply;
+use wharf_proto::time::Timestamp;
+use wharf_storage::Memory;
+
+use crate::command;
+use crate::files::Files;
+use crate::gate;
+use crate::net::{Listener, Net, Socket};
+use crate::next::Next;
+use crate::session::{LoggedIn, Login, Session};
+use crate::settings::{ListenTls, Settings};
+use crate::shared::Shared;
+
+/// 2026-11-22 12:00:00 UTC.
+pub(crate) const NOW: Timestamp = Timestamp { seconds: 1_795_348_800, nanos: 0 };
+
+/// A session, and the files behind it.
+pub(crate) struct Bench {
+    pub(crate) session: Session,
+    pub(crate) memory: Memory,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        let memory = Memory::with_clock(|| NOW);
+        let stores = Arc::new(memory.clone());
+        let shared =
+            Shared::new(settings, Arc::new(NoNet), Arc::new(OneUser), stores, Arc::new(Ignore));
+        let shared = Arc::new(shared.expect("there is no TLS to set up"));
+        let peer: SocketAddr = "192.0.2.7:40000".parse().unwrap();
+        let probe = Arc::clone(&shared.registry.enter(peer).probe);
+        let local = "192.0.2.1:21".parse().unwrap();
+        let session = Session::new(&shared, probe, local, ListenTls::Explicit);
+        Self { session, memory }
+    }
+
+    /// Logged in with these rights everywhere.
+    pub(crate) fn logged_in(self, rights: Permissions) -> Self {
+        self.logged_in_by(Rules::everywhere(rights))
+    }
+
+    pub(crate) fn logged_in_by(mut self, rules: Rules) -> Self {
+        let account = Account::new("anna", "/", rules.clone());
+        let store: Arc<dyn Storage> = Arc::new(self.memory.for_account("anna"));
+        let files = Files::new(store, rules, &self.session.settings.files);
+        let admission = &self.session.shared.admission;
+        let seat = admission.user_seat("anna", wharf_core::account::Count::Unlimited);
+        let seat = seat.expect("there is no limit");
+        self.session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
+        self
+    }
+
+    pub(crate) fn with_file(self, path: &str, content: &[u8]) -> Self {
+        self.memory.put(path, content);
+        self
+    }
+
+    pub(crate) fn has_file(&self, path: &str) -> bool {
+        self.memory.content(path).is_some()
+    }
+
+    /// What a command wants next: the gate asked, the command run.
+    pub(crate) async fn does(&mut self, line: &str) -> Result<Next, Reply> {
+        let command = Command::parse(line.as_bytes()).expect("a test sends commands");
+        let (spec, arg) = command::find(&command).expect("a test sends commands that exist");
+        let next = match gate::admit(spec, &self.session, arg) {
+            Ok(()) => spec.run(&mut self.session, arg).await,
+            Err(refusal) => Err(refusal),
+        };
+        next.map_err(|refusal| refusal.reply(spec.unavailable))
+    }
+
+    /// The reply as it goes on the wire, its lines joined by ` / `; `150 …` for a transfer.
+    pub(crate) async fn says(&mut self, line: &str) -> String {
+        let reply = match self.does(line).await {
+            Ok(Next::Say(reply) | Next::Close(reply) | Next::Secure(reply)) | Err(reply) => reply,
+            Ok(Next::Transfer(transfer)) => return format!("150 {}", transfer.opening),
+        };
+        let mut out = Vec::new();
+        reply.write(&mut out);
+        String::from_utf8_lossy(&out).trim_end().replace("\r\n", " / ")
+    }
+}
+
+struct OneUser;
+
+#[async_trait]
+impl Users for OneUser {
+    async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+        match (attempt.user, attempt.secret) {
+            ("anna", b"secret") => {
+                Ok(Account::new("anna", "/", Rules::everywhere(Permissions::ALL)))
+            }
+            ("anna", _) => Err(Denied::WrongPassword),
+            _ => Err(Denied::UnknownUser),
+        }
+    }
+
+    fn is_anonymous(&self, user: &str) -> bool {
+        user == "anonymous"
+    }
+}
+
+/// Listens for data on every port but odd ones, and connects to nothing.
+struct NoNet;
+
+#[async_trait]
+impl Net for NoNet {
+    async fn listen(&self, _at: SocketAddr, _takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        if at.port() % 2 == 1 {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        Ok(Box::new(Deaf(at)))
+    }
+
+    async fn connect(&self, _from: IpAddr, _to: SocketAddr) -> io::Result<Socket> {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+struct Deaf(SocketAddr);
+
+#[async_trait]
+impl Listener for Deaf {
+    fn local_address(&self) -> SocketAddr {
+        self.0
+    }
+
+    async fn accept(&self) -> io::Result<Socket> {
+        std::future::pending().await
+    }
+}

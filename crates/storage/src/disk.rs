@@ -1,0 +1,242 @@
+//! Folders of the operating system.
+
+mod draft;
+mod fault;
+mod leftover;
+mod listing;
+mod sweep;
+mod tree;
+mod upload;
+
+#[cfg(target_os = "linux")]
+mod beneath_linux;
+#[cfg(unix)]
+mod beneath_walk;
+#[cfg(unix)]
+mod facts_unix;
+#[cfg(unix)]
+#[path = "disk/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "disk/windows.rs"]
+mod system;
+#[cfg(any(windows, test))]
+mod windows_name;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::task::spawn_blocking;
+use wharf_core::account::Account;
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{
+    Caps, Change, EntryStream, Replace, Sink, Source, Storage, Stores, Write,
+};
+use wharf_proto::entry::Entry;
+use wharf_proto::path::VPath;
+
+use self::listing::Listing;
+use self::tree::Tree;
+use self::upload::Upload;
+
+pub use self::leftover::TEMP_PREFIX;
+pub use self::sweep::{Swept, sweep};
+
+/// How a [`Disk`] behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// What a finished act means after a power failure.
+    pub durability: Durability,
+    /// Which symbolic links are followed.
+    pub follow_symlinks: FollowSymlinks,
+    /// The permission bits that new files (`0o666`) and directories (`0o777`) do not get. The
+    /// process's own umask does not matter.
+    pub umask: u32,
+    /// How long an unfinished upload can be resumed. Zero: none is ever kept.
+    pub keep_partials: Duration,
+}
+
+/// Full durability, links within the root, umask 022, unfinished uploads for a day.
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Full,
+            follow_symlinks: FollowSymlinks::Inside,
+            umask: 0o022,
+            keep_partials: Duration::from_hours(24),
+        }
+    }
+}
+
+/// What a finished act means after a power failure. In either case a name never holds torn content
+/// as long as the system runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// It is still done: content and directories are synced before an act succeeds.
+    Full,
+    /// It may be undone. Nothing is synced.
+    Fast,
+}
+
+/// Which symbolic links are followed on the way to a file. Removing and renaming never follow the
+/// last link of a path, and an upload takes the place of a link to a file, not of what it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FollowSymlinks {
+    /// Those that stay below the root. An absolute link never counts as such.
+    Inside,
+    /// None.
+    Never,
+    /// All, also out of the root: whoever can make a link on this machine decides what is served.
+    Always,
+}
+
+/// A folder of the operating system, for one account.
+///
+/// No path and no link leads out of it (unless [`FollowSymlinks::Always`] is set), also while
+/// others rename directories and links under way: every access starts at the open root. On Linux
+/// the kernel confines it (`openat2`), elsewhere each directory is opened without following links.
+///
+/// Uploads are written to a hidden temporary in the same directory (see [`TEMP_PREFIX`]) and
+/// renamed when they are whole, so they take the room of old and new content at a time, and
+/// appending to a file costs a copy of it. What was written before an upload was given up is kept
+/// for [`DiskOptions::keep_partials`], for that account alone. When the disk is full the temporary
+/// is removed, or cut to the length it was resumed with.
+///
+/// All calls to the operating system run in tokio's pool of blocking threads, so every method must
+/// be called within a tokio runtime. Dropping a future does not stop a call under way: it runs to
+/// its end unseen.
+#[derive(Clone)]
+pub struct Disk {
+    tree: Arc<Tree>,
+}
+
+impl Disk {
+    /// Opens a folder for an account. Blocks for the time of a few calls.
+    ///
+    /// # Errors
+    /// Where `root` is missing, is no directory, or may not be read; the message names it.
+    pub fn open(root: impl AsRef<Path>, account: &str, options: &DiskOptions) -> io::Result<Self> {
+        Ok(Self { tree: Arc::new(Tree::open(root.as_ref(), account, options)?) })
+    }
+
+    /// The same, without the kernel's `openat2`, as on a system that has none. For tests and for
+    /// sandboxes that forbid it in odd ways; where it is missing, `open` finds out by itself.
+    ///
+    /// # Errors
+    /// As for [`Disk::open`].
+    pub fn open_walking(
+        root: impl AsRef<Path>,
+        account: &str,
+        options: &DiskOptions,
+    ) -> io::Result<Self> {
+        let mut tree = Tree::open(root.as_ref(), account, options)?;
+        tree.walk();
+        Ok(Self { tree: Arc::new(tree) })
+    }
+
+    /// Runs an act on the tree where it may block.
+    async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let tree = Arc::clone(&self.tree);
+        unblocked(spawn_blocking(move || act(&tree)).await)
+    }
+}
+
+/// The result of a blocking act; `Broken` if the runtime ended before it.
+fn unblocked<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    ended.unwrap_or_else(|error| Err(Error::new(ErrorKind::Broken, error)))
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Disk").field("account", &self.tree.account).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Storage for Disk {
+    fn caps(&self) -> Caps {
+        Caps { resumes: true, appends: true, sets_times: true, sets_mode: system::HAS_MODES }
+    }
+
+    async fn stat(&self, at: &VPath) -> Result<Entry> {
+        let at = at.clone();
+        self.act(move |tree| tree.stat(&at)).await
+    }
+
+    async fn list(&self, at: &VPath) -> Result<EntryStream> {
+        let at = at.clone();
+        let reader = self.act(move |tree| tree.list(&at)).await?;
+        Ok(Box::pin(Listing::new(Arc::clone(&self.tree), reader)))
+    }
+
+    async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
+        let at = at.clone();
+        self.act(move |tree| tree.read(&at, from)).await
+    }
+
+    async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
+        let at = at.clone();
+        let draft = self.act(move |tree| tree.write(&at, how)).await?;
+        Ok(Box::new(Upload::new(draft)))
+    }
+
+    async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
+        let at = at.clone();
+        self.act(move |tree| tree.partial(&at)).await
+    }
+
+    async fn remove_file(&self, at: &VPath) -> Result<()> {
+        let at = at.clone();
+        self.act(move |tree| tree.remove_file(&at)).await
+    }
+
+    async fn remove_dir(&self, at: &VPath) -> Result<()> {
+        let at = at.clone();
+        self.act(move |tree| tree.remove_dir(&at)).await
+    }
+
+    async fn make_dir(&self, at: &VPath) -> Result<()> {
+        let at = at.clone();
+        self.act(move |tree| tree.make_dir(&at)).await
+    }
+
+    async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
+        let (from, to) = (from.clone(), to.clone());
+        self.act(move |tree| tree.rename(&from, &to, replace)).await
+    }
+
+    async fn set(&self, at: &VPath, change: Change) -> Result<()> {
+        let at = at.clone();
+        self.act(move |tree| tree.set(&at, change)).await
+    }
+}
+
+/// Opens each account's home as a [`Disk`].
+#[derive(Clone, Debug, Default)]
+pub struct Disks {
+    options: DiskOptions,
+}
+
+impl Disks {
+    /// With these options for every account.
+    pub fn new(options: DiskOptions) -> Self {
+        Self { options }
+    }
+}
+
+#[async_trait]
+impl Stores for Disks {
+    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
+        let (options, home, name) =
+            (self.options.clone(), account.home.clone(), account.name.clone());
+        let opened = spawn_blocking(move || Ok(Disk::open(home, &name, &options)?)).await;
+        Ok(Arc::new(unblocked(opened)?))
+    }
+}

@@ -1,0 +1,114 @@
+//! Opening below a root one name at a time, where the kernel has no call for it.
+//!
+//! Each directory is opened from the one above without following links; links are read and walked
+//! by hand, so none leads further than we go. A name that becomes a link meanwhile fails.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, openat, readlinkat};
+use rustix::io::{Errno, Result};
+
+use super::FollowSymlinks;
+
+/// How many links one path may lead through, as on Linux.
+const LINKS_MAX: usize = 40;
+/// How many names a path may have once its links are written out.
+const NAMES_MAX: usize = 4096;
+
+/// Opens a relative path, last link included, never outside of the root unless links may lead
+/// there. What leads out is `XDEV`, a link that is not followed `LOOP`.
+pub(super) fn open(
+    root: impl AsFd,
+    path: &[u8],
+    flags: OFlags,
+    links: FollowSymlinks,
+) -> Result<OwnedFd> {
+    if links == FollowSymlinks::Always {
+        return openat(root, path, flags, Mode::empty());
+    }
+    let mut walk = Walk {
+        root: root.as_fd(),
+        passed: Vec::new(),
+        ahead: names(path),
+        links_left: if links == FollowSymlinks::Never { 0 } else { LINKS_MAX },
+    };
+    walk.run(flags)
+}
+
+struct Walk<'a> {
+    root: BorrowedFd<'a>,
+    /// The directories between the root and here, none of them a link.
+    passed: Vec<Vec<u8>>,
+    /// What is still to be walked, the next name last.
+    ahead: Vec<Vec<u8>>,
+    links_left: usize,
+}
+
+impl Walk<'_> {
+    fn run(&mut self, flags: OFlags) -> Result<OwnedFd> {
+        let mut here = self.reopen()?;
+        while let Some(name) = self.ahead.pop() {
+            if name == b".." {
+                self.passed.pop().ok_or(Errno::XDEV)?;
+                here = self.reopen()?;
+                continue;
+            }
+            let is_last = self.ahead.is_empty();
+            match link(&here, &name)? {
+                Some(target) => self.follow(&target)?,
+                None if is_last => {
+                    return openat(here, name, flags | OFlags::NOFOLLOW, Mode::empty());
+                }
+                None => {
+                    here = enter(&here, &name)?;
+                    self.passed.push(name);
+                }
+            }
+        }
+        // The path, or a link at its end, meant the directory that was reached.
+        openat(here, c".", flags, Mode::empty())
+    }
+
+    fn follow(&mut self, target: &[u8]) -> Result<()> {
+        self.links_left = self.links_left.checked_sub(1).ok_or(Errno::LOOP)?;
+        if target.first() == Some(&b'/') {
+            return Err(Errno::XDEV);
+        }
+        self.ahead.extend(names(target));
+        if self.ahead.len() > NAMES_MAX { Err(Errno::NAMETOOLONG) } else { Ok(()) }
+    }
+
+    /// The directory reached so far, opened anew from the root: what lies above an open directory
+    /// may be elsewhere by now.
+    fn reopen(&self) -> Result<OwnedFd> {
+        let mut here = enter(self.root, b".")?;
+        for name in &self.passed {
+            here = enter(&here, name)?;
+        }
+        Ok(here)
+    }
+}
+
+/// Where a link leads; none if the name is no link.
+fn link(here: &OwnedFd, name: &[u8]) -> Result<Option<Vec<u8>>> {
+    match readlinkat(here, name, Vec::new()) {
+        Ok(target) => Ok(Some(target.into_bytes())),
+        Err(Errno::INVAL) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn enter(here: impl AsFd, name: &[u8]) -> Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    let how = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    let how = OFlags::RDONLY;
+    let flags = how | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(here, name, flags, Mode::empty())
+}
+
+/// The names of a path, the first one last.
+fn names(path: &[u8]) -> Vec<Vec<u8>> {
+    let names = path.split(|&byte| byte == b'/').rev();
+    names.filter(|name| !matches!(*name, b"" | b".")).map(<[u8]>::to_vec).collect()
+}

@@ -1,0 +1,288 @@
+//! What an upload is until it is published: a hidden temporary beside its target.
+
+use std::fs::File;
+use std::io::{self, ErrorKind as Io, IoSlice, Read, Seek, SeekFrom, Write as _};
+use std::time::Duration;
+
+use bytes::Bytes;
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{Replace, Start, Stored, Write};
+use wharf_proto::path::VPath;
+
+use super::fault::fault;
+use super::leftover::{Claim, claim, partial_name, remove_if_unused, resumable, throwaway_name};
+use super::system::{Directory, Own};
+use super::tree::{Place, Tree, check_replaceable, refuse_hidden};
+use crate::name::check_new;
+
+/// How often a name for a temporary is tried.
+const TRIES_MAX: usize = 10;
+/// The most pieces in one call; the system takes 1024 at most.
+const PIECES_MAX: usize = 512;
+
+/// A temporary that is ours alone. Dropping it keeps or removes it, which may block.
+pub(super) struct Draft {
+    dir: Directory,
+    target: Vec<u8>,
+    file: File,
+    name: Vec<u8>,
+    /// Whether `name` is the one under which this account finds it again.
+    is_findable: bool,
+    /// The name of this account's unfinished upload to the target, which publishing forgets.
+    partial: Vec<u8>,
+    keep: Duration,
+    is_durable: bool,
+    replace: Replace,
+    /// Permission bits of a file that replaces none.
+    mode: u32,
+    /// How many bytes an earlier upload left that this one goes on with.
+    resumed: u64,
+    /// How many bytes there are now.
+    length: u64,
+    state: State,
+}
+
+/// How a draft ends when it is dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No byte was written: what was resumed stays, else it is removed.
+    Untouched,
+    /// It is kept if it can be found again.
+    Written,
+    /// A write failed: it is cut to what was resumed, or removed.
+    Torn,
+    /// It is removed: published as it is it would lie, or nobody could use it.
+    Spoilt,
+    /// It has its final name.
+    Published,
+}
+
+impl Draft {
+    /// Claims a temporary and brings it to the state in which the first byte can be written.
+    pub(super) fn begin(tree: &Tree, at: &VPath, how: Write) -> Result<Self> {
+        refuse_hidden(at, ErrorKind::Forbidden)?;
+        let place = tree.place(at, ErrorKind::IsADirectory)?;
+        let is_there = match tree.what_stands(&place, at)? {
+            None => {
+                check_new(place.name)?;
+                false
+            }
+            Some(kind) => {
+                check_replaceable(kind)?;
+                how.replace.check(true)?;
+                true
+            }
+        };
+        let mut draft = Self::claim(tree, place, how.replace)?;
+        if how.start == Start::Fresh {
+            draft.truncate(0)?;
+            return Ok(draft);
+        }
+        match (draft.resume()?, is_there) {
+            (Some(length), _) => draft.cut(how.start, length)?,
+            (None, true) => {
+                let (old, length) = tree.root.open_file(at)?;
+                draft.copy(&old, kept(how.start, length)?)?;
+            }
+            (None, false) => {
+                kept(how.start, 0)?;
+            }
+        }
+        Ok(draft)
+    }
+
+    /// The account's own temporary for this target; another one if that is in use or odd.
+    fn claim(tree: &Tree, place: Place<'_>, replace: Replace) -> Result<Self> {
+        let partial = partial_name(&tree.account, place.name);
+        let keep = tree.options.keep_partials;
+        let found = if keep.is_zero() { None } else { claim_partial(&place.dir, &partial)? };
+        let is_findable = found.is_some();
+        let (file, name) = match found {
+            Some(file) => (file, partial.clone()),
+            None => claim_throwaway(&place.dir)?,
+        };
+        Ok(Self {
+            target: place.name.to_vec(),
+            dir: place.dir,
+            file,
+            name,
+            is_findable,
+            partial,
+            keep,
+            is_durable: tree.is_durable(),
+            replace,
+            mode: 0o666 & !tree.options.umask,
+            resumed: 0,
+            length: 0,
+            state: State::Untouched,
+        })
+    }
+
+    /// What an earlier upload left, if that can be resumed; else an empty draft.
+    fn resume(&mut self) -> Result<Option<u64>> {
+        let found = resumable(&self.file, self.keep).map_err(fault)?;
+        match found {
+            Some(length) => {
+                self.resumed = length;
+                self.length = length;
+            }
+            None => self.truncate(0)?,
+        }
+        Ok(found)
+    }
+
+    fn cut(&mut self, start: Start, length: u64) -> Result<()> {
+        let keep = kept(start, length)?;
+        self.truncate(keep)?;
+        self.resumed = keep;
+        Ok(())
+    }
+
+    fn truncate(&mut self, length: u64) -> Result<()> {
+        self.file.set_len(length).map_err(fault)?;
+        self.file.seek(SeekFrom::Start(length)).map_err(fault)?;
+        self.length = length;
+        Ok(())
+    }
+
+    /// Begins with the first bytes of a file that is there.
+    fn copy(&mut self, old: &File, keep: u64) -> Result<()> {
+        let copied = io::copy(&mut old.take(keep), &mut self.file);
+        match copied {
+            Ok(copied) if copied == keep => {
+                self.length = keep;
+                Ok(())
+            }
+            Ok(_) => Err(Error::new(ErrorKind::Busy, "the file shrank while it was copied")),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    /// Writes the next bytes. After an error the draft must be dropped.
+    pub(super) fn write(&mut self, pieces: &[Bytes]) -> Result<()> {
+        for pieces in pieces.chunks(PIECES_MAX) {
+            let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            self.write_all(&mut slices).map_err(|error| {
+                self.state = State::Torn;
+                fault(error)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn write_all(&mut self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        while !slices.is_empty() {
+            match self.file.write_vectored(slices) {
+                Ok(0) => return Err(Io::WriteZero.into()),
+                Ok(written) => {
+                    self.state = State::Written;
+                    let more = u64::try_from(written).map_err(io::Error::other)?;
+                    self.length = self.length.saturating_add(more);
+                    IoSlice::advance_slices(&mut slices, written);
+                }
+                Err(error) if error.kind() == Io::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the draft its final name. On an error it is gone and nothing is published, except
+    /// where syncing the directory fails: then the new content stands, but may not last.
+    pub(super) fn publish(mut self) -> Result<Stored> {
+        self.state = State::Spoilt;
+        let mode = match self.dir.mode(&self.target)? {
+            Some(mode) => {
+                self.replace.check(true)?;
+                mode
+            }
+            None => self.mode,
+        };
+        self.dir.set_mode(&self.file, mode).map_err(fault)?;
+        if self.is_durable {
+            // An error is final: a second call could succeed without the bytes being there.
+            self.file.sync_all().map_err(fault)?;
+        }
+        self.dir.rename(&self.name, &self.dir, &self.target, self.replace)?;
+        self.state = State::Published;
+        if self.is_durable {
+            self.dir.sync().map_err(fault)?;
+        }
+        if !self.is_findable {
+            // What an earlier upload to this name left is older than what stands there.
+            let _ = remove_if_unused(&self.dir, &self.partial, Duration::ZERO);
+        }
+        Ok(Stored { size: self.length })
+    }
+
+    /// Whether the draft stays for its account, brought to the state in which it is resumed.
+    fn stays(&mut self) -> bool {
+        let is_kept = match self.state {
+            State::Untouched => self.resumed > 0,
+            State::Written => true,
+            State::Torn => self.resumed > 0 && self.truncate(self.resumed).is_ok(),
+            State::Spoilt | State::Published => false,
+        };
+        is_kept
+            && self.is_findable
+            && self.length > 0
+            && (!self.is_durable || self.file.sync_all().is_ok())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.state != State::Published && !self.stays() {
+            // Where this fails, the sweep comes back to it.
+            let _ = self.dir.unlink(&self.name);
+        }
+    }
+}
+
+/// How many bytes of `length` a write keeps.
+fn kept(start: Start, length: u64) -> Result<u64> {
+    match start {
+        Start::Fresh => Ok(0),
+        Start::End => Ok(length),
+        Start::At(keep) if keep <= length => Ok(keep),
+        Start::At(_) => Err(ErrorKind::BadOffset.into()),
+    }
+}
+
+/// The temporary under the account's own name, or none if it cannot be had.
+fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<File>> {
+    for _ in 0..TRIES_MAX {
+        let file = match dir.open_own(name).map_err(fault)? {
+            Own::Found(file) => file,
+            Own::Foreign => return Ok(None),
+            Own::Missing => match dir.create(name) {
+                Ok(file) => file,
+                Err(error) if error.kind() == Io::AlreadyExists => continue,
+                Err(error) => return Err(fault(error)),
+            },
+        };
+        match claim(dir, name, &file) {
+            Claim::Held => return Ok(Some(file)),
+            // Someone who only asks for its length is done at once.
+            Claim::Taken => std::thread::yield_now(),
+            Claim::Impossible => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+fn claim_throwaway(dir: &Directory) -> Result<(File, Vec<u8>)> {
+    for _ in 0..TRIES_MAX {
+        let name = throwaway_name().map_err(fault)?;
+        match dir.create(&name) {
+            // Without locks its name alone makes it ours. A sweep may have taken it meanwhile.
+            Ok(file) if !matches!(claim(dir, &name, &file), Claim::Taken) => {
+                return Ok((file, name));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == Io::AlreadyExists => {}
+            Err(error) => return Err(fault(error)),
+        }
+    }
+    Err(Error::new(ErrorKind::Busy, "no name for a temporary is free"))
+}

@@ -1,0 +1,65 @@
+//! What an error of the operating system means for files.
+
+use std::io;
+
+use wharf_core::error::{Error, ErrorKind};
+
+/// The error by its meaning, where the general table of [`Error`] says too little.
+pub(super) fn fault(error: impl Into<io::Error>) -> Error {
+    let error = error.into();
+    match meaning(&error) {
+        Some(kind) => Error::new(kind, error),
+        None => error.into(),
+    }
+}
+
+#[cfg(unix)]
+fn meaning(error: &io::Error) -> Option<ErrorKind> {
+    use rustix::io::Errno;
+    Some(match Errno::from_io_error(error)? {
+        // A link that leads out of the root, or is not to be followed, or leads in a circle; or a
+        // socket or device, which nobody opens through us.
+        Errno::XDEV | Errno::LOOP | Errno::NXIO | Errno::NODEV => ErrorKind::Forbidden,
+        Errno::ILSEQ => ErrorKind::BadName,
+        Errno::MLINK => ErrorKind::NoSpace,
+        // Descriptors and locks come back when other transfers end.
+        Errno::MFILE | Errno::NFILE | Errno::NOLCK | Errno::AGAIN => ErrorKind::Busy,
+        _ => return None,
+    })
+}
+
+#[cfg(not(unix))]
+fn meaning(_: &io::Error) -> Option<ErrorKind> {
+    None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn every_error_of_the_system_has_its_meaning() {
+        for (errno, kind) in [
+            (Errno::NOENT, ErrorKind::NotFound),
+            (Errno::EXIST, ErrorKind::Exists),
+            (Errno::NOTDIR, ErrorKind::NotADirectory),
+            (Errno::ISDIR, ErrorKind::IsADirectory),
+            (Errno::NOTEMPTY, ErrorKind::NotEmpty),
+            (Errno::ACCESS, ErrorKind::Forbidden),
+            (Errno::PERM, ErrorKind::Forbidden),
+            (Errno::ROFS, ErrorKind::Forbidden),
+            (Errno::XDEV, ErrorKind::Forbidden),
+            (Errno::LOOP, ErrorKind::Forbidden),
+            (Errno::NAMETOOLONG, ErrorKind::BadName),
+            (Errno::NOSPC, ErrorKind::NoSpace),
+            (Errno::FBIG, ErrorKind::NoSpace),
+            (Errno::DQUOT, ErrorKind::OverQuota),
+            (Errno::MFILE, ErrorKind::Busy),
+            (Errno::BUSY, ErrorKind::Busy),
+            (Errno::IO, ErrorKind::Broken),
+        ] {
+            assert_eq!(fault(errno).kind, kind, "{errno:?}");
+        }
+    }
+}

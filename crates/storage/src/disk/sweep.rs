@@ -1,0 +1,97 @@
+//! Temporaries that nobody came back for.
+
+use std::io;
+use std::path::Path;
+
+use super::leftover::{is_ours, remove_if_unused};
+use super::system::{Directory, Names, Root};
+use super::{DiskOptions, FollowSymlinks};
+
+/// How deep a sweep goes. Each level costs an open file while it is being read.
+const DEPTH_MAX: usize = 200;
+
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many temporaries were removed.
+    pub removed: u64,
+    /// How many bytes those held.
+    pub bytes: u64,
+    /// How many temporaries were left: too young, in use, or not ours.
+    pub kept: u64,
+    /// How many directories or temporaries could not be looked into, or lie too deep.
+    pub skipped: u64,
+}
+
+/// Removes our own temporaries beneath `root` that are older than `options.keep_partials`, except
+/// those in use. Follows no link and touches nothing else.
+///
+/// Blocks for as long as it takes to look at every directory. It may run while uploads do.
+///
+/// # Errors
+/// Where `root` cannot be opened; the message names it. What cannot be read below is counted in
+/// [`Swept::skipped`].
+pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<Swept> {
+    let told = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot sweep {}: {error}", root.display()))
+    };
+    let opened = Root::open(root, FollowSymlinks::Never).map_err(told)?;
+    let top = opened.top().map_err(told)?;
+    let mut swept = Swept::default();
+    let mut open = vec![Level { names: top.names().map_err(told)?, dir: top }];
+    while let Some(level) = open.last_mut() {
+        let entry = match level.names.next() {
+            Some(Ok(entry)) => entry,
+            Some(Err(_)) => {
+                swept.skipped += 1;
+                continue;
+            }
+            None => {
+                open.pop();
+                continue;
+            }
+        };
+        if is_ours(&entry.name) {
+            swept.note(&remove_if_unused(&level.dir, &entry.name, options.keep_partials));
+        } else if entry.may_be_dir {
+            let below = level.below(&entry.name);
+            match below {
+                Ok(Some(below)) if open.len() < DEPTH_MAX => open.push(below),
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => swept.skipped += 1,
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// A directory that is being read.
+struct Level {
+    dir: Directory,
+    names: Names,
+}
+
+impl Level {
+    /// A directory in this one; none if it is something else.
+    fn below(&self, name: &[u8]) -> io::Result<Option<Self>> {
+        match self.dir.subdirectory(name) {
+            Ok(dir) => Ok(Some(Self { names: dir.names()?, dir })),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Swept {
+    /// Counts a temporary by what became of it.
+    fn note(&mut self, removed: &io::Result<Option<u64>>) {
+        match removed {
+            Ok(Some(bytes)) => {
+                self.removed += 1;
+                self.bytes = self.bytes.saturating_add(*bytes);
+            }
+            Ok(None) => self.kept += 1,
+            Err(_) => self.skipped += 1,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! An account's folder, as blocking calls.
+
+use std::io;
+use std::path::Path;
+
+use wharf_core::error::{ErrorKind, Result};
+use wharf_core::storage::{Change, Replace, Source, Write};
+use wharf_proto::entry::{Entry, Kind};
+use wharf_proto::path::VPath;
+
+use super::draft::Draft;
+use super::fault::fault;
+use super::leftover::{
+    is_hidden, is_ours, leads_to_hidden, partial_name, remove_if_unused, resumable,
+};
+use super::system::{Directory, Own, Reader, Root, check_name};
+use super::{DiskOptions, Durability};
+use crate::name::check_new;
+
+/// The open root, whose it is, and how it behaves.
+pub(super) struct Tree {
+    pub(super) root: Root,
+    pub(super) account: String,
+    pub(super) options: DiskOptions,
+}
+
+/// A directory and a name in it.
+pub(super) struct Place<'a> {
+    pub(super) dir: Directory,
+    pub(super) name: &'a [u8],
+}
+
+impl Tree {
+    pub(super) fn open(root: &Path, account: &str, options: &DiskOptions) -> io::Result<Self> {
+        let opened = Root::open(root, options.follow_symlinks).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot open {}: {error}", root.display()))
+        })?;
+        Ok(Self { root: opened, account: account.to_owned(), options: options.clone() })
+    }
+
+    /// Does without the kernel's help in staying below the root.
+    pub(super) fn walk(&mut self) {
+        self.root.walk();
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        self.options.durability == Durability::Full
+    }
+
+    pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
+        refuse_hidden(at, ErrorKind::NotFound)?;
+        self.root.stat(at)
+    }
+
+    pub(super) fn list(&self, at: &VPath) -> Result<Reader> {
+        refuse_hidden(at, ErrorKind::NotFound)?;
+        Reader::new(self.root.directory(at)?, at.clone())
+    }
+
+    pub(super) fn read(&self, at: &VPath, from: u64) -> Result<Source> {
+        refuse_hidden(at, ErrorKind::NotFound)?;
+        let (file, size) = self.root.open_file(at)?;
+        let len = size.checked_sub(from).ok_or(ErrorKind::BadOffset)?;
+        Ok(Source::File { file, from, len })
+    }
+
+    pub(super) fn write(&self, at: &VPath, how: Write) -> Result<Draft> {
+        Draft::begin(self, at, how)
+    }
+
+    pub(super) fn partial(&self, at: &VPath) -> Result<Option<u64>> {
+        if leads_to_hidden(at) {
+            return Ok(None);
+        }
+        let place = match self.place(at, ErrorKind::IsADirectory) {
+            Ok(place) => place,
+            Err(error) if error.kind == ErrorKind::Broken => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let name = partial_name(&self.account, place.name);
+        let Own::Found(file) = place.dir.open_own(&name).map_err(fault)? else { return Ok(None) };
+        // Shared, so that two who ask do not hinder one another.
+        if file.try_lock_shared().is_err() || !place.dir.is_same(&name, &file) {
+            return Ok(None);
+        }
+        resumable(&file, self.options.keep_partials).map_err(fault)
+    }
+
+    pub(super) fn remove_file(&self, at: &VPath) -> Result<()> {
+        refuse_hidden(at, ErrorKind::NotFound)?;
+        let place = self.place(at, ErrorKind::IsADirectory)?;
+        match place.dir.look(place.name)? {
+            None => return Err(ErrorKind::NotFound.into()),
+            Some(Kind::Dir) => return Err(ErrorKind::IsADirectory.into()),
+            Some(_) => place.dir.unlink(place.name).map_err(fault)?,
+        }
+        self.sync(&place.dir)
+    }
+
+    pub(super) fn remove_dir(&self, at: &VPath) -> Result<()> {
+        refuse_hidden(at, ErrorKind::NotFound)?;
+        let place = self.place(at, ErrorKind::Forbidden)?;
+        match place.dir.look(place.name)? {
+            None => return Err(ErrorKind::NotFound.into()),
+            Some(Kind::Dir) => {}
+            Some(_) => return Err(ErrorKind::NotADirectory.into()),
+        }
+        if let Err(error) = place.dir.remove_dir(place.name) {
+            if error.kind != ErrorKind::NotEmpty {
+                return Err(error);
+            }
+            remove_leftovers(&place.dir.subdirectory(place.name).map_err(fault)?)?;
+            place.dir.remove_dir(place.name)?;
+        }
+        self.sync(&place.dir)
+    }
+
+    pub(super) fn make_dir(&self, at: &VPath) -> Result<()> {
+        refuse_hidden(at, ErrorKind::Forbidden)?;
+        let place = self.place(at, ErrorKind::Exists)?;
+        if place.dir.look(place.name)?.is_some() {
+            return Err(ErrorKind::Exists.into());
+        }
+        check_new(place.name)?;
+        place.dir.make_dir(place.name, 0o777 & !self.options.umask)?;
+        self.sync(&place.dir)
+    }
+
+    pub(super) fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
+        refuse_hidden(from, ErrorKind::NotFound)?;
+        refuse_hidden(to, ErrorKind::Forbidden)?;
+        let old = self.place(from, ErrorKind::Forbidden)?;
+        let kind = old.dir.look(old.name)?.ok_or(ErrorKind::NotFound)?;
+        if from == to {
+            return Ok(());
+        }
+        let is_dir = kind == Kind::Dir;
+        if is_dir && to.is_within(from) {
+            return Err(ErrorKind::Forbidden.into());
+        }
+        let new = self.place(to, ErrorKind::Exists)?;
+        match self.what_stands(&new, to)? {
+            None => check_new(new.name)?,
+            Some(there) => {
+                replace.check(true)?;
+                match (is_dir, there) {
+                    (true, Kind::Dir) => return Err(ErrorKind::Exists.into()),
+                    (true, _) => return Err(ErrorKind::NotADirectory.into()),
+                    (false, there) => check_replaceable(there)?,
+                }
+            }
+        }
+        // The system would replace an empty directory by a directory: it must not.
+        let replace = if is_dir { Replace::Forbidden } else { replace };
+        old.dir.rename(old.name, &new.dir, new.name, replace)?;
+        self.sync(&new.dir)?;
+        self.sync(&old.dir)
+    }
+
+    pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
+        refuse_hidden(at, ErrorKind::NotFound)?;
+        self.root.set(at, change)
+    }
+
+    /// The open parent of a path, and its last name. `of_root` is what the root fails with.
+    pub(super) fn place<'a>(&self, at: &'a VPath, of_root: ErrorKind) -> Result<Place<'a>> {
+        let (Some(parent), Some(name)) = (at.parent(), at.name()) else {
+            return Err(of_root.into());
+        };
+        check_name(name)?;
+        Ok(Place { dir: self.root.directory(&parent)?, name })
+    }
+
+    /// What stands at a place: for a link what it leads to, or a link if it leads nowhere that
+    /// may be reached.
+    pub(super) fn what_stands(&self, place: &Place<'_>, at: &VPath) -> Result<Option<Kind>> {
+        match place.dir.look(place.name)? {
+            Some(Kind::Link) => Ok(Some(self.root.stat(at)?.kind)),
+            known => Ok(known),
+        }
+    }
+
+    /// Makes changes of a directory last, where that is wanted.
+    pub(super) fn sync(&self, dir: &Directory) -> Result<()> {
+        if self.is_durable() { dir.sync().map_err(fault) } else { Ok(()) }
+    }
+}
+
+/// Whether a file may take the place of what stands there.
+pub(super) fn check_replaceable(there: Kind) -> Result<()> {
+    match there {
+        Kind::File => Ok(()),
+        Kind::Dir => Err(ErrorKind::IsADirectory.into()),
+        Kind::Link | Kind::Other => Err(ErrorKind::Forbidden.into()),
+    }
+}
+
+pub(super) fn refuse_hidden(at: &VPath, kind: ErrorKind) -> Result<()> {
+    if leads_to_hidden(at) { Err(kind.into()) } else { Ok(()) }
+}
+
+/// Empties a directory that holds nothing but temporaries of ours. `NotEmpty`, with nothing
+/// removed, if it holds anything else; `Busy` if an upload is under way there.
+fn remove_leftovers(dir: &Directory) -> Result<()> {
+    for entry in dir.names().map_err(fault)? {
+        let name = entry.map_err(fault)?.name;
+        if !is_hidden(&name) || !is_ours(&name) {
+            return Err(ErrorKind::NotEmpty.into());
+        }
+    }
+    for entry in dir.names().map_err(fault)? {
+        let name = entry.map_err(fault)?.name;
+        let removed = remove_if_unused(dir, &name, std::time::Duration::ZERO).map_err(fault)?;
+        if removed.is_none() {
+            return Err(ErrorKind::Busy.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,405 @@
+//! Files of Unix, reached from open directories only.
+//!
+//! A path of more than one name is opened in one place, [`Root::open`]; everything else takes one
+//! name in an open directory and follows no link.
+
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat,
+    statat, unlinkat,
+};
+use rustix::io::{Errno, Result as Call};
+use rustix::process::geteuid;
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{Change, Replace};
+use wharf_proto::entry::{Entry, Kind};
+use wharf_proto::path::VPath;
+
+use super::fault::fault;
+use super::leftover::is_hidden;
+use super::{FollowSymlinks, beneath_walk, facts_unix};
+use crate::time::system_time;
+
+#[cfg(target_os = "linux")]
+use super::beneath_linux;
+
+/// Whether files have permission bits.
+pub(super) const HAS_MODES: bool = true;
+
+/// To read a file, and to wait for no pipe and no terminal.
+const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// To look at something without opening it.
+#[cfg(target_os = "linux")]
+const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const LOOK: OFlags = READ;
+
+/// The top of a tree that nothing leaves.
+pub(super) struct Root {
+    fd: OwnedFd,
+    links: FollowSymlinks,
+    way: Way,
+}
+
+/// How paths are kept below the root.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    #[cfg(target_os = "linux")]
+    Kernel,
+    Walk,
+}
+
+impl Root {
+    pub(super) fn open(path: &Path, links: FollowSymlinks) -> io::Result<Self> {
+        let fd = openat(CWD, path, DIRECTORY, Mode::empty())?;
+        #[cfg(target_os = "linux")]
+        let way = if beneath_linux::is_supported(&fd) { Way::Kernel } else { Way::Walk };
+        #[cfg(not(target_os = "linux"))]
+        let way = Way::Walk;
+        Ok(Self { fd, links, way })
+    }
+
+    pub(super) fn walk(&mut self) {
+        self.way = Way::Walk;
+    }
+
+    /// The root itself, to be read.
+    pub(super) fn top(&self) -> io::Result<Directory> {
+        Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())? })
+    }
+
+    fn open_at(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
+        match self.way {
+            #[cfg(target_os = "linux")]
+            Way::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
+            Way::Walk => beneath_walk::open(&self.fd, at.relative(), flags, self.links),
+        }
+    }
+
+    pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
+        let name = at.name().unwrap_or(b".");
+        let reached = self.open_at(at, LOOK).and_then(facts_unix::of_open);
+        let entry = match (reached, at.parent()) {
+            (Ok(entry), _) => entry,
+            // A link that may not be followed is shown as such.
+            (Err(error), Some(parent)) => self
+                .open_at(&parent, LOOK | OFlags::DIRECTORY)
+                .and_then(|dir| facts_unix::of_name(dir, name))
+                .map_err(|_| fault(error))?,
+            (Err(error), None) => return Err(fault(error)),
+        };
+        Ok(Entry { name: name.to_vec(), ..entry })
+    }
+
+    pub(super) fn directory(&self, at: &VPath) -> Result<Directory> {
+        Ok(Directory { fd: self.open_at(at, DIRECTORY).map_err(fault)? })
+    }
+
+    /// A regular file, open for reading, and its size.
+    pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
+        let fd = self.open_at(at, READ).map_err(fault)?;
+        let facts = fstat(&fd).map_err(fault)?;
+        check_regular(facts_unix::kind(facts.st_mode))?;
+        Ok((File::from(fd), facts_unix::number(facts.st_size)))
+    }
+
+    pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
+        let fd = match self.open_at(at, READ) {
+            // What may not be read may still be ours.
+            Err(Errno::ACCESS) => self.open_at(at, READ | OFlags::WRONLY),
+            opened => opened,
+        };
+        let fd = fd.map_err(fault)?;
+        let facts = fstat(&fd).map_err(fault)?;
+        let kind = facts_unix::kind(facts.st_mode);
+        if !matches!(kind, Kind::File | Kind::Dir) {
+            return Err(ErrorKind::Forbidden.into());
+        }
+        let file = File::from(fd);
+        match change {
+            Change::Modified(moment) => {
+                let moment = system_time(moment).ok_or_else(|| {
+                    Error::new(ErrorKind::Unsupported, "this system cannot hold such a time")
+                })?;
+                file.set_modified(moment).map_err(fault)
+            }
+            Change::Mode(mode) => {
+                // A shared directory keeps the bits that make it one; a file gets none of them.
+                let kept: u32 = match kind {
+                    Kind::Dir => facts_unix::number(facts.st_mode & 0o7000),
+                    _ => 0,
+                };
+                let mode = (mode & 0o777) | kept;
+                file.set_permissions(Permissions::from_mode(mode)).map_err(fault)
+            }
+        }
+    }
+}
+
+fn check_regular(kind: Kind) -> Result<()> {
+    match kind {
+        Kind::File => Ok(()),
+        Kind::Dir => Err(ErrorKind::IsADirectory.into()),
+        Kind::Link | Kind::Other => Err(ErrorKind::Forbidden.into()),
+    }
+}
+
+/// Every name that [`VPath`] can hold is one on Unix.
+#[expect(clippy::unnecessary_wraps, reason = "other systems have names that mean something else")]
+pub(super) fn check_name(_: &[u8]) -> Result<()> {
+    Ok(())
+}
+
+/// An open directory. Its methods take one name in it and follow no link.
+pub(super) struct Directory {
+    fd: OwnedFd,
+}
+
+/// What is found where one of our temporaries should be.
+pub(super) enum Own {
+    /// A regular file of this process's user with no other name.
+    Found(File),
+    /// Something else.
+    Foreign,
+    /// Nothing.
+    Missing,
+}
+
+impl Directory {
+    /// What stands there, if anything.
+    pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(facts) => Ok(Some(facts_unix::kind(facts.st_mode))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    /// The permission bits of a regular file that stands there. None if there is nothing, or a
+    /// link to be replaced; an error if there is anything that is not.
+    pub(super) fn mode(&self, name: &[u8]) -> Result<Option<u32>> {
+        let facts = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(facts) => facts,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(fault(error)),
+        };
+        match facts_unix::kind(facts.st_mode) {
+            Kind::Link => Ok(None),
+            kind => check_regular(kind).map(|()| Some(facts_unix::number(facts.st_mode & 0o777))),
+        }
+    }
+
+    /// A new file for this process's user alone, open for reading and writing.
+    pub(super) fn create(&self, name: &[u8]) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        Ok(File::from(openat(&self.fd, name, flags | OFlags::NOFOLLOW, mode)?))
+    }
+
+    /// One of our temporaries, open for reading and writing.
+    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<Own> {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = match openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(Own::Missing),
+            // A link, a directory, a socket, or someone else's.
+            Err(
+                Errno::LOOP
+                | Errno::MLINK
+                | Errno::ISDIR
+                | Errno::NXIO
+                | Errno::ACCESS
+                | Errno::PERM,
+            ) => return Ok(Own::Foreign),
+            Err(error) => return Err(error.into()),
+        };
+        let facts = fstat(&fd)?;
+        let is_ours = facts_unix::kind(facts.st_mode) == Kind::File
+            && facts.st_uid == geteuid().as_raw()
+            && facts.st_nlink == 1;
+        Ok(if is_ours { Own::Found(File::from(fd)) } else { Own::Foreign })
+    }
+
+    /// Whether the name means this open file.
+    pub(super) fn is_same(&self, name: &[u8], file: &File) -> bool {
+        let (Ok(named), Ok(open)) =
+            (statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW), fstat(file))
+        else {
+            return false;
+        };
+        (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)
+    }
+
+    #[expect(clippy::unused_self, reason = "other systems need the directory")]
+    pub(super) fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Removes what is no directory.
+    pub(super) fn unlink(&self, name: &[u8]) -> io::Result<()> {
+        Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// Removes an empty directory.
+    pub(super) fn remove_dir(&self, name: &[u8]) -> Result<()> {
+        match unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            // Some systems say so of a directory with content.
+            Err(Errno::EXIST) => Err(ErrorKind::NotEmpty.into()),
+            ended => ended.map_err(fault),
+        }
+    }
+
+    /// Makes a directory with just these permission bits, whatever the process's umask is.
+    pub(super) fn make_dir(&self, name: &[u8], mode: u32) -> Result<()> {
+        mkdirat(&self.fd, name, Mode::from_raw_mode(facts_unix::number(mode))).map_err(fault)?;
+        let new = self.subdirectory(name).map_err(fault)?;
+        let facts = fstat(&new.fd).map_err(fault)?;
+        // A directory can inherit the bit that gives its files its group.
+        let inherited: u32 = facts_unix::number(facts.st_mode & 0o7000);
+        let mode = mode | inherited;
+        File::from(new.fd).set_permissions(Permissions::from_mode(mode)).map_err(fault)
+    }
+
+    /// Gives something another name, in one step.
+    pub(super) fn rename(
+        &self,
+        from: &[u8],
+        to_dir: &Self,
+        to: &[u8],
+        replace: Replace,
+    ) -> Result<()> {
+        let renamed = match replace {
+            Replace::Allowed => renameat(&self.fd, from, &to_dir.fd, to),
+            Replace::Forbidden => rename_to_free(&self.fd, from, &to_dir.fd, to),
+        };
+        renamed.map_err(|error| match error {
+            Errno::XDEV => Error::new(ErrorKind::CrossesDevices, io::Error::from(error)),
+            // A directory into itself.
+            Errno::INVAL => Error::new(ErrorKind::Forbidden, io::Error::from(error)),
+            Errno::NOTEMPTY => Error::new(ErrorKind::Exists, io::Error::from(error)),
+            error => fault(error),
+        })
+    }
+
+    /// A directory in this one, to be read and to be acted in.
+    pub(super) fn subdirectory(&self, name: &[u8]) -> io::Result<Self> {
+        match openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => Ok(Self { fd }),
+            // What systems say of a link.
+            Err(Errno::LOOP | Errno::MLINK) => Err(io::ErrorKind::NotADirectory.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the names in it survive a power failure.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&self.fd)?)
+    }
+
+    /// All names in it, from the first.
+    pub(super) fn names(&self) -> io::Result<Names> {
+        Ok(Names { dir: Dir::read_from(&self.fd)? })
+    }
+}
+
+/// Renames to a name that nothing has, in one step.
+fn rename_to_free(from_dir: &OwnedFd, from: &[u8], to_dir: &OwnedFd, to: &[u8]) -> Call<()> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    match rustix::fs::renameat_with(from_dir, from, to_dir, to, rustix::fs::RenameFlags::NOREPLACE)
+    {
+        Err(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP) => {}
+        ended => return ended,
+    }
+    let is_dir =
+        facts_unix::kind(statat(from_dir, from, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) == Kind::Dir;
+    if is_dir {
+        // No directory can have a second name. This replaces an empty directory that is made
+        // between the two calls, and never anything with content.
+        return match statat(to_dir, to, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => renameat(from_dir, from, to_dir, to),
+            Err(error) => Err(error),
+            Ok(_) => Err(Errno::EXIST),
+        };
+    }
+    linkat(from_dir, from, to_dir, to, AtFlags::empty())?;
+    unlinkat(from_dir, from, AtFlags::empty())
+}
+
+/// The names in a directory.
+pub(super) struct Names {
+    dir: Dir,
+}
+
+/// A name in a directory.
+pub(super) struct Named {
+    pub(super) name: Vec<u8>,
+    /// Whether it can be a directory. Some file systems do not say.
+    pub(super) may_be_dir: bool,
+}
+
+impl Iterator for Names {
+    type Item = io::Result<Named>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.dir.next()? {
+                Ok(entry) => entry,
+                // The directory was removed while it was open.
+                Err(Errno::NOENT) => return None,
+                Err(error) => return Some(Err(error.into())),
+            };
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                let kind = entry.file_type();
+                let may_be_dir = matches!(kind, FileType::Directory | FileType::Unknown);
+                return Some(Ok(Named { name: name.to_vec(), may_be_dir }));
+            }
+        }
+    }
+}
+
+/// A directory that is being listed.
+pub(super) struct Reader {
+    dir: Directory,
+    names: Names,
+    at: VPath,
+}
+
+impl Reader {
+    pub(super) fn new(dir: Directory, at: VPath) -> Result<Self> {
+        Ok(Self { names: dir.names().map_err(fault)?, dir, at })
+    }
+
+    /// The next entries, none at the end. What vanishes meanwhile is left out.
+    pub(super) fn batch(&mut self, root: &Root, most: usize) -> Result<Vec<Entry>> {
+        let mut batch = Vec::new();
+        while batch.len() < most {
+            let Some(named) = self.names.next() else { break };
+            let name = named.map_err(fault)?.name;
+            if is_hidden(&name) {
+                continue;
+            }
+            let entry = match facts_unix::of_name(self.dir.fd.as_fd(), &name) {
+                Ok(entry) if entry.kind == Kind::Link => self.followed(root, &name, entry),
+                Ok(entry) => entry,
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(fault(error)),
+            };
+            batch.push(Entry { name, ..entry });
+        }
+        Ok(batch)
+    }
+
+    /// What a link leads to, if it may be followed; else the link.
+    fn followed(&self, root: &Root, name: &[u8], link: Entry) -> Entry {
+        let reached = self.at.join(name).ok().and_then(|at| root.stat(&at).ok());
+        reached.unwrap_or(link)
+    }
+}

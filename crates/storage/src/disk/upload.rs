@@ -1,0 +1,103 @@
+//! The async side of an upload: it gathers bytes and hands them to a blocking thread.
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use wharf_core::async_trait;
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{Sink, Stored};
+
+use super::draft::Draft;
+use super::unblocked;
+
+/// How many bytes are gathered before a thread is asked to write them. At most twice as many and
+/// one piece wait in memory: those being written and those gathered meanwhile.
+const GATHERED_BYTES: usize = 256 * 1024;
+
+/// An upload under way. The draft has one owner at a time: this, or the thread that writes.
+pub(super) struct Upload {
+    draft: Option<Draft>,
+    writing: Option<JoinHandle<Result<Draft>>>,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
+}
+
+impl Upload {
+    pub(super) fn new(draft: Draft) -> Self {
+        Self { draft: Some(draft), writing: None, gathered: Vec::new(), gathered_bytes: 0 }
+    }
+
+    /// The draft, once the thread that writes is done. None after an error.
+    ///
+    /// Cancel safe: the thread is waited for again the next time.
+    async fn settle(&mut self) -> Result<&mut Option<Draft>> {
+        if let Some(writing) = &mut self.writing {
+            let ended = writing.await;
+            self.writing = None;
+            self.draft = Some(unblocked(ended)?);
+        }
+        Ok(&mut self.draft)
+    }
+
+    /// The draft to act on, and what is still to be written to it.
+    async fn take(&mut self) -> Result<(Draft, Vec<Bytes>)> {
+        let draft = self.settle().await?.take();
+        let draft =
+            draft.ok_or_else(|| Error::new(ErrorKind::Broken, "an earlier write failed"))?;
+        self.gathered_bytes = 0;
+        Ok((draft, std::mem::take(&mut self.gathered)))
+    }
+}
+
+#[async_trait]
+impl Sink for Upload {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.gathered_bytes = self.gathered_bytes.saturating_add(chunk.len());
+        self.gathered.push(chunk);
+        if self.gathered_bytes >= GATHERED_BYTES {
+            let (mut draft, pieces) = self.take().await?;
+            self.writing = Some(spawn_blocking(move || {
+                draft.write(&pieces)?;
+                Ok(draft)
+            }));
+        }
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<Stored> {
+        let (mut draft, pieces) = self.take().await?;
+        // From here on it runs to its end, also if nobody waits.
+        let publishing = spawn_blocking(move || {
+            draft.write(&pieces)?;
+            draft.publish()
+        });
+        unblocked(publishing.await)
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        // What an error was about has been told; the draft it concerned is gone already.
+        if let Ok((mut draft, pieces)) = self.take().await {
+            let ended = spawn_blocking(move || {
+                // What does not fit is not kept: the draft then removes itself.
+                let _ = draft.write(&pieces);
+            });
+            let _ = ended.await;
+        }
+    }
+}
+
+/// Nobody waits, so a thread of its own ends the draft; a draft still being written is dropped by
+/// the thread that writes it.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let pieces = std::mem::take(&mut self.gathered);
+        if let (Some(mut draft), Ok(runtime)) = (self.draft.take(), Handle::try_current()) {
+            runtime.spawn_blocking(move || {
+                let _ = draft.write(&pieces);
+            });
+        }
+    }
+}

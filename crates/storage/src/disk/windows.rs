@@ -1,0 +1,358 @@
+//! Files of Windows, by checked paths.
+//!
+//! Every name is one that Windows takes as it stands, and every link on the way is judged before
+//! a path is used. Unlike on Unix this is checked before the act, not by it: whoever can make
+//! links on this machine while a client acts can lead that act astray.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{Change, Replace};
+use wharf_proto::entry::{Entry, Kind};
+use wharf_proto::path::{VPath, escaped};
+
+use super::FollowSymlinks;
+use super::fault::fault;
+use super::leftover::is_hidden;
+use super::windows_name::is_plain;
+use crate::time::{system_time, timestamp};
+
+/// Whether files have permission bits.
+pub(super) const HAS_MODES: bool = false;
+
+/// The top of a tree that no path leaves.
+pub(super) struct Root {
+    /// In the form that Windows takes as it stands (`\\?\`).
+    path: PathBuf,
+    links: FollowSymlinks,
+}
+
+impl Root {
+    pub(super) fn open(path: &Path, links: FollowSymlinks) -> io::Result<Self> {
+        let path = path.canonicalize()?;
+        if !path.metadata()?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { path, links })
+    }
+
+    /// There is one way only.
+    #[expect(clippy::unused_self, reason = "other systems have two")]
+    pub(super) fn walk(&mut self) {}
+
+    pub(super) fn top(&self) -> io::Result<Directory> {
+        Ok(Directory { path: self.path.clone() })
+    }
+
+    /// The path on disk. Links on the way are followed as the root allows.
+    fn locate(&self, at: &VPath) -> Result<PathBuf> {
+        let mut path = self.path.clone();
+        for name in at.names() {
+            path.push(text(name)?);
+            if !path.symlink_metadata().map_err(fault)?.file_type().is_symlink() {
+                continue;
+            }
+            if self.links == FollowSymlinks::Never {
+                return Err(ErrorKind::Forbidden.into());
+            }
+            path = path.canonicalize().map_err(fault)?;
+            if self.links == FollowSymlinks::Inside && !path.starts_with(&self.path) {
+                return Err(ErrorKind::Forbidden.into());
+            }
+        }
+        Ok(path)
+    }
+
+    pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
+        let name = at.name().unwrap_or(b".");
+        let reached = self.locate(at).and_then(|path| path.symlink_metadata().map_err(fault));
+        let facts = match (reached, at.parent()) {
+            (Ok(facts), _) => facts,
+            // A link that may not be followed is shown as such.
+            (Err(error), Some(parent)) => {
+                let Ok(dir) = self.locate(&parent) else { return Err(error) };
+                dir.join(text(name)?).symlink_metadata().map_err(|_| error)?
+            }
+            (Err(error), None) => return Err(error),
+        };
+        Ok(entry(name.to_vec(), &facts))
+    }
+
+    pub(super) fn directory(&self, at: &VPath) -> Result<Directory> {
+        let path = self.locate(at)?;
+        match kind(&path.symlink_metadata().map_err(fault)?) {
+            Kind::Dir => Ok(Directory { path }),
+            _ => Err(ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    /// A regular file, open for reading, and its size.
+    pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
+        let path = self.locate(at)?;
+        check_regular(kind(&path.symlink_metadata().map_err(fault)?))?;
+        let file = File::open(path).map_err(fault)?;
+        let size = file.metadata().map_err(fault)?.len();
+        Ok((file, size))
+    }
+
+    pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
+        use std::os::windows::fs::OpenOptionsExt;
+        /// `FILE_FLAG_BACKUP_SEMANTICS`: without it no directory can be opened.
+        const ALSO_DIRECTORIES: u32 = 0x0200_0000;
+        let Change::Modified(moment) = change else {
+            return Err(ErrorKind::Unsupported.into());
+        };
+        let path = self.locate(at)?;
+        let mut options = OpenOptions::new();
+        let file = options.write(true).custom_flags(ALSO_DIRECTORIES).open(path).map_err(fault)?;
+        let moment = system_time(moment).ok_or(ErrorKind::Unsupported)?;
+        file.set_modified(moment).map_err(fault)
+    }
+}
+
+fn check_regular(kind: Kind) -> Result<()> {
+    match kind {
+        Kind::File => Ok(()),
+        Kind::Dir => Err(ErrorKind::IsADirectory.into()),
+        Kind::Link | Kind::Other => Err(ErrorKind::Forbidden.into()),
+    }
+}
+
+fn kind(facts: &Metadata) -> Kind {
+    let kind = facts.file_type();
+    if kind.is_symlink() {
+        Kind::Link
+    } else if kind.is_dir() {
+        Kind::Dir
+    } else if kind.is_file() {
+        Kind::File
+    } else {
+        Kind::Other
+    }
+}
+
+fn entry(name: Vec<u8>, facts: &Metadata) -> Entry {
+    Entry {
+        modified: facts.modified().map(timestamp).unwrap_or_default(),
+        created: facts.created().map(timestamp).ok(),
+        ..Entry::new(name, kind(facts), facts.len())
+    }
+}
+
+/// The name as Windows has it: UTF-8, and meaning what it says.
+fn text(name: &[u8]) -> Result<&str> {
+    check_name(name)?;
+    std::str::from_utf8(name).map_err(|error| Error::new(ErrorKind::BadName, error))
+}
+
+/// Refuses names that Windows would take as something else.
+pub(super) fn check_name(name: &[u8]) -> Result<()> {
+    if std::str::from_utf8(name).is_ok_and(is_plain) {
+        return Ok(());
+    }
+    let told = format!(
+        "Windows cannot have the name `{}`; avoid \\ : * ? \" < > |, names of devices, and a dot \
+         or space at the end",
+        escaped(name)
+    );
+    Err(Error::new(ErrorKind::BadName, told))
+}
+
+/// A directory, by its path. Its methods take one name in it and follow no link.
+pub(super) struct Directory {
+    path: PathBuf,
+}
+
+/// What is found where one of our temporaries should be.
+pub(super) enum Own {
+    /// A regular file.
+    Found(File),
+    /// Something else.
+    Foreign,
+    /// Nothing.
+    Missing,
+}
+
+impl Directory {
+    /// Where a name is. Names from listings and our own are plain; others were checked.
+    fn of(&self, name: &[u8]) -> io::Result<PathBuf> {
+        let name = std::str::from_utf8(name).ok().filter(|name| is_plain(name));
+        Ok(self.path.join(name.ok_or(io::ErrorKind::InvalidFilename)?))
+    }
+
+    fn facts(&self, name: &[u8]) -> io::Result<Option<Metadata>> {
+        match self.of(name)?.symlink_metadata() {
+            Ok(facts) => Ok(Some(facts)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What stands there, if anything.
+    pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
+        Ok(self.facts(name).map_err(fault)?.as_ref().map(kind))
+    }
+
+    /// Permission bits, of which there are none; an error if what stands there is no file.
+    pub(super) fn mode(&self, name: &[u8]) -> Result<Option<u32>> {
+        match self.look(name)? {
+            None | Some(Kind::Link) => Ok(None),
+            Some(kind) => check_regular(kind).map(|()| Some(0o644)),
+        }
+    }
+
+    /// A new file, open for reading and writing.
+    pub(super) fn create(&self, name: &[u8]) -> io::Result<File> {
+        File::create_new(self.of(name)?)
+    }
+
+    /// One of our temporaries, open for reading and writing.
+    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<Own> {
+        match self.facts(name)?.as_ref().map(kind) {
+            None => Ok(Own::Missing),
+            Some(Kind::File) => {
+                let opened = OpenOptions::new().read(true).write(true).open(self.of(name)?);
+                opened.map(Own::Found)
+            }
+            Some(_) => Ok(Own::Foreign),
+        }
+    }
+
+    /// Whether the name means this open file, as far as its birth tells.
+    pub(super) fn is_same(&self, name: &[u8], file: &File) -> bool {
+        let named = self.facts(name).ok().flatten().and_then(|facts| facts.created().ok());
+        let open = file.metadata().and_then(|facts| facts.created()).ok();
+        named.is_some() && named == open
+    }
+
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "other systems have modes")]
+    pub(super) fn set_mode(&self, _: &File, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Removes what is no directory.
+    pub(super) fn unlink(&self, name: &[u8]) -> io::Result<()> {
+        let path = self.of(name)?;
+        match fs::remove_file(&path) {
+            // A link to a directory is removed as one.
+            Err(_) if path.symlink_metadata()?.file_type().is_symlink() => fs::remove_dir(path),
+            ended => ended,
+        }
+    }
+
+    /// Removes an empty directory.
+    pub(super) fn remove_dir(&self, name: &[u8]) -> Result<()> {
+        fs::remove_dir(self.of(name).map_err(fault)?).map_err(fault)
+    }
+
+    pub(super) fn make_dir(&self, name: &[u8], _: u32) -> Result<()> {
+        fs::create_dir(self.of(name).map_err(fault)?).map_err(fault)
+    }
+
+    /// Gives something another name.
+    pub(super) fn rename(
+        &self,
+        from: &[u8],
+        to_dir: &Self,
+        to: &[u8],
+        replace: Replace,
+    ) -> Result<()> {
+        let (old, new) = (self.of(from).map_err(fault)?, to_dir.of(to).map_err(fault)?);
+        let there = to_dir.look(to)?;
+        if there == Some(Kind::Dir) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        replace.check(there.is_some())?;
+        match (replace, self.look(from)?) {
+            // A second name fails if there is one, in one step.
+            (Replace::Forbidden, Some(Kind::File)) => {
+                fs::hard_link(&old, &new).and_then(|()| fs::remove_file(&old)).map_err(fault)
+            }
+            _ => fs::rename(old, new).map_err(fault),
+        }
+    }
+
+    /// A directory in this one.
+    pub(super) fn subdirectory(&self, name: &[u8]) -> io::Result<Self> {
+        match self.facts(name)?.as_ref().map(kind) {
+            Some(Kind::Dir) => Ok(Self { path: self.of(name)? }),
+            Some(_) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Windows keeps a journal of names and has no call for this.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "other systems have a call")]
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// All names in it, from the first.
+    pub(super) fn names(&self) -> io::Result<Names> {
+        Ok(Names { entries: fs::read_dir(&self.path)? })
+    }
+}
+
+/// The names in a directory. What is not Unicode is left out: no client could name it.
+pub(super) struct Names {
+    entries: fs::ReadDir,
+}
+
+/// A name in a directory.
+pub(super) struct Named {
+    pub(super) name: Vec<u8>,
+    /// Whether it can be a directory.
+    pub(super) may_be_dir: bool,
+}
+
+impl Iterator for Names {
+    type Item = io::Result<Named>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.entries.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            if let Ok(name) = entry.file_name().into_string() {
+                let may_be_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                return Some(Ok(Named { name: name.into_bytes(), may_be_dir }));
+            }
+        }
+    }
+}
+
+/// A directory that is being listed.
+pub(super) struct Reader {
+    names: Names,
+    at: VPath,
+}
+
+impl Reader {
+    #[expect(clippy::needless_pass_by_value, reason = "other systems keep the open directory")]
+    pub(super) fn new(dir: Directory, at: VPath) -> Result<Self> {
+        Ok(Self { names: dir.names().map_err(fault)?, at })
+    }
+
+    /// The next entries, none at the end. What vanishes meanwhile is left out.
+    pub(super) fn batch(&mut self, root: &Root, most: usize) -> Result<Vec<Entry>> {
+        let mut batch = Vec::new();
+        while batch.len() < most {
+            let Some(named) = self.names.next() else { break };
+            let name = named.map_err(fault)?.name;
+            if is_hidden(&name) || check_name(&name).is_err() {
+                continue;
+            }
+            match self.at.join(&name).map(|at| root.stat(&at)) {
+                Ok(Ok(entry)) => batch.push(entry),
+                Ok(Err(error)) if error.kind == ErrorKind::NotFound => {}
+                Ok(Err(error)) => return Err(error),
+                // Too long a path to be named by anyone.
+                Err(_) => {}
+            }
+        }
+        Ok(batch)
+    }
+}

@@ -1,0 +1,289 @@
+//! A tree of files in memory.
+
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use wharf_core::account::Account;
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{
+    Caps, Change, EntryStream, Replace, Sink, Source, Start, Storage, Stored, Stores, Write,
+};
+use wharf_proto::entry::Entry;
+use wharf_proto::path::VPath;
+use wharf_proto::time::Timestamp;
+
+use self::tree::Tree;
+
+/// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
+const FILE_BYTES_MAX: usize = 1 << 30;
+/// The longest piece that reading a file yields.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// The most entries in one batch of a listing.
+const BATCH_ENTRIES_MAX: usize = 256;
+
+/// A tree of files in memory, gone when its last clone is dropped.
+///
+/// Clones share one tree. Nothing in it depends on chance or, with [`Memory::with_clock`], on the
+/// time of day: the same acts in the same order give the same answers. Listings are sorted. A file
+/// holds at most 1 GiB; what goes beyond is `NoSpace`.
+///
+/// Accounts share the files but not their unfinished uploads: see [`Memory::for_account`].
+#[derive(Clone)]
+pub struct Memory {
+    tree: Arc<Mutex<Tree>>,
+    account: Arc<str>,
+}
+
+impl Memory {
+    /// An empty tree that takes times from the machine's clock.
+    pub fn new() -> Self {
+        Self::with_clock(crate::time::now)
+    }
+
+    /// An empty tree that asks `clock` for the time of every change.
+    pub fn with_clock(clock: fn() -> Timestamp) -> Self {
+        Self { tree: Arc::new(Mutex::new(Tree::new(clock))), account: Arc::from("") }
+    }
+
+    /// The same tree, seen by another account: the files are shared, unfinished uploads are not.
+    #[must_use]
+    pub fn for_account(&self, name: &str) -> Self {
+        Self { tree: Arc::clone(&self.tree), account: Arc::from(name) }
+    }
+
+    /// Puts a file there, with the directories above it, whatever was there before. Any name
+    /// goes, also those that no client may create.
+    ///
+    /// # Panics
+    /// If `path` is none (see [`VPath::resolve`]), is the root or a directory, or leads through a
+    /// file.
+    pub fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        let at = Self::path(path);
+        let content = Bytes::copy_from_slice(bytes.as_ref());
+        let result = self.tree().put(&at, content);
+        result.expect("the path of a file put into memory leads through directories");
+    }
+
+    /// The content of a file; none if there is no such file.
+    ///
+    /// # Panics
+    /// If `path` is none (see [`VPath::resolve`]).
+    pub fn content(&self, path: &str) -> Option<Vec<u8>> {
+        Some(self.tree().file(&Self::path(path)).ok()?.to_vec())
+    }
+
+    /// The path of everything in the tree but the root, files and directories, sorted by
+    /// directory and then by name. Odd bytes are escaped as in [`VPath`]'s `Display`.
+    pub fn paths(&self) -> Vec<String> {
+        self.tree().paths().map(|path| path.to_string()).collect()
+    }
+
+    fn path(text: &str) -> VPath {
+        let path = VPath::root().resolve(text.as_bytes());
+        path.expect("a path given by the program has no NUL and is short")
+    }
+
+    fn tree(&self) -> MutexGuard<'_, Tree> {
+        // A panic elsewhere while it was held left whole nodes: every change is one insertion.
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Memory").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// Opens the shared tree for every account; their homes are not looked at.
+#[async_trait]
+impl Stores for Memory {
+    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(self.for_account(&account.name)))
+    }
+}
+
+#[async_trait]
+impl Storage for Memory {
+    fn caps(&self) -> Caps {
+        Caps { resumes: true, appends: true, sets_times: true, sets_mode: true }
+    }
+
+    async fn stat(&self, at: &VPath) -> Result<Entry> {
+        self.tree().stat(at)
+    }
+
+    async fn list(&self, at: &VPath) -> Result<EntryStream> {
+        self.tree().check_dir(at)?;
+        let listing = Listing { memory: self.clone(), at: at.clone(), after: Vec::new() };
+        Ok(Box::pin(listing))
+    }
+
+    async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
+        let content = self.tree().file(at)?;
+        let from = usize::try_from(from).ok().filter(|from| *from <= content.len());
+        let rest = content.slice(from.ok_or(ErrorKind::BadOffset)?..);
+        Ok(Source::Stream(Box::pin(Reading { rest })))
+    }
+
+    async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
+        let mut tree = self.tree();
+        tree.check_write(at, how.replace)?;
+        let key = (Arc::clone(&self.account), at.clone());
+        let partial = tree.partials.get(&key).cloned();
+        let was_partial = partial.is_some();
+        let before = match how.start {
+            Start::Fresh => Vec::new(),
+            Start::End => match partial {
+                Some(partial) => partial,
+                None => tree.file(at).map(|content| content.to_vec()).unwrap_or_default(),
+            },
+            Start::At(keep) => {
+                let content = partial.map(Bytes::from).or_else(|| tree.file(at).ok());
+                first_bytes(&content.unwrap_or_default(), keep)?
+            }
+        };
+        tree.partials.remove(&key);
+        let resumed = was_partial && how.start != Start::Fresh;
+        let upload = Upload {
+            memory: self.clone(),
+            at: at.clone(),
+            replace: how.replace,
+            content: before,
+            is_worth_keeping: resumed,
+        };
+        Ok(Box::new(upload))
+    }
+
+    async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
+        let key = (Arc::clone(&self.account), at.clone());
+        Ok(self.tree().partials.get(&key).map(|content| length(content)))
+    }
+
+    async fn remove_file(&self, at: &VPath) -> Result<()> {
+        self.tree().remove_file(at)
+    }
+
+    async fn remove_dir(&self, at: &VPath) -> Result<()> {
+        self.tree().remove_dir(at)
+    }
+
+    async fn make_dir(&self, at: &VPath) -> Result<()> {
+        self.tree().make_dir(at)
+    }
+
+    async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
+        self.tree().rename(from, to, replace)
+    }
+
+    async fn set(&self, at: &VPath, change: Change) -> Result<()> {
+        self.tree().set(at, change)
+    }
+}
+
+fn first_bytes(content: &[u8], keep: u64) -> Result<Vec<u8>> {
+    let keep = usize::try_from(keep).map_err(|_| ErrorKind::BadOffset)?;
+    let kept = content.get(..keep).ok_or(ErrorKind::BadOffset)?;
+    Ok(kept.to_vec())
+}
+
+fn length(content: &[u8]) -> u64 {
+    u64::try_from(content.len()).unwrap_or(u64::MAX)
+}
+
+/// The entries of a directory behind the name read last, so that no batch holds the lock for
+/// longer than it takes and what is made meanwhile does no harm.
+struct Listing {
+    memory: Memory,
+    at: VPath,
+    after: Vec<u8>,
+}
+
+impl Stream for Listing {
+    type Item = Result<Vec<Entry>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let batch = self.memory.tree().list(&self.at, &self.after, BATCH_ENTRIES_MAX);
+        let Some(last) = batch.last() else { return Poll::Ready(None) };
+        self.after.clone_from(&last.name);
+        Poll::Ready(Some(Ok(batch)))
+    }
+}
+
+/// What is left of a file as it was when reading began.
+struct Reading {
+    rest: Bytes,
+}
+
+impl Stream for Reading {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let take = self.rest.len().min(PIECE_BYTES_MAX);
+        Poll::Ready(Some(Ok(self.rest.split_to(take))))
+    }
+}
+
+/// A write under way: the whole content, apart from the tree until it is published.
+struct Upload {
+    memory: Memory,
+    at: VPath,
+    replace: Replace,
+    content: Vec<u8>,
+    /// Whether dropping it leaves something to resume: it was resumed, or took bytes.
+    is_worth_keeping: bool,
+}
+
+#[async_trait]
+impl Sink for Upload {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        if chunk.len() > FILE_BYTES_MAX - self.content.len().min(FILE_BYTES_MAX) {
+            let told = format!("a file in memory holds at most {FILE_BYTES_MAX} bytes");
+            return Err(Error::new(ErrorKind::NoSpace, told));
+        }
+        self.content.extend_from_slice(&chunk);
+        self.is_worth_keeping |= !chunk.is_empty();
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<Stored> {
+        self.is_worth_keeping = false;
+        let content = std::mem::take(&mut self.content);
+        let size = length(&content);
+        let key = (Arc::clone(&self.memory.account), self.at.clone());
+        let mut tree = self.memory.tree();
+        tree.publish(&self.at, Bytes::from(content), self.replace)?;
+        tree.partials.remove(&key);
+        Ok(Stored { size })
+    }
+
+    async fn abort(self: Box<Self>) {}
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.is_worth_keeping && !self.content.is_empty() {
+            let content = std::mem::take(&mut self.content);
+            let key = (Arc::clone(&self.memory.account), self.at.clone());
+            self.memory.tree().partials.insert(key, content);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The nodes of a tree in memory, without locks and without async.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wharf_core::error::{ErrorKind, Result};
+use wharf_core::storage::{Change, Replace};
+use wharf_proto::entry::{Entry, Kind};
+use wharf_proto::path::VPath;
+use wharf_proto::time::Timestamp;
+
+use crate::name::check_new;
+
+/// Whose unfinished upload to which path.
+type PartialKey = (Arc<str>, VPath);
+
+/// All nodes, and what uploads left unfinished.
+pub(super) struct Tree {
+    clock: fn() -> Timestamp,
+    root: Node,
+    /// By directory, then by name: what one directory holds stands together.
+    nodes: BTreeMap<(VPath, Vec<u8>), Node>,
+    pub(super) partials: HashMap<PartialKey, Vec<u8>>,
+    made: u64,
+}
+
+struct Node {
+    /// None for a directory.
+    content: Option<Bytes>,
+    modified: Timestamp,
+    created: Timestamp,
+    mode: u32,
+    number: u64,
+}
+
+impl Tree {
+    pub(super) fn new(clock: fn() -> Timestamp) -> Self {
+        let root = Node::new(None, clock(), 0);
+        Self { clock, root, nodes: BTreeMap::new(), partials: HashMap::new(), made: 0 }
+    }
+
+    pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
+        let name = at.name().unwrap_or(b".");
+        Ok(self.node(at)?.entry(name))
+    }
+
+    pub(super) fn check_dir(&self, at: &VPath) -> Result<()> {
+        match self.node(at)?.content {
+            None => Ok(()),
+            Some(_) => Err(ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    pub(super) fn file(&self, at: &VPath) -> Result<Bytes> {
+        self.node(at)?.content.clone().ok_or_else(|| ErrorKind::IsADirectory.into())
+    }
+
+    /// At most `most` entries of a directory, by name, from behind `after`. A directory that is
+    /// gone has none.
+    pub(super) fn list(&self, at: &VPath, after: &[u8], most: usize) -> Vec<Entry> {
+        let start = Bound::Excluded((at.clone(), after.to_vec()));
+        self.nodes
+            .range((start, Bound::Unbounded))
+            .take_while(|((dir, _), _)| dir == at)
+            .take(most)
+            .map(|((_, name), node)| node.entry(name))
+            .collect()
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = VPath> {
+        self.nodes.keys().filter_map(|(dir, name)| dir.join(name).ok())
+    }
+
+    /// Whether a file may be written there.
+    pub(super) fn check_write(&self, at: &VPath, replace: Replace) -> Result<()> {
+        let (dir, name) = place(at).ok_or(ErrorKind::IsADirectory)?;
+        self.check_dir(&dir)?;
+        match self.nodes.get(&(dir, name.clone())) {
+            Some(Node { content: None, .. }) => Err(ErrorKind::IsADirectory.into()),
+            Some(_) => replace.check(true),
+            None => check_new(&name),
+        }
+    }
+
+    /// Puts a whole file in place.
+    pub(super) fn publish(&mut self, at: &VPath, content: Bytes, replace: Replace) -> Result<()> {
+        self.check_write(at, replace)?;
+        self.insert(at, Some(content))
+    }
+
+    /// Puts a file in place with the directories above it, whatever its name.
+    pub(super) fn put(&mut self, at: &VPath, content: Bytes) -> Result<()> {
+        let mut dir = VPath::root();
+        for name in at.parent().iter().flat_map(VPath::names) {
+            dir = dir.join(name).map_err(|_| ErrorKind::BadName)?;
+            match self.check_dir(&dir) {
+                Err(error) if error.kind == ErrorKind::NotFound => self.insert(&dir, None)?,
+                known => known?,
+            }
+        }
+        match self.check_dir(at) {
+            Ok(()) => Err(ErrorKind::IsADirectory.into()),
+            Err(_) => self.insert(at, Some(content)),
+        }
+    }
+
+    pub(super) fn remove_file(&mut self, at: &VPath) -> Result<()> {
+        self.file(at)?;
+        self.remove(at).map(drop)
+    }
+
+    pub(super) fn remove_dir(&mut self, at: &VPath) -> Result<()> {
+        self.check_dir(at)?;
+        if at.is_root() {
+            return Err(ErrorKind::Forbidden.into());
+        }
+        if !self.list(at, b"", 1).is_empty() {
+            return Err(ErrorKind::NotEmpty.into());
+        }
+        self.remove(at).map(drop)
+    }
+
+    pub(super) fn make_dir(&mut self, at: &VPath) -> Result<()> {
+        let (dir, name) = place(at).ok_or(ErrorKind::Exists)?;
+        self.check_dir(&dir)?;
+        if self.nodes.contains_key(&(dir, name.clone())) {
+            return Err(ErrorKind::Exists.into());
+        }
+        check_new(&name)?;
+        self.insert(at, None)
+    }
+
+    pub(super) fn rename(&mut self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
+        let is_dir = self.node(from)?.content.is_none();
+        if from == to && !from.is_root() {
+            return Ok(());
+        }
+        // The root has no name to give away, and nothing moves into itself.
+        if from.is_root() || is_dir && to.is_within(from) {
+            return Err(ErrorKind::Forbidden.into());
+        }
+        let (dir, name) = place(to).ok_or(ErrorKind::Exists)?;
+        self.check_dir(&dir)?;
+        match self.nodes.get(&(dir, name.clone())) {
+            Some(there) => {
+                replace.check(true)?;
+                match (is_dir, there.content.is_none()) {
+                    (true, true) => return Err(ErrorKind::Exists.into()),
+                    (true, false) => return Err(ErrorKind::NotADirectory.into()),
+                    (false, true) => return Err(ErrorKind::IsADirectory.into()),
+                    (false, false) => {}
+                }
+            }
+            None => check_new(&name)?,
+        }
+        self.relocate(from, to)
+    }
+
+    pub(super) fn set(&mut self, at: &VPath, change: Change) -> Result<()> {
+        let node = self.node_mut(at)?;
+        match change {
+            Change::Modified(moment) => node.modified = moment,
+            Change::Mode(mode) => node.mode = mode & 0o777,
+        }
+        Ok(())
+    }
+
+    /// Moves a node and all below it. Checks first that every new path is short enough.
+    fn relocate(&mut self, from: &VPath, to: &VPath) -> Result<()> {
+        let below: Vec<_> =
+            self.nodes.keys().filter(|(dir, _)| dir.is_within(from)).cloned().collect();
+        let mut moves = Vec::with_capacity(below.len());
+        for (dir, name) in below {
+            let mut dir_after = to.clone();
+            for step in dir.names().skip(from.names().count()) {
+                dir_after = dir_after.join(step).map_err(|_| ErrorKind::BadName)?;
+            }
+            dir_after.join(&name).map_err(|_| ErrorKind::BadName)?;
+            moves.push(((dir, name.clone()), (dir_after, name)));
+        }
+        let node = self.remove(from)?;
+        if let Some(place) = place(to) {
+            self.nodes.insert(place, node);
+        }
+        for (old, new) in moves {
+            if let Some(node) = self.nodes.remove(&old) {
+                self.nodes.insert(new, node);
+            }
+        }
+        self.touch_parent(to);
+        Ok(())
+    }
+
+    /// Inserts a node. What it takes the place of gives it its mode.
+    fn insert(&mut self, at: &VPath, content: Option<Bytes>) -> Result<()> {
+        let place = place(at).ok_or(ErrorKind::IsADirectory)?;
+        self.made = self.made.saturating_add(1);
+        let mut node = Node::new(content, (self.clock)(), self.made);
+        if let Some(there) = self.nodes.get(&place) {
+            node.mode = there.mode;
+        }
+        self.nodes.insert(place, node);
+        self.touch_parent(at);
+        Ok(())
+    }
+
+    fn remove(&mut self, at: &VPath) -> Result<Node> {
+        let place = place(at).ok_or(ErrorKind::Forbidden)?;
+        let node = self.nodes.remove(&place).ok_or(ErrorKind::NotFound)?;
+        self.touch_parent(at);
+        Ok(node)
+    }
+
+    fn touch_parent(&mut self, at: &VPath) {
+        let moment = (self.clock)();
+        if let Some(parent) = at.parent()
+            && let Ok(node) = self.node_mut(&parent)
+        {
+            node.modified = moment;
+        }
+    }
+
+    fn node(&self, at: &VPath) -> Result<&Node> {
+        let Some(place) = place(at) else { return Ok(&self.root) };
+        self.nodes.get(&place).ok_or_else(|| self.why_missing(at).into())
+    }
+
+    fn node_mut(&mut self, at: &VPath) -> Result<&mut Node> {
+        let Some(place) = place(at) else { return Ok(&mut self.root) };
+        let missing = self.why_missing(at);
+        self.nodes.get_mut(&place).ok_or_else(|| missing.into())
+    }
+
+    /// `NotADirectory` where a file stands on the way, else `NotFound`.
+    fn why_missing(&self, at: &VPath) -> ErrorKind {
+        let above = std::iter::successors(at.parent(), VPath::parent);
+        let mut nodes = above.filter_map(|path| self.nodes.get(&place(&path)?));
+        match nodes.next() {
+            Some(Node { content: Some(_), .. }) => ErrorKind::NotADirectory,
+            _ => ErrorKind::NotFound,
+        }
+    }
+}
+
+impl Node {
+    fn new(content: Option<Bytes>, moment: Timestamp, number: u64) -> Self {
+        let mode = if content.is_some() { 0o644 } else { 0o755 };
+        Self { content, modified: moment, created: moment, mode, number }
+    }
+
+    fn entry(&self, name: &[u8]) -> Entry {
+        let kind = if self.content.is_some() { Kind::File } else { Kind::Dir };
+        let size = self.content.as_ref().map_or(0, |content| super::length(content));
+        Entry {
+            modified: self.modified,
+            created: Some(self.created),
+            mode: self.mode,
+            unique: Some((0, self.number)),
+            ..Entry::new(name, kind, size)
+        }
+    }
+}
+
+/// Where a node stands; none for the root.
+fn place(at: &VPath) -> Option<(VPath, Vec<u8>)> {
+    Some((at.parent()?, at.name()?.to_vec()))
+}

@@ -1,0 +1,61 @@
+//! The operating system's moments and ours.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use wharf_proto::time::Timestamp;
+
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
+
+/// The moment as FTP counts it. Before the epoch the fraction still counts forward.
+pub(crate) fn timestamp(moment: SystemTime) -> Timestamp {
+    match moment.duration_since(UNIX_EPOCH) {
+        Ok(after) => Timestamp {
+            seconds: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            nanos: after.subsec_nanos(),
+        },
+        Err(before) => {
+            let before = before.duration();
+            let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
+            match before.subsec_nanos() {
+                0 => Timestamp { seconds: -seconds, nanos: 0 },
+                nanos => Timestamp {
+                    seconds: (-seconds).saturating_sub(1),
+                    nanos: NANOS_PER_SECOND - nanos,
+                },
+            }
+        }
+    }
+}
+
+/// Now, by the machine's clock.
+pub(crate) fn now() -> Timestamp {
+    timestamp(SystemTime::now())
+}
+
+/// The moment as the operating system counts it; none where it cannot hold it.
+pub(crate) fn system_time(moment: Timestamp) -> Option<SystemTime> {
+    let whole = Duration::from_secs(moment.seconds.unsigned_abs());
+    let start = if moment.seconds < 0 {
+        UNIX_EPOCH.checked_sub(whole)?
+    } else {
+        UNIX_EPOCH.checked_add(whole)?
+    };
+    start.checked_add(Duration::from_nanos(u64::from(moment.nanos)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn moments_go_there_and_back(seconds in -60_000_000_000_i64..250_000_000_000, tens in 0_u32..10_000_000) {
+            // Windows counts in steps of a hundred nanoseconds.
+            let moment = Timestamp { seconds, nanos: tens * 100 };
+            if let Some(there) = system_time(moment) {
+                prop_assert_eq!(timestamp(there), moment);
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Folders keep the storage contract, by every way to stay below the root.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use wharf_core::conformance;
+use wharf_storage::{Disk, DiskOptions, Durability, FollowSymlinks};
+
+type Open = fn(&Path, &str, &DiskOptions) -> io::Result<Disk>;
+
+async fn keeps_the_contract(open: Open, options: DiskOptions) {
+    let above = tempfile::tempdir().unwrap();
+    conformance::storage(|| {
+        let root = tempfile::tempdir_in(above.path()).unwrap().keep();
+        Arc::new(open(&root, "anna", &options).unwrap())
+    })
+    .await;
+}
+
+fn fast(follow_symlinks: FollowSymlinks) -> DiskOptions {
+    DiskOptions { durability: Durability::Fast, follow_symlinks, ..DiskOptions::default() }
+}
+
+#[tokio::test]
+async fn a_durable_folder_keeps_the_contract() {
+    keeps_the_contract(
+        |root, name, options| Disk::open(root, name, options),
+        DiskOptions::default(),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_fast_folder_keeps_the_contract() {
+    for links in [FollowSymlinks::Inside, FollowSymlinks::Never, FollowSymlinks::Always] {
+        keeps_the_contract(|root, name, options| Disk::open(root, name, options), fast(links))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_walked_name_by_name_keeps_the_contract() {
+    for links in [FollowSymlinks::Inside, FollowSymlinks::Never, FollowSymlinks::Always] {
+        keeps_the_contract(
+            |root, name, options| Disk::open_walking(root, name, options),
+            fast(links),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_keeps_no_partials_keeps_the_contract() {
+    let options =
+        DiskOptions { keep_partials: std::time::Duration::ZERO, ..fast(FollowSymlinks::Inside) };
+    keeps_the_contract(|root, name, options| Disk::open(root, name, options), options).await;
+}

@@ -1,0 +1,150 @@
+//! What a folder promises beyond the storage contract.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod full;
+mod links;
+mod names;
+mod race;
+mod sweep;
+mod uploads;
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wharf_core::error::{ErrorKind, Result};
+use wharf_core::storage::{Replace, Sink, Source, Start, Storage, Write};
+use wharf_proto::path::VPath;
+use wharf_storage::{Disk, DiskOptions, Durability};
+
+/// How often a test looks for what a thread does that nobody waits for.
+const LOOKS_MAX: usize = 200_000;
+
+/// A folder to serve, and another beside it that nobody may touch.
+struct World {
+    root: PathBuf,
+    outside: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+/// How paths are kept below the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The best that the system has.
+    Best,
+    /// Name by name.
+    Walk,
+}
+
+const WAYS: [Way; 2] = [Way::Best, Way::Walk];
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The links of some tests hold its path, which must have no link in it.
+        let above = folder.path().canonicalize().unwrap();
+        let (root, outside) = (above.join("root"), above.join("outside"));
+        fs::create_dir(&root).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("secret"), "secret").unwrap();
+        Self { root, outside, _folder: folder }
+    }
+
+    fn disk(&self, options: &DiskOptions) -> Disk {
+        Disk::open(&self.root, "anna", options).unwrap()
+    }
+
+    fn disk_by(&self, way: Way, options: &DiskOptions) -> Disk {
+        match way {
+            Way::Best => self.disk(options),
+            Way::Walk => Disk::open_walking(&self.root, "anna", options).unwrap(),
+        }
+    }
+
+    /// The names in the root on disk, hidden ones too.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.root).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into()).collect();
+        names.sort();
+        names
+    }
+
+    /// The path on disk of the only temporary in the root.
+    fn temporary(&self) -> PathBuf {
+        let names = self.names();
+        let mut hidden = names.iter().filter(|name| name.starts_with(".wharf-"));
+        let (Some(name), None) = (hidden.next(), hidden.next()) else {
+            panic!("not one temporary in {names:?}");
+        };
+        self.root.join(name)
+    }
+
+    /// Fails if anything outside changed.
+    fn outside_is_untouched(&self) {
+        let names: Vec<_> = fs::read_dir(&self.outside).unwrap().collect();
+        assert_eq!(names.len(), 1, "something came or went outside: {names:?}");
+        assert_eq!(fs::read(self.outside.join("secret")).unwrap(), b"secret");
+    }
+}
+
+fn fast() -> DiskOptions {
+    DiskOptions { durability: Durability::Fast, ..DiskOptions::default() }
+}
+
+fn path(text: impl AsRef<[u8]>) -> VPath {
+    VPath::root().resolve(text.as_ref()).unwrap()
+}
+
+fn write(start: Start) -> Write {
+    Write { start, replace: Replace::Allowed }
+}
+
+async fn begin(disk: &Disk, at: &str, start: Start) -> Box<dyn Sink> {
+    disk.write(&path(at), write(start)).await.unwrap()
+}
+
+async fn feed(sink: &mut Box<dyn Sink>, content: &[u8]) {
+    sink.write(Bytes::copy_from_slice(content)).await.unwrap();
+}
+
+async fn put(disk: &Disk, at: &str, content: &[u8]) -> Result<()> {
+    let mut sink = disk.write(&path(at), write(Start::Fresh)).await?;
+    sink.write(Bytes::copy_from_slice(content)).await?;
+    sink.commit().await.map(drop)
+}
+
+async fn content(disk: &Disk, at: &VPath) -> Result<Vec<u8>> {
+    let Source::File { mut file, from, len } = disk.read(at, 0).await? else {
+        panic!("a folder hands out files");
+    };
+    let mut content = Vec::new();
+    file.seek(SeekFrom::Start(from)).unwrap();
+    file.take(len).read_to_end(&mut content).unwrap();
+    Ok(content)
+}
+
+async fn listed(disk: &Disk, at: &str) -> Vec<wharf_proto::entry::Entry> {
+    let mut stream = disk.list(&path(at)).await.unwrap();
+    let mut entries = Vec::new();
+    while let Some(batch) = std::future::poll_fn(|waker| stream.as_mut().poll_next(waker)).await {
+        entries.extend(batch.unwrap());
+    }
+    entries
+}
+
+#[track_caller]
+fn fails<T>(result: Result<T>, kinds: &[ErrorKind], what: &str) {
+    match result {
+        Ok(_) => panic!("{what}: it worked"),
+        Err(error) => assert!(kinds.contains(&error.kind), "{what}: {error} ({:?})", error.kind),
+    }
+}
+
+fn shared(disk: &Disk) -> Arc<dyn Storage> {
+    Arc::new(disk.clone())
+}

@@ -1,0 +1,138 @@
+//! Names: odd ones, our own, and permission bits of what gets one.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+
+use wharf_core::account::Account;
+use wharf_core::error::ErrorKind;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Change, Replace, Start, Storage, Stores};
+use wharf_storage::{Disk, DiskOptions, Disks, TEMP_PREFIX};
+
+use super::{WAYS, World, begin, content, fails, fast, feed, listed, path, put, write};
+
+#[tokio::test]
+async fn names_that_nobody_may_create_stay_within_reach() {
+    for name in [b"latin \xe4".as_slice(), b"line\nfeed", b"\x1b[2J"] {
+        for way in WAYS {
+            let world = World::new();
+            fs::write(world.root.join(OsStr::from_bytes(name)), "old").unwrap();
+            let disk = world.disk_by(way, &fast());
+            let at = path(name);
+            assert_eq!(listed(&disk, "/").await.first().unwrap().name, name);
+            assert_eq!(disk.stat(&at).await.unwrap().name, name);
+            assert_eq!(content(&disk, &at).await.unwrap(), b"old");
+            disk.write(&at, write(Start::End)).await.unwrap().commit().await.unwrap();
+            disk.rename(&at, &path("/plain"), Replace::Forbidden).await.unwrap();
+            let back = disk.rename(&path("/plain"), &at, Replace::Forbidden).await;
+            fails(back, &[ErrorKind::BadName], "rename back");
+            disk.remove_file(&path("/plain")).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_longest_name_can_be_uploaded_to() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    let longest = "x".repeat(255);
+    put(&disk, &longest, b"x").await.unwrap();
+    assert_eq!(content(&disk, &path(&longest)).await.unwrap(), b"x");
+}
+
+#[tokio::test]
+async fn names_of_temporaries_are_out_of_reach() {
+    let world = World::new();
+    let own = format!("{TEMP_PREFIX}00000000000000000000000000000000.part");
+    for name in [own.as_str(), ".wharf-x", ".WHARF-x"] {
+        fs::write(world.root.join(name), "x").unwrap();
+    }
+    fs::create_dir(world.root.join(".wharf-dir")).unwrap();
+    fs::write(world.root.join("file"), "x").unwrap();
+    let disk = world.disk(&fast());
+    assert_eq!(listed(&disk, "/").await.len(), 1);
+    let file = path("/file");
+    for name in [own.as_str(), ".wharf-x", ".WHARF-x", ".wharf-dir", ".wharf-dir/x", ".wharf-new"] {
+        let at = path(name);
+        let gone = &[ErrorKind::NotFound];
+        fails(disk.stat(&at).await, gone, name);
+        fails(disk.read(&at, 0).await, gone, name);
+        fails(disk.list(&at).await, gone, name);
+        fails(disk.remove_file(&at).await, gone, name);
+        fails(disk.remove_dir(&at).await, gone, name);
+        fails(disk.set(&at, Change::Mode(0)).await, gone, name);
+        fails(disk.rename(&at, &path("/new"), Replace::Allowed).await, gone, name);
+        assert_eq!(disk.partial(&at).await.unwrap(), None);
+        let refused = &[ErrorKind::Forbidden];
+        fails(disk.write(&at, write(Start::Fresh)).await, refused, name);
+        fails(disk.make_dir(&at).await, refused, name);
+        fails(disk.rename(&file, &at, Replace::Allowed).await, refused, name);
+    }
+    assert_eq!(world.names().len(), 5);
+}
+
+#[tokio::test]
+async fn a_directory_goes_with_our_leftovers_but_never_with_what_looks_like_them() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    disk.make_dir(&path("/d")).await.unwrap();
+    let lookalike = world.root.join("d/.wharf-notes");
+    fs::write(&lookalike, "x").unwrap();
+    let mut sink = begin(&disk, "/d/f", Start::Fresh).await;
+    feed(&mut sink, b"half").await;
+    sink.abort().await;
+    fails(disk.remove_dir(&path("/d")).await, &[ErrorKind::NotEmpty], "with a lookalike");
+    assert_eq!(disk.partial(&path("/d/f")).await.unwrap(), Some(4));
+    fs::remove_file(lookalike).unwrap();
+    disk.remove_dir(&path("/d")).await.unwrap();
+    assert!(world.names().is_empty());
+}
+
+fn mode(world: &World, name: &str) -> u32 {
+    world.root.join(name).metadata().unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn new_things_get_the_bits_that_the_umask_leaves() {
+    for (umask, file, dir) in [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0, 0o666, 0o777)] {
+        let world = World::new();
+        let disk = world.disk(&DiskOptions { umask, ..fast() });
+        put(&disk, "/f", b"x").await.unwrap();
+        disk.make_dir(&path("/d")).await.unwrap();
+        assert_eq!((mode(&world, "f"), mode(&world, "d")), (file, dir));
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_file_keeps_its_bits_and_a_shared_directory_its_own() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    put(&disk, "/f", b"x").await.unwrap();
+    fs::set_permissions(world.root.join("f"), fs::Permissions::from_mode(0o4640)).unwrap();
+    put(&disk, "/f", b"y").await.unwrap();
+    assert_eq!(mode(&world, "f"), 0o640, "bits for everyone but none to run as its owner");
+    fs::set_permissions(&world.root, fs::Permissions::from_mode(0o2755)).unwrap();
+    disk.make_dir(&path("/d")).await.unwrap();
+    disk.set(&path("/d"), Change::Mode(0o7700)).await.unwrap();
+    assert_eq!(mode(&world, "d") & 0o5777, 0o700, "no more than a client may set");
+    assert_eq!(mode(&world, "d") & 0o2000, 0o2000, "the bit that shares it");
+}
+
+#[tokio::test]
+async fn a_missing_home_is_named_in_the_error() {
+    let world = World::new();
+    let missing = world.root.join("missing");
+    let error = Disk::open(&missing, "anna", &fast()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    assert!(error.to_string().contains("root/missing"), "{error}");
+    let account = |home| Account::new("anna", home, Rules::everywhere(Permissions::ALL));
+    let disks = Disks::new(fast());
+    fails(disks.open(&account(missing)).await, &[ErrorKind::NotFound], "a missing home");
+    let store = disks.open(&account(world.root.clone())).await.unwrap();
+    assert!(store.stat(&path("/")).await.is_ok());
+    fs::write(world.root.join("file"), "x").unwrap();
+    let file = Disk::open(world.root.join("file"), "anna", &fast()).unwrap_err();
+    assert_eq!(file.kind(), std::io::ErrorKind::NotADirectory);
+}

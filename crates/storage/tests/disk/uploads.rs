@@ -1,0 +1,176 @@
+//! Uploads: their temporaries, and what is left of them.
+
+use std::fs::{self, File};
+use std::future::Future;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::{Duration, SystemTime};
+
+use wharf_core::error::ErrorKind;
+use wharf_core::storage::{Start, Storage};
+use wharf_storage::{Disk, DiskOptions};
+
+use super::{LOOKS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
+
+#[tokio::test]
+async fn a_temporary_is_private_and_gone_after_commit() {
+    for options in [DiskOptions::default(), fast()] {
+        let world = World::new();
+        let disk = world.disk(&options);
+        let mut sink = begin(&disk, "/f", Start::Fresh).await;
+        feed(&mut sink, b"x").await;
+        let facts = world.temporary().metadata().unwrap();
+        assert_eq!(facts.permissions().mode() & 0o777, 0o600);
+        sink.commit().await.unwrap();
+        assert_eq!(world.names(), ["f"]);
+    }
+}
+
+/// Leaves an upload of five bytes to `/f` unfinished.
+async fn leave(disk: &Disk) {
+    let mut sink = begin(disk, "/f", Start::Fresh).await;
+    feed(&mut sink, b"01234").await;
+    sink.abort().await;
+}
+
+#[tokio::test]
+async fn an_unfinished_upload_belongs_to_its_account_and_outlives_the_store() {
+    for way in WAYS {
+        let world = World::new();
+        leave(&world.disk_by(way, &DiskOptions::default())).await;
+        let other = Disk::open(&world.root, "bert", &fast()).unwrap();
+        assert_eq!(other.partial(&path("/f")).await.unwrap(), None);
+        fails(other.write(&path("/f"), write(Start::At(5))).await, &[ErrorKind::BadOffset], "bert");
+        put(&other, "/f", b"of bert").await.unwrap();
+        let again = world.disk_by(way, &DiskOptions::default());
+        assert_eq!(again.partial(&path("/f")).await.unwrap(), Some(5));
+        let mut sink = begin(&again, "/f", Start::At(5)).await;
+        feed(&mut sink, b"56").await;
+        sink.commit().await.unwrap();
+        assert_eq!(content(&again, &path("/f")).await.unwrap(), b"0123456");
+        assert_eq!(world.names(), ["f"]);
+    }
+}
+
+#[tokio::test]
+async fn a_second_upload_to_one_name_leaves_the_first_alone() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    let mut first = begin(&disk, "/f", Start::Fresh).await;
+    feed(&mut first, b"first").await;
+    assert_eq!(disk.partial(&path("/f")).await.unwrap(), None, "one in use is not to be resumed");
+    let mut second = begin(&disk, "/f", Start::End).await;
+    feed(&mut second, b"second").await;
+    assert_eq!(world.names().len(), 2);
+    second.abort().await;
+    assert_eq!(world.names().len(), 1, "what cannot be found again is not kept");
+    first.abort().await;
+    assert_eq!(disk.partial(&path("/f")).await.unwrap(), Some(5));
+    let mut first = begin(&disk, "/f", Start::End).await;
+    let second = begin(&disk, "/f", Start::Fresh).await;
+    feed(&mut first, b"!").await;
+    second.commit().await.unwrap();
+    first.commit().await.unwrap();
+    assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"first!");
+    assert_eq!(world.names(), ["f"]);
+}
+
+#[tokio::test]
+async fn an_unfinished_upload_is_worth_nothing_after_its_time() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    leave(&disk).await;
+    let temporary = File::options().write(true).open(world.temporary()).unwrap();
+    temporary.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
+    drop(temporary);
+    assert_eq!(disk.partial(&path("/f")).await.unwrap(), None);
+    fails(disk.write(&path("/f"), write(Start::At(5))).await, &[ErrorKind::BadOffset], "resume");
+    assert!(world.names().is_empty());
+    let sink = begin(&disk, "/f", Start::End).await;
+    assert_eq!(sink.commit().await.unwrap().size, 0);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_where_nothing_is_to_be_kept() {
+    let world = World::new();
+    let disk = world.disk(&DiskOptions { keep_partials: Duration::ZERO, ..fast() });
+    leave(&disk).await;
+    assert!(world.names().is_empty());
+    assert_eq!(disk.partial(&path("/f")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_upload_without_a_byte_leaves_nothing() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    begin(&disk, "/f", Start::Fresh).await.abort().await;
+    put(&disk, "/f", b"0123456789").await.unwrap();
+    // Else the next SIZE would tell of a copy that nobody asked for.
+    begin(&disk, "/f", Start::At(5)).await.abort().await;
+    begin(&disk, "/f", Start::End).await.abort().await;
+    assert_eq!(world.names(), ["f"]);
+}
+
+#[tokio::test]
+async fn what_stands_in_place_of_a_temporary_is_left_alone() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    leave(&disk).await;
+    let temporary = world.temporary();
+    let plants: [&dyn Fn(); 4] = [
+        &|| symlink(world.outside.join("secret"), &temporary).unwrap(),
+        &|| fs::create_dir(&temporary).unwrap(),
+        &|| fs::hard_link(world.outside.join("secret"), &temporary).unwrap(),
+        &|| symlink("nothing", &temporary).unwrap(),
+    ];
+    fs::remove_file(&temporary).unwrap();
+    for plant in plants {
+        plant();
+        assert_eq!(disk.partial(&path("/f")).await.unwrap(), None);
+        for start in [Start::Fresh, Start::End] {
+            let mut sink = begin(&disk, "/f", start).await;
+            feed(&mut sink, b"new").await;
+            sink.commit().await.unwrap();
+        }
+        assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"newnew");
+        assert_eq!(world.names().len(), 2, "the file and what was planted");
+        world.outside_is_untouched();
+        let _ = fs::remove_file(&temporary).or_else(|_| fs::remove_dir(&temporary));
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_waits_for_is_done_all_the_same() {
+    let world = World::new();
+    let disk = world.disk(&DiskOptions::default());
+    let mut sink = begin(&disk, "/f", Start::Fresh).await;
+    feed(&mut sink, &vec![1; 100_000]).await;
+    {
+        let commit = pin!(sink.commit());
+        assert!(commit.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    let store = shared(&disk);
+    for _ in 0..LOOKS_MAX {
+        if store.stat(&path("/f")).await.is_ok() {
+            assert_eq!(content(&disk, &path("/f")).await.unwrap(), vec![1; 100_000]);
+            return;
+        }
+    }
+    panic!("the commit was undone");
+}
+
+#[test]
+fn a_sink_dropped_after_its_runtime_leaves_a_partial() {
+    let world = World::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let disk = world.disk(&fast());
+    let sink = runtime.block_on(async {
+        let mut sink = begin(&disk, "/f", Start::Fresh).await;
+        feed(&mut sink, &vec![1; 300_000]).await;
+        sink
+    });
+    drop(runtime);
+    drop(sink);
+    assert_eq!(world.temporary().metadata().unwrap().len(), 300_000);
+}

@@ -1,0 +1,53 @@
+//! Logins that need no password.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wharf_core::account::{Account, Limits};
+use wharf_core::async_trait;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::users::{Attempt, Denied, Users};
+
+/// The names that need no password, in any case: `ftp` is what many clients send (RFC 1635).
+pub const ANONYMOUS_NAMES: [&str; 2] = ["anonymous", "ftp"];
+
+/// A store of accounts, and beside it one account that anybody may be.
+///
+/// `anonymous` and `ftp` log in with any password, or an empty one, whatever accounts the inner
+/// store has; all other names are the inner store's.
+#[derive(Debug)]
+pub struct WithAnonymous<U: ?Sized> {
+    account: Account,
+    inner: Arc<U>,
+}
+
+impl<U: Users + ?Sized> WithAnonymous<U> {
+    /// Lets anybody into `home` with these rights.
+    pub fn new(inner: Arc<U>, home: impl Into<PathBuf>, rights: Permissions) -> Self {
+        let [name, _] = ANONYMOUS_NAMES;
+        let mut account = Account::new(name, home, Rules::everywhere(rights));
+        account.is_anonymous = true;
+        Self { account, inner }
+    }
+
+    /// What all anonymous sessions share.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.account.limits = limits;
+        self
+    }
+}
+
+#[async_trait]
+impl<U: Users + ?Sized> Users for WithAnonymous<U> {
+    async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+        if self.is_anonymous(attempt.user) {
+            return Ok(self.account.clone());
+        }
+        self.inner.login(attempt).await
+    }
+
+    fn is_anonymous(&self, user: &str) -> bool {
+        ANONYMOUS_NAMES.iter().any(|name| name.eq_ignore_ascii_case(user))
+    }
+}

@@ -1,0 +1,288 @@
+//! Accounts in `users.toml`: read when someone logs in, changed by hand or by program.
+//!
+//! ```toml
+//! [users.anna]
+//! password = "$argon2id$…"     # a hash: `wharf hash` or `wharf user passwd` makes one
+//! home = "/srv/ftp/anna"       # or relative to this file's folder
+//! permissions = "read-write"   # read | read-write | upload | dropbox | full | none, names, letters
+//! enabled = true
+//! upload_rate = "2MiB/s"       # all uploads of the account share it; 0 or "unlimited": none
+//! download_rate = 0
+//! transfer_upload_rate = 0     # for one upload
+//! transfer_download_rate = 0   # for one download
+//! sessions = 5                 # 0 or "unlimited": any number
+//! require_tls = false
+//! comment = "tests"
+//!
+//! [users.anna.paths]           # rights below these paths; the longest path counts
+//! "/incoming" = "upload"
+//! ```
+//!
+//! To follow it: `record` is what the file can say, `read` reads it, `edit` changes it, `disk`
+//! has the system calls, and [`FileUsers`] answers logins.
+
+mod disk;
+mod edit;
+mod problem;
+mod read;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use disk::FILE_BYTES_MAX;
+pub use edit::{EditError, Editor, UserFile};
+pub use problem::{FileProblems, OpenError, Problem};
+pub use read::PROBLEMS_MAX;
+pub use record::{KEYS, PERMISSIONS_DEFAULT, Setting, StoredHash, UserRecord};
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::task::spawn_blocking;
+use wharf_core::account::Account;
+use wharf_core::async_trait;
+use wharf_core::users::{Attempt, Denied, Users};
+use zeroize::Zeroizing;
+
+use self::disk::{Patience, Stamp};
+use crate::hasher::{Hasher, Turn};
+use crate::password::{Verified, hash_new};
+
+/// The accounts of a file. Each login looks whether the file has changed, and reads it again.
+///
+/// A file that has become unusable changes nothing: the accounts as they were last read stay, and
+/// the reason is told once, by [`FileUsers::refresh`] or [`FileUsers::take_problem`].
+#[derive(Clone, Debug)]
+pub struct FileUsers {
+    inner: Arc<Inner>,
+    hasher: Arc<Hasher>,
+}
+
+/// What [`FileUsers::refresh`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Whether the file was read again since the last look.
+    pub is_reread: bool,
+    /// The accounts whose sessions must end: gone or disabled since the last look.
+    pub ended: BTreeSet<String>,
+}
+
+impl FileUsers {
+    /// Reads the accounts of `path`. Blocks; `hasher` is shared with the other stores.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the file is missing, open to others, or everything that is wrong in it.
+    pub fn open(path: impl AsRef<Path>, hasher: Arc<Hasher>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let whole = std::path::absolute(path)
+            .map_err(|source| OpenError::Unreadable { path: path.to_owned(), source })?;
+        let (records, stamp) = read_all(&whole)?;
+        let state = State { live: live(&records), records, stamp, ..State::new(stamp) };
+        let inner = Inner { path: whole, turn: Mutex::default(), state: Mutex::new(state) };
+        Ok(Self { inner: Arc::new(inner), hasher })
+    }
+
+    /// Looks whether the file has changed, and says which accounts' sessions must end.
+    ///
+    /// Call it about once a second. An account that vanished from a file that was changed in
+    /// place, not replaced, is only told at the second look that misses it: an editor empties
+    /// the file before it writes, and that moment must not throw everybody out.
+    ///
+    /// Dropping the future loses no change.
+    ///
+    /// # Errors
+    /// The file has become unusable. Told once for each change of the file; the accounts stay.
+    pub async fn refresh(&self) -> Result<Changes, OpenError> {
+        let inner = Arc::clone(&self.inner);
+        // Where the runtime ends, there is nothing left to tell.
+        let _ = spawn_blocking(move || inner.look()).await;
+        self.inner.changes()
+    }
+
+    /// Why the file cannot be used, or why a hash could not be renewed, if that has not been told.
+    pub fn take_problem(&self) -> Option<EditError> {
+        let mut state = self.inner.state();
+        state.problem.take().map(EditError::Open).or_else(|| state.renewal_problem.take())
+    }
+
+    /// Stores a hash of today's strength in place of the old one, in the background. Leaves it to
+    /// a later login when the server is busy or someone else changes the file.
+    fn renew(&self, record: &UserRecord, secret: &[u8]) {
+        let Some(turn) = self.hasher.spare_turn() else { return };
+        let inner = Arc::clone(&self.inner);
+        let (name, old) = (record.name.clone(), record.password.clone());
+        let secret = Zeroizing::new(secret.to_vec());
+        // Dropped, it goes on: it ends with a whole file whatever becomes of the login.
+        drop(spawn_blocking(move || inner.renew(&name, old.as_ref(), &secret, &turn)));
+    }
+}
+
+#[async_trait]
+impl Users for FileUsers {
+    async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+        let (inner, name) = (Arc::clone(&self.inner), attempt.user.to_owned());
+        let record = spawn_blocking(move || {
+            inner.look();
+            inner.state().records.get(&name).cloned()
+        });
+        let record = record.await.map_err(|error| Denied::Broken(error.into()))?;
+        let stored = record.as_deref().and_then(|record| record.password.as_ref());
+        // Before any answer: a name that does not exist must cost what a wrong password costs.
+        let verified = self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?;
+        let checked = record.as_ref().ok_or(Denied::UnknownUser)?;
+        // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
+        // no session that could have been ended, so it must be stopped here.
+        let record = self.inner.state().records.get(attempt.user).cloned();
+        let record = record.ok_or(Denied::UnknownUser)?;
+        if !record.is_enabled() {
+            return Err(Denied::Disabled);
+        }
+        match verified {
+            Verified::Right => {}
+            Verified::RightButOld => self.renew(checked, attempt.secret),
+            Verified::Wrong => return Err(Denied::WrongPassword),
+            Verified::Unreadable => return Err(Denied::NoPassword),
+        }
+        if record.require_tls == Some(true) && !attempt.is_tls {
+            return Err(Denied::Refused("the account must use TLS".to_owned()));
+        }
+        Ok(record.account(disk::folder(&self.inner.path)))
+    }
+}
+
+type Records = HashMap<String, Arc<UserRecord>>;
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    /// Held while the file is read, by blocking threads alone, so that an older reading never
+    /// takes the place of a newer one.
+    turn: Mutex<()>,
+    /// Held for a few lines.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    records: Records,
+    /// Of the file as last read, usable or not.
+    stamp: Option<Stamp>,
+    /// The accounts that could log in when `refresh` last looked.
+    live: BTreeSet<String>,
+    /// Those of them that were missing at the last look, in a file changed in place.
+    doubtful: BTreeSet<String>,
+    is_reread: bool,
+    is_in_place: bool,
+    problem: Option<OpenError>,
+    renewal_problem: Option<EditError>,
+    /// After a failure nothing is renewed until the file changes: each login would fail again.
+    is_renewing: bool,
+}
+
+impl State {
+    fn new(stamp: Option<Stamp>) -> Self {
+        Self {
+            records: Records::new(),
+            stamp,
+            live: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            is_reread: false,
+            is_in_place: false,
+            problem: None,
+            renewal_problem: None,
+            is_renewing: true,
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock can fall halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the file again if it has changed. Blocks.
+    fn look(&self) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = disk::stamp(&self.path);
+        let now = seen.as_ref().ok().copied();
+        let before = self.state().stamp;
+        // A file that is gone has no stamp; that is told once, too.
+        if now == before {
+            return;
+        }
+        let result = seen.and_then(|_| read_all(&self.path));
+        let mut state = self.state();
+        match result {
+            Ok((records, stamp)) => {
+                let identity = |stamp: Stamp| stamp.identity;
+                state.is_in_place = before.map(identity) == stamp.map(identity);
+                state.records = records;
+                state.stamp = stamp;
+                state.is_reread = true;
+                state.is_renewing = true;
+                state.problem = None;
+            }
+            Err(problem) => {
+                state.problem = Some(problem);
+                state.stamp = now;
+            }
+        }
+    }
+
+    /// What happened since this was last asked.
+    fn changes(&self) -> Result<Changes, OpenError> {
+        let mut state = self.state();
+        if let Some(problem) = state.problem.take() {
+            return Err(problem);
+        }
+        let now = live(&state.records);
+        let missing: BTreeSet<String> = state.live.difference(&now).cloned().collect();
+        let (ended, doubtful) = if state.is_in_place {
+            let is_sure =
+                |name: &String| state.records.contains_key(name) || state.doubtful.contains(name);
+            missing.into_iter().partition(is_sure)
+        } else {
+            (missing, BTreeSet::new())
+        };
+        state.live = now.union(&doubtful).cloned().collect();
+        state.doubtful = doubtful;
+        Ok(Changes { is_reread: std::mem::take(&mut state.is_reread), ended })
+    }
+
+    /// Puts a new hash in the place of `old`, unless it is no longer there. Blocks.
+    fn renew(&self, name: &str, old: Option<&StoredHash>, secret: &[u8], _turn: &Turn) {
+        if !self.state().is_renewing {
+            return;
+        }
+        let Ok(new) = hash_new(secret) else { return };
+        let result = edit::edit(&self.path, Patience::None, |editor| {
+            let stored = editor.record(name).and_then(|record| record.password.clone());
+            if stored.as_ref() != old {
+                return Ok(());
+            }
+            editor.set(name, &Setting::Password(StoredHash::from(new)))
+        });
+        match result {
+            Ok(()) | Err(EditError::Locked(_)) => {}
+            Err(error) => {
+                let mut state = self.state();
+                state.is_renewing = false;
+                state.renewal_problem = Some(error);
+            }
+        }
+    }
+}
+
+fn read_all(path: &Path) -> Result<(Records, Option<Stamp>), OpenError> {
+    let (text, stamp) = disk::read(path)?;
+    let records = read::read(path, &text).map_err(OpenError::Problems)?;
+    let named = records.into_iter().map(|record| (record.name.clone(), Arc::new(record)));
+    Ok((named.collect(), Some(stamp)))
+}
+
+fn live(records: &Records) -> BTreeSet<String> {
+    let enabled = records.values().filter(|record| record.is_enabled());
+    enabled.map(|record| record.name.clone()).collect()
+}

@@ -1,0 +1,169 @@
+//! Reads and replaces the file as a whole. Everything here blocks.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::problem::OpenError;
+
+#[cfg(not(unix))]
+#[path = "system_other.rs"]
+mod system;
+#[cfg(unix)]
+#[path = "system_unix.rs"]
+mod system;
+
+/// The largest file of accounts that is read.
+pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How often a lock that someone else holds is tried again before giving up: ten seconds in all.
+const LOCK_TRIES_MAX: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// What shows that a file has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    modified: Option<SystemTime>,
+    /// When its rights, its owner or its content changed, where the system says so.
+    changed: (i64, i64),
+    bytes: u64,
+    /// Which file it is, where the system has such a number: device and inode.
+    pub(super) identity: (u64, u64),
+}
+
+impl Stamp {
+    fn of(about: &fs::Metadata) -> Self {
+        Self {
+            modified: about.modified().ok(),
+            changed: system::changed(about),
+            bytes: about.len(),
+            identity: system::identity(about),
+        }
+    }
+}
+
+/// The stamp of the file as it is.
+pub(super) fn stamp(path: &Path) -> Result<Stamp, OpenError> {
+    fs::metadata(path).map(|about| Stamp::of(&about)).map_err(|error| unreadable(path, error))
+}
+
+/// The text of the file, if only its owner may read and write it.
+///
+/// The stamp is from before the reading: if the file changes meanwhile, the next look sees it.
+pub(super) fn read(path: &Path) -> Result<(String, Stamp), OpenError> {
+    let trouble = |error| unreadable(path, error);
+    let file = File::open(path).map_err(trouble)?;
+    let about = file.metadata().map_err(trouble)?;
+    if let Some(mode) = system::open_to_others(&about) {
+        return Err(OpenError::TooOpen { path: path.to_owned(), mode });
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(trouble)?;
+    if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
+        return Err(OpenError::TooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX });
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| OpenError::NotText { path: path.to_owned() })?;
+    Ok((text, Stamp::of(&about)))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => OpenError::Missing { path },
+        _ => OpenError::Unreadable { path, source },
+    }
+}
+
+/// The file itself where `path` is a symbolic link, so that a new one takes its place and not the
+/// place of the link.
+pub(super) fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether to wait for someone else who changes the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Ten seconds.
+    Some,
+    /// Not at all.
+    None,
+}
+
+/// The right to change the file, held until dropped. The lock is on a file beside it, since the
+/// file itself is replaced by each change. None while someone else holds it.
+pub(super) fn lock(path: &Path, patience: Patience) -> io::Result<Option<File>> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let file = open_lock(Path::new(&beside), path)?;
+    let tries = if patience == Patience::Some { LOCK_TRIES_MAX } else { 1 };
+    for turn in 0..tries {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if turn + 1 < tries => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+    Ok(None)
+}
+
+fn open_lock(lock: &Path, path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    let mut fresh = options.clone();
+    match system::private(fresh.create_new(true)).open(lock) {
+        Ok(file) => {
+            // Only a file that was made this moment is given away. Something that is there
+            // already may be a link to a file of root's, laid by the folder's owner.
+            if let Some(about) = owner_model(path) {
+                system::give(&file, &about);
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(lock),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts `text` in the place of the file, whole or not at all, even if the power fails.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().ok_or(io::ErrorKind::InvalidFilename)?);
+    name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
+    let fresh = folder(path).join(name);
+    let result = write_new(&fresh, path, text).and_then(|()| fs::rename(&fresh, path));
+    if result.is_err() {
+        // The first error is the one to tell; what cannot be removed is a hidden leftover.
+        let _ = fs::remove_file(&fresh);
+    }
+    result?;
+    system::sync_folder(folder(path))
+}
+
+fn write_new(fresh: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let mut file = system::private(&mut options).open(fresh)?;
+    if let Some(about) = owner_model(path) {
+        system::give(&file, &about);
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Whose a new file should be: the old file's owner's, else the folder's. An administrator who
+/// edits as root must not lock out the server, which runs as someone else.
+fn owner_model(path: &Path) -> Option<fs::Metadata> {
+    fs::metadata(path).or_else(|_| fs::metadata(folder(path))).ok()
+}
+
+/// The folder that holds the file.
+pub(super) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,130 @@
+//! What can be wrong with a file of accounts.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// One thing that is wrong in the file, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// The same place in bytes of [`FileProblems::source`].
+    pub span: Range<usize>,
+    /// The key, such as `users.anna.home`; empty where the file is no TOML at all.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would help.
+    pub help: Option<String>,
+}
+
+/// Everything that is wrong in the file, in the order of its lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileProblems {
+    /// The file.
+    pub path: PathBuf,
+    /// Its text, with stars in place of passwords: made to be shown.
+    pub source: String,
+    /// What is wrong; never empty.
+    pub problems: Vec<Problem>,
+}
+
+/// One line for each problem: file, line, column, key, message, help.
+impl fmt::Display for FileProblems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(out, "{end}{}:{}:{}: ", self.path.display(), problem.line, problem.column)?;
+            if !problem.key.is_empty() {
+                write!(out, "{}: ", problem.key)?;
+            }
+            out.write_str(&problem.message)?;
+            if let Some(help) = &problem.help {
+                write!(out, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FileProblems {}
+
+/// Why a file of accounts cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no such file.
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others than its owner may read or write it.
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is larger than any list of accounts.
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most bytes it may have.
+        bytes_max: u64,
+    },
+    /// It is not UTF-8.
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its content is wrong.
+    Problems(FileProblems),
+    /// The system does not give it.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { path } => write!(
+                out,
+                "{}: there is no such file; `wharf user add NAME` makes it",
+                path.display()
+            ),
+            Self::TooOpen { path, mode } => write!(
+                out,
+                "{path}: others may read or write it (mode {mode:04o}), and it holds password \
+                 hashes; close it with: chmod 600 '{path}'",
+                path = path.display()
+            ),
+            Self::TooLarge { path, bytes_max } => write!(
+                out,
+                "{}: it is larger than {bytes_max} bytes; is it a file of accounts?",
+                path.display()
+            ),
+            Self::NotText { path } => {
+                write!(out, "{}: it is not UTF-8 text; save it as UTF-8", path.display())
+            }
+            Self::Problems(problems) => problems.fmt(out),
+            Self::Unreadable { path, source } => write!(out, "{}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

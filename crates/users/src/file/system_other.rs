@@ -1,0 +1,34 @@
+//! Where files have no owners and permission bits of the Unix kind, the folder's rights protect.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// No number tells which file it is.
+pub(super) fn identity(_: &Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
+/// The time of the content's change is all there is.
+pub(super) fn changed(_: &Metadata) -> (i64, i64) {
+    (0, 0)
+}
+
+/// Nothing here says who else may read it.
+pub(super) fn open_to_others(_: &Metadata) -> Option<u32> {
+    None
+}
+
+/// A new file has the rights of its folder.
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+/// A new file has the owner that the system gives it.
+pub(super) fn give(_: &File, _: &Metadata) {}
+
+/// A folder cannot be flushed; the rename is in the journal of the file system.
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on Unix")]
+pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! What a file of accounts must do, in three parts.
+
+mod editing;
+mod logins;
+mod reading;
+
+use std::path::Path;
+
+use super::{OpenError, UserFile};
+
+/// A hash of LDAP, weaker than ours.
+const OLD_HASH: &str = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
+/// The password of [`OLD_HASH`].
+const OLD_SECRET: &[u8] = "Pier 39, Zürich".as_bytes();
+
+/// Reads `text` as if it stood in `/etc/wharf/users.toml`.
+fn parse(text: &str) -> Result<UserFile, OpenError> {
+    UserFile::parse("/etc/wharf/users.toml", text)
+}
+
+/// Writes `text` to the file in place, with the rights that are asked for.
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}

@@ -1,0 +1,116 @@
+//! Which names an account may have.
+
+use std::fmt;
+
+/// The longest name in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Why a text is no account name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameProblem {
+    /// There is no letter.
+    Empty,
+    /// It has more than [`NAME_BYTES_MAX`] bytes.
+    TooLong,
+    /// A control character stands in it.
+    Control,
+    /// One of `/`, `\` and `:` stands in it.
+    Holds(char),
+    /// It begins with `.` or `-`.
+    Begins(char),
+    /// It ends with `.` or a space.
+    Ends(char),
+}
+
+impl fmt::Display for NameProblem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => out.write_str("a user name needs at least one letter"),
+            Self::TooLong => write!(out, "a user name has at most {NAME_BYTES_MAX} bytes"),
+            Self::Control => out.write_str("a user name holds no control characters"),
+            Self::Holds(letter) => write!(out, "a user name holds no `{letter}`"),
+            Self::Begins(letter) => write!(out, "a user name does not begin with `{letter}`"),
+            Self::Ends(' ') => out.write_str("a user name does not end with a space"),
+            Self::Ends(letter) => write!(out, "a user name does not end with `{letter}`"),
+        }
+    }
+}
+
+impl std::error::Error for NameProblem {}
+
+/// Whether an account may have this name: 1 to [`NAME_BYTES_MAX`] bytes that are one plain
+/// component of a path on every system, cannot forge a line of a log or a field of a password
+/// file, and cannot be taken for an option.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn check_name(name: &str) -> Result<(), NameProblem> {
+    if name.is_empty() {
+        return Err(NameProblem::Empty);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(NameProblem::TooLong);
+    }
+    if name.chars().any(char::is_control) {
+        return Err(NameProblem::Control);
+    }
+    if let Some(letter) = name.chars().find(|letter| matches!(letter, '/' | '\\' | ':')) {
+        return Err(NameProblem::Holds(letter));
+    }
+    if let Some(letter) = name.chars().next().filter(|letter| matches!(letter, '.' | '-')) {
+        return Err(NameProblem::Begins(letter));
+    }
+    if let Some(letter) = name.chars().next_back().filter(|letter| matches!(letter, '.' | ' ')) {
+        return Err(NameProblem::Ends(letter));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::{Component, Path};
+
+    #[test]
+    fn names_of_people_are_names() {
+        for name in ["anna", "a", "Zoë", "王小明", "anna.m", "anna-2", "a b", "x@example.com", "_"]
+        {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        assert_eq!(check_name(&"x".repeat(64)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_name_says_why() {
+        for (name, problem) in [
+            ("", NameProblem::Empty),
+            ("a\nb", NameProblem::Control),
+            ("a\0", NameProblem::Control),
+            ("a\u{85}", NameProblem::Control),
+            ("a/b", NameProblem::Holds('/')),
+            ("a\\b", NameProblem::Holds('\\')),
+            ("C:", NameProblem::Holds(':')),
+            (".", NameProblem::Begins('.')),
+            ("..", NameProblem::Begins('.')),
+            (".ssh", NameProblem::Begins('.')),
+            ("-rf", NameProblem::Begins('-')),
+            ("a.", NameProblem::Ends('.')),
+            ("a ", NameProblem::Ends(' ')),
+        ] {
+            assert_eq!(check_name(name), Err(problem), "{name:?}");
+        }
+        assert_eq!(check_name(&"é".repeat(33)), Err(NameProblem::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_one_plain_component(name in "\\PC{0,12}|[./\\\\: a-]{0,6}") {
+            if check_name(&name).is_ok() {
+                let below = Path::new("/srv").join(&name);
+                let parts: Vec<_> = below.components().skip(2).collect();
+                prop_assert_eq!(parts, vec![Component::Normal(name.as_ref())]);
+            }
+        }
+    }
+}

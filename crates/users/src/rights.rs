@@ -1,0 +1,168 @@
+//! Rights as people write them, with help for what they misspell.
+
+use std::fmt;
+
+use wharf_core::permission::{PRESETS, Permissions};
+
+use crate::nearest::nearest;
+
+/// A text that names no rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRights {
+    /// The word that is no right.
+    pub word: String,
+    /// The right or preset that was probably meant.
+    pub meant: Option<&'static str>,
+}
+
+impl BadRights {
+    /// What is wrong.
+    pub fn message(&self) -> String {
+        format!("`{}` is no right", self.word)
+    }
+
+    /// What would help.
+    pub fn help(&self) -> String {
+        self.meant.map_or_else(
+            || {
+                format!(
+                    "use read, read-write, upload, dropbox, full or none, names with commas such \
+                     as list,read,mkdir, or the letters {LETTERS}"
+                )
+            },
+            |meant| format!("did you mean `{meant}`?"),
+        )
+    }
+}
+
+impl fmt::Display for BadRights {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ({})", self.message(), self.help())
+    }
+}
+
+impl std::error::Error for BadRights {}
+
+/// Reads what [`Permissions::parse`] reads, and `none`.
+///
+/// It is stricter in one thing: letters that look like a misspelt word are refused. `raed` would
+/// otherwise be four letters, and give the right to delete to someone who was meant to read.
+/// Letters in their usual order, `elradfmwMT`, are always taken.
+///
+/// # Errors
+/// The word that is no right, and what was probably meant.
+pub fn parse_rights(text: &str) -> Result<Permissions, BadRights> {
+    let text = text.trim();
+    if text == "none" {
+        return Ok(Permissions::NONE);
+    }
+    let parsed = Permissions::parse(text);
+    let is_list = text.contains(',');
+    let is_word = is_list || known().any(|name| name == text);
+    let meant = (!is_word).then(|| nearest(text, known())).flatten();
+    match parsed {
+        Ok(rights) if is_word || meant.is_none() || is_in_order(text) => Ok(rights),
+        Ok(_) => Err(BadRights { word: text.to_owned(), meant }),
+        Err(unknown) => {
+            let meant = meant.or_else(|| nearest(&unknown.0, known()));
+            // A misspelt word is told as a word, though its letters were tried one by one.
+            let word = if is_list { unknown.0 } else { text.to_owned() };
+            Err(BadRights { word, meant })
+        }
+    }
+}
+
+/// Writes rights so that [`parse_rights`] reads the same: a preset, names, or letters.
+///
+/// The names `read` and `upload` are presets as well, which give more than the one right; where
+/// a set is only that right, it is written in another way.
+pub fn format_rights(rights: Permissions) -> String {
+    let letters = |letter: &char| {
+        let sets = Permissions::EACH.iter().filter(|(_, known, _)| known == letter);
+        sets.fold(Permissions::NONE, |sum, (set, _, _)| sum.union(*set))
+    };
+    let named = rights.to_string();
+    let lettered: String =
+        LETTERS.chars().filter(|letter| rights.contains(letters(letter))).collect();
+    let twice = format!("{named},{named}");
+    let is_same = |text: &String| parse_rights(text) == Ok(rights);
+    [&named, &lettered, &twice].into_iter().find(|text| is_same(text)).unwrap_or(&named).clone()
+}
+
+/// The letters of `pyftpdlib` in their usual order.
+const LETTERS: &str = "elradfmwMT";
+
+fn is_in_order(letters: &str) -> bool {
+    letters.chars().map(|letter| LETTERS.find(letter)).is_sorted_by(|one, next| one < next)
+}
+
+fn known() -> impl Iterator<Item = &'static str> {
+    let names = Permissions::EACH.iter().map(|(_, _, name)| *name);
+    PRESETS.iter().map(|(name, _)| *name).chain(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn presets_names_and_letters_are_read() {
+        for text in ["read", "full", "none", "list,read", " upload ", "mkdir", "elr", "elradfmwMT"]
+        {
+            assert!(parse_rights(text).is_ok(), "{text}");
+        }
+        assert_eq!(parse_rights("none"), Ok(Permissions::NONE));
+        // Letters in their order are letters, whatever word they resemble.
+        for letters in ["e", "rad", "ead", "rd", "MT", "lmwM"] {
+            assert_eq!(parse_rights(letters).ok(), Permissions::parse(letters).ok(), "{letters}");
+        }
+        assert_eq!(parse_rights("wle").ok(), Permissions::parse("elw").ok());
+    }
+
+    #[test]
+    fn a_misspelt_word_is_not_taken_for_letters() {
+        for (text, word, meant) in [
+            ("raed", "raed", Some("read")),
+            ("reed", "reed", Some("read")),
+            ("dread", "dread", Some("read")),
+            ("Read", "Read", Some("read")),
+            ("readwrite", "readwrite", Some("read-write")),
+            ("uplaod", "uplaod", Some("upload")),
+            ("list,raed", "raed", Some("read")),
+            ("list,everything", "everything", None),
+            ("", "", None),
+            ("elz", "elz", None),
+        ] {
+            assert_eq!(parse_rights(text), Err(BadRights { word: word.into(), meant }), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_right_is_not_written_as_a_preset_that_gives_more() {
+        assert_eq!(format_rights(Permissions::READ), "r");
+        assert_eq!(parse_rights(&format_rights(Permissions::UPLOAD)), Ok(Permissions::UPLOAD));
+        assert_eq!(format_rights(Permissions::NONE), "none");
+        assert_eq!(format_rights(Permissions::ALL), "full");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(
+            names in prop::collection::vec(0..12_usize, 0..12),
+            letters in "e?l?r?a?d?f?m?w?M?T?",
+        ) {
+            let names: Vec<_> = names.iter().map(|right| Permissions::EACH[*right].2).collect();
+            for text in [names.join(","), letters] {
+                if let Ok(rights) = parse_rights(&text) {
+                    prop_assert_eq!(parse_rights(&format_rights(rights)), Ok(rights), "{}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_fall(text in "\\PC{0,20}|[elradfmwMT,]{0,8}") {
+            let _ = parse_rights(&text);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Sizes and speeds as people write them: `1.5 GiB`, `2MiB/s`, `unlimited`.
+
+use std::fmt;
+
+use wharf_core::account::Rate;
+
+/// Why a text is no size or speed. Its `Display` says what would be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnitError {
+    /// Nothing was written.
+    Empty,
+    /// It does not begin with a number, or the number is damaged.
+    NotANumber(String),
+    /// It is below zero.
+    Negative,
+    /// A comma stands where a dot belongs.
+    Comma,
+    /// What follows the number is no unit.
+    UnknownUnit(String),
+    /// The unit counts bits; ours count bytes.
+    Bits(String),
+    /// A speed was written where a size belongs.
+    RateForSize,
+    /// It is more than 0 and less than one byte.
+    TooSmall,
+    /// It is more than a 64-bit number of bytes.
+    TooLarge,
+}
+
+impl fmt::Display for UnitError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => out.write_str("nothing is written here; write a number such as 2MiB"),
+            Self::NotANumber(text) => write!(
+                out,
+                "`{text}` is no number with a unit; write 500KiB, 2MiB, 1.5GB, or `unlimited`"
+            ),
+            Self::Negative => out.write_str("it is below zero; 0 means no limit"),
+            Self::Comma => out.write_str("a comma is no decimal point; write 1.5, not 1,5"),
+            Self::UnknownUnit(unit) => {
+                write!(out, "`{unit}` is no unit; use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB")
+            }
+            Self::Bits(unit) => {
+                write!(out, "`{unit}` counts bits; write bytes, with a capital B, and divide by 8")
+            }
+            Self::RateForSize => out.write_str("a size takes no `/s`"),
+            Self::TooSmall => out.write_str("it is less than one byte"),
+            Self::TooLarge => out.write_str("it is too large for any disk or network"),
+        }
+    }
+}
+
+impl std::error::Error for UnitError {}
+
+/// Reads a speed: a number with a unit and `/s` (which may be left out), a bare number of bytes a
+/// second, or `unlimited`. 0 is unlimited as well.
+///
+/// `KiB`, `MiB`, `GiB`, `TiB` and the letters `K`, `M`, `G`, `T` count by 1024; `kB`, `MB`, `GB`,
+/// `TB` by 1000.
+///
+/// ```
+/// use wharf_users::units::parse_rate;
+/// assert_eq!(parse_rate("2 MiB/s").unwrap().bytes_per_second(), Some(2 * 1024 * 1024));
+/// assert_eq!(parse_rate("unlimited").unwrap().bytes_per_second(), None);
+/// ```
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case(UNLIMITED) {
+        return Ok(Rate::Unlimited);
+    }
+    let amount = text.strip_suffix("/s").unwrap_or(text);
+    parse_bytes(amount).map(Rate::from_bytes_per_second)
+}
+
+/// Reads a size: a number with a unit as in [`parse_rate`], or a bare number of bytes.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+    let text = text.trim();
+    if text.ends_with("/s") {
+        return Err(UnitError::RateForSize);
+    }
+    parse_bytes(text)
+}
+
+/// Writes a speed so that [`parse_rate`] reads the same: `2MiB/s`, `100000B/s`, `unlimited`.
+pub fn format_rate(rate: Rate) -> String {
+    rate.bytes_per_second()
+        .map_or_else(|| UNLIMITED.to_owned(), |bytes| format!("{}/s", format_size(bytes)))
+}
+
+/// Writes a size so that [`parse_size`] reads the same: in the largest unit that loses nothing.
+pub fn format_size(bytes: u64) -> String {
+    let fits = |(_, factor): &&(&str, u64)| bytes != 0 && bytes.is_multiple_of(*factor);
+    let (unit, factor) = UNITS.iter().rev().find(fits).copied().unwrap_or(("B", 1));
+    format!("{}{unit}", bytes / factor)
+}
+
+/// The word for no limit.
+pub const UNLIMITED: &str = "unlimited";
+
+/// The most digits after the dot that count; more add nothing that a byte could show.
+const FRACTION_DIGITS_MAX: usize = 15;
+
+/// What [`format_size`] writes, from small to large.
+const UNITS: [(&str, u64); 5] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
+fn parse_bytes(text: &str) -> Result<u64, UnitError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(UnitError::Empty);
+    }
+    if text.starts_with('-') {
+        return Err(UnitError::Negative);
+    }
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    if unit.starts_with(',') {
+        return Err(UnitError::Comma);
+    }
+    let damaged = || UnitError::NotANumber(text.to_owned());
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if whole.is_empty() || fraction.is_empty() || fraction.contains('.') {
+        return Err(damaged());
+    }
+    let factor = u128::from(factor(unit.trim())?);
+    let whole: u128 = whole.parse().map_err(|_| UnitError::TooLarge)?;
+    let fraction = fraction.get(..FRACTION_DIGITS_MAX).unwrap_or(fraction);
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
+    let part: u128 = fraction.parse().map_err(|_| damaged())?;
+    let bytes = whole
+        .checked_mul(factor)
+        .and_then(|bytes| bytes.checked_add(part * factor / scale))
+        .ok_or(UnitError::TooLarge)?;
+    if bytes == 0 && part != 0 {
+        return Err(UnitError::TooSmall);
+    }
+    u64::try_from(bytes).map_err(|_| UnitError::TooLarge)
+}
+
+fn factor(unit: &str) -> Result<u64, UnitError> {
+    if unit.is_empty() || unit == "B" {
+        return Ok(1);
+    }
+    let letters = unit.to_ascii_lowercase();
+    // Telecoms write Mb, Mbit and mbps for bits: eight times less than what MB says.
+    if letters.contains("bit") || letters.ends_with("bps") || unit.ends_with('b') {
+        return Err(UnitError::Bits(unit.to_owned()));
+    }
+    let unknown = || UnitError::UnknownUnit(unit.to_owned());
+    let mut rest = letters.chars();
+    let power = match rest.next() {
+        Some('k') => 1,
+        Some('m') => 2,
+        Some('g') => 3,
+        Some('t') => 4,
+        _ => return Err(unknown()),
+    };
+    match rest.as_str() {
+        "" | "i" | "ib" => Ok(1024_u64.pow(power)),
+        "b" => Ok(1000_u64.pow(power)),
+        _ => Err(unknown()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn speeds_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("2MiB/s", Some(2 << 20)),
+            ("300KiB/s", Some(300 << 10)),
+            ("1.5 MB/s", Some(1_500_000)),
+            ("1.5 MB /s", Some(1_500_000)),
+            (" 100000 ", Some(100_000)),
+            ("100000B/s", Some(100_000)),
+            ("5k", Some(5 << 10)),
+            ("5kB/s", Some(5000)),
+            ("0.5KiB", Some(512)),
+            ("1 GiB/s", Some(1 << 30)),
+            ("0", None),
+            ("0MiB/s", None),
+            ("Unlimited", None),
+        ] {
+            assert_eq!(parse_rate(text).map(Rate::bytes_per_second), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_speed_says_why() {
+        for (text, error) in [
+            ("", UnitError::Empty),
+            ("/s", UnitError::Empty),
+            ("fast", UnitError::NotANumber("fast".into())),
+            ("-1", UnitError::Negative),
+            ("1,5MB", UnitError::Comma),
+            ("1.2.3", UnitError::NotANumber("1.2.3".into())),
+            (".5MB", UnitError::NotANumber(".5MB".into())),
+            ("5.MB", UnitError::NotANumber("5.MB".into())),
+            ("5 parsecs", UnitError::UnknownUnit("parsecs".into())),
+            ("10Mb/s", UnitError::Bits("Mb".into())),
+            ("10mbps", UnitError::Bits("mbps".into())),
+            ("10Mbit/s", UnitError::Bits("Mbit".into())),
+            ("0.0001", UnitError::TooSmall),
+            ("99999999TiB", UnitError::TooLarge),
+            ("18446744073709551616", UnitError::TooLarge),
+            ("99999999999999999999999999999999999999999", UnitError::TooLarge),
+        ] {
+            assert_eq!(parse_rate(text), Err(error), "{text}");
+        }
+        assert_eq!(parse_size("2MiB/s"), Err(UnitError::RateForSize));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(bytes: u64, shift in 0..63_u32) {
+            for bytes in [bytes, bytes >> shift << shift, bytes >> shift] {
+                prop_assert_eq!(parse_size(&format_size(bytes)), Ok(bytes));
+                let rate = Rate::from_bytes_per_second(bytes);
+                prop_assert_eq!(parse_rate(&format_rate(rate)), Ok(rate));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_fall(text in "\\PC{0,20}|[0-9.]{0,40}[kKmMiBb/s ]{0,5}") {
+            let _ = (parse_rate(&text), parse_size(&text));
+        }
+    }
+}

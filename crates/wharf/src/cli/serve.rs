@@ -1,0 +1,230 @@
+//! What `wharf serve` takes, and which keys its options stand for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use wharf_core::account::{Count, Rate};
+
+use crate::config::choice::{TlsMode, TlsRequire};
+use crate::config::layers::Flag;
+use crate::config::raw::Raw;
+use crate::config::value::{self, LegacyEncoding, ListenPort, PortRange, PublicAddress, Value};
+use crate::config::wait::Wait;
+
+/// Share a folder, or run from a config file
+///
+/// Without a config file a quick share starts: one account with a fresh password, read-only,
+/// passwords need TLS from outside the local network.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Serve {
+    /// Folder to share [default: current]
+    #[arg(value_name = "DIR", help_heading = SHARE)]
+    pub(crate) folder: Option<PathBuf>,
+    /// The same as DIR
+    #[arg(short, long, value_name = "DIR", help_heading = SHARE, conflicts_with = "folder")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Allow upload, rename, delete
+    #[arg(short, long, help_heading = SHARE)]
+    pub(crate) write: bool,
+    /// [default: wharf]
+    #[arg(short, long, value_name = "NAME", help_heading = SHARE)]
+    pub(crate) username: Option<String>,
+    /// Visible to other local users: prefer --password-file
+    #[arg(short = 'P', long, value_name = "PW", help_heading = SHARE)]
+    pub(crate) password: Option<String>,
+    /// First line of a file; `-` reads standard input, and asks if that is a terminal
+    #[arg(long, value_name = "F", help_heading = SHARE, conflicts_with = "password")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// No password. With -w wharf asks first (or needs --yes)
+    #[arg(short = 'A', long, help_heading = SHARE)]
+    #[arg(conflicts_with_all = ["username", "password", "password_file"])]
+    pub(crate) anonymous: bool,
+    /// With -A: upload only, no listing, no download
+    #[arg(long, help_heading = SHARE, requires = "anonymous")]
+    pub(crate) dropbox: bool,
+    /// Address to listen on; repeatable [default: all]
+    #[arg(short, long, value_name = "ADDR", help_heading = SHARE)]
+    #[arg(value_parser = text_of::<std::net::IpAddr>)]
+    pub(crate) interface: Vec<String>,
+    /// [default: 21 if allowed, else 2121]
+    #[arg(short, long, value_name = "PORT", help_heading = SHARE)]
+    #[arg(value_parser = text_of::<ListenPort>)]
+    pub(crate) port: Option<String>,
+    /// Passive ports [default: 30000-30999]
+    #[arg(short, long, value_name = "FROM-TO", help_heading = SHARE)]
+    #[arg(value_parser = text_of::<PortRange>)]
+    pub(crate) range: Option<String>,
+    /// Address announced to clients outside the local network
+    #[arg(short, long, value_name = "ADDRESS", help_heading = SHARE)]
+    #[arg(value_parser = text_of::<PublicAddress>)]
+    pub(crate) nat_address: Option<String>,
+    /// off | explicit | implicit [default: explicit]
+    #[arg(long, value_name = "MODE", help_heading = SHARE, hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(TlsMode::WORDS))]
+    pub(crate) tls: Option<String>,
+    /// off | public | login | all [default: public]
+    #[arg(long, value_name = "WHO", help_heading = SHARE, hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(TlsRequire::WORDS))]
+    pub(crate) require_tls: Option<String>,
+    /// Certificate chain, PEM [default: self-signed, kept]
+    #[arg(long, value_name = "F", help_heading = SHARE, requires = "key", alias = "certfile")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "F", help_heading = SHARE, requires = "cert", alias = "keyfile")]
+    pub(crate) key: Option<PathBuf>,
+    /// auto | utf-8 | gbk | ... [default: auto]
+    #[arg(long, value_name = "E", help_heading = SHARE, value_parser = encoding)]
+    pub(crate) encoding: Option<String>,
+    /// Sessions in all [default: 512]
+    #[arg(long, value_name = "N", help_heading = SHARE, value_parser = text_of::<Count>)]
+    pub(crate) max_cons: Option<String>,
+    /// Sessions from one address [default: 20]
+    #[arg(long, value_name = "N", help_heading = SHARE, value_parser = text_of::<Count>)]
+    pub(crate) max_cons_per_ip: Option<String>,
+    /// All uploads together, e.g. 2MiB/s
+    #[arg(long, value_name = "RATE", help_heading = SHARE, value_parser = text_of::<Rate>)]
+    pub(crate) limit_up: Option<String>,
+    /// All downloads together
+    #[arg(long, value_name = "RATE", help_heading = SHARE, value_parser = text_of::<Rate>)]
+    pub(crate) limit_down: Option<String>,
+    /// Stop by itself after e.g. 2h
+    #[arg(long = "for", value_name = "TIME", help_heading = RUN, value_parser = time)]
+    pub(crate) stop_after: Option<Duration>,
+    /// Ignore config files
+    #[arg(long, help_heading = RUN, conflicts_with = "config")]
+    pub(crate) no_config: bool,
+    /// Print the config these flags amount to, then exit
+    #[arg(long, help_heading = RUN)]
+    pub(crate) print_config: bool,
+    /// Log lines instead of the start panel
+    #[arg(long, help_heading = RUN)]
+    pub(crate) foreground_log: bool,
+    /// Do not ask
+    #[arg(long, help_heading = RUN)]
+    pub(crate) yes: bool,
+    /// Only errors
+    #[arg(short, long, help_heading = RUN, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Every command and its reply too (as log.commands)
+    #[arg(short, long, help_heading = RUN)]
+    pub(crate) verbose: bool,
+}
+
+const SHARE: &str = "Quick share (letters are those of `python -m pyftpdlib`)";
+const RUN: &str = "Run";
+
+const AFTER_HELP: &str = "\
+With a config file:
+  Options that are settings (-i -p -r -n --tls ... --limit-down) override the file.
+  -d, DIR, -w, -u, -P, --password-file, -A and --dropbox say who may come: with any of them that
+  one account shares that one folder instead of the accounts of the config file, whose other
+  settings still hold. --no-config ignores the file altogether.
+  -i replaces the listeners of the file; -p and --tls change all of them.
+
+Examples:
+  wharf                                  this folder, read-only, a fresh password
+  wharf -w -u me --password-file - /srv  one account that may write; asks for the password
+  wharf -A /srv/pub                      for everybody, read-only
+  wharf --for 2h -p 2121                 stops after two hours
+  wharf -c /etc/wharf/wharf.toml         the accounts and settings of a config file
+
+Exit codes:
+  0 done   1 failed   2 wrong usage   77 permission denied   78 config invalid   130 interrupted";
+
+impl Serve {
+    /// Whether any option says who may come, which makes it a quick share.
+    pub(crate) fn is_share(&self) -> bool {
+        self.folder.is_some()
+            || self.directory.is_some()
+            || self.write
+            || self.username.is_some()
+            || self.password.is_some()
+            || self.password_file.is_some()
+            || self.anonymous
+    }
+
+    /// The keys that the options stand for, apart from those of who may come.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        let mut put = |path: &str, flag: &str, value: Option<&String>| {
+            if let Some(value) = value {
+                flags.push(Flag {
+                    shown: format!("{flag} {value}"),
+                    path: path.into(),
+                    raw: Raw::Plain(value.clone()),
+                });
+            }
+        };
+        for (index, address) in self.interface.iter().enumerate() {
+            put(&format!("listen.{index}.address"), "-i", Some(address));
+        }
+        put("listen.*.port", "-p", self.port.as_ref());
+        put("listen.*.tls", "--tls", self.tls.as_ref());
+        put("passive.ports", "-r", self.range.as_ref());
+        put("passive.public_address", "-n", self.nat_address.as_ref());
+        put("tls.require", "--require-tls", self.require_tls.as_ref());
+        put("tls.certificate", "--cert", path_text(self.cert.as_ref()).as_ref());
+        put("tls.private_key", "--key", path_text(self.key.as_ref()).as_ref());
+        put("limits.connections", "--max-cons", self.max_cons.as_ref());
+        put("limits.connections_per_ip", "--max-cons-per-ip", self.max_cons_per_ip.as_ref());
+        put("limits.upload_rate", "--limit-up", self.limit_up.as_ref());
+        put("limits.download_rate", "--limit-down", self.limit_down.as_ref());
+        if let Some(encoding) = &self.encoding {
+            let (mode, set) = match encoding.as_str() {
+                "auto" | "utf-8" => (encoding.clone(), None),
+                set => ("legacy".to_owned(), Some(set.to_owned())),
+            };
+            put("names.encoding", "--encoding", Some(&mode));
+            put("names.legacy_encoding", "--encoding", set.as_ref());
+        }
+        if self.quiet {
+            flags.push(Flag {
+                shown: "-q".into(),
+                path: "log.level".into(),
+                raw: Raw::Text("error".into()),
+            });
+        }
+        if self.verbose {
+            flags.push(Flag {
+                shown: "-v".into(),
+                path: "log.commands".into(),
+                raw: Raw::Boolean(true),
+            });
+        }
+        flags
+    }
+}
+
+/// A path as text, absolute, so that it means the same in a config file elsewhere.
+pub(crate) fn path_text(path: Option<&PathBuf>) -> Option<String> {
+    let path = path?;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    Some(absolute.to_string_lossy().into_owned())
+}
+
+/// Checks that the text is such a value, and keeps the text.
+fn text_of<T: Value>(text: &str) -> Result<String, String> {
+    value::parse::<T>(text).map(|_| text.to_owned()).map_err(told)
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    value::parse::<Wait>(text).map(|wait| wait.0).map_err(told)
+}
+
+fn encoding(text: &str) -> Result<String, String> {
+    match text {
+        "auto" | "utf-8" => Ok(text.to_owned()),
+        "utf8" | "UTF-8" => Ok("utf-8".to_owned()),
+        _ => text_of::<LegacyEncoding>(text),
+    }
+}
+
+fn told(wrong: value::Wrong) -> String {
+    match wrong.help {
+        Some(help) => format!("{}; {help}", wrong.why),
+        None => wrong.why,
+    }
+}

@@ -1,0 +1,162 @@
+//! How command lines read, and the help that people see.
+
+use super::*;
+use crate::config::Loaded;
+use crate::config::layers::Inputs;
+use crate::setup::flags_as_file;
+use crate::snapshot::assert_same;
+
+fn words(line: &str) -> Vec<OsString> {
+    std::iter::once("wharf").chain(line.split_whitespace()).map(OsString::from).collect()
+}
+
+fn serve(line: &str) -> Serve {
+    match parse(words(line)).unwrap_or_else(|error| panic!("{line}: {error}")).command {
+        Command::Serve(serve) => *serve,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn refused(line: &str) -> String {
+    let error = parse(words(line)).expect_err(line);
+    assert_eq!(error.exit_code(), 2, "{line}");
+    error.to_string()
+}
+
+#[test]
+fn serve_is_what_a_command_line_without_command_means() {
+    for line in
+        ["", "serve", "-w", "/srv", "./user", "-c x.toml", "--set a.b=c -w", "--color never"]
+    {
+        serve(line);
+    }
+    assert_eq!(serve("/srv").folder, Some("/srv".into()));
+    assert_eq!(serve("./user").folder, Some("./user".into()));
+    assert_eq!(serve("serve user").folder, Some("user".into()));
+    assert_eq!(serve("-d user").directory, Some("user".into()));
+}
+
+#[test]
+fn the_options_of_every_command_stand_anywhere() {
+    for line in ["-c a check", "check -c a", "--config=a check", "-ca check", "--set x=1 check -ca"]
+    {
+        let cli = parse(words(line)).unwrap();
+        assert_eq!(cli.global.config, Some("a".into()), "{line}");
+        assert!(matches!(cli.command, Command::Check(_)), "{line}");
+    }
+}
+
+#[test]
+fn the_letters_are_those_of_pyftpdlib() {
+    let options = serve("-w -p 2121 -d /share -u a -P b -i 127.0.0.1 -r 8000-9000 -n 203.0.113.7");
+    assert!(options.write);
+    assert_eq!(options.port.as_deref(), Some("2121"));
+    assert_eq!(options.directory, Some("/share".into()));
+    assert_eq!(options.username.as_deref(), Some("a"));
+    assert_eq!(options.password.as_deref(), Some("b"));
+    assert_eq!(options.interface, ["127.0.0.1"]);
+    assert_eq!(options.range.as_deref(), Some("8000-9000"));
+    assert_eq!(options.nat_address.as_deref(), Some("203.0.113.7"));
+}
+
+#[test]
+fn nonsense_is_refused_with_the_reason() {
+    for (line, part) in [
+        ("-p 70000", "70000 is no port"),
+        ("-r 9000-8000", "write \"8000-9000\""),
+        ("-i everywhere", "`everywhere` is no IP address"),
+        ("--tls maybe", "possible values: explicit, implicit, off"),
+        ("--limit-up fast", "`fast` is no rate"),
+        ("--for 0s", "must be above 0"),
+        ("--encoding klingon", "no character set"),
+        ("-A -u me", "cannot be used with"),
+        ("--dropbox", "--anonymous"),
+        ("--cert c.pem", "--key"),
+        ("/a -d /b", "cannot be used with"),
+        ("--set nonsense", "write KEY=VALUE"),
+        ("-w --nope", "unexpected argument '--nope'"),
+        ("check everything", "possible values: config"),
+        ("user add", "required"),
+        ("user add x --generate --hash y", "cannot be used with"),
+    ] {
+        let told = refused(line);
+        assert!(told.contains(part), "{line}: {told}");
+    }
+}
+
+#[test]
+fn who_may_come_makes_a_share_and_settings_do_not() {
+    for line in ["-w", "-u me", "-P x", "-A", "/srv", "-d /srv", "--password-file -"] {
+        assert!(serve(line).is_share(), "{line}");
+    }
+    for line in ["", "-p 2121", "-i ::1", "--tls off", "--for 2h", "--limit-up 1MiB/s", "-q"] {
+        assert!(!serve(line).is_share(), "{line}");
+    }
+}
+
+/// What the options amount to, read back from the file that they print.
+fn printed(line: &str) -> (String, Loaded) {
+    let flags = serve(line).flags();
+    let inputs = Inputs { flags, ..Inputs::default() };
+    let loaded = Loaded::load(&inputs);
+    let text = flags_as_file(&loaded.layers);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wharf.toml");
+    std::fs::write(&file, &text).unwrap();
+    let again = Loaded::load(&Inputs { file: Some(file), ..Inputs::default() });
+    assert_eq!(format!("{:?}", again.config), format!("{:?}", loaded.config), "{line}\n{text}");
+    (text, again)
+}
+
+#[test]
+fn a_printed_config_means_what_the_options_meant() {
+    for line in [
+        "",
+        "-p 2121",
+        "-i 127.0.0.1 -i [::1] -p 2121 --tls implicit",
+        "-r 5000-5100 -n ftp.example.com",
+        "--encoding gbk --max-cons 5 --max-cons-per-ip 0",
+        "--limit-up 2MiB/s --limit-down 100000",
+        "--tls off --require-tls off",
+        "--cert certs/a.pem --key certs/b.pem",
+        "-v",
+        "-q",
+    ] {
+        printed(line);
+    }
+    let (text, _) = printed("-i 127.0.0.1 -p 2121 -r 5000-5100");
+    assert_eq!(
+        text,
+        "config_version = 1\n\n[[listen]]\naddress = \"127.0.0.1\"\nport = \"2121\"\n\n\
+         [passive]\nports = \"5000-5100\"\n"
+    );
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_stands_in_the_first_help() {
+    let help = Cli::command().render_help().to_string();
+    for name in command_names() {
+        assert!(help.contains(&format!("\n  {name} ")), "{name}");
+    }
+}
+
+#[test]
+fn help_is_as_it_was_read_last() {
+    for (line, name) in [
+        ("--help", "help"),
+        ("serve -h", "serve-short"),
+        ("serve --help", "serve"),
+        ("user --help", "user"),
+        ("user add -h", "user-add"),
+        ("config --help", "config"),
+    ] {
+        let mut command = Cli::command().term_width(100);
+        let error = command.try_get_matches_from_mut(words(line)).unwrap_err();
+        assert_same(&format!("crates/wharf/snapshots/{name}.txt"), &error.to_string());
+    }
+}

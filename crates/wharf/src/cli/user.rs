@@ -1,0 +1,118 @@
+//! What `wharf user` takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Manage accounts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Make an account; asks for the password unless told where to get it
+    Add {
+        /// Up to 64 bytes; no slash, no control characters
+        name: String,
+        #[command(flatten)]
+        facts: Facts,
+        #[command(flatten)]
+        password: Password,
+    },
+    /// List accounts
+    List {
+        /// Only names that fit; `*` and `?` stand for any letters and any letter
+        pattern: Option<String>,
+        /// Only those that are disabled
+        #[arg(long)]
+        disabled: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show an account as it stands in the file
+    Show {
+        name: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change an account; only what is named changes
+    Edit {
+        name: String,
+        #[command(flatten)]
+        facts: Facts,
+        #[command(flatten)]
+        password: Password,
+    },
+    /// Give an account a new password
+    Passwd {
+        name: String,
+        #[command(flatten)]
+        password: Password,
+    },
+    /// Let accounts log in again
+    Enable {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Keep accounts from logging in; ends their sessions
+    Disable {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Remove accounts; their files stay
+    Del {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// What can be said of an account.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Facts {
+    /// Its folder; required by add
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Make the folder if it is missing
+    #[arg(long)]
+    pub(crate) create_home: bool,
+    /// read | read-write | upload | dropbox | full, a list such as list,read,upload, or letters
+    /// elradfmwMT [default: read]
+    #[arg(long, value_name = "P")]
+    pub(crate) perm: Option<String>,
+    /// Other rights below a path of the account; repeatable
+    #[arg(long = "path", value_name = "VPATH=P")]
+    pub(crate) paths: Vec<String>,
+    /// Speed of its uploads together, e.g. 2MiB/s
+    #[arg(long, value_name = "RATE")]
+    pub(crate) up: Option<String>,
+    /// Speed of its downloads together
+    #[arg(long, value_name = "RATE")]
+    pub(crate) down: Option<String>,
+    /// Sessions at a time; 0 = no limit
+    #[arg(long, value_name = "N")]
+    pub(crate) sessions: Option<u32>,
+    /// Only with TLS
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true")]
+    pub(crate) require_tls: Option<bool>,
+    /// For you
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+}
+
+/// Where a password comes from.
+#[derive(Clone, Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct Password {
+    /// First line of a file; `-` is standard input
+    #[arg(long, value_name = "F")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Make one and print it
+    #[arg(long)]
+    pub(crate) generate: bool,
+    /// A hash that `wharf hash` or another server made
+    #[arg(long, value_name = "H")]
+    pub(crate) hash: Option<String>,
+}

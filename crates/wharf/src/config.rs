@@ -1,0 +1,92 @@
+//! The configuration: typed keys out of layers, with every problem at once.
+//!
+//! [`keys`] has every key; [`layers`] gathers what file, environment and flags say; [`value`] and
+//! its neighbours read single values; [`check`] looks for contradictions; [`problem`] shows what
+//! is wrong; [`show`] prints the default file, the reference and what is in force.
+
+pub(crate) mod check;
+pub(crate) mod choice;
+pub(crate) mod file;
+pub(crate) mod keys;
+pub(crate) mod layers;
+pub(crate) mod problem;
+pub(crate) mod raw;
+pub(crate) mod show;
+pub(crate) mod units;
+pub(crate) mod value;
+pub(crate) mod wait;
+
+use layers::{Inputs, Layers, Reader};
+use problem::{Problem, Severity};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) server: keys::Server,
+    pub(crate) listen: Vec<keys::Listen>,
+    pub(crate) passive: keys::Passive,
+    pub(crate) active: keys::Active,
+    pub(crate) tls: keys::Tls,
+    pub(crate) login: keys::Login,
+    pub(crate) limits: keys::Limits,
+    pub(crate) files: keys::Files,
+    pub(crate) names: keys::Names,
+    pub(crate) compat: keys::Compat,
+    pub(crate) log: keys::Log,
+}
+
+/// A configuration that was read, good or bad.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// What was written, and where.
+    pub(crate) layers: Layers,
+    /// What it means; defaults stand where it means nothing.
+    pub(crate) config: Config,
+    /// What is wrong with it.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Reads all layers and checks them.
+    pub(crate) fn load(inputs: &Inputs) -> Self {
+        let (layers, mut problems) = Layers::load(inputs);
+        let mut reader = Reader { layers: &layers, problems: Vec::new(), wrong: Vec::new() };
+        let config = Config::read(&mut reader);
+        let Reader { problems: unreadable, wrong, .. } = reader;
+        problems.extend(unreadable);
+        if !layers.is_broken {
+            problems.extend(check::check(&config, &layers, &wrong));
+        }
+        Self { layers, config, problems }
+    }
+
+    /// Whether wharf can start with it.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.problems.iter().all(|problem| problem.severity == Severity::Warning)
+    }
+}
+
+impl Config {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        keys::File::read(reader, "");
+        let listeners = reader.layers.listeners.max(1);
+        Self {
+            server: keys::Server::read(reader, "server"),
+            listen: (0..listeners)
+                .map(|index| keys::Listen::read(reader, &format!("listen.{index}")))
+                .collect(),
+            passive: keys::Passive::read(reader, "passive"),
+            active: keys::Active::read(reader, "active"),
+            tls: keys::Tls::read(reader, "tls"),
+            login: keys::Login::read(reader, "login"),
+            limits: keys::Limits::read(reader, "limits"),
+            files: keys::Files::read(reader, "files"),
+            names: keys::Names::read(reader, "names"),
+            compat: keys::Compat::read(reader, "compat"),
+            log: keys::Log::read(reader, "log"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

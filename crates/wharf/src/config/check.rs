@@ -1,0 +1,195 @@
+//! What each key alone cannot know: contradictions between keys, and things that must exist.
+
+use super::Config;
+use super::choice::{TlsMode, TlsRequire};
+use super::layers::Layers;
+use super::problem::{Place, Problem};
+use super::value::ListenPort;
+
+/// Everything that is wrong with a configuration whose values are right each by itself. Where a
+/// key in `wrong` is concerned nothing is checked: its value is not what its author meant.
+pub(crate) fn check(config: &Config, layers: &Layers, wrong: &[String]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (prefixes, check) in CHECKS {
+        if !wrong.iter().any(|path| prefixes.iter().any(|prefix| path.starts_with(prefix))) {
+            check(config, layers, &mut problems);
+        }
+    }
+    problems
+}
+
+type Check = fn(&Config, &Layers, &mut Vec<Problem>);
+
+/// Each check, with the beginnings of the keys that it looks at.
+const CHECKS: &[(&[&str], Check)] = &[
+    (&["listen."], check_listeners),
+    (&["listen.", "tls.require", "login.anonymous"], check_policy),
+    (&["tls."], check_certificate),
+    (&["login.anonymous"], check_anonymous),
+    (&["passive.ports", "listen."], check_passive),
+    (&["server."], check_texts),
+    (&["log."], check_logs),
+];
+
+/// Where a listener was written: its port if it has one, else whatever it has.
+fn listener_place(layers: &Layers, index: usize) -> Place {
+    ["port", "address", "tls"]
+        .iter()
+        .map(|name| layers.place_of(&format!("listen.{index}.{name}")))
+        .find(|place| *place != Place::Nowhere)
+        .unwrap_or(Place::Nowhere)
+}
+
+fn check_listeners(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    for (index, one) in config.listen.iter().enumerate() {
+        let earlier = config.listen.iter().take(index).position(|other| {
+            other.address == one.address
+                && other.port == one.port
+                && one.port != ListenPort::Fixed(0)
+        });
+        if let Some(earlier) = earlier {
+            let title = "this address and port are listened on already";
+            let problem = Problem::error(title, listener_place(layers, index));
+            let problem = problem.also(listener_place(layers, earlier), "the first time");
+            problems.push(problem.help("give each [[listen]] a port or an address of its own"));
+        }
+    }
+}
+
+fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let require = config.tls.require;
+    let require_place = layers.place_of("tls.require");
+    let is_needed = match require {
+        TlsRequire::Off | TlsRequire::Public => false,
+        TlsRequire::Login => !config.login.anonymous,
+        TlsRequire::All => true,
+    };
+    for (index, listen) in config.listen.iter().enumerate() {
+        if listen.tls == TlsMode::Off && is_needed {
+            let title = format!(
+                "nobody could log in at this listener: it has no TLS, and `tls.require` is \
+                 \"{require}\""
+            );
+            let place = layers.place_of(&format!("listen.{index}.tls"));
+            let problem = Problem::error(title, place).also(require_place.clone(), "asks for TLS");
+            problems.push(problem.help("write tls = \"explicit\" there, or require = \"off\""));
+        }
+    }
+    let is_off = config.listen.iter().all(|listen| listen.tls == TlsMode::Off);
+    if is_off && require == TlsRequire::Public {
+        let place = layers.place_of("listen.0.tls");
+        let problem = if require_place == Place::Nowhere {
+            Problem::warning("passwords from outside the local networks will be refused", place)
+        } else {
+            Problem::error("`tls.require` is \"public\", but no listener offers TLS", place)
+                .also(require_place, "asks for TLS")
+        };
+        problems.push(problem.help(
+            "without TLS they would cross the internet in the clear; tls.require = \"off\" \
+             (--require-tls off) lets them",
+        ));
+    }
+}
+
+fn check_certificate(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let (certificate, key) = (&config.tls.certificate.0, &config.tls.private_key.0);
+    if certificate.is_none() && key.is_some() {
+        let place = layers.place_of("tls.private_key");
+        let problem = Problem::error("`tls.private_key` has no certificate to go with", place);
+        problems.push(problem.help("name the certificate too: tls.certificate (--cert)"));
+    }
+    if certificate.is_some() && key.is_none() {
+        let place = layers.place_of("tls.certificate");
+        let problem = Problem::error("`tls.certificate` has no private key to go with", place);
+        problems.push(problem.help(
+            "name the key too: tls.private_key (--key); it may be the same file if both are in it",
+        ));
+    }
+}
+
+fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    if !config.login.anonymous {
+        return;
+    }
+    let Some(home) = &config.login.anonymous_home.0 else {
+        let place = layers.place_of("login.anonymous");
+        let problem = Problem::error("anonymous visitors have no folder", place);
+        problems.push(problem.help("name one: anonymous_home = \"/srv/ftp/public\""));
+        return;
+    };
+    let place = layers.place_of("login.anonymous_home");
+    let shown = home.display();
+    match std::fs::metadata(home) {
+        Ok(facts) if facts.is_dir() => {}
+        Ok(_) => problems.push(Problem::error(format!("{shown} is not a folder"), place)),
+        Err(error) => {
+            let title = format!("the anonymous folder {shown} cannot be used: {error}");
+            let problem = Problem::error(title, place);
+            problems.push(match error.kind() {
+                std::io::ErrorKind::NotFound => problem.help(format!("make it:  mkdir {shown}")),
+                _ => problem,
+            });
+        }
+    }
+}
+
+fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let ports = &config.passive.ports.0;
+    let place = layers.place_of("passive.ports");
+    if *ports.start() < FIRST_UNPRIVILEGED_PORT {
+        let title = "data ports below 1024 need special rights, and many firewalls drop them";
+        let problem = Problem::warning(title, place.clone());
+        problems.push(problem.help("a range such as \"30000-30999\" works everywhere"));
+    }
+    for (index, listen) in config.listen.iter().enumerate() {
+        if let ListenPort::Fixed(port) = listen.port
+            && ports.contains(&port)
+        {
+            let title = format!("port {port} is both listened on and a data port");
+            let problem = Problem::error(title, place.clone());
+            let problem = problem.also(listener_place(layers, index), "listened on");
+            problems.push(problem.help("choose a range of data ports without it"));
+        }
+    }
+}
+
+const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+
+fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let texts = [
+        ("server.greeting", &config.server.greeting),
+        ("server.login_message", &config.server.login_message),
+    ];
+    for (path, text) in texts {
+        if text.chars().any(|letter| letter.is_control() && letter != '\n') {
+            let title = format!("`{path}`: it has control characters");
+            let problem = Problem::error(title, layers.place_of(path));
+            problems.push(problem.help("only line feeds (\\n) are possible, for several lines"));
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            let title = format!("`{path}`: it is longer than {TEXT_BYTES_MAX} bytes");
+            problems.push(Problem::error(title, layers.place_of(path)));
+        }
+    }
+    let message = config.server.login_message.replace("{user}", "").replace("{ip}", "");
+    if let Some((_, rest)) = message.split_once('{')
+        && let Some((word, _)) = rest.split_once('}')
+    {
+        let title = format!("`server.login_message`: {{{word}}} is not filled in");
+        let problem = Problem::warning(title, layers.place_of("server.login_message"));
+        problems.push(problem.help("{user} and {ip} are"));
+    }
+}
+
+/// Enough for a page of text; some clients keep the whole greeting in a small buffer.
+const TEXT_BYTES_MAX: usize = 4096;
+
+fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let (file, transfers) = (&config.log.file.0, &config.log.transfer_log.0);
+    if file.is_some() && file == transfers {
+        let place = layers.place_of("log.transfer_log");
+        let problem = Problem::error("both logs would write into one file", place)
+            .also(layers.place_of("log.file"), "the other log");
+        problems.push(problem.help("their lines differ: give `log.transfer_log` its own file"));
+    }
+}

@@ -1,0 +1,179 @@
+//! The configuration file: found, read, and taken apart into keys with their places.
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+use wharf_users::nearest::nearest;
+
+use super::keys::{SECTIONS, Section, join, keys};
+use super::layers::{Item, Layers, Origin};
+use super::problem::{Place, Problem, Source};
+use super::raw::Raw;
+
+/// The largest file that is read; the default one has ten thousand bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads the file as text. The problem says what kept it from being read.
+pub(crate) fn read(path: &Path) -> Result<Source, Problem> {
+    let shown = path.display();
+    let failed = |error: std::io::Error| {
+        let problem =
+            Problem::error(format!("cannot read the config file {shown}: {error}"), Place::Nowhere);
+        match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                problem.help(format!("make one:  wharf config default > {shown}"))
+            }
+            _ => problem,
+        }
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
+        let title = format!("{shown} is larger than 1 MiB: that is no config file");
+        return Err(Problem::error(title, Place::Nowhere));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = line.filter(|byte| **byte == b'\n').count() + 1;
+        Problem::error(format!("{shown}, line {line}: this is not UTF-8"), Place::Nowhere)
+            .help("save the file as UTF-8; the editor's \"Save as\" has a choice of encodings")
+    })?;
+    // Notepad puts a byte order mark before the text; TOML has none.
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    Ok(Source { path: path.into(), text })
+}
+
+/// Puts every key of the file into `layers`, and what cannot be one into `problems`.
+pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<Problem>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let place = error.span().map_or(Place::Nowhere, |span| Place::File(within(text, span)));
+        problems.push(Problem::error(format!("not valid TOML: {}", error.message()), place));
+    }
+    // What a parser makes of a broken file is a guess; complaints about guesses help nobody.
+    layers.is_broken |= !errors.is_empty();
+    if layers.is_broken {
+        return;
+    }
+    for (name, value) in table.get_ref() {
+        let key = name.span();
+        let at = Place::File(within(text, key.clone()));
+        match (SECTIONS.iter().find(|section| section.name == name.get_ref()), value.get_ref()) {
+            (Some(section), DeValue::Table(table)) if !section.is_list => {
+                take_table(section, section.name, table, layers, problems);
+            }
+            (Some(section), DeValue::Array(tables)) if section.is_list => {
+                for (index, table) in tables.iter().enumerate() {
+                    let path = format!("{}.{index}", section.name);
+                    match table.get_ref() {
+                        DeValue::Table(table) => {
+                            take_table(section, &path, table, layers, problems);
+                        }
+                        _ => problems.push(not_a_section(section, at.clone())),
+                    }
+                    layers.listeners = layers.listeners.max(index + 1);
+                }
+            }
+            (Some(section), _) => problems.push(not_a_section(section, at)),
+            (None, _) if keys().any(|key| key.section.is_empty() && key.name == name.get_ref()) => {
+                layers.put(name.get_ref(), item(value.get_ref(), value.span()));
+            }
+            (None, _) => problems.push(unknown("", name.get_ref(), at)),
+        }
+    }
+}
+
+fn take_table(
+    section: &Section,
+    path: &str,
+    table: &DeTable<'_>,
+    layers: &mut Layers,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, value) in table {
+        if section.keys.iter().any(|key| key.name == name.get_ref()) {
+            layers.put(&join(path, name.get_ref()), item(value.get_ref(), value.span()));
+        } else {
+            problems.push(unknown(section.name, name.get_ref(), Place::File(name.span())));
+        }
+    }
+}
+
+fn item(value: &DeValue<'_>, span: Range<usize>) -> Item {
+    Item { raw: Raw::from_toml(value), origin: Origin::File(span) }
+}
+
+fn not_a_section(section: &Section, place: Place) -> Problem {
+    let header = if section.is_list {
+        format!("[[{}]]", section.name)
+    } else {
+        format!("[{}]", section.name)
+    };
+    Problem::error(format!("`{}` is a section, not a key", section.name), place)
+        .help(format!("write {header} on a line of its own and its keys below it"))
+}
+
+/// A key that does not exist, with what may have been meant.
+pub(crate) fn unknown(section: &str, name: &str, place: Place) -> Problem {
+    let typed = wharf_proto::path::escaped(join(section, name).as_bytes());
+    let problem = Problem::error(format!("unknown key `{typed}`"), place);
+    match meant(section, name) {
+        Some(help) => problem.help(help),
+        None => problem.help("every key with its default:  wharf config default"),
+    }
+}
+
+fn meant(section: &str, name: &str) -> Option<String> {
+    if let Some((_, path)) = ELSEWHERE.iter().find(|(word, _)| *word == name) {
+        return Some(format!("here it is called `{path}`"));
+    }
+    let siblings = keys().filter(|key| key.section == section).map(|key| key.name);
+    if let Some(near) = nearest(name, siblings) {
+        return Some(format!("did you mean `{}`?", join(section, near)));
+    }
+    if let Some(key) = keys().find(|key| key.name == name) {
+        return Some(format!("it belongs to another section: `{}`", key.path()));
+    }
+    if section.is_empty()
+        && let Some(near) = nearest(name, SECTIONS.iter().map(|section| section.name))
+        && !near.is_empty()
+    {
+        return Some(format!("did you mean the section [{near}]?"));
+    }
+    let near = nearest(name, keys().map(|key| key.name))?;
+    let key = keys().find(|key| key.name == near)?;
+    Some(format!("did you mean `{}`?", key.path()))
+}
+
+/// What other servers call our keys.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("banner", "server.greeting"),
+    ("welcome_msg", "server.greeting"),
+    ("ftpd_banner", "server.greeting"),
+    ("passive_ports", "passive.ports"),
+    ("masquerade_address", "passive.public_address"),
+    ("nat_address", "passive.public_address"),
+    ("pasv_address", "passive.public_address"),
+    ("max_cons", "limits.connections"),
+    ("max_clients", "limits.connections"),
+    ("max_cons_per_ip", "limits.connections_per_ip"),
+    ("max_per_ip", "limits.connections_per_ip"),
+    ("max_upload", "limits.transfer_upload_rate"),
+    ("max_download", "limits.transfer_download_rate"),
+    ("max_login_attempts", "login.max_attempts"),
+    ("enable_anonymous", "login.anonymous"),
+    ("anonymous_enable", "login.anonymous"),
+    ("anonymous_path", "login.anonymous_home"),
+    ("xferlog_file", "log.transfer_log"),
+    ("certfile", "tls.certificate"),
+    ("keyfile", "tls.private_key"),
+];
+
+/// The span, cut to what the text has: a parser may point one byte behind the end.
+fn within(text: &str, span: Range<usize>) -> Range<usize> {
+    let end = span.end.min(text.len());
+    span.start.min(end)..end
+}

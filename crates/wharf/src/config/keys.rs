@@ -1,0 +1,307 @@
+//! Every key: its name, its kind, its default and what it is for, written down once.
+//!
+//! [`section!`] makes of each section both the struct that the program reads and the rows of
+//! [`SECTIONS`], from which the default file, the reference, the suggestions and the checks of
+//! flags and variables follow.
+
+use std::net::IpAddr;
+
+use wharf_core::account::{Count, Rate};
+
+use super::choice::{
+    AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
+    NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
+};
+use super::layers::Reader;
+use super::value::{
+    Announced, AutoPath, Commands, FilePath, LegacyEncoding, ListenPort, Networks, OptionalPath,
+    PortRange, Positive, PublicAddress, Umask, Value, Version,
+};
+use super::wait::{Patience, Span, Wait};
+
+/// A key, as one row.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Its section; empty for keys before the first.
+    pub(crate) section: &'static str,
+    /// Its name in the section.
+    pub(crate) name: &'static str,
+    /// Its default, as TOML.
+    pub(crate) default: &'static str,
+    /// What it is, to finish the sentence "expected …".
+    pub(crate) kind: &'static str,
+    /// What it is for, in lines as they were written.
+    pub(crate) about: &'static [&'static str],
+    /// Whether it concerns things that are made at the start only.
+    pub(crate) needs_restart: bool,
+}
+
+/// A section, as a heading and its rows.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// Its name; empty for keys before the first.
+    pub(crate) name: &'static str,
+    /// What it is about.
+    pub(crate) about: &'static str,
+    /// Whether the table may be repeated.
+    pub(crate) is_list: bool,
+    /// Its keys, in order.
+    pub(crate) keys: &'static [Key],
+}
+
+impl Key {
+    /// Its full name, such as `passive.ports`.
+    pub(crate) fn path(&self) -> String {
+        join(self.section, self.name)
+    }
+}
+
+/// The full name of a key.
+pub(crate) fn join(section: &str, name: &str) -> String {
+    if section.is_empty() { name.into() } else { format!("{section}.{name}") }
+}
+
+/// Every key there is.
+pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
+    SECTIONS.iter().flat_map(|section| section.keys)
+}
+
+macro_rules! sections {
+    ($(
+        #[doc = $section_about:literal]
+        $(($list:ident))? $section:literal $name:ident {
+            $(
+                $(#[doc = $about:literal])+
+                $([$restart:ident])? $key:ident: $kind:ty = $default:literal,
+            )+
+        }
+    )+) => {
+        /// Every section with its keys, in the order of the default file.
+        pub(crate) static SECTIONS: &[Section] = &[$(Section {
+            name: $section,
+            about: $section_about,
+            is_list: sections!(@is $($list)?),
+            keys: &[$(Key {
+                section: $section,
+                name: stringify!($key),
+                default: $default,
+                kind: <$kind as Value>::KIND,
+                about: &[$($about),+],
+                needs_restart: sections!(@is $($restart)?),
+            }),+],
+        }),+];
+
+        $(
+            #[doc = $section_about]
+            #[derive(Clone, Debug)]
+            pub(crate) struct $name {
+                $($(#[doc = $about])+ pub(crate) $key: $kind,)+
+            }
+
+            impl $name {
+                /// Reads the section's keys below `at`.
+                pub(crate) fn read(reader: &mut Reader<'_>, at: &str) -> Self {
+                    Self {
+                        $($key: reader.take(&join(at, stringify!($key)), $default),)+
+                    }
+                }
+            }
+        )+
+    };
+    (@is) => { false };
+    (@is $mark:ident) => { true };
+}
+
+sections! {
+    /// The file itself.
+    "" File {
+        /// the language of this file
+        config_version: Version = "1",
+    }
+
+    /// The server as a whole.
+    "server" Server {
+        /// text after 220; the version is never sent
+        greeting: String = "\"Service ready.\"",
+        /// text after a login; may use {user} and {ip}; empty = a plain sentence
+        login_message: String = "\"\"",
+        /// certificate and state; auto = the system's standard place
+        [R] state_dir: AutoPath = "\"auto\"",
+        /// accounts live apart from this file: wharf writes that one, never this one
+        [R] users_file: FilePath = "\"users.toml\"",
+        /// on SIGTERM or Ctrl+C, how long running transfers may finish
+        shutdown_grace: Span = "\"30s\"",
+    }
+
+    /// Where to listen; repeat the table for more addresses.
+    (list) "listen" Listen {
+        /// all interfaces, IPv4 and IPv6
+        [R] address: IpAddr = "\"[::]\"",
+        /// auto = 21 where the system allows it, else 2121 (implicit: 990, else 2990)
+        [R] port: ListenPort = "\"auto\"",
+        /// explicit (AUTH TLS) | implicit (port 990 by custom) | off
+        [R] tls: TlsMode = "\"explicit\"",
+    }
+
+    /// Passive mode: the client opens the data connection.
+    "passive" Passive {
+        /// both ends included; below the ephemeral ranges of Linux and Windows
+        ports: PortRange = "\"30000-30999\"",
+        /// what PASV announces: auto = the address at which the client reached us
+        address: Announced = "\"auto\"",
+        /// IPv4 address or host name announced to clients outside local_networks (NAT, Docker);
+        /// a name is looked up once, at the start
+        public_address: PublicAddress = "\"\"",
+        /// clients from here get `address`; "private" = RFC 1918, ULA, loopback, link-local
+        local_networks: Networks = "[\"private\"]",
+        /// from the reply to PASV or EPSV to the data connection
+        accept_timeout: Wait = "\"20s\"",
+    }
+
+    /// Active mode: the server opens the data connection, to the client's own address only.
+    "active" Active {
+        /// ftp.exe of Windows and small devices know nothing else
+        enabled: bool = "true",
+        /// how long to try to reach the client
+        connect_timeout: Wait = "\"15s\"",
+    }
+
+    /// Encryption.
+    "tls" Tls {
+        /// auto = make and keep a self-signed one; else the path of a PEM file with the chain
+        certificate: AutoPath = "\"auto\"",
+        /// path of the PEM file with its key; needed unless certificate is auto
+        private_key: OptionalPath = "\"\"",
+        /// oldest version accepted: 1.2 | 1.3
+        min_version: TlsVersion = "\"1.2\"",
+        /// off | public | login | all
+        /// public: password logins from outside passive.local_networks need TLS
+        /// login: every password login needs TLS    all: data connections too
+        require: TlsRequire = "\"public\"",
+        /// a data connection resumes its session's TLS: off | prefer | require
+        /// prefer: proven where the client can, let in where it cannot
+        /// require: locks out clients that cannot (many in .NET and Java)
+        session_reuse: SessionReuse = "\"prefer\"",
+    }
+
+    /// From the connection to a login.
+    "login" Login {
+        /// a visitor without password, as `anonymous` or `ftp`
+        anonymous: bool = "false",
+        /// the visitor's folder
+        anonymous_home: OptionalPath = "\"\"",
+        /// read | dropbox (upload only, no listing) | read-write
+        anonymous_permissions: AnonymousPermissions = "\"read\"",
+        /// failed tries on one connection, after which it ends
+        max_attempts: Positive = "3",
+        /// before the answer to a failed try; doubled with each, up to 10s
+        failure_delay: Span = "\"1s\"",
+        /// from the connection to a successful login
+        timeout: Wait = "\"60s\"",
+        /// names refused before any check
+        deny_users: Vec<String> = "[]",
+    }
+
+    /// How many, how fast, how long. Every rate holds for itself: the strictest decides.
+    "limits" Limits {
+        /// sessions in all
+        connections: Count = "512",
+        /// sessions from one IPv4 address or one IPv6 /64
+        connections_per_ip: Count = "20",
+        /// sessions of one account; users.toml can say otherwise
+        sessions_per_user: Count = "10",
+        /// whole server, shared by the running uploads
+        upload_rate: Rate = "0",
+        /// whole server, shared by the running downloads
+        download_rate: Rate = "0",
+        /// each address
+        ip_upload_rate: Rate = "0",
+        /// each address
+        ip_download_rate: Rate = "0",
+        /// each account; users.toml can say otherwise
+        user_upload_rate: Rate = "0",
+        /// each account; users.toml can say otherwise
+        user_download_rate: Rate = "0",
+        /// each upload; users.toml can say otherwise
+        transfer_upload_rate: Rate = "0",
+        /// each download; users.toml can say otherwise
+        transfer_download_rate: Rate = "0",
+        /// how long a session may say nothing
+        idle_timeout: Patience = "\"5m\"",
+        /// how long a transfer may move nothing
+        transfer_stall_timeout: Patience = "\"2m\"",
+    }
+
+    /// Files.
+    "files" Files {
+        /// permission bits that new files and folders do not get
+        umask: Umask = "\"022\"",
+        /// inside (the account's home) | never | always
+        follow_symlinks: Symlinks = "\"inside\"",
+        /// false: nobody may replace a file that is there
+        overwrite: bool = "true",
+        /// full: on disk before 226 | fast: atomic, not synced
+        durability: Durability = "\"full\"",
+        /// how long a cut upload can be resumed; 0 = never kept
+        keep_partials: Span = "\"24h\"",
+        /// true: uploads and MKD make missing parent folders (cameras, NVRs)
+        make_parents: bool = "false",
+    }
+
+    /// Names and times in listings.
+    "names" Names {
+        /// auto: UTF-8, and the legacy set once a client shows it needs it | utf-8 | legacy
+        encoding: NameEncoding = "\"auto\"",
+        /// auto: by the system's language (gbk for zh-CN, else windows-1252) | gbk | big5 ...
+        legacy_encoding: LegacyEncoding = "\"auto\"",
+        /// auto: a slash unless a file has that literal name | always | never
+        backslash_as_slash: Backslash = "\"auto\"",
+        /// LIST shows local | utc; MLSD and MDTM are always UTC
+        list_time: ListTime = "\"local\"",
+    }
+
+    /// For clients that need something special.
+    "compat" Compat {
+        /// answered as unknown, e.g. ["EPSV", "MLSD"]
+        disable_commands: Commands = "[]",
+        /// convert | binary (TYPE A changes nothing: for devices that forget TYPE I)
+        ascii: Ascii = "\"convert\"",
+    }
+
+    /// What is written down.
+    "log" Log {
+        /// false: no log lines at all
+        enabled: bool = "true",
+        /// error | warn | info
+        level: LogLevel = "\"info\"",
+        /// auto (text) | text | json
+        format: LogFormat = "\"auto\"",
+        /// empty = standard error; else lines are appended to this file
+        [R] file: OptionalPath = "\"\"",
+        /// a file for the classic xferlog format, one line per transfer
+        [R] transfer_log: OptionalPath = "\"\"",
+        /// every command and its reply; passwords are always masked
+        commands: bool = "false",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_one_name_of_its_own() {
+        let mut paths: Vec<_> = keys().map(Key::path).collect();
+        let count = paths.len();
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), count);
+    }
+
+    #[test]
+    fn only_listeners_repeat() {
+        let lists: Vec<_> = SECTIONS.iter().filter(|section| section.is_list).collect();
+        assert_eq!(lists.len(), 1);
+        assert_eq!(lists[0].name, "listen");
+    }
+}

@@ -1,0 +1,168 @@
+//! A value as somebody wrote it, before anyone asks what it means.
+
+use toml::de::{DeInteger, DeValue};
+
+/// A value of a configuration file, an environment variable or a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Raw {
+    /// A TOML string.
+    Text(String),
+    /// A TOML integer.
+    Integer(i64),
+    /// A TOML boolean.
+    Boolean(bool),
+    /// A TOML array.
+    List(Vec<Self>),
+    /// Characters without a TOML type, from the environment or a flag: what they are, the key
+    /// decides.
+    Plain(String),
+    /// Something no key takes, by what it is called.
+    Other(&'static str),
+}
+
+impl Raw {
+    /// From a parsed TOML value.
+    pub(crate) fn from_toml(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Integer(number) => {
+                integer(number).map_or(Self::Other("a number that is too large"), Self::Integer)
+            }
+            DeValue::Boolean(is_true) => Self::Boolean(*is_true),
+            DeValue::Array(values) => {
+                Self::List(values.iter().map(|value| Self::from_toml(value.get_ref())).collect())
+            }
+            DeValue::Float(_) => Self::Other("a number with a fraction"),
+            DeValue::Datetime(_) => Self::Other("a date"),
+            DeValue::Table(_) => Self::Other("a table"),
+        }
+    }
+
+    /// From the TOML text of one value, as defaults are kept.
+    pub(crate) fn parse_toml(text: &str) -> Option<Self> {
+        DeValue::parse(text).ok().map(|value| Self::from_toml(value.get_ref()))
+    }
+
+    /// The characters, if it is a string.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Plain(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is one.
+    pub(crate) fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Plain(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The yes or no, if it is one.
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Boolean(is_true) => Some(*is_true),
+            Self::Plain(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The members, if it is a list. Plain characters are a TOML array, or words with commas.
+    pub(crate) fn list(&self) -> Option<Vec<Self>> {
+        match self {
+            Self::List(members) => Some(members.clone()),
+            Self::Plain(text) if text.trim_start().starts_with('[') => {
+                match Self::parse_toml(text)? {
+                    Self::List(members) => Some(members),
+                    _ => None,
+                }
+            }
+            Self::Plain(text) => Some(
+                text.split(',')
+                    .map(str::trim)
+                    .filter(|word| !word.is_empty())
+                    .map(|word| Self::Plain(word.into()))
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// What it is, to finish the sentence "this is …".
+    pub(crate) fn what(&self) -> &'static str {
+        match self {
+            Self::Text(_) | Self::Plain(_) => "text",
+            Self::Integer(_) => "a number",
+            Self::Boolean(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Other(what) => what,
+        }
+    }
+
+    /// The value as TOML.
+    pub(crate) fn to_toml(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Plain(text) => quoted(text),
+            Self::Integer(number) => number.to_string(),
+            Self::Boolean(is_true) => is_true.to_string(),
+            Self::List(members) => {
+                let members: Vec<_> = members.iter().map(Self::to_toml).collect();
+                format!("[{}]", members.join(", "))
+            }
+            Self::Other(what) => quoted(what),
+        }
+    }
+}
+
+/// A TOML basic string. What it escapes, JSON escapes in the same way.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            letter if letter.is_control() => {
+                out.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            }
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn integer(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plain_characters_are_whatever_the_key_wants() {
+        let raw = Raw::Plain("42".into());
+        assert_eq!((raw.integer(), raw.text()), (Some(42), Some("42")));
+        assert_eq!(Raw::Plain("true".into()).boolean(), Some(true));
+        let words = Raw::Plain("a, b".into()).list().unwrap();
+        assert_eq!(words, [Raw::Plain("a".into()), Raw::Plain("b".into())]);
+        let members = Raw::Plain(r#"["a,b"]"#.into()).list().unwrap();
+        assert_eq!(members, [Raw::Text("a,b".into())]);
+        assert_eq!(Raw::Plain(String::new()).list(), Some(vec![]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives_quoting(text in any::<String>()) {
+            prop_assert_eq!(Raw::parse_toml(&quoted(&text)), Some(Raw::Text(text)));
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The configuration as text: the default file, the reference, and what is in force.
+
+use std::fmt::Write as _;
+
+use super::keys::{Key, SECTIONS, Section, join};
+use super::layers::{Item, Layers, Origin};
+use super::raw::{Raw, quoted};
+
+/// The column at which comments of the default file begin.
+const COMMENT_COLUMN: usize = 36;
+
+/// The file with every key at its default, each with what it is for.
+pub(crate) fn default_file() -> String {
+    let mut out = String::from(
+        "# wharf.toml - every key, with its default. A missing key means the default.\n\
+         # Check it:   wharf check            See what is in force and why:  wharf config show --origin\n\
+         # Override:   --set passive.ports=30000-31999      or      WHARF__PASSIVE__PORTS=30000-31999\n\
+         # Order of precedence: command line, environment, this file, built-in default.\n\
+         # Rates take KiB/s MiB/s GiB/s, times take ms s m h d. 0 or \"unlimited\" means no limit.\n\
+         # Relative paths begin at this file's folder.\n\
+         # Keys are read when wharf starts; accounts (users.toml) take effect at once.\n\
+         # [R] = about something that is made at the start: it will always need a restart.\n",
+    );
+    for section in SECTIONS {
+        out.push('\n');
+        if !section.name.is_empty() {
+            let _ = writeln!(out, "{}# {}", pad(&header(section)), section.about.trim());
+        }
+        for key in section.keys {
+            write_key(&mut out, key);
+        }
+    }
+    out
+}
+
+fn write_key(out: &mut String, key: &Key) {
+    // The version is the one key that says nothing to a reader who has just met the file.
+    if key.section.is_empty() {
+        let _ = writeln!(out, "{} = {}", key.name, key.default);
+        return;
+    }
+    let mut lead = pad(&format!("{:<12} = {}", key.name, key.default));
+    let mut mark = if key.needs_restart { "[R] " } else { "" };
+    for line in key.about {
+        let _ = writeln!(out, "{lead}# {mark}{}", line.trim());
+        mark = "";
+        lead = " ".repeat(COMMENT_COLUMN);
+    }
+}
+
+fn pad(text: &str) -> String {
+    // At least two columns between a long value and its comment.
+    format!("{text:<width$}", width = COMMENT_COLUMN.max(text.chars().count() + 2))
+}
+
+fn header(section: &Section) -> String {
+    if section.is_list { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) }
+}
+
+/// The reference page, in Markdown.
+pub(crate) fn reference() -> String {
+    let mut out = String::from(
+        "<!-- Generated from crates/wharf/src/config/keys.rs. Do not edit: run\n     \
+         WHARF_BLESS=1 cargo nextest run -p wharf reference -->\n\n\
+         # Configuration\n\n\
+         `wharf` reads one TOML file: the one named by `-c`/`--config` or `WHARF_CONFIG`, else \
+         `./wharf.toml`, else the system's place (`/etc/wharf/wharf.toml`; for a user \
+         `~/.config/wharf/wharf.toml`). `wharf config path` prints which. Every key has a default; \
+         `wharf config default` prints a file with all of them.\n\n\
+         The command line stands above the environment, that above the file, that above the \
+         default. In the environment `passive.ports` is called `WHARF__PASSIVE__PORTS`, on the \
+         command line `--set passive.ports=30000-31999`. Listeners are counted from 0: \
+         `listen.0.port`, `WHARF__LISTEN__0__PORT`. `wharf config show --origin` says what is in \
+         force and who said so; `wharf check` finds every mistake at once and exits 78.\n\n\
+         Rates take `KiB/s`, `MiB/s`, `GiB/s` (1024) and `KB/s`, `MB/s`, `GB/s` (1000); times take \
+         `ms`, `s`, `m`, `h`, `d`, also together: `\"5m 30s\"`. `0` or `\"unlimited\"` means no \
+         limit. Relative paths in the file begin at the file's folder, those of variables and \
+         options at the current one. Keys are read when wharf starts; \
+         those marked **R** are about something that is made only then, such as a socket.\n",
+    );
+    for section in SECTIONS {
+        if section.name.is_empty() {
+            let _ = writeln!(out, "\n## Before the first section");
+        } else {
+            let _ = writeln!(out, "\n## `{}`\n\n{}", header(section), section.about.trim());
+        }
+        let _ = writeln!(out, "\n| Key | Default | What it is | What it is for |");
+        let _ = writeln!(out, "|---|---|---|---|");
+        for key in section.keys {
+            let about: Vec<_> = key.about.iter().map(|line| line.trim()).collect();
+            let cells = [
+                format!("`{}`{}", key.name, if key.needs_restart { " **R**" } else { "" }),
+                format!("`{}`", key.default),
+                cell(key.kind),
+                cell(&about.join("; ").replace(";;", ";")),
+            ];
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
+        }
+    }
+    out
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// A value as TOML of the type that the key has: variables and flags are plain characters.
+pub(crate) fn value_text(key: &Key, raw: &Raw) -> String {
+    let (Raw::Plain(text), Some(default)) = (raw, Raw::parse_toml(key.default)) else {
+        return raw.to_toml();
+    };
+    let typed = match default {
+        Raw::List(_) => raw.list().map(Raw::List),
+        Raw::Boolean(_) => raw.boolean().map(Raw::Boolean),
+        Raw::Integer(_) => raw.integer().map(Raw::Integer),
+        _ => None,
+    };
+    typed.map_or_else(|| quoted(text), |typed| typed.to_toml())
+}
+
+/// What is in force, as TOML that wharf would accept.
+pub(crate) fn in_force(layers: &Layers, has_origin: bool) -> String {
+    let mut out = String::new();
+    for section in SECTIONS {
+        for path in instances(section, layers) {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            if !section.name.is_empty() {
+                let _ = writeln!(out, "{}", header(section));
+            }
+            for key in section.keys {
+                let item = layers.item(&join(&path, key.name));
+                let value =
+                    item.map_or_else(|| key.default.into(), |item| value_text(key, &item.raw));
+                let line = format!("{} = {value}", key.name);
+                if has_origin {
+                    let _ = writeln!(out, "{}# {}", pad(&line), origin(item, layers));
+                } else {
+                    let _ = writeln!(out, "{line}");
+                }
+            }
+        }
+    }
+    out
+}
+
+/// What is in force, as one JSON object: the full name of each key to its value, and with
+/// `has_origin` to an object of `value` and `origin`.
+pub(crate) fn in_force_json(layers: &Layers, has_origin: bool) -> String {
+    let mut members = Vec::new();
+    for section in SECTIONS {
+        for path in instances(section, layers) {
+            for key in section.keys {
+                let name = join(&path, key.name);
+                let item = layers.item(&name);
+                let value =
+                    item.map_or_else(|| key.default.into(), |item| value_text(key, &item.raw));
+                members.push(if has_origin {
+                    let origin = quoted(&origin(item, layers));
+                    format!("{}:{{\"value\":{value},\"origin\":{origin}}}", quoted(&name))
+                } else {
+                    format!("{}:{value}", quoted(&name))
+                });
+            }
+        }
+    }
+    format!("{{{}}}\n", members.join(","))
+}
+
+fn instances(section: &Section, layers: &Layers) -> Vec<String> {
+    if !section.is_list {
+        return vec![section.name.into()];
+    }
+    (0..layers.listeners.max(1)).map(|index| format!("{}.{index}", section.name)).collect()
+}
+
+fn origin(item: Option<&Item>, layers: &Layers) -> String {
+    match (item.map(|item| &item.origin), &layers.source) {
+        (None, _) => "default".into(),
+        (Some(Origin::File(span)), Some(source)) => {
+            let before = source.text.bytes().take(span.start);
+            let line = before.filter(|byte| *byte == b'\n').count() + 1;
+            format!("{}:{line}", source.path.display())
+        }
+        (Some(Origin::File(_)), None) => "file".into(),
+        (Some(Origin::Environment(name)), _) => format!("environment {name}"),
+        (Some(Origin::Flag(shown)), _) => format!("option {shown}"),
+    }
+}

@@ -1,0 +1,260 @@
+//! Layers, every kind of problem as it is shown, and the pages made from the table.
+
+use std::path::{Path, PathBuf};
+
+use super::keys::keys;
+use super::layers::{Flag, Inputs};
+use super::problem::{count, render};
+use super::raw::Raw;
+use super::value::{ListenPort, PortRange};
+use super::wait::Wait;
+use super::*;
+use crate::snapshot::assert_same;
+
+/// A configuration of a file, `NAME=value` variables and `--set` flags.
+struct Given {
+    folder: tempfile::TempDir,
+    inputs: Inputs,
+}
+
+impl Given {
+    fn file(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wharf.toml");
+        std::fs::write(&file, text).unwrap();
+        let inputs = Inputs {
+            file: Some(file),
+            base: folder.path().into(),
+            current_folder: "/current".into(),
+            ..Inputs::default()
+        };
+        Self { folder, inputs }
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.inputs.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn set(mut self, path: &str, value: &str) -> Self {
+        self.inputs.flags.push(Flag {
+            shown: format!("--set {path}={value}"),
+            path: path.into(),
+            raw: Raw::Plain(value.into()),
+        });
+        self
+    }
+
+    fn load(&self) -> Loaded {
+        Loaded::load(&self.inputs)
+    }
+
+    /// The problems as they are shown, without the folder of this run.
+    fn shown(&self) -> String {
+        let loaded = self.load();
+        let shown = render(&loaded.problems, loaded.layers.source.as_ref(), false);
+        shown.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+fn ports(loaded: &Loaded) -> PortRange {
+    assert_eq!(loaded.problems, []);
+    loaded.config.passive.ports.clone()
+}
+
+#[test]
+fn the_command_line_stands_above_the_environment_and_that_above_the_file() {
+    let given = Given::file("[passive]\nports = \"5000-5001\"\n");
+    assert_eq!(ports(&given.load()), PortRange(5000..=5001));
+    let given = given.variable("WHARF__PASSIVE__PORTS", "6000-6001");
+    assert_eq!(ports(&given.load()), PortRange(6000..=6001));
+    let given = given.set("passive.ports", "7000-7001");
+    assert_eq!(ports(&given.load()), PortRange(7000..=7001));
+}
+
+#[test]
+fn a_missing_key_means_the_default() {
+    let loaded = Given::file("").load();
+    assert_eq!(ports(&loaded), PortRange(30_000..=30_999));
+    assert_eq!(loaded.config.listen.len(), 1);
+    assert_eq!(loaded.config.listen[0].port, ListenPort::Auto);
+}
+
+#[test]
+fn listeners_repeat_and_variables_reach_each() {
+    let given = Given::file("[[listen]]\nport = 21\n[[listen]]\nport = 990\ntls = \"implicit\"\n")
+        .variable("WHARF__LISTEN__1__PORT", "991")
+        .set("listen.2.port", "2121");
+    let loaded = given.load();
+    assert_eq!(loaded.problems, []);
+    let ports: Vec<_> = loaded.config.listen.iter().map(|listen| listen.port).collect();
+    let fixed = [21, 991, 2121].map(ListenPort::Fixed);
+    assert_eq!(ports, fixed);
+}
+
+#[test]
+fn paths_begin_where_they_were_said() {
+    let given = Given::file("[server]\nstate_dir = \"state\"\n").set("log.file", "log");
+    let loaded = given.load();
+    let file_folder = given.folder.path();
+    assert_eq!(loaded.config.server.state_dir.0, Some(file_folder.join("state")));
+    assert_eq!(loaded.config.server.users_file.0, file_folder.join("users.toml"));
+    assert_eq!(loaded.config.log.file.0, Some(PathBuf::from("/current/log")));
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
+    let loaded = Given::file("\u{feff}[passive]\r\naccept_timeout = \"5s\"\r\n").load();
+    assert_eq!(loaded.problems, []);
+    assert_eq!(loaded.config.passive.accept_timeout, Wait(std::time::Duration::from_secs(5)));
+}
+
+#[test]
+fn other_variables_of_ours_are_no_keys() {
+    let given = Given::file("").variable("WHARF_CONFIG", "x").variable("PATH", "y");
+    assert_eq!(given.load().problems, []);
+}
+
+/// Each kind of mistake, with what makes it.
+fn mistakes() -> Vec<(&'static str, Given)> {
+    vec![
+        ("unknown key", Given::file("[passive]\nprots = \"1-2\"\n")),
+        ("unknown key, another server's name", Given::file("max_cons = 5\n")),
+        ("unknown key, of another section", Given::file("[server]\nidle_timeout = \"5m\"\n")),
+        ("unknown key, like nothing", Given::file("[server]\nbanana = 1\n")),
+        ("unknown section", Given::file("[pasive]\nports = \"1024-2000\"\n")),
+        ("a section that is no table", Given::file("passive = 3\n")),
+        ("a list written as one table", Given::file("[listen]\nport = 21\n")),
+        ("not TOML", Given::file("[server\ngreeting = \"hi\n")),
+        ("wrong kind", Given::file("[login]\nanonymous = \"yes\"\nmax_attempts = [3]\n")),
+        ("out of range", Given::file("[login]\nmax_attempts = 0\n[limits]\nconnections = -1\n")),
+        ("not one of the words", Given::file("[tls]\nrequire = \"pubilc\"\n")),
+        ("range reversed", Given::file("[passive]\nports = \"31000-30000\"\n")),
+        ("no unit", Given::file("[limits]\nidle_timeout = 300\n")),
+        ("no rate", Given::file("[limits]\nupload_rate = \"2 Mbit/s\"\n")),
+        ("newer version", Given::file("config_version = 2\n")),
+        ("unknown variable", Given::file("").variable("WHARF__PASSIVE__PRTS", "1")),
+        ("wrong variable", Given::file("").variable("WHARF__PASSIVE__PORTS", "80000")),
+        ("wrong --set", Given::file("").set("limits.connections", "many")),
+        ("--set without a listener's number", Given::file("").set("listen.port", "21")),
+        ("--set with a number too high", Given::file("").set("listen.3.port", "21")),
+        ("same listener twice", Given::file("[[listen]]\nport = 2121\n[[listen]]\nport = 2121\n")),
+        (
+            "TLS required where there is none",
+            Given::file("[[listen]]\ntls = \"off\"\n\n[tls]\nrequire = \"login\"\n"),
+        ),
+        (
+            "TLS for the public where there is none",
+            Given::file("[[listen]]\ntls = \"off\"\n\n[tls]\nrequire = \"public\"\n"),
+        ),
+        ("no TLS and the default policy", Given::file("[[listen]]\ntls = \"off\"\n")),
+        ("key without certificate", Given::file("[tls]\nprivate_key = \"key.pem\"\n")),
+        ("certificate without key", Given::file("[tls]\ncertificate = \"cert.pem\"\n")),
+        ("anonymous without folder", Given::file("[login]\nanonymous = true\n")),
+        (
+            "anonymous folder missing",
+            Given::file("[login]\nanonymous = true\nanonymous_home = \"/no/such/folder\"\n"),
+        ),
+        ("low data ports", Given::file("[passive]\nports = \"1000-2000\"\n")),
+        (
+            "data port that is listened on",
+            Given::file("[[listen]]\nport = 2121\n[passive]\nports = \"2000-3000\"\n"),
+        ),
+        ("control characters", Given::file("[server]\ngreeting = \"a\\u0007b\"\n")),
+        ("unknown word in braces", Given::file("[server]\nlogin_message = \"Hello {name}\"\n")),
+        ("one file for both logs", Given::file("[log]\nfile = \"a\"\ntransfer_log = \"a\"\n")),
+    ]
+}
+
+#[test]
+fn every_mistake_is_shown_with_place_and_remedy() {
+    let mut page = String::new();
+    for (name, given) in mistakes() {
+        let shown = given.shown();
+        assert!(!shown.is_empty(), "{name}");
+        page.push_str(&format!("## {name}\n\n{shown}"));
+    }
+    assert_same("crates/wharf/snapshots/config-problems.txt", &page);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let given = Given::file("[server]\ngreting = \"\"\n[passive]\nports = \"x\"\n")
+        .variable("WHARF__LIMITS__CONNECTIONS", "many");
+    let loaded = given.load();
+    assert_eq!(count(&loaded.problems), "3 errors");
+    assert!(!loaded.is_valid());
+}
+
+#[test]
+fn a_warning_does_not_keep_wharf_from_starting() {
+    let loaded = Given::file("[passive]\nports = \"1000-2000\"\n").load();
+    assert_eq!(count(&loaded.problems), "1 warning");
+    assert!(loaded.is_valid());
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_so() {
+    let given = Given::file("");
+    let path = given.inputs.file.clone().unwrap();
+    std::fs::write(&path, b"[server]\ngreeting = \"\xbb\xb6\xd3\xad\"\n").unwrap();
+    assert!(given.shown().contains("wharf.toml, line 2: this is not UTF-8"), "{}", given.shown());
+}
+
+#[test]
+fn a_missing_file_is_told_with_the_way_to_make_one() {
+    let inputs = Inputs { file: Some("/no/such.toml".into()), ..Inputs::default() };
+    let loaded = Loaded::load(&inputs);
+    assert!(!loaded.is_valid());
+    let help = loaded.problems[0].help.clone().unwrap();
+    assert_eq!(help, "make one:  wharf config default > /no/such.toml");
+}
+
+#[test]
+fn the_default_file_is_a_file_of_defaults() {
+    let text = show::default_file();
+    let given = Given::file(&text);
+    let loaded = given.load();
+    assert_eq!(loaded.problems, []);
+    for key in keys() {
+        assert!(text.contains(&format!("\n{}", key.name)), "{}", key.path());
+    }
+    let bare = Loaded::load(&Inputs { file: None, ..given.inputs.clone() });
+    assert_eq!(format!("{:?}", loaded.config), format!("{:?}", bare.config));
+}
+
+#[test]
+fn what_is_in_force_is_a_config_file_again() {
+    let given = Given::file("[passive]\nports = \"5000-5009\"\n[login]\ndeny_users = [\"root\"]\n")
+        .variable("WHARF__LIMITS__UPLOAD_RATE", "2MiB/s")
+        .set("compat.disable_commands", "EPSV,MLSD")
+        .set("server.greeting", "42");
+    let loaded = given.load();
+    assert_eq!(loaded.problems, []);
+    let text = show::in_force(&loaded.layers, true);
+    assert!(text.contains("# environment WHARF__LIMITS__UPLOAD_RATE"), "{text}");
+    assert!(text.contains("wharf.toml:2"), "{text}");
+    let again = Given::file(&text).load();
+    assert_eq!(again.problems, []);
+    assert_eq!(again.config.server.greeting, "42");
+    assert_eq!(again.config.compat.disable_commands.0, ["EPSV", "MLSD"]);
+    assert_eq!(again.config.limits.upload_rate, loaded.config.limits.upload_rate);
+}
+
+#[test]
+fn the_reference_in_the_repository_is_fresh() {
+    assert_same("docs/reference/config.md", &show::reference());
+}
+
+#[test]
+fn nothing_in_a_file_breaks_the_reader() {
+    use proptest::prelude::*;
+    let texts = prop_oneof![any::<String>(), "[a-z\\[\\]=\" .0-9\n]{0,80}"];
+    proptest!(|(text in texts)| {
+        let mut layers = Layers::default();
+        let mut problems = Vec::new();
+        file::take_apart(&text, &mut layers, &mut problems);
+        let source = problem::Source { path: Path::new("wharf.toml").into(), text };
+        render(&problems, Some(&source), false);
+    });
+}

@@ -1,0 +1,465 @@
+//! The kinds of values that keys have: each reads itself and says what it would have wanted.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use wharf_core::account::{Count, Rate};
+use wharf_users::nearest::nearest;
+use wharf_users::units::parse_rate;
+
+use super::raw::Raw;
+
+/// Something a key can be.
+pub(crate) trait Value: Sized {
+    /// What it is, to finish the sentence "expected …".
+    const KIND: &'static str;
+
+    /// Makes it of what was written. `base` is where relative paths begin.
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong>;
+}
+
+/// Why a value cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// What is wrong with it.
+    pub(crate) why: String,
+    /// What would be right.
+    pub(crate) help: Option<String>,
+}
+
+impl Wrong {
+    /// A value that is wrong for a reason.
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), help: None }
+    }
+
+    /// With what would be right.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// A value of another kind than the key's.
+    pub(crate) fn kind<T: Value>(raw: &Raw) -> Self {
+        Self::new(format!("expected {}, found {}", T::KIND, raw.what()))
+    }
+}
+
+/// Reads `text`, as it stands in a flag.
+pub(crate) fn parse<T: Value>(text: &str) -> Result<T, Wrong> {
+    T::read(&Raw::Plain(text.into()), Path::new(""))
+}
+
+impl Value for bool {
+    const KIND: &'static str = "true or false";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        raw.boolean().ok_or_else(|| {
+            let wrong = Wrong::kind::<Self>(raw);
+            match raw.text() {
+                Some("true" | "yes" | "on" | "YES") => wrong.help("write true, without quotes"),
+                Some("false" | "no" | "off" | "NO") => wrong.help("write false, without quotes"),
+                _ => wrong,
+            }
+        })
+    }
+}
+
+impl Value for String {
+    const KIND: &'static str = "text";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        Ok(text.into())
+    }
+}
+
+/// The version of the configuration's language: 1 is the only one there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Version;
+
+impl Value for Version {
+    const KIND: &'static str = "the number 1";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        match raw.integer() {
+            Some(1) => Ok(Self),
+            Some(other) => Err(Wrong::new(format!("version {other} is not known to this wharf"))
+                .help("this wharf reads version 1; a newer file needs a newer wharf")),
+            None => Err(Wrong::kind::<Self>(raw)),
+        }
+    }
+}
+
+/// A whole number above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Positive(pub(crate) u32);
+
+impl Value for Positive {
+    const KIND: &'static str = "a whole number of at least 1";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        u32::try_from(number)
+            .ok()
+            .filter(|number| *number > 0)
+            .map(Self)
+            .ok_or_else(|| Wrong::new(format!("expected {}, found {number}", Self::KIND)))
+    }
+}
+
+impl Value for Count {
+    const KIND: &'static str = "a whole number, or 0 or \"unlimited\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        if raw.text() == Some("unlimited") {
+            return Ok(Self::Unlimited);
+        }
+        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        u32::try_from(number)
+            .map(Self::from_number)
+            .map_err(|_| Wrong::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
+    }
+}
+
+impl Value for Rate {
+    const KIND: &'static str = "a rate such as \"2MiB/s\", or 0 or \"unlimited\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        if let Some(number) = raw.integer() {
+            return u64::try_from(number)
+                .map(Self::from_bytes_per_second)
+                .map_err(|_| Wrong::new("a rate cannot be below 0"));
+        }
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        parse_rate(text)
+            .map_err(|error| Wrong::new(format!("`{text}` is no rate")).help(error.to_string()))
+    }
+}
+
+/// A range of ports, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
+
+impl Value for PortRange {
+    const KIND: &'static str = "a range of ports such as \"30000-30999\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = match raw {
+            Raw::Integer(port) => port.to_string(),
+            _ => raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.to_owned(),
+        };
+        let (from, to) = text.split_once('-').unwrap_or((&text, &text));
+        let (from, to) = (port(from)?, port(to)?);
+        if from == 0 || to == 0 {
+            return Err(Wrong::new("port 0 cannot be a data port")
+                .help("write the first and the last port, such as \"30000-30999\""));
+        }
+        if from > to {
+            return Err(Wrong::new(format!("the range ends below its start: {from} to {to}"))
+                .help(format!("write \"{to}-{from}\"")));
+        }
+        Ok(Self(from..=to))
+    }
+}
+
+/// The port to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListenPort {
+    /// 21 (990 for implicit TLS) where the system allows it, else 2121 (2990).
+    Auto,
+    /// This one; 0 lets the system choose.
+    Fixed(u16),
+}
+
+impl Value for ListenPort {
+    const KIND: &'static str = "\"auto\" or a port from 0 to 65535";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        if raw.text() == Some("auto") {
+            return Ok(Self::Auto);
+        }
+        let text = match raw {
+            Raw::Integer(port) => port.to_string(),
+            _ => raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.to_owned(),
+        };
+        port(&text).map(Self::Fixed)
+    }
+}
+
+fn port(text: &str) -> Result<u16, Wrong> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text
+            .parse()
+            .map_err(|_| Wrong::new(format!("{text} is no port: ports go from 1 to 65535")));
+    }
+    Err(Wrong::new(format!("`{text}` is no port number")))
+}
+
+impl Value for IpAddr {
+    const KIND: &'static str = "an IP address such as \"0.0.0.0\" or \"[::]\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        bare.parse().map_err(|_| {
+            let wrong = Wrong::new(format!("`{text}` is no IP address"));
+            match text {
+                "" | "*" | "all" => wrong.help("all interfaces are \"[::]\""),
+                "localhost" => wrong.help("this computer alone is \"127.0.0.1\" or \"[::1]\""),
+                _ => wrong.help(format!("write {}", Self::KIND)),
+            }
+        })
+    }
+}
+
+/// What PASV announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Announced(pub(crate) Option<Ipv4Addr>);
+
+impl Value for Announced {
+    const KIND: &'static str = "\"auto\" or an IPv4 address";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|address| Self(Some(address))).map_err(|_| {
+            Wrong::new(format!("`{text}` is neither \"auto\" nor an IPv4 address"))
+                .help("PASV can announce IPv4 only; IPv6 clients use EPSV and need no address")
+        })
+    }
+}
+
+/// Where the outside finds us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PublicAddress {
+    /// Nothing is announced but the address that was reached.
+    None,
+    /// This address.
+    Address(Ipv4Addr),
+    /// Whatever address this name has when the server starts.
+    Name(String),
+}
+
+impl Value for PublicAddress {
+    const KIND: &'static str = "an IPv4 address or a host name";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+        if text.is_empty() {
+            return Ok(Self::None);
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        let is_name = text.bytes().all(is_letter)
+            && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && text.len() <= 253;
+        if is_name {
+            return Ok(Self::Name(text.into()));
+        }
+        let wrong = Wrong::new(format!("`{text}` is neither an IPv4 address nor a host name"));
+        Err(match text.parse::<IpAddr>() {
+            Ok(_) => wrong.help("PASV can announce IPv4 only; IPv6 clients need no address"),
+            Err(_) => wrong.help("write the address alone, such as \"203.0.113.7\""),
+        })
+    }
+}
+
+/// Networks, `"private"` and `"loopback"` spelled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Networks(pub(crate) Vec<IpNet>);
+
+impl Value for Networks {
+    const KIND: &'static str =
+        "a list of networks such as [\"private\", \"203.0.113.0/24\", \"2001:db8::/48\"]";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let mut networks = Vec::new();
+        for member in raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))? {
+            let text = member.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+            match text {
+                "private" => networks.extend(wharf_server::settings::private_networks()),
+                "loopback" => networks.extend(
+                    wharf_server::settings::private_networks()
+                        .into_iter()
+                        .filter(|network| network.network().is_loopback()),
+                ),
+                _ => networks.push(network(text)?),
+            }
+        }
+        Ok(Self(networks))
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, Wrong> {
+    let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    found.map(|network| network.trunc()).map_err(|_| {
+        Wrong::new(format!("`{text}` is no network")).help(
+            "write \"private\", \"loopback\", an address, or address/length such as \
+             \"192.168.1.0/24\"",
+        )
+    })
+}
+
+/// Words in a list.
+impl Value for Vec<String> {
+    const KIND: &'static str = "a list of text such as [\"a\", \"b\"]";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let members = raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        members
+            .iter()
+            .map(|member| member.text().map(str::to_owned).ok_or_else(|| Wrong::kind::<Self>(raw)))
+            .collect()
+    }
+}
+
+/// FTP commands, in upper case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Commands(pub(crate) Vec<String>);
+
+impl Value for Commands {
+    const KIND: &'static str = "a list of FTP commands such as [\"EPSV\", \"MLSD\"]";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+        let mut commands = Vec::new();
+        for word in words {
+            let verb = word.trim().to_ascii_uppercase();
+            if !(3..=4).contains(&verb.len()) || !verb.bytes().all(|byte| byte.is_ascii_uppercase())
+            {
+                return Err(Wrong::new(format!("`{word}` is no FTP command")));
+            }
+            if matches!(verb.as_str(), "USER" | "PASS" | "QUIT") {
+                return Err(Wrong::new(format!("{verb} cannot be disabled"))
+                    .help("without it nobody could log in or leave"));
+            }
+            commands.push(verb);
+        }
+        Ok(Self(commands))
+    }
+}
+
+/// A path; relative ones begin at the configuration file's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilePath(pub(crate) PathBuf);
+
+impl Value for FilePath {
+    const KIND: &'static str = "a path";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        OptionalPath::read(raw, base)?
+            .0
+            .map(Self)
+            .ok_or_else(|| Wrong::new("expected a path, found empty text"))
+    }
+}
+
+/// A path, or empty text for none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OptionalPath(pub(crate) Option<PathBuf>);
+
+impl Value for OptionalPath {
+    const KIND: &'static str = "a path, or \"\" for none";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        if text.contains('\0') {
+            return Err(Wrong::new("a path cannot hold a NUL character"));
+        }
+        Ok(Self((!text.is_empty()).then(|| base.join(text))))
+    }
+}
+
+/// A path, or `auto`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AutoPath(pub(crate) Option<PathBuf>);
+
+impl Value for AutoPath {
+    const KIND: &'static str = "\"auto\" or a path";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        if raw.text() == Some("auto") {
+            return Ok(Self(None));
+        }
+        let FilePath(path) = FilePath::read(raw, base)
+            .map_err(|wrong| Wrong { why: wrong.why.replace("a path", Self::KIND), ..wrong })?;
+        Ok(Self(Some(path)))
+    }
+}
+
+/// Permission bits that new files do not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Umask(pub(crate) u32);
+
+impl Value for Umask {
+    const KIND: &'static str = "three octal digits in quotes such as \"022\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        u32::from_str_radix(digits, 8)
+            .ok()
+            .filter(|bits| *bits <= 0o777 && !digits.starts_with('+'))
+            .map(Self)
+            .ok_or_else(|| Wrong::new(format!("expected {}, found \"{text}\"", Self::KIND)))
+    }
+}
+
+/// The character set of clients that do not know UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum LegacyEncoding {
+    /// By the system's language.
+    Auto,
+    /// This one.
+    Fixed(&'static encoding_rs::Encoding),
+}
+
+impl Value for LegacyEncoding {
+    const KIND: &'static str = "\"auto\" or a character set such as \"gbk\" or \"windows-1252\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let found = encoding_rs::Encoding::for_label(text.as_bytes());
+        match found {
+            Some(set) if set == encoding_rs::UTF_8 => {
+                Err(Wrong::new("the legacy character set cannot be UTF-8 itself")
+                    .help("for UTF-8 alone write  encoding = \"utf-8\""))
+            }
+            Some(set) if set.output_encoding() == set => Ok(Self::Fixed(set)),
+            _ => {
+                let wrong = Wrong::new(format!("`{text}` is no character set for file names"));
+                Err(match nearest(text, LABELS.iter().copied()) {
+                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
+                    None => wrong.help(format!("common ones: {}", LABELS.join(", "))),
+                })
+            }
+        }
+    }
+}
+
+const LABELS: &[&str] = &[
+    "gbk",
+    "gb18030",
+    "big5",
+    "shift_jis",
+    "euc-jp",
+    "euc-kr",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "koi8-r",
+];
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+//! Times as values of keys.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::raw::Raw;
+use super::units::{parse_duration, show_duration};
+use super::value::{Value, Wrong};
+
+/// A time, 0 included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+/// How long to wait for something that must not take for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait(pub(crate) Duration);
+
+/// How long to bear with somebody; 0 and `unlimited` are as good as for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience(pub(crate) Duration);
+
+/// The longest time a key takes.
+const SPAN_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// The longest wait for a single thing.
+const WAIT_MAX: Duration = Duration::from_secs(86_400);
+/// For ever, as far as a server is concerned, and still addable to any clock.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+impl Value for Span {
+    const KIND: &'static str = "a time such as \"30s\", \"5m\", \"2h\" or \"1d\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        duration::<Self>(raw, SPAN_MAX).map(Self)
+    }
+}
+
+impl Value for Wait {
+    const KIND: &'static str = "a time above 0 such as \"15s\" or \"1m\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let wait = duration::<Self>(raw, WAIT_MAX)?;
+        if wait.is_zero() {
+            return Err(Wrong::new("this time must be above 0")
+                .help("with no time at all, no client could ever be in time"));
+        }
+        Ok(Self(wait))
+    }
+}
+
+impl Value for Patience {
+    const KIND: &'static str = "a time such as \"5m\", or 0 or \"unlimited\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        if raw.text() == Some("unlimited") {
+            return Ok(Self(FOREVER));
+        }
+        let patience = duration::<Self>(raw, SPAN_MAX)?;
+        Ok(Self(if patience.is_zero() { FOREVER } else { patience }))
+    }
+}
+
+fn duration<T: Value>(raw: &Raw, most: Duration) -> Result<Duration, Wrong> {
+    let duration = match (raw.integer(), raw.text()) {
+        (Some(0), _) => Duration::ZERO,
+        (Some(number), _) => {
+            let wrong = Wrong::new(format!("{number} what? a time needs a unit"));
+            return Err(wrong.help(format!("for seconds write \"{number}s\"")));
+        }
+        (None, Some(text)) => parse_duration(text)
+            .map_err(|why| Wrong::new(why).help("units are ms, s, m, h and d, as in \"5m 30s\""))?,
+        (None, None) => return Err(Wrong::kind::<T>(raw)),
+    };
+    if duration > most {
+        return Err(Wrong::new(format!("at most {} are allowed here", show_duration(most))));
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::parse;
+    use super::*;
+
+    #[test]
+    fn a_number_without_unit_is_asked_back() {
+        let wrong = Span::read(&Raw::Integer(300), Path::new("")).unwrap_err();
+        assert_eq!(wrong.why, "300 what? a time needs a unit");
+        assert_eq!(wrong.help.as_deref(), Some("for seconds write \"300s\""));
+    }
+
+    #[test]
+    fn zero_means_for_ever_only_where_it_says_so() {
+        assert_eq!(Span::read(&Raw::Integer(0), Path::new("")), Ok(Span(Duration::ZERO)));
+        assert_eq!(parse::<Patience>("0"), Ok(Patience(FOREVER)));
+        assert_eq!(parse::<Patience>("unlimited"), Ok(Patience(FOREVER)));
+        assert!(parse::<Wait>("0s").is_err());
+        assert!(parse::<Wait>("2d").is_err());
+        assert_eq!(parse::<Wait>("15s"), Ok(Wait(Duration::from_secs(15))));
+    }
+}

@@ -1,0 +1,187 @@
+//! A record as a line: text, JSON, for journald, or for the person at the start panel.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Zoned;
+
+use super::record::{Field, Level, Record};
+use crate::config::units::show_size;
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// `2026-11-22T15:07:41+01:00 INFO session=42 ip=192.0.2.7 user="anna" event=upload …`
+    Text,
+    /// One JSON object.
+    Json,
+    /// As text, with journald's level in front and without a time: journald has its own.
+    Journal,
+    /// `15:07  anna 192.0.2.7  upload  /photo.jpg  4.1 MiB  38 MiB/s`
+    Panel,
+}
+
+impl Style {
+    /// Whether lines of this kind belong into such a log: a person wants to see what became of
+    /// files, not every connection.
+    pub(crate) fn shows(self, record: &Record) -> bool {
+        self != Self::Panel || !matches!(record.event, "connected" | "secured" | "ended" | "ready")
+    }
+}
+
+/// The longest value in a line; three of them and the rest stay below 8 KiB.
+const VALUE_BYTES_MAX: usize = 2500;
+
+/// The line, with its end.
+pub(crate) fn render(style: Style, now: &Zoned, record: &Record) -> String {
+    let mut line = match style {
+        Style::Text => {
+            let time = now.strftime("%Y-%m-%dT%H:%M:%S%:z");
+            format!("{time} {}{}", level(record.level).to_uppercase(), pairs(record))
+        }
+        Style::Journal => {
+            let priority = match record.level {
+                Level::Nothing | Level::Error => 3,
+                Level::Warn => 4,
+                Level::Info => 6,
+            };
+            format!("<{priority}>{}", pairs(record).trim_start())
+        }
+        Style::Json => json(now, record),
+        Style::Panel => panel(now, record),
+    };
+    line.push('\n');
+    line
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Nothing | Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+    }
+}
+
+fn pairs(record: &Record) -> String {
+    let mut out = String::new();
+    if let Some(session) = &record.session {
+        out.push_str(&format!(" session={} ip={}", session.number, address(session.peer.ip())));
+        if let Some(user) = &session.user {
+            out.push_str(&format!(" user={}", bounded(user)));
+        }
+    }
+    out.push_str(&format!(" event={}", record.event));
+    for (name, field) in &record.fields {
+        out.push_str(&format!(" {name}={}", value(field)));
+    }
+    out
+}
+
+fn json(now: &Zoned, record: &Record) -> String {
+    let mut out = format!(
+        "{{\"time\":\"{}\",\"level\":\"{}\"",
+        now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z"),
+        level(record.level)
+    );
+    if let Some(session) = &record.session {
+        let (number, ip) = (session.number, address(session.peer.ip()));
+        let user = session.user.as_deref().map_or_else(|| "null".to_owned(), bounded);
+        out.push_str(&format!(",\"session\":{number},\"ip\":\"{ip}\",\"user\":{user}"));
+    }
+    out.push_str(&format!(",\"event\":\"{}\"", record.event));
+    for (name, field) in &record.fields {
+        out.push_str(&format!(",\"{name}\":{}", value(field)));
+    }
+    out.push('}');
+    out
+}
+
+fn panel(now: &Zoned, record: &Record) -> String {
+    let mut parts = vec![now.strftime("%H:%M").to_string()];
+    let tried = text(record, "tried");
+    if let Some(session) = &record.session {
+        let user = session.user.as_deref().or(tried).unwrap_or("-");
+        parts.push(format!("{user} {}", address(session.peer.ip())));
+    }
+    parts.push(record.event.replace('-', " "));
+    for name in ["path", "to", "addresses", "line"] {
+        let arrow = if name == "to" { "-> " } else { "" };
+        parts.extend(text(record, name).map(|text| format!("{arrow}{text}")));
+    }
+    if let Some(Field::Number(bytes)) = record.field("bytes") {
+        parts.push(show_size(*bytes));
+        if let Some(Field::Seconds(took)) = record.field("seconds") {
+            parts.extend(speed(*bytes, *took));
+        }
+    }
+    for name in ["code", "count"] {
+        if let Some(Field::Number(number)) = record.field(name) {
+            parts.push(number.to_string());
+        }
+    }
+    if record.field("complete") == Some(&Field::Boolean(false)) {
+        parts.push("incomplete".to_owned());
+    }
+    parts.extend(text(record, "reason").filter(|reason| !reason.is_empty()).map(str::to_owned));
+    // What a session says was escaped by the engine; this is the last door to a terminal.
+    let line = parts.join("  ");
+    line.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
+
+fn text<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    match record.field(name) {
+        Some(Field::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Bytes a second for people; none for a moment too short to mean anything.
+fn speed(bytes: u64, took: Duration) -> Option<String> {
+    const SHORTEST: Duration = Duration::from_millis(10);
+    if bytes == 0 || took < SHORTEST {
+        return None;
+    }
+    let per_second = u128::from(bytes) * 1000 / took.as_millis();
+    Some(format!("{}/s", show_size(u64::try_from(per_second).ok()?)))
+}
+
+/// An IPv4 client of an IPv6 socket by its IPv4 address.
+pub(super) fn address(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+fn value(field: &Field) -> String {
+    match field {
+        Field::Text(text) => bounded(text),
+        Field::Number(number) => number.to_string(),
+        Field::Seconds(time) => format!("{}.{:03}", time.as_secs(), time.subsec_millis()),
+        Field::Boolean(is_true) => is_true.to_string(),
+    }
+}
+
+/// The text as a JSON string of bounded length; what is cut off is shown by `…`.
+fn bounded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            letter if letter.is_control() || is_deceptive(letter) => {
+                out.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            }
+            letter => out.push(letter),
+        }
+        if out.len() > VALUE_BYTES_MAX {
+            out.push('…');
+            break;
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Letters that turn a line around or break it on a screen.
+fn is_deceptive(letter: char) -> bool {
+    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}

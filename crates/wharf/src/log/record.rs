@@ -1,0 +1,147 @@
+//! An event as fields with names. The names are frozen: `docs/reference/log.md` lists them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wharf_core::event::{Direction, Event, Transferred, Who};
+
+/// How much a line matters, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Less than every line: nothing is written.
+    Nothing,
+    /// The server, its disk or its accounts failed.
+    Error,
+    /// Somebody was refused, or a data connection did not come to be.
+    Warn,
+    /// Everything else.
+    Info,
+}
+
+/// One line to be.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    /// How much it matters.
+    pub(crate) level: Level,
+    /// Whose session it was.
+    pub(crate) session: Option<Session>,
+    /// What happened.
+    pub(crate) event: &'static str,
+    /// The rest, in order.
+    pub(crate) fields: Vec<(&'static str, Field)>,
+}
+
+/// What every line of a session says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Session {
+    /// Its number.
+    pub(crate) number: u64,
+    /// The client.
+    pub(crate) peer: SocketAddr,
+    /// The account, once logged in.
+    pub(crate) user: Option<String>,
+}
+
+/// The value of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Field {
+    /// Text, always quoted.
+    Text(String),
+    /// A number.
+    Number(u64),
+    /// A time, in seconds with three digits.
+    Seconds(Duration),
+    /// Yes or no.
+    Boolean(bool),
+}
+
+impl Record {
+    /// A record without a session.
+    pub(crate) fn new(level: Level, event: &'static str) -> Self {
+        Self { level, session: None, event, fields: Vec::new() }
+    }
+
+    /// With a text.
+    pub(crate) fn text(mut self, name: &'static str, text: impl ToString) -> Self {
+        self.fields.push((name, Field::Text(text.to_string())));
+        self
+    }
+
+    /// With a number.
+    pub(crate) fn number(mut self, name: &'static str, number: u64) -> Self {
+        self.fields.push((name, Field::Number(number)));
+        self
+    }
+
+    fn seconds(mut self, time: Duration) -> Self {
+        self.fields.push(("seconds", Field::Seconds(time)));
+        self
+    }
+
+    fn boolean(mut self, name: &'static str, is_true: bool) -> Self {
+        self.fields.push((name, Field::Boolean(is_true)));
+        self
+    }
+
+    /// A field's value.
+    pub(crate) fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, field)| field)
+    }
+
+    /// The record of an event; none for events that this log does not know.
+    pub(crate) fn of(who: &Who, event: &Event<'_>) -> Option<Self> {
+        let info = |event| Self::new(Level::Info, event);
+        let warn = |event| Self::new(Level::Warn, event);
+        let record = match event {
+            Event::Connected => info("connected").text("local", who.local),
+            Event::TurnedAway { reason } => warn("turned-away").text("reason", reason),
+            Event::Secured { version, cipher } => {
+                info("secured").text("version", version).text("cipher", cipher)
+            }
+            Event::LoggedIn => {
+                let record = info("login").boolean("tls", who.is_tls);
+                match &who.client {
+                    Some(client) => record.text("client", client),
+                    None => record,
+                }
+            }
+            Event::LoginFailed { user, reason } => warn("login-failed")
+                .text("tried", user)
+                .text("reason", reason)
+                .boolean("tls", who.is_tls),
+            Event::Transferred(transfer) => Self::of_transfer(transfer),
+            Event::FileRemoved(path) => info("delete").text("path", path),
+            Event::DirectoryMade(path) => info("mkdir").text("path", path),
+            Event::DirectoryRemoved(path) => info("rmdir").text("path", path),
+            Event::Renamed { from, to } => info("rename").text("path", from).text("to", to),
+            Event::Changed(path) => info("change").text("path", path),
+            Event::DataFailed { reason } => warn("data-failed").text("reason", reason),
+            Event::StoreFailed { reason } => {
+                Self::new(Level::Error, "store-failed").text("reason", reason)
+            }
+            Event::Command { line, code, text } => info("command")
+                .text("line", line)
+                .number("code", u64::from(code.number()))
+                .text("reply", text),
+            Event::Ended { reason, after } => info("ended").text("reason", reason).seconds(*after),
+            _ => return None,
+        };
+        let session = Session { number: who.session, peer: who.peer, user: who.user.clone() };
+        Some(Self { session: Some(session), ..record })
+    }
+
+    fn of_transfer(transfer: &Transferred<'_>) -> Self {
+        let event = match transfer.direction {
+            Direction::Upload => "upload",
+            Direction::Download => "download",
+        };
+        let record = Self::new(Level::Info, event)
+            .text("path", transfer.path)
+            .number("bytes", transfer.bytes)
+            .seconds(transfer.took)
+            .boolean("complete", transfer.is_complete)
+            .boolean("ascii", transfer.is_ascii)
+            .boolean("tls", transfer.is_tls);
+        if transfer.is_complete { record } else { record.text("reason", transfer.reason) }
+    }
+}

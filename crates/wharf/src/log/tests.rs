@@ -1,0 +1,248 @@
+//! Lines as they are written.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wharf_core::event::{Direction, Transferred};
+use wharf_proto::path::VPath;
+use wharf_proto::reply::Code;
+
+use super::*;
+use crate::config::raw::Raw;
+
+fn now() -> Zoned {
+    "2026-11-22T15:07:41+01:00[Europe/Berlin]".parse().unwrap()
+}
+
+fn who(user: Option<&str>) -> Who {
+    Who {
+        session: 42,
+        peer: "[::ffff:192.0.2.7]:50000".parse::<SocketAddr>().unwrap(),
+        local: "192.0.2.1:21".parse::<SocketAddr>().unwrap(),
+        user: user.map(str::to_owned),
+        is_tls: true,
+        client: Some("lftp".into()),
+    }
+}
+
+fn path(text: &[u8]) -> VPath {
+    VPath::root().resolve(text).unwrap()
+}
+
+fn upload<'a>(path: &'a VPath, reason: &'a str) -> Transferred<'a> {
+    Transferred {
+        direction: Direction::Upload,
+        path,
+        bytes: 4_299_161,
+        took: Duration::from_millis(108),
+        is_complete: reason.is_empty(),
+        is_ascii: false,
+        is_tls: true,
+        reason,
+    }
+}
+
+fn rendered(style: Style, event: &Event<'_>) -> String {
+    render_for(style, &who(Some("anna")), event)
+}
+
+fn render_for(style: Style, who: &Who, event: &Event<'_>) -> String {
+    line::render(style, &now(), &Record::of(who, event).unwrap())
+}
+
+#[test]
+fn a_transfer_in_every_style() {
+    let name = path("/照片 1.jpg".as_bytes());
+    let transfer = upload(&name, "");
+    let event = Event::Transferred(&transfer);
+    assert_eq!(
+        rendered(Style::Text, &event),
+        "2026-11-22T15:07:41+01:00 INFO session=42 ip=192.0.2.7 user=\"anna\" event=upload \
+         path=\"/照片 1.jpg\" bytes=4299161 seconds=0.108 complete=true ascii=false tls=true\n"
+    );
+    assert_eq!(
+        rendered(Style::Json, &event),
+        "{\"time\":\"2026-11-22T15:07:41.000+01:00\",\"level\":\"info\",\"session\":42,\
+         \"ip\":\"192.0.2.7\",\"user\":\"anna\",\"event\":\"upload\",\"path\":\"/照片 1.jpg\",\
+         \"bytes\":4299161,\"seconds\":0.108,\"complete\":true,\"ascii\":false,\"tls\":true}\n"
+    );
+    assert_eq!(
+        rendered(Style::Journal, &event),
+        "<6>session=42 ip=192.0.2.7 user=\"anna\" event=upload path=\"/照片 1.jpg\" \
+         bytes=4299161 seconds=0.108 complete=true ascii=false tls=true\n"
+    );
+    assert_eq!(
+        rendered(Style::Panel, &event),
+        "15:07  anna 192.0.2.7  upload  /照片 1.jpg  4.1 MiB  37.9 MiB/s\n"
+    );
+}
+
+#[test]
+fn every_event_has_its_line() {
+    let (a, b) = (path(b"/a"), path(b"/b"));
+    let broken = upload(&a, "the connection was lost");
+    let events = [
+        Event::Connected,
+        Event::TurnedAway { reason: "too many sessions" },
+        Event::Secured { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" },
+        Event::LoggedIn,
+        Event::LoginFailed { user: "root", reason: "no such account" },
+        Event::Transferred(&broken),
+        Event::FileRemoved(&a),
+        Event::DirectoryMade(&a),
+        Event::DirectoryRemoved(&a),
+        Event::Renamed { from: &a, to: &b },
+        Event::Changed(&a),
+        Event::DataFailed { reason: "no connection came within 20s" },
+        Event::StoreFailed { reason: "write /a: input/output error" },
+        Event::Command { line: "PASS ***", code: Code::FILE_DONE, text: "Removed." },
+        Event::Ended { reason: "QUIT", after: Duration::from_secs(61) },
+    ];
+    let mut page = String::new();
+    for style in [Style::Text, Style::Json, Style::Panel] {
+        page.extend(events.iter().map(|event| rendered(style, event)));
+        page.push('\n');
+    }
+    crate::snapshot::assert_same("crates/wharf/snapshots/log-lines.txt", &page);
+}
+
+#[test]
+fn the_transfer_log_has_the_columns_of_wu_ftpd() {
+    let name = path("/照片 100%.jpg".as_bytes());
+    let line = xferlog::line(&now(), &who(Some("anna")), &upload(&name, ""));
+    assert_eq!(
+        line,
+        "Sun Nov 22 15:07:41 2026 1 192.0.2.7 4299161 /%E7%85%A7%E7%89%87%20100%25.jpg b _ i r \
+         anna ftp 0 * c\n"
+    );
+    let line = xferlog::line(&now(), &who(Some("anonymous")), &upload(&name, "cut"));
+    assert!(line.ends_with(" i a anonymous ftp 0 * i\n"), "{line}");
+}
+
+fn decoded(name: &str) -> Vec<u8> {
+    let mut bytes = name.bytes();
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+            let digits = std::str::from_utf8(&digits).unwrap().to_owned();
+            out.push(u8::from_str_radix(&digits, 16).unwrap());
+        } else {
+            out.push(byte);
+        }
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn any_name_can_be_read_back_from_the_transfer_log(
+        name in proptest::collection::vec(1u8..=255, 1..60),
+        user in "[^\\x00-\\x1f/]{1,20}",
+    ) {
+        let name = path(&name);
+        let line = xferlog::line(&now(), &who(Some(&user)), &upload(&name, ""));
+        let columns: Vec<_> = line.trim_end_matches('\n').split(' ').collect();
+        prop_assert_eq!(columns.len(), 18);
+        prop_assert_eq!(decoded(columns[8]), name.as_bytes());
+        prop_assert_eq!(decoded(columns[13]), user.as_bytes());
+    }
+
+    #[test]
+    fn no_client_can_forge_or_stretch_a_line(
+        text in any::<String>(),
+        name in proptest::collection::vec(1u8..=255, 1..250),
+        repeats in 1usize..12,
+    ) {
+        let mut from = VPath::root();
+        for _ in 0..repeats {
+            from = name.split(|byte| *byte == b'/').fold(from.clone(), |path, name| {
+                path.join(name).unwrap_or(path)
+            });
+        }
+        let to = from.clone();
+        for event in [
+            Event::Renamed { from: &from, to: &to },
+            Event::Command { line: &text.repeat(20), code: Code::FILE_DONE, text: &text.repeat(20) },
+            Event::LoginFailed { user: &text, reason: "wrong password" },
+        ] {
+            for style in [Style::Text, Style::Json, Style::Journal] {
+                let line = render_for(style, &who(Some(&text)), &event);
+                prop_assert!(line.ends_with('\n'));
+                prop_assert!(line.len() <= 8192 && line.matches('\n').count() == 1);
+                prop_assert!(!line.trim_end_matches('\n').contains(char::is_control));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_quoted_value_reads_back() {
+    let event = Event::LoginFailed { user: "a \"b\" \\ \u{202e}c", reason: "no such account" };
+    let line = rendered(Style::Text, &event);
+    let (_, rest) = line.split_once("tried=").unwrap();
+    let (value, _) = rest.split_once(" reason=").unwrap();
+    assert_eq!(Raw::parse_toml(value), Some(Raw::Text("a \"b\" \\ \u{202e}c".into())));
+}
+
+fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Option<Level>) -> Log {
+    Log::start(Options {
+        style: Style::Text,
+        level_max,
+        has_commands: false,
+        target: Target::Memory(Arc::clone(memory)),
+        transfer_log: None,
+    })
+    .unwrap()
+}
+
+#[test]
+fn everything_is_written_when_the_log_ends() {
+    let memory = Arc::default();
+    let log = log_to(&memory, Some(Level::Info));
+    for _ in 0..100 {
+        log.emit(&who(None), &Event::Connected);
+    }
+    drop(log);
+    let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.lines().filter(|line| line.contains("event=connected")).count(), 100);
+}
+
+#[test]
+fn the_level_decides_what_is_written() {
+    for (level_max, count) in [(None, 0), (Some(Level::Error), 1), (Some(Level::Warn), 2)] {
+        let memory = Arc::default();
+        let log = log_to(&memory, level_max);
+        log.emit(&who(None), &Event::Connected);
+        log.emit(&who(None), &Event::LoginFailed { user: "x", reason: "y" });
+        log.emit(&who(None), &Event::StoreFailed { reason: "z" });
+        drop(log);
+        let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), count, "{level_max:?}: {text}");
+    }
+}
+
+#[test]
+fn lines_without_room_are_counted_and_told() {
+    let memory: Arc<Mutex<Vec<u8>>> = Arc::default();
+    // While this lock is held the writer cannot take a second batch, so the queue must fill up.
+    let held = memory.lock().unwrap();
+    let log = log_to(&memory, Some(Level::Info));
+    let lines = 20_000;
+    for _ in 0..lines {
+        log.emit(&who(None), &Event::Connected);
+    }
+    drop(held);
+    log.emit(&who(None), &Event::Connected);
+    drop(log);
+    let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
+    let written = text.lines().filter(|line| line.contains("event=connected")).count();
+    let dropped: usize = text
+        .lines()
+        .filter_map(|line| line.split_once("event=lines-dropped count=")?.1.parse::<usize>().ok())
+        .sum();
+    assert!(dropped > 0);
+    assert_eq!(written + dropped, lines + 1);
+}

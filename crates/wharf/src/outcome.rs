@@ -1,0 +1,145 @@
+//! How a command ends: what it prints, and the number that a script sees.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// The number that a script sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All is well.
+    Done = 0,
+    /// It did not work.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// There is no such user.
+    NoSuchUser = 4,
+    /// The system does not permit it.
+    Forbidden = 77,
+    /// The configuration has mistakes.
+    ConfigInvalid = 78,
+    /// Somebody pressed Ctrl+C.
+    Interrupted = 130,
+}
+
+/// Why a command did not work, for the one who typed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The number for scripts.
+    pub(crate) exit: Exit,
+    /// What happened, in one line; empty if all was said already.
+    pub(crate) message: String,
+    /// The next thing to try.
+    pub(crate) help: Option<String>,
+}
+
+impl Failure {
+    /// Something that did not work.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, message: message.into(), help: None }
+    }
+
+    /// A command line that makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, ..Self::new(message) }
+    }
+
+    /// An error of the operating system while doing `what`, as in "cannot read x".
+    pub(crate) fn io(what: impl Into<String>, error: &io::Error) -> Self {
+        let exit = match error.kind() {
+            io::ErrorKind::PermissionDenied => Exit::Forbidden,
+            _ => Exit::Failed,
+        };
+        Self { exit, ..Self::new(format!("{}: {}", what.into(), plain(error))) }
+    }
+
+    /// An end with nothing left to say.
+    pub(crate) fn silent(exit: Exit) -> Self {
+        Self { exit, ..Self::new("") }
+    }
+
+    /// With the next thing to try.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// Tells the person on standard error.
+    pub(crate) fn tell(&self, is_coloured: bool) {
+        if self.message.is_empty() {
+            return;
+        }
+        let (red, blue, plain) =
+            if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+        let mut text = format!("{red}error:{plain} {}\n", self.message);
+        if let Some(help) = &self.help {
+            text.push_str(&format!("{blue}help:{plain} {help}\n"));
+        }
+        tell(&text);
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::NoSuchUser => 4,
+            Exit::Forbidden => 77,
+            Exit::ConfigInvalid => 78,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+/// The system's words without its number: "No such file or directory", not "… (os error 2)".
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" (os error ").unwrap_or(text.len());
+    text.get(..end).unwrap_or(&text).to_lowercase()
+}
+
+/// Prints to standard output. A reader that went away is no fault: `wharf config default | head`.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Failure::silent(Exit::Done)
+        } else {
+            Failure::io("cannot write to standard output", &error)
+        }
+    })
+}
+
+/// Prints to standard error. When even that fails nobody is left to hear of it.
+pub(crate) fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+impl Colour {
+    /// Whether to colour what goes to standard error.
+    pub(crate) fn is_on(self) -> bool {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto if is_set("NO_COLOR") => false,
+            Self::Auto if std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0") => {
+                true
+            }
+            Self::Auto => io::stderr().is_terminal(),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Where this operating system wants things: configuration, state, and the language spoken.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+mod windows;
+use std::path::PathBuf;
+
+#[cfg(windows)]
+use windows as system;
+
+/// The configuration's name in whatever folder.
+pub(crate) const CONFIG_NAME: &str = "wharf.toml";
+
+/// Every place where a configuration is looked for, the first found being the one.
+pub(crate) fn config_candidates() -> Vec<PathBuf> {
+    let mut candidates = vec![PathBuf::from(CONFIG_NAME)];
+    candidates.extend(system::config_folders().into_iter().map(|dir| dir.join(CONFIG_NAME)));
+    candidates
+}
+
+/// Where a configuration would be put on this system.
+pub(crate) fn config_folder() -> PathBuf {
+    system::config_folders().into_iter().next().unwrap_or_default()
+}
+
+/// Where certificates and other state are kept unless the configuration says otherwise.
+pub(crate) fn state_folder() -> PathBuf {
+    system::state_folder()
+}
+
+/// The character set of old programs in the language of this system.
+pub(crate) fn legacy_encoding() -> &'static encoding_rs::Encoding {
+    encoding_of(&system::language())
+}
+
+/// The computer's own name, if it has one.
+pub(crate) fn host_name() -> Option<String> {
+    system::host_name().filter(|name| !name.is_empty() && name != "localhost")
+}
+
+/// By a language tag such as `zh_CN.UTF-8`.
+fn encoding_of(language: &str) -> &'static encoding_rs::Encoding {
+    let language = language.to_ascii_lowercase().replace('-', "_");
+    let is = |prefix: &str| language.starts_with(prefix);
+    match () {
+        () if is("zh_tw") || is("zh_hk") || is("zh_mo") || is("zh_hant") => encoding_rs::BIG5,
+        () if is("zh") => encoding_rs::GBK,
+        () if is("ja") => encoding_rs::SHIFT_JIS,
+        () if is("ko") => encoding_rs::EUC_KR,
+        () if is("ru") || is("uk") || is("be") || is("bg") || is("sr") => encoding_rs::WINDOWS_1251,
+        () if is("pl") || is("cs") || is("hu") || is("sk") || is("sl") || is("hr") || is("ro") => {
+            encoding_rs::WINDOWS_1250
+        }
+        () if is("el") => encoding_rs::WINDOWS_1253,
+        () if is("tr") => encoding_rs::WINDOWS_1254,
+        () if is("he") => encoding_rs::WINDOWS_1255,
+        () if is("ar") || is("fa") => encoding_rs::WINDOWS_1256,
+        () if is("th") => encoding_rs::WINDOWS_874,
+        () if is("vi") => encoding_rs::WINDOWS_1258,
+        () => encoding_rs::WINDOWS_1252,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_have_their_old_character_set() {
+        for (language, encoding) in [
+            ("zh_CN.UTF-8", "GBK"),
+            ("zh-TW", "Big5"),
+            ("ja_JP.UTF-8", "Shift_JIS"),
+            ("de_DE", "windows-1252"),
+            ("C.UTF-8", "windows-1252"),
+            ("", "windows-1252"),
+        ] {
+            assert_eq!(encoding_of(language).name(), encoding, "{language}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Unix: the XDG base directories, and `/etc` and `/var` for root.
+
+use std::path::PathBuf;
+
+/// Folders for configuration, the usual one first.
+pub(super) fn config_folders() -> Vec<PathBuf> {
+    let system = PathBuf::from("/etc/wharf");
+    if is_root() {
+        return vec![system];
+    }
+    let own = folder("XDG_CONFIG_HOME", ".config");
+    own.map(|own| own.join("wharf")).into_iter().chain([system]).collect()
+}
+
+/// The folder for state.
+pub(super) fn state_folder() -> PathBuf {
+    let own = folder("XDG_STATE_HOME", ".local/state").filter(|_| !is_root());
+    own.map_or_else(|| PathBuf::from("/var/lib/wharf"), |own| own.join("wharf"))
+}
+
+/// The language of the session, such as `zh_CN.UTF-8`.
+pub(super) fn language() -> String {
+    ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|value| !value.is_empty())
+        .unwrap_or_default()
+}
+
+/// The computer's name.
+pub(super) fn host_name() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
+}
+
+/// A base directory; relative ones are to be ignored, says the XDG specification.
+fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,99 @@
+//! From the command line to a configuration: which file, which layers, and is it sound.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::Global;
+use crate::config::keys::{Key, keys};
+use crate::config::layers::{Flag, Inputs};
+use crate::config::problem::{count, render};
+use crate::config::raw::{Raw, quoted};
+use crate::config::show::value_text;
+use crate::config::value::{AutoPath, FilePath, OptionalPath, Value};
+use crate::config::{Loaded, layers::Layers};
+use crate::outcome::{Exit, Failure, tell};
+use crate::place;
+
+/// The configuration file in use, if there is one: the one that was named, else the first found.
+pub(crate) fn config_file(global: &Global) -> Option<PathBuf> {
+    let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
+    let named = global.config.clone().or_else(|| named.map(PathBuf::from));
+    named.or_else(|| place::config_candidates().into_iter().find(|path| path.is_file()))
+}
+
+/// All layers, with `flags` of the command itself; `--set` stands above those.
+pub(crate) fn inputs(global: &Global, file: Option<PathBuf>, flags: Vec<Flag>) -> Inputs {
+    let folder = |path: &PathBuf| {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        absolute.parent().map(Path::to_path_buf)
+    };
+    let base = file.as_ref().and_then(folder).unwrap_or_else(place::config_folder);
+    let settings = global.set.iter().map(|(path, value)| Flag {
+        shown: format!("--set {path}={value}"),
+        path: path.clone(),
+        raw: Raw::Plain(value.clone()),
+    });
+    Inputs {
+        file,
+        base,
+        current_folder: std::env::current_dir().unwrap_or_default(),
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            })
+            .collect(),
+        forgets_listeners: flags.iter().any(|flag| flag.path.ends_with(".address")),
+        flags: flags.into_iter().chain(settings).collect(),
+    }
+}
+
+/// Reads the configuration and tells of every mistake in it.
+///
+/// # Errors
+/// `ConfigInvalid` if there is any; all was said then.
+pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure> {
+    let loaded = Loaded::load(inputs);
+    tell(&render(&loaded.problems, loaded.layers.source.as_ref(), is_coloured));
+    if loaded.is_valid() {
+        return Ok(loaded);
+    }
+    let place = match &inputs.file {
+        Some(file) => file.display().to_string(),
+        None => "the configuration".into(),
+    };
+    Err(Failure {
+        exit: Exit::ConfigInvalid,
+        ..Failure::new(format!("{place} has mistakes: {}", count(&loaded.problems)))
+    })
+}
+
+/// The keys that flags set, as a configuration file.
+pub(crate) fn flags_as_file(layers: &Layers) -> String {
+    let mut out = String::from("config_version = 1\n");
+    let mut section = String::new();
+    for (path, raw) in layers.from_flags() {
+        let Some((table, name)) = path.rsplit_once('.') else { continue };
+        let known = table.split_once('.').map_or(table, |(list, _)| list);
+        let Some(key) = keys().find(|key| key.section == known && key.name == name) else {
+            continue;
+        };
+        if table != section {
+            section = table.to_owned();
+            let list = table.split_once('.').map(|(list, _)| format!("[[{list}]]"));
+            out.push_str(&format!("\n{}\n", list.unwrap_or_else(|| format!("[{table}]"))));
+        }
+        out.push_str(&format!("{name} = {}\n", portable(key, raw)));
+    }
+    out
+}
+
+/// A value as TOML, relative paths made absolute: they would begin elsewhere in a file.
+fn portable(key: &Key, raw: &Raw) -> String {
+    let is_path = [AutoPath::KIND, FilePath::KIND, OptionalPath::KIND].contains(&key.kind);
+    match raw.text() {
+        Some(text) if is_path && text != "auto" && !text.is_empty() => {
+            let absolute = std::path::absolute(text).unwrap_or_else(|_| text.into());
+            quoted(&absolute.to_string_lossy())
+        }
+        _ => value_text(key, raw),
+    }
+}

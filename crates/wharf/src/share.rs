@@ -1,0 +1,241 @@
+//! A quick share: one folder for one account, or for everybody, made of options alone.
+
+use std::fmt;
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use wharf_core::permission::Permissions;
+use wharf_users::name::check_name;
+
+use crate::cli;
+use crate::cli::serve::{Serve, path_text};
+use crate::config::choice::AnonymousPermissions;
+use crate::config::layers::Flag;
+use crate::config::raw::Raw;
+use crate::outcome::{Exit, Failure, tell};
+use crate::words::fresh_password;
+
+/// One folder and who may use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// The folder, absolute.
+    pub(crate) folder: PathBuf,
+    /// Who may use it.
+    pub(crate) access: Access,
+}
+
+/// Who may use a shared folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody.
+    Anonymous(AnonymousPermissions),
+    /// Whoever knows the password.
+    Account {
+        /// The account's name.
+        user: String,
+        /// Its password.
+        password: Password,
+        /// What it may do.
+        rights: Permissions,
+    },
+}
+
+/// A password in the clear, for as long as it is needed. Its `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Password {
+    /// The password.
+    pub(crate) text: String,
+    /// Whether wharf made it up, so that nobody knows it yet.
+    pub(crate) is_fresh: bool,
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Password").field("is_fresh", &self.is_fresh).finish_non_exhaustive()
+    }
+}
+
+/// The longest password, the same that the server takes after PASS.
+const PASSWORD_BYTES_MAX: usize = 1024;
+/// The name of the account unless somebody chose one.
+const USER: &str = "wharf";
+
+impl Share {
+    /// The share that the options describe.
+    pub(crate) fn from_options(options: &Serve) -> Result<Self, Failure> {
+        let folder = folder(options)?;
+        let access = if options.anonymous {
+            Access::Anonymous(match (options.dropbox, options.write) {
+                (true, _) => AnonymousPermissions::Dropbox,
+                (false, true) => AnonymousPermissions::ReadWrite,
+                (false, false) => AnonymousPermissions::Read,
+            })
+        } else {
+            let user = options.username.clone().unwrap_or_else(|| USER.into());
+            check_name(&user).map_err(|problem| {
+                Failure::usage(format!("`{}`: {problem}", user.escape_debug()))
+            })?;
+            let rights = if options.write { "read-write" } else { "read" };
+            let rights = Permissions::parse(rights).unwrap_or(Permissions::READ_ONLY);
+            Access::Account { user, password: password(options)?, rights }
+        };
+        Ok(Self { folder, access })
+    }
+
+    /// The keys that say the same, as far as keys can.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let set = |name: &str, raw| Flag { shown: "-A".into(), path: format!("login.{name}"), raw };
+        match &self.access {
+            Access::Anonymous(rights) => vec![
+                set("anonymous", Raw::Boolean(true)),
+                set("anonymous_home", Raw::Text(path_text(Some(&self.folder)).unwrap_or_default())),
+                set("anonymous_permissions", Raw::Text(rights.to_string())),
+            ],
+            Access::Account { .. } => Vec::new(),
+        }
+    }
+
+    /// What may be done, in words.
+    pub(crate) fn rights_in_words(&self) -> String {
+        match &self.access {
+            Access::Anonymous(AnonymousPermissions::Read) => "everybody, read-only".into(),
+            Access::Anonymous(AnonymousPermissions::Dropbox) => {
+                "everybody may leave files, nobody may see them".into()
+            }
+            Access::Anonymous(AnonymousPermissions::ReadWrite) => {
+                "everybody may read, write and delete".into()
+            }
+            Access::Account { rights, .. } if *rights == Permissions::READ_ONLY => {
+                "read-only".into()
+            }
+            Access::Account { .. } => "read, write and delete".into(),
+        }
+    }
+}
+
+fn folder(options: &Serve) -> Result<PathBuf, Failure> {
+    let typed = options.folder.as_deref().or(options.directory.as_deref());
+    let path = typed.unwrap_or(Path::new("."));
+    let shown = path.display();
+    match std::fs::canonicalize(path) {
+        Ok(folder) if folder.is_dir() => Ok(folder),
+        Ok(_) => Err(Failure::new(format!("{shown} is a file: only folders can be shared"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let failure = Failure::new(format!("there is no folder {shown}"));
+            let meant = options.folder.as_ref().and_then(|word| cli::meant_command(word.to_str()?));
+            Err(match meant {
+                Some(command) => Failure {
+                    exit: Exit::Usage,
+                    ..failure.help(format!("did you mean the command `wharf {command}`?"))
+                },
+                None => failure,
+            })
+        }
+        Err(error) => Err(Failure::io(format!("cannot share {shown}"), &error)),
+    }
+}
+
+fn password(options: &Serve) -> Result<Password, Failure> {
+    if let Some(file) = &options.password_file {
+        return Ok(Password { text: read_password_file(file)?, is_fresh: false });
+    }
+    match &options.password {
+        Some(text) => {
+            check_password(text)?;
+            Ok(Password { text: text.clone(), is_fresh: false })
+        }
+        None => fresh(),
+    }
+}
+
+/// A password that nobody knows yet.
+pub(crate) fn fresh() -> Result<Password, Failure> {
+    let text = fresh_password()
+        .map_err(|error| Failure::new(format!("the system gives no random numbers: {error}")))?;
+    Ok(Password { text, is_fresh: true })
+}
+
+/// The first line of a file. `-` is standard input; a person at a terminal is asked.
+pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
+    let is_input = path == Path::new("-");
+    if is_input && std::io::stdin().is_terminal() {
+        return ask_password("Password: ");
+    }
+    let shown = if is_input { "standard input".into() } else { path.display().to_string() };
+    let failed = |error: &std::io::Error| {
+        Failure::io(format!("cannot read the password from {shown}"), error)
+    };
+    let source: Box<dyn Read> = if is_input {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(|error| failed(&error))?)
+    };
+    let limit = u64::try_from(PASSWORD_BYTES_MAX + 2).unwrap_or(u64::MAX);
+    let mut line = String::new();
+    std::io::BufReader::new(source.take(limit))
+        .read_line(&mut line)
+        .map_err(|error| failed(&error))?;
+    let text = line.trim_end_matches(['\r', '\n']).to_owned();
+    if text.is_empty() {
+        return Err(Failure::new(format!("{shown}: the first line is empty"))
+            .help("the password is the first line"));
+    }
+    check_password(&text)?;
+    Ok(text)
+}
+
+/// Asks without showing what is typed.
+pub(crate) fn ask_password(question: &str) -> Result<String, Failure> {
+    let text = rpassword::prompt_password(question).map_err(|error| {
+        Failure::io("cannot ask for the password", &error)
+            .help("where there is no terminal, use --password-file")
+    })?;
+    check_password(&text)?;
+    Ok(text)
+}
+
+/// Refuses what no client could send after PASS.
+pub(crate) fn check_password(text: &str) -> Result<(), Failure> {
+    if text.is_empty() {
+        return Err(Failure::usage("an empty password lets everybody in")
+            .help("for a share without password use -A; else leave -P out and get a fresh one"));
+    }
+    if text.len() > PASSWORD_BYTES_MAX {
+        return Err(Failure::usage(format!(
+            "the password is longer than {PASSWORD_BYTES_MAX} bytes"
+        )));
+    }
+    if text.contains(['\0', '\r', '\n']) {
+        return Err(Failure::usage("the password has a line break or a NUL in it")
+            .help("FTP cannot carry those"));
+    }
+    Ok(())
+}
+
+/// Asks before everybody may write, unless told not to.
+pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Failure> {
+    if share.access != Access::Anonymous(AnonymousPermissions::ReadWrite) || has_yes {
+        return Ok(());
+    }
+    let shown = share.folder.display();
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!(
+            "-A -w lets everybody change and delete what is in {shown}"
+        ))
+        .help("if that is meant, add --yes; to only collect files use -A --dropbox"));
+    }
+    if confirm(&format!("Everybody may then change and delete what is in {shown}. Go on?"))? {
+        return Ok(());
+    }
+    Err(Failure::new("not started"))
+}
+
+/// Asks a question that has a safe answer: anything but yes is no.
+pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+    tell(&format!("{question} [y/N] "));
+    let _ = std::io::stderr().flush();
+    let mut line = String::new();
+    let failed = |error| Failure::io("cannot read the answer", &error);
+    std::io::BufReader::new(std::io::stdin().take(100)).read_line(&mut line).map_err(failed)?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}

@@ -1,0 +1,20 @@
+//! Texts that people see, kept in files: a test fails when one changes, so that somebody reads it.
+
+use std::path::Path;
+
+/// Compares `text` with the file `name` below the repository's root. With `WHARF_BLESS=1` in the
+/// environment the file is written instead.
+pub(crate) fn assert_same(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
+    if std::env::var_os("WHARF_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == text,
+        "{name} is stale; read the new text below, and keep it with \
+         WHARF_BLESS=1 cargo nextest run -p wharf\n\n{text}"
+    );
+}

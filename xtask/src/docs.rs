@@ -1,0 +1,30 @@
+//! Writes the generated documents again.
+//!
+//! Each generated document has a test that fails when it is stale. With [`BLESS`] set, those tests
+//! write the document instead; so what writes it and what checks it are the same lines of code.
+
+use std::path::Path;
+
+use crate::{picture, steps};
+
+/// Tells the freshness tests to write what they would have compared.
+const BLESS: &str = "WHARF_BLESS";
+/// Freshness tests are named `..._is_up_to_date`.
+const FRESHNESS_TESTS: &str = "test(/is_up_to_date$/)";
+
+/// Runs the freshness tests in writing mode, then draws the picture.
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let arguments = [
+        "nextest",
+        "run",
+        "--workspace",
+        "--all-features",
+        "--no-fail-fast",
+        "-E",
+        FRESHNESS_TESTS,
+    ];
+    if !steps::succeeds(steps::cargo(root).args(arguments).env(BLESS, "1"))? {
+        return Err("a document could not be written; its test says why, above".to_owned());
+    }
+    picture::run(root)
+}

@@ -1,0 +1,147 @@
+//! Installs what the tests need: real FTP clients, and the cargo tools that run and check.
+//!
+//! Nothing is skipped silently: what cannot be installed ends the run with its name and a remedy.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::steps;
+
+/// A program that the tests start, and the Debian package that holds it.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("lftp", "lftp"),
+    ("curl", "curl"),
+    ("tnftp", "tnftp"),
+    ("ncftpput", "ncftp"),
+    ("ncftpget", "ncftp"),
+    ("ncftpls", "ncftp"),
+    ("rclone", "rclone"),
+    ("wget", "wget"),
+    ("openssl", "openssl"),
+    ("python3", "python3"),
+    // The fuzzer's engine and the cryptography library are C and C++.
+    ("cc", "gcc"),
+    ("c++", "g++"),
+];
+
+/// A cargo tool, and the version that is known to work here.
+const TOOLS: &[(&str, &str)] =
+    &[("cargo-nextest", "0.9.143"), ("cargo-deny", "0.20.2"), ("cargo-fuzz", "0.13.2")];
+
+/// Tools run for seconds and are built once: optimising them would cost minutes. Measured on two
+/// cores: 44 s for cargo-deny and 12 s for cargo-fuzz this way.
+const TOOL_PROFILE: &[(&str, &str)] = &[
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+];
+
+/// Installs what is missing, and says so.
+pub(crate) fn run() -> Result<(), String> {
+    let packages = missing_packages(|program| find(program).is_some());
+    if !packages.is_empty() {
+        install_packages(&packages)?;
+        let missing = missing_packages(|program| find(program).is_some());
+        if !missing.is_empty() {
+            return Err(format!(
+                "apt-get installed {}, but its programs are not in PATH",
+                missing.join(" ")
+            ));
+        }
+    }
+    for (tool, version) in TOOLS {
+        if find(tool).is_none() {
+            install_tool(tool, version)?;
+        }
+    }
+    Ok(())
+}
+
+fn missing_packages(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let missing = PROGRAMS.iter().filter(|(program, _)| !is_there(program));
+    let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
+    packages.dedup();
+    packages
+}
+
+fn install_packages(packages: &[&str]) -> Result<(), String> {
+    let names = packages.join(" ");
+    let help = format!("help: install them by hand ({names}), then run this again");
+    if find("apt-get").is_none() {
+        return Err(format!("the tests need {names}, and there is no apt-get here\n{help}"));
+    }
+    eprintln!("xtask: installing Debian packages: {names}");
+    // An old package list names versions that the mirror has dropped, so it comes first.
+    let update = ["apt-get", "update", "--quiet"];
+    let install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"];
+    for words in [&update[..], &[&install[..], packages].concat()] {
+        let mut command = as_root(words)?;
+        if !steps::succeeds(command.env("DEBIAN_FRONTEND", "noninteractive"))? {
+            return Err(format!("`{}` failed, see above\n{help}", words.join(" ")));
+        }
+    }
+    Ok(())
+}
+
+/// A command with the system's rights: as it is for root, else by sudo.
+fn as_root(words: &[&str]) -> Result<Command, String> {
+    let output = Command::new("id").arg("-u").output();
+    let is_root = output.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    let mut line = words.to_vec();
+    if !is_root {
+        if find("sudo").is_none() {
+            return Err(format!("`{}` needs root, and there is no sudo here", words.join(" ")));
+        }
+        line.insert(0, "sudo");
+    }
+    let mut rest = line.into_iter();
+    let mut command = Command::new(rest.next().unwrap_or_default());
+    command.args(rest);
+    Ok(command)
+}
+
+fn install_tool(tool: &str, version: &str) -> Result<(), String> {
+    eprintln!("xtask: installing {tool} {version} with cargo");
+    let mut command = Command::new(steps::CARGO);
+    command.args(["install", "--locked", tool, "--version", version]);
+    command.envs(TOOL_PROFILE.iter().copied());
+    if !steps::succeeds(&mut command)? {
+        return Err(format!(
+            "{tool} could not be installed, see above\n\
+             help: cargo install --locked {tool} --version {version}"
+        ));
+    }
+    // Cargo finds its sub-commands in its own folder; PATH need not have it.
+    Ok(())
+}
+
+/// Where a program is: in PATH, or in cargo's folder of installed tools.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let folders = std::env::split_paths(&path).chain(cargo.map(|home| home.join("bin")));
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_missing_package_is_named_once() {
+        let packages = missing_packages(|program| !program.starts_with("ncftp"));
+        assert_eq!(packages, ["ncftp"]);
+    }
+
+    #[test]
+    fn nothing_is_missing_where_all_is_there() {
+        assert!(missing_packages(|_| true).is_empty());
+    }
+
+    #[test]
+    fn a_program_that_nobody_has_is_not_found() {
+        assert_eq!(find("no-such-program-anywhere"), None);
+    }
+}

@@ -1,0 +1,300 @@
+//! The steps of `cargo xtask test`, in order, timed and named.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::{setup, tidy};
+
+/// Cargo, whichever the caller's toolchain is.
+pub(crate) const CARGO: &str = "cargo";
+
+/// One thing that must hold.
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    work: Work,
+}
+
+/// What a step does.
+enum Work {
+    /// Cargo with these arguments and this environment.
+    Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
+    Tidy,
+    Fuzz,
+}
+
+// Features are the same in every step, so that what one has built the next can use.
+static STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        about: "the code is formatted",
+        work: Work::Cargo(&["fmt", "--all", "--check"], &[]),
+    },
+    Step { name: "tidy", about: "the rules of docs/ARCHITECTURE.md hold", work: Work::Tidy },
+    Step {
+        name: "clippy",
+        about: "no warning from the compiler or clippy",
+        work: Work::Cargo(
+            &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
+            &[],
+        ),
+    },
+    Step {
+        name: "deny",
+        about: "licences, versions and sources of dependencies",
+        work: Work::Cargo(&["deny", "--all-features", "check", "bans", "licenses", "sources"], &[]),
+    },
+    Step {
+        name: "doc",
+        about: "the documentation builds without warnings",
+        work: Work::Cargo(
+            &["doc", "--no-deps", "--workspace", "--all-features"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
+    },
+    Step {
+        name: "nextest",
+        about: "every test, real clients and simulation included",
+        work: Work::Cargo(&["nextest", "run", "--workspace", "--all-features"], &[]),
+    },
+    Step {
+        name: "doctest",
+        about: "the examples in the documentation",
+        work: Work::Cargo(&["test", "--doc", "--workspace", "--all-features", "--quiet"], &[]),
+    },
+    Step { name: "fuzz", about: "a short run of every fuzz target", work: Work::Fuzz },
+];
+
+/// How long each fuzz target runs here. Long runs are for `cargo fuzz run`.
+const FUZZ_SECONDS: &str = "-max_total_time=15";
+/// An input that takes this many seconds is a fault.
+const FUZZ_TIMEOUT: &str = "-timeout=5";
+/// Parsers of lines and listings have no business with more memory than this.
+const FUZZ_MEMORY: &str = "-rss_limit_mb=1024";
+
+/// How a step ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Passed,
+    Failed,
+    NotRun,
+}
+
+/// Sets up, then runs the steps named in `words`, or all.
+pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
+    let (steps, keeps_going) = chosen(words)?;
+    setup::run()?;
+    let mut ends: Vec<(&str, End, Duration)> = Vec::new();
+    let mut has_failed = false;
+    for step in steps {
+        if has_failed && !keeps_going {
+            ends.push((step.name, End::NotRun, Duration::ZERO));
+            continue;
+        }
+        eprintln!("\nxtask: {} ({})", step.name, step.about);
+        let began = now();
+        let outcome = step.work.run(root);
+        let took = now().duration_since(began);
+        if let Err(message) = &outcome {
+            eprintln!("error: {message}");
+            has_failed = true;
+        }
+        ends.push((step.name, if outcome.is_ok() { End::Passed } else { End::Failed }, took));
+    }
+    eprintln!("\n{}", report(&ends));
+    if has_failed { Err("not every step passed".to_owned()) } else { Ok(()) }
+}
+
+/// The steps, for the help text.
+pub(crate) fn help() -> String {
+    let line = |step: &Step| format!("  {:<9}{}\n", step.name, step.about);
+    let lines: Vec<String> = STEPS.iter().map(line).collect();
+    format!("\nSteps of `test`, in order:\n{}", lines.concat())
+}
+
+/// Runs a command to its end; whether it succeeded.
+///
+/// # Errors
+/// When it cannot be started.
+pub(crate) fn succeeds(command: &mut Command) -> Result<bool, String> {
+    let status = command.status().map_err(|error| {
+        format!("cannot start `{}`: {error}", command.get_program().to_string_lossy())
+    })?;
+    Ok(status.success())
+}
+
+/// Cargo at the top of the checkout.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(CARGO);
+    command.current_dir(root);
+    command
+}
+
+fn chosen(words: &[&str]) -> Result<(Vec<&'static Step>, bool), String> {
+    let (flags, names): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| word.starts_with('-'));
+    if let Some(flag) = flags.iter().find(|flag| **flag != "--keep-going") {
+        return Err(format!("no such option: {flag}\nhelp: the only one is --keep-going"));
+    }
+    if let Some(name) = names.iter().find(|name| !STEPS.iter().any(|step| step.name == **name)) {
+        let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        return Err(format!("no such step: {name}\nhelp: the steps are {}", known.join(", ")));
+    }
+    let is_chosen = |step: &&Step| names.is_empty() || names.contains(&step.name);
+    Ok((STEPS.iter().filter(is_chosen).collect(), !flags.is_empty()))
+}
+
+impl Work {
+    fn run(&self, root: &Path) -> Result<(), String> {
+        match self {
+            Self::Cargo(arguments, environment) => {
+                let mut command = cargo(root);
+                command.args(*arguments).envs(environment.iter().copied());
+                told(&mut command, &arguments.join(" "))
+            }
+            Self::Tidy => tidy::run(root),
+            Self::Fuzz => fuzz(root),
+        }
+    }
+}
+
+fn told(command: &mut Command, arguments: &str) -> Result<(), String> {
+    if succeeds(command)? { Ok(()) } else { Err(format!("`cargo {arguments}` failed, see above")) }
+}
+
+/// Builds every fuzz target once, then runs each for a few seconds.
+fn fuzz(root: &Path) -> Result<(), String> {
+    let manifest = root.join("fuzz/Cargo.toml");
+    let text = std::fs::read_to_string(&manifest)
+        .map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
+    let targets = fuzz_targets(&text);
+    if targets.is_empty() {
+        return Err("fuzz/Cargo.toml names no target".to_owned());
+    }
+    told(&mut fuzz_command(root, "build"), "fuzz build")?;
+    for target in targets {
+        let mut command = fuzz_command(root, "run");
+        command.arg(target);
+        // Known inputs, kept in the repository, come first; new ones go to fuzz/corpus.
+        let seeds = format!("fuzz/seeds/{target}");
+        if root.join(&seeds).is_dir() {
+            let corpus = format!("fuzz/corpus/{target}");
+            std::fs::create_dir_all(root.join(&corpus))
+                .map_err(|error| format!("cannot make {corpus}: {error}"))?;
+            command.args([corpus, seeds]);
+        }
+        command.args(["--", FUZZ_SECONDS, FUZZ_TIMEOUT, FUZZ_MEMORY]);
+        quietly(&mut command, &format!("fuzz run {target}"))?;
+        eprintln!("xtask: fuzz target {target}: nothing found");
+    }
+    Ok(())
+}
+
+/// Runs cargo without its chatter, which is shown only if it fails.
+fn quietly(command: &mut Command, arguments: &str) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("cannot start `{CARGO}`: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    eprintln!("{}", String::from_utf8_lossy(&output.stdout));
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    Err(format!("`cargo {arguments}` failed, see above"))
+}
+
+fn fuzz_command(root: &Path, verb: &str) -> Command {
+    let mut command = cargo(root);
+    // The fuzzer's coverage flags are unstable. The targets hold no unsafe code, so the address
+    // sanitizer would find nothing and halve the speed.
+    command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", verb, "--sanitizer", "none"]);
+    command
+}
+
+/// The names of the `[[bin]]` tables.
+fn fuzz_targets(manifest: &str) -> Vec<&str> {
+    let mut is_bin = false;
+    let mut targets = Vec::new();
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            is_bin = line == "[[bin]]";
+        } else if let Some(("name", value)) = line.split_once('=').map(|(k, v)| (k.trim(), v))
+            && is_bin
+        {
+            targets.push(value.trim().trim_matches('"'));
+        }
+    }
+    targets
+}
+
+/// One line a step, and one for all: it speaks of steps, since the test runner counts the tests.
+fn report(ends: &[(&str, End, Duration)]) -> String {
+    let count = |wanted: End| ends.iter().filter(|(_, end, _)| *end == wanted).count();
+    let line = |(name, end, took): &(&str, End, Duration)| {
+        let word = match end {
+            End::Passed => "passed",
+            End::Failed => "FAILED",
+            End::NotRun => "not run",
+        };
+        format!("{name:<9}{word:<9}{:>7.1} s\n", took.as_secs_f64())
+    };
+    let lines = ends.iter().map(line).collect::<Vec<_>>().concat();
+    let total: Duration = ends.iter().map(|(_, _, took)| *took).sum();
+    let (passed, failed) = (count(End::Passed), count(End::Failed));
+    let not_run = match count(End::NotRun) {
+        0 => String::new(),
+        number => format!(", {number} not run"),
+    };
+    let seconds = total.as_secs();
+    format!("{lines}steps: {passed} passed, {failed} failed{not_run}; {seconds} s")
+}
+
+#[expect(clippy::disallowed_methods, reason = "steps take real time; nothing here is simulated")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_words_every_step_is_chosen() {
+        let (steps, keeps_going) = chosen(&[]).unwrap();
+        assert_eq!(steps.len(), STEPS.len());
+        assert!(!keeps_going);
+    }
+
+    #[test]
+    fn named_steps_run_in_their_own_order() {
+        let (steps, keeps_going) = chosen(&["tidy", "--keep-going", "fmt"]).unwrap();
+        assert_eq!(steps.iter().map(|step| step.name).collect::<Vec<_>>(), ["fmt", "tidy"]);
+        assert!(keeps_going);
+    }
+
+    #[test]
+    fn an_unknown_step_or_option_is_told_with_what_there_is() {
+        let message = chosen(&["clipy"]).err().unwrap();
+        assert!(message.contains("clipy") && message.contains("clippy"), "{message}");
+        let message = chosen(&["--kep-going"]).err().unwrap();
+        assert!(message.contains("--keep-going"), "{message}");
+    }
+
+    #[test]
+    fn the_report_counts_what_ran_and_what_did_not() {
+        let ends = [
+            ("fmt", End::Passed, Duration::from_millis(1500)),
+            ("tidy", End::Failed, Duration::from_millis(600)),
+            ("clippy", End::NotRun, Duration::ZERO),
+        ];
+        let text = report(&ends);
+        assert!(text.ends_with("steps: 1 passed, 1 failed, 1 not run; 2 s"), "{text}");
+        assert!(text.starts_with("fmt      passed       1.5 s\n"), "{text}");
+    }
+
+    #[test]
+    fn fuzz_targets_are_the_bin_tables_and_nothing_else() {
+        let manifest = "[package]\nname = \"fuzz\"\n[[bin]]\nname = \"line\"\npath = \"x.rs\"\n\
+                        [[bin]]\nname=\"reply\"\n[dependencies]\nname = \"1\"\n";
+        assert_eq!(fuzz_targets(manifest), ["line", "reply"]);
+    }
+}

@@ -1,0 +1,106 @@
+//! The rules of the house that no compiler knows, checked by reading the text.
+//!
+//! Each rule is a function from the tree to findings, in a file of its own below this one;
+//! [`RULES`] lists them. A finding says where, what, why it matters and what to do.
+
+use std::fmt;
+use std::path::Path;
+
+use source::Source;
+use tree::Tree;
+
+mod acts;
+mod crates;
+mod documents;
+mod floors;
+mod shape;
+mod source;
+mod systems;
+mod tree;
+mod words;
+
+/// Every family of rules.
+const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
+    floors::check,
+    crates::check,
+    acts::check,
+    systems::check,
+    shape::check,
+    words::check,
+    documents::check,
+];
+
+/// Something that must be so everywhere.
+struct Rule {
+    /// One or two words to find it again in the source.
+    name: &'static str,
+    /// What would go wrong without it.
+    why: &'static str,
+    /// What to do about a finding.
+    remedy: &'static str,
+}
+
+/// A place where a rule is broken.
+#[derive(Clone)]
+struct Finding {
+    rule: &'static Rule,
+    file: String,
+    /// Counted from 1; 1 for what concerns the whole file.
+    line: usize,
+    what: String,
+}
+
+/// Checks every rule on the files that git knows, or would know after `git add`.
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let tree = Tree::read(root)?;
+    let findings = check(&tree);
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    let files = tree.texts.len();
+    match findings.len() {
+        0 => {
+            eprintln!("tidy: {files} files, nothing found");
+            Ok(())
+        }
+        number => Err(format!("tidy: {number} findings in {files} files")),
+    }
+}
+
+fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings: Vec<_> = RULES.iter().flat_map(|rule| rule(tree)).collect();
+    findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    findings
+}
+
+impl Rule {
+    fn broken(&'static self, file: &str, line: usize, what: impl Into<String>) -> Finding {
+        Finding { rule: self, file: file.to_owned(), line, what: what.into() }
+    }
+
+    /// A finding for each place in `source`, tests apart, where one of `needles` stands.
+    fn forbids(&'static self, source: &Source, needles: &[&str]) -> Vec<Finding> {
+        let lines = source.lines().filter(|line| !line.is_test);
+        let hits = lines.flat_map(|line| {
+            let found = needles.iter().filter(|needle| source::has_word(line.code, needle));
+            found.map(move |needle| (line.number, *needle))
+        });
+        hits.map(|(line, needle)| self.broken(&source.path, line, format!("`{needle}`"))).collect()
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, file, line, what } = self;
+        writeln!(out, "{file}:{line}: {}: {what}", rule.name)?;
+        write!(out, "  why:  {}\n  help: {}", rule.why, rule.remedy)
+    }
+}
+
+/// What `rule` finds in made-up files: the first line of each finding.
+#[cfg(test)]
+fn found(rule: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<String> {
+    let tree = Tree::new(files.iter().map(|(path, text)| ((*path).into(), (*text).into())));
+    let findings = rule(&tree);
+    findings.iter().filter_map(|finding| Some(finding.to_string().lines().next()?.into())).collect()
+}

@@ -1,0 +1,217 @@
+//! The walls between the crates: which may depend on which, and what some may never name.
+
+use super::tree::Tree;
+use super::{Finding, Rule};
+
+/// For each crate: its folder, our crates that it may use, and those that its tests may use too.
+const ARROWS: &[(&str, &[&str], &[&str])] = &[
+    ("crates/proto", &[], &[]),
+    ("crates/core", &["wharf-proto"], &[]),
+    (
+        "crates/server",
+        &["wharf-proto", "wharf-core"],
+        &["wharf-storage", "wharf-users", "wharf-sim"],
+    ),
+    ("crates/storage", &["wharf-proto", "wharf-core"], &[]),
+    ("crates/users", &["wharf-proto", "wharf-core"], &[]),
+    (
+        "crates/wharf",
+        &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage", "wharf-users"],
+        &["wharf-sim"],
+    ),
+    ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),
+    ("xtask", &[], &[]),
+    ("fuzz", &["wharf-proto", "wharf-core", "wharf-server"], &[]),
+];
+
+/// Words that may not stand in the code of a crate, tests apart.
+struct Silence {
+    folder: &'static str,
+    words: &'static [&'static str],
+    rule: Rule,
+}
+
+static ARROW: Rule = Rule {
+    name: "crates",
+    why: "contracts are below, stores beside each other, the program above; no arrow runs back",
+    remedy: "move what is needed down into wharf-core or wharf-proto, or pass it in",
+};
+
+static STRANGER: Rule = Rule {
+    name: "crates",
+    why: "a crate without a place may depend on anything",
+    remedy: "give it a line in xtask/src/tidy/crates.rs, and in docs/ARCHITECTURE.md",
+};
+
+static BARE: Rule = Rule {
+    name: "crates",
+    why: "xtask must build at once on a fresh machine",
+    remedy: "write the few lines with the standard library",
+};
+
+static SILENCES: &[Silence] = &[
+    Silence {
+        folder: "crates/proto/src/",
+        words: &[
+            "tokio",
+            "std::fs",
+            "TcpListener",
+            "TcpStream",
+            "UdpSocket",
+            "Instant",
+            "SystemTime",
+        ],
+        rule: Rule {
+            name: "proto",
+            why: "the grammar has no clock and no I/O, so that it can be fuzzed and simulated",
+            remedy: "take bytes or a value as an argument, and let wharf-server act",
+        },
+    },
+    Silence {
+        folder: "crates/core/src/",
+        words: &["tokio", "wharf_server", "wharf_storage", "wharf_users"],
+        rule: Rule {
+            name: "core",
+            why: "whoever writes a store meets the contracts only, and may choose the runtime",
+            remedy: "keep plain data and traits here; put the act into the crate that does it",
+        },
+    },
+    Silence {
+        folder: "crates/storage/src/",
+        words: &["wharf_server", "wharf_users"],
+        rule: Rule {
+            name: "storage",
+            why: "a store never meets the engine, so that either can be replaced",
+            remedy: "extend the contract in wharf-core",
+        },
+    },
+    Silence {
+        folder: "crates/users/src/",
+        words: &["wharf_server", "wharf_storage"],
+        rule: Rule {
+            name: "users",
+            why: "a store never meets the engine, so that either can be replaced",
+            remedy: "extend the contract in wharf-core",
+        },
+    },
+    Silence {
+        folder: "crates/server/src/",
+        words: &["wharf_storage", "wharf_users", "clap", "axum"],
+        rule: Rule {
+            name: "server",
+            why: "the engine is embedded: it knows contracts, no store and no command line",
+            remedy: "take an Arc<dyn …> of a contract in wharf-core, or plain Settings",
+        },
+    },
+];
+
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let manifests = tree.texts.iter().filter_map(|(path, text)| {
+        let folder = path.strip_suffix("/Cargo.toml")?;
+        Some(arrows(path, folder, text))
+    });
+    let mut findings: Vec<_> = manifests.flatten().collect();
+    for silence in SILENCES {
+        let sources = tree.sources.iter();
+        let within = sources.filter(|source| source.path.starts_with(silence.folder));
+        findings.extend(within.flat_map(|source| silence.rule.forbids(source, silence.words)));
+    }
+    findings
+}
+
+/// What one manifest depends on and should not.
+fn arrows(path: &str, folder: &str, text: &str) -> Vec<Finding> {
+    let Some((_, uses, tests)) = ARROWS.iter().find(|(known, _, _)| *known == folder) else {
+        return vec![STRANGER.broken(path, 1, format!("`{folder}` is not a crate of the house"))];
+    };
+    let mut findings = Vec::new();
+    let mut section = "";
+    for (line, number) in text.lines().map(str::trim).zip(1..) {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_end_matches(']');
+            // `[dependencies.name]` is a dependency, too.
+            let Some((outer, name)) = section.rsplit_once("dependencies.") else { continue };
+            let inner = format!("{outer}dependencies");
+            findings.extend(arrow(path, number, &inner, name, uses, tests));
+        } else if let Some(name) = key(line).filter(|_| section.ends_with("dependencies")) {
+            findings.extend(arrow(path, number, section, name, uses, tests));
+        }
+    }
+    findings
+}
+
+fn arrow(
+    path: &str,
+    line: usize,
+    section: &str,
+    name: &str,
+    uses: &[&str],
+    tests: &[&str],
+) -> Option<Finding> {
+    if path == "xtask/Cargo.toml" {
+        return Some(BARE.broken(path, line, format!("`{name}`")));
+    }
+    if !name.starts_with("wharf") {
+        return None;
+    }
+    let is_test = section.ends_with("dev-dependencies");
+    let is_fine = uses.contains(&name) || (is_test && tests.contains(&name));
+    (!is_fine).then(|| ARROW.broken(path, line, format!("`{name}` in [{section}]")))
+}
+
+/// The first part of the key in `key.workspace = true` and `key = …`.
+fn key(line: &str) -> Option<&str> {
+    let name = line.split(['.', '=', ' ']).next()?.trim_matches('"');
+    (!name.is_empty() && !name.starts_with('#')).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::found;
+
+    #[test]
+    fn an_arrow_that_runs_back_is_found_in_every_spelling() {
+        for text in [
+            "[dependencies]\nwharf-server.workspace = true\n",
+            "[dependencies]\n\"wharf-server\" = { path = \"../server\" }\n",
+            "[target.'cfg(unix)'.dependencies]\nwharf-server = \"1\"\n",
+            "[dependencies.wharf-server]\npath = \"../server\"\n",
+            "[dev-dependencies]\nwharf-server.workspace = true\n",
+        ] {
+            let lines = found(check, &[("crates/storage/Cargo.toml", text)]);
+            assert_eq!(lines.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn arrows_that_run_down_are_fine_and_tests_may_do_more() {
+        let text = "[dependencies]\nwharf-core.workspace = true\ntokio.workspace = true\n\
+                    [dev-dependencies]\nwharf-storage.workspace = true\n";
+        assert!(found(check, &[("crates/server/Cargo.toml", text)]).is_empty());
+        let text = "[dependencies]\nwharf-storage.workspace = true\n";
+        assert_eq!(found(check, &[("crates/server/Cargo.toml", text)]).len(), 1);
+    }
+
+    #[test]
+    fn a_new_crate_needs_a_place_and_xtask_needs_nothing() {
+        assert_eq!(found(check, &[("crates/extra/Cargo.toml", "")]).len(), 1);
+        let text = "[dependencies]\nregex = \"1\"\n";
+        assert_eq!(found(check, &[("xtask/Cargo.toml", text)]).len(), 1);
+    }
+
+    #[test]
+    fn the_grammar_has_no_clock() {
+        let text = "use std::time::Instant;\n#[cfg(test)]\nmod tests { use std::fs; }";
+        let lines = found(check, &[("crates/proto/src/time.rs", text)]);
+        assert_eq!(lines, ["crates/proto/src/time.rs:1: proto: `Instant`"]);
+    }
+
+    #[test]
+    fn the_engine_knows_no_store_and_no_command_line() {
+        for text in ["use wharf_storage::Disk;", "use clap::Parser;", "let x = axum::y();"] {
+            assert_eq!(found(check, &[("crates/server/src/net.rs", text)]).len(), 1, "{text}");
+            assert!(found(check, &[("crates/server/tests/embed.rs", text)]).is_empty());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Operating systems differ in a few files, and nothing above those knows which one it is.
+
+use super::source::{Source, has_word};
+use super::tree::Tree;
+use super::{Finding, Rule};
+
+/// For each crate: what the path below `src` may begin with to be about one operating system.
+/// Files that end with one of [`SUFFIXES`] may be, too, except where nothing may.
+const HOMES: &[(&str, &[&str])] = &[
+    ("crates/storage/src/", &["disk/os"]),
+    ("crates/server/src/", &["net.rs"]),
+    ("crates/users/src/", &["os.rs"]),
+    ("crates/wharf/src/", &["os.rs", "place.rs", "os/", "place/"]),
+];
+
+const SUFFIXES: &[&str] = &["_unix", "_windows", "_linux", "_other"];
+
+const SYSTEMS: &[&str] = &["unix", "windows", "target_os", "target_family"];
+
+static RULE: Rule = Rule {
+    name: "systems",
+    why: "code for one operating system in many places is code that nobody can test",
+    remedy: "move it into a file that ends with _unix, _linux, _windows or _other, and give both \
+             halves one interface",
+};
+
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let sources = tree.sources.iter().filter(|source| source.path.starts_with("crates/"));
+    sources.filter(|source| !is_home(source)).flat_map(conditions).collect()
+}
+
+fn is_home(source: &Source) -> bool {
+    let home = HOMES.iter().find_map(|(src, names)| Some((source.path.strip_prefix(src)?, names)));
+    let Some((below, names)) = home else { return false };
+    let has_suffix = SUFFIXES.iter().any(|suffix| source.stem().ends_with(suffix));
+    has_suffix || names.iter().any(|name| below.starts_with(name))
+}
+
+/// Every `cfg` outside tests that asks for the operating system.
+fn conditions(source: &Source) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for needle in ["cfg(", "cfg_attr(", "cfg!("] {
+        for offset in source.offsets_outside_tests(needle) {
+            let rest = source.code.get(offset + needle.len()..).unwrap_or_default();
+            let condition = in_brackets(rest);
+            if let Some(system) = SYSTEMS.iter().find(|system| has_word(condition, system)) {
+                let what = format!("`{needle}…{system}…)`");
+                findings.push(RULE.broken(&source.path, source.line_of(offset), what));
+            }
+        }
+    }
+    findings
+}
+
+/// `text` up to the bracket that closes what was open before it.
+fn in_brackets(text: &str) -> &str {
+    let mut depth = 1_usize;
+    let end = text.find(|letter| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::found;
+
+    #[test]
+    fn a_condition_on_the_system_outside_its_homes_is_found() {
+        for text in [
+            "#[cfg(unix)]\nfn f() {}",
+            "#[cfg(all(feature = \"x\", not(windows)))]\nfn f() {}",
+            "if cfg!(target_os = \"linux\") {}",
+            "#[cfg_attr(windows, expect(dead_code))]\nfn f() {}",
+        ] {
+            for path in ["crates/server/src/pump.rs", "crates/core/src/storage.rs"] {
+                assert_eq!(found(check, &[(path, text)]).len(), 1, "{path}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn homes_tests_and_other_conditions_are_fine() {
+        let text = "#[cfg(unix)]\nfn f() {}";
+        for path in [
+            "crates/storage/src/disk/os.rs",
+            "crates/storage/src/disk/os_unix.rs",
+            "crates/server/src/net.rs",
+            "crates/server/src/pump_linux.rs",
+            "crates/wharf/src/place.rs",
+            "crates/wharf/tests/kill.rs",
+        ] {
+            assert!(found(check, &[(path, text)]).is_empty(), "{path}");
+        }
+        let text =
+            "#[cfg(feature = \"unix\")]\nfn unix() {}\n#[cfg(test)]\n#[cfg(unix)]\nfn f() {}";
+        assert!(found(check, &[("crates/server/src/pump.rs", text)]).is_empty());
+    }
+}

@@ -1,0 +1,114 @@
+//! Words that have no place in the repository.
+//!
+//! The needles are spelled in halves, so that this file does not find itself.
+
+use super::source::{self, Source};
+use super::tree::Tree;
+use super::{Finding, Rule};
+
+/// Marks of work that is not done.
+const UNFINISHED: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+    concat!("to", "do!"),
+    concat!("unimple", "mented!"),
+    concat!("#[ig", "nore"),
+];
+
+/// Files in which a mark of unfinished work is looked for: what runs, not what is told.
+const SOURCES: &[&str] =
+    &[".rs", ".toml", ".sh", ".py", ".yml", ".yaml", ".js", ".html", ".ci/run"];
+
+/// Folders that exist on one person's machine only.
+const PRIVATE: &[&str] = &[
+    concat!("/ho", "me/"),
+    concat!("/ro", "ot/"),
+    concat!("/wo", "rk/"),
+    concat!("/Us", "ers/"),
+    concat!("../sha", "red"),
+];
+
+static ALLOW: Rule = Rule {
+    name: "allow",
+    why: "an allowance outlives its reason, and nobody is told",
+    remedy: "write #[expect(lint, reason = \"…\")], which warns when it is no longer needed",
+};
+
+static MARK: Rule = Rule {
+    name: "unfinished",
+    why: "what stands on main is finished, and a test that does not run is no test",
+    remedy: "do it, or open an issue and leave no mark",
+};
+
+static PLACE: Rule = Rule {
+    name: "private path",
+    why: "it means nothing on any other machine",
+    remedy: "use a path such as /srv/ftp in examples, and a temporary folder in tests",
+};
+
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings: Vec<_> = tree.sources.iter().flat_map(allowances).collect();
+    for (path, text) in &tree.texts {
+        let is_source = SOURCES.iter().any(|ending| path.ends_with(ending));
+        for (line, number) in text.lines().zip(1..) {
+            let marks = UNFINISHED.iter().filter(|mark| is_source && source::has_word(line, mark));
+            findings.extend(marks.map(|mark| MARK.broken(path, number, format!("`{mark}`"))));
+            let places = PRIVATE.iter().filter(|place| has_place(line, place));
+            findings.extend(places.map(|place| PLACE.broken(path, number, format!("`{place}`"))));
+        }
+    }
+    findings
+}
+
+/// Every `allow` attribute, in tests as well.
+fn allowances(source: &Source) -> Vec<Finding> {
+    let lines = source.lines().filter(|line| {
+        let is_attribute = line.code.contains("#[") || line.code.contains("#![");
+        is_attribute && source::has_word(line.code, "allow(")
+    });
+    lines.map(|line| ALLOW.broken(&source.path, line.number, "`allow`")).collect()
+}
+
+/// Whether a path in `line` begins with `place`. Part of an address or of a longer path is none.
+fn has_place(line: &str, place: &str) -> bool {
+    line.match_indices(place).any(|(offset, _)| {
+        let before = line.get(..offset).and_then(|text| text.chars().next_back());
+        !before.is_some_and(|letter| letter.is_alphanumeric() || "-_./".contains(letter))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::found;
+
+    #[test]
+    fn allowances_are_found_and_expectations_are_not() {
+        for text in ["#[allow(dead_code)]", "#![allow(a)]", "#[cfg_attr(unix, allow(b))]"] {
+            assert_eq!(found(check, &[("crates/core/src/a.rs", text)]).len(), 1, "{text}");
+        }
+        let text = "#[expect(dead_code, reason = \"allow(x)\")]\nfn allow(x: u8) {}\nx.allow(1);";
+        assert!(found(check, &[("crates/core/src/a.rs", text)]).is_empty());
+    }
+
+    #[test]
+    fn every_mark_of_unfinished_work_is_found_in_sources() {
+        for mark in UNFINISHED {
+            let text = format!("a\n// {mark} b");
+            let lines = found(check, &[("tests/run.py", &text)]);
+            assert_eq!(lines, [format!("tests/run.py:2: unfinished: `{mark}`")]);
+            assert!(found(check, &[("docs/a.md", &text)]).is_empty());
+        }
+    }
+
+    #[test]
+    fn private_folders_are_found_anywhere_and_addresses_are_not() {
+        for place in PRIVATE {
+            let text = format!("see {place}somebody");
+            assert_eq!(found(check, &[("README.md", &text)]).len(), 1, "{place}");
+            let text = format!("https://example.com{place}a");
+            assert!(found(check, &[("README.md", &text)]).is_empty(), "{place}");
+        }
+    }
+}
