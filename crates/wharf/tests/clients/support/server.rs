@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -39,6 +40,7 @@ pub(crate) struct Server {
     child: Option<Child>,
     said: Vec<String>,
     lines: Receiver<String>,
+    ready_line: String,
 }
 
 impl Setup {
@@ -97,8 +99,27 @@ impl Setup {
         self
     }
 
-    /// Starts the server and waits until it listens.
+    /// Starts the server and waits until it says that it listens.
     pub(crate) fn start(self) -> Server {
+        let mut server = self.ready_to_start();
+        server.start();
+        server
+    }
+
+    /// Starts a server that does not say so, and waits until it listens.
+    pub(crate) fn start_quietly(self) -> Server {
+        let mut server = self.ready_to_start();
+        server.launch();
+        while TcpStream::connect(("127.0.0.1", server.port())).is_err() {
+            let has_ended = server.child.as_mut().is_none_or(|child| {
+                child.try_wait().expect("it can be waited for").is_some()
+            });
+            assert!(!has_ended, "it ended: {:?}", server.lines.iter().collect::<Vec<_>>());
+        }
+        server
+    }
+
+    fn ready_to_start(self) -> Server {
         let path = self.folder.path().join("wharf.toml");
         fs::write(&path, self.config()).expect("it can be written");
         let setup =
@@ -117,9 +138,7 @@ impl Setup {
         }
         let (_, lines) = channel();
         let Self { folder, ports, .. } = setup;
-        let mut server = Server { folder, ports, child: None, said: Vec::new(), lines };
-        server.start();
-        server
+        Server { folder, ports, child: None, said: Vec::new(), lines, ready_line: String::new() }
     }
 
     fn config(&self) -> String {
@@ -147,6 +166,11 @@ impl Server {
 
     /// Starts the process, again if it ended.
     pub(crate) fn start(&mut self) {
+        self.launch();
+        self.ready_line = self.hear(is_ready);
+    }
+
+    fn launch(&mut self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(["serve", "-c", "wharf.toml"]).current_dir(self.folder());
         command.env("HOME", self.folder()).env("TZ", "UTC0").env("LC_ALL", "C.UTF-8");
@@ -157,11 +181,15 @@ impl Server {
         forward(child.stderr.take().expect("it is piped"), tell);
         self.child = Some(child);
         self.lines = lines;
-        self.hear(is_ready);
+    }
+
+    /// What it said when it began to listen.
+    pub(crate) fn ready_line(&self) -> &str {
+        &self.ready_line
     }
 
     /// Waits for a line of the log and returns it.
-    pub(crate) fn hear(&mut self, is_it: impl Fn(&str) -> bool) -> String {
+    fn hear(&mut self, is_it: impl Fn(&str) -> bool) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => {

@@ -19,6 +19,14 @@ pub(crate) struct Wire {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Reply(pub(crate) Vec<u8>);
 
+/// What became of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// The server said 226.
+    Confirmed,
+    ConnectionLost,
+}
+
 impl Wire {
     /// Connects and reads the greeting.
     pub(crate) fn connect(address: &str, port: u16) -> Self {
@@ -151,17 +159,64 @@ impl Wire {
     /// Begins to store, waits until the server has these bytes, and dies. Returns once the server
     /// has done with it.
     pub(crate) fn cut_store(mut self, line: &str, bytes: &[u8]) {
-        let mut data = self.passive();
-        self.begins(line);
-        data.write_all(bytes).expect("the server takes it");
-        let count = format!(" {} bytes", bytes.len());
-        while !self.says("STAT", 211).to_string().contains(&count) {}
+        let data = self.begin_store(line, bytes);
         // The control connection goes first, so that the end of the data cannot pass for the end
         // of the file.
         let control = self.control.get_mut();
         control.shutdown(Shutdown::Write).expect("it is open");
         let _ = control.read_to_end(&mut Vec::new());
         drop(data);
+    }
+
+    /// Begins to store, waits until the server has these bytes, and keeps all connections open
+    /// while `meanwhile` happens.
+    pub(crate) fn leave_unfinished(mut self, line: &str, bytes: &[u8], meanwhile: impl FnOnce()) {
+        let data = self.begin_store(line, bytes);
+        meanwhile();
+        drop(data);
+    }
+
+    fn begin_store(&mut self, line: &str, bytes: &[u8]) -> TcpStream {
+        let mut data = self.passive();
+        self.begins(line);
+        data.write_all(bytes).expect("the server takes it");
+        let count = format!(" {} bytes", bytes.len());
+        while !self.says("STAT", 211).to_string().contains(&count) {}
+        data
+    }
+
+    /// Stores bytes and tells `sent` how many went out, until all is done or the server is gone.
+    ///
+    /// # Panics
+    /// The server refuses.
+    pub(crate) fn try_store(&mut self, line: &str, bytes: &[u8], sent: impl Fn(usize)) -> Stored {
+        self.store_while_it_lasts(line, bytes, sent).unwrap_or(Stored::ConnectionLost)
+    }
+
+    fn store_while_it_lasts(
+        &mut self,
+        line: &str,
+        bytes: &[u8],
+        sent: impl Fn(usize),
+    ) -> Option<Stored> {
+        let mut expects = |line: Option<&str>, code| {
+            if let Some(line) = line {
+                self.control.get_mut().write_all(format!("{line}\r\n").as_bytes()).ok()?;
+            }
+            let reply = self.try_reply()?;
+            // Data that a kill cuts off is refused before the control connection breaks.
+            assert!([code, 425, 426].contains(&reply.code()), "C: {line:?}\nS: {reply}");
+            (reply.code() == code).then_some(reply)
+        };
+        let address = expects(Some("PASV"), 227)?.pasv_address();
+        let mut data = TcpStream::connect(address).ok()?;
+        expects(Some(line), 150)?;
+        for piece in bytes.chunks(8192) {
+            data.write_all(piece).ok()?;
+            sent(piece.len());
+        }
+        data.shutdown(Shutdown::Both).ok()?;
+        expects(None, 226).map(|_| Stored::Confirmed)
     }
 
     fn begins(&mut self, line: impl AsRef<[u8]>) {
