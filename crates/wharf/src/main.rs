@@ -3,12 +3,14 @@
 //! To follow a start, read [`cli`] (what was typed), [`setup`] (which layers of configuration),
 //! [`config`] (what they mean), then `wire` (how they become the engine's settings).
 
+mod certificate;
 mod cli;
 mod config;
 mod config_command;
 mod hash_command;
 mod log;
 mod outcome;
+mod panel;
 mod place;
 mod setup;
 mod share;

@@ -75,7 +75,7 @@ fn a_transfer_in_every_style() {
     );
     assert_eq!(
         rendered(Style::Panel, &event),
-        "15:07  anna 192.0.2.7  upload  /照片 1.jpg  4.1 MiB  37.9 MiB/s\n"
+        "15:07  anna 192.0.2.7  upload  /照片 1.jpg  4.1 MiB  38 MiB/s\n"
     );
 }
 

@@ -1,0 +1,219 @@
+//! The server's certificate: read from PEM files, or made on first use and kept.
+
+mod validity;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::outcome::{Exit, Failure, plain};
+
+/// A certificate chain and its key, read but not yet joined.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    /// The chain, the server's own certificate first.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub(crate) key: PrivateKeyDer<'static>,
+    /// Whether wharf made it itself.
+    pub(crate) is_self_made: bool,
+    /// What the operator should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The one file that holds the self-made certificate and its key: one file, so that no crash can
+/// leave a key of one and a certificate of another.
+const KEPT_NAME: &str = "self-signed.pem";
+/// How long a self-made certificate is good: clients pin it, so a new one is an alarm.
+const YEARS: i16 = 10;
+/// A chain and a key have some thousand bytes.
+const PEM_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a certificate and its key from PEM files, which may be one and the same.
+pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<Pair, Failure> {
+    let invalid = |message: String| Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
+    let chain = chain_of(&read(certificate, "certificate")?);
+    if chain.is_empty() {
+        return Err(invalid(format!("{} holds no PEM certificate", certificate.display()))
+            .help("it should begin with -----BEGIN CERTIFICATE-----"));
+    }
+    refuse_open_key(key)?;
+    let text = read(key, "private key")?;
+    let key_der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
+        let failure = invalid(format!("{} holds no PEM private key", key.display()));
+        if text.contains("ENCRYPTED") {
+            failure.help(format!(
+                "it is protected by a password; write one without:  openssl pkey -in {0} -out \
+                 plain.pem",
+                key.display()
+            ))
+        } else {
+            failure.help("it should begin with -----BEGIN PRIVATE KEY-----")
+        }
+    })?;
+    let warnings = expiry_warning(&chain, certificate).into_iter().collect();
+    Ok(Pair { chain, key: key_der, is_self_made: false, warnings })
+}
+
+/// The self-made certificate kept in `folder`; on first use it is made for these names.
+///
+/// Where it cannot be kept it serves all the same, for this once, with a warning.
+pub(crate) fn self_made(folder: &Path, names: &[String]) -> Result<Pair, Failure> {
+    let path = folder.join(KEPT_NAME);
+    let mut warnings = Vec::new();
+    let text = match kept(&path)? {
+        Some(text) => text,
+        None => {
+            let made = make(names)?;
+            match keep(folder, &path, &made) {
+                // Another wharf may have been faster: what lies there is what all serve.
+                Ok(()) => kept(&path)?.unwrap_or(made),
+                Err(error) => {
+                    warnings.push(format!(
+                        "the certificate cannot be kept in {} ({}): it will be another at the \
+                         next start",
+                        folder.display(),
+                        plain(&error)
+                    ));
+                    made
+                }
+            }
+        }
+    };
+    let chain = chain_of(&text);
+    let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).ok().filter(|_| !chain.is_empty());
+    let key = key.ok_or_else(|| {
+        Failure::new(format!("{} is damaged", path.display()))
+            .help("delete it, and a new certificate is made at the next start")
+    })?;
+    warnings.extend(expiry_warning(&chain, &path));
+    Ok(Pair { chain, key, is_self_made: true, warnings })
+}
+
+fn chain_of(text: &str) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(text.as_bytes()).filter_map(Result::ok).collect()
+}
+
+fn expiry_warning(chain: &[CertificateDer<'_>], path: &Path) -> Option<String> {
+    let until = validity::not_after(chain.first()?)?;
+    let day = until.strftime("%Y-%m-%d");
+    (until < Timestamp::now())
+        .then(|| format!("the certificate {} expired on {day}", path.display()))
+}
+
+fn read(path: &Path, what: &str) -> Result<String, Failure> {
+    let read = || {
+        let mut text = String::new();
+        File::open(path)?.take(PEM_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    read().map_err(|error: io::Error| {
+        let shown = path.display();
+        let failure = match error.kind() {
+            io::ErrorKind::InvalidData => {
+                Failure::new(format!("the {what} {shown} is not PEM, but binary")).help(format!(
+                    "convert it:  openssl x509 -inform der -in {shown} -out certificate.pem"
+                ))
+            }
+            _ => Failure::io(format!("cannot read the {what} {shown}"), &error),
+        };
+        match failure.exit {
+            Exit::Forbidden => failure,
+            _ => Failure { exit: Exit::ConfigInvalid, ..failure },
+        }
+    })
+}
+
+fn kept(path: &Path) -> Result<Option<String>, Failure> {
+    // Where not even this can be asked, keeping will fail too, and say why.
+    if fs::symlink_metadata(path).is_err() {
+        return Ok(None);
+    }
+    refuse_open_key(path)?;
+    read(path, "certificate").map(Some)
+}
+
+/// A key that others can read is no secret any more.
+fn refuse_open_key(path: &Path) -> Result<(), Failure> {
+    #[cfg(unix)]
+    if let Ok(facts) = fs::metadata(path) {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = facts.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            let shown = path.display();
+            let title = format!("the private key {shown} is open to others (mode {mode:04o})");
+            return Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) }
+                .help(format!("chmod 600 '{shown}'")));
+        }
+    }
+    let _ = path;
+    Ok(())
+}
+
+/// Makes a key and a certificate for these names, as PEM.
+fn make(names: &[String]) -> Result<String, Failure> {
+    let failed =
+        |error: rcgen::Error| Failure::new(format!("the certificate cannot be made: {error}"));
+    let today = jiff::Zoned::now().date();
+    let day = |date: jiff::civil::Date| {
+        let number = |number: i8| u8::try_from(number).unwrap_or(1);
+        rcgen::date_time_ymd(i32::from(date.year()), number(date.month()), number(date.day()))
+    };
+    let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;
+    params.distinguished_name = DistinguishedName::new();
+    let name = names.first().map_or("wharf", String::as_str);
+    params.distinguished_name.push(DnType::CommonName, name);
+    // Yesterday: the clocks of cameras and scanners are often behind.
+    params.not_before = day(today.yesterday().unwrap_or(today));
+    // 29 February is not in every year.
+    let until = jiff::civil::Date::new(today.year() + YEARS, today.month(), today.day().min(28));
+    params.not_after = day(until.unwrap_or(today));
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    Ok(format!("{}{}", certificate.pem(), key.serialize_pem()))
+}
+
+/// Keeps the text at `path`, whole or not at all, for its owner alone. What is there stays.
+fn keep(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    let temporary = temporary(folder);
+    let written = write_synced(&temporary, text).and_then(|()| {
+        // A link, unlike a rename, never replaces what another wharf has put there meanwhile.
+        match fs::hard_link(&temporary, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(_) => fs::rename(&temporary, path),
+            Ok(()) => Ok(()),
+        }
+    });
+    let _ = fs::remove_file(&temporary);
+    written?;
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+fn temporary(folder: &Path) -> PathBuf {
+    folder.join(format!(".{KEPT_NAME}.{}", std::process::id()))
+}
+
+fn write_synced(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Certificates made, kept and read.
+
+use super::*;
+
+fn names() -> Vec<String> {
+    vec!["host.example".into(), "localhost".into(), "127.0.0.1".into()]
+}
+
+fn is_matching(pair: Pair) -> bool {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    rustls::sign::CertifiedKey::from_der(pair.chain, pair.key, &provider).is_ok()
+}
+
+#[test]
+fn a_certificate_is_made_once_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("new/state");
+    let first = self_made(&state, &names()).unwrap();
+    let second = self_made(&state, &names()).unwrap();
+    assert_eq!(first.chain, second.chain);
+    assert_eq!(first.warnings, Vec::<String>::new());
+    assert!(first.is_self_made && is_matching(first));
+    let left: Vec<_> =
+        fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [KEPT_NAME]);
+}
+
+#[test]
+fn it_is_good_for_ten_years() {
+    let text = make(&names()).unwrap();
+    let until = validity::not_after(&chain_of(&text)[0]).unwrap();
+    let years = until.to_zoned(jiff::tz::TimeZone::UTC).year() - jiff::Zoned::now().year();
+    assert_eq!(years, YEARS);
+}
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    self_made(&state, &names()).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&state), mode(&state.join(KEPT_NAME))), (0o700, 0o600));
+    fs::set_permissions(state.join(KEPT_NAME), fs::Permissions::from_mode(0o640)).unwrap();
+    let failure = self_made(&state, &names()).unwrap_err();
+    assert_eq!(failure.exit, Exit::ConfigInvalid);
+    assert!(failure.help.unwrap().starts_with("chmod 600 "));
+}
+
+#[test]
+fn where_it_cannot_be_kept_it_serves_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let pair = self_made(&file, &names()).unwrap();
+    assert!(pair.warnings[0].contains("cannot be kept in"), "{:?}", pair.warnings);
+    assert!(is_matching(pair));
+}
+
+/// The certificate and the key of `text` as files of their own.
+fn files(folder: &Path, text: &str) -> (PathBuf, PathBuf) {
+    let (certificate, key) = text.split_at(text.find("-----BEGIN PRIVATE").unwrap());
+    let (at, key_at) = (folder.join("cert.pem"), folder.join("key.pem"));
+    write_synced(&at, certificate).unwrap();
+    write_synced(&key_at, key).unwrap();
+    (at, key_at)
+}
+
+#[test]
+fn own_files_are_read_and_their_faults_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = files(folder.path(), &make(&names()).unwrap());
+    assert!(is_matching(from_files(&certificate, &key).unwrap()));
+    let told = |certificate: &Path, key: &Path| {
+        let failure = from_files(certificate, key).unwrap_err();
+        assert_eq!(failure.exit, Exit::ConfigInvalid);
+        failure.message.replace(&format!("{}/", folder.path().display()), "")
+    };
+    assert_eq!(told(&key, &key), "key.pem holds no PEM certificate");
+    assert_eq!(told(&certificate, &certificate), "cert.pem holds no PEM private key");
+    let missing = folder.path().join("none.pem");
+    assert_eq!(
+        told(&missing, &key),
+        "cannot read the certificate none.pem: no such file or directory"
+    );
+    let binary = folder.path().join("cert.der");
+    fs::write(&binary, [0x30, 0x82, 0xff, 0xfe]).unwrap();
+    assert_eq!(told(&binary, &key), "the certificate cert.der is not PEM, but binary");
+}
+
+#[test]
+fn an_expired_certificate_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::new(names()).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let text = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
+    let (certificate, key) = files(folder.path(), &text);
+    let pair = from_files(&certificate, &key).unwrap();
+    assert!(pair.warnings[0].ends_with("cert.pem expired on 2021-01-01"), "{:?}", pair.warnings);
+}

@@ -1,0 +1,81 @@
+//! Until when a certificate is good, read straight from its DER.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+/// The end of the certificate's validity; none if it is not written as RFC 5280 §4.1 says.
+///
+/// `SEQUENCE { SEQUENCE tbs { [0] version, INTEGER serial, SEQUENCE algorithm, SEQUENCE issuer,
+/// SEQUENCE validity { time notBefore, time notAfter }, … } … }`
+pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, outer, _) = element(certificate)?;
+    let (_, mut rest, _) = element(outer)?;
+    if rest.first() == Some(&VERSION) {
+        rest = element(rest)?.2;
+    }
+    for _ in ["serial", "algorithm", "issuer"] {
+        rest = element(rest)?.2;
+    }
+    let (_, validity, _) = element(rest)?;
+    let (_, _, rest) = element(validity)?;
+    let (tag, time, _) = element(rest)?;
+    time_of(tag, std::str::from_utf8(time).ok()?)
+}
+
+const VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+/// The first element: its tag, its content, and what follows it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let mut length = usize::from(first);
+    if first >= 0x80 {
+        let (digits, behind) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        // Four bytes are far more than a certificate has.
+        if digits.len() > 4 {
+            return None;
+        }
+        length = digits.iter().fold(0, |sum, digit| sum * 256 + usize::from(*digit));
+        rest = behind;
+    }
+    let (content, behind) = rest.split_at_checked(length)?;
+    Some((tag, content, behind))
+}
+
+/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`; two digits mean 1950 to 2049 (RFC 5280 §4.1.2.5.1).
+fn time_of(tag: u8, text: &str) -> Option<Timestamp> {
+    let text = text.strip_suffix('Z')?;
+    let whole = match tag {
+        UTC_TIME if text.as_bytes() < b"50".as_slice() => format!("20{text}"),
+        UTC_TIME => format!("19{text}"),
+        GENERALIZED_TIME => text.to_owned(),
+        _ => return None,
+    };
+    let time = DateTime::strptime("%Y%m%d%H%M%S", &whole).ok()?;
+    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn both_kinds_of_time_read() {
+        let shown = |tag, text| time_of(tag, text).unwrap().to_string();
+        assert_eq!(shown(UTC_TIME, "360101000000Z"), "2036-01-01T00:00:00Z");
+        assert_eq!(shown(UTC_TIME, "990101000000Z"), "1999-01-01T00:00:00Z");
+        assert_eq!(shown(GENERALIZED_TIME, "20500131235959Z"), "2050-01-31T23:59:59Z");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = not_after(&bytes);
+        }
+    }
+}

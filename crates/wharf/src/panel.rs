@@ -1,0 +1,362 @@
+//! The start panel: what a person needs to know, on one screen.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wharf_core::account::Rate;
+use wharf_server::settings::ListenTls;
+
+use crate::config::choice::TlsRequire;
+use crate::config::units::{show_duration, show_rate};
+use crate::share::{Access, Share};
+
+/// Everything that the panel tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Panel {
+    /// What is served.
+    pub(crate) content: Content,
+    /// Where.
+    pub(crate) listeners: Vec<(SocketAddr, ListenTls)>,
+    /// The addresses of this computer.
+    pub(crate) own_addresses: Vec<IpAddr>,
+    /// The certificate, if TLS is offered.
+    pub(crate) encryption: Option<Encryption>,
+    /// The data ports.
+    pub(crate) ports: RangeInclusive<u16>,
+    /// What all uploads may use.
+    pub(crate) upload: Rate,
+    /// What all downloads may use.
+    pub(crate) download: Rate,
+    /// When it stops by itself.
+    pub(crate) stop_after: Option<Duration>,
+}
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// One folder.
+    Share(Share),
+    /// Accounts.
+    Accounts {
+        /// The config file.
+        config: Option<PathBuf>,
+        /// The file of accounts.
+        users_file: PathBuf,
+        /// How many accounts there are, and how many of them may log in.
+        accounts: usize,
+        /// The anonymous folder, if there is one.
+        anonymous: Option<PathBuf>,
+    },
+}
+
+/// How TLS is offered.
+#[derive(Clone, Debug)]
+pub(crate) struct Encryption {
+    /// SHA-256 of the certificate.
+    pub(crate) fingerprint: [u8; 32],
+    /// Whether wharf made the certificate itself.
+    pub(crate) is_self_made: bool,
+    /// Who must use it.
+    pub(crate) require: TlsRequire,
+}
+
+/// The first column is this wide.
+const LABEL_WIDTH: usize = 21;
+/// More addresses than this would push the rest off the screen.
+const ADDRESSES_MAX: usize = 6;
+
+impl Panel {
+    /// The panel's text.
+    pub(crate) fn text(&self) -> String {
+        let mut out = self.headline();
+        out.push('\n');
+        self.write_addresses(&mut out);
+        self.write_account(&mut out);
+        out.push('\n');
+        line(&mut out, "Encryption", &self.encryption_in_words());
+        line(&mut out, "Data ports", &format!("{}-{}", self.ports.start(), self.ports.end()));
+        let limits = self.limits_in_words();
+        if !limits.is_empty() {
+            line(&mut out, "Limits", &limits);
+        }
+        out.push('\n');
+        let stop = match self.stop_after {
+            Some(time) => format!("Ctrl+C, or by itself after {}", show_duration(time)),
+            None => "Ctrl+C".to_owned(),
+        };
+        let _ = writeln!(out, "  Stop: {stop}    Help: wharf serve --help\n");
+        out
+    }
+
+    fn headline(&self) -> String {
+        match &self.content {
+            Content::Share(share) => {
+                let (folder, rights) = (share.folder.display(), share.rights_in_words());
+                format!("wharf   sharing  {folder}   ({rights})\n")
+            }
+            Content::Accounts { config, accounts, .. } => {
+                let accounts = match accounts {
+                    1 => "1 account".to_owned(),
+                    number => format!("{number} accounts"),
+                };
+                let from = config.as_ref().map(|path| format!("   (config {})", path.display()));
+                format!("wharf   serving  {accounts}{}\n", from.unwrap_or_default())
+            }
+        }
+    }
+
+    fn write_addresses(&self, out: &mut String) {
+        let (here, network): (Vec<_>, Vec<_>) =
+            addresses(&self.listeners, &self.own_addresses).into_iter().partition(Address::is_here);
+        let hint =
+            if network.len() == 1 { "        <- type this in the other computer" } else { "" };
+        for (label, list, hint) in
+            [("On this computer", here, ""), ("On your network", network, hint)]
+        {
+            let mut label = label;
+            for address in list.iter().take(ADDRESSES_MAX) {
+                line(out, label, &format!("{}{hint}", address.url()));
+                label = "";
+            }
+            if list.len() > ADDRESSES_MAX {
+                line(out, "", &format!("and {} more", list.len() - ADDRESSES_MAX));
+            }
+        }
+    }
+
+    fn write_account(&self, out: &mut String) {
+        match &self.content {
+            Content::Share(share) => match &share.access {
+                Access::Anonymous(_) => {
+                    line(out, "User  anonymous", "no password (any e-mail address will do)");
+                }
+                Access::Account { user, password, .. } => {
+                    let shown = if password.is_fresh {
+                        format!(
+                            "Password  {}   (new at every start; keep one with -u/-P)",
+                            password.text
+                        )
+                    } else {
+                        "Password  the one you gave".to_owned()
+                    };
+                    line(out, &format!("User  {user}"), &shown);
+                }
+            },
+            Content::Accounts { users_file, anonymous, .. } => {
+                line(out, "Accounts", &users_file.display().to_string());
+                if let Some(folder) = anonymous {
+                    line(out, "Without password", &folder.display().to_string());
+                }
+            }
+        }
+    }
+
+    fn encryption_in_words(&self) -> String {
+        let Some(encryption) = &self.encryption else {
+            return "off: names, passwords and files cross the network in the clear".to_owned();
+        };
+        let offered = match encryption.require {
+            TlsRequire::Off => "offered",
+            TlsRequire::Public => "offered; passwords from outside the local network need it",
+            TlsRequire::Login => "needed to log in",
+            TlsRequire::All => "needed for everything",
+        };
+        let made = if encryption.is_self_made { " (made here)" } else { "" };
+        let print = short_fingerprint(&encryption.fingerprint);
+        format!("{offered}; certificate sha256 {print}{made}")
+    }
+
+    fn limits_in_words(&self) -> String {
+        let mut limits = Vec::new();
+        for (rate, what) in [(self.upload, "uploads"), (self.download, "downloads")] {
+            if rate != Rate::Unlimited {
+                limits.push(format!("{what} {}", show_rate(rate)));
+            }
+        }
+        limits.join(", ")
+    }
+}
+
+fn line(out: &mut String, label: &str, text: &str) {
+    let width = LABEL_WIDTH.max(label.chars().count() + 2);
+    let _ = writeln!(out, "  {label:<width$}{text}");
+}
+
+/// An address that can be typed into a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    at: SocketAddr,
+    is_implicit: bool,
+}
+
+impl Address {
+    /// As a URL. Port 21, and 990 for ftps, go without saying.
+    pub(crate) fn url(&self) -> String {
+        let (scheme, usual) = if self.is_implicit { ("ftps", 990) } else { ("ftp", 21) };
+        let host = match self.at.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        if self.at.port() == usual {
+            format!("{scheme}://{host}")
+        } else {
+            format!("{scheme}://{host}:{}", self.at.port())
+        }
+    }
+
+    fn is_here(&self) -> bool {
+        self.at.ip().is_loopback()
+    }
+}
+
+/// Every address at which the listeners can be reached: an unspecified one stands for all that
+/// this computer has.
+pub(crate) fn addresses(listeners: &[(SocketAddr, ListenTls)], own: &[IpAddr]) -> Vec<Address> {
+    let mut found: Vec<Address> = Vec::new();
+    for (at, tls) in listeners {
+        let ips: Vec<IpAddr> = match at.ip() {
+            // `::` takes IPv4 as well, and IPv4 is what people type.
+            IpAddr::V6(ip) if ip.is_unspecified() => own.to_vec(),
+            IpAddr::V4(ip) if ip.is_unspecified() => {
+                own.iter().copied().filter(IpAddr::is_ipv4).collect()
+            }
+            ip => vec![ip.to_canonical()],
+        };
+        for ip in ips {
+            let at = SocketAddr::new(ip, at.port());
+            let address = Address { at, is_implicit: *tls == ListenTls::Implicit };
+            if !found.contains(&address) {
+                found.push(address);
+            }
+        }
+    }
+    found
+}
+
+/// The addresses of this computer that others may type: IPv4 first, loopback before all, none
+/// that need a zone.
+pub(crate) fn own_addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut addresses: Vec<IpAddr> = interfaces
+        .iter()
+        .filter(|interface| !interface.addr.is_link_local())
+        .map(|interface| interface.addr.ip())
+        .collect();
+    if addresses.is_empty() {
+        addresses.push(IpAddr::from([127, 0, 0, 1]));
+    }
+    addresses.sort_by_key(|ip| (!ip.is_loopback(), ip.is_ipv6(), *ip));
+    addresses.dedup();
+    addresses
+}
+
+/// The first two and the last byte: enough to compare by eye.
+fn short_fingerprint(fingerprint: &[u8; 32]) -> String {
+    let [first, second, .., last] = fingerprint;
+    format!("{first:02X}:{second:02X}:…:{last:02X}")
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::permission::Permissions;
+
+    use super::*;
+    use crate::config::choice::AnonymousPermissions;
+    use crate::share::Password;
+
+    fn panel(content: Content) -> Panel {
+        Panel {
+            content,
+            listeners: vec![("[::]:2121".parse().unwrap(), ListenTls::Explicit)],
+            own_addresses: ["127.0.0.1", "192.168.1.20"].map(|ip| ip.parse().unwrap()).to_vec(),
+            encryption: Some(Encryption {
+                fingerprint: std::array::from_fn(|index| u8::try_from(index).unwrap() ^ 0x9a),
+                is_self_made: true,
+                require: TlsRequire::Public,
+            }),
+            ports: 30_000..=30_999,
+            upload: Rate::Unlimited,
+            download: Rate::Unlimited,
+            stop_after: None,
+        }
+    }
+
+    fn share(is_fresh: bool) -> Share {
+        let password = Password { text: "maple-otter-26-quay-fern".into(), is_fresh };
+        Share {
+            folder: "/srv/photos".into(),
+            access: Access::Account {
+                user: "wharf".into(),
+                password,
+                rights: Permissions::READ_ONLY,
+            },
+        }
+    }
+
+    #[test]
+    fn every_panel_is_as_it_was_read_last() {
+        let mut given = share(false);
+        given.access = match given.access {
+            Access::Account { password, .. } => Access::Account {
+                user: "a-rather-long-user-name".into(),
+                password,
+                rights: Permissions::ALL,
+            },
+            other => other,
+        };
+        let dropbox = Share {
+            folder: "/srv/in".into(),
+            access: Access::Anonymous(AnonymousPermissions::Dropbox),
+        };
+        let accounts = Content::Accounts {
+            config: Some("/etc/wharf/wharf.toml".into()),
+            users_file: "/etc/wharf/users.toml".into(),
+            accounts: 3,
+            anonymous: Some("/srv/ftp/public".into()),
+        };
+        let pages = [
+            panel(Content::Share(share(true))),
+            Panel { encryption: None, ..panel(Content::Share(given)) },
+            Panel {
+                stop_after: Some(Duration::from_secs(7200)),
+                upload: Rate::from_bytes_per_second(2 << 20),
+                listeners: vec![
+                    ("0.0.0.0:21".parse().unwrap(), ListenTls::Explicit),
+                    ("[::1]:990".parse().unwrap(), ListenTls::Implicit),
+                ],
+                ..panel(Content::Share(dropbox))
+            },
+            panel(accounts),
+        ];
+        let page: String = pages.iter().map(Panel::text).collect();
+        crate::snapshot::assert_same("crates/wharf/snapshots/panel.txt", &page);
+    }
+
+    #[test]
+    fn a_password_that_was_given_is_not_shown() {
+        assert!(!panel(Content::Share(share(false))).text().contains("maple"));
+        assert!(panel(Content::Share(share(true))).text().contains("maple-otter-26-quay-fern"));
+    }
+
+    #[test]
+    fn usual_ports_go_without_saying_and_ipv6_stands_in_brackets() {
+        let urls = |listeners: &[(&str, ListenTls)]| {
+            let listeners: Vec<_> =
+                listeners.iter().map(|(at, tls)| (at.parse().unwrap(), *tls)).collect();
+            let own: Vec<IpAddr> =
+                ["127.0.0.1", "192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().unwrap()).to_vec();
+            addresses(&listeners, &own).iter().map(Address::url).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            urls(&[("[::]:21", ListenTls::Explicit)]),
+            ["ftp://127.0.0.1", "ftp://192.0.2.7", "ftp://[2001:db8::7]"]
+        );
+        assert_eq!(
+            urls(&[("0.0.0.0:2121", ListenTls::Off), ("[::1]:990", ListenTls::Implicit)]),
+            ["ftp://127.0.0.1:2121", "ftp://192.0.2.7:2121", "ftps://[::1]"]
+        );
+    }
+}
