@@ -114,7 +114,10 @@ fn upload(
             });
             attempts.len() - 1
         };
-        match wire.try_store(&format!("STOR {name}"), &content, |sent| drop(tell.send(sent))) {
+        let tell = |sent| {
+            let _ = tell.send(sent);
+        };
+        match wire.try_store(&format!("STOR {name}"), &content, tell) {
             Stored::Confirmed => {
                 attempts.lock().expect("nobody panicked")[index].is_confirmed = true;
             }
@@ -173,8 +176,10 @@ fn listed(wire: &mut Wire) -> BTreeSet<String> {
     assert_eq!(names(wire.fetch("NLST -a")), found);
     let facts = names(wire.fetch("MLSD"));
     let in_facts = facts.iter().filter_map(|line| line.split_once(' '));
-    let in_facts: BTreeSet<_> =
-        in_facts.map(|(_, name)| name.to_owned()).filter(|name| name != "." && name != "..").collect();
+    let in_facts: BTreeSet<_> = in_facts
+        .map(|(_, name)| name.to_owned())
+        .filter(|name| name != "." && name != "..")
+        .collect();
     assert_eq!(in_facts, found);
     found
 }

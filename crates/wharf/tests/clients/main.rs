@@ -3,6 +3,7 @@
 //!
 //! To follow a test, read `support::server` (how the program is started), `support::program` (how
 //! a client is run) and `support::tree` (the files and how they are compared).
+#![cfg(unix)]
 
 mod curl;
 mod kill;

@@ -139,10 +139,7 @@ fn a_name_that_is_no_text_is_listed_and_fetched_by_its_bytes() {
 }
 
 fn lines(listing: &[u8]) -> Vec<&[u8]> {
-    listing
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| line.strip_suffix(b"\r"))
-        .collect()
+    listing.split(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\r")).collect()
 }
 
 #[test]

@@ -53,10 +53,7 @@ fn users_are_added_and_disabled_while_the_server_runs() {
 
 /// The letters, with the commands that each gates and the code of success.
 const LETTERS: [(char, &[(&[&str], u16)]); 10] = [
-    (
-        'e',
-        &[(&["CWD dir"], 250), (&["CDUP"], 200), (&["XCWD dir"], 250), (&["XCUP"], 200)],
-    ),
+    ('e', &[(&["CWD dir"], 250), (&["CDUP"], 200), (&["XCWD dir"], 250), (&["XCUP"], 200)]),
     (
         'l',
         &[

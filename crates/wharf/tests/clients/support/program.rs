@@ -34,7 +34,6 @@ impl Program {
     pub(crate) fn new(name: impl AsRef<OsStr>) -> Self {
         let shown = name.as_ref().to_string_lossy().into_owned();
         let mut command = Command::new(name);
-        // Debian's own, not one that a person put before it.
         command.env("LC_ALL", "C.UTF-8").env("TERM", "dumb").env("TZ", "UTC0");
         for name in ["ftp_proxy", "http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
             command.env_remove(name).env_remove(name.to_uppercase());
@@ -56,11 +55,6 @@ impl Program {
     /// Where it runs. Its settings are looked for there too.
     pub(crate) fn folder(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder).env("HOME", folder);
-        self
-    }
-
-    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
         self
     }
 
@@ -94,9 +88,9 @@ impl Program {
         thread::spawn(move || stdin.write_all(&input));
         let output = drained(child.stdout.take().expect("it is piped"));
         let errors = drained(child.stderr.take().expect("it is piped"));
-        let both = output.recv_timeout(PATIENCE).and_then(|output| {
-            errors.recv_timeout(PATIENCE).map(|errors| (output, errors))
-        });
+        let both = output
+            .recv_timeout(PATIENCE)
+            .and_then(|output| errors.recv_timeout(PATIENCE).map(|errors| (output, errors)));
         let Ok((output, errors)) = both else {
             child.kill().expect("it can be ended");
             child.wait().expect("it can be waited for");

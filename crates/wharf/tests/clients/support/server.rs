@@ -94,8 +94,8 @@ impl Setup {
     /// Adds an account with these rights and more options of `wharf user add`. Without any, there
     /// is [`USER`] with all rights.
     pub(crate) fn account(mut self, name: &str, rights: &str, options: &[&str]) -> Self {
-        let words = [name, "--perm", rights].iter().chain(options);
-        self.accounts.push(words.map(|word| (*word).to_owned()).collect());
+        let words = [&[name, "--perm", rights], options].concat();
+        self.accounts.push(words.into_iter().map(str::to_owned).collect());
         self
     }
 
@@ -111,9 +111,10 @@ impl Setup {
         let mut server = self.ready_to_start();
         server.launch();
         while TcpStream::connect(("127.0.0.1", server.port())).is_err() {
-            let has_ended = server.child.as_mut().is_none_or(|child| {
-                child.try_wait().expect("it can be waited for").is_some()
-            });
+            let has_ended = server
+                .child
+                .as_mut()
+                .is_none_or(|child| child.try_wait().expect("it can be waited for").is_some());
             assert!(!has_ended, "it ended: {:?}", server.lines.iter().collect::<Vec<_>>());
         }
         server
@@ -122,8 +123,7 @@ impl Setup {
     fn ready_to_start(self) -> Server {
         let path = self.folder.path().join("wharf.toml");
         fs::write(&path, self.config()).expect("it can be written");
-        let setup =
-            if self.accounts.is_empty() { self.account(USER, "full", &[]) } else { self };
+        let setup = if self.accounts.is_empty() { self.account(USER, "full", &[]) } else { self };
         for words in &setup.accounts {
             let home = setup.folder.path().join("home").join(&words[0]);
             fs::create_dir_all(&home).expect("it can be made");
@@ -151,7 +151,8 @@ impl Setup {
                 format!("\n[[listen]]\naddress = \"{address}\"\nport = {port}\ntls = \"{tls}\"\n")
             };
             let doors = [(self.ports.control(), "explicit"), (self.ports.implicit(), "implicit")];
-            let each = doors.map(|(port, tls)| one("127.0.0.1", port, tls) + &one("::1", port, tls));
+            let each =
+                doors.map(|(port, tls)| one("127.0.0.1", port, tls) + &one("::1", port, tls));
             each.concat()
         };
         text + &self.listeners.clone().unwrap_or_else(both)

@@ -71,7 +71,7 @@ const BACKSLASHED: &[&str] = &["back\\slash", "C:\\dir\\file.txt", "\\leading"];
 const FOLDERS: &[&str] = &[
     "",
     "plain",
-    "with space/and more",
+    "with spaces/and more",
     "图片/二〇二六年/十一月",
     "a/b/c/d/e/f/g/h/i/j/k/l",
     "-dash/.dot",
@@ -89,7 +89,9 @@ impl Tree {
             assert!(files.insert(path.clone().into_bytes(), content).is_none(), "{path} twice");
         };
         for (index, size) in
-            [0, 1, KIB - 1, KIB, KIB + 1, 64 * KIB, 256 * KIB + 1, MIB, 3 * MIB + 7].iter().enumerate()
+            [0, 1, KIB - 1, KIB, KIB + 1, 64 * KIB, 256 * KIB + 1, MIB, 3 * MIB + 7]
+                .iter()
+                .enumerate()
         {
             put(format!("sizes/{index}-of-{size}.bin"), *size);
         }
