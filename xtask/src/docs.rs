@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::{picture, steps};
+use crate::{picture, process};
 
 /// Tells the freshness tests to write what they would have compared.
 const BLESS: &str = "WHARF_BLESS";
@@ -23,7 +23,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "-E",
         FRESHNESS_TESTS,
     ];
-    if !steps::succeeds(steps::cargo(root).args(arguments).env(BLESS, "1"))? {
+    if !process::succeeds(process::cargo(root).args(arguments).env(BLESS, "1"))? {
         return Err("a document could not be written; its test says why, above".to_owned());
     }
     picture::run(root)

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 mod docs;
 mod picture;
+mod process;
 mod setup;
 mod steps;
 mod tidy;

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::steps;
+use crate::process;
 
 /// A program that the tests start, and the Debian package that holds it.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -77,7 +77,7 @@ fn install_packages(packages: &[&str]) -> Result<(), String> {
     let install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"];
     for words in [&update[..], &[&install[..], packages].concat()] {
         let mut command = as_root(words)?;
-        if !steps::succeeds(command.env("DEBIAN_FRONTEND", "noninteractive"))? {
+        if !process::succeeds(command.env("DEBIAN_FRONTEND", "noninteractive"))? {
             return Err(format!("`{}` failed, see above\n{help}", words.join(" ")));
         }
     }
@@ -103,10 +103,10 @@ fn as_root(words: &[&str]) -> Result<Command, String> {
 
 fn install_tool(tool: &str, version: &str) -> Result<(), String> {
     eprintln!("xtask: installing {tool} {version} with cargo");
-    let mut command = Command::new(steps::CARGO);
+    let mut command = Command::new(process::CARGO);
     command.args(["install", "--locked", tool, "--version", version]);
     command.envs(TOOL_PROFILE.iter().copied());
-    if !steps::succeeds(&mut command)? {
+    if !process::succeeds(&mut command)? {
         return Err(format!(
             "{tool} could not be installed, see above\n\
              help: cargo install --locked {tool} --version {version}"

@@ -4,10 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::process::{CARGO, cargo, succeeds};
 use crate::{setup, tidy};
-
-/// Cargo, whichever the caller's toolchain is.
-pub(crate) const CARGO: &str = "cargo";
 
 /// One thing that must hold.
 struct Step {
@@ -111,24 +109,6 @@ pub(crate) fn help() -> String {
     let line = |step: &Step| format!("  {:<9}{}\n", step.name, step.about);
     let lines: Vec<String> = STEPS.iter().map(line).collect();
     format!("\nSteps of `test`, in order:\n{}", lines.concat())
-}
-
-/// Runs a command to its end; whether it succeeded.
-///
-/// # Errors
-/// When it cannot be started.
-pub(crate) fn succeeds(command: &mut Command) -> Result<bool, String> {
-    let status = command.status().map_err(|error| {
-        format!("cannot start `{}`: {error}", command.get_program().to_string_lossy())
-    })?;
-    Ok(status.success())
-}
-
-/// Cargo at the top of the checkout.
-pub(crate) fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(CARGO);
-    command.current_dir(root);
-    command
 }
 
 fn chosen(words: &[&str]) -> Result<(Vec<&'static Step>, bool), String> {

@@ -90,7 +90,8 @@ impl Permissions {
     }
 
     /// Reads a preset (`read`, `read-write`, `upload`, `dropbox`, `full`), names with commas
-    /// (`list,read,upload`; `list` brings `enter`), or letters (`elradfmwMT`).
+    /// (`list,read,upload`; `list` brings `enter`), or letters (`elradfmwMT`) in any order. What
+    /// people type should be checked for misspelt words first: `raed` is four letters here.
     ///
     /// # Errors
     /// The first word or letter that means nothing here.
@@ -116,12 +117,8 @@ impl Permissions {
         }
         text.chars().try_fold(Self::NONE, |sum, letter| {
             let set = lettered(letter).ok_or_else(|| {
-                // A word such as `raed` is a misspelt word, not four letters.
-                UnknownRight(if text.len() > 10 || !text.is_ascii() {
-                    text.to_owned()
-                } else {
-                    letter.to_string()
-                })
+                let is_word = text.len() > 10 || !text.is_ascii();
+                UnknownRight(if is_word { text.to_owned() } else { letter.to_string() })
             })?;
             Ok(sum.union(set))
         })

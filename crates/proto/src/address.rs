@@ -252,7 +252,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(ip: u32, ip6: u128, port in 1_u16.., delimiter in 33_u8..=126) {
+        fn what_is_written_reads_back(
+            ip: u32,
+            ip6: u128,
+            port in 1_u16..,
+            delimiter in 33_u8..=126,
+        ) {
             let ip = Ipv4Addr::from_bits(ip);
             let address = SocketAddrV4::new(ip, port);
             let numbers = pasv_numbers(ip, port);

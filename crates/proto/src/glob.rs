@@ -13,9 +13,10 @@ pub const STARS_MAX: usize = 8;
 /// A character is one of UTF-8 if pattern and name both are UTF-8, and else a byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
-    tokens: Vec<Token>,
-    /// Whether the pattern is UTF-8.
-    is_text: bool,
+    /// Letter by letter, for names of UTF-8; none if the pattern is not.
+    text: Option<Vec<Token>>,
+    /// Byte by byte, for all other names.
+    bytes: Vec<Token>,
 }
 
 /// The pattern has more than [`STARS_MAX`] `*`; those in a row count as one.
@@ -37,43 +38,27 @@ enum Token {
 impl Glob {
     /// Reads a pattern. `None` if it holds no wildcard, so that it is a plain name.
     pub fn parse(pattern: &[u8]) -> Option<Result<Self, TooManyWildcards>> {
-        let is_text = str::from_utf8(pattern).is_ok();
-        let mut tokens = Vec::new();
-        let mut rest = pattern;
-        while let Some((letter, behind)) = next_letter(rest, is_text) {
-            rest = behind;
-            tokens.push(match letter {
-                STAR => Token::Star,
-                QUESTION => Token::Any,
-                OPEN => match parse_set(behind, is_text) {
-                    Some((set, behind)) => {
-                        rest = behind;
-                        set
-                    }
-                    None => Token::Letter(letter),
-                },
-                letter => Token::Letter(letter),
-            });
-        }
-        tokens.dedup_by(|one, other| *one == Token::Star && *other == Token::Star);
-        if tokens.iter().all(|token| matches!(token, Token::Letter(_))) {
+        let bytes = parse_tokens(pattern, false);
+        if bytes.iter().all(|token| matches!(token, Token::Letter(_))) {
             return None;
         }
-        if tokens.iter().filter(|&token| *token == Token::Star).count() > STARS_MAX {
+        if bytes.iter().filter(|&token| *token == Token::Star).count() > STARS_MAX {
             return Some(Err(TooManyWildcards));
         }
-        Some(Ok(Self { tokens, is_text }))
+        let is_text = str::from_utf8(pattern).is_ok();
+        Some(Ok(Self { text: is_text.then(|| parse_tokens(pattern, true)), bytes }))
     }
 
     /// Whether the whole of `name` matches. Takes at most the length of the name times that of
     /// the pattern, whatever they are.
     pub fn matches(&self, name: &[u8]) -> bool {
-        if name.first() == Some(&b'.') && self.tokens.first() != Some(&Token::Letter(DOT)) {
+        if name.first() == Some(&b'.') && self.bytes.first() != Some(&Token::Letter(DOT)) {
             return false;
         }
-        let is_text = self.is_text && str::from_utf8(name).is_ok();
+        let text = self.text.as_ref().filter(|_| str::from_utf8(name).is_ok());
+        let is_text = text.is_some();
         let mut name = name;
-        let mut tokens = self.tokens.as_slice();
+        let mut tokens = text.unwrap_or(&self.bytes).as_slice();
         // Where to go on if the present attempt fails: behind the last star, and one character
         // more given to it. Stars before that need not be tried again, for what they took was the
         // least they could, and the last star can take all the rest.
@@ -122,6 +107,28 @@ const CLOSE: u32 = 0x5d;
 const EXCLAMATION: u32 = 0x21;
 const HYPHEN: u32 = 0x2d;
 const DOT: u32 = 0x2e;
+
+fn parse_tokens(pattern: &[u8], is_text: bool) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut rest = pattern;
+    while let Some((letter, behind)) = next_letter(rest, is_text) {
+        rest = behind;
+        tokens.push(match letter {
+            STAR => Token::Star,
+            QUESTION => Token::Any,
+            OPEN => match parse_set(behind, is_text) {
+                Some((set, behind)) => {
+                    rest = behind;
+                    set
+                }
+                None => Token::Letter(letter),
+            },
+            letter => Token::Letter(letter),
+        });
+    }
+    tokens.dedup_by(|one, other| *one == Token::Star && *other == Token::Star);
+    tokens
+}
 
 /// Reads a set from behind its `[`. `None` if it is not closed.
 fn parse_set(text: &[u8], is_text: bool) -> Option<(Token, &[u8])> {
@@ -186,6 +193,15 @@ mod tests {
 
     fn matches(pattern: &str, name: &str) -> bool {
         glob(pattern).matches(name.as_bytes())
+    }
+
+    /// Found by fuzzing: U+00BC is not the byte 0xBC.
+    #[test]
+    fn a_character_is_not_the_byte_of_its_number() {
+        let pattern = Glob::parse(b"*\xc2\xbc").unwrap().unwrap();
+        assert!(!pattern.matches(b"]\xbc"));
+        assert!(pattern.matches(b"]\xc2\xbc"));
+        assert!(pattern.matches(b"\xff\xc2\xbc"));
     }
 
     #[test]
@@ -259,7 +275,11 @@ mod tests {
         }
 
         #[test]
-        fn no_pattern_makes_matching_panic(pattern: Vec<u8>, name: Vec<u8>, text in "[-*?!a\u{e4}\\[\\]]{0,20}") {
+        fn no_pattern_makes_matching_panic(
+            pattern: Vec<u8>,
+            name: Vec<u8>,
+            text in "[-*?!a\u{e4}\\[\\]]{0,20}",
+        ) {
             for pattern in [pattern.as_slice(), text.as_bytes()] {
                 if let Some(Ok(glob)) = Glob::parse(pattern) {
                     let _ = (glob.matches(&name), glob.matches(text.as_bytes()));

@@ -47,12 +47,12 @@ const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// use wharf_core::account::Account;
 /// use wharf_server::{Server, settings::{Listen, Settings}};
 /// use wharf_storage::Memory;
-/// use wharf_users::Single;
+/// use wharf_users::single::Single;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let anna = Account::new("anna", "/", Rules::everywhere(Permissions::ALL));
-/// let users = Arc::new(Single::new(anna, "secret"));
+/// let users = Arc::new(Single::new(anna, b"secret"));
 /// let listen = Listen { address: "127.0.0.1".parse()?, ports: vec![0], ..Listen::default() };
 /// let settings = Settings { listen: vec![listen], ..Settings::default() };
 /// let bound = Server::new(settings, users, Arc::new(Memory::new())).bind().await?;
@@ -181,11 +181,8 @@ async fn open(
             }
             Err(source) => last = Some(BindError::Address { address, source }),
         }
-        let is_forbidden = matches!(
-            &last,
-            Some(BindError::Address { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied
-        );
-        if !is_forbidden {
+        let is_forbidden = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+        if !matches!(&last, Some(BindError::Address { source, .. }) if is_forbidden(source)) {
             break;
         }
     }
@@ -249,10 +246,11 @@ impl Bound {
 }
 
 async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
-    match stop.wait_for(Option::is_some).await {
-        Ok(grace) => grace.unwrap_or_default(),
+    let grace = stop.wait_for(Option::is_some).await.ok().and_then(|grace| *grace);
+    match grace {
+        Some(grace) => grace,
         // Nobody is left who could stop us.
-        Err(_) => std::future::pending().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -404,5 +402,17 @@ impl std::error::Error for BindError {
             Self::Tls(source) => Some(source),
             Self::Settings(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An embedder spawns it.
+    #[test]
+    fn serving_can_be_a_task_of_any_runtime() {
+        fn is_send<T: Send>(_: impl Fn(Bound) -> T) {}
+        is_send(Bound::serve);
     }
 }

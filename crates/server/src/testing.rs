@@ -1,5 +1,6 @@
 //! A session without sockets, for the tests of commands and of the gate.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::command;
 use crate::files::Files;
 use crate::gate;
 use crate::net::{Listener, Net, Socket};
-use crate::next::Next;
+use crate::next::{Job, Next, Transfer};
 use crate::session::{LoggedIn, Login, Session};
 use crate::settings::{ListenTls, Settings};
 use crate::shared::Shared;
@@ -74,6 +75,27 @@ impl Bench {
 
     pub(crate) fn has_file(&self, path: &str) -> bool {
         self.memory.content(path).is_some()
+    }
+
+    /// With somewhere for data to go, as after PORT.
+    pub(crate) fn ready(mut self) -> Self {
+        let to = SocketAddr::new(self.session.peer.ip(), 40_001);
+        self.session.data = Some(crate::data::DataPort::Active(to));
+        self
+    }
+
+    /// What a listing command sends as data, its lines joined by ` / `; its reply if it sends none.
+    pub(crate) async fn lists(&mut self, line: &str) -> String {
+        let mut lines = match self.does(line).await {
+            Ok(Next::Transfer(Transfer { job: Job::List { lines }, .. })) => lines,
+            Ok(Next::Say(reply)) | Err(reply) => return format!("{} only", reply.code),
+            Ok(_) => return "no listing".to_owned(),
+        };
+        let mut all = Vec::new();
+        while let Some(piece) = poll_fn(|context| lines.as_mut().poll_next(context)).await {
+            all.extend_from_slice(&piece.expect("memory does not fail"));
+        }
+        String::from_utf8_lossy(&all).trim_end().replace("\r\n", " / ")
     }
 
     /// What a command wants next: the gate asked, the command run.

@@ -326,8 +326,8 @@ fn failed(ending: Ending) -> Verdict {
             Verdict::new(vec![aborted("Transfer aborted."), done], "aborted by the client".into())
         }
         Ending::Ended(reason) => {
-            let last = Reply::new(Code::CLOSING, reason.clone());
-            let verdict = Verdict::new(vec![aborted("Transfer aborted."), last], reason.clone());
+            // The conversation says 421 as it ends.
+            let verdict = Verdict::new(vec![aborted("Transfer aborted.")], reason.clone());
             Verdict { exit: Some(Exit::Ended(reason)), ..verdict }
         }
         Ending::Lost(gone) => {

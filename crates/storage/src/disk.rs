@@ -39,6 +39,7 @@ use wharf_core::storage::{
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 
+use self::draft::Draft;
 use self::listing::Listing;
 use self::tree::Tree;
 use self::upload::Upload;
@@ -183,7 +184,7 @@ impl Storage for Disk {
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         let at = at.clone();
-        let draft = self.act(move |tree| tree.write(&at, how)).await?;
+        let draft = self.act(move |tree| Draft::begin(tree, &at, how)).await?;
         Ok(Box::new(Upload::new(draft)))
     }
 

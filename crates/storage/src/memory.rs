@@ -66,8 +66,8 @@ impl Memory {
     /// # Panics
     /// If `path` is none (see [`VPath::resolve`]), is the root or a directory, or leads through a
     /// file.
-    pub fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
-        let at = Self::path(path);
+    pub fn put(&self, path: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) {
+        let at = Self::path(path.as_ref());
         let content = Bytes::copy_from_slice(bytes.as_ref());
         let result = self.tree().put(&at, content);
         result.expect("the path of a file put into memory leads through directories");
@@ -77,8 +77,8 @@ impl Memory {
     ///
     /// # Panics
     /// If `path` is none (see [`VPath::resolve`]).
-    pub fn content(&self, path: &str) -> Option<Vec<u8>> {
-        Some(self.tree().file(&Self::path(path)).ok()?.to_vec())
+    pub fn content(&self, path: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        Some(self.tree().file(&Self::path(path.as_ref())).ok()?.to_vec())
     }
 
     /// The path of everything in the tree but the root, files and directories, sorted by
@@ -87,8 +87,8 @@ impl Memory {
         self.tree().paths().map(|path| path.to_string()).collect()
     }
 
-    fn path(text: &str) -> VPath {
-        let path = VPath::root().resolve(text.as_bytes());
+    fn path(bytes: &[u8]) -> VPath {
+        let path = VPath::root().resolve(bytes);
         path.expect("a path given by the program has no NUL and is short")
     }
 

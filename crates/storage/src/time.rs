@@ -50,7 +50,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn moments_go_there_and_back(seconds in -60_000_000_000_i64..250_000_000_000, tens in 0_u32..10_000_000) {
+        fn moments_go_there_and_back(
+            seconds in -60_000_000_000_i64..250_000_000_000,
+            tens in 0_u32..10_000_000,
+        ) {
             // Windows counts in steps of a hundred nanoseconds.
             let moment = Timestamp { seconds, nanos: tens * 100 };
             if let Some(there) = system_time(moment) {

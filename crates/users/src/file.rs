@@ -4,7 +4,7 @@
 //! [users.anna]
 //! password = "$argon2id$…"     # a hash: `wharf hash` or `wharf user passwd` makes one
 //! home = "/srv/ftp/anna"       # or relative to this file's folder
-//! permissions = "read-write"   # read | read-write | upload | dropbox | full | none, names, letters
+//! permissions = "read-write"   # read | read-write | upload | dropbox | full | none, or names
 //! enabled = true
 //! upload_rate = "2MiB/s"       # all uploads of the account share it; 0 or "unlimited": none
 //! download_rate = 0

@@ -239,6 +239,7 @@ mod tests {
     /// Made with mkpasswd 5.5 (libxcrypt), argon2-cffi, and Python's hashlib and bcrypt.
     const OLD: &[&str] = &[
         "$argon2id$v=19$m=8192,t=1,p=1$W5agE+YBvbUeJDZFAxOnHw$4t7Qz0A9RfCMp5F5wS9D24HU6uytxeNG/XshUg/UzPw",
+        "$argon2id$v=19$m=19456,t=1,p=1$s/YMo1zD3sN6MejClgfWUA$MzOWUVGTUFZeD1DD1gWtOlu2iFXwyNiwF7Rl3LALmds",
         "$argon2id$v=16$m=19456,t=2,p=1$npCUinMBX43ShsryIbPCZw$49XiYkP/EAT+gnAJuGX9i/nJAQb6fmQpZMcKHPfH0x0",
         "$y$j9T$L.jAuwvHJIijXzFx7jkFv1$yJdGVKQ.UxB4i4Pct/0QGPMfZ2KAFhsAmEBaXe150sC",
         "$y$j75$WuK4G2aTjRZA80COPV7Ud/$K3X9la60Q88jNm4waCZxsPQv8ujI29yR.EpO3wbMxC6",
@@ -362,6 +363,18 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_that_lost_its_end_opens_nothing() {
+        for stored in OLD {
+            for lost in 1..=8 {
+                let cut = &stored[..stored.len() - lost];
+                assert!(!opens(cut, SECRET), "{cut}");
+            }
+            let empty = &stored[..=stored.rfind(['$', '}']).unwrap()];
+            assert_eq!(verify(empty, SECRET), Verified::Unreadable, "{empty}");
+        }
+    }
+
+    #[test]
     fn a_hash_that_asks_for_too_much_work_is_not_tried() {
         let result = "RdWUTW0XnUx3bekue5eXQG2ZYGT2WJjVfVM9FQDV8F3XUUp8uII3SGJvj8LIc2kT/BQlVBXOOZnKbISX.q9ii.";
         let argon2 = "M4I0egdCHMg+1Q2inS2nAA$3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
@@ -387,7 +400,7 @@ mod tests {
         ] {
             assert_eq!(verify(&stored, SECRET), Verified::Unreadable, "{stored}");
         }
-        assert_eq!(verify(OLD[2], &[b'x'; SECRET_BYTES_MAX + 1]), Verified::Wrong);
+        assert_eq!(verify(OLD[3], &[b'x'; SECRET_BYTES_MAX + 1]), Verified::Wrong);
     }
 
     #[test]

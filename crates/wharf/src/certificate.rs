@@ -66,9 +66,10 @@ pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<Pair, Failure
 pub(crate) fn self_made(folder: &Path, names: &[String]) -> Result<Pair, Failure> {
     let path = folder.join(KEPT_NAME);
     let mut warnings = Vec::new();
-    let text = match kept(&path)? {
-        Some(text) => text,
-        None => {
+    let text = if let Some(text) = kept(&path)? {
+        text
+    } else {
+        {
             let made = make(names)?;
             match keep(folder, &path, &made) {
                 // Another wharf may have been faster: what lies there is what all serve.

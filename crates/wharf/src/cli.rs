@@ -35,14 +35,15 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// [env: WHARF_CONFIG] [default: ./wharf.toml, then the system's place]
+    // As text, not as a doc comment: the help is no Markdown.
+    #[arg(help = "[env: WHARF_CONFIG] [default: ./wharf.toml, then the system's place]")]
     #[arg(short, long, value_name = "FILE", global = true, help_heading = EVERY_COMMAND)]
     pub(crate) config: Option<PathBuf>,
     /// Override one setting; repeatable
     #[arg(long, value_name = "KEY=VALUE", global = true, help_heading = EVERY_COMMAND)]
     #[arg(value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
-    /// auto | always | never   (NO_COLOR is honoured)
+    #[arg(help = "auto | always | never   (NO_COLOR is honoured)")]
     #[arg(long, value_name = "WHEN", global = true, help_heading = EVERY_COMMAND)]
     #[arg(default_value = "auto", hide_default_value = true, hide_possible_values = true)]
     pub(crate) color: Colour,
@@ -50,6 +51,7 @@ pub(crate) struct Global {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "it is made once")]
 pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Test the config without serving: every mistake at once, exit 78

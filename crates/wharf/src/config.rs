@@ -18,6 +18,7 @@ pub(crate) mod wait;
 
 use layers::{Inputs, Layers, Reader};
 use problem::{Problem, Severity};
+use value::Version;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub(crate) struct Config {
     pub(crate) files: keys::Files,
     pub(crate) names: keys::Names,
     pub(crate) compat: keys::Compat,
-    pub(crate) log: keys::Log,
+    pub(crate) log: keys::Logging,
 }
 
 /// A configuration that was read, good or bad.
@@ -68,7 +69,7 @@ impl Loaded {
 
 impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
-        keys::File::read(reader, "");
+        let keys::Preamble { config_version: Version } = keys::Preamble::read(reader, "");
         let listeners = reader.layers.listeners.max(1);
         Self {
             server: keys::Server::read(reader, "server"),
@@ -83,7 +84,7 @@ impl Config {
             files: keys::Files::read(reader, "files"),
             names: keys::Names::read(reader, "names"),
             compat: keys::Compat::read(reader, "compat"),
-            log: keys::Log::read(reader, "log"),
+            log: keys::Logging::read(reader, "log"),
         }
     }
 }

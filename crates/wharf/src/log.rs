@@ -21,26 +21,34 @@ use writer::{Target, Writer};
 /// Which lines are written, how, and where to.
 #[derive(Debug)]
 pub(crate) struct Log {
-    style: Style,
+    styles: Vec<Style>,
     level_max: Level,
     has_commands: bool,
-    has_transfer_log: bool,
+    /// The number of the transfer log among the writer's targets.
+    transfers: Option<usize>,
     writer: Writer,
 }
 
 /// What a log needs to know at the start.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// What a line looks like.
-    pub(crate) style: Style,
-    /// The least important line that is written; none if no line is.
-    pub(crate) level_max: Option<Level>,
+    /// Where lines go, and what they look like there.
+    pub(crate) outputs: Vec<Output>,
+    /// The least important line that is written.
+    pub(crate) level_max: Level,
     /// Whether commands are lines too.
     pub(crate) has_commands: bool,
-    /// Where lines go.
-    pub(crate) target: Target,
     /// The transfer log, if there is one.
     pub(crate) transfer_log: Option<Target>,
+}
+
+/// One place for lines.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// What a line looks like there.
+    pub(crate) style: Style,
+    /// The place.
+    pub(crate) target: Target,
 }
 
 impl Log {
@@ -49,10 +57,11 @@ impl Log {
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn start(options: Options) -> Result<Self, Failure> {
-        let has_transfer_log = options.transfer_log.is_some();
-        let mut targets = vec![options.target];
+        let styles: Vec<_> = options.outputs.iter().map(|output| output.style).collect();
+        let mut targets: Vec<_> = options.outputs.into_iter().map(|output| output.target).collect();
+        let transfer_log = options.transfer_log.as_ref().map(|_| targets.len());
         targets.extend(options.transfer_log);
-        let style = options.style;
+        let style = styles.first().copied().unwrap_or(Style::Text);
         let dropped = move |count: u64| {
             let record = Record::new(Level::Warn, "lines-dropped").number("count", count);
             line::render(style, &Zoned::now(), &record)
@@ -60,32 +69,39 @@ impl Log {
         let writer = Writer::start(targets, Box::new(dropped))
             .map_err(|error| Failure::io("cannot start the log", &error))?;
         Ok(Self {
-            style,
-            level_max: options.level_max.unwrap_or(Level::Nothing),
+            styles,
+            level_max: options.level_max,
             has_commands: options.has_commands,
-            has_transfer_log,
+            transfers: transfer_log,
             writer,
         })
     }
 
-    /// Writes something that no client did.
+    /// Writes a record, wherever it is wanted.
     pub(crate) fn note(&self, record: &Record) {
-        if record.level <= self.level_max && self.style.shows(record) {
-            self.writer.write(LOG, line::render(self.style, &Zoned::now(), record));
+        if record.level > self.level_max {
+            return;
+        }
+        let now = Zoned::now();
+        for (number, style) in self.styles.iter().enumerate() {
+            if style.shows(record) {
+                self.writer.write(number, line::render(*style, &now, record));
+            }
         }
     }
-}
 
-/// The number of each target.
-const LOG: usize = 0;
-const TRANSFERS: usize = 1;
+    /// Waits until everything up to now is written, but not for ever.
+    pub(crate) fn flush(&self) {
+        self.writer.flush();
+    }
+}
 
 impl Events for Log {
     fn emit(&self, who: &Who, event: &Event<'_>) {
         if let Event::Transferred(transfer) = event
-            && self.has_transfer_log
+            && let Some(target) = self.transfers
         {
-            self.writer.write(TRANSFERS, xferlog::line(&Zoned::now(), who, transfer));
+            self.writer.write(target, xferlog::line(&Zoned::now(), who, transfer));
         }
         if let Some(record) = Record::of(who, event) {
             self.note(&record);

@@ -1,7 +1,7 @@
 //! The program `wharf`: a folder shared in one command, or accounts served for years.
 //!
 //! To follow a start, read [`cli`] (what was typed), [`setup`] (which layers of configuration),
-//! [`config`] (what they mean), then `wire` (how they become the engine's settings).
+//! [`config`] (what they mean), then [`wire`] (how they become the engine's settings) and [`serve_command`].
 
 mod certificate;
 mod cli;
@@ -12,11 +12,14 @@ mod log;
 mod outcome;
 mod panel;
 mod place;
+mod serve_command;
 mod setup;
 mod share;
 #[cfg(test)]
 mod snapshot;
+mod system;
 mod user_command;
+mod wire;
 mod words;
 
 use std::process::ExitCode;
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Serve(_) => Ok(Exit::Done),
+        Command::Serve(options) => serve_command::serve(global, options),
         Command::Check(_) => config_command::check(global),
         Command::Config(what) => config_command::config(global, what),
         Command::User(what) => user_command::user(global, what),

@@ -1,5 +1,6 @@
 //! How a command ends: what it prints, and the number that a script sees.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -72,7 +73,7 @@ impl Failure {
             if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
         let mut text = format!("{red}error:{plain} {}\n", self.message);
         if let Some(help) = &self.help {
-            text.push_str(&format!("{blue}help:{plain} {help}\n"));
+            let _ = writeln!(text, "{blue}help:{plain} {help}");
         }
         tell(&text);
     }

@@ -76,7 +76,7 @@ impl Panel {
         self.write_addresses(&mut out);
         self.write_account(&mut out);
         out.push('\n');
-        line(&mut out, "Encryption", &self.encryption_in_words());
+        self.write_encryption(&mut out);
         line(&mut out, "Data ports", &format!("{}-{}", self.ports.start(), self.ports.end()));
         let limits = self.limits_in_words();
         if !limits.is_empty() {
@@ -154,19 +154,29 @@ impl Panel {
         }
     }
 
-    fn encryption_in_words(&self) -> String {
+    fn write_encryption(&self, out: &mut String) {
         let Some(encryption) = &self.encryption else {
-            return "off: names, passwords and files cross the network in the clear".to_owned();
+            line(
+                out,
+                "Encryption",
+                "off: names, passwords and files cross the network in the clear",
+            );
+            return;
         };
-        let offered = match encryption.require {
-            TlsRequire::Off => "offered",
-            TlsRequire::Public => "offered; passwords from outside the local network need it",
-            TlsRequire::Login => "needed to log in",
-            TlsRequire::All => "needed for everything",
+        let (offered, who) = match encryption.require {
+            TlsRequire::Off => ("offered", None),
+            TlsRequire::Public => {
+                ("offered", Some("passwords from outside the local network need it"))
+            }
+            TlsRequire::Login => ("needed to log in", None),
+            TlsRequire::All => ("needed for everything", None),
         };
         let made = if encryption.is_self_made { " (made here)" } else { "" };
         let print = short_fingerprint(&encryption.fingerprint);
-        format!("{offered}; certificate sha256 {print}{made}")
+        line(out, "Encryption", &format!("{offered}; certificate sha256 {print}{made}"));
+        if let Some(who) = who {
+            line(out, "", who);
+        }
     }
 
     fn limits_in_words(&self) -> String {
@@ -305,7 +315,7 @@ mod tests {
                 password,
                 rights: Permissions::ALL,
             },
-            other => other,
+            anonymous @ Access::Anonymous(_) => anonymous,
         };
         let dropbox = Share {
             folder: "/srv/in".into(),
@@ -321,7 +331,7 @@ mod tests {
             panel(Content::Share(share(true))),
             Panel { encryption: None, ..panel(Content::Share(given)) },
             Panel {
-                stop_after: Some(Duration::from_secs(7200)),
+                stop_after: Some(Duration::from_hours(2)),
                 upload: Rate::from_bytes_per_second(2 << 20),
                 listeners: vec![
                     ("0.0.0.0:21".parse().unwrap(), ListenTls::Explicit),

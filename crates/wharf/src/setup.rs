@@ -1,5 +1,6 @@
 //! From the command line to a configuration: which file, which layers, and is it sound.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Global;
@@ -70,18 +71,18 @@ pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure
 pub(crate) fn flags_as_file(layers: &Layers) -> String {
     let mut out = String::from("config_version = 1\n");
     let mut section = String::new();
-    for (path, raw) in layers.from_flags() {
+    for (path, raw) in layers.set_by_flags() {
         let Some((table, name)) = path.rsplit_once('.') else { continue };
         let known = table.split_once('.').map_or(table, |(list, _)| list);
         let Some(key) = keys().find(|key| key.section == known && key.name == name) else {
             continue;
         };
         if table != section {
-            section = table.to_owned();
+            table.clone_into(&mut section);
             let list = table.split_once('.').map(|(list, _)| format!("[[{list}]]"));
-            out.push_str(&format!("\n{}\n", list.unwrap_or_else(|| format!("[{table}]"))));
+            let _ = writeln!(out, "\n{}", list.unwrap_or_else(|| format!("[{table}]")));
         }
-        out.push_str(&format!("{name} = {}\n", portable(key, raw)));
+        let _ = writeln!(out, "{name} = {}", portable(key, raw));
     }
     out
 }

@@ -58,22 +58,18 @@ impl fmt::Debug for Password {
 /// The longest password, the same that the server takes after PASS.
 const PASSWORD_BYTES_MAX: usize = 1024;
 /// The name of the account unless somebody chose one.
-const USER: &str = "wharf";
+pub(crate) const USER: &str = "wharf";
 
 impl Share {
-    /// The share that the options describe.
+    /// The share that the options describe. Asks for the password if it must.
     pub(crate) fn from_options(options: &Serve) -> Result<Self, Failure> {
-        let folder = folder(options)?;
+        let folder = Self::folder(options)?;
         let access = if options.anonymous {
-            Access::Anonymous(match (options.dropbox, options.write) {
-                (true, _) => AnonymousPermissions::Dropbox,
-                (false, true) => AnonymousPermissions::ReadWrite,
-                (false, false) => AnonymousPermissions::Read,
-            })
+            Access::Anonymous(anonymous_rights(options))
         } else {
             let user = options.username.clone().unwrap_or_else(|| USER.into());
             check_name(&user).map_err(|problem| {
-                Failure::usage(format!("`{}`: {problem}", user.escape_debug()))
+                Failure::usage(format!("-u {}: {problem}", user.escape_debug()))
             })?;
             let rights = if options.write { "read-write" } else { "read" };
             let rights = Permissions::parse(rights).unwrap_or(Permissions::READ_ONLY);
@@ -83,16 +79,22 @@ impl Share {
     }
 
     /// The keys that say the same, as far as keys can.
-    pub(crate) fn flags(&self) -> Vec<Flag> {
-        let set = |name: &str, raw| Flag { shown: "-A".into(), path: format!("login.{name}"), raw };
-        match &self.access {
-            Access::Anonymous(rights) => vec![
-                set("anonymous", Raw::Boolean(true)),
-                set("anonymous_home", Raw::Text(path_text(Some(&self.folder)).unwrap_or_default())),
-                set("anonymous_permissions", Raw::Text(rights.to_string())),
-            ],
-            Access::Account { .. } => Vec::new(),
+    pub(crate) fn flags(options: &Serve) -> Result<Vec<Flag>, Failure> {
+        let folder = Self::folder(options)?;
+        if !options.anonymous {
+            return Ok(Vec::new());
         }
+        let set = |name: &str, raw| Flag { shown: "-A".into(), path: format!("login.{name}"), raw };
+        Ok(vec![
+            set("anonymous", Raw::Boolean(true)),
+            set("anonymous_home", Raw::Text(path_text(Some(&folder)).unwrap_or_default())),
+            set("anonymous_permissions", Raw::Text(anonymous_rights(options).to_string())),
+        ])
+    }
+
+    /// The folder to share, absolute.
+    pub(crate) fn folder(options: &Serve) -> Result<PathBuf, Failure> {
+        folder(options)
     }
 
     /// What may be done, in words.
@@ -113,9 +115,17 @@ impl Share {
     }
 }
 
+fn anonymous_rights(options: &Serve) -> AnonymousPermissions {
+    match (options.dropbox, options.write) {
+        (true, _) => AnonymousPermissions::Dropbox,
+        (false, true) => AnonymousPermissions::ReadWrite,
+        (false, false) => AnonymousPermissions::Read,
+    }
+}
+
 fn folder(options: &Serve) -> Result<PathBuf, Failure> {
     let typed = options.folder.as_deref().or(options.directory.as_deref());
-    let path = typed.unwrap_or(Path::new("."));
+    let path = typed.unwrap_or_else(|| Path::new("."));
     let shown = path.display();
     match std::fs::canonicalize(path) {
         Ok(folder) if folder.is_dir() => Ok(folder),

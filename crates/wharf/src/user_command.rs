@@ -225,7 +225,7 @@ fn delete(file: &Path, names: &[String], has_yes: bool) -> Result<(), Trouble> {
             return Err(Failure::new("nothing was removed").into());
         }
     }
-    each(file, names, |editor, name| editor.remove(name))?;
+    each(file, names, Editor::remove)?;
     tell(&format!("removed {list}; their files stay\n"));
     Ok(())
 }

@@ -90,8 +90,9 @@ mod tests {
 
     #[test]
     fn a_password_has_more_than_forty_bits() {
-        let ways = (WORDS.len() as f64).powi(WORDS_PER_PASSWORD as i32) * NUMBER_COUNT as f64;
-        assert!(ways.log2() >= 40.0, "{}", ways.log2());
+        let words = u32::try_from(WORDS_PER_PASSWORD).unwrap();
+        let ways = WORDS.len().pow(words) * NUMBER_COUNT;
+        assert!(ways.ilog2() >= 40, "{ways}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Finding, Rule};
 /// For each crate: what the path below `src` may begin with to be about one operating system.
 /// Files that end with one of [`SUFFIXES`] may be, too, except where nothing may.
 const HOMES: &[(&str, &[&str])] = &[
-    ("crates/storage/src/", &["disk/os"]),
+    ("crates/storage/src/", &["disk.rs", "disk/"]),
     ("crates/server/src/", &["net.rs"]),
     ("crates/users/src/", &["os.rs"]),
     ("crates/wharf/src/", &["os.rs", "place.rs", "os/", "place/"]),
@@ -43,6 +43,10 @@ fn conditions(source: &Source) -> Vec<Finding> {
         for offset in source.offsets_outside_tests(needle) {
             let rest = source.code.get(offset + needle.len()..).unwrap_or_default();
             let condition = in_brackets(rest);
+            // Choosing between the halves of a module is no code of either.
+            if chooses_a_module(rest.get(condition.len()..).unwrap_or_default()) {
+                continue;
+            }
             if let Some(system) = SYSTEMS.iter().find(|system| has_word(condition, system)) {
                 let what = format!("`{needle}…{system}…)`");
                 findings.push(RULE.broken(&source.path, source.line_of(offset), what));
@@ -50,6 +54,19 @@ fn conditions(source: &Source) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether `text`, from the end of a condition, goes on with `mod name;`, other attributes apart.
+fn chooses_a_module(text: &str) -> bool {
+    let mut rest = text.trim_start_matches([')', ']']).trim_start();
+    while let Some(attribute) = rest.strip_prefix("#[") {
+        let Some((_, behind)) = attribute.split_once(']') else { return false };
+        rest = behind.trim_start();
+    }
+    let module = rest.strip_prefix("pub(crate) ").unwrap_or(rest);
+    let name = module.strip_prefix("mod ").unwrap_or_default();
+    name.split_once(';')
+        .is_some_and(|(name, _)| name.chars().all(|c| c == '_' || c.is_alphanumeric()))
 }
 
 /// `text` up to the bracket that closes what was open before it.
@@ -70,6 +87,17 @@ fn in_brackets(text: &str) -> &str {
 mod tests {
     use super::*;
     use crate::tidy::found;
+
+    #[test]
+    fn choosing_a_module_is_no_code_for_a_system() {
+        for (text, findings) in [
+            ("#[cfg(unix)]\n#[path = \"x_unix.rs\"]\nmod system;", 0),
+            ("#[cfg(not(unix))]\npub(crate) mod system;", 0),
+            ("#[cfg(unix)]\nmod system { fn f() {} }", 1),
+        ] {
+            assert_eq!(found(check, &[("crates/server/src/a.rs", text)]).len(), findings, "{text}");
+        }
+    }
 
     #[test]
     fn a_condition_on_the_system_outside_its_homes_is_found() {

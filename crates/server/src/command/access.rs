@@ -197,3 +197,89 @@ static QUIT: Spec = Spec {
     run: Run::Now(|_, _| Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye.")))),
     ..Spec::ANY_TIME
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+    use crate::testing::Bench;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_name_is_asked_for_a_password() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.says("USER anna").await, "331 Password, please.");
+        assert_eq!(bench.says("USER nobody").await, "331 Password, please.");
+        assert_eq!(bench.says("USER a\u{7}").await, "501 That cannot be a user name.");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_needs_a_name_first_and_comes_once() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.says("PASS secret").await, "503 Send USER first.");
+        bench.says("USER anna").await;
+        assert_eq!(bench.says("PASS secret").await, "230 Logged in.");
+        assert_eq!(bench.says("PASS secret").await, "503 You are logged in already.");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_sound_alike_come_later_and_end_the_session() {
+        let mut bench = Bench::new();
+        let started = tokio::time::Instant::now();
+        bench.says("USER anna").await;
+        assert_eq!(bench.says("PASS wrong").await, "530 Login incorrect.");
+        bench.says("USER nobody").await;
+        assert_eq!(bench.says("PASS wrong").await, "530 Login incorrect.");
+        bench.says("USER anna").await;
+        assert_eq!(bench.says("PASS wrong").await, "421 Too many failed logins.");
+        // The clock is paused: this is the time that was waited, not the time that passed.
+        assert_eq!(started.elapsed().as_secs(), 1 + 2 + 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_denied_name_sounds_like_a_wrong_password() {
+        let login =
+            crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
+        let mut bench = Bench::with(Settings { login, ..Settings::default() });
+        assert_eq!(bench.says("USER anna").await, "331 Password, please.");
+        assert_eq!(bench.says("PASS secret").await, "530 Login incorrect.");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_session_too_many_of_an_account_is_told_so() {
+        let mut settings = Settings::default();
+        settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
+        let mut bench = Bench::with(settings);
+        let admission = Arc::clone(&bench.session.shared.admission);
+        let one = wharf_core::account::Count::from_number(1);
+        let _seat = admission.user_seat("anna", one).unwrap();
+        bench.says("USER anna").await;
+        assert_eq!(bench.says("PASS secret").await, "421 Too many sessions of this account.");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_name_leaves_the_account() {
+        let mut bench = Bench::new();
+        bench.says("USER anna").await;
+        bench.says("PASS secret").await;
+        bench.says("USER anna").await;
+        assert_eq!(bench.says("PWD").await, "530 Log in with USER and PASS first.");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_greeting_of_an_account_may_have_lines_and_names() {
+        let login_message = "Hello {user}\nfrom {ip}".to_owned();
+        let mut bench = Bench::with(Settings { login_message, ..Settings::default() });
+        bench.says("USER anna").await;
+        assert_eq!(bench.says("PASS secret").await, "230-Hello anna / 230 from 192.0.2.7");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rein_forgets_everything() {
+        let mut bench = Bench::new().logged_in(wharf_core::permission::Permissions::ALL);
+        bench.says("MKD d").await;
+        bench.says("CWD d").await;
+        assert_eq!(bench.says("REIN").await, "220 Ready for a new user.");
+        assert!(bench.session.cwd.is_root());
+        assert_eq!(bench.says("PWD").await, "530 Log in with USER and PASS first.");
+    }
+}

@@ -192,3 +192,113 @@ fn abor(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     session.data = None;
     Next::say(Code::TRANSFER_DONE, "No transfer is running.")
 }
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::permission::Permissions;
+
+    use crate::settings::{Passive, Settings};
+    use crate::testing::Bench;
+
+    fn bench() -> Bench {
+        Bench::new().logged_in(Permissions::ALL)
+    }
+
+    #[tokio::test]
+    async fn data_goes_to_nobody_else() {
+        for line in ["PORT 192,0,2,8,100,1", "EPRT |1|192.0.2.8|4021|", "EPRT |2|2001:db8::1|4021|"]
+        {
+            let mut bench = bench();
+            assert_eq!(bench.says(line).await, "500 Data goes to your own address only.");
+            assert!(bench.session.data.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn data_goes_to_no_service() {
+        for port in [1, 21, 1023] {
+            let mut bench = bench();
+            let port_line = format!("PORT 192,0,2,7,{},{}", port / 256, port % 256);
+            for line in [port_line, format!("EPRT |1|192.0.2.7|{port}|")] {
+                assert_eq!(bench.says(&line).await, "504 Data does not go to ports below 1024.");
+            }
+            assert!(bench.session.data.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bad_port_forgets_the_good_one_before_it() {
+        let mut bench = bench();
+        assert_eq!(bench.says("PORT 192,0,2,7,100,1").await, "200 Will connect there.");
+        assert!(bench.says("PORT 1,2,3").await.starts_with("501"));
+        assert!(bench.says("RETR a").await.starts_with("425"));
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_form_of_the_own_ipv4_address_is_the_own_address() {
+        let mut bench = bench();
+        let said = bench.says("EPRT |2|::ffff:192.0.2.7|4021|").await;
+        assert_eq!(said, "200 Will connect there.");
+    }
+
+    #[tokio::test]
+    async fn epsv_all_shuts_out_the_others() {
+        let mut bench = bench();
+        assert!(bench.says("EPSV ALL").await.starts_with("200"));
+        for line in ["PASV", "PORT 192,0,2,7,100,1", "EPRT |1|192.0.2.7|4021|"] {
+            assert!(bench.says(line).await.starts_with("501"), "{line}");
+        }
+        assert!(bench.says("EPSV").await.starts_with("229"));
+    }
+
+    #[tokio::test]
+    async fn the_wrong_family_is_told_the_right_one() {
+        let mut bench = bench();
+        assert_eq!(bench.says("EPSV 2").await, "522 Not over this connection; use (1)");
+        assert!(bench.says("EPSV 3").await.starts_with("522"));
+        assert!(bench.says("EPRT |3|x|1|").await.starts_with("522"));
+    }
+
+    /// The bench's net gives even ports alone, as if somebody else had the odd ones.
+    #[tokio::test]
+    async fn both_ends_of_the_range_are_used_and_nothing_beyond_it() {
+        let passive = Passive { ports: 40_000..=40_002, ..Passive::default() };
+        let mut first = Bench::with(Settings { passive, ..Settings::default() });
+        let mut ports = Vec::new();
+        let shared = first.session.shared.clone();
+        for _ in 0..2 {
+            let lease = shared.ports.lease(&*shared.net, first.session.local.ip()).await;
+            ports.push(lease.unwrap());
+        }
+        let mut numbers: Vec<_> = ports.iter().map(crate::ports::Lease::port).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [40_000, 40_002]);
+        first = first.logged_in(Permissions::ALL);
+        assert_eq!(first.says("PASV").await, "425 All data ports are in use; try again.");
+        drop(ports);
+        assert!(first.says("PASV").await.starts_with("227"));
+        assert_eq!(shared.ports.leased(), 1);
+    }
+
+    #[tokio::test]
+    async fn near_clients_hear_the_near_address_and_others_the_public_one() {
+        let passive =
+            Passive { public_address: Some("203.0.113.9".parse().unwrap()), ..Passive::default() };
+        let mut far = Bench::with(Settings { passive: passive.clone(), ..Settings::default() })
+            .logged_in(Permissions::ALL);
+        assert!(far.says("PASV").await.contains("(203,0,113,9,"));
+        let local_networks = vec!["192.0.2.0/24".parse().unwrap()];
+        let passive = Passive { local_networks, ..passive };
+        let mut near =
+            Bench::with(Settings { passive, ..Settings::default() }).logged_in(Permissions::ALL);
+        assert!(near.says("PASV").await.contains("(192,0,2,1,"));
+    }
+
+    #[tokio::test]
+    async fn abor_without_a_transfer_gives_up_the_port() {
+        let mut bench = bench();
+        bench.says("PASV").await;
+        assert_eq!(bench.says("ABOR").await, "226 No transfer is running.");
+        assert_eq!(bench.session.shared.ports.leased(), 0);
+    }
+}

@@ -152,3 +152,101 @@ fn written(time: Timestamp) -> Vec<u8> {
     time.write(&mut text);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::permission::{Permissions, Rules};
+    use wharf_core::storage::Start;
+    use wharf_proto::path::VPath;
+
+    use crate::testing::Bench;
+
+    fn bench() -> Bench {
+        Bench::new().logged_in(Permissions::ALL).with_file("/a", b"hello")
+    }
+
+    #[tokio::test]
+    async fn dele_needs_its_permission() {
+        let mut bench = Bench::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
+        assert_eq!(bench.says("DELE a").await, "550 Your account has no right to do that.");
+        assert!(bench.has_file("/a"));
+    }
+
+    #[tokio::test]
+    async fn a_right_elsewhere_is_no_right_here() {
+        let inside = VPath::root().join(b"in").unwrap();
+        let rules = Rules::everywhere(Permissions::READ_ONLY).with(inside, Permissions::ALL);
+        let mut bench =
+            Bench::new().logged_in_by(rules).with_file("/a", b"x").with_file("/in/a", b"x");
+        assert_eq!(bench.says("DELE a").await, "550 You may not remove files here.");
+        assert_eq!(bench.says("DELE in/a").await, "250 Removed.");
+        assert_eq!(bench.says("RNFR a").await, "550 You may not rename here.");
+        assert!(bench.has_file("/a") && !bench.has_file("/in/a"));
+    }
+
+    #[tokio::test]
+    async fn dele_removes_files_and_not_directories() {
+        let mut bench = bench();
+        assert_eq!(bench.says("DELE a").await, "250 Removed.");
+        assert_eq!(bench.says("DELE a").await, "550 No such file or directory.");
+        bench.says("MKD d").await;
+        assert_eq!(bench.says("DELE d").await, "550 That is a directory.");
+    }
+
+    #[tokio::test]
+    async fn a_rename_takes_two_steps_in_their_order() {
+        let mut bench = bench();
+        assert_eq!(bench.says("RNTO b").await, "503 Send RNFR first.");
+        assert!(bench.says("RNFR a").await.starts_with("350"));
+        assert_eq!(bench.says("RNTO b").await, "250 Renamed.");
+        assert_eq!(bench.says("RNTO c").await, "503 Send RNFR first.");
+        assert!(bench.has_file("/b") && !bench.has_file("/a"));
+    }
+
+    #[tokio::test]
+    async fn a_rename_replaces_only_with_the_right_to() {
+        let without = Permissions::LIST.union(Permissions::RENAME);
+        let mut bench = Bench::new().logged_in(without).with_file("/a", b"a").with_file("/b", b"b");
+        bench.says("RNFR a").await;
+        assert_eq!(bench.says("RNTO b").await, "553 That name is taken.");
+        assert_eq!(bench.memory.content("/b").unwrap(), b"b");
+    }
+
+    #[tokio::test]
+    async fn size_counts_bytes_and_refuses_text() {
+        let mut bench = bench();
+        assert!(bench.says("SIZE a").await.starts_with("550 Send TYPE I first"));
+        bench.says("TYPE I").await;
+        assert_eq!(bench.says("SIZE a").await, "213 5");
+        assert_eq!(bench.says("SIZE /").await, "550 That is not a file.");
+        assert_eq!(bench.says("SIZE b").await, "550 No such file or directory.");
+    }
+
+    #[tokio::test]
+    async fn size_tells_its_owner_how_far_a_cut_upload_came() {
+        let mut bench = bench();
+        bench.says("TYPE I").await;
+        let path = VPath::root().join(b"up").unwrap();
+        let files = bench.session.files().unwrap().clone();
+        let mut sink = files.store(&path, Start::Fresh).await.unwrap();
+        sink.write(wharf_core::Bytes::from_static(b"abc")).await.unwrap();
+        sink.abort().await;
+        assert_eq!(bench.says("SIZE up").await, "213 3");
+        assert!(bench.says("MLST up").await.contains("size=3;"));
+        assert_eq!(bench.lists("NLST").await, "425 only");
+        let mut bench = bench.ready();
+        assert_eq!(bench.lists("NLST").await, "a");
+    }
+
+    #[tokio::test]
+    async fn times_are_shown_and_set_in_utc() {
+        let mut bench = bench();
+        assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
+        let said = bench.says("MFMT 20200229235958 a").await;
+        assert_eq!(said, "213 Modify=20200229235958; /a");
+        assert_eq!(bench.says("MDTM a").await, "213 20200229235958");
+        assert!(bench.says("MFMT 20210229000000 a").await.starts_with("501"));
+        // MDTM never sets a time, whatever some servers do.
+        assert!(bench.says("MDTM 20200101000000 a").await.starts_with("550"));
+    }
+}

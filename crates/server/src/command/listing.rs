@@ -43,7 +43,7 @@ static LIST: Spec = Spec {
 };
 
 async fn list(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let (subject, _) = subject(session, parse_list_args(arg)).await?;
+    let Asked { subject, .. } = asked(session, parse_list_args(arg)).await?;
     let format = long(session);
     listing(session, subject, format, Prefix::None).await
 }
@@ -64,9 +64,7 @@ static NLST: Spec = Spec {
 /// Names that RETR understands as they are: with the directory of the argument before them
 /// (RFC 1123 §4.1.2.7).
 async fn nlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let args = parse_list_args(arg);
-    let is_long = args.options.long;
-    let (subject, is_here) = subject(session, args).await?;
+    let Asked { subject, is_here, is_long } = asked(session, parse_list_args(arg)).await?;
     let format: Box<dyn Format> = if is_long { long(session) } else { Box::new(Short) };
     listing(session, subject, format, if is_here { Prefix::None } else { Prefix::Typed }).await
 }
@@ -124,7 +122,7 @@ async fn path_or_here(session: &mut Session, arg: &[u8]) -> Result<VPath, Refusa
 
 /// STAT of a path (RFC 959 §4.1.3): the lines of LIST within a reply, and the code for what it is.
 pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let (subject, _) = subject(session, parse_list_args(arg)).await?;
+    let Asked { subject, .. } = asked(session, parse_list_args(arg)).await?;
     let code = match &subject {
         Subject::File(..) => Code::FILE_STATUS,
         Subject::Directory(_) | Subject::Pattern(..) => Code::DIRECTORY_STATUS,
@@ -212,35 +210,47 @@ fn before(cwd: &VPath, directory: &VPath) -> Vec<u8> {
     prefix
 }
 
-/// Finds out what the argument means, and whether it was empty: here.
+/// What the argument of a listing command means.
+struct Asked {
+    subject: Subject,
+    /// No path was given, so names need no directory before them.
+    is_here: bool,
+    /// `-l` was among the options.
+    is_long: bool,
+}
+
+/// Finds out what the argument means.
 ///
 /// Something that really has the name of the whole argument, options and all, is what the client
 /// means; then what stands behind the options; then a pattern in the last name.
-async fn subject(session: &mut Session, args: ListArgs<'_>) -> Result<(Subject, bool), Refusal> {
-    if args.path.is_empty() && args.literal.is_empty() {
-        return Ok((Subject::Directory(session.cwd.clone()), true));
-    }
-    let mut typed = args.path;
-    if args.literal != args.path {
+async fn asked(session: &mut Session, args: ListArgs<'_>) -> Result<Asked, Refusal> {
+    if args.literal != args.path && !args.literal.trim_ascii().is_empty() {
         let literal = session.path(args.literal).await?;
         if session.files()?.exists(&literal).await {
-            typed = args.literal;
+            let subject = subject(session, literal).await?;
+            return Ok(Asked { subject, is_here: false, is_long: false });
         }
     }
-    if typed.is_empty() {
-        return Ok((Subject::Directory(session.cwd.clone()), true));
+    let is_long = args.options.long;
+    if args.path.is_empty() {
+        let subject = Subject::Directory(session.cwd.clone());
+        return Ok(Asked { subject, is_here: true, is_long });
     }
-    let path = session.path(typed).await?;
+    let path = session.path(args.path).await?;
+    Ok(Asked { subject: subject(session, path).await?, is_here: false, is_long })
+}
+
+async fn subject(session: &Session, path: VPath) -> Result<Subject, Refusal> {
     let files = session.files()?;
     if files.exists(&path).await {
         let entry = files.stat(&path).await?;
         return Ok(match entry.kind {
-            Kind::Dir => (Subject::Directory(path), false),
-            _ => (Subject::File(path, entry), false),
+            Kind::Dir => Subject::Directory(path),
+            _ => Subject::File(path, entry),
         });
     }
     match (path.name().and_then(Glob::parse), path.parent()) {
-        (Some(Ok(glob)), Some(parent)) => Ok((Subject::Pattern(parent, glob), false)),
+        (Some(Ok(glob)), Some(parent)) => Ok(Subject::Pattern(parent, glob)),
         (Some(Err(_)), _) => {
             Err(Refusal::say(Code::BAD_ARGUMENT, "That pattern has too many wildcards."))
         }
@@ -262,4 +272,101 @@ fn long(session: &Session) -> Box<dyn Format> {
 fn local_offset(at: Timestamp) -> i32 {
     jiff::Timestamp::from_second(at.seconds)
         .map_or(0, |moment| TimeZone::system().to_offset(moment).seconds())
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::permission::Permissions;
+
+    use crate::testing::Bench;
+
+    fn bench() -> Bench {
+        Bench::new()
+            .logged_in(Permissions::ALL)
+            .with_file("/b.txt", b"bb")
+            .with_file("/a.txt", b"a")
+            .with_file("/d/c.txt", b"ccc")
+            .ready()
+    }
+
+    #[tokio::test]
+    async fn list_has_the_form_that_clients_know_sorted() {
+        let mut bench = bench();
+        bench.session.settings = {
+            let mut settings = (*bench.session.settings).clone();
+            settings.names.list_time = crate::settings::ListTime::Utc;
+            std::sync::Arc::new(settings)
+        };
+        assert_eq!(
+            bench.lists("LIST").await,
+            "-rw-r--r--    1 ftp      ftp              1 Nov 22 12:00 a.txt / \
+             -rw-r--r--    1 ftp      ftp              2 Nov 22 12:00 b.txt / \
+             drwxr-xr-x    1 ftp      ftp              0 Nov 22 12:00 d"
+        );
+    }
+
+    #[tokio::test]
+    async fn options_are_no_names_unless_something_has_that_name() {
+        let mut bench = bench();
+        for line in ["NLST -a", "NLST -la", "NLST -al .", "NLST  -1", "NLST"] {
+            let listed = bench.lists(line).await;
+            assert!(listed.ends_with("d") && listed.contains("a.txt"), "{line}: {listed}");
+        }
+        let mut bench = bench.with_file("/-la", b"x");
+        assert_eq!(bench.lists("NLST -la").await, "-la");
+    }
+
+    #[tokio::test]
+    async fn nlst_gives_names_that_retr_understands() {
+        let mut bench = bench();
+        assert_eq!(bench.lists("NLST d").await, "d/c.txt");
+        assert_eq!(bench.lists("NLST /d").await, "d/c.txt");
+        assert_eq!(bench.lists("NLST d/*.txt").await, "d/c.txt");
+        assert_eq!(bench.lists("NLST a.txt").await, "a.txt");
+        bench.says("CWD d").await;
+        assert_eq!(bench.lists("NLST ..").await, "/a.txt / /b.txt / /d");
+    }
+
+    #[tokio::test]
+    async fn patterns_match_names_and_may_match_none() {
+        let mut bench = bench();
+        assert_eq!(bench.lists("NLST *.txt").await, "a.txt / b.txt");
+        assert_eq!(bench.lists("NLST [!a]*").await, "b.txt / d");
+        assert_eq!(bench.lists("NLST *.jpg").await, "");
+        assert_eq!(bench.lists("NLST nothing").await, "450 only");
+        assert_eq!(bench.lists("NLST *a*a*a*a*a*a*a*a*").await, "501 only");
+    }
+
+    #[tokio::test]
+    async fn mlsd_shows_facts_and_mlst_one_of_them() {
+        let mut bench = bench();
+        bench.says("OPTS MLST type;size;perm;").await;
+        assert_eq!(
+            bench.lists("MLSD").await,
+            "type=file;size=1;perm=adfrw; a.txt / type=file;size=2;perm=adfrw; b.txt / \
+             type=dir;perm=cdeflmp; d"
+        );
+        let said = bench.says("MLST a.txt").await;
+        assert_eq!(said, "250-Facts: /  type=file;size=1;perm=adfrw; /a.txt / 250 End");
+        assert_eq!(bench.lists("MLSD a.txt").await, "501 only");
+        assert_eq!(bench.lists("MLSD nothing").await, "550 only");
+    }
+
+    #[tokio::test]
+    async fn stat_of_a_path_lists_it_within_the_reply() {
+        let mut bench = bench();
+        let said = bench.says("STAT d").await;
+        assert!(said.starts_with("212-Status: /  -rw") && said.ends_with("212 End of status."));
+        assert!(bench.says("STAT a.txt").await.starts_with("213-Status:"));
+        assert!(bench.says("STAT nothing").await.starts_with("450"));
+    }
+
+    #[tokio::test]
+    async fn a_backslash_is_a_slash_where_nothing_has_that_name() {
+        let mut bench = bench();
+        assert_eq!(bench.lists("NLST \\d").await, "d/c.txt");
+        assert_eq!(bench.lists("NLST d\\c.txt").await, "d/c.txt");
+        let mut bench = bench.with_file("/d\\c.txt", b"x");
+        assert_eq!(bench.lists("NLST d\\c.txt").await, "d\\c.txt");
+    }
 }

@@ -144,3 +144,82 @@ fn utf8(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
     let text = format!("Names are in {} here.", session.names.charset());
     Next::say(if is_done { Code::OK } else { Code::BAD_PARAMETER }, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::permission::Permissions;
+
+    use crate::settings::{Ascii, Compat, Encoding, Settings};
+    use crate::testing::Bench;
+
+    fn bench() -> Bench {
+        Bench::new().logged_in(Permissions::ALL)
+    }
+
+    #[tokio::test]
+    async fn every_form_of_type_is_understood() {
+        let mut bench = bench();
+        for line in ["TYPE A", "TYPE a", "TYPE A N", "TYPE A T", "TYPE I", "TYPE i", "TYPE L 8"] {
+            assert!(bench.says(line).await.starts_with("200"), "{line}");
+        }
+        assert!(bench.says("TYPE E").await.starts_with("504"));
+        assert!(bench.says("TYPE L 36").await.starts_with("504"));
+        assert!(bench.says("TYPE Q").await.starts_with("501"));
+        assert_eq!(bench.says("MODE S").await, "200 Mode is S.");
+        assert!(bench.says("MODE B").await.starts_with("504"));
+        assert_eq!(bench.says("stru f").await, "200 Structure is F.");
+        assert!(bench.says("STRU R").await.starts_with("504"));
+    }
+
+    #[tokio::test]
+    async fn rest_needs_bytes_and_a_number() {
+        let mut bench = bench();
+        assert!(bench.says("REST 5").await.starts_with("504 Send TYPE I"));
+        assert!(bench.says("REST 0").await.starts_with("350"));
+        bench.says("TYPE I").await;
+        assert_eq!(bench.says("REST 9223372036854775807").await.get(..3), Some("350"));
+        assert_eq!(bench.session.pending.restart_at, u64::try_from(i64::MAX).unwrap());
+        assert!(bench.says("REST 9223372036854775808").await.starts_with("501"));
+        assert_eq!(bench.session.pending.restart_at, 0);
+        assert!(bench.says("REST -1").await.starts_with("501"));
+    }
+
+    #[tokio::test]
+    async fn text_can_be_switched_off() {
+        let compat = Compat { ascii: Ascii::Binary, ..Compat::default() };
+        let settings = Settings { compat, ..Settings::default() };
+        let mut bench = Bench::with(settings).logged_in(Permissions::ALL).with_file("/a", b"12345");
+        assert_eq!(bench.says("SIZE a").await, "213 5");
+        assert!(bench.says("REST 3").await.starts_with("350"));
+    }
+
+    #[tokio::test]
+    async fn utf8_is_an_option_before_a_login() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.says("OPTS UTF8 ON").await, "200 Names are in UTF-8 here.");
+        assert_eq!(bench.says("opts utf8 on").await, "200 Names are in UTF-8 here.");
+        assert_eq!(bench.says("OPTS UTF8 OFF").await, "200 Names are in windows-1252 here.");
+        assert!(bench.says("OPTS HASH SHA-1").await.starts_with("501"));
+    }
+
+    #[tokio::test]
+    async fn a_pinned_set_is_not_offered_as_utf8() {
+        let mut settings = Settings::default();
+        settings.names.encoding = Encoding::Legacy;
+        settings.names.legacy = encoding_rs::GBK;
+        let mut bench = Bench::with(settings);
+        assert!(!bench.says("FEAT").await.contains("UTF8"));
+        assert_eq!(bench.says("OPTS UTF8 ON").await, "504 Names are in GBK here.");
+    }
+
+    #[tokio::test]
+    async fn feat_is_made_from_the_rows() {
+        let mut bench = Bench::new();
+        assert_eq!(
+            bench.says("FEAT").await,
+            "211-Features: /  CLNT /  EPRT /  EPSV /  MDTM /  MFMT /  MLST type*;size*;modify*;\
+             create;perm*;unique*;UNIX.mode*;UNIX.owner;UNIX.group; /  REST STREAM /  SIZE /  TVFS \
+             /  UTF8 / 211 End"
+        );
+    }
+}

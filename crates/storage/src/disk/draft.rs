@@ -191,13 +191,7 @@ impl Draft {
     /// where syncing the directory fails: then the new content stands, but may not last.
     pub(super) fn publish(mut self) -> Result<Stored> {
         self.state = State::Spoilt;
-        let mode = match self.dir.mode(&self.target)? {
-            Some(mode) => {
-                self.replace.check(true)?;
-                mode
-            }
-            None => self.mode,
-        };
+        let mode = self.dir.mode(&self.target)?.unwrap_or(self.mode);
         self.dir.set_mode(&self.file, mode).map_err(fault)?;
         if self.is_durable {
             // An error is final: a second call could succeed without the bytes being there.

@@ -129,6 +129,22 @@ mod tests {
         assert!(is_ours(&throwaway_name().unwrap()));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_means_another_file_by_now_is_not_claimed() {
+        use super::super::FollowSymlinks;
+        use super::super::system::Root;
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Root::open(folder.path(), FollowSymlinks::Never).unwrap().top().unwrap();
+        let (name, file) = (throwaway_name().unwrap(), |name: &[u8]| dir.create(name).unwrap());
+        let first = file(&name);
+        dir.unlink(&name).unwrap();
+        assert!(matches!(claim(&dir, &name, &first), Claim::Taken));
+        let second = file(&name);
+        assert!(matches!(claim(&dir, &name, &first), Claim::Taken));
+        assert!(matches!(claim(&dir, &name, &second), Claim::Held));
+    }
+
     #[test]
     fn what_only_looks_like_a_temporary_is_hidden_but_not_ours() {
         for name in [".wharf-", ".wharf-x", ".WHARF-0", ".wharf-0123456789abcdef.part"] {

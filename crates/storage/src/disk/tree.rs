@@ -4,11 +4,10 @@ use std::io;
 use std::path::Path;
 
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Replace, Source, Write};
+use wharf_core::storage::{Change, Replace, Source};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
-use super::draft::Draft;
 use super::fault::fault;
 use super::leftover::{
     is_hidden, is_ours, leads_to_hidden, partial_name, remove_if_unused, resumable,
@@ -62,10 +61,6 @@ impl Tree {
         let (file, size) = self.root.open_file(at)?;
         let len = size.checked_sub(from).ok_or(ErrorKind::BadOffset)?;
         Ok(Source::File { file, from, len })
-    }
-
-    pub(super) fn write(&self, at: &VPath, how: Write) -> Result<Draft> {
-        Draft::begin(self, at, how)
     }
 
     pub(super) fn partial(&self, at: &VPath) -> Result<Option<u64>> {

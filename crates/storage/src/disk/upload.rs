@@ -89,15 +89,19 @@ impl Sink for Upload {
     }
 }
 
-/// Nobody waits, so a thread of its own ends the draft; a draft still being written is dropped by
-/// the thread that writes it.
+/// Nobody waits, so a thread of its own ends the draft; a draft still being written is ended by
+/// the thread that writes it, without what was gathered meanwhile.
 impl Drop for Upload {
     fn drop(&mut self) {
+        let Some(draft) = self.draft.take() else { return };
         let pieces = std::mem::take(&mut self.gathered);
-        if let (Some(mut draft), Ok(runtime)) = (self.draft.take(), Handle::try_current()) {
-            runtime.spawn_blocking(move || {
-                let _ = draft.write(&pieces);
-            });
+        let end = move || {
+            let mut draft = draft;
+            let _ = draft.write(&pieces);
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(end)),
+            Err(_) => end(),
         }
     }
 }

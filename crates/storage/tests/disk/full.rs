@@ -1,7 +1,8 @@
 //! A disk that is full, for real: a file system of one mebibyte in a mount namespace of our own.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
@@ -10,29 +11,42 @@ use wharf_storage::Disk;
 
 use super::{World, begin, content, fast, feed, path, put};
 
-/// Tells the inner test where its file system is.
-const WHERE: &str = "WHARF_TEST_FULL_DISK";
+/// A small file system, there as long as this is.
+struct Small {
+    holder: Child,
+    root: PathBuf,
+}
 
-/// Fails only where a small file system could be mounted and something was wrong on it; where the
-/// system forbids that (`unshare --mount`), it says so and passes.
-#[test]
-fn a_full_disk_frees_what_it_can_and_serves_on() {
-    let world = World::new();
-    let mount = format!("mount -t tmpfs -o size=1m none '{}'", world.root.display());
-    let run = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--map-root-user", "sh", "-c", script]);
-        command.env(WHERE, &world.root).output()
-    };
-    if !run(&mount).is_ok_and(|tried| tried.status.success()) {
-        println!("left out: this system lets us mount no small file system");
-        return;
+impl Small {
+    /// Mounts it where only a process of ours sees it, and reaches it through that process.
+    fn mounted_at(world: &World) -> Self {
+        let place = world.root.canonicalize().unwrap();
+        let script = "mount -t tmpfs -o size=1m none \"$0\" && echo mounted && read forever";
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "--map-root-user", "sh", "-c", script])
+            .arg(&place)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`unshare` of the package util-linux makes a mount namespace");
+        let mut told = String::new();
+        let said = BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut told);
+        assert!(
+            said.is_ok() && told == "mounted\n",
+            "this system must let us mount a small file system: run as root, or allow user \
+             namespaces (sysctl kernel.unprivileged_userns_clone=1)"
+        );
+        let inside = place.strip_prefix("/").unwrap();
+        let root = PathBuf::from(format!("/proc/{}/root", holder.id())).join(inside);
+        Self { holder, root }
     }
-    let own = std::env::current_exe().unwrap();
-    let inner = format!("{mount} && '{}' --ignored --exact full::inner", own.display());
-    let ended = run(&inner).unwrap();
-    let told = String::from_utf8_lossy(&ended.stdout);
-    assert!(ended.status.success() && told.contains("1 passed"), "{told}");
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
 }
 
 async fn fill(sink: &mut Box<dyn Sink>) -> Result<()> {
@@ -43,9 +57,10 @@ async fn fill(sink: &mut Box<dyn Sink>) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "needs the small file system that the test above makes"]
-async fn inner() {
-    let root = PathBuf::from(std::env::var_os(WHERE).unwrap());
+async fn a_full_disk_frees_what_it_can_and_serves_on() {
+    let world = World::new();
+    let small = Small::mounted_at(&world);
+    let root = small.root.clone();
     let disk = Disk::open(&root, "anna", &fast()).unwrap();
     put(&disk, "/old", b"old").await.unwrap();
 

@@ -33,6 +33,8 @@ const LINKS: &[(&str, [Reach; 3])] = &[
     ("out_dir", [Nothing, Nothing, Dir]),
     ("through_out", [Nothing, Nothing, File]),
     ("out_and_back", [Nothing, Nothing, Dir]),
+    ("as_if_the_root_were_all", [Nothing, Nothing, Nothing]),
+    ("as_if_nothing_were_above", [Nothing, Nothing, Nothing]),
     ("circle", [Nothing, Nothing, Nothing]),
     ("dangling", [Nothing, Nothing, Nothing]),
 ];
@@ -56,6 +58,8 @@ fn world() -> World {
         ("out_dir", "../outside"),
         ("through_out", "out_dir/secret"),
         ("out_and_back", "../root/dir"),
+        ("as_if_the_root_were_all", "/dir/file"),
+        ("as_if_nothing_were_above", "../dir/file"),
         ("circle", "circle"),
         ("dangling", "nothing"),
     ] {

@@ -160,17 +160,31 @@ async fn a_commit_that_nobody_waits_for_is_done_all_the_same() {
     panic!("the commit was undone");
 }
 
+#[tokio::test]
+async fn what_stands_under_a_name_is_newer_than_what_was_left_before() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    let mut first = begin(&disk, "/f", Start::Fresh).await;
+    feed(&mut first, b"first").await;
+    let second = begin(&disk, "/f", Start::Fresh).await;
+    first.abort().await;
+    assert_eq!(disk.partial(&path("/f")).await.unwrap(), Some(5));
+    second.commit().await.unwrap();
+    assert_eq!(disk.partial(&path("/f")).await.unwrap(), None);
+    assert_eq!(world.names(), ["f"]);
+}
+
 #[test]
-fn a_sink_dropped_after_its_runtime_leaves_a_partial() {
+fn a_sink_dropped_after_its_runtime_is_kept_all_the_same() {
     let world = World::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let disk = world.disk(&fast());
     let sink = runtime.block_on(async {
         let mut sink = begin(&disk, "/f", Start::Fresh).await;
-        feed(&mut sink, &vec![1; 300_000]).await;
+        feed(&mut sink, b"01234").await;
         sink
     });
     drop(runtime);
     drop(sink);
-    assert_eq!(world.temporary().metadata().unwrap().len(), 300_000);
+    assert_eq!(fs::read(world.temporary()).unwrap(), b"01234");
 }

@@ -105,6 +105,7 @@ pub(crate) struct Facts {
 /// Where a password comes from.
 #[derive(Clone, Debug, Default, Args)]
 #[group(multiple = false)]
+#[expect(clippy::struct_field_names, reason = "the field is named as the option")]
 pub(crate) struct Password {
     /// First line of a file; `-` is standard input
     #[arg(long, value_name = "F")]

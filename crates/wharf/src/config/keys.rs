@@ -92,10 +92,11 @@ macro_rules! sections {
         }),+];
 
         $(
-            #[doc = $section_about]
+            // The lines of a config file are no Markdown: they are not the documentation.
+            #[doc = concat!("The keys of `", $section, "`.")]
             #[derive(Clone, Debug)]
             pub(crate) struct $name {
-                $($(#[doc = $about])+ pub(crate) $key: $kind,)+
+                $(#[doc = concat!("`", stringify!($key), "`")] pub(crate) $key: $kind,)+
             }
 
             impl $name {
@@ -114,7 +115,7 @@ macro_rules! sections {
 
 sections! {
     /// The file itself.
-    "" File {
+    "" Preamble {
         /// the language of this file
         config_version: Version = "1",
     }
@@ -269,7 +270,7 @@ sections! {
     }
 
     /// What is written down.
-    "log" Log {
+    "log" Logging {
         /// false: no log lines at all
         enabled: bool = "true",
         /// error | warn | info

@@ -130,7 +130,7 @@ impl Layers {
     }
 
     /// Every value that a flag set, by its full name.
-    pub(crate) fn from_flags(&self) -> impl Iterator<Item = (&str, &Raw)> {
+    pub(crate) fn set_by_flags(&self) -> impl Iterator<Item = (&str, &Raw)> {
         self.items
             .iter()
             .filter(|(_, item)| matches!(item.origin, Origin::Flag(_)))

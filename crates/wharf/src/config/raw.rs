@@ -1,5 +1,7 @@
 //! A value as somebody wrote it, before anyone asks what it means.
 
+use std::fmt::Write as _;
+
 use toml::de::{DeInteger, DeValue};
 
 /// A value of a configuration file, an environment variable or a flag.
@@ -128,7 +130,7 @@ pub(crate) fn quoted(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             letter if letter.is_control() => {
-                out.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                let _ = write!(out, "\\u{:04x}", u32::from(letter));
             }
             letter => out.push(letter),
         }

@@ -1,5 +1,6 @@
 //! Layers, every kind of problem as it is shown, and the pages made from the table.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::keys::keys;
@@ -172,7 +173,7 @@ fn every_mistake_is_shown_with_place_and_remedy() {
     for (name, given) in mistakes() {
         let shown = given.shown();
         assert!(!shown.is_empty(), "{name}");
-        page.push_str(&format!("## {name}\n\n{shown}"));
+        let _ = write!(page, "## {name}\n\n{shown}");
     }
     assert_same("crates/wharf/snapshots/config-problems.txt", &page);
 }

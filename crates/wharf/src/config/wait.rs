@@ -20,11 +20,11 @@ pub(crate) struct Wait(pub(crate) Duration);
 pub(crate) struct Patience(pub(crate) Duration);
 
 /// The longest time a key takes.
-const SPAN_MAX: Duration = Duration::from_secs(365 * 86_400);
+const SPAN_MAX: Duration = Duration::from_hours(365 * 24);
 /// The longest wait for a single thing.
-const WAIT_MAX: Duration = Duration::from_secs(86_400);
+const WAIT_MAX: Duration = Duration::from_hours(24);
 /// For ever, as far as a server is concerned, and still addable to any clock.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 
 impl Value for Span {
     const KIND: &'static str = "a time such as \"30s\", \"5m\", \"2h\" or \"1d\"";

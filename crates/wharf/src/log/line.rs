@@ -1,5 +1,6 @@
 //! A record as a line: text, JSON, for journald, or for the person at the start panel.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,7 +26,11 @@ impl Style {
     /// Whether lines of this kind belong into such a log: a person wants to see what became of
     /// files, not every connection.
     pub(crate) fn shows(self, record: &Record) -> bool {
-        self != Self::Panel || !matches!(record.event, "connected" | "secured" | "ended" | "ready")
+        self != Self::Panel
+            || !matches!(
+                record.event,
+                "connected" | "secured" | "ended" | "ready" | "stopping" | "stopped"
+            )
     }
 }
 
@@ -65,14 +70,14 @@ fn level(level: Level) -> &'static str {
 fn pairs(record: &Record) -> String {
     let mut out = String::new();
     if let Some(session) = &record.session {
-        out.push_str(&format!(" session={} ip={}", session.number, address(session.peer.ip())));
+        let _ = write!(out, " session={} ip={}", session.number, address(session.peer.ip()));
         if let Some(user) = &session.user {
-            out.push_str(&format!(" user={}", bounded(user)));
+            let _ = write!(out, " user={}", bounded(user));
         }
     }
-    out.push_str(&format!(" event={}", record.event));
+    let _ = write!(out, " event={}", record.event);
     for (name, field) in &record.fields {
-        out.push_str(&format!(" {name}={}", value(field)));
+        let _ = write!(out, " {name}={}", value(field));
     }
     out
 }
@@ -86,11 +91,11 @@ fn json(now: &Zoned, record: &Record) -> String {
     if let Some(session) = &record.session {
         let (number, ip) = (session.number, address(session.peer.ip()));
         let user = session.user.as_deref().map_or_else(|| "null".to_owned(), bounded);
-        out.push_str(&format!(",\"session\":{number},\"ip\":\"{ip}\",\"user\":{user}"));
+        let _ = write!(out, ",\"session\":{number},\"ip\":\"{ip}\",\"user\":{user}");
     }
-    out.push_str(&format!(",\"event\":\"{}\"", record.event));
+    let _ = write!(out, ",\"event\":\"{}\"", record.event);
     for (name, field) in &record.fields {
-        out.push_str(&format!(",\"{name}\":{}", value(field)));
+        let _ = write!(out, ",\"{name}\":{}", value(field));
     }
     out.push('}');
     out
@@ -168,7 +173,7 @@ fn bounded(text: &str) -> String {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             letter if letter.is_control() || is_deceptive(letter) => {
-                out.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                let _ = write!(out, "\\u{:04x}", u32::from(letter));
             }
             letter => out.push(letter),
         }

@@ -1,5 +1,6 @@
 //! An event as fields with names. The names are frozen: `docs/reference/log.md` lists them.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -62,8 +63,8 @@ impl Record {
     }
 
     /// With a text.
-    pub(crate) fn text(mut self, name: &'static str, text: impl ToString) -> Self {
-        self.fields.push((name, Field::Text(text.to_string())));
+    pub(crate) fn text(mut self, name: &'static str, text: impl Display) -> Self {
+        self.fields.push((name, Field::Text(format!("{text}"))));
         self
     }
 

@@ -187,12 +187,11 @@ fn a_quoted_value_reads_back() {
     assert_eq!(Raw::parse_toml(value), Some(Raw::Text("a \"b\" \\ \u{202e}c".into())));
 }
 
-fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Option<Level>) -> Log {
+fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Level) -> Log {
     Log::start(Options {
-        style: Style::Text,
+        outputs: vec![Output { style: Style::Text, target: Target::Memory(Arc::clone(memory)) }],
         level_max,
         has_commands: false,
-        target: Target::Memory(Arc::clone(memory)),
         transfer_log: None,
     })
     .unwrap()
@@ -201,7 +200,7 @@ fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Option<Level>) -> Log {
 #[test]
 fn everything_is_written_when_the_log_ends() {
     let memory = Arc::default();
-    let log = log_to(&memory, Some(Level::Info));
+    let log = log_to(&memory, Level::Info);
     for _ in 0..100 {
         log.emit(&who(None), &Event::Connected);
     }
@@ -212,7 +211,7 @@ fn everything_is_written_when_the_log_ends() {
 
 #[test]
 fn the_level_decides_what_is_written() {
-    for (level_max, count) in [(None, 0), (Some(Level::Error), 1), (Some(Level::Warn), 2)] {
+    for (level_max, count) in [(Level::Nothing, 0), (Level::Error, 1), (Level::Warn, 2)] {
         let memory = Arc::default();
         let log = log_to(&memory, level_max);
         log.emit(&who(None), &Event::Connected);
@@ -229,7 +228,7 @@ fn lines_without_room_are_counted_and_told() {
     let memory: Arc<Mutex<Vec<u8>>> = Arc::default();
     // While this lock is held the writer cannot take a second batch, so the queue must fill up.
     let held = memory.lock().unwrap();
-    let log = log_to(&memory, Some(Level::Info));
+    let log = log_to(&memory, Level::Info);
     let lines = 20_000;
     for _ in 0..lines {
         log.emit(&who(None), &Event::Connected);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::outcome::Failure;
 
@@ -59,9 +60,17 @@ impl Target {
 /// The nearer end of the thread. Dropping it writes what waits, and ends the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    sender: Option<SyncSender<(usize, String)>>,
+    sender: Option<SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is told.
+enum Message {
+    /// A line, and the number of its target.
+    Line(usize, String),
+    /// Answer when all before this is written.
+    Flush(SyncSender<()>),
 }
 
 /// Makes the line that tells how many lines there was no room for.
@@ -83,8 +92,18 @@ impl Writer {
     /// counted.
     pub(crate) fn write(&self, target: usize, line: String) {
         let Some(sender) = &self.sender else { return };
-        if let Err(TrySendError::Full(_)) = sender.try_send((target, line)) {
+        if let Err(TrySendError::Full(_)) = sender.try_send(Message::Line(target, line)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all lines up to now are written; a few seconds at most, should the disk hang.
+    pub(crate) fn flush(&self) {
+        let (answer, answered) = sync_channel(1);
+        if let Some(sender) = &self.sender
+            && sender.send(Message::Flush(answer)).is_ok()
+        {
+            let _ = answered.recv_timeout(FLUSH_MAX);
         }
     }
 }
@@ -100,37 +119,51 @@ impl Drop for Writer {
 
 /// Writes until the last sender is gone. Lines that wait together go to the disk together.
 fn write_all(
-    lines: &Receiver<(usize, String)>,
+    messages: &Receiver<Message>,
     mut targets: Vec<Target>,
     dropped: &AtomicU64,
     dropped_line: &DroppedLine,
 ) {
     let mut batches = vec![String::new(); targets.len()];
-    while let Ok(first) = lines.recv() {
-        for (target, line) in std::iter::once(first).chain(lines.try_iter().take(BATCH_LINES_MAX)) {
-            if let Some(batch) = batches.get_mut(target) {
-                batch.push_str(&line);
+    while let Ok(first) = messages.recv() {
+        let mut waiting = Vec::new();
+        let more = messages.try_iter().take(BATCH_LINES_MAX);
+        for message in std::iter::once(first).chain(more) {
+            match message {
+                Message::Line(target, line) => {
+                    if let Some(batch) = batches.get_mut(target) {
+                        batch.push_str(&line);
+                    }
+                }
+                Message::Flush(answer) => waiting.push(answer),
             }
         }
-        let count = dropped.swap(0, Ordering::Relaxed);
-        if count > 0
-            && let Some(batch) = batches.first_mut()
-        {
-            batch.push_str(&dropped_line(count));
-        }
+        tell_dropped(&mut batches, dropped, dropped_line);
         for (target, batch) in targets.iter_mut().zip(&mut batches) {
             // A full disk must not stop the server, and there is nobody else to tell.
             let _ = target.write(batch.as_bytes());
             batch.clear();
         }
+        for answer in waiting {
+            let _ = answer.try_send(());
+        }
     }
+    tell_dropped(&mut batches, dropped, dropped_line);
+    for (target, batch) in targets.iter_mut().zip(&batches) {
+        let _ = target.write(batch.as_bytes());
+    }
+}
+
+fn tell_dropped(batches: &mut [String], dropped: &AtomicU64, dropped_line: &DroppedLine) {
     let count = dropped.swap(0, Ordering::Relaxed);
     if count > 0
-        && let Some(target) = targets.first_mut()
+        && let Some(batch) = batches.first_mut()
     {
-        let _ = target.write(dropped_line(count).as_bytes());
+        batch.push_str(&dropped_line(count));
     }
 }
 
 /// Lines written at once.
 const BATCH_LINES_MAX: usize = 256;
+/// How long somebody waits for a disk that hangs.
+const FLUSH_MAX: Duration = Duration::from_secs(3);

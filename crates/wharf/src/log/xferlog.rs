@@ -5,6 +5,8 @@
 //! `a`nonymous, account, service, no authentication service, no user of it, `c`omplete or not.
 //! Names are percent-encoded where they would break the columns, so that they can be read back.
 
+use std::fmt::Write as _;
+
 use jiff::Zoned;
 use wharf_core::event::{Direction, Transferred, Who};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
@@ -41,7 +43,7 @@ fn encoded(name: &[u8]) -> String {
         if byte.is_ascii_graphic() && byte != b'%' {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

@@ -1,9 +1,10 @@
 //! Accounts shown: a table for people, JSON for scripts.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use wharf_core::account::{Count, Rate};
-use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord};
+use wharf_users::file::{PERMISSIONS_DEFAULT, StoredHash, UserRecord};
 use wharf_users::units::format_rate;
 
 use super::{Trouble, no_such_user, records};
@@ -73,7 +74,10 @@ pub(super) fn show(file: &Path, name: &str, is_json: bool) -> Result<(), Trouble
     let tls = if record.require_tls.unwrap_or(false) { "required" } else { "as tls.require says" };
     rows.push(("TLS", tls.to_owned()));
     rows.extend(record.comment.clone().map(|comment| ("comment", comment)));
-    let lines: String = rows.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect();
+    let mut lines = String::new();
+    for (name, value) in rows {
+        let _ = writeln!(lines, "{name:<14}{value}");
+    }
     Ok(print(&lines)?)
 }
 
@@ -107,7 +111,7 @@ fn json(record: &UserRecord, folder: &Path) -> String {
     let members = [
         ("name", quoted(&record.name)),
         ("enabled", record.is_enabled().to_string()),
-        ("has_password", record.password.as_ref().is_some_and(|hash| hash.is_usable()).to_string()),
+        ("has_password", record.password.as_ref().is_some_and(StoredHash::is_usable).to_string()),
         ("home", quoted(&folder.join(&record.home).to_string_lossy())),
         ("permissions", rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT))),
         ("paths", format!("{{{}}}", paths.join(","))),

@@ -200,7 +200,10 @@ proptest! {
     #[test]
     fn no_text_makes_the_reader_fall(
         text in "\\PC{0,60}",
-        lines in prop::collection::vec(("[a-z_]{1,8}|users|home", "\\PC{0,12}|[0-9]{1,30}|'[ -&(-~]{0,20}'"), 0..6),
+        lines in prop::collection::vec(
+            ("[a-z_]{1,8}|users|home", "\\PC{0,12}|[0-9]{1,30}|'[ -&(-~]{0,20}'"),
+            0..6,
+        ),
     ) {
         let _ = parse(&text);
         let lines: Vec<_> = lines.iter().map(|(key, value)| format!("{key} = {value}")).collect();
@@ -208,7 +211,10 @@ proptest! {
     }
 
     #[test]
-    fn every_problem_lies_in_the_text(key in 0..KEYS.len(), value in "'[ -&(-~ü]{0,9}'|-?[0-9]{1,3}|true|\\[\\]") {
+    fn every_problem_lies_in_the_text(
+        key in 0..KEYS.len(),
+        value in "'[ -&(-~ü]{0,9}'|-?[0-9]{1,3}|true|\\[\\]",
+    ) {
         let text = format!("# ü\n[users.anna]\n{} = {value}\n", KEYS[key]);
         if let Err(OpenError::Problems(found)) = parse(&text) {
             prop_assert_eq!(found.source.len(), text.len());

@@ -1,0 +1,270 @@
+//! Whole conversations in memory: what is said, in which order, and what ends a session.
+
+use wharf_core::account::Count;
+use wharf_core::permission::Permissions;
+use wharf_server::settings::{TlsRequire, TlsVersion};
+use wharf_sim::World;
+
+const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n";
+
+fn world() -> World {
+    World::new().account("anna", "secret", Permissions::ALL).file("/a", b"hello")
+}
+
+/// Plays a script behind a login.
+fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+    world.run(&format!("{LOGIN}{script}"))
+}
+
+#[test]
+fn commands_in_any_case_and_any_pieces_are_commands() {
+    inside(
+        &world(),
+        "C: nOoP\nS: 200 *\nC< NO\nC< OP\\r\nC< \\n\nS: 200 *\nC< noop\\n\n\
+        S: 200 *",
+    );
+}
+
+#[test]
+fn pipelined_commands_are_answered_in_their_order() {
+    inside(
+        &world(),
+        "C< PWD\\r\\nNOOP\\r\\nSYST\\r\\nTYPE I\\r\\n\nS: 257 *\nS: 200 *\nS: 215 *\nS: 200 *",
+    );
+}
+
+#[test]
+fn telnet_codes_are_no_part_of_a_line() {
+    inside(
+        &world(),
+        "C< \\xff\\xf4\\xff\\xf2NO\\xff\\xfb\\x01OP\\r\\n\nS: 200 *\n\
+         C< MKD a\\xff\\xffb\\r\\n\nS: 257 \"/a\\xff\\xffb\" *",
+    );
+}
+
+#[test]
+fn a_line_too_long_is_refused_and_its_tail_is_no_command() {
+    let long = "x".repeat(5000);
+    let script =
+        format!("C< STOR {long}\nS: 500 *\nC< DELE a\\r\\n\nC: NOOP\nS: 200 *\nHAS /a hello");
+    inside(&world(), &script);
+}
+
+#[test]
+fn a_client_that_sends_long_lines_again_and_again_is_sent_away() {
+    let long = format!("C< {}\\r\\n\nS: 500 *\n", "x".repeat(5000));
+    let last = format!("C< {}\\r\\n\nS: 421 *\nS: EOF", "x".repeat(5000));
+    inside(&world(), &format!("{long}{long}{last}"));
+}
+
+#[test]
+fn nonsense_is_answered_and_the_session_goes_on() {
+    inside(
+        &world(),
+        "C: XYZZY\nS: 500 *\nC: \nS: 500 *\nC: 123\nS: 500 *\nC: SITE\nS: 500 *\n\
+         C: SITE EXEC rm\nS: 500 *\nC< \\x00\\x01\\r\\n\nS: 500 *\nC: RETR\nS: 501 *\n\
+         C: NOOP\nS: 200 *",
+    );
+}
+
+#[test]
+fn a_name_with_a_nul_or_a_line_end_is_refused() {
+    inside(
+        &world(),
+        "C< DELE a\\x00b\\r\\n\nS: 501 *\nC< MKD a\\rb\\r\\n\nS: 501 *\n\
+        HAS /a hello",
+    );
+}
+
+#[test]
+fn other_protocols_are_sent_away_at_once() {
+    world().run("C: GET / HTTP/1.1\nS: 421 *\nS: EOF");
+    world().run("C: EHLO example.com\nS: 421 *\nS: EOF");
+}
+
+#[test]
+fn ten_unknown_lines_before_a_login_are_enough() {
+    let nine = "C: HELLO\nS: 500 *\n".repeat(9);
+    world().run(&format!("{nine}C: HELLO\nS: 421 *\nS: EOF"));
+}
+
+#[test]
+fn a_session_that_says_nothing_ends() {
+    inside(&world(), "WAIT 299s\nC: NOOP\nS: 200 *\nWAIT 299s\nWAIT 2s\nS: 421 Idle*\nS: EOF");
+}
+
+#[test]
+fn a_login_has_its_time_however_busy_the_client_is() {
+    world().run(
+        "WAIT 30s\nC: NOOP\nS: 200 *\nWAIT 29s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
+        S: 421 No login*\nS: EOF",
+    );
+}
+
+#[test]
+fn three_failed_logins_end_the_session() {
+    let fail = "C: USER anna\nS: 331 *\nC: PASS wrong\nS: 530 Login incorrect.\n";
+    let outcome = world()
+        .run(&format!("{fail}{fail}C: USER anna\nS: 331 *\nC: PASS wrong\nS: 421 *\nS: EOF"));
+    assert_eq!(outcome.events.iter().filter(|line| line.contains("LoginFailed")).count(), 3);
+    assert!(outcome.events.iter().all(|line| !line.contains("wrong\"")), "{:?}", outcome.events);
+}
+
+#[test]
+fn no_more_sessions_than_allowed_and_a_reason_for_the_next() {
+    let world = world().settings(|settings| settings.limits.sessions = Count::from_number(1));
+    world.run("C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.10\nS: 421 Too many sessions*\nS: EOF");
+    world.run("C: QUIT\nS: 221 *\nS: EOF\nCLIENT bob 203.0.113.10\nC: NOOP\nS: 200 *");
+}
+
+#[test]
+fn no_more_sessions_of_one_address_than_allowed() {
+    let limit = |settings: &mut wharf_server::settings::Settings| {
+        settings.limits.sessions_per_address = Count::from_number(1);
+    };
+    let world = world().settings(limit);
+    world.run(
+        "C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.9\n\
+         S: 421 Too many sessions from your address.\nS: EOF\n\
+         CLIENT eve 203.0.113.10\nC: NOOP\nS: 200 *",
+    );
+}
+
+#[test]
+fn no_more_sessions_of_one_account_than_allowed() {
+    let world =
+        world().settings(|settings| settings.limits.sessions_per_user = Count::from_number(1));
+    inside(
+        &world,
+        "CLIENT two 203.0.113.10\nC: USER anna\nS: 331 *\nC: PASS secret\n\
+         S: 421 Too many sessions of this account.\nS: EOF",
+    );
+}
+
+#[test]
+fn an_operator_ends_the_sessions_of_an_account() {
+    inside(&world(), "C: NOOP\nS: 200 *\nKICK anna\nS: 421 *\nS: EOF");
+}
+
+#[test]
+fn a_shut_down_says_so_and_lets_a_transfer_end() {
+    inside(
+        &world().file("/big", vec![7; 100_000]),
+        "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nU... half\nSHUTDOWN 30s\n\
+         U: done\nS: 226 *\nS: 421 *\nS: EOF\nHAS /b halfdone",
+    );
+}
+
+#[test]
+fn a_shut_down_cuts_a_transfer_that_takes_too_long() {
+    inside(
+        &world(),
+        "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nU... half\nSHUTDOWN 5s\n\
+         WAIT 6s\nS: 426 *\nS: 421 *\nS: EOF\nHASNOT /b",
+    );
+}
+
+#[test]
+fn plain_bytes_before_the_handshake_are_never_answered() {
+    let world = world().tls();
+    world.run("C< AUTH TLS\\r\\nDELE a\\r\\n\nS: 421 *\nS: EOF\nHAS /a hello");
+    world.run("C< AUTH TLS\\r\\n \nS: 421 *\nS: EOF");
+}
+
+#[test]
+fn the_start_of_tls_forgets_the_login() {
+    let world = world().tls();
+    let relaxed = world.settings(|settings| {
+        if let Some(tls) = &mut settings.tls {
+            tls.require = TlsRequire::Off;
+        }
+    });
+    inside(&relaxed, "C: AUTH TLS\nS: 234 *\nTLS\nC: PWD\nS: 530 *");
+}
+
+#[test]
+fn passwords_from_outside_need_tls_and_from_near_do_not() {
+    let world = world().tls().settings(|settings| {
+        if let Some(tls) = &mut settings.tls {
+            tls.require = TlsRequire::Public;
+        }
+    });
+    world.clone().peer("203.0.113.9").run("C: USER anna\nS: 530 Passwords need TLS*");
+    world.clone().peer("192.168.1.20").run(LOGIN);
+    world.peer("203.0.113.9").run(&format!("C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}"));
+}
+
+#[test]
+fn a_policy_for_all_covers_the_data_too() {
+    let world = world().tls().settings(|settings| {
+        if let Some(tls) = &mut settings.tls {
+            tls.require = TlsRequire::All;
+            tls.version_min = TlsVersion::V1_3;
+        }
+    });
+    world.clone().peer("192.168.1.20").run("C: USER anna\nS: 530 *");
+    world.run(&format!(
+        "C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}C: EPSV\nS: 229 *\nC: LIST\nS: 521 *\nC: PBSZ 0\n\
+         S: 200 *\n\
+         C: PROT C\nS: 534 *\nC: PROT P\nS: 200 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\
+         D: a\\r\\n\nS: 226 *"
+    ));
+}
+
+#[test]
+fn auth_and_prot_answer_by_the_book() {
+    world().run("C: AUTH TLS\nS: 502 *\nC: PBSZ 0\nS: 503 *");
+    let world = world().tls();
+    world.run(
+        "C: AUTH KERBEROS\nS: 504 *\nC: PROT P\nS: 503 *\nC: CCC\nS: 533 *\nC: auth ssl\n\
+         S: 234 *\n\
+         TLS\nC: AUTH TLS\nS: 503 *\nC: PROT P\nS: 503 *\nC: PBSZ x\nS: 501 *\nC: PBSZ 0\n\
+         S: 200 PBSZ=0\n\
+         C: PROT S\nS: 536 *\nC: PROT E\nS: 536 *\nC: PROT X\nS: 504 *\nC: PROT P\nS: 200 *\n\
+         C: CCC\nS: 534 *\nC: REIN\nS: 502 *",
+    );
+}
+
+#[test]
+fn every_command_and_its_answer_can_be_told_without_secrets() {
+    let outcome = inside(&world(), "C: ACCT hush\nS: 202 *\nC: CWD a\nS: 550 *");
+    let told: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
+    assert!(told.iter().any(|line| line.contains("CWD a") && line.contains("550")), "{told:?}");
+    assert!(told.iter().all(|line| !line.contains("secret") && !line.contains("hush")), "{told:?}");
+}
+
+#[test]
+fn the_old_character_set_is_found_out_and_kept_for_the_session() {
+    let world = world().settings(|settings| settings.names.legacy = encoding_rs::GBK);
+    inside(
+        &world,
+        "C< MKD \\xd6\\xd0\\xce\\xc4\\r\\n\nS: 257 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\
+         D: a\\r\\n\\xd6\\xd0\\xce\\xc4\\r\\n\nS: 226 *\nC< CWD \\xd6\\xd0\\xce\\xc4\\r\\n\n\
+         S: 250 *\n\
+         CLIENT modern\nC: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: CWD /中文\nS: 250 *",
+    );
+}
+
+#[test]
+fn a_name_that_is_no_text_is_listed_and_found() {
+    let world = world();
+    world.memory().put(b"/odd\xff\xfe", b"x");
+    inside(
+        &world,
+        "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\
+         D: a\\r\\nodd\\xff\\xfe\\r\\n\nS: 226 *\n\
+         C: EPSV\nS: 229 *\nC: RETR odd\\xff\\xff\\xfe\nS: 150 *\nD: x\nS: 226 *",
+    );
+}
+
+#[test]
+fn a_name_with_control_bytes_is_listed_on_one_line_and_found() {
+    let world = world();
+    world.memory().put("/two\nlines", b"x");
+    inside(
+        &world,
+        "C: EPSV\nS: 229 *\nC: NLST\nS: 150 *\nD: a\\r\\ntwo␊lines\\r\\n\nS: 226 *\n\
+         C: EPSV\nS: 229 *\nC: RETR two␊lines\nS: 150 *\nD: x\nS: 226 *\nC: DELE two␊lines\n\
+         S: 250 *",
+    );
+}

@@ -1,0 +1,271 @@
+//! Transfers in memory: whole, cut, aborted, resumed, converted.
+
+use std::time::Duration;
+
+use wharf_core::permission::Permissions;
+use wharf_sim::World;
+
+const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
+const EPSV: &str = "C: EPSV\nS: 229 *\n";
+
+fn world() -> World {
+    World::new()
+        .account("anna", "secret", Permissions::ALL)
+        .file("/a", b"hello")
+        .file("/big", vec![b'x'; 1_000_000])
+}
+
+fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+    world.run(&format!("{LOGIN}{}", script.replace("EPSV;", EPSV)))
+}
+
+#[test]
+fn abor_during_stor_keeps_no_file() {
+    inside(
+        &world(),
+        "EPSV;C: STOR b\nS: 150 *\nU... half\nC: ABOR\nS: 426 *\nS: 226 *\nHASNOT /b\n\
+         C: NOOP\nS: 200 *",
+    );
+}
+
+#[test]
+fn abor_during_stor_leaves_the_old_file() {
+    inside(
+        &world(),
+        "EPSV;C: STOR a\nS: 150 *\nU... half\nC: ABOR\nS: 426 *\nS: 226 *\nHAS /a hello",
+    );
+}
+
+#[test]
+fn abor_is_heard_behind_telnet_codes() {
+    inside(
+        &world(),
+        "EPSV;C: RETR big\nS: 150 *\nD< 10\nC< \\xff\\xf4\\xff\\xf2ABOR\\r\\n\nS: 426 *\n\
+         S: 226 *\nDX\n\
+         C: NOOP\nS: 200 *",
+    );
+}
+
+#[test]
+fn abor_ends_the_wait_for_a_connection() {
+    inside(
+        &world(),
+        "EPSV;NODATA\nC: RETR a\nS: 150 *\nC: ABOR\nS: 426 *\nS: 226 *\nC: RETR a\nS: 425 *",
+    );
+}
+
+#[test]
+fn stat_and_noop_are_answered_while_bytes_move() {
+    inside(
+        &world(),
+        "EPSV;C: RETR big\nS: 150 *\nD< 1000\nC: NOOP\nS: 200 *\nC: STAT\nS: 211-*\nS: 211 *\n\
+         D...\nS: 226 *",
+    );
+}
+
+#[test]
+fn other_commands_wait_for_the_end_of_the_transfer() {
+    inside(
+        &world(),
+        "EPSV;C: STOR b\nS: 150 *\nU... one\nC: DELE a\nC: PWD\nWAIT 1s\nHAS /a hello\n\
+         U: two\nS: 226 *\n\
+         S: 250 *\nS: 257 *\nHASNOT /a\nHAS /b onetwo",
+    );
+}
+
+#[test]
+fn quit_during_a_transfer_waits_for_its_end() {
+    inside(
+        &world(),
+        "EPSV;C: STOR b\nS: 150 *\nU... one\nC: QUIT\nU: two\nS: 226 *\nS: 221 *\nS: EOF\n\
+         HAS /b onetwo",
+    );
+}
+
+#[test]
+fn an_upload_whose_connection_breaks_is_not_published() {
+    inside(
+        &world(),
+        "EPSV;C: STOR b\nS: 150 *\nU... half\nUX\nS: 426 *\nHASNOT /b\nC: NOOP\nS: 200 *",
+    );
+}
+
+#[test]
+fn an_upload_whose_client_dies_is_not_published() {
+    let outcome = inside(&world(), "EPSV;C: STOR b\nS: 150 *\nU... half\nCX\nWAIT 1s\nHASNOT /b");
+    assert!(outcome.events.iter().any(|line| line.contains("is_complete: false")));
+    // As the kernel does it for a killed client: first one connection, then the other.
+    inside(&world(), "EPSV;C: STOR b\nS: 150 *\nU... half\nCX\nUF\nWAIT 1s\nHASNOT /b");
+}
+
+#[test]
+fn a_cut_upload_goes_on_where_it_ended() {
+    inside(
+        &world(),
+        "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\nC: SIZE b\nS: 213 5\n\
+         C: REST 5\nS: 350 *\nEPSV;C: STOR b\nS: 150 *\nU: 56789\nS: 226 *\nHAS /b 0123456789",
+    );
+}
+
+#[test]
+fn appe_goes_on_with_a_cut_upload_and_else_with_the_file() {
+    inside(
+        &world(),
+        "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\nEPSV;C: APPE b\nS: 150 *\n\
+         U: 56789\nS: 226 *\nHAS /b 0123456789\nEPSV;C: APPE b\nS: 150 *\nU: !\nS: 226 *\n\
+         HAS /b 0123456789!\nEPSV;C: APPE new\nS: 150 *\nU: n\nS: 226 *\nHAS /new n",
+    );
+}
+
+#[test]
+fn rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
+    inside(
+        &world(),
+        "C: REST 3\nS: 350 *\nC: TYPE I\nS: 200 *\nEPSV;C: NOOP\nS: 200 *\nC: RETR a\n\
+         S: 150 *\nD: lo\nS: 226 *\n\
+         EPSV;C: RETR a\nS: 150 *\nD: hello\nS: 226 *\nC: REST 3\nS: 350 *\nC: CWD /\nS: 250 *\n\
+         EPSV;C: RETR a\nS: 150 *\nD: hello\nS: 226 *",
+    );
+}
+
+#[test]
+fn rest_behind_the_end_is_refused() {
+    inside(
+        &world(),
+        "C: REST 6\nS: 350 *\nEPSV;C: RETR a\nS: 554 *\nC: REST 6\nS: 350 *\nC: STOR a\n\
+         S: 554 *\nHAS /a hello\n\
+         C: REST 5\nS: 350 *\nC: RETR a\nS: 150 *\nD: \nS: 226 *",
+    );
+}
+
+#[test]
+fn rest_and_stor_replace_the_rest_of_a_file() {
+    inside(&world(), "C: REST 2\nS: 350 *\nEPSV;C: STOR a\nS: 150 *\nU: y\nS: 226 *\nHAS /a hey");
+}
+
+#[test]
+fn text_is_converted_both_ways() {
+    let world = world().file("/text", b"one\ntwo\n");
+    inside(
+        &world,
+        "C: TYPE A\nS: 200 *\nEPSV;C: RETR text\nS: 150 *\nD: one\\r\\ntwo\\r\\n\nS: 226 *\n\
+         EPSV;C: STOR up\nS: 150 *\nU: a\\r\\nb\\rc\\r\nS: 226 *\nHAS /up a\\nb\\rc\\r",
+    );
+}
+
+#[test]
+fn a_connection_that_never_comes_is_425() {
+    inside(&world(), "EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *\nC: NOOP\nS: 200 *");
+}
+
+#[test]
+fn a_stranger_on_the_passive_port_gets_nothing_and_the_client_its_file() {
+    let outcome =
+        inside(&world(), "EPSV;KNOCK 198.51.100.7\nC: RETR a\nS: 150 *\nD: hello\nS: 226 *");
+    assert!(outcome.events.iter().any(|line| line.contains("is_complete: true")));
+}
+
+#[test]
+fn a_passive_port_is_given_up_when_nothing_comes_of_it() {
+    inside(&world(), "EPSV;WAIT 31s\nC: RETR a\nS: 425 *\nC: NOOP\nS: 200 *");
+}
+
+#[test]
+fn a_transfer_in_which_nothing_moves_ends() {
+    let world =
+        world().settings(|settings| settings.limits.stall_timeout = Duration::from_secs(10));
+    inside(
+        &world,
+        "EPSV;C: STOR b\nS: 150 *\nU... x\nWAIT 11s\nS: 426 *\nHASNOT /b\nC: NOOP\nS: 200 *",
+    );
+}
+
+#[test]
+fn an_idle_time_out_does_not_count_transfers() {
+    let world = world().settings(|settings| {
+        settings.limits.idle_timeout = Duration::from_secs(5);
+        settings.limits.stall_timeout = Duration::from_mins(10);
+    });
+    inside(
+        &world,
+        "EPSV;C: STOR b\nS: 150 *\nU... one\nWAIT 60s\nU: two\nS: 226 *\nC: NOOP\nS: 200 *\n\
+         HAS /b onetwo",
+    );
+}
+
+#[test]
+fn stou_finds_a_name_and_tells_it() {
+    let outcome = inside(
+        &world(),
+        "EPSV;C: STOU\nS: 150 FILE: upload.*\nU: one\nS: 226 *\nEPSV;C: STOU a\n\
+         S: 150 FILE: a.*\nU: two\nS: 226 *",
+    );
+    let names: Vec<_> =
+        outcome.memory.paths().into_iter().filter(|path| path.contains('.')).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(outcome.memory.content("/a").unwrap(), b"hello");
+}
+
+#[test]
+fn files_are_not_replaced_without_the_right_to() {
+    let rights = Permissions::parse("upload").unwrap();
+    let world = World::new().account("anna", "secret", rights).file("/a", b"hello");
+    inside(
+        &world,
+        "EPSV;C: STOR a\nS: 553 *\nHAS /a hello\nC: STOR b\nS: 150 *\nU: new\nS: 226 *\n\
+         HAS /b new",
+    );
+}
+
+#[test]
+fn a_dropbox_takes_files_and_shows_none() {
+    let rights = Permissions::parse("dropbox").unwrap();
+    let world = World::new().account("anna", "secret", rights).file("/a", b"hello");
+    inside(
+        &world,
+        "EPSV;C: LIST\nS: 450 *\nC: RETR a\nS: 550 *\nC: SIZE a\nS: 550 *\nC: MKD d\nS: 550 *\n\
+         C: DELE a\nS: 550 *\nC: STOR b\nS: 150 *\nU: new\nS: 226 *\nHAS /b new",
+    );
+}
+
+#[test]
+fn missing_parents_are_made_where_that_is_wanted() {
+    inside(&world(), "EPSV;C: STOR x/y/z\nS: 553 *\nHASNOT /x/y/z");
+    let world = world().settings(|settings| settings.files.makes_parents = true);
+    inside(
+        &world,
+        "EPSV;C: STOR x/y/z\nS: 150 *\nU: 1\nS: 226 *\nHAS /x/y/z 1\nC: MKD p/q/r\nS: 257 *\n\
+         C: CWD p/q/r\nS: 250 *",
+    );
+}
+
+#[test]
+fn a_transfer_command_needs_a_port_of_its_own() {
+    inside(
+        &world(),
+        "C: RETR a\nS: 425 *\nEPSV;C: RETR a\nS: 150 *\nD: hello\nS: 226 *\nC: RETR a\nS: 425 *",
+    );
+}
+
+#[test]
+fn a_missing_file_is_told_without_150() {
+    inside(
+        &world(),
+        "EPSV;C: RETR nothing\nS: 550 *\nC: LIST nothing\nS: 450 *\nC: MLSD nothing\nS: 550 *",
+    );
+}
+
+#[test]
+fn active_mode_reaches_the_client_over_both_commands() {
+    inside(
+        &world(),
+        "LISTEN\nC: PORT {PORT}\nS: 200 *\nC: RETR a\nS: 150 *\nD: hello\nS: 226 *\n\
+         LISTEN\nC: EPRT {EPRT}\nS: 200 *\nC: STOR b\nS: 150 *\nU: up\nS: 226 *\nHAS /b up",
+    );
+}
+
+#[test]
+fn active_mode_can_be_off() {
+    let world = world().settings(|settings| settings.active.is_enabled = false);
+    inside(&world, "C: PORT 203,0,113,9,100,1\nS: 502 *\nC: EPRT |1|203.0.113.9|4000|\nS: 502 *");
+}

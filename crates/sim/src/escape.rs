@@ -1,0 +1,60 @@
+//! Bytes as one line of text and back, for scripts and stories.
+
+use std::fmt::Write as _;
+
+/// Bytes as text: `\r \n \t \\`, and `\xNN` for whatever is not printable ASCII.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            b'\r' => text.push_str("\\r"),
+            b'\n' => text.push_str("\\n"),
+            b'\t' => text.push_str("\\t"),
+            b'\\' => text.push_str("\\\\"),
+            b' '..=b'~' => text.push(char::from(byte)),
+            _ => {
+                let _ = write!(text, "\\x{byte:02x}");
+            }
+        }
+    }
+    text
+}
+
+/// What `text` stands for; characters that are not ASCII stand for their UTF-8. `None` for an
+/// escape that does not exist.
+pub(crate) fn meant(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let kind = escape.chars().next()?;
+        rest = escape.get(1..)?;
+        match kind {
+            'r' => bytes.push(b'\r'),
+            'n' => bytes.push(b'\n'),
+            't' => bytes.push(b'\t'),
+            '\\' => bytes.push(b'\\'),
+            'x' => {
+                bytes.push(u8::from_str_radix(rest.get(..2)?, 16).ok()?);
+                rest = rest.get(2..)?;
+            }
+            _ => return None,
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_can_be_written_and_read_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(meant(&shown(&all)).unwrap(), all);
+        assert_eq!(meant("ä").unwrap(), "ä".as_bytes());
+        assert_eq!(meant(r"\q"), None);
+        assert_eq!(meant(r"\x4"), None);
+    }
+}

@@ -1,0 +1,361 @@
+//! One connection of the simulated network: two directions, each with a window, a delay, and an
+//! end.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+use wharf_server::net::Link;
+
+use crate::net::{SimNet, Weather};
+use crate::rng::Rng;
+
+/// Bytes that may be under way or unread in one direction; then the writer waits.
+const WINDOW_BYTES: usize = 64 * 1024;
+/// The largest piece that arrives at once in wild weather.
+const SEGMENT_BYTES_MAX: usize = 16 * 1024;
+
+/// One end of a connection. Dropping it closes it as a kernel does: with a FIN, or with a RST if
+/// bytes that have arrived were not read.
+pub struct SimLink {
+    cable: Arc<Mutex<Cable>>,
+    side: Side,
+    local: SocketAddr,
+    peer: SocketAddr,
+    alarm: Option<Pin<Box<Sleep>>>,
+    net: SimNet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Dialer,
+    Acceptor,
+}
+
+/// What both ends share.
+struct Cable {
+    to_acceptor: Pipe,
+    to_dialer: Pipe,
+    is_reset: bool,
+    weather: Weather,
+    rng: Rng,
+    /// How long the way is, without the weather of the moment.
+    distance: Duration,
+    /// After so many bytes, in both directions together, somebody on the way cuts it.
+    cut_after: Option<usize>,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Pipe {
+    segments: VecDeque<Segment>,
+    unread_bytes: usize,
+    end: Option<End>,
+    last_arrival: Option<Instant>,
+    /// From then on the writer learns that nobody reads.
+    unheard_from: Option<Instant>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+struct Segment {
+    arrives: Instant,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    arrives: Instant,
+    is_orderly: bool,
+}
+
+/// Makes the two ends of a new connection: the dialer's and the acceptor's.
+pub(crate) fn connection(
+    net: &SimNet,
+    weather: Weather,
+    mut rng: Rng,
+    dialer: SocketAddr,
+    acceptor: SocketAddr,
+) -> (SimLink, SimLink) {
+    let is_wild = weather != Weather::Calm;
+    let distance = Duration::from_millis(if is_wild { rng.below(60) } else { 0 });
+    let is_doomed = is_wild && rng.chance(1, 25);
+    let cut_after = is_doomed.then(|| rng.size(1, 200_000));
+    let cable = Arc::new(Mutex::new(Cable {
+        to_acceptor: Pipe::default(),
+        to_dialer: Pipe::default(),
+        is_reset: false,
+        weather,
+        rng,
+        distance,
+        cut_after,
+    }));
+    let end = |side, local, peer| {
+        net.link_made();
+        SimLink { cable: Arc::clone(&cable), side, local, peer, alarm: None, net: net.clone() }
+    };
+    (end(Side::Dialer, dialer, acceptor), end(Side::Acceptor, acceptor, dialer))
+}
+
+impl SimLink {
+    /// Breaks the connection at once: what is under way is lost, and both ends fail.
+    pub fn reset(&self) {
+        self.cable().reset();
+    }
+
+    /// Sends a FIN, not to arrive before `earliest`, and says when it will. Reading goes on.
+    pub fn finish(&self, earliest: Option<Instant>) -> Instant {
+        let arrives = self.cable().finish(self.side, earliest);
+        arrives.unwrap_or_else(Instant::now)
+    }
+
+    fn cable(&self) -> MutexGuard<'_, Cable> {
+        self.cable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cable {
+    /// The direction in which this side reads, and the one in which it writes.
+    fn pipes(&mut self, side: Side) -> (&mut Pipe, &mut Pipe) {
+        match side {
+            Side::Dialer => (&mut self.to_dialer, &mut self.to_acceptor),
+            Side::Acceptor => (&mut self.to_acceptor, &mut self.to_dialer),
+        }
+    }
+
+    fn reset(&mut self) {
+        let now = Instant::now();
+        self.is_reset = true;
+        for pipe in [&mut self.to_acceptor, &mut self.to_dialer] {
+            pipe.segments.retain(|segment| segment.arrives <= now);
+            pipe.unread_bytes = pipe.segments.iter().map(|segment| segment.bytes.len()).sum();
+            pipe.end = pipe.end.filter(|end| end.arrives <= now);
+            pipe.wake();
+        }
+    }
+
+    /// How long the next segment is under way.
+    fn delay(&mut self) -> Duration {
+        if self.weather == Weather::Calm {
+            return Duration::ZERO;
+        }
+        let stall = if self.rng.chance(1, 400) { self.rng.between(500, 20_000) } else { 0 };
+        self.distance + Duration::from_millis(self.rng.below(20) + stall)
+    }
+
+    /// When what is sent now arrives: never before what was sent earlier.
+    fn arrival(&mut self, side: Side) -> Instant {
+        let soonest = Instant::now() + self.delay();
+        let (_, outward) = self.pipes(side);
+        let arrives = outward.last_arrival.map_or(soonest, |last| last.max(soonest));
+        outward.last_arrival = Some(arrives);
+        arrives
+    }
+
+    fn finish(&mut self, side: Side, earliest: Option<Instant>) -> Option<Instant> {
+        if self.is_reset {
+            return None;
+        }
+        if let Some(end) = self.pipes(side).1.end {
+            return Some(end.arrives);
+        }
+        let mut arrives = self.arrival(side);
+        arrives = earliest.map_or(arrives, |earliest| earliest.max(arrives));
+        let (_, outward) = self.pipes(side);
+        outward.end = Some(End { arrives, is_orderly: true });
+        outward.wake();
+        Some(arrives)
+    }
+
+    /// Takes bytes into the direction, torn as the weather will have it.
+    fn send(&mut self, side: Side, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let most = if self.weather == Weather::Calm {
+                rest.len()
+            } else if rest.len() > 64 || self.rng.chance(1, 4) {
+                self.rng.size(1, rest.len().min(SEGMENT_BYTES_MAX))
+            } else {
+                rest.len()
+            };
+            let (segment, later) = rest.split_at(most);
+            rest = later;
+            let arrives = self.arrival(side);
+            let (_, outward) = self.pipes(side);
+            outward.unread_bytes += segment.len();
+            outward.segments.push_back(Segment { arrives, bytes: segment.to_vec() });
+            outward.wake();
+        }
+        if let Some(left) = &mut self.cut_after {
+            *left = left.saturating_sub(bytes.len());
+            if *left == 0 {
+                self.cut_after = None;
+                self.reset();
+            }
+        }
+    }
+
+    fn close(&mut self, side: Side) {
+        if self.is_reset {
+            return;
+        }
+        let now = Instant::now();
+        let (inward, _) = self.pipes(side);
+        let has_unread = inward.segments.front().is_some_and(|segment| segment.arrives <= now);
+        let arrives = self.finish(side, None).unwrap_or(now);
+        let (inward, outward) = self.pipes(side);
+        if has_unread {
+            outward.end = Some(End { arrives, is_orderly: false });
+        }
+        inward.unheard_from = Some(arrives);
+        inward.segments.clear();
+        inward.unread_bytes = 0;
+        inward.wake();
+        outward.wake();
+    }
+}
+
+impl Pipe {
+    fn wake(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    /// What can be read now; if nothing can, when to look again.
+    fn read(&mut self, buffer: &mut ReadBuf<'_>) -> Result<Reading, io::Error> {
+        let now = Instant::now();
+        let Some(segment) = self.segments.front_mut() else {
+            return match self.end {
+                Some(end) if end.arrives > now => Ok(Reading::NotBefore(end.arrives)),
+                Some(end) if end.is_orderly => Ok(Reading::Done),
+                Some(_) => Err(io::ErrorKind::ConnectionReset.into()),
+                None => Ok(Reading::Nothing),
+            };
+        };
+        if segment.arrives > now {
+            return Ok(Reading::NotBefore(segment.arrives));
+        }
+        let most = segment.bytes.len().min(buffer.remaining());
+        if most == segment.bytes.len() {
+            buffer.put_slice(&segment.bytes);
+            self.segments.pop_front();
+        } else {
+            let rest = segment.bytes.split_off(most);
+            buffer.put_slice(&std::mem::replace(&mut segment.bytes, rest));
+        }
+        self.unread_bytes = self.unread_bytes.saturating_sub(most);
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+        Ok(Reading::Done)
+    }
+}
+
+enum Reading {
+    Done,
+    NotBefore(Instant),
+    Nothing,
+}
+
+impl Link for SimLink {
+    fn peer_address(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl AsyncRead for SimLink {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let at = {
+                let mut cable = this.cable.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_reset = cable.is_reset;
+                let (inward, _) = cable.pipes(this.side);
+                let reading = inward.read(buffer)?;
+                if let Reading::Done = reading {
+                    return Poll::Ready(Ok(()));
+                }
+                if is_reset {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
+                inward.reader = Some(context.waker().clone());
+                match reading {
+                    Reading::NotBefore(at) => at,
+                    Reading::Done | Reading::Nothing => return Poll::Pending,
+                }
+            };
+            let alarm = this.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if alarm.deadline() != at {
+                alarm.as_mut().reset(at);
+            }
+            if alarm.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            this.alarm = None;
+        }
+    }
+}
+
+impl AsyncWrite for SimLink {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut cable = self.cable();
+        let is_reset = cable.is_reset;
+        let (_, outward) = cable.pipes(self.side);
+        if is_reset || outward.end.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if let Some(from) = outward.unheard_from {
+            return Poll::Ready(if from <= Instant::now() {
+                Err(io::ErrorKind::BrokenPipe.into())
+            } else {
+                Ok(bytes.len())
+            });
+        }
+        let room = WINDOW_BYTES.saturating_sub(outward.unread_bytes).min(bytes.len());
+        if room == 0 && !bytes.is_empty() {
+            outward.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let (taken, _) = bytes.split_at(room);
+        cable.send(self.side, taken);
+        Poll::Ready(Ok(room))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut cable = self.cable();
+        match cable.finish(self.side, None) {
+            Some(_) => Poll::Ready(Ok(())),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl Drop for SimLink {
+    fn drop(&mut self) {
+        self.cable().close(self.side);
+        self.net.link_dropped();
+    }
+}

@@ -1,0 +1,292 @@
+//! The simulated network: listeners, connections and weather, without a socket.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use wharf_core::async_trait;
+use wharf_proto::time::Timestamp;
+use wharf_server::net::{Listener, Net, Socket};
+
+use crate::link::{SimLink, connection};
+use crate::rng::Rng;
+
+/// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
+pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
+/// Connections that wait to be accepted on one listener; more are refused.
+const BACKLOG: usize = 64;
+/// The first port given out to whoever asks for any.
+const FIRST_PORT: u16 = 40_000;
+/// How long somebody who dials waits when the weather has swallowed the call.
+const LOST_CALL: Duration = Duration::from_secs(20);
+
+/// How the network behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// Everything arrives at once and whole.
+    Calm,
+    /// Delays, torn segments, stalls, cut connections and refused ones, by this seed.
+    Wild(u64),
+}
+
+/// A network in memory. Clones are the same network. It must be used within a tokio runtime.
+#[derive(Clone)]
+pub struct SimNet(Arc<Mutex<State>>);
+
+struct State {
+    rng: Rng,
+    weather: Weather,
+    doors: BTreeMap<SocketAddr, Door>,
+    next_port: u16,
+    links: usize,
+    begin: Instant,
+}
+
+/// What waits on one listening address.
+struct Door {
+    waiting: VecDeque<SimLink>,
+    waker: Option<Waker>,
+}
+
+/// A listening address. Dropping it closes it and breaks what was not accepted.
+pub struct SimListener {
+    net: SimNet,
+    at: SocketAddr,
+}
+
+/// What is open on a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Listening addresses.
+    pub listeners: usize,
+    /// Ends of connections that nobody has dropped.
+    pub links: usize,
+}
+
+impl SimNet {
+    /// A network with this weather, whose calendar begins now.
+    pub fn new(weather: Weather) -> Self {
+        let seed = match weather {
+            Weather::Calm => 1,
+            Weather::Wild(seed) => seed,
+        };
+        Self(Arc::new(Mutex::new(State {
+            rng: Rng::new(seed),
+            weather,
+            doors: BTreeMap::new(),
+            next_port: FIRST_PORT,
+            links: 0,
+            begin: Instant::now(),
+        })))
+    }
+
+    /// What is open now.
+    pub fn open(&self) -> Open {
+        let state = self.state();
+        Open { listeners: state.doors.len(), links: state.links }
+    }
+
+    /// Changes the weather for connections to come.
+    pub fn set_weather(&self, weather: Weather) {
+        self.state().weather = weather;
+    }
+
+    /// Connects a client. Port 0 in `from` stands for any.
+    ///
+    /// # Errors
+    /// Nobody listens there, or the weather is against it.
+    pub async fn dial(&self, from: SocketAddr, to: SocketAddr) -> io::Result<SimLink> {
+        let (delay, fate) = self.state().fate();
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        match fate {
+            Fate::Lost => {
+                sleep(LOST_CALL).await;
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Fate::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Fate::Fine => {}
+        }
+        let (from, weather, rng) = {
+            let mut state = self.state();
+            let port = if from.port() == 0 { state.free_port() } else { from.port() };
+            (SocketAddr::new(from.ip(), port), state.weather, state.rng.fork())
+        };
+        let (dialer, acceptor) = connection(self, weather, rng, from, to);
+        let refused = {
+            let mut state = self.state();
+            match state.door(to) {
+                Some(door) if door.waiting.len() < BACKLOG => {
+                    door.waiting.push_back(acceptor);
+                    if let Some(waker) = door.waker.take() {
+                        waker.wake();
+                    }
+                    None
+                }
+                _ => Some(acceptor),
+            }
+        };
+        match refused {
+            None => Ok(dialer),
+            // Both ends are dropped here, where nothing is locked.
+            Some(_) => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+
+    /// Listens as a client does for active mode. Port 0 stands for any.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub fn listen_at(&self, at: SocketAddr) -> io::Result<SimListener> {
+        let mut state = self.state();
+        let port = if at.port() == 0 { state.free_port() } else { at.port() };
+        let at = SocketAddr::new(at.ip(), port);
+        if state.doors.contains_key(&at) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        state.doors.insert(at, Door { waiting: VecDeque::new(), waker: None });
+        Ok(SimListener { net: self.clone(), at })
+    }
+
+    pub(crate) fn link_made(&self) {
+        self.state().links += 1;
+    }
+
+    pub(crate) fn link_dropped(&self) {
+        let mut state = self.state();
+        state.links = state.links.saturating_sub(1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What becomes of a call.
+enum Fate {
+    Fine,
+    Refused,
+    Lost,
+}
+
+impl State {
+    fn fate(&mut self) -> (Duration, Fate) {
+        if self.weather == Weather::Calm {
+            return (Duration::ZERO, Fate::Fine);
+        }
+        let delay = Duration::from_millis(self.rng.below(80));
+        let fate = match self.rng.below(200) {
+            0..3 => Fate::Refused,
+            3 => Fate::Lost,
+            _ => Fate::Fine,
+        };
+        (delay, fate)
+    }
+
+    fn free_port(&mut self) -> u16 {
+        let port = self.next_port;
+        self.next_port = port.checked_add(1).unwrap_or(FIRST_PORT);
+        port
+    }
+
+    /// Who listens there: that very address, or all of its family.
+    fn door(&mut self, to: SocketAddr) -> Option<&mut Door> {
+        let any: IpAddr = match to {
+            SocketAddr::V4(_) => [0; 4].into(),
+            SocketAddr::V6(_) => [0; 16].into(),
+        };
+        let at = [to, SocketAddr::new(any, to.port())]
+            .into_iter()
+            .find(|at| self.doors.contains_key(at))?;
+        self.doors.get_mut(&at)
+    }
+}
+
+impl SimListener {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// The next connection. Cancel safe.
+    pub async fn next(&self) -> SimLink {
+        poll_fn(|context| {
+            let mut state = self.net.state();
+            let Some(door) = state.doors.get_mut(&self.at) else { return Poll::Pending };
+            if let Some(link) = door.waiting.pop_front() {
+                return Poll::Ready(link);
+            }
+            door.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        let door = self.net.state().doors.remove(&self.at);
+        for link in door.into_iter().flat_map(|door| door.waiting) {
+            link.reset();
+        }
+    }
+}
+
+#[async_trait]
+impl Net for SimNet {
+    async fn listen(&self, at: SocketAddr, _takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
+        Ok(Box::new(self.listen_at(at)?))
+    }
+
+    async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        let is_unlucky = {
+            let mut state = self.state();
+            state.weather != Weather::Calm && state.rng.chance(1, 50)
+        };
+        if is_unlucky {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        Ok(Box::new(self.listen_at(at)?))
+    }
+
+    async fn connect(&self, from: IpAddr, to: SocketAddr) -> io::Result<Socket> {
+        let link = self.dial(SocketAddr::new(from, 0), to).await?;
+        Ok(Socket::Link(Box::new(link)))
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        self.state().rng.fill(bytes);
+    }
+
+    fn now(&self) -> Timestamp {
+        let elapsed = self.state().begin.elapsed();
+        Timestamp {
+            seconds: BEGIN.seconds + i64::try_from(elapsed.as_secs()).unwrap_or(0),
+            nanos: elapsed.subsec_nanos(),
+        }
+    }
+}
+
+#[async_trait]
+impl Listener for SimListener {
+    fn local_address(&self) -> SocketAddr {
+        self.at
+    }
+
+    async fn accept(&self) -> io::Result<Socket> {
+        let is_unlucky = {
+            let mut state = self.net.state();
+            state.weather != Weather::Calm && state.rng.chance(1, 200)
+        };
+        if is_unlucky {
+            return Err(io::Error::other("too many open files"));
+        }
+        Ok(Socket::Link(Box::new(self.next().await)))
+    }
+}

@@ -1,0 +1,82 @@
+//! Chance that can be replayed: the same seed gives the same numbers, everywhere and always.
+
+/// A small generator (`SplitMix64`). Good enough to choose by; never for secrets.
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// A generator that starts at `seed`. Near seeds give unlike numbers.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`; 0 if `end` is 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.number().checked_rem(end).unwrap_or(0)
+    }
+
+    /// A number from `first` to `last`, both included.
+    pub fn between(&mut self, first: u64, last: u64) -> u64 {
+        first + self.below(last.saturating_sub(first).saturating_add(1))
+    }
+
+    /// As `between`, for sizes.
+    pub fn size(&mut self, first: usize, last: usize) -> usize {
+        let wide = |size| u64::try_from(size).unwrap_or(u64::MAX);
+        usize::try_from(self.between(wide(first), wide(last))).unwrap_or(first)
+    }
+
+    /// Whether something happens that happens `times` in `of` cases.
+    pub fn chance(&mut self, times: u64, of: u64) -> bool {
+        self.below(of) < times
+    }
+
+    /// One of these.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        let at = self.size(0, choices.len().saturating_sub(1));
+        choices.get(at).expect("there is something to pick from")
+    }
+
+    /// Fills `bytes`.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for piece in bytes.chunks_mut(8) {
+            let number = self.number().to_le_bytes();
+            piece.iter_mut().zip(number).for_each(|(to, from)| *to = from);
+        }
+    }
+
+    /// Another generator that goes its own way from here.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self(self.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_always_gives_the_same_numbers() {
+        let numbers = |seed| {
+            let mut rng = Rng::new(seed);
+            (0..100).map(|_| rng.between(3, 9)).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(7), numbers(7));
+        assert_ne!(numbers(7), numbers(8));
+        assert!(numbers(7).iter().all(|number| (3..=9).contains(number)));
+        assert_eq!(Rng::new(0).number(), 0xe220_a839_7b1d_cdaf);
+    }
+}

@@ -1,0 +1,121 @@
+//! A client's side of a connection, with or without TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use wharf_server::certificate::Certificate;
+
+use crate::link::SimLink;
+
+/// What the test certificate is made for.
+const SERVER_NAME: &str = "wharf.test";
+
+/// A connection as its client has it.
+pub(crate) enum ClientStream {
+    Plain(SimLink),
+    Tls(Box<TlsStream<SimLink>>),
+}
+
+impl ClientStream {
+    /// The connection below TLS.
+    pub(crate) fn link(&self) -> &SimLink {
+        match self {
+            Self::Plain(link) => link,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Puts TLS on a plain connection.
+    pub(crate) async fn secured(self, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let Self::Plain(link) = self else {
+            return Err(io::Error::other("TLS is there already"));
+        };
+        let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, link).await?;
+        Ok(Self::Tls(Box::new(stream)))
+    }
+}
+
+/// A certificate for tests, the same for the whole process, and as bytes.
+fn test_certificate() -> &'static (CertificateDer<'static>, Vec<u8>) {
+    static MADE: OnceLock<(CertificateDer<'static>, Vec<u8>)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed([SERVER_NAME.to_owned()])
+                .expect("a certificate for a fixed name can be made");
+        (cert.der().clone(), signing_key.serialize_der())
+    })
+}
+
+/// The test certificate for a server's settings.
+pub(crate) fn certificate() -> Certificate {
+    let (certificate, key) = test_certificate();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.clone()));
+    Certificate::from_der(vec![certificate.clone()], key)
+        .expect("the key was made for the certificate")
+}
+
+/// TLS as a client does it that trusts the test certificate alone.
+pub(crate) fn client_config(resumes: bool) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(test_certificate().0.clone()).expect("the certificate was made here");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    if !resumes {
+        config.resumption = Resumption::disabled();
+    }
+    Arc::new(config)
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(link) => Pin::new(link).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(link) => Pin::new(link).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(link) => Pin::new(link).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(link) => Pin::new(link).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

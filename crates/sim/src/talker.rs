@@ -1,0 +1,314 @@
+//! A client that does what it is told: one control connection and the data connection of the
+//! moment.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
+
+use crate::escape::shown;
+use crate::net::{SimListener, SimNet};
+use crate::stream::{ClientStream, client_config};
+
+/// How long a client waits for anything: longer than every timeout but that of idle sessions.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// How long a client waits for the server to connect, or to finish a handshake, after 150.
+const DATA_PATIENCE: Duration = Duration::from_secs(5);
+/// Commands for which a data connection is made.
+const MOVES_DATA: &[&str] = &["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
+
+/// A client.
+pub(crate) struct Talker {
+    net: SimNet,
+    address: IpAddr,
+    server: SocketAddr,
+    control: Option<ClientStream>,
+    unread: Vec<u8>,
+    data: Data,
+    target: SocketAddr,
+    tls: Option<DataTls>,
+    pub(crate) is_greeted: bool,
+    pub(crate) stays_away: bool,
+}
+
+/// TLS for data connections.
+struct DataTls {
+    config: Arc<ClientConfig>,
+    is_private: bool,
+}
+
+/// The data connection of the moment.
+enum Data {
+    None,
+    Passive(SocketAddr),
+    Listening(SimListener),
+    /// Connected, before any TLS.
+    Connected(ClientStream),
+    Open(ClientStream),
+    Failed(String),
+}
+
+/// What came from the server.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Line(Vec<u8>),
+    End,
+    Nothing,
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => out.write_str(&shown(line)),
+            Self::End => out.write_str("EOF"),
+            Self::Nothing => out.write_str("(nothing)"),
+        }
+    }
+}
+
+impl Talker {
+    /// Connects.
+    pub(crate) async fn come(
+        net: &SimNet,
+        address: IpAddr,
+        server: SocketAddr,
+    ) -> Result<Self, String> {
+        let link = net.dial(SocketAddr::new(address, 0), server).await;
+        let link = link.map_err(|error| format!("cannot connect: {error}"))?;
+        Ok(Self {
+            net: net.clone(),
+            address,
+            server,
+            control: Some(ClientStream::Plain(link)),
+            unread: Vec::new(),
+            data: Data::None,
+            target: SocketAddr::new(address, 0),
+            tls: None,
+            is_greeted: false,
+            stays_away: false,
+        })
+    }
+
+    /// The next line of a reply, without its end.
+    pub(crate) async fn line(&mut self) -> Heard {
+        self.line_within(PATIENCE).await
+    }
+
+    /// A line that has come already.
+    pub(crate) async fn line_that_is_here(&mut self) -> Heard {
+        self.line_within(Duration::from_millis(1)).await
+    }
+
+    async fn line_within(&mut self, most: Duration) -> Heard {
+        loop {
+            if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
+                let mut line: Vec<u8> = self.unread.drain(..=end).collect();
+                line.pop();
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                return Heard::Line(line);
+            }
+            let Some(control) = &mut self.control else { return Heard::End };
+            match timeout(most, control.read_buf(&mut self.unread)).await {
+                Err(_) => return Heard::Nothing,
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0) | Err(_)) => return Heard::End,
+            }
+        }
+    }
+
+    /// Takes note of what a reply says about data connections. With 150 they are opened.
+    pub(crate) async fn note_reply(&mut self, line: &[u8]) {
+        let ip = self.server.ip();
+        if line.starts_with(b"227 ") {
+            self.data = match line.get(4..).and_then(parse_pasv_reply) {
+                Some(at) => Data::Passive(at.into()),
+                None => Data::Failed("the reply to PASV names no address".into()),
+            };
+        } else if line.starts_with(b"229 ") {
+            self.data = match line.get(4..).and_then(parse_epsv_reply) {
+                Some(port) => Data::Passive(SocketAddr::new(ip, port)),
+                None => Data::Failed("the reply to EPSV names no port".into()),
+            };
+        } else if line.starts_with(b"150 ") || line.starts_with(b"125 ") {
+            self.open_data().await;
+        }
+    }
+
+    /// Sends a command. If it moves data, the passive port is connected to before.
+    pub(crate) async fn command(&mut self, line: &[u8]) -> Result<(), String> {
+        let text = String::from_utf8_lossy(line).to_ascii_uppercase();
+        let verb = text.split_whitespace().next().unwrap_or_default();
+        if let (Some(tls), "PROT") = (&mut self.tls, verb) {
+            tls.is_private = text.starts_with("PROT P");
+        }
+        if MOVES_DATA.contains(&verb) && !std::mem::take(&mut self.stays_away) {
+            self.dial_data().await;
+        }
+        self.send(line).await
+    }
+
+    /// Sends bytes on the control connection.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let control = self.control.as_mut().ok_or("there is no control connection")?;
+        patiently(async {
+            control.write_all(bytes).await?;
+            control.flush().await
+        })
+        .await
+    }
+
+    /// Drops the control connection, or breaks it.
+    pub(crate) fn hang_up(&mut self, by_reset: bool) {
+        if let Some(control) = self.control.take()
+            && by_reset
+        {
+            control.link().reset();
+        }
+    }
+
+    /// Listens for active mode.
+    pub(crate) fn listen(&mut self) -> Result<(), String> {
+        let listener = self.net.listen_at(SocketAddr::new(self.address, 0));
+        let listener = listener.map_err(|error| format!("cannot listen: {error}"))?;
+        self.target = listener.address();
+        self.data = Data::Listening(listener);
+        Ok(())
+    }
+
+    /// The text with `{PORT}` and `{EPRT}` filled in.
+    pub(crate) fn with_addresses(&self, text: &str) -> String {
+        let (ip, port) = (self.target.ip(), self.target.port());
+        let (family, numbers) = match ip {
+            IpAddr::V4(ip) => (1, pasv_numbers(ip, port)),
+            IpAddr::V6(_) => (2, String::new()),
+        };
+        text.replace("{PORT}", &numbers).replace("{EPRT}", &format!("|{family}|{ip}|{port}|"))
+    }
+
+    /// Lets a stranger connect to the passive port, and leave.
+    pub(crate) async fn knock(&self, from: IpAddr) -> Result<(), String> {
+        let Data::Passive(at) = self.data else { return Err("there is no passive port".into()) };
+        let link = self.net.dial(SocketAddr::new(from, 0), at).await;
+        link.map(drop).map_err(|error| format!("cannot knock: {error}"))
+    }
+
+    /// Puts TLS on the control connection.
+    pub(crate) async fn secure(&mut self, resumes: bool) -> Result<(), String> {
+        let control = self.control.take().ok_or("there is no control connection")?;
+        let config = client_config(true);
+        let secured = timeout(PATIENCE, control.secured(&config)).await;
+        let secured = secured.map_err(|_| "the handshake took too long".to_owned())?;
+        self.control = Some(secured.map_err(|error| format!("TLS failed: {error}"))?);
+        let config = if resumes { config } else { client_config(false) };
+        // With implicit TLS, data is protected from the start.
+        self.tls = Some(DataTls { config, is_private: !self.is_greeted });
+        Ok(())
+    }
+
+    async fn dial_data(&mut self) {
+        if let Data::Passive(at) = self.data {
+            let link = self.net.dial(SocketAddr::new(self.address, 0), at).await;
+            self.data = match link {
+                Ok(link) => Data::Connected(ClientStream::Plain(link)),
+                Err(error) => Data::Failed(error.to_string()),
+            };
+        }
+    }
+
+    /// Waits for the server in active mode, and does TLS where it is wanted.
+    async fn open_data(&mut self) {
+        let stream = match std::mem::replace(&mut self.data, Data::None) {
+            Data::Listening(listener) => {
+                let Ok(link) = timeout(DATA_PATIENCE, listener.next()).await else {
+                    self.data = Data::Failed("the server did not connect".into());
+                    return;
+                };
+                ClientStream::Plain(link)
+            }
+            Data::Connected(stream) => stream,
+            other => {
+                self.data = other;
+                return;
+            }
+        };
+        self.data = match self.tls.as_ref().filter(|tls| tls.is_private) {
+            None => Data::Open(stream),
+            Some(tls) => match timeout(DATA_PATIENCE, stream.secured(&tls.config)).await {
+                Ok(Ok(stream)) => Data::Open(stream),
+                Ok(Err(error)) => Data::Failed(format!("TLS failed: {error}")),
+                Err(_) => Data::Failed("the TLS handshake took too long".into()),
+            },
+        };
+    }
+
+    async fn data(&mut self) -> Result<&mut ClientStream, String> {
+        self.open_data().await;
+        match &mut self.data {
+            Data::Open(stream) => Ok(stream),
+            Data::Failed(why) => Err(format!("there is no data connection: {why}")),
+            _ => Err("there is no data connection".into()),
+        }
+    }
+
+    /// All that arrives up to an orderly end.
+    pub(crate) async fn receive(&mut self) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let stream = self.data().await?;
+        patiently(stream.read_to_end(&mut bytes)).await?;
+        self.data = Data::None;
+        Ok(bytes)
+    }
+
+    /// So many bytes.
+    pub(crate) async fn receive_some(&mut self, most: usize) -> Result<(), String> {
+        let mut bytes = vec![0; most];
+        let stream = self.data().await?;
+        patiently(stream.read_exact(&mut bytes)).await.map(|_| ())
+    }
+
+    /// Waits for the end of the data connection, orderly or not.
+    pub(crate) async fn data_ends(&mut self) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        let stream = self.data().await?;
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+        self.data = Data::None;
+        ended.map(|_| ()).map_err(|_| "the data connection did not end".into())
+    }
+
+    /// Sends bytes on the data connection.
+    pub(crate) async fn transmit(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let stream = self.data().await?;
+        patiently(async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        })
+        .await
+    }
+
+    /// Ends the data connection in an orderly way.
+    pub(crate) async fn finish_data(&mut self) -> Result<(), String> {
+        patiently(self.data().await?.shutdown()).await
+    }
+
+    /// Breaks the data connection.
+    pub(crate) async fn break_data(&mut self) -> Result<(), String> {
+        self.data().await?.link().reset();
+        self.data = Data::None;
+        Ok(())
+    }
+}
+
+async fn patiently<T>(act: impl Future<Output = io::Result<T>>) -> Result<T, String> {
+    match timeout(PATIENCE, act).await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err("nothing moved for too long".into()),
+    }
+}

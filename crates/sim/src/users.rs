@@ -1,0 +1,38 @@
+//! Accounts that need no hash: a list of names and passwords.
+
+use wharf_core::account::Account;
+use wharf_core::async_trait;
+use wharf_core::users::{Attempt, Denied, Users};
+
+/// A few accounts with their passwords. An account marked as anonymous takes any password.
+#[derive(Clone, Debug, Default)]
+pub struct Few(Vec<(Account, String)>);
+
+impl Few {
+    /// Adds an account, in place of one of the same name.
+    pub fn add(&mut self, account: Account, secret: &str) {
+        self.0.retain(|(known, _)| known.name != account.name);
+        self.0.push((account, secret.to_owned()));
+    }
+
+    fn find(&self, user: &str) -> Option<&(Account, String)> {
+        self.0.iter().find(|(account, _)| account.name == user)
+    }
+}
+
+#[async_trait]
+impl Users for Few {
+    async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+        let Some((account, secret)) = self.find(attempt.user) else {
+            return Err(Denied::UnknownUser);
+        };
+        if !account.is_anonymous && secret.as_bytes() != attempt.secret {
+            return Err(Denied::WrongPassword);
+        }
+        Ok(account.clone())
+    }
+
+    fn is_anonymous(&self, user: &str) -> bool {
+        self.find(user).is_some_and(|(account, _)| account.is_anonymous)
+    }
+}

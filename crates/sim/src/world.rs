@@ -1,0 +1,207 @@
+//! A server, its accounts, its files and its network, to be told a story in.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+use wharf_core::account::Account;
+use wharf_core::event::{Event, Events, Who};
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::Stores;
+use wharf_proto::time::Timestamp;
+use wharf_server::Server;
+use wharf_server::settings::{
+    ListTime, Listen, ListenTls, SessionReuse, Settings, Tls, TlsRequire, TlsVersion,
+};
+use wharf_storage::Memory;
+
+use crate::dialogue::{Outcome, Runner};
+use crate::net::{BEGIN, SimNet, Weather};
+use crate::stream::certificate;
+use crate::users::Few;
+
+/// Where the server is.
+pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 21);
+/// Where clients are unless told otherwise.
+pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+/// How long the server may take to end once it is told to.
+const END_MAX: Duration = Duration::from_mins(1);
+
+/// A world for a dialogue: calm weather, one server at [`SERVER`], files in memory.
+///
+/// ```
+/// use wharf_core::permission::Permissions;
+/// use wharf_sim::World;
+///
+/// let outcome = World::new()
+///     .account("anna", "secret", Permissions::ALL)
+///     .file("/a", b"hello")
+///     .run("C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: QUIT\nS: 221 *\nS: EOF");
+/// assert_eq!(outcome.memory.content("/a").unwrap(), b"hello");
+/// ```
+#[derive(Clone)]
+pub struct World {
+    settings: Settings,
+    users: Few,
+    memory: Memory,
+    stores: Option<Arc<dyn Stores>>,
+    peer: IpAddr,
+}
+
+/// What the server told its log, one event a line: the session, the account, the event.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded(Arc<Mutex<Vec<String>>>);
+
+impl Recorded {
+    /// The events so far, such as `1 anna LoggedIn`.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Events for Recorded {
+    fn emit(&self, who: &Who, event: &Event<'_>) {
+        let user = who.user.as_deref().unwrap_or("-");
+        let line = format!("{} {user} {event:?}", who.session);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn wants_commands(&self) -> bool {
+        true
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// An empty world: default settings, except that listings are in UTC.
+    pub fn new() -> Self {
+        Self {
+            settings: settings(),
+            users: Few::default(),
+            memory: Memory::with_clock(clock),
+            stores: None,
+            peer: CLIENT,
+        }
+    }
+
+    /// Changes settings. The first of `listen` is where clients go.
+    #[must_use]
+    pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Offers TLS, with a certificate made for tests, that nobody must use.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.settings.tls = Some(Tls {
+            certificate: certificate(),
+            version_min: TlsVersion::V1_2,
+            require: TlsRequire::Off,
+            session_reuse: SessionReuse::Prefer,
+        });
+        self
+    }
+
+    /// An account with the same rights everywhere.
+    #[must_use]
+    pub fn account(self, name: &str, secret: &str, rights: Permissions) -> Self {
+        self.account_with(Account::new(name, "/", Rules::everywhere(rights)), secret)
+    }
+
+    /// An account with all its particulars.
+    #[must_use]
+    pub fn account_with(mut self, account: Account, secret: &str) -> Self {
+        self.users.add(account, secret);
+        self
+    }
+
+    /// A file, with the directories above it.
+    #[must_use]
+    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.memory.put(path, content);
+        self
+    }
+
+    /// Other files than those in memory.
+    #[must_use]
+    pub fn stores(mut self, stores: Arc<dyn Stores>) -> Self {
+        self.stores = Some(stores);
+        self
+    }
+
+    /// Where clients come from, if a `CLIENT` line does not say.
+    ///
+    /// # Panics
+    /// If that is no address.
+    #[must_use]
+    pub fn peer(mut self, address: &str) -> Self {
+        self.peer = address.parse().expect("the peer is an IP address");
+        self
+    }
+
+    /// The files in memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Plays a dialogue in the language of [`crate::dialogue`], shuts the server down and makes
+    /// sure that nothing is left over.
+    ///
+    /// # Panics
+    /// Where the dialogue and the server differ, with the whole story so far.
+    pub fn run(&self, script: &str) -> Outcome {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without input and output can be made");
+        runtime.block_on(LocalSet::new().run_until(self.play(script)))
+    }
+
+    async fn play(&self, script: &str) -> Outcome {
+        let net = SimNet::new(Weather::Calm);
+        let events = Recorded::default();
+        let stores = self.stores.clone().unwrap_or_else(|| Arc::new(self.memory.clone()));
+        let server = Server::new(self.settings.clone(), Arc::new(self.users.clone()), stores)
+            .events(Arc::new(events.clone()))
+            .net(Arc::new(net.clone()));
+        let bound = server.bind().await.expect("the simulated network gives every address");
+        let handle = bound.handle();
+        let addresses = bound.listeners().iter().map(|listener| listener.address).collect();
+        let serving = tokio::task::spawn_local(bound.serve());
+        let story = {
+            let memory = self.memory.clone();
+            let runner = Runner::new(net.clone(), handle.clone(), memory, self.peer, addresses);
+            runner.run(script).await
+        };
+        handle.shut_down(Duration::ZERO);
+        let ended = tokio::time::timeout(END_MAX, serving).await;
+        ended.expect("the server ends when told to").expect("the server does not panic");
+        let open = net.open();
+        assert_eq!((open.listeners, open.links), (0, 0), "the network is not empty:\n{story}");
+        assert_eq!(handle.sessions(), 0, "a session was left over:\n{story}");
+        assert_eq!(handle.passive_ports_in_use(), 0, "a port was left over:\n{story}");
+        Outcome { memory: self.memory.clone(), events: events.lines(), story }
+    }
+}
+
+/// The server's settings in a simulation: as by default, at [`SERVER`], with listings in UTC.
+pub(crate) fn settings() -> Settings {
+    let listen =
+        Listen { address: SERVER.ip(), ports: vec![SERVER.port()], tls: ListenTls::Explicit };
+    let mut settings = Settings { listen: vec![listen], ..Settings::default() };
+    settings.names.list_time = ListTime::Utc;
+    settings
+}
+
+/// The clock of files: it stands still.
+pub(crate) fn clock() -> Timestamp {
+    BEGIN
+}

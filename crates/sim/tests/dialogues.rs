@@ -1,0 +1,155 @@
+//! The runner of dialogues, and that it can fail.
+
+use wharf_core::permission::Permissions;
+use wharf_sim::World;
+
+const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
+
+fn world() -> World {
+    World::new().account("anna", "secret", Permissions::ALL).file("/a", b"hello\r\n")
+}
+
+fn play(world: &World, script: &str) -> wharf_sim::Outcome {
+    world.run(&format!("{LOGIN}{script}"))
+}
+
+fn complaint(script: &str) -> String {
+    let failed = std::panic::catch_unwind(|| play(&world(), script));
+    let failed = failed.expect_err("the dialogue differs");
+    failed.downcast_ref::<String>().expect("it says how").clone()
+}
+
+#[test]
+fn a_file_comes_and_goes() {
+    let script = r"
+C: PASV
+S: 227 *
+C: RETR a
+S: 150 *
+D: hello\r\n
+S: 226 *
+C: EPSV
+S: 229 *
+C: STOR b  # comments are passed over
+S: 150 *
+U... one
+HASNOT /b
+U: two
+S: 226 *
+HAS /b onetwo
+C: FEAT
+S: 211-*
+S: 211 *
+C: QUIT
+S: 221 *
+S: EOF
+";
+    let outcome = play(&world(), script);
+    assert_eq!(outcome.memory.content("/b").unwrap(), b"onetwo");
+    assert!(outcome.events.iter().any(|event| event == "1 anna LoggedIn"));
+}
+
+#[test]
+fn active_mode_and_a_cut_upload() {
+    let script = r"
+LISTEN
+C: PORT {PORT}
+S: 200 *
+C: RETR a
+S: 150 *
+D: hello\r\n
+S: 226 *
+LISTEN
+C: EPRT {EPRT}
+S: 200 *
+C: STOR b
+S: 150 *
+U... half
+UX
+S: 426 *
+HASNOT /b
+C: NOOP
+S: 200 *
+";
+    play(&world(), script);
+}
+
+#[test]
+fn a_transfer_is_aborted_and_its_connection_ends() {
+    let script =
+        "C: EPSV\nS: 229 *\nC: RETR big\nS: 150 *\nD< 100\nC: ABOR\nS: 426 *\nS: 226 *\nDX";
+    play(&world().file("/big", vec![7; 1_000_000]), script);
+}
+
+#[test]
+fn time_passes_only_when_told() {
+    let outcome = play(&world(), "WAIT 301s\nS: 421 *\nS: EOF");
+    assert!(outcome.events.last().unwrap().contains("Ended"), "{:?}", outcome.events);
+}
+
+#[test]
+fn several_clients_and_an_operator() {
+    let script = r"
+CLIENT two 198.51.100.3
+C: USER anna
+S: 331 *
+C: PASS secret
+S: 230 *
+CLIENT 1
+C: NOOP
+S: 200 *
+KICK anna
+S: 421 *
+S: EOF
+CLIENT two
+S: 421 *
+S: EOF
+SHUTDOWN 0s
+";
+    let outcome = play(&world(), script);
+    assert!(outcome.story.contains("two C: USER anna"));
+}
+
+#[test]
+fn tls_protects_control_and_data_and_is_resumed() {
+    let world = world().tls().settings(|settings| {
+        let tls = settings.tls.as_mut().unwrap();
+        tls.session_reuse = wharf_server::settings::SessionReuse::Require;
+    });
+    let secure = "C: AUTH TLS\nS: 234 *\nTLS\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
+    let script = r"
+C: EPSV
+S: 229 *
+C: RETR a
+S: 150 *
+D: hello\r\n
+S: 226 *
+C: EPSV
+S: 229 *
+C: STOR b
+S: 150 *
+U: bytes
+S: 226 *
+C: QUIT
+S: 221 *
+S: EOF
+";
+    let outcome = world.run(&format!("{secure}{LOGIN}{script}"));
+    assert_eq!(outcome.memory.content("/b").unwrap(), b"bytes");
+    let refused = "C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nS: 522 *";
+    world.run(&format!("{}{LOGIN}{refused}", secure.replace("TLS\nC: PB", "TLS noresume\nC: PB")));
+}
+
+#[test]
+fn differences_are_told_with_their_line() {
+    let told = complaint("C: NOOP\nS: 500 *");
+    assert!(told.contains("line 8") && told.contains("expected: 500 *"), "{told}");
+    assert!(told.contains("got: 200 Fine.") && told.contains("C: USER anna"), "{told}");
+    assert!(complaint("S: 200 *").contains("got: (nothing)"));
+    assert!(complaint("C: NOOP").contains("was told more: 200 Fine."));
+    assert!(complaint("C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nD: hallo").contains("hello"));
+    assert!(complaint("C: QUIT\nS: 221 *\nS: 200 *").contains("got: EOF"));
+    assert!(complaint("DANCE").contains("no step"));
+    assert!(complaint("HAS /a x").contains("hello"));
+    assert!(complaint("HASNOT /a").contains("is there"));
+}

@@ -1,0 +1,95 @@
+//! `wharf serve`: from options to a running server.
+//!
+//! [`outputs`] says where lines go; [`run`] binds, serves and stops.
+
+mod outputs;
+mod run;
+
+use std::path::PathBuf;
+
+use crate::cli::Global;
+use crate::cli::serve::Serve;
+use crate::config::Loaded;
+use crate::config::layers::Flag;
+use crate::config::raw::Raw;
+use crate::outcome::{Exit, Failure, print, tell};
+use crate::setup::{config_file, flags_as_file, inputs, load};
+use crate::share::{Access, Share, confirm_open_share};
+
+/// Everything that is settled before the first socket is made.
+pub(crate) struct Plan {
+    /// The configuration.
+    pub(crate) loaded: Loaded,
+    /// Its file, if there is one.
+    pub(crate) file: Option<PathBuf>,
+    /// The folder to share; none: the accounts of the configuration.
+    pub(crate) share: Option<Share>,
+    /// Whether to use colour.
+    pub(crate) is_coloured: bool,
+}
+
+/// Serves until somebody stops it.
+pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
+    let file = if options.no_config { None } else { config_file(global) };
+    let is_share = file.is_none() || options.is_share();
+    let mut flags = options.flags();
+    if is_share {
+        flags.extend(Share::flags(options)?);
+    }
+    if is_share && !options.anonymous && file.is_some() {
+        // The file's anonymous visitor is none of this share's business.
+        flags.push(Flag {
+            shown: "-d, -w or -u".into(),
+            path: "login.anonymous".into(),
+            raw: Raw::Boolean(false),
+        });
+    }
+    let is_coloured = global.color.is_on();
+    let loaded = load(&inputs(global, file.clone(), flags), is_coloured)?;
+    if options.print_config {
+        print(&account_as_comment(options, is_share)?)?;
+        print(&flags_as_file(&loaded.layers))?;
+        return Ok(Exit::Done);
+    }
+    let share = if is_share { Some(Share::from_options(options)?) } else { None };
+    if let Some(share) = &share {
+        confirm_open_share(share, options.yes)?;
+        refuse_fresh_password_of_a_service(share)?;
+    }
+    run::run(&Plan { loaded, file, share, is_coloured }, options)
+}
+
+/// Accounts live in a file of their own, so the config says in words how to make this one.
+fn account_as_comment(options: &Serve, is_share: bool) -> Result<String, Failure> {
+    if !is_share || options.anonymous {
+        return Ok(String::new());
+    }
+    let folder = Share::folder(options)?;
+    let user = options.username.as_deref().unwrap_or(crate::share::USER);
+    let rights = if options.write { "read-write" } else { "read" };
+    let home = format!("'{}'", folder.to_string_lossy().replace('\'', "'\\''"));
+    Ok(format!(
+        "# Accounts live apart from the config. With this file in place, make this one with\n\
+         #   wharf user add {user} --home {home} --perm {rights}\n\n"
+    ))
+}
+
+/// Nobody sits before a service to read a password, and a log is no place for one.
+fn refuse_fresh_password_of_a_service(share: &Share) -> Result<(), Failure> {
+    match &share.access {
+        Access::Account { password, .. } if password.is_fresh && outputs::is_service() => {
+            Err(Failure::usage("a service cannot show anyone a fresh password")
+                .help("give it one that lasts: --password-file FILE, or accounts: wharf user add"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells a fresh password where no panel does.
+fn tell_fresh_password(share: &Share) {
+    if let Access::Account { user, password, .. } = &share.access
+        && password.is_fresh
+    {
+        tell(&format!("note: log in as {user} with the password {}\n", password.text));
+    }
+}

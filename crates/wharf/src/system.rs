@@ -1,0 +1,33 @@
+//! What differs between operating systems while serving: signals, limits, who has a port.
+
+#[cfg(target_os = "linux")]
+mod ports_linux;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::{Signals, raise_file_limit};
+#[cfg(windows)]
+pub(crate) use windows::{Signals, raise_file_limit};
+
+/// Why somebody wants the server to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Ctrl+C.
+    Interrupt,
+    /// A service manager, or `kill`.
+    Terminate,
+}
+
+/// Who listens on a port, such as `pid 812 (vsftpd)`, where that can be found out.
+pub(crate) fn port_owner(port: u16) -> Option<String> {
+    #[cfg(target_os = "linux")]
+    return ports_linux::port_owner(port);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = port;
+        None
+    }
+}

@@ -1,0 +1,318 @@
+//! The one page that joins the crates: a configuration becomes the engine's settings, accounts and
+//! stores.
+
+use std::net::{Ipv4Addr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wharf_core::account::Account;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::users::Users;
+use wharf_server::certificate::Certificate;
+use wharf_server::settings::{self as engine, ListenTls, Settings};
+use wharf_storage::{DiskOptions, Durability, FollowSymlinks};
+use wharf_users::anonymous::WithAnonymous;
+use wharf_users::file::{FileUsers, UserFile};
+use wharf_users::hasher::Hasher;
+use wharf_users::single::{Nobody, Single};
+
+use crate::certificate::{Pair, from_files, self_made};
+use crate::config::choice::{
+    AnonymousPermissions, Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks,
+    TlsMode, TlsRequire, TlsVersion,
+};
+use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
+use crate::config::{Config, choice, keys};
+use crate::outcome::{Exit, Failure};
+use crate::panel::own_addresses;
+use crate::place;
+use crate::share::{Access, Share};
+use crate::user_command::open_failure;
+
+/// The engine's settings.
+pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Settings, Failure> {
+    Ok(Settings {
+        listen: config.listen.iter().map(listen).collect(),
+        greeting: config.server.greeting.clone(),
+        login_message: config.server.login_message.clone(),
+        passive: engine::Passive {
+            ports: config.passive.ports.0.clone(),
+            address: config.passive.address.0,
+            public_address: public_address(&config.passive.public_address)?,
+            local_networks: config.passive.local_networks.0.clone(),
+            accept_timeout: config.passive.accept_timeout.0,
+        },
+        active: engine::Active {
+            is_enabled: config.active.enabled,
+            connect_timeout: config.active.connect_timeout.0,
+        },
+        tls,
+        login: engine::Login {
+            attempts_max: config.login.max_attempts.0,
+            failure_delay: config.login.failure_delay.0,
+            timeout: config.login.timeout.0,
+            deny_users: config.login.deny_users.clone(),
+        },
+        limits: limits(&config.limits),
+        files: engine::Files {
+            may_overwrite: config.files.overwrite,
+            makes_parents: config.files.make_parents,
+        },
+        names: names(&config.names),
+        compat: engine::Compat {
+            disabled_commands: config.compat.disable_commands.0.clone(),
+            ascii: match config.compat.ascii {
+                Ascii::Convert => engine::Ascii::Convert,
+                Ascii::Binary => engine::Ascii::Binary,
+            },
+        },
+    })
+}
+
+fn listen(listen: &keys::Listen) -> engine::Listen {
+    let tls = listen_tls(listen.tls);
+    let ports = match (listen.port, tls) {
+        (ListenPort::Fixed(port), _) => vec![port],
+        (ListenPort::Auto, ListenTls::Implicit) => vec![990, 2990],
+        (ListenPort::Auto, _) => vec![21, 2121],
+    };
+    engine::Listen { address: listen.address, ports, tls }
+}
+
+fn listen_tls(mode: TlsMode) -> ListenTls {
+    match mode {
+        TlsMode::Explicit => ListenTls::Explicit,
+        TlsMode::Implicit => ListenTls::Implicit,
+        TlsMode::Off => ListenTls::Off,
+    }
+}
+
+fn limits(limits: &keys::Limits) -> engine::Limits {
+    engine::Limits {
+        sessions: limits.connections,
+        sessions_per_address: limits.connections_per_ip,
+        sessions_per_user: limits.sessions_per_user,
+        upload: limits.upload_rate,
+        download: limits.download_rate,
+        address_upload: limits.ip_upload_rate,
+        address_download: limits.ip_download_rate,
+        user_upload: limits.user_upload_rate,
+        user_download: limits.user_download_rate,
+        transfer_upload: limits.transfer_upload_rate,
+        transfer_download: limits.transfer_download_rate,
+        idle_timeout: limits.idle_timeout.0,
+        stall_timeout: limits.transfer_stall_timeout.0,
+    }
+}
+
+fn names(names: &keys::Names) -> engine::Names {
+    engine::Names {
+        encoding: match names.encoding {
+            NameEncoding::Auto => engine::Encoding::Auto,
+            NameEncoding::Utf8 => engine::Encoding::Utf8,
+            NameEncoding::Legacy => engine::Encoding::Legacy,
+        },
+        legacy: match names.legacy_encoding {
+            LegacyEncoding::Auto => place::legacy_encoding(),
+            LegacyEncoding::Fixed(set) => set,
+        },
+        backslash: match names.backslash_as_slash {
+            Backslash::Auto => engine::Backslash::Auto,
+            Backslash::Always => engine::Backslash::Slash,
+            Backslash::Never => engine::Backslash::Literal,
+        },
+        list_time: match names.list_time {
+            ListTime::Local => engine::ListTime::Local,
+            ListTime::Utc => engine::ListTime::Utc,
+        },
+    }
+}
+
+/// Looks a host name up, once: PASV must not wait for a name server.
+fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>, Failure> {
+    let name = match address {
+        PublicAddress::None => return Ok(None),
+        PublicAddress::Address(ip) => return Ok(Some(*ip)),
+        PublicAddress::Name(name) => name,
+    };
+    let help = "write the address itself in passive.public_address (-n)";
+    let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
+        Failure::io(format!("the public address {name} cannot be looked up"), &error).help(help)
+    })?;
+    let ipv4 = found.into_iter().find_map(|address| match address.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => Some(ip),
+        std::net::IpAddr::V6(_) => None,
+    });
+    let missing = || Failure::new(format!("{name} has no IPv4 address to announce")).help(help);
+    ipv4.map(Some).ok_or_else(missing)
+}
+
+/// A certificate ready to serve, and what is to be said about it.
+pub(crate) struct Encryption {
+    /// For the engine.
+    pub(crate) tls: engine::Tls,
+    /// Whether wharf made the certificate itself.
+    pub(crate) is_self_made: bool,
+    /// What the operator should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The certificate, unless no listener offers TLS.
+pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure> {
+    if config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
+        return Ok(None);
+    }
+    let pair = pair(config)?;
+    let certificate = Certificate::from_der(pair.chain, pair.key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => Failure {
+            exit: Exit::ConfigInvalid,
+            ..Failure::new("tls.private_key is not the key of tls.certificate")
+                .help("they come in pairs; was one of the two files renewed without the other?")
+        },
+        other => Failure {
+            exit: Exit::ConfigInvalid,
+            ..Failure::new(format!("the certificate cannot be used: {other}"))
+        },
+    })?;
+    Ok(Some(Encryption {
+        tls: engine::Tls {
+            certificate,
+            version_min: match config.tls.min_version {
+                TlsVersion::V1_2 => engine::TlsVersion::V1_2,
+                TlsVersion::V1_3 => engine::TlsVersion::V1_3,
+            },
+            require: match config.tls.require {
+                TlsRequire::Off => engine::TlsRequire::Off,
+                TlsRequire::Public => engine::TlsRequire::Public,
+                TlsRequire::Login => engine::TlsRequire::Login,
+                TlsRequire::All => engine::TlsRequire::All,
+            },
+            session_reuse: match config.tls.session_reuse {
+                SessionReuse::Off => engine::SessionReuse::Off,
+                SessionReuse::Prefer => engine::SessionReuse::Prefer,
+                SessionReuse::Require => engine::SessionReuse::Require,
+            },
+        },
+        is_self_made: pair.is_self_made,
+        warnings: pair.warnings,
+    }))
+}
+
+fn pair(config: &Config) -> Result<Pair, Failure> {
+    if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
+        return from_files(certificate, key);
+    }
+    let folder = config.server.state_dir.0.clone().unwrap_or_else(place::state_folder);
+    let names = place::host_name().into_iter().chain(["localhost".to_owned()]);
+    let addresses = own_addresses().into_iter().map(|ip| ip.to_string());
+    self_made(&folder, &names.chain(addresses).collect::<Vec<_>>())
+}
+
+/// How accounts' folders are kept.
+pub(crate) fn disk(config: &Config) -> DiskOptions {
+    DiskOptions {
+        durability: match config.files.durability {
+            choice::Durability::Full => Durability::Full,
+            choice::Durability::Fast => Durability::Fast,
+        },
+        follow_symlinks: match config.files.follow_symlinks {
+            Symlinks::Inside => FollowSymlinks::Inside,
+            Symlinks::Never => FollowSymlinks::Never,
+            Symlinks::Always => FollowSymlinks::Always,
+        },
+        umask: config.files.umask.0,
+        keep_partials: config.files.keep_partials.0,
+    }
+}
+
+/// Who may log in, and where their files are.
+pub(crate) struct Accounts {
+    /// For the engine.
+    pub(crate) users: Arc<dyn Users>,
+    /// The accounts of a file, to be looked at now and then.
+    pub(crate) watched: Option<FileUsers>,
+    /// How many accounts the file has.
+    pub(crate) count: usize,
+    /// Every folder that is served, with whose it is.
+    pub(crate) homes: Vec<(String, PathBuf)>,
+}
+
+/// The accounts of the file, and the anonymous visitor if there is one.
+pub(crate) fn accounts(config: &Config, is_coloured: bool) -> Result<Accounts, Failure> {
+    let path = &config.server.users_file.0;
+    let anonymous = config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous);
+    let failed = |error| open_failure(&error, is_coloured);
+    let mut homes = Vec::new();
+    let (mut users, watched, count): (Arc<dyn Users>, _, _) =
+        if anonymous.is_some() && !path.exists() {
+            (Arc::new(Nobody), None, 0)
+        } else {
+            let file = UserFile::read(path).map_err(failed)?;
+            let home = |account: Account| (account.name, account.home);
+            let records = file.records();
+            homes.extend(records.iter().map(|record| home(record.account(file.folder()))));
+            let users = FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?;
+            (Arc::new(users.clone()), Some(users), records.len())
+        };
+    if let Some(home) = anonymous {
+        homes.push(("anonymous".to_owned(), home.clone()));
+        let rights = anonymous_rights(config.login.anonymous_permissions);
+        users = Arc::new(WithAnonymous::new(users, home, rights));
+    }
+    Ok(Accounts { users, watched, count, homes })
+}
+
+/// The one account of a quick share.
+pub(crate) fn shared(share: &Share) -> Accounts {
+    let users: Arc<dyn Users> = match &share.access {
+        Access::Anonymous(rights) => {
+            Arc::new(WithAnonymous::new(Arc::new(Nobody), &share.folder, anonymous_rights(*rights)))
+        }
+        Access::Account { user, password, rights } => {
+            let account = Account::new(user, &share.folder, Rules::everywhere(*rights));
+            Arc::new(Single::new(account, password.text.as_bytes()))
+        }
+    };
+    let homes = vec![(String::new(), share.folder.clone())];
+    Accounts { users, watched: None, count: 1, homes }
+}
+
+fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
+    // A preset has the same word; less than reading cannot be meant by any.
+    Permissions::parse(&rights.to_string()).unwrap_or(Permissions::NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+    use crate::config::layers::Inputs;
+
+    #[test]
+    fn a_missing_configuration_means_the_engines_own_defaults() {
+        let config = Loaded::load(&Inputs::default()).config;
+        let mut ours = settings(&config, None).unwrap();
+        ours.names.legacy = encoding_rs::WINDOWS_1252;
+        assert_eq!(format!("{ours:?}"), format!("{:?}", Settings::default()));
+        assert_eq!(disk(&config), DiskOptions::default());
+    }
+
+    #[test]
+    fn anonymous_words_are_presets() {
+        for (word, rights) in [
+            (AnonymousPermissions::Read, Permissions::READ_ONLY),
+            (AnonymousPermissions::Dropbox, Permissions::parse("dropbox").unwrap()),
+            (AnonymousPermissions::ReadWrite, Permissions::parse("read-write").unwrap()),
+        ] {
+            assert_eq!(anonymous_rights(word), rights);
+        }
+    }
+
+    #[test]
+    fn a_host_name_is_looked_up_and_one_that_does_not_exist_is_told() {
+        let name = |name: &str| PublicAddress::Name(name.into());
+        assert_eq!(public_address(&name("localhost")), Ok(Some(Ipv4Addr::LOCALHOST)));
+        let failure = public_address(&name("no-such-host.invalid")).unwrap_err();
+        assert!(failure.message.contains("no-such-host.invalid"), "{}", failure.message);
+    }
+}
