@@ -39,7 +39,7 @@ pub(crate) struct Session {
     pub(crate) client: Option<String>,
     /// Whether a data connection was once let in by its address alone.
     pub(crate) has_unproven_data: bool,
-    /// Since when, and why it ended once it did: told when the session is dropped, on every way out.
+    /// Since when, and why it ended once it did: told on every way out, by the drop.
     started: Instant,
     pub(crate) end: Option<String>,
     /// Set once TLS protects the control connection.
