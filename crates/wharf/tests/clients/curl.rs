@@ -1,0 +1,277 @@
+//! curl: files, ranges, resumes and single commands, over every kind of connection.
+
+use std::fs;
+
+use crate::support::program::{Outcome, Program};
+use crate::support::server::{PASSWORD, Server, Setup, USER};
+use crate::support::tree::{Random, Tree};
+
+/// The ways to connect: what they are, the beginning of the URL, and options.
+fn ways(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
+    let (port, implicit) = (server.port(), server.ports().implicit());
+    let securities = [
+        ("plain", "ftp", port, vec![]),
+        ("explicit TLS 1.2", "ftp", port, vec!["--ssl-reqd", "-k", "--tls-max", "1.2"]),
+        ("explicit TLS 1.3", "ftp", port, vec!["--ssl-reqd", "-k", "--tlsv1.3"]),
+        ("implicit TLS 1.2", "ftps", implicit, vec!["-k", "--tls-max", "1.2"]),
+        ("implicit TLS 1.3", "ftps", implicit, vec!["-k", "--tlsv1.3"]),
+    ];
+    let mut ways = Vec::new();
+    for (security, scheme, port, options) in securities {
+        for (network, address, more) in [
+            ("EPSV", "127.0.0.1", vec![]),
+            ("PASV", "127.0.0.1", vec!["--disable-epsv"]),
+            ("EPRT", "127.0.0.1", vec!["--ftp-port", "-"]),
+            ("PORT", "127.0.0.1", vec!["--ftp-port", "-", "--disable-eprt"]),
+            ("EPSV over IPv6", "[::1]", vec![]),
+            ("EPRT over IPv6", "[::1]", vec!["--ftp-port", "-"]),
+        ] {
+            let name = format!("{security}, {network}");
+            let options = options.iter().copied().chain(more).collect();
+            ways.push((name, format!("{scheme}://{address}:{port}"), options));
+        }
+    }
+    ways
+}
+
+fn curl(options: &[&str]) -> Program {
+    Program::new("curl")
+        .args(["-q", "-sS", "-g", "--max-time", "50", "-u"])
+        .arg(format!("{USER}:{PASSWORD}"))
+        .args(options)
+}
+
+fn plain(server: &Server, path: &str) -> String {
+    format!("ftp://127.0.0.1:{}/{path}", server.port())
+}
+
+fn asserted(outcome: &Outcome, bytes: &[u8], what: &str) {
+    assert!(outcome.output == bytes, "{what}: {} bytes came", outcome.output.len());
+}
+
+#[test]
+fn curl_uploads_and_downloads_on_every_way() {
+    let server = Server::with_one_account();
+    let bytes = Random::new(10).bytes(200_001);
+    for (name, url, options) in ways(&server) {
+        let file = format!("{url}/dir%20{}/file", name.replace(' ', "_"));
+        curl(&options).args(["--ftp-create-dirs", "-T", "-", &file]).input(&*bytes).succeed();
+        let outcome = curl(&options).arg(&file).succeed();
+        asserted(&outcome, &bytes, &name);
+    }
+}
+
+#[test]
+fn curl_fetches_ranges_on_every_way() {
+    let server = Server::with_one_account();
+    let bytes = Random::new(11).bytes(400_000);
+    fs::write(server.home().join("file"), &bytes).unwrap();
+    for (name, url, options) in ways(&server) {
+        let file = format!("{url}/file");
+        let ranges = [
+            ("100-199", &bytes[100..200]),
+            ("-50", &bytes[399_950..]),
+            ("399999-", &bytes[399_999..]),
+            ("0-0", &bytes[..1]),
+            // It ends in the middle: curl closes the data connection when it has enough.
+            ("5-300000", &bytes[5..=300_000]),
+        ];
+        for (range, expected) in ranges {
+            let outcome = curl(&options).args(["-r", range, &file]).succeed();
+            asserted(&outcome, expected, &format!("{name}, {range}"));
+        }
+    }
+}
+
+#[test]
+fn curl_goes_on_with_cut_transfers_both_ways() {
+    let server = Server::with_one_account();
+    let room = server.room("curl");
+    let mut random = Random::new(12);
+    for (index, (name, url, options)) in ways(&server).into_iter().enumerate() {
+        let bytes = random.bytes(150_000);
+        let cut = 1 + random.below(bytes.len() - 1);
+        let (whole, part) = (room.join("whole"), room.join("part"));
+        fs::write(&whole, &bytes).unwrap();
+        let file = format!("{url}/up{index}");
+        server.wire().cut_store(&format!("STOR up{index}"), &bytes[..cut]);
+
+        let upload = curl(&options).args(["-C", "-", "-T"]).arg(&whole).arg(&file).succeed();
+        let stored = fs::read(server.home().join(format!("up{index}"))).unwrap();
+        assert!(stored == bytes, "{name}: {} bytes of {cut}: {}", stored.len(), upload.told());
+
+        fs::write(&part, &bytes[..cut]).unwrap();
+        curl(&options).args(["-C", "-", "-o"]).arg(&part).arg(&file).succeed();
+        assert!(fs::read(&part).unwrap() == bytes, "{name}");
+    }
+}
+
+#[test]
+fn curl_appends_to_a_file_that_is_there() {
+    let server = Server::with_one_account();
+    fs::write(server.home().join("log"), "one\n").unwrap();
+    curl(&["-a", "-T", "-"]).arg(plain(&server, "log")).input("two\n").succeed();
+    assert_eq!(fs::read_to_string(server.home().join("log")).unwrap(), "one\ntwo\n");
+}
+
+#[test]
+fn curl_fetches_300_awkward_files_by_name() {
+    let server = Server::with_one_account();
+    let room = server.room("curl");
+    // A backslash is a slash for curl as well, before it sends anything.
+    let tree = Tree::awkward(13);
+    tree.write(&server.home());
+    let mut config = String::new();
+    for path in tree.0.keys() {
+        let url = plain(&server, &escaped(path));
+        let output = format!("got/{}", String::from_utf8_lossy(path));
+        let output = output.replace('\\', "\\\\").replace('"', "\\\"");
+        config += &format!("url = \"{url}\"\noutput = \"{output}\"\n");
+    }
+    // One connection for all of them.
+    curl(&["--create-dirs", "-K", "-"]).folder(&room).input(config).succeed();
+    tree.assert_at(&room.join("got"));
+}
+
+/// A path as a URL spells it.
+fn escaped(path: &[u8]) -> String {
+    let escape = |&byte: &u8| {
+        if byte.is_ascii_alphanumeric() || byte == b'/' {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    path.iter().map(escape).collect()
+}
+
+#[test]
+fn curl_finds_a_file_by_each_of_its_methods() {
+    let server = Server::with_one_account();
+    let folder = server.home().join("a/b c/深");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("file"), "found").unwrap();
+    let url = plain(&server, "a/b%20c/%E6%B7%B1/file");
+    for method in ["multicwd", "nocwd", "singlecwd"] {
+        let outcome = curl(&["--ftp-method", method, &url]).succeed();
+        assert_eq!(outcome.text(), "found", "{method}");
+    }
+    // An absolute path begins with a second slash.
+    let absolute = plain(&server, "/a/b%20c/%E6%B7%B1/file");
+    assert_eq!(curl(&[&absolute]).succeed().text(), "found");
+}
+
+#[test]
+fn curl_lists_names_and_facts() {
+    let server = Server::with_one_account();
+    let home = server.home();
+    for name in ["b.txt", "a b", "中文"] {
+        fs::write(home.join(name), "12345").unwrap();
+    }
+    fs::create_dir(home.join("dir")).unwrap();
+    fs::create_dir(home.join("empty")).unwrap();
+
+    let mut names: Vec<_> =
+        curl(&["-l", &plain(&server, "")]).succeed().text().lines().map(str::to_owned).collect();
+    names.sort();
+    assert_eq!(names, ["a b", "b.txt", "dir", "empty", "中文"]);
+    assert_eq!(curl(&["-l", &plain(&server, "empty/")]).succeed().text(), "");
+
+    let listing = curl(&[&plain(&server, "")]).succeed().text();
+    let line = listing.lines().find(|line| line.ends_with(" b.txt")).expect(&listing);
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!((words[0], words[1], words[4]), ("-rw-r--r--", "1", "5"), "{line}");
+    let line = listing.lines().find(|line| line.ends_with(" dir")).expect(&listing);
+    assert!(line.starts_with("drwxr-xr-x"), "{line}");
+}
+
+#[test]
+fn curl_sends_single_commands() {
+    let server = Server::with_one_account();
+    let home = server.home();
+    fs::write(home.join("file"), "text").unwrap();
+    let commands = [
+        "MKD dir",
+        "RNFR file",
+        "RNTO dir/other name",
+        "MFMT 20010909014640 dir/other name",
+        "SITE CHMOD 600 dir/other name",
+        "MKD gone",
+        "RMD gone",
+        "*DELE missing",
+    ];
+    let quotes: Vec<_> = commands.iter().flat_map(|command| ["-Q", command]).collect();
+    curl(&quotes).arg("-I").arg(plain(&server, "")).succeed();
+
+    let path = home.join("dir/other name");
+    let facts = fs::metadata(&path).unwrap();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    assert_eq!(facts.modified().unwrap(), time);
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&facts.permissions()) & 0o777, 0o600);
+    assert!(!home.join("gone").exists());
+
+    let head = curl(&["-I", &plain(&server, "dir/other%20name")]).succeed().text();
+    let expected = "Last-Modified: Sun, 09 Sep 2001 01:46:40 GMT\r\nContent-Length: 4\r\n\
+                    Accept-ranges: bytes\r\n";
+    assert_eq!(head, expected);
+
+    // After the transfer, on the same connection.
+    let url = plain(&server, "dir/other%20name");
+    let outcome = curl(&["-Q", "-DELE other name", &url]).succeed();
+    assert_eq!(outcome.text(), "text");
+    assert!(!path.exists());
+}
+
+#[test]
+fn curl_is_told_what_went_wrong() {
+    let server = Server::with_one_account();
+    let missing = curl(&[&plain(&server, "missing")]).run();
+    assert_eq!(missing.code, Some(78), "{}", missing.told());
+    let nowhere = curl(&[&plain(&server, "missing/dir/file")]).run();
+    assert_eq!(nowhere.code, Some(9), "{}", nowhere.told());
+    let wrong = curl(&["-u", "anna:wrong", &plain(&server, "")]).run();
+    assert_eq!(wrong.code, Some(67), "{}", wrong.told());
+    let refused = curl(&["-T", "-", &plain(&server, "missing/file")]).input("x").run();
+    assert_eq!(refused.code, Some(9), "{}", refused.told());
+}
+
+#[test]
+fn curl_transfers_where_data_must_resume_the_tls_session() {
+    let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
+    let bytes = Random::new(14).bytes(90_000);
+    for (name, url, options) in ways(&server) {
+        if name.starts_with("plain") {
+            continue;
+        }
+        // Two transfers over one control connection: the session serves more than once.
+        let (first, second) = (format!("{url}/a"), format!("{url}/b"));
+        curl(&options).args(["-T", "-", &first]).input(&*bytes).succeed();
+        fs::write(server.home().join("b"), "b").unwrap();
+        let outcome = curl(&options).args([&first, &second]).succeed();
+        asserted(&outcome, &[&*bytes, b"b"].concat(), &name);
+    }
+}
+
+#[test]
+fn curl_that_is_killed_in_the_middle_of_an_upload_leaves_no_file() {
+    /// More than fits into the pipe, so that curl has begun to send when all of it is taken.
+    const SENT: usize = 300_000;
+    const TRIES: usize = 100_000;
+    let server = Server::with_one_account();
+    let final_name = server.home().join("killed");
+    let mut wire = server.wire();
+    for (name, url, options) in ways(&server) {
+        let file = format!("{url}/killed");
+        let (mut child, _) = curl(&options).args(["-T", "-", &file]).start();
+        let stdin = child.stdin.as_mut().expect("it is piped");
+        std::io::Write::write_all(stdin, &[b'x'; SENT]).unwrap();
+        assert!(!final_name.exists(), "{name}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What came shows to the account that left it, once the server has done with it.
+        assert!((0..TRIES).any(|_| wire.ask("SIZE killed").code() == 213), "{name}");
+        assert!(!final_name.exists(), "{name}");
+        wire.store("STOR killed", b"");
+        wire.says("DELE killed", 250);
+    }
+}

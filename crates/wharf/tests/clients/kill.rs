@@ -1,0 +1,209 @@
+//! The server is killed in the middle of uploads (SIGKILL, as by a crash) and started again: under
+//! a final name there is the old file or a whole new one, never a torn one, and nothing that was
+//! answered with 226 is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::support::server::Server;
+use crate::support::tree::Random;
+use crate::support::wire::{Stored, Wire};
+
+const ROUNDS: usize = 50;
+const UPLOADERS: usize = 4;
+const UPLOAD_BYTES_MAX: usize = 300_000;
+/// The kill comes after so many bytes of a round at most.
+const ROUND_BYTES_MAX: usize = 2_000_000;
+
+/// One upload, whole or not.
+struct Attempt {
+    name: String,
+    content: Vec<u8>,
+    is_confirmed: bool,
+}
+
+type Attempts = Arc<Mutex<Vec<Attempt>>>;
+
+#[test]
+fn fifty_kills_in_the_middle_of_uploads_tear_no_file_and_lose_none() {
+    let mut server = Server::with_one_account();
+    let mut random = Random::new(60);
+    // What may be under each name that must be there: what was last confirmed, and all that was
+    // tried after it.
+    let mut possible = BTreeMap::<String, Vec<Vec<u8>>>::new();
+    let mut resumed = 0;
+    for round in 0..ROUNDS {
+        let attempts = upload_until_killed(&mut server, &mut random, round);
+        for attempt in &attempts {
+            let content = attempt.content.clone();
+            if attempt.is_confirmed {
+                possible.insert(attempt.name.clone(), vec![content]);
+            } else if let Some(known) = possible.get_mut(&attempt.name) {
+                known.push(content);
+            }
+        }
+        let unconfirmed: Vec<_> = attempts.iter().filter(|a| !a.is_confirmed).collect();
+        let found = check_files(&server, &mut possible, &unconfirmed);
+        server.start();
+        let mut wire = server.wire();
+        assert_eq!(listed(&mut wire), found, "round {round}");
+        for attempt in unconfirmed {
+            resumed += usize::from(resume(&server, &mut wire, attempt));
+        }
+        for name in listed(&mut wire).into_iter().filter(|name| name.starts_with("new")) {
+            possible.remove(&name);
+            wire.says(&format!("DELE {name}"), 250);
+        }
+    }
+    assert!(resumed > ROUNDS / 2, "only {resumed} cut uploads could be resumed");
+}
+
+/// Lets several clients upload, kills the server after a number of bytes, and returns what they
+/// tried, in the order of each.
+fn upload_until_killed(server: &mut Server, random: &mut Random, round: usize) -> Vec<Attempt> {
+    let attempts = Attempts::default();
+    let (tell, told) = channel();
+    let uploaders: Vec<_> = (0..UPLOADERS)
+        .map(|number| {
+            let wire = server.wire();
+            let (attempts, tell, seed) = (Arc::clone(&attempts), tell.clone(), random.next());
+            thread::spawn(move || upload(wire, number, round, seed, &attempts, &tell))
+        })
+        .collect();
+    drop(tell);
+    let mut left = random.below(ROUND_BYTES_MAX);
+    while let Some(rest) = told.recv().ok().and_then(|sent| left.checked_sub(sent)) {
+        left = rest;
+    }
+    server.kill();
+    for uploader in uploaders {
+        uploader.join().expect("it ends when the connection does");
+    }
+    let attempts = Arc::into_inner(attempts).expect("the uploaders are gone");
+    attempts.into_inner().expect("nobody panicked")
+}
+
+/// Uploads one file after the other until the connection ends. Even uploaders replace one file
+/// again and again, odd ones make new files.
+fn upload(
+    mut wire: Wire,
+    number: usize,
+    round: usize,
+    seed: u64,
+    attempts: &Mutex<Vec<Attempt>>,
+    tell: &Sender<usize>,
+) {
+    let mut random = Random::new(seed);
+    for turn in 0.. {
+        let name = if number % 2 == 0 {
+            format!("replaced{number}")
+        } else {
+            format!("new-{round}-{number}-{turn}")
+        };
+        let size = random.below(UPLOAD_BYTES_MAX);
+        let content = random.bytes(size);
+        let index = {
+            let mut attempts = attempts.lock().expect("nobody panicked");
+            attempts.push(Attempt {
+                name: name.clone(),
+                content: content.clone(),
+                is_confirmed: false,
+            });
+            attempts.len() - 1
+        };
+        let tell = |sent| {
+            let _ = tell.send(sent);
+        };
+        match wire.try_store(&format!("STOR {name}"), &content, tell) {
+            Stored::Confirmed => {
+                attempts.lock().expect("nobody panicked")[index].is_confirmed = true;
+            }
+            Stored::ConnectionLost => return,
+        }
+    }
+}
+
+/// Fails if a file is torn or lost, and returns the names that are there.
+fn check_files(
+    server: &Server,
+    possible: &mut BTreeMap<String, Vec<Vec<u8>>>,
+    unconfirmed: &[&Attempt],
+) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(server.home()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        // Hidden leftovers; that clients do not see them is checked by listing.
+        if name.starts_with('.') {
+            continue;
+        }
+        let content = fs::read(server.home().join(&name)).unwrap();
+        let is_whole = possible.get(&name).is_some_and(|known| known.contains(&content))
+            || unconfirmed.iter().any(|attempt| attempt.name == name && attempt.content == content);
+        assert!(is_whole, "{name} is torn: {} bytes", content.len());
+        possible.insert(name.clone(), vec![content]);
+        found.insert(name);
+    }
+    for name in possible.keys() {
+        assert!(found.contains(name), "{name} was confirmed and is lost");
+    }
+    found
+}
+
+/// Goes on with an upload that the kill has cut, if something of it was kept and its name is free.
+fn resume(server: &Server, wire: &mut Wire, attempt: &Attempt) -> bool {
+    let path = server.home().join(&attempt.name);
+    let size = wire.ask(format!("SIZE {}", attempt.name));
+    if path.exists() || size.code() != 213 {
+        return false;
+    }
+    let kept: usize = size.to_string()[4..].trim().parse().unwrap();
+    assert!(kept <= attempt.content.len(), "{kept} bytes of {}", attempt.content.len());
+    wire.says(&format!("REST {kept}"), 350);
+    wire.store(format!("STOR {}", attempt.name), &attempt.content[kept..]);
+    assert!(fs::read(path).unwrap() == attempt.content, "{} resumed at {kept}", attempt.name);
+    true
+}
+
+/// The names that a client sees. Hidden files of wharf itself must not be among them.
+fn listed(wire: &mut Wire) -> BTreeSet<String> {
+    let names = |bytes: Vec<u8>| -> BTreeSet<String> {
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    };
+    let found = names(wire.fetch("NLST"));
+    assert_eq!(names(wire.fetch("NLST -a")), found);
+    let facts = names(wire.fetch("MLSD"));
+    let in_facts = facts.iter().filter_map(|line| line.split_once(' '));
+    let in_facts: BTreeSet<_> = in_facts
+        .map(|(_, name)| name.to_owned())
+        .filter(|name| name != "." && name != "..")
+        .collect();
+    assert_eq!(in_facts, found);
+    found
+}
+
+#[test]
+fn a_killed_replacement_leaves_the_old_file_and_can_be_resumed() {
+    let mut server = Server::with_one_account();
+    let mut random = Random::new(61);
+    let (old, new) = (random.bytes(50_000), random.bytes(400_000));
+    let path = server.home().join("file");
+    fs::write(&path, &old).unwrap();
+
+    server.wire().leave_unfinished("STOR file", &new[..300_000], || server.kill());
+    assert!(fs::read(&path).unwrap() == old);
+    server.start();
+    let mut wire = server.wire();
+    assert!(wire.fetch("RETR file") == old);
+    assert_eq!(listed(&mut wire), BTreeSet::from(["file".to_owned()]));
+
+    let size = wire.says("SIZE file", 213).to_string();
+    let kept: usize = size[4..].trim().parse().unwrap();
+    assert!(kept > 0 && kept <= 300_000 && kept != old.len(), "{kept}");
+    wire.says(&format!("REST {kept}"), 350);
+    wire.store("STOR file", &new[kept..]);
+    assert!(fs::read(&path).unwrap() == new);
+    assert!(wire.fetch("RETR file") == new);
+}

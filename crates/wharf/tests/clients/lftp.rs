@@ -1,0 +1,215 @@
+//! lftp: mirrors, resumes and changes of names, over every kind of connection.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::program::{Outcome, Program};
+use crate::support::server::{PASSWORD, Server, Setup, USER};
+use crate::support::tree::{Random, Tree};
+
+/// How lftp connects.
+#[derive(Clone, Copy)]
+struct Way {
+    address: &'static str,
+    security: Security,
+    is_passive: bool,
+    /// Whether it lists with MLSD, else with LIST.
+    is_mlsd: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Security {
+    Plain,
+    Explicit,
+    Implicit,
+}
+
+const PLAIN: Way =
+    Way { address: "127.0.0.1", security: Security::Plain, is_passive: true, is_mlsd: false };
+
+/// Runs lftp commands in the room of a client.
+fn lftp(server: &Server, room: &Path, way: Way, commands: &str) -> Outcome {
+    let yes = |is_on: bool| if is_on { "on" } else { "off" };
+    let (scheme, port, ssl) = match way.security {
+        Security::Plain => ("ftp", server.port(), "set ftp:ssl-allow false"),
+        Security::Explicit => {
+            ("ftp", server.port(), "set ftp:ssl-force true; set ftp:ssl-protect-data true")
+        }
+        Security::Implicit => ("ftps", server.ports().implicit(), "set ftp:ssl-protect-data true"),
+    };
+    let script = format!(
+        "set cmd:fail-exit true; set net:max-retries 1; set net:timeout 20; set xfer:clobber on;\n\
+         set ssl:verify-certificate no; {ssl};\n\
+         set ftp:passive-mode {}; set ftp:use-mlsd {}; set ftp:prefer-epsv true;\n\
+         open -u {USER},{PASSWORD} {scheme}://{}:{port};\n{commands}\n",
+        yes(way.is_passive),
+        yes(way.is_mlsd),
+        way.address,
+    );
+    Program::new("lftp").arg("-f").arg("/dev/stdin").folder(room).input(script).run()
+}
+
+fn lftp_succeeds(server: &Server, room: &Path, way: Way, commands: &str) -> Outcome {
+    let outcome = lftp(server, room, way, commands);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.told());
+    outcome
+}
+
+/// Mirrors a tree down and another one up.
+fn mirrors_both_ways(way: Way) {
+    let server = Setup::new().set("names", "backslash_as_slash = \"never\"").start();
+    let tree = Tree::awkward(1).without(|path| is_trouble_to_lftp(path, way));
+    tree.write(&server.home().join("down"));
+    let room = server.room("lftp");
+    let other = Tree::awkward(2).without(|path| is_trouble_to_lftp(path, way));
+    other.write(&room.join("up"));
+
+    lftp_succeeds(&server, &room, way, "mirror down got; mirror -R up up;");
+
+    tree.assert_at(&room.join("got"));
+    other.assert_at(&server.home().join("up"));
+}
+
+/// lftp splits a line of LIST at ` -> ` whatever kind of file it is of.
+fn is_trouble_to_lftp(path: &str, way: Way) -> bool {
+    !way.is_mlsd && path.contains(" -> ")
+}
+
+#[test]
+fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_in_plain() {
+    mirrors_both_ways(PLAIN);
+}
+
+#[test]
+fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_with_mlsd() {
+    mirrors_both_ways(Way { is_mlsd: true, ..PLAIN });
+}
+
+#[test]
+fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_actively() {
+    mirrors_both_ways(Way { is_passive: false, ..PLAIN });
+}
+
+#[test]
+fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_over_explicit_tls() {
+    mirrors_both_ways(Way { security: Security::Explicit, is_mlsd: true, ..PLAIN });
+}
+
+#[test]
+fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_over_implicit_tls_and_ipv6() {
+    mirrors_both_ways(Way { security: Security::Implicit, address: "[::1]", ..PLAIN });
+}
+
+#[test]
+fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_actively_over_tls_and_ipv6() {
+    mirrors_both_ways(Way {
+        address: "[::1]",
+        security: Security::Explicit,
+        is_passive: false,
+        is_mlsd: true,
+    });
+}
+
+/// Every way, for what is small.
+fn every_way() -> impl Iterator<Item = Way> {
+    let securities = [Security::Plain, Security::Explicit, Security::Implicit];
+    securities.into_iter().flat_map(|security| {
+        [("127.0.0.1", true), ("127.0.0.1", false), ("[::1]", true), ("[::1]", false)]
+            .map(|(address, is_passive)| Way { address, security, is_passive, is_mlsd: is_passive })
+    })
+}
+
+#[test]
+fn lftp_goes_on_with_a_cut_download_on_every_way() {
+    let server = Server::with_one_account();
+    let mut random = Random::new(3);
+    let whole = random.bytes(300_000);
+    fs::write(server.home().join("a file.bin"), &whole).unwrap();
+    let room = server.room("lftp");
+    for way in every_way() {
+        let local = room.join("got.bin");
+        fs::write(&local, &whole[..random.below(whole.len())]).unwrap();
+        lftp_succeeds(&server, &room, way, "get -c 'a file.bin' -o got.bin");
+        assert!(fs::read(&local).unwrap() == whole);
+    }
+}
+
+#[test]
+fn lftp_goes_on_with_a_cut_upload_on_every_way() {
+    let server = Server::with_one_account();
+    let mut random = Random::new(4);
+    let room = server.room("lftp");
+    for (index, way) in every_way().enumerate() {
+        let whole = random.bytes(300_000);
+        fs::write(room.join("file.bin"), &whole).unwrap();
+        let cut = 1 + random.below(whole.len() - 1);
+        let name = format!("up {index}.bin");
+        server.wire().cut_store(&format!("STOR {name}"), &whole[..cut]);
+        assert!(!server.home().join(&name).exists(), "a cut upload is not published");
+        lftp_succeeds(&server, &room, way, &format!("put -c file.bin -o '{name}'"));
+        assert!(fs::read(server.home().join(&name)).unwrap() == whole, "{name} cut at {cut}");
+    }
+}
+
+#[test]
+fn lftp_renames_deletes_and_makes_directories() {
+    let server = Server::with_one_account();
+    let home = server.home();
+    let room = server.room("lftp");
+    fs::write(home.join("旧名字.txt"), "text").unwrap();
+    fs::write(home.join("doomed"), "").unwrap();
+
+    let commands = "mkdir -p 'one dir/sub/deep'; mv 旧名字.txt 'one dir/新名字.txt'; rm doomed;\n\
+                    mkdir empty; rmdir empty; mkdir full; put /etc/hostname -o full/x; rm -r full;\n\
+                    cls -1 --quiet 'one dir'; pwd";
+    let outcome = lftp_succeeds(&server, &room, PLAIN, commands);
+
+    let text = outcome.text();
+    assert!(text.starts_with("one dir/sub/\none dir/新名字.txt\n"), "{text}");
+    assert_eq!(fs::read_to_string(home.join("one dir/新名字.txt")).unwrap(), "text");
+    assert!(home.join("one dir/sub/deep").is_dir());
+    for gone in ["旧名字.txt", "doomed", "empty", "full"] {
+        assert!(!home.join(gone).exists(), "{gone}");
+    }
+}
+
+#[test]
+fn lftp_keeps_the_time_of_a_file_both_ways() {
+    let server = Server::with_one_account();
+    let room = server.room("lftp");
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::create_dir(room.join("up")).unwrap();
+    fs::write(room.join("up/old.txt"), "old").unwrap();
+    fs::File::open(room.join("up/old.txt")).unwrap().set_modified(time).unwrap();
+
+    let way = Way { is_mlsd: true, ..PLAIN };
+    lftp_succeeds(&server, &room, way, "mirror -R up there; mirror there down");
+
+    for path in [server.home().join("there/old.txt"), room.join("down/old.txt")] {
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), time, "{}", path.display());
+    }
+}
+
+#[test]
+fn lftp_is_told_at_once_that_a_directory_is_missing() {
+    let server = Server::with_one_account();
+    let outcome = lftp(&server, &server.room("lftp"), PLAIN, "ls missing-dir");
+    assert_ne!(outcome.code, Some(0), "{}", outcome.told());
+    assert_eq!(outcome.text(), "");
+}
+
+#[test]
+fn lftp_transfers_where_data_must_resume_the_tls_session() {
+    let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
+    let room = server.room("lftp");
+    let bytes = Random::new(5).bytes(70_000);
+    for name in ["a", "b", "c"] {
+        fs::write(room.join(name), &bytes).unwrap();
+    }
+    for security in [Security::Explicit, Security::Implicit] {
+        let way = Way { security, ..PLAIN };
+        let commands = "mput a b c; rm a; mv b a; get a -o back; rm a c";
+        lftp_succeeds(&server, &room, way, commands);
+        assert!(fs::read(room.join("back")).unwrap() == bytes);
+    }
+}

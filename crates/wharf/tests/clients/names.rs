@@ -1,0 +1,167 @@
+//! Names in old character sets, and names that are no text at all.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use encoding_rs::{BIG5, Encoding, GBK, SHIFT_JIS};
+
+use crate::support::server::{Server, Setup};
+
+/// A server whose old clients speak this character set.
+fn server_for(set: &str) -> Server {
+    Setup::new().set("names", &format!("legacy_encoding = \"{set}\"")).start()
+}
+
+/// A command in an old character set.
+fn spelt(set: &'static Encoding, text: &str) -> Vec<u8> {
+    let (bytes, _, is_lossy) = set.encode(text);
+    assert!(!is_lossy, "{text}");
+    bytes.into_owned()
+}
+
+/// A client that never heard of UTF-8: it sends names in its own character set, and finds them in
+/// that; on the disk they are UTF-8, and so a newer client sees them.
+fn old_client_keeps_its_names(label: &str, set: &'static Encoding, folder: &str, file: &str) {
+    let server = server_for(label);
+    let home = server.home();
+    let mut wire = server.wire();
+    let said = |text: String| spelt(set, &text);
+    assert!(std::str::from_utf8(&said(folder.to_owned())).is_err(), "else it could be UTF-8");
+
+    let reply = wire.says_bytes(&said(format!("MKD {folder}")), 257);
+    assert_eq!(reply.0, said(format!("257 \"/{folder}\" was made.\r\n")));
+    wire.says_bytes(&said(format!("CWD {folder}")), 250);
+    assert_eq!(wire.ask("PWD").0, said(format!("257 \"/{folder}\" is the current directory.\r\n")));
+    wire.store(said(format!("STOR {file}")), b"content");
+    assert_eq!(fs::read(home.join(folder).join(file)).unwrap(), b"content");
+
+    assert_eq!(wire.fetch("NLST"), said(format!("{file}\r\n")));
+    assert!(wire.fetch("LIST").ends_with(&said(format!(" {file}\r\n"))));
+    assert!(wire.fetch("MLSD").ends_with(&said(format!("; {file}\r\n"))));
+    assert_eq!(wire.fetch(said(format!("RETR {file}"))), b"content");
+    assert_eq!(wire.fetch(said(format!("RETR /{folder}/{file}"))), b"content");
+    wire.says_bytes(&said(format!("SIZE {file}")), 213);
+
+    let mut newer = server.wire();
+    newer.says("OPTS UTF8 ON", 200);
+    assert_eq!(newer.fetch(format!("NLST {folder}")), format!("{folder}/{file}\r\n").as_bytes());
+    assert_eq!(newer.fetch(format!("RETR {folder}/{file}")), b"content");
+
+    wire.says_bytes(&said(format!("RNFR {file}")), 350);
+    wire.says_bytes(&said(format!("RNTO ../{file}.{folder}")), 250);
+    wire.says("CDUP", 200);
+    wire.says_bytes(&said(format!("DELE {file}.{folder}")), 250);
+    wire.says_bytes(&said(format!("RMD {folder}")), 250);
+    assert_eq!(fs::read_dir(home).unwrap().count(), 0);
+}
+
+#[test]
+fn a_gbk_client_keeps_its_names() {
+    // The second byte of the last letter is that of a backslash.
+    old_client_keeps_its_names("gbk", GBK, "中文目录", "报告 (副本)誕.txt");
+}
+
+#[test]
+fn a_big5_client_keeps_its_names() {
+    // The second byte of these letters is that of a backslash or of a bar.
+    old_client_keeps_its_names("big5", BIG5, "繁體目錄", "功能許蓋.txt");
+}
+
+#[test]
+fn a_shift_jis_client_keeps_its_names() {
+    old_client_keeps_its_names("shift_jis", SHIFT_JIS, "日本語", "表ソ能.txt");
+}
+
+#[test]
+fn a_gbk_client_finds_what_was_there_before_it_showed_what_it_speaks() {
+    let server = server_for("gbk");
+    fs::write(server.home().join("旧文件.txt"), "old").unwrap();
+    let mut wire = server.wire();
+    // Nothing is known of the client yet, so names are UTF-8.
+    assert_eq!(wire.fetch("NLST"), "旧文件.txt\r\n".as_bytes());
+    assert_eq!(wire.fetch(spelt(GBK, "RETR 旧文件.txt")), b"old");
+    assert_eq!(wire.fetch("NLST"), spelt(GBK, "旧文件.txt\r\n"));
+}
+
+#[test]
+fn a_client_that_asks_for_utf8_gets_it_back() {
+    let server = server_for("gbk");
+    fs::write(server.home().join("文件"), "").unwrap();
+    let mut wire = server.wire();
+    wire.says("OPTS UTF8 OFF", 200);
+    assert_eq!(wire.fetch("NLST"), spelt(GBK, "文件\r\n"));
+    wire.says("OPTS UTF8 ON", 200);
+    assert_eq!(wire.fetch("NLST"), "文件\r\n".as_bytes());
+}
+
+#[test]
+fn a_pinned_character_set_holds_for_every_client() {
+    let server = Setup::new()
+        .set("names", "encoding = \"legacy\"")
+        .set("names", "legacy_encoding = \"gbk\"")
+        .start();
+    fs::write(server.home().join("文件"), "x").unwrap();
+    let mut wire = server.wire();
+    let features = wire.says("FEAT", 211).to_string();
+    assert!(!features.contains("UTF8"), "{features}");
+    wire.says("OPTS UTF8 ON", 504);
+    assert_eq!(wire.fetch("NLST"), spelt(GBK, "文件\r\n"));
+    assert_eq!(wire.fetch(spelt(GBK, "RETR 文件")), b"x");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_listed_and_fetched_by_its_bytes() {
+    let server = server_for("gbk");
+    let names: [&[u8]; 4] = [b"caf\xe9.txt", b"\xff\xfe", b"\xd6\xd0\xce\xc4 old", b"ok \x80 \xc3"];
+    for name in names {
+        fs::write(server.home().join(OsStr::from_bytes(name)), name).unwrap();
+    }
+    let mut wire = server.wire();
+    let listed = wire.fetch("NLST");
+    let mut listed: Vec<_> = lines(&listed);
+    listed.sort_unstable();
+    let mut sorted = names.to_vec();
+    sorted.sort_unstable();
+    assert_eq!(listed, sorted);
+    for name in names {
+        assert_eq!(wire.fetch([b"RETR ", name].concat()), name);
+        let long = wire.fetch([b"LIST ", name].concat());
+        assert!(long.ends_with(&[b" ", name, b"\r\n"].concat()), "{}", long.escape_ascii());
+    }
+    // None of this made a client of the old set of it.
+    fs::write(server.home().join("文"), "").unwrap();
+    assert!(lines(&wire.fetch("NLST")).contains(&"文".as_bytes()));
+    for name in names {
+        wire.says_bytes(&[b"DELE ", name].concat(), 250);
+    }
+    assert_eq!(fs::read_dir(server.home()).unwrap().count(), 1);
+}
+
+fn lines(listing: &[u8]) -> Vec<&[u8]> {
+    listing.split(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\r")).collect()
+}
+
+#[test]
+fn a_name_with_control_bytes_cannot_forge_a_line_and_can_be_fetched() {
+    let server = Server::with_one_account();
+    let name = b"a\r\n-rw-r--r-- 1 forged\x1b[31m";
+    fs::write(server.home().join(OsStr::from_bytes(name)), "evil").unwrap();
+    let mut wire = server.wire();
+    let listed = wire.fetch("NLST");
+    assert_eq!(lines(&listed).len(), 1);
+    assert!(!lines(&listed)[0].iter().any(u8::is_ascii_control), "{}", listed.escape_ascii());
+    let shown = lines(&listed)[0].to_vec();
+    assert_eq!(wire.fetch([b"RETR ", &*shown].concat()), b"evil");
+    wire.says_bytes(&[b"DELE ", &*shown].concat(), 250);
+}
+
+#[test]
+fn new_names_with_control_bytes_are_refused() {
+    let server = Server::with_one_account();
+    let mut wire = server.wire();
+    wire.says("MKD a\x1bb", 553);
+    drop(wire.passive());
+    wire.says("STOR a\tb", 553);
+    assert_eq!(fs::read_dir(server.home()).unwrap().count(), 0);
+}

@@ -1,0 +1,87 @@
+//! NcFTP: ncftpput, ncftpget and ncftpls.
+
+use std::fs;
+
+use crate::support::program::Program;
+use crate::support::server::{PASSWORD, Server, USER};
+use crate::support::tree::{Random, Tree};
+
+fn ncftp(server: &Server, program: &str) -> Program {
+    Program::new(program)
+        .args(["-u", USER, "-p", PASSWORD, "-P", &server.port().to_string()])
+        .folder(&server.room("ncftp"))
+}
+
+/// Passive and active.
+const WAYS: [&str; 2] = ["-F", "-E"];
+
+/// NcFTP writes names to its terminal and its disk as they are, but splits links off, takes a
+/// leading dash for an option, and a pattern for a pattern.
+fn is_trouble(path: &str) -> bool {
+    path.contains(" -> ")
+        || path.contains(['*', '?', '[', '{', '\\', '~', '$', '`'])
+        || path.split('/').any(|name| name.starts_with([' ', '-']) || name.ends_with(' '))
+}
+
+#[test]
+fn ncftp_uploads_and_downloads_a_tree() {
+    let server = Server::with_one_account();
+    let room = server.room("ncftp");
+    for way in WAYS {
+        let up = format!("up{way}");
+        let tree = Tree::awkward(30).without(is_trouble);
+        tree.write(&room.join(&up));
+        ncftp(&server, "ncftpput").args([way, "-R", "127.0.0.1", "/", &up]).succeed();
+        tree.assert_at(&server.home().join(&up));
+        fs::rename(room.join(&up), room.join("away")).unwrap();
+        ncftp(&server, "ncftpget").args([way, "-R", "127.0.0.1", ".", &up]).succeed();
+        tree.assert_at(&room.join(&up));
+        fs::rename(room.join("away"), room.join(format!("away{way}"))).unwrap();
+    }
+}
+
+#[test]
+fn ncftp_goes_on_with_cut_transfers_both_ways() {
+    let server = Server::with_one_account();
+    let room = server.room("ncftp");
+    let mut random = Random::new(31);
+    for way in WAYS {
+        let bytes = random.bytes(180_000);
+        let cut = 1 + random.below(bytes.len() - 1);
+        fs::write(room.join("file"), &bytes).unwrap();
+        server.wire().cut_store("STOR file", &bytes[..cut]);
+        ncftp(&server, "ncftpput").args([way, "-z", "127.0.0.1", "/", "file"]).succeed();
+        assert!(fs::read(server.home().join("file")).unwrap() == bytes, "{way}, cut at {cut}");
+
+        fs::write(room.join("file"), &bytes[..cut]).unwrap();
+        ncftp(&server, "ncftpget").args([way, "-z", "127.0.0.1", ".", "/file"]).succeed();
+        assert!(fs::read(room.join("file")).unwrap() == bytes, "{way}, cut at {cut}");
+        fs::remove_file(server.home().join("file")).unwrap();
+    }
+}
+
+#[test]
+fn ncftp_makes_the_directory_and_removes_what_it_sent() {
+    let server = Server::with_one_account();
+    let room = server.room("ncftp");
+    fs::write(room.join("文件.txt"), "text").unwrap();
+    ncftp(&server, "ncftpput").args(["-m", "-DD", "127.0.0.1", "/new/dir", "文件.txt"]).succeed();
+    assert_eq!(fs::read_to_string(server.home().join("new/dir/文件.txt")).unwrap(), "text");
+    assert!(!room.join("文件.txt").exists());
+}
+
+#[test]
+fn ncftpls_lists_names() {
+    let server = Server::with_one_account();
+    for name in ["b", "a b", "中文"] {
+        fs::write(server.home().join(name), "").unwrap();
+    }
+    for way in WAYS {
+        let url = format!("ftp://127.0.0.1:{}/", server.port());
+        let outcome = ncftp(&server, "ncftpls").args([way, "-1", &url]).succeed();
+        let text = outcome.text();
+        let mut names: Vec<_> = text.lines().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a b", "b", "中文"]);
+    }
+}

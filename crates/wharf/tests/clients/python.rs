@@ -1,0 +1,40 @@
+//! ftplib of Python, plain and with TLS.
+
+use crate::support::program::Program;
+use crate::support::server::{Server, Setup};
+
+fn python(script: &str) -> Program {
+    Program::new("python3").args(["-c", script])
+}
+
+#[test]
+fn python_does_everything_that_ftplib_can_on_every_way() {
+    let server = Server::with_one_account();
+    for address in ["127.0.0.1", "::1"] {
+        for way in ["passive", "active"] {
+            python(include_str!("scripts/plain.py"))
+                .args([address, &server.port().to_string(), way])
+                .succeed();
+        }
+    }
+}
+
+fn python_meets(server: &Server, meets: &str) {
+    for address in ["127.0.0.1", "::1"] {
+        for version in ["TLSv1_2", "TLSv1_3"] {
+            python(include_str!("scripts/tls.py"))
+                .args([address, &server.port().to_string(), version, meets])
+                .succeed();
+        }
+    }
+}
+
+#[test]
+fn python_transfers_without_resuming_where_that_is_only_preferred() {
+    python_meets(&Server::with_one_account(), "welcome");
+}
+
+#[test]
+fn python_is_refused_with_522_where_data_must_resume_the_tls_session() {
+    python_meets(&Setup::new().set("tls", "session_reuse = \"require\"").start(), "522");
+}

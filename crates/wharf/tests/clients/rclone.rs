@@ -1,0 +1,76 @@
+//! rclone: copy, sync and check with its FTP backend.
+
+use std::fs;
+
+use crate::support::program::Program;
+use crate::support::server::{PASSWORD, Server, USER};
+use crate::support::tree::Tree;
+
+/// Options for each way to connect.
+fn ways(server: &Server) -> [(String, Vec<&'static str>); 4] {
+    let (port, implicit) = (server.port().to_string(), server.ports().implicit().to_string());
+    [
+        (port.clone(), vec!["--ftp-host=127.0.0.1"]),
+        (port.clone(), vec!["--ftp-host=::1"]),
+        (port, vec!["--ftp-host=127.0.0.1", "--ftp-explicit-tls", "--ftp-no-check-certificate"]),
+        (implicit, vec!["--ftp-host=127.0.0.1", "--ftp-tls", "--ftp-no-check-certificate"]),
+    ]
+}
+
+fn rclone(server: &Server, (port, options): &(String, Vec<&str>)) -> Program {
+    let password = Program::new("rclone").args(["obscure", PASSWORD]).succeed().text();
+    Program::new("rclone")
+        .folder(&server.room("rclone"))
+        .args(["--config", "", "--retries=1", "--low-level-retries=1"])
+        .args([format!("--ftp-user={USER}"), format!("--ftp-port={port}")])
+        .arg(format!("--ftp-pass={}", password.trim()))
+        // Names go over as they are; by default some letters become others.
+        .arg("--ftp-encoding=Slash,Del,Ctl")
+        .args(options)
+}
+
+#[test]
+fn rclone_copies_a_tree_both_ways_and_finds_no_difference() {
+    let server = Server::with_one_account();
+    let room = server.room("rclone");
+    let tree = Tree::awkward(50).without(is_trouble);
+    tree.write(&room.join("up"));
+    for (index, way) in ways(&server).iter().enumerate() {
+        let remote = format!(":ftp:way{index}");
+        let back = format!("back{index}");
+        rclone(&server, way).args(["copy", "up", &remote]).succeed();
+        tree.assert_at(&server.home().join(format!("way{index}")));
+        rclone(&server, way).args(["check", "--download", "up", &remote]).succeed();
+        rclone(&server, way).args(["copy", &remote, &back]).succeed();
+        tree.assert_at(&room.join(back));
+    }
+}
+
+/// A backslash is a slash to a server that knows Windows clients, unless a file has that name.
+fn is_trouble(path: &str) -> bool {
+    path.contains('\\')
+}
+
+#[test]
+fn rclone_syncs_away_what_is_gone_and_renames() {
+    let server = Server::with_one_account();
+    let way = &ways(&server)[0];
+    let room = server.room("rclone");
+    let (old, new) = (room.join("old"), server.home().join("there"));
+    fs::create_dir_all(old.join("目录/deep")).unwrap();
+    fs::write(old.join("目录/deep/a"), "a").unwrap();
+    fs::write(old.join("b"), "b").unwrap();
+    rclone(&server, way).args(["sync", "old", ":ftp:there"]).succeed();
+    Tree::read(&old).assert_at(&new);
+
+    fs::remove_dir_all(old.join("目录")).unwrap();
+    fs::write(old.join("b"), "longer").unwrap();
+    fs::write(old.join("c"), "c").unwrap();
+    rclone(&server, way).args(["sync", "old", ":ftp:there"]).succeed();
+    Tree::read(&old).assert_at(&new);
+    assert!(!new.join("目录").exists());
+
+    rclone(&server, way).args(["moveto", ":ftp:there/c", ":ftp:there/d"]).succeed();
+    rclone(&server, way).args(["purge", ":ftp:there"]).succeed();
+    assert!(!new.exists());
+}

@@ -1,0 +1,97 @@
+//! wget: recursive downloads and resumes, over FTP and FTPS.
+
+use std::fs;
+
+use crate::support::program::Program;
+use crate::support::server::{PASSWORD, Server, Setup, USER};
+use crate::support::tree::{Random, Tree};
+
+/// The ways to connect: the beginning of the URL, and options.
+fn ways(server: &Server) -> Vec<(String, Vec<&'static str>)> {
+    let (port, implicit) = (server.port(), server.ports().implicit());
+    let tls = |more: &[&'static str]| [&["--no-check-certificate"], more].concat();
+    vec![
+        (format!("ftp://127.0.0.1:{port}"), vec![]),
+        (format!("ftp://127.0.0.1:{port}"), vec!["--no-passive-ftp"]),
+        (format!("ftp://[::1]:{port}"), vec![]),
+        (format!("ftps://127.0.0.1:{port}"), tls(&[])),
+        (format!("ftps://[::1]:{port}"), tls(&["--no-passive-ftp"])),
+        (format!("ftps://127.0.0.1:{implicit}"), tls(&["--ftps-implicit"])),
+    ]
+}
+
+fn wget(server: &Server, options: &[&str]) -> Program {
+    Program::new("wget")
+        .args(["--no-config", "--tries=1", "--timeout=20", "-nv"])
+        .arg(format!("--ftp-user={USER}"))
+        .arg(format!("--ftp-password={PASSWORD}"))
+        .args(options)
+        .folder(&server.room("wget"))
+}
+
+/// wget trims names in listings and takes some for patterns and links.
+fn is_trouble(path: &str) -> bool {
+    path.contains(" -> ")
+        || path.contains(['*', '?', '[', '\\'])
+        || path.split('/').any(|name| name.starts_with(' ') || name.ends_with(' '))
+}
+
+#[test]
+fn wget_fetches_a_tree() {
+    let server = Server::with_one_account();
+    let tree = Tree::awkward(40).without(is_trouble);
+    tree.write(&server.home());
+    for (index, (url, options)) in ways(&server).into_iter().enumerate() {
+        let folder = format!("got{index}");
+        wget(&server, &options)
+            .args(["-r", "-l", "inf", "-nH", "--restrict-file-names=nocontrol", "-P", &folder])
+            .arg(format!("{url}/"))
+            .succeed();
+        tree.assert_at(&server.room("wget").join(folder));
+    }
+}
+
+#[test]
+fn wget_goes_on_with_a_cut_download() {
+    let server = Server::with_one_account();
+    let mut random = Random::new(41);
+    let bytes = random.bytes(250_000);
+    fs::write(server.home().join("file 文.bin"), &bytes).unwrap();
+    let local = server.room("wget").join("file 文.bin");
+    for (url, options) in ways(&server) {
+        fs::write(&local, &bytes[..random.below(bytes.len())]).unwrap();
+        wget(&server, &options)
+            .args(["-c", "--restrict-file-names=nocontrol", &format!("{url}/file%20文.bin")])
+            .succeed();
+        assert!(fs::read(&local).unwrap() == bytes, "{url} {options:?}");
+    }
+}
+
+#[test]
+fn wget_keeps_the_time_of_a_file() {
+    let server = Server::with_one_account();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::write(server.home().join("old"), "old").unwrap();
+    fs::File::open(server.home().join("old")).unwrap().set_modified(time).unwrap();
+    wget(&server, &[&format!("ftp://127.0.0.1:{}/old", server.port())]).succeed();
+    let found = fs::metadata(server.room("wget").join("old")).unwrap().modified().unwrap();
+    // LIST tells the day alone of what is that old.
+    assert!(time.duration_since(found).unwrap().as_secs() < 24 * 3600);
+}
+
+#[test]
+fn wget_resumes_the_tls_session_where_it_must() {
+    let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
+    fs::write(server.home().join("file"), "found").unwrap();
+    let url = format!("ftps://127.0.0.1:{}/file", server.port());
+    let options = ["--no-check-certificate", "--ftps-resume-ssl", "-O", "-", &url];
+    assert_eq!(wget(&server, &options).succeed().text(), "found");
+}
+
+#[test]
+fn wget_is_told_that_a_file_is_missing() {
+    let server = Server::with_one_account();
+    let url = format!("ftp://127.0.0.1:{}/missing", server.port());
+    let outcome = wget(&server, &[&url]).run();
+    assert_eq!(outcome.code, Some(8), "{}", outcome.told());
+}

@@ -1,0 +1,154 @@
+//! The dialogues of the two clients that every Windows computer has, line by line.
+
+use std::fs;
+
+use crate::support::server::{PASSWORD, Server, Setup, USER};
+use crate::support::wire::Wire;
+
+/// `ftp.exe`: active mode only, text unless told otherwise, the X commands, backslashes.
+#[test]
+fn ftp_exe_works_as_it_is() {
+    let server = Server::with_one_account();
+    let home = server.home();
+    fs::create_dir(home.join("dir")).unwrap();
+    fs::write(home.join("dir/报告.txt"), "one\ntwo\n").unwrap();
+
+    let mut wire = server.connect();
+    assert_eq!(wire.greeting.code(), 220);
+    // It asks before it logs in.
+    wire.says("OPTS UTF8 ON", 200);
+    wire.says(&format!("USER {USER}"), 331);
+    wire.says(&format!("PASS {PASSWORD}"), 230);
+    assert_eq!(wire.says("XPWD", 257).quoted(), "/");
+
+    assert_eq!(text(wire.fetch_actively("NLST")), "dir\r\n");
+    let listing = text(wire.fetch_actively("LIST dir\\"));
+    assert!(listing.starts_with("-rw-r--r--") && listing.ends_with(" 报告.txt\r\n"), "{listing}");
+    assert_eq!(listing.lines().count(), 1, "{listing}");
+    let names = text(wire.fetch_actively("NLST dir\\*.txt"));
+    assert_eq!(names, "dir/报告.txt\r\n");
+
+    wire.store_actively("STOR dir\\new file.txt", b"a\r\nb\r\n");
+    assert_eq!(fs::read(home.join("dir/new file.txt")).unwrap(), b"a\nb\n");
+    assert_eq!(text(wire.fetch_actively("RETR dir\\报告.txt")), "one\r\ntwo\r\n");
+
+    wire.says("TYPE I", 200);
+    wire.store_actively("STOR dir\\raw.bin", b"\r\n\n\r\xff\x00");
+    assert_eq!(fs::read(home.join("dir/raw.bin")).unwrap(), b"\r\n\n\r\xff\x00");
+    assert_eq!(wire.fetch_actively("RETR dir\\raw.bin"), b"\r\n\n\r\xff\x00");
+    wire.says("TYPE A", 200);
+
+    assert_eq!(wire.says("XMKD dir\\sub", 257).quoted(), "/dir/sub");
+    assert!(home.join("dir/sub").is_dir());
+    wire.says("CWD dir\\sub", 250);
+    assert_eq!(wire.says("XPWD", 257).quoted(), "/dir/sub");
+    wire.says("XCUP", 200);
+    wire.says("CWD \\", 250);
+    wire.says("XRMD dir\\sub", 250);
+    assert!(!home.join("dir/sub").exists());
+    wire.says("RNFR dir\\raw.bin", 350);
+    wire.says("RNTO moved.bin", 250);
+    wire.says("DELE moved.bin", 250);
+    assert!(!home.join("moved.bin").exists() && !home.join("dir/raw.bin").exists());
+    wire.says("QUIT", 221);
+    assert!(wire.is_closed());
+}
+
+/// Explorer: small letters, passive mode, absolute paths that end with a slash, and one connection
+/// for each window.
+#[test]
+fn explorer_works_as_it_is() {
+    let server = Setup::new().account(USER, "full", &[]);
+    let public = server.folder().join("公共");
+    fs::create_dir_all(public.join("图片 1/深")).unwrap();
+    fs::write(public.join("图片 1/照片.jpg"), [0xff, 0xd8, 0xff]).unwrap();
+    let server = server
+        .set("login", "anonymous = true")
+        .set("login", &format!("anonymous_home = {:?}", public.display().to_string()))
+        .start();
+
+    let mut wire = server.connect();
+    wire.says("USER anonymous", 331);
+    wire.says("PASS IEUser@", 230);
+    wire.says("opts utf8 on", 200);
+    let system = wire.says("syst", 215).to_string();
+    assert!(system.starts_with("215 UNIX"), "{system}");
+    wire.says("site help", 214);
+    assert_eq!(wire.says("PWD", 257).quoted(), "/");
+    assert_eq!(explorer_lists(&mut wire, "/"), ["图片 1"]);
+    wire.says("noop", 200);
+    let mut names = explorer_lists(&mut wire, "/图片 1/");
+    names.sort();
+    assert_eq!(names, ["深", "照片.jpg"]);
+    assert_eq!(wire.says("PWD", 257).quoted(), "/图片 1");
+    wire.says("TYPE I", 200);
+    wire.says("size /图片 1/照片.jpg", 213);
+    assert_eq!(wire.fetch("RETR 照片.jpg"), [0xff, 0xd8, 0xff]);
+    // Its folder is read-only, which it says as it tries.
+    wire.says("MKD New folder", 550);
+    wire.says("CWD /missing/", 550);
+    assert_eq!(wire.says("PWD", 257).quoted(), "/图片 1");
+}
+
+/// Lists a directory as Explorer does, and returns the names.
+fn explorer_lists(wire: &mut Wire, path: &str) -> Vec<String> {
+    wire.says(&format!("CWD {path}"), 250);
+    wire.says("TYPE A", 200);
+    let listing = text(wire.fetch("LIST"));
+    listing.lines().map(name_in_line).collect()
+}
+
+/// The name as a program finds it that counts columns of words.
+fn name_in_line(line: &str) -> String {
+    let mut rest = line;
+    for _ in 0..8 {
+        let (_, tail) = rest.split_once(' ').unwrap_or_else(|| panic!("eight columns: {line}"));
+        rest = tail.trim_start();
+    }
+    rest.to_owned()
+}
+
+#[test]
+fn explorer_uploads_renames_and_deletes() {
+    let server = Server::with_one_account();
+    let home = server.home();
+    let mut wire = server.connect();
+    wire.says("opts utf8 on", 200);
+    wire.says(&format!("USER {USER}"), 331);
+    wire.says(&format!("PASS {PASSWORD}"), 230);
+    wire.says("CWD /", 250);
+    wire.says("MKD 新建文件夹", 257);
+    wire.says("CWD /新建文件夹/", 250);
+    wire.says("TYPE I", 200);
+    wire.store("STOR 文档.docx", b"PK\x03\x04");
+    wire.says("CWD /", 250);
+    wire.says("RNFR /新建文件夹", 350);
+    wire.says("RNTO /我的文件", 250);
+    assert_eq!(fs::read(home.join("我的文件/文档.docx")).unwrap(), b"PK\x03\x04");
+    wire.says("DELE /我的文件/文档.docx", 250);
+    wire.says("RMD /我的文件/", 250);
+    assert_eq!(fs::read_dir(home).unwrap().count(), 0);
+}
+
+#[test]
+fn options_of_ls_are_understood() {
+    let server = Server::with_one_account();
+    let home = server.home();
+    fs::create_dir(home.join("a dir")).unwrap();
+    fs::write(home.join("a dir/.hidden"), "").unwrap();
+    fs::write(home.join("a dir/shown"), "").unwrap();
+    let mut wire = server.wire();
+    for command in ["LIST -la a dir", "list -al a dir", "LIST -a a dir/", "LIST -l /a dir"] {
+        let listing = text(wire.fetch(command));
+        let names: Vec<_> = listing.lines().map(name_in_line).collect();
+        assert!(names.contains(&"shown".to_owned()), "{command}: {listing}");
+        assert!(names.iter().all(|name| !name.contains("a dir")), "{command}: {listing}");
+    }
+    // An empty argument is none: rclone sends it.
+    assert_eq!(text(wire.fetch("NLST ")), "a dir\r\n");
+    assert_eq!(text(wire.fetch("NLST a dir/shown")), "a dir/shown\r\n");
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("it is UTF-8")
+}
