@@ -26,6 +26,11 @@ fn ways(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
             ("EPSV over IPv6", "[::1]", vec![]),
             ("EPRT over IPv6", "[::1]", vec!["--ftp-port", "-"]),
         ] {
+            // curl 7.88, which is that of Debian 12, cannot do active mode with TLS
+            // (mended in curl 8.0.0); lftp and wget show that.
+            if !security.starts_with("plain") && more.contains(&"--ftp-port") {
+                continue;
+            }
             let name = format!("{security}, {network}");
             let options = options.iter().copied().chain(more).collect();
             ways.push((name, format!("{scheme}://{address}:{port}"), options));
@@ -118,7 +123,6 @@ fn curl_appends_to_a_file_that_is_there() {
 fn curl_fetches_300_awkward_files_by_name() {
     let server = Server::with_one_account();
     let room = server.room("curl");
-    // A backslash is a slash for curl as well, before it sends anything.
     let tree = Tree::awkward(13);
     tree.write(&server.home());
     let mut config = String::new();

@@ -14,9 +14,9 @@ use crate::support::wire::{Stored, Wire};
 
 const ROUNDS: usize = 50;
 const UPLOADERS: usize = 4;
-const UPLOAD_BYTES_MAX: usize = 300_000;
+const UPLOAD_BYTES_MAX: usize = 2_000_000;
 /// The kill comes after so many bytes of a round at most.
-const ROUND_BYTES_MAX: usize = 2_000_000;
+const ROUND_BYTES_MAX: usize = 8_000_000;
 
 /// One upload, whole or not.
 struct Attempt {

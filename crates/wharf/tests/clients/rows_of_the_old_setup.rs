@@ -123,9 +123,16 @@ fn only(letter: char) -> String {
 
 /// Sends lines in a home as new, and returns the last code.
 fn answer(wire: &mut Wire, home: &Path, lines: &[&str]) -> u16 {
-    fs::remove_dir_all(home).unwrap();
+    // The folder itself stays: the session has it open.
+    for entry in fs::read_dir(home).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            fs::remove_dir_all(entry.path()).unwrap();
+        } else {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
     for folder in ["dir", "empty"] {
-        fs::create_dir_all(home.join(folder)).unwrap();
+        fs::create_dir(home.join(folder)).unwrap();
     }
     fs::write(home.join("file"), "text").unwrap();
     let mut code = 0;
@@ -200,7 +207,7 @@ fn max_upload_and_max_download_are_in_force() {
     let shown = server.wharf().args(["config", "show"]).succeed().text();
     for line in [
         "user_upload_rate = \"300KiB/s\"",
-        "user_download_rate = \"300KiB/s\"",
+        "user_download_rate = 307200",
         "transfer_upload_rate = \"200KiB/s\"",
         "transfer_download_rate = 0",
     ] {

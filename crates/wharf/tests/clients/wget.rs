@@ -73,7 +73,7 @@ fn wget_keeps_the_time_of_a_file() {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     fs::write(server.home().join("old"), "old").unwrap();
     fs::File::open(server.home().join("old")).unwrap().set_modified(time).unwrap();
-    wget(&server, &[&format!("ftp://127.0.0.1:{}/old", server.port())]).succeed();
+    wget(&server, &["-N", &format!("ftp://127.0.0.1:{}/old", server.port())]).succeed();
     let found = fs::metadata(server.room("wget").join("old")).unwrap().modified().unwrap();
     // LIST tells the day alone of what is that old.
     assert!(time.duration_since(found).unwrap().as_secs() < 24 * 3600);
