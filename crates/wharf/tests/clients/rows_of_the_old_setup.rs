@@ -35,9 +35,20 @@ fn add_user_with_name_password_home_and_perm() {
     wire.says("PASS secret", 530);
 }
 
-/// A user of users.toml can come at once, and goes at once.
 #[test]
-fn users_are_added_and_disabled_while_the_server_runs() {
+fn a_user_that_is_disabled_while_the_server_runs_is_sent_away() {
+    let server = Server::with_one_account();
+    let mut wire = server.wire();
+    server.wharf().args(["user", "disable", USER]).succeed();
+    assert_eq!(wire.reply().code(), 421);
+    assert!(wire.is_closed());
+    let mut wire = server.connect();
+    wire.says(&format!("USER {USER}"), 331);
+    wire.says(&format!("PASS {PASSWORD}"), 530);
+}
+
+#[test]
+fn a_user_that_is_added_while_the_server_runs_can_come_at_once_and_be_disabled_at_once() {
     let server = Server::with_one_account();
     let home = server.room("late");
     let add = ["user", "add", "late", "--perm", "elr", "--password-file", "-", "--home"];
@@ -46,9 +57,6 @@ fn users_are_added_and_disabled_while_the_server_runs() {
     server.wharf().args(["user", "disable", "late"]).succeed();
     assert_eq!(wire.reply().code(), 421);
     assert!(wire.is_closed());
-    let mut wire = server.connect();
-    wire.says("USER late", 331);
-    wire.says(&format!("PASS {PASSWORD}"), 530);
 }
 
 /// The letters, with the commands that each gates and the code of success.

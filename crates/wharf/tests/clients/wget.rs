@@ -29,10 +29,10 @@ fn wget(server: &Server, options: &[&str]) -> Program {
         .folder(&server.room("wget"))
 }
 
-/// wget trims names in listings and takes some for patterns and links.
+/// wget trims names in listings and takes some for patterns, links and escapes.
 fn is_trouble(path: &str) -> bool {
     path.contains(" -> ")
-        || path.contains(['*', '?', '[', '\\'])
+        || path.contains(['*', '?', '[', '\\', '%'])
         || path.split('/').any(|name| name.starts_with(' ') || name.ends_with(' '))
 }
 
