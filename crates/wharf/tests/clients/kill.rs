@@ -73,9 +73,12 @@ fn upload_until_killed(
 ) -> Vec<Attempt> {
     let attempts = Attempts::default();
     let (tell, told) = channel();
-    let uploaders: Vec<_> = (0..UPLOADERS)
-        .map(|number| {
-            let wire = server.wire();
+    // All log in before the first begins, else the last would have done nothing by the kill.
+    let wires: Vec<_> = (0..UPLOADERS).map(|_| server.wire()).collect();
+    let uploaders: Vec<_> = wires
+        .into_iter()
+        .enumerate()
+        .map(|(number, wire)| {
             let (attempts, tell, seed) = (Arc::clone(&attempts), tell.clone(), random.next());
             let pool = Arc::clone(pool);
             thread::spawn(move || upload(wire, (number, round), seed, &pool, &attempts, &tell))
