@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use wharf_core::event::{Event, Events, Ignore, Who};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
@@ -20,7 +20,7 @@ use crate::control::Control;
 use crate::conversation::converse;
 use crate::exit::Exit;
 use crate::net::{Listener, Net, Socket, Stream, Tcp};
-use crate::registry::{End, Registry};
+use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
 use crate::settings::{Listen, ListenTls, Settings};
 use crate::shared::Shared;
@@ -304,22 +304,36 @@ async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, reason: &'static s
 
 /// One client from its seat to its end. The seat is freed and the registry left on every way out.
 async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: SocketAddr) {
-    let started = Instant::now();
     let Ok(local) = arrival.socket.local_address() else { return };
     let registered = shared.registry.enter(peer);
     let probe = Arc::clone(&registered.probe);
     let mut session = Session::new(&shared, probe, local, arrival.tls);
     session.emit(&Event::Connected);
-    let exit = match start(&shared, &mut session, arrival).await {
-        Ok(mut control) => {
-            let exit = converse(&mut control, &mut session).await;
-            control.close().await;
-            exit
-        }
-        Err(exit) => exit,
+    let talk = async {
+        let mut control = match start(&shared, &mut session, arrival).await {
+            Ok(control) => control,
+            Err(exit) => return exit,
+        };
+        let exit = converse(&mut control, &mut session).await;
+        control.close().await;
+        exit
     };
-    session.emit(&Event::Ended { reason: &exit.to_string(), after: started.elapsed() });
+    let exit = tokio::select! {
+        // A session that ends by itself in time is not cut off.
+        biased;
+        exit = talk => exit,
+        exit = cut_off(&registered.probe) => exit,
+    };
+    session.end = Some(exit.to_string());
     drop((session, registered, seat));
+}
+
+/// The end of a session that was told to end now and does not: its client takes no replies, or a
+/// store is slow.
+async fn cut_off(probe: &Probe) -> Exit {
+    let reason = probe.ended(End::Now).await;
+    sleep(GOODBYE_MAX).await;
+    Exit::Ended(format!("{reason} (cut off: it did not end by itself)"))
 }
 
 /// The control connection, with TLS already on where the listener is implicit.
@@ -340,7 +354,7 @@ async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Resu
 /// Lets transfers end within `grace`, then ends them.
 async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) {
     const REASON: &str = "The server is shutting down.";
-    for (how, most) in [(End::AfterTransfer, grace), (End::Now, GOODBYE_MAX)] {
+    for (how, most) in [(End::AfterTransfer, grace), (End::Now, GOODBYE_MAX * 2)] {
         for probe in registry.each() {
             probe.end(how, REASON);
         }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use wharf_core::account::Account;
 use wharf_core::event::{Event, Who};
 use wharf_proto::args::TransferType;
@@ -38,6 +39,9 @@ pub(crate) struct Session {
     pub(crate) client: Option<String>,
     /// Whether a data connection was once let in by its address alone.
     pub(crate) has_unproven_data: bool,
+    /// Since when, and why it ended once it did: told on every way out, by the drop.
+    started: Instant,
+    pub(crate) end: Option<String>,
     /// Set once TLS protects the control connection.
     pub(crate) tie: Option<Tie>,
 }
@@ -110,6 +114,8 @@ impl Session {
             names: Names::new(&settings.names),
             client: None,
             has_unproven_data: false,
+            started: Instant::now(),
+            end: None,
             tie: None,
             settings,
         }
@@ -191,5 +197,13 @@ impl Session {
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.shared.events.emit(&self.who(), event);
+    }
+}
+
+/// One line for every session that began, also where its task was dropped in the middle.
+impl Drop for Session {
+    fn drop(&mut self) {
+        let reason = self.end.as_deref().unwrap_or("cut off as the server stopped");
+        self.emit(&Event::Ended { reason, after: self.started.elapsed() });
     }
 }

@@ -3,19 +3,29 @@
 //! There are no sockets, files, threads or clocks here: one tokio runtime with a paused clock runs
 //! the server, its clients and the network between them, so the same seed gives the same story.
 //!
-//! For a test that is a conversation, read [`world`] and the script language in [`dialogue`].
+//! For a test that is a conversation, read [`world`] and the script language in [`dialogue`]. For
+//! the simulation, read [`mod@run`] (one world), `acts` and `transfers` (what clients do), `faults`
+//! (a store that fails) and `oracle` (what must be true).
 
+mod acts;
+mod client;
+mod codes;
 pub mod dialogue;
 mod escape;
+mod faults;
 mod link;
 pub mod net;
+mod oracle;
 pub mod rng;
+pub mod run;
 mod stream;
 mod talker;
+mod transfers;
 pub mod users;
 pub mod world;
 
 pub use dialogue::Outcome;
 pub use link::SimLink;
 pub use net::{SimNet, Weather};
+pub use run::{Story, run};
 pub use world::World;

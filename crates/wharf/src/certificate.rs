@@ -11,6 +11,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P2
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::os::{mode_if_open, private_file, private_folder, sync_folder};
 use crate::outcome::{Exit, Failure, plain};
 
 /// A certificate chain and its key, read but not yet joined.
@@ -141,19 +142,11 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
 
 /// A key that others can read is no secret any more.
 fn refuse_open_key(path: &Path) -> Result<(), Failure> {
-    #[cfg(unix)]
-    if let Ok(facts) = fs::metadata(path) {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = facts.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            let shown = path.display();
-            let title = format!("the private key {shown} is open to others (mode {mode:04o})");
-            return Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) }
-                .help(format!("chmod 600 '{shown}'")));
-        }
-    }
-    let _ = path;
-    Ok(())
+    let Some(mode) = mode_if_open(path) else { return Ok(()) };
+    let shown = path.display();
+    let title = format!("the private key {shown} is open to others (mode {mode:04o})");
+    let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) };
+    Err(failure.help(format!("chmod 600 '{shown}'")))
 }
 
 /// Makes a key and a certificate for these names, as PEM.
@@ -181,11 +174,7 @@ fn make(names: &[String]) -> Result<String, Failure> {
 
 /// Keeps the text at `path`, whole or not at all, for its owner alone. What is there stays.
 fn keep(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)?;
+    private_folder(folder)?;
     let temporary = temporary(folder);
     let written = write_synced(&temporary, text).and_then(|()| {
         // A link, unlike a rename, never replaces what another wharf has put there meanwhile.
@@ -197,9 +186,7 @@ fn keep(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     });
     let _ = fs::remove_file(&temporary);
     written?;
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    Ok(())
+    sync_folder(folder)
 }
 
 fn temporary(folder: &Path) -> PathBuf {
@@ -207,11 +194,7 @@ fn temporary(folder: &Path) -> PathBuf {
 }
 
 fn write_synced(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = private_file().open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

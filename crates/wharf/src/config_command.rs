@@ -2,14 +2,18 @@
 
 use crate::cli::{Config, Global};
 use crate::config::show::{default_file, in_force, in_force_json};
-use crate::outcome::{Exit, Failure, print};
+use crate::outcome::{Exit, Failure, print, tell};
 use crate::place;
 use crate::setup::{config_file, inputs, load};
+use crate::wire::check_certificate;
 
 /// Tests the configuration and says that it is sound, or everything that is not.
 pub(crate) fn check(global: &Global) -> Result<Exit, Failure> {
     let inputs = inputs(global, config_file(global), Vec::new());
-    load(&inputs, global.color.is_on())?;
+    let loaded = load(&inputs, global.color.is_on())?;
+    for warning in check_certificate(&loaded.config)? {
+        tell(&format!("warning: {warning}\n"));
+    }
     print(&match &inputs.file {
         Some(file) => format!("{}: the configuration is sound\n", file.display()),
         None => "There is no config file; the defaults are sound.\n".into(),

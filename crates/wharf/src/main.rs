@@ -1,7 +1,8 @@
 //! The program `wharf`: a folder shared in one command, or accounts served for years.
 //!
 //! To follow a start, read [`cli`] (what was typed), [`setup`] (which layers of configuration),
-//! [`config`] (what they mean), then [`wire`] (how they become the engine's settings) and [`serve_command`].
+//! [`config`] (what they mean), then [`wire`] (how they become the engine's settings) and
+//! [`serve_command`].
 
 mod certificate;
 mod cli;
@@ -9,6 +10,7 @@ mod config;
 mod config_command;
 mod hash_command;
 mod log;
+mod os;
 mod outcome;
 mod panel;
 mod place;
@@ -17,7 +19,6 @@ mod setup;
 mod share;
 #[cfg(test)]
 mod snapshot;
-mod system;
 mod user_command;
 mod wire;
 mod words;

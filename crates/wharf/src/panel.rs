@@ -1,5 +1,7 @@
 //! The start panel: what a person needs to know, on one screen.
 
+pub(crate) mod words;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -12,10 +14,13 @@ use wharf_server::settings::ListenTls;
 use crate::config::choice::TlsRequire;
 use crate::config::units::{show_duration, show_rate};
 use crate::share::{Access, Share};
+use words::{Words, columns};
 
 /// Everything that the panel tells.
 #[derive(Clone, Debug)]
 pub(crate) struct Panel {
+    /// The language.
+    pub(crate) words: &'static Words,
     /// What is served.
     pub(crate) content: Content,
     /// Where.
@@ -71,117 +76,117 @@ const ADDRESSES_MAX: usize = 6;
 impl Panel {
     /// The panel's text.
     pub(crate) fn text(&self) -> String {
+        let words = self.words;
         let mut out = self.headline();
         out.push('\n');
         self.write_addresses(&mut out);
         self.write_account(&mut out);
         out.push('\n');
         self.write_encryption(&mut out);
-        line(&mut out, "Data ports", &format!("{}-{}", self.ports.start(), self.ports.end()));
+        line(&mut out, words.data_ports, &format!("{}-{}", self.ports.start(), self.ports.end()));
         let limits = self.limits_in_words();
         if !limits.is_empty() {
-            line(&mut out, "Limits", &limits);
+            line(&mut out, words.limits, &limits);
         }
-        out.push('\n');
         let stop = match self.stop_after {
-            Some(time) => format!("Ctrl+C, or by itself after {}", show_duration(time)),
+            Some(time) => {
+                let time = show_duration(time);
+                format!("Ctrl+C{}{time}{}", words.or_after, words.or_after_end)
+            }
             None => "Ctrl+C".to_owned(),
         };
-        let _ = writeln!(out, "  Stop: {stop}    Help: wharf serve --help\n");
+        let _ = writeln!(out, "\n  {} {stop}    {} wharf serve --help\n", words.stop, words.help);
         out
     }
 
     fn headline(&self) -> String {
+        let words = self.words;
         match &self.content {
             Content::Share(share) => {
-                let (folder, rights) = (share.folder.display(), share.rights_in_words());
-                format!("wharf   sharing  {folder}   ({rights})\n")
+                let (folder, rights) = (share.folder.display(), words.rights(&share.access));
+                format!("wharf   {}  {folder}   ({rights})\n", words.sharing)
             }
             Content::Accounts { config, accounts, .. } => {
                 let accounts = match accounts {
-                    1 => "1 account".to_owned(),
-                    number => format!("{number} accounts"),
+                    1 => words.one_account.to_owned(),
+                    number => format!("{number} {}", words.accounts),
                 };
-                let from = config.as_ref().map(|path| format!("   (config {})", path.display()));
-                format!("wharf   serving  {accounts}{}\n", from.unwrap_or_default())
+                let from =
+                    config.as_ref().map(|path| format!("   ({} {})", words.config, path.display()));
+                format!("wharf   {}  {accounts}{}\n", words.serving, from.unwrap_or_default())
             }
         }
     }
 
     fn write_addresses(&self, out: &mut String) {
+        let words = self.words;
         let (here, network): (Vec<_>, Vec<_>) =
             addresses(&self.listeners, &self.own_addresses).into_iter().partition(Address::is_here);
-        let hint =
-            if network.len() == 1 { "        <- type this in the other computer" } else { "" };
-        for (label, list, hint) in
-            [("On this computer", here, ""), ("On your network", network, hint)]
-        {
+        for (label, list) in [(words.here, here), (words.network, network)] {
             let mut label = label;
+            let is_the_one = list.len() == 1 && label == words.network;
+            let hint =
+                if is_the_one { format!("        {}", words.type_this) } else { String::new() };
             for address in list.iter().take(ADDRESSES_MAX) {
                 line(out, label, &format!("{}{hint}", address.url()));
                 label = "";
             }
             if list.len() > ADDRESSES_MAX {
-                line(out, "", &format!("and {} more", list.len() - ADDRESSES_MAX));
+                line(out, "", &format!("{} {}", words.more, list.len() - ADDRESSES_MAX));
             }
         }
     }
 
     fn write_account(&self, out: &mut String) {
+        let words = self.words;
         match &self.content {
             Content::Share(share) => match &share.access {
                 Access::Anonymous(_) => {
-                    line(out, "User  anonymous", "no password (any e-mail address will do)");
+                    line(out, &format!("{}  anonymous", words.user), words.no_password);
                 }
                 Access::Account { user, password, .. } => {
                     let shown = if password.is_fresh {
-                        format!(
-                            "Password  {}   (new at every start; keep one with -u/-P)",
-                            password.text
-                        )
+                        format!("{}   {}", password.text, words.password_is_new)
                     } else {
-                        "Password  the one you gave".to_owned()
+                        words.password_is_given.to_owned()
                     };
-                    line(out, &format!("User  {user}"), &shown);
+                    let label = format!("{}  {user}", words.user);
+                    line(out, &label, &format!("{}  {shown}", words.password));
                 }
             },
             Content::Accounts { users_file, anonymous, .. } => {
-                line(out, "Accounts", &users_file.display().to_string());
+                line(out, words.accounts_file, &users_file.display().to_string());
                 if let Some(folder) = anonymous {
-                    line(out, "Without password", &folder.display().to_string());
+                    line(out, words.without_password, &folder.display().to_string());
                 }
             }
         }
     }
 
     fn write_encryption(&self, out: &mut String) {
+        let words = self.words;
         let Some(encryption) = &self.encryption else {
-            line(
-                out,
-                "Encryption",
-                "off: names, passwords and files cross the network in the clear",
-            );
+            line(out, words.encryption, words.encryption_off);
             return;
         };
-        let (offered, who) = match encryption.require {
-            TlsRequire::Off => ("offered", None),
-            TlsRequire::Public => {
-                ("offered", Some("passwords from outside the local network need it"))
-            }
-            TlsRequire::Login => ("needed to log in", None),
-            TlsRequire::All => ("needed for everything", None),
+        let offered = match encryption.require {
+            TlsRequire::Off | TlsRequire::Public => words.offered,
+            TlsRequire::Login => words.needed_to_log_in,
+            TlsRequire::All => words.needed,
         };
-        let made = if encryption.is_self_made { " (made here)" } else { "" };
+        let made = if encryption.is_self_made { words.made_here } else { "" };
         let print = short_fingerprint(&encryption.fingerprint);
-        line(out, "Encryption", &format!("{offered}; certificate sha256 {print}{made}"));
-        if let Some(who) = who {
-            line(out, "", who);
+        line(out, words.encryption, &format!("{offered}{} {print}{made}", words.certificate));
+        if encryption.require == TlsRequire::Public {
+            line(out, "", words.needed_outside);
         }
     }
 
     fn limits_in_words(&self) -> String {
         let mut limits = Vec::new();
-        for (rate, what) in [(self.upload, "uploads"), (self.download, "downloads")] {
+        for (rate, what) in
+            [(self.upload, self.words.uploads), (self.download, self.words.downloads)]
+        {
             if rate != Rate::Unlimited {
                 limits.push(format!("{what} {}", show_rate(rate)));
             }
@@ -191,8 +196,8 @@ impl Panel {
 }
 
 fn line(out: &mut String, label: &str, text: &str) {
-    let width = LABEL_WIDTH.max(label.chars().count() + 2);
-    let _ = writeln!(out, "  {label:<width$}{text}");
+    let gap = LABEL_WIDTH.saturating_sub(columns(label)).max(2);
+    let _ = writeln!(out, "  {label}{}{text}", " ".repeat(gap));
 }
 
 /// An address that can be typed into a client.
@@ -279,6 +284,7 @@ mod tests {
 
     fn panel(content: Content) -> Panel {
         Panel {
+            words: &words::ENGLISH,
             content,
             listeners: vec![("[::]:2121".parse().unwrap(), ListenTls::Explicit)],
             own_addresses: ["127.0.0.1", "192.168.1.20"].map(|ip| ip.parse().unwrap()).to_vec(),
@@ -340,9 +346,25 @@ mod tests {
                 ..panel(Content::Share(dropbox))
             },
             panel(accounts),
+            Panel {
+                words: &words::CHINESE,
+                stop_after: Some(Duration::from_hours(2)),
+                ..panel(Content::Share(share(true)))
+            },
         ];
         let page: String = pages.iter().map(Panel::text).collect();
         crate::snapshot::assert_same("crates/wharf/snapshots/panel.txt", &page);
+    }
+
+    #[test]
+    fn the_locale_chooses_the_language_if_the_terminal_can_show_it() {
+        for (locale, is_chinese) in
+            [("zh_CN.UTF-8", true), ("zh_CN.utf8", true), ("zh_CN.GBK", false), ("", false)]
+        {
+            let expected = if is_chinese { &words::CHINESE } else { &words::ENGLISH };
+            assert!(std::ptr::eq(Words::of_locale(locale), expected), "{locale}");
+        }
+        assert_eq!(columns("密码 a"), 6);
     }
 
     #[test]

@@ -33,7 +33,12 @@ pub(crate) fn state_folder() -> PathBuf {
 
 /// The character set of old programs in the language of this system.
 pub(crate) fn legacy_encoding() -> &'static encoding_rs::Encoding {
-    encoding_of(&system::language())
+    encoding_of(&language())
+}
+
+/// The language of the session, such as `zh_CN.UTF-8`; empty if nobody said.
+pub(crate) fn language() -> String {
+    system::language()
 }
 
 /// The computer's own name, if it has one.

@@ -52,6 +52,14 @@ pub(crate) fn inputs(global: &Global, file: Option<PathBuf>, flags: Vec<Flag>) -
 /// # Errors
 /// `ConfigInvalid` if there is any; all was said then.
 pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure> {
+    if let Some(file) = &inputs.file
+        && let Err(error) = std::fs::File::open(file)
+        && error.kind() == std::io::ErrorKind::PermissionDenied
+    {
+        let shown = file.display();
+        return Err(Failure::io(format!("cannot read the config file {shown}"), &error)
+            .help("run as its owner, or share a folder without it:  wharf --no-config"));
+    }
     let loaded = Loaded::load(inputs);
     tell(&render(&loaded.problems, loaded.layers.source.as_ref(), is_coloured));
     if loaded.is_valid() {

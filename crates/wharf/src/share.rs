@@ -96,23 +96,6 @@ impl Share {
     pub(crate) fn folder(options: &Serve) -> Result<PathBuf, Failure> {
         folder(options)
     }
-
-    /// What may be done, in words.
-    pub(crate) fn rights_in_words(&self) -> String {
-        match &self.access {
-            Access::Anonymous(AnonymousPermissions::Read) => "everybody, read-only".into(),
-            Access::Anonymous(AnonymousPermissions::Dropbox) => {
-                "everybody may leave files, nobody may see them".into()
-            }
-            Access::Anonymous(AnonymousPermissions::ReadWrite) => {
-                "everybody may read, write and delete".into()
-            }
-            Access::Account { rights, .. } if *rights == Permissions::READ_ONLY => {
-                "read-only".into()
-            }
-            Access::Account { .. } => "read, write and delete".into(),
-        }
-    }
 }
 
 fn anonymous_rights(options: &Serve) -> AnonymousPermissions {

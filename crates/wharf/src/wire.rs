@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf_core::account::Account;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
@@ -157,13 +158,22 @@ pub(crate) struct Encryption {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The certificate, unless no listener offers TLS.
-pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure> {
-    if config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
-        return Ok(None);
-    }
+/// Reads the certificate that the configuration names, if it names one, and tells whether it and
+/// its key can serve.
+pub(crate) fn check_certificate(config: &Config) -> Result<Vec<String>, Failure> {
+    let (Some(_), Some(_)) = (&config.tls.certificate.0, &config.tls.private_key.0) else {
+        return Ok(Vec::new());
+    };
     let pair = pair(config)?;
-    let certificate = Certificate::from_der(pair.chain, pair.key).map_err(|error| match error {
+    certificate(pair.chain, pair.key)?;
+    Ok(pair.warnings)
+}
+
+fn certificate(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Certificate, Failure> {
+    Certificate::from_der(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => Failure {
             exit: Exit::ConfigInvalid,
             ..Failure::new("tls.private_key is not the key of tls.certificate")
@@ -173,7 +183,16 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!("the certificate cannot be used: {other}"))
         },
-    })?;
+    })
+}
+
+/// The certificate, unless no listener offers TLS.
+pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure> {
+    if config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
+        return Ok(None);
+    }
+    let pair = pair(config)?;
+    let certificate = certificate(pair.chain, pair.key)?;
     Ok(Some(Encryption {
         tls: engine::Tls {
             certificate,

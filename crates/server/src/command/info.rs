@@ -96,7 +96,7 @@ static STAT: Spec = Spec {
     arg: Arg::Optional,
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    unavailable: Code::FILE_BUSY,
+    unavailable: listing::MISSING,
     run: Run::Later(|session, arg| Box::pin(stat(session, arg))),
     ..Spec::LOGGED_IN
 };

@@ -29,6 +29,10 @@ enum Subject {
     Pattern(VPath, Glob),
 }
 
+/// Of the codes that RFC 959 §5.4 allows for LIST, NLST and STAT, 450 would say most, but it means
+/// "try again", and lftp does so without a pause.
+pub(super) const MISSING: Code = Code::BAD_ARGUMENT;
+
 static LIST: Spec = Spec {
     verb: "LIST",
     syntax: "LIST [<path or pattern>]",
@@ -37,7 +41,7 @@ static LIST: Spec = Spec {
     arg: Arg::Optional,
     needs: Permissions::LIST,
     moves_data: true,
-    unavailable: Code::FILE_BUSY,
+    unavailable: MISSING,
     run: Run::Later(|session, arg| Box::pin(list(session, arg))),
     ..Spec::LOGGED_IN
 };
@@ -56,7 +60,7 @@ static NLST: Spec = Spec {
     arg: Arg::Optional,
     needs: Permissions::LIST,
     moves_data: true,
-    unavailable: Code::FILE_BUSY,
+    unavailable: MISSING,
     run: Run::Later(|session, arg| Box::pin(nlst(session, arg))),
     ..Spec::LOGGED_IN
 };
@@ -333,7 +337,7 @@ mod tests {
         assert_eq!(bench.lists("NLST *.txt").await, "a.txt / b.txt");
         assert_eq!(bench.lists("NLST [!a]*").await, "b.txt / d");
         assert_eq!(bench.lists("NLST *.jpg").await, "");
-        assert_eq!(bench.lists("NLST nothing").await, "450 only");
+        assert_eq!(bench.lists("NLST nothing").await, "501 only");
         assert_eq!(bench.lists("NLST *a*a*a*a*a*a*a*a*").await, "501 only");
     }
 
@@ -358,7 +362,7 @@ mod tests {
         let said = bench.says("STAT d").await;
         assert!(said.starts_with("212-Status: /  -rw") && said.ends_with("212 End of status."));
         assert!(bench.says("STAT a.txt").await.starts_with("213-Status:"));
-        assert!(bench.says("STAT nothing").await.starts_with("450"));
+        assert!(bench.says("STAT nothing").await.starts_with("501"));
     }
 
     #[tokio::test]

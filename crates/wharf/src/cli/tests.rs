@@ -127,7 +127,7 @@ fn a_printed_config_means_what_the_options_meant() {
     let (text, _) = printed("-i 127.0.0.1 -p 2121 -r 5000-5100");
     assert_eq!(
         text,
-        "config_version = 1\n\n[[listen]]\naddress = \"127.0.0.1\"\nport = \"2121\"\n\n\
+        "config_version = 1\n\n[[listen]]\naddress = \"127.0.0.1\"\nport = 2121\n\n\
          [passive]\nports = \"5000-5100\"\n"
     );
 }

@@ -76,7 +76,9 @@ fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
         }
     }
     let is_off = config.listen.iter().all(|listen| listen.tls == TlsMode::Off);
-    if is_off && require == TlsRequire::Public {
+    // A share for everybody has no password that could be overheard.
+    let is_for_all = layers.place_of("login.anonymous") == Place::Given("the option -A".into());
+    if is_off && require == TlsRequire::Public && !is_for_all {
         let place = layers.place_of("listen.0.tls");
         let problem = if require_place == Place::Nowhere {
             Problem::warning("passwords from outside the local networks will be refused", place)

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::keys::{Key, SECTIONS, Section, join};
 use super::layers::{Item, Layers, Origin};
 use super::raw::{Raw, quoted};
+use super::value::{ListenPort, Value};
 
 /// The column at which comments of the default file begin.
 const COMMENT_COLUMN: usize = 36;
@@ -13,10 +14,10 @@ const COMMENT_COLUMN: usize = 36;
 pub(crate) fn default_file() -> String {
     let mut out = String::from(
         "# wharf.toml - every key, with its default. A missing key means the default.\n\
-         # Check it:   wharf check            See what is in force and why:  wharf config show --origin\n\
-         # Override:   --set passive.ports=30000-31999      or      WHARF__PASSIVE__PORTS=30000-31999\n\
+         # Check it:   wharf check      See what is in force and why:  wharf config show --origin\n\
+         # Override:   --set passive.ports=30000-31999   or   WHARF__PASSIVE__PORTS=30000-31999\n\
          # Order of precedence: command line, environment, this file, built-in default.\n\
-         # Rates take KiB/s MiB/s GiB/s, times take ms s m h d. 0 or \"unlimited\" means no limit.\n\
+         # Rates take KiB/s MiB/s GiB/s, times take ms s m h d; 0 or \"unlimited\" is no limit.\n\
          # Relative paths begin at this file's folder.\n\
          # Keys are read when wharf starts; accounts (users.toml) take effect at once.\n\
          # [R] = about something that is made at the start: it will always need a restart.\n",
@@ -61,9 +62,9 @@ fn header(section: &Section) -> String {
 #[cfg(test)]
 pub(crate) fn reference() -> String {
     let mut out = String::from(
-        "<!-- Generated from crates/wharf/src/config/keys.rs. Do not edit: run\n     \
-         WHARF_BLESS=1 cargo nextest run -p wharf reference -->\n\n\
-         # Configuration\n\n\
+        "# Configuration\n\n\
+         Every key there is. This page is generated from the keys themselves (`cargo xtask \
+         docs`); do not edit it.\n\n\
          `wharf` reads one TOML file: the one named by `-c`/`--config` or `WHARF_CONFIG`, else \
          `./wharf.toml`, else the system's place (`/etc/wharf/wharf.toml`; for a user \
          `~/.config/wharf/wharf.toml`). `wharf config path` prints which. Every key has a default; \
@@ -115,6 +116,7 @@ pub(crate) fn value_text(key: &Key, raw: &Raw) -> String {
         Raw::List(_) => raw.list().map(Raw::List),
         Raw::Boolean(_) => raw.boolean().map(Raw::Boolean),
         Raw::Integer(_) => raw.integer().map(Raw::Integer),
+        _ if key.kind == ListenPort::KIND => raw.integer().map(Raw::Integer),
         _ => None,
     };
     typed.map_or_else(|| quoted(text), |typed| typed.to_toml())

@@ -243,7 +243,7 @@ fn what_is_in_force_is_a_config_file_again() {
 }
 
 #[test]
-fn the_reference_in_the_repository_is_fresh() {
+fn the_reference_of_the_configuration_is_up_to_date() {
     assert_same("docs/reference/config.md", &show::reference());
 }
 

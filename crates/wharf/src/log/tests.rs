@@ -79,11 +79,11 @@ fn a_transfer_in_every_style() {
     );
 }
 
-#[test]
-fn every_event_has_its_line() {
+/// One of each event.
+fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
     let (a, b) = (path(b"/a"), path(b"/b"));
     let broken = upload(&a, "the connection was lost");
-    let events = [
+    for event in [
         Event::Connected,
         Event::TurnedAway { reason: "too many sessions" },
         Event::Secured { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" },
@@ -99,13 +99,34 @@ fn every_event_has_its_line() {
         Event::StoreFailed { reason: "write /a: input/output error" },
         Event::Command { line: "PASS ***", code: Code::FILE_DONE, text: "Removed." },
         Event::Ended { reason: "QUIT", after: Duration::from_secs(61) },
-    ];
+    ] {
+        act(&event);
+    }
+}
+
+#[test]
+fn every_event_has_its_line() {
     let mut page = String::new();
     for style in [Style::Text, Style::Json, Style::Panel] {
-        page.extend(events.iter().map(|event| rendered(style, event)));
+        with_every_event(|event| page.push_str(&rendered(style, event)));
         page.push('\n');
     }
     crate::snapshot::assert_same("crates/wharf/snapshots/log-lines.txt", &page);
+}
+
+#[test]
+fn every_event_and_field_stands_in_the_guide() {
+    let guide = include_str!("../../../../docs/guide/logs.md");
+    with_every_event(|event| {
+        let record = Record::of(&who(None), event).unwrap();
+        let row = guide
+            .lines()
+            .find(|line| line.starts_with("| `") && line.contains(&format!("`{}`", record.event)));
+        let row = row.unwrap_or_else(|| panic!("{} is missing", record.event));
+        for (name, _) in &record.fields {
+            assert!(row.contains(&format!("`{name}`")), "{name} of {} is missing", record.event);
+        }
+    });
 }
 
 #[test]
@@ -163,9 +184,10 @@ proptest! {
             });
         }
         let to = from.clone();
+        let long = text.repeat(20);
         for event in [
             Event::Renamed { from: &from, to: &to },
-            Event::Command { line: &text.repeat(20), code: Code::FILE_DONE, text: &text.repeat(20) },
+            Event::Command { line: &long, code: Code::FILE_DONE, text: &long },
             Event::LoginFailed { user: &text, reason: "wrong password" },
         ] {
             for style in [Style::Text, Style::Json, Style::Journal] {

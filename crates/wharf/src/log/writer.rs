@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::os::appended;
 use crate::outcome::Failure;
 
 /// Lines that wait at most; a slow disk costs lines, not memory.
@@ -34,11 +35,7 @@ impl std::fmt::Debug for Target {
 impl Target {
     /// The end of this file, which is made if it is missing, for its owner and group to read.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
-        let mut options = File::options();
-        options.append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-        options
+        appended()
             .open(path)
             .map(Self::File)
             .map_err(|error| Failure::io(format!("cannot open the log {}", path.display()), &error))

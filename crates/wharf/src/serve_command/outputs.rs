@@ -9,11 +9,12 @@ use crate::log::line::Style;
 use crate::log::record::Level;
 use crate::log::writer::Target;
 use crate::log::{Log, Options, Output};
+use crate::os::is_journal;
 use crate::outcome::Failure;
 
 /// Whether a service manager started us and keeps what we write.
 pub(super) fn is_service() -> bool {
-    std::env::var_os("JOURNAL_STREAM").is_some()
+    is_journal()
 }
 
 /// Whether somebody sits in front of it who would rather see the panel than lines.

@@ -19,9 +19,11 @@ use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::os::{Signals, Stop, port_owner, raise_file_limit};
 use crate::outcome::{Exit, Failure, plain, tell};
+use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
-use crate::system::{Signals, Stop, port_owner, raise_file_limit};
+use crate::place;
 use crate::wire::{self, Accounts};
 
 /// How often the file of accounts is looked at.
@@ -64,6 +66,10 @@ async fn serve(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
         warn(&log, has_panel, warning);
     }
     warn_of_missing_homes(&log, has_panel, &accounts);
+    if accounts.homes.is_empty() {
+        let text = "there is no account yet; make one with:  wharf user add NAME --home DIR";
+        warn(&log, has_panel, text);
+    }
     let panel = panel(plan, options, &bound, &accounts, encryption.as_ref());
     let urls: Vec<_> =
         addresses(&panel.listeners, &panel.own_addresses).iter().map(Address::url).collect();
@@ -241,6 +247,7 @@ fn panel(
         },
     };
     Panel {
+        words: Words::of_locale(&place::language()),
         content,
         listeners,
         own_addresses: own_addresses(),

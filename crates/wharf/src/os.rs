@@ -1,4 +1,4 @@
-//! What differs between operating systems while serving: signals, limits, who has a port.
+//! What differs between operating systems: signals, limits, who has a port, files for one's eyes.
 
 #[cfg(target_os = "linux")]
 mod ports_linux;
@@ -8,9 +8,15 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(crate) use unix::{Signals, raise_file_limit};
+pub(crate) use unix::{
+    Signals, appended, is_journal, mode_if_open, private_file, private_folder, raise_file_limit,
+    sync_folder,
+};
 #[cfg(windows)]
-pub(crate) use windows::{Signals, raise_file_limit};
+pub(crate) use windows::{
+    Signals, appended, is_journal, mode_if_open, private_file, private_folder, raise_file_limit,
+    sync_folder,
+};
 
 /// Why somebody wants the server to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,214 @@
+//! The life of a client of the simulation: logins, and acts without data.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use wharf_proto::reply::Reply;
+
+use crate::client::{Client, Gone};
+use crate::oracle::{Act, Claim};
+use crate::rng::Rng;
+
+/// A client gives up when the server has turned it away so often.
+const LOGINS_MAX: u32 = 6;
+
+/// A file that is there, or was, or will be.
+pub(crate) fn file_name(rng: &mut Rng) -> String {
+    match rng.below(8) {
+        0 => format!("/d{}/g{}", rng.below(2), rng.below(2)),
+        _ => format!("/f{}", rng.below(5)),
+    }
+}
+
+fn dir_name(rng: &mut Rng) -> String {
+    format!("/d{}", rng.below(3))
+}
+
+/// The last line of a reply.
+pub(crate) fn text_of(reply: &Reply) -> String {
+    let last = reply.lines.last();
+    last.map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default()
+}
+
+impl Client {
+    /// Does so many acts, in as many sessions as it takes.
+    pub(crate) async fn live(&mut self, acts: u64) {
+        let mut logins = 0;
+        let mut left = acts;
+        while left > 0 && logins < LOGINS_MAX {
+            logins += 1;
+            if logins > 1 {
+                sleep(Duration::from_millis(self.rng.below(8000))).await;
+            }
+            if self.enter().await.is_err() {
+                self.hang_up();
+                continue;
+            }
+            while left > 0 {
+                left -= 1;
+                if self.act().await.is_err() {
+                    break;
+                }
+            }
+            if self.control.is_some() && self.rng.chance(2, 3) {
+                let _ = self.command("QUIT").await;
+            }
+            self.hang_up();
+        }
+        self.tell("is done");
+    }
+
+    /// Connects and logs in, at times with a wrong password first.
+    async fn enter(&mut self) -> Result<(), Gone> {
+        self.connect().await?;
+        if self.rng.chance(1, 6) {
+            self.command(&format!("USER {}", self.who.user)).await?;
+            self.command("PASS wrong").await?;
+        }
+        if self.rng.chance(1, 8) {
+            self.command("LIST").await?;
+        }
+        if self.rng.chance(1, 50) {
+            sleep(Duration::from_secs(self.rng.between(1, 70))).await;
+        }
+        self.log_in().await
+    }
+
+    async fn log_in(&mut self) -> Result<(), Gone> {
+        self.command(&format!("USER {}", self.who.user)).await?;
+        let reply = self.command(&format!("PASS {}", self.who.secret)).await?;
+        if reply.code.number() != 230 {
+            self.hang_up();
+            return Err(Gone);
+        }
+        self.command("TYPE I").await.map(drop)
+    }
+
+    async fn act(&mut self) -> Result<(), Gone> {
+        match self.rng.below(100) {
+            0..26 => self.upload().await,
+            26..33 => self.resume().await,
+            33..53 => self.download().await,
+            53..60 => self.list().await,
+            60..66 => self.remove().await,
+            66..72 => self.rename().await,
+            72..78 => self.directories().await,
+            78..88 => self.ask_around().await,
+            88..92 => self.ask_ahead().await,
+            92..94 => self.start_and_leave_it().await,
+            94..96 => self.command("ABOR").await.map(drop),
+            96 => {
+                let most = if self.rng.chance(1, 4) { 400_000 } else { 5000 };
+                sleep(Duration::from_millis(self.rng.between(1, most))).await;
+                Ok(())
+            }
+            97 | 98 => self.misbehave().await,
+            _ => {
+                self.tell("vanishes");
+                self.hang_up();
+                Err(Gone)
+            }
+        }
+    }
+
+    async fn remove(&mut self) -> Result<(), Gone> {
+        let path = file_name(&mut self.rng);
+        self.change(&format!("DELE {path}"), Act::RemoveFile, &path).await
+    }
+
+    async fn rename(&mut self) -> Result<(), Gone> {
+        let is_dir = self.rng.chance(1, 8);
+        let mut name = || if is_dir { dir_name(&mut self.rng) } else { file_name(&mut self.rng) };
+        let (from, to) = (name(), name());
+        if self.command(&format!("RNFR {from}")).await?.code.number() != 350 {
+            return Ok(());
+        }
+        self.change(&format!("RNTO {to}"), Act::Rename, &to).await
+    }
+
+    async fn directories(&mut self) -> Result<(), Gone> {
+        let path = dir_name(&mut self.rng);
+        match self.rng.below(3) {
+            0 => self.change(&format!("RMD {path}"), Act::RemoveDir, &path).await,
+            _ => self.change(&format!("MKD {path}"), Act::MakeDir, &path).await,
+        }
+    }
+
+    /// Sends a command that changes something, and compares what is told with what is done.
+    async fn change(&mut self, line: &str, act: Act, path: &str) -> Result<(), Gone> {
+        let since = Instant::now();
+        let reply = self.command(line).await?;
+        let is_sole = self.who.is_sole;
+        let claim = Claim { account: &self.who.user, act, path, since, is_sole };
+        self.oracle.was_told(&claim, reply.code.is_success());
+        Ok(())
+    }
+
+    async fn ask_around(&mut self) -> Result<(), Gone> {
+        let path = file_name(&mut self.rng);
+        let line = match self.rng.below(12) {
+            0 => format!("SIZE {path}"),
+            1 => format!("MDTM {path}"),
+            2 => format!("MLST {path}"),
+            3 => "STAT".to_owned(),
+            4 => "STAT /".to_owned(),
+            5 => "FEAT".to_owned(),
+            6 => "HELP".to_owned(),
+            7 => "CWD /".to_owned(),
+            8 => "CDUP".to_owned(),
+            9 => "ALLO 5".to_owned(),
+            10 => "RETR".to_owned(),
+            _ => "NOOP".to_owned(),
+        };
+        self.command(&line).await.map(drop)
+    }
+
+    /// Says what no good client says.
+    async fn misbehave(&mut self) -> Result<(), Gone> {
+        match self.rng.below(6) {
+            0 => self.command(&"X".repeat(5000)).await.map(drop),
+            1 => self.command("PORT 192,0,2,77,200,1").await.map(drop),
+            2 => self.command("RETR /f0").await.map(drop),
+            3 => {
+                self.command("REIN").await?;
+                self.log_in().await
+            }
+            4 => {
+                self.tell("hears nothing any more");
+                self.ask(&["HELP"; 300]).await?;
+                sleep(Duration::from_secs(self.rng.between(1, 60))).await;
+                self.hang_up();
+                Err(Gone)
+            }
+            _ => {
+                for _ in 0..3 {
+                    self.command(&format!("USER {}", self.who.user)).await?;
+                    self.command("PASS guess").await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Several commands in one go.
+    async fn ask_ahead(&mut self) -> Result<(), Gone> {
+        const LINES: &[&str] =
+            &["NOOP", "PWD", "SYST", "FEAT", "STAT", "SIZE /f0", "GARBAGE", "TYPE I", "CWD /"];
+        let lines: Vec<_> = (0..self.rng.between(2, 7)).map(|_| *self.rng.pick(LINES)).collect();
+        self.ask(&lines).await?;
+        self.all_answers().await
+    }
+
+    /// Asks for a passive port and does not use it, or for a transfer and does not come.
+    async fn start_and_leave_it(&mut self) -> Result<(), Gone> {
+        self.command("EPSV").await?;
+        match self.rng.below(3) {
+            0 => self.command("LIST").await.map(drop),
+            1 => {
+                sleep(Duration::from_secs(self.rng.between(1, 40))).await;
+                self.list().await
+            }
+            _ => Ok(()),
+        }
+    }
+}

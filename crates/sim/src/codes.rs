@@ -1,0 +1,56 @@
+//! Which replies each command may get: RFC 959 §5.4, RFC 2428, RFC 3659, RFC 4217.
+
+/// Replies that any command may get (RFC 959 §5.4): the line is not understood, or the service
+/// closes.
+const ALWAYS: &[u16] = &[421, 500];
+/// The argument, the command or the parameter is not known here, or nobody is logged in.
+const REFUSED: &[u16] = &[501, 502, 504, 530];
+/// The store itself failed. §5.4 lists these for some commands only; §4.2.2 defines them for all,
+/// and a client goes by the first digit (RFC 1123 §4.1.2.11).
+const FAULTS: &[u16] = &[450, 451, 452, 552];
+/// How a transfer ends.
+const TRANSFER: &[u16] = &[226, 250, 425, 426, 450, 451, 452, 521, 522, 552];
+
+/// Whether a command may get this final reply.
+pub(crate) fn may_answer(verb: &str, code: u16) -> bool {
+    let (own, others): (&[u16], &[&[u16]]) = match verb {
+        "USER" => (&[230, 331, 332, 501, 530], &[]),
+        "PASS" => (&[202, 230, 332, 501, 503, 530], &[]),
+        "CWD" | "RMD" | "MLST" | "DELE" => (&[250, 550], &[REFUSED, FAULTS]),
+        "CDUP" => (&[200, 250, 550], &[REFUSED, FAULTS]),
+        "REIN" => (&[120, 220, 502], &[]),
+        "QUIT" => (&[221], &[]),
+        "NOOP" => (&[200], &[]),
+        // 425: every passive port is in use. No RFC has a reply for that.
+        "PASV" => (&[227, 425], &[REFUSED]),
+        "EPSV" => (&[229, 425, 522], &[REFUSED]),
+        "PORT" | "TYPE" | "MODE" | "STRU" | "OPTS" | "CLNT" => (&[200], &[REFUSED]),
+        "EPRT" => (&[200, 522], &[REFUSED]),
+        "ALLO" => (&[200, 202], &[REFUSED]),
+        "REST" => (&[350], &[REFUSED]),
+        "RETR" => (&[550, 554], &[TRANSFER, REFUSED]),
+        "STOR" => (&[532, 551, 553, 554], &[TRANSFER, REFUSED]),
+        "STOU" => (&[532, 551, 553], &[TRANSFER, REFUSED]),
+        "APPE" => (&[532, 550, 551, 553], &[TRANSFER, REFUSED]),
+        "LIST" | "NLST" => (&[], &[TRANSFER, REFUSED]),
+        "MLSD" => (&[550], &[TRANSFER, REFUSED]),
+        "RNFR" => (&[350, 550], &[REFUSED, FAULTS]),
+        "RNTO" => (&[250, 503, 532, 553], &[REFUSED, FAULTS]),
+        "MKD" => (&[257, 550], &[REFUSED, FAULTS]),
+        "PWD" => (&[257, 550], &[REFUSED]),
+        "SIZE" | "MDTM" | "MFMT" => (&[213, 550], &[REFUSED, FAULTS]),
+        "STAT" => (&[211, 212, 213], &[REFUSED, FAULTS]),
+        "HELP" => (&[211, 214], &[REFUSED]),
+        "FEAT" => (&[211], &[]),
+        "SYST" => (&[215], &[]),
+        "ABOR" => (&[225, 226, 530], &[]),
+        // What is no command.
+        _ => (&[502], &[]),
+    };
+    ALWAYS.contains(&code) || own.contains(&code) || others.iter().any(|some| some.contains(&code))
+}
+
+/// Whether a command has a preliminary reply and moves data.
+pub(crate) fn moves_data(verb: &str) -> bool {
+    matches!(verb, "RETR" | "STOR" | "APPE" | "STOU" | "LIST" | "NLST" | "MLSD")
+}

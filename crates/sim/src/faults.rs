@@ -1,0 +1,311 @@
+//! A store that stalls and fails by chance, and tells the oracle all that it did.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
+use wharf_core::account::Account;
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{
+    Caps, Change, EntryStream, Replace, Sink, Source, Start, Storage, Stored, Stores, Write,
+};
+use wharf_core::{Bytes, Stream, async_trait};
+use wharf_proto::entry::Entry;
+use wharf_proto::path::VPath;
+use wharf_storage::Memory;
+
+use crate::oracle::{Act, Held, Oracle, Published};
+use crate::rng::Rng;
+
+/// What can go wrong with a store.
+const KINDS: &[ErrorKind] =
+    &[ErrorKind::Broken, ErrorKind::NoSpace, ErrorKind::OverQuota, ErrorKind::Busy];
+
+/// How a store behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Mood {
+    pub(crate) rng: Rng,
+    /// This call fails, counted from 1.
+    pub(crate) fails_at: Option<u64>,
+    /// So many calls of a thousand fail.
+    pub(crate) fails_of_1000: u64,
+    /// So many calls of a thousand take up to `stall_max`.
+    pub(crate) stalls_of_1000: u64,
+    pub(crate) stall_max: Duration,
+    pub(crate) calls: u64,
+}
+
+impl Mood {
+    /// A store without a fault.
+    pub(crate) fn good(rng: Rng) -> Self {
+        Self {
+            rng,
+            fails_at: None,
+            fails_of_1000: 0,
+            stalls_of_1000: 0,
+            stall_max: Duration::ZERO,
+            calls: 0,
+        }
+    }
+
+    /// What happens to the next call: how long it takes, and how it fails.
+    fn next(&mut self) -> (Option<Duration>, Option<ErrorKind>) {
+        self.calls += 1;
+        let stalls = self.rng.chance(self.stalls_of_1000, 1000);
+        let most = u64::try_from(self.stall_max.as_millis()).unwrap_or(0);
+        let stall = Duration::from_millis(self.rng.between(1, most.max(1)));
+        let fails = self.rng.chance(self.fails_of_1000, 1000) || self.fails_at == Some(self.calls);
+        let kind = *self.rng.pick(KINDS);
+        (stalls.then_some(stall), fails.then_some(kind))
+    }
+}
+
+/// A tree in memory with faults. Clones share the tree and the mood.
+#[derive(Clone)]
+pub(crate) struct Faults {
+    memory: Memory,
+    account: String,
+    oracle: Oracle,
+    mood: Arc<Mutex<Mood>>,
+}
+
+impl Faults {
+    pub(crate) fn new(memory: Memory, oracle: Oracle, mood: Mood) -> Self {
+        Self { memory, account: String::new(), oracle, mood: Arc::new(Mutex::new(mood)) }
+    }
+
+    fn next(&self) -> (Option<Duration>, Option<ErrorKind>) {
+        self.mood.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
+    /// Stalls, fails, or lets a call through.
+    async fn pass(&self, what: &str, at: &VPath) -> Result<()> {
+        let (stall, fault) = self.next();
+        if let Some(stall) = stall {
+            self.oracle.tell("store", &format!("{what} {at} takes {stall:?}"));
+            sleep(stall).await;
+        }
+        match fault {
+            None => Ok(()),
+            Some(kind) => {
+                self.oracle.tell("store", &format!("{what} {at} fails: {kind:?}"));
+                Err(Error::new(kind, "by the simulation"))
+            }
+        }
+    }
+
+    fn did(&self, act: Act, at: &VPath) {
+        self.oracle.did(&self.account, act, &at.to_string(), &self.memory);
+    }
+
+    fn troubled<T>(
+        &self,
+        inner: Pin<Box<dyn Stream<Item = Result<T>> + Send>>,
+    ) -> Pin<Box<dyn Stream<Item = Result<T>> + Send>>
+    where
+        T: 'static,
+    {
+        let held = self.oracle.hold(Held::Source);
+        Box::pin(Troubled {
+            inner,
+            faults: self.clone(),
+            stall: None,
+            has_passed: false,
+            _held: held,
+        })
+    }
+}
+
+#[async_trait]
+impl Stores for Faults {
+    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
+        self.pass("open", &VPath::root()).await?;
+        let memory = self.memory.for_account(&account.name);
+        Ok(Arc::new(Self { memory, account: account.name.clone(), ..self.clone() }))
+    }
+}
+
+#[async_trait]
+impl Storage for Faults {
+    fn caps(&self) -> Caps {
+        self.memory.caps()
+    }
+
+    async fn stat(&self, at: &VPath) -> Result<Entry> {
+        self.pass("stat", at).await?;
+        self.memory.stat(at).await
+    }
+
+    async fn list(&self, at: &VPath) -> Result<EntryStream> {
+        self.pass("list", at).await?;
+        Ok(self.troubled(self.memory.list(at).await?))
+    }
+
+    async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
+        self.pass("read", at).await?;
+        Ok(match self.memory.read(at, from).await? {
+            Source::Stream(inner) => Source::Stream(self.troubled(inner)),
+            file @ Source::File { .. } => file,
+        })
+    }
+
+    async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
+        self.pass("write", at).await?;
+        let was_partial = self.memory.partial(at).await?.is_some();
+        let inner = self.memory.write(at, how).await?;
+        Ok(Box::new(FaultySink {
+            inner,
+            faults: self.clone(),
+            at: at.clone(),
+            start: how.start,
+            was_partial,
+            written: Vec::new(),
+            has_failed: false,
+            held: self.oracle.hold(Held::Sink),
+        }))
+    }
+
+    async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
+        self.pass("partial", at).await?;
+        self.memory.partial(at).await
+    }
+
+    async fn remove_file(&self, at: &VPath) -> Result<()> {
+        self.pass("remove_file", at).await?;
+        self.memory.remove_file(at).await?;
+        self.did(Act::RemoveFile, at);
+        Ok(())
+    }
+
+    async fn remove_dir(&self, at: &VPath) -> Result<()> {
+        self.pass("remove_dir", at).await?;
+        self.memory.remove_dir(at).await?;
+        self.did(Act::RemoveDir, at);
+        Ok(())
+    }
+
+    async fn make_dir(&self, at: &VPath) -> Result<()> {
+        self.pass("make_dir", at).await?;
+        self.memory.make_dir(at).await?;
+        self.did(Act::MakeDir, at);
+        Ok(())
+    }
+
+    async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
+        self.pass("rename", from).await?;
+        self.memory.rename(from, to, replace).await?;
+        self.did(Act::Rename, to);
+        Ok(())
+    }
+
+    async fn set(&self, at: &VPath, change: Change) -> Result<()> {
+        self.pass("set", at).await?;
+        self.memory.set(at, change).await
+    }
+}
+
+/// A write that stalls and fails.
+struct FaultySink {
+    inner: Box<dyn Sink>,
+    faults: Faults,
+    at: VPath,
+    start: Start,
+    was_partial: bool,
+    written: Vec<u8>,
+    has_failed: bool,
+    held: crate::oracle::Holding,
+}
+
+#[async_trait]
+impl Sink for FaultySink {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        if self.has_failed {
+            self.faults.oracle.blame(format!("{}: a write after a failed write", self.at));
+        }
+        // Whatever becomes of it, cancelled or failed, it must not be taken for whole.
+        self.has_failed = true;
+        self.faults.pass("sink.write", &self.at).await?;
+        self.inner.write(chunk.clone()).await?;
+        self.written.extend_from_slice(&chunk);
+        self.has_failed = false;
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>) -> Result<Stored> {
+        let Self { inner, faults, at, start, was_partial, written, has_failed, held } = *self;
+        let mut waited_for =
+            WaitedFor { oracle: faults.oracle.clone(), what: "commit", is_done: false };
+        if has_failed {
+            faults.oracle.blame(format!("{at}: a commit after a write that failed"));
+        }
+        let passed = faults.pass("commit", &at).await;
+        waited_for.is_done = true;
+        if let Err(error) = passed {
+            inner.abort().await;
+            return Err(error);
+        }
+        let stored = inner.commit().await?;
+        let path = at.to_string();
+        let account = &faults.account;
+        let published = Published { account, path: &path, start, was_partial, written: &written };
+        faults.oracle.published(&published, &faults.memory);
+        drop(held);
+        Ok(stored)
+    }
+
+    async fn abort(self: Box<Self>) {
+        let Self { inner, faults, at, .. } = *self;
+        let _ = faults.pass("sink.abort", &at).await;
+        inner.abort().await;
+    }
+}
+
+/// Blames whoever drops a future that must be waited for.
+struct WaitedFor {
+    oracle: Oracle,
+    what: &'static str,
+    is_done: bool,
+}
+
+impl Drop for WaitedFor {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.oracle.blame(format!("a {} was not waited for", self.what));
+        }
+    }
+}
+
+/// A stream that stalls and fails.
+struct Troubled<T> {
+    inner: Pin<Box<dyn Stream<Item = Result<T>> + Send>>,
+    faults: Faults,
+    stall: Option<Pin<Box<Sleep>>>,
+    has_passed: bool,
+    _held: crate::oracle::Holding,
+}
+
+impl<T> Stream for Troubled<T> {
+    type Item = Result<T>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if !this.has_passed {
+            let (stall, fault) = this.faults.next();
+            if let Some(kind) = fault {
+                this.faults.oracle.tell("store", &format!("a stream fails: {kind:?}"));
+                return Poll::Ready(Some(Err(Error::new(kind, "by the simulation"))));
+            }
+            this.stall = stall.map(|stall| Box::pin(sleep(stall)));
+            this.has_passed = true;
+        }
+        if let Some(stall) = &mut this.stall {
+            ready!(stall.as_mut().poll(context));
+            this.stall = None;
+        }
+        let item = ready!(this.inner.as_mut().poll_next(context));
+        this.has_passed = false;
+        Poll::Ready(item)
+    }
+}

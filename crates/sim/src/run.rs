@@ -1,0 +1,268 @@
+//! One seed: a world with its weather, its faults, its clients and its operator, from beginning
+//! to end.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, sleep, timeout};
+use wharf_core::account::{Account, Count, Rate};
+use wharf_core::permission::{Permissions, Rules};
+use wharf_server::settings::{Listen, ListenTls, Settings};
+use wharf_server::{Handle, Server};
+use wharf_storage::Memory;
+
+use crate::client::{Client, Identity};
+use crate::faults::{Faults, Mood};
+use crate::net::{SimNet, Weather};
+use crate::oracle::Oracle;
+use crate::rng::Rng;
+use crate::users::Few;
+use crate::world::{Recorded, SERVER, clock, settings};
+
+/// Where the server is for clients with IPv6.
+const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+/// How long a world may take.
+const WORLD_MAX: Duration = Duration::from_hours(2);
+/// How long the server may take to end, behind the grace that it was given.
+const END_MAX: Duration = Duration::from_mins(1);
+/// The accounts and their passwords.
+const ACCOUNTS: &[(&str, &str)] = &[("anna", "secret"), ("ben", "geheim")];
+
+/// What happened in one world.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// Which world it was.
+    pub seed: u64,
+    /// What happened, line by line, with its time in seconds.
+    pub lines: Vec<String>,
+    /// What must not have happened; empty if the server kept its word.
+    pub complaints: Vec<String>,
+    /// How long it took, in the time of that world.
+    pub took: Duration,
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            writeln!(out, "{line}")?;
+        }
+        for complaint in &self.complaints {
+            writeln!(out, "seed {}: {complaint}", self.seed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Lives one world from beginning to end. The same seed gives the same story.
+///
+/// # Panics
+/// If the server panics.
+pub fn run(seed: u64) -> Story {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without input and output can be made");
+    runtime.block_on(LocalSet::new().run_until(live(seed)))
+}
+
+/// What a seed makes of a world.
+struct Nature {
+    weather: Weather,
+    mood: Mood,
+    settings: Settings,
+    /// Nothing bad happens at all.
+    is_kind: bool,
+}
+
+fn nature(seed: u64, rng: &mut Rng) -> Nature {
+    let is_kind = rng.chance(1, 6);
+    let is_calm = is_kind || rng.chance(1, 6);
+    let weather = if is_calm { Weather::Calm } else { Weather::Wild(seed) };
+    let mut mood = Mood::good(rng.fork());
+    if !is_kind {
+        match rng.below(4) {
+            0 => mood.fails_at = Some(rng.between(1, 120)),
+            1 => mood.fails_of_1000 = rng.between(1, 80),
+            _ => {}
+        }
+        mood.stalls_of_1000 = rng.below(60);
+        let longest = if rng.chance(1, 5) { 30_000 } else { 3000 };
+        mood.stall_max = Duration::from_millis(rng.between(1, longest));
+    }
+    let mut settings = settings();
+    settings.listen.push(Listen { address: SERVER_V6, ports: vec![21], tls: ListenTls::Off });
+    if !is_kind {
+        limit(&mut settings, rng);
+    }
+    Nature { weather, mood, settings, is_kind }
+}
+
+/// Narrow limits, in some worlds.
+fn limit(settings: &mut Settings, rng: &mut Rng) {
+    let limits = &mut settings.limits;
+    if rng.chance(1, 4) {
+        limits.upload = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
+        limits.download = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
+    }
+    if rng.chance(1, 5) {
+        limits.user_upload = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
+        limits.transfer_download = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
+    }
+    if rng.chance(1, 6) {
+        limits.sessions = Count::from_number(2);
+    }
+    if rng.chance(1, 6) {
+        limits.sessions_per_user = Count::from_number(1);
+    }
+    if rng.chance(1, 5) {
+        settings.passive.ports = 30_000..=30_001;
+    }
+    settings.files.makes_parents = rng.chance(1, 3);
+    settings.files.may_overwrite = !rng.chance(1, 8);
+}
+
+async fn live(seed: u64) -> Story {
+    let begin = Instant::now();
+    let mut rng = Rng::new(seed);
+    let Nature { weather, mood, settings, is_kind } = nature(seed, &mut rng);
+    let net = SimNet::new(weather);
+    let oracle = Oracle::new();
+    oracle.tell("world", &format!("seed {seed}, {weather:?}, kind: {is_kind}, {mood:?}"));
+    let memory = Memory::with_clock(clock);
+    for (path, size) in [("/f0", 20_000), ("/f1", 100_000), ("/d0/g0", 10)] {
+        let mut content = vec![0; size];
+        rng.fill(&mut content);
+        memory.put(path, content);
+        oracle.knows(path, &memory);
+    }
+    let events = Recorded::default();
+    let stores = Faults::new(memory.clone(), oracle.clone(), mood);
+    let server = Server::new(settings, Arc::new(users()), Arc::new(stores))
+        .events(Arc::new(events.clone()))
+        .net(Arc::new(net.clone()));
+    let bound = server.bind().await.expect("the simulated network gives every address");
+    let handle = bound.handle();
+    let serving = tokio::task::spawn_local(bound.serve());
+    let operator = (!is_kind && rng.chance(1, 3)).then(|| rng.fork());
+    let clients = clients(&mut rng, &net, &oracle, weather == Weather::Calm, is_kind);
+    let mut tasks = JoinSet::new();
+    for (mut client, acts) in clients {
+        tasks.spawn(async move { client.live(acts).await });
+    }
+    if let Some(rng) = operator {
+        tasks.spawn(operate(rng, handle.clone(), oracle.clone()));
+    }
+    let all = async {
+        while let Some(done) = tasks.join_next().await {
+            done.expect("clients do not panic");
+        }
+    };
+    if timeout(WORLD_MAX, all).await.is_err() {
+        oracle.blame("the clients never came to an end".into());
+    }
+    tasks.shutdown().await;
+    let grace = Duration::from_secs(rng.below(10));
+    oracle.tell("world", &format!("shut down, grace {grace:?}"));
+    handle.shut_down(grace);
+    match timeout(grace + END_MAX, serving).await {
+        Ok(ended) => ended.expect("the server does not panic"),
+        Err(_) => oracle.blame("the server does not end".into()),
+    }
+    inspect(&net, &handle, &oracle, &events);
+    let took = begin.elapsed();
+    let (lines, complaints) = oracle.told();
+    Story { seed, lines, complaints, took }
+}
+
+fn users() -> Few {
+    let mut users = Few::default();
+    for (name, secret) in ACCOUNTS {
+        let rules = Rules::everywhere(Permissions::ALL);
+        users.add(Account::new(*name, "/", rules), secret);
+    }
+    users
+}
+
+/// The clients of a world, and how much each does.
+fn clients(
+    rng: &mut Rng,
+    net: &SimNet,
+    oracle: &Oracle,
+    is_calm: bool,
+    is_kind: bool,
+) -> Vec<(Client, u64)> {
+    let accounts: Vec<_> = (0..rng.between(1, 5)).map(|_| *rng.pick(ACCOUNTS)).collect();
+    let mut made = Vec::new();
+    for (number, (user, secret)) in (1_u8..).zip(&accounts) {
+        let (address, server) = if rng.chance(1, 4) {
+            let address = Ipv6Addr::new(0x2001, 0xdb8, u16::from(number), 0, 0, 0, 0, 9);
+            (IpAddr::V6(address), SocketAddr::new(SERVER_V6, SERVER.port()))
+        } else {
+            (IpAddr::V4(Ipv4Addr::new(203, 0, 113, number % 3)), SERVER)
+        };
+        let who = Identity {
+            tag: format!("c{number}"),
+            address,
+            server,
+            user: (*user).to_owned(),
+            secret: (*secret).to_owned(),
+            is_sole: accounts.iter().filter(|(name, _)| name == user).count() == 1,
+            is_calm,
+            is_kind,
+        };
+        let client = Client::new(who, rng.fork(), net.clone(), oracle.clone());
+        made.push((client, rng.between(5, 40)));
+    }
+    made
+}
+
+/// An operator ends sessions, and at times the server.
+async fn operate(mut rng: Rng, handle: Handle, oracle: Oracle) {
+    for _ in 0..rng.between(1, 3) {
+        sleep(Duration::from_millis(rng.between(10, 60_000))).await;
+        if rng.chance(1, 3) {
+            let grace = Duration::from_millis(rng.below(8000));
+            oracle.tell("admin", &format!("shut down, grace {grace:?}"));
+            handle.shut_down(grace);
+        } else {
+            let (user, _) = *rng.pick(ACCOUNTS);
+            oracle.tell("admin", &format!("end sessions of {user}"));
+            handle.end_sessions_of(user, "The operator ended the session.");
+        }
+    }
+}
+
+/// Nothing may be left when all is over.
+fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &Recorded) {
+    let open = net.open();
+    let (sinks, sources) = oracle.open();
+    let left = [
+        ("listeners", open.listeners),
+        ("links", open.links),
+        ("sinks", sinks),
+        ("sources", sources),
+        ("sessions", handle.sessions()),
+        ("passive ports", handle.passive_ports_in_use()),
+    ];
+    for (what, number) in left {
+        if number > 0 {
+            oracle.blame(format!("{number} {what} left over"));
+        }
+    }
+    let told = |what| events.lines().iter().filter(|line| line.contains(what)).count();
+    let (began, ended) = (told(" Connected"), told(" Ended"));
+    if began != ended {
+        oracle.blame(format!("{began} sessions were said to begin and {ended} to end"));
+    }
+    let is_upload =
+        |line: &&String| line.contains("direction: Upload") && line.contains("is_complete: true");
+    let (published, logged) =
+        (oracle.published_in_all(), events.lines().iter().filter(is_upload).count());
+    if published != logged {
+        oracle.blame(format!("{published} uploads were published and {logged} were said to be"));
+    }
+}

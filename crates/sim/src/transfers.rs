@@ -1,0 +1,439 @@
+//! What clients of the simulation do with data connections, and what befalls them there.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep, timeout};
+use wharf_core::storage::Start;
+use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
+
+use crate::acts::{file_name, text_of};
+use crate::client::{Answer, Client, Gone};
+use crate::link::SimLink;
+use crate::net::SimListener;
+use crate::oracle::{Fetch, Upload};
+
+/// How long a client waits for its data connection.
+const CONNECT_MAX: Duration = Duration::from_secs(30);
+/// How long a client lets a data connection stand still.
+const DATA_MAX: Duration = Duration::from_secs(250);
+/// Bytes a client reads or writes at once.
+const PIECE_BYTES: usize = 8 * 1024;
+/// Somebody else.
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66));
+
+/// Where data goes.
+enum Route {
+    To(SocketAddr),
+    Listening(SimListener),
+}
+
+/// How a transfer began.
+enum Opened {
+    /// It ended before it began.
+    Refused,
+    Open {
+        link: SimLink,
+        name: String,
+    },
+}
+
+/// What befalls a transfer when so many bytes have moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mishap {
+    Nothing,
+    /// The data connection is broken.
+    Reset,
+    /// The client dies: its control connection ends no later than its data.
+    Dies,
+    /// The control connection breaks, and the data goes on.
+    LosesControl,
+    Aborts {
+        by_telnet: bool,
+    },
+    /// NOOP or STAT.
+    Asks(&'static str),
+    /// Commands are sent ahead.
+    Ahead,
+    Dallies(Duration),
+}
+
+/// How the client's side of a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    /// To its orderly end.
+    Whole,
+    /// Broken, given up, or aborted.
+    Cut,
+}
+
+impl Client {
+    /// STOR, APPE or STOU.
+    pub(crate) async fn upload(&mut self) -> Result<(), Gone> {
+        let path = file_name(&mut self.rng);
+        let bytes = self.content();
+        let (line, start, path) = match self.rng.below(10) {
+            0 | 1 => (format!("APPE {path}"), Start::End, Some(path)),
+            2 => ("STOU".to_owned(), Start::Fresh, None),
+            _ => (format!("STOR {path}"), Start::Fresh, Some(path)),
+        };
+        if let Some(path) = &path {
+            self.cut.remove(path);
+        }
+        let upload =
+            Upload { account: self.who.user.clone(), path, start, sent: bytes, whole: None };
+        self.send_upload(&line, upload).await
+    }
+
+    /// Goes on with an upload that was cut: SIZE, REST, STOR.
+    pub(crate) async fn resume(&mut self) -> Result<(), Gone> {
+        let Some(path) = self.cut.keys().next().cloned() else { return self.upload().await };
+        let Some(whole) = self.cut.remove(&path) else { return Ok(()) };
+        let size = self.command(&format!("SIZE {path}")).await?;
+        let Some(size) = text_of(&size).parse::<usize>().ok().filter(|_| size.code.is_success())
+        else {
+            return Ok(());
+        };
+        let Some(rest) = whole.get(size..).filter(|_| size > 0) else { return Ok(()) };
+        if self.command(&format!("REST {size}")).await?.code.number() != 350 {
+            return Ok(());
+        }
+        let upload = Upload {
+            account: self.who.user.clone(),
+            path: Some(path.clone()),
+            start: Start::At(u64::try_from(size).unwrap_or(u64::MAX)),
+            sent: rest.to_vec(),
+            whole: self.who.is_sole.then_some(whole),
+        };
+        self.send_upload(&format!("STOR {path}"), upload).await
+    }
+
+    async fn send_upload(&mut self, command: &str, upload: Upload) -> Result<(), Gone> {
+        let Some(route) = self.route().await? else { return Ok(()) };
+        let verb = verb_of(command);
+        let bytes = upload.sent.clone();
+        let path = upload.path.clone();
+        let is_fresh = upload.start == Start::Fresh;
+        let id = self.oracle.uploads(upload);
+        let (mut link, name) = match self.open(command, route).await? {
+            Opened::Refused => {
+                self.oracle.upload_told(id, false);
+                return Ok(());
+            }
+            Opened::Open { link, name } => (link, name),
+        };
+        if verb == "STOU" {
+            self.oracle.is_named(id, format!("/{}", name.trim_start_matches("FILE: ")));
+        }
+        if let Some(path) = path.as_ref().filter(|_| is_fresh) {
+            self.cut.insert(path.clone(), bytes.clone());
+        }
+        let mishap = self.mishap();
+        let moved = self.feed(&mut link, &bytes, mishap).await?;
+        if moved == Moved::Whole {
+            self.oracle.is_whole(id);
+            self.tell(&format!("has sent {} bytes", bytes.len()));
+            link.finish(None);
+        }
+        let code = self.answer_to(verb).await?;
+        self.oracle.upload_told(id, is_done(code));
+        if let Some(path) = path.filter(|_| is_done(code)) {
+            self.cut.remove(&path);
+        }
+        self.settle(verb, code, mishap, moved, link).await
+    }
+
+    /// RETR, sometimes from within the file.
+    pub(crate) async fn download(&mut self) -> Result<(), Gone> {
+        let path = file_name(&mut self.rng);
+        let from = if self.rng.chance(1, 4) { self.rng.size(0, 60_000) } else { 0 };
+        let Some(route) = self.route().await? else { return Ok(()) };
+        if from > 0 && self.command(&format!("REST {from}")).await?.code.number() != 350 {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let Opened::Open { mut link, .. } = self.open(&format!("RETR {path}"), route).await? else {
+            return Ok(());
+        };
+        let opened = Instant::now();
+        let mishap = self.mishap();
+        let mut bytes = Vec::new();
+        let moved = self.drink(&mut link, &mut bytes, mishap).await?;
+        self.tell(&format!("has got {} bytes: {moved:?}", bytes.len()));
+        let code = self.answer_to("RETR").await?;
+        let is_whole = is_done(code) && moved == Moved::Whole;
+        let fetch = Fetch { path: &path, from, bytes: &bytes, asked, opened, is_whole };
+        self.oracle.fetched(&fetch);
+        self.settle("RETR", code, mishap, moved, link).await
+    }
+
+    /// LIST, NLST or MLSD.
+    pub(crate) async fn list(&mut self) -> Result<(), Gone> {
+        let verb = *self.rng.pick(&["LIST", "NLST", "MLSD"]);
+        let line = match self.rng.below(4) {
+            0 => format!("{verb} /d0"),
+            1 if verb != "MLSD" => format!("{verb} /f*"),
+            _ => verb.to_owned(),
+        };
+        let Some(route) = self.route().await? else { return Ok(()) };
+        let Opened::Open { mut link, .. } = self.open(&line, route).await? else { return Ok(()) };
+        let mishap = self.mishap();
+        let mut bytes = Vec::new();
+        let moved = self.drink(&mut link, &mut bytes, mishap).await?;
+        let code = self.answer_to(verb).await?;
+        let is_lines = bytes.is_empty() || bytes.ends_with(b"\r\n");
+        if is_done(code) && moved == Moved::Whole && !is_lines {
+            self.blame("a listing that ends within a line");
+        }
+        self.settle(verb, code, mishap, moved, link).await
+    }
+
+    /// After a transfer: the replies that are left, and what must hold.
+    async fn settle(
+        &mut self,
+        verb: &str,
+        code: u16,
+        mishap: Mishap,
+        moved: Moved,
+        link: SimLink,
+    ) -> Result<(), Gone> {
+        drop(link);
+        if self.who.is_kind && moved == Moved::Whole && !is_done(code) && is_harmless(mishap) {
+            self.blame(&format!("{verb} went well, but got {code}"));
+        }
+        self.all_answers().await?;
+        if matches!(mishap, Mishap::Aborts { .. }) {
+            self.command("NOOP").await?;
+        }
+        Ok(())
+    }
+
+    /// PASV, EPSV, PORT or EPRT.
+    async fn route(&mut self) -> Result<Option<Route>, Gone> {
+        let is_ipv4 = self.who.address.is_ipv4();
+        if self.rng.chance(1, 4) {
+            let at = SocketAddr::new(self.who.address, 0);
+            let Ok(listener) = self.net.listen_at(at) else { return Ok(None) };
+            let (ip, port) = (listener.address().ip(), listener.address().port());
+            let line = match ip {
+                IpAddr::V4(ip) if self.rng.chance(1, 2) => {
+                    format!("PORT {}", pasv_numbers(ip, port))
+                }
+                ip => format!("EPRT |{}|{ip}|{port}|", if is_ipv4 { 1 } else { 2 }),
+            };
+            let reply = self.command(&line).await?;
+            return Ok(reply.code.is_success().then_some(Route::Listening(listener)));
+        }
+        let verb = if is_ipv4 && self.rng.chance(1, 2) { "PASV" } else { "EPSV" };
+        let reply = self.command(verb).await?;
+        let text = text_of(&reply);
+        let to = match reply.code.number() {
+            227 => parse_pasv_reply(text.as_bytes()).map(SocketAddr::V4),
+            229 => parse_epsv_reply(text.as_bytes())
+                .map(|port| SocketAddr::new(self.who.server.ip(), port)),
+            _ => return Ok(None),
+        };
+        let Some(to) = to else {
+            self.blame("the reply names no port");
+            return Ok(None);
+        };
+        if self.rng.chance(1, 20) {
+            self.intrude(to).await;
+        }
+        Ok(Some(Route::To(to)))
+    }
+
+    /// A stranger comes to the passive port first, and speaks.
+    async fn intrude(&mut self, to: SocketAddr) {
+        if let Ok(mut link) = self.net.dial(SocketAddr::new(STRANGER, 0), to).await {
+            self.tell("a stranger knocks");
+            let _ = timeout(DATA_MAX, link.write_all(b"intruder")).await;
+        }
+    }
+
+    /// Sends the command and opens the data connection, in one order or the other.
+    async fn open(&mut self, command: &str, route: Route) -> Result<Opened, Gone> {
+        let mut link = None;
+        let is_early = self.rng.chance(1, 2);
+        if let (Route::To(to), true) = (&route, is_early) {
+            link = self.dial(*to).await;
+        }
+        self.ask(&[command]).await?;
+        let name = match self.answer().await? {
+            Answer::Final { .. } => return Ok(Opened::Refused),
+            Answer::Opening(reply) => text_of(&reply),
+        };
+        if link.is_none() {
+            link = match &route {
+                Route::To(to) if !is_early => self.dial(*to).await,
+                Route::To(_) => None,
+                Route::Listening(listener) => timeout(CONNECT_MAX, listener.next()).await.ok(),
+            };
+        }
+        let Some(link) = link else {
+            self.tell("has no data connection");
+            self.answer_to(verb_of(command)).await?;
+            return Ok(Opened::Refused);
+        };
+        Ok(Opened::Open { link, name })
+    }
+
+    async fn dial(&mut self, to: SocketAddr) -> Option<SimLink> {
+        let from = SocketAddr::new(self.who.address, 0);
+        timeout(CONNECT_MAX, self.net.dial(from, to)).await.ok()?.ok()
+    }
+
+    fn mishap(&mut self) -> Mishap {
+        match self.rng.below(40) {
+            0..3 => Mishap::Reset,
+            3 | 4 => Mishap::Dies,
+            5 => Mishap::LosesControl,
+            6..10 => Mishap::Aborts { by_telnet: self.rng.chance(1, 2) },
+            10..13 => Mishap::Asks("NOOP"),
+            13..15 => Mishap::Asks("STAT"),
+            15..18 => Mishap::Ahead,
+            18..20 => Mishap::Dallies(Duration::from_millis(self.rng.between(1, 20_000))),
+            20 => Mishap::Dallies(Duration::from_secs(self.rng.between(100, 140))),
+            _ => Mishap::Nothing,
+        }
+    }
+
+    /// Sends bytes, and lets the mishap happen on the way. The FIN is left to the caller.
+    async fn feed(
+        &mut self,
+        link: &mut SimLink,
+        bytes: &[u8],
+        mishap: Mishap,
+    ) -> Result<Moved, Gone> {
+        let (before, after) = bytes.split_at(self.rng.size(0, bytes.len()));
+        if feed_all(link, before).await.is_err() {
+            self.tell("cannot send data");
+            return Ok(Moved::Cut);
+        }
+        if self.happens(link, mishap).await? == Moved::Cut {
+            return Ok(Moved::Cut);
+        }
+        if feed_all(link, after).await.is_err() {
+            self.tell("cannot send data");
+            return Ok(Moved::Cut);
+        }
+        Ok(Moved::Whole)
+    }
+
+    /// Reads bytes to their end, and lets the mishap happen on the way.
+    async fn drink(
+        &mut self,
+        link: &mut SimLink,
+        bytes: &mut Vec<u8>,
+        mishap: Mishap,
+    ) -> Result<Moved, Gone> {
+        let at = self.rng.size(0, 50_000);
+        let mut is_ahead = mishap != Mishap::Nothing;
+        loop {
+            if is_ahead && bytes.len() >= at {
+                is_ahead = false;
+                if self.happens(link, mishap).await? == Moved::Cut {
+                    return Ok(Moved::Cut);
+                }
+            }
+            let mut piece = link.take(u64::try_from(PIECE_BYTES).unwrap_or(1));
+            match timeout(DATA_MAX, piece.read_buf(bytes)).await {
+                Ok(Ok(0)) => return Ok(Moved::Whole),
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Ok(Moved::Cut),
+                Err(_) => {
+                    self.tell("data stands still");
+                    return Ok(Moved::Cut);
+                }
+            }
+        }
+    }
+
+    /// Lets a mishap happen, and says whether the data can go on.
+    async fn happens(&mut self, link: &mut SimLink, mishap: Mishap) -> Result<Moved, Gone> {
+        if mishap != Mishap::Nothing {
+            self.tell(&format!("{mishap:?}"));
+        }
+        match mishap {
+            Mishap::Nothing => {}
+            Mishap::Reset => {
+                link.reset();
+                return Ok(Moved::Cut);
+            }
+            Mishap::Dies => {
+                let control_ends = self.control.as_ref().map(|control| control.finish(None));
+                link.finish(control_ends);
+                self.hang_up();
+                return Err(Gone);
+            }
+            Mishap::LosesControl => {
+                if let Some(control) = &self.control {
+                    control.reset();
+                }
+                self.hang_up();
+                let _ = feed_all(link, b"what comes too late").await;
+                link.finish(None);
+                return Err(Gone);
+            }
+            Mishap::Aborts { by_telnet } => {
+                if by_telnet {
+                    self.abort_by_telnet().await?;
+                } else {
+                    self.ask(&["ABOR"]).await?;
+                }
+                self.aborted().await?;
+                return Ok(Moved::Cut);
+            }
+            Mishap::Asks(verb) => {
+                if !self.ask_meanwhile(verb).await? {
+                    return Ok(Moved::Cut);
+                }
+            }
+            Mishap::Ahead => self.ask(&["PWD", "NOOP", "SYST", "NONSENSE"]).await?,
+            Mishap::Dallies(time) => sleep(time).await,
+        }
+        Ok(Moved::Whole)
+    }
+
+    fn content(&mut self) -> Vec<u8> {
+        let size = match self.rng.below(10) {
+            0 => 0,
+            1 => 1,
+            2..6 => self.rng.size(2, 3000),
+            6..9 => self.rng.size(3000, 60_000),
+            _ => self.rng.size(60_000, 300_000),
+        };
+        let mut bytes = vec![0; size];
+        self.rng.fill(&mut bytes);
+        bytes
+    }
+}
+
+async fn feed_all(link: &mut SimLink, bytes: &[u8]) -> io::Result<()> {
+    for piece in bytes.chunks(PIECE_BYTES) {
+        match timeout(DATA_MAX, link.write_all(piece)).await {
+            Ok(done) => done?,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+    Ok(())
+}
+
+fn is_done(code: u16) -> bool {
+    matches!(code, 226 | 250)
+}
+
+/// Whether a transfer should succeed all the same.
+fn is_harmless(mishap: Mishap) -> bool {
+    match mishap {
+        Mishap::Nothing | Mishap::Asks(_) | Mishap::Ahead => true,
+        Mishap::Dallies(time) => time < Duration::from_secs(100),
+        Mishap::Reset | Mishap::Dies | Mishap::LosesControl | Mishap::Aborts { .. } => false,
+    }
+}
+
+fn verb_of(command: &str) -> &str {
+    command.split(' ').next().unwrap_or_default()
+}

@@ -1,0 +1,53 @@
+//! Worlds by their seeds: the server keeps its word in all of them, and each can be replayed.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use wharf_sim::run;
+
+/// No world takes longer than this, in its own time.
+const WORLD_MAX: Duration = Duration::from_hours(1);
+
+fn keeps_its_word(seeds: Range<u64>) {
+    for seed in seeds {
+        let story = run(seed);
+        assert!(
+            story.complaints.is_empty(),
+            "{}\nreplay: cargo run -p wharf-sim -- --seed {seed}",
+            story.complaints.join("\n")
+        );
+        assert!(story.took < WORLD_MAX, "seed {seed} took {:?}", story.took);
+    }
+}
+
+#[test]
+fn the_server_keeps_its_word_in_the_first_fifty_worlds() {
+    keeps_its_word(1..51);
+}
+
+#[test]
+fn the_server_keeps_its_word_in_the_second_fifty_worlds() {
+    keeps_its_word(51..101);
+}
+
+#[test]
+fn the_server_keeps_its_word_in_the_third_fifty_worlds() {
+    keeps_its_word(101..151);
+}
+
+#[test]
+fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
+    keeps_its_word(151..201);
+}
+
+#[test]
+fn a_seed_tells_the_same_story_twice() {
+    for seed in 1..21 {
+        assert_eq!(run(seed).lines, run(seed).lines, "seed {seed}");
+    }
+}
+
+#[test]
+fn two_seeds_tell_two_stories() {
+    assert_ne!(run(1).lines, run(2).lines);
+}

@@ -1,0 +1,84 @@
+//! Unix: SIGINT and SIGTERM, the number of open files, and permission bits.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Stop;
+
+/// The signals that stop a server.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens for signals from now on.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next one. Cancel safe: a signal that nobody waits for is kept.
+    pub(crate) async fn next(&mut self) -> Stop {
+        tokio::select! {
+            // Whoever presses a key sits in front of it; a service manager can wait.
+            biased;
+            _ = self.interrupt.recv() => Stop::Interrupt,
+            _ = self.terminate.recv() => Stop::Terminate,
+        }
+    }
+}
+
+/// Allows as many open files as the system lets us have: each session takes a few.
+pub(crate) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is forbidden we serve fewer; the accept loop copes.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// How to write a file anew that only its owner may read.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+}
+
+/// How to write to the end of a log, which its group may read.
+pub(crate) fn appended() -> OpenOptions {
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o640);
+    options
+}
+
+/// Makes a folder that only its owner may enter, with all that are missing above it.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The permission bits of a file that others than its owner may read or write.
+pub(crate) fn mode_if_open(path: &Path) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// Makes new names in a folder survive a power failure.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Whether systemd's journal reads our standard error: `JOURNAL_STREAM` holds its device and
+/// inode. The variable alone says nothing, for terminals of a desktop inherit it.
+pub(crate) fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(io::stderr())
+        .is_ok_and(|facts| stream == format!("{}:{}", facts.st_dev, facts.st_ino))
+}

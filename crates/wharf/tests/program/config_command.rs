@@ -1,0 +1,115 @@
+//! `wharf check`, `wharf config` and what a bad configuration does to a start.
+
+use crate::support::Place;
+
+#[test]
+fn the_default_file_is_accepted() {
+    let place = Place::new();
+    let file = place.run(&["config", "default"]).exits(0).out;
+    place.write("wharf.toml", &file);
+    let ran = place.run(&["check"]).exits(0);
+    assert_eq!(ran.out, "wharf.toml: the configuration is sound\n");
+    assert_eq!(ran.err, "");
+    place.run(&["check", "config"]).exits(0);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_and_nothing_starts() {
+    let place = Place::new();
+    place.write("bad.toml", "[server]\ngreting = \"x\"\n[limits]\nidle_timeout = 5\n");
+    for words in
+        [&["-c", "bad.toml", "check"][..], &["-c", "bad.toml"], &["config", "show", "-cbad.toml"]]
+    {
+        place
+            .run(words)
+            .exits(78)
+            .tells("did you mean `server.greeting`?")
+            .tells("--> bad.toml:4:16")
+            .tells("error: bad.toml has mistakes: 2 errors");
+    }
+}
+
+#[test]
+fn a_config_file_that_is_named_must_be_there() {
+    let place = Place::new();
+    place
+        .run(&["-c", "none.toml", "check"])
+        .exits(78)
+        .tells("cannot read the config file none.toml")
+        .tells("wharf config default > none.toml");
+}
+
+#[test]
+fn variables_and_settings_are_named_when_they_are_wrong() {
+    let place = Place::new();
+    let mut command = place.command(&["check"]);
+    let output = command.env("WHARF__PASSIVE__PORTS", "high").output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(err.contains("the environment variable WHARF__PASSIVE__PORTS"), "{err}");
+    place
+        .run(&["check", "--set", "passive.ports=high"])
+        .exits(78)
+        .tells("the option --set passive.ports=high");
+}
+
+#[test]
+fn the_file_in_use_is_the_named_one_or_the_one_here() {
+    let place = Place::new();
+    place.write("wharf.toml", "");
+    place.write("other.toml", "");
+    assert_eq!(place.run(&["config", "path"]).exits(0).out, "wharf.toml\n");
+    assert_eq!(place.run(&["config", "path", "-c", "other.toml"]).exits(0).out, "other.toml\n");
+    let output =
+        place.command(&["config", "path"]).env("WHARF_CONFIG", "other.toml").output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with("/other.toml\n"));
+}
+
+#[test]
+fn what_is_in_force_says_who_said_so() {
+    let place = Place::new();
+    place.write("wharf.toml", "[passive]\nports = \"5000-5009\"\n");
+    let shown =
+        place.run(&["config", "show", "--origin", "--set", "limits.connections=7"]).exits(0);
+    for part in [
+        "ports = \"5000-5009\"                 # wharf.toml:2\n",
+        "connections = 7                     # option --set limits.connections=7\n",
+        "idle_timeout = \"5m\"                 # default\n",
+    ] {
+        assert!(shown.out.contains(part), "{part} is not in {}", shown.out);
+    }
+    let json = place.run(&["config", "show", "--json"]).exits(0).out;
+    assert!(json.contains("\"passive.ports\":\"5000-5009\""), "{json}");
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_fault() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let place = Place::new();
+    let output = place.command(&["config", "default"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stderr, b"");
+}
+
+#[test]
+fn colour_is_for_those_who_want_it() {
+    let place = Place::new();
+    let plain = place.run(&["-c", "none.toml", "check"]).err;
+    assert!(!plain.contains('\x1b'), "{plain}");
+    let always = place.run(&["-c", "none.toml", "check", "--color", "always"]).err;
+    assert!(always.contains("\x1b["), "{always}");
+    let mut command = place.command(&["-c", "none.toml", "check"]);
+    let forced = command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR").output().unwrap().stderr;
+    assert!(String::from_utf8(forced).unwrap().contains("\x1b["));
+}
+
+#[test]
+fn help_and_version_are_no_faults_and_nonsense_is_2() {
+    let place = Place::new();
+    assert!(place.run(&["--help"]).exits(0).out.contains("Usage: wharf"));
+    assert!(place.run(&["--version"]).exits(0).out.starts_with("wharf "));
+    assert!(place.run(&["version"]).exits(0).out.starts_with("wharf "));
+    place.run(&["--nonsense"]).exits(2).tells("--nonsense");
+    place.run(&["usr"]).exits(2).tells("did you mean the command `wharf user`?");
+}

@@ -1,0 +1,10 @@
+//! The built program, as a person or a script meets it.
+
+#[cfg(test)]
+mod config_command;
+#[cfg(test)]
+mod serve_command;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod user_command;

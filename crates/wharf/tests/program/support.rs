@@ -1,0 +1,232 @@
+//! The built program in a folder of its own: run to its end, or serving.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+/// A folder where the program finds nothing of this computer's user.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+        command.args(words).current_dir(self.folder.path());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("WHARF") {
+                command.env_remove(name);
+            }
+        }
+        command.env_remove("JOURNAL_STREAM").env_remove("CLICOLOR_FORCE");
+        command.env("WHARF__SERVER__STATE_DIR", self.path("state"));
+        command.env("HOME", self.folder.path()).env("RUST_BACKTRACE", "1");
+        command
+    }
+
+    /// Runs the program to its end, with `input` as its standard input.
+    pub(crate) fn run_with(&self, words: &[&str], input: &str) -> Ran {
+        let mut child = self
+            .command(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that does not read its input may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            text.replace(&format!("{}/", self.folder.path().display()), "")
+        };
+        Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
+        self.run_with(words, "")
+    }
+
+    /// Starts serving on a port of loopback that the system chooses.
+    pub(crate) fn serve(&self, words: &[&str]) -> Serving {
+        let given = ["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
+        let words: Vec<_> = words.iter().chain(&given).copied().collect();
+        let mut child = self
+            .command(&words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut before = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "it ended: {before}");
+            if let Some((_, rest)) = line.split_once("event=ready addresses=\"ftp://") {
+                break rest.trim_end().trim_end_matches('"').parse().unwrap();
+            }
+            before.push_str(&line);
+        };
+        Serving { child, lines, address, before }
+    }
+}
+
+impl Ran {
+    /// Asserts the number, and that nobody sees a panic.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(!self.err.contains("panicked") && !self.err.contains("backtrace"), "{self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn tells(self, part: &str) -> Self {
+        assert!(self.err.contains(part), "{part:?} is not in {}", self.err);
+        self
+    }
+}
+
+/// A server that runs.
+pub(crate) struct Serving {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+    pub(crate) address: SocketAddr,
+    /// What it said before it was ready.
+    pub(crate) before: String,
+}
+
+impl Serving {
+    pub(crate) fn login(&self, user: &str, password: &str) -> Client {
+        let mut client =
+            Client { lines: BufReader::new(TcpStream::connect(self.address).unwrap()) };
+        assert!(client.reply().starts_with("220 "));
+        assert!(client.says(&format!("USER {user}")).starts_with("331 "));
+        let reply = client.says(&format!("PASS {password}"));
+        assert!(reply.starts_with("230"), "{reply}");
+        assert!(client.says("TYPE I").starts_with("200 "));
+        client
+    }
+
+    /// Sends a signal such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Reads its log up to a line with this in it.
+    pub(crate) fn waits_for(&mut self, part: &str) {
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "it ended without {part}");
+            if line.contains(part) {
+                return;
+            }
+        }
+    }
+
+    /// Stops it as a service manager does, and returns its number and its last lines.
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
+        self.signal("TERM");
+        self.ends()
+    }
+
+    /// Waits for its end, and returns its number and its last lines.
+    pub(crate) fn ends(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client that says one line and hears one reply.
+pub(crate) struct Client {
+    lines: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn says(&mut self, line: &str) -> String {
+        self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        self.reply()
+    }
+
+    /// The last line of the next reply.
+    pub(crate) fn reply(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            self.lines.read_line(&mut line).unwrap();
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return line;
+            }
+        }
+    }
+
+    pub(crate) fn data(&mut self) -> TcpStream {
+        let reply = self.says("EPSV");
+        let port = reply.split('|').nth(3).unwrap().parse().unwrap();
+        TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
+    }
+
+    pub(crate) fn fetches(&mut self, line: &str) -> String {
+        let mut data = self.data();
+        assert!(self.says(line).starts_with("150 "));
+        let mut text = String::new();
+        data.read_to_string(&mut text).unwrap();
+        assert!(self.reply().starts_with("226 "));
+        text
+    }
+
+    pub(crate) fn stores(&mut self, name: &str, text: &str) -> String {
+        let mut data = self.data();
+        let reply = self.says(&format!("STOR {name}"));
+        if !reply.starts_with("150 ") {
+            return reply;
+        }
+        data.write_all(text.as_bytes()).unwrap();
+        drop(data);
+        self.reply()
+    }
+}
+
+/// What lies in a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}

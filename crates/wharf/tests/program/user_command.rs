@@ -1,0 +1,123 @@
+//! `wharf user` and `wharf hash`, as a script sees them.
+
+use crate::support::Place;
+
+fn with_anna() -> Place {
+    let place = Place::new();
+    place.write("wharf.toml", "");
+    let words = ["user", "add", "anna", "--home", "anna", "--create-home", "--password-file", "-"];
+    place.run_with(&words, "secret\n").exits(0).tells("added anna to users.toml");
+    place
+}
+
+#[test]
+fn an_account_is_made_with_its_folder_and_a_hash() {
+    let place = with_anna();
+    assert!(place.path("anna").is_dir());
+    let file = place.read("users.toml");
+    assert!(file.contains("$argon2id$") && !file.contains("secret"), "{file}");
+    let list = place.run(&["user", "list"]).exits(0).out;
+    assert!(list.starts_with("NAME  LOGIN  RIGHTS  HOME "), "{list}");
+    assert!(list.ends_with("\nanna  yes    read    anna\n"), "{list}");
+}
+
+#[test]
+fn what_is_wrong_with_a_new_account_is_told_before_anything_happens() {
+    let place = with_anna();
+    let before = place.read("users.toml");
+    for (words, code, part) in [
+        (&["user", "add", "anna", "--home", "anna"][..], 1, "there is a user `anna` already"),
+        (&["user", "add", "ben"], 2, "where are the files of ben?"),
+        (&["user", "add", "ben", "--home", "nowhere", "--generate"], 1, "--create-home"),
+        (&["user", "add", "a/b", "--home", "anna", "--generate"], 2, "cannot be a user name"),
+        (&["user", "add", "ben", "--home", "anna", "--perm", "raedx"], 2, "is no right"),
+        (&["user", "add", "ben", "--home", "anna", "--up", "fast"], 2, "--up fast"),
+        (&["user", "add", "ben", "--home", "anna", "--path", "in=read"], 2, "begins with a slash"),
+        (&["user", "add", "ben", "--home", "anna", "--hash", "x"], 2, "no password hash"),
+        (&["user", "add", "ben", "--home", "anna"], 2, "--password-file"),
+    ] {
+        place.run(words).exits(code).tells(part);
+    }
+    assert_eq!(place.read("users.toml"), before);
+}
+
+#[test]
+fn a_name_that_nobody_has_is_4_for_every_command() {
+    let place = with_anna();
+    for words in [
+        &["user", "show", "ana"][..],
+        &["user", "edit", "ana", "--perm", "full"],
+        &["user", "passwd", "ana", "--generate"],
+        &["user", "enable", "ana"],
+        &["user", "disable", "anna", "ana"],
+        &["user", "del", "ana", "--yes"],
+    ] {
+        place.run(words).exits(4).tells("there is no user `ana`").tells("did you mean `anna`?");
+    }
+    let list = place.run(&["user", "list", "--disabled"]).exits(0).out;
+    assert!(!list.contains("anna"), "all or nothing: {list}");
+}
+
+#[test]
+fn an_account_is_edited_disabled_enabled_and_removed() {
+    let place = with_anna();
+    let words =
+        ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up", "2MiB/s"];
+    place.run(&words).exits(0).tells("changed anna");
+    place.run(&["user", "disable", "anna"]).exits(0);
+    let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
+    assert_eq!(
+        json,
+        "{\"name\":\"anna\",\"enabled\":false,\"has_password\":true,\"home\":\"anna\",\
+         \"permissions\":\"read-write\",\"paths\":{\"/in\":\"upload\"},\"upload_rate\":2097152,\
+         \"download_rate\":null,\"transfer_upload_rate\":null,\"transfer_download_rate\":null,\
+         \"sessions\":null,\"require_tls\":false,\"comment\":null}\n"
+    );
+    place.run(&["user", "enable", "anna"]).exits(0);
+    place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);
+    assert!(!place.run(&["user", "show", "anna"]).exits(0).out.contains("/in"));
+    place.run(&["user", "del", "anna"]).exits(2).tells("--yes");
+    place.run(&["user", "del", "anna", "--yes"]).exits(0);
+    assert!(place.path("anna").is_dir(), "files stay");
+    assert_eq!(place.run(&["user", "list", "--json"]).exits(0).out, "");
+}
+
+#[test]
+fn a_made_up_password_is_all_of_standard_output() {
+    let place = with_anna();
+    let ran = place.run(&["user", "passwd", "anna", "--generate"]).exits(0);
+    assert_eq!(ran.out.trim_end().split('-').count(), 5, "{}", ran.out);
+    assert!(!ran.err.contains(ran.out.trim_end()));
+}
+
+#[test]
+fn a_hash_is_accepted_as_it_was_printed() {
+    let place = with_anna();
+    let hash = place.run_with(&["hash", "--password-file", "-"], "new one\n").exits(0).out;
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    place.run(&["user", "passwd", "anna", "--hash", hash.trim_end()]).exits(0);
+    assert!(place.read("users.toml").contains(hash.trim_end()));
+    place.run_with(&["hash", "--password-file", "-"], "\n").exits(1).tells("first line is empty");
+    place.run(&["hash", "--password-file", "none"]).exits(1).tells("no such file");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_of_accounts_that_others_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = with_anna();
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(place.path("users.toml"), open).unwrap();
+    place.run(&["user", "list"]).exits(78).tells("help: chmod 600 'users.toml'");
+}
+
+#[test]
+fn mistakes_in_the_file_of_accounts_are_shown_in_place() {
+    let place = with_anna();
+    let file = place.read("users.toml");
+    std::fs::remove_file(place.path("users.toml")).unwrap();
+    place.run(&["user", "list"]).exits(1).tells("there are no accounts yet");
+    place.run(&["user", "add", "x", "--home", "anna", "--generate"]).exits(0);
+    place.write("users.toml", &file.replace("home", "hom"));
+    place.run(&["user", "list"]).exits(78).tells("did you mean `home`?").tells("users.toml:");
+}
