@@ -1,6 +1,10 @@
 //! The configuration as text: the default file, the reference, and what is in force.
 
 use std::fmt::Write as _;
+use std::path::Path;
+
+use wharf_core::account::Rate;
+use wharf_users::units::format_rate;
 
 use super::keys::{Key, SECTIONS, Section, join};
 use super::layers::{Item, Layers, Origin};
@@ -109,6 +113,15 @@ fn cell(text: &str) -> String {
 
 /// A value as TOML of the type that the key has: variables and flags are plain characters.
 pub(crate) fn value_text(key: &Key, raw: &Raw) -> String {
+    // A rate in the unit that people read best, however it was written.
+    if key.kind == Rate::KIND
+        && let Ok(rate) = Rate::read(raw, Path::new(""))
+    {
+        return match rate {
+            Rate::Unlimited => "0".into(),
+            Rate::BytesPerSecond(_) => quoted(&format_rate(rate)),
+        };
+    }
     let (Raw::Plain(text), Some(default)) = (raw, Raw::parse_toml(key.default)) else {
         return raw.to_toml();
     };
