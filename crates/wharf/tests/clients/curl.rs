@@ -262,7 +262,7 @@ fn curl_that_is_killed_in_the_middle_of_an_upload_leaves_no_file() {
         let file = format!("{url}/killed");
         let (mut child, _) = curl(&options).args(["-T", "-", &file]).start();
         let stdin = child.stdin.as_mut().expect("it is piped");
-        std::io::Write::write_all(stdin, &[b'x'; SENT]).unwrap();
+        std::io::Write::write_all(stdin, &vec![b'x'; SENT]).unwrap();
         assert!(!final_name.exists(), "{name}");
         child.kill().unwrap();
         child.wait().unwrap();
