@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use wharf_proto::reply::Reply;
 
 use crate::client::{Client, Gone};
@@ -56,6 +56,22 @@ impl Client {
             self.hang_up();
         }
         self.tell("is done");
+    }
+
+    /// Comes when all is quiet: everything must go well.
+    pub(crate) async fn visit(&mut self) {
+        if self.connect().await.is_err() || self.log_in().await.is_err() {
+            return self.blame("the server takes nobody any more");
+        }
+        for _ in 0..2 {
+            if self.upload().await.is_err()
+                || self.download().await.is_err()
+                || self.list().await.is_err()
+            {
+                return self.blame("the server does not work any more");
+            }
+        }
+        let _ = self.command("QUIT").await;
     }
 
     /// Connects and logs in, at times with a wrong password first.
@@ -136,7 +152,7 @@ impl Client {
 
     /// Sends a command that changes something, and compares what is told with what is done.
     async fn change(&mut self, line: &str, act: Act, path: &str) -> Result<(), Gone> {
-        let since = Instant::now();
+        let since = self.oracle.moment();
         let reply = self.command(line).await?;
         let is_sole = self.who.is_sole;
         let claim = Claim { account: &self.who.user, act, path, since, is_sole };

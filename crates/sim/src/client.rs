@@ -15,9 +15,9 @@ use crate::net::SimNet;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 
-/// A server that says nothing for this long breaks its promise; longer than its own timeouts
-/// within a transfer, and than any stall of the weather.
-const SILENCE_MAX: Duration = Duration::from_secs(250);
+/// A server that says nothing for this long breaks its promise: longer than all its timeouts, and
+/// than a throttled upload into a store that stalls.
+const SILENCE_MAX: Duration = Duration::from_mins(20);
 /// Between goodbye and the end of the connection.
 const FAREWELL_MAX: Duration = Duration::from_mins(1);
 /// ABOR, NOOP and STAT are answered within this time while data moves: longer than two stalls of
@@ -43,6 +43,8 @@ pub(crate) struct Identity {
     pub(crate) is_calm: bool,
     /// Nothing does anything bad: network, store, limits, operator.
     pub(crate) is_kind: bool,
+    /// It does nothing bad itself.
+    pub(crate) is_peaceful: bool,
 }
 
 /// One client.

@@ -21,6 +21,8 @@ struct Books {
     /// Of each upload, in the same order.
     stages: Vec<Stage>,
     done: Vec<Done>,
+    /// How many acts there were.
+    acts: u64,
     sinks: usize,
     sources: usize,
 }
@@ -69,7 +71,7 @@ struct Done {
     account: String,
     act: Act,
     path: String,
-    at: Instant,
+    number: u64,
 }
 
 /// What the store published.
@@ -106,6 +108,7 @@ impl Oracle {
             uploads: Vec::new(),
             stages: Vec::new(),
             done: Vec::new(),
+            acts: 0,
             sinks: 0,
             sources: 0,
         })))
@@ -158,7 +161,14 @@ impl Oracle {
         } else {
             books.update(&path, memory);
         }
-        books.done.push(Done { account, act, path, at: Instant::now() });
+        books.acts += 1;
+        let number = books.acts;
+        books.done.push(Done { account, act, path, number });
+    }
+
+    /// The number of the last act.
+    pub(crate) fn moment(&self) -> u64 {
+        self.books().acts
     }
 
     /// A client was told whether its act was done, so the store must have done it, or not.
@@ -169,7 +179,7 @@ impl Oracle {
             done.account == claim.account
                 && done.act == claim.act
                 && done.path == claim.path
-                && done.at >= claim.since
+                && done.number > claim.since
         });
         match (at, is_done) {
             (Some(at), true) => {
@@ -287,6 +297,39 @@ impl Oracle {
         }
     }
 
+    /// A client listed the names in the root between two moments: the files that were there all the
+    /// time must be among them, and none that never was.
+    pub(crate) fn listed(&self, names: &[String], asked: Instant, ended: Instant) {
+        let mut books = self.books();
+        let mut wrong = Vec::new();
+        for (path, versions) in &books.versions {
+            let Some(name) = path.strip_prefix('/').filter(|name| !name.contains('/')) else {
+                continue;
+            };
+            let is_there = |version: &&Version| {
+                version.content.is_some()
+                    && version.from <= ended
+                    && version.until.is_none_or(|until| until >= asked)
+            };
+            if versions.iter().all(|version| version.content.is_none()) {
+                continue; // A directory.
+            }
+            let is_listed = names.iter().any(|listed| listed == name);
+            let there = versions.iter().filter(is_there).count();
+            let always = versions.iter().filter(|version| {
+                is_there(version)
+                    && version.from < asked
+                    && version.until.is_none_or(|until| until > ended)
+            });
+            if is_listed && there == 0 || !is_listed && always.count() > 0 {
+                wrong.push(name.to_owned());
+            }
+        }
+        for name in wrong {
+            books.blame(format!("a listing is wrong about {name}"));
+        }
+    }
+
     fn books(&self) -> MutexGuard<'_, Books> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -297,7 +340,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) account: &'a str,
     pub(crate) act: Act,
     pub(crate) path: &'a str,
-    pub(crate) since: Instant,
+    /// What [`Oracle::moment`] said before the client asked.
+    pub(crate) since: u64,
     pub(crate) is_sole: bool,
 }
 

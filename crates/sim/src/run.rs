@@ -26,6 +26,9 @@ use crate::world::{Recorded, SERVER, clock, settings};
 const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 /// How long a world may take.
 const WORLD_MAX: Duration = Duration::from_hours(2);
+/// When the last client is gone for this long, nothing of it may be left: longer than every
+/// timeout of the server.
+const QUIET: Duration = Duration::from_mins(10);
 /// How long the server may take to end, behind the grace that it was given.
 const END_MAX: Duration = Duration::from_mins(1);
 /// The accounts and their passwords.
@@ -90,7 +93,8 @@ fn nature(seed: u64, rng: &mut Rng) -> Nature {
             _ => {}
         }
         mood.stalls_of_1000 = rng.below(60);
-        let longest = if rng.chance(1, 5) { 30_000 } else { 3000 };
+        // In calm weather the end of the server must be heard, whatever the store does.
+        let longest = if !is_calm && rng.chance(1, 5) { 30_000 } else { 3000 };
         mood.stall_max = Duration::from_millis(rng.between(1, longest));
     }
     let mut settings = settings();
@@ -141,7 +145,7 @@ async fn live(seed: u64) -> Story {
     }
     let events = Recorded::default();
     let stores = Faults::new(memory.clone(), oracle.clone(), mood);
-    let server = Server::new(settings, Arc::new(users()), Arc::new(stores))
+    let server = Server::new(settings, Arc::new(users()), Arc::new(stores.clone()))
         .events(Arc::new(events.clone()))
         .net(Arc::new(net.clone()));
     let bound = server.bind().await.expect("the simulated network gives every address");
@@ -151,18 +155,34 @@ async fn live(seed: u64) -> Story {
     let clients = clients(&mut rng, &net, &oracle, weather == Weather::Calm, is_kind);
     let mut tasks = JoinSet::new();
     for (mut client, acts) in clients {
-        tasks.spawn(async move { client.live(acts).await });
+        tasks.spawn(async move {
+            client.live(acts).await;
+            false
+        });
     }
     if let Some(rng) = operator {
         tasks.spawn(operate(rng, handle.clone(), oracle.clone()));
     }
     let all = async {
+        let mut is_stopped = false;
         while let Some(done) = tasks.join_next().await {
-            done.expect("clients do not panic");
+            is_stopped |= done.expect("clients do not panic");
         }
+        is_stopped
     };
-    if timeout(WORLD_MAX, all).await.is_err() {
-        oracle.blame("the clients never came to an end".into());
+    match timeout(WORLD_MAX, all).await {
+        Ok(true) => {}
+        Ok(false) => {
+            sleep(QUIET).await;
+            inspect_sessions(&net, &handle, &oracle);
+            net.set_weather(Weather::Calm);
+            stores.mend();
+            for (user, secret) in ACCOUNTS {
+                let who = visitor(user, secret);
+                Client::new(who, rng.fork(), net.clone(), oracle.clone()).visit().await;
+            }
+        }
+        Err(_) => oracle.blame("the clients never came to an end".into()),
     }
     tasks.shutdown().await;
     let grace = Duration::from_secs(rng.below(10));
@@ -213,6 +233,7 @@ fn clients(
             is_sole: accounts.iter().filter(|(name, _)| name == user).count() == 1,
             is_calm,
             is_kind,
+            is_peaceful: false,
         };
         let client = Client::new(who, rng.fork(), net.clone(), oracle.clone());
         made.push((client, rng.between(5, 40)));
@@ -220,19 +241,52 @@ fn clients(
     made
 }
 
-/// An operator ends sessions, and at times the server.
-async fn operate(mut rng: Rng, handle: Handle, oracle: Oracle) {
+/// Somebody who comes when all others have gone.
+fn visitor(user: &str, secret: &str) -> Identity {
+    Identity {
+        tag: "last".into(),
+        address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 200)),
+        server: SERVER,
+        user: user.into(),
+        secret: secret.into(),
+        is_sole: true,
+        is_calm: true,
+        is_kind: true,
+        is_peaceful: true,
+    }
+}
+
+/// An operator ends sessions, and at times the server; says whether it did that.
+async fn operate(mut rng: Rng, handle: Handle, oracle: Oracle) -> bool {
+    let mut is_stopped = false;
     for _ in 0..rng.between(1, 3) {
         sleep(Duration::from_millis(rng.between(10, 60_000))).await;
         if rng.chance(1, 3) {
             let grace = Duration::from_millis(rng.below(8000));
             oracle.tell("admin", &format!("shut down, grace {grace:?}"));
             handle.shut_down(grace);
+            is_stopped = true;
         } else {
             let (user, _) = *rng.pick(ACCOUNTS);
             oracle.tell("admin", &format!("end sessions of {user}"));
             handle.end_sessions_of(user, "The operator ended the session.");
         }
+    }
+    is_stopped
+}
+
+/// Nothing of a client may be left when it is gone, though the server goes on.
+fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
+    let (sinks, sources) = oracle.open();
+    let left = [
+        ("links", net.open().links),
+        ("sinks", sinks),
+        ("sources", sources),
+        ("sessions", handle.sessions()),
+        ("passive ports", handle.passive_ports_in_use()),
+    ];
+    for (what, number) in left.into_iter().filter(|(_, number)| *number > 0) {
+        oracle.blame(format!("{number} {what} outlived their clients"));
     }
 }
 

@@ -178,6 +178,7 @@ impl Client {
             _ => verb.to_owned(),
         };
         let Some(route) = self.route().await? else { return Ok(()) };
+        let asked = Instant::now();
         let Opened::Open { mut link, .. } = self.open(&line, route).await? else { return Ok(()) };
         let mishap = self.mishap();
         let mut bytes = Vec::new();
@@ -186,6 +187,11 @@ impl Client {
         let is_lines = bytes.is_empty() || bytes.ends_with(b"\r\n");
         if is_done(code) && moved == Moved::Whole && !is_lines {
             self.blame("a listing that ends within a line");
+        }
+        if is_done(code) && moved == Moved::Whole && line == "NLST" {
+            let names = String::from_utf8_lossy(&bytes);
+            let names: Vec<_> = names.lines().map(str::to_owned).collect();
+            self.oracle.listed(&names, asked, Instant::now());
         }
         self.settle(verb, code, mishap, moved, link).await
     }
@@ -286,6 +292,9 @@ impl Client {
     }
 
     fn mishap(&mut self) -> Mishap {
+        if self.who.is_peaceful {
+            return Mishap::Nothing;
+        }
         match self.rng.below(40) {
             0..3 => Mishap::Reset,
             3 | 4 => Mishap::Dies,
