@@ -145,6 +145,14 @@ pub trait Sink: Send {
     /// Takes the next bytes. After an error only `abort` may follow.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
+    /// Brings all that was written to where it lasts, as far as the store was told to, so that
+    /// `commit` has little left to do. The engine calls it behind the last byte, and still hears
+    /// its client meanwhile: dropping the future is the same as `abort`. After an error only
+    /// `abort` may follow.
+    async fn sync(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Publishes the file: until this returns, the old content stands under the name; after it,
     /// the whole new one does, as durable as the store was told to be. On an error nothing is
     /// published.

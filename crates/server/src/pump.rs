@@ -89,8 +89,8 @@ async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(),
     within(flow.stall_max, stream.flush()).await
 }
 
-/// Takes everything from the stream into the sink, to an orderly end, and says farewell. The sink
-/// is neither committed nor aborted. Dropping the future closes the stream.
+/// Takes everything from the stream into the sink, to an orderly end, says farewell, and syncs. The
+/// sink is neither committed nor aborted. Dropping the future closes the stream.
 pub(crate) async fn receive(
     mut stream: Stream,
     sink: &mut dyn Sink,
@@ -130,7 +130,7 @@ pub(crate) async fn receive(
     }
     // The upload is whole. Whether the client waits for our farewell is its own affair.
     let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
-    Ok(())
+    Ok(sink.sync().await?)
 }
 
 fn bound(turn: usize) -> u64 {

@@ -3,8 +3,10 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
 use wharf_core::account::Account;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
@@ -26,6 +28,12 @@ use crate::settings::{SessionReuse, Settings};
 use crate::shape::Shaper;
 use crate::shared::Shared;
 use crate::tls::Resumed;
+
+/// A client that is killed ends all its connections, one after the other: behind the end of a plain
+/// upload, the end of its control connection follows within this time.
+const DYING_MAX: Duration = Duration::from_millis(2);
+/// Uploads from this size on are worth the wait; it is lost in the time that they take.
+const LARGE_BYTES: u64 = 1 << 20;
 
 /// A line that came during a transfer and waits for its end.
 pub(crate) type Held = Option<Vec<u8>>;
@@ -57,6 +65,15 @@ pub(crate) async fn run(
     let sink = work.sink.take();
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
         session.emit(&Event::DataUnproven);
+    }
+    if sink.is_some() && !work.is_tls && matches!(end, Ending::Done(Done::Moved)) {
+        let moved = session.probe.moved.load(Ordering::Relaxed);
+        if moved >= LARGE_BYTES {
+            sleep(DYING_MAX).await;
+        } else {
+            // At least the network has its turn meanwhile.
+            yield_now().await;
+        }
     }
     let verdict = settle(control, end, sink).await;
     report(session, &verdict, file.as_ref(), started, &work);

@@ -39,6 +39,8 @@ pub(super) struct Draft {
     resumed: u64,
     /// How many bytes there are now.
     length: u64,
+    /// How many there were when they were last synced.
+    synced: Option<u64>,
     state: State,
 }
 
@@ -114,6 +116,7 @@ impl Draft {
             mode: 0o666 & !tree.options.umask,
             resumed: 0,
             length: 0,
+            synced: None,
             state: State::Untouched,
         })
     }
@@ -142,6 +145,7 @@ impl Draft {
         self.file.set_len(length).map_err(fault)?;
         self.file.seek(SeekFrom::Start(length)).map_err(fault)?;
         self.length = length;
+        self.synced = None;
         Ok(())
     }
 
@@ -187,16 +191,25 @@ impl Draft {
         Ok(())
     }
 
+    /// Makes what was written survive a power failure, where that is wanted.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        if self.is_durable && self.synced != Some(self.length) {
+            let state = std::mem::replace(&mut self.state, State::Spoilt);
+            // An error is final: a second call could succeed without the bytes being there.
+            self.file.sync_all().map_err(fault)?;
+            self.state = state;
+            self.synced = Some(self.length);
+        }
+        Ok(())
+    }
+
     /// Gives the draft its final name. On an error it is gone and nothing is published, except
     /// where syncing the directory fails: then the new content stands, but may not last.
     pub(super) fn publish(mut self) -> Result<Stored> {
         self.state = State::Spoilt;
         let mode = self.dir.mode(&self.target)?.unwrap_or(self.mode);
         self.dir.set_mode(&self.file, mode).map_err(fault)?;
-        if self.is_durable {
-            // An error is final: a second call could succeed without the bytes being there.
-            self.file.sync_all().map_err(fault)?;
-        }
+        self.sync()?;
         self.dir.rename(&self.name, &self.dir, &self.target, self.replace)?;
         self.state = State::Published;
         if self.is_durable {

@@ -67,6 +67,16 @@ impl Sink for Upload {
         Ok(())
     }
 
+    async fn sync(&mut self) -> Result<()> {
+        let (mut draft, pieces) = self.take().await?;
+        self.writing = Some(spawn_blocking(move || {
+            draft.write(&pieces)?;
+            draft.sync()?;
+            Ok(draft)
+        }));
+        self.settle().await.map(drop)
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
         let (mut draft, pieces) = self.take().await?;
         // From here on it runs to its end, also if nobody waits.
