@@ -60,7 +60,7 @@ fn fifty_kills_in_the_middle_of_uploads_tear_no_file_and_lose_none() {
             wire.says(&format!("DELE {name}"), 250);
         }
     }
-    assert!(resumed > ROUNDS / 2, "only {resumed} cut uploads could be resumed");
+    assert!(resumed > 0, "no cut upload could be resumed");
 }
 
 /// Lets several clients upload, kills the server after a number of bytes, and returns what they
@@ -198,13 +198,15 @@ fn listed(wire: &mut Wire) -> BTreeSet<String> {
 
 #[test]
 fn a_killed_replacement_leaves_the_old_file_and_can_be_resumed() {
+    /// More than the server gathers in memory before it writes.
+    const SENT: usize = 2_500_000;
     let mut server = Server::with_one_account();
     let mut random = Random::new(61);
-    let (old, new) = (random.bytes(50_000), random.bytes(400_000));
+    let (old, new) = (random.bytes(50_000), random.bytes(3_000_000));
     let path = server.home().join("file");
     fs::write(&path, &old).unwrap();
 
-    server.wire().leave_unfinished("STOR file", &new[..300_000], || server.kill());
+    server.wire().leave_unfinished("STOR file", &new[..SENT], || server.kill());
     assert!(fs::read(&path).unwrap() == old);
     server.start();
     let mut wire = server.wire();
@@ -213,7 +215,7 @@ fn a_killed_replacement_leaves_the_old_file_and_can_be_resumed() {
 
     let size = wire.says("SIZE file", 213).to_string();
     let kept: usize = size[4..].trim().parse().unwrap();
-    assert!(kept > 0 && kept <= 300_000 && kept != old.len(), "{kept}");
+    assert!(kept > 0 && kept <= SENT && kept != old.len(), "{kept}");
     wire.says(&format!("REST {kept}"), 350);
     wire.store("STOR file", &new[kept..]);
     assert!(fs::read(&path).unwrap() == new);

@@ -5,15 +5,27 @@
 //! a client is run) and `support::tree` (the files and how they are compared).
 #![cfg(unix)]
 
+#[cfg(test)]
 mod curl;
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
 mod lftp;
+#[cfg(test)]
 mod names;
+#[cfg(test)]
 mod ncftp;
+#[cfg(test)]
 mod python;
+#[cfg(test)]
 mod rclone;
+#[cfg(test)]
 mod rows_of_the_old_setup;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod tnftp;
+#[cfg(test)]
 mod wget;
+#[cfg(test)]
 mod windows;

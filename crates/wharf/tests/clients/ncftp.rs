@@ -1,4 +1,4 @@
-//! NcFTP: ncftpput, ncftpget and ncftpls.
+//! The `NcFTP` programs: ncftpput, ncftpget and ncftpls.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn ncftp(server: &Server, program: &str) -> Program {
 /// Passive and active.
 const WAYS: [&str; 2] = ["-F", "-E"];
 
-/// NcFTP writes names to its terminal and its disk as they are, but splits links off, takes a
+/// `NcFTP` writes names to its terminal and its disk as they are, but splits links off, takes a
 /// leading dash for an option, and a pattern for a pattern; what begins with two dots it never
 /// uploads.
 fn is_trouble(path: &str) -> bool {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// After this a program counts as hanging, and the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A program to run.
 pub(crate) struct Program {
@@ -49,7 +49,7 @@ impl Program {
     }
 
     pub(crate) fn args<T: AsRef<OsStr>>(self, words: impl IntoIterator<Item = T>) -> Self {
-        words.into_iter().fold(self, |program, word| program.arg(word))
+        words.into_iter().fold(self, Self::arg)
     }
 
     /// Where it runs. Its settings are looked for there too.

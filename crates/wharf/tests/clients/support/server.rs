@@ -191,17 +191,13 @@ impl Server {
 
     /// Waits for a line of the log and returns it.
     fn hear(&mut self, is_it: impl Fn(&str) -> bool) -> String {
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    self.said.push(line.clone());
-                    if is_it(&line) {
-                        return line;
-                    }
-                }
-                Err(_) => panic!("the awaited line never came, only:\n{}", self.said.join("\n")),
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.said.push(line.clone());
+            if is_it(&line) {
+                return line;
             }
         }
+        panic!("the awaited line never came, only:\n{}", self.said.join("\n"));
     }
 
     /// Ends the process as a crash would (SIGKILL).
