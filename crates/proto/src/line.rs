@@ -84,6 +84,9 @@ impl LineDecoder {
     /// They are kept until [`Self::next_line`] has returned `None`. So feed only then, and a few
     /// KiB at a time; that keeps the memory of a connection bounded.
     pub fn feed(&mut self, bytes: &[u8]) {
+        // What was looked at need not be kept while a client sends ahead.
+        self.input.drain(..self.at);
+        self.at = 0;
         self.input.extend_from_slice(bytes);
     }
 
@@ -127,6 +130,11 @@ impl LineDecoder {
             || self.telnet != Telnet::Data
             || self.holds_cr
             || self.discarding
+    }
+
+    /// How many bytes were fed and not looked at yet.
+    pub fn buffered_bytes(&self) -> usize {
+        self.input.len().saturating_sub(self.at)
     }
 
     fn take(&mut self, byte: u8) -> Step {

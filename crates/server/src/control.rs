@@ -21,6 +21,8 @@ pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
 pub(crate) const LINE_BYTES_MAX: usize = 4200;
 /// One read; what is pipelined beyond it waits in the kernel.
 const READ_BYTES: usize = 2048;
+/// How much a client may have sent ahead for its end to be looked for behind it.
+const SENT_AHEAD_MAX: usize = 4 * READ_BYTES;
 /// A client that does not take its replies for this long is gone.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
@@ -74,15 +76,15 @@ impl Control {
     /// Whether the client is known to have left, found out without waiting.
     pub(crate) async fn has_left(&mut self) -> bool {
         poll_fn(|context| {
-            // A line that waits here proves that the client was alive when it sent it, and what
-            // comes behind it is not looked at: memory stays bounded.
-            if self.decoder.has_buffered() {
-                return Poll::Ready(false);
+            // Behind what the client sent ahead stands the end of its connection, if that is there.
+            while self.decoder.buffered_bytes() < SENT_AHEAD_MAX {
+                match self.poll_fill(context) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(true),
+                    Poll::Pending => break,
+                }
             }
-            match self.poll_fill(context) {
-                Poll::Ready(Err(_)) => Poll::Ready(true),
-                Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(false),
-            }
+            Poll::Ready(false)
         })
         .await
     }

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::ServerSessionMemoryCache;
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::sign::SingleCertAndKey;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -26,12 +26,17 @@ const SESSIONS_REMEMBERED: usize = 16_384;
 
 /// Makes TLS connections out of plain ones.
 pub(crate) struct Acceptor {
-    control: Arc<ServerConfig>,
-    data: Arc<ServerConfig>,
+    base: ServerConfig,
+    tickets: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
 }
 
-/// What ties data connections to a control session: nobody else can guess it, and it travels in
-/// the encrypted ticket.
+/// What ties data connections to a control session: nobody else can guess it.
+///
+/// It stands within the encrypted tickets that the control connection gives out, and in the keys
+/// of sessions remembered for clients without tickets. A data connection can resume with its own
+/// tie only, so a resumed one is proven to be of the same client, in TLS 1.2 and 1.3 alike.
+/// (`ServerConnection::received_resumption_data` of rustls would do for TLS 1.3 alone.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tie(pub(crate) [u8; 16]);
 
@@ -47,7 +52,7 @@ pub(crate) struct Protection {
 pub(crate) enum Resumed {
     /// That of its own control connection: it is the same client.
     Own,
-    /// None, or that of another control connection.
+    /// None.
     NotOwn,
 }
 
@@ -58,26 +63,24 @@ impl Acceptor {
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
         };
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let mut base = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(
                 &settings.certificate.0,
             ))));
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS_REMEMBERED);
-        config.ticketer = aws_lc_rs::Ticketer::new()?;
-        config.send_tls13_tickets = TICKETS;
-        // A new ticket on a data connection would take the place of the control session's own in
-        // clients that keep one.
-        let mut data = config.clone();
-        data.send_tls13_tickets = 0;
-        Ok(Self { control: Arc::new(config), data: Arc::new(data) })
+        base.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Self {
+            base,
+            tickets: aws_lc_rs::Ticketer::new()?,
+            sessions: ServerSessionMemoryCache::new(SESSIONS_REMEMBERED),
+        })
     }
 
-    /// Takes a control connection into TLS; its tickets carry `tie`.
+    /// Takes a control connection into TLS. It may resume any session of this server; what it is
+    /// given to resume later carries `tie`.
     pub(crate) async fn control(&self, socket: Socket, tie: Tie) -> io::Result<TlsStream<Socket>> {
-        handshake(&self.control, socket, tie).await
+        handshake(self.config(Tied { tie, takes: Takes::Any }, TICKETS), socket).await
     }
 
     /// Takes a data connection into TLS and says whose session it resumed.
@@ -86,22 +89,99 @@ impl Acceptor {
         socket: Socket,
         tie: Tie,
     ) -> io::Result<(TlsStream<Socket>, Resumed)> {
-        let stream = handshake(&self.data, socket, tie).await?;
-        let is_own = stream.get_ref().1.received_resumption_data() == Some(&tie.0[..]);
-        Ok((stream, if is_own { Resumed::Own } else { Resumed::NotOwn }))
+        // A new ticket on a data connection would take the place of the control session's own in
+        // clients that keep one.
+        let config = self.config(Tied { tie, takes: Takes::Own }, 0);
+        let stream = handshake(config, socket).await?;
+        let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        Ok((stream, if is_resumed { Resumed::Own } else { Resumed::NotOwn }))
+    }
+
+    fn config(&self, tied: Tied, tickets: usize) -> Arc<ServerConfig> {
+        let mut config = self.base.clone();
+        config.ticketer = Arc::new(Tickets { inner: Arc::clone(&self.tickets), tied });
+        config.session_storage = Arc::new(Sessions { inner: Arc::clone(&self.sessions), tied });
+        config.send_tls13_tickets = tickets;
+        Arc::new(config)
     }
 }
 
-async fn handshake(
-    config: &Arc<ServerConfig>,
-    socket: Socket,
-    tie: Tie,
-) -> io::Result<TlsStream<Socket>> {
-    let acceptor = TlsAcceptor::from(Arc::clone(config));
-    let accept = acceptor.accept_with(socket, |connection| connection.set_resumption_data(&tie.0));
-    tokio::time::timeout(HANDSHAKE_MAX, accept)
+async fn handshake(config: Arc<ServerConfig>, socket: Socket) -> io::Result<TlsStream<Socket>> {
+    tokio::time::timeout(HANDSHAKE_MAX, TlsAcceptor::from(config).accept(socket))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
+}
+
+/// Whose sessions a connection may resume, and whose it will be itself.
+#[derive(Clone, Copy, Debug)]
+struct Tied {
+    tie: Tie,
+    takes: Takes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takes {
+    Any,
+    Own,
+}
+
+impl Tied {
+    fn with(&self, bytes: &[u8]) -> Vec<u8> {
+        [&self.tie.0, bytes].concat()
+    }
+}
+
+/// Tickets with a tie within.
+#[derive(Debug)]
+struct Tickets {
+    inner: Arc<dyn ProducesTickets>,
+    tied: Tied,
+}
+
+impl ProducesTickets for Tickets {
+    fn enabled(&self) -> bool {
+        self.inner.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.inner.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.inner.encrypt(&self.tied.with(plain))
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        let plain = self.inner.decrypt(cipher)?;
+        let (tie, rest) = plain.split_first_chunk()?;
+        (self.tied.takes == Takes::Any || *tie == self.tied.tie.0).then(|| rest.to_vec())
+    }
+}
+
+/// Sessions remembered under keys with a tie within, for clients without tickets. Only their own
+/// control connection's data connections find them.
+#[derive(Debug)]
+struct Sessions {
+    inner: Arc<dyn StoresServerSessions>,
+    tied: Tied,
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.inner.put(self.tied.with(&key), value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.inner.get(&self.tied.with(key))
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.inner.take(&self.tied.with(key))
+    }
+
+    fn can_cache(&self) -> bool {
+        self.inner.can_cache()
+    }
 }
 
 pub(crate) fn protection(stream: &TlsStream<Socket>) -> Protection {

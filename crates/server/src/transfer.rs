@@ -58,7 +58,7 @@ pub(crate) async fn run(
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
         session.emit(&Event::DataUnproven);
     }
-    let verdict = settle(control, held.is_some(), end, sink).await;
+    let verdict = settle(control, end, sink).await;
     report(session, &verdict, file.as_ref(), started, &work);
     match verdict.exit {
         None => {
@@ -254,16 +254,11 @@ struct Verdict {
 }
 
 /// Publishes what is whole, gives up what is not, and finds the words for it.
-async fn settle(
-    control: &mut Control,
-    is_held: bool,
-    ending: Ending,
-    sink: Option<Box<dyn Sink>>,
-) -> Verdict {
+async fn settle(control: &mut Control, ending: Ending, sink: Option<Box<dyn Sink>>) -> Verdict {
     let ending = match ending {
         // A client that died with its file half sent looks, on plain TCP, like one that is done;
         // but then its control connection is gone as well.
-        Ending::Done(Done::Moved) if sink.is_some() && !is_held && control.has_left().await => {
+        Ending::Done(Done::Moved) if sink.is_some() && control.has_left().await => {
             Ending::Lost(Gone::Closed)
         }
         ending => ending,

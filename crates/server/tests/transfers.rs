@@ -269,3 +269,12 @@ fn active_mode_can_be_off() {
     let world = world().settings(|settings| settings.active.is_enabled = false);
     inside(&world, "C: PORT 203,0,113,9,100,1\nS: 502 *\nC: EPRT |1|203.0.113.9|4000|\nS: 502 *");
 }
+
+#[test]
+fn a_client_that_sent_ahead_and_died_publishes_nothing() {
+    inside(
+        &world(),
+        "EPSV;C: STOR b\nS: 150 *\nU... half\nC: PWD\nWAIT 1s\nCX\nUF\nWAIT 1s\nHASNOT /b",
+    );
+    inside(&world(), "EPSV;C: STOR b\nS: 150 *\nU... half\nC: PWD\nCX\nUF\nWAIT 1s\nHASNOT /b");
+}

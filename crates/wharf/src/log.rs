@@ -1,6 +1,6 @@
 //! The log: events become lines, and a thread of its own writes them.
 //!
-//! [`record`] makes fields of an event, [`line`] a line of the fields, [`xferlog`] the classic
+//! [`record`] makes fields of an event, [`mod@line`] a line of the fields, [`xferlog`] the classic
 //! transfer log; [`writer`] has the thread. No session ever waits for a disk.
 
 pub(crate) mod line;

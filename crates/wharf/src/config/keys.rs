@@ -1,6 +1,6 @@
 //! Every key: its name, its kind, its default and what it is for, written down once.
 //!
-//! [`section!`] makes of each section both the struct that the program reads and the rows of
+//! `sections!` makes of each section both the struct that the program reads and the rows of
 //! [`SECTIONS`], from which the default file, the reference, the suggestions and the checks of
 //! flags and variables follow.
 

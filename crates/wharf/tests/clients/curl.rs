@@ -26,6 +26,11 @@ fn ways(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
             ("EPSV over IPv6", "[::1]", vec![]),
             ("EPRT over IPv6", "[::1]", vec!["--ftp-port", "-"]),
         ] {
+            // curl 7.88, which is that of Debian 12, cannot do active mode with TLS
+            // (mended in curl 8.0.0); lftp and wget show that.
+            if !security.starts_with("plain") && more.contains(&"--ftp-port") {
+                continue;
+            }
             let name = format!("{security}, {network}");
             let options = options.iter().copied().chain(more).collect();
             ways.push((name, format!("{scheme}://{address}:{port}"), options));
@@ -115,22 +120,15 @@ fn curl_appends_to_a_file_that_is_there() {
 }
 
 #[test]
-fn curl_fetches_300_awkward_files_by_name() {
+fn curl_fetches_files_with_awkward_names() {
     let server = Server::with_one_account();
-    let room = server.room("curl");
-    // A backslash is a slash for curl as well, before it sends anything.
-    let tree = Tree::awkward(13);
+    // Once each: in every folder there are the same names.
+    let tree = Tree::awkward(13).without(|path| path.contains('/') && !path.starts_with("long/"));
     tree.write(&server.home());
-    let mut config = String::new();
-    for path in tree.0.keys() {
-        let url = plain(&server, &escaped(path));
-        let output = format!("got/{}", String::from_utf8_lossy(path));
-        let output = output.replace('\\', "\\\\").replace('"', "\\\"");
-        config += &format!("url = \"{url}\"\noutput = \"{output}\"\n");
+    for (path, content) in &tree.0 {
+        let outcome = curl(&[&plain(&server, &escaped(path))]).succeed();
+        asserted(&outcome, content, &String::from_utf8_lossy(path));
     }
-    // One connection for all of them.
-    curl(&["--create-dirs", "-K", "-"]).folder(&room).input(config).succeed();
-    tree.assert_at(&room.join("got"));
 }
 
 /// A path as a URL spells it.

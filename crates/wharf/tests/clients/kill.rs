@@ -14,9 +14,9 @@ use crate::support::wire::{Stored, Wire};
 
 const ROUNDS: usize = 50;
 const UPLOADERS: usize = 4;
-const UPLOAD_BYTES_MAX: usize = 300_000;
+const UPLOAD_BYTES_MAX: usize = 2_000_000;
 /// The kill comes after so many bytes of a round at most.
-const ROUND_BYTES_MAX: usize = 2_000_000;
+const ROUND_BYTES_MAX: usize = 8_000_000;
 
 /// One upload, whole or not.
 struct Attempt {
@@ -31,12 +31,14 @@ type Attempts = Arc<Mutex<Vec<Attempt>>>;
 fn fifty_kills_in_the_middle_of_uploads_tear_no_file_and_lose_none() {
     let mut server = Server::with_one_account();
     let mut random = Random::new(60);
+    // Contents are pieces of this, each from another place: quick to make, and never the same.
+    let pool = Arc::new(random.bytes(2 * UPLOAD_BYTES_MAX));
     // What may be under each name that must be there: what was last confirmed, and all that was
     // tried after it.
     let mut possible = BTreeMap::<String, Vec<Vec<u8>>>::new();
     let mut resumed = 0;
     for round in 0..ROUNDS {
-        let attempts = upload_until_killed(&mut server, &mut random, round);
+        let attempts = upload_until_killed(&mut server, &mut random, &pool, round);
         for attempt in &attempts {
             let content = attempt.content.clone();
             if attempt.is_confirmed {
@@ -63,14 +65,23 @@ fn fifty_kills_in_the_middle_of_uploads_tear_no_file_and_lose_none() {
 
 /// Lets several clients upload, kills the server after a number of bytes, and returns what they
 /// tried, in the order of each.
-fn upload_until_killed(server: &mut Server, random: &mut Random, round: usize) -> Vec<Attempt> {
+fn upload_until_killed(
+    server: &mut Server,
+    random: &mut Random,
+    pool: &Arc<Vec<u8>>,
+    round: usize,
+) -> Vec<Attempt> {
     let attempts = Attempts::default();
     let (tell, told) = channel();
-    let uploaders: Vec<_> = (0..UPLOADERS)
-        .map(|number| {
-            let wire = server.wire();
+    // All log in before the first begins, else the last would have done nothing by the kill.
+    let wires: Vec<_> = (0..UPLOADERS).map(|_| server.wire()).collect();
+    let uploaders: Vec<_> = wires
+        .into_iter()
+        .enumerate()
+        .map(|(number, wire)| {
             let (attempts, tell, seed) = (Arc::clone(&attempts), tell.clone(), random.next());
-            thread::spawn(move || upload(wire, number, round, seed, &attempts, &tell))
+            let pool = Arc::clone(pool);
+            thread::spawn(move || upload(wire, (number, round), seed, &pool, &attempts, &tell))
         })
         .collect();
     drop(tell);
@@ -90,9 +101,9 @@ fn upload_until_killed(server: &mut Server, random: &mut Random, round: usize) -
 /// again and again, odd ones make new files.
 fn upload(
     mut wire: Wire,
-    number: usize,
-    round: usize,
+    (number, round): (usize, usize),
     seed: u64,
+    pool: &[u8],
     attempts: &Mutex<Vec<Attempt>>,
     tell: &Sender<usize>,
 ) {
@@ -104,7 +115,8 @@ fn upload(
             format!("new-{round}-{number}-{turn}")
         };
         let size = random.below(UPLOAD_BYTES_MAX);
-        let content = random.bytes(size);
+        let start = random.below(pool.len() - size);
+        let content = pool[start..start + size].to_vec();
         let index = {
             let mut attempts = attempts.lock().expect("nobody panicked");
             attempts.push(Attempt {

@@ -101,20 +101,16 @@ fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_over_implicit_tls_and_ipv6
 }
 
 #[test]
-fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_actively_over_tls_and_ipv6() {
-    mirrors_both_ways(Way {
-        address: "[::1]",
-        security: Security::Explicit,
-        is_passive: false,
-        is_mlsd: true,
-    });
+fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_actively_over_explicit_tls() {
+    mirrors_both_ways(Way { security: Security::Explicit, is_passive: false, ..PLAIN });
 }
 
 /// Every way, for what is small.
 fn every_way() -> impl Iterator<Item = Way> {
     let securities = [Security::Plain, Security::Explicit, Security::Implicit];
     securities.into_iter().flat_map(|security| {
-        [("127.0.0.1", true), ("127.0.0.1", false), ("[::1]", true), ("[::1]", false)]
+        // In active mode over IPv6, lftp 4.9.2 offers `::` as its own address.
+        [("127.0.0.1", true), ("127.0.0.1", false), ("[::1]", true)]
             .map(|(address, is_passive)| Way { address, security, is_passive, is_mlsd: is_passive })
     })
 }

@@ -125,17 +125,23 @@ fn a_name_that_is_no_text_is_listed_and_fetched_by_its_bytes() {
     sorted.sort_unstable();
     assert_eq!(listed, sorted);
     for name in names {
-        assert_eq!(wire.fetch([b"RETR ", name].concat()), name);
-        let long = wire.fetch([b"LIST ", name].concat());
+        assert_eq!(wire.fetch([b"RETR ", &*doubled(name)].concat()), name);
+        let long = wire.fetch([b"LIST ", &*doubled(name)].concat());
         assert!(long.ends_with(&[b" ", name, b"\r\n"].concat()), "{}", long.escape_ascii());
     }
     // None of this made a client of the old set of it.
     fs::write(server.home().join("文"), "").unwrap();
     assert!(lines(&wire.fetch("NLST")).contains(&"文".as_bytes()));
     for name in names {
-        wire.says_bytes(&[b"DELE ", name].concat(), 250);
+        wire.says_bytes(&[b"DELE ", &*doubled(name)].concat(), 250);
     }
     assert_eq!(fs::read_dir(server.home()).unwrap().count(), 1);
+}
+
+/// The control connection is a telnet line, on which 255 begins a telnet command and stands for
+/// itself only in pairs.
+fn doubled(name: &[u8]) -> Vec<u8> {
+    name.iter().flat_map(|&byte| vec![byte; if byte == 0xff { 2 } else { 1 }]).collect()
 }
 
 fn lines(listing: &[u8]) -> Vec<&[u8]> {

@@ -16,11 +16,14 @@ fn ncftp(server: &Server, program: &str) -> Program {
 const WAYS: [&str; 2] = ["-F", "-E"];
 
 /// NcFTP writes names to its terminal and its disk as they are, but splits links off, takes a
-/// leading dash for an option, and a pattern for a pattern.
+/// leading dash for an option, and a pattern for a pattern; what begins with two dots it never
+/// uploads.
 fn is_trouble(path: &str) -> bool {
     path.contains(" -> ")
         || path.contains(['*', '?', '[', '{', '\\', '~', '$', '`'])
-        || path.split('/').any(|name| name.starts_with([' ', '-']) || name.ends_with(' '))
+        || path.split('/').any(|name| {
+            name.starts_with([' ', '-']) || name.starts_with("..") || name.ends_with(' ')
+        })
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn ways(server: &Server) -> [(String, Vec<&'static str>); 4] {
     let (port, implicit) = (server.port().to_string(), server.ports().implicit().to_string());
     [
         (port.clone(), vec!["--ftp-host=127.0.0.1"]),
-        (port.clone(), vec!["--ftp-host=::1"]),
+        (port.clone(), vec!["--ftp-host=[::1]"]),
         (port, vec!["--ftp-host=127.0.0.1", "--ftp-explicit-tls", "--ftp-no-check-certificate"]),
         (implicit, vec!["--ftp-host=127.0.0.1", "--ftp-tls", "--ftp-no-check-certificate"]),
     ]
