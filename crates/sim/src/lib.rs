@@ -27,5 +27,5 @@ pub mod world;
 pub use dialogue::Outcome;
 pub use link::SimLink;
 pub use net::{SimNet, Weather};
-pub use run::{Story, run};
+pub use run::{Story, run, run_failing};
 pub use world::World;

@@ -280,13 +280,13 @@ impl Oracle {
                 let overlaps = version.from <= fetch.opened
                     && version.until.is_none_or(|until| until >= fetch.asked);
                 let content = version.content.as_deref().unwrap_or_default();
+                let rest = content
+                    .get(fetch.from..)
+                    .map(|rest| if fetch.is_ascii { to_network(rest) } else { rest.to_vec() });
                 overlaps
-                    && content.get(fetch.from..).is_some_and(|rest| {
-                        if fetch.is_whole {
-                            rest == fetch.bytes
-                        } else {
-                            rest.starts_with(fetch.bytes)
-                        }
+                    && rest.is_some_and(|rest| {
+                        rest.starts_with(fetch.bytes)
+                            && (!fetch.is_whole || rest.len() == fetch.bytes.len())
                     })
             })
         });
@@ -349,10 +349,24 @@ pub(crate) struct Claim<'a> {
 pub(crate) struct Fetch<'a> {
     pub(crate) path: &'a str,
     pub(crate) from: usize,
+    /// With LF as CR LF.
+    pub(crate) is_ascii: bool,
     pub(crate) bytes: &'a [u8],
     pub(crate) asked: Instant,
     pub(crate) opened: Instant,
     pub(crate) is_whole: bool,
+}
+
+/// What text is on the network: LF is CR LF, unless it is already.
+fn to_network(content: &[u8]) -> Vec<u8> {
+    let mut sent = Vec::with_capacity(content.len());
+    for &byte in content {
+        if byte == b'\n' && sent.last() != Some(&b'\r') {
+            sent.push(b'\r');
+        }
+        sent.push(byte);
+    }
+    sent
 }
 
 impl Books {

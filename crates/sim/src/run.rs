@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use wharf_core::account::{Account, Count, Rate};
 use wharf_core::permission::{Permissions, Rules};
@@ -64,12 +64,25 @@ impl fmt::Display for Story {
 /// # Panics
 /// If the server panics.
 pub fn run(seed: u64) -> Story {
+    begin(seed, None)
+}
+
+/// Lives the world of a seed in calm weather, where one call of the store fails: this one, counted
+/// from 1. So every call can be tried.
+///
+/// # Panics
+/// If the server panics.
+pub fn run_failing(seed: u64, call: u64) -> Story {
+    begin(seed, Some(call))
+}
+
+fn begin(seed: u64, failing: Option<u64>) -> Story {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without input and output can be made");
-    runtime.block_on(LocalSet::new().run_until(live(seed)))
+    runtime.block_on(live(seed, failing))
 }
 
 /// What a seed makes of a world.
@@ -79,6 +92,19 @@ struct Nature {
     settings: Settings,
     /// Nothing bad happens at all.
     is_kind: bool,
+}
+
+/// A world in which nothing bad happens but that one call fails.
+fn failing_nature(call: u64, rng: &mut Rng) -> Nature {
+    let mood = Mood { fails_at: Some(call), ..Mood::good(rng.fork()) };
+    Nature { weather: Weather::Calm, mood, settings: server_settings(), is_kind: false }
+}
+
+/// The default settings, listening for IPv6 too.
+fn server_settings() -> Settings {
+    let mut settings = settings();
+    settings.listen.push(Listen { address: SERVER_V6, ports: vec![21], tls: ListenTls::Off });
+    settings
 }
 
 fn nature(seed: u64, rng: &mut Rng) -> Nature {
@@ -97,8 +123,7 @@ fn nature(seed: u64, rng: &mut Rng) -> Nature {
         let longest = if !is_calm && rng.chance(1, 5) { 30_000 } else { 3000 };
         mood.stall_max = Duration::from_millis(rng.between(1, longest));
     }
-    let mut settings = settings();
-    settings.listen.push(Listen { address: SERVER_V6, ports: vec![21], tls: ListenTls::Off });
+    let mut settings = server_settings();
     if !is_kind {
         limit(&mut settings, rng);
     }
@@ -129,13 +154,89 @@ fn limit(settings: &mut Settings, rng: &mut Rng) {
     settings.files.may_overwrite = !rng.chance(1, 8);
 }
 
-async fn live(seed: u64) -> Story {
+async fn live(seed: u64, failing: Option<u64>) -> Story {
     let begin = Instant::now();
     let mut rng = Rng::new(seed);
-    let Nature { weather, mood, settings, is_kind } = nature(seed, &mut rng);
-    let net = SimNet::new(weather);
+    let nature = match failing {
+        None => nature(seed, &mut rng),
+        Some(call) => failing_nature(call, &mut rng),
+    };
     let oracle = Oracle::new();
+    let Nature { weather, mood, settings, is_kind } = nature;
     oracle.tell("world", &format!("seed {seed}, {weather:?}, kind: {is_kind}, {mood:?}"));
+    let stores = Faults::new(files(&mut rng, &oracle), oracle.clone(), mood);
+    let net = SimNet::new(weather);
+    let events = Recorded::default();
+    let server = Server::new(settings, Arc::new(users()), Arc::new(stores.clone()))
+        .events(Arc::new(events.clone()))
+        .net(Arc::new(net.clone()));
+    let bound = server.bind().await.expect("the simulated network gives every address");
+    let mut place = Place { rng, net, oracle, handle: bound.handle(), stores };
+    let mut serving = JoinSet::new();
+    serving.spawn(bound.serve());
+    let has_operator = !is_kind && failing.is_none() && place.rng.chance(1, 3);
+    let is_stopped = place.bustle(weather == Weather::Calm, is_kind, has_operator).await;
+    if !is_stopped {
+        place.quiet().await;
+    }
+    let Place { mut rng, net, oracle, handle, .. } = place;
+    let grace = Duration::from_secs(rng.below(10));
+    oracle.tell("world", &format!("shut down, grace {grace:?}"));
+    handle.shut_down(grace);
+    if timeout(grace + END_MAX, serving.join_all()).await.is_err() {
+        oracle.blame("the server does not end".into());
+    }
+    inspect(&net, &handle, &oracle, &events);
+    let (lines, complaints) = oracle.told();
+    Story { seed, lines, complaints, took: begin.elapsed() }
+}
+
+/// A world with its server in it.
+struct Place {
+    rng: Rng,
+    net: SimNet,
+    oracle: Oracle,
+    handle: Handle,
+    stores: Faults,
+}
+
+impl Place {
+    /// Lets clients and operator live, and says whether the server was stopped.
+    async fn bustle(&mut self, is_calm: bool, is_kind: bool, has_operator: bool) -> bool {
+        let clients = clients(&mut self.rng, &self.net, &self.oracle, is_calm, is_kind);
+        let mut tasks = JoinSet::new();
+        for (mut client, acts) in clients {
+            tasks.spawn(async move {
+                client.live(acts).await;
+                false
+            });
+        }
+        if has_operator {
+            tasks.spawn(operate(self.rng.fork(), self.handle.clone(), self.oracle.clone()));
+        }
+        let Ok(stops) = timeout(WORLD_MAX, tasks.join_all()).await else {
+            self.oracle.blame("the clients never came to an end".into());
+            return true;
+        };
+        stops.contains(&true)
+    }
+
+    /// When all have gone nothing of them is left, and who comes then is served.
+    async fn quiet(&mut self) {
+        sleep(QUIET).await;
+        inspect_sessions(&self.net, &self.handle, &self.oracle);
+        self.net.set_weather(Weather::Calm);
+        self.stores.mend();
+        for (user, secret) in ACCOUNTS {
+            let who = visitor(user, secret);
+            let (net, oracle) = (self.net.clone(), self.oracle.clone());
+            Client::new(who, self.rng.fork(), net, oracle).visit().await;
+        }
+    }
+}
+
+/// The files that are there from the start.
+fn files(rng: &mut Rng, oracle: &Oracle) -> Memory {
     let memory = Memory::with_clock(clock);
     for (path, size) in [("/f0", 20_000), ("/f1", 100_000), ("/d0/g0", 10)] {
         let mut content = vec![0; size];
@@ -143,59 +244,7 @@ async fn live(seed: u64) -> Story {
         memory.put(path, content);
         oracle.knows(path, &memory);
     }
-    let events = Recorded::default();
-    let stores = Faults::new(memory.clone(), oracle.clone(), mood);
-    let server = Server::new(settings, Arc::new(users()), Arc::new(stores.clone()))
-        .events(Arc::new(events.clone()))
-        .net(Arc::new(net.clone()));
-    let bound = server.bind().await.expect("the simulated network gives every address");
-    let handle = bound.handle();
-    let serving = tokio::task::spawn_local(bound.serve());
-    let operator = (!is_kind && rng.chance(1, 3)).then(|| rng.fork());
-    let clients = clients(&mut rng, &net, &oracle, weather == Weather::Calm, is_kind);
-    let mut tasks = JoinSet::new();
-    for (mut client, acts) in clients {
-        tasks.spawn(async move {
-            client.live(acts).await;
-            false
-        });
-    }
-    if let Some(rng) = operator {
-        tasks.spawn(operate(rng, handle.clone(), oracle.clone()));
-    }
-    let all = async {
-        let mut is_stopped = false;
-        while let Some(done) = tasks.join_next().await {
-            is_stopped |= done.expect("clients do not panic");
-        }
-        is_stopped
-    };
-    match timeout(WORLD_MAX, all).await {
-        Ok(true) => {}
-        Ok(false) => {
-            sleep(QUIET).await;
-            inspect_sessions(&net, &handle, &oracle);
-            net.set_weather(Weather::Calm);
-            stores.mend();
-            for (user, secret) in ACCOUNTS {
-                let who = visitor(user, secret);
-                Client::new(who, rng.fork(), net.clone(), oracle.clone()).visit().await;
-            }
-        }
-        Err(_) => oracle.blame("the clients never came to an end".into()),
-    }
-    tasks.shutdown().await;
-    let grace = Duration::from_secs(rng.below(10));
-    oracle.tell("world", &format!("shut down, grace {grace:?}"));
-    handle.shut_down(grace);
-    match timeout(grace + END_MAX, serving).await {
-        Ok(ended) => ended.expect("the server does not panic"),
-        Err(_) => oracle.blame("the server does not end".into()),
-    }
-    inspect(&net, &handle, &oracle, &events);
-    let took = begin.elapsed();
-    let (lines, complaints) = oracle.told();
-    Story { seed, lines, complaints, took }
+    memory
 }
 
 fn users() -> Few {

@@ -48,6 +48,8 @@ enum Mishap {
     Reset,
     /// The client dies: its control connection ends no later than its data.
     Dies,
+    /// The same, behind a command that was sent ahead.
+    DiesAhead,
     /// The control connection breaks, and the data goes on.
     LosesControl,
     Aborts {
@@ -82,9 +84,12 @@ impl Client {
         if let Some(path) = &path {
             self.cut.remove(path);
         }
-        let upload =
-            Upload { account: self.who.user.clone(), path, start, sent: bytes, whole: None };
-        self.send_upload(&line, upload).await
+        let is_ascii = self.rng.chance(1, 8);
+        let sent = if is_ascii { from_network(&bytes) } else { bytes.clone() };
+        let upload = Upload { account: self.who.user.clone(), path, start, sent, whole: None };
+        self.typed(is_ascii).await?;
+        self.send_upload(&line, upload, &bytes).await?;
+        self.back_to_image(is_ascii).await
     }
 
     /// Goes on with an upload that was cut: SIZE, REST, STOR.
@@ -107,13 +112,20 @@ impl Client {
             sent: rest.to_vec(),
             whole: self.who.is_sole.then_some(whole),
         };
-        self.send_upload(&format!("STOR {path}"), upload).await
+        let rest = upload.sent.clone();
+        self.send_upload(&format!("STOR {path}"), upload, &rest).await
     }
 
-    async fn send_upload(&mut self, command: &str, upload: Upload) -> Result<(), Gone> {
+    /// Does an upload that goes over the network as `bytes`.
+    async fn send_upload(
+        &mut self,
+        command: &str,
+        upload: Upload,
+        bytes: &[u8],
+    ) -> Result<(), Gone> {
         let Some(route) = self.route().await? else { return Ok(()) };
         let verb = verb_of(command);
-        let bytes = upload.sent.clone();
+        let stored = upload.sent.clone();
         let path = upload.path.clone();
         let is_fresh = upload.start == Start::Fresh;
         let id = self.oracle.uploads(upload);
@@ -128,10 +140,10 @@ impl Client {
             self.oracle.is_named(id, format!("/{}", name.trim_start_matches("FILE: ")));
         }
         if let Some(path) = path.as_ref().filter(|_| is_fresh) {
-            self.cut.insert(path.clone(), bytes.clone());
+            self.cut.insert(path.clone(), stored);
         }
         let mishap = self.mishap();
-        let moved = self.feed(&mut link, &bytes, mishap).await?;
+        let moved = self.feed(&mut link, bytes, mishap).await?;
         if moved == Moved::Whole {
             self.oracle.is_whole(id);
             self.tell(&format!("has sent {} bytes", bytes.len()));
@@ -145,10 +157,25 @@ impl Client {
         self.settle(verb, code, mishap, moved, link).await
     }
 
+    async fn typed(&mut self, is_ascii: bool) -> Result<(), Gone> {
+        if is_ascii { self.command("TYPE A").await.map(drop) } else { Ok(()) }
+    }
+
+    async fn back_to_image(&mut self, is_ascii: bool) -> Result<(), Gone> {
+        if is_ascii { self.command("TYPE I").await.map(drop) } else { Ok(()) }
+    }
+
     /// RETR, sometimes from within the file.
     pub(crate) async fn download(&mut self) -> Result<(), Gone> {
         let path = file_name(&mut self.rng);
-        let from = if self.rng.chance(1, 4) { self.rng.size(0, 60_000) } else { 0 };
+        let is_ascii = self.rng.chance(1, 8);
+        let from = if self.rng.chance(1, 4) && !is_ascii { self.rng.size(0, 60_000) } else { 0 };
+        self.typed(is_ascii).await?;
+        self.fetch(&path, from, is_ascii).await?;
+        self.back_to_image(is_ascii).await
+    }
+
+    async fn fetch(&mut self, path: &str, from: usize, is_ascii: bool) -> Result<(), Gone> {
         let Some(route) = self.route().await? else { return Ok(()) };
         if from > 0 && self.command(&format!("REST {from}")).await?.code.number() != 350 {
             return Ok(());
@@ -164,7 +191,7 @@ impl Client {
         self.tell(&format!("has got {} bytes: {moved:?}", bytes.len()));
         let code = self.answer_to("RETR").await?;
         let is_whole = is_done(code) && moved == Moved::Whole;
-        let fetch = Fetch { path: &path, from, bytes: &bytes, asked, opened, is_whole };
+        let fetch = Fetch { path, from, is_ascii, bytes: &bytes, asked, opened, is_whole };
         self.oracle.fetched(&fetch);
         self.settle("RETR", code, mishap, moved, link).await
     }
@@ -297,7 +324,8 @@ impl Client {
         }
         match self.rng.below(40) {
             0..3 => Mishap::Reset,
-            3 | 4 => Mishap::Dies,
+            3 => Mishap::Dies,
+            4 => Mishap::DiesAhead,
             5 => Mishap::LosesControl,
             6..10 => Mishap::Aborts { by_telnet: self.rng.chance(1, 2) },
             10..13 => Mishap::Asks("NOOP"),
@@ -371,7 +399,11 @@ impl Client {
                 link.reset();
                 return Ok(Moved::Cut);
             }
-            Mishap::Dies => {
+            Mishap::Dies | Mishap::DiesAhead => {
+                if mishap == Mishap::DiesAhead {
+                    self.ask(&["PWD"]).await?;
+                    sleep(Duration::from_millis(self.rng.below(200))).await;
+                }
                 let control_ends = self.control.as_ref().map(|control| control.finish(None));
                 link.finish(control_ends);
                 self.hang_up();
@@ -420,6 +452,17 @@ impl Client {
     }
 }
 
+/// What a server makes of text: CR LF becomes LF.
+fn from_network(bytes: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(bytes.len());
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {
+            stored.push(byte);
+        }
+    }
+    stored
+}
+
 async fn feed_all(link: &mut SimLink, bytes: &[u8]) -> io::Result<()> {
     for piece in bytes.chunks(PIECE_BYTES) {
         match timeout(DATA_MAX, link.write_all(piece)).await {
@@ -439,7 +482,11 @@ fn is_harmless(mishap: Mishap) -> bool {
     match mishap {
         Mishap::Nothing | Mishap::Asks(_) | Mishap::Ahead => true,
         Mishap::Dallies(time) => time < Duration::from_secs(100),
-        Mishap::Reset | Mishap::Dies | Mishap::LosesControl | Mishap::Aborts { .. } => false,
+        Mishap::Reset
+        | Mishap::Dies
+        | Mishap::DiesAhead
+        | Mishap::LosesControl
+        | Mishap::Aborts { .. } => false,
     }
 }
 

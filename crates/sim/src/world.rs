@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::LocalSet;
+use tokio::task::JoinSet;
 use wharf_core::account::Account;
 use wharf_core::event::{Event, Events, Who};
 use wharf_core::permission::{Permissions, Rules};
@@ -162,7 +162,7 @@ impl World {
             .start_paused(true)
             .build()
             .expect("a runtime without input and output can be made");
-        runtime.block_on(LocalSet::new().run_until(self.play(script)))
+        runtime.block_on(self.play(script))
     }
 
     async fn play(&self, script: &str) -> Outcome {
@@ -175,15 +175,16 @@ impl World {
         let bound = server.bind().await.expect("the simulated network gives every address");
         let handle = bound.handle();
         let addresses = bound.listeners().iter().map(|listener| listener.address).collect();
-        let serving = tokio::task::spawn_local(bound.serve());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(bound.serve());
         let story = {
             let memory = self.memory.clone();
             let runner = Runner::new(net.clone(), handle.clone(), memory, self.peer, addresses);
             runner.run(script).await
         };
         handle.shut_down(Duration::ZERO);
-        let ended = tokio::time::timeout(END_MAX, serving).await;
-        ended.expect("the server ends when told to").expect("the server does not panic");
+        let ended = tokio::time::timeout(END_MAX, tasks.join_all()).await;
+        ended.expect("the server ends when told to");
         let open = net.open();
         assert_eq!((open.listeners, open.links), (0, 0), "the network is not empty:\n{story}");
         assert_eq!(handle.sessions(), 0, "a session was left over:\n{story}");

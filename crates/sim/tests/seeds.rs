@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use wharf_sim::run;
+use wharf_sim::{run, run_failing};
 
 /// No world takes longer than this, in its own time.
 const WORLD_MAX: Duration = Duration::from_hours(1);
@@ -38,6 +38,18 @@ fn the_server_keeps_its_word_in_the_third_fifty_worlds() {
 #[test]
 fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
     keeps_its_word(151..201);
+}
+
+#[test]
+fn the_server_survives_every_single_failure_of_its_store() {
+    for call in 1.. {
+        let story = run_failing(7, call);
+        assert!(story.complaints.is_empty(), "call {call}: {}", story.complaints.join("\n"));
+        if !story.lines.iter().any(|line| line.contains(" fails: ")) {
+            assert!(call > 50, "only {call} calls were tried");
+            return;
+        }
+    }
 }
 
 #[test]
