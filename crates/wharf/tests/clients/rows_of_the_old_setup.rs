@@ -221,7 +221,7 @@ fn max_upload_and_max_download_are_in_force() {
     let shown = server.wharf().args(["config", "show"]).succeed().text();
     for line in [
         "user_upload_rate = \"300KiB/s\"",
-        "user_download_rate = 307200",
+        "user_download_rate = \"300KiB/s\"",
         "transfer_upload_rate = \"200KiB/s\"",
         "transfer_download_rate = 0",
     ] {
