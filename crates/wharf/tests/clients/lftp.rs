@@ -154,9 +154,10 @@ fn lftp_renames_deletes_and_makes_directories() {
     let room = server.room("lftp");
     fs::write(home.join("旧名字.txt"), "text").unwrap();
     fs::write(home.join("doomed"), "").unwrap();
+    fs::write(room.join("other"), "").unwrap();
 
     let commands = "mkdir -p 'one dir/sub/deep'; mv 旧名字.txt 'one dir/新名字.txt'; rm doomed;\n\
-                    mkdir empty; rmdir empty; mkdir full; put /etc/hostname -o full/x; rm -r full;\n\
+                    mkdir empty; rmdir empty; mkdir full; put other -o full/x; rm -r full;\n\
                     cls -1 --quiet 'one dir'; pwd";
     let outcome = lftp_succeeds(&server, &room, PLAIN, commands);
 
