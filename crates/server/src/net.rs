@@ -2,14 +2,14 @@
 //!
 //! A simulation or an embedder brings its own [`Net`]; [`Tcp`] is the real one.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::server::TlsStream;
 use wharf_core::async_trait;
@@ -65,6 +65,8 @@ pub trait Link: AsyncRead + AsyncWrite + Send + Unpin {
 pub enum Socket {
     /// TCP of this computer.
     Tcp(TcpStream),
+    /// The same for a control connection, on which urgent data may come (telnet Synch).
+    Urgent(TcpStream),
     /// Anything else.
     Link(Box<dyn Link>),
 }
@@ -147,7 +149,7 @@ impl Listener for TcpDoor {
             socket.set_out_of_band_inline(true)?;
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
         }
-        Ok(Socket::Tcp(stream))
+        Ok(if self.is_control { Socket::Urgent(stream) } else { Socket::Tcp(stream) })
     }
 }
 
@@ -158,7 +160,7 @@ impl Socket {
     /// The peer is gone already.
     pub fn peer_address(&self) -> io::Result<SocketAddr> {
         Ok(plain(match self {
-            Self::Tcp(stream) => stream.peer_addr()?,
+            Self::Tcp(stream) | Self::Urgent(stream) => stream.peer_addr()?,
             Self::Link(link) => link.peer_address(),
         }))
     }
@@ -169,7 +171,7 @@ impl Socket {
     /// The connection is gone already.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         Ok(plain(match self {
-            Self::Tcp(stream) => stream.local_addr()?,
+            Self::Tcp(stream) | Self::Urgent(stream) => stream.local_addr()?,
             Self::Link(link) => link.local_address(),
         }))
     }
@@ -196,7 +198,33 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Urgent(stream) => poll_read_urgent(stream, context, buffer),
             Self::Link(link) => Pin::new(link).poll_read(context, buffer),
+        }
+    }
+}
+
+/// Reads past an urgent mark.
+///
+/// The kernel ends a read at the mark, and tokio takes a read that does not fill its buffer for
+/// the last one: what stands behind the mark would wait until more comes. Here only the kernel's
+/// own word ends the reading.
+fn poll_read_urgent(
+    stream: &TcpStream,
+    context: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    loop {
+        ready!(stream.poll_read_ready(context))?;
+        let place = buffer.initialize_unfilled();
+        let read = || (&*SockRef::from(stream)).read(place);
+        match stream.try_io(Interest::READABLE, read) {
+            Ok(count) => {
+                buffer.advance(count);
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }
@@ -208,21 +236,21 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tcp(stream) | Self::Urgent(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Link(link) => Pin::new(link).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tcp(stream) | Self::Urgent(stream) => Pin::new(stream).poll_flush(context),
             Self::Link(link) => Pin::new(link).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tcp(stream) | Self::Urgent(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Link(link) => Pin::new(link).poll_shutdown(context),
         }
     }

@@ -155,7 +155,7 @@ mod tests {
         let rate = 1 << 20;
         let shaper = Shaper::default().limited(Rate::from_bytes_per_second(rate));
         shaper.take(1).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
     }
 

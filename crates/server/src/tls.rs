@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::net::Socket;
-use crate::settings::{Tls as TlsSettings, TlsVersion};
+use crate::settings::{SessionReuse, Tls as TlsSettings, TlsVersion};
 
 /// A handshake that takes longer is an attack or a dead client.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -29,6 +29,7 @@ pub(crate) struct Acceptor {
     base: ServerConfig,
     tickets: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions>,
+    data_tickets: usize,
 }
 
 /// What ties data connections to a control session: nobody else can guess it.
@@ -74,6 +75,10 @@ impl Acceptor {
             base,
             tickets: aws_lc_rs::Ticketer::new()?,
             sessions: ServerSessionMemoryCache::new(SESSIONS_REMEMBERED),
+            // A client that uploads and never reads would break its own connection over a ticket
+            // that it did not fetch. But OpenSSL uses a TLS 1.3 session once only, so where every
+            // data connection must resume, each has to give out the next one.
+            data_tickets: usize::from(settings.session_reuse == SessionReuse::Require),
         })
     }
 
@@ -89,9 +94,7 @@ impl Acceptor {
         socket: Socket,
         tie: Tie,
     ) -> io::Result<(TlsStream<Socket>, Resumed)> {
-        // A new ticket on a data connection would take the place of the control session's own in
-        // clients that keep one.
-        let config = self.config(Tied { tie, takes: Takes::Own }, 0);
+        let config = self.config(Tied { tie, takes: Takes::Own }, self.data_tickets);
         let stream = handshake(config, socket).await?;
         let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         Ok((stream, if is_resumed { Resumed::Own } else { Resumed::NotOwn }))

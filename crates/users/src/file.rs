@@ -218,6 +218,9 @@ impl Inner {
             Ok((records, stamp)) => {
                 let identity = |stamp: Stamp| stamp.identity;
                 state.is_in_place = before.map(identity) == stamp.map(identity);
+                // Who was added since the last question may have logged in already.
+                let added = live(&records);
+                state.live.extend(added);
                 state.records = records;
                 state.stamp = stamp;
                 state.is_reread = true;

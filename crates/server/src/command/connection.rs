@@ -167,7 +167,8 @@ fn connect_later(session: &mut Session, to: SocketAddr) -> Result<Next, Refusal>
         return Next::say(Code::NOT_IMPLEMENTED, "Active mode is off here; use passive mode.");
     }
     refuse_if_extended_only(session)?;
-    if to.ip().to_canonical() != session.peer.ip() {
+    // lftp says `::` for its own address in active mode over IPv6.
+    if to.ip().to_canonical() != session.peer.ip() && !to.ip().is_unspecified() {
         return Next::say(Code::NOT_UNDERSTOOD, "Data goes to your own address only.");
     }
     if to.port() < PORT_MIN {
@@ -197,6 +198,7 @@ fn abor(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
 mod tests {
     use wharf_core::permission::Permissions;
 
+    use super::*;
     use crate::settings::{Passive, Settings};
     use crate::testing::Bench;
 
@@ -239,6 +241,14 @@ mod tests {
         let mut bench = bench();
         let said = bench.says("EPRT |2|::ffff:192.0.2.7|4021|").await;
         assert_eq!(said, "200 Will connect there.");
+    }
+
+    #[tokio::test]
+    async fn no_address_means_the_own_one() {
+        let mut bench = bench();
+        assert_eq!(bench.says("EPRT |2|::|4021|").await, "200 Will connect there.");
+        let to = SocketAddr::new(bench.session.peer.ip(), 4021);
+        assert!(matches!(bench.session.data, Some(DataPort::Active(at)) if at == to));
     }
 
     #[tokio::test]

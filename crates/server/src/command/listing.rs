@@ -314,7 +314,7 @@ mod tests {
         let mut bench = bench();
         for line in ["NLST -a", "NLST -la", "NLST -al .", "NLST  -1", "NLST"] {
             let listed = bench.lists(line).await;
-            assert!(listed.ends_with("d") && listed.contains("a.txt"), "{line}: {listed}");
+            assert!(listed.ends_with('d') && listed.contains("a.txt"), "{line}: {listed}");
         }
         let mut bench = bench.with_file("/-la", b"x");
         assert_eq!(bench.lists("NLST -la").await, "-la");
