@@ -7,6 +7,7 @@
 pub(crate) mod check;
 pub(crate) mod choice;
 pub(crate) mod file;
+pub(crate) mod gather;
 pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod problem;
@@ -16,7 +17,8 @@ pub(crate) mod units;
 pub(crate) mod value;
 pub(crate) mod wait;
 
-use layers::{Inputs, Layers, Reader};
+use gather::{Inputs, gather};
+use layers::{Layers, Reader};
 use problem::{Problem, Severity};
 use value::Version;
 
@@ -50,7 +52,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads all layers and checks them.
     pub(crate) fn load(inputs: &Inputs) -> Self {
-        let (layers, mut problems) = Layers::load(inputs);
+        let (layers, mut problems) = gather(inputs);
         let mut reader = Reader { layers: &layers, problems: Vec::new(), wrong: Vec::new() };
         let config = Config::read(&mut reader);
         let Reader { problems: unreadable, wrong, .. } = reader;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::cli::Global;
 use crate::cli::serve::Serve;
 use crate::config::Loaded;
-use crate::config::layers::Flag;
+use crate::config::gather::Flag;
 use crate::config::raw::Raw;
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, flags_as_file, inputs, load};

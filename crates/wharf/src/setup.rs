@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Global;
+use crate::config::gather::{Flag, Inputs};
 use crate::config::keys::{Key, keys};
-use crate::config::layers::{Flag, Inputs};
 use crate::config::problem::{count, render};
 use crate::config::raw::{Raw, quoted};
 use crate::config::show::value_text;

@@ -10,7 +10,7 @@ use wharf_users::name::check_name;
 use crate::cli;
 use crate::cli::serve::{Serve, path_text};
 use crate::config::choice::AnonymousPermissions;
-use crate::config::layers::Flag;
+use crate::config::gather::Flag;
 use crate::config::raw::Raw;
 use crate::outcome::{Exit, Failure, tell};
 use crate::words::fresh_password;

@@ -313,7 +313,7 @@ fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
 mod tests {
     use super::*;
     use crate::config::Loaded;
-    use crate::config::layers::Inputs;
+    use crate::config::gather::Inputs;
 
     #[test]
     fn a_missing_configuration_means_the_engines_own_defaults() {

@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 use wharf_core::account::{Count, Rate};
 
 use crate::config::choice::{TlsMode, TlsRequire};
-use crate::config::layers::Flag;
+use crate::config::gather::Flag;
 use crate::config::raw::Raw;
 use crate::config::value::{self, LegacyEncoding, ListenPort, PortRange, PublicAddress, Value};
 use crate::config::wait::Wait;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Loaded;
-use crate::config::layers::Inputs;
+use crate::config::gather::Inputs;
 use crate::setup::flags_as_file;
 use crate::snapshot::assert_same;
 

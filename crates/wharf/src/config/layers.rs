@@ -1,43 +1,12 @@
-//! The layers of a configuration: command line over environment over file over default.
+//! What the layers of a configuration say together, and typed values out of it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::file;
-use super::keys::{SECTIONS, join};
 use super::problem::{Place, Problem, Source};
 use super::raw::Raw;
 use super::value::Value;
-
-/// Where values come from, before any is read.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Inputs {
-    /// The configuration file, if there is one.
-    pub(crate) file: Option<PathBuf>,
-    /// Where the paths of defaults begin: the file's folder, or where it would lie.
-    pub(crate) base: PathBuf,
-    /// Where paths of variables and flags begin.
-    pub(crate) current_folder: PathBuf,
-    /// The environment; only names that begin with `WHARF__` are looked at.
-    pub(crate) environment: Vec<(String, String)>,
-    /// What flags say, the last one winning.
-    pub(crate) flags: Vec<Flag>,
-    /// Whether the listeners of the file and the environment are forgotten, since flags say
-    /// where to listen.
-    pub(crate) forgets_listeners: bool,
-}
-
-/// A key set by a flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flag {
-    /// The flag as it was typed, such as `-p 2121`.
-    pub(crate) shown: String,
-    /// The key's full name.
-    pub(crate) path: String,
-    /// The value.
-    pub(crate) raw: Raw,
-}
 
 /// What all layers say together.
 #[derive(Clone, Debug, Default)]
@@ -73,50 +42,16 @@ pub(crate) enum Origin {
     Flag(String),
 }
 
-/// What every variable's name begins with.
-pub(crate) const VARIABLE_PREFIX: &str = "WHARF__";
-
-/// In place of a listener's number: all of them.
-pub(crate) const EVERY: &str = "*";
-
 impl Layers {
-    /// Reads all layers, the lowest first. What cannot be placed becomes a problem.
-    pub(crate) fn load(inputs: &Inputs) -> (Self, Vec<Problem>) {
-        let mut problems = Vec::new();
-        let mut layers = Self {
-            base: inputs.base.clone(),
-            current_folder: inputs.current_folder.clone(),
-            ..Self::default()
-        };
-        if let Some(path) = &inputs.file {
-            match file::read(path) {
-                Ok(source) => {
-                    file::take_apart(&source.text, &mut layers, &mut problems);
-                    layers.source = Some(source);
-                }
-                Err(problem) => {
-                    layers.is_broken = true;
-                    problems.push(problem);
-                }
-            }
-        }
-        for (name, value) in &inputs.environment {
-            if let Some(rest) = name.strip_prefix(VARIABLE_PREFIX) {
-                let path = rest.split("__").collect::<Vec<_>>().join(".").to_lowercase();
-                let raw = Raw::Plain(value.clone());
-                let origin = Origin::Environment(name.clone());
-                layers.place(&path, Item { raw, origin }, &mut problems);
-            }
-        }
-        if inputs.forgets_listeners {
-            layers.items.retain(|path, _| !path.starts_with("listen."));
-            layers.listeners = 0;
-        }
-        for flag in &inputs.flags {
-            let origin = Origin::Flag(flag.shown.clone());
-            layers.place(&flag.path, Item { raw: flag.raw.clone(), origin }, &mut problems);
-        }
-        (layers, problems)
+    /// No values yet; paths of the file begin at `base`, those of variables and flags elsewhere.
+    pub(crate) fn new(base: &Path, current_folder: &Path) -> Self {
+        Self { base: base.into(), current_folder: current_folder.into(), ..Self::default() }
+    }
+
+    /// Forgets every listener that was named so far.
+    pub(crate) fn forget_listeners(&mut self) {
+        self.items.retain(|path, _| !path.starts_with("listen."));
+        self.listeners = 0;
     }
 
     /// Puts a value at a key that is known to exist.
@@ -140,47 +75,6 @@ impl Layers {
     /// Where the value at a full name was said.
     pub(crate) fn place_of(&self, path: &str) -> Place {
         self.item(path).map_or(Place::Nowhere, |item| item.origin.place())
-    }
-
-    /// Puts a value at a key that may not exist: one from a variable or a flag.
-    fn place(&mut self, path: &str, item: Item, problems: &mut Vec<Problem>) {
-        let place = item.origin.place();
-        let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
-        let (section, index) = match section.split_once('.') {
-            Some((list, index)) => (list, Some(index)),
-            None => (section, None),
-        };
-        let known = SECTIONS.iter().find(|known| known.name == section);
-        let Some(known) = known.filter(|known| known.keys.iter().any(|key| key.name == name))
-        else {
-            problems.push(file::unknown(section, name, place));
-            return;
-        };
-        if known.is_list && index == Some(EVERY) {
-            self.listeners = self.listeners.max(1);
-            for index in 0..self.listeners {
-                self.put(&join(&format!("{section}.{index}"), name), item.clone());
-            }
-            return;
-        }
-        match (known.is_list, index.map(str::parse::<usize>)) {
-            (false, None) => self.put(path, item),
-            (true, Some(Ok(index))) if index <= self.listeners => {
-                self.listeners = self.listeners.max(index + 1);
-                self.put(&join(&format!("{section}.{index}"), name), item);
-            }
-            (true, Some(Ok(index))) => {
-                let title = format!("`{path}`: there is no listener number {index}");
-                let help = format!("the next one is `{section}.{}.{name}`", self.listeners);
-                problems.push(Problem::error(title, place).help(help));
-            }
-            (true, _) => {
-                let title = format!("`{path}`: which listener is meant?");
-                let help = format!("they are counted from 0: `{section}.0.{name}`");
-                problems.push(Problem::error(title, place).help(help));
-            }
-            (false, Some(_)) => problems.push(file::unknown(section, name, place)),
-        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::gather::{Flag, Inputs};
 use super::keys::keys;
-use super::layers::{Flag, Inputs};
 use super::problem::{count, render};
 use super::raw::Raw;
 use super::value::{ListenPort, PortRange};
