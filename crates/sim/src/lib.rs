@@ -22,10 +22,12 @@ mod stream;
 mod talker;
 mod transfers;
 pub mod users;
-pub mod world;
+pub mod weather;
+mod world;
 
 pub use dialogue::Outcome;
 pub use link::SimLink;
-pub use net::{SimNet, Weather};
+pub use net::SimNet;
 pub use run::{Story, run, run_failing};
+pub use weather::Weather;
 pub use world::World;

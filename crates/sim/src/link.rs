@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_server::net::Link;
 
-use crate::net::{SimNet, Weather};
 use crate::rng::Rng;
+use crate::weather::{Links, Weather};
 
 /// Bytes that may be under way or unread in one direction; then the writer waits.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -29,7 +29,7 @@ pub struct SimLink {
     local: SocketAddr,
     peer: SocketAddr,
     alarm: Option<Pin<Box<Sleep>>>,
-    net: SimNet,
+    links: Links,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ struct End {
 
 /// Makes the two ends of a new connection: the dialer's and the acceptor's.
 pub(crate) fn connection(
-    net: &SimNet,
+    links: &Links,
     weather: Weather,
     mut rng: Rng,
     dialer: SocketAddr,
@@ -97,8 +97,8 @@ pub(crate) fn connection(
         cut_after,
     }));
     let end = |side, local, peer| {
-        net.link_made();
-        SimLink { cable: Arc::clone(&cable), side, local, peer, alarm: None, net: net.clone() }
+        links.one_more();
+        SimLink { cable: Arc::clone(&cable), side, local, peer, alarm: None, links: links.clone() }
     };
     (end(Side::Dialer, dialer, acceptor), end(Side::Acceptor, acceptor, dialer))
 }
@@ -356,6 +356,6 @@ impl AsyncWrite for SimLink {
 impl Drop for SimLink {
     fn drop(&mut self) {
         self.cable().close(self.side);
-        self.net.link_dropped();
+        self.links.one_less();
     }
 }

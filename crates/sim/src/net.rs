@@ -15,6 +15,7 @@ use wharf_server::net::{Listener, Net, Socket};
 
 use crate::link::{SimLink, connection};
 use crate::rng::Rng;
+use crate::weather::{Links, Weather};
 
 /// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
 pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
@@ -25,15 +26,6 @@ const FIRST_PORT: u16 = 40_000;
 /// How long somebody who dials waits when the weather has swallowed the call.
 const LOST_CALL: Duration = Duration::from_secs(20);
 
-/// How the network behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
-    /// Everything arrives at once and whole.
-    Calm,
-    /// Delays, torn segments, stalls, cut connections and refused ones, by this seed.
-    Wild(u64),
-}
-
 /// A network in memory. Clones are the same network. It must be used within a tokio runtime.
 #[derive(Clone)]
 pub struct SimNet(Arc<Mutex<State>>);
@@ -43,7 +35,7 @@ struct State {
     weather: Weather,
     doors: BTreeMap<SocketAddr, Door>,
     next_port: u16,
-    links: usize,
+    links: Links,
     begin: Instant,
 }
 
@@ -80,7 +72,7 @@ impl SimNet {
             weather,
             doors: BTreeMap::new(),
             next_port: FIRST_PORT,
-            links: 0,
+            links: Links::default(),
             begin: Instant::now(),
         })))
     }
@@ -88,7 +80,7 @@ impl SimNet {
     /// What is open now.
     pub fn open(&self) -> Open {
         let state = self.state();
-        Open { listeners: state.doors.len(), links: state.links }
+        Open { listeners: state.doors.len(), links: state.links.count() }
     }
 
     /// Changes the weather for connections to come.
@@ -113,12 +105,12 @@ impl SimNet {
             Fate::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
             Fate::Fine => {}
         }
-        let (from, weather, rng) = {
+        let (from, weather, rng, links) = {
             let mut state = self.state();
             let port = if from.port() == 0 { state.free_port() } else { from.port() };
-            (SocketAddr::new(from.ip(), port), state.weather, state.rng.fork())
+            (SocketAddr::new(from.ip(), port), state.weather, state.rng.fork(), state.links.clone())
         };
-        let (dialer, acceptor) = connection(self, weather, rng, from, to);
+        let (dialer, acceptor) = connection(&links, weather, rng, from, to);
         let refused = {
             let mut state = self.state();
             match state.door(to) {
@@ -152,15 +144,6 @@ impl SimNet {
         }
         state.doors.insert(at, Door { waiting: VecDeque::new(), waker: None });
         Ok(SimListener { net: self.clone(), at })
-    }
-
-    pub(crate) fn link_made(&self) {
-        self.state().links += 1;
-    }
-
-    pub(crate) fn link_dropped(&self) {
-        let mut state = self.state();
-        state.links = state.links.saturating_sub(1);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -16,10 +16,11 @@ use wharf_storage::Memory;
 
 use crate::client::{Client, Identity};
 use crate::faults::{Faults, Mood};
-use crate::net::{SimNet, Weather};
+use crate::net::SimNet;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::users::Few;
+use crate::weather::Weather;
 use crate::world::{Recorded, SERVER, clock, settings};
 
 /// Where the server is for clients with IPv6.

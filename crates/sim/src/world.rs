@@ -17,9 +17,10 @@ use wharf_server::settings::{
 use wharf_storage::Memory;
 
 use crate::dialogue::{Outcome, Runner};
-use crate::net::{BEGIN, SimNet, Weather};
+use crate::net::{BEGIN, SimNet};
 use crate::stream::certificate;
 use crate::users::Few;
+use crate::weather::Weather;
 
 /// Where the server is.
 pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 21);
