@@ -17,7 +17,7 @@
 //! | `DX` | the data connection must break or end |
 //! | `U: bytes`, `U*1000: bytes` | send on the data connection, then a FIN |
 //! | `U... bytes` | send without a FIN |
-//! | `UX`, `UF` | break the data connection; send a FIN at once |
+//! | `UX`, `UF` | break the data connection; send a FIN at once, without the farewell of TLS |
 //! | `CX`, `CR` | drop the control connection; break it |
 //! | `NODATA` | do not connect for the next command that moves data |
 //! | `LISTEN` | listen for active mode; `{PORT}` or `{EPRT}` in the next lines is where |
@@ -291,7 +291,7 @@ impl Runner {
         let talker = self.talker()?;
         match word {
             "UX" => return talker.break_data().await,
-            "UF" => return talker.finish_data().await,
+            "UF" => return talker.abandon_data().await,
             _ => talker.transmit(&bytes(rest)?.repeat(times)).await?,
         }
         if word == "U:" { talker.finish_data().await } else { Ok(()) }

@@ -298,6 +298,12 @@ impl Talker {
         patiently(self.data().await?.shutdown()).await
     }
 
+    /// Ends the data connection with a bare FIN, without the farewell of TLS.
+    pub(crate) async fn abandon_data(&mut self) -> Result<(), String> {
+        self.data().await?.link().finish(None);
+        Ok(())
+    }
+
     /// Breaks the data connection.
     pub(crate) async fn break_data(&mut self) -> Result<(), String> {
         self.data().await?.link().reset();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use wharf_core::account::Account;
+use wharf_core::account::{Account, Count, Limits as AccountLimits};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
 use wharf_server::certificate::Certificate;
@@ -276,7 +276,7 @@ pub(crate) fn accounts(config: &Config, is_coloured: bool) -> Result<Accounts, F
     if let Some(home) = anonymous {
         homes.push(("anonymous".to_owned(), home.clone()));
         let rights = anonymous_rights(config.login.anonymous_permissions);
-        users = Arc::new(WithAnonymous::new(users, home, rights));
+        users = Arc::new(WithAnonymous::new(users, home, rights).with_limits(for_many()));
     }
     Ok(Accounts { users, watched, count, homes })
 }
@@ -285,15 +285,23 @@ pub(crate) fn accounts(config: &Config, is_coloured: bool) -> Result<Accounts, F
 pub(crate) fn shared(share: &Share) -> Accounts {
     let users: Arc<dyn Users> = match &share.access {
         Access::Anonymous(rights) => {
-            Arc::new(WithAnonymous::new(Arc::new(Nobody), &share.folder, anonymous_rights(*rights)))
+            let rights = anonymous_rights(*rights);
+            let users = WithAnonymous::new(Arc::new(Nobody), &share.folder, rights);
+            Arc::new(users.with_limits(for_many()))
         }
         Access::Account { user, password, rights } => {
-            let account = Account::new(user, &share.folder, Rules::everywhere(*rights));
+            let mut account = Account::new(user, &share.folder, Rules::everywhere(*rights));
+            account.limits = for_many();
             Arc::new(Single::new(account, password.text.as_bytes()))
         }
     };
     let homes = vec![(String::new(), share.folder.clone())];
     Accounts { users, watched: None, count: 1, homes }
+}
+
+/// An account that many people share has as many sessions as the server.
+fn for_many() -> AccountLimits {
+    AccountLimits { sessions_max: Some(Count::Unlimited), ..AccountLimits::default() }
 }
 
 fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {

@@ -209,7 +209,7 @@ sections! {
         connections: Count = "512",
         /// sessions from one IPv4 address or one IPv6 /64
         connections_per_ip: Count = "20",
-        /// sessions of one account; users.toml can say otherwise
+        /// sessions of one account; users.toml can say otherwise; anonymous may have any number
         sessions_per_user: Count = "10",
         /// whole server, shared by the running uploads
         upload_rate: Rate = "0",

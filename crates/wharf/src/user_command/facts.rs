@@ -6,6 +6,7 @@ use wharf_core::account::Count;
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 use wharf_users::file::Setting;
+use wharf_users::rights::{BadRights, parse_rights};
 use wharf_users::units::parse_rate;
 
 use crate::cli::user::Facts;
@@ -96,10 +97,10 @@ fn require_folder(home: &Path) -> Result<(), Failure> {
 }
 
 fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
-    if text == "none" {
-        return Ok(Permissions::NONE);
-    }
-    Permissions::parse(text).map_err(|error| Failure::usage(format!("{option}: {error}")))
+    let wrong = |bad: BadRights| {
+        Failure::usage(format!("{option} {text}: {}", bad.message())).help(bad.help())
+    };
+    parse_rights(text).map_err(wrong)
 }
 
 fn rate_of(option: &str, text: &str) -> Result<wharf_core::account::Rate, Failure> {

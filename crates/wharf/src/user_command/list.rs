@@ -5,6 +5,7 @@ use std::path::Path;
 
 use wharf_core::account::{Count, Rate};
 use wharf_users::file::{PERMISSIONS_DEFAULT, StoredHash, UserRecord};
+use wharf_users::rights::format_rights;
 use wharf_users::units::format_rate;
 
 use super::{Trouble, no_such_user, records};
@@ -34,7 +35,7 @@ pub(super) fn list(
         [
             record.name.clone(),
             if record.is_enabled() { "yes" } else { "disabled" }.to_owned(),
-            record.permissions.unwrap_or(PERMISSIONS_DEFAULT).to_string(),
+            format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
             file.folder().join(&record.home).display().to_string(),
             record.comment.clone().unwrap_or_default(),
         ]
@@ -58,10 +59,10 @@ pub(super) fn show(file: &Path, name: &str, is_json: bool) -> Result<(), Trouble
         ("login", if record.is_enabled() { "yes" } else { "disabled" }.to_owned()),
         ("password", password(record).to_owned()),
         ("home", file.folder().join(&record.home).display().to_string()),
-        ("rights", record.permissions.unwrap_or(PERMISSIONS_DEFAULT).to_string()),
+        ("rights", format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT))),
     ];
     for (path, rights) in &record.paths {
-        rows.push(("", format!("below {path}: {rights}")));
+        rows.push(("", format!("below {path}: {}", format_rights(*rights))));
     }
     rows.push(("uploads", rate(record.upload_rate)));
     rows.push(("downloads", rate(record.download_rate)));
@@ -102,7 +103,7 @@ fn json(record: &UserRecord, folder: &Path) -> String {
         )
     };
     let sessions = record.sessions.map(|count| count.number().unwrap_or_default().to_string());
-    let rights = |rights: wharf_core::permission::Permissions| quoted(&rights.to_string());
+    let rights = |rights: wharf_core::permission::Permissions| quoted(&format_rights(rights));
     let paths: Vec<_> = record
         .paths
         .iter()
