@@ -22,8 +22,8 @@ mod stream;
 mod talker;
 mod transfers;
 pub mod users;
-pub mod weather;
-mod world;
+mod weather;
+pub mod world;
 
 pub use dialogue::Outcome;
 pub use link::SimLink;
