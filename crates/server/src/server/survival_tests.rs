@@ -81,9 +81,7 @@ struct Fragile;
 #[async_trait]
 impl Users for Fragile {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
-        if attempt.user == "boom" {
-            panic!("on purpose");
-        }
+        assert_ne!(attempt.user, "boom", "a fault on purpose");
         Ok(Account::new(attempt.user, "/", Rules::everywhere(Permissions::ALL)))
     }
 }
