@@ -1,11 +1,13 @@
 //! What every store of accounts must do, asked of each store here.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fall")]
+#![expect(clippy::unwrap_used, reason = "a test may fall")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use wharf_core::account::Account;
+use wharf_core::conformance;
+use wharf_core::conformance::users::{NAME, SECRET, strangers};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{Attempt, Denied, Users};
 use wharf_users::anonymous::WithAnonymous;
@@ -13,36 +15,6 @@ use wharf_users::file::{FileUsers, Setting, StoredHash, UserFile};
 use wharf_users::hasher::Hasher;
 use wharf_users::password::hash_new;
 use wharf_users::single::{Nobody, Single};
-
-const NAME: &str = "anna";
-const SECRET: &[u8] = "sécret \u{1f511}".as_bytes();
-
-/// Asks a store that knows `anna`, her password and nobody else (anonymous aside).
-async fn conform(users: &dyn Users) {
-    let account = login(users, NAME, SECRET).await.unwrap();
-    assert_eq!(account.name, NAME);
-    assert!(!account.is_anonymous && !users.is_anonymous(NAME));
-    assert!(account.home.is_absolute(), "{}", account.home.display());
-    // Twice the same.
-    assert_eq!(login(users, NAME, SECRET).await.unwrap(), account);
-    for wrong in [b"".as_slice(), b"secret", &SECRET[1..], &[SECRET, b"\0"].concat(), &[0xff; 1024]]
-    {
-        let denied = login(users, NAME, wrong).await.unwrap_err();
-        assert!(matches!(denied, Denied::WrongPassword), "{denied}");
-    }
-    refuse_strangers(users).await;
-}
-
-/// Names that are nobody's, whatever the password.
-async fn refuse_strangers(users: &dyn Users) {
-    for name in ["bert", "Anna", "anna ", "ann", "annaa", "", "users.anna", "../anna", "*", "王"] {
-        for secret in [SECRET, b""] {
-            let denied = login(users, name, secret).await.unwrap_err();
-            assert!(matches!(denied, Denied::UnknownUser), "{name}: {denied}");
-            assert!(!users.is_anonymous(name));
-        }
-    }
-}
 
 async fn login(users: &dyn Users, user: &str, secret: &[u8]) -> Result<Account, Denied> {
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -64,24 +36,24 @@ fn file(folder: &Path) -> FileUsers {
 
 #[tokio::test]
 async fn an_account_in_memory_conforms() {
-    conform(&single()).await;
+    conformance::users(&single()).await;
 }
 
 #[tokio::test]
 async fn accounts_in_a_file_conform() {
     let folder = tempfile::tempdir().unwrap();
-    conform(&file(folder.path())).await;
+    conformance::users(&file(folder.path())).await;
 }
 
 #[tokio::test]
 async fn accounts_beside_anonymous_conform() {
     let inner: Arc<dyn Users> = Arc::new(single());
-    conform(&WithAnonymous::new(inner, "/srv/pub", Permissions::READ_ONLY)).await;
+    conformance::users(&WithAnonymous::new(inner, "/srv/pub", Permissions::READ_ONLY)).await;
 }
 
 #[tokio::test]
 async fn nobody_knows_nobody() {
-    refuse_strangers(&Nobody).await;
+    strangers(&Nobody).await;
     assert!(matches!(login(&Nobody, NAME, SECRET).await, Err(Denied::UnknownUser)));
 }
 

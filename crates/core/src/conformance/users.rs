@@ -1,0 +1,52 @@
+//! What every store of accounts must keep of its contract.
+
+#![expect(clippy::panic, reason = "a suite of tests tells by panicking what failed")]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::account::Account;
+use crate::users::{Attempt, Denied, Users};
+
+/// The name that the store knows.
+pub const NAME: &str = "anna";
+/// Her password.
+pub const SECRET: &[u8] = "sécret \u{1f511}".as_bytes();
+
+/// Asks a store that knows [`NAME`], her password [`SECRET`] and nobody else, except that it may
+/// let anonymous in.
+///
+/// # Panics
+/// With what went otherwise than promised.
+pub async fn users(users: &dyn Users) {
+    let account = login(users, NAME, SECRET).await;
+    let account = account.unwrap_or_else(|denied| panic!("the right password: {denied}"));
+    assert_eq!(account.name, NAME);
+    assert!(!account.is_anonymous && !users.is_anonymous(NAME), "an account with a password");
+    let again = login(users, NAME, SECRET).await;
+    assert!(again.is_ok_and(|again| again == account), "twice the same");
+    let behind = SECRET.get(1..).unwrap_or_default();
+    for wrong in [b"".as_slice(), b"secret", behind, &[SECRET, b"\0"].concat(), &[0xff; 1024]] {
+        let denied = login(users, NAME, wrong).await;
+        assert!(matches!(denied, Err(Denied::WrongPassword)), "a wrong password: {denied:?}");
+    }
+    strangers(users).await;
+}
+
+/// Asks a store for names that are nobody's, whatever the password. For stores that know nobody.
+///
+/// # Panics
+/// With what went otherwise than promised.
+pub async fn strangers(users: &dyn Users) {
+    for name in ["bert", "Anna", "anna ", "ann", "annaa", "", "users.anna", "../anna", "*", "王"] {
+        for secret in [SECRET, b""] {
+            let denied = login(users, name, secret).await;
+            assert!(matches!(denied, Err(Denied::UnknownUser)), "{name}: {denied:?}");
+            assert!(!users.is_anonymous(name), "{name}");
+        }
+    }
+}
+
+async fn login(users: &dyn Users, user: &str, secret: &[u8]) -> Result<Account, Denied> {
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    users.login(&Attempt { user, secret, peer, is_tls: true }).await
+}
