@@ -191,6 +191,21 @@ impl Rules {
             .map_or(Permissions::NONE, |(_, rights)| *rights)
     }
 
+    /// The rights at `path` where upper and lower case are the same. Rules that differ in case
+    /// only hold together: what one of them takes away is not there.
+    pub fn at_any_case(&self, path: &VPath) -> Permissions {
+        let path = folded(path);
+        let prefixes = self.0.iter().map(|(prefix, rights)| (folded(prefix), *rights));
+        let reached: Vec<_> = prefixes.filter(|(prefix, _)| reaches(prefix, &path)).collect();
+        let longest = reached.iter().map(|(prefix, _)| prefix.len()).max();
+        reached
+            .iter()
+            .filter(|(prefix, _)| Some(prefix.len()) == longest)
+            .map(|(_, rights)| *rights)
+            .reduce(Permissions::intersection)
+            .unwrap_or(Permissions::NONE)
+    }
+
     /// Everything that is allowed somewhere: says whether a command can ever succeed.
     pub fn anywhere(&self) -> Permissions {
         self.0.iter().fold(Permissions::NONE, |sum, (_, rights)| sum.union(*rights))
@@ -200,6 +215,27 @@ impl Rules {
     pub fn each(&self) -> impl Iterator<Item = (&VPath, Permissions)> {
         self.0.iter().map(|(prefix, rights)| (prefix, *rights))
     }
+}
+
+/// The path in one case of letters. Letter by letter, as file systems do it: `ß` is not `ss`.
+fn folded(path: &VPath) -> String {
+    let text = String::from_utf8_lossy(path.as_bytes());
+    text.chars().map(folded_letter).collect()
+}
+
+fn folded_letter(letter: char) -> char {
+    let upper = only(letter.to_uppercase()).unwrap_or(letter);
+    only(upper.to_lowercase()).unwrap_or(upper)
+}
+
+/// The letter, if there is but one.
+fn only(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    letters.next().filter(|_| letters.next().is_none())
+}
+
+fn reaches(prefix: &str, path: &str) -> bool {
+    let below = path.strip_prefix(prefix.trim_end_matches('/'));
+    below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -257,5 +293,23 @@ mod tests {
             assert_eq!(rules.at(&path("/ab")), Permissions::READ_ONLY);
         }
         assert_eq!(Rules::default().at(&path("/")), Permissions::NONE);
+    }
+
+    #[test]
+    fn where_case_does_not_matter_no_spelling_leads_around_a_rule() {
+        let rules = Rules::everywhere(Permissions::ALL)
+            .with(path("/Geheim/Öl"), Permissions::NONE)
+            .with(path("/both"), Permissions::ALL)
+            .with(path("/BOTH"), Permissions::READ_ONLY);
+        for spelt in ["/Geheim/Öl", "/GEHEIM/öL", "/geheim/öl/a/b"] {
+            assert_eq!(rules.at_any_case(&path(spelt)), Permissions::NONE, "{spelt}");
+        }
+        assert_eq!(rules.at_any_case(&path("/Both/a")), Permissions::READ_ONLY);
+        for other in ["/", "/geheim", "/Geheim/Ölig", "/GeheimÖl"] {
+            assert_eq!(rules.at_any_case(&path(other)), Permissions::ALL, "{other}");
+        }
+        assert_eq!(Rules::default().at_any_case(&path("/")), Permissions::NONE);
+        let sharp = Rules::everywhere(Permissions::ALL).with(path("/ß"), Permissions::NONE);
+        assert_eq!(sharp.at_any_case(&path("/SS")), Permissions::ALL);
     }
 }

@@ -80,6 +80,9 @@ pub struct Caps {
     pub sets_times: bool,
     /// Whether permission bits can be set (SITE CHMOD).
     pub sets_mode: bool,
+    /// Whether names that differ in upper and lower case only are the same, as on Windows. Rights
+    /// on a path then hold for each way to spell it.
+    pub ignores_case: bool,
 }
 
 /// How to write a file.

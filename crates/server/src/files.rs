@@ -17,6 +17,7 @@ use crate::settings::Files as FilesSettings;
 pub(crate) struct Files {
     store: Arc<dyn Storage>,
     rules: Arc<Rules>,
+    ignores_case: bool,
     makes_parents: bool,
     may_overwrite: bool,
 }
@@ -24,6 +25,7 @@ pub(crate) struct Files {
 impl Files {
     pub(crate) fn new(store: Arc<dyn Storage>, rules: Rules, settings: &FilesSettings) -> Self {
         Self {
+            ignores_case: store.caps().ignores_case,
             store,
             rules: Arc::new(rules),
             makes_parents: settings.makes_parents,
@@ -218,7 +220,8 @@ impl Files {
     }
 
     fn rights(&self, at: &VPath) -> Permissions {
-        self.rules.at(at)
+        // Else `/SECRET` would have the rights of `/`, and lead to `/secret`.
+        if self.ignores_case { self.rules.at_any_case(at) } else { self.rules.at(at) }
     }
 
     fn require(&self, at: &VPath, right: Permissions, text: &'static str) -> Result<(), Refusal> {

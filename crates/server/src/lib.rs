@@ -57,7 +57,13 @@
 //! #[async_trait]
 //! impl Storage for Greetings {
 //!     fn caps(&self) -> Caps {
-//!         Caps { resumes: false, appends: false, sets_times: false, sets_mode: false }
+//!         Caps {
+//!             resumes: false,
+//!             appends: false,
+//!             sets_times: false,
+//!             sets_mode: false,
+//!             ignores_case: false,
+//!         }
 //!     }
 //!     async fn stat(&self, at: &VPath) -> Result<Entry> {
 //!         match at.as_bytes() {

@@ -420,6 +420,9 @@ impl std::error::Error for BindError {
 }
 
 #[cfg(test)]
+mod survival_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

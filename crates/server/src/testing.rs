@@ -3,8 +3,11 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::event::Ignore;
@@ -19,7 +22,7 @@ use wharf_storage::Memory;
 use crate::command;
 use crate::files::Files;
 use crate::gate;
-use crate::net::{Listener, Net, Socket};
+use crate::net::{Link, Listener, Net, Socket};
 use crate::next::{Job, Next, Transfer};
 use crate::session::{LoggedIn, Login, Session};
 use crate::settings::{ListenTls, Settings};
@@ -179,5 +182,50 @@ impl Listener for Deaf {
 
     async fn accept(&self) -> io::Result<Socket> {
         std::future::pending().await
+    }
+}
+
+/// One end of a connection in memory, as a socket.
+pub(crate) fn link(end: DuplexStream) -> Socket {
+    Socket::Link(Box::new(End(end)))
+}
+
+struct End(DuplexStream);
+
+impl Link for End {
+    fn peer_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 40_000))
+    }
+
+    fn local_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 21))
+    }
+}
+
+impl AsyncRead for End {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for End {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }

@@ -201,3 +201,128 @@ pub(crate) fn protection(stream: &TlsStream<Socket>) -> Protection {
             .unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::client::Resumption;
+    use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+    use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::certificate::Certificate;
+    use crate::settings::TlsRequire;
+    use crate::testing::link;
+
+    const OWN: Tie = Tie([1; 16]);
+    const OTHER: Tie = Tie([2; 16]);
+
+    struct Bench {
+        acceptor: Acceptor,
+        roots: RootCertStore,
+    }
+
+    impl Bench {
+        fn new(session_reuse: SessionReuse) -> Self {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+            let chain = vec![made.cert.der().clone()];
+            let mut roots = RootCertStore::empty();
+            roots.add(made.cert.der().clone()).unwrap();
+            let acceptor = Acceptor::new(&TlsSettings {
+                certificate: Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap(),
+                version_min: TlsVersion::V1_2,
+                require: TlsRequire::Off,
+                session_reuse,
+            });
+            Self { acceptor: acceptor.unwrap(), roots }
+        }
+
+        fn client(&self, version: &'static SupportedProtocolVersion) -> ClientConfig {
+            let provider = Arc::new(aws_lc_rs::default_provider());
+            let builder = ClientConfig::builder_with_provider(provider);
+            let builder = builder.with_protocol_versions(&[version]).unwrap();
+            let mut config =
+                builder.with_root_certificates(self.roots.clone()).with_no_client_auth();
+            config.resumption = Resumption::in_memory_sessions(8);
+            config
+        }
+
+        /// A control connection, from which the client has fetched its tickets.
+        async fn control(&self, client: &Arc<ClientConfig>, tie: Tie) -> io::Result<()> {
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            let served = async {
+                let mut stream = self.acceptor.control(link(theirs), tie).await?;
+                stream.write_all(b"220 ready").await?;
+                stream.shutdown().await
+            };
+            let connected = async {
+                let connector = TlsConnector::from(Arc::clone(client));
+                let name = ServerName::try_from("localhost").unwrap();
+                let mut stream = connector.connect(name, ours).await?;
+                stream.read_to_end(&mut Vec::new()).await
+            };
+            tokio::try_join!(served, connected).map(drop)
+        }
+
+        async fn data(&self, client: &Arc<ClientConfig>, tie: Tie) -> Resumed {
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            let served = async {
+                let (mut stream, resumed) = self.acceptor.data(link(theirs), tie).await.unwrap();
+                stream.shutdown().await.unwrap();
+                resumed
+            };
+            let connected = async {
+                let connector = TlsConnector::from(Arc::clone(client));
+                let name = ServerName::try_from("localhost").unwrap();
+                let mut stream = connector.connect(name, ours).await.unwrap();
+                stream.read_to_end(&mut Vec::new()).await.unwrap();
+            };
+            tokio::join!(served, connected).0
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_own_session_is_resumed_in_tls_1_2_and_1_3() {
+        let bench = Bench::new(SessionReuse::Prefer);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let client = Arc::new(bench.client(version));
+            bench.control(&client, OWN).await.unwrap();
+            assert_eq!(bench.data(&client, OWN).await, Resumed::Own, "{version:?}");
+            bench.control(&client, OTHER).await.unwrap();
+            assert_eq!(bench.data(&client, OWN).await, Resumed::NotOwn, "{version:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_never_seen_is_not_the_own_one() {
+        let bench = Bench::new(SessionReuse::Prefer);
+        let client = Arc::new(bench.client(&rustls::version::TLS13));
+        assert_eq!(bench.data(&client, OWN).await, Resumed::NotOwn);
+    }
+
+    /// Where each must resume, each gives out what the next one resumes.
+    #[tokio::test]
+    async fn many_data_connections_resume_one_after_the_other() {
+        let bench = Bench::new(SessionReuse::Require);
+        let client = Arc::new(bench.client(&rustls::version::TLS13));
+        bench.control(&client, OWN).await.unwrap();
+        for _ in 0..3 * TICKETS {
+            assert_eq!(bench.data(&client, OWN).await, Resumed::Own);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_another_protocol_is_turned_away() {
+        let bench = Bench::new(SessionReuse::Prefer);
+        for (offered, is_taken) in
+            [(&["http/1.1"][..], false), (&["h2", "ftp"], true), (&["ftp"], true), (&[], true)]
+        {
+            let mut client = bench.client(&rustls::version::TLS13);
+            client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+            let taken = bench.control(&Arc::new(client), OWN).await;
+            assert_eq!(taken.is_ok(), is_taken, "{offered:?}");
+        }
+    }
+}

@@ -163,7 +163,13 @@ impl fmt::Debug for Disk {
 #[async_trait]
 impl Storage for Disk {
     fn caps(&self) -> Caps {
-        Caps { resumes: true, appends: true, sets_times: true, sets_mode: system::HAS_MODES }
+        Caps {
+            resumes: true,
+            appends: true,
+            sets_times: true,
+            sets_mode: system::HAS_MODES,
+            ignores_case: system::IGNORES_CASE,
+        }
     }
 
     async fn stat(&self, at: &VPath) -> Result<Entry> {

@@ -121,7 +121,13 @@ impl Stores for Memory {
 #[async_trait]
 impl Storage for Memory {
     fn caps(&self) -> Caps {
-        Caps { resumes: true, appends: true, sets_times: true, sets_mode: true }
+        Caps {
+            resumes: true,
+            appends: true,
+            sets_times: true,
+            sets_mode: true,
+            ignores_case: false,
+        }
     }
 
     async fn stat(&self, at: &VPath) -> Result<Entry> {

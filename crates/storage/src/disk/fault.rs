@@ -28,9 +28,47 @@ fn meaning(error: &io::Error) -> Option<ErrorKind> {
     })
 }
 
-#[cfg(not(unix))]
-fn meaning(_: &io::Error) -> Option<ErrorKind> {
-    None
+#[cfg(windows)]
+fn meaning(error: &io::Error) -> Option<ErrorKind> {
+    windows_meaning(error.raw_os_error()?)
+}
+
+/// By the numbers of Windows that have no kind in the standard library.
+#[cfg(any(windows, test))]
+fn windows_meaning(number: i32) -> Option<ErrorKind> {
+    Some(match number {
+        // Too many open files; a file, or a part of it, that another program has for itself; a
+        // folder that is somebody's current one.
+        4 | 16 | 32 | 33 => ErrorKind::Busy,
+        // No such drive.
+        15 => ErrorKind::NotFound,
+        // A link or a cloud file that cannot be followed; a virus scanner that says no.
+        225 | 226 | 362 | 1920 => ErrorKind::Forbidden,
+        // A name that the file system cannot have.
+        123 => ErrorKind::BadName,
+        39 | 112 => ErrorKind::NoSpace,
+        1295 => ErrorKind::OverQuota,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod windows_tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_windows_have_their_meaning() {
+        for (number, kind) in [
+            (32, Some(ErrorKind::Busy)),
+            (33, Some(ErrorKind::Busy)),
+            (112, Some(ErrorKind::NoSpace)),
+            (123, Some(ErrorKind::BadName)),
+            (1295, Some(ErrorKind::OverQuota)),
+            (2, None),
+        ] {
+            assert_eq!(windows_meaning(number), kind, "{number}");
+        }
+    }
 }
 
 #[cfg(all(test, unix))]

@@ -30,6 +30,8 @@ use super::beneath_linux;
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = true;
+/// Whether upper and lower case are the same in names: on macOS, unless a disk is made otherwise.
+pub(super) const IGNORES_CASE: bool = cfg!(target_os = "macos");
 
 /// To read a file, and to wait for no pipe and no terminal.
 const READ: OFlags =

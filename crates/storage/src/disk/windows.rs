@@ -21,6 +21,9 @@ use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = false;
+/// Whether upper and lower case are the same in names. A folder can be told to tell them apart;
+/// that it is so is the safe thing to say.
+pub(super) const IGNORES_CASE: bool = true;
 
 /// The top of a tree that no path leaves.
 pub(super) struct Root {

@@ -6,12 +6,27 @@ const DEVICES: &[&str] = &["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 const NUMBERED: &[&str] = &["COM", "LPT"];
 
 /// Whether Windows takes the name as it stands: no separator, drive, stream, pattern or device,
-/// and no dot or space at its end, which Windows would drop.
+/// no dot or space at its end, which Windows would drop, and not like the short second name
+/// (`PROGRA~1`) that Windows gives to things, by which they could be reached past their rules.
 pub(super) fn is_plain(name: &str) -> bool {
     let is_odd = |letter: char| {
         matches!(letter, '\\' | '/' | ':' | '*' | '?' | '"' | '<' | '>' | '|') || letter < ' '
     };
-    !name.is_empty() && !name.contains(is_odd) && !name.ends_with(['.', ' ']) && !is_device(name)
+    !name.is_empty()
+        && !name.contains(is_odd)
+        && !name.ends_with(['.', ' '])
+        && !is_device(name)
+        && !is_short(name)
+}
+
+/// Whether it is like the names that MS-DOS could have: eight letters, the last of which are `~`
+/// and a number, a dot, and three letters.
+fn is_short(name: &str) -> bool {
+    let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
+    let Some((start, number)) = stem.rsplit_once('~') else { return false };
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = stem.chars().count() <= 8 && ending.chars().count() <= 3;
+    !start.is_empty() && is_number && fits
 }
 
 fn is_device(name: &str) -> bool {
@@ -31,14 +46,54 @@ mod tests {
     #[test]
     fn names_that_mean_something_else_on_windows_are_refused() {
         for bad in [
-            "a\\b", "a:b", "C:", "a::$DATA", "*", "a?", "\"", "<", ">", "|", "a.", "a ", "...",
-            "CON", "con", "NUL.txt", "nul .txt", "Com1", "LPT9.a.b", "COM¹", "CONIN$", "a\u{1}",
+            "a\\b",
+            "a:b",
+            "C:",
+            "a::$DATA",
+            "*",
+            "a?",
+            "\"",
+            "<",
+            ">",
+            "|",
+            "a.",
+            "a ",
+            "...",
+            "CON",
+            "con",
+            "NUL.txt",
+            "nul .txt",
+            "Com1",
+            "LPT9.a.b",
+            "COM¹",
+            "CONIN$",
+            "a\u{1}",
             "",
+            "PROGRA~1",
+            "a~1",
+            "WHARF-~1.PAR",
+            "ab12~12.x",
         ] {
             assert!(!is_plain(bad), "{bad:?}");
         }
-        for good in ["a", "a.txt", ".hidden", "CONSOLE", "COM", "COM10", "nul1", "ä", " a", "a b"]
-        {
+        for good in [
+            "a",
+            "a.txt",
+            ".hidden",
+            "CONSOLE",
+            "COM",
+            "COM10",
+            "nul1",
+            "ä",
+            " a",
+            "a b",
+            "~1",
+            "a~",
+            "a~b",
+            "longer~12",
+            "a~1.jpeg",
+            "a.txt~1",
+        ] {
             assert!(is_plain(good), "{good:?}");
         }
     }

@@ -10,6 +10,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Stop;
 
+/// What makes the system give a port that it does not permit.
+pub(crate) const PORT_REMEDY: &str =
+    "permit it once:  sudo setcap cap_net_bind_service=+ep $(command -v wharf)";
+
 /// The signals that stop a server.
 #[derive(Debug)]
 pub(crate) struct Signals {

@@ -1,28 +1,53 @@
-//! Windows: Ctrl+C; open sockets have no limit to raise, and files inherit who may read them.
+//! Windows: Ctrl+C and its kin; open sockets have no limit to raise, and files inherit who may
+//! read them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use tokio::signal::windows::{
+    CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+};
+
 use super::Stop;
+
+/// What helps with a port that the system does not give: another program has it for itself
+/// alone, or Windows keeps it, as Hyper-V has it do.
+pub(crate) const PORT_REMEDY: &str = "see which ports Windows keeps for itself:  netsh interface \
+     ipv4 show excludedportrange protocol=tcp";
 
 /// The signals that stop a server.
 #[derive(Debug)]
-pub(crate) struct Signals;
+pub(crate) struct Signals {
+    interrupt: CtrlC,
+    pause: CtrlBreak,
+    close: CtrlClose,
+    shutdown: CtrlShutdown,
+}
 
 impl Signals {
     /// Listens for signals from now on.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self)
+        Ok(Self {
+            interrupt: ctrl_c()?,
+            pause: ctrl_break()?,
+            close: ctrl_close()?,
+            shutdown: ctrl_shutdown()?,
+        })
     }
 
-    /// Waits for the next one. Cancel safe.
+    /// Waits for the next one. Cancel safe: a signal that nobody waits for is kept.
+    ///
+    /// After the window is closed or the computer shuts down, Windows gives us a few seconds.
     pub(crate) async fn next(&mut self) -> Stop {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // No console: nobody can press anything.
-            std::future::pending::<()>().await;
+        tokio::select! {
+            // Whoever presses a key sits in front of it; the others can wait.
+            biased;
+            _ = self.interrupt.recv() => Stop::Interrupt,
+            _ = self.pause.recv() => Stop::Interrupt,
+            _ = self.close.recv() => Stop::Terminate,
+            _ = self.shutdown.recv() => Stop::Terminate,
         }
-        Stop::Interrupt
     }
 }
 

@@ -19,7 +19,7 @@ use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
-use crate::os::{Signals, Stop, port_owner, raise_file_limit};
+use crate::os::{PORT_REMEDY, Signals, Stop, port_owner, raise_file_limit};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
@@ -279,10 +279,8 @@ fn bind_failure(error: BindError) -> Failure {
         }
         io::ErrorKind::PermissionDenied => {
             let failure = Failure::new(format!("the system does not permit port {port}"));
-            Failure { exit: Exit::Forbidden, ..failure }.help(format!(
-                "choose another with -p {other}, or permit it once:  sudo setcap \
-                 cap_net_bind_service=+ep $(command -v wharf)"
-            ))
+            let failure = Failure { exit: Exit::Forbidden, ..failure };
+            failure.help(format!("choose another with -p {other}, or {PORT_REMEDY}"))
         }
         io::ErrorKind::AddrNotAvailable => {
             let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
@@ -317,7 +315,8 @@ mod tests {
     fn each_reason_for_not_listening_has_its_remedy() {
         let (exit, _, help) = told(io::ErrorKind::PermissionDenied, "[::]:21");
         assert_eq!(exit, Exit::Forbidden);
-        assert!(help.contains("setcap"), "{help}");
+        assert!(help.starts_with("choose another with -p 2121, or "), "{help}");
+        assert!(help.contains("setcap") || !cfg!(target_os = "linux"), "{help}");
         let (_, message, help) = told(io::ErrorKind::AddrNotAvailable, "192.0.2.1:21");
         assert_eq!(message, "this computer has no address 192.0.2.1");
         assert!(help.contains("127.0.0.1"), "{help}");
