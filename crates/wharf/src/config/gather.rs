@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::file;
 use super::keys::{SECTIONS, join};
 use super::layers::{Item, Layers, Origin};
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use super::raw::Raw;
 
 /// Where values come from, before any is read.
@@ -40,6 +40,9 @@ pub(crate) struct Flag {
 /// What every variable's name begins with.
 pub(crate) const VARIABLE_PREFIX: &str = "WHARF__";
 
+/// What the path of a key of all listeners begins with.
+const EVERY_LISTENER: &str = "listen.*.";
+
 /// In place of a listener's number: all of them.
 pub(crate) const EVERY: &str = "*";
 
@@ -70,11 +73,26 @@ pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<Problem>) {
     if inputs.forgets_listeners {
         layers.forget_listeners();
     }
+    let named_elsewhere = layers.listeners;
     for flag in &inputs.flags {
         let origin = Origin::Flag(flag.shown.clone());
+        if flag.path.starts_with(EVERY_LISTENER) && named_elsewhere > 1 {
+            problems.push(which_listener(flag, named_elsewhere, origin.place()));
+            continue;
+        }
         place(&mut layers, &flag.path, Item { raw: flag.raw.clone(), origin }, &mut problems);
     }
     (layers, problems)
+}
+
+/// A flag changes one listener; of several it cannot know which one is meant.
+fn which_listener(flag: &Flag, count: usize, place: Place) -> Problem {
+    let key = flag.path.strip_prefix(EVERY_LISTENER).unwrap_or_default();
+    let value = flag.shown.rsplit([' ', '=']).next().unwrap_or_default();
+    let title = format!("`{}`: there are {count} listeners; which one is meant?", flag.shown);
+    Problem::error(title, place).help(format!(
+        "--set listen.0.{key}={value} changes the first; -i ADDRESS puts others in their place"
+    ))
 }
 
 /// Puts a value at a key that may not exist: one from a variable or a flag.

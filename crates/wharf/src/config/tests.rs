@@ -94,6 +94,17 @@ fn listeners_repeat_and_variables_reach_each() {
 }
 
 #[test]
+fn a_flag_for_the_listener_asks_which_one_if_there_are_several() {
+    const ONE: &str = "[[listen]]\naddress = \"127.0.0.1\"\n";
+    let one = Given::file(ONE).set("listen.*.port", "2222");
+    assert_eq!(one.shown(), "");
+    let two = format!("{ONE}port = 1\n{ONE}port = 2\n");
+    let two = Given::file(&two).set("listen.*.port", "2222").shown();
+    assert!(two.contains("there are 2 listeners; which one is meant?"), "{two}");
+    assert!(two.contains("--set listen.0.port=2222"), "{two}");
+}
+
+#[test]
 fn paths_begin_where_they_were_said() {
     let given = Given::file("[server]\nstate_dir = \"state\"\n").set("log.file", "log");
     let loaded = given.load();

@@ -117,6 +117,7 @@ impl Record {
             Event::Renamed { from, to } => info("rename").text("path", from).text("to", to),
             Event::Changed(path) => info("change").text("path", path),
             Event::DataFailed { reason } => warn("data-failed").text("reason", reason),
+            Event::DataUnproven => info("data-unproven"),
             Event::StoreFailed { reason } => {
                 Self::new(Level::Error, "store-failed").text("reason", reason)
             }
