@@ -216,8 +216,11 @@ impl Directory {
         match self.facts(name)?.as_ref().map(kind) {
             None => Ok(Own::Missing),
             Some(Kind::File) => {
-                let opened = OpenOptions::new().read(true).write(true).open(self.of(name)?);
-                opened.map(Own::Found)
+                match OpenOptions::new().read(true).write(true).open(self.of(name)?) {
+                    // Whoever used it has removed it meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Own::Missing),
+                    opened => opened.map(Own::Found),
+                }
             }
             Some(_) => Ok(Own::Foreign),
         }
