@@ -12,6 +12,7 @@ use crate::cli::serve::{Serve, path_text};
 use crate::config::choice::AnonymousPermissions;
 use crate::config::gather::Flag;
 use crate::config::raw::Raw;
+use crate::os::real_folder;
 use crate::outcome::{Exit, Failure, tell};
 use crate::words::fresh_password;
 
@@ -110,7 +111,7 @@ fn folder(options: &Serve) -> Result<PathBuf, Failure> {
     let typed = options.folder.as_deref().or(options.directory.as_deref());
     let path = typed.unwrap_or_else(|| Path::new("."));
     let shown = path.display();
-    match std::fs::canonicalize(path) {
+    match real_folder(path) {
         Ok(folder) if folder.is_dir() => Ok(folder),
         Ok(_) => Err(Failure::new(format!("{shown} is a file: only folders can be shared"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -135,6 +135,8 @@ impl Tree {
         }
         let new = self.place(to, ErrorKind::Exists)?;
         match self.what_stands(&new, to)? {
+            // It stands in its own way: `readme` becomes `README`.
+            Some(_) if old.dir.is_respelling(old.name, &new.dir, new.name) => check_new(new.name)?,
             None => check_new(new.name)?,
             Some(there) => {
                 replace.check(true)?;

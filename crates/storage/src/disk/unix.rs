@@ -269,6 +269,13 @@ impl Directory {
         File::from(new.fd).set_permissions(Permissions::from_mode(mode)).map_err(fault)
     }
 
+    /// Whether both names mean one thing because only their case differs. Nobody asks the disk:
+    /// here such names mean two things.
+    #[expect(clippy::unused_self, reason = "other systems need the directory")]
+    pub(super) fn is_respelling(&self, _: &[u8], _: &Self, _: &[u8]) -> bool {
+        false
+    }
+
     /// Gives something another name, in one step.
     pub(super) fn rename(
         &self,

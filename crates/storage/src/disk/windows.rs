@@ -216,8 +216,11 @@ impl Directory {
         match self.facts(name)?.as_ref().map(kind) {
             None => Ok(Own::Missing),
             Some(Kind::File) => {
-                let opened = OpenOptions::new().read(true).write(true).open(self.of(name)?);
-                opened.map(Own::Found)
+                match OpenOptions::new().read(true).write(true).open(self.of(name)?) {
+                    // Whoever used it has removed it meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Own::Missing),
+                    opened => opened.map(Own::Found),
+                }
             }
             Some(_) => Ok(Own::Foreign),
         }
@@ -254,6 +257,14 @@ impl Directory {
         fs::create_dir(self.of(name).map_err(fault)?).map_err(fault)
     }
 
+    /// Whether both names mean one thing because only their case differs.
+    pub(super) fn is_respelling(&self, from: &[u8], to_dir: &Self, to: &[u8]) -> bool {
+        let one_case =
+            |dir: &Self, name| dir.of(name).ok().map(|path| path.to_string_lossy().to_lowercase());
+        let from = one_case(self, from);
+        from.is_some() && from == one_case(to_dir, to)
+    }
+
     /// Gives something another name.
     pub(super) fn rename(
         &self,
@@ -263,6 +274,9 @@ impl Directory {
         replace: Replace,
     ) -> Result<()> {
         let (old, new) = (self.of(from).map_err(fault)?, to_dir.of(to).map_err(fault)?);
+        if self.is_respelling(from, to_dir, to) {
+            return fs::rename(old, new).map_err(fault);
+        }
         let there = to_dir.look(to)?;
         if there == Some(Kind::Dir) {
             return Err(ErrorKind::IsADirectory.into());
@@ -271,7 +285,13 @@ impl Directory {
         match (replace, self.look(from)?) {
             // A second name fails if there is one, in one step.
             (Replace::Forbidden, Some(Kind::File)) => {
-                fs::hard_link(&old, &new).and_then(|()| fs::remove_file(&old)).map_err(fault)
+                let linked = match fs::hard_link(&old, &new) {
+                    // Memory sticks know no second names. This replaces a file that is made
+                    // between the two calls.
+                    Err(_) if to_dir.look(to)?.is_none() => fs::rename(old, new),
+                    linked => linked.and_then(|()| fs::remove_file(&old)),
+                };
+                linked.map_err(fault)
             }
             _ => fs::rename(old, new).map_err(fault),
         }
@@ -329,14 +349,14 @@ impl Iterator for Names {
 
 /// A directory that is being listed.
 pub(super) struct Reader {
+    dir: Directory,
     names: Names,
     at: VPath,
 }
 
 impl Reader {
-    #[expect(clippy::needless_pass_by_value, reason = "other systems keep the open directory")]
     pub(super) fn new(dir: Directory, at: VPath) -> Result<Self> {
-        Ok(Self { names: dir.names().map_err(fault)?, at })
+        Ok(Self { names: dir.names().map_err(fault)?, dir, at })
     }
 
     /// The next entries, none at the end. What vanishes meanwhile is left out.
@@ -348,14 +368,20 @@ impl Reader {
             if is_hidden(&name) || check_name(&name).is_err() {
                 continue;
             }
-            match self.at.join(&name).map(|at| root.stat(&at)) {
-                Ok(Ok(entry)) => batch.push(entry),
-                Ok(Err(error)) if error.kind == ErrorKind::NotFound => {}
-                Ok(Err(error)) => return Err(error),
-                // Too long a path to be named by anyone.
-                Err(_) => {}
+            // Too long a path is one that nobody can name.
+            let Ok(at) = self.at.join(&name) else { continue };
+            match self.entry(root, name, &at) {
+                Ok(entry) => batch.push(entry),
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(batch)
+    }
+
+    /// What one name is. Only a link is looked up from the root: that takes many calls.
+    fn entry(&self, root: &Root, name: Vec<u8>, at: &VPath) -> Result<Entry> {
+        let facts = self.dir.facts(&name).map_err(fault)?.ok_or(ErrorKind::NotFound)?;
+        if kind(&facts) == Kind::Link { root.stat(at) } else { Ok(entry(name, &facts)) }
     }
 }

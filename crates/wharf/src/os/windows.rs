@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
@@ -76,6 +76,13 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
 /// Permission bits are no notion here.
 pub(crate) fn mode_if_open(_path: &Path) -> Option<u32> {
     None
+}
+
+/// The path of a folder that is there, from the top. Links stay in it: the path without them is
+/// one that people cannot read (`\\?\E:\work`).
+pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
+    fs::metadata(path)?;
+    std::path::absolute(path)
 }
 
 /// Folders cannot be synced here; NTFS keeps a journal of names.
