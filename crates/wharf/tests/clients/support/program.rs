@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// After this a program counts as hanging, and the test fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A program to run.
 pub(crate) struct Program {
