@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::net::{Net, Socket, Stream};
+use crate::net::{Net, Socket, Stream, at_port};
 use crate::ports::Lease;
 use crate::settings::SessionReuse;
 use crate::tls::{Acceptor, Resumed, Tie};
@@ -30,7 +30,7 @@ pub(crate) struct Opening<'a> {
     /// The control connection's other end: only it may come.
     pub(crate) peer: IpAddr,
     /// The control connection's own end: active connections come from it.
-    pub(crate) local: IpAddr,
+    pub(crate) local: SocketAddr,
     pub(crate) accept_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     /// With PROT P: how to do TLS, and what ties it to the control session.
@@ -99,7 +99,7 @@ impl Opening<'_> {
     }
 
     async fn connect(&self, to: SocketAddr) -> Result<Socket, OpenError> {
-        match timeout(self.connect_timeout, self.net.connect(self.local, to)).await {
+        match timeout(self.connect_timeout, self.net.connect(at_port(self.local, 0), to)).await {
             Ok(done) => done.map_err(OpenError::Network),
             Err(_) => Err(OpenError::Network(io::ErrorKind::TimedOut.into())),
         }

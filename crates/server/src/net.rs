@@ -32,8 +32,8 @@ pub trait Net: Send + Sync {
     /// Listens for one data connection.
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>>;
 
-    /// Opens a data connection from one of our addresses. Cancel safe.
-    async fn connect(&self, from: IpAddr, to: SocketAddr) -> io::Result<Socket>;
+    /// Opens a data connection from one of our addresses; its port is 0: any. Cancel safe.
+    async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket>;
 
     /// Fills `bytes` with what nobody can guess.
     fn random(&self, bytes: &mut [u8]);
@@ -103,9 +103,9 @@ impl Net for Tcp {
         Ok(Box::new(TcpDoor { listener: socket.listen(DATA_BACKLOG)?, is_control: false }))
     }
 
-    async fn connect(&self, from: IpAddr, to: SocketAddr) -> io::Result<Socket> {
+    async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
         let socket = open(to)?;
-        socket.bind(SocketAddr::new(from, 0))?;
+        socket.bind(from)?;
         let stream = socket.connect(to).await?;
         stream.set_nodelay(true)?;
         Ok(Socket::Tcp(stream))
@@ -185,9 +185,18 @@ impl Socket {
     }
 }
 
-/// The address without the IPv6 form of IPv4.
+/// The address without the IPv6 form of IPv4. A link-local one keeps its interface.
 pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// The same address, with its interface if it is link-local, at another port.
+pub(crate) fn at_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
 }
 
 impl AsyncRead for Socket {

@@ -1,11 +1,11 @@
 //! Leases of passive data ports.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::net::{Listener, Net, Socket};
+use crate::net::{Listener, Net, Socket, at_port};
 
 /// The ports of the passive range, and which of them are out on lease.
 pub(crate) struct Ports {
@@ -25,11 +25,12 @@ impl Ports {
         Arc::new(Self { range, leased: Mutex::new(HashSet::new()) })
     }
 
-    /// Listens on a free port of the range, chosen by chance so that nobody can wait for it.
+    /// Listens at the address of `at` on a free port of the range, chosen by chance so that nobody
+    /// can wait for it.
     ///
     /// A port that the system does not give (another program has it, Windows has reserved it) is
     /// passed over. Nothing is returned when the whole range was tried: never a port outside it.
-    pub(crate) async fn lease(self: &Arc<Self>, net: &dyn Net, at: IpAddr) -> Option<Lease> {
+    pub(crate) async fn lease(self: &Arc<Self>, net: &dyn Net, at: SocketAddr) -> Option<Lease> {
         let (first, last) = (u32::from(*self.range.start()), u32::from(*self.range.end()));
         let count = last.checked_sub(first)? + 1;
         let mut chance = [0; 4];
@@ -40,7 +41,7 @@ impl Ports {
             if !self.reserve(port) {
                 continue;
             }
-            match net.listen_data(SocketAddr::new(at, port)).await {
+            match net.listen_data(at_port(at, port)).await {
                 Ok(listener) => return Some(Lease { listener, port, ports: Arc::clone(self) }),
                 Err(_) => self.free(port),
             }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -159,7 +159,7 @@ impl Net for NoNet {
         Ok(Box::new(Deaf(at)))
     }
 
-    async fn connect(&self, _from: IpAddr, _to: SocketAddr) -> io::Result<Socket> {
+    async fn connect(&self, _from: SocketAddr, _to: SocketAddr) -> io::Result<Socket> {
         Err(io::ErrorKind::ConnectionRefused.into())
     }
 

@@ -238,8 +238,8 @@ impl Net for SimNet {
         Ok(Box::new(self.listen_at(at)?))
     }
 
-    async fn connect(&self, from: IpAddr, to: SocketAddr) -> io::Result<Socket> {
-        let link = self.dial(SocketAddr::new(from, 0), to).await?;
+    async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
+        let link = self.dial(from, to).await?;
         Ok(Socket::Link(Box::new(link)))
     }
 

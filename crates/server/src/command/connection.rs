@@ -94,7 +94,7 @@ fn wrong_family(family: u8) -> Result<Next, Refusal> {
 async fn listen(session: &mut Session) -> Result<u16, Refusal> {
     session.data = None;
     let ports = &session.shared.ports;
-    let Some(lease) = ports.lease(&*session.shared.net, session.local.ip()).await else {
+    let Some(lease) = ports.lease(&*session.shared.net, session.local).await else {
         session.emit(&Event::DataFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });
@@ -174,7 +174,9 @@ fn connect_later(session: &mut Session, to: SocketAddr) -> Result<Next, Refusal>
     if to.port() < PORT_MIN {
         return Next::say(Code::BAD_PARAMETER, "Data does not go to ports below 1024.");
     }
-    session.data = Some(DataPort::Active(SocketAddr::new(session.peer.ip(), to.port())));
+    let mut address = session.peer;
+    address.set_port(to.port());
+    session.data = Some(DataPort::Active(address));
     Next::say(Code::OK, "Will connect there.")
 }
 
@@ -277,7 +279,7 @@ mod tests {
         let mut ports = Vec::new();
         let shared = first.session.shared.clone();
         for _ in 0..2 {
-            let lease = shared.ports.lease(&*shared.net, first.session.local.ip()).await;
+            let lease = shared.ports.lease(&*shared.net, first.session.local).await;
             ports.push(lease.unwrap());
         }
         let mut numbers: Vec<_> = ports.iter().map(crate::ports::Lease::port).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Net for Scripted {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    async fn connect(&self, _: IpAddr, _: SocketAddr) -> io::Result<Socket> {
+    async fn connect(&self, _: SocketAddr, _: SocketAddr) -> io::Result<Socket> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
