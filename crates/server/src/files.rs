@@ -238,3 +238,79 @@ impl IntoRefusal for ErrorKind {
         wharf_core::error::Error::from(self).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::async_trait;
+    use wharf_core::error::Result as StoreResult;
+    use wharf_core::storage::{Caps, Source, Write};
+
+    use super::*;
+
+    /// Has a file under every name, and says whether it ignores case.
+    struct Everything {
+        ignores_case: bool,
+    }
+
+    #[async_trait]
+    impl Storage for Everything {
+        fn caps(&self) -> Caps {
+            Caps {
+                resumes: false,
+                appends: false,
+                sets_times: false,
+                sets_mode: false,
+                ignores_case: self.ignores_case,
+            }
+        }
+
+        async fn stat(&self, at: &VPath) -> StoreResult<Entry> {
+            Ok(Entry::new(at.name().unwrap_or_default(), Kind::File, 0))
+        }
+
+        async fn list(&self, _: &VPath) -> StoreResult<EntryStream> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        async fn read(&self, _: &VPath, _: u64) -> StoreResult<Source> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        async fn write(&self, _: &VPath, _: Write) -> StoreResult<Box<dyn Sink>> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        async fn remove_file(&self, _: &VPath) -> StoreResult<()> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        async fn remove_dir(&self, _: &VPath) -> StoreResult<()> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        async fn make_dir(&self, _: &VPath) -> StoreResult<()> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        async fn rename(&self, _: &VPath, _: &VPath, _: Replace) -> StoreResult<()> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        async fn set(&self, _: &VPath, _: Change) -> StoreResult<()> {
+            Err(ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[tokio::test]
+    async fn rights_hold_for_each_spelling_that_the_store_takes() {
+        let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
+        for ignores_case in [true, false] {
+            let rules = Rules::everywhere(Permissions::ALL).with(path(b"in"), Permissions::NONE);
+            let settings = FilesSettings { makes_parents: false, may_overwrite: true };
+            let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
+            assert!(files.stat(&path(b"in/a")).await.is_err());
+            assert_eq!(files.stat(&path(b"IN/a")).await.is_err(), ignores_case);
+            assert!(files.stat(&path(b"a")).await.is_ok());
+        }
+    }
+}

@@ -23,7 +23,7 @@ async fn login(users: &dyn Users, user: &str, secret: &[u8]) -> Result<Account, 
 
 fn single() -> Single {
     let rules = Rules::everywhere(Permissions::READ_ONLY);
-    Single::new(Account::new(NAME, "/srv/ftp", rules), SECRET)
+    Single::new(Account::new(NAME, std::env::temp_dir(), rules), SECRET)
 }
 
 fn file(folder: &Path) -> FileUsers {
@@ -76,7 +76,7 @@ async fn anonymous_and_ftp_need_no_password() {
 
 #[tokio::test]
 async fn an_empty_password_in_memory_opens_nothing() {
-    let account = Account::new(NAME, "/srv/ftp", Rules::default());
+    let account = Account::new(NAME, std::env::temp_dir(), Rules::default());
     let users = Single::new(account, b"");
     for secret in [b"".as_slice(), SECRET] {
         assert!(matches!(login(&users, NAME, secret).await, Err(Denied::NoPassword)));

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.tell(is_coloured);
+            os::hold_window();
             failure.exit.into()
         }
     }

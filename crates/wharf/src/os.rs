@@ -9,13 +9,13 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, appended, is_journal, mode_if_open, private_file, private_folder,
-    raise_file_limit, real_folder, sync_folder,
+    PORT_REMEDY, Signals, appended, hold_window, is_journal, mode_if_open, private_file,
+    private_folder, raise_file_limit, real_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, appended, is_journal, mode_if_open, private_file, private_folder,
-    raise_file_limit, real_folder, sync_folder,
+    PORT_REMEDY, Signals, appended, hold_window, is_journal, mode_if_open, private_file,
+    private_folder, raise_file_limit, real_folder, sync_folder,
 };
 
 /// Why somebody wants the server to stop.

@@ -3,7 +3,9 @@
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, FileType, RawMode, Stat, fstat, statat};
-use rustix::io::{Errno, Result};
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
+use rustix::io::Result;
 use wharf_proto::entry::{Entry, Kind, Owner};
 use wharf_proto::time::Timestamp;
 

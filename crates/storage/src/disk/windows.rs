@@ -8,6 +8,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use same_file::Handle;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Change, Replace};
 use wharf_proto::entry::{Entry, Kind};
@@ -226,11 +227,12 @@ impl Directory {
         }
     }
 
-    /// Whether the name means this open file, as far as its birth tells.
+    /// Whether the name means this open file. Its birth would not tell: Windows gives a new file
+    /// the birth of the one that had its name a moment ago.
     pub(super) fn is_same(&self, name: &[u8], file: &File) -> bool {
-        let named = self.facts(name).ok().flatten().and_then(|facts| facts.created().ok());
-        let open = file.metadata().and_then(|facts| facts.created()).ok();
-        named.is_some() && named == open
+        let named = self.of(name).and_then(Handle::from_path);
+        let open = file.try_clone().and_then(Handle::from_file);
+        matches!((named, open), (Ok(named), Ok(open)) if named == open)
     }
 
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "other systems have modes")]

@@ -3,10 +3,13 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
-/// No number tells which file it is.
-pub(super) fn identity(_: &Metadata) -> (u64, u64) {
-    (0, 0)
+/// Which file it is, as far as its birth tells: seconds and nanoseconds. Windows may give a new
+/// file the birth of the one that had its name, which then counts as changed in place.
+pub(super) fn identity(about: &Metadata) -> (u64, u64) {
+    let birth = about.created().ok().and_then(|birth| birth.duration_since(UNIX_EPOCH).ok());
+    birth.map_or((0, 0), |birth| (birth.as_secs(), birth.subsec_nanos().into()))
 }
 
 /// The time of the content's change is all there is.

@@ -75,7 +75,9 @@ fn own_files_are_read_and_their_faults_are_named() {
     let told = |certificate: &Path, key: &Path| {
         let failure = from_files(certificate, key).unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
-        failure.message.replace(&format!("{}/", folder.path().display()), "")
+        failure
+            .message
+            .replace(&format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR), "")
     };
     assert_eq!(told(&key, &key), "key.pem holds no PEM certificate");
     assert_eq!(told(&certificate, &certificate), "cert.pem holds no PEM private key");

@@ -54,7 +54,7 @@ impl Given {
     fn shown(&self) -> String {
         let loaded = self.load();
         let shown = render(&loaded.problems, loaded.layers.source.as_ref(), false);
-        shown.replace(&format!("{}/", self.folder.path().display()), "")
+        shown.replace(&format!("{}{}", self.folder.path().display(), std::path::MAIN_SEPARATOR), "")
     }
 }
 

@@ -2,7 +2,7 @@
 //! read them.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use tokio::signal::windows::{
@@ -10,6 +10,7 @@ use tokio::signal::windows::{
 };
 
 use super::Stop;
+use crate::outcome::tell;
 
 /// What helps with a port that the system does not give: another program has it for itself
 /// alone, or Windows keeps it, as Hyper-V has it do.
@@ -88,6 +89,17 @@ pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
 /// Folders cannot be synced here; NTFS keeps a journal of names.
 pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// Waits for Enter after an error, so that whoever started us by double click can read it: the
+/// window goes with us. Such a start has no options, and no `PROMPT` as `cmd.exe` gives it.
+pub(crate) fn hold_window() {
+    let is_alone = std::env::args_os().len() == 1 && std::env::var_os("PROMPT").is_none();
+    if is_alone && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        tell("\nPress Enter to close.\n");
+        // Whatever comes, even nothing, ends the waiting.
+        let _ = io::stdin().read_line(&mut String::new());
+    }
 }
 
 /// There is no journal here.

@@ -63,7 +63,10 @@ impl Place {
         let output = child.wait_with_output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
-            text.replace(&format!("{}/", self.folder.path().display()), "")
+            text.replace(
+                &format!("{}{}", self.folder.path().display(), std::path::MAIN_SEPARATOR),
+                "",
+            )
         };
         Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
