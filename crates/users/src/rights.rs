@@ -61,7 +61,8 @@ pub fn parse_rights(text: &str) -> Result<Permissions, BadRights> {
     let is_word = is_list || known().any(|name| name == text);
     let meant = (!is_word).then(|| nearest(text, known())).flatten();
     match parsed {
-        Ok(rights) if is_word || meant.is_none() || is_in_order(text) => Ok(rights),
+        Ok(rights) if is_word || is_in_order(text) => Ok(rights),
+        Ok(rights) if meant.is_none() && !repeats(text) => Ok(rights),
         Ok(_) => Err(BadRights { word: text.to_owned(), meant }),
         Err(unknown) => {
             let meant = meant.or_else(|| nearest(&unknown.0, known()));
@@ -94,6 +95,14 @@ const LETTERS: &str = "elradfmwMT";
 
 fn is_in_order(letters: &str) -> bool {
     letters.chars().map(|letter| LETTERS.find(letter)).is_sorted_by(|one, next| one < next)
+}
+
+/// Whether a letter comes twice: nobody lists one twice, but `all` is a word.
+fn repeats(letters: &str) -> bool {
+    letters
+        .chars()
+        .enumerate()
+        .any(|(at, letter)| letters.chars().skip(at + 1).any(|c| c == letter))
 }
 
 fn known() -> impl Iterator<Item = &'static str> {
@@ -133,6 +142,7 @@ mod tests {
             ("list,everything", "everything", None),
             ("", "", None),
             ("elz", "elz", None),
+            ("all", "all", None),
         ] {
             assert_eq!(parse_rights(text), Err(BadRights { word: word.into(), meant }), "{text}");
         }
