@@ -2,7 +2,7 @@
 //!
 //! A simulation or an embedder brings its own [`Net`]; [`Tcp`] is the real one.
 
-use std::io::{self, Read};
+use std::io::{self, IoSlice, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -261,6 +261,27 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) | Self::Urgent(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Link(link) => Pin::new(link).poll_shutdown(context),
+        }
+    }
+
+    /// In one call, several buffers of TLS: records, and the alert behind them when it fails.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) | Self::Urgent(stream) => {
+                Pin::new(stream).poll_write_vectored(context, buffers)
+            }
+            Self::Link(link) => Pin::new(link).poll_write_vectored(context, buffers),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) | Self::Urgent(stream) => stream.is_write_vectored(),
+            Self::Link(link) => link.is_write_vectored(),
         }
     }
 }

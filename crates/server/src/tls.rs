@@ -263,7 +263,9 @@ mod tests {
                 let mut stream = connector.connect(name, ours).await?;
                 stream.read_to_end(&mut Vec::new()).await
             };
-            tokio::try_join!(served, connected).map(drop)
+            let (served, connected) = tokio::join!(served, connected);
+            // What the client hears is what counts.
+            connected.and(served)
         }
 
         async fn data(&self, client: &Arc<ClientConfig>, tie: Tie) -> Resumed {
@@ -323,6 +325,9 @@ mod tests {
             client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
             let taken = bench.control(&Arc::new(client), OWN).await;
             assert_eq!(taken.is_ok(), is_taken, "{offered:?}");
+            if let Err(error) = taken {
+                assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+            }
         }
     }
 }
