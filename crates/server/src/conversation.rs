@@ -3,7 +3,6 @@
 use tokio::time::{Instant, sleep_until};
 use wharf_core::event::Event;
 use wharf_proto::command::{Command, CommandError};
-use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
 
 use crate::command::{self, Spec};
@@ -59,9 +58,10 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Some(line) => Ok(line),
             None => next_line(control, session, deadline).await?,
         };
-        let next = match line {
-            Ok(line) => answer(session, &line, &mut patience).await?,
-            Err(_too_long) => {
+        let line = line.ok();
+        let next = match &line {
+            Some(line) => answer(session, line, &mut patience).await?,
+            None => {
                 patience.too_long += 1;
                 if patience.too_long >= TOO_LONG_MAX {
                     return Err(Exit::Blame("lines of that length"));
@@ -71,7 +71,9 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
         };
         match next {
             Next::Say(reply) => control.send(&[&reply], &session.names).await?,
-            Next::Transfer(job) => held = transfer::run(control, session, job).await?,
+            Next::Transfer(job) => {
+                held = transfer::run(control, session, job, &line.unwrap_or_default()).await?;
+            }
             Next::Secure(reply) => secure(control, session, &reply).await?,
             Next::Close(reply) => {
                 control.send(&[&reply], &session.names).await?;
@@ -134,8 +136,10 @@ async fn next_line(
 async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> Result<Next, Exit> {
     let command = match Command::parse(line) {
         Ok(command) => command,
-        Err(CommandError::Empty) => return unknown(session, patience, "An empty line."),
-        Err(CommandError::NotAVerb) => return unknown(session, patience, "That is no command."),
+        Err(CommandError::Empty) => return unknown(session, patience, line, "An empty line."),
+        Err(CommandError::NotAVerb) => {
+            return unknown(session, patience, line, "That is no command.");
+        }
     };
     if session.logged_in().is_none() && FOREIGN_VERBS.contains(&command.verb.as_str()) {
         return Err(Exit::Blame("another protocol"));
@@ -145,7 +149,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
             "SITE" => "There is no such SITE command; SITE HELP lists them.",
             _ => "There is no such command; HELP lists them.",
         };
-        return unknown(session, patience, text);
+        return unknown(session, patience, line, text);
     };
     let asked = match gate::admit(spec, session, arg) {
         Ok(()) => spec.run(session, arg).await,
@@ -158,18 +162,28 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         session.pending.rename_from = None;
     }
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, refusal)));
-    note(session, spec, line, &next);
+    // A transfer is told of with its last reply.
+    if let Next::Say(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
+        session.tell(line, !spec.is_secret, reply);
+    }
     Ok(next)
 }
 
-fn unknown(session: &Session, patience: &mut Patience, text: &'static str) -> Result<Next, Exit> {
+fn unknown(
+    session: &Session,
+    patience: &mut Patience,
+    line: &[u8],
+    text: &'static str,
+) -> Result<Next, Exit> {
     if session.logged_in().is_none() {
         patience.unknown += 1;
         if patience.unknown >= UNKNOWN_BEFORE_LOGIN_MAX {
             return Err(Exit::Blame("so many lines that are no commands"));
         }
     }
-    Ok(Next::Say(Reply::new(Code::NOT_UNDERSTOOD, text)))
+    let reply = Reply::new(Code::NOT_UNDERSTOOD, text);
+    session.tell(line, false, &reply);
+    Ok(Next::Say(reply))
 }
 
 fn refused(session: &Session, spec: &Spec, refusal: Refusal) -> Reply {
@@ -177,21 +191,6 @@ fn refused(session: &Session, spec: &Spec, refusal: Refusal) -> Reply {
         session.emit(&Event::StoreFailed { reason: &format!("{}: {reason}", spec.verb) });
     }
     refusal.reply(spec.unavailable)
-}
-
-/// Tells who wants to know of every command, with secrets masked.
-fn note(session: &Session, spec: &Spec, line: &[u8], next: &Next) {
-    if !session.shared.events.wants_commands() {
-        return;
-    }
-    let (Next::Say(reply) | Next::Secure(reply) | Next::Close(reply)) = next else {
-        let line = escaped(line);
-        let event = Event::Command { line: &line, code: Code::OPENING_DATA, text: "" };
-        return session.emit(&event);
-    };
-    let line = if spec.is_secret { format!("{} ***", spec.verb) } else { escaped(line) };
-    let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
-    session.emit(&Event::Command { line: &line, code: reply.code, text: &text });
 }
 
 /// Puts TLS on the control connection.

@@ -8,8 +8,8 @@ use wharf_core::account::Account;
 use wharf_core::event::{Event, Who};
 use wharf_proto::args::TransferType;
 use wharf_proto::facts::FactSet;
-use wharf_proto::path::VPath;
-use wharf_proto::reply::Code;
+use wharf_proto::path::{VPath, escaped};
+use wharf_proto::reply::{Code, Reply};
 
 use crate::admission::Seat;
 use crate::data::DataPort;
@@ -193,6 +193,22 @@ impl Session {
             is_tls: self.is_tls(),
             client: self.client.clone(),
         }
+    }
+
+    /// Tells who wants to know of a command and its last reply. Of a secret, and of a line that is
+    /// no command, only the first word is told: a password may stand behind a misspelt verb.
+    pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) {
+        if !self.shared.events.wants_commands() {
+            return;
+        }
+        let line = if is_open {
+            escaped(line)
+        } else {
+            let word = line.split(|&byte| byte == b' ').find(|word| !word.is_empty());
+            format!("{} ***", escaped(word.unwrap_or_default()))
+        };
+        let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
+        self.emit(&Event::Command { line: &line, code: reply.code, text: &text });
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {

@@ -38,16 +38,18 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// A line that came during a transfer and waits for its end.
 pub(crate) type Held = Option<Vec<u8>>;
 
-/// Runs one transfer to its last reply. What the client said meanwhile that must wait is returned.
+/// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile that must wait is returned.
 ///
 /// One line at most is held; then no more is read, and TCP holds the client back.
 pub(crate) async fn run(
     control: &mut Control,
     session: &mut Session,
     transfer: Transfer,
+    line: &[u8],
 ) -> Result<Held, Exit> {
     let Some(port) = session.data.take() else {
         let reply = Reply::new(Code::NO_DATA_CONNECTION, "Send PASV or PORT first.");
+        session.tell(line, true, &reply);
         control.send(&[&reply], &session.names).await?;
         return Ok(None);
     };
@@ -77,6 +79,10 @@ pub(crate) async fn run(
     }
     let verdict = settle(control, end, sink).await;
     report(session, &verdict, file.as_ref(), started, &work);
+    // Where there is a second reply, it is that of ABOR.
+    for (line, reply) in [line, b"ABOR"].into_iter().zip(&verdict.replies) {
+        session.tell(line, true, reply);
+    }
     match verdict.exit {
         None => {
             let replies: Vec<_> = verdict.replies.iter().collect();
@@ -257,6 +263,7 @@ async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> R
         Ok(_) => return Ok(()),
         Err(refusal) => refusal.reply(spec.unavailable),
     };
+    session.tell(line, !spec.is_secret, &reply);
     control.send(&[&reply], &session.names).await
 }
 

@@ -268,3 +268,26 @@ fn a_name_with_control_bytes_is_listed_on_one_line_and_found() {
          S: 250 *",
     );
 }
+
+#[test]
+fn lines_that_are_no_command_are_told_of_without_what_may_be_a_password() {
+    let outcome = world().run("C: PSAS secret\nS: 500 *\nC: SITE EXEC x\nS: 500 *");
+    let told: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
+    assert!(told.iter().any(|line| line.contains("PSAS ***") && line.contains("500")), "{told:?}");
+    assert!(told.iter().all(|line| !line.contains("secret")), "{told:?}");
+}
+
+#[test]
+fn a_transfer_is_told_of_with_its_last_reply_and_so_is_what_came_meanwhile() {
+    let outcome = inside(
+        &world(),
+        "C: EPSV\nS: 229 *\nC: NLST\nS: 150 *\nD: a\\r\\n\nS: 226 *\nC: TYPE I\nS: 200 *\n\
+         C: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nU... half\nC: NOOP\nS: 200 *\nC: ABOR\n\
+         S: 426 *\nS: 226 *",
+    );
+    for (line, code) in [("NLST", "226"), ("NOOP", "200"), ("STOR b", "426"), ("ABOR", "226")] {
+        let start = format!("Command {{ line: \"{line}\", code: {code},");
+        let told = outcome.events.iter().filter(|event| event.contains(&start)).count();
+        assert_eq!(told, 1, "{line}: {:?}", outcome.events);
+    }
+}

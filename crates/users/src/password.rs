@@ -247,7 +247,7 @@ mod tests {
         "$y$j7T$EPXxPqNInOpoSD934O.ob0$vymP5uUzcAQk12GTyfE91KSWaGycChOmx0o.P8DUWC2",
         "$y$j8T$JiGTSLf22bgtP0bFVhrM.0$8Kbe6zuhSl4ltaw/0B/PX2WW8rYIKGu4zqEoeqpSkd1",
         "$y$j9T$LKjEhwQvC3wFKHizPHEyz0$YLeySStpakFRF5QdCsPe0b4KUKQ97TxqNsREVnTuy6/",
-        "$y$jAT$fyIQT8yIM1KmNPM0T9.LQ0$82GRJUeHB/1wxOuC6hzwtJ/bTCEOmuZqe3LiGCO.HvB",
+        "$y$jAT$FqBNdBb4zwVP4elC/Eem91$Jv6xPtbwEk.G1DREteEkEAOg9PLiCfoQil53UClDq97",
         "$6$HoX8ry52PiR.YDKc$RdWUTW0XnUx3bekue5eXQG2ZYGT2WJjVfVM9FQDV8F3XUUp8uII3SGJvj8LIc2kT/BQlVBXOOZnKbISX.q9ii.",
         "$6$rounds=20000$5HjMqPlp2KvZgLFd$mysn0ljGFlKFy2e8lTYYnCmZ8hgeRTlInq2VM8O.iT4jfkpdGsIc.uGx3uyvppk7ZvadpnRcOTRKfPzA25RVF0",
         "$5$mpSkRkzQFi0AeM1Y$9541BNby612HLF9qm.IBmKp2gJsZrMwjkpbS3i6a6g1",

@@ -57,7 +57,7 @@ fn world() -> World {
         ("out", "../outside/secret"),
         ("out_dir", "../outside"),
         ("through_out", "out_dir/secret"),
-        ("out_and_back", "../root/dir"),
+        ("out_and_back", "../home/dir"),
         ("as_if_the_root_were_all", "/dir/file"),
         ("as_if_nothing_were_above", "../dir/file"),
         ("circle", "circle"),

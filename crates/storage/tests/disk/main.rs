@@ -47,7 +47,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         // The links of some tests hold its path, which must have no link in it.
         let above = folder.path().canonicalize().unwrap();
-        let (root, outside) = (above.join("root"), above.join("outside"));
+        let (root, outside) = (above.join("home"), above.join("outside"));
         fs::create_dir(&root).unwrap();
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("secret"), "secret").unwrap();

@@ -126,7 +126,7 @@ async fn a_missing_home_is_named_in_the_error() {
     let missing = world.root.join("missing");
     let error = Disk::open(&missing, "anna", &fast()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-    assert!(error.to_string().contains("root/missing"), "{error}");
+    assert!(error.to_string().contains("home/missing"), "{error}");
     let account = |home| Account::new("anna", home, Rules::everywhere(Permissions::ALL));
     let disks = Disks::new(fast());
     fails(disks.open(&account(missing)).await, &[ErrorKind::NotFound], "a missing home");

@@ -56,5 +56,5 @@ fn with_nothing_to_keep_every_unused_temporary_goes() {
 fn a_missing_root_is_named_in_the_error() {
     let world = World::new();
     let error = sweep(&world.root.join("missing"), &fast()).unwrap_err();
-    assert!(error.to_string().contains("root/missing"), "{error}");
+    assert!(error.to_string().contains("home/missing"), "{error}");
 }
