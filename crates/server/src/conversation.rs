@@ -59,15 +59,14 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             None => next_line(control, session, deadline).await?,
         };
         let line = line.ok();
-        let next = match &line {
-            Some(line) => answer(session, line, &mut patience).await?,
-            None => {
-                patience.too_long += 1;
-                if patience.too_long >= TOO_LONG_MAX {
-                    return Err(Exit::Blame("lines of that length"));
-                }
-                Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
+        let next = if let Some(line) = &line {
+            answer(session, line, &mut patience).await?
+        } else {
+            patience.too_long += 1;
+            if patience.too_long >= TOO_LONG_MAX {
+                return Err(Exit::Blame("lines of that length"));
             }
+            Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
         };
         match next {
             Next::Say(reply) => control.send(&[&reply], &session.names).await?,

@@ -38,7 +38,8 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// A line that came during a transfer and waits for its end.
 pub(crate) type Held = Option<Vec<u8>>;
 
-/// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile that must wait is returned.
+/// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile
+/// that must wait is returned.
 ///
 /// One line at most is held; then no more is read, and TCP holds the client back.
 pub(crate) async fn run(
