@@ -18,17 +18,36 @@
 //! To follow a measurement read `run` (threads and the clock), `worker` (one thread's operations),
 //! then `session` (one client), `transfer` (one data connection) and `net` (sockets).
 
+mod bystander;
+mod clock;
+mod content;
+mod control;
 mod error;
+mod gate;
 mod histogram;
+mod listing;
+mod net;
 mod outcome;
+mod pattern;
 mod plan;
+#[cfg_attr(unix, path = "process_unix.rs")]
+#[cfg_attr(not(unix), path = "process_other.rs")]
+mod process;
 mod progress;
 mod run;
+mod session;
+#[cfg_attr(target_os = "linux", path = "system_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "system_other.rs")]
+mod system;
 mod target;
+mod tls;
+mod transfer;
+mod worker;
 
 pub use error::{Error, ErrorKind};
 pub use histogram::Latency;
 pub use outcome::{Fairness, Outcome, TlsFacts};
+pub use pattern::Pattern;
 pub use plan::{Case, Content, Listing, Plan, Reading};
 pub use progress::Progress;
 pub use run::{Prepared, prepare};

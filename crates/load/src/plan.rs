@@ -34,8 +34,8 @@ pub enum Case {
     Retrieve {
         /// Which file.
         path: String,
-        /// How long each is; without it the server is asked by SIZE before the clock starts,
-        /// once for each path if there are not too many, else during the run.
+        /// How long each is. Without it the server is asked by SIZE beforehand, if the path is the
+        /// same for all; if not, any length will do.
         length: Option<u64>,
         /// What is done with the bytes.
         reading: Reading,
@@ -81,6 +81,18 @@ pub enum Case {
     Connects,
 }
 
+impl Case {
+    /// Whether each operation makes a session of its own, so that none is prepared.
+    pub(crate) fn makes_sessions(&self) -> bool {
+        matches!(self, Self::Login | Self::Session { .. } | Self::Connects)
+    }
+
+    /// Whether bytes of files move, so that sessions can be compared by their speed.
+    pub(crate) fn moves_files(&self) -> bool {
+        matches!(self, Self::Retrieve { .. } | Self::Store { .. })
+    }
+}
+
 /// By which command a folder is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
@@ -90,6 +102,17 @@ pub enum Listing {
     List,
     /// NLST (RFC 959).
     Nlst,
+}
+
+impl Listing {
+    /// The command.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mlsd => "MLSD",
+            Self::List => "LIST",
+            Self::Nlst => "NLST",
+        }
+    }
 }
 
 /// What is done with the bytes of a download.
@@ -109,7 +132,7 @@ pub enum Reading {
 /// What is in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Bytes that look random and do not compress. Needs no disk.
+    /// The bytes of [`crate::Pattern`]. Needs no disk.
     Pattern,
     /// The beginning of a local file.
     File(PathBuf),

@@ -68,4 +68,4 @@ pub enum Trust {
     Roots(Arc<RootCertStore>),
 }
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
