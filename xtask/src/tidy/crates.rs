@@ -21,7 +21,14 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "crates/wharf",
-        &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage", "wharf-users", "wharf-load"],
+        &[
+            "wharf-proto",
+            "wharf-core",
+            "wharf-server",
+            "wharf-storage",
+            "wharf-users",
+            "wharf-load",
+        ],
         &["wharf-sim"],
     ),
     ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),
