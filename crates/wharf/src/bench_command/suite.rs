@@ -1,5 +1,7 @@
 //! The cases one after another, in a folder that is removed again.
 
+use std::time::Duration;
+
 use wharf_load::{
     Case, Content, Errand, Error, ErrorKind, Listing, Outcome, Plan, Progress, Reading, Target,
     prepare,
@@ -113,7 +115,16 @@ impl<'a> Suite<'a> {
     /// Removes what was stored.
     pub(super) fn finish(mut self) -> Results {
         let Some(folder) = self.folder.take() else { return self.results };
-        if let Err(error) = self.remove(&folder) {
+        let mut removed = self.remove(&folder);
+        // An upload that was cut may appear a moment after its connection is gone.
+        for _ in 1..REMOVALS_MAX {
+            if !matches!(&removed, Err(error) if is_refused(error)) {
+                break;
+            }
+            std::thread::sleep(REMOVAL_PAUSE);
+            removed = self.remove(&folder);
+        }
+        if let Err(error) = removed {
             self.results.is_left = true;
             self.results.notes.push(format!("{folder} is still on the server: {error}"));
         }
@@ -245,11 +256,9 @@ impl<'a> Suite<'a> {
         let mut errand = Errand::log_in(self.target)?;
         for (prefix, stored) in [(SMALL_PREFIX, self.small), (LARGE_PREFIX, self.large)] {
             for number in 0..stored.begun {
-                match errand.say(&format!("DELE {folder}/{prefix}{number}")) {
-                    // One that was never stored; the folder shows whether anything is left.
-                    Ok(()) | Err(Error { kind: ErrorKind::Refused { .. }, .. }) => {}
-                    Err(error) => return Err(error),
-                }
+                // One that was never stored is refused; the folder shows whether anything is left.
+                let removed = errand.say(&format!("DELE {folder}/{prefix}{number}"));
+                removed.or_else(|error| if is_refused(&error) { Ok(()) } else { Err(error) })?;
             }
         }
         errand.say(&format!("RMD {folder}"))?;
@@ -257,6 +266,13 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 }
+
+fn is_refused(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Refused { .. })
+}
+
+const REMOVALS_MAX: usize = 5;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// Small files before the listing, so that there is something to list.
 const ORDER: &[Measured] = &[

@@ -1,5 +1,7 @@
 //! `wharf bench`, against a wharf and against nothing.
 
+use std::process::{Command, Stdio};
+
 use crate::support::{Place, Ran, Serving, names};
 
 /// A suite that is over soon.
@@ -69,6 +71,25 @@ fn where_nothing_can_be_stored_the_rest_is_measured() {
         ran.out
     );
     assert!(ran.out.contains("\ntotal: 28 operations, "), "{}", ran.out);
+}
+
+#[test]
+fn ctrl_c_ends_it_and_the_folder_is_removed_all_the_same() {
+    let (place, mut serving) = served(&["-w", "-v"]);
+    let server = serving.address.to_string();
+    let words = ["bench", &server, "-u", "anna", "-P", "secret-word", "--insecure"];
+    let endless = ["--only", "small-up", "--count", "4000000000", "--time", "1h"];
+    let mut command = place.command(&[&words[..], &endless].concat());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    serving.waits_for("small-9");
+    let reader = std::thread::spawn(move || serving.waits_for("RMD"));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    reader.join().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("removing what was stored"));
+    assert_eq!(names(&place.path("files")), ["big"]);
 }
 
 #[test]
