@@ -72,12 +72,16 @@ pub fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     Ok(prepared)
 }
 
-/// A session has two sockets at a time, and a process some files of its own.
+/// A session has a socket, a thread has one more for data and a file of its own, and the process
+/// has a few.
 fn make_room(sessions: usize) -> Result<(), Error> {
-    let needed = u64::try_from(sessions).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(100);
+    let files = sessions.saturating_add(2 * sessions.min(THREADS_MAX)).saturating_add(OWN_FILES);
+    let needed = u64::try_from(files).unwrap_or(u64::MAX);
     process::make_room(needed)
         .map_err(|may| Error::new("prepare", ErrorKind::Descriptors { may, needed }))
 }
+
+const OWN_FILES: usize = 100;
 
 /// Logs in so many sessions at a time: a server with a short queue would drop more.
 const LOGINS_AT_ONCE: usize = 16;
