@@ -133,6 +133,7 @@ impl Prepared {
     pub fn run(&mut self, progress: &Progress) -> Outcome {
         for seat in &mut self.seats {
             (seat.bytes, seat.ended) = (0, None);
+            seat.session.iter_mut().for_each(Session::recount);
         }
         let most =
             if matches!(self.plan.case, Case::Idle) { IDLE_THREADS_MAX } else { THREADS_MAX };
@@ -154,8 +155,15 @@ impl Prepared {
                 }
             }
             let (start, cpu) = gate.open(threads.len(), process::cpu);
-            let watcher = bystander
-                .map(|session| scope.spawn(|| bystander::watch(session, interval, &is_over)));
+            let is_over = &is_over;
+            let watcher = bystander.map(|session| {
+                let watch = move || bystander::watch(session, interval, is_over);
+                thread::Builder::new().stack_size(STACK).spawn_scoped(scope, watch)
+            });
+            let watcher = watcher.transpose().unwrap_or_else(|error| {
+                tally.fail(Error::new("start a thread", error.into()));
+                None
+            });
             let mut run = Run { start, cpu: None, tallies: vec![tally], bystander: None };
             // A thread that panicked has said so itself, and its part is missing.
             run.tallies.extend(threads.into_iter().filter_map(|thread| thread.join().ok()));
