@@ -51,7 +51,14 @@ static ACTS: &[Act] = &[
             "UnixStream::connect",
             "Socket::new",
         ],
-        homes: &["crates/server/src/net.rs", "crates/server/src/net_", "crates/server/src/net/"],
+        homes: &[
+            "crates/server/src/net.rs",
+            "crates/server/src/net_",
+            "crates/server/src/net/",
+            // The program that shows what is possible, and the wait for a server that starts.
+            "crates/bench/src/bare.rs",
+            "crates/bench/src/running.rs",
+        ],
         rule: Rule {
             name: "sockets",
             why: "every socket passes one door, or the simulation would not see it",

@@ -21,10 +21,20 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "crates/wharf",
-        &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage", "wharf-users", "wharf-load"],
+        &[
+            "wharf-proto",
+            "wharf-core",
+            "wharf-server",
+            "wharf-storage",
+            "wharf-users",
+            "wharf-load",
+        ],
         &["wharf-sim"],
     ),
     ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),
+    ("crates/bench", &["wharf-load"], &[]),
+    // A rival, in a workspace of its own.
+    ("crates/bench/libunftp", &[], &[]),
     ("xtask", &[], &[]),
     ("fuzz", &["wharf-proto", "wharf-core", "wharf-server"], &[]),
 ];
