@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::bench::places::{make_folder, write};
+use crate::bench::places::{make_folder, set_mode, write};
 
 /// An account, and the system's user who serves it.
 #[derive(Clone, Debug)]
@@ -89,9 +89,7 @@ impl Certificate {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write_secret(path: &Path, text: &str, account: &Account) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt as _;
     write(path, text)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| format!("cannot protect {}: {error}", path.display()))?;
+    set_mode(path, 0o600)?;
     account.own(path)
 }

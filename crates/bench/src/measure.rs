@@ -14,6 +14,7 @@ use crate::bench::account::{Account, Certificate, PASSWORD, USER};
 use crate::bench::cases::{Case, Place, SMALL_BYTES, TINY_BYTES, Unit, Verb, Work};
 use crate::bench::group::Held;
 use crate::bench::number::{GIB, KIB, MIB, figure, ratio, size};
+use crate::bench::places::remove_folder;
 use crate::bench::result::Figure;
 use crate::bench::running::{Running, free_port, work_folder};
 use crate::bench::sampler::{Peak, watch};
@@ -38,6 +39,10 @@ pub(crate) type Figures = BTreeMap<Figure, f64>;
 
 /// The longest wait for one reply or one span of data.
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// A server that uses less time than this in a pause is quiet.
+const QUIET_CPU_S: f64 = 0.001;
+const QUIET_PAUSE: Duration = Duration::from_millis(40);
+const QUIET_MAX: Duration = Duration::from_secs(2);
 /// How often the bystander says NOOP.
 const BYSTANDER_PAUSE: Duration = Duration::from_millis(5);
 /// How long idle sessions are watched, after the logins have settled.
@@ -85,7 +90,7 @@ impl Bench {
             span: case.limit_span.unwrap_or(MIB),
         };
         let start = (server.start)(found, &setting);
-        let start = start.inspect_err(|_| drop(std::fs::remove_dir_all(&work)))?;
+        let start = start.inspect_err(|_| remove_folder(&work))?;
         Running::start(server.name, &start, port, work, &self.account)
     }
 
@@ -103,10 +108,7 @@ impl Bench {
             _ => {}
         }
         let (group, pid) = running.counted();
-        if matches!(case.work, Work::Login { .. } | Work::Session { .. }) {
-            // The first login may load what all others share.
-            run_once(&target, &Plan::new(Task::Login))?;
-        }
+        warm_up(running, &target)?;
         let before = group.held(pid);
         let mut prepared =
             wharf_load::prepare(&target, &plan).map_err(|error| error.to_string())?;
@@ -278,11 +280,28 @@ fn add_peak(figures: &mut Figures, peak: &Peak, before: Held) {
     }
 }
 
+/// One login, after which the server is left alone until it is quiet: what it loads and does for the
+/// first client is no part of what others cost.
+fn warm_up(running: &Running, target: &Target) -> Result<(), String> {
+    run_once(target, &Plan::new(Task::Login))?;
+    let (group, pid) = running.counted();
+    let since = clock::now();
+    let mut cpu = group.cpu(pid);
+    while since.elapsed() < QUIET_MAX {
+        clock::pause(QUIET_PAUSE);
+        let used = group.cpu(pid) - cpu;
+        cpu += used;
+        if used < QUIET_CPU_S {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Sessions that log in and then do nothing: their memory, and that they are still there.
 fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Result<Figures, String> {
     let (group, pid) = running.counted();
-    // What one session loads for all is no part of what each one takes.
-    run_once(target, &Plan::new(Task::Login))?;
+    warm_up(running, target)?;
     let private = |pids: &[u32]| figure(proc::memory(pids).private);
     let (memory, held) = (private(&group.pids(pid)), group.held(pid));
     let cpu = group.cpu(pid);

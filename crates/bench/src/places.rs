@@ -59,3 +59,24 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), String> {
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
+
+/// Says who may do what with a file or folder.
+///
+/// # Errors
+/// When it does not belong to us.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(|error| format!("cannot protect {}: {error}", path.display()))
+}
+
+/// Removes a folder with all in it, as far as that is possible; folders in it that may not be
+/// written are made writable before.
+pub(crate) fn remove_folder(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.path().is_dir()) {
+        // What cannot be removed lies in the system's temporary folder, and is small.
+        drop(set_mode(&entry.path(), 0o755));
+    }
+    drop(std::fs::remove_dir_all(folder));
+}

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::bench::account::Account;
 use crate::bench::clock;
 use crate::bench::group::Group;
-use crate::bench::places::make_folder;
+use crate::bench::places::{make_folder, remove_folder};
 use crate::bench::servers::Start;
 
 /// A server and its processes. Dropping it ends all of them.
@@ -102,7 +102,7 @@ impl Running {
             Ok(child) => child,
             Err(message) => {
                 group.remove();
-                drop(std::fs::remove_dir_all(&work));
+                remove_folder(&work);
                 return Err(format!("{name} does not start: {message}"));
             }
         };
@@ -215,7 +215,7 @@ impl Live {
             }
         }
         self.group.remove();
-        drop(std::fs::remove_dir_all(&self.work));
+        remove_folder(&self.work);
     }
 
     /// Those that still live. The first one is waited for, else it would stay as a zombie.

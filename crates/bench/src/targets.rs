@@ -53,11 +53,16 @@ impl Verdict {
         let digits = usize::from(percent < 1.0);
         if margin >= 0.0 {
             format!("met, {percent:.digits$} % to spare")
+        } else if self.wanted.starts_with(AT_MOST) {
+            format!("NOT MET, {percent:.digits$} % too much")
         } else {
             format!("NOT MET, {percent:.digits$} % short")
         }
     }
 }
+
+/// How a promise of little begins.
+const AT_MOST: &str = "at most";
 
 const fn target(case: &'static str, figure: Figure, bar: Bar) -> Target {
     Target { case, figure, bar }
@@ -143,7 +148,7 @@ impl Target {
         let rival = best(rows.iter().copied().filter(|row| row.is_rival()), figure);
         let limit = best(rows.iter().copied().filter(|row| row.server == LIMIT), figure);
         let (got, against, wanted) = match self.bar {
-            AtMost(bar) => (own, None, format!("at most {bar}")),
+            AtMost(bar) => (own, None, format!("{AT_MOST} {bar}")),
             AtLeast(bar) => (own, None, format!("at least {bar}")),
             OfRival(part) => {
                 let name = rival.map(|(row, _)| row.server.clone());

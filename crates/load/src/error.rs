@@ -91,8 +91,8 @@ impl fmt::Display for ErrorKind {
             Self::Content { at } => write!(out, "the content differs at byte {at}"),
             Self::Descriptors { may, needed } => write!(
                 out,
-                "this process may open {may} files, and needs {needed}; raise the limit (ulimit -n) \
-                 or use fewer sessions"
+                "this process may open {may} files, and needs {needed}; raise the limit (ulimit \
+                 -n) or use fewer sessions"
             ),
             Self::Plan(text) => out.write_str(text),
             Self::Stopped => out.write_str("stopped"),

@@ -8,7 +8,8 @@
 //! use wharf_load::{Case, Plan, Progress, Target, prepare};
 //!
 //! let target = Target::new("127.0.0.1:2121".parse()?, "anna", "secret");
-//! let plan = Plan { sessions: 8, count: 10_000, ..Plan::new(Case::Command { line: "NOOP".into() }) };
+//! let noop = Case::Command { line: "NOOP".into() };
+//! let plan = Plan { sessions: 8, count: 10_000, ..Plan::new(noop) };
 //! let mut prepared = prepare(&target, &plan)?;
 //! let outcome = prepared.run(&Progress::default());
 //! println!("{:.0} a second, p99 {:?}", outcome.operations_per_second(), outcome.latency.p99);

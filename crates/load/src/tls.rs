@@ -93,7 +93,7 @@ impl TlsStream {
         let version = self.connection.protocol_version().and_then(|version| version.as_str());
         let suite = self.connection.negotiated_cipher_suite();
         let suite = suite.and_then(|suite| suite.suite().as_str().map(str::to_owned));
-        (version.unwrap_or_default().to_owned(), suite.unwrap_or_default())
+        (version.unwrap_or_default().replace('_', "."), suite.unwrap_or_default())
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {

@@ -103,7 +103,8 @@ impl<'a> Transfers<'a> {
             (Ok(()), replied) => replied,
         };
         done.map_err(|kind| Error::new(line, kind))?;
-        Ok(self.moved(length, begun))
+        // When the first byte left says nothing of the server.
+        Ok(Moved { first_byte: None, ..self.moved(length, begun) })
     }
 
     /// A listing; returns the number of its entries, too.
@@ -237,7 +238,7 @@ impl<'a> Transfers<'a> {
             let Some((file, at, most)) = feed.file_at(sent, length) else {
                 return self.send(socket, length, feed);
             };
-            match system::send_file(socket, file, at, most)? {
+            match system::send_file(socket, file, at, most.min(SPAN))? {
                 0 => return Err(ErrorKind::Plan("the local file has become shorter")),
                 part => sent += self.note(part)?,
             }
@@ -270,6 +271,8 @@ fn close(wire: &mut Wire) {
 
 /// As much as one call to the system drops.
 const BUFFER: usize = 1 << 20;
+/// As much of a file as one call to the system sends; in between is looked who wants to stop.
+const SPAN: u64 = 16 << 20;
 /// As much as is read at once where bytes are looked at: it stays in the processor's cache.
 const READ: usize = 256 << 10;
 /// As much as is written at once: sixteen TLS records.

@@ -2,7 +2,7 @@
 
 use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian};
 use crate::bench::account::{PASSWORD_DES, USER};
-use crate::bench::places::{Places, write};
+use crate::bench::places::{Places, set_mode, write};
 use crate::bench::text::put;
 
 pub(super) static SERVER: Server = Server {
@@ -26,18 +26,12 @@ fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
     let (uid, gid, root) = (account.uid, account.gid, setting.root.display());
     let passwords = work.join("passwd");
     write(&passwords, format!("{USER}:{PASSWORD_DES}:{uid}:{gid}::{root}:/bin/sh\n"))?;
-    protect(&passwords)?;
+    // ProFTPD refuses a file of passwords that others may read.
+    set_mode(&passwords, 0o600)?;
     let file = work.join("proftpd.conf");
     write(&file, config(found, setting))?;
     let start = Start::new(&found.program).args(["-n", "-q", "-c"]).arg(file);
     Ok(debian::with_libraries(start, found).by_root())
-}
-
-/// ProFTPD refuses a file of passwords that others may read.
-fn protect(path: &std::path::Path) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| format!("cannot protect {}: {error}", path.display()))
 }
 
 fn config(found: &Found, setting: &Setting<'_>) -> String {

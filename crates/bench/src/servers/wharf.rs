@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, printed};
 use crate::bench::account::{PASSWORD_SSHA, USER, write_secret};
-use crate::bench::places::{Places, write};
+use crate::bench::places::{Places, make_folder, set_mode, write};
 
 pub(super) static SERVER: Server = Server {
     name: "wharf",
@@ -35,17 +35,19 @@ fn find(places: &Places) -> Result<Found, String> {
 }
 
 fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
-    let (file, users) = (setting.work.join("wharf.toml"), setting.work.join("users.toml"));
+    let (file, folder) = (setting.work.join("wharf.toml"), setting.work.join("accounts"));
     write(&file, config(setting))?;
-    // The folder belongs to root, so wharf cannot put a stronger hash into the file after a login:
-    // else the first login would change what the others measure.
-    write_secret(&users, &accounts(setting), setting.account)?;
+    make_folder(&folder)?;
+    write_secret(&folder.join("users.toml"), &accounts(setting), setting.account)?;
+    // Nobody may write there, so wharf cannot put a stronger hash into the file after a login: else
+    // the first login would change what the others measure.
+    set_mode(&folder, 0o555)?;
     Ok(Start::new(&found.program).args(["serve", "-c"]).arg(file))
 }
 
 fn config(setting: &Setting<'_>) -> String {
     let mut text = format!(
-        "[server]\nstate_dir = {}\nusers_file = \"users.toml\"\n\n\
+        "[server]\nstate_dir = {}\nusers_file = \"accounts/users.toml\"\n\n\
          [[listen]]\naddress = \"127.0.0.1\"\nport = {}\ntls = {:?}\n\n\
          [passive]\nports = \"{PASSIVE_FIRST}-{PASSIVE_LAST}\"\n\n\
          [limits]\nconnections = 0\nconnections_per_ip = 0\nsessions_per_user = 0\n\
