@@ -15,20 +15,24 @@ pub(crate) fn describe(tree: &Tree) -> Machine {
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let group = Group::new(&format!("wharf-bench-{}-try", std::process::id()));
     let counting = group.about().to_owned();
     group.remove();
     let system = |place| file_system(&mounts, &tree.root(place)).unwrap_or("?").to_owned();
     Machine {
         processor: processor(&cpu).unwrap_or("?").to_owned(),
-        cores: u64::try_from(cores).unwrap_or(0),
+        cores: u64::try_from(cores()).unwrap_or(0),
         memory_bytes: proc::parse_meminfo(&memory, "MemTotal").unwrap_or(0),
         kernel: kernel.trim().to_owned(),
         memory_root: system(Place::Memory),
         disk_root: system(Place::Disk),
         counting,
     }
+}
+
+/// How many processors we may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// The commit of the checkout that we are in, `+` behind it if files were changed since.

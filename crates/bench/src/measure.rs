@@ -13,14 +13,14 @@ use wharf_load::{
 use crate::bench::account::{Account, Certificate, PASSWORD, USER};
 use crate::bench::cases::{Case, Place, SMALL_BYTES, TINY_BYTES, Unit, Verb, Work};
 use crate::bench::group::Held;
-use crate::bench::number::{GIB, KIB, MIB, figure, ratio, size};
+use crate::bench::number::{GIB, KIB, MIB, figure, length, ratio, size};
 use crate::bench::places::remove_folder;
 use crate::bench::result::Figure;
 use crate::bench::running::{Running, free_port, work_folder};
 use crate::bench::sampler::{Peak, watch};
 use crate::bench::servers::{Found, Server, Setting};
 use crate::bench::tree::{Tree, UPLOADS, file_name, folder_name};
-use crate::bench::{clock, compare, proc};
+use crate::bench::{clock, compare, machine, proc};
 
 /// All that stays the same from one measurement to the next.
 #[derive(Debug)]
@@ -63,7 +63,10 @@ impl Bench {
         if case.work == Work::Size {
             return size_of(&found.program);
         }
-        self.tree.clean_uploads(case.place)?;
+        // Only what uploads is cleaned up after: others may be using the tree.
+        let uploads = matches!(case.work, Work::Store { .. });
+        let clean = || if uploads { self.tree.clean_uploads(case.place) } else { Ok(()) };
+        clean()?;
         if let Work::RetrieveCold { bytes } = case.work {
             self.tree.forget(case.place, &file_name(self.tree.bytes(bytes)))?;
         }
@@ -71,7 +74,7 @@ impl Bench {
         let result = self.work(case, server, &running);
         let log = running.log();
         drop(running);
-        let cleaned = self.tree.clean_uploads(case.place);
+        let cleaned = clean();
         let figures = result.map_err(|why| {
             if log.is_empty() { why } else { format!("{why} [its log ends: {log}]") }
         })?;
@@ -112,9 +115,10 @@ impl Bench {
         let before = group.held(pid);
         let mut prepared =
             wharf_load::prepare(&target, &plan).map_err(|error| error.to_string())?;
-        let (cpu, own) = (group.cpu(pid), clock::own_cpu());
+        let (cpu, own, busy) = (group.cpu(pid), clock::own_cpu(), proc::busy());
         let (outcome, peak) = watch(running, || prepared.run(&Progress::default()));
         let (cpu, own) = (group.cpu(pid) - cpu, clock::own_cpu() - own);
+        let others = (proc::busy() - busy - cpu - own).max(0.0);
         let connects = matches!(case.work, Work::Connects { .. });
         let verified = if connects { Ok(()) } else { checked(&outcome, case) };
         let ended = finished(prepared);
@@ -124,6 +128,8 @@ impl Bench {
         }
         let mut figures = figures(case, &outcome, cpu, own);
         add_peak(&mut figures, &peak, before);
+        let processors = outcome.wall.as_secs_f64() * length(machine::cores());
+        figures.insert(Figure::OthersCpu, 100.0 * ratio(others, processors));
         Ok(figures)
     }
 
@@ -280,7 +286,7 @@ fn add_peak(figures: &mut Figures, peak: &Peak, before: Held) {
     }
 }
 
-/// One login, after which the server is left alone until it is quiet: what it loads and does for the
+/// One login, after which the server is left alone until it is quiet: what it does for the
 /// first client is no part of what others cost.
 fn warm_up(running: &Running, target: &Target) -> Result<(), String> {
     run_once(target, &Plan::new(Task::Login))?;
@@ -310,12 +316,14 @@ fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Resul
     let login_cpu = group.cpu(pid) - cpu;
     let pids = group.pids(pid);
     let (memory_after, held_after) = (private(&pids), group.held(pid));
+    let threads = figure(proc::threads(&pids));
     let (since, cpu) = (clock::now(), group.cpu(pid));
     clock::pause(IDLE_WATCH);
     let idle_cpu = (group.cpu(pid) - cpu) / since.elapsed().as_secs_f64();
     let outcome = prepared.run(&Progress::default());
     finished(prepared)?;
-    let each = |after: f64, before: f64| (after - before).max(0.0) / figure(KIB) / figure(sessions);
+    let kib = figure(KIB) * figure(sessions);
+    let each = |after: f64, before: f64| (after - before).max(0.0) / kib;
     Ok(Figures::from([
         (Figure::SessionKib, each(memory_after, memory)),
         (Figure::SessionKernelKib, each(figure(held_after.kernel), figure(held.kernel))),
@@ -324,7 +332,7 @@ fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Resul
         (Figure::Cpu, login_cpu * 1e6 / figure(sessions)),
         (Figure::AnonymousMib, figure(held_after.anonymous) / figure(MIB)),
         (Figure::KernelMib, figure(held_after.kernel) / figure(MIB)),
-        (Figure::Threads, figure(proc::threads(&pids))),
+        (Figure::Threads, threads),
         (Figure::P99Us, micro(outcome.latency.p99)),
     ]))
 }

@@ -107,6 +107,21 @@ pub(crate) fn memory(pids: &[u32]) -> Memory {
     texts.map(|text| parse_rollup(&text)).fold(Memory::default(), std::ops::Add::add)
 }
 
+/// Seconds in which processors of the whole machine were busy so far, all of them added up.
+pub(crate) fn busy() -> f64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    figure(parse_busy(&text).unwrap_or(0)) / figure(clock_ticks_per_second().max(1))
+}
+
+/// The ticks of the first line of `/proc/stat` but those of idling (the fourth) and of waiting for
+/// a disk (the fifth). Time of guests (from the ninth on) is in the first two already.
+fn parse_busy(text: &str) -> Option<u64> {
+    let fields = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).take(8).collect();
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    Some(ticks.iter().sum::<u64>() - idle)
+}
+
 /// A number of KiB from a file such as `/proc/meminfo`, in bytes.
 pub(crate) fn parse_meminfo(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
@@ -142,6 +157,13 @@ mod tests {
                     Private_Clean:    8 kB\nPrivate_Dirty:   32 kB\nShared_Dirty: 100 kB\n";
         let memory = parse_rollup(text);
         assert_eq!(memory, Memory { private: 40 * KIB, anonymous: 40 * KIB });
+    }
+
+    #[test]
+    fn idling_and_waiting_is_not_being_busy() {
+        let text = "cpu  10 1 20 900 50 2 3 4 7 0\ncpu0 1 1 1 1\n";
+        assert_eq!(parse_busy(text), Some(40));
+        assert_eq!(parse_busy("intr 5"), None);
     }
 
     #[test]

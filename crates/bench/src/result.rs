@@ -111,6 +111,8 @@ pub(crate) enum Figure {
     StartMs,
     /// Of the program file, in MB.
     SizeMb,
+    /// Of all processors, what neither server nor clients used: other programs, in per cent.
+    OthersCpu,
     /// Data connections that resumed the session's TLS, in per cent.
     Resumed,
 }
@@ -157,6 +159,7 @@ impl Figure {
             Self::RateErrorPercent => "off the rate set",
             Self::StartMs => "start to first byte",
             Self::SizeMb => "size",
+            Self::OthersCpu => "CPU of other programs",
             Self::Resumed => "resumed TLS",
         }
     }
@@ -174,7 +177,11 @@ impl Figure {
             Self::Bytes => "B",
             Self::AnonymousMib | Self::KernelMib | Self::AboveIdleMib => "MiB",
             Self::SessionKib | Self::SessionKernelKib => "KiB",
-            Self::IdleCpu | Self::Answered | Self::RateErrorPercent | Self::Resumed => "%",
+            Self::IdleCpu
+            | Self::Answered
+            | Self::RateErrorPercent
+            | Self::OthersCpu
+            | Self::Resumed => "%",
             Self::P50Us | Self::P99Us => "us",
             Self::FirstByteMs | Self::BystanderP99Ms | Self::StartMs => "ms",
             Self::SizeMb => "MB",

@@ -11,6 +11,7 @@ use crate::bench::places::Places;
 use crate::bench::report::{self, terminal};
 use crate::bench::result::{FORMAT, Figure, LIMIT, Presence, Record, Run, WHARF};
 use crate::bench::servers::{BARE, Found, Server};
+use crate::bench::statistics::sample;
 use crate::bench::tree::Tree;
 use crate::bench::{clock, machine, proc};
 
@@ -74,7 +75,19 @@ pub(crate) fn run(places: &Places, wish: &Wish, out: &Path) -> Result<Record, St
         report::print(&terminal::case(&record, case))?;
         report::write_json(&record, out)?;
     }
+    record.notes.extend(disturbance(&record));
     Ok(record)
+}
+
+/// What other programs did meanwhile. Figures of a machine with other work are worth less.
+fn disturbance(record: &Record) -> Option<String> {
+    let others = record.runs.iter().filter_map(|run| run.figures.get(&Figure::OthersCpu).copied());
+    let sample = sample(&others.collect::<Vec<_>>())?;
+    Some(format!(
+        "Programs that have nothing to do with it used {:.0} % of the processors (median of all \
+         runs).",
+        sample.median
+    ))
 }
 
 impl Record {

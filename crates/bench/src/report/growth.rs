@@ -130,7 +130,7 @@ fn panel(
     picture.text(left + LEFT, top + 12.0, Style::new(12.0, svg::FAINT), unit);
     let values = curves.iter().flat_map(|curve| curve.values.iter().flatten());
     let most = values.copied().fold(0.0, f64::max);
-    let most = if most > 0.0 { most * 1.05 } else { 1.0 };
+    let most = round_above(most);
     for line in 0..=LINES {
         let part = f64::from(line) / f64::from(LINES);
         let y = y0 + (y1 - y0) * part;
@@ -177,11 +177,40 @@ fn spread(names: &[(f64, &Curve<'_>)], lowest: f64) -> Vec<f64> {
     heights
 }
 
+/// The end of an axis: what its lines stand for are numbers that are read at a glance.
+fn round_above(most: f64) -> f64 {
+    if most <= 0.0 {
+        return 1.0;
+    }
+    let lines = f64::from(LINES);
+    let ten = 10_f64.powf((most / lines).log10().floor());
+    let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|digit| digit * ten);
+    let fits = steps.into_iter().find(|step| step * lines >= most);
+    fits.unwrap_or(10.0 * ten) * lines
+}
+
 /// `1k`, `1M`.
 fn short(count: u64) -> String {
     match count {
         1_000_000.. => format!("{}M", count / 1_000_000),
         1_000.. => format!("{}k", count / 1_000),
         _ => count.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_ends_at_a_round_number_that_holds_all() {
+        let told: Vec<String> =
+            [0.0, 0.031, 7.9, 8.0, 35.0, 81.0].map(|most| number(round_above(most))).into();
+        assert_eq!(told, ["1.00", "0.0400", "8.00", "8.00", "40.0", "100"]);
+    }
+
+    #[test]
+    fn numbers_below_an_axis_are_short() {
+        assert_eq!([1, 100, 10_000, 1_000_000].map(short), ["1", "100", "10k", "1M"]);
     }
 }

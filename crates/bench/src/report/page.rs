@@ -171,8 +171,6 @@ fn markdown(table: &Table) -> String {
         }
         put(&mut text, format_args!("| {} |\n", cells.join(" | ")));
         if let (Some(remark), Some(name)) = (&line.remark, line.cells.first()) {
-            // A message may have several lines, which would end the list.
-            let remark = remark.split_whitespace().collect::<Vec<_>>().join(" ");
             put(&mut remarks, format_args!("- {name} failed: {remark}\n"));
         }
     }
@@ -198,7 +196,7 @@ fn growth(record: &Record) -> String {
 
 fn growth_table(record: &Record, series: &Series, what: Figure) -> String {
     let mut header = vec![series.axis.to_owned()];
-    header.extend(series.numbers.iter().map(|count| number(figure(*count))));
+    header.extend(series.numbers.iter().map(|count| table::grouped(&count.to_string())));
     let value = |count: u64, server: &str| row(record, series, count, server)?.get(what);
     let rows = record.servers.iter().filter(|server| server.version.is_some()).map(|server| {
         let numbers = series.numbers.iter();

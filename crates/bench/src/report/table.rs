@@ -41,7 +41,8 @@ pub(crate) fn of(record: &Record, case: &Case) -> Table {
     let rows = rows.iter().map(|row| Line {
         is_wharf: row.server == WHARF,
         cells: cells(record, row, &columns),
-        remark: row.failed.clone(),
+        // A message may have several lines, and a row has one.
+        remark: row.failed.as_ref().map(|why| why.split_whitespace().collect::<Vec<_>>().join(" ")),
     });
     Table { header, rows: rows.collect() }
 }
@@ -64,6 +65,10 @@ impl Column {
                 "CPU us/login".to_owned()
             }
             Self::Value(Figure::Cpu) => format!("CPU {}", case.unit.cpu()),
+            Self::Value(Figure::SessionKib) => "KiB/session".to_owned(),
+            Self::Value(Figure::SessionKernelKib) => "kernel KiB/session".to_owned(),
+            Self::Value(Figure::KernelMib) => "kernel MiB".to_owned(),
+            Self::Value(Figure::Answered) => "answered %".to_owned(),
             Self::Value(figure) => format!("{} {}", figure.title(), figure.unit()).trim().into(),
             Self::Spread => "spread".to_owned(),
             Self::OfRival(..) => "/ rival".to_owned(),
@@ -133,13 +138,13 @@ fn figures(case: &Case) -> &'static [Figure] {
         Work::Connects { .. } => &[Rate, Cpu, Answered, P99Us, AnonymousMib, KernelMib],
         Work::RetrieveCold { .. } => &[Rate, Cpu, BystanderP99Ms, AnonymousMib],
         Work::Session { .. } => &[Rate, Cpu, P50Us, P99Us, Resumed, AnonymousMib],
+        Work::Store { bytes, .. } if bytes <= crate::bench::cases::SMALL_BYTES => {
+            &[Rate, Cpu, P50Us, P99Us, AnonymousMib, KernelMib]
+        }
         Work::Retrieve { sessions, .. } | Work::Store { sessions, .. } if sessions > 1 => {
             &[Rate, Cpu, Fairness, Threads, AnonymousMib, KernelMib]
         }
-        Work::Retrieve { .. } => &[Rate, Cpu, AnonymousMib, KernelMib],
-        Work::Store { bytes, .. } if bytes > crate::bench::cases::SMALL_BYTES => {
-            &[Rate, Cpu, AnonymousMib, KernelMib]
-        }
+        Work::Retrieve { .. } | Work::Store { .. } => &[Rate, Cpu, AnonymousMib, KernelMib],
         _ => &[Rate, Cpu, P50Us, P99Us, AnonymousMib, KernelMib],
     }
 }
@@ -178,7 +183,7 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// A comma before each three digits.
-fn grouped(digits: &str) -> String {
+pub(crate) fn grouped(digits: &str) -> String {
     let count = digits.len();
     let with_comma = |(index, digit): (usize, char)| {
         let is_group = index > 0 && (count - index).is_multiple_of(3);

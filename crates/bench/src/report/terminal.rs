@@ -92,7 +92,9 @@ pub(crate) fn case(record: &Record, case: &Case) -> String {
 pub(crate) fn verdicts(record: &Record) -> String {
     let judged = record.verdicts.iter().filter_map(|verdict| Some((verdict, verdict.is_met()?)));
     let (met, broken): (Vec<_>, Vec<_>) = judged.partition(|(_, is_met)| *is_met);
-    let mut text = format!("\n{} targets met, {} not met\n", met.len(), broken.len());
+    let notes = if record.notes.is_empty() { "" } else { "\nnote: " };
+    let notes = notes.to_owned() + &record.notes.join("\nnote: ");
+    let mut text = format!("{notes}\n\n{} targets met, {} not met\n", met.len(), broken.len());
     for (verdict, _) in broken {
         if let Some(case) = crate::bench::cases::find(&verdict.case) {
             put(&mut text, format_args!("  {:<20} {}\n", case.name, told(record, case, verdict)));

@@ -42,19 +42,18 @@ fn config(found: &Found, setting: &Setting<'_>) -> String {
     if let Some(folder) = modules.filter(|folder| folder.is_dir()) {
         put(&mut text, format_args!("ModulePath {}\n", folder.display()));
     }
-    put(
-        &mut text,
-        format_args!(
-            "ServerName bench\nServerType standalone\nDefaultAddress 127.0.0.1\nPort {}\nUseIPv6 off\n\
-         UseReverseDNS off\nUser nobody\nGroup nogroup\nUmask 022\nMaxInstances none\n\
-         TimeoutIdle 3600\nTimeoutNoTransfer 0\nTimeoutStalled 0\nTimeoutLogin 0\n\
-         AuthUserFile {work}/passwd\nAuthOrder mod_auth_file.c\nRequireValidShell off\n\
-         DefaultRoot ~\nAllowOverwrite on\nPassivePorts {PASSIVE_FIRST} {PASSIVE_LAST}\n\
-         DelayEngine off\nPidFile {work}/pid\nScoreboardFile {work}/scoreboard\n\
-         DelayTable {work}/delay\nTransferLog none\nWtmpLog off\nSystemLog none\n",
-            setting.port
-        ),
+    let port = setting.port;
+    let words = format_args!(
+        "ServerName bench\nServerType standalone\nDefaultAddress 127.0.0.1\nPort {port}\n\
+         UseIPv6 off\nUseReverseDNS off\nUser nobody\nGroup nogroup\nUmask 022\n\
+         MaxInstances none\nTimeoutIdle 3600\nTimeoutNoTransfer 0\nTimeoutStalled 0\n\
+         TimeoutLogin 0\nAuthUserFile {work}/passwd\nAuthOrder mod_auth_file.c\n\
+         RequireValidShell off\nDefaultRoot ~\nAllowOverwrite on\n\
+         PassivePorts {PASSIVE_FIRST} {PASSIVE_LAST}\nDelayEngine off\nPidFile {work}/pid\n\
+         ScoreboardFile {work}/scoreboard\nDelayTable {work}/delay\nTransferLog none\n\
+         WtmpLog off\nSystemLog none\n"
     );
+    put(&mut text, words);
     if let Some(files) = setting.certificate {
         let (certificate, key) = (files.chain.display(), files.key.display());
         put(
