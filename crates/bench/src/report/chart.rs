@@ -31,7 +31,7 @@ struct Panel<'a> {
 /// The first figure of each case: how fast, how small.
 pub(crate) fn speed(record: &Record) -> Option<String> {
     let panels = panels(record, |case| case.headline);
-    let about = "How fast: longer is better, except where the unit is memory or time";
+    let about = "Medians; longer is better, except of memory and time";
     draw(record, &panels, "wharf beside other servers: how fast", about)
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn cpu(record: &Record) -> Option<String> {
     let mut panels = panels(record, |_| Figure::Cpu);
     // Where nothing moves there is nothing to divide by.
     panels.retain(|panel| panel.case.headline == Figure::Rate);
-    let about = "Processor time of the server for the same work: shorter is better";
+    let about = "Medians of processor time for the same work; shorter is better";
     draw(record, &panels, "wharf beside other servers: server CPU", about)
 }
 
@@ -74,7 +74,10 @@ fn draw(record: &Record, panels: &[Panel<'_>], heading: &str, about: &str) -> Op
     let mut picture = Picture::default();
     picture.text(MARGIN, 34.0, Style::new(20.0, svg::TEXT).bold(), heading);
     let machine = &record.machine;
-    let under = format!("{about}. {} x {}.", machine.cores, machine.processor);
+    let under = format!(
+        "{about}. In brackets: by the best other server. {} x {}.",
+        machine.cores, machine.processor
+    );
     picture.text(MARGIN, 56.0, Style::new(12.5, svg::FAINT), &under);
     let mut top = HEAD;
     for pair in panels.chunks(COLUMNS) {
