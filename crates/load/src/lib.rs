@@ -23,6 +23,7 @@ mod bystander;
 mod clock;
 mod content;
 mod control;
+mod errand;
 mod error;
 mod gate;
 mod histogram;
@@ -45,6 +46,7 @@ mod tls;
 mod transfer;
 mod worker;
 
+pub use errand::Errand;
 pub use error::{Error, ErrorKind};
 pub use histogram::Latency;
 pub use outcome::{Fairness, Outcome, TlsFacts};

@@ -96,6 +96,11 @@ impl<'a> Transfers<'a> {
             wire @ Wire::Tls(_) => self.send(wire, length, feed),
         };
         let ended = sent.and_then(|()| Ok(wire.finish()?));
+        if matches!(ended, Err(ErrorKind::Stopped)) {
+            return Err(Error::new(line, ErrorKind::Stopped));
+        }
+        // The server must see an end, or both would wait.
+        drop(wire);
         // A server that refuses midway closes the connection and says why in its reply.
         let replied = session.transferred();
         let done = match (ended, replied) {
@@ -143,13 +148,18 @@ impl<'a> Transfers<'a> {
     }
 
     /// Notes that bytes have moved.
-    fn note(&mut self, length: usize) -> Result<u64, ErrorKind> {
+    fn note(&mut self, length: usize) -> u64 {
         if self.first_byte.is_none() {
             self.first_byte = Some(now());
         }
         let length = u64::try_from(length).unwrap_or(u64::MAX);
         self.progress.add_bytes(length);
-        if self.progress.is_stopped() { Err(ErrorKind::Stopped) } else { Ok(length) }
+        length
+    }
+
+    /// Whether there is a wish to stop, asked between two parts: a file of one part is finished.
+    fn go_on(&self) -> Result<(), ErrorKind> {
+        if self.progress.is_stopped() { Err(ErrorKind::Stopped) } else { Ok(()) }
     }
 
     /// Drops all bytes up to the end and counts them.
@@ -163,8 +173,9 @@ impl<'a> Transfers<'a> {
         while bytes < most {
             match system::drain(socket, &mut self.buffer)? {
                 0 => break,
-                length => bytes += self.note(length)?,
+                length => bytes += self.note(length),
             }
+            self.go_on()?;
         }
         Ok(bytes)
     }
@@ -223,7 +234,8 @@ impl<'a> Transfers<'a> {
                 return Ok(bytes);
             }
             take(part.get(..length).unwrap_or_default())?;
-            bytes += self.note(length)?;
+            bytes += self.note(length);
+            self.go_on()?;
         }
     }
 
@@ -240,7 +252,10 @@ impl<'a> Transfers<'a> {
             };
             match system::send_file(socket, file, at, most.min(SPAN))? {
                 0 => return Err(ErrorKind::Plan("the local file has become shorter")),
-                part => sent += self.note(part)?,
+                part => sent += self.note(part),
+            }
+            if sent < length {
+                self.go_on()?;
             }
         }
         Ok(())
@@ -253,8 +268,11 @@ impl<'a> Transfers<'a> {
             let part = upto(feed.bytes_at(sent, buffer)?, length - sent);
             let part = upto(part, WRITE_MAX);
             to.write_all(part)?;
-            let length = part.len();
-            sent += self.note(length)?;
+            let part = part.len();
+            sent += self.note(part);
+            if sent < length {
+                self.go_on()?;
+            }
         }
         Ok(())
     }
