@@ -38,7 +38,7 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Ex
                 Exit::Said | Exit::Gone(_) | Exit::Tls(_) => None,
             };
             if let Some(text) = last {
-                let _ = control.send(&[&Reply::new(Code::CLOSING, text)], &session.names).await;
+                let _ = control.send([&Reply::new(Code::CLOSING, text)], &session.names).await;
             }
             exit
         }
@@ -69,13 +69,13 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
         };
         match next {
-            Next::Say(reply) => control.send(&[&reply], &session.names).await?,
+            Next::Say(reply) => control.send([&reply], &session.names).await?,
             Next::Transfer(job) => {
                 held = transfer::run(control, session, job, &line.unwrap_or_default()).await?;
             }
             Next::Secure(reply) => secure(control, session, &reply).await?,
             Next::Close(reply) => {
-                control.send(&[&reply], &session.names).await?;
+                control.send([&reply], &session.names).await?;
                 return Err(Exit::Said);
             }
         }
@@ -87,7 +87,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
 
 async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
     let text = session.settings.greeting.lines().map(str::to_owned);
-    Ok(control.send(&[&Reply::lines(Code::READY, text)], &session.names).await?)
+    Ok(control.send([&Reply::lines(Code::READY, text)], &session.names).await?)
 }
 
 /// What a session may still get wrong.
@@ -202,7 +202,7 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     let Some(acceptor) = &session.shared.tls else {
         return Err(Exit::Blame("AUTH where TLS is not offered"));
     };
-    control.send(&[reply], &session.names).await?;
+    control.send([reply], &session.names).await?;
     let tie = session.shared.new_tie();
     let protection = control.secure(acceptor, tie).await.map_err(Exit::Tls)?;
     session.start_over();

@@ -4,6 +4,7 @@ mod draft;
 mod fault;
 mod leftover;
 mod listing;
+mod pace;
 mod sweep;
 mod tree;
 mod upload;
@@ -107,9 +108,11 @@ pub enum FollowSymlinks {
 /// for [`DiskOptions::keep_partials`], for that account alone. When the disk is full the temporary
 /// is removed, or cut to the length it was resumed with.
 ///
-/// All calls to the operating system run in tokio's pool of blocking threads, so every method must
-/// be called within a tokio runtime. Dropping a future does not stop a call under way: it runs to
-/// its end unseen.
+/// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
+/// called within a tokio runtime. Dropping a future does not stop a call under way: it runs to its
+/// end unseen. Two kinds of calls run where they are asked for, because the hand-over would cost
+/// many times as much: looking at what the system has in memory (Linux can say so), and, with
+/// [`Durability::Fast`], small changes on a disk of this computer, as long as they prove quick.
 #[derive(Clone)]
 pub struct Disk {
     tree: Arc<Tree>,
@@ -173,6 +176,9 @@ impl Storage for Disk {
     }
 
     async fn stat(&self, at: &VPath) -> Result<Entry> {
+        if let Some(entry) = self.tree.stat_at_once(at) {
+            return Ok(entry);
+        }
         let at = at.clone();
         self.act(move |tree| tree.stat(&at)).await
     }
@@ -184,14 +190,21 @@ impl Storage for Disk {
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
+        if let Some(source) = self.tree.read_at_once(at, from) {
+            return Ok(source);
+        }
         let at = at.clone();
         self.act(move |tree| tree.read(&at, from)).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
-        let at = at.clone();
-        let draft = self.act(move |tree| Draft::begin(tree, &at, how)).await?;
-        Ok(Box::new(Upload::new(draft)))
+        let draft = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
+            begun?
+        } else {
+            let at = at.clone();
+            self.act(move |tree| Draft::begin(tree, &at, how)).await?
+        };
+        Ok(Box::new(Upload::new(Arc::clone(&self.tree), draft)))
     }
 
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {

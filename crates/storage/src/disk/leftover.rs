@@ -60,8 +60,9 @@ pub(super) fn throwaway_name() -> io::Result<Vec<u8>> {
 
 fn named(tag: &[u8], suffix: &[u8]) -> Vec<u8> {
     let mut name = TEMP_PREFIX.as_bytes().to_vec();
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
     for byte in tag.iter().take(TAG_BYTES) {
-        name.extend_from_slice(format!("{byte:02x}").as_bytes());
+        name.extend([digit(byte >> 4), digit(byte & 15)]);
     }
     name.extend_from_slice(suffix);
     name

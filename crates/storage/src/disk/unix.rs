@@ -22,6 +22,7 @@ use wharf_proto::path::VPath;
 
 use super::fault::fault;
 use super::leftover::is_hidden;
+use super::pace::Medium;
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::time::system_time;
 
@@ -83,6 +84,45 @@ impl Root {
             Way::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
             Way::Walk => beneath_walk::open(&self.fd, at.relative(), flags, self.links),
         }
+    }
+
+    /// What it lies on.
+    pub(super) fn medium(&self) -> Medium {
+        #[cfg(target_os = "linux")]
+        if self.way == Way::Kernel {
+            return beneath_linux::medium(&self.fd);
+        }
+        Medium::Unknown
+    }
+
+    /// What is there, if the system can tell without waiting for a disk.
+    fn open_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
+        #[cfg(target_os = "linux")]
+        if self.way == Way::Kernel {
+            return beneath_linux::open_at_once(&self.fd, at.relative(), flags, self.links);
+        }
+        let _ = (at, flags);
+        None
+    }
+
+    /// The facts of something, if they are at hand.
+    pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
+        let name = at.name().unwrap_or(b".").to_vec();
+        let entry = facts_unix::of_open(self.open_at_once(at, LOOK)?).ok()?;
+        Some(Entry { name, ..entry })
+    }
+
+    /// A directory, if it is at hand.
+    pub(super) fn directory_at_once(&self, at: &VPath) -> Option<Directory> {
+        Some(Directory { fd: self.open_at_once(at, DIRECTORY)? })
+    }
+
+    /// A regular file and its size, if it is at hand.
+    pub(super) fn open_file_at_once(&self, at: &VPath) -> Option<(File, u64)> {
+        let fd = self.open_at_once(at, READ)?;
+        let facts = fstat(&fd).ok()?;
+        check_regular(facts_unix::kind(facts.st_mode)).ok()?;
+        Some((File::from(fd), facts_unix::number(facts.st_size)))
     }
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
@@ -157,6 +197,23 @@ fn check_regular(kind: Kind) -> Result<()> {
 #[expect(clippy::unnecessary_wraps, reason = "other systems have names that mean something else")]
 pub(super) fn check_name(_: &[u8]) -> Result<()> {
     Ok(())
+}
+
+/// Reads bytes of a file that the system has in memory, without waiting for a disk. None if it has
+/// not all of them, or cannot say.
+pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let got = match medium {
+        Medium::Memory => std::os::unix::fs::FileExt::read_at(file, &mut bytes, from).ok()?,
+        #[cfg(target_os = "linux")]
+        Medium::Disk => {
+            let flags = rustix::io::ReadWriteFlags::NOWAIT;
+            let mut room = [io::IoSliceMut::new(&mut bytes)];
+            rustix::io::preadv2(file, &mut room, from, flags).ok()?
+        }
+        _ => return None,
+    };
+    (got == len).then_some(bytes)
 }
 
 /// An open directory. Its methods take one name in it and follow no link.

@@ -17,6 +17,7 @@ use wharf_proto::path::{VPath, escaped};
 use super::FollowSymlinks;
 use super::fault::fault;
 use super::leftover::is_hidden;
+use super::pace::Medium;
 use super::windows_name::is_plain;
 use crate::time::{system_time, timestamp};
 
@@ -25,6 +26,11 @@ pub(super) const HAS_MODES: bool = false;
 /// Whether upper and lower case are the same in names. A folder can be told to tell them apart;
 /// that it is so is the safe thing to say.
 pub(super) const IGNORES_CASE: bool = true;
+
+/// Reads what the system has in memory, where it says so; here it does not.
+pub(super) fn read_at_once(_: &File, _: u64, _: usize, _: Medium) -> Option<Vec<u8>> {
+    None
+}
 
 /// The top of a tree that no path leaves.
 pub(super) struct Root {
@@ -45,6 +51,27 @@ impl Root {
     /// There is one way only.
     #[expect(clippy::unused_self, reason = "other systems have two")]
     pub(super) fn walk(&mut self) {}
+
+    /// Windows does not say what it has in memory, so every call goes to a thread.
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn medium(&self) -> Medium {
+        Medium::Unknown
+    }
+
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn stat_at_once(&self, _: &VPath) -> Option<Entry> {
+        None
+    }
+
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn directory_at_once(&self, _: &VPath) -> Option<Directory> {
+        None
+    }
+
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn open_file_at_once(&self, _: &VPath) -> Option<(File, u64)> {
+        None
+    }
 
     pub(super) fn top(&self) -> io::Result<Directory> {
         Ok(Directory { path: self.path.clone() })
