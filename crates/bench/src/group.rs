@@ -44,6 +44,18 @@ impl Group {
         Self { kind: kind.unwrap_or(Kind::Proc) }
     }
 
+    /// Lets the processes here take no more memory than this. Whoever asks for more is ended by the
+    /// kernel, and nobody else on the machine.
+    pub(crate) fn limit_memory(&self, bytes: u64) {
+        let file = match &self.kind {
+            Kind::One { memory, .. } => memory.join("memory.limit_in_bytes"),
+            Kind::Two { folder } => folder.join("memory.max"),
+            Kind::Proc => return,
+        };
+        // Without the controller there is no such file, and no limit.
+        drop(std::fs::write(file, bytes.to_string()));
+    }
+
     /// The files into which a process writes its id to enter.
     pub(crate) fn doors(&self) -> Vec<PathBuf> {
         self.folders().iter().map(|folder| folder.join("cgroup.procs")).collect()

@@ -27,9 +27,11 @@ pub(crate) struct Wish {
     pub(crate) slow_s: f64,
 }
 
-/// What a process takes that serves a session, kernel memory included. Measured of vsftpd,
-/// Pure-FTPd and ProFTPD.
-const PROCESS_BYTES: u64 = MIB / 2;
+/// What a process takes that serves a session, kernel memory included: the most of what was measured
+/// of vsftpd, Pure-FTPd and ProFTPD.
+const PROCESS_BYTES: u64 = 3 * MIB / 4;
+/// The same with TLS.
+const TLS_PROCESS_BYTES: u64 = 2 * MIB;
 
 type Guest = (&'static Server, Found);
 
@@ -136,7 +138,9 @@ fn run_case(bench: &Bench, wish: &Wish, case: &Case, guests: &[Guest], record: &
     waiting.retain(|(server, _)| {
         let reason = no_room(case, server);
         if let Some(reason) = &reason {
-            record.notes.push(format!("{}: {} left out, {reason}.", case.name, server.title));
+            let note = format!("{}: {} left out, {reason}.", case.name, server.title);
+            report::say(&note);
+            record.notes.push(note);
         }
         reason.is_none()
     });
@@ -172,7 +176,8 @@ fn takes_part(case: &Case, server: &Server) -> bool {
 
 /// Why a server cannot take part in a case with very many sessions.
 fn no_room(case: &Case, server: &Server) -> Option<String> {
-    let needed = case.sessions() * server.processes_per_session * PROCESS_BYTES;
+    let each = if case.is_tls { TLS_PROCESS_BYTES } else { PROCESS_BYTES };
+    let needed = case.sessions() * server.processes_per_session * each;
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free = proc::parse_meminfo(&text, "MemAvailable").unwrap_or(0);
     // Connections that nobody logs in through take no processes for long.

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::account::Account;
-use crate::bench::clock;
 use crate::bench::group::Group;
 use crate::bench::places::{make_folder, remove_folder};
 use crate::bench::servers::Start;
+use crate::bench::{clock, proc};
 
 /// A server and its processes. Dropping it ends all of them.
 #[derive(Debug)]
@@ -97,8 +97,8 @@ impl Running {
     ) -> Result<Self, String> {
         let folder = work.file_name().map(|name| name.to_string_lossy().into_owned());
         let group = Group::new(&folder.unwrap_or_else(|| name.to_owned()));
-        let child = spawn(start, &group, &work, account);
-        let child = match child {
+        group.limit_memory(memory_max());
+        let child = match spawn(start, &group, &work, account) {
             Ok(child) => child,
             Err(message) => {
                 group.remove();
@@ -153,6 +153,12 @@ pub(crate) fn end_all() {
     for live in running {
         live.end();
     }
+}
+
+/// How much memory a server may take of what is free: the rest is for the clients and for others.
+fn memory_max() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    proc::parse_meminfo(&text, "MemAvailable").unwrap_or(u64::MAX) / 4 * 3
 }
 
 fn all() -> std::sync::MutexGuard<'static, Vec<Arc<Live>>> {

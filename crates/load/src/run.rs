@@ -72,9 +72,12 @@ pub fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     Ok(prepared)
 }
 
-/// A session has two sockets at a time, and a process some files of its own.
+/// A session has a socket, one more while it transfers, and a file that it sends; only so many
+/// transfer at a time as there are threads. A process has some files of its own.
 fn make_room(sessions: usize) -> Result<(), Error> {
-    let needed = u64::try_from(sessions).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(100);
+    let transfers = sessions.min(THREADS_MAX).saturating_mul(2);
+    let needed = u64::try_from(sessions.saturating_add(transfers)).unwrap_or(u64::MAX);
+    let needed = needed.saturating_add(100);
     process::make_room(needed)
         .map_err(|may| Error::new("prepare", ErrorKind::Descriptors { may, needed }))
 }
