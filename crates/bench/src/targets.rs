@@ -48,10 +48,15 @@ impl Verdict {
     /// `met, 12 % to spare`, `NOT MET, 3 % short`.
     pub(crate) fn outcome(&self) -> String {
         let Some(margin) = self.margin else { return "not measured".to_owned() };
+        if self.got.is_none() {
+            return "NOT MET, wharf failed".to_owned();
+        }
         let percent = (margin.abs() * 100.0).min(9999.0);
         // Without this a target missed by a hair reads as missed by nothing.
         let digits = usize::from(percent < 1.0);
-        if margin >= 0.0 {
+        if margin == 0.0 {
+            "met".to_owned()
+        } else if margin > 0.0 {
             format!("met, {percent:.digits$} % to spare")
         } else if self.wanted.starts_with(AT_MOST) {
             format!("NOT MET, {percent:.digits$} % too much")
@@ -164,6 +169,8 @@ impl Target {
             AtMost(bar) => (bar - got) / bar,
             AtLeast(bar) | OfRival(bar) | OfLimit(bar) => (got - bar) / bar,
         });
+        // Who fails keeps no promise.
+        let margin = if wharf.rounds == 0 { Some(-1.0) } else { margin };
         let case = self.case.to_owned();
         Verdict { case, figure, wanted, got, against, margin }
     }
@@ -217,6 +224,15 @@ mod tests {
         let fairness = verdicts.iter().find(|one| one.figure == Figure::Fairness).unwrap();
         assert_eq!((fairness.is_met(), fairness.outcome().as_str()), (None, "not measured"));
         assert_eq!(verdicts.first().unwrap().outcome(), "met, 0.1 % to spare");
+    }
+
+    #[test]
+    fn who_fails_keeps_no_promise() {
+        let failed = Row { rounds: 0, medians: [].into(), ..row("noop", "wharf", 0.0, 0.0) };
+        let verdicts = judge(&[failed, row("noop", "other", 1.0, 1.0)], &["noop"]);
+        let outcomes: Vec<String> = verdicts.iter().map(Verdict::outcome).collect();
+        assert_eq!(outcomes, ["NOT MET, wharf failed", "NOT MET, wharf failed"]);
+        assert_eq!(verdicts.first().unwrap().is_met(), Some(false));
     }
 
     #[test]
