@@ -22,10 +22,10 @@ pub struct Outcome {
     pub error_list: Vec<Error>,
     /// How long an operation took.
     pub latency: Latency,
-    /// From the command to the first byte of data, for downloads and listings that are read (not
-    /// drained).
+    /// From asking for a data connection to its first byte, for downloads and listings.
     pub first_byte: Option<Latency>,
-    /// How evenly the sessions were served; only where bytes move in two or more sessions.
+    /// How evenly the sessions were served; only where files move in two or more sessions. With
+    /// more than 1,024 of them it says little: they share threads then.
     pub fairness: Option<Fairness>,
     /// What this process itself used in the meantime; `None` where the system does not tell.
     pub cpu: Option<Duration>,

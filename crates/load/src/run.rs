@@ -72,15 +72,16 @@ pub fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     Ok(prepared)
 }
 
-/// A session has a socket, one more while it transfers, and a file that it sends; only so many
-/// transfer at a time as there are threads. A process has some files of its own.
+/// A session has a socket, a thread has one more for data and a file of its own, and the process
+/// has a few.
 fn make_room(sessions: usize) -> Result<(), Error> {
-    let transfers = sessions.min(THREADS_MAX).saturating_mul(2);
-    let needed = u64::try_from(sessions.saturating_add(transfers)).unwrap_or(u64::MAX);
-    let needed = needed.saturating_add(100);
+    let files = sessions.saturating_add(2 * sessions.min(THREADS_MAX)).saturating_add(OWN_FILES);
+    let needed = u64::try_from(files).unwrap_or(u64::MAX);
     process::make_room(needed)
         .map_err(|may| Error::new("prepare", ErrorKind::Descriptors { may, needed }))
 }
+
+const OWN_FILES: usize = 100;
 
 /// Logs in so many sessions at a time: a server with a short queue would drop more.
 const LOGINS_AT_ONCE: usize = 16;
@@ -132,6 +133,7 @@ impl Prepared {
     pub fn run(&mut self, progress: &Progress) -> Outcome {
         for seat in &mut self.seats {
             (seat.bytes, seat.ended) = (0, None);
+            seat.session.iter_mut().for_each(Session::recount);
         }
         let most =
             if matches!(self.plan.case, Case::Idle) { IDLE_THREADS_MAX } else { THREADS_MAX };
@@ -153,8 +155,15 @@ impl Prepared {
                 }
             }
             let (start, cpu) = gate.open(threads.len(), process::cpu);
-            let watcher = bystander
-                .map(|session| scope.spawn(|| bystander::watch(session, interval, &is_over)));
+            let is_over = &is_over;
+            let watcher = bystander.map(|session| {
+                let watch = move || bystander::watch(session, interval, is_over);
+                thread::Builder::new().stack_size(STACK).spawn_scoped(scope, watch)
+            });
+            let watcher = watcher.transpose().unwrap_or_else(|error| {
+                tally.fail(Error::new("start a thread", error.into()));
+                None
+            });
             let mut run = Run { start, cpu: None, tallies: vec![tally], bystander: None };
             // A thread that panicked has said so itself, and its part is missing.
             run.tallies.extend(threads.into_iter().filter_map(|thread| thread.join().ok()));

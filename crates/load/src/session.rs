@@ -178,6 +178,11 @@ impl Session {
         &self.facts
     }
 
+    /// Counts data connections from 0 again.
+    pub(crate) fn recount(&mut self) {
+        (self.facts.resumed, self.facts.full) = (0, 0);
+    }
+
     /// The longest wait for the server.
     pub(crate) fn timeout(&self) -> std::time::Duration {
         self.door.timeout()

@@ -1,5 +1,6 @@
 //! Which server, and as whom.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::ServerName;
 
 /// A server to measure, and the account to measure it with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
     /// Where the control connection goes. Data connections go to the same address, whatever the
     /// server says (RFC 2577 §3 seen from the other side).
@@ -28,6 +29,18 @@ impl Target {
     pub fn new(address: SocketAddr, user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());
         Self { address, user, password, tls: None, timeout: TIMEOUT }
+    }
+}
+
+/// The password is left out.
+impl fmt::Debug for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Target")
+            .field("address", &self.address)
+            .field("user", &self.user)
+            .field("tls", &self.tls)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Transfers<'a> {
 #[derive(Debug)]
 pub(crate) struct Moved {
     pub(crate) bytes: u64,
-    /// From the command to the first byte.
+    /// From asking for a data connection to its first byte.
     pub(crate) first_byte: Option<Duration>,
 }
 

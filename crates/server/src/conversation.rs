@@ -1,6 +1,8 @@
 //! The loop of one client: a line in, a reply out.
 
-use tokio::time::{Instant, sleep_until};
+use std::pin::{Pin, pin};
+
+use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_core::event::Event;
 use wharf_proto::command::{Command, CommandError};
 use wharf_proto::reply::{Code, Reply};
@@ -53,10 +55,11 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
     greet(control, session).await?;
     let mut patience = Patience::default();
     let mut held = None;
+    let mut clock = pin!(sleep_until(deadline));
     loop {
         let line = match held.take() {
             Some(line) => Ok(line),
-            None => next_line(control, session, deadline).await?,
+            None => next_line(control, session, deadline, clock.as_mut()).await?,
         };
         let line = line.ok();
         let next = if let Some(line) = &line {
@@ -102,6 +105,7 @@ async fn next_line(
     control: &mut Control,
     session: &mut Session,
     login_deadline: Instant,
+    mut clock: Pin<&mut Sleep>,
 ) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, Exit> {
     let is_inside = session.logged_in().is_some();
     let (deadline, exit) = if is_inside {
@@ -121,13 +125,28 @@ async fn next_line(
                 return Err(Exit::Ended(reason.to_owned()));
             }
             line = control.line() => return Ok(line?),
-            () = sleep_until(deadline.min(unused)) => {
+            () = until(clock.as_mut(), deadline.min(unused)) => {
                 if Instant::now() >= deadline {
                     return Err(exit);
                 }
                 session.data = None;
             }
         }
+    }
+}
+
+/// Waits until `due` with a clock that is set as seldom as can be: mostly a line comes first, and
+/// the next wait ends later. A clock that rings too early is set anew then.
+async fn until(mut clock: Pin<&mut Sleep>, due: Instant) {
+    if clock.deadline() > due {
+        clock.as_mut().reset(due);
+    }
+    loop {
+        clock.as_mut().await;
+        if Instant::now() >= due {
+            return;
+        }
+        clock.as_mut().reset(due);
     }
 }
 

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpSocket;
 use tokio_rustls::server::TlsStream;
@@ -121,8 +121,7 @@ impl Net for Tcp {
 
 /// A nonblocking socket that listens. On `::`, `takes_ipv4` says whether IPv4 clients come, too.
 fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(Domain::for_address(at), Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
+    let socket = door::socket(Domain::for_address(at))?;
     if at.is_ipv6() {
         socket.set_only_v6(!takes_ipv4)?;
     }

@@ -30,6 +30,8 @@ use crate::shape::Shaper;
 
 /// One read or write at most: large enough that system calls cost little.
 const PIECE_BYTES: usize = 256 * 1024;
+/// The first read of an upload.
+const FIRST_PIECE_BYTES: usize = 16 * 1024;
 /// A client that has its file is given this long to take the farewell of TLS.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
@@ -134,7 +136,9 @@ pub(crate) async fn receive(
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
     }
     let turn = flow.shaper.turn(PIECE_BYTES);
-    let mut buffer = Vec::with_capacity(turn);
+    // A small file needs no more; a full buffer asks for a larger one.
+    let mut room = FIRST_PIECE_BYTES.min(turn);
+    let mut buffer = Vec::with_capacity(room);
     let mut from_network = FromNetwork::default();
     let mut can_lend = direct::can_receive(&stream, flow);
     let mut taken = 0;
@@ -154,19 +158,22 @@ pub(crate) async fn receive(
         }
         buffer.clear();
         let got =
-            within(flow.stall_max, (&mut stream).take(bound(turn)).read_buf(&mut buffer)).await?;
+            within(flow.stall_max, (&mut stream).take(bound(room)).read_buf(&mut buffer)).await?;
         if got == 0 {
             break;
         }
         taken += got;
         count(flow.probe, got);
         flow.shaper.take(got).await;
+        if got == room {
+            room = turn.min(room * 4);
+        }
         let piece = if flow.is_ascii {
             let mut converted = Vec::with_capacity(buffer.len());
             from_network.convert(&buffer, &mut converted);
             converted
         } else {
-            std::mem::replace(&mut buffer, Vec::with_capacity(turn))
+            std::mem::replace(&mut buffer, Vec::with_capacity(room))
         };
         if !piece.is_empty() {
             sink.write(Bytes::from(piece)).await?;

@@ -21,6 +21,7 @@ use crate::data::{DataPort, OpenError, Opening};
 use crate::exit::Exit;
 use crate::gate;
 use crate::next::{Job, Next, Transfer};
+use crate::ports::Lease;
 use crate::pump::{self, Cut, Flow};
 use crate::refusal::Refusal;
 use crate::registry::{End, Probe};
@@ -75,6 +76,9 @@ pub(crate) async fn run(
         }
     };
     session.probe.is_transferring.store(false, Ordering::Relaxed);
+    if let (Some(lease), Ending::Done(Done::Moved)) = (work.lease.take(), &end) {
+        session.shared.ports.keep(session.probe.number, lease);
+    }
     let sink = work.sink.take();
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
         session.emit(&Event::DataUnproven);
@@ -134,6 +138,7 @@ struct Work {
     sink: Option<Box<dyn Sink>>,
     is_tls: bool,
     is_unproven: bool,
+    lease: Option<Lease>,
 }
 
 /// How the data side came to its end.
@@ -186,6 +191,7 @@ impl Work {
             sink,
             is_tls: false,
             is_unproven: false,
+            lease: None,
         };
         (work, file)
     }
@@ -204,6 +210,7 @@ impl Work {
             Ok(data) => data,
             Err(error) => return Done::NotOpened(error),
         };
+        self.lease = data.lease;
         self.is_tls = data.resumed.is_some();
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
         let flow = Flow {

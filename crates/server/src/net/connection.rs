@@ -103,11 +103,13 @@ impl Connection {
 
     /// Waits until the reactor has seen it change to be ready for this since it was last asked to
     /// `forget`.
+    #[cfg(target_os = "linux")]
     pub(crate) async fn ready(&mut self, interest: Interest) -> io::Result<()> {
         self.watch()?.ready(interest).await.map(drop)
     }
 
     /// Makes the next `ready` wait for news.
+    #[cfg(target_os = "linux")]
     pub(crate) fn forget(&self, interest: Interest) {
         if let State::Watched(stream) = &self.state {
             let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
@@ -116,10 +118,9 @@ impl Connection {
     }
 
     /// The same connection once more, for another thread.
-    #[cfg(unix)]
-    pub(crate) fn duplicate(&self) -> io::Result<std::os::fd::OwnedFd> {
-        use std::os::fd::AsFd as _;
-        self.socket()?.as_fd().try_clone_to_owned()
+    #[cfg(target_os = "linux")]
+    pub(crate) fn duplicate(&self) -> io::Result<socket2::Socket> {
+        self.socket()?.try_clone()
     }
 
     /// The stream, known to the reactor of the task that calls.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -45,6 +46,11 @@ impl Door {
         let watched = AsyncFd::with_interest(Arc::clone(&self.listener), Interest::READABLE)?;
         Ok(self.watched.get_or_init(|| watched))
     }
+}
+
+/// A nonblocking socket, made in one call.
+pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
+    Socket::new(domain, Type::STREAM.nonblocking(), None)
 }
 
 /// The peer's address comes along, which saves asking for it.

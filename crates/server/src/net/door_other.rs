@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::connection::Connection;
@@ -25,4 +26,11 @@ impl Door {
         let (stream, _) = self.0.accept().await?;
         Connection::watched(stream)
     }
+}
+
+/// A nonblocking socket.
+pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +15,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::sendfile;
 use rustix::io::{Errno, Result as Call};
-use rustix::net::Shutdown;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use socket2::Socket as Socket2;
 use tokio::io::Interest;
 use tokio::task::spawn_blocking;
 use wharf_core::error::{Error, ErrorKind};
@@ -113,7 +114,7 @@ fn store(error: Errno) -> Cut {
 /// A connection whose transfer goes over lanes. Dropping it stops a ride under way.
 struct Way<'a> {
     connection: &'a mut Connection,
-    socket: Arc<OwnedFd>,
+    socket: Arc<Socket2>,
     interest: Interest,
     flow: &'a Flow<'a>,
     keeps_up: bool,
@@ -126,7 +127,7 @@ trait Work: Send + 'static {
     const FOR: PollFlags;
 
     /// Moves what it can without waiting for the client, and says how much that was.
-    fn step(&mut self, socket: &OwnedFd) -> Step;
+    fn step(&mut self, socket: &Socket2) -> Step;
 }
 
 /// What a step came to.
@@ -181,14 +182,14 @@ impl<'a> Way<'a> {
 impl Drop for Way<'_> {
     fn drop(&mut self) {
         if self.is_riding {
-            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
+            let _ = self.socket.shutdown(Shutdown::Both);
         }
     }
 }
 
 fn ride(
     work: &mut impl Work,
-    socket: &OwnedFd,
+    socket: &Socket2,
     lane: &Lane,
     probe: &Probe,
     is_patient: bool,
@@ -214,7 +215,7 @@ fn ride(
 }
 
 /// Waits a moment for the client. Says whether it acted.
-fn wait<W: Work>(socket: &OwnedFd, _: &W) -> Result<bool, Cut> {
+fn wait<W: Work>(socket: &Socket2, _: &W) -> Result<bool, Cut> {
     let most = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
     match poll(&mut [PollFd::new(socket, W::FOR)], Some(&most)) {
         Ok(ready) => Ok(ready > 0),
@@ -233,7 +234,7 @@ struct Sending {
 impl Work for Sending {
     const FOR: PollFlags = PollFlags::OUT;
 
-    fn step(&mut self, socket: &OwnedFd) -> Step {
+    fn step(&mut self, socket: &Socket2) -> Step {
         if self.left == 0 {
             return Step::Done;
         }
@@ -245,22 +246,20 @@ impl Work for Sending {
                 self.left = self.left.saturating_sub(sent);
                 Step::Moved(sent)
             }
-            Err(error) => self.trouble(error),
+            Err(error) => send_trouble(error),
         }
     }
 }
 
-impl Sending {
-    fn trouble(&self, error: Errno) -> Step {
-        match error {
-            Errno::INTR => Step::Moved(0),
-            Errno::AGAIN => Step::Wait,
-            // This file system has no pages to lend.
-            Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => Step::Unable,
-            // Of all errors those of the disk are the store's.
-            Errno::IO | Errno::STALE | Errno::NOMEM | Errno::ACCESS => Step::Cut(store(error)),
-            error => Step::Cut(Cut::Network(error.into())),
-        }
+fn send_trouble(error: Errno) -> Step {
+    match error {
+        Errno::INTR => Step::Moved(0),
+        Errno::AGAIN => Step::Wait,
+        // This file system has no pages to lend.
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => Step::Unable,
+        // Of all errors those of the disk are the store's.
+        Errno::IO | Errno::STALE | Errno::NOMEM | Errno::ACCESS => Step::Cut(store(error)),
+        error => Step::Cut(Cut::Network(error.into())),
     }
 }
 
@@ -288,7 +287,7 @@ impl Pipe {
 impl Work for Receiving {
     const FOR: PollFlags = PollFlags::IN;
 
-    fn step(&mut self, socket: &OwnedFd) -> Step {
+    fn step(&mut self, socket: &Socket2) -> Step {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let got = match splice(socket, None, &self.pipe.r#in, None, PIPE_BYTES, flags) {
             Ok(0) => return Step::Done,

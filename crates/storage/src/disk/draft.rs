@@ -27,6 +27,8 @@ pub(super) struct Draft {
     dir: Directory,
     target: Vec<u8>,
     file: File,
+    /// How many bytes were in it when it was claimed.
+    found: u64,
     /// Whether something stood at the target when the upload began.
     is_there: bool,
     name: Vec<u8>,
@@ -100,7 +102,7 @@ impl Draft {
         draft.is_there = is_there;
         if how.start == Start::Fresh {
             // Mostly it was made just now.
-            if draft.file.metadata().map_err(fault)?.len() > 0 {
+            if draft.found > 0 {
                 draft.truncate(0)?;
             }
             return Ok(draft);
@@ -124,14 +126,17 @@ impl Draft {
         let keep = tree.options.keep_partials;
         let found = if keep.is_zero() { None } else { claim_partial(&place.dir, &partial)? };
         let is_findable = found.is_some();
-        let (file, name) = match found {
-            Some(file) => (file, partial.clone()),
-            None => claim_throwaway(&place.dir)?,
+        let (file, found, name) = if let Some((file, length)) = found {
+            (file, length, partial.clone())
+        } else {
+            let (file, name) = claim_throwaway(&place.dir)?;
+            (file, 0, name)
         };
         Ok(Self {
             target: place.name.to_vec(),
             dir: place.dir,
             file,
+            found,
             is_there: false,
             name,
             is_findable,
@@ -314,8 +319,8 @@ fn kept(start: Start, length: u64) -> Result<u64> {
     }
 }
 
-/// The temporary under the account's own name, or none if it cannot be had.
-fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<File>> {
+/// The temporary under the account's own name and its length, or none if it cannot be had.
+fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<(File, u64)>> {
     for _ in 0..TRIES_MAX {
         let file = match dir.create(name) {
             Ok(file) => file,
@@ -327,7 +332,7 @@ fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<File>> {
             },
         };
         match claim(dir, name, &file) {
-            Claim::Held => return Ok(Some(file)),
+            Claim::Held(length) => return Ok(Some((file, length))),
             // Someone who only asks for its length is done at once.
             Claim::Taken => std::thread::yield_now(),
             Claim::Impossible => return Ok(None),

@@ -115,7 +115,7 @@ impl Tree {
         let name = partial_name(&self.account, place.name);
         let Own::Found(file) = place.dir.open_own(&name).map_err(fault)? else { return Ok(None) };
         // Shared, so that two who ask do not hinder one another.
-        if file.try_lock_shared().is_err() || !place.dir.is_same(&name, &file) {
+        if file.try_lock_shared().is_err() || place.dir.length_if_same(&name, &file).is_none() {
             return Ok(None);
         }
         resumable(&file, self.options.keep_partials).map_err(fault)

@@ -286,14 +286,12 @@ impl Directory {
         Ok(if is_ours { Own::Found(File::from(fd)) } else { Own::Foreign })
     }
 
-    /// Whether the name means this open file.
-    pub(super) fn is_same(&self, name: &[u8], file: &File) -> bool {
-        let (Ok(named), Ok(open)) =
-            (statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW), fstat(file))
-        else {
-            return false;
-        };
-        (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)
+    /// The length of an open file if the name means it.
+    pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
+        let named = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let open = fstat(file).ok()?;
+        let is_same = (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino);
+        is_same.then(|| facts_unix::number(open.st_size))
     }
 
     #[expect(clippy::unused_self, reason = "other systems need the directory")]

@@ -254,12 +254,12 @@ impl Directory {
         }
     }
 
-    /// Whether the name means this open file. Its birth would not tell: Windows gives a new file
+    /// The length of an open file if the name means it. Its birth would not tell: Windows gives a new file
     /// the birth of the one that had its name a moment ago.
-    pub(super) fn is_same(&self, name: &[u8], file: &File) -> bool {
-        let named = self.of(name).and_then(Handle::from_path);
-        let open = file.try_clone().and_then(Handle::from_file);
-        matches!((named, open), (Ok(named), Ok(open)) if named == open)
+    pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
+        let named = self.of(name).and_then(Handle::from_path).ok()?;
+        let open = file.try_clone().and_then(Handle::from_file).ok()?;
+        if named == open { file.metadata().ok().map(|facts| facts.len()) } else { None }
     }
 
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "other systems have modes")]

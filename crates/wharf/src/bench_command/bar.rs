@@ -26,10 +26,14 @@ pub(super) fn run(prepared: &mut Prepared, progress: &Progress, work: Work) -> O
     }
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let shown = scope.spawn(|| show(progress, work, &is_over));
+        // Without a thread for it there is no bar, and nothing else is missing.
+        let draw = || show(progress, work, &is_over);
+        let shown = thread::Builder::new().spawn_scoped(scope, draw);
         let outcome = prepared.run(progress);
         is_over.store(true, Relaxed);
-        shown.thread().unpark();
+        if let Ok(shown) = &shown {
+            shown.thread().unpark();
+        }
         outcome
     })
 }

@@ -16,7 +16,7 @@ use crate::share::{ask_password, check_password, read_password_file};
 
 /// Finds the server and asks for what is missing.
 pub(super) fn target(options: &Bench) -> Result<Target, Failure> {
-    let (host, port) = split(options)?;
+    let (host, port) = split(&options.server, options.tls)?;
     let tls = tls(options, &host)?;
     let address = resolve(&host, port)?;
     let user = options.username.as_deref().unwrap_or(ANONYMOUS);
@@ -27,9 +27,8 @@ pub(super) fn target(options: &Bench) -> Result<Target, Failure> {
 
 const ANONYMOUS: &str = "anonymous";
 
-fn split(options: &Bench) -> Result<(String, u16), Failure> {
-    let usual = if options.tls == Mode::Implicit { 990 } else { 21 };
-    let text = options.server.as_str();
+fn split(text: &str, mode: Mode) -> Result<(String, u16), Failure> {
+    let usual = if mode == Mode::Implicit { 990 } else { 21 };
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok((address.ip().to_string(), address.port()));
     }
@@ -154,5 +153,28 @@ pub(super) fn failure(error: &Error, options: &Bench) -> Failure {
             told.help("does it listen there?  wharf bench HOST:PORT")
         }
         _ => told,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_written_in_many_ways() {
+        for (text, mode, host, port) in [
+            ("ftp.example.com", Mode::Explicit, "ftp.example.com", 21),
+            ("ftp.example.com", Mode::Implicit, "ftp.example.com", 990),
+            ("nas:2121", Mode::Implicit, "nas", 2121),
+            ("192.0.2.7:2121", Mode::Off, "192.0.2.7", 2121),
+            ("::1", Mode::Off, "::1", 21),
+            ("[::1]", Mode::Off, "::1", 21),
+            ("[2001:db8::1]:990", Mode::Off, "2001:db8::1", 990),
+        ] {
+            assert_eq!(split(text, mode), Ok((host.to_owned(), port)), "{text}");
+        }
+        for text in ["", ":21", "a:0", "a:b", "ftp://a", "a:21:21", "a:99999"] {
+            assert_eq!(split(text, Mode::Off).unwrap_err().exit, Exit::Usage, "{text}");
+        }
     }
 }
