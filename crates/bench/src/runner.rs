@@ -27,8 +27,8 @@ pub(crate) struct Wish {
     pub(crate) slow_s: f64,
 }
 
-/// What a process takes that serves a session, kernel memory included: the most that was measured of
-/// vsftpd, Pure-FTPd and ProFTPD.
+/// What a process takes that serves a session, kernel memory included: the most that was measured
+/// of vsftpd, Pure-FTPd and ProFTPD.
 const PROCESS_BYTES: u64 = 3 * MIB / 4;
 /// The same with TLS.
 const TLS_PROCESS_BYTES: u64 = 2 * MIB;
