@@ -156,7 +156,11 @@ impl Needs {
             Work::Retrieve { bytes, .. } | Work::RetrieveCold { bytes } => {
                 self.files.insert(divided(bytes, divisor));
             }
-            Work::RetrieveSmall { .. } => self.has_small = true,
+            Work::RetrieveSmall { .. } => {
+                self.has_small = true;
+                // All are alike; this one is to compare them with.
+                self.files.insert(SMALL_BYTES);
+            }
             Work::Store { bytes, count, .. } => {
                 self.upload = self.upload.max(divided(bytes, divisor) * count);
             }
