@@ -86,6 +86,16 @@ impl Root {
         }
     }
 
+    /// Whether a path is at hand, and leads here.
+    pub(super) fn is_still_at(&self, path: &Path) -> bool {
+        #[cfg(target_os = "linux")]
+        if self.way == Way::Kernel {
+            return beneath_linux::leads_to(path, &self.fd);
+        }
+        let _ = path;
+        false
+    }
+
     /// What it lies on.
     pub(super) fn medium(&self) -> Medium {
         #[cfg(target_os = "linux")]

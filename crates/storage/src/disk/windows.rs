@@ -58,6 +58,12 @@ impl Root {
         Medium::Unknown
     }
 
+    /// A root is a path here, and opening it costs little.
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn is_still_at(&self, _: &Path) -> bool {
+        false
+    }
+
     #[expect(clippy::unused_self, reason = "other systems ask the root")]
     pub(super) fn stat_at_once(&self, _: &VPath) -> Option<Entry> {
         None
@@ -254,8 +260,8 @@ impl Directory {
         }
     }
 
-    /// The length of an open file if the name means it. Its birth would not tell: Windows gives a new file
-    /// the birth of the one that had its name a moment ago.
+    /// The length of an open file if the name means it. Its birth would not tell: Windows gives a
+    /// new file the birth of the one that had its name a moment ago.
     pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
         let named = self.of(name).and_then(Handle::from_path).ok()?;
         let open = file.try_clone().and_then(Handle::from_file).ok()?;
