@@ -42,6 +42,8 @@ pub enum ErrorKind {
     OverQuota,
     /// Someone else holds it; trying later may help.
     Busy,
+    /// The server is out of something that comes back when others are done, such as open files.
+    Exhausted,
     /// The store cannot do this at all.
     Unsupported,
     /// Two places on different file systems, which a rename cannot join.
@@ -109,6 +111,7 @@ impl fmt::Display for ErrorKind {
             Self::NoSpace => "no space left",
             Self::OverQuota => "over quota",
             Self::Busy => "in use",
+            Self::Exhausted => "out of open files",
             Self::Unsupported => "not supported by this store",
             Self::CrossesDevices => "on another file system",
             Self::Broken => "the store failed",

@@ -9,6 +9,9 @@ use std::task::{Context, Waker};
 
 use crate::net::{Listener, Net, Socket, at_port};
 
+/// Each port that is kept is a descriptor that nobody uses.
+const KEPT_MAX: usize = 256;
+
 /// The ports of the passive range, and which of them are out on lease.
 pub(crate) struct Ports {
     range: RangeInclusive<u16>,
@@ -68,7 +71,10 @@ impl Ports {
 
     /// Keeps a port for the next transfer of the same session, which saves making another.
     pub(crate) fn keep(&self, session: u64, lease: Lease) {
-        self.all_kept().insert(session, lease);
+        let mut kept = self.all_kept();
+        if kept.len() < KEPT_MAX {
+            kept.insert(session, lease);
+        }
     }
 
     /// The port that was kept for a session. It was told to nobody meanwhile, so if anyone has

@@ -59,6 +59,9 @@ impl From<Error> for Refusal {
             }
             ErrorKind::NoSpace => Self::say(Code::NO_SPACE, "No space left on the server."),
             ErrorKind::OverQuota => Self::say(Code::OVER_QUOTA, "That is more than you may store."),
+            ErrorKind::Exhausted => {
+                Self::say(Code::FILE_BUSY, "The server is busy; try again later.")
+            }
             ErrorKind::Busy => Self::say(Code::FILE_BUSY, "It is in use; try again later."),
             _ => Self::Broken(error.to_string()),
         }

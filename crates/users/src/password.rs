@@ -107,6 +107,11 @@ pub(crate) fn costs_as_ours(stored: &str) -> bool {
     cost(stored) == cost(DECOY)
 }
 
+/// Whether checking this hash takes no time worth a thread of its own.
+pub(crate) fn is_quick(stored: &str) -> bool {
+    stored.starts_with("{SSHA")
+}
+
 /// Checks a password against one kind of hash; nothing where the hash is not to be trusted.
 type Check = fn(&str, &[u8]) -> Option<Verified>;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use wharf_core::account::Account;
+use wharf_core::error::ErrorKind;
 use wharf_core::event::Event;
 use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::escaped;
@@ -118,9 +119,18 @@ async fn admit(session: &Session, user: &str, secret: &[u8]) -> Result<Account, 
 
 /// Opens the account's files and takes its seat.
 async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> {
-    let store = session.shared.stores.open(&account).await.map_err(|error| {
-        Denied::Refused(format!("its home {} cannot be opened: {error}", account.home.display()))
-    })?;
+    let store = match session.shared.stores.open(&account).await {
+        Ok(store) => store,
+        Err(error) if error.kind == ErrorKind::Exhausted => {
+            let reason = "The server is busy; try again later.";
+            session.emit(&Event::TurnedAway { reason });
+            return Ok(Next::Close(Reply::new(Code::CLOSING, reason)));
+        }
+        Err(error) => {
+            let home = account.home.display();
+            return Err(Denied::Refused(format!("its home {home} cannot be opened: {error}")));
+        }
+    };
     let most = account.limits.sessions_max.unwrap_or(session.settings.limits.sessions_per_user);
     let Some(seat) = session.shared.admission.user_seat(&account.name, most) else {
         let reason = "Too many sessions of this account.";

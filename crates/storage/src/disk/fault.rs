@@ -23,7 +23,8 @@ fn meaning(error: &io::Error) -> Option<ErrorKind> {
         Errno::ILSEQ => ErrorKind::BadName,
         Errno::MLINK => ErrorKind::NoSpace,
         // Descriptors and locks come back when other transfers end.
-        Errno::MFILE | Errno::NFILE | Errno::NOLCK | Errno::AGAIN => ErrorKind::Busy,
+        Errno::MFILE | Errno::NFILE => ErrorKind::Exhausted,
+        Errno::NOLCK | Errno::AGAIN => ErrorKind::Busy,
         _ => return None,
     })
 }
@@ -37,9 +38,10 @@ fn meaning(error: &io::Error) -> Option<ErrorKind> {
 #[cfg(any(windows, test))]
 fn windows_meaning(number: i32) -> Option<ErrorKind> {
     Some(match number {
-        // Too many open files; a file, or a part of it, that another program has for itself; a
+        4 => ErrorKind::Exhausted,
+        // A file, or a part of it, that another program has for itself; a
         // folder that is somebody's current one.
-        4 | 16 | 32 | 33 => ErrorKind::Busy,
+        16 | 32 | 33 => ErrorKind::Busy,
         // No such drive.
         15 => ErrorKind::NotFound,
         // A link or a cloud file that cannot be followed; a virus scanner that says no.
@@ -93,7 +95,7 @@ mod tests {
             (Errno::NOSPC, ErrorKind::NoSpace),
             (Errno::FBIG, ErrorKind::NoSpace),
             (Errno::DQUOT, ErrorKind::OverQuota),
-            (Errno::MFILE, ErrorKind::Busy),
+            (Errno::MFILE, ErrorKind::Exhausted),
             (Errno::BUSY, ErrorKind::Busy),
             (Errno::IO, ErrorKind::Broken),
         ] {
