@@ -59,11 +59,10 @@ impl Timestamp {
     /// Appends `YYYYMMDDHHMMSS`. The fraction is left out: few clients read one, and some take a
     /// time with a fraction for no time at all.
     pub fn write(self, out: &mut Vec<u8>) {
-        let civil = self.civil();
-        digits::write(out, civil.year.into(), 10, 4, b'0');
-        for part in [civil.month, civil.day, civil.hour, civil.minute, civil.second] {
-            digits::write(out, part.into(), 10, 2, b'0');
-        }
+        let Civil { year, month, day, hour, minute, second } = self.civil();
+        let part = |part: u16| u8::try_from(part).unwrap_or(0);
+        let parts = [part(year / 100), part(year % 100), month, day, hour, minute, second];
+        out.extend_from_slice(parts.map(digits::pair).as_flattened());
     }
 
     /// The calendar's view of this moment. Before the year 0 it is the first second of that year,

@@ -3,20 +3,28 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use wharf_core::error::Result;
-use wharf_core::storage::{ByteStream, EntryStream};
+use tokio::task::{JoinHandle, spawn_blocking};
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{ByteStream, Entries, EntryStream};
 use wharf_core::{Bytes, Stream};
 use wharf_proto::entry::Entry;
 use wharf_proto::glob::Glob;
 use wharf_proto::listing::Format;
-use wharf_proto::path::VPath;
 
-use crate::files::Files;
+use crate::files::PermsIn;
 use crate::names::Names;
 
 /// A directory of up to so many entries is sorted by name; a larger one comes as the store has
 /// it, so that nothing ever waits for a million entries.
 const SORTED_MAX: usize = 1024;
+/// Lines go on in pieces of about this size: large enough that going from thread to thread costs
+/// little, and small enough to stay in a processor's cache.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Room for the line that makes a piece full.
+const PIECE_BYTES_SPARE: usize = 8 * 1024;
+/// Entries looked at in one go at most, where few match a pattern: so that a listing which nobody
+/// waits for ends soon.
+const LOOKED_AT_MAX: usize = 4096;
 
 /// How entries become lines.
 pub(crate) struct Shape {
@@ -28,17 +36,14 @@ pub(crate) struct Shape {
     pub(crate) only: Option<Glob>,
     /// What stands before each name: the directory part of NLST's argument.
     pub(crate) prefix: Vec<u8>,
-    /// Whose rights the `perm` fact shows, and where the entries lie.
-    pub(crate) rights: (Files, VPath),
+    /// What the `perm` fact shows.
+    pub(crate) perms: PermsIn,
 }
 
 impl Shape {
     /// One entry as its line.
-    pub(crate) fn line(&self, mut entry: Entry, out: &mut Vec<u8>) {
-        let (files, at) = &self.rights;
-        if let Ok(path) = at.join(&entry.name) {
-            entry.perm = files.perm(&path, entry.kind);
-        }
+    pub(crate) fn line(&mut self, mut entry: Entry, out: &mut Vec<u8>) {
+        entry.perm = self.perms.of(&entry.name, entry.kind);
         if !self.prefix.is_empty() {
             entry.name.splice(..0, self.prefix.iter().copied());
         }
@@ -54,8 +59,12 @@ impl Shape {
 }
 
 /// The lines of a whole directory.
-pub(crate) fn lines(entries: EntryStream, shape: Shape) -> ByteStream {
-    Box::pin(Lines { entries, shape, first: Some(Vec::new()) })
+pub(crate) fn lines(entries: Entries, shape: Shape) -> ByteStream {
+    let lines = Lines { shape, first: Some(Vec::new()), out: Vec::new() };
+    match entries {
+        Entries::Blocking(entries) => Box::pin(Ahead::of(Calls { entries, lines })),
+        Entries::Stream(entries) => Box::pin(Batches { entries, lines }),
+    }
 }
 
 /// Lines that are made already.
@@ -63,57 +72,135 @@ pub(crate) fn made(bytes: Vec<u8>) -> ByteStream {
     Box::pin(Made(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty())))
 }
 
+/// Lines as they come to be.
 struct Lines {
-    entries: EntryStream,
     shape: Shape,
     /// The entries held back to be sorted, as long as they are few.
     first: Option<Vec<Entry>>,
+    out: Vec<u8>,
 }
 
 impl Lines {
-    fn written(&self, entries: Vec<Entry>) -> Bytes {
-        let mut out = Vec::with_capacity(entries.len() * 96);
-        for entry in entries {
-            self.shape.line(entry, &mut out);
+    fn add(&mut self, entry: Entry) {
+        if !self.shape.wants(&entry) {
+            return;
         }
-        Bytes::from(out)
+        match &mut self.first {
+            Some(first) if first.len() < SORTED_MAX => return first.push(entry),
+            Some(_) => self.write_first(),
+            None => {}
+        }
+        if self.out.capacity() == 0 {
+            self.out.reserve(PIECE_BYTES + PIECE_BYTES_SPARE);
+        }
+        self.shape.line(entry, &mut self.out);
+    }
+
+    fn write_first(&mut self) {
+        let first = self.first.take().unwrap_or_default();
+        self.out.reserve(first.len() * 128);
+        for entry in first {
+            self.shape.line(entry, &mut self.out);
+        }
+    }
+
+    /// After the last entry.
+    fn end(&mut self) {
+        if let Some(first) = &mut self.first {
+            first.sort_unstable_by(|one, two| one.name.cmp(&two.name));
+            self.write_first();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.len() >= PIECE_BYTES
+    }
+
+    /// What there is, which may be nothing.
+    fn piece(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.out))
     }
 }
 
-impl Stream for Lines {
+/// Lines of entries that are read by blocking calls.
+struct Calls {
+    entries: Box<dyn Iterator<Item = Result<Entry>> + Send>,
+    lines: Lines,
+}
+
+/// A piece, and what is left to be read if there is any.
+type Read = Result<(Bytes, Option<Calls>)>;
+
+impl Calls {
+    fn read(mut self) -> Read {
+        for _ in 0..LOOKED_AT_MAX {
+            let Some(entry) = self.entries.next() else {
+                self.lines.end();
+                return Ok((self.lines.piece(), None));
+            };
+            self.lines.add(entry?);
+            if self.lines.is_full() {
+                break;
+            }
+        }
+        Ok((self.lines.piece(), Some(self)))
+    }
+}
+
+/// Reads one piece ahead, off the reactor. Dropping it lets that piece be read and no other.
+struct Ahead(Option<JoinHandle<Read>>);
+
+impl Ahead {
+    fn of(calls: Calls) -> Self {
+        Self(Some(spawn_blocking(|| calls.read())))
+    }
+}
+
+impl Stream for Ahead {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while let Some(reading) = &mut self.0 {
+            let read = ready!(Pin::new(reading).poll(context));
+            self.0 = None;
+            match read.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Broken, panic))) {
+                Ok((piece, rest)) => {
+                    self.0 = rest.map(|calls| spawn_blocking(|| calls.read()));
+                    if !piece.is_empty() {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// Lines of entries that come in batches.
+struct Batches {
+    entries: EntryStream,
+    lines: Lines,
+}
+
+impl Stream for Batches {
     type Item = Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        loop {
-            let ready = match ready!(this.entries.as_mut().poll_next(context)) {
-                Some(Ok(mut batch)) => {
-                    batch.retain(|entry| this.shape.wants(entry));
-                    match &mut this.first {
-                        Some(first) if first.len() + batch.len() <= SORTED_MAX => {
-                            first.append(&mut batch);
-                            continue;
-                        }
-                        Some(first) => {
-                            first.append(&mut batch);
-                            this.first.take().unwrap_or_default()
-                        }
-                        None => batch,
-                    }
+        let Self { entries, lines } = self.get_mut();
+        let mut is_over = false;
+        while !lines.is_full() && !is_over {
+            match entries.as_mut().poll_next(context) {
+                Poll::Ready(Some(batch)) => batch?.into_iter().for_each(|entry| lines.add(entry)),
+                Poll::Ready(None) => {
+                    lines.end();
+                    is_over = true;
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => match this.first.take() {
-                    Some(mut first) => {
-                        first.sort_by(|one, two| one.name.cmp(&two.name));
-                        first
-                    }
-                    None => return Poll::Ready(None),
-                },
-            };
-            if !ready.is_empty() {
-                return Poll::Ready(Some(Ok(this.written(ready))));
+                Poll::Pending if lines.out.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
+        Poll::Ready(Some(lines.piece()).filter(|piece| !piece.is_empty()).map(Ok))
     }
 }
 

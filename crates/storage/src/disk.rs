@@ -14,6 +14,12 @@ mod beneath_linux;
 mod beneath_walk;
 #[cfg(unix)]
 mod facts_unix;
+#[cfg(target_os = "linux")]
+mod names_linux;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod names_posix;
+#[cfg(unix)]
+mod reader_unix;
 #[cfg(unix)]
 #[path = "disk/unix.rs"]
 mod system;
@@ -34,7 +40,7 @@ use tokio::task::spawn_blocking;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, EntryStream, Replace, Sink, Source, Storage, Stores, Write,
+    Caps, Change, Entries, Replace, Sink, Source, Storage, Stores, Wanted, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
@@ -108,8 +114,8 @@ pub enum FollowSymlinks {
 /// is removed, or cut to the length it was resumed with.
 ///
 /// All calls to the operating system run in tokio's pool of blocking threads, so every method must
-/// be called within a tokio runtime. Dropping a future does not stop a call under way: it runs to
-/// its end unseen.
+/// be called within a tokio runtime; those of a listing run where its entries are taken. Dropping
+/// a future does not stop a call under way: it runs to its end unseen.
 #[derive(Clone)]
 pub struct Disk {
     tree: Arc<Tree>,
@@ -177,10 +183,10 @@ impl Storage for Disk {
         self.act(move |tree| tree.stat(&at)).await
     }
 
-    async fn list(&self, at: &VPath) -> Result<EntryStream> {
+    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
         let at = at.clone();
-        let reader = self.act(move |tree| tree.list(&at)).await?;
-        Ok(Box::pin(Listing::new(Arc::clone(&self.tree), reader)))
+        let reader = self.act(move |tree| tree.list(&at, wanted)).await?;
+        Ok(Entries::Blocking(Box::new(Listing::new(Arc::clone(&self.tree), reader))))
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Replace, Source};
+use wharf_core::storage::{Change, Replace, Source, Wanted};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
@@ -51,9 +51,9 @@ impl Tree {
         self.root.stat(at)
     }
 
-    pub(super) fn list(&self, at: &VPath) -> Result<Reader> {
+    pub(super) fn list(&self, at: &VPath, wanted: Wanted) -> Result<Reader> {
         refuse_hidden(at, ErrorKind::NotFound)?;
-        Reader::new(self.root.directory(at)?, at.clone())
+        Reader::new(self.root.directory(at)?, at.clone(), wanted)
     }
 
     pub(super) fn read(&self, at: &VPath, from: u64) -> Result<Source> {
