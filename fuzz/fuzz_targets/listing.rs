@@ -45,7 +45,7 @@ fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
         seconds: if moment.seconds % 2 == 0 { i32::MAX } else { i32::MIN },
         ..Offset::UTC
     });
-    let mut facts = Facts(FactSet::parse_opts(facts));
+    let mut facts = Facts::new(FactSet::parse_opts(facts));
     let formats: [(&mut dyn Format, usize); 4] =
         [(&mut long, 8), (&mut Short, 0), (&mut facts, 0), (&mut Facts::default(), 0)];
     for (format, columns) in formats {

@@ -3,7 +3,7 @@
 use crate::digits;
 use crate::entry::{Entry, Kind};
 use crate::facts::{Fact, FactSet};
-use crate::time::Timestamp;
+use crate::time::{Stamps, Timestamp};
 
 /// A form of listing: turns one entry into one line.
 pub trait Format: Send + Sync {
@@ -72,7 +72,10 @@ pub struct Short;
 /// type=file;size=3;modify=20260101000000;perm=r; name
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Facts(pub FactSet);
+pub struct Facts {
+    shown: FactSet,
+    stamps: Stamps,
+}
 
 impl Long {
     /// `now` is the present: entries of the last six months show the time of day, others the year.
@@ -118,9 +121,14 @@ impl Format for Facts {
 }
 
 impl Facts {
+    /// Shows these facts, as far as an entry has them.
+    pub fn new(shown: FactSet) -> Self {
+        Self { shown, stamps: Stamps::default() }
+    }
+
     /// Appends the line of `entry` with another type than its own: `cdir` for the directory that
     /// is listed, `pdir` for one above it (RFC 3659 §7.5.1).
-    pub fn facts_line_as(&self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
+    pub fn facts_line_as(&mut self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
         self.write_facts(kind_text, entry, out);
         out.push(b' ');
         end_with_name(&entry.name, out);
@@ -128,50 +136,57 @@ impl Facts {
 
     /// Appends the facts alone, `type=file;size=3;`, without a space, a name or CR LF: for `MLST`,
     /// where the space and a whole path follow.
-    pub fn facts_only(&self, entry: &Entry, out: &mut Vec<u8>) {
+    pub fn facts_only(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         self.write_facts(kind_text(entry.kind), entry, out);
     }
 
-    fn write_facts(self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
-        for fact in Fact::ALL.into_iter().filter(|&fact| self.0.has(fact)) {
+    fn write_facts(&mut self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
+        let shown = self.shown;
+        for fact in Fact::ALL.into_iter().filter(|&fact| shown.has(fact)) {
             let start = out.len();
             out.extend_from_slice(fact.name().as_bytes());
             out.push(b'=');
-            if write_fact(fact, kind_text, entry, out) {
+            if self.write_fact(fact, kind_text, entry, out) {
                 out.push(b';');
             } else {
                 out.truncate(start);
             }
         }
     }
-}
 
-/// Appends the value of a fact. False if the entry has none.
-fn write_fact(fact: Fact, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) -> bool {
-    match fact {
-        Fact::Type => out.extend_from_slice(kind_text.as_bytes()),
-        Fact::Size if entry.kind == Kind::File => digits::decimal(out, entry.size),
-        Fact::Size => return false,
-        Fact::Modify => entry.modified.write(out),
-        Fact::Create => match entry.created {
-            Some(created) => created.write(out),
-            None => return false,
-        },
-        Fact::Perm => entry.perm.write(out),
-        Fact::Unique => match entry.unique {
-            Some((device, inode)) => {
-                // Any letter that is no hexadecimal digit keeps the two apart.
-                digits::write::<16>(out, device, 0, b'0');
-                out.push(b'g');
-                digits::write::<16>(out, inode, 0, b'0');
-            }
-            None => return false,
-        },
-        Fact::UnixMode => digits::write::<8>(out, (entry.mode & 0o7777).into(), 4, b'0'),
-        Fact::UnixOwner => return write_id(entry.owner.user, out),
-        Fact::UnixGroup => return write_id(entry.owner.group, out),
+    /// Appends the value of a fact. False if the entry has none.
+    fn write_fact(
+        &mut self,
+        fact: Fact,
+        kind_text: &str,
+        entry: &Entry,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        match fact {
+            Fact::Type => out.extend_from_slice(kind_text.as_bytes()),
+            Fact::Size if entry.kind == Kind::File => digits::decimal(out, entry.size),
+            Fact::Size => return false,
+            Fact::Modify => self.stamps.write(entry.modified, out),
+            Fact::Create => match entry.created {
+                Some(created) => self.stamps.write(created, out),
+                None => return false,
+            },
+            Fact::Perm => entry.perm.write(out),
+            Fact::Unique => match entry.unique {
+                Some((device, inode)) => {
+                    // Any letter that is no hexadecimal digit keeps the two apart.
+                    digits::write::<16>(out, device, 0, b'0');
+                    out.push(b'g');
+                    digits::write::<16>(out, inode, 0, b'0');
+                }
+                None => return false,
+            },
+            Fact::UnixMode => digits::write::<8>(out, (entry.mode & 0o7777).into(), 4, b'0'),
+            Fact::UnixOwner => return write_id(entry.owner.user, out),
+            Fact::UnixGroup => return write_id(entry.owner.group, out),
+        }
+        true
     }
-    true
 }
 
 fn write_id(id: Option<u32>, out: &mut Vec<u8>) -> bool {
@@ -277,7 +292,9 @@ const OWNER_WIDTH: usize = 8;
 fn end_with_name(name: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(name);
-    if name.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+    // Without a way out of the loop, many bytes are looked at in one step.
+    let is_odd = name.iter().fold(false, |odd, byte| odd | matches!(byte, b'\r' | b'\n' | 0));
+    if is_odd {
         for byte in out.iter_mut().skip(start) {
             if matches!(byte, b'\r' | b'\n' | 0) {
                 *byte = b'?';
@@ -312,7 +329,7 @@ mod tests {
     }
 
     fn all_facts() -> Facts {
-        Facts(Fact::ALL.into_iter().fold(FactSet::NONE, FactSet::with))
+        Facts::new(Fact::ALL.into_iter().fold(FactSet::NONE, FactSet::with))
     }
 
     #[test]
@@ -410,12 +427,13 @@ mod tests {
         let all = "type=file;size=1234;modify=20260722171400;create=20260101000000;perm=rw;\
                    unique=2eg1a;UNIX.mode=0644;UNIX.owner=1000; na;me\r\n";
         assert_eq!(line(&mut all_facts(), &file), all);
-        assert_eq!(line(&mut Facts(FactSet::NONE), &file), " na;me\r\n");
+        assert_eq!(line(&mut Facts::new(FactSet::NONE), &file), " na;me\r\n");
     }
 
     #[test]
     fn types_have_the_words_of_the_rfc() {
-        let mut facts = Facts(FactSet::NONE.with(Fact::Type).with(Fact::Size).with(Fact::Perm));
+        let mut facts =
+            Facts::new(FactSet::NONE.with(Fact::Type).with(Fact::Size).with(Fact::Perm));
         assert_eq!(line(&mut facts, &entry("d", Kind::Dir)), "type=dir;perm=; d\r\n");
         assert_eq!(line(&mut facts, &entry("l", Kind::Link)), "type=OS.unix=slink;perm=; l\r\n");
         assert_eq!(line(&mut facts, &entry("o", Kind::Other)), "type=OS.unix=special;perm=; o\r\n");

@@ -19,7 +19,7 @@ use crate::names::Names;
 const SORTED_MAX: usize = 1024;
 /// Lines go on in pieces of about this size: large enough that going from thread to thread costs
 /// little, and small enough to stay in a processor's cache.
-const PIECE_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 112 * 1024;
 /// Room for the line that makes a piece full.
 const PIECE_BYTES_SPARE: usize = 8 * 1024;
 /// Entries looked at in one go at most, where few match a pattern: so that a listing which nobody
@@ -211,5 +211,74 @@ impl Stream for Made {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(self.0.take().map(Ok))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use wharf_proto::entry::{Kind, Perm};
+    use wharf_proto::listing::Short;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    fn shape(only: Option<&[u8]>) -> Shape {
+        Shape {
+            format: Box::new(Short),
+            names: Names::new(&Settings::default().names),
+            only: only.map(|pattern| Glob::parse(pattern).unwrap().unwrap()),
+            prefix: Vec::new(),
+            perms: PermsIn::All { files: Perm::default(), directories: Perm::default() },
+        }
+    }
+
+    /// Entries with these numbers as names.
+    fn entries(
+        numbers: impl Iterator<Item = usize> + Send + 'static,
+    ) -> Box<dyn Iterator<Item = Result<Entry>> + Send> {
+        Box::new(numbers.map(|number| Ok(Entry::new(format!("{number:06}"), Kind::File, 0))))
+    }
+
+    async fn all(mut stream: ByteStream) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {
+            let piece = piece?;
+            assert!(piece.ends_with(b"\n"), "pieces are whole lines");
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    fn expected(numbers: impl Iterator<Item = usize>) -> String {
+        numbers.map(|number| format!("{number:06}\r\n")).collect()
+    }
+
+    #[tokio::test]
+    async fn a_small_directory_is_sorted_and_a_large_one_comes_as_it_is() {
+        for (count, is_sorted) in [(0, true), (1, true), (SORTED_MAX, true), (50_000, false)] {
+            let listed = lines(Entries::Blocking(entries((0..count).rev())), shape(None));
+            let text = String::from_utf8(all(listed).await.unwrap()).unwrap();
+            let wanted = if is_sorted { expected(0..count) } else { expected((0..count).rev()) };
+            assert!(text == wanted, "{count}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_the_listing() {
+        let failing = (0..3).map(|_| Err(Error::from(ErrorKind::Broken)));
+        let listed = Entries::Blocking(Box::new(failing));
+        assert_eq!(all(lines(listed, shape(None))).await.unwrap_err().kind, ErrorKind::Broken);
+    }
+
+    #[test]
+    fn one_go_ends_though_the_directory_does_not() {
+        for only in [None, Some(b"*x".as_slice())] {
+            let lines = Lines { shape: shape(only), first: Some(Vec::new()), out: Vec::new() };
+            let (piece, rest) = Calls { entries: entries(0..), lines }.read().unwrap();
+            assert!(rest.is_some());
+            assert!(piece.len() <= PIECE_BYTES + PIECE_BYTES_SPARE);
+        }
     }
 }

@@ -90,7 +90,7 @@ async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if session.files()?.stat(&path).await?.kind != Kind::Dir {
         return Next::say(Code::BAD_ARGUMENT, "MLSD lists directories; use MLST for a file.");
     }
-    let format = Box::new(Facts(session.parameters.facts));
+    let format = Box::new(Facts::new(session.parameters.facts));
     listing(session, Subject::Directory(path), format, Prefix::None).await
 }
 
@@ -112,7 +112,7 @@ async fn mlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let entry = session.files()?.size(&path).await?;
     // The reply puts the one space before the facts that RFC 3659 §7.2 asks for.
     let mut line = Vec::new();
-    Facts(session.parameters.facts).facts_only(&entry, &mut line);
+    Facts::new(session.parameters.facts).facts_only(&entry, &mut line);
     line.push(b' ');
     line.extend_from_slice(path.as_bytes());
     let lines = [b"Facts:".to_vec(), line, b"End".to_vec()];
