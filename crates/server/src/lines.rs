@@ -42,7 +42,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// One entry as its line.
-    pub(crate) fn line(&mut self, mut entry: Entry, out: &mut Vec<u8>) {
+    pub(crate) fn line(&mut self, entry: &mut Entry, out: &mut Vec<u8>) {
         entry.perm = self.perms.of(&entry.name, entry.kind);
         if !self.prefix.is_empty() {
             entry.name.splice(..0, self.prefix.iter().copied());
@@ -50,7 +50,7 @@ impl Shape {
         if let std::borrow::Cow::Owned(name) = self.names.wire(&entry.name) {
             entry.name = name;
         }
-        self.format.line(&entry, out);
+        self.format.line(entry, out);
     }
 
     fn wants(&self, entry: &Entry) -> bool {
@@ -81,7 +81,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, mut entry: Entry) {
         if !self.shape.wants(&entry) {
             return;
         }
@@ -93,22 +93,26 @@ impl Lines {
         if self.out.capacity() == 0 {
             self.out.reserve(PIECE_BYTES + PIECE_BYTES_SPARE);
         }
-        self.shape.line(entry, &mut self.out);
+        self.shape.line(&mut entry, &mut self.out);
     }
 
     fn write_first(&mut self) {
-        let first = self.first.take().unwrap_or_default();
+        let mut first = self.first.take().unwrap_or_default();
         self.out.reserve(first.len() * 128);
-        for entry in first {
+        for entry in &mut first {
             self.shape.line(entry, &mut self.out);
         }
     }
 
     /// After the last entry.
     fn end(&mut self) {
-        if let Some(first) = &mut self.first {
-            first.sort_unstable_by(|one, two| one.name.cmp(&two.name));
-            self.write_first();
+        let mut first = self.first.take().unwrap_or_default();
+        self.out.reserve(first.len() * 128);
+        // Entries are large to move about.
+        let mut sorted: Vec<_> = first.iter_mut().collect();
+        sorted.sort_unstable_by(|one, two| one.name.cmp(&two.name));
+        for entry in sorted {
+            self.shape.line(entry, &mut self.out);
         }
     }
 
@@ -252,7 +256,7 @@ mod tests {
     }
 
     fn expected(numbers: impl Iterator<Item = usize>) -> String {
-        numbers.map(|number| format!("{number:06}\r\n")).collect()
+        numbers.fold(String::new(), |text, number| text + &format!("{number:06}\r\n"))
     }
 
     #[tokio::test]

@@ -187,9 +187,9 @@ async fn stream(
     let perms = files.perms_in(&at);
     let mut shape = Shape { format, names: session.names, only, prefix, perms };
     Ok(match file {
-        Some(entry) => {
+        Some(mut entry) => {
             let mut line = Vec::new();
-            shape.line(entry, &mut line);
+            shape.line(&mut entry, &mut line);
             made(line)
         }
         None => lines(files.list(&at, wanted).await?, shape),
