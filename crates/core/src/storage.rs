@@ -158,6 +158,8 @@ pub enum Source {
         /// How many bytes there are from there on.
         len: u64,
     },
+    /// All of it, where that is little.
+    Bytes(Bytes),
     /// Pieces, in order.
     Stream(ByteStream),
 }
@@ -167,6 +169,20 @@ pub enum Source {
 pub trait Sink: Send {
     /// Takes the next bytes. After an error only `abort` may follow.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
+
+    /// Lends the file that takes the bytes, for the engine to go on writing to it from its current
+    /// position in whatever way is fastest. Nothing else may be called until [`Sink::take_back`],
+    /// except `abort`, which must cope with a writer that is just stopping. `None`: there is no
+    /// such file, and `write` is the only way.
+    async fn lend(&mut self) -> Result<Option<std::fs::File>> {
+        Ok(None)
+    }
+
+    /// The lent file is back, with its position behind what was written. `failed`: a write to it
+    /// did; only `abort` may follow.
+    fn take_back(&mut self, failed: bool) {
+        let _ = failed;
+    }
 
     /// Brings all that was written to where it lasts, as far as the store was told to, so that
     /// `commit` has little left to do. The engine calls it behind the last byte, and still hears

@@ -107,7 +107,11 @@ impl Control {
     }
 
     /// Sends replies, each line in the session's character set, in one write.
-    pub(crate) async fn send(&mut self, replies: &[&Reply], names: &Names) -> Result<(), Gone> {
+    pub(crate) async fn send(
+        &mut self,
+        replies: impl IntoIterator<Item = &Reply>,
+        names: &Names,
+    ) -> Result<(), Gone> {
         for reply in replies {
             write(reply, names, &mut self.out);
         }

@@ -1,6 +1,8 @@
 //! The loop of one client: a line in, a reply out.
 
-use tokio::time::{Instant, sleep_until};
+use std::pin::{Pin, pin};
+
+use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_core::event::Event;
 use wharf_proto::command::{Command, CommandError};
 use wharf_proto::reply::{Code, Reply};
@@ -38,7 +40,7 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Ex
                 Exit::Said | Exit::Gone(_) | Exit::Tls(_) => None,
             };
             if let Some(text) = last {
-                let _ = control.send(&[&Reply::new(Code::CLOSING, text)], &session.names).await;
+                let _ = control.send([&Reply::new(Code::CLOSING, text)], &session.names).await;
             }
             exit
         }
@@ -53,10 +55,11 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
     greet(control, session).await?;
     let mut patience = Patience::default();
     let mut held = None;
+    let mut clock = pin!(sleep_until(deadline));
     loop {
         let line = match held.take() {
             Some(line) => Ok(line),
-            None => next_line(control, session, deadline).await?,
+            None => next_line(control, session, deadline, clock.as_mut()).await?,
         };
         let line = line.ok();
         let next = if let Some(line) = &line {
@@ -69,7 +72,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
         };
         match next {
-            Next::Say(reply) => control.send(&[&reply], &session.names).await?,
+            Next::Say(reply) => control.send([&reply], &session.names).await?,
             // What is rare and large lives in boxes while it runs: an idle session would have to
             // keep room for it.
             Next::Transfer(job) => {
@@ -78,7 +81,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             }
             Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
-                control.send(&[&reply], &session.names).await?;
+                control.send([&reply], &session.names).await?;
                 return Err(Exit::Said);
             }
         }
@@ -90,7 +93,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
 
 async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
     let text = session.settings.greeting.lines().map(str::to_owned);
-    Ok(control.send(&[&Reply::lines(Code::READY, text)], &session.names).await?)
+    Ok(control.send([&Reply::lines(Code::READY, text)], &session.names).await?)
 }
 
 /// What a session may still get wrong.
@@ -105,6 +108,7 @@ async fn next_line(
     control: &mut Control,
     session: &mut Session,
     login_deadline: Instant,
+    mut clock: Pin<&mut Sleep>,
 ) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, Exit> {
     let is_inside = session.logged_in().is_some();
     let (deadline, exit) = if is_inside {
@@ -124,13 +128,28 @@ async fn next_line(
                 return Err(Exit::Ended(reason.to_owned()));
             }
             line = control.line() => return Ok(line?),
-            () = sleep_until(deadline.min(unused)) => {
+            () = until(clock.as_mut(), deadline.min(unused)) => {
                 if Instant::now() >= deadline {
                     return Err(exit);
                 }
                 session.data = None;
             }
         }
+    }
+}
+
+/// Waits until `due` with a clock that is set as seldom as can be: mostly a line comes first, and
+/// the next wait ends later. A clock that rings too early is set anew then.
+async fn until(mut clock: Pin<&mut Sleep>, due: Instant) {
+    if clock.deadline() > due {
+        clock.as_mut().reset(due);
+    }
+    loop {
+        clock.as_mut().await;
+        if Instant::now() >= due {
+            return;
+        }
+        clock.as_mut().reset(due);
     }
 }
 
@@ -205,7 +224,7 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     let Some(acceptor) = &session.shared.tls else {
         return Err(Exit::Blame("AUTH where TLS is not offered"));
     };
-    control.send(&[reply], &session.names).await?;
+    control.send([reply], &session.names).await?;
     let tie = session.shared.new_tie();
     let protection = control.secure(acceptor, tie).await.map_err(Exit::Tls)?;
     session.start_over();

@@ -57,23 +57,26 @@ pub(crate) struct Data {
     pub(crate) stream: Stream,
     /// Whether TLS proved that it is the same client; nothing without TLS.
     pub(crate) resumed: Option<Resumed>,
+    /// The port on which it came.
+    pub(crate) lease: Option<Lease>,
 }
 
 impl Opening<'_> {
     /// Opens the connection. Dropping the future closes everything and frees the port.
     pub(crate) async fn open(&self, port: DataPort) -> Result<Data, OpenError> {
-        let socket = match port {
-            DataPort::Passive { lease, .. } => self.accept(&lease).await?,
-            DataPort::Active(to) => self.connect(to).await?,
+        let (socket, lease) = match port {
+            DataPort::Passive { lease, .. } => (self.accept(&lease).await?, Some(lease)),
+            DataPort::Active(to) => (self.connect(to).await?, None),
         };
         let Some((acceptor, tie, reuse)) = self.tls else {
-            return Ok(Data { stream: Stream::Plain(socket), resumed: None });
+            return Ok(Data { stream: Stream::Plain(socket), resumed: None, lease });
         };
+        socket.do_not_delay();
         let (stream, resumed) = acceptor.data(socket, tie).await.map_err(OpenError::Tls)?;
         if reuse == SessionReuse::Require && resumed == Resumed::NotOwn {
             return Err(OpenError::NotResumed);
         }
-        Ok(Data { stream: Stream::Tls(Box::new(stream)), resumed: Some(resumed) })
+        Ok(Data { stream: Stream::Tls(Box::new(stream)), resumed: Some(resumed), lease })
     }
 
     /// Waits for the client on the passive port. Whoever else comes is dropped, and waiting goes

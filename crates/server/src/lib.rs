@@ -129,6 +129,7 @@ mod data;
 mod exit;
 mod files;
 mod gate;
+mod lanes;
 mod lines;
 mod names;
 pub mod net;

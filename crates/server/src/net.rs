@@ -2,26 +2,35 @@
 //!
 //! A simulation or an embedder brings its own [`Net`]; [`Tcp`] is the real one.
 
-use std::io::{self, IoSlice, Read};
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod connection;
+#[cfg(target_os = "linux")]
+#[path = "net/door_linux.rs"]
+mod door;
+#[cfg(not(target_os = "linux"))]
+#[path = "net/door_other.rs"]
+mod door;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use socket2::{Domain, SockRef};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpSocket;
 use tokio_rustls::server::TlsStream;
 use wharf_core::async_trait;
 use wharf_proto::time::Timestamp;
 
+use self::door::Door;
+
+pub use self::connection::Connection;
+
 /// Bursts of clients wait here; the kernel lowers it to its own limit.
-const CONTROL_BACKLOG: u32 = 1024;
+const CONTROL_BACKLOG: i32 = 4096;
 /// One client is expected; a few strangers may come before it.
-const DATA_BACKLOG: u32 = 16;
-/// How long a silent control connection is left alone before the kernel asks whether its peer
-/// still lives.
-const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
+const DATA_BACKLOG: i32 = 16;
 
 /// Makes sockets, and knows chance and the time of day.
 #[async_trait]
@@ -64,9 +73,7 @@ pub trait Link: AsyncRead + AsyncWrite + Send + Unpin {
 /// A connection without TLS.
 pub enum Socket {
     /// TCP of this computer.
-    Tcp(TcpStream),
-    /// The same for a control connection, on which urgent data may come (telnet Synch).
-    Urgent(TcpStream),
+    Tcp(Connection),
     /// Anything else.
     Link(Box<dyn Link>),
 }
@@ -84,31 +91,19 @@ pub struct Tcp;
 #[async_trait]
 impl Net for Tcp {
     async fn listen(&self, at: SocketAddr, takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
-        let socket = open(at)?;
-        if at.is_ipv6() {
-            SockRef::from(&socket).set_only_v6(!takes_ipv4)?;
-        }
-        // A server that restarts must get its port back while old connections linger.
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        socket.bind(at)?;
-        Ok(Box::new(TcpDoor { listener: socket.listen(CONTROL_BACKLOG)?, is_control: true }))
+        let door = Door::new(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?;
+        Ok(Box::new(TcpDoor { door, is_control: true }))
     }
 
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
-        let socket = open(at)?;
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        socket.bind(at)?;
-        Ok(Box::new(TcpDoor { listener: socket.listen(DATA_BACKLOG)?, is_control: false }))
+        let door = Door::new(listener(at, DATA_BACKLOG, true)?)?;
+        Ok(Box::new(TcpDoor { door, is_control: false }))
     }
 
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
-        let socket = open(to)?;
+        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.bind(from)?;
-        let stream = socket.connect(to).await?;
-        stream.set_nodelay(true)?;
-        Ok(Socket::Tcp(stream))
+        Ok(Socket::Tcp(Connection::watched(socket.connect(to).await?)?))
     }
 
     fn random(&self, bytes: &mut [u8]) {
@@ -124,32 +119,34 @@ impl Net for Tcp {
     }
 }
 
-fn open(at: SocketAddr) -> io::Result<TcpSocket> {
-    if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+/// A nonblocking socket that listens. On `::`, `takes_ipv4` says whether IPv4 clients come, too.
+fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpListener> {
+    let socket = door::socket(Domain::for_address(at))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(!takes_ipv4)?;
+    }
+    // A server that restarts must get its port back while old connections linger.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&at.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
 }
 
 struct TcpDoor {
-    listener: TcpListener,
+    door: Door,
     is_control: bool,
 }
 
 #[async_trait]
 impl Listener for TcpDoor {
     fn local_address(&self) -> SocketAddr {
-        self.listener.local_addr().expect("the listener is bound, so it has an address")
+        self.door.local_address().expect("the listener is bound, so it has an address")
     }
 
     async fn accept(&self) -> io::Result<Socket> {
-        let (stream, _) = self.listener.accept().await?;
-        // Replies and small files must not wait for the acknowledgement of what went before.
-        stream.set_nodelay(true)?;
-        if self.is_control {
-            let socket = SockRef::from(&stream);
-            // The urgent byte of a telnet Synch must stay in its place in the line.
-            socket.set_out_of_band_inline(true)?;
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
-        }
-        Ok(if self.is_control { Socket::Urgent(stream) } else { Socket::Tcp(stream) })
+        let connection = self.door.accept().await?;
+        Ok(Socket::Tcp(if self.is_control { connection.into_control()? } else { connection }))
     }
 }
 
@@ -160,7 +157,7 @@ impl Socket {
     /// The peer is gone already.
     pub fn peer_address(&self) -> io::Result<SocketAddr> {
         Ok(plain(match self {
-            Self::Tcp(stream) | Self::Urgent(stream) => stream.peer_addr()?,
+            Self::Tcp(stream) => stream.peer_address(),
             Self::Link(link) => link.peer_address(),
         }))
     }
@@ -171,7 +168,7 @@ impl Socket {
     /// The connection is gone already.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         Ok(plain(match self {
-            Self::Tcp(stream) | Self::Urgent(stream) => stream.local_addr()?,
+            Self::Tcp(stream) => stream.local_address()?,
             Self::Link(link) => link.local_address(),
         }))
     }
@@ -179,9 +176,27 @@ impl Socket {
     /// Asks the kernel to take at most about `bytes` ahead of us, so that a throttled upload is
     /// slow for its sender too. A wish: errors do not matter.
     pub(crate) fn limit_receive_buffer(&self, bytes: usize) {
+        self.set(|socket| socket.set_recv_buffer_size(bytes));
+    }
+
+    /// Lets small pieces go at once, not only when what went before is acknowledged. A wish.
+    pub(crate) fn do_not_delay(&self) {
+        self.set(|socket| socket.set_tcp_nodelay(true));
+    }
+
+    fn set(&self, what: impl FnOnce(&SockRef<'_>) -> io::Result<()>) {
         if let Self::Tcp(stream) = self {
-            let _ = SockRef::from(stream).set_recv_buffer_size(bytes);
+            let _ = stream.socket().and_then(|socket| what(&socket));
         }
+    }
+
+    /// Takes a connection from the reactor that accepted it, so that its session's own one
+    /// watches it.
+    pub(crate) fn unwatch(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::Tcp(stream.unwatch()?),
+            link @ Self::Link(_) => link,
+        })
     }
 }
 
@@ -207,33 +222,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Urgent(stream) => poll_read_urgent(stream, context, buffer),
             Self::Link(link) => Pin::new(link).poll_read(context, buffer),
-        }
-    }
-}
-
-/// Reads past an urgent mark.
-///
-/// The kernel ends a read at the mark, and tokio takes a read that does not fill its buffer for
-/// the last one: what stands behind the mark would wait until more comes. Here only the kernel's
-/// own word ends the reading.
-fn poll_read_urgent(
-    stream: &TcpStream,
-    context: &mut Context<'_>,
-    buffer: &mut ReadBuf<'_>,
-) -> Poll<io::Result<()>> {
-    loop {
-        ready!(stream.poll_read_ready(context))?;
-        let place = buffer.initialize_unfilled();
-        let read = || (&*SockRef::from(stream)).read(place);
-        match stream.try_io(Interest::READABLE, read) {
-            Ok(count) => {
-                buffer.advance(count);
-                return Poll::Ready(Ok(()));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }
@@ -245,21 +234,21 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) | Self::Urgent(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Link(link) => Pin::new(link).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) | Self::Urgent(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Link(link) => Pin::new(link).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) | Self::Urgent(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Link(link) => Pin::new(link).poll_shutdown(context),
         }
     }
@@ -271,16 +260,14 @@ impl AsyncWrite for Socket {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) | Self::Urgent(stream) => {
-                Pin::new(stream).poll_write_vectored(context, buffers)
-            }
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
             Self::Link(link) => Pin::new(link).poll_write_vectored(context, buffers),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Tcp(stream) | Self::Urgent(stream) => stream.is_write_vectored(),
+            Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Link(link) => link.is_write_vectored(),
         }
     }

@@ -1,10 +1,18 @@
 //! The byte loops between a data connection and a store.
 
+#[cfg(target_os = "linux")]
+#[path = "pump/direct_linux.rs"]
+mod direct;
+#[cfg(not(target_os = "linux"))]
+#[path = "pump/direct_other.rs"]
+mod direct;
+
 use std::future::poll_fn;
 use std::io;
 use std::io::{Read, Seek, SeekFrom};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,11 +23,15 @@ use wharf_core::storage::{ByteStream, Sink, Source};
 use wharf_core::{Bytes, Stream as _};
 use wharf_proto::ascii::{FromNetwork, ToNetwork};
 
-use crate::net::Stream;
+use crate::lanes::Lanes;
+use crate::net::{Socket, Stream};
+use crate::registry::Probe;
 use crate::shape::Shaper;
 
 /// One read or write at most: large enough that system calls cost little.
 const PIECE_BYTES: usize = 256 * 1024;
+/// The first read of an upload.
+const FIRST_PIECE_BYTES: usize = 16 * 1024;
 /// A client that has its file is given this long to take the farewell of TLS.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
@@ -27,8 +39,10 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Flow<'a> {
     /// Speed limits.
     pub(crate) shaper: &'a Shaper,
-    /// Counts the bytes on the data connection as they move.
-    pub(crate) moved: &'a AtomicU64,
+    /// Its `moved` counts the bytes on the data connection as they move.
+    pub(crate) probe: &'a Arc<Probe>,
+    /// Threads for what is large.
+    pub(crate) lanes: &'a Lanes,
     /// How long nothing may move.
     pub(crate) stall_max: Duration,
     /// Whether line ends are converted (TYPE A).
@@ -52,12 +66,29 @@ impl From<Error> for Cut {
     }
 }
 
+/// Bytes of a file that are still to be sent.
+struct Rest {
+    file: std::fs::File,
+    from: u64,
+    len: u64,
+}
+
 /// Sends a source to its end and closes the stream. Dropping the future closes everything.
 pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) -> Result<(), Cut> {
     let mut pieces = match source {
+        Source::File { file, from, len } if direct::can_send(&stream, flow) => {
+            match direct::send(file, from, len, &mut stream, flow).await? {
+                None => return Ok(()),
+                Some(Rest { file, from, len }) => Pieces::File(FilePieces::new(file, from, len)),
+            }
+        }
         Source::File { file, from, len } => Pieces::File(FilePieces::new(file, from, len)),
+        Source::Bytes(bytes) => Pieces::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
         Source::Stream(stream) => Pieces::Stream(stream),
     };
+    if let (Stream::Plain(socket), false) = (&stream, matches!(pieces, Pieces::Whole(_))) {
+        socket.do_not_delay();
+    }
     let mut to_network = ToNetwork::default();
     let mut converted = Vec::new();
     while let Some(piece) = pieces.next().await? {
@@ -70,7 +101,11 @@ pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) ->
         };
         write(bytes, &mut stream, flow).await?;
     }
-    within(flow.stall_max, stream.shutdown()).await
+    match &stream {
+        // Closing it is all that TCP needs.
+        Stream::Plain(Socket::Tcp(_)) => Ok(()),
+        _ => within(flow.stall_max, stream.shutdown()).await,
+    }
 }
 
 async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(), Cut> {
@@ -82,7 +117,7 @@ async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(),
             if sent == 0 {
                 return Err(Cut::Network(io::ErrorKind::WriteZero.into()));
             }
-            count(flow.moved, sent);
+            count(flow.probe, sent);
             rest = rest.get(sent..).unwrap_or_default();
         }
     }
@@ -101,23 +136,44 @@ pub(crate) async fn receive(
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
     }
     let turn = flow.shaper.turn(PIECE_BYTES);
-    let mut buffer = Vec::with_capacity(turn);
+    // A small file needs no more; a full buffer asks for a larger one.
+    let mut room = FIRST_PIECE_BYTES.min(turn);
+    let mut buffer = Vec::with_capacity(room);
     let mut from_network = FromNetwork::default();
+    let mut can_lend = direct::can_receive(&stream, flow);
+    let mut taken = 0;
     loop {
+        if can_lend && taken >= PIECE_BYTES {
+            taken = 0;
+            match sink.lend().await? {
+                Some(file) => {
+                    let received = direct::receive(file, &mut stream, flow).await;
+                    sink.take_back(matches!(received, Err(Cut::Store(_))));
+                    if received? {
+                        break;
+                    }
+                }
+                None => can_lend = false,
+            }
+        }
         buffer.clear();
         let got =
-            within(flow.stall_max, (&mut stream).take(bound(turn)).read_buf(&mut buffer)).await?;
+            within(flow.stall_max, (&mut stream).take(bound(room)).read_buf(&mut buffer)).await?;
         if got == 0 {
             break;
         }
-        count(flow.moved, got);
+        taken += got;
+        count(flow.probe, got);
         flow.shaper.take(got).await;
+        if got == room {
+            room = turn.min(room * 4);
+        }
         let piece = if flow.is_ascii {
             let mut converted = Vec::with_capacity(buffer.len());
             from_network.convert(&buffer, &mut converted);
             converted
         } else {
-            std::mem::replace(&mut buffer, Vec::with_capacity(turn))
+            std::mem::replace(&mut buffer, Vec::with_capacity(room))
         };
         if !piece.is_empty() {
             sink.write(Bytes::from(piece)).await?;
@@ -129,7 +185,10 @@ pub(crate) async fn receive(
         sink.write(Bytes::from(last)).await?;
     }
     // The upload is whole. Whether the client waits for our farewell is its own affair.
-    let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
+    if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
+        let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
+    }
+    drop(stream);
     Ok(sink.sync().await?)
 }
 
@@ -137,8 +196,8 @@ fn bound(turn: usize) -> u64 {
     u64::try_from(turn).unwrap_or(u64::MAX)
 }
 
-fn count(moved: &AtomicU64, bytes: usize) {
-    moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+fn count(probe: &Probe, bytes: usize) {
+    probe.moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 async fn within<T>(most: Duration, act: impl Future<Output = io::Result<T>>) -> Result<T, Cut> {
@@ -148,7 +207,12 @@ async fn within<T>(most: Duration, act: impl Future<Output = io::Result<T>>) -> 
     }
 }
 
+fn shortened() -> Error {
+    Error::new(ErrorKind::Broken, "the file became shorter while it was read")
+}
+
 enum Pieces {
+    Whole(Option<Bytes>),
     File(FilePieces),
     Stream(ByteStream),
 }
@@ -156,6 +220,7 @@ enum Pieces {
 impl Pieces {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         match self {
+            Self::Whole(bytes) => Ok(bytes.take()),
             Self::File(pieces) => pieces.next().await,
             Self::Stream(stream) => {
                 poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await.transpose()
@@ -186,7 +251,7 @@ impl FilePieces {
         let (file, piece) = read.map_err(|panic| Error::new(ErrorKind::Broken, panic))??;
         let got = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         if got == 0 {
-            return Err(Error::new(ErrorKind::Broken, "the file became shorter while it was read"));
+            return Err(shortened());
         }
         self.left = self.left.saturating_sub(got);
         let left = self.left;

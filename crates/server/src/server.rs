@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -69,6 +70,7 @@ pub struct Server {
     stores: Arc<dyn Stores>,
     events: Arc<dyn Events>,
     net: Arc<dyn Net>,
+    runtimes: Vec<Runtime>,
 }
 
 /// A server that listens: clients that connect wait until [`Bound::serve`] runs.
@@ -77,6 +79,13 @@ pub struct Bound {
     doors: Vec<(Box<dyn Listener>, ListenTls)>,
     listeners: Vec<BoundListener>,
     stop: watch::Sender<Option<Duration>>,
+    workers: Vec<Worker>,
+}
+
+/// A runtime that serves clients, and how many it has.
+struct Worker {
+    runtime: Runtime,
+    clients: Arc<()>,
 }
 
 /// Where a server listens.
@@ -115,7 +124,8 @@ pub enum BindError {
 impl Server {
     /// A server with these settings, accounts and files, that tells nobody what happens.
     pub fn new(settings: Settings, users: Arc<dyn Users>, stores: Arc<dyn Stores>) -> Self {
-        Self { settings, users, stores, events: Arc::new(Ignore), net: Arc::new(Tcp) }
+        let (events, net) = (Arc::new(Ignore), Arc::new(Tcp));
+        Self { settings, users, stores, events, net, runtimes: Vec::new() }
     }
 
     /// Tells `events` what happens.
@@ -129,6 +139,17 @@ impl Server {
     #[must_use]
     pub fn net(mut self, net: Arc<dyn Net>) -> Self {
         self.net = net;
+        self
+    }
+
+    /// Spreads clients over these runtimes, each of which serves its clients to their end. Without
+    /// any, all are served by the runtime in which [`Bound::serve`] runs.
+    ///
+    /// One runtime of a single thread for each processor is best: a client's commands, replies and
+    /// small files then never change threads. What is large moves on threads of its own.
+    #[must_use]
+    pub fn runtimes(mut self, runtimes: Vec<Runtime>) -> Self {
+        self.runtimes = runtimes;
         self
     }
 
@@ -153,7 +174,9 @@ impl Server {
         let shared = Shared::new(self.settings, self.net, self.users, self.stores, self.events)
             .map_err(BindError::Tls)?;
         let stop = watch::Sender::new(None);
-        Ok(Bound { shared: Arc::new(shared), doors, listeners, stop })
+        let worker = |runtime| Worker { runtime, clients: Arc::default() };
+        let workers = self.runtimes.into_iter().map(worker).collect();
+        Ok(Bound { shared: Arc::new(shared), doors, listeners, stop, workers })
     }
 }
 
@@ -232,7 +255,8 @@ impl Bound {
             };
             match seat(&self.shared, &arrival) {
                 Ok((seat, peer)) => {
-                    sessions.spawn(serve_one(Arc::clone(&self.shared), arrival, seat, peer));
+                    let shared = Arc::clone(&self.shared);
+                    employ(&self.workers, &mut sessions, shared, arrival, seat, peer);
                 }
                 Err(reason) if turned_away.len() < TURNED_AWAY_MAX => {
                     turned_away.spawn(turn_away(Arc::clone(&self.shared), arrival, reason));
@@ -243,6 +267,30 @@ impl Bound {
         doors.shutdown().await;
         drain(&self.shared.registry, sessions, grace).await;
     }
+}
+
+/// Serves a client where there are the fewest.
+fn employ(
+    workers: &[Worker],
+    sessions: &mut JoinSet<()>,
+    shared: Arc<Shared>,
+    arrival: Arrival,
+    seat: Seat,
+    peer: SocketAddr,
+) {
+    let Some(worker) = workers.iter().min_by_key(|worker| Arc::strong_count(&worker.clients))
+    else {
+        sessions.spawn(serve_one(shared, arrival, seat, peer));
+        return;
+    };
+    let client = Arc::clone(&worker.clients);
+    let Ok(socket) = arrival.socket.unwatch() else { return };
+    let arrival = Arrival { socket, ..arrival };
+    let serving = async move {
+        serve_one(shared, arrival, seat, peer).await;
+        drop(client);
+    };
+    sessions.spawn_on(serving, &worker.runtime);
 }
 
 async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {

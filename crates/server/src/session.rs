@@ -219,6 +219,7 @@ impl Session {
 /// One line for every session that began, also where its task was dropped in the middle.
 impl Drop for Session {
     fn drop(&mut self) {
+        self.shared.ports.forget(self.probe.number);
         let reason = self.end.as_deref().unwrap_or("cut off as the server stopped");
         self.emit(&Event::Ended { reason, after: self.started.elapsed() });
     }

@@ -65,6 +65,11 @@ impl Shaper {
         self
     }
 
+    /// Whether there is any limit.
+    pub(crate) fn is_limited(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// How many bytes to move at once: at most `most`, at least 1.
     pub(crate) fn turn(&self, most: usize) -> usize {
         let allowed = |bucket: &Arc<Bucket>| {

@@ -9,6 +9,7 @@ use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 
 use crate::admission::{Admission, Neighbour};
+use crate::lanes::Lanes;
 use crate::net::Net;
 use crate::ports::Ports;
 use crate::registry::Registry;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Arc<Ports>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) lanes: Lanes,
     upload: Speed,
     download: Speed,
 }
@@ -57,6 +59,7 @@ impl Shared {
             events,
             admission: Arc::default(),
             registry: Arc::default(),
+            lanes: Lanes::new(),
         })
     }
 

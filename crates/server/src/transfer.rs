@@ -1,8 +1,9 @@
 //! From 150 to the last reply: data moves while the control line is heard.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::task::yield_now;
@@ -20,6 +21,7 @@ use crate::data::{DataPort, OpenError, Opening};
 use crate::exit::Exit;
 use crate::gate;
 use crate::next::{Job, Next, Transfer};
+use crate::ports::Lease;
 use crate::pump::{self, Cut, Flow};
 use crate::refusal::Refusal;
 use crate::registry::{End, Probe};
@@ -51,20 +53,32 @@ pub(crate) async fn run(
     let Some(port) = session.data.take() else {
         let reply = Reply::new(Code::NO_DATA_CONNECTION, "Send PASV or PORT first.");
         session.tell(line, true, &reply);
-        control.send(&[&reply], &session.names).await?;
+        control.send([&reply], &session.names).await?;
         return Ok(None);
     };
-    control.send(&[&Reply::new(Code::OPENING_DATA, transfer.opening)], &session.names).await?;
+    let mut opening = Some(Reply::new(Code::OPENING_DATA, transfer.opening));
     let started = Instant::now();
     let (mut work, file) = Work::new(session, transfer.job);
     session.probe.moved.store(0, Ordering::Relaxed);
     session.probe.is_transferring.store(true, Ordering::Relaxed);
     let mut held = None;
     let end = {
-        let moving = pin!(work.run(port));
-        attend(control, session, moving, &mut held).await
+        let is_sending = work.source.is_some();
+        let mut moving = pin!(work.run(port));
+        // A client that waits on its port has little things at once, and both replies in one
+        // piece. One that sends waits for the first reply.
+        match if is_sending { at_once(moving.as_mut()) } else { Poll::Pending } {
+            Poll::Ready(done) => Ending::Done(done),
+            Poll::Pending => {
+                control.send(&opening.take(), &session.names).await?;
+                attend(control, session, moving, &mut held).await
+            }
+        }
     };
     session.probe.is_transferring.store(false, Ordering::Relaxed);
+    if let (Some(lease), Ending::Done(Done::Moved)) = (work.lease.take(), &end) {
+        session.shared.ports.keep(session.probe.number, lease);
+    }
     let sink = work.sink.take();
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
         session.emit(&Event::DataUnproven);
@@ -86,17 +100,20 @@ pub(crate) async fn run(
     }
     match verdict.exit {
         None => {
-            let replies: Vec<_> = verdict.replies.iter().collect();
-            control.send(&replies, &session.names).await?;
+            control.send(opening.iter().chain(&verdict.replies), &session.names).await?;
             Ok(held)
         }
         Some(exit) => {
-            let replies: Vec<_> = verdict.replies.iter().collect();
             // The client may be gone; the reason to end stands in any case.
-            let _ = control.send(&replies, &session.names).await;
+            let _ = control.send(opening.iter().chain(&verdict.replies), &session.names).await;
             Err(exit)
         }
     }
+}
+
+/// What a future comes to without waiting. It can be polled on as usual.
+fn at_once<T>(act: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    act.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// What can be said of the file that moved, for the log.
@@ -121,6 +138,7 @@ struct Work {
     sink: Option<Box<dyn Sink>>,
     is_tls: bool,
     is_unproven: bool,
+    lease: Option<Lease>,
 }
 
 /// How the data side came to its end.
@@ -173,6 +191,7 @@ impl Work {
             sink,
             is_tls: false,
             is_unproven: false,
+            lease: None,
         };
         (work, file)
     }
@@ -191,11 +210,13 @@ impl Work {
             Ok(data) => data,
             Err(error) => return Done::NotOpened(error),
         };
+        self.lease = data.lease;
         self.is_tls = data.resumed.is_some();
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
         let flow = Flow {
             shaper: &self.shaper,
-            moved: &self.probe.moved,
+            probe: &self.probe,
+            lanes: &self.shared.lanes,
             stall_max: self.settings.limits.stall_timeout,
             is_ascii: self.is_ascii,
         };
@@ -214,7 +235,7 @@ impl Work {
 async fn attend(
     control: &mut Control,
     session: &mut Session,
-    mut moving: std::pin::Pin<&mut impl Future<Output = Done>>,
+    mut moving: Pin<&mut impl Future<Output = Done>>,
     held: &mut Held,
 ) -> Ending {
     loop {
@@ -265,7 +286,7 @@ async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> R
         Err(refusal) => refusal.reply(spec.unavailable),
     };
     session.tell(line, !spec.is_secret, &reply);
-    control.send(&[&reply], &session.names).await
+    control.send([&reply], &session.names).await
 }
 
 /// What a transfer comes to.

@@ -156,7 +156,7 @@ impl Storage for Faults {
         self.pass("read", at).await?;
         Ok(match self.memory.read(at, from).await? {
             Source::Stream(inner) => Source::Stream(self.troubled(inner)),
-            file @ Source::File { .. } => file,
+            whole @ (Source::File { .. } | Source::Bytes(_)) => whole,
         })
     }
 

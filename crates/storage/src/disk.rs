@@ -4,8 +4,10 @@ mod draft;
 mod fault;
 mod leftover;
 mod listing;
+mod pace;
 mod sweep;
 mod tree;
+mod trees;
 mod upload;
 
 #[cfg(target_os = "linux")]
@@ -48,6 +50,7 @@ use wharf_proto::path::VPath;
 use self::draft::Draft;
 use self::listing::Listing;
 use self::tree::Tree;
+use self::trees::Trees;
 use self::upload::Upload;
 
 pub use self::leftover::TEMP_PREFIX;
@@ -113,9 +116,12 @@ pub enum FollowSymlinks {
 /// for [`DiskOptions::keep_partials`], for that account alone. When the disk is full the temporary
 /// is removed, or cut to the length it was resumed with.
 ///
-/// All calls to the operating system run in tokio's pool of blocking threads, so every method must
-/// be called within a tokio runtime; those of a listing run where its entries are taken. Dropping
-/// a future does not stop a call under way: it runs to its end unseen.
+/// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
+/// called within a tokio runtime; those of a listing run where its entries are taken. Dropping a
+/// future does not stop a call under way: it runs to its end unseen. Two kinds of calls run where
+/// they are asked for, because the hand-over would cost many times as much: looking at what the
+/// system has in memory (Linux can say so), and, with [`Durability::Fast`], small changes on a disk
+/// of this computer, as long as they prove quick.
 #[derive(Clone)]
 pub struct Disk {
     tree: Arc<Tree>,
@@ -179,6 +185,9 @@ impl Storage for Disk {
     }
 
     async fn stat(&self, at: &VPath) -> Result<Entry> {
+        if let Some(entry) = self.tree.stat_at_once(at) {
+            return Ok(entry);
+        }
         let at = at.clone();
         self.act(move |tree| tree.stat(&at)).await
     }
@@ -190,14 +199,21 @@ impl Storage for Disk {
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
+        if let Some(source) = self.tree.read_at_once(at, from) {
+            return Ok(source);
+        }
         let at = at.clone();
         self.act(move |tree| tree.read(&at, from)).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
-        let at = at.clone();
-        let draft = self.act(move |tree| Draft::begin(tree, &at, how)).await?;
-        Ok(Box::new(Upload::new(draft)))
+        let draft = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
+            begun?
+        } else {
+            let at = at.clone();
+            self.act(move |tree| Draft::begin(tree, &at, how)).await?
+        };
+        Ok(Box::new(Upload::new(Arc::clone(&self.tree), draft)))
     }
 
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
@@ -231,25 +247,26 @@ impl Storage for Disk {
     }
 }
 
-/// Opens each account's home as a [`Disk`].
+/// Opens each account's home as a [`Disk`]. Sessions of one account share what is open of it.
 #[derive(Clone, Debug, Default)]
 pub struct Disks {
     options: DiskOptions,
+    trees: Arc<Trees>,
 }
 
 impl Disks {
     /// With these options for every account.
     pub fn new(options: DiskOptions) -> Self {
-        Self { options }
+        Self { options, trees: Arc::default() }
     }
 }
 
 #[async_trait]
 impl Stores for Disks {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
-        let (options, home, name) =
-            (self.options.clone(), account.home.clone(), account.name.clone());
-        let opened = spawn_blocking(move || Ok(Disk::open(home, &name, &options)?)).await;
-        Ok(Arc::new(unblocked(opened)?))
+        let (disks, home, name) = (self.clone(), account.home.clone(), account.name.clone());
+        let opened =
+            spawn_blocking(move || Ok(disks.trees.open(&home, &name, &disks.options)?)).await;
+        Ok(Arc::new(Disk { tree: unblocked(opened)? }))
     }
 }

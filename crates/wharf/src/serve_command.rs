@@ -4,6 +4,7 @@
 
 mod outputs;
 mod run;
+mod workers;
 
 use std::path::PathBuf;
 

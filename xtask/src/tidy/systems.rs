@@ -8,7 +8,7 @@ use super::{Finding, Rule};
 /// Files that end with one of [`SUFFIXES`] may be, too, except where nothing may.
 const HOMES: &[(&str, &[&str])] = &[
     ("crates/storage/src/", &["disk.rs", "disk/"]),
-    ("crates/server/src/", &["net.rs"]),
+    ("crates/server/src/", &["net.rs", "net/"]),
     ("crates/users/src/", &["os.rs"]),
     ("crates/wharf/src/", &["os.rs", "place.rs", "os/", "place/"]),
 ];

@@ -162,6 +162,7 @@ impl Probe {
                 self.check(read.is_ok(), "the file that was handed out can be read");
                 self.same(u64::try_from(content.len()).ok(), Some(len), "the length handed out");
             }
+            Source::Bytes(bytes) => content.extend_from_slice(&bytes),
             Source::Stream(mut stream) => {
                 while let Some(piece) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {
                     let piece = self.works(piece, "read on");

@@ -94,7 +94,12 @@ fn wrong_family(family: u8) -> Result<Next, Refusal> {
 async fn listen(session: &mut Session) -> Result<u16, Refusal> {
     session.data = None;
     let ports = &session.shared.ports;
-    let Some(lease) = ports.lease(&*session.shared.net, session.local).await else {
+    let kept = ports.take_kept(session.probe.number);
+    let lease = match kept {
+        Some(lease) => Some(lease),
+        None => ports.lease(&*session.shared.net, session.local).await,
+    };
+    let Some(lease) = lease else {
         session.emit(&Event::DataFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });

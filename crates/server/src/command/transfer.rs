@@ -36,6 +36,7 @@ async fn retr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let source = session.files()?.read(&path, from).await?;
     let opening = match &source {
         Source::File { len, .. } => format!("Sending {len} bytes."),
+        Source::Bytes(bytes) => format!("Sending {} bytes.", bytes.len()),
         Source::Stream(_) => "Sending the file.".to_owned(),
     };
     let is_ascii = is_ascii(session);

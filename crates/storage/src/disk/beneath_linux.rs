@@ -2,10 +2,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
 use rustix::io::{Errno, Result};
 
 use super::FollowSymlinks;
+use super::pace::Medium;
 
 /// How often a resolution is tried again that someone's rename came in the way of.
 const TRIES_MAX: usize = 16;
@@ -18,12 +19,7 @@ pub(super) fn open(
     flags: OFlags,
     links: FollowSymlinks,
 ) -> Result<OwnedFd> {
-    let resolve = ResolveFlags::NO_MAGICLINKS
-        | match links {
-            FollowSymlinks::Inside => ResolveFlags::BENEATH,
-            FollowSymlinks::Never => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
-            FollowSymlinks::Always => ResolveFlags::empty(),
-        };
+    let resolve = confined(links);
     let mut tries = 0;
     loop {
         tries += 1;
@@ -31,6 +27,40 @@ pub(super) fn open(
             Err(Errno::AGAIN | Errno::INTR) if tries < TRIES_MAX => {}
             ended => return ended,
         }
+    }
+}
+
+/// The same without ever waiting for a disk, on the root's own file system alone. None where that
+/// does not lead to the file: then `open` says what there is.
+pub(super) fn open_at_once(
+    root: impl AsFd,
+    path: &[u8],
+    flags: OFlags,
+    links: FollowSymlinks,
+) -> Option<OwnedFd> {
+    let resolve = confined(links) | ResolveFlags::CACHED | ResolveFlags::NO_XDEV;
+    openat2(root, path, flags, Mode::empty(), resolve).ok()
+}
+
+fn confined(links: FollowSymlinks) -> ResolveFlags {
+    ResolveFlags::NO_MAGICLINKS
+        | match links {
+            FollowSymlinks::Inside => ResolveFlags::BENEATH,
+            FollowSymlinks::Never => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+            FollowSymlinks::Always => ResolveFlags::empty(),
+        }
+}
+
+/// What a folder lies on, by the magic numbers of statfs(2).
+pub(super) fn medium(root: impl AsFd) -> Medium {
+    const MEMORY: &[u32] = &[0x0102_1994, 0x8584_58f6];
+    // ext4 and its elders, XFS, Btrfs, F2FS, and the layers of containers.
+    const DISKS: &[u32] = &[0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x794c_7630];
+    let kind = fstatfs(root).ok().and_then(|facts| u32::try_from(facts.f_type).ok());
+    match kind {
+        Some(kind) if MEMORY.contains(&kind) => Medium::Memory,
+        Some(kind) if DISKS.contains(&kind) => Medium::Disk,
+        _ => Medium::Unknown,
     }
 }
 

@@ -10,7 +10,9 @@ use wharf_core::storage::{Replace, Start, Stored, Write};
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
-use super::leftover::{Claim, claim, partial_name, remove_if_unused, resumable, throwaway_name};
+use super::leftover::{
+    Claim, claim, leads_to_hidden, partial_name, remove_if_unused, resumable, throwaway_name,
+};
 use super::system::{Directory, Own};
 use super::tree::{Place, Tree, check_replaceable, refuse_hidden};
 use crate::name::check_new;
@@ -25,6 +27,10 @@ pub(super) struct Draft {
     dir: Directory,
     target: Vec<u8>,
     file: File,
+    /// How many bytes were in it when it was claimed.
+    found: u64,
+    /// Whether something stood at the target when the upload began.
+    is_there: bool,
     name: Vec<u8>,
     /// Whether `name` is the one under which this account finds it again.
     is_findable: bool,
@@ -39,6 +45,8 @@ pub(super) struct Draft {
     resumed: u64,
     /// How many bytes there are now.
     length: u64,
+    /// Whether somebody else writes to the file.
+    is_lent: bool,
     /// How many there were when they were last synced.
     synced: Option<u64>,
     state: State,
@@ -64,6 +72,21 @@ impl Draft {
     pub(super) fn begin(tree: &Tree, at: &VPath, how: Write) -> Result<Self> {
         refuse_hidden(at, ErrorKind::Forbidden)?;
         let place = tree.place(at, ErrorKind::IsADirectory)?;
+        Self::begin_in(tree, place, at, how)
+    }
+
+    /// The same for a new file, if that takes no time worth a thread; none if it may.
+    pub(super) fn begin_at_once(tree: &Tree, at: &VPath, how: Write) -> Option<Result<Self>> {
+        if how.start != Start::Fresh || !tree.changes_at_once() || leads_to_hidden(at) {
+            return None;
+        }
+        tree.pace.timed(|| {
+            let place = tree.place_at_once(at)?;
+            Some(Self::begin_in(tree, place, at, how))
+        })
+    }
+
+    fn begin_in(tree: &Tree, place: Place<'_>, at: &VPath, how: Write) -> Result<Self> {
         let is_there = match tree.what_stands(&place, at)? {
             None => {
                 check_new(place.name)?;
@@ -76,8 +99,12 @@ impl Draft {
             }
         };
         let mut draft = Self::claim(tree, place, how.replace)?;
+        draft.is_there = is_there;
         if how.start == Start::Fresh {
-            draft.truncate(0)?;
+            // Mostly it was made just now.
+            if draft.found > 0 {
+                draft.truncate(0)?;
+            }
             return Ok(draft);
         }
         match (draft.resume()?, is_there) {
@@ -99,14 +126,18 @@ impl Draft {
         let keep = tree.options.keep_partials;
         let found = if keep.is_zero() { None } else { claim_partial(&place.dir, &partial)? };
         let is_findable = found.is_some();
-        let (file, name) = match found {
-            Some(file) => (file, partial.clone()),
-            None => claim_throwaway(&place.dir)?,
+        let (file, found, name) = if let Some((file, length)) = found {
+            (file, length, partial.clone())
+        } else {
+            let (file, name) = claim_throwaway(&place.dir)?;
+            (file, 0, name)
         };
         Ok(Self {
             target: place.name.to_vec(),
             dir: place.dir,
             file,
+            found,
+            is_there: false,
             name,
             is_findable,
             partial,
@@ -116,6 +147,7 @@ impl Draft {
             mode: 0o666 & !tree.options.umask,
             resumed: 0,
             length: 0,
+            is_lent: false,
             synced: None,
             state: State::Untouched,
         })
@@ -191,9 +223,32 @@ impl Draft {
         Ok(())
     }
 
+    /// The file at the place of the next byte, for somebody who writes to it without us.
+    pub(super) fn lend(&mut self) -> Result<File> {
+        let file = self.file.try_clone().map_err(fault)?;
+        self.is_lent = true;
+        Ok(file)
+    }
+
+    /// Counts what was written to the lent file. After a failed write the draft must be dropped.
+    pub(super) fn take_back(&mut self, failed: bool) -> Result<()> {
+        let was_lent = std::mem::take(&mut self.is_lent);
+        if was_lent {
+            let length = self.file.metadata().map_err(fault)?.len();
+            if length > self.length {
+                self.state = State::Written;
+                self.length = length;
+            }
+        }
+        if failed {
+            self.state = State::Torn;
+        }
+        Ok(())
+    }
+
     /// Makes what was written survive a power failure, where that is wanted.
     pub(super) fn sync(&mut self) -> Result<()> {
-        if self.is_durable && self.synced != Some(self.length) {
+        if self.needs_sync() && self.synced != Some(self.length) {
             let state = std::mem::replace(&mut self.state, State::Spoilt);
             // An error is final: a second call could succeed without the bytes being there.
             self.file.sync_all().map_err(fault)?;
@@ -203,12 +258,18 @@ impl Draft {
         Ok(())
     }
 
+    /// Whether syncing does anything.
+    pub(super) fn needs_sync(&self) -> bool {
+        self.is_durable
+    }
+
     /// Gives the draft its final name. On an error it is gone and nothing is published, except
     /// where syncing the directory fails: then the new content stands, but may not last.
     pub(super) fn publish(mut self) -> Result<Stored> {
         self.state = State::Spoilt;
-        let mode = self.dir.mode(&self.target)?.unwrap_or(self.mode);
-        self.dir.set_mode(&self.file, mode).map_err(fault)?;
+        // What came there since the upload began keeps nothing.
+        let stands = if self.is_there { self.dir.mode(&self.target)? } else { None };
+        self.dir.set_mode(&self.file, stands.unwrap_or(self.mode)).map_err(fault)?;
         self.sync()?;
         self.dir.rename(&self.name, &self.dir, &self.target, self.replace)?;
         self.state = State::Published;
@@ -239,6 +300,8 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
+        // Whoever writes to it has been stopped, or is just about to.
+        let _ = self.take_back(false);
         if self.state != State::Published && !self.stays() {
             // Where this fails, the sweep comes back to it.
             let _ = self.dir.unlink(&self.name);
@@ -256,20 +319,20 @@ fn kept(start: Start, length: u64) -> Result<u64> {
     }
 }
 
-/// The temporary under the account's own name, or none if it cannot be had.
-fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<File>> {
+/// The temporary under the account's own name and its length, or none if it cannot be had.
+fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<(File, u64)>> {
     for _ in 0..TRIES_MAX {
-        let file = match dir.open_own(name).map_err(fault)? {
-            Own::Found(file) => file,
-            Own::Foreign => return Ok(None),
-            Own::Missing => match dir.create(name) {
-                Ok(file) => file,
-                Err(error) if error.kind() == Io::AlreadyExists => continue,
-                Err(error) => return Err(fault(error)),
+        let file = match dir.create(name) {
+            Ok(file) => file,
+            Err(error) if error.kind() != Io::AlreadyExists => return Err(fault(error)),
+            Err(_) => match dir.open_own(name).map_err(fault)? {
+                Own::Found(file) => file,
+                Own::Foreign => return Ok(None),
+                Own::Missing => continue,
             },
         };
         match claim(dir, name, &file) {
-            Claim::Held => return Ok(Some(file)),
+            Claim::Held(length) => return Ok(Some((file, length))),
             // Someone who only asks for its length is done at once.
             Claim::Taken => std::thread::yield_now(),
             Claim::Impossible => return Ok(None),

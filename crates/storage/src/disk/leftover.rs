@@ -60,8 +60,9 @@ pub(super) fn throwaway_name() -> io::Result<Vec<u8>> {
 
 fn named(tag: &[u8], suffix: &[u8]) -> Vec<u8> {
     let mut name = TEMP_PREFIX.as_bytes().to_vec();
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
     for byte in tag.iter().take(TAG_BYTES) {
-        name.extend_from_slice(format!("{byte:02x}").as_bytes());
+        name.extend([digit(byte >> 4), digit(byte & 15)]);
     }
     name.extend_from_slice(suffix);
     name
@@ -69,8 +70,8 @@ fn named(tag: &[u8], suffix: &[u8]) -> Vec<u8> {
 
 /// What happened when a temporary was to be locked.
 pub(super) enum Claim {
-    /// It is ours alone until the file is closed.
-    Held,
+    /// It is ours alone until the file is closed, and so long.
+    Held(u64),
     /// Another upload uses it, or it went away meanwhile.
     Taken,
     /// This file system knows no locks.
@@ -80,8 +81,8 @@ pub(super) enum Claim {
 /// Locks a temporary and makes sure that the name still means it.
 pub(super) fn claim(dir: &Directory, name: &[u8], file: &File) -> Claim {
     match file.try_lock() {
-        Ok(()) if dir.is_same(name, file) => Claim::Held,
-        Ok(()) | Err(TryLockError::WouldBlock) => Claim::Taken,
+        Ok(()) => dir.length_if_same(name, file).map_or(Claim::Taken, Claim::Held),
+        Err(TryLockError::WouldBlock) => Claim::Taken,
         Err(TryLockError::Error(_)) => Claim::Impossible,
     }
 }
@@ -107,7 +108,8 @@ pub(super) fn remove_if_unused(
 ) -> io::Result<Option<u64>> {
     let Own::Found(file) = dir.open_own(name)? else { return Ok(None) };
     let facts = file.metadata()?;
-    if !is_older(facts.modified().ok(), keep) || !matches!(claim(dir, name, &file), Claim::Held) {
+    if !is_older(facts.modified().ok(), keep) || !matches!(claim(dir, name, &file), Claim::Held(_))
+    {
         return Ok(None);
     }
     dir.unlink(name)?;
@@ -142,7 +144,7 @@ mod tests {
         assert!(matches!(claim(&dir, &name, &first), Claim::Taken));
         let second = file(&name);
         assert!(matches!(claim(&dir, &name, &first), Claim::Taken));
-        assert!(matches!(claim(&dir, &name, &second), Claim::Held));
+        assert!(matches!(claim(&dir, &name, &second), Claim::Held(0)));
     }
 
     #[test]

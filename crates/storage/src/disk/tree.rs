@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
 use wharf_core::storage::{Change, Replace, Source, Wanted};
 use wharf_proto::entry::{Entry, Kind};
@@ -12,15 +13,21 @@ use super::fault::fault;
 use super::leftover::{
     is_hidden, is_ours, leads_to_hidden, partial_name, remove_if_unused, resumable,
 };
+use super::pace::Pace;
+use super::system::read_at_once;
 use super::system::{Directory, Own, Reader, Root, check_name};
 use super::{DiskOptions, Durability};
 use crate::name::check_new;
+
+/// A file up to this size is read in one go when it is opened.
+const WHOLE_BYTES_MAX: usize = 64 * 1024;
 
 /// The open root, whose it is, and how it behaves.
 pub(super) struct Tree {
     pub(super) root: Root,
     pub(super) account: String,
     pub(super) options: DiskOptions,
+    pub(super) pace: Pace,
 }
 
 /// A directory and a name in it.
@@ -34,12 +41,19 @@ impl Tree {
         let opened = Root::open(root, options.follow_symlinks).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot open {}: {error}", root.display()))
         })?;
-        Ok(Self { root: opened, account: account.to_owned(), options: options.clone() })
+        let pace = Pace::new(opened.medium());
+        Ok(Self { root: opened, account: account.to_owned(), options: options.clone(), pace })
     }
 
     /// Does without the kernel's help in staying below the root.
     pub(super) fn walk(&mut self) {
         self.root.walk();
+        self.pace = Pace::new(self.root.medium());
+    }
+
+    /// Whether small changes may be made where they are asked for: not where they wait for a disk.
+    pub(super) fn changes_at_once(&self) -> bool {
+        !self.is_durable() && self.pace.is_quick()
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -49,6 +63,32 @@ impl Tree {
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         refuse_hidden(at, ErrorKind::NotFound)?;
         self.root.stat(at)
+    }
+
+    /// The facts of a path, if they are at hand; anything odd is for `stat` to tell.
+    pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
+        if leads_to_hidden(at) || !self.pace.is_quick() {
+            return None;
+        }
+        self.pace.timed(|| self.root.stat_at_once(at))
+    }
+
+    /// A file's content, if it is at hand; anything odd is for `read` to tell.
+    pub(super) fn read_at_once(&self, at: &VPath, from: u64) -> Option<Source> {
+        if leads_to_hidden(at) || !self.pace.is_quick() {
+            return None;
+        }
+        self.pace.timed(|| {
+            let (file, size) = self.root.open_file_at_once(at)?;
+            let len = size.checked_sub(from)?;
+            match usize::try_from(len) {
+                Ok(few) if few <= WHOLE_BYTES_MAX => {
+                    let bytes = read_at_once(&file, from, few, self.pace.medium)?;
+                    Some(Source::Bytes(Bytes::from(bytes)))
+                }
+                _ => Some(Source::File { file, from, len }),
+            }
+        })
     }
 
     pub(super) fn list(&self, at: &VPath, wanted: Wanted) -> Result<Reader> {
@@ -75,7 +115,7 @@ impl Tree {
         let name = partial_name(&self.account, place.name);
         let Own::Found(file) = place.dir.open_own(&name).map_err(fault)? else { return Ok(None) };
         // Shared, so that two who ask do not hinder one another.
-        if file.try_lock_shared().is_err() || !place.dir.is_same(&name, &file) {
+        if file.try_lock_shared().is_err() || place.dir.length_if_same(&name, &file).is_none() {
             return Ok(None);
         }
         resumable(&file, self.options.keep_partials).map_err(fault)
@@ -157,6 +197,13 @@ impl Tree {
     pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
         refuse_hidden(at, ErrorKind::NotFound)?;
         self.root.set(at, change)
+    }
+
+    /// The same as `place` if the parent is at hand.
+    pub(super) fn place_at_once<'a>(&self, at: &'a VPath) -> Option<Place<'a>> {
+        let (parent, name) = (at.parent()?, at.name()?);
+        check_name(name).ok()?;
+        Some(Place { dir: self.root.directory_at_once(&parent)?, name })
     }
 
     /// The open parent of a path, and its last name. `of_root` is what the root fails with.

@@ -20,6 +20,7 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
+use super::pace::Medium;
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::time::system_time;
 
@@ -72,6 +73,12 @@ impl Root {
         self.way = Way::Walk;
     }
 
+    /// Whether both are one directory.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let (Ok(one), Ok(two)) = (fstat(&self.fd), fstat(&other.fd)) else { return false };
+        (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+    }
+
     /// The root itself, to be read.
     pub(super) fn top(&self) -> io::Result<Directory> {
         Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())? })
@@ -83,6 +90,45 @@ impl Root {
             Way::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
             Way::Walk => beneath_walk::open(&self.fd, at.relative(), flags, self.links),
         }
+    }
+
+    /// What it lies on.
+    pub(super) fn medium(&self) -> Medium {
+        #[cfg(target_os = "linux")]
+        if self.way == Way::Kernel {
+            return beneath_linux::medium(&self.fd);
+        }
+        Medium::Unknown
+    }
+
+    /// What is there, if the system can tell without waiting for a disk.
+    fn open_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
+        #[cfg(target_os = "linux")]
+        if self.way == Way::Kernel {
+            return beneath_linux::open_at_once(&self.fd, at.relative(), flags, self.links);
+        }
+        let _ = (at, flags);
+        None
+    }
+
+    /// The facts of something, if they are at hand.
+    pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
+        let name = at.name().unwrap_or(b".").to_vec();
+        let entry = facts_unix::of_open(self.open_at_once(at, LOOK)?).ok()?;
+        Some(Entry { name, ..entry })
+    }
+
+    /// A directory, if it is at hand.
+    pub(super) fn directory_at_once(&self, at: &VPath) -> Option<Directory> {
+        Some(Directory { fd: self.open_at_once(at, DIRECTORY)? })
+    }
+
+    /// A regular file and its size, if it is at hand.
+    pub(super) fn open_file_at_once(&self, at: &VPath) -> Option<(File, u64)> {
+        let fd = self.open_at_once(at, READ)?;
+        let facts = fstat(&fd).ok()?;
+        check_regular(facts_unix::kind(facts.st_mode)).ok()?;
+        Some((File::from(fd), facts_unix::number(facts.st_size)))
     }
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
@@ -159,6 +205,23 @@ pub(super) fn check_name(_: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Reads bytes of a file that the system has in memory, without waiting for a disk. None if it has
+/// not all of them, or cannot say.
+pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let got = match medium {
+        Medium::Memory => std::os::unix::fs::FileExt::read_at(file, &mut bytes, from).ok()?,
+        #[cfg(target_os = "linux")]
+        Medium::Disk => {
+            let flags = rustix::io::ReadWriteFlags::NOWAIT;
+            let mut room = [io::IoSliceMut::new(&mut bytes)];
+            rustix::io::preadv2(file, &mut room, from, flags).ok()?
+        }
+        _ => return None,
+    };
+    (got == len).then_some(bytes)
+}
+
 /// An open directory. Its methods take one name in it and follow no link.
 pub(super) struct Directory {
     fd: OwnedFd,
@@ -229,14 +292,12 @@ impl Directory {
         Ok(if is_ours { Own::Found(File::from(fd)) } else { Own::Foreign })
     }
 
-    /// Whether the name means this open file.
-    pub(super) fn is_same(&self, name: &[u8], file: &File) -> bool {
-        let (Ok(named), Ok(open)) =
-            (statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW), fstat(file))
-        else {
-            return false;
-        };
-        (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)
+    /// The length of an open file if the name means it.
+    pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
+        let named = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let open = fstat(file).ok()?;
+        let is_same = (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino);
+        is_same.then(|| facts_unix::number(open.st_size))
     }
 
     #[expect(clippy::unused_self, reason = "other systems need the directory")]

@@ -1,5 +1,8 @@
 //! The async side of an upload: it gathers bytes and hands them to a blocking thread.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -8,6 +11,7 @@ use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Sink, Stored};
 
 use super::draft::Draft;
+use super::tree::Tree;
 use super::unblocked;
 
 /// How many bytes are gathered before a thread is asked to write them. At most twice as many and
@@ -16,6 +20,7 @@ const GATHERED_BYTES: usize = 256 * 1024;
 
 /// An upload under way. The draft has one owner at a time: this, or the thread that writes.
 pub(super) struct Upload {
+    tree: Arc<Tree>,
     draft: Option<Draft>,
     writing: Option<JoinHandle<Result<Draft>>>,
     gathered: Vec<Bytes>,
@@ -23,8 +28,9 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(draft: Draft) -> Self {
-        Self { draft: Some(draft), writing: None, gathered: Vec::new(), gathered_bytes: 0 }
+    pub(super) fn new(tree: Arc<Tree>, draft: Draft) -> Self {
+        let draft = Some(draft);
+        Self { tree, draft, writing: None, gathered: Vec::new(), gathered_bytes: 0 }
     }
 
     /// The draft, once the thread that writes is done. None after an error.
@@ -67,7 +73,27 @@ impl Sink for Upload {
         Ok(())
     }
 
+    async fn lend(&mut self) -> Result<Option<File>> {
+        let (mut draft, pieces) = self.take().await?;
+        self.writing = Some(spawn_blocking(move || {
+            draft.write(&pieces)?;
+            Ok(draft)
+        }));
+        let Some(draft) = self.settle().await? else { return Ok(None) };
+        draft.lend().map(Some)
+    }
+
+    fn take_back(&mut self, failed: bool) {
+        let back = self.draft.as_mut().map(|draft| draft.take_back(failed));
+        if matches!(back, Some(Err(_))) {
+            self.draft = None;
+        }
+    }
+
     async fn sync(&mut self) -> Result<()> {
+        if self.draft.as_ref().is_some_and(|draft| !draft.needs_sync()) {
+            return Ok(());
+        }
         let (mut draft, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
             draft.write(&pieces)?;
@@ -79,6 +105,12 @@ impl Sink for Upload {
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
         let (mut draft, pieces) = self.take().await?;
+        if self.tree.changes_at_once() {
+            return self.tree.pace.timed(|| {
+                draft.write(&pieces)?;
+                draft.publish()
+            });
+        }
         // From here on it runs to its end, also if nobody waits.
         let publishing = spawn_blocking(move || {
             draft.write(&pieces)?;

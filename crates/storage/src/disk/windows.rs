@@ -17,6 +17,7 @@ use wharf_proto::path::{VPath, escaped};
 use super::FollowSymlinks;
 use super::fault::fault;
 use super::leftover::is_hidden;
+use super::pace::Medium;
 use super::windows_name::is_plain;
 use crate::time::{system_time, timestamp};
 
@@ -25,6 +26,11 @@ pub(super) const HAS_MODES: bool = false;
 /// Whether upper and lower case are the same in names. A folder can be told to tell them apart;
 /// that it is so is the safe thing to say.
 pub(super) const IGNORES_CASE: bool = true;
+
+/// Reads what the system has in memory, where it says so; here it does not.
+pub(super) fn read_at_once(_: &File, _: u64, _: usize, _: Medium) -> Option<Vec<u8>> {
+    None
+}
 
 /// The top of a tree that no path leaves.
 pub(super) struct Root {
@@ -42,9 +48,35 @@ impl Root {
         Ok(Self { path, links })
     }
 
+    /// Whether both are one directory: each act looks it up anew by its path.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+
     /// There is one way only.
     #[expect(clippy::unused_self, reason = "other systems have two")]
     pub(super) fn walk(&mut self) {}
+
+    /// Windows does not say what it has in memory, so every call goes to a thread.
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn medium(&self) -> Medium {
+        Medium::Unknown
+    }
+
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn stat_at_once(&self, _: &VPath) -> Option<Entry> {
+        None
+    }
+
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn directory_at_once(&self, _: &VPath) -> Option<Directory> {
+        None
+    }
+
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn open_file_at_once(&self, _: &VPath) -> Option<(File, u64)> {
+        None
+    }
 
     pub(super) fn top(&self) -> io::Result<Directory> {
         Ok(Directory { path: self.path.clone() })
@@ -227,12 +259,12 @@ impl Directory {
         }
     }
 
-    /// Whether the name means this open file. Its birth would not tell: Windows gives a new file
-    /// the birth of the one that had its name a moment ago.
-    pub(super) fn is_same(&self, name: &[u8], file: &File) -> bool {
-        let named = self.of(name).and_then(Handle::from_path);
-        let open = file.try_clone().and_then(Handle::from_file);
-        matches!((named, open), (Ok(named), Ok(open)) if named == open)
+    /// The length of an open file if the name means it. Its birth would not tell: Windows gives a
+    /// new file the birth of the one that had its name a moment ago.
+    pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
+        let named = self.of(name).and_then(Handle::from_path).ok()?;
+        let open = file.try_clone().and_then(Handle::from_file).ok()?;
+        if named == open { file.metadata().ok().map(|facts| facts.len()) } else { None }
     }
 
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "other systems have modes")]

@@ -119,8 +119,10 @@ async fn put(disk: &Disk, at: &str, content: &[u8]) -> Result<()> {
 }
 
 async fn content(disk: &Disk, at: &VPath) -> Result<Vec<u8>> {
-    let Source::File { mut file, from, len } = disk.read(at, 0).await? else {
-        panic!("a folder hands out files");
+    let (mut file, from, len) = match disk.read(at, 0).await? {
+        Source::File { file, from, len } => (file, from, len),
+        Source::Bytes(bytes) => return Ok(bytes.to_vec()),
+        Source::Stream(_) => panic!("a folder hands out files"),
     };
     let mut content = Vec::new();
     file.seek(SeekFrom::Start(from)).unwrap();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle as Runtime;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use wharf_core::event::Events;
 use wharf_server::settings::ListenTls;
@@ -14,6 +15,7 @@ use wharf_server::{BindError, Bound, Handle, Server};
 use wharf_storage::{DiskOptions, Disks, sweep};
 use wharf_users::file::FileUsers;
 
+use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
@@ -32,17 +34,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Serves until it is told to stop.
 pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::io("the system gives no threads", &error))?;
-    let ended = runtime.block_on(serve(plan, options));
-    // Whatever still runs in a blocking thread must not keep us from leaving.
-    runtime.shutdown_background();
-    ended
+    let workers =
+        Workers::start().map_err(|error| Failure::io("the system gives no threads", &error))?;
+    let runtimes = workers.handles();
+    workers.run(serve(plan, options, runtimes))
 }
 
-async fn serve(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
+async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Exit, Failure> {
     let config = &plan.loaded.config;
     let encryption = wire::encryption(config)?;
     let accounts = match &plan.share {
@@ -58,7 +56,7 @@ async fn serve(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     let mut signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let stores = Arc::new(Disks::new(disk.clone()));
-    let server = Server::new(settings, Arc::clone(&accounts.users), stores);
+    let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let events: Arc<dyn Events> = log.clone();
     let bound = server.events(events).bind().await.map_err(bind_failure)?;
 

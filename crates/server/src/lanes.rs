@@ -1,0 +1,91 @@
+//! Fast lanes: a few threads for transfers that would otherwise keep the reactor busy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Lanes for each processor: one that moves bytes, and one whose turn is next.
+const LANES_PER_PROCESSOR: usize = 2;
+
+/// The lanes of a server. A transfer that waits for one gets it in the order of arrival; one that
+/// has a lane gives it up after a turn if others wait.
+#[derive(Clone)]
+pub(crate) struct Lanes {
+    free: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// A lane, for as long as this lives.
+pub(crate) struct Lane {
+    _permit: Option<OwnedSemaphorePermit>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Lanes {
+    pub(crate) fn new() -> Self {
+        let processors = available_parallelism().map_or(1, usize::from);
+        let free = Arc::new(Semaphore::new(processors * LANES_PER_PROCESSOR));
+        Self { free, waiting: Arc::default() }
+    }
+
+    /// Waits for a lane. Cancel safe: whoever gives up loses its place.
+    pub(crate) async fn enter(&self) -> Lane {
+        let waiting = Waiting::new(&self.waiting);
+        // The semaphore is never closed, so there is a permit.
+        let permit = Arc::clone(&self.free).acquire_owned().await.ok();
+        drop(waiting);
+        Lane { _permit: permit, waiting: Arc::clone(&self.waiting) }
+    }
+}
+
+impl Lane {
+    /// Whether others wait for a lane.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// One more that waits, as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_a_lane_hears_that_others_want_it() {
+        let lanes = Lanes::new();
+        let mut taken = Vec::new();
+        while lanes.free.available_permits() > 0 {
+            taken.push(lanes.enter().await);
+        }
+        let first = taken.pop().unwrap();
+        assert!(!first.is_wanted());
+        {
+            let mut late = pin!(lanes.enter());
+            assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert!(first.is_wanted());
+        }
+        assert!(!first.is_wanted(), "who gave up does not wait");
+        drop(first);
+        assert!(!lanes.enter().await.is_wanted());
+    }
+}

@@ -1,0 +1,243 @@
+//! A TCP connection of this computer.
+
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream as Std};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// How long a silent control connection is left alone before the kernel asks whether its peer
+/// still lives.
+const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
+/// The most that is read before the reactor knows the connection.
+const FIRST_READ_BYTES: usize = 16 * 1024;
+
+/// A TCP connection.
+///
+/// The reactor gets to know it only when there is something to wait for. A small file goes to a
+/// waiting client in one call, and such a connection is gone before anybody could watch it.
+pub struct Connection {
+    state: State,
+    peer: SocketAddr,
+    /// Urgent data may come (telnet Synch).
+    is_control: bool,
+}
+
+enum State {
+    /// Nonblocking.
+    Unwatched(Std),
+    Watched(TcpStream),
+    /// The reactor would not take it.
+    Lost,
+}
+
+impl Connection {
+    /// A connection that the reactor need not know yet.
+    ///
+    /// # Errors
+    /// The system cannot make it nonblocking, or its peer is gone.
+    pub fn new(stream: Std) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let peer = stream.peer_addr()?;
+        Ok(Self::unwatched(stream, peer))
+    }
+
+    /// The same for one that is known to be nonblocking.
+    pub(super) fn unwatched(stream: Std, peer: SocketAddr) -> Self {
+        Self { state: State::Unwatched(stream), peer, is_control: false }
+    }
+
+    /// A connection of tokio's.
+    ///
+    /// # Errors
+    /// Its peer is gone.
+    pub fn watched(stream: TcpStream) -> io::Result<Self> {
+        let peer = stream.peer_addr()?;
+        Ok(Self { state: State::Watched(stream), peer, is_control: false })
+    }
+
+    /// Prepares it for replies: they do not wait for acknowledgements, and what is urgent stays in
+    /// its place in the line.
+    pub(super) fn into_control(mut self) -> io::Result<Self> {
+        let socket = self.socket()?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_out_of_band_inline(true)?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
+        self.is_control = true;
+        Ok(self)
+    }
+
+    /// Takes it from the reactor, so that the task that polls it next decides who watches it.
+    pub(crate) fn unwatch(self) -> io::Result<Self> {
+        let state = match self.state {
+            State::Watched(stream) => State::Unwatched(stream.into_std()?),
+            other => other,
+        };
+        Ok(Self { state, ..self })
+    }
+
+    pub(super) fn peer_address(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        match &self.state {
+            State::Unwatched(stream) => stream.local_addr(),
+            State::Watched(stream) => stream.local_addr(),
+            State::Lost => Err(lost()),
+        }
+    }
+
+    /// For settings of the system, which must not make it blocking.
+    pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
+        match &self.state {
+            State::Unwatched(stream) => Ok(SockRef::from(stream)),
+            State::Watched(stream) => Ok(SockRef::from(stream)),
+            State::Lost => Err(lost()),
+        }
+    }
+
+    /// Waits until the reactor has seen it change to be ready for this since it was last asked to
+    /// `forget`.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn ready(&mut self, interest: Interest) -> io::Result<()> {
+        self.watch()?.ready(interest).await.map(drop)
+    }
+
+    /// Makes the next `ready` wait for news.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn forget(&self, interest: Interest) {
+        if let State::Watched(stream) = &self.state {
+            let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
+            let _ = stream.try_io(interest, nothing);
+        }
+    }
+
+    /// The same connection once more, for another thread.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn duplicate(&self) -> io::Result<socket2::Socket> {
+        self.socket()?.try_clone()
+    }
+
+    /// The stream, known to the reactor of the task that calls.
+    fn watch(&mut self) -> io::Result<&mut TcpStream> {
+        if let State::Unwatched(_) = self.state
+            && let State::Unwatched(stream) = std::mem::replace(&mut self.state, State::Lost)
+        {
+            self.state = State::Watched(TcpStream::from_std(stream)?);
+        }
+        match &mut self.state {
+            State::Watched(stream) => Ok(stream),
+            State::Unwatched(_) | State::Lost => Err(lost()),
+        }
+    }
+}
+
+fn lost() -> io::Error {
+    io::Error::other("the connection cannot be watched")
+}
+
+/// Whether a first try, without the reactor, came to an end.
+fn is_done<T>(tried: &io::Result<T>) -> bool {
+    !matches!(tried, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let State::Unwatched(stream) = &mut this.state {
+            let room = buffer.remaining().min(FIRST_READ_BYTES);
+            let tried = stream.read(buffer.initialize_unfilled_to(room));
+            if is_done(&tried) {
+                buffer.advance(tried?);
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let is_control = this.is_control;
+        let stream = this.watch()?;
+        if is_control {
+            poll_read_urgent(stream, context, buffer)
+        } else {
+            Pin::new(stream).poll_read(context, buffer)
+        }
+    }
+}
+
+/// Reads past an urgent mark.
+///
+/// The kernel ends a read at the mark, and tokio takes a read that does not fill its buffer for
+/// the last one: what stands behind the mark would wait until more comes. Here only the kernel's
+/// own word ends the reading.
+fn poll_read_urgent(
+    stream: &TcpStream,
+    context: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    loop {
+        ready!(stream.poll_read_ready(context))?;
+        let place = buffer.initialize_unfilled();
+        let read = || (&*SockRef::from(stream)).read(place);
+        match stream.try_io(Interest::READABLE, read) {
+            Ok(count) => {
+                buffer.advance(count);
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if let State::Unwatched(stream) = &mut this.state {
+            let tried = stream.write(bytes);
+            if is_done(&tried) {
+                return Poll::Ready(tried);
+            }
+        }
+        Pin::new(this.watch()?).poll_write(context, bytes)
+    }
+
+    /// The kernel has what was written.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket()?.shutdown(Shutdown::Write))
+    }
+
+    /// In one call, several buffers of TLS: records, and the alert behind them when it fails.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if let State::Unwatched(stream) = &mut this.state {
+            let tried = stream.write_vectored(buffers);
+            if is_done(&tried) {
+                return Poll::Ready(tried);
+            }
+        }
+        Pin::new(this.watch()?).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,67 @@
+//! A listening socket that the reactor watches only once somebody has to be waited for.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
+
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::connection::Connection;
+
+/// A listening socket, nonblocking.
+pub(super) struct Door {
+    listener: Arc<TcpListener>,
+    watched: OnceLock<AsyncFd<Arc<TcpListener>>>,
+}
+
+impl Door {
+    /// Over a listener that is nonblocking.
+    #[expect(clippy::unnecessary_wraps, reason = "other systems must ask their reactor")]
+    pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
+        Ok(Self { listener: Arc::new(listener), watched: OnceLock::new() })
+    }
+
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The next connection. Cancel safe.
+    pub(super) async fn accept(&self) -> io::Result<Connection> {
+        match accept(&self.listener) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        self.watched()?.async_io(Interest::READABLE, |listener| accept(listener)).await
+    }
+
+    fn watched(&self) -> io::Result<&AsyncFd<Arc<TcpListener>>> {
+        if let Some(watched) = self.watched.get() {
+            return Ok(watched);
+        }
+        #[expect(deprecated, reason = "it warns of descriptors that change; a listener's does not")]
+        let watched = AsyncFd::with_interest(Arc::clone(&self.listener), Interest::READABLE)?;
+        Ok(self.watched.get_or_init(|| watched))
+    }
+}
+
+/// A nonblocking socket, made in one call.
+pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
+    Socket::new(domain, Type::STREAM.nonblocking(), None)
+}
+
+/// The peer's address comes along, which saves asking for it.
+fn accept(listener: &TcpListener) -> io::Result<Connection> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (stream, peer) = match acceptfrom_with(listener, flags) {
+        Ok((stream, Some(peer))) => (stream, peer),
+        Ok((_, None)) => return Err(io::ErrorKind::NotConnected.into()),
+        Err(Errno::INTR) => return Err(io::ErrorKind::Interrupted.into()),
+        Err(error) => return Err(error.into()),
+    };
+    let peer = SocketAddr::try_from(peer).map_err(io::Error::from)?;
+    Ok(Connection::unwatched(stream.into(), peer))
+}

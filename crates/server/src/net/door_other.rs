@@ -1,0 +1,36 @@
+//! A listening socket.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::connection::Connection;
+
+/// A listening socket.
+pub(super) struct Door(TcpListener);
+
+impl Door {
+    /// Over a listener that is nonblocking.
+    pub(super) fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+        Ok(Self(TcpListener::from_std(listener)?))
+    }
+
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The next connection. Cancel safe.
+    pub(super) async fn accept(&self) -> io::Result<Connection> {
+        let (stream, _) = self.0.accept().await?;
+        Connection::watched(stream)
+    }
+}
+
+/// A nonblocking socket.
+pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,92 @@
+//! Whether calls to a folder's file system are so quick that they need no thread of their own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A call that took longer makes everyone else wait too long.
+const QUICK_MAX: Duration = Duration::from_millis(2);
+/// How long calls then go to other threads.
+const SLOW_FOR: Duration = Duration::from_secs(5);
+
+/// What kind of file system a folder lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// Memory: a read never waits.
+    Memory,
+    /// A disk of this computer: what the system has in memory is there at once.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "told by Linux alone"))]
+    Disk,
+    /// A network, or what we do not know: any call can wait for long.
+    Unknown,
+}
+
+/// What is known of a folder's speed.
+///
+/// A call takes about a microsecond where the system has all it needs in memory, and handing it to
+/// another thread takes ten times as long. So acts that change little are done where they are asked
+/// for, as long as such calls have been quick; after one that was not, threads do them for a while.
+pub(super) struct Pace {
+    pub(super) medium: Medium,
+    began: Instant,
+    /// In milliseconds since `began`.
+    slow_until: AtomicU64,
+}
+
+impl Pace {
+    pub(super) fn new(medium: Medium) -> Self {
+        Self { medium, began: Instant::now(), slow_until: AtomicU64::new(0) }
+    }
+
+    /// Whether a small act may be done at once.
+    pub(super) fn is_quick(&self) -> bool {
+        self.medium != Medium::Unknown
+            && match self.slow_until.load(Ordering::Relaxed) {
+                0 => true,
+                until => self.milliseconds() >= until,
+            }
+    }
+
+    /// Does a small act, and remembers if it was slow.
+    pub(super) fn timed<T>(&self, act: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = act();
+        self.note(start.elapsed());
+        done
+    }
+
+    fn note(&self, took: Duration) {
+        if took > QUICK_MAX {
+            let wait = u64::try_from(SLOW_FOR.as_millis()).unwrap_or(u64::MAX);
+            let until = self.milliseconds().saturating_add(wait);
+            self.slow_until.store(until, Ordering::Relaxed);
+        }
+    }
+
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_slow_call_threads_do_it_for_a_while() {
+        let pace = Pace::new(Medium::Disk);
+        pace.note(QUICK_MAX);
+        assert!(pace.is_quick());
+        pace.note(QUICK_MAX * 2);
+        assert!(!pace.is_quick());
+        tokio::time::advance(SLOW_FOR).await;
+        assert!(pace.is_quick());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_file_system_is_never_quick() {
+        assert!(!Pace::new(Medium::Unknown).is_quick());
+        assert!(Pace::new(Medium::Memory).is_quick());
+    }
+}
