@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Lanes for each processor: one that moves bytes, and one whose turn is next.
-const LANES_PER_PROCESSOR: usize = 2;
+const LANES_PER_PROCESSOR: usize = 32;
 
 /// The lanes of a server. A transfer that waits for one gets it in the order of arrival; one that
 /// has a lane gives it up after a turn if others wait.

@@ -1,5 +1,6 @@
 //! The command line: which command, and what belongs to all of them.
 
+pub(crate) mod bench;
 pub(crate) mod serve;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use wharf_users::nearest::nearest;
 
 use crate::outcome::Colour;
+use bench::Bench;
 use serve::Serve;
 use user::User;
 
@@ -62,6 +64,7 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(User),
+    Bench(Box<Bench>),
     /// Hash a password for use in a file
     ///
     /// Asks for the password twice without showing it, and prints an Argon2id hash that
@@ -129,6 +132,7 @@ Accounts and setup
   config      default, show, path
 
 Other
+  bench       Measure any FTP or FTPS server, as its clients see it
   hash        Hash a password for use in a file
   version     Version and what it was built for
 

@@ -15,8 +15,20 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("crates/storage", &["wharf-proto", "wharf-core"], &[]),
     ("crates/users", &["wharf-proto", "wharf-core"], &[]),
     (
+        "crates/load",
+        &["wharf-proto"],
+        &["wharf-core", "wharf-server", "wharf-storage", "wharf-users"],
+    ),
+    (
         "crates/wharf",
-        &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage", "wharf-users"],
+        &[
+            "wharf-proto",
+            "wharf-core",
+            "wharf-server",
+            "wharf-storage",
+            "wharf-users",
+            "wharf-load",
+        ],
         &["wharf-sim"],
     ),
     ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),

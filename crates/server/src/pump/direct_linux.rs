@@ -204,7 +204,7 @@ fn ride(
                     return Ok((Stop::Turn, moved));
                 }
             }
-            Step::Wait if !is_patient || lane.is_wanted() => return Ok((Stop::Slow, moved)),
+            Step::Wait if !is_patient => return Ok((Stop::Slow, moved)),
             Step::Wait if !wait(socket, work)? => return Ok((Stop::Slow, moved)),
             Step::Wait => {}
             Step::Done => return Ok((Stop::Done, moved)),

@@ -210,7 +210,7 @@ fn text_of<T: Value>(text: &str) -> Result<String, String> {
     value::parse::<T>(text).map(|_| text.to_owned()).map_err(told)
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     value::parse::<Wait>(text).map(|wait| wait.0).map_err(told)
 }
 

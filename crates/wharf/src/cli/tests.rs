@@ -154,6 +154,7 @@ fn help_is_as_it_was_read_last() {
         ("user --help", "user"),
         ("user add -h", "user-add"),
         ("config --help", "config"),
+        ("bench --help", "bench"),
     ] {
         let mut command = Cli::command().term_width(100);
         let error = command.try_get_matches_from_mut(words(line)).unwrap_err();

@@ -1,0 +1,31 @@
+//! A session that only asks now and then whether it is still heard.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use crate::clock::now;
+use crate::error::Error;
+use crate::histogram::Histogram;
+use crate::session::Session;
+
+/// Sends NOOP every `interval` until `is_over`, and tells how long the answers took. Once at
+/// least. Whoever sets `is_over` should unpark the thread.
+pub(crate) fn watch(
+    session: &mut Session,
+    interval: Duration,
+    is_over: &AtomicBool,
+) -> (Histogram, Option<Error>) {
+    let mut waits = Histogram::new();
+    loop {
+        let begun = now();
+        if let Err(error) = session.succeed("NOOP") {
+            return (waits, Some(error));
+        }
+        waits.add(now().saturating_duration_since(begun));
+        thread::park_timeout(interval);
+        if is_over.load(Relaxed) {
+            return (waits, None);
+        }
+    }
+}

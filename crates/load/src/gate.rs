@@ -1,0 +1,51 @@
+//! Where the threads of a run wait until all of them are ready.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::clock::now;
+
+/// Opens once, for all.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: usize,
+    opened: Option<Instant>,
+}
+
+impl Gate {
+    /// Waits for the others, and returns when the gate opened.
+    pub(crate) fn wait(&self) -> Instant {
+        let mut state = self.state();
+        state.waiting += 1;
+        self.changed.notify_all();
+        loop {
+            if let Some(opened) = state.opened {
+                return opened;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Opens as soon as so many wait. `at_last` runs before anyone is let through.
+    pub(crate) fn open<T>(&self, threads: usize, at_last: impl FnOnce() -> T) -> (Instant, T) {
+        let mut state = self.state();
+        while state.waiting < threads {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let value = at_last();
+        let opened = now();
+        state.opened = Some(opened);
+        self.changed.notify_all();
+        (opened, value)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,57 @@
+//! Measures any FTP or FTPS server, as its clients would see it: rates, latencies, errors.
+//!
+//! Say where ([`Target`]) and what ([`Plan`], [`Case`]); [`prepare`] connects and logs in,
+//! [`Prepared::run`] does the timed part and tells an [`Outcome`]. Between the two, whoever
+//! measures the server's side reads its counters, so that logins do not count.
+//!
+//! ```no_run
+//! use wharf_load::{Case, Plan, Progress, Target, prepare};
+//!
+//! let target = Target::new("127.0.0.1:2121".parse()?, "anna", "secret");
+//! let noop = Case::Command { line: "NOOP".into() };
+//! let plan = Plan { sessions: 8, count: 10_000, ..Plan::new(noop) };
+//! let mut prepared = prepare(&target, &plan)?;
+//! let outcome = prepared.run(&Progress::default());
+//! println!("{:.0} a second, p99 {:?}", outcome.operations_per_second(), outcome.latency.p99);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! To follow a measurement read `run` (threads and the clock), `worker` (one thread's operations),
+//! then `session` (one client), `transfer` (one data connection) and `net` (sockets).
+
+mod bystander;
+mod clock;
+mod content;
+mod control;
+mod errand;
+mod error;
+mod gate;
+mod histogram;
+mod listing;
+mod net;
+mod outcome;
+mod pattern;
+mod plan;
+#[cfg_attr(unix, path = "process_unix.rs")]
+#[cfg_attr(not(unix), path = "process_other.rs")]
+mod process;
+mod progress;
+mod run;
+mod session;
+#[cfg_attr(target_os = "linux", path = "system_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "system_other.rs")]
+mod system;
+mod target;
+mod tls;
+mod transfer;
+mod worker;
+
+pub use errand::Errand;
+pub use error::{Error, ErrorKind};
+pub use histogram::Latency;
+pub use outcome::{Fairness, Outcome, TlsFacts};
+pub use pattern::Pattern;
+pub use plan::{Case, Content, Listing, Plan, Reading};
+pub use progress::Progress;
+pub use run::{Prepared, prepare};
+pub use target::{Target, Tls, TlsMode, Trust};

@@ -1,0 +1,99 @@
+//! Sockets: how a session reaches its server, and a connection with or without TLS.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::system;
+use crate::tls::TlsStream;
+
+/// How one session reaches its server.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    timeout: Duration,
+}
+
+impl Door {
+    /// For the session with this number. An address of ours has some 28,000 ports for one server,
+    /// so that very many sessions on one computer need several addresses.
+    pub(crate) fn new(address: SocketAddr, number: usize, timeout: Duration) -> Self {
+        let is_here = address.is_ipv4() && address.ip().is_loopback();
+        let block = u8::try_from(number / SESSIONS_PER_SOURCE).unwrap_or(u8::MAX);
+        let source = (is_here && block > 0 && system::HAS_MANY_LOOPBACKS)
+            .then(|| Ipv4Addr::new(127, 0, 1, block).into());
+        // No time at all would mean no limit to the system.
+        Self { address, source, timeout: timeout.max(TIMEOUT_MIN) }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Connects to the server's control port, or to a data port of its own.
+    pub(crate) fn connect(&self, data_port: Option<u16>) -> io::Result<TcpStream> {
+        let mut address = self.address;
+        if let Some(port) = data_port {
+            address.set_port(port);
+        }
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_write_timeout(Some(self.timeout))?;
+        socket.set_read_timeout(Some(self.timeout))?;
+        if let Some(source) = self.source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        system::connect(&socket, address)?;
+        Ok(socket.into())
+    }
+}
+
+const SESSIONS_PER_SOURCE: usize = 20_000;
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// A connection, with or without TLS.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Wire {
+    /// Tells the other side that no more comes, and takes what it still says.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.shutdown(Shutdown::Write),
+            Self::Tls(stream) => stream.finish(),
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let done = match self {
+                Self::Plain(socket) => socket.read(buffer),
+                Self::Tls(stream) => stream.read(buffer),
+            };
+            match done {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! One client: connect, TLS, login, data connections, QUIT.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply};
+use wharf_proto::reply::{Code, Reply};
+
+use crate::control::Control;
+use crate::error::{Error, ErrorKind};
+use crate::net::{Door, Wire};
+use crate::outcome::TlsFacts;
+use crate::target::{Target, Tls, TlsMode};
+use crate::tls::{self, TlsStream};
+
+/// What all sessions with one server have in common.
+#[derive(Debug)]
+pub(crate) struct Client {
+    target: Target,
+    tls: Option<(Tls, ClientConfig)>,
+}
+
+impl Client {
+    pub(crate) fn new(target: &Target) -> Result<Self, Error> {
+        let tls = match &target.tls {
+            None => None,
+            Some(tls) => {
+                let config = tls::config(&tls.trust);
+                Some((tls.clone(), config.map_err(|kind| Error::new("prepare TLS", kind))?))
+            }
+        };
+        Ok(Self { target: target.clone(), tls })
+    }
+
+    /// Connects the session with this number, and is greeted.
+    pub(crate) fn connect(&self, number: usize) -> Result<Session, Error> {
+        let step = || format!("connect to {}", self.target.address);
+        self.greeted(number).map_err(|kind| Error::new(step(), kind))
+    }
+
+    fn greeted(&self, number: usize) -> Result<Session, ErrorKind> {
+        let door = Door::new(self.target.address, number, self.target.timeout);
+        let socket = door.connect(None)?;
+        socket.set_nodelay(true)?;
+        let mut session = Session {
+            door,
+            control: None,
+            tls: None,
+            facts: TlsFacts::default(),
+            has_extended_passive: true,
+        };
+        let is_implicit = |(tls, _): &&(Tls, ClientConfig)| tls.mode == TlsMode::Implicit;
+        let wire = match self.tls.as_ref().filter(is_implicit) {
+            None => Wire::Plain(socket),
+            Some((tls, config)) => session.secure(tls, config, socket)?,
+        };
+        let control = session.control.insert(Control::new(wire));
+        match control.reply()? {
+            reply if reply.code == Code::READY => Ok(session),
+            reply => Err(refused(&reply)),
+        }
+    }
+
+    /// Connects, and logs in.
+    pub(crate) fn log_in(&self, number: usize) -> Result<Session, Error> {
+        let mut session = self.connect(number)?;
+        if let Some((tls, config)) = &self.tls
+            && tls.mode == TlsMode::Explicit
+        {
+            session.expect("AUTH TLS", Code::SECURITY_DONE)?;
+            let upgraded = session.upgrade(tls, config);
+            upgraded.map_err(|kind| Error::new("the TLS handshake after AUTH TLS", kind))?;
+        }
+        let reply = session.call(&format!("USER {}", self.target.user))?;
+        if reply.code.number() == NEEDS_PASSWORD {
+            let line = format!("PASS {}", self.target.password);
+            let answered = session.control().and_then(|control| control.call(&line));
+            let reply = answered.map_err(|kind| Error::new("PASS", kind))?;
+            if !reply.code.is_success() {
+                return Err(Error::new("PASS", refused(&reply)));
+            }
+        } else if !reply.code.is_success() {
+            return Err(Error::new(format!("USER {}", self.target.user), refused(&reply)));
+        }
+        Ok(session)
+    }
+
+    /// Connects, logs in, and is ready to transfer files as they are.
+    pub(crate) fn ready(&self, number: usize) -> Result<Session, Error> {
+        let mut session = self.log_in(number)?;
+        if self.tls.is_some() {
+            session.expect("PBSZ 0", Code::OK)?;
+            session.expect("PROT P", Code::OK)?;
+        }
+        session.expect("TYPE I", Code::OK)?;
+        Ok(session)
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+}
+
+const NEEDS_PASSWORD: u16 = 331;
+
+/// One client, connected.
+#[derive(Debug)]
+pub(crate) struct Session {
+    door: Door,
+    /// Missing only while TLS begins.
+    control: Option<Control>,
+    tls: Option<SessionTls>,
+    facts: TlsFacts,
+    has_extended_passive: bool,
+}
+
+#[derive(Debug)]
+struct SessionTls {
+    config: Arc<ClientConfig>,
+    tls: Tls,
+}
+
+impl Session {
+    /// Says a line and hears the reply, whatever it is.
+    pub(crate) fn call(&mut self, line: &str) -> Result<Reply, Error> {
+        let answered = self.control().and_then(|control| control.call(line));
+        answered.map_err(|kind| Error::new(line, kind))
+    }
+
+    /// Says a line, and takes nothing but this reply for success.
+    pub(crate) fn expect(&mut self, line: &str, code: Code) -> Result<Reply, Error> {
+        let reply = self.call(line)?;
+        if reply.code == code { Ok(reply) } else { Err(Error::new(line, refused(&reply))) }
+    }
+
+    /// Says a line, and takes any reply of 200 to 299 for success.
+    pub(crate) fn succeed(&mut self, line: &str) -> Result<Reply, Error> {
+        let reply = self.call(line)?;
+        if reply.code.is_success() { Ok(reply) } else { Err(Error::new(line, refused(&reply))) }
+    }
+
+    /// How long a file is (RFC 3659 §4).
+    pub(crate) fn size(&mut self, path: &str) -> Result<u64, Error> {
+        let line = format!("SIZE {path}");
+        let text = last_line(&self.expect(&line, Code::FILE_STATUS)?);
+        let size = text.trim().parse();
+        size.map_err(|_| Error::new(line, ErrorKind::Garbled(text)))
+    }
+
+    /// Opens a data connection for a command and sends the command. With `is_exact` see
+    /// [`TlsStream::handshake`].
+    pub(crate) fn open(&mut self, line: &str, is_exact: bool) -> Result<Wire, Error> {
+        let socket = self.passive()?;
+        let reply = self.call(line)?;
+        if !reply.code.is_preliminary() {
+            return Err(Error::new(line, refused(&reply)));
+        }
+        let Some(SessionTls { config, tls }) = &self.tls else { return Ok(Wire::Plain(socket)) };
+        let stream = TlsStream::handshake(config, &tls.name, socket, is_exact)
+            .map_err(|kind| Error::new(format!("{line}: the TLS handshake for data"), kind))?;
+        *(if stream.is_resumed() { &mut self.facts.resumed } else { &mut self.facts.full }) += 1;
+        Ok(Wire::Tls(Box::new(stream)))
+    }
+
+    /// Hears that a transfer is done.
+    pub(crate) fn transferred(&mut self) -> Result<(), ErrorKind> {
+        let reply = self.control()?.reply()?;
+        if reply.code.is_success() { Ok(()) } else { Err(refused(&reply)) }
+    }
+
+    /// Says goodbye.
+    pub(crate) fn quit(&mut self) -> Result<(), Error> {
+        self.expect("QUIT", Code::GOODBYE).map(|_| ())
+    }
+
+    /// Version, cipher, and how many data connections resumed so far.
+    pub(crate) fn facts(&self) -> &TlsFacts {
+        &self.facts
+    }
+
+    /// Counts data connections from 0 again.
+    pub(crate) fn recount(&mut self) {
+        (self.facts.resumed, self.facts.full) = (0, 0);
+    }
+
+    /// The longest wait for the server.
+    pub(crate) fn timeout(&self) -> std::time::Duration {
+        self.door.timeout()
+    }
+
+    fn control(&mut self) -> Result<&mut Control, ErrorKind> {
+        self.control.as_mut().ok_or(ErrorKind::Closed)
+    }
+
+    /// A data connection to the port of EPSV (RFC 2428 §3), or of PASV where the server knows no
+    /// EPSV. Always to the address of the control connection.
+    fn passive(&mut self) -> Result<std::net::TcpStream, Error> {
+        let mut port = None;
+        if self.has_extended_passive {
+            let reply = self.call("EPSV")?;
+            port = parse_epsv_reply(last_line(&reply).as_bytes());
+            self.has_extended_passive = reply.code == Code::EXTENDED_PASSIVE;
+            if self.has_extended_passive && port.is_none() {
+                return Err(Error::new("EPSV", ErrorKind::Garbled(last_line(&reply))));
+            }
+        }
+        if !self.has_extended_passive {
+            let text = last_line(&self.expect("PASV", Code::PASSIVE)?);
+            let address = parse_pasv_reply(text.as_bytes());
+            let address = address.ok_or_else(|| Error::new("PASV", ErrorKind::Garbled(text)))?;
+            port = Some(address.port());
+        }
+        let failed = |error: std::io::Error| Error::new("open a data connection", error.into());
+        self.door.connect(port).map_err(failed)
+    }
+
+    fn upgrade(&mut self, tls: &Tls, config: &ClientConfig) -> Result<(), ErrorKind> {
+        let Some(Wire::Plain(socket)) = self.control.take().and_then(Control::into_wire) else {
+            return Err(ErrorKind::Garbled("bytes in front of the TLS handshake".to_owned()));
+        };
+        let wire = self.secure(tls, config, socket)?;
+        self.control = Some(Control::new(wire));
+        Ok(())
+    }
+
+    fn secure(
+        &mut self,
+        tls: &Tls,
+        config: &ClientConfig,
+        socket: std::net::TcpStream,
+    ) -> Result<Wire, ErrorKind> {
+        let config = tls::of_session(config);
+        let stream = TlsStream::handshake(&config, &tls.name, socket, false)?;
+        (self.facts.version, self.facts.cipher) = stream.agreed();
+        self.tls = Some(SessionTls { config, tls: tls.clone() });
+        Ok(Wire::Tls(Box::new(stream)))
+    }
+}
+
+fn refused(reply: &Reply) -> ErrorKind {
+    ErrorKind::Refused { code: reply.code.number(), text: last_line(reply) }
+}
+
+fn last_line(reply: &Reply) -> String {
+    reply.lines.last().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default()
+}

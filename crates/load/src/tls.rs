@@ -1,0 +1,252 @@
+//! TLS as a client: whom to trust, the handshake, and a stream on a blocking socket.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::error::ErrorKind;
+use crate::target::Trust;
+
+/// What all sessions have in common.
+pub(crate) fn config(trust: &Trust) -> Result<ClientConfig, ErrorKind> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ErrorKind::Tls(error.to_string()))?;
+    Ok(match trust {
+        Trust::Roots(roots) => builder.with_root_certificates(Arc::clone(roots)),
+        Trust::Any => {
+            let any = Arc::new(AnyCertificate(provider));
+            builder.dangerous().with_custom_certificate_verifier(any)
+        }
+    }
+    .with_no_client_auth())
+}
+
+/// What one session has: its own memory of TLS sessions, as a client of its own would.
+pub(crate) fn of_session(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.resumption = Resumption::in_memory_sessions(TICKETS);
+    Arc::new(config)
+}
+
+/// A server gives out a few tickets at a time. With TLS 1.3 each serves for one data connection:
+/// rustls uses none twice (RFC 8446 §C.4).
+const TICKETS: usize = 8;
+
+/// A TLS connection on a blocking socket.
+#[derive(Debug)]
+pub(crate) struct TlsStream {
+    connection: ClientConnection,
+    socket: TcpStream,
+}
+
+impl TlsStream {
+    /// Does the handshake. With `is_exact` nothing behind it is read, so that the bytes that
+    /// [`TlsStream::socket`] still holds are the payload with its wrapping.
+    pub(crate) fn handshake(
+        config: &Arc<ClientConfig>,
+        name: &ServerName<'static>,
+        socket: TcpStream,
+        is_exact: bool,
+    ) -> Result<Self, ErrorKind> {
+        let told = |error: rustls::Error| ErrorKind::Tls(error.to_string());
+        let mut connection =
+            ClientConnection::new(Arc::clone(config), name.clone()).map_err(told)?;
+        connection.set_buffer_limit(None);
+        let mut stream = Self { connection, socket };
+        let mut records = Records::default();
+        loop {
+            stream.send()?;
+            if !stream.connection.is_handshaking() {
+                return Ok(stream);
+            }
+            let length = if is_exact {
+                stream.connection.read_tls(&mut records.of(&stream.socket))?
+            } else {
+                stream.connection.read_tls(&mut stream.socket)?
+            };
+            if length == 0 {
+                return Err(ErrorKind::Closed);
+            }
+            if let Err(error) = stream.connection.process_new_packets() {
+                // The server may want to know why; if it does not, the error stays the same.
+                let _ = stream.send();
+                return Err(told(error));
+            }
+        }
+    }
+
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Version and cipher suite, such as `TLSv1.3` and `TLS13_AES_256_GCM_SHA384`.
+    pub(crate) fn agreed(&self) -> (String, String) {
+        let version = self.connection.protocol_version().and_then(|version| version.as_str());
+        let suite = self.connection.negotiated_cipher_suite();
+        let suite = suite.and_then(|suite| suite.suite().as_str().map(str::to_owned));
+        (version.unwrap_or_default().replace('_', "."), suite.unwrap_or_default())
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// Says that no more comes, by `close_notify` alone.
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        self.connection.send_close_notify();
+        self.send()
+    }
+
+    /// Says that no more comes, and reads to the other side's end. Tickets that nobody reads would
+    /// make the system reset the connection, and the server lose the end of an upload.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.close()?;
+        self.socket.shutdown(Shutdown::Write)?;
+        let mut rest = [0; 512];
+        while self.read(&mut rest)? > 0 {}
+        Ok(())
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut self.socket)?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for TlsStream {
+    /// An end without `close_notify` is an end as well: some servers know no other, and lengths
+    /// and replies are checked.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.connection.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                done => return done,
+            }
+            self.connection.read_tls(&mut self.socket)?;
+            if let Err(error) = self.connection.process_new_packets() {
+                let _ = self.send();
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            self.send()?;
+        }
+    }
+}
+
+impl Write for TlsStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.connection.writer().write(bytes)?;
+        self.send()?;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
+
+/// Reads TLS records one by one, and nothing of the next one:
+/// one byte of type, two of version, two of length, then that many bytes.
+#[derive(Default)]
+struct Records {
+    header: [u8; HEADER],
+    filled: usize,
+    body: usize,
+}
+
+const HEADER: usize = 5;
+
+impl Records {
+    fn of<'a>(&'a mut self, socket: &'a TcpStream) -> impl Read + 'a {
+        RecordReader { records: self, socket }
+    }
+
+    fn took(&mut self, bytes: &[u8]) {
+        if self.body > 0 {
+            self.body -= bytes.len().min(self.body);
+            return;
+        }
+        for (slot, byte) in self.header.iter_mut().skip(self.filled).zip(bytes) {
+            *slot = *byte;
+        }
+        self.filled += bytes.len();
+        if self.filled == HEADER {
+            let [_, _, _, high, low] = self.header;
+            self.body = usize::from(u16::from_be_bytes([high, low]));
+            self.filled = 0;
+        }
+    }
+}
+
+struct RecordReader<'a> {
+    records: &'a mut Records,
+    socket: &'a TcpStream,
+}
+
+impl Read for RecordReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let missing = match self.records.body {
+            0 => HEADER - self.records.filled,
+            body => body,
+        };
+        let length = missing.min(buffer.len());
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        let length = self.socket.read(part)?;
+        self.records.took(part.get(..length).unwrap_or_default());
+        Ok(length)
+    }
+}
+
+/// Takes any certificate, but still has the server prove that it owns the one it shows: that work
+/// is part of what is measured.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,63 @@
+//! `wharf bench`: measures any server by a short suite of cases.
+
+mod bar;
+mod report;
+mod suite;
+mod target;
+
+use std::sync::Arc;
+
+use wharf_load::Progress;
+
+use crate::cli::bench::Bench;
+use crate::os::Signals;
+use crate::outcome::{Exit, Failure, print, tell};
+use suite::Suite;
+
+/// Measures the server and prints what was found.
+pub(crate) fn bench(options: &Bench) -> Result<Exit, Failure> {
+    let target = target::target(options)?;
+    let progress = Arc::new(Progress::default());
+    stop_on_signals(&progress)?;
+    let mut suite = Suite::begin(options, &target, &progress)?;
+    suite.measure();
+    let results = suite.finish();
+    let text = if options.json {
+        report::json(options, &target, &results)
+    } else {
+        report::table(&target, &results)
+    };
+    print(&text)?;
+    Ok(match () {
+        () if progress.is_stopped() => Exit::Interrupted,
+        () if results.has_errors() => Exit::Failed,
+        () => Exit::Done,
+    })
+}
+
+/// The first Ctrl+C ends the case under way, and what was stored is removed. A second one does not
+/// wait.
+fn stop_on_signals(progress: &Arc<Progress>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::io("cannot watch for Ctrl+C", &error);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::new().map_err(failed)?
+    };
+    let progress = Arc::clone(progress);
+    let watch = move || {
+        runtime.block_on(async {
+            signals.next().await;
+            progress.stop();
+            tell("\nstopping; removing what was stored (Ctrl+C again: leave it there)\n");
+            signals.next().await;
+            std::process::exit(INTERRUPTED);
+        });
+    };
+    std::thread::Builder::new().spawn(watch).map_err(failed)?;
+    Ok(())
+}
+
+/// As [`Exit::Interrupted`].
+const INTERRUPTED: i32 = 130;

@@ -1,0 +1,308 @@
+//! The cases one after another, in a folder that is removed again.
+
+use std::time::Duration;
+
+use wharf_load::{
+    Case, Content, Errand, Error, ErrorKind, Listing, Outcome, Plan, Progress, Reading, Target,
+    prepare,
+};
+
+use super::bar::{self, Work};
+use super::target::failure;
+use crate::cli::bench::{Bench, Measured};
+use crate::outcome::Failure;
+use crate::share::fresh;
+
+/// What all cases came to.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    pub(super) cases: Vec<(Measured, Ending)>,
+    /// What else the person should know, such as files that could not be removed.
+    pub(super) notes: Vec<String>,
+    /// Whether something was left on the server.
+    pub(super) is_left: bool,
+}
+
+/// How a case ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It ran, with or without errors.
+    Ran(Box<Outcome>),
+    /// It could not begin.
+    Failed(Error),
+    /// It was not tried, and why.
+    Skipped(&'static str),
+}
+
+impl Results {
+    pub(super) fn has_errors(&self) -> bool {
+        let is_bad = |ending: &Ending| match ending {
+            Ending::Ran(outcome) => outcome.errors > 0,
+            Ending::Failed(_) => true,
+            Ending::Skipped(_) => false,
+        };
+        self.is_left || self.cases.iter().any(|(_, ending)| is_bad(ending))
+    }
+}
+
+/// The cases, and what is on the server for them.
+#[derive(Debug)]
+pub(super) struct Suite<'a> {
+    options: &'a Bench,
+    target: &'a Target,
+    progress: &'a Progress,
+    /// The folder that was made; without one there is nothing to write to.
+    folder: Option<String>,
+    small: Stored,
+    large: Stored,
+    results: Results,
+}
+
+/// Files on the server, numbered from 0.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stored {
+    /// So many are whole.
+    whole: u64,
+    /// Those from here on were never begun.
+    begun: u64,
+}
+
+impl<'a> Suite<'a> {
+    /// Logs in once, to learn whether everything is right, and makes the folder.
+    pub(super) fn begin(
+        options: &'a Bench,
+        target: &'a Target,
+        progress: &'a Progress,
+    ) -> Result<Self, Failure> {
+        let mut errand = Errand::log_in(target).map_err(|error| failure(&error, options))?;
+        let mut suite = Self {
+            options,
+            target,
+            progress,
+            folder: None,
+            small: Stored::default(),
+            large: Stored::default(),
+            results: Results::default(),
+        };
+        if suite.wants_folder() {
+            let end = fresh()?.text;
+            let folder = match options.dir.as_deref().map(|dir| dir.trim_end_matches('/')) {
+                Some(dir) => format!("{dir}/wharf-bench-{end}"),
+                None => format!("wharf-bench-{end}"),
+            };
+            match errand.say(&format!("MKD {folder}")) {
+                Ok(()) => suite.folder = Some(folder),
+                Err(error) => suite.results.notes.push(format!(
+                    "nothing can be stored here ({error}); --dir PATH names another place"
+                )),
+            }
+        }
+        errand.end();
+        Ok(suite)
+    }
+
+    /// Runs what was asked for. An error of one case does not stop the next.
+    pub(super) fn measure(&mut self) {
+        for case in ORDER {
+            if !self.is_wanted(*case) || self.progress.is_stopped() {
+                continue;
+            }
+            let ending = self.one(*case);
+            self.results.cases.push((*case, ending));
+        }
+    }
+
+    /// Removes what was stored.
+    pub(super) fn finish(mut self) -> Results {
+        let Some(folder) = self.folder.take() else { return self.results };
+        let mut removed = self.remove(&folder);
+        // An upload that was cut may appear a moment after its connection is gone.
+        for _ in 1..REMOVALS_MAX {
+            if !matches!(&removed, Err(error) if is_refused(error)) {
+                break;
+            }
+            std::thread::sleep(REMOVAL_PAUSE);
+            removed = self.remove(&folder);
+        }
+        if let Err(error) = removed {
+            self.results.is_left = true;
+            self.results.notes.push(format!("{folder} is still on the server: {error}"));
+        }
+        self.results
+    }
+
+    fn is_wanted(&self, case: Measured) -> bool {
+        self.options.only.is_empty() || self.options.only.contains(&case)
+    }
+
+    /// Whether any case is wanted that needs files of its own.
+    fn wants_folder(&self) -> bool {
+        ORDER.iter().any(|case| {
+            let needs = match case {
+                Measured::Login | Measured::Noop | Measured::List => false,
+                Measured::LargeDown => self.options.file.is_none(),
+                _ => true,
+            };
+            needs && self.is_wanted(*case)
+        })
+    }
+
+    fn one(&mut self, case: Measured) -> Ending {
+        let count = u64::from(self.options.count);
+        match case {
+            Measured::Login => self.run(case, Case::Login, count),
+            Measured::Noop => self.run(case, Case::Command { line: "NOOP".to_owned() }, count),
+            Measured::List => self.list(count.div_ceil(OPERATIONS_PER_LISTING)),
+            Measured::SmallUp => self.store(case, count),
+            Measured::LargeUp => self.store(case, u64::from(self.options.sessions)),
+            Measured::SmallDown => self.fetch_small(count),
+            Measured::LargeDown => self.fetch_large(),
+        }
+    }
+
+    fn run(&self, measured: Measured, case: Case, count: u64) -> Ending {
+        let Bench { sessions, time, size, .. } = *self.options;
+        let bytes = match &case {
+            Case::Store { length, .. } => Some(length * count),
+            Case::Retrieve { length, .. } => Some(length.unwrap_or(size) * count),
+            _ => None,
+        };
+        let plan = Plan { sessions: sessions.into(), count, time: Some(time), ..Plan::new(case) };
+        match prepare(self.target, &plan) {
+            Err(error) => Ending::Failed(error),
+            Ok(mut prepared) => {
+                let work = Work { name: measured.name(), operations: count, bytes };
+                let outcome = bar::run(&mut prepared, self.progress, work);
+                // Nothing is removed here, and a farewell that fails does no harm.
+                let _ = prepared.finish();
+                Ending::Ran(Box::new(outcome))
+            }
+        }
+    }
+
+    /// Lists the folder with the small files, or whatever there is. MLSD where the server knows it.
+    fn list(&mut self, count: u64) -> Ending {
+        let path = self.folder.clone().or_else(|| self.options.dir.clone()).unwrap_or_default();
+        let listing = |verb| Case::List { verb, path: path.clone(), entries: None };
+        let ending = self.run(Measured::List, listing(Listing::Mlsd), count);
+        let is_unknown = matches!(&ending, Ending::Ran(outcome) if outcome.operations == 0
+            && outcome.error_list.first().is_some_and(|error|
+                matches!(error.kind, ErrorKind::Refused { code: 500..=504, .. })));
+        if !is_unknown {
+            return ending;
+        }
+        self.results.notes.push("the server knows no MLSD; the listings are those of LIST".into());
+        self.run(Measured::List, listing(Listing::List), count)
+    }
+
+    fn store(&mut self, measured: Measured, count: u64) -> Ending {
+        let Some(folder) = &self.folder else { return Ending::Skipped(NO_FOLDER) };
+        let (prefix, length) = match measured {
+            Measured::SmallUp => (SMALL_PREFIX, SMALL),
+            _ => (LARGE_PREFIX, self.options.size),
+        };
+        let path = format!("{folder}/{prefix}{{i}}");
+        let content = Content::Pattern;
+        // This suite removes everything itself, and also what a failed upload left behind.
+        let ending =
+            self.run(measured, Case::Store { path, length, content, is_deleted: false }, count);
+        if let Ending::Ran(outcome) = &ending {
+            let whole = if outcome.errors == 0 { outcome.operations } else { 0 };
+            let begun = outcome.operations + outcome.errors + u64::from(self.options.sessions);
+            let stored =
+                if measured == Measured::SmallUp { &mut self.small } else { &mut self.large };
+            *stored = Stored { whole, begun: stored.begun.max(begun.min(count)) };
+        }
+        ending
+    }
+
+    fn fetch_small(&mut self, count: u64) -> Ending {
+        if self.folder.is_some() && self.small.whole == 0 {
+            self.store(Measured::SmallUp, count);
+        }
+        let Some(folder) = self.folder.as_ref() else { return Ending::Skipped(NO_FOLDER) };
+        if self.small.whole == 0 {
+            return Ending::Skipped(NO_FILES);
+        }
+        let path = format!("{folder}/{SMALL_PREFIX}{{i}}");
+        let (length, reading) = (Some(SMALL), self.reading());
+        self.run(Measured::SmallDown, Case::Retrieve { path, length, reading }, self.small.whole)
+    }
+
+    fn fetch_large(&mut self) -> Ending {
+        let count = u64::from(self.options.sessions);
+        if let Some(path) = self.options.file.clone() {
+            // Nobody knows what is in it, so there is nothing to compare.
+            let case = Case::Retrieve { path, length: None, reading: Reading::Decrypt };
+            return self.run(Measured::LargeDown, case, count);
+        }
+        if self.folder.is_some() && self.large.whole == 0 {
+            self.store(Measured::LargeUp, 1);
+        }
+        let Some(folder) = self.folder.as_ref() else { return Ending::Skipped(NO_FOLDER) };
+        if self.large.whole == 0 {
+            return Ending::Skipped(NO_FILES);
+        }
+        let path = format!("{folder}/{LARGE_PREFIX}0");
+        let (length, reading) = (Some(self.options.size), self.reading());
+        self.run(Measured::LargeDown, Case::Retrieve { path, length, reading }, count)
+    }
+
+    fn reading(&self) -> Reading {
+        if self.options.verify { Reading::Compare(Content::Pattern) } else { Reading::Decrypt }
+    }
+
+    fn remove(&self, folder: &str) -> Result<(), Error> {
+        let mut errand = Errand::log_in(self.target)?;
+        for (prefix, stored) in [(SMALL_PREFIX, self.small), (LARGE_PREFIX, self.large)] {
+            for number in 0..stored.begun {
+                // One that was never stored is refused; the folder shows whether anything is left.
+                let removed = errand.say(&format!("DELE {folder}/{prefix}{number}"));
+                removed.or_else(|error| if is_refused(&error) { Ok(()) } else { Err(error) })?;
+            }
+        }
+        errand.say(&format!("RMD {folder}"))?;
+        errand.end();
+        Ok(())
+    }
+}
+
+fn is_refused(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Refused { .. })
+}
+
+const REMOVALS_MAX: usize = 5;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(200);
+
+/// Small files before the listing, so that there is something to list.
+const ORDER: &[Measured] = &[
+    Measured::Login,
+    Measured::Noop,
+    Measured::SmallUp,
+    Measured::SmallDown,
+    Measured::List,
+    Measured::LargeUp,
+    Measured::LargeDown,
+];
+const SMALL: u64 = 4096;
+const SMALL_PREFIX: &str = "small-";
+const LARGE_PREFIX: &str = "large-";
+/// A listing is as much work as several files.
+const OPERATIONS_PER_LISTING: u64 = 10;
+const NO_FOLDER: &str = "no place to write";
+const NO_FILES: &str = "its files could not be stored";
+
+impl Measured {
+    /// As on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Noop => "noop",
+            Self::SmallUp => "small-up",
+            Self::SmallDown => "small-down",
+            Self::List => "list",
+            Self::LargeUp => "large-up",
+            Self::LargeDown => "large-down",
+        }
+    }
+}
