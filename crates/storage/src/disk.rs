@@ -7,7 +7,6 @@ mod listing;
 mod pace;
 mod sweep;
 mod tree;
-mod trees;
 mod upload;
 
 #[cfg(target_os = "linux")]
@@ -31,10 +30,11 @@ mod system;
 #[cfg(any(windows, test))]
 mod windows_name;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,7 +50,6 @@ use wharf_proto::path::VPath;
 use self::draft::Draft;
 use self::listing::Listing;
 use self::tree::Tree;
-use self::trees::Trees;
 use self::upload::Upload;
 
 pub use self::leftover::TEMP_PREFIX;
@@ -247,26 +246,53 @@ impl Storage for Disk {
     }
 }
 
-/// Opens each account's home as a [`Disk`]. Sessions of one account share what is open of it.
-#[derive(Clone, Debug, Default)]
+/// Opens each account's home as a [`Disk`]. All sessions of an account share one open folder, so
+/// that each costs one descriptor less.
+#[derive(Clone, Default)]
 pub struct Disks {
     options: DiskOptions,
-    trees: Arc<Trees>,
+    open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
 }
+
+/// Whose folder, and where.
+type Home = (String, PathBuf);
 
 impl Disks {
     /// With these options for every account.
     pub fn new(options: DiskOptions) -> Self {
-        Self { options, trees: Arc::default() }
+        Self { options, open: Arc::default() }
+    }
+
+    /// The folder of another session, if the path still leads to it.
+    fn shared(&self, home: &Home) -> Option<Arc<Tree>> {
+        let tree = self.all().get(home)?.upgrade()?;
+        tree.is_still_at(&home.1).then_some(tree)
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Home, Weak<Tree>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Disks {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Disks").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Stores for Disks {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
-        let (disks, home, name) = (self.clone(), account.home.clone(), account.name.clone());
-        let opened =
-            spawn_blocking(move || Ok(disks.trees.open(&home, &name, &disks.options)?)).await;
-        Ok(Arc::new(Disk { tree: unblocked(opened)? }))
+        let home = (account.name.clone(), account.home.clone());
+        if let Some(tree) = self.shared(&home) {
+            return Ok(Arc::new(Disk { tree }));
+        }
+        let (options, (name, path)) = (self.options.clone(), home.clone());
+        let opened = spawn_blocking(move || Ok(Disk::open(path, &name, &options)?)).await;
+        let disk = unblocked(opened)?;
+        let mut all = self.all();
+        all.retain(|_, tree| tree.strong_count() > 0);
+        all.insert(home, Arc::downgrade(&disk.tree));
+        Ok(Arc::new(disk))
     }
 }

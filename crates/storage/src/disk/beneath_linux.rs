@@ -1,8 +1,9 @@
 //! Opening below a root with the kernel's help.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
 use rustix::io::{Errno, Result};
 
 use super::FollowSymlinks;
@@ -40,6 +41,16 @@ pub(super) fn open_at_once(
 ) -> Option<OwnedFd> {
     let resolve = confined(links) | ResolveFlags::CACHED | ResolveFlags::NO_XDEV;
     openat2(root, path, flags, Mode::empty(), resolve).ok()
+}
+
+/// Whether a path of the system, looked at without waiting for a disk, leads to an open directory.
+pub(super) fn leads_to(path: &Path, directory: impl AsFd) -> bool {
+    let looked = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = openat2(CWD, path, looked, Mode::empty(), ResolveFlags::CACHED).and_then(fstat);
+    match (found, fstat(directory)) {
+        (Ok(found), Ok(open)) => (found.st_dev, found.st_ino) == (open.st_dev, open.st_ino),
+        _ => false,
+    }
 }
 
 fn confined(links: FollowSymlinks) -> ResolveFlags {

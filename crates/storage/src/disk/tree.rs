@@ -45,6 +45,11 @@ impl Tree {
         Ok(Self { root: opened, account: account.to_owned(), options: options.clone(), pace })
     }
 
+    /// Whether a path is at hand and leads to the root of this tree.
+    pub(super) fn is_still_at(&self, path: &Path) -> bool {
+        self.root.is_still_at(path)
+    }
+
     /// Does without the kernel's help in staying below the root.
     pub(super) fn walk(&mut self) {
         self.root.walk();

@@ -73,12 +73,6 @@ impl Root {
         self.way = Way::Walk;
     }
 
-    /// Whether both are one directory.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        let (Ok(one), Ok(two)) = (fstat(&self.fd), fstat(&other.fd)) else { return false };
-        (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
-    }
-
     /// The root itself, to be read.
     pub(super) fn top(&self) -> io::Result<Directory> {
         Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())? })
@@ -90,6 +84,16 @@ impl Root {
             Way::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
             Way::Walk => beneath_walk::open(&self.fd, at.relative(), flags, self.links),
         }
+    }
+
+    /// Whether a path is at hand, and leads here.
+    pub(super) fn is_still_at(&self, path: &Path) -> bool {
+        #[cfg(target_os = "linux")]
+        if self.way == Way::Kernel {
+            return beneath_linux::leads_to(path, &self.fd);
+        }
+        let _ = path;
+        false
     }
 
     /// What it lies on.

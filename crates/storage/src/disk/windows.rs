@@ -48,11 +48,6 @@ impl Root {
         Ok(Self { path, links })
     }
 
-    /// Whether both are one directory: each act looks it up anew by its path.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.path == other.path
-    }
-
     /// There is one way only.
     #[expect(clippy::unused_self, reason = "other systems have two")]
     pub(super) fn walk(&mut self) {}
@@ -61,6 +56,12 @@ impl Root {
     #[expect(clippy::unused_self, reason = "other systems ask the root")]
     pub(super) fn medium(&self) -> Medium {
         Medium::Unknown
+    }
+
+    /// A root is a path here, and opening it costs little.
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn is_still_at(&self, _: &Path) -> bool {
+        false
     }
 
     #[expect(clippy::unused_self, reason = "other systems ask the root")]

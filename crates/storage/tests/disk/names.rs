@@ -136,3 +136,26 @@ async fn a_missing_home_is_named_in_the_error() {
     let file = Disk::open(world.root.join("file"), "anna", &fast()).unwrap_err();
     assert_eq!(file.kind(), std::io::ErrorKind::NotADirectory);
 }
+
+#[tokio::test]
+async fn sessions_share_a_folder_until_another_one_has_its_place() {
+    let world = World::new();
+    let account =
+        |name| Account::new(name, world.root.clone(), Rules::everywhere(Permissions::ALL));
+    let disks = Disks::new(fast());
+    let open_files = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let first = disks.open(&account("anna")).await.unwrap();
+    let with_one = open_files();
+    let second = disks.open(&account("anna")).await.unwrap();
+    assert_eq!(open_files(), with_one, "the second session needs no descriptor");
+    let other = disks.open(&account("bert")).await.unwrap();
+    assert_eq!(open_files(), with_one + 1, "another account shares nothing");
+    fs::rename(&world.root, world.root.with_file_name("old")).unwrap();
+    fs::create_dir(&world.root).unwrap();
+    fs::write(world.root.join("new"), "x").unwrap();
+    let third = disks.open(&account("anna")).await.unwrap();
+    assert!(third.stat(&path("/new")).await.is_ok());
+    for store in [first, second, other] {
+        assert!(store.stat(&path("/new")).await.is_err());
+    }
+}
