@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod bench;
 mod docs;
 mod picture;
 mod process;
@@ -24,6 +25,7 @@ Usage: cargo xtask <COMMAND>
   setup    Only install what the tests need
   tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
   docs     Write the generated documents again
+  bench    Measure wharf beside other servers; `cargo xtask bench --help` tells how
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";
@@ -47,6 +49,7 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["setup"] => setup::run(),
         ["tidy"] => tidy::run(&root),
         ["docs"] => docs::run(&root),
+        ["bench", rest @ ..] => bench::run(&root, rest),
         ["picture"] => picture::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{HELP}{}", steps::help());

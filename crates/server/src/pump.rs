@@ -76,10 +76,13 @@ struct Rest {
 /// Sends a source to its end and closes the stream. Dropping the future closes everything.
 pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) -> Result<(), Cut> {
     let mut pieces = match source {
-        Source::File { file, from, len } if direct::can_send(&stream, flow) => {
-            match direct::send(file, from, len, &mut stream, flow).await? {
+        Source::File { file, from, len } if direct::is_possible(&stream, flow) => {
+            match direct::send(file, from, len, stream, flow).await? {
                 None => return Ok(()),
-                Some(Rest { file, from, len }) => Pieces::File(FilePieces::new(file, from, len)),
+                Some((Rest { file, from, len }, back)) => {
+                    stream = back;
+                    Pieces::File(FilePieces::new(file, from, len))
+                }
             }
         }
         Source::File { file, from, len } => Pieces::File(FilePieces::new(file, from, len)),
@@ -140,17 +143,18 @@ pub(crate) async fn receive(
     let mut room = FIRST_PIECE_BYTES.min(turn);
     let mut buffer = Vec::with_capacity(room);
     let mut from_network = FromNetwork::default();
-    let mut can_lend = direct::can_receive(&stream, flow);
+    let mut can_lend = direct::is_possible(&stream, flow);
     let mut taken = 0;
     loop {
         if can_lend && taken >= PIECE_BYTES {
             taken = 0;
             match sink.lend().await? {
                 Some(file) => {
-                    let received = direct::receive(file, &mut stream, flow).await;
+                    let received = direct::receive(file, stream, flow).await;
                     sink.take_back(matches!(received, Err(Cut::Store(_))));
-                    if received? {
-                        break;
+                    match received? {
+                        Some(back) => stream = back,
+                        None => return Ok(sink.sync().await?),
                     }
                 }
                 None => can_lend = false,

@@ -57,6 +57,9 @@ static ACTS: &[Act] = &[
             "crates/server/src/net.rs",
             "crates/server/src/net_",
             "crates/server/src/net/",
+            // The program that shows what is possible, and the wait for a server that starts.
+            "crates/bench/src/bare.rs",
+            "crates/bench/src/running.rs",
             // The client that measures has a door of its own, to servers outside.
             "crates/load/src/net.rs",
         ],

@@ -32,6 +32,9 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         &["wharf-sim"],
     ),
     ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),
+    ("crates/bench", &["wharf-load"], &[]),
+    // A rival, in a workspace of its own.
+    ("crates/bench/libunftp", &[], &[]),
     ("xtask", &[], &[]),
     ("fuzz", &["wharf-proto", "wharf-core", "wharf-server"], &[]),
 ];

@@ -4,6 +4,9 @@
 //! nonblocking: a lane waits a moment for a client that keeps up, and leaves the waiting for a slow
 //! one to the reactor. So few threads serve any number of clients.
 
+#[path = "sealed_linux.rs"]
+mod sealed;
+
 use std::fs::File;
 use std::io;
 use std::net::Shutdown;
@@ -19,8 +22,10 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use socket2::Socket as Socket2;
 use tokio::io::Interest;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use wharf_core::error::{Error, ErrorKind};
 
+use self::sealed::{Opening, Sealing};
 use super::{Cut, Flow, Rest, shortened, within};
 use crate::lanes::Lane;
 use crate::net::{Connection, Socket, Stream};
@@ -49,62 +54,86 @@ enum Stop {
     Unable,
 }
 
-/// Whether a file can go out directly.
-pub(super) fn can_send(stream: &Stream, flow: &Flow<'_>) -> bool {
-    is_direct(stream, flow)
+/// Whether a file can go out, or come in, over a lane.
+pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
+    let socket = match stream {
+        Stream::Plain(socket) => socket,
+        Stream::Tls(stream) => stream.get_ref().0,
+    };
+    matches!(socket, Socket::Tcp(_)) && !flow.is_ascii && !flow.shaper.is_limited()
 }
 
-/// Whether a file can come in directly.
-pub(super) fn can_receive(stream: &Stream, flow: &Flow<'_>) -> bool {
-    is_direct(stream, flow)
-}
-
-fn is_direct(stream: &Stream, flow: &Flow<'_>) -> bool {
-    matches!(stream, Stream::Plain(Socket::Tcp(_))) && !flow.is_ascii && !flow.shaper.is_limited()
-}
-
-/// Sends bytes `from..from + len` of a file. What is left comes back if there is no short way.
+/// Sends bytes `from..from + len` of a file, and the farewell of TLS. What is left comes back with
+/// the stream if there is no short way.
 pub(super) async fn send(
     file: File,
     from: u64,
     len: u64,
-    stream: &mut Stream,
+    stream: Stream,
     flow: &Flow<'_>,
-) -> Result<Option<Rest>, Cut> {
-    let Stream::Plain(Socket::Tcp(connection)) = stream else {
-        return Ok(Some(Rest { file, from, len }));
-    };
-    let mut way = Way::new(connection, Interest::WRITABLE, flow)?;
-    let mut work = Sending { file, from, left: len };
-    loop {
-        let (back, stop) = way.ride(work).await?;
-        match stop {
-            Stop::Done => return Ok(None),
-            Stop::Unable => {
-                return Ok(Some(Rest { file: back.file, from: back.from, len: back.left }));
-            }
-            Stop::Turn => {}
-            Stop::Slow => way.wait().await?,
+) -> Result<Option<(Rest, Stream)>, Cut> {
+    match stream {
+        Stream::Plain(Socket::Tcp(mut connection)) => {
+            let work = Sending { file, from, left: len };
+            let (back, is_done) = Way::new(&mut connection, Interest::WRITABLE, flow)?
+                .travel(work, Slowness::Waits)
+                .await?;
+            let rest = Rest { file: back.file, from: back.from, len: back.left };
+            Ok((!is_done).then_some((rest, Stream::Plain(Socket::Tcp(connection)))))
         }
-        work = back;
+        Stream::Tls(stream) => {
+            let (socket, tls) = stream.into_inner();
+            let mut connection = tcp(socket)?;
+            let work = Sealing::new(file, from, len, tls);
+            let way = Way::new(&mut connection, Interest::WRITABLE, flow)?;
+            way.travel(work, Slowness::Waits).await?;
+            Ok(None)
+        }
+        stream @ Stream::Plain(Socket::Link(_)) => Ok(Some((Rest { file, from, len }, stream))),
     }
 }
 
-/// Takes what comes into a file, at its position. Says whether that was all; if not, the client
-/// is so slow that this way does not pay, or there is none.
-pub(super) async fn receive(file: File, stream: &mut Stream, flow: &Flow<'_>) -> Result<bool, Cut> {
-    let Stream::Plain(Socket::Tcp(connection)) = stream else { return Ok(false) };
-    let mut way = Way::new(connection, Interest::READABLE, flow)?;
-    let mut work = Receiving { file, pipe: Pipe::new().map_err(store)? };
-    loop {
-        let (back, stop) = way.ride(work).await?;
-        match stop {
-            Stop::Done => return Ok(true),
-            Stop::Turn => {}
-            Stop::Slow | Stop::Unable => return Ok(false),
+/// Takes what comes into a file, at its position, and the farewell of TLS. The stream comes back
+/// before its end if the client is so slow that this way does not pay.
+pub(super) async fn receive(
+    file: File,
+    stream: Stream,
+    flow: &Flow<'_>,
+) -> Result<Option<Stream>, Cut> {
+    match stream {
+        Stream::Plain(Socket::Tcp(mut connection)) => {
+            let work = Receiving { file, pipe: Pipe::new().map_err(store)? };
+            let way = Way::new(&mut connection, Interest::READABLE, flow)?;
+            let (_, is_done) = way.travel(work, Slowness::Leaves).await?;
+            Ok((!is_done).then_some(Stream::Plain(Socket::Tcp(connection))))
         }
-        work = back;
+        Stream::Tls(stream) => {
+            let (socket, tls) = stream.into_inner();
+            let mut connection = tcp(socket)?;
+            let way = Way::new(&mut connection, Interest::READABLE, flow)?;
+            way.travel(Opening::new(file, tls), Slowness::Gathers).await?;
+            Ok(None)
+        }
+        stream @ Stream::Plain(Socket::Link(_)) => Ok(Some(stream)),
     }
+}
+
+fn tcp(socket: Socket) -> Result<Connection, Cut> {
+    match socket {
+        Socket::Tcp(connection) => Ok(connection),
+        Socket::Link(_) => Err(Cut::Network(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+/// What happens when the client does not keep up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slowness {
+    /// The reactor waits for it.
+    Waits,
+    /// The same, and a while longer, so that a ride pays.
+    Gathers,
+    /// The way ends.
+    Leaves,
 }
 
 fn store(error: Errno) -> Cut {
@@ -172,9 +201,26 @@ impl<'a> Way<'a> {
         Ok((work, stop))
     }
 
-    /// Leaves the waiting for the client to the reactor.
-    async fn wait(&mut self) -> Result<(), Cut> {
-        within(self.flow.stall_max, self.connection.ready(self.interest)).await
+    /// Rides until the work is done, or, if `slowness` says so, the client does not keep up. Says
+    /// whether it is done.
+    async fn travel<W: Work>(mut self, mut work: W, slowness: Slowness) -> Result<(W, bool), Cut> {
+        loop {
+            let (back, stop) = self.ride(work).await?;
+            match stop {
+                Stop::Done => return Ok((back, true)),
+                Stop::Unable => return Ok((back, false)),
+                Stop::Turn => {}
+                Stop::Slow if slowness == Slowness::Leaves => return Ok((back, false)),
+                Stop::Slow => {
+                    let ready = self.connection.ready(self.interest);
+                    within(self.flow.stall_max, ready).await?;
+                    if slowness == Slowness::Gathers && !self.keeps_up {
+                        sleep(PATIENCE).await;
+                    }
+                }
+            }
+            work = back;
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::fs::File;
 use super::{Cut, Flow, Rest};
 use crate::net::Stream;
 
-/// Whether a file can go out directly.
-pub(super) fn can_send(_: &Stream, _: &Flow<'_>) -> bool {
+/// Whether a file can go out, or come in, without that.
+pub(super) fn is_possible(_: &Stream, _: &Flow<'_>) -> bool {
     false
 }
 
@@ -14,17 +14,12 @@ pub(super) async fn send(
     file: File,
     from: u64,
     len: u64,
-    _: &mut Stream,
+    stream: Stream,
     _: &Flow<'_>,
-) -> Result<Option<Rest>, Cut> {
-    Ok(Some(Rest { file, from, len }))
+) -> Result<Option<(Rest, Stream)>, Cut> {
+    Ok(Some((Rest { file, from, len }, stream)))
 }
 
-/// Whether a file can come in directly.
-pub(super) fn can_receive(_: &Stream, _: &Flow<'_>) -> bool {
-    false
-}
-
-pub(super) async fn receive(_: File, _: &mut Stream, _: &Flow<'_>) -> Result<bool, Cut> {
-    Ok(false)
+pub(super) async fn receive(_: File, stream: Stream, _: &Flow<'_>) -> Result<Option<Stream>, Cut> {
+    Ok(Some(stream))
 }

@@ -1,0 +1,95 @@
+//! The one account that all servers have, and the certificate that all of them show.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, KeyPair};
+
+use crate::bench::places::{make_folder, set_mode, write};
+
+/// An account, and the system's user who serves it.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Whether we are root, and so can be another user.
+    pub(crate) is_root: bool,
+}
+
+/// The name at login.
+pub(crate) const USER: &str = "bench";
+/// The password. It opens nothing but servers on the loopback that live for seconds.
+pub(crate) const PASSWORD: &str = "quayside";
+/// The same for servers that take crypt(3): by DES, which costs microseconds, so that the server
+/// is measured and not the hash.
+pub(crate) const PASSWORD_DES: &str = "wbq8tf4PFp4Pw";
+/// The same for wharf: the cheapest of the kinds that it reads.
+pub(crate) const PASSWORD_SSHA: &str = "{SSHA}2ovpBvSFw6k8gBftxBQCAyd+Qoh3aGFyZmJlbg==";
+/// Nobody, on every Linux: the servers that give up root become this user.
+const NOBODY: u32 = 65_534;
+
+impl Account {
+    /// For root it is `nobody`, as servers do not serve files as root; else whoever we are.
+    pub(crate) fn find() -> Self {
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        if uid.is_root() {
+            return Self { uid: NOBODY, gid: NOBODY, is_root: true };
+        }
+        Self { uid: uid.as_raw(), gid: gid.as_raw(), is_root: false }
+    }
+
+    /// Gives a file or folder to the account.
+    ///
+    /// # Errors
+    /// Which one could not be given away.
+    pub(crate) fn own(&self, path: &Path) -> Result<(), String> {
+        if !self.is_root {
+            return Ok(());
+        }
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+            .map_err(|error| format!("cannot give {} away: {error}", path.display()))
+    }
+}
+
+/// A self-signed certificate for the loopback, in files.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Key and certificate in one file, as Pure-FTPd wants it.
+    pub(crate) both: PathBuf,
+}
+
+impl Certificate {
+    /// Makes one in `folder`, readable by the account.
+    ///
+    /// # Errors
+    /// When it cannot be made or written.
+    pub(crate) fn make(folder: &Path, account: &Account) -> Result<Self, String> {
+        make_folder(folder)?;
+        let key = KeyPair::generate().map_err(|error| format!("no key: {error}"))?;
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made =
+            CertificateParams::new(names).and_then(|parameters| parameters.self_signed(&key));
+        let certificate = made.map_err(|error| format!("no certificate: {error}"))?.pem();
+        let key = key.serialize_pem();
+        let files = Self {
+            chain: folder.join("certificate.pem"),
+            key: folder.join("key.pem"),
+            both: folder.join("both.pem"),
+        };
+        write(&files.chain, &certificate)?;
+        write_secret(&files.key, &key, account)?;
+        write_secret(&files.both, &format!("{key}{certificate}"), account)?;
+        Ok(files)
+    }
+}
+
+/// Writes a file that only the account may read.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_secret(path: &Path, text: &str, account: &Account) -> Result<(), String> {
+    write(path, text)?;
+    set_mode(path, 0o600)?;
+    account.own(path)
+}

@@ -1,0 +1,180 @@
+//! What is possible: a program that moves bytes by blocking system calls, a thread a client.
+//!
+//! It speaks just enough FTP for the load generator, so that the client's side of a measurement is
+//! the same as with a real server. It checks nothing: no password, no path, no address. Downloads
+//! are `sendfile`, uploads are `splice` through a pipe of 1 MiB, TLS is a plain loop around rustls.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+mod bytes;
+mod listing;
+mod secret;
+
+/// A thread that only calls the system needs little.
+const THREAD_STACK_BYTES: usize = 128 << 10;
+
+/// What the program was told.
+struct Bare {
+    root: PathBuf,
+    /// How much goes into one system call.
+    span: u64,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// A control connection, in plain text or not.
+trait Wire: Read + Write + Send {}
+impl<T: Read + Write + Send> Wire for T {}
+
+/// Serves until it is ended from outside.
+///
+/// # Errors
+/// When the words are not those that [`crate::bench::servers`] gives, or nothing can be opened.
+pub(crate) fn run(words: &[String]) -> Result<(), String> {
+    let [port, _, span, root, files @ ..] = words else {
+        return Err("usage: wharf-bench bare PORT PASSIVE SPAN ROOT [CERTIFICATE KEY]".to_owned());
+    };
+    let number = |word: &str| word.parse::<u64>().map_err(|error| format!("{word}: {error}"));
+    let port = u16::try_from(number(port)?).map_err(|error| format!("{port}: {error}"))?;
+    let tls = match files {
+        [certificate, key] => Some(secret::config(certificate, key)?),
+        _ => None,
+    };
+    let bare = Arc::new(Bare { root: PathBuf::from(root), span: number(span)?, tls });
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
+    for stream in listener.incoming().flatten() {
+        let bare = Arc::clone(&bare);
+        let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES);
+        // A client that goes away ends its thread with an error, which is nobody's concern.
+        thread.spawn(move || bare.serve(stream)).map_err(|error| format!("no thread: {error}"))?;
+    }
+    Ok(())
+}
+
+impl Bare {
+    fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let writer = stream.try_clone()?;
+        let mut line = String::new();
+        let mut wire = BufReader::new(stream);
+        say(&mut &writer, "220 Ready.")?;
+        loop {
+            line.clear();
+            if wire.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if line.trim_end() == "AUTH TLS"
+                && let Some(config) = &self.tls
+            {
+                say(&mut &writer, "234 Go on.")?;
+                let session =
+                    ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+                let secret = StreamOwned::new(session, wire.into_inner());
+                return self.converse(Box::new(secret), true);
+            }
+            if line.starts_with("USER") {
+                say(&mut &writer, "331 Go on.")?;
+                return self.converse(Box::new(Whole(wire)), false);
+            }
+            say(&mut &writer, "202 As you like.")?;
+        }
+    }
+
+    /// From USER or AUTH TLS to the end.
+    fn converse(&self, wire: Box<dyn Wire>, is_secret: bool) -> io::Result<()> {
+        let mut wire = BufReader::new(wire);
+        let mut door: Option<TcpListener> = None;
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if wire.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let line = line.trim_end();
+            let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
+            let path = self.root.join(argument.trim_start_matches('/'));
+            let out = wire.get_mut();
+            match verb {
+                "USER" => say(out, "331 Go on.")?,
+                "PASS" => say(out, "230 In.")?,
+                "PASV" | "EPSV" => door = Some(open_door(out, verb)?),
+                "RETR" | "STOR" | "MLSD" | "LIST" => {
+                    let Some(door) = &door else {
+                        say(out, "425 PASV first.")?;
+                        continue;
+                    };
+                    say(out, "150 Here it comes.")?;
+                    let (stream, _) = door.accept()?;
+                    let secret = self.tls.as_ref().filter(|_| is_secret);
+                    self.transfer(verb, &path, stream, secret)?;
+                    say(out, "226 Done.")?;
+                }
+                "SIZE" => say(out, &format!("213 {}", std::fs::metadata(&path)?.len()))?,
+                "DELE" => {
+                    std::fs::remove_file(&path)?;
+                    say(out, "250 Gone.")?;
+                }
+                "QUIT" => return say(out, "221 Bye."),
+                _ => say(out, "200 As you like.")?,
+            }
+        }
+    }
+
+    fn transfer(
+        &self,
+        verb: &str,
+        path: &std::path::Path,
+        stream: TcpStream,
+        secret: Option<&Arc<ServerConfig>>,
+    ) -> io::Result<()> {
+        match (verb, secret) {
+            ("RETR", None) => bytes::send(path, &stream, self.span),
+            ("STOR", None) => bytes::receive(&stream, path),
+            ("RETR", Some(config)) => secret::send(path, stream, config),
+            ("STOR", Some(config)) => secret::receive(stream, path, config),
+            _ => listing::send(path, stream),
+        }
+    }
+}
+
+/// Opens a listener for one data connection, and tells the client where.
+fn open_door(out: &mut dyn Wire, verb: &str) -> io::Result<TcpListener> {
+    let door = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = door.local_addr()?.port();
+    if verb == "EPSV" {
+        say(out, &format!("229 Here (|||{port}|)."))?;
+    } else {
+        let [high, low] = port.to_be_bytes();
+        say(out, &format!("227 Here (127,0,0,1,{high},{low})."))?;
+    }
+    Ok(door)
+}
+
+fn say<W: Write + ?Sized>(out: &mut W, text: &str) -> io::Result<()> {
+    out.write_all(format!("{text}\r\n").as_bytes())?;
+    out.flush()
+}
+
+/// A stream whose first bytes are in a buffer already.
+struct Whole(BufReader<TcpStream>);
+
+impl Read for Whole {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Whole {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.0.get_mut().write(from)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.get_mut().flush()
+    }
+}

@@ -1,0 +1,38 @@
+//! Plain bytes: `sendfile` down, `splice` up.
+
+use std::fs::File;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+
+use rustix::fs::sendfile;
+use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
+
+use crate::bench::number::size;
+
+/// Of the pipe between socket and file: the most that the kernel gives to anybody.
+const PIPE_BYTES: usize = 1 << 20;
+
+/// A whole file to a client.
+pub(super) fn send(path: &Path, stream: &TcpStream, span: u64) -> io::Result<()> {
+    let file = File::open(path)?;
+    while sendfile(stream, &file, None, size(span))? > 0 {}
+    stream.shutdown(Shutdown::Write)
+}
+
+/// All that a client sends to a new file.
+pub(super) fn receive(stream: &TcpStream, path: &Path) -> io::Result<()> {
+    let file = File::create(path)?;
+    let (outlet, inlet) = pipe()?;
+    // The kernel gives about 64 of these to one user, and the rest must do with small ones.
+    let _ = fcntl_setpipe_size(&inlet, PIPE_BYTES);
+    loop {
+        let mut waiting = splice(stream, None, &inlet, None, PIPE_BYTES, SpliceFlags::MOVE)?;
+        if waiting == 0 {
+            return Ok(());
+        }
+        while waiting > 0 {
+            waiting -= splice(&outlet, None, &file, None, waiting, SpliceFlags::MOVE)?;
+        }
+    }
+}

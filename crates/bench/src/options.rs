@@ -1,0 +1,150 @@
+//! The command line, and what each way of calling does.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::bench::places::Places;
+use crate::bench::servers::{SERVERS, Server};
+use crate::bench::text::put;
+use crate::bench::{cases, report, runner, running, servers, tree};
+
+/// Measures wharf beside other FTP servers, on this machine, with the same clients.
+///
+/// Every measurement starts a fresh server, on the loopback, with one account and the same files.
+/// Servers take turns: A B C, A B C. What is told is the median of the rounds.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+pub(crate) struct Options {
+    /// Cases by name, or the groups `quick` (some 10 minutes), `full` (an hour) and `growth`
+    #[arg(long, value_delimiter = ',', default_value = "quick")]
+    pub(crate) cases: Vec<String>,
+    /// Servers by name; all that are installed if none is named
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) servers: Vec<String>,
+    /// How often each server is measured in each case
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Where the results go; charts are put beside it [default: target/bench/result.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Compare every byte that is moved: slower, and no longer a measure of speed
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Begin no new operation in a measurement after this many seconds
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub(crate) time: u64,
+    /// A server that takes longer than this many seconds for a case is measured once
+    #[arg(long, default_value_t = 4.0, value_name = "SECONDS")]
+    pub(crate) slow: f64,
+    /// Get the other servers: packages are unpacked below target/bench, nothing else is changed
+    #[arg(long)]
+    pub(crate) install: bool,
+    /// Write docs/BENCHMARKS.md and its charts from a file of results
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Show the cases and servers there are
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Remove the test files
+    #[arg(long)]
+    pub(crate) clean: bool,
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// For people: what, where, and what would help.
+pub(crate) fn run() -> Result<(), String> {
+    let options = Options::parse();
+    let places = Places::find()?;
+    if options.list {
+        return list(&places);
+    }
+    if options.clean {
+        return tree::remove(&places);
+    }
+    if let Some(file) = &options.report {
+        return report::write_page(&report::read(file)?, Path::new("docs"));
+    }
+    let servers = servers::chosen(&options.servers)?;
+    if options.install {
+        return install(&places, &servers);
+    }
+    let cases = cases::chosen(&options.cases)?;
+    end_servers_on_signal()?;
+    let wish = runner::Wish {
+        cases,
+        servers,
+        rounds: options.rounds,
+        verifies: options.verify,
+        time_max: Duration::from_secs(options.time),
+        slow_s: options.slow,
+    };
+    let out = options.out.unwrap_or_else(|| places.bench.join("result.json"));
+    let record = runner::run(&places, &wish, &out)?;
+    report::show(&record)?;
+    report::write_files(&record, &out)
+}
+
+fn list(places: &Places) -> Result<(), String> {
+    let mut text = String::from("Cases:\n");
+    for case in cases::CASES {
+        let group = match case.group {
+            cases::Group::Quick => "quick",
+            cases::Group::Full => "full",
+            cases::Group::Growth => "growth",
+        };
+        put(&mut text, format_args!("  {:<24}{:<8}{}\n", case.name, group, case.title));
+    }
+    text += "\nServers:\n";
+    for server in SERVERS {
+        let state = (server.find)(places).map(|found| found.version);
+        let state = state.unwrap_or_else(|why| format!("MISSING: {why}"));
+        put(
+            &mut text,
+            format_args!("  {:<12}{state}\n  {:<12}  {}\n", server.name, "", server.about),
+        );
+    }
+    report::print(&text)
+}
+
+fn install(places: &Places, servers: &[&Server]) -> Result<(), String> {
+    let mut failed = Vec::new();
+    for server in servers {
+        // One that cannot be had does not keep the others away.
+        match (server.install)(places).and_then(|()| (server.find)(places)) {
+            Ok(found) => eprintln!("bench: {} {} is ready", server.title, found.version),
+            Err(why) => failed.push(format!("{}: {why}", server.name)),
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+/// Servers are processes of their own, which would go on after a Ctrl-C.
+fn end_servers_on_signal() -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot watch for Ctrl-C: {error}"))?;
+    let wait = move || {
+        runtime.block_on(async {
+            let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+            let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
+            tokio::select! {
+                // Either ends us; the order does not matter.
+                biased;
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            running::end_all();
+            eprintln!("\nbench: stopped; every server has been ended");
+            std::process::exit(EXIT_INTERRUPTED);
+        });
+    };
+    let thread = std::thread::Builder::new().name("signals".into()).spawn(wait);
+    thread.map(drop).map_err(|error| format!("cannot watch for Ctrl-C: {error}"))
+}
+
+/// What shells say of a program that Ctrl-C ended.
+const EXIT_INTERRUPTED: i32 = 130;

@@ -1,0 +1,182 @@
+//! What `/proc` says of processes: their parents, their time, their memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rustix::param::clock_ticks_per_second;
+
+use crate::bench::number::{KIB, figure};
+
+/// One process, from `/proc/PID/stat` (`proc_pid_stat(5)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// The process that started it.
+    pub(crate) parent: u32,
+    /// Its own time and that of its children that ended, user and system, in clock ticks.
+    pub(crate) ticks: u64,
+    /// How many threads it has.
+    pub(crate) threads: u64,
+}
+
+/// Memory of a process in bytes, from `/proc/PID/smaps_rollup`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// What no other process shares.
+    pub(crate) private: u64,
+    /// What belongs to no file, its share of pages that processes have in common included.
+    pub(crate) anonymous: u64,
+}
+
+impl std::ops::Add for Memory {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { private: self.private + other.private, anonymous: self.anonymous + other.anonymous }
+    }
+}
+
+/// Reads the one line of `/proc/PID/stat`. The name in it may hold any letters, brackets too.
+pub(crate) fn parse_stat(line: &str) -> Option<Stat> {
+    // What follows the name: state is field 3 of the whole line, so `ppid` is the second here.
+    let rest = line.rsplit_once(')')?.1;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    Some(Stat {
+        parent: u32::try_from(number(1)?).ok()?,
+        ticks: number(11)? + number(12)? + number(13)? + number(14)?,
+        threads: number(17)?,
+    })
+}
+
+/// Adds up the lines of `/proc/PID/smaps_rollup` that count.
+pub(crate) fn parse_rollup(text: &str) -> Memory {
+    let mut memory = Memory::default();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(name), Some(Ok(kib))) = (words.next(), words.next().map(str::parse::<u64>))
+        else {
+            continue;
+        };
+        match name {
+            "Private_Clean:" | "Private_Dirty:" => memory.private += kib * KIB,
+            "Pss_Anon:" => memory.anonymous += kib * KIB,
+            _ => {}
+        }
+    }
+    memory
+}
+
+/// `pid` and all that it started, directly or not, as far as they live.
+pub(crate) fn tree(pid: u32) -> Vec<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for other in everyone() {
+        if let Some(stat) = stat(other) {
+            children.entry(stat.parent).or_default().push(other);
+        }
+    }
+    let mut found = Vec::new();
+    let mut waiting = vec![pid];
+    while let Some(next) = waiting.pop() {
+        found.push(next);
+        waiting.extend(children.remove(&next).unwrap_or_default());
+    }
+    found
+}
+
+/// What the system says of one process, if it lives.
+pub(crate) fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The processor time of these processes in seconds.
+pub(crate) fn cpu(pids: &[u32]) -> f64 {
+    let ticks: u64 = pids.iter().filter_map(|pid| Some(stat(*pid)?.ticks)).sum();
+    figure(ticks) / figure(clock_ticks_per_second().max(1))
+}
+
+/// The threads of these processes.
+pub(crate) fn threads(pids: &[u32]) -> u64 {
+    pids.iter().filter_map(|pid| Some(stat(*pid)?.threads)).sum()
+}
+
+/// The memory of these processes.
+pub(crate) fn memory(pids: &[u32]) -> Memory {
+    let texts = pids.iter().filter_map(|pid| {
+        std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("smaps_rollup")).ok()
+    });
+    texts.map(|text| parse_rollup(&text)).fold(Memory::default(), std::ops::Add::add)
+}
+
+/// Seconds in which processors of the whole machine were busy so far, all of them added up.
+pub(crate) fn busy() -> f64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    figure(parse_busy(&text).unwrap_or(0)) / figure(clock_ticks_per_second().max(1))
+}
+
+/// The ticks of the first line of `/proc/stat` but those of idling (the fourth) and of waiting for
+/// a disk (the fifth). Time of guests (from the ninth on) is in the first two already.
+fn parse_busy(text: &str) -> Option<u64> {
+    let fields = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).take(8).collect();
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    Some(ticks.iter().sum::<u64>() - idle)
+}
+
+/// A number of KiB from a file such as `/proc/meminfo`, in bytes.
+pub(crate) fn parse_meminfo(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * KIB)
+}
+
+fn everyone() -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
+        let line = "4711 (my (odd) name) S 12 4711 4711 0 -1 4194560 100 0 0 0 \
+                    7 5 3 2 20 0 9 0 88 1 2 3";
+        assert_eq!(parse_stat(line), Some(Stat { parent: 12, ticks: 17, threads: 9 }));
+    }
+
+    #[test]
+    fn half_a_line_is_no_process() {
+        assert_eq!(parse_stat("4711 (wharf) S 12 4711"), None);
+        assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn private_memory_is_clean_and_dirty_together() {
+        let text = "55d0-7ffc ---p 00000000 00:00 0 [rollup]\nRss: 900 kB\nPss_Anon: 40 kB\n\
+                    Private_Clean:    8 kB\nPrivate_Dirty:   32 kB\nShared_Dirty: 100 kB\n";
+        let memory = parse_rollup(text);
+        assert_eq!(memory, Memory { private: 40 * KIB, anonymous: 40 * KIB });
+    }
+
+    #[test]
+    fn idling_and_waiting_is_not_being_busy() {
+        let text = "cpu  10 1 20 900 50 2 3 4 7 0\ncpu0 1 1 1 1\n";
+        assert_eq!(parse_busy(text), Some(40));
+        assert_eq!(parse_busy("intr 5"), None);
+    }
+
+    #[test]
+    fn free_memory_is_found_by_its_whole_name() {
+        let text = "MemTotal:  24576 kB\nMemAvailable:   1024 kB\n";
+        assert_eq!(parse_meminfo(text, "MemAvailable"), Some(1024 * KIB));
+        assert_eq!(parse_meminfo(text, "Mem"), None);
+    }
+
+    #[test]
+    fn this_process_is_in_its_own_tree() {
+        let own = std::process::id();
+        assert!(tree(own).contains(&own));
+        assert!(threads(&[own]) >= 1);
+    }
+}

@@ -1,0 +1,116 @@
+//! What came out, for people and for programs: a table, JSON, charts, a page.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::bench::places::{make_folder, write};
+use crate::bench::result::{FORMAT, Record};
+
+pub(crate) mod chart;
+pub(crate) mod growth;
+pub(crate) mod page;
+mod svg;
+pub(crate) mod table;
+pub(crate) mod terminal;
+
+/// The page that is made from a record.
+const PAGE: &str = "BENCHMARKS.md";
+/// Where its charts are, below the same folder.
+const PICTURES: &str = "picture";
+
+/// Writes to standard output.
+///
+/// # Errors
+/// When nobody reads it.
+pub(crate) fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    result.map_err(|error| format!("cannot write to standard output: {error}"))
+}
+
+/// Says on standard error how far things are.
+pub(crate) fn say(text: &str) {
+    eprintln!("bench: {text}");
+}
+
+/// The last words: every promise, and which were kept.
+///
+/// # Errors
+/// When nobody reads it.
+pub(crate) fn show(record: &Record) -> Result<(), String> {
+    print(&terminal::verdicts(record))
+}
+
+/// Writes the raw runs and what was computed from them.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write_json(record: &Record, out: &Path) -> Result<(), String> {
+    if let Some(folder) = out.parent() {
+        make_folder(folder)?;
+    }
+    let text = serde_json::to_string_pretty(record).map_err(|error| format!("JSON: {error}"))?;
+    write(out, text + "\n")
+}
+
+/// Writes the JSON and the charts beside it, and says where they are.
+///
+/// # Errors
+/// When one cannot be written.
+pub(crate) fn write_files(record: &Record, out: &Path) -> Result<(), String> {
+    write_json(record, out)?;
+    say(&format!("results: {}", out.display()));
+    let stem = out.file_stem().map_or_else(|| "result".into(), |stem| stem.to_string_lossy());
+    for (name, picture) in pictures(record) {
+        let path = out.with_file_name(format!("{stem}-{name}.svg"));
+        write(&path, picture)?;
+        say(&format!("chart: {}", path.display()));
+    }
+    say(&format!("a page for docs: cargo xtask bench --report {}", out.display()));
+    Ok(())
+}
+
+/// Reads what [`write_json`] wrote, and computes anew what follows from the runs.
+///
+/// # Errors
+/// When the file is missing, or is no such file.
+pub(crate) fn read(path: &Path) -> Result<Record, String> {
+    let name = path.display();
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let mut record: Record =
+        serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    if record.format != FORMAT {
+        return Err(format!("{name} has format {}, and {FORMAT} is known here", record.format));
+    }
+    record.sum_up();
+    Ok(record)
+}
+
+/// Writes the page and its charts into the folder of documents.
+///
+/// # Errors
+/// When one cannot be written.
+pub(crate) fn write_page(record: &Record, docs: &Path) -> Result<(), String> {
+    let pictures = pictures(record);
+    let names: Vec<&str> = pictures.iter().map(|(name, _)| *name).collect();
+    let folder = docs.join(PICTURES);
+    make_folder(&folder)?;
+    for (name, picture) in &pictures {
+        write(&folder.join(format!("benchmark-{name}.svg")), picture)?;
+    }
+    let page = docs.join(PAGE);
+    write(&page, page::draw(record, &names))?;
+    say(&format!("written: {} and {} charts", page.display(), pictures.len()));
+    Ok(())
+}
+
+/// Every chart that has something to show, with its name.
+fn pictures(record: &Record) -> Vec<(&'static str, String)> {
+    let all = [
+        ("speed", chart::speed(record)),
+        ("cpu", chart::cpu(record)),
+        ("growth", growth::draw(record)),
+    ];
+    all.into_iter().filter_map(|(name, picture)| Some((name, picture?))).collect()
+}

@@ -1,0 +1,131 @@
+//! Bars: a panel for each case, a bar for each server.
+
+use super::svg::{self, Picture, Style};
+use super::table::{number, title};
+use crate::bench::cases::{CASES, Case, Group};
+use crate::bench::number::length;
+use crate::bench::result::{Figure, LIMIT, Record, WHARF};
+use crate::bench::summary::{Row, best, of_case};
+use crate::bench::text::put;
+
+/// Panels stand side by side in so many columns.
+const COLUMNS: usize = 2;
+const PANEL_WIDTH: f64 = 460.0;
+const MARGIN: f64 = 24.0;
+const GAP: f64 = 28.0;
+const HEAD: f64 = 76.0;
+const PANEL_HEAD: f64 = 40.0;
+const BAR: f64 = 15.0;
+const STEP: f64 = 21.0;
+const NAME_WIDTH: f64 = 104.0;
+/// For the number behind the longest bar.
+const NUMBER_WIDTH: f64 = 92.0;
+
+/// One case as it is drawn.
+struct Panel<'a> {
+    case: &'a Case,
+    figure: Figure,
+    rows: Vec<(&'a Row, f64)>,
+}
+
+/// The first figure of each case: how fast, how small.
+pub(crate) fn speed(record: &Record) -> Option<String> {
+    let panels = panels(record, |case| case.headline);
+    let about = "Medians; longer is better, except of memory and time";
+    draw(record, &panels, "wharf beside other servers: how fast", about)
+}
+
+/// What the server's side costs.
+pub(crate) fn cpu(record: &Record) -> Option<String> {
+    let mut panels = panels(record, |_| Figure::Cpu);
+    // Where nothing moves there is nothing to divide by.
+    panels.retain(|panel| panel.case.headline == Figure::Rate);
+    let about = "Medians of processor time for the same work; shorter is better";
+    draw(record, &panels, "wharf beside other servers: server CPU", about)
+}
+
+/// Cases in which wharf and somebody else were measured.
+fn panels(record: &Record, figure: impl Fn(&Case) -> Figure) -> Vec<Panel<'_>> {
+    let cases = CASES.iter().filter(|case| case.group != Group::Growth);
+    let panel = |case: &'static Case| {
+        let figure = figure(case);
+        let rows = of_case(&record.summary, case.name).into_iter();
+        let mut rows: Vec<_> = rows.filter_map(|row| Some((row, row.get(figure)?))).collect();
+        rows.sort_by_key(|(row, _)| rank(row));
+        let has_wharf = rows.iter().any(|(row, _)| row.server == WHARF);
+        (has_wharf && rows.len() > 1).then_some(Panel { case, figure, rows })
+    };
+    cases.filter_map(panel).collect()
+}
+
+/// wharf first, the bare program last; in between as they are listed.
+fn rank(row: &Row) -> u8 {
+    match row.server.as_str() {
+        WHARF => 0,
+        LIMIT => 2,
+        _ => 1,
+    }
+}
+
+fn draw(record: &Record, panels: &[Panel<'_>], heading: &str, about: &str) -> Option<String> {
+    if panels.is_empty() {
+        return None;
+    }
+    let mut picture = Picture::default();
+    picture.text(MARGIN, 34.0, Style::new(20.0, svg::TEXT).bold(), heading);
+    let machine = &record.machine;
+    let under = format!(
+        "{about}. In brackets: by the best other server. {} x {}.",
+        machine.cores, machine.processor
+    );
+    picture.text(MARGIN, 56.0, Style::new(12.5, svg::FAINT), &under);
+    let mut top = HEAD;
+    for pair in panels.chunks(COLUMNS) {
+        let mut left = MARGIN;
+        for panel in pair {
+            panel.draw(record, &mut picture, left, top);
+            left += PANEL_WIDTH + GAP;
+        }
+        let most = pair.iter().map(|panel| panel.rows.len()).max().unwrap_or(0);
+        top += PANEL_HEAD + length(most) * STEP + GAP;
+    }
+    let columns = length(COLUMNS);
+    let width = 2.0 * MARGIN + columns * PANEL_WIDTH + (columns - 1.0) * GAP;
+    Some(picture.finish(width, top, heading))
+}
+
+impl Panel<'_> {
+    fn draw(&self, record: &Record, picture: &mut Picture, left: f64, top: f64) {
+        let case = self.case;
+        picture.text(left, top + 14.0, Style::new(13.0, svg::TEXT).bold(), case.title);
+        let is_high = self.figure.is_better_high();
+        let told = if is_high { "more is better" } else { "less is better" };
+        let what = if self.figure == Figure::Rate { "" } else { self.figure.title() };
+        let under = format!("{what} {}, {told}", case.unit_of(self.figure));
+        picture.text(left, top + 30.0, Style::new(11.0, svg::FAINT), under.trim());
+        let most = self.rows.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+        let rivals = self.rows.iter().map(|(row, _)| *row).filter(|row| row.is_rival());
+        let best = best(rivals, self.figure).map(|(_, value)| value);
+        let mut y = top + PANEL_HEAD;
+        for (row, value) in &self.rows {
+            let is_wharf = row.server == WHARF;
+            let colour = match row.server.as_str() {
+                WHARF => svg::WHARF,
+                LIMIT => svg::LIMIT,
+                _ => svg::RIVAL,
+            };
+            let name = Style::new(12.0, if is_wharf { svg::WHARF } else { svg::TEXT });
+            let name = if is_wharf { name.bold() } else { name };
+            picture.text(left, y + 12.0, name, &title(record, &row.server));
+            let room = PANEL_WIDTH - NAME_WIDTH - NUMBER_WIDTH;
+            let long = if most > 0.0 { (room * value / most).max(1.5) } else { 1.5 };
+            picture.bar(left + NAME_WIDTH, y, long, BAR, colour);
+            let mut label = number(*value);
+            if let Some(best) = best.filter(|best| is_wharf && *best > 0.0) {
+                put(&mut label, format_args!("  ({:.2} x)", value / best));
+            }
+            picture.text(left + NAME_WIDTH + long + 6.0, y + 12.0, name, &label);
+            y += STEP;
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `docs/BENCHMARKS.md`.
+
+use super::growth::{SERIES, Series, row};
+use super::table::{self, NOTHING, Table, number, title};
+use crate::bench::cases::{CASES, Case, Group, find};
+use crate::bench::number::{GIB, figure};
+use crate::bench::result::{Figure, Record, WHARF};
+use crate::bench::targets::Verdict;
+use crate::bench::text::put;
+
+/// The whole page; `pictures` are the names of the charts that there are.
+pub(crate) fn draw(record: &Record, pictures: &[&str]) -> String {
+    let parts = [
+        head(record),
+        servers(record),
+        losses(record),
+        charts(pictures),
+        targets(record),
+        cases(record),
+        growth(record),
+        notes(record),
+    ];
+    parts.concat()
+}
+
+fn head(record: &Record) -> String {
+    let machine = &record.machine;
+    format!(
+        "# Benchmarks\n\n\
+         wharf beside other FTP servers, on one machine, with the same clients. This page is \
+         generated from the raw results (`cargo xtask bench --report FILE`); do not edit it.\n\n\
+         | | |\n|---|---|\n\
+         | wharf | commit `{}` |\n| measured | {} |\n| processor | {} x {} |\n\
+         | memory | {:.1} GiB |\n| system | Linux {} |\n| files | {} in memory, {} on disk |\n\
+         | counted by | {} |\n\n\
+         ## How to read it\n\n\
+         Clients and servers share the processors of one machine and talk over the loopback, so \
+         rates swing from round to round (*spread*: the distance between the fastest and the \
+         slowest round, as a part of the median). *Server CPU* is steadier: processor time of the \
+         server with all its processes, for a GiB or an operation. All figures are medians. \
+         Servers take turns, and each measurement starts a fresh one.\n\n\
+         */ rival* is a figure by that of the best other server of the case: 1.00 is as good. Of a \
+         rate more is better; of CPU, memory and time less. */ bare* is the same by a program \
+         that checks nothing and only moves the bytes: blocking `sendfile` of 16 MiB (one client) \
+         or 1 MiB (many), `splice` through a pipe of 1 MiB, a loop around rustls, a folder read \
+         as `ls` reads it.\n\n\
+         Repeat it: `cargo xtask bench --install` once, then `cargo xtask bench` (some ten \
+         minutes) or `cargo xtask bench --cases full` (an hour). vsftpd, ProFTPD and Pure-FTPd \
+         can only be started by root.\n\n",
+        record.commit,
+        record.date,
+        machine.cores,
+        machine.processor,
+        figure(machine.memory_bytes) / figure(GIB),
+        machine.kernel,
+        machine.memory_root,
+        machine.disk_root,
+        machine.counting,
+    )
+}
+
+fn servers(record: &Record) -> String {
+    let mut text = String::from("## Servers\n\n| server | version | set-up |\n|---|---|---|\n");
+    for server in &record.servers {
+        let missing = server.missing.as_deref().unwrap_or("?");
+        let version = server.version.clone().unwrap_or_else(|| format!("**missing**: {missing}"));
+        put(&mut text, format_args!("| {} | {version} | {} |\n", server.title, server.about));
+    }
+    text + "\nAll serve the same folder to the same account, as the same user of the system, \
+            without logs. None of the others ever syncs an upload, so wharf is compared with \
+            `durability = \"fast\"`; `\"full\"`, its default, is published beside it.\n\n"
+}
+
+/// Where others are better. It comes before everything that shines.
+fn losses(record: &Record) -> String {
+    let broken: Vec<&Verdict> =
+        record.verdicts.iter().filter(|verdict| verdict.is_met() == Some(false)).collect();
+    let judged = record.verdicts.iter().filter(|verdict| verdict.is_met().is_some()).count();
+    let mut text = format!(
+        "## Where wharf falls short\n\n{} of {judged} targets are met, {} are not.\n\n",
+        judged - broken.len(),
+        broken.len()
+    );
+    for verdict in broken {
+        let case = find(&verdict.case);
+        let what = case.map_or(verdict.case.as_str(), |case| case.title);
+        put(
+            &mut text,
+            format_args!(
+                "- **{what}**: {} {}, {} reached{} ({}).\n",
+                verdict.figure.title(),
+                wanted(verdict),
+                got(verdict),
+                against(record, verdict),
+                verdict.outcome()
+            ),
+        );
+    }
+    if text.ends_with(".\n") { text + "\n" } else { text }
+}
+
+fn charts(pictures: &[&str]) -> String {
+    let line = |name: &&str| match *name {
+        "speed" => "![How fast each server is](picture/benchmark-speed.svg)\n\n",
+        "cpu" => "![Server CPU for the same work](picture/benchmark-cpu.svg)\n\n",
+        _ => "",
+    };
+    let lines: String = pictures.iter().map(line).collect();
+    if lines.is_empty() { lines } else { format!("## Charts\n\n{lines}") }
+}
+
+fn targets(record: &Record) -> String {
+    let mut text = String::from(
+        "## Targets\n\nWhat wharf promises itself. Figures of CPU were set on another machine \
+         than yours; ratios hold anywhere.\n\n| case | figure | target | reached | |\n\
+         |---|---|---|---|---|\n",
+    );
+    for verdict in record.verdicts.iter().filter(|verdict| verdict.is_met().is_some()) {
+        let outcome = match verdict.is_met() {
+            Some(false) => format!("**{}**", verdict.outcome()),
+            _ => verdict.outcome(),
+        };
+        put(
+            &mut text,
+            format_args!(
+                "| {} | {} | {} | {}{} | {outcome} |\n",
+                verdict.case,
+                verdict.figure.title(),
+                wanted(verdict),
+                got(verdict),
+                against(record, verdict)
+            ),
+        );
+    }
+    let missing: Vec<&str> = record
+        .verdicts
+        .iter()
+        .filter(|verdict| verdict.is_met().is_none())
+        .map(|verdict| verdict.case.as_str())
+        .collect();
+    if !missing.is_empty() {
+        put(
+            &mut text,
+            format_args!("\nNot judged, for want of a figure: {}.\n", missing.join(", ")),
+        );
+    }
+    text + "\n"
+}
+
+fn cases(record: &Record) -> String {
+    let measured = |case: &&Case| record.summary.iter().any(|row| row.case == case.name);
+    let mut text = String::from("## Cases\n\n");
+    for case in CASES.iter().filter(|case| case.group != Group::Growth).filter(measured) {
+        put(&mut text, format_args!("### {}: {}\n\n", case.name, case.title));
+        text += &markdown(&table::of(record, case));
+    }
+    text
+}
+
+fn markdown(table: &Table) -> String {
+    let columns = table.header.len();
+    let mut text = format!("| {} |\n|---|", table.header.join(" | "));
+    text += &"---:|".repeat(columns.saturating_sub(1));
+    text += "\n";
+    let mut remarks = String::new();
+    for line in &table.rows {
+        let mut cells = line.cells.clone();
+        cells.resize(columns, NOTHING.to_owned());
+        if line.is_wharf {
+            cells = cells.iter().map(|cell| format!("**{cell}**")).collect();
+        }
+        put(&mut text, format_args!("| {} |\n", cells.join(" | ")));
+        if let (Some(remark), Some(name)) = (&line.remark, line.cells.first()) {
+            put(&mut remarks, format_args!("- {name} failed: {remark}\n"));
+        }
+    }
+    if remarks.is_empty() { text + "\n" } else { format!("{text}\n{remarks}\n") }
+}
+
+fn growth(record: &Record) -> String {
+    let is_measured = |series: &&Series| {
+        series.numbers.iter().any(|number| row(record, series, *number, WHARF).is_some())
+    };
+    let mut text = String::new();
+    for series in SERIES.iter().filter(is_measured) {
+        if text.is_empty() {
+            text += "## How the cost grows\n\n![Curves](picture/benchmark-growth.svg)\n\n";
+        }
+        put(&mut text, format_args!("### {}\n\n", series.title));
+        for (figure, unit) in series.figures {
+            put(&mut text, format_args!("{unit}:\n\n{}", growth_table(record, series, *figure)));
+        }
+    }
+    text
+}
+
+fn growth_table(record: &Record, series: &Series, what: Figure) -> String {
+    let mut header = vec![series.axis.to_owned()];
+    header.extend(series.numbers.iter().map(|count| table::grouped(&count.to_string())));
+    let value = |count: u64, server: &str| row(record, series, count, server)?.get(what);
+    let rows = record.servers.iter().filter(|server| server.version.is_some()).map(|server| {
+        let numbers = series.numbers.iter();
+        let cells = numbers.map(|count| value(*count, &server.name));
+        let cells = cells.map(|value| value.map_or_else(|| NOTHING.to_owned(), number));
+        let cells = std::iter::once(title(record, &server.name)).chain(cells).collect();
+        table::Line { is_wharf: server.name == WHARF, cells, remark: None }
+    });
+    let rows = rows.collect();
+    markdown(&Table { header, rows })
+}
+
+fn notes(record: &Record) -> String {
+    if record.notes.is_empty() {
+        return String::new();
+    }
+    format!("## Notes\n\n- {}\n", record.notes.join("\n- "))
+}
+
+fn wanted(verdict: &Verdict) -> String {
+    let unit = unit(verdict);
+    format!("{} {unit}", verdict.wanted).trim().to_owned()
+}
+
+fn got(verdict: &Verdict) -> String {
+    let value = verdict.got.map_or_else(|| NOTHING.to_owned(), number);
+    format!("{value} {}", unit(verdict)).trim().to_owned()
+}
+
+/// Ratios have none.
+fn unit(verdict: &Verdict) -> &'static str {
+    let is_ratio = verdict.wanted.contains("of the");
+    let case = find(&verdict.case).filter(|_| !is_ratio);
+    case.map_or("", |case| case.unit_of(verdict.figure))
+}
+
+fn against(record: &Record, verdict: &Verdict) -> String {
+    let name = verdict.against.as_ref();
+    name.map_or_else(String::new, |name| format!(" (best: {})", title(record, name)))
+}

@@ -1,0 +1,130 @@
+//! What a reader sees while it runs.
+
+use crate::bench::cases::Case;
+use crate::bench::number::{GIB, figure};
+use crate::bench::report::table::{self, number, title};
+use crate::bench::result::{Figure, Record, Run};
+use crate::bench::targets::Verdict;
+use crate::bench::text::put;
+
+/// The machine and the servers, before the first case.
+pub(crate) fn head(record: &Record) -> String {
+    let machine = &record.machine;
+    let mut text = format!(
+        "wharf {} beside other servers, {}\n\
+         {} x {}, {:.1} GiB, Linux {}\n\
+         files in memory: {}; on disk: {}; server CPU and memory by {}\n\n",
+        record.commit,
+        record.date,
+        machine.cores,
+        machine.processor,
+        figure(machine.memory_bytes) / figure(GIB),
+        machine.kernel,
+        machine.memory_root,
+        machine.disk_root,
+        machine.counting,
+    );
+    for server in &record.servers {
+        let state = match (&server.version, &server.missing) {
+            (Some(version), _) => version.clone(),
+            (None, Some(why)) => format!("MISSING: {why}"),
+            (None, None) => "MISSING".to_owned(),
+        };
+        put(&mut text, format_args!("  {:<12}{state}\n", server.title));
+    }
+    for note in &record.notes {
+        put(&mut text, format_args!("note: {note}\n"));
+    }
+    text + "\nClients and servers share the processors, so rates swing; CPU is the steadier \
+            figure.\n\
+            '/ rival' is a figure by that of the best other server: 1.00 is as good; of a rate, \
+            more is better; of\nCPU, memory and time, less. '/ bare' is the same by a program that \
+            does nothing but move the bytes.\n"
+}
+
+/// One run, in a line.
+pub(crate) fn progress(case: &Case, run: &Run) -> String {
+    let name = format!("{:<20} {:<10} round {}", run.case, run.server, run.round + 1);
+    if let Some(why) = &run.failed {
+        return format!("{name}: FAILED: {why}");
+    }
+    let told = [case.headline, Figure::Cpu, Figure::WallS, Figure::GeneratorCpuS];
+    let mut parts: Vec<String> = Vec::new();
+    for figure in told {
+        let Some(value) = run.figures.get(&figure) else { continue };
+        let title = if figure == Figure::Rate { "" } else { figure.title() };
+        let part = format!("{title} {} {}", number(*value), case.unit_of(figure));
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    format!("{name}: {}", parts.join(", ").trim())
+}
+
+/// One case, when all its rounds are done.
+pub(crate) fn case(record: &Record, case: &Case) -> String {
+    let table = table::of(record, case);
+    let mut widths: Vec<usize> = table.header.iter().map(|cell| cell.chars().count()).collect();
+    for line in &table.rows {
+        for (width, cell) in widths.iter_mut().zip(&line.cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = format!("\n{}: {}\n", case.name, case.title);
+    text += &row(" ", &table.header, &widths);
+    for line in &table.rows {
+        let mark = if line.is_wharf { ">" } else { " " };
+        text += &row(mark, &line.cells, &widths);
+        if let Some(remark) = &line.remark {
+            put(
+                &mut text,
+                format_args!("      {}: {remark}\n", line.cells.first().map_or("", |cell| cell)),
+            );
+        }
+    }
+    for verdict in record.verdicts.iter().filter(|verdict| verdict.case == case.name) {
+        put(&mut text, format_args!("  {}\n", told(record, case, verdict)));
+    }
+    text
+}
+
+/// Every promise that could be judged, broken ones last, where they are read.
+pub(crate) fn verdicts(record: &Record) -> String {
+    let judged = record.verdicts.iter().filter_map(|verdict| Some((verdict, verdict.is_met()?)));
+    let (met, broken): (Vec<_>, Vec<_>) = judged.partition(|(_, is_met)| *is_met);
+    let notes = if record.notes.is_empty() { "" } else { "\nnote: " };
+    let notes = notes.to_owned() + &record.notes.join("\nnote: ");
+    let mut text = format!("{notes}\n\n{} targets met, {} not met\n", met.len(), broken.len());
+    for (verdict, _) in broken {
+        if let Some(case) = crate::bench::cases::find(&verdict.case) {
+            put(&mut text, format_args!("  {:<20} {}\n", case.name, told(record, case, verdict)));
+        }
+    }
+    text
+}
+
+fn told(record: &Record, case: &Case, verdict: &Verdict) -> String {
+    let unit = match verdict.against {
+        Some(_) => "",
+        None if verdict.wanted.contains("of the") => "",
+        None => case.unit_of(verdict.figure),
+    };
+    let got = verdict.got.map_or_else(|| "-".to_owned(), number);
+    let against = verdict.against.as_ref();
+    let against = against.map_or_else(String::new, |name| format!(" ({})", title(record, name)));
+    let (figure, wanted, outcome) = (verdict.figure.title(), &verdict.wanted, verdict.outcome());
+    let space = if unit.is_empty() { "" } else { " " };
+    format!("{figure} {wanted}{space}{unit}: {got}{against}, {outcome}")
+}
+
+/// The first column to the left, the others to the right.
+fn row(mark: &str, cells: &[String], widths: &[usize]) -> String {
+    let mut text = format!("{mark} ");
+    for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        let space = " ".repeat(width.saturating_sub(cell.chars().count()));
+        let parts = if index == 0 { [cell, &space] } else { [&space, cell] };
+        text += if index == 0 { "" } else { "  " };
+        text.extend(parts.map(String::as_str));
+    }
+    text.trim_end().to_owned() + "\n"
+}

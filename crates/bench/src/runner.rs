@@ -1,0 +1,202 @@
+//! Cases, rounds, servers in turn.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::bench::account::{Account, Certificate};
+use crate::bench::cases::{Case, Work};
+use crate::bench::measure::{Bench, Figures};
+use crate::bench::number::{GIB, MIB, figure};
+use crate::bench::places::Places;
+use crate::bench::report::{self, terminal};
+use crate::bench::result::{FORMAT, Figure, LIMIT, Presence, Record, Run, WHARF};
+use crate::bench::servers::{BARE, Found, Server};
+use crate::bench::statistics::sample;
+use crate::bench::tree::Tree;
+use crate::bench::{clock, machine, proc};
+
+/// What is wanted.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) cases: Vec<&'static Case>,
+    pub(crate) servers: Vec<&'static Server>,
+    pub(crate) rounds: u32,
+    pub(crate) verifies: bool,
+    pub(crate) time_max: Duration,
+    /// A server that takes longer for a case is measured once.
+    pub(crate) slow_s: f64,
+}
+
+/// What a process takes that serves a session, kernel memory included: the most that was measured
+/// of vsftpd, Pure-FTPd and ProFTPD.
+const PROCESS_BYTES: u64 = 3 * MIB / 4;
+/// The same with TLS.
+const TLS_PROCESS_BYTES: u64 = 2 * MIB;
+
+type Guest = (&'static Server, Found);
+
+/// Measures all that is wanted. What has been measured is in `out` after each case, so that nothing
+/// is lost when it is stopped.
+///
+/// # Errors
+/// When nothing can be measured at all. A server that fails is told in the record.
+pub(crate) fn run(places: &Places, wish: &Wish, out: &Path) -> Result<Record, String> {
+    let account = Account::find();
+    let (guests, servers) = invite(places, wish, &account)?;
+    raise_file_limit();
+    report::say(&format!("preparing test files for {} cases", wish.cases.len()));
+    let tree = Tree::prepare(places, &wish.cases, &account)?;
+    let certificate = Certificate::make(&places.base(false).join("tls"), &account)?;
+    let mut record = Record {
+        format: FORMAT,
+        date: clock::date(),
+        commit: machine::commit(),
+        machine: machine::describe(&tree),
+        servers,
+        notes: Vec::new(),
+        runs: Vec::new(),
+        summary: Vec::new(),
+        verdicts: Vec::new(),
+    };
+    if tree.divisor > 1 {
+        record.notes.push(format!(
+            "Files of 100 MiB and more were made {} times smaller, for want of room.",
+            tree.divisor
+        ));
+    }
+    if wish.verifies {
+        record.notes.push("Every byte was compared: rates are those of the comparison.".into());
+    }
+    let (verifies, time_max) = (wish.verifies, wish.time_max);
+    let bench = Bench { tree, account, certificate, verifies, time_max };
+    report::print(&terminal::head(&record))?;
+    for (case, number) in wish.cases.iter().zip(1..) {
+        report::say(&format!("case {number} of {}: {}", wish.cases.len(), case.name));
+        run_case(&bench, wish, case, &guests, &mut record);
+        record.sum_up();
+        report::print(&terminal::case(&record, case))?;
+        report::write_json(&record, out)?;
+    }
+    record.notes.extend(disturbance(&record));
+    Ok(record)
+}
+
+/// What other programs did meanwhile. Figures of a machine with other work are worth less.
+fn disturbance(record: &Record) -> Option<String> {
+    let others = record.runs.iter().filter_map(|run| run.figures.get(&Figure::OthersCpu).copied());
+    let sample = sample(&others.collect::<Vec<_>>())?;
+    Some(format!(
+        "Programs that have nothing to do with it used {:.0} % of the processors (median of all \
+         runs).",
+        sample.median
+    ))
+}
+
+impl Record {
+    /// Computes what readers of the file would have to compute.
+    pub(crate) fn sum_up(&mut self) {
+        self.summary = crate::bench::summary::rows(&self.runs);
+        let names: Vec<_> = crate::bench::cases::CASES.iter().map(|case| case.name).collect();
+        self.verdicts = crate::bench::targets::judge(&self.summary, &names);
+    }
+}
+
+/// Who is there, and who is not and why.
+fn invite(
+    places: &Places,
+    wish: &Wish,
+    account: &Account,
+) -> Result<(Vec<Guest>, Vec<Presence>), String> {
+    let (mut guests, mut servers) = (Vec::new(), Vec::new());
+    for server in &wish.servers {
+        let found = if server.needs_root && !account.is_root {
+            Err("only root can start it; help: run the benchmark as root".to_owned())
+        } else {
+            (server.find)(places)
+        };
+        servers.push(Presence {
+            name: server.name.into(),
+            title: server.title.into(),
+            about: server.about.into(),
+            version: found.as_ref().ok().map(|found| found.version.clone()),
+            missing: found.as_ref().err().cloned(),
+        });
+        match found {
+            Ok(found) => guests.push((*server, found)),
+            // Without ours there is nothing to judge.
+            Err(why) if server.name == WHARF => return Err(why),
+            Err(_) => {}
+        }
+    }
+    guests.push((BARE, (BARE.find)(places)?));
+    Ok((guests, servers))
+}
+
+fn run_case(bench: &Bench, wish: &Wish, case: &Case, guests: &[Guest], record: &mut Record) {
+    let mut waiting: Vec<&Guest> =
+        guests.iter().filter(|(server, _)| takes_part(case, server)).collect();
+    waiting.retain(|(server, _)| {
+        let reason = no_room(case, server);
+        if let Some(reason) = &reason {
+            let note = format!("{}: {} left out, {reason}.", case.name, server.title);
+            report::say(&note);
+            record.notes.push(note);
+        }
+        reason.is_none()
+    });
+    for round in 0..wish.rounds.min(case.rounds_max) {
+        // One that is slow would take all the time there is, and one that failed fails again.
+        waiting.retain(|(server, found)| {
+            let result = bench.measure(case, server, found);
+            let is_again = result.as_ref().is_ok_and(|figures| {
+                figures.get(&Figure::WallS).is_none_or(|wall| *wall <= wish.slow_s)
+            });
+            let run = as_run(case, server, round, result);
+            report::say(&terminal::progress(case, &run));
+            record.runs.push(run);
+            is_again || server.name == WHARF
+        });
+    }
+}
+
+fn as_run(case: &Case, server: &Server, round: u32, result: Result<Figures, String>) -> Run {
+    let (figures, failed) = match result {
+        Ok(figures) => (figures, None),
+        Err(why) => (Figures::new(), Some(why)),
+    };
+    Run { case: case.name.into(), server: server.name.into(), round, failed, figures }
+}
+
+fn takes_part(case: &Case, server: &Server) -> bool {
+    if server.name == LIMIT {
+        return case.limit_span.is_some();
+    }
+    !case.is_wharf_only || server.name == WHARF
+}
+
+/// Why a server cannot take part in a case with very many sessions.
+fn no_room(case: &Case, server: &Server) -> Option<String> {
+    let each = if case.is_tls { TLS_PROCESS_BYTES } else { PROCESS_BYTES };
+    let needed = case.sessions() * server.processes_per_session * each;
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free = proc::parse_meminfo(&text, "MemAvailable").unwrap_or(0);
+    // Connections that nobody logs in through take no processes for long.
+    let is_short = needed > free / 2 && !matches!(case.work, Work::Connects { .. });
+    let gib = |bytes: u64| figure(bytes) / figure(GIB);
+    is_short.then(|| {
+        format!("its processes would need {:.1} GiB and {:.1} are free", gib(needed), gib(free))
+    })
+}
+
+/// The clients need a socket each, and one more while they transfer; so do the servers, which take
+/// over what we may.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const FILES_MAX: u64 = 65_536;
+    let own = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: Some(FILES_MAX), maximum: Some(FILES_MAX) };
+    if setrlimit(Resource::Nofile, raised).is_err() {
+        // Not root: as many as we may have. The generator says when that is too few.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own });
+    }
+}

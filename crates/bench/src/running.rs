@@ -1,0 +1,235 @@
+//! A server that runs: started in a group of its own, and ended by the ids of its processes.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bench::account::Account;
+use crate::bench::group::Group;
+use crate::bench::places::{make_folder, remove_folder};
+use crate::bench::servers::Start;
+use crate::bench::{clock, proc};
+
+/// A server and its processes. Dropping it ends all of them.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    /// When it was started.
+    pub(crate) began: Instant,
+    live: Arc<Live>,
+}
+
+/// What must be ended, also when somebody presses Ctrl-C.
+#[derive(Debug)]
+struct Live {
+    child: Mutex<Child>,
+    pid: u32,
+    group: Group,
+    work: PathBuf,
+}
+
+/// All that run now. There is one as a rule.
+static ALL: Mutex<Vec<Arc<Live>>> = Mutex::new(Vec::new());
+
+/// The first port for control connections; others are tried from there on.
+const PORT_FIRST: u16 = 9_100;
+const PORTS: u16 = 800;
+/// From the start until the server accepts.
+const START_MAX: Duration = Duration::from_secs(20);
+const START_PAUSE: Duration = Duration::from_millis(1);
+/// What a server may take for its end, before it is ended by force.
+const END_MAX: Duration = Duration::from_secs(3);
+const END_PAUSE: Duration = Duration::from_millis(5);
+/// The end of a server's log that is shown.
+const LOG_BYTES_MAX: usize = 600;
+
+/// Enters the groups (the words before `--`) and becomes the program.
+const ENTER: &str = "while [ \"$1\" != -- ]; do echo $$ > \"$1\" || exit 1; shift; done; shift; \
+                     exec \"$@\"";
+
+/// A folder for one server, which the account may write to.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn work_folder() -> Result<PathBuf, String> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("wharf-bench-{}-{number}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    make_folder(&folder)?;
+    Ok(folder)
+}
+
+/// A port that nobody has.
+///
+/// # Errors
+/// When all are taken.
+pub(crate) fn free_port() -> Result<u16, String> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..PORTS {
+        let port = PORT_FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(format!("no port from {PORT_FIRST} on is free"))
+}
+
+impl Running {
+    /// Starts a server and waits until it accepts.
+    ///
+    /// # Errors
+    /// When it does not, with the end of what it said. Nothing is left behind then.
+    pub(crate) fn start(
+        name: &str,
+        start: &Start,
+        port: u16,
+        work: PathBuf,
+        account: &Account,
+    ) -> Result<Self, String> {
+        let folder = work.file_name().map(|name| name.to_string_lossy().into_owned());
+        let group = Group::new(&folder.unwrap_or_else(|| name.to_owned()));
+        group.limit_memory(memory_max());
+        let child = match spawn(start, &group, &work, account) {
+            Ok(child) => child,
+            Err(message) => {
+                group.remove();
+                remove_folder(&work);
+                return Err(format!("{name} does not start: {message}"));
+            }
+        };
+        let began = clock::now();
+        let pid = child.id();
+        let live = Arc::new(Live { child: Mutex::new(child), pid, group, work });
+        all().push(Arc::clone(&live));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let running = Self { address, began, live };
+        running.wait().map_err(|why| format!("{name} does not start: {why}"))?;
+        Ok(running)
+    }
+
+    /// The control group and the first process in it.
+    pub(crate) fn counted(&self) -> (&Group, u32) {
+        (&self.live.group, self.live.pid)
+    }
+
+    /// The end of what the server wrote, for messages.
+    pub(crate) fn log(&self) -> String {
+        self.live.log()
+    }
+
+    fn wait(&self) -> Result<(), String> {
+        while self.began.elapsed() < START_MAX {
+            if TcpStream::connect(self.address).is_ok() {
+                return Ok(());
+            }
+            if self.live.has_ended() {
+                return Err(format!("it ended. {}", self.log()));
+            }
+            clock::pause(START_PAUSE);
+        }
+        Err(format!("nobody answers on {}. {}", self.address, self.log()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.live.end();
+        all().retain(|other| !Arc::ptr_eq(other, &self.live));
+    }
+}
+
+/// Ends every server that runs: for Ctrl-C.
+pub(crate) fn end_all() {
+    let running = std::mem::take(&mut *all());
+    for live in running {
+        live.end();
+    }
+}
+
+/// How much memory a server may take of what is free: the rest is for the clients and for others.
+fn memory_max() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    proc::parse_meminfo(&text, "MemAvailable").unwrap_or(u64::MAX) / 4 * 3
+}
+
+fn all() -> std::sync::MutexGuard<'static, Vec<Arc<Live>>> {
+    // Nothing under this lock can fall halfway.
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn spawn(start: &Start, group: &Group, work: &Path, account: &Account) -> Result<Child, String> {
+    let log = File::create(work.join("log")).map_err(|error| format!("no log: {error}"))?;
+    let other = log.try_clone().map_err(|error| format!("no log: {error}"))?;
+    let mut words: Vec<OsString> = vec!["-c".into(), ENTER.into(), "sh".into()];
+    words.extend(group.doors().into_iter().map(PathBuf::into_os_string));
+    words.push("--".into());
+    if account.is_root && !start.is_root {
+        let (user, group) = (account.uid, account.gid);
+        words.push("setpriv".into());
+        words.push(format!("--reuid={user}").into());
+        words.push(format!("--regid={group}").into());
+        words.push("--clear-groups".into());
+    }
+    words.extend(start.words.iter().cloned());
+    let environment = start.environment.iter().map(|(name, value)| (name, value));
+    // In a process group of its own, so that Ctrl-C reaches us alone and we end it in order.
+    let mut command = Command::new("sh");
+    command.args(words).envs(environment).process_group(0).current_dir(work);
+    command.stdin(Stdio::null()).stdout(log).stderr(other);
+    command.spawn().map_err(|error| error.to_string())
+}
+
+impl Live {
+    fn child(&self) -> std::sync::MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.child().try_wait(), Ok(Some(_)) | Err(_))
+    }
+
+    fn log(&self) -> String {
+        let text = std::fs::read(self.work.join("log")).unwrap_or_default();
+        let start = text.len().saturating_sub(LOG_BYTES_MAX);
+        String::from_utf8_lossy(text.get(start..).unwrap_or_default()).trim().to_owned()
+    }
+
+    /// Ends every process of the group, by id, and removes what was made for it.
+    fn end(&self) {
+        for signal in [Signal::TERM, Signal::KILL, Signal::KILL] {
+            let left = self.left();
+            for pid in &left {
+                let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw);
+                // One that has just ended by itself is no fault.
+                let _ = pid.map(|pid| kill_process(pid, signal));
+            }
+            let since = clock::now();
+            while !self.left().is_empty() && since.elapsed() < END_MAX {
+                clock::pause(END_PAUSE);
+            }
+            if self.left().is_empty() {
+                break;
+            }
+        }
+        self.group.remove();
+        remove_folder(&self.work);
+    }
+
+    /// Those that still live. The first one is waited for, else it would stay as a zombie.
+    fn left(&self) -> Vec<u32> {
+        let has_ended = self.has_ended();
+        if has_ended && self.group.doors().is_empty() {
+            return Vec::new();
+        }
+        self.group.pids(self.pid)
+    }
+}

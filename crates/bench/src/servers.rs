@@ -1,0 +1,186 @@
+//! The servers that take part: how each is found, started and installed.
+//!
+//! All of them serve the same folder to the same account, as the same user of the system, and log
+//! nothing. A server's own choices stay as they are, except for limits that would stop a case.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::bench::account::{Account, Certificate};
+use crate::bench::cases::Variant;
+use crate::bench::places::Places;
+
+mod debian;
+mod libunftp;
+mod limit;
+mod proftpd;
+mod pure_ftpd;
+mod pyftpdlib;
+mod vsftpd;
+mod wharf;
+
+/// A server: what it is, and what to do with it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// How it checks a password, and what else sets it apart.
+    pub(crate) about: &'static str,
+    /// How many processes it makes for each session; 0 if one process serves all.
+    pub(crate) processes_per_session: u64,
+    /// It knows MLSD. Where it does not, LIST takes its place.
+    pub(crate) has_mlsd: bool,
+    /// It can only be started by root.
+    pub(crate) needs_root: bool,
+    pub(crate) find: fn(&Places) -> Result<Found, String>,
+    pub(crate) start: fn(&Found, &Setting<'_>) -> Result<Start, String>,
+    pub(crate) install: fn(&Places) -> Result<(), String>,
+}
+
+/// A server that is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) program: PathBuf,
+    pub(crate) version: String,
+}
+
+/// What a server is to do.
+#[derive(Debug)]
+pub(crate) struct Setting<'a> {
+    pub(crate) port: u16,
+    /// The folder that it serves.
+    pub(crate) root: &'a Path,
+    pub(crate) account: &'a Account,
+    /// For explicit TLS; without it the server offers none.
+    pub(crate) certificate: Option<&'a Certificate>,
+    /// A folder of its own, removed when it has ended.
+    pub(crate) work: &'a Path,
+    pub(crate) variant: Variant,
+    /// For the bare program: how much goes into one system call.
+    pub(crate) span: u64,
+}
+
+/// How to start a server in the foreground.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    /// The program and its arguments.
+    pub(crate) words: Vec<OsString>,
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+    /// It begins as root and gives that up by itself; else it is started as the account's user.
+    pub(crate) is_root: bool,
+}
+
+/// The ports for data connections, below those that the system gives to clients.
+pub(crate) const PASSIVE_FIRST: u16 = 10_000;
+/// The last of them.
+pub(crate) const PASSIVE_LAST: u16 = 29_999;
+
+/// What helps when a rival is missing.
+pub(crate) const REMEDY: &str = "cargo xtask bench --install";
+
+/// Every server that can be named; wharf is first.
+pub(crate) static SERVERS: &[&Server] = &[
+    &wharf::SERVER,
+    &vsftpd::SERVER,
+    &proftpd::SERVER,
+    &pure_ftpd::SERVER,
+    &pyftpdlib::SERVER,
+    &libunftp::SERVER,
+];
+
+pub(crate) use limit::WORD as BARE_WORD;
+
+/// The bare program, which takes part where a case asks for it.
+pub(crate) static BARE: &Server = &limit::SERVER;
+
+/// The servers named in `words`, or all.
+///
+/// # Errors
+/// The word that names none.
+pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static Server>, String> {
+    if let Some(word) = words.iter().find(|word| !SERVERS.iter().any(|one| one.name == **word)) {
+        let names: Vec<_> = SERVERS.iter().map(|server| server.name).collect();
+        return Err(format!("no such server: {word}\nhelp: there are {}", names.join(", ")));
+    }
+    let is_chosen =
+        |server: &&&Server| words.is_empty() || words.iter().any(|word| *word == server.name);
+    Ok(SERVERS.iter().filter(is_chosen).copied().collect())
+}
+
+impl Start {
+    fn new(program: &Path) -> Self {
+        Self { words: vec![program.into()], ..Self::default() }
+    }
+
+    fn arg(mut self, word: impl Into<OsString>) -> Self {
+        self.words.push(word.into());
+        self
+    }
+
+    fn args<const N: usize>(mut self, words: [&str; N]) -> Self {
+        self.words.extend(words.map(OsString::from));
+        self
+    }
+
+    fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    fn by_root(mut self) -> Self {
+        self.is_root = true;
+        self
+    }
+}
+
+/// What `program` prints, both ways of printing together.
+///
+/// # Errors
+/// When it cannot be started, or says that it failed.
+fn printed(program: &Path, arguments: &[&str]) -> Result<String, String> {
+    let name = program.display();
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("cannot start {name}: {error}"))?;
+    let texts = [output.stdout, output.stderr];
+    let text = texts.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("`{name} {}` failed: {}", arguments.join(" "), text.trim()))
+    }
+}
+
+/// Runs `program` to its end, with its messages on our standard error.
+///
+/// # Errors
+/// When it cannot be started, or fails.
+fn succeed(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
+    eprintln!("bench: {program} {}", arguments.join(" "));
+    let status = std::process::Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(std::process::Stdio::null())
+        .status()
+        .map_err(|error| format!("cannot start {program}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program} failed, see above")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_words_every_server_takes_part() {
+        assert_eq!(chosen(&[]).unwrap().len(), SERVERS.len());
+        let one = chosen(&["vsftpd".to_owned()]).unwrap();
+        assert_eq!(one.iter().map(|server| server.name).collect::<Vec<_>>(), ["vsftpd"]);
+    }
+
+    #[test]
+    fn a_wrong_name_is_told_with_those_there_are() {
+        let message = chosen(&["vsftp".to_owned()]).unwrap_err();
+        assert!(message.contains("vsftp") && message.contains("pure-ftpd"), "{message}");
+    }
+}

@@ -1,0 +1,81 @@
+//! libunftp, by a small program of ours in `crates/bench/libunftp`.
+
+use std::path::Path;
+
+use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, REMEDY, Server, Setting, Start, succeed};
+use crate::bench::places::{Places, make_folder, write};
+
+pub(super) static SERVER: Server = Server {
+    name: "libunftp",
+    title: "libunftp",
+    about: "with unftp-sbe-fs; two workers; takes any password",
+    processes_per_session: 0,
+    has_mlsd: true,
+    needs_root: false,
+    find,
+    start,
+    install,
+};
+
+/// The source is carried along, so that this program needs no checkout beside it.
+const SOURCE: [(&str, &str); 3] = [
+    ("Cargo.toml", include_str!("../../libunftp/Cargo.toml")),
+    ("Cargo.lock", include_str!("../../libunftp/Cargo.lock")),
+    ("src/main.rs", include_str!("../../libunftp/src/main.rs")),
+];
+
+fn find(places: &Places) -> Result<Found, String> {
+    let program = places.rival("libunftp").join("target/release/libunftp-server");
+    if !program.exists() {
+        return Err(format!("not installed; help: {REMEDY}"));
+    }
+    let lock = include_str!("../../libunftp/Cargo.lock");
+    let version = |name: &str| version_in(lock, name).unwrap_or("?");
+    let version = format!("{} with unftp-sbe-fs {}", version("libunftp"), version("unftp-sbe-fs"));
+    Ok(Found { program, version })
+}
+
+/// The version of a package in the text of a `Cargo.lock`.
+fn version_in<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+    Some(rest.split_once('"')?.0)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "all servers start by one kind of function")]
+fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+    let mut start = Start::new(&found.program)
+        .arg(setting.port.to_string())
+        .arg(setting.root)
+        .args([&PASSIVE_FIRST.to_string(), &PASSIVE_LAST.to_string()]);
+    if let Some(files) = setting.certificate {
+        start = start.arg(&files.chain).arg(&files.key);
+    }
+    Ok(start)
+}
+
+fn install(places: &Places) -> Result<(), String> {
+    let folder = places.rival("libunftp");
+    make_folder(&folder.join("src"))?;
+    for (path, text) in SOURCE {
+        write(&folder.join(path), text)?;
+    }
+    build(&folder)
+}
+
+fn build(folder: &Path) -> Result<(), String> {
+    let target = folder.join("target").display().to_string();
+    succeed(folder, "cargo", &["build", "--release", "--locked", "--target-dir", &target])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_in;
+
+    #[test]
+    fn a_version_is_read_from_the_lock_file() {
+        let lock = "[[package]]\nname = \"a\"\nversion = \"1.2\"\n[[package]]\nname = \"ab\"\n\
+                    version = \"3.4\"\n";
+        assert_eq!(version_in(lock, "a"), Some("1.2"));
+        assert_eq!(version_in(lock, "b"), None);
+    }
+}

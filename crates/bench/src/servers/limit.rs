@@ -1,0 +1,35 @@
+//! The bare program, started like any server: see [`crate::bench::bare`].
+
+use super::{Found, PASSIVE_FIRST, Server, Setting, Start};
+use crate::bench::result::LIMIT;
+
+pub(super) static SERVER: Server = Server {
+    name: LIMIT,
+    title: "bare program",
+    about: "no server: blocking system calls on a thread for each client, no check of anything",
+    processes_per_session: 0,
+    has_mlsd: true,
+    needs_root: false,
+    find: |_| {
+        let program = std::env::current_exe();
+        let program = program.map_err(|error| format!("cannot find this program: {error}"))?;
+        Ok(Found { program, version: env!("CARGO_PKG_VERSION").to_owned() })
+    },
+    start,
+    install: |_| Ok(()),
+};
+
+/// The word that makes this program the bare one.
+pub(crate) const WORD: &str = "bare";
+
+#[expect(clippy::unnecessary_wraps, reason = "all servers start by one kind of function")]
+fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+    let start = Start::new(&found.program)
+        .args([WORD, &setting.port.to_string(), &PASSIVE_FIRST.to_string()])
+        .arg(setting.span.to_string())
+        .arg(setting.root);
+    Ok(match setting.certificate {
+        Some(files) => start.arg(&files.chain).arg(&files.key),
+        None => start,
+    })
+}

@@ -1,0 +1,68 @@
+//! ProFTPD.
+
+use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian};
+use crate::bench::account::{PASSWORD_DES, USER};
+use crate::bench::places::{Places, set_mode, write};
+use crate::bench::text::put;
+
+pub(super) static SERVER: Server = Server {
+    name: "proftpd",
+    title: "ProFTPD",
+    about: "AuthUserFile, DES crypt password; a process a session",
+    processes_per_session: 1,
+    has_mlsd: true,
+    needs_root: true,
+    find,
+    start,
+    install: |places| debian::install(places, "proftpd", &["proftpd-core", "proftpd-mod-crypto"]),
+};
+
+fn find(places: &Places) -> Result<Found, String> {
+    debian::find(places, "proftpd", "usr/sbin/proftpd", "proftpd-core")
+}
+
+fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+    let (work, account) = (setting.work, setting.account);
+    let (uid, gid, root) = (account.uid, account.gid, setting.root.display());
+    let passwords = work.join("passwd");
+    write(&passwords, format!("{USER}:{PASSWORD_DES}:{uid}:{gid}::{root}:/bin/sh\n"))?;
+    // ProFTPD refuses a file of passwords that others may read.
+    set_mode(&passwords, 0o600)?;
+    let file = work.join("proftpd.conf");
+    write(&file, config(found, setting))?;
+    let start = Start::new(&found.program).args(["-n", "-q", "-c"]).arg(file);
+    Ok(debian::with_libraries(start, found).by_root())
+}
+
+fn config(found: &Found, setting: &Setting<'_>) -> String {
+    let work = setting.work.display();
+    let modules = found.program.parent().and_then(|folder| folder.parent());
+    let modules = modules.map(|folder| folder.join("lib/proftpd"));
+    let mut text = String::new();
+    if let Some(folder) = modules.filter(|folder| folder.is_dir()) {
+        put(&mut text, format_args!("ModulePath {}\n", folder.display()));
+    }
+    let port = setting.port;
+    let words = format_args!(
+        "ServerName bench\nServerType standalone\nDefaultAddress 127.0.0.1\nPort {port}\n\
+         UseIPv6 off\nUseReverseDNS off\nUser nobody\nGroup nogroup\nUmask 022\n\
+         MaxInstances none\nTimeoutIdle 3600\nTimeoutNoTransfer 0\nTimeoutStalled 0\n\
+         TimeoutLogin 0\nAuthUserFile {work}/passwd\nAuthOrder mod_auth_file.c\n\
+         RequireValidShell off\nDefaultRoot ~\nAllowOverwrite on\n\
+         PassivePorts {PASSIVE_FIRST} {PASSIVE_LAST}\nDelayEngine off\nPidFile {work}/pid\n\
+         ScoreboardFile {work}/scoreboard\nDelayTable {work}/delay\nTransferLog none\n\
+         WtmpLog off\nSystemLog none\n"
+    );
+    put(&mut text, words);
+    if let Some(files) = setting.certificate {
+        let (certificate, key) = (files.chain.display(), files.key.display());
+        put(
+            &mut text,
+            format_args!(
+                "LoadModule mod_tls.c\nTLSEngine on\nTLSRequired off\n\
+             TLSRSACertificateFile {certificate}\nTLSRSACertificateKeyFile {key}\nTLSLog none\n"
+            ),
+        );
+    }
+    text
+}

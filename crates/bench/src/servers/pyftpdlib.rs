@@ -1,0 +1,63 @@
+//! pyftpdlib, in a virtual environment of its own.
+
+use std::path::{Path, PathBuf};
+
+use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, REMEDY, Server, Setting, Start, printed, succeed};
+use crate::bench::account::{PASSWORD, USER};
+use crate::bench::places::{Places, make_folder, write};
+
+pub(super) static SERVER: Server = Server {
+    name: "pyftpdlib",
+    title: "pyftpdlib",
+    about: "one process, one event loop (its default); password compared as text",
+    processes_per_session: 0,
+    has_mlsd: true,
+    needs_root: false,
+    find,
+    start,
+    install,
+};
+
+/// Named so that two people measure the same.
+const PACKAGES: [&str; 2] = ["pyftpdlib==2.2.0", "pyopenssl"];
+
+/// The program around the library.
+const PROGRAM: &str = include_str!("pyftpdlib.py");
+
+fn find(places: &Places) -> Result<Found, String> {
+    let program = places.rival("pyftpdlib").join("bin/python");
+    if !program.exists() {
+        return Err(format!("not installed; help: {REMEDY}"));
+    }
+    let question = "import pyftpdlib, sys; print(pyftpdlib.__ver__, 'on Python', \
+                    sys.version.split()[0])";
+    Ok(Found { version: printed(&program, &["-c", question])?.trim().to_owned(), program })
+}
+
+fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+    let file = setting.work.join("server.py");
+    write(&file, PROGRAM)?;
+    let mut start = Start::new(&found.program)
+        .arg(file)
+        .env("BENCH_PORT", setting.port.to_string())
+        .env("BENCH_ROOT", setting.root)
+        .env("BENCH_USER", USER)
+        .env("BENCH_PASSWORD", PASSWORD)
+        .env("BENCH_PASSIVE", format!("{PASSIVE_FIRST}-{PASSIVE_LAST}"));
+    if let Some(files) = setting.certificate {
+        start = start.env("BENCH_CERTIFICATE", &files.chain).env("BENCH_KEY", &files.key);
+    }
+    Ok(start)
+}
+
+fn install(places: &Places) -> Result<(), String> {
+    let folder = places.rival("pyftpdlib");
+    make_folder(&folder)?;
+    // The system's own Python is one that every user may run.
+    let system = "/usr/bin/python3";
+    let python = if Path::new(system).exists() { system } else { "python3" };
+    succeed(&folder, python, &["-m", "venv", "."])?;
+    let pip = PathBuf::from("bin/pip");
+    let program = folder.join(pip).display().to_string();
+    succeed(&folder, &program, &["install", "--quiet", PACKAGES[0], PACKAGES[1]])
+}

@@ -1,0 +1,91 @@
+//! wharf itself, with accounts from a file, as most people run it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, printed};
+use crate::bench::account::{PASSWORD_SSHA, USER, write_secret};
+use crate::bench::places::{Places, make_folder, set_mode, write};
+
+pub(super) static SERVER: Server = Server {
+    name: "wharf",
+    title: "wharf",
+    about: "accounts file, {SSHA} password unless the case names another; durability fast",
+    processes_per_session: 0,
+    has_mlsd: true,
+    needs_root: false,
+    find,
+    start,
+    install: |_| Ok(()),
+};
+
+/// The password by Argon2id with the cost of wharf's own hashes.
+const PASSWORD_ARGON2: &str = "$argon2id$v=19$m=19456,t=2,p=1$Yh7DEdQhQgqO0soggBsK6Q$wT3MXFpig68vyUQ7lW+8ydOOFo0JFwyw9xlj2JIBrlU";
+
+fn find(places: &Places) -> Result<Found, String> {
+    let program = places.wharf();
+    if !program.exists() {
+        return Err(format!(
+            "{} is missing; help: cargo build --release -p wharf",
+            program.display()
+        ));
+    }
+    let version = printed(&program, &["--version"])?;
+    Ok(Found { version: version.trim().trim_start_matches("wharf ").to_owned(), program })
+}
+
+fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+    let (file, folder) = (setting.work.join("wharf.toml"), setting.work.join("accounts"));
+    write(&file, config(setting))?;
+    make_folder(&folder)?;
+    write_secret(&folder.join("users.toml"), &accounts(setting), setting.account)?;
+    // Nobody may write there, so wharf cannot put a stronger hash into the file after a login: else
+    // the first login would change what the others measure.
+    set_mode(&folder, 0o555)?;
+    Ok(Start::new(&found.program).args(["serve", "-c"]).arg(file))
+}
+
+fn config(setting: &Setting<'_>) -> String {
+    let mut text = format!(
+        "[server]\nstate_dir = {}\nusers_file = \"accounts/users.toml\"\n\n\
+         [[listen]]\naddress = \"127.0.0.1\"\nport = {}\ntls = {:?}\n\n\
+         [passive]\nports = \"{PASSIVE_FIRST}-{PASSIVE_LAST}\"\n\n\
+         [limits]\nconnections = 0\nconnections_per_ip = 0\nsessions_per_user = 0\n\
+         idle_timeout = \"1h\"\n\n\
+         [login]\ntimeout = \"10m\"\n\n\
+         [files]\ndurability = {:?}\n\n\
+         [log]\nenabled = false\n\n\
+         [tls]\nrequire = \"off\"\n",
+        quoted(&setting.work.join("state")),
+        setting.port,
+        if setting.certificate.is_some() { "explicit" } else { "off" },
+        if setting.variant.is_durable { "full" } else { "fast" },
+    );
+    if let Some(files) = setting.certificate {
+        let (certificate, key) = (quoted(&files.chain), quoted(&files.key));
+        // Writing to a String never fails.
+        let _ = writeln!(text, "certificate = {certificate}\nprivate_key = {key}");
+    }
+    text
+}
+
+fn accounts(setting: &Setting<'_>) -> String {
+    let password = if setting.variant.is_argon2 { PASSWORD_ARGON2 } else { PASSWORD_SSHA };
+    let mut text = format!(
+        "[users.{USER}]\npassword = {password:?}\nhome = {}\npermissions = \"full\"\n",
+        quoted(setting.root)
+    );
+    if let Some(rate) = setting.variant.rate {
+        let kib = rate / crate::bench::number::KIB;
+        let _ = writeln!(
+            text,
+            "transfer_download_rate = \"{kib}KiB/s\"\ntransfer_upload_rate = \"{kib}KiB/s\""
+        );
+    }
+    text
+}
+
+/// A path as TOML spells it.
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}

@@ -1,0 +1,242 @@
+//! What wharf must reach, and whether it does.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bench::result::{Figure, LIMIT, WHARF};
+use crate::bench::summary::{Row, best, of_case};
+
+/// One promise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) case: &'static str,
+    pub(crate) figure: Figure,
+    pub(crate) bar: Bar,
+}
+
+/// How high it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bar {
+    AtMost(f64),
+    AtLeast(f64),
+    /// At least this part of the best rival.
+    OfRival(f64),
+    /// At least this part of the bare program.
+    OfLimit(f64),
+}
+
+/// How it came out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    pub(crate) case: String,
+    pub(crate) figure: Figure,
+    /// The promise, for people, without the unit.
+    pub(crate) wanted: String,
+    /// wharf's median, or the ratio if the promise is one.
+    pub(crate) got: Option<f64>,
+    /// What it is compared with: the best rival's name.
+    pub(crate) against: Option<String>,
+    /// Above 0: better than promised, by this part. Below: worse.
+    pub(crate) margin: Option<f64>,
+}
+
+impl Verdict {
+    /// `None` if it was not measured, or there was nobody to compare with.
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        self.margin.map(|margin| margin >= 0.0)
+    }
+
+    /// `met, 12 % to spare`, `NOT MET, 3 % short`.
+    pub(crate) fn outcome(&self) -> String {
+        let Some(margin) = self.margin else { return "not measured".to_owned() };
+        if self.got.is_none() {
+            return "NOT MET, wharf failed".to_owned();
+        }
+        let percent = (margin.abs() * 100.0).min(9999.0);
+        // Without this a target missed by a hair reads as missed by nothing.
+        let digits = usize::from(percent < 1.0);
+        if margin == 0.0 {
+            "met".to_owned()
+        } else if margin > 0.0 {
+            format!("met, {percent:.digits$} % to spare")
+        } else if self.wanted.starts_with(AT_MOST) {
+            format!("NOT MET, {percent:.digits$} % too much")
+        } else {
+            format!("NOT MET, {percent:.digits$} % short")
+        }
+    }
+}
+
+/// How a promise of little begins.
+const AT_MOST: &str = "at most";
+
+const fn target(case: &'static str, figure: Figure, bar: Bar) -> Target {
+    Target { case, figure, bar }
+}
+
+use Bar::{AtLeast, AtMost, OfLimit, OfRival};
+
+/// Promises in figures. That every rate is that of the best rival or more is promised besides, for
+/// each case in which there are rivals: see [`judge`].
+pub(crate) static TARGETS: &[Target] = &[
+    target("retr-1", Figure::Cpu, AtMost(0.150)),
+    target("retr-1", Figure::Rate, OfLimit(0.95)),
+    target("retr-10", Figure::Cpu, AtMost(0.110)),
+    target("retr-100", Figure::Cpu, AtMost(0.085)),
+    target("retr-100", Figure::Fairness, AtLeast(0.5)),
+    target("retr-100", Figure::Threads, AtMost(64.0)),
+    target("retr-100", Figure::AboveIdleMib, AtMost(64.0)),
+    target("retr-300", Figure::Cpu, AtMost(0.100)),
+    target("stor-1", Figure::Cpu, AtMost(0.70)),
+    target("stor-1", Figure::Rate, OfLimit(0.90)),
+    target("stor-100", Figure::Fairness, AtLeast(0.5)),
+    target("stor-100", Figure::Threads, AtMost(64.0)),
+    target("stor-100", Figure::AboveIdleMib, AtMost(64.0)),
+    target("ftps-retr", Figure::Cpu, AtMost(0.60)),
+    target("ftps-retr", Figure::Rate, OfLimit(0.85)),
+    target("ftps-stor", Figure::Cpu, AtMost(1.25)),
+    target("ftps-stor", Figure::Rate, OfLimit(0.85)),
+    target("small-retr-1", Figure::Cpu, AtMost(70.0)),
+    target("small-retr-8", Figure::Cpu, AtMost(56.0)),
+    target("small-stor-1", Figure::Cpu, AtMost(93.0)),
+    target("small-stor-8", Figure::Cpu, AtMost(69.0)),
+    target("login-1", Figure::Cpu, AtMost(147.0)),
+    target("login-16", Figure::Cpu, AtMost(107.0)),
+    target("ftps-session", Figure::Cpu, AtMost(2000.0)),
+    target("noop", Figure::Cpu, AtMost(10.9)),
+    target("pwd", Figure::Cpu, AtMost(14.5)),
+    target("mlsd-100k", Figure::Cpu, AtMost(1.6)),
+    target("mlsd-100k", Figure::FirstByteMs, AtMost(20.0)),
+    target("mlsd-100k", Figure::AboveIdleMib, AtMost(8.0)),
+    target("list-100k", Figure::FirstByteMs, AtMost(20.0)),
+    target("list-100k", Figure::AboveIdleMib, AtMost(8.0)),
+    target("mlsd-1k", Figure::Cpu, AtMost(1200.0)),
+    target("idle-500", Figure::SessionKib, AtMost(4.0)),
+    target("idle-5000", Figure::SessionKib, AtMost(4.0)),
+    target("idle-10000", Figure::SessionKib, AtMost(4.0)),
+    target("idle-10000", Figure::IdleCpu, AtMost(1.0)),
+    target("idle-10000", Figure::Answered, AtLeast(100.0)),
+    target("idle-ftps-500", Figure::SessionKib, AtMost(24.0)),
+    target("idle-ftps-5000", Figure::SessionKib, AtMost(24.0)),
+    target("idle-ftps-10000", Figure::SessionKib, AtMost(24.0)),
+    target("idle-ftps-10000", Figure::IdleCpu, AtMost(1.0)),
+    target("idle-ftps-10000", Figure::Answered, AtLeast(100.0)),
+    target("connects", Figure::Answered, AtLeast(100.0)),
+    target("cold", Figure::BystanderP99Ms, AtMost(5.0)),
+    target("throttled", Figure::RateErrorPercent, AtMost(5.0)),
+    target("start", Figure::StartMs, AtMost(100.0)),
+    target("size", Figure::SizeMb, AtMost(20.0)),
+    target("list-growth-1000000", Figure::FirstByteMs, AtMost(20.0)),
+    target("list-growth-1000000", Figure::AboveIdleMib, AtMost(8.0)),
+];
+
+/// Judges every promise about the cases that were measured, in the order of `cases`.
+pub(crate) fn judge(rows: &[Row], cases: &[&'static str]) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for case in cases {
+        let rows = of_case(rows, case);
+        let Some(wharf) = rows.iter().find(|row| row.server == WHARF) else { continue };
+        let best_rate = target(case, Figure::Rate, OfRival(1.0));
+        let has_rival = rows.iter().any(|row| row.is_rival() && row.get(Figure::Rate).is_some());
+        if has_rival {
+            verdicts.push(best_rate.judge(wharf, &rows));
+        }
+        let own = TARGETS.iter().filter(|target| target.case == *case);
+        verdicts.extend(own.map(|target| target.judge(wharf, &rows)));
+    }
+    verdicts
+}
+
+impl Target {
+    fn judge(&self, wharf: &Row, rows: &[&Row]) -> Verdict {
+        let figure = self.figure;
+        let own = wharf.get(figure);
+        let rival = best(rows.iter().copied().filter(|row| row.is_rival()), figure);
+        let limit = best(rows.iter().copied().filter(|row| row.server == LIMIT), figure);
+        let (got, against, wanted) = match self.bar {
+            AtMost(bar) => (own, None, format!("{AT_MOST} {bar}")),
+            AtLeast(bar) => (own, None, format!("at least {bar}")),
+            OfRival(part) => {
+                let name = rival.map(|(row, _)| row.server.clone());
+                (quotient(own, rival), name, format!("at least {part:.2} of the best rival"))
+            }
+            OfLimit(part) => {
+                (quotient(own, limit), None, format!("at least {part:.2} of the bare program"))
+            }
+        };
+        let margin = got.map(|got| match self.bar {
+            // What costs nothing is as good as it gets.
+            AtMost(_) if got <= 0.0 => 1.0,
+            AtMost(bar) => (bar - got) / bar,
+            AtLeast(bar) | OfRival(bar) | OfLimit(bar) => (got - bar) / bar,
+        });
+        // Who fails keeps no promise.
+        let margin = if wharf.rounds == 0 { Some(-1.0) } else { margin };
+        let case = self.case.to_owned();
+        Verdict { case, figure, wanted, got, against, margin }
+    }
+}
+
+fn quotient(own: Option<f64>, other: Option<(&Row, f64)>) -> Option<f64> {
+    let (_, other) = other?;
+    (other > 0.0).then_some(own? / other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::cases::CASES;
+
+    fn row(case: &str, server: &str, rate: f64, cpu: f64) -> Row {
+        Row {
+            case: case.into(),
+            server: server.into(),
+            rounds: 1,
+            failed: None,
+            medians: [(Figure::Rate, rate), (Figure::Cpu, cpu)].into(),
+            spread: 0.0,
+        }
+    }
+
+    #[test]
+    fn every_target_is_about_a_case_that_exists() {
+        for target in TARGETS {
+            assert!(CASES.iter().any(|case| case.name == target.case), "{}", target.case);
+        }
+    }
+
+    #[test]
+    fn a_rate_is_judged_by_the_best_rival_and_by_the_limit() {
+        let rows = [
+            row("retr-1", "wharf", 9.0, 0.12),
+            row("retr-1", "slow", 3.0, 0.2),
+            row("retr-1", "quick", 10.0, 0.1),
+            row("retr-1", LIMIT, 12.0, 0.09),
+        ];
+        let verdicts = judge(&rows, &["retr-1"]);
+        let outcomes: Vec<String> = verdicts.iter().map(Verdict::outcome).collect();
+        assert_eq!(outcomes, ["NOT MET, 10 % short", "met, 20 % to spare", "NOT MET, 21 % short"]);
+        assert_eq!(verdicts.first().unwrap().against.as_deref(), Some("quick"));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_neither_met_nor_missed() {
+        let verdicts = judge(&[row("retr-100", "wharf", 9.0, 0.0849)], &["retr-100"]);
+        let fairness = verdicts.iter().find(|one| one.figure == Figure::Fairness).unwrap();
+        assert_eq!((fairness.is_met(), fairness.outcome().as_str()), (None, "not measured"));
+        assert_eq!(verdicts.first().unwrap().outcome(), "met, 0.1 % to spare");
+    }
+
+    #[test]
+    fn who_fails_keeps_no_promise() {
+        let failed = Row { rounds: 0, medians: [].into(), ..row("noop", "wharf", 0.0, 0.0) };
+        let verdicts = judge(&[failed, row("noop", "other", 1.0, 1.0)], &["noop"]);
+        let outcomes: Vec<String> = verdicts.iter().map(Verdict::outcome).collect();
+        assert_eq!(outcomes, ["NOT MET, wharf failed", "NOT MET, wharf failed"]);
+        assert_eq!(verdicts.first().unwrap().is_met(), Some(false));
+    }
+
+    #[test]
+    fn a_case_without_wharf_is_not_judged() {
+        assert!(judge(&[row("noop", "other", 1.0, 1.0)], &["noop"]).is_empty());
+    }
+}

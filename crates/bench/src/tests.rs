@@ -1,0 +1,153 @@
+//! A small made-up record, and all that is drawn from it.
+
+use std::path::Path;
+
+use super::cases::find;
+use super::report::{chart, growth, page, terminal};
+use super::result::{FORMAT, Figure, LIMIT, Machine, Presence, Record, Run};
+
+fn run(case: &str, server: &str, round: u32, figures: &[(Figure, f64)]) -> Run {
+    Run {
+        case: case.into(),
+        server: server.into(),
+        round,
+        failed: None,
+        figures: figures.iter().copied().collect(),
+    }
+}
+
+fn moved(case: &str, server: &str, round: u32, rate: f64, cpu: f64) -> Run {
+    let memory = [(Figure::AnonymousMib, 12.0 * cpu), (Figure::KernelMib, 0.4)];
+    let mut run = run(case, server, round, &memory);
+    run.figures.extend([(Figure::Rate, rate), (Figure::Cpu, cpu)]);
+    run
+}
+
+/// wharf wins one case and loses one; a rival is missing, and another one fails once.
+fn record() -> Record {
+    let mut runs = vec![
+        moved("retr-1", "wharf", 0, 5.0, 0.140),
+        moved("retr-1", "proftpd", 0, 4.0, 0.163),
+        moved("retr-1", LIMIT, 0, 5.2, 0.097),
+        moved("retr-1", "wharf", 1, 5.4, 0.142),
+        moved("retr-1", "proftpd", 1, 4.4, 0.165),
+        moved("retr-1", LIMIT, 1, 5.4, 0.098),
+        moved("noop", "wharf", 0, 30_000.0, 11.5),
+        moved("noop", "proftpd", 0, 33_000.0, 10.9),
+        run(
+            "idle-500",
+            "wharf",
+            0,
+            &[(Figure::SessionKib, 3.2), (Figure::IdleCpu, 0.1), (Figure::Answered, 100.0)],
+        ),
+    ];
+    let mut failed = run("idle-500", "proftpd", 0, &[]);
+    failed.failed = Some("the server says 421 Too many.\n[its log is long]".into());
+    runs.push(failed);
+    for (number, rate, memory) in [(1_u32, 5.1, 10.0), (10, 7.9, 11.0), (100, 7.7, 14.0)] {
+        let case = format!("sessions-growth-{number}");
+        let times = f64::from(number);
+        for (server, part) in [("wharf", 1.0), ("proftpd", 0.8)] {
+            let mut run = moved(&case, server, 0, rate * part, 0.1 / part);
+            run.figures.insert(Figure::AnonymousMib, memory + (1.0 - part) * times);
+            runs.push(run);
+        }
+    }
+    let presence = |name: &str, title: &str, version: Option<&str>| Presence {
+        name: name.into(),
+        title: title.into(),
+        about: "as it comes".into(),
+        version: version.map(Into::into),
+        missing: version.is_none().then(|| "not installed; help: install it".into()),
+    };
+    let mut record = Record {
+        format: FORMAT,
+        date: "2026-01-31T12:00:00Z".into(),
+        commit: "0123456789ab".into(),
+        machine: Machine {
+            processor: "Some <Processor> & Sons".into(),
+            cores: 2,
+            memory_bytes: 24 << 30,
+            kernel: "6.18.0".into(),
+            memory_root: "tmpfs".into(),
+            disk_root: "ext4".into(),
+            counting: "cgroup v2".into(),
+        },
+        servers: vec![
+            presence("wharf", "wharf", Some("0.1.0")),
+            presence("vsftpd", "vsftpd", None),
+            presence("proftpd", "ProFTPD", Some("1.3.8")),
+        ],
+        notes: vec!["idle-10000: vsftpd left out, its processes would need 9.8 GiB.".into()],
+        runs,
+        summary: Vec::new(),
+        verdicts: Vec::new(),
+    };
+    record.sum_up();
+    record
+}
+
+/// Compares `text` with a file in `snapshots`. With `WHARF_BLESS=1` the file is written instead.
+fn assert_same(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots").join(name);
+    if std::env::var_os("WHARF_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == text,
+        "{name} is stale; read the new text below, and keep it with \
+         WHARF_BLESS=1 cargo nextest run -p wharf-bench\n\n{text}"
+    );
+}
+
+#[test]
+fn the_terminal_shows_every_case_and_the_broken_promises() {
+    let record = record();
+    let cases = ["retr-1", "noop", "idle-500"].map(|name| find(name).unwrap());
+    let tables: String = cases.iter().map(|case| terminal::case(&record, case)).collect();
+    let text = [terminal::head(&record), tables, terminal::verdicts(&record)].concat();
+    assert_same("terminal.txt", &text);
+}
+
+#[test]
+fn the_page_tells_losses_before_charts() {
+    let text = page::draw(&record(), &["speed", "cpu", "growth"]);
+    let (losses, charts) = (text.find("falls short").unwrap(), text.find("## Charts").unwrap());
+    assert!(losses < charts);
+    assert_same("page.md", &text);
+}
+
+#[test]
+fn the_charts_are_drawn() {
+    let record = record();
+    assert_same("speed.svg", &chart::speed(&record).unwrap());
+    assert_same("cpu.svg", &chart::cpu(&record).unwrap());
+    assert_same("growth.svg", &growth::draw(&record).unwrap());
+}
+
+#[test]
+fn without_measurements_there_are_no_charts() {
+    let record = Record { runs: Vec::new(), summary: Vec::new(), ..record() };
+    assert!(chart::speed(&record).is_none());
+    assert!(growth::draw(&record).is_none());
+}
+
+#[test]
+fn a_record_is_read_back_as_it_was_written() {
+    let record = record();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("result.json");
+    super::report::write_json(&record, &path).unwrap();
+    assert_eq!(super::report::read(&path).unwrap(), record);
+}
+
+#[test]
+fn a_record_of_another_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("result.json");
+    super::report::write_json(&Record { format: 99, ..record() }, &path).unwrap();
+    assert!(super::report::read(&path).unwrap_err().contains("format 99"));
+}

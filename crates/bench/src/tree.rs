@@ -1,0 +1,316 @@
+//! The files that are served: made once, in memory and on disk, as the chosen cases need them.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, fadvise, statvfs};
+
+use crate::bench::account::Account;
+use crate::bench::cases::{Case, Place, SMALL_BYTES, SMALL_COUNT, TINY_BYTES, Work};
+use crate::bench::number::{MIB, size};
+use crate::bench::places::{Places, make_folder};
+use crate::bench::proc;
+
+/// The test trees, and how large their files are.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    memory: PathBuf,
+    disk: PathBuf,
+    /// Large files are that many times smaller than the cases say, because there is no room.
+    pub(crate) divisor: u64,
+}
+
+/// What must be in one of the trees.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Needs {
+    files: BTreeSet<u64>,
+    folders: BTreeSet<u64>,
+    has_small: bool,
+    /// The most that is uploaded at a time.
+    upload: u64,
+}
+
+/// Files below this are never made smaller.
+const DIVISIBLE_BYTES: u64 = 100 * MIB;
+/// Four times smaller, and again.
+const DIVISORS: [u64; 4] = [1, 4, 16, 64];
+/// The part of the room that may be taken: others use this machine, too.
+const SHARE: (u64, u64) = (7, 10);
+/// What random bytes repeat after. More than any cache of a processor holds.
+const CHUNK_BYTES: u64 = 64 * MIB;
+/// A made file bears this while it is not whole.
+const UNFINISHED: &str = "unfinished";
+/// Where uploads go.
+pub(crate) const UPLOADS: &str = "up";
+
+impl Tree {
+    /// Makes what `cases` need and is not there yet.
+    ///
+    /// # Errors
+    /// When there is no room even for small files, or something cannot be written.
+    pub(crate) fn prepare(
+        places: &Places,
+        cases: &[&Case],
+        account: &Account,
+    ) -> Result<Self, String> {
+        let mut tree = Self { memory: places.base(false), disk: places.base(true), divisor: 1 };
+        let fits = |divisor: &u64| {
+            [Place::Memory, Place::Disk].iter().all(|place| {
+                let needs = Needs::of(cases, *place, *divisor);
+                needs.bytes() == 0 || needs.bytes() <= tree.room(*place, &needs)
+            })
+        };
+        let divisor = DIVISORS.iter().copied().find(fits);
+        tree.divisor = divisor.ok_or_else(|| {
+            let (memory, disk) = (tree.memory.display(), tree.disk.display());
+            format!("there is no room for test files in {memory} and {disk}")
+        })?;
+        for place in [Place::Memory, Place::Disk] {
+            let needs = Needs::of(cases, place, tree.divisor);
+            // The source of uploads to disk lies in memory, so both trees may be asked for.
+            if needs != Needs::default() {
+                needs.make(&tree.root(place), account)?;
+            }
+        }
+        Ok(tree)
+    }
+
+    /// The folder that the servers serve.
+    pub(crate) fn root(&self, place: Place) -> PathBuf {
+        let base = if place == Place::Memory { &self.memory } else { &self.disk };
+        base.join("root")
+    }
+
+    /// How large a file is that a case calls `bytes` large.
+    pub(crate) fn bytes(&self, bytes: u64) -> u64 {
+        divided(bytes, self.divisor)
+    }
+
+    /// Removes what was uploaded.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub(crate) fn clean_uploads(&self, place: Place) -> Result<(), String> {
+        let folder = self.root(place).join(UPLOADS);
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        for entry in entries {
+            let path = entry.path();
+            // What an unfinished upload left may be a folder.
+            let result = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
+            result.map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a file out of the page cache.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn forget(&self, place: Place, name: &str) -> Result<(), String> {
+        let path = self.root(place).join(name);
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let file = File::open(&path).map_err(|error| told(&error))?;
+        file.sync_all().map_err(|error| told(&error))?;
+        fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| told(&error))
+    }
+
+    /// How many bytes may be used, those that the tree already holds included.
+    fn room(&self, place: Place, needs: &Needs) -> u64 {
+        let base = if place == Place::Memory { &self.memory } else { &self.disk };
+        let existing = base.ancestors().find(|folder| folder.exists());
+        let free = existing.and_then(|folder| statvfs(folder).ok());
+        let mut free = free.map_or(0, |free| free.f_bavail.saturating_mul(free.f_frsize));
+        if place == Place::Memory {
+            let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+            free = free.min(proc::parse_meminfo(&text, "MemAvailable").unwrap_or(0));
+        }
+        let root = self.root(place);
+        let made = needs.files.iter().filter(|bytes| root.join(file_name(**bytes)).exists());
+        (free + made.sum::<u64>()).saturating_mul(SHARE.0) / SHARE.1
+    }
+}
+
+impl Needs {
+    fn of(cases: &[&Case], place: Place, divisor: u64) -> Self {
+        let mut needs = Self::default();
+        for case in cases {
+            if case.place == place {
+                needs.add(case, divisor);
+            }
+            // Whatever is uploaded comes from a file in memory.
+            if let Work::Store { bytes, .. } = case.work
+                && place == Place::Memory
+            {
+                needs.files.insert(divided(bytes, divisor));
+            }
+        }
+        needs
+    }
+
+    fn add(&mut self, case: &Case, divisor: u64) {
+        // Every tree has one, to try a server with.
+        self.files.insert(TINY_BYTES);
+        match case.work {
+            Work::Retrieve { bytes, .. } | Work::RetrieveCold { bytes } => {
+                self.files.insert(divided(bytes, divisor));
+            }
+            Work::RetrieveSmall { .. } => {
+                self.has_small = true;
+                // All are alike; this one is to compare them with.
+                self.files.insert(SMALL_BYTES);
+            }
+            Work::Store { bytes, count, .. } => {
+                self.upload = self.upload.max(divided(bytes, divisor) * count);
+            }
+            Work::List { entries, .. } => {
+                self.folders.insert(entries);
+            }
+            _ => {}
+        }
+    }
+
+    fn make(&self, root: &Path, account: &Account) -> Result<(), String> {
+        let uploads = root.join(UPLOADS);
+        make_folder(&uploads)?;
+        account.own(root)?;
+        account.own(&uploads)?;
+        let chunk = chunk();
+        for bytes in &self.files {
+            make_file(&root.join(file_name(*bytes)), *bytes, &chunk)?;
+        }
+        if self.has_small {
+            let folder = root.join("small");
+            make_folder(&folder)?;
+            for number in 0..SMALL_COUNT {
+                make_file(&folder.join(format!("f{number}")), SMALL_BYTES, &chunk)?;
+            }
+        }
+        for entries in &self.folders {
+            make_entries(&root.join(folder_name(*entries)), *entries)?;
+        }
+        Ok(())
+    }
+
+    /// An entry of a folder takes about a KiB of the kernel's memory on tmpfs.
+    fn bytes(&self) -> u64 {
+        let entries: u64 = self.folders.iter().sum();
+        self.files.iter().sum::<u64>() + self.upload + entries * 1024
+    }
+}
+
+/// The name of the file with that many bytes.
+pub(crate) fn file_name(bytes: u64) -> String {
+    format!("file-{bytes}.bin")
+}
+
+/// The name of the folder with that many entries.
+pub(crate) fn folder_name(entries: u64) -> String {
+    format!("folder-{entries}")
+}
+
+/// Removes both trees.
+///
+/// # Errors
+/// What could not be removed.
+pub(crate) fn remove(places: &Places) -> Result<(), String> {
+    for base in [places.base(false), places.base(true)] {
+        if base.exists() {
+            eprintln!("bench: removing {}", base.display());
+            std::fs::remove_dir_all(&base)
+                .map_err(|error| format!("cannot remove {}: {error}", base.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn divided(bytes: u64, divisor: u64) -> u64 {
+    if bytes >= DIVISIBLE_BYTES { bytes / divisor } else { bytes }
+}
+
+/// Bytes that look random and are the same each time.
+fn chunk() -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size(CHUNK_BYTES));
+    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
+    while bytes.len() < size(CHUNK_BYTES) {
+        // Xorshift (Marsaglia 2003).
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes
+}
+
+fn make_file(path: &Path, bytes: u64, chunk: &[u8]) -> Result<(), String> {
+    if path.metadata().is_ok_and(|facts| facts.len() == bytes) {
+        return Ok(());
+    }
+    let unfinished = path.with_extension(UNFINISHED);
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&unfinished)?;
+        let mut left = size(bytes);
+        while left > 0 {
+            let block = chunk.get(..left.min(chunk.len())).unwrap_or_default();
+            file.write_all(block)?;
+            left -= block.len();
+        }
+        std::fs::rename(&unfinished, path)
+    };
+    write().map_err(|error| format!("cannot make {}: {error}", path.display()))
+}
+
+fn make_entries(folder: &Path, entries: u64) -> Result<(), String> {
+    if folder.exists() {
+        return Ok(());
+    }
+    let unfinished = folder.with_extension(UNFINISHED);
+    drop(std::fs::remove_dir_all(&unfinished));
+    make_folder(&unfinished)?;
+    let make = || -> std::io::Result<()> {
+        for number in 0..entries {
+            File::create(unfinished.join(format!("file_number_{number:07}.txt")))?;
+        }
+        std::fs::rename(&unfinished, folder)
+    };
+    make().map_err(|error| format!("cannot make {}: {error}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::cases::{CASES, find};
+
+    #[test]
+    fn a_case_on_disk_takes_its_upload_from_memory() {
+        let case = find("stor-disk").unwrap();
+        let memory = Needs::of(&[case], Place::Memory, 1);
+        assert_eq!((memory.files.len(), memory.upload), (1, 0));
+        let disk = Needs::of(&[case], Place::Disk, 1);
+        assert_eq!(disk.upload, 1 << 30);
+    }
+
+    #[test]
+    fn only_large_files_are_made_smaller() {
+        assert_eq!(divided(4 << 30, 4), 1 << 30);
+        assert_eq!(divided(10 << 20, 64), 10 << 20);
+    }
+
+    #[test]
+    fn smaller_files_need_less_room() {
+        let cases: Vec<_> = CASES.iter().collect();
+        let whole = Needs::of(&cases, Place::Memory, 1).bytes();
+        assert!(Needs::of(&cases, Place::Memory, 16).bytes() < whole / 2);
+    }
+
+    #[test]
+    fn files_are_made_once_with_their_whole_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file_name(10));
+        make_file(&path, 10, b"abc").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcabcabca");
+        make_file(&path, 10, b"xyz").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcabcabca");
+    }
+}

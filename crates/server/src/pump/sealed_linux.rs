@@ -1,0 +1,172 @@
+//! Files over TLS on a lane: large blocks, sealed and opened where they are read and written.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+
+use rustix::event::PollFlags;
+use rustls::ServerConnection;
+use socket2::Socket;
+
+use super::{Step, Work};
+use crate::pump::{Cut, shortened};
+
+/// One read of a file that is sent.
+const PLAIN_BYTES: usize = 128 * 1024;
+/// One read of a socket, and about the size of a write to the file.
+const WIRE_BYTES: usize = 256 * 1024;
+
+/// A file on its way out.
+pub(super) struct Sealing {
+    file: File,
+    from: u64,
+    left: u64,
+    tls: ServerConnection,
+    plain: Vec<u8>,
+    has_said_farewell: bool,
+}
+
+impl Sealing {
+    pub(super) fn new(file: File, from: u64, left: u64, mut tls: ServerConnection) -> Self {
+        // What is in there is bounded here: one block.
+        tls.set_buffer_limit(None);
+        Self { file, from, left, tls, plain: vec![0; PLAIN_BYTES], has_said_farewell: false }
+    }
+
+    /// Seals the next block. Gives its bytes; none at the end.
+    fn seal(&mut self) -> Result<u64, Cut> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(PLAIN_BYTES);
+        let room = self.plain.get_mut(..most).unwrap_or_default();
+        let got = self.file.read_at(room, self.from).map_err(store)?;
+        if got == 0 {
+            return Err(Cut::Store(shortened()));
+        }
+        let block = self.plain.get(..got).unwrap_or_default();
+        self.tls.writer().write_all(block).map_err(Cut::Network)?;
+        let sealed = u64::try_from(got).unwrap_or(u64::MAX);
+        self.from = self.from.saturating_add(sealed);
+        self.left = self.left.saturating_sub(sealed);
+        Ok(sealed)
+    }
+}
+
+impl Work for Sealing {
+    const FOR: PollFlags = PollFlags::OUT;
+
+    fn step(&mut self, socket: &Socket) -> Step {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut &*socket) {
+                Ok(_) => {}
+                Err(error) => return trouble(&error),
+            }
+        }
+        if self.left > 0 {
+            return self.seal().map_or_else(Step::Cut, Step::Moved);
+        }
+        if std::mem::replace(&mut self.has_said_farewell, true) {
+            return Step::Done;
+        }
+        self.tls.send_close_notify();
+        Step::Moved(0)
+    }
+}
+
+/// A file on its way in.
+pub(super) struct Opening {
+    file: File,
+    tls: ServerConnection,
+    wire: Vec<u8>,
+    plain: Vec<u8>,
+    has_begun: bool,
+    is_at_end: bool,
+}
+
+impl Opening {
+    pub(super) fn new(file: File, tls: ServerConnection) -> Self {
+        let plain = Vec::with_capacity(WIRE_BYTES);
+        let has_begun = false;
+        Self { file, tls, wire: vec![0; WIRE_BYTES], plain, has_begun, is_at_end: false }
+    }
+
+    /// Opens what came. Says whether the client has said farewell.
+    fn open(&mut self, got: usize) -> Result<bool, Cut> {
+        let mut rest = self.wire.get(..got).unwrap_or_default();
+        loop {
+            let state = self.tls.process_new_packets().map_err(broken)?;
+            let opened = state.plaintext_bytes_to_read();
+            if opened > 0 {
+                let bytes = u64::try_from(opened).unwrap_or(u64::MAX);
+                let mut reader = self.tls.reader().take(bytes);
+                reader.read_to_end(&mut self.plain).map_err(Cut::Network)?;
+            }
+            if state.peer_has_closed() {
+                return Ok(true);
+            }
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            self.tls.read_tls(&mut rest).map_err(Cut::Network)?;
+        }
+    }
+
+    fn store(&mut self) -> Result<u64, Cut> {
+        self.file.write_all(&self.plain).map_err(store)?;
+        let bytes = u64::try_from(self.plain.len()).unwrap_or(u64::MAX);
+        self.plain.clear();
+        Ok(bytes)
+    }
+
+    /// Answers what TLS itself wants answered. A client that sends need not listen.
+    fn answer(&mut self, socket: &Socket) {
+        while self.tls.wants_write() && self.tls.write_tls(&mut &*socket).is_ok() {}
+    }
+
+    fn take(&mut self, socket: &Socket) -> Result<Step, Cut> {
+        if self.is_at_end {
+            return Ok(Step::Done);
+        }
+        let got = if std::mem::replace(&mut self.has_begun, true) {
+            let mut socket = socket;
+            match socket.read(&mut self.wire) {
+                // Without a farewell somebody may have cut it.
+                Ok(0) => return Err(Cut::Network(io::ErrorKind::UnexpectedEof.into())),
+                Ok(got) => got,
+                Err(error) => return Ok(trouble(&error)),
+            }
+        } else {
+            // The session holds what was read with the first bytes.
+            0
+        };
+        let opened = self.open(got);
+        if matches!(opened, Ok(true)) {
+            self.tls.send_close_notify();
+        }
+        self.answer(socket);
+        self.is_at_end = opened?;
+        Ok(Step::Moved(self.store()?))
+    }
+}
+
+impl Work for Opening {
+    const FOR: PollFlags = PollFlags::IN;
+
+    fn step(&mut self, socket: &Socket) -> Step {
+        self.take(socket).unwrap_or_else(Step::Cut)
+    }
+}
+
+fn store(error: io::Error) -> Cut {
+    Cut::Store(error.into())
+}
+
+fn broken(error: rustls::Error) -> Cut {
+    Cut::Network(io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+fn trouble(error: &io::Error) -> Step {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Step::Wait,
+        io::ErrorKind::Interrupted => Step::Moved(0),
+        kind => Step::Cut(Cut::Network(kind.into())),
+    }
+}
