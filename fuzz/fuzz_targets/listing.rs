@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use wharf_proto::entry::{Entry, Kind, Owner, Perm};
 use wharf_proto::facts::FactSet;
-use wharf_proto::listing::{Facts, Format, Long, Short};
+use wharf_proto::listing::{Facts, Format, Long, Offset, Short};
 use wharf_proto::time::Timestamp;
 
 /// Numbers of an entry: size, links, mode, kind, permissions.
@@ -41,15 +41,13 @@ fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
         .iter()
         .map(|&byte| if matches!(byte, b'\r' | b'\n' | 0) { b'?' } else { byte })
         .collect();
-    let long = Long {
-        now: at(now),
-        offset_seconds: |moment| {
-            if moment.seconds % 2 == 0 { i32::MAX } else { i32::MIN }
-        },
-    };
-    let facts = Facts(FactSet::parse_opts(facts));
-    let formats: [(&dyn Format, usize); 4] =
-        [(&long, 8), (&Short, 0), (&facts, 0), (&Facts::default(), 0)];
+    let mut long = Long::new(at(now), |moment| Offset {
+        seconds: if moment.seconds % 2 == 0 { i32::MAX } else { i32::MIN },
+        ..Offset::UTC
+    });
+    let mut facts = Facts::new(FactSet::parse_opts(facts));
+    let formats: [(&mut dyn Format, usize); 4] =
+        [(&mut long, 8), (&mut Short, 0), (&mut facts, 0), (&mut Facts::default(), 0)];
     for (format, columns) in formats {
         let mut out = b"line before\r\n".to_vec();
         format.line(&entry, &mut out);

@@ -206,6 +206,16 @@ impl Rules {
             .unwrap_or(Permissions::NONE)
     }
 
+    /// Whether some rule is about something below `path`, in whatever case it is written. If not,
+    /// the same rights hold for all that lies there.
+    pub fn reach_below(&self, path: &VPath) -> bool {
+        let path = folded(path);
+        self.0
+            .iter()
+            .map(|(prefix, _)| folded(prefix))
+            .any(|prefix| prefix.len() > path.len() && reaches(&path, &prefix))
+    }
+
     /// Everything that is allowed somewhere: says whether a command can ever succeed.
     pub fn anywhere(&self) -> Permissions {
         self.0.iter().fold(Permissions::NONE, |sum, (_, rights)| sum.union(*rights))
@@ -293,6 +303,18 @@ mod tests {
             assert_eq!(rules.at(&path("/ab")), Permissions::READ_ONLY);
         }
         assert_eq!(Rules::default().at(&path("/")), Permissions::NONE);
+    }
+
+    #[test]
+    fn rules_reach_below_what_lies_above_them() {
+        let rules = Rules::everywhere(Permissions::ALL).with(path("/a/B"), Permissions::NONE);
+        for above in ["/", "/a", "/A"] {
+            assert!(rules.reach_below(&path(above)), "{above}");
+        }
+        for other in ["/a/B", "/a/b", "/a/B/c", "/b", "/ab"] {
+            assert!(!rules.reach_below(&path(other)), "{other}");
+        }
+        assert!(!Rules::everywhere(Permissions::ALL).reach_below(&VPath::root()));
     }
 
     #[test]

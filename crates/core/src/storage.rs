@@ -16,8 +16,7 @@ use wharf_proto::time::Timestamp;
 use crate::account::Account;
 use crate::error::{ErrorKind, Result};
 
-/// Entries of a directory, a batch at a time, so that a million files are a normal folder.
-/// No batch is empty, `.` and `..` are not in it, and no order is promised.
+/// Entries of a directory, a batch at a time. No batch is empty.
 pub type EntryStream = Pin<Box<dyn Stream<Item = Result<Vec<Entry>>> + Send>>;
 
 /// The content of a file, in pieces of the store's choice, none empty.
@@ -36,8 +35,9 @@ pub trait Storage: Send + Sync {
     /// within the root is described as that thing, under its own name.
     async fn stat(&self, at: &VPath) -> Result<Entry>;
 
-    /// What a directory holds. The store's own temporaries are never among it.
-    async fn list(&self, at: &VPath) -> Result<EntryStream>;
+    /// What a directory holds, and of each entry at least what is `wanted`. The store's own
+    /// temporaries are never among it.
+    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries>;
 
     /// A file's content from byte `from` on; `BadOffset` if the file is shorter than that.
     async fn read(&self, at: &VPath, from: u64) -> Result<Source>;
@@ -124,6 +124,26 @@ pub enum Change {
     Modified(Timestamp),
     /// Permission bits, `0o777` at most (SITE CHMOD).
     Mode(u32),
+}
+
+/// What a listing is to show of each entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The name alone. All else may be wrong, so that a store need not look it up.
+    Names,
+    /// Everything that the store knows.
+    Facts,
+}
+
+/// What a directory holds, a little at a time, so that a million files are a normal folder. `.`
+/// and `..` are not in it, nothing is in it twice, and no order is promised. What vanishes
+/// meanwhile is left out. After an error nothing more comes.
+pub enum Entries {
+    /// Entries one by one, read by calls that may block for a moment. The engine makes them where
+    /// that harms nobody, as many at a time as it can use, and each on whatever thread is free.
+    Blocking(Box<dyn Iterator<Item = Result<Entry>> + Send>),
+    /// Batches, by calls that do not block.
+    Stream(EntryStream),
 }
 
 /// The content of a file.

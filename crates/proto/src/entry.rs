@@ -72,6 +72,17 @@ impl Perm {
         self.letters().any(|known| known == letter)
     }
 
+    /// Appends the letters of the set, in the order in which they are written.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let mut rest = self.0;
+        for &letter in Self::LETTERS {
+            if rest & 1 != 0 {
+                out.push(letter);
+            }
+            rest >>= 1;
+        }
+    }
+
     /// The letters of the set, in the order in which they are written.
     pub fn letters(self) -> impl Iterator<Item = u8> {
         Self::LETTERS
@@ -108,6 +119,9 @@ mod tests {
     fn perm_letters_come_in_the_rfc_order() {
         let perm = Perm::default().with(b'w').with(b'a').with(b'?').with(b'r');
         assert_eq!(perm.letters().collect::<Vec<_>>(), b"arw");
+        let mut written = Vec::new();
+        perm.write(&mut written);
+        assert_eq!(written, b"arw");
         assert!(perm.has(b'r'));
         assert!(!perm.has(b'd'));
     }

@@ -3,7 +3,7 @@
 use crate::digits;
 use crate::entry::{Entry, Kind};
 use crate::facts::{Fact, FactSet};
-use crate::time::Timestamp;
+use crate::time::{Stamps, Timestamp};
 
 /// A form of listing: turns one entry into one line.
 pub trait Format: Send + Sync {
@@ -11,7 +11,14 @@ pub trait Format: Send + Sync {
     ///
     /// The name goes out as it is, so any character set has been applied before. Only CR, LF and
     /// NUL are written as `?`: a name on disk may hold them, and must not forge a line.
-    fn line(&self, entry: &Entry, out: &mut Vec<u8>);
+    ///
+    /// A format may remember what it wrote last, since entries are much like one another.
+    fn line(&mut self, entry: &Entry, out: &mut Vec<u8>);
+
+    /// Whether a line shows more than the name: if not, nobody need look it up.
+    fn shows_facts(&self) -> bool {
+        true
+    }
 }
 
 /// `LIST` in the form of `ls -l`, which is the one that every client can read.
@@ -25,13 +32,34 @@ pub trait Format: Send + Sync {
 /// its column widens it. Owners are numbers, and `ftp` where there is none. A pipe, socket or
 /// device is shown as `p`, since clients that know any of them know the pipe. A link that is not
 /// followed shows no target: where it leads is not for clients to know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Long {
-    /// The present. Entries of the last six months show the time of day, others the year.
-    pub now: Timestamp,
-    /// Seconds to add to UTC to get the time to show, at that moment. Clients take `LIST` for the
-    /// local time of the server.
-    pub offset_seconds: fn(Timestamp) -> i32,
+    now: Timestamp,
+    offset: fn(Timestamp) -> Offset,
+    /// The offsets used last: those of summer and winter.
+    known: [Offset; 2],
+}
+
+/// How far the time to show is from UTC, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offset {
+    /// Seconds to add to UTC.
+    pub seconds: i32,
+    /// The first second since the epoch for which that holds.
+    pub from: i64,
+    /// The first second for which it no longer does.
+    pub until: i64,
+}
+
+impl Offset {
+    /// UTC itself, at all times.
+    pub const UTC: Self = Self { seconds: 0, from: i64::MIN, until: i64::MAX };
+    /// Holds never.
+    const NONE: Self = Self { seconds: 0, from: 0, until: 0 };
+
+    fn holds_at(self, moment: Timestamp) -> bool {
+        (self.from..self.until).contains(&moment.seconds)
+    }
 }
 
 /// `NLST`: the name alone.
@@ -44,19 +72,31 @@ pub struct Short;
 /// type=file;size=3;modify=20260101000000;perm=r; name
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Facts(pub FactSet);
+pub struct Facts {
+    shown: FactSet,
+    stamps: Stamps,
+}
+
+impl Long {
+    /// `now` is the present: entries of the last six months show the time of day, others the year.
+    /// `offset` is asked for the time to show, since clients take `LIST` for the local time of the
+    /// server; its answer is kept as long as it holds.
+    pub fn new(now: Timestamp, offset: fn(Timestamp) -> Offset) -> Self {
+        Self { now, offset, known: [Offset::NONE; 2] }
+    }
+}
 
 impl Format for Long {
-    fn line(&self, entry: &Entry, out: &mut Vec<u8>) {
+    fn line(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         write_mode(entry, out);
         out.push(b' ');
-        digits::write(out, entry.links, 10, 4, b' ');
+        digits::write::<10>(out, entry.links, 4, b' ');
         for owner in [entry.owner.user, entry.owner.group] {
             out.push(b' ');
             write_owner(owner, out);
         }
         out.push(b' ');
-        digits::write(out, entry.size, 10, 9, b' ');
+        digits::write::<10>(out, entry.size, 9, b' ');
         out.push(b' ');
         self.write_date(entry.modified, out);
         out.push(b' ');
@@ -65,21 +105,30 @@ impl Format for Long {
 }
 
 impl Format for Short {
-    fn line(&self, entry: &Entry, out: &mut Vec<u8>) {
+    fn line(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         end_with_name(&entry.name, out);
+    }
+
+    fn shows_facts(&self) -> bool {
+        false
     }
 }
 
 impl Format for Facts {
-    fn line(&self, entry: &Entry, out: &mut Vec<u8>) {
+    fn line(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         self.facts_line_as(kind_text(entry.kind), entry, out);
     }
 }
 
 impl Facts {
+    /// Shows these facts, as far as an entry has them.
+    pub fn new(shown: FactSet) -> Self {
+        Self { shown, stamps: Stamps::default() }
+    }
+
     /// Appends the line of `entry` with another type than its own: `cdir` for the directory that
     /// is listed, `pdir` for one above it (RFC 3659 §7.5.1).
-    pub fn facts_line_as(&self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
+    pub fn facts_line_as(&mut self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
         self.write_facts(kind_text, entry, out);
         out.push(b' ');
         end_with_name(&entry.name, out);
@@ -87,50 +136,57 @@ impl Facts {
 
     /// Appends the facts alone, `type=file;size=3;`, without a space, a name or CR LF: for `MLST`,
     /// where the space and a whole path follow.
-    pub fn facts_only(&self, entry: &Entry, out: &mut Vec<u8>) {
+    pub fn facts_only(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         self.write_facts(kind_text(entry.kind), entry, out);
     }
 
-    fn write_facts(self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
-        for fact in Fact::ALL.into_iter().filter(|&fact| self.0.has(fact)) {
+    fn write_facts(&mut self, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) {
+        let shown = self.shown;
+        for fact in Fact::ALL.into_iter().filter(|&fact| shown.has(fact)) {
             let start = out.len();
             out.extend_from_slice(fact.name().as_bytes());
             out.push(b'=');
-            if write_fact(fact, kind_text, entry, out) {
+            if self.write_fact(fact, kind_text, entry, out) {
                 out.push(b';');
             } else {
                 out.truncate(start);
             }
         }
     }
-}
 
-/// Appends the value of a fact. False if the entry has none.
-fn write_fact(fact: Fact, kind_text: &str, entry: &Entry, out: &mut Vec<u8>) -> bool {
-    match fact {
-        Fact::Type => out.extend_from_slice(kind_text.as_bytes()),
-        Fact::Size if entry.kind == Kind::File => digits::decimal(out, entry.size),
-        Fact::Size => return false,
-        Fact::Modify => entry.modified.write(out),
-        Fact::Create => match entry.created {
-            Some(created) => created.write(out),
-            None => return false,
-        },
-        Fact::Perm => out.extend(entry.perm.letters()),
-        Fact::Unique => match entry.unique {
-            Some((device, inode)) => {
-                // Any letter that is no hexadecimal digit keeps the two apart.
-                digits::write(out, device, 16, 0, b'0');
-                out.push(b'g');
-                digits::write(out, inode, 16, 0, b'0');
-            }
-            None => return false,
-        },
-        Fact::UnixMode => digits::write(out, (entry.mode & 0o7777).into(), 8, 4, b'0'),
-        Fact::UnixOwner => return write_id(entry.owner.user, out),
-        Fact::UnixGroup => return write_id(entry.owner.group, out),
+    /// Appends the value of a fact. False if the entry has none.
+    fn write_fact(
+        &mut self,
+        fact: Fact,
+        kind_text: &str,
+        entry: &Entry,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        match fact {
+            Fact::Type => out.extend_from_slice(kind_text.as_bytes()),
+            Fact::Size if entry.kind == Kind::File => digits::decimal(out, entry.size),
+            Fact::Size => return false,
+            Fact::Modify => self.stamps.write(entry.modified, out),
+            Fact::Create => match entry.created {
+                Some(created) => self.stamps.write(created, out),
+                None => return false,
+            },
+            Fact::Perm => entry.perm.write(out),
+            Fact::Unique => match entry.unique {
+                Some((device, inode)) => {
+                    // Any letter that is no hexadecimal digit keeps the two apart.
+                    digits::write::<16>(out, device, 0, b'0');
+                    out.push(b'g');
+                    digits::write::<16>(out, inode, 0, b'0');
+                }
+                None => return false,
+            },
+            Fact::UnixMode => digits::write::<8>(out, (entry.mode & 0o7777).into(), 4, b'0'),
+            Fact::UnixOwner => return write_id(entry.owner.user, out),
+            Fact::UnixGroup => return write_id(entry.owner.group, out),
+        }
+        true
     }
-    true
 }
 
 fn write_id(id: Option<u32>, out: &mut Vec<u8>) -> bool {
@@ -157,22 +213,34 @@ const MONTHS: [&[u8; 3]; 12] = [
 ];
 
 impl Long {
-    fn write_date(&self, moment: Timestamp, out: &mut Vec<u8>) {
-        let local = moment.plus_seconds((self.offset_seconds)(moment).into()).civil();
+    fn write_date(&mut self, moment: Timestamp, out: &mut Vec<u8>) {
+        let local = moment.plus_seconds(self.offset_at(moment).into()).civil();
         let month = MONTHS.get(usize::from(local.month).saturating_sub(1)).copied();
         out.extend_from_slice(month.unwrap_or(b"Jan"));
         out.push(b' ');
-        digits::write(out, local.day.into(), 10, 2, b' ');
+        digits::write::<10>(out, local.day.into(), 2, b' ');
         let age_seconds = self.now.seconds.saturating_sub(moment.seconds);
         if (0..RECENT_SECONDS).contains(&age_seconds) {
             out.push(b' ');
-            digits::write(out, local.hour.into(), 10, 2, b'0');
+            out.extend_from_slice(&digits::pair(local.hour));
             out.push(b':');
-            digits::write(out, local.minute.into(), 10, 2, b'0');
+            out.extend_from_slice(&digits::pair(local.minute));
         } else {
             out.extend_from_slice(b"  ");
-            digits::write(out, local.year.into(), 10, 4, b'0');
+            digits::write::<10>(out, local.year.into(), 4, b'0');
         }
+    }
+
+    /// Seconds to add to UTC at that moment.
+    fn offset_at(&mut self, moment: Timestamp) -> i32 {
+        let [last, before] = self.known;
+        if !last.holds_at(moment) {
+            let holds = before.holds_at(moment);
+            let offset = if holds { before } else { (self.offset)(moment) };
+            self.known = [offset, last];
+        }
+        let [last, _] = self.known;
+        last.seconds
     }
 }
 
@@ -222,10 +290,17 @@ fn write_owner(id: Option<u32>, out: &mut Vec<u8>) {
 const OWNER_WIDTH: usize = 8;
 
 fn end_with_name(name: &[u8], out: &mut Vec<u8>) {
-    out.extend(name.iter().map(|byte| match byte {
-        b'\r' | b'\n' | 0 => b'?',
-        &byte => byte,
-    }));
+    let start = out.len();
+    out.extend_from_slice(name);
+    // Without a way out of the loop, many bytes are looked at in one step.
+    let is_odd = name.iter().fold(false, |odd, byte| odd | matches!(byte, b'\r' | b'\n' | 0));
+    if is_odd {
+        for byte in out.iter_mut().skip(start) {
+            if matches!(byte, b'\r' | b'\n' | 0) {
+                *byte = b'?';
+            }
+        }
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -243,18 +318,18 @@ mod tests {
         Entry { modified: moment("20260722171400"), ..Entry::new(name, kind, 1234) }
     }
 
-    fn line(format: &dyn Format, entry: &Entry) -> String {
+    fn line(format: &mut dyn Format, entry: &Entry) -> String {
         let mut out = b"before\r\n".to_vec();
         format.line(entry, &mut out);
         String::from_utf8_lossy(&out[8..]).into_owned()
     }
 
     fn long(entry: &Entry) -> String {
-        line(&Long { now: moment("20260801000000"), offset_seconds: |_| 0 }, entry)
+        line(&mut Long::new(moment("20260801000000"), |_| Offset::UTC), entry)
     }
 
     fn all_facts() -> Facts {
-        Facts(Fact::ALL.into_iter().fold(FactSet::NONE, FactSet::with))
+        Facts::new(Fact::ALL.into_iter().fold(FactSet::NONE, FactSet::with))
     }
 
     #[test]
@@ -294,25 +369,49 @@ mod tests {
     #[test]
     fn dates_show_the_time_for_half_a_year_and_else_the_year() {
         let now = moment("20260801000000");
-        let date = |modified: Timestamp, offset_seconds| {
-            let mut entry = entry("f", Kind::File);
-            entry.modified = modified;
-            line(&Long { now, offset_seconds }, &entry)[44..56].to_owned()
+        let date = |modified: Timestamp, offset| {
+            line(&mut Long::new(now, offset), &changed(modified))[44..56].to_owned()
         };
-        assert_eq!(date(now, |_| 0), "Aug  1 00:00");
-        assert_eq!(date(now, |_| -60), "Jul 31 23:59");
-        assert_eq!(date(now, |_| 7200), "Aug  1 02:00");
-        assert_eq!(date(now.plus_seconds(1), |_| 0), "Aug  1  2026");
-        assert_eq!(date(now.plus_seconds(1 - RECENT_SECONDS), |_| 0), "Jan 30 09:05");
-        assert_eq!(date(now.plus_seconds(-RECENT_SECONDS), |_| 0), "Jan 30  2026");
-        assert_eq!(date(Timestamp::default(), |_| 0), "Jan  1  1970");
-        assert_eq!(date(Timestamp { seconds: i64::MIN, nanos: 0 }, |_| i32::MIN), "Jan  1  0000");
-        assert_eq!(date(Timestamp { seconds: i64::MAX, nanos: 0 }, |_| i32::MAX), "Dec 31  9999");
+        assert_eq!(date(now, |_| always(0)), "Aug  1 00:00");
+        assert_eq!(date(now, |_| always(-60)), "Jul 31 23:59");
+        assert_eq!(date(now, |_| always(7200)), "Aug  1 02:00");
+        assert_eq!(date(now.plus_seconds(1), |_| always(0)), "Aug  1  2026");
+        assert_eq!(date(now.plus_seconds(1 - RECENT_SECONDS), |_| always(0)), "Jan 30 09:05");
+        assert_eq!(date(now.plus_seconds(-RECENT_SECONDS), |_| always(0)), "Jan 30  2026");
+        assert_eq!(date(Timestamp::default(), |_| always(0)), "Jan  1  1970");
+        let end = |seconds| Timestamp { seconds, nanos: 0 };
+        assert_eq!(date(end(i64::MIN), |_| always(i32::MIN)), "Jan  1  0000");
+        assert_eq!(date(end(i64::MAX), |_| always(i32::MAX)), "Dec 31  9999");
+    }
+
+    const fn always(seconds: i32) -> Offset {
+        Offset { seconds, ..Offset::UTC }
+    }
+
+    fn changed(modified: Timestamp) -> Entry {
+        Entry { modified, ..entry("f", Kind::File) }
+    }
+
+    #[test]
+    fn an_offset_is_used_only_as_long_as_it_holds() {
+        // Another offset in each quarter of an hour, so none may be used for its neighbour.
+        let offset = |moment: Timestamp| {
+            let quarter = moment.seconds.div_euclid(900);
+            let seconds = i32::try_from(quarter.rem_euclid(7)).unwrap() * 60;
+            Offset { seconds, from: quarter * 900, until: (quarter + 1) * 900 }
+        };
+        let now = moment("20260801000000");
+        let mut remembering = Long::new(now, offset);
+        for back in [0, 1, 899, 900, 901, 0, 900, 1800, 1, 1800, 5400, 899, 900] {
+            let entry = changed(now.plus_seconds(-back));
+            let anew = line(&mut Long::new(now, offset), &entry);
+            assert_eq!(line(&mut remembering, &entry), anew, "{back}");
+        }
     }
 
     #[test]
     fn short_lines_are_names() {
-        assert_eq!(line(&Short, &entry(" a b ", Kind::Dir)), " a b \r\n");
+        assert_eq!(line(&mut Short, &entry(" a b ", Kind::Dir)), " a b \r\n");
     }
 
     #[test]
@@ -322,21 +421,22 @@ mod tests {
         file.unique = Some((0x2e, 0x1a));
         let default = "type=file;size=1234;modify=20260722171400;perm=rw;unique=2eg1a;\
                        UNIX.mode=0644; na;me\r\n";
-        assert_eq!(line(&Facts::default(), &file), default);
+        assert_eq!(line(&mut Facts::default(), &file), default);
         file.owner = Owner { user: Some(1000), group: None };
         file.created = Some(moment("20260101000000"));
         let all = "type=file;size=1234;modify=20260722171400;create=20260101000000;perm=rw;\
                    unique=2eg1a;UNIX.mode=0644;UNIX.owner=1000; na;me\r\n";
-        assert_eq!(line(&all_facts(), &file), all);
-        assert_eq!(line(&Facts(FactSet::NONE), &file), " na;me\r\n");
+        assert_eq!(line(&mut all_facts(), &file), all);
+        assert_eq!(line(&mut Facts::new(FactSet::NONE), &file), " na;me\r\n");
     }
 
     #[test]
     fn types_have_the_words_of_the_rfc() {
-        let facts = Facts(FactSet::NONE.with(Fact::Type).with(Fact::Size).with(Fact::Perm));
-        assert_eq!(line(&facts, &entry("d", Kind::Dir)), "type=dir;perm=; d\r\n");
-        assert_eq!(line(&facts, &entry("l", Kind::Link)), "type=OS.unix=slink;perm=; l\r\n");
-        assert_eq!(line(&facts, &entry("o", Kind::Other)), "type=OS.unix=special;perm=; o\r\n");
+        let mut facts =
+            Facts::new(FactSet::NONE.with(Fact::Type).with(Fact::Size).with(Fact::Perm));
+        assert_eq!(line(&mut facts, &entry("d", Kind::Dir)), "type=dir;perm=; d\r\n");
+        assert_eq!(line(&mut facts, &entry("l", Kind::Link)), "type=OS.unix=slink;perm=; l\r\n");
+        assert_eq!(line(&mut facts, &entry("o", Kind::Other)), "type=OS.unix=special;perm=; o\r\n");
         let mut out = Vec::new();
         facts.facts_line_as("cdir", &entry("/a", Kind::Dir), &mut out);
         assert_eq!(out, b"type=cdir;perm=; /a\r\n");
@@ -351,10 +451,14 @@ mod tests {
             let mut entry = Entry::new(name.clone(), Kind::File, size);
             entry.mode = mode;
             entry.modified.seconds = seconds;
-            let offset_seconds = if offset { |_| i32::MAX } else { |_| i32::MIN };
-            let long = Long { now: Timestamp::default(), offset_seconds };
-            let facts = all_facts();
-            let formats: [&dyn Format; 3] = [&long, &Short, &facts];
+            let offset = if offset {
+                |_| always(i32::MAX)
+            } else {
+                |_| always(i32::MIN)
+            };
+            let mut long = Long::new(Timestamp::default(), offset);
+            let (mut short, mut facts) = (Short, all_facts());
+            let formats: [&mut dyn Format; 3] = [&mut long, &mut short, &mut facts];
             for format in formats {
                 let mut out = Vec::new();
                 format.line(&entry, &mut out);

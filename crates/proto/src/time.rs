@@ -59,11 +59,7 @@ impl Timestamp {
     /// Appends `YYYYMMDDHHMMSS`. The fraction is left out: few clients read one, and some take a
     /// time with a fraction for no time at all.
     pub fn write(self, out: &mut Vec<u8>) {
-        let civil = self.civil();
-        digits::write(out, civil.year.into(), 10, 4, b'0');
-        for part in [civil.month, civil.day, civil.hour, civil.minute, civil.second] {
-            digits::write(out, part.into(), 10, 2, b'0');
-        }
+        Stamps::default().write(self, out);
     }
 
     /// The calendar's view of this moment. Before the year 0 it is the first second of that year,
@@ -99,6 +95,36 @@ impl Timestamp {
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
         Self { seconds: self.seconds.saturating_add(seconds), ..self }
+    }
+}
+
+/// Writes moments one after the other, as [`Timestamp::write`] does. The date of the last one is
+/// remembered: where many moments are written, most are of the same few days.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamps {
+    day: i64,
+    date: [[u8; 2]; 4],
+}
+
+impl Default for Stamps {
+    fn default() -> Self {
+        Self { day: 0, date: [*b"19", *b"70", *b"01", *b"01"] }
+    }
+}
+
+impl Stamps {
+    pub(crate) fn write(&mut self, moment: Timestamp, out: &mut Vec<u8>) {
+        let seconds = moment.seconds.clamp(SECONDS_MIN, SECONDS_MAX);
+        let (day, clock) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
+        if day != self.day {
+            let (year, month, day_of_month) = date_of(day);
+            let parts = [small(year / 100), small(year % 100), small(month), small(day_of_month)];
+            *self = Self { day, date: parts.map(digits::pair) };
+        }
+        let [century, year, month, day] = self.date;
+        let [hour, minute, second] =
+            [clock / 3600, clock / 60 % 60, clock % 60].map(|part| digits::pair(small(part)));
+        out.extend_from_slice([century, year, month, day, hour, minute, second].as_flattened());
     }
 }
 
@@ -268,6 +294,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_was_written_before_makes_no_difference(moments: Vec<i64>, days in -2_i64..3) {
+            let mut stamps = Stamps::default();
+            let near = moments.iter().map(|seconds| (seconds % 200_000) + days * DAY_SECONDS);
+            for seconds in moments.iter().copied().chain(near) {
+                let mut out = Vec::new();
+                let moment = Timestamp { seconds, nanos: 0 };
+                stamps.write(moment, &mut out);
+                let civil = moment.civil();
+                let expected = format!(
+                    "{:04}{:02}{:02}{:02}{:02}{:02}",
+                    civil.year, civil.month, civil.day, civil.hour, civil.minute, civil.second
+                );
+                prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
+            }
+        }
+
         #[test]
         fn every_moment_reads_back(seconds in 0..=SECONDS_MAX, any_seconds: i64) {
             prop_assert_eq!(self::seconds(&written(seconds)), Some(seconds));

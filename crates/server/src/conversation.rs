@@ -73,10 +73,13 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
         };
         match next {
             Next::Say(reply) => control.send([&reply], &session.names).await?,
+            // What is rare and large lives in boxes while it runs: an idle session would have to
+            // keep room for it.
             Next::Transfer(job) => {
-                held = transfer::run(control, session, job, &line.unwrap_or_default()).await?;
+                let line = line.unwrap_or_default();
+                held = Box::pin(transfer::run(control, session, job, &line)).await?;
             }
-            Next::Secure(reply) => secure(control, session, &reply).await?,
+            Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
                 control.send([&reply], &session.names).await?;
                 return Err(Exit::Said);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{Change, EntryStream, Replace, Sink, Source, Start, Storage, Write};
+use wharf_core::storage::{Change, Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
 
@@ -82,9 +82,9 @@ impl Files {
     }
 
     /// What a directory holds.
-    pub(crate) async fn list(&self, at: &VPath) -> Result<EntryStream, Refusal> {
+    pub(crate) async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries, Refusal> {
         self.require(at, Permissions::LIST, "You may not list that directory.")?;
-        Ok(self.store.list(at).await?)
+        Ok(self.store.list(at, wanted).await?)
     }
 
     pub(crate) async fn read(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
@@ -193,30 +193,27 @@ impl Files {
         Ok(self.store.set(at, change).await?)
     }
 
+    /// The facts of something that may not exist, with what the account may do there. Whether it
+    /// exists is known to all, its facts are not.
+    pub(crate) async fn find(&self, at: &VPath) -> Result<Option<Entry>, Refusal> {
+        let Ok(mut entry) = self.store.stat(at).await else { return Ok(None) };
+        self.require(at, Permissions::LIST, "You may not look here.")?;
+        entry.perm = self.perm(at, entry.kind);
+        Ok(Some(entry))
+    }
+
     /// The letters of the `perm` fact for something of this kind at this path.
-    pub(crate) fn perm(&self, at: &VPath, kind: Kind) -> Perm {
-        const OF_A_FILE: &[(Permissions, u8)] = &[
-            (Permissions::APPEND, b'a'),
-            (Permissions::DELETE, b'd'),
-            (Permissions::RENAME, b'f'),
-            (Permissions::READ, b'r'),
-            (Permissions::OVERWRITE, b'w'),
-        ];
-        const OF_A_DIRECTORY: &[(Permissions, u8)] = &[
-            (Permissions::UPLOAD, b'c'),
-            (Permissions::RMDIR, b'd'),
-            (Permissions::ENTER, b'e'),
-            (Permissions::RENAME, b'f'),
-            (Permissions::LIST, b'l'),
-            (Permissions::MKDIR, b'm'),
-            (Permissions::DELETE, b'p'),
-        ];
-        let rights = self.rights(at);
-        let letters = if kind == Kind::Dir { OF_A_DIRECTORY } else { OF_A_FILE };
-        letters
-            .iter()
-            .filter(|(right, _)| rights.contains(*right))
-            .fold(Perm::default(), |perm, (_, letter)| perm.with(*letter))
+    fn perm(&self, at: &VPath, kind: Kind) -> Perm {
+        perm(self.rights(at), kind)
+    }
+
+    /// The letters of the `perm` fact for whatever lies in this directory.
+    pub(crate) fn perms_in(&self, directory: &VPath) -> PermsIn {
+        if self.rules.reach_below(directory) {
+            return PermsIn::Each(self.clone(), directory.clone());
+        }
+        let rights = self.rights(directory);
+        PermsIn::All { files: perm(rights, Kind::File), directories: perm(rights, Kind::Dir) }
     }
 
     fn rights(&self, at: &VPath) -> Permissions {
@@ -227,6 +224,53 @@ impl Files {
     fn require(&self, at: &VPath, right: Permissions, text: &'static str) -> Result<(), Refusal> {
         if self.rights(at).contains(right) { Ok(()) } else { Err(Refusal::unavailable(text)) }
     }
+}
+
+/// What the `perm` fact shows of the entries of one directory.
+pub(crate) enum PermsIn {
+    /// The same for each, as long as no rule is about one of them.
+    All {
+        files: Perm,
+        directories: Perm,
+    },
+    Each(Files, VPath),
+}
+
+impl PermsIn {
+    pub(crate) fn of(&self, name: &[u8], kind: Kind) -> Perm {
+        match self {
+            Self::All { directories, .. } if kind == Kind::Dir => *directories,
+            Self::All { files, .. } => *files,
+            Self::Each(owner, directory) => {
+                directory.join(name).map(|path| owner.perm(&path, kind)).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// The letters of the `perm` fact.
+fn perm(rights: Permissions, kind: Kind) -> Perm {
+    const OF_A_FILE: &[(Permissions, u8)] = &[
+        (Permissions::APPEND, b'a'),
+        (Permissions::DELETE, b'd'),
+        (Permissions::RENAME, b'f'),
+        (Permissions::READ, b'r'),
+        (Permissions::OVERWRITE, b'w'),
+    ];
+    const OF_A_DIRECTORY: &[(Permissions, u8)] = &[
+        (Permissions::UPLOAD, b'c'),
+        (Permissions::RMDIR, b'd'),
+        (Permissions::ENTER, b'e'),
+        (Permissions::RENAME, b'f'),
+        (Permissions::LIST, b'l'),
+        (Permissions::MKDIR, b'm'),
+        (Permissions::DELETE, b'p'),
+    ];
+    let letters = if kind == Kind::Dir { OF_A_DIRECTORY } else { OF_A_FILE };
+    letters
+        .iter()
+        .filter(|(right, _)| rights.contains(*right))
+        .fold(Perm::default(), |perm, (_, letter)| perm.with(*letter))
 }
 
 trait IntoRefusal {
@@ -243,7 +287,7 @@ impl IntoRefusal for ErrorKind {
 mod tests {
     use wharf_core::async_trait;
     use wharf_core::error::Result as StoreResult;
-    use wharf_core::storage::{Caps, Source, Write};
+    use wharf_core::storage::Caps;
 
     use super::*;
 
@@ -268,7 +312,7 @@ mod tests {
             Ok(Entry::new(at.name().unwrap_or_default(), Kind::File, 0))
         }
 
-        async fn list(&self, _: &VPath) -> StoreResult<EntryStream> {
+        async fn list(&self, _: &VPath, _: Wanted) -> StoreResult<Entries> {
             Err(ErrorKind::Unsupported.into())
         }
 
@@ -298,6 +342,25 @@ mod tests {
 
         async fn set(&self, _: &VPath, _: Change) -> StoreResult<()> {
             Err(ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn the_perms_of_a_directory_are_those_of_each_path_in_it() {
+        let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
+        for ignores_case in [true, false] {
+            let rules = Rules::everywhere(Permissions::READ_ONLY)
+                .with(path(b"a"), Permissions::ALL)
+                .with(path(b"a/B"), Permissions::NONE);
+            let settings = FilesSettings { makes_parents: false, may_overwrite: true };
+            let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
+            for directory in [b"/".as_slice(), b"a", b"A", b"a/b", b"a/B", b"c"] {
+                let perms = files.perms_in(&path(directory));
+                for (name, kind) in [(b"b", Kind::Dir), (b"B", Kind::File), (b"a", Kind::Link)] {
+                    let each = files.perm(&path(directory).join(name).unwrap(), kind);
+                    assert_eq!(perms.of(name, kind), each, "{directory:?} {name:?}");
+                }
+            }
         }
     }
 

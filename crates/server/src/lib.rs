@@ -72,9 +72,9 @@
 //!             _ => Err(NotFound.into()),
 //!         }
 //!     }
-//!     async fn list(&self, _: &VPath) -> Result<EntryStream> {
-//!         let batch = vec![Entry::new("hello.txt", Kind::File, 6)];
-//!         Ok(Box::pin(Once(Some(Ok(batch)))))
+//!     async fn list(&self, _: &VPath, _: Wanted) -> Result<Entries> {
+//!         let entries = [Ok(Entry::new("hello.txt", Kind::File, 6))];
+//!         Ok(Entries::Blocking(Box::new(entries.into_iter())))
 //!     }
 //!     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
 //!         self.stat(at).await?;

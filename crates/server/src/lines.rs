@@ -3,20 +3,28 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use wharf_core::error::Result;
-use wharf_core::storage::{ByteStream, EntryStream};
+use tokio::task::{JoinHandle, spawn_blocking};
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{ByteStream, Entries, EntryStream};
 use wharf_core::{Bytes, Stream};
 use wharf_proto::entry::Entry;
 use wharf_proto::glob::Glob;
 use wharf_proto::listing::Format;
-use wharf_proto::path::VPath;
 
-use crate::files::Files;
+use crate::files::PermsIn;
 use crate::names::Names;
 
 /// A directory of up to so many entries is sorted by name; a larger one comes as the store has
 /// it, so that nothing ever waits for a million entries.
 const SORTED_MAX: usize = 1024;
+/// Lines go on in pieces of about this size: large enough that going from thread to thread costs
+/// little, and small enough to stay in a processor's cache.
+const PIECE_BYTES: usize = 112 * 1024;
+/// Room for the line that makes a piece full.
+const PIECE_BYTES_SPARE: usize = 8 * 1024;
+/// Entries looked at in one go at most, where few match a pattern: so that a listing which nobody
+/// waits for ends soon.
+const LOOKED_AT_MAX: usize = 4096;
 
 /// How entries become lines.
 pub(crate) struct Shape {
@@ -28,24 +36,21 @@ pub(crate) struct Shape {
     pub(crate) only: Option<Glob>,
     /// What stands before each name: the directory part of NLST's argument.
     pub(crate) prefix: Vec<u8>,
-    /// Whose rights the `perm` fact shows, and where the entries lie.
-    pub(crate) rights: (Files, VPath),
+    /// What the `perm` fact shows.
+    pub(crate) perms: PermsIn,
 }
 
 impl Shape {
     /// One entry as its line.
-    pub(crate) fn line(&self, mut entry: Entry, out: &mut Vec<u8>) {
-        let (files, at) = &self.rights;
-        if let Ok(path) = at.join(&entry.name) {
-            entry.perm = files.perm(&path, entry.kind);
-        }
+    pub(crate) fn line(&mut self, entry: &mut Entry, out: &mut Vec<u8>) {
+        entry.perm = self.perms.of(&entry.name, entry.kind);
         if !self.prefix.is_empty() {
             entry.name.splice(..0, self.prefix.iter().copied());
         }
         if let std::borrow::Cow::Owned(name) = self.names.wire(&entry.name) {
             entry.name = name;
         }
-        self.format.line(&entry, out);
+        self.format.line(entry, out);
     }
 
     fn wants(&self, entry: &Entry) -> bool {
@@ -54,8 +59,12 @@ impl Shape {
 }
 
 /// The lines of a whole directory.
-pub(crate) fn lines(entries: EntryStream, shape: Shape) -> ByteStream {
-    Box::pin(Lines { entries, shape, first: Some(Vec::new()) })
+pub(crate) fn lines(entries: Entries, shape: Shape) -> ByteStream {
+    let lines = Lines { shape, first: Some(Vec::new()), out: Vec::new() };
+    match entries {
+        Entries::Blocking(entries) => Box::pin(Ahead::of(Calls { entries, lines })),
+        Entries::Stream(entries) => Box::pin(Batches { entries, lines }),
+    }
 }
 
 /// Lines that are made already.
@@ -63,57 +72,139 @@ pub(crate) fn made(bytes: Vec<u8>) -> ByteStream {
     Box::pin(Made(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty())))
 }
 
+/// Lines as they come to be.
 struct Lines {
-    entries: EntryStream,
     shape: Shape,
     /// The entries held back to be sorted, as long as they are few.
     first: Option<Vec<Entry>>,
+    out: Vec<u8>,
 }
 
 impl Lines {
-    fn written(&self, entries: Vec<Entry>) -> Bytes {
-        let mut out = Vec::with_capacity(entries.len() * 96);
-        for entry in entries {
-            self.shape.line(entry, &mut out);
+    fn add(&mut self, mut entry: Entry) {
+        if !self.shape.wants(&entry) {
+            return;
         }
-        Bytes::from(out)
+        match &mut self.first {
+            Some(first) if first.len() < SORTED_MAX => return first.push(entry),
+            Some(_) => self.write_first(),
+            None => {}
+        }
+        if self.out.capacity() == 0 {
+            self.out.reserve(PIECE_BYTES + PIECE_BYTES_SPARE);
+        }
+        self.shape.line(&mut entry, &mut self.out);
+    }
+
+    fn write_first(&mut self) {
+        let mut first = self.first.take().unwrap_or_default();
+        self.out.reserve(first.len() * 128);
+        for entry in &mut first {
+            self.shape.line(entry, &mut self.out);
+        }
+    }
+
+    /// After the last entry.
+    fn end(&mut self) {
+        let mut first = self.first.take().unwrap_or_default();
+        self.out.reserve(first.len() * 128);
+        // Entries are large to move about.
+        let mut sorted: Vec<_> = first.iter_mut().collect();
+        sorted.sort_unstable_by(|one, two| one.name.cmp(&two.name));
+        for entry in sorted {
+            self.shape.line(entry, &mut self.out);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.len() >= PIECE_BYTES
+    }
+
+    /// What there is, which may be nothing.
+    fn piece(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.out))
     }
 }
 
-impl Stream for Lines {
+/// Lines of entries that are read by blocking calls.
+struct Calls {
+    entries: Box<dyn Iterator<Item = Result<Entry>> + Send>,
+    lines: Lines,
+}
+
+/// A piece, and what is left to be read if there is any.
+type Read = Result<(Bytes, Option<Calls>)>;
+
+impl Calls {
+    fn read(mut self) -> Read {
+        for _ in 0..LOOKED_AT_MAX {
+            let Some(entry) = self.entries.next() else {
+                self.lines.end();
+                return Ok((self.lines.piece(), None));
+            };
+            self.lines.add(entry?);
+            if self.lines.is_full() {
+                break;
+            }
+        }
+        Ok((self.lines.piece(), Some(self)))
+    }
+}
+
+/// Reads one piece ahead, off the reactor. Dropping it lets that piece be read and no other.
+struct Ahead(Option<JoinHandle<Read>>);
+
+impl Ahead {
+    fn of(calls: Calls) -> Self {
+        Self(Some(spawn_blocking(|| calls.read())))
+    }
+}
+
+impl Stream for Ahead {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while let Some(reading) = &mut self.0 {
+            let read = ready!(Pin::new(reading).poll(context));
+            self.0 = None;
+            match read.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Broken, panic))) {
+                Ok((piece, rest)) => {
+                    self.0 = rest.map(|calls| spawn_blocking(|| calls.read()));
+                    if !piece.is_empty() {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// Lines of entries that come in batches.
+struct Batches {
+    entries: EntryStream,
+    lines: Lines,
+}
+
+impl Stream for Batches {
     type Item = Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        loop {
-            let ready = match ready!(this.entries.as_mut().poll_next(context)) {
-                Some(Ok(mut batch)) => {
-                    batch.retain(|entry| this.shape.wants(entry));
-                    match &mut this.first {
-                        Some(first) if first.len() + batch.len() <= SORTED_MAX => {
-                            first.append(&mut batch);
-                            continue;
-                        }
-                        Some(first) => {
-                            first.append(&mut batch);
-                            this.first.take().unwrap_or_default()
-                        }
-                        None => batch,
-                    }
+        let Self { entries, lines } = self.get_mut();
+        let mut is_over = false;
+        while !lines.is_full() && !is_over {
+            match entries.as_mut().poll_next(context) {
+                Poll::Ready(Some(batch)) => batch?.into_iter().for_each(|entry| lines.add(entry)),
+                Poll::Ready(None) => {
+                    lines.end();
+                    is_over = true;
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => match this.first.take() {
-                    Some(mut first) => {
-                        first.sort_by(|one, two| one.name.cmp(&two.name));
-                        first
-                    }
-                    None => return Poll::Ready(None),
-                },
-            };
-            if !ready.is_empty() {
-                return Poll::Ready(Some(Ok(this.written(ready))));
+                Poll::Pending if lines.out.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
+        Poll::Ready(Some(lines.piece()).filter(|piece| !piece.is_empty()).map(Ok))
     }
 }
 
@@ -124,5 +215,74 @@ impl Stream for Made {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(self.0.take().map(Ok))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use wharf_proto::entry::{Kind, Perm};
+    use wharf_proto::listing::Short;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    fn shape(only: Option<&[u8]>) -> Shape {
+        Shape {
+            format: Box::new(Short),
+            names: Names::new(&Settings::default().names),
+            only: only.map(|pattern| Glob::parse(pattern).unwrap().unwrap()),
+            prefix: Vec::new(),
+            perms: PermsIn::All { files: Perm::default(), directories: Perm::default() },
+        }
+    }
+
+    /// Entries with these numbers as names.
+    fn entries(
+        numbers: impl Iterator<Item = usize> + Send + 'static,
+    ) -> Box<dyn Iterator<Item = Result<Entry>> + Send> {
+        Box::new(numbers.map(|number| Ok(Entry::new(format!("{number:06}"), Kind::File, 0))))
+    }
+
+    async fn all(mut stream: ByteStream) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {
+            let piece = piece?;
+            assert!(piece.ends_with(b"\n"), "pieces are whole lines");
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    fn expected(numbers: impl Iterator<Item = usize>) -> String {
+        numbers.fold(String::new(), |text, number| text + &format!("{number:06}\r\n"))
+    }
+
+    #[tokio::test]
+    async fn a_small_directory_is_sorted_and_a_large_one_comes_as_it_is() {
+        for (count, is_sorted) in [(0, true), (1, true), (SORTED_MAX, true), (50_000, false)] {
+            let listed = lines(Entries::Blocking(entries((0..count).rev())), shape(None));
+            let text = String::from_utf8(all(listed).await.unwrap()).unwrap();
+            let wanted = if is_sorted { expected(0..count) } else { expected((0..count).rev()) };
+            assert!(text == wanted, "{count}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_the_listing() {
+        let failing = (0..3).map(|_| Err(Error::from(ErrorKind::Broken)));
+        let listed = Entries::Blocking(Box::new(failing));
+        assert_eq!(all(lines(listed, shape(None))).await.unwrap_err().kind, ErrorKind::Broken);
+    }
+
+    #[test]
+    fn one_go_ends_though_the_directory_does_not() {
+        for only in [None, Some(b"*x".as_slice())] {
+            let lines = Lines { shape: shape(only), first: Some(Vec::new()), out: Vec::new() };
+            let (piece, rest) = Calls { entries: entries(0..), lines }.read().unwrap();
+            assert!(rest.is_some());
+            assert!(piece.len() <= PIECE_BYTES + PIECE_BYTES_SPARE);
+        }
     }
 }

@@ -155,7 +155,9 @@ impl Names {
 }
 
 fn with_pictures(name: &[u8]) -> Cow<'_, [u8]> {
-    if !name.iter().any(u8::is_ascii_control) {
+    // Without a way out of the loop, many bytes are looked at in one step: this is done for every
+    // name of a listing.
+    if !name.iter().fold(false, |found, byte| found | byte.is_ascii_control()) {
         return Cow::Borrowed(name);
     }
     let mut shown = Vec::with_capacity(name.len() + 8);

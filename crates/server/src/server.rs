@@ -358,7 +358,8 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: Sock
     let mut session = Session::new(&shared, probe, local, arrival.tls);
     session.emit(&Event::Connected);
     let talk = async {
-        let mut control = match start(&shared, &mut session, arrival).await {
+        // In a box, so that a session does not keep room for its TLS handshake.
+        let mut control = match Box::pin(start(&shared, &mut session, arrival)).await {
             Ok(control) => control,
             Err(exit) => return exit,
         };

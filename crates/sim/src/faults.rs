@@ -9,7 +9,7 @@ use tokio::time::{Sleep, sleep};
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, EntryStream, Replace, Sink, Source, Start, Storage, Stored, Stores, Write,
+    Caps, Change, Entries, Replace, Sink, Source, Start, Storage, Stored, Stores, Wanted, Write,
 };
 use wharf_core::{Bytes, Stream, async_trait};
 use wharf_proto::entry::Entry;
@@ -144,9 +144,12 @@ impl Storage for Faults {
         self.memory.stat(at).await
     }
 
-    async fn list(&self, at: &VPath) -> Result<EntryStream> {
+    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
         self.pass("list", at).await?;
-        Ok(self.troubled(self.memory.list(at).await?))
+        Ok(match self.memory.list(at, wanted).await? {
+            Entries::Stream(inner) => Entries::Stream(self.troubled(inner)),
+            blocking @ Entries::Blocking(_) => blocking,
+        })
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {

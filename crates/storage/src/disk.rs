@@ -15,6 +15,12 @@ mod beneath_linux;
 mod beneath_walk;
 #[cfg(unix)]
 mod facts_unix;
+#[cfg(target_os = "linux")]
+mod names_linux;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod names_posix;
+#[cfg(unix)]
+mod reader_unix;
 #[cfg(unix)]
 #[path = "disk/unix.rs"]
 mod system;
@@ -36,7 +42,7 @@ use tokio::task::spawn_blocking;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, EntryStream, Replace, Sink, Source, Storage, Stores, Write,
+    Caps, Change, Entries, Replace, Sink, Source, Storage, Stores, Wanted, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
@@ -110,10 +116,11 @@ pub enum FollowSymlinks {
 /// is removed, or cut to the length it was resumed with.
 ///
 /// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
-/// called within a tokio runtime. Dropping a future does not stop a call under way: it runs to its
-/// end unseen. Two kinds of calls run where they are asked for, because the hand-over would cost
-/// many times as much: looking at what the system has in memory (Linux can say so), and, with
-/// [`Durability::Fast`], small changes on a disk of this computer, as long as they prove quick.
+/// called within a tokio runtime; those of a listing run where its entries are taken. Dropping a
+/// future does not stop a call under way: it runs to its end unseen. Two kinds of calls run where
+/// they are asked for, because the hand-over would cost many times as much: looking at what the
+/// system has in memory (Linux can say so), and, with [`Durability::Fast`], small changes on a disk
+/// of this computer, as long as they prove quick.
 #[derive(Clone)]
 pub struct Disk {
     tree: Arc<Tree>,
@@ -184,10 +191,10 @@ impl Storage for Disk {
         self.act(move |tree| tree.stat(&at)).await
     }
 
-    async fn list(&self, at: &VPath) -> Result<EntryStream> {
+    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
         let at = at.clone();
-        let reader = self.act(move |tree| tree.list(&at)).await?;
-        Ok(Box::pin(Listing::new(Arc::clone(&self.tree), reader)))
+        let reader = self.act(move |tree| tree.list(&at, wanted)).await?;
+        Ok(Entries::Blocking(Box::new(Listing::new(Arc::clone(&self.tree), reader))))
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {

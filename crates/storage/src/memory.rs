@@ -15,7 +15,7 @@ use futures_core::Stream;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, EntryStream, Replace, Sink, Source, Start, Storage, Stored, Stores, Write,
+    Caps, Change, Entries, Replace, Sink, Source, Start, Storage, Stored, Stores, Wanted, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
@@ -134,10 +134,10 @@ impl Storage for Memory {
         self.tree().stat(at)
     }
 
-    async fn list(&self, at: &VPath) -> Result<EntryStream> {
+    async fn list(&self, at: &VPath, _: Wanted) -> Result<Entries> {
         self.tree().check_dir(at)?;
         let listing = Listing { memory: self.clone(), at: at.clone(), after: Vec::new() };
-        Ok(Box::pin(listing))
+        Ok(Entries::Stream(Box::pin(listing)))
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {

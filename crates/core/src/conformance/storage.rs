@@ -17,7 +17,7 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use crate::error::{ErrorKind, Result};
-use crate::storage::{Replace, Sink, Source, Start, Storage, Write};
+use crate::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
 
 /// Runs every promise of [`Storage`] against a store. `make` gives a fresh, empty tree each time.
 ///
@@ -176,7 +176,18 @@ impl Probe {
 
     /// What a directory holds.
     async fn entries(&self, at: &VPath) -> Vec<Entry> {
-        let mut stream = self.works(self.store.list(at).await, "list");
+        let listed = self.works(self.store.list(at, Wanted::Facts).await, "list");
+        self.rest(listed).await
+    }
+
+    /// What a listing still holds.
+    async fn rest(&self, listed: Entries) -> Vec<Entry> {
+        let mut stream = match listed {
+            Entries::Blocking(entries) => {
+                return entries.map(|entry| self.works(entry, "list on")).collect();
+            }
+            Entries::Stream(stream) => stream,
+        };
         let mut entries = Vec::new();
         while let Some(batch) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {
             let batch = self.works(batch, "list on");
@@ -191,6 +202,9 @@ impl Probe {
         let entries = self.entries(at).await;
         let count = entries.len();
         let names: BTreeSet<_> = entries.into_iter().map(|entry| entry.name).collect();
+        let listed = self.works(self.store.list(at, Wanted::Names).await, "list names");
+        let alone = self.rest(listed).await.into_iter().map(|entry| entry.name).collect();
+        self.check(names == alone, "a listing of names holds the same names");
         self.same(names.len(), count, "no name is listed twice");
         let odd = names.iter().any(|name| matches!(name.as_slice(), b"" | b"." | b".."));
         self.check(!odd, "a listing holds neither itself nor what is above");

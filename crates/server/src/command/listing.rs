@@ -3,11 +3,11 @@
 use jiff::tz::TimeZone;
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::Permissions;
-use wharf_core::storage::ByteStream;
+use wharf_core::storage::{ByteStream, Wanted};
 use wharf_proto::args::{ListArgs, parse_list_args};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::glob::Glob;
-use wharf_proto::listing::{Facts, Format, Long, Short};
+use wharf_proto::listing::{Facts, Format, Long, Offset, Short};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 use wharf_proto::time::Timestamp;
@@ -87,11 +87,10 @@ static MLSD: Spec = Spec {
 
 async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = path_or_here(session, arg).await?;
-    let files = session.files()?.clone();
-    if files.stat(&path).await?.kind != Kind::Dir {
+    if session.files()?.stat(&path).await?.kind != Kind::Dir {
         return Next::say(Code::BAD_ARGUMENT, "MLSD lists directories; use MLST for a file.");
     }
-    let format = Box::new(Facts(session.parameters.facts));
+    let format = Box::new(Facts::new(session.parameters.facts));
     listing(session, Subject::Directory(path), format, Prefix::None).await
 }
 
@@ -113,7 +112,7 @@ async fn mlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let entry = session.files()?.size(&path).await?;
     // The reply puts the one space before the facts that RFC 3659 §7.2 asks for.
     let mut line = Vec::new();
-    Facts(session.parameters.facts).facts_only(&entry, &mut line);
+    Facts::new(session.parameters.facts).facts_only(&entry, &mut line);
     line.push(b' ');
     line.extend_from_slice(path.as_bytes());
     let lines = [b"Facts:".to_vec(), line, b"End".to_vec()];
@@ -184,15 +183,16 @@ async fn stream(
         Prefix::None => Vec::new(),
         Prefix::Typed => before(&session.cwd, &at),
     };
-    let shape =
-        Shape { format, names: session.names, only, prefix, rights: (files.clone(), at.clone()) };
+    let wanted = if format.shows_facts() { Wanted::Facts } else { Wanted::Names };
+    let perms = files.perms_in(&at);
+    let mut shape = Shape { format, names: session.names, only, prefix, perms };
     Ok(match file {
-        Some(entry) => {
+        Some(mut entry) => {
             let mut line = Vec::new();
-            shape.line(entry, &mut line);
+            shape.line(&mut entry, &mut line);
             made(line)
         }
-        None => lines(files.list(&at).await?, shape),
+        None => lines(files.list(&at, wanted).await?, shape),
     })
 }
 
@@ -246,8 +246,7 @@ async fn asked(session: &mut Session, args: ListArgs<'_>) -> Result<Asked, Refus
 
 async fn subject(session: &Session, path: VPath) -> Result<Subject, Refusal> {
     let files = session.files()?;
-    if files.exists(&path).await {
-        let entry = files.stat(&path).await?;
+    if let Some(entry) = files.find(&path).await? {
         return Ok(match entry.kind {
             Kind::Dir => Subject::Directory(path),
             _ => Subject::File(path, entry),
@@ -263,19 +262,27 @@ async fn subject(session: &Session, path: VPath) -> Result<Subject, Refusal> {
 }
 
 fn long(session: &Session) -> Box<dyn Format> {
-    Box::new(Long {
-        now: session.shared.net.now(),
-        offset_seconds: match session.settings.names.list_time {
-            ListTime::Utc => |_| 0,
-            ListTime::Local => local_offset,
-        },
-    })
+    let offset = match session.settings.names.list_time {
+        ListTime::Utc => |_| Offset::UTC,
+        ListTime::Local => local_offset,
+    };
+    Box::new(Long::new(session.shared.net.now(), offset))
 }
 
-/// Seconds east of UTC at that moment, where this computer stands.
-fn local_offset(at: Timestamp) -> i32 {
-    jiff::Timestamp::from_second(at.seconds)
-        .map_or(0, |moment| TimeZone::system().to_offset(moment).seconds())
+/// How far the time is from UTC at that moment, where this computer stands.
+fn local_offset(at: Timestamp) -> Offset {
+    let until = at.seconds.saturating_add(1);
+    let second = jiff::Timestamp::from_second;
+    let (Ok(moment), Ok(after)) = (second(at.seconds), second(until)) else {
+        return Offset { seconds: 0, from: at.seconds, until };
+    };
+    let zone = TimeZone::system();
+    let second = |transition: jiff::tz::TimeZoneTransition<'_>| transition.timestamp().as_second();
+    Offset {
+        seconds: zone.to_offset(moment).seconds(),
+        from: zone.preceding(after).next().map_or(i64::MIN, second),
+        until: zone.following(moment).next().map_or(i64::MAX, second),
+    }
 }
 
 #[cfg(test)]

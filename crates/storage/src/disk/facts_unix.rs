@@ -6,11 +6,12 @@ use rustix::fs::{AtFlags, FileType, RawMode, Stat, fstat, statat};
 #[cfg(target_os = "linux")]
 use rustix::io::Errno;
 use rustix::io::Result;
+use rustix::path::Arg;
 use wharf_proto::entry::{Entry, Kind, Owner};
 use wharf_proto::time::Timestamp;
 
 /// The facts of a name in a directory; of a link itself.
-pub(super) fn of_name(dir: impl AsFd, name: &[u8]) -> Result<Entry> {
+pub(super) fn of_name(dir: impl AsFd, name: impl Arg + Copy) -> Result<Entry> {
     #[cfg(target_os = "linux")]
     match extended::of(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOSYS | Errno::PERM) => {}
@@ -22,7 +23,7 @@ pub(super) fn of_name(dir: impl AsFd, name: &[u8]) -> Result<Entry> {
 /// The facts of what is open, without a name.
 pub(super) fn of_open(file: impl AsFd) -> Result<Entry> {
     #[cfg(target_os = "linux")]
-    match extended::of(file.as_fd(), b"", AtFlags::EMPTY_PATH) {
+    match extended::of(file.as_fd(), c"", AtFlags::EMPTY_PATH) {
         Err(Errno::NOSYS | Errno::PERM) => {}
         known => return known,
     }
@@ -62,10 +63,11 @@ mod extended {
 
     use rustix::fs::{AtFlags, Statx, StatxFlags, StatxTimestamp, makedev, statx};
     use rustix::io::Result;
+    use rustix::path::Arg;
     use wharf_proto::entry::{Entry, Owner};
     use wharf_proto::time::Timestamp;
 
-    pub(super) fn of(at: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Entry> {
+    pub(super) fn of(at: BorrowedFd<'_>, name: impl Arg, flags: AtFlags) -> Result<Entry> {
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         Ok(entry(&statx(at, name, flags, wanted)?))
     }

@@ -1,59 +1,34 @@
-//! A directory, read a batch at a time.
+//! A directory, entry by entry, as blocking calls.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use futures_core::Stream;
-use tokio::task::{JoinHandle, spawn_blocking};
 use wharf_core::error::Result;
 use wharf_proto::entry::Entry;
 
 use super::system::Reader;
 use super::tree::Tree;
-use super::unblocked;
 
-/// The most entries in one batch: some 50 KiB, and short enough a call to be dropped unseen.
-const BATCH_ENTRIES_MAX: usize = 256;
-
-/// A batch, and where the next one begins.
-type Read = Result<(Reader, Vec<Entry>)>;
-
-/// Yields batches until the directory ends. One batch at a time is in memory.
+/// Yields entries until the directory ends. One block of names is in memory.
 pub(super) struct Listing {
     tree: Arc<Tree>,
-    /// None while a batch is read, and after the end or an error.
+    /// None after the end or an error.
     reader: Option<Reader>,
-    reading: Option<JoinHandle<Read>>,
 }
 
 impl Listing {
     pub(super) fn new(tree: Arc<Tree>, reader: Reader) -> Self {
-        Self { tree, reader: Some(reader), reading: None }
+        Self { tree, reader: Some(reader) }
     }
 }
 
-impl Stream for Listing {
-    type Item = Result<Vec<Entry>>;
+impl Iterator for Listing {
+    type Item = Result<Entry>;
 
-    fn poll_next(mut self: Pin<&mut Self>, waker: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(mut reader) = self.reader.take() {
-            let tree = Arc::clone(&self.tree);
-            self.reading = Some(spawn_blocking(move || {
-                let batch = reader.batch(&tree.root, BATCH_ENTRIES_MAX)?;
-                Ok((reader, batch))
-            }));
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = self.reader.as_mut()?.next(&self.tree.root);
+        if !matches!(read, Ok(Some(_))) {
+            self.reader = None;
         }
-        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
-        let read = unblocked(ready!(Pin::new(reading).poll(waker)));
-        self.reading = None;
-        match read {
-            Ok((_, batch)) if batch.is_empty() => Poll::Ready(None),
-            Ok((reader, batch)) => {
-                self.reader = Some(reader);
-                Poll::Ready(Some(Ok(batch)))
-            }
-            Err(error) => Poll::Ready(Some(Err(error))),
-        }
+        read.transpose()
     }
 }

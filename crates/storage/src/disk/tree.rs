@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Replace, Source};
+use wharf_core::storage::{Change, Replace, Source, Wanted};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
@@ -96,9 +96,9 @@ impl Tree {
         })
     }
 
-    pub(super) fn list(&self, at: &VPath) -> Result<Reader> {
+    pub(super) fn list(&self, at: &VPath, wanted: Wanted) -> Result<Reader> {
         refuse_hidden(at, ErrorKind::NotFound)?;
-        Reader::new(self.root.directory(at)?, at.clone())
+        Reader::new(self.root.directory(at)?, at.clone(), wanted)
     }
 
     pub(super) fn read(&self, at: &VPath, from: u64) -> Result<Source> {

@@ -5,13 +5,12 @@
 
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat,
-    statat, unlinkat,
+    AtFlags, CWD, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, Result as Call};
 use rustix::process::geteuid;
@@ -21,10 +20,11 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
-use super::leftover::is_hidden;
 use super::pace::Medium;
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::time::system_time;
+
+pub(super) use super::reader_unix::{Names, Reader};
 
 #[cfg(target_os = "linux")]
 use super::beneath_linux;
@@ -379,7 +379,13 @@ impl Directory {
 
     /// All names in it, from the first.
     pub(super) fn names(&self) -> io::Result<Names> {
-        Ok(Names { dir: Dir::read_from(&self.fd)? })
+        Names::new(self)
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
@@ -404,76 +410,4 @@ fn rename_to_free(from_dir: &OwnedFd, from: &[u8], to_dir: &OwnedFd, to: &[u8]) 
     }
     linkat(from_dir, from, to_dir, to, AtFlags::empty())?;
     unlinkat(from_dir, from, AtFlags::empty())
-}
-
-/// The names in a directory.
-pub(super) struct Names {
-    dir: Dir,
-}
-
-/// A name in a directory.
-pub(super) struct Named {
-    pub(super) name: Vec<u8>,
-    /// Whether it can be a directory. Some file systems do not say.
-    pub(super) may_be_dir: bool,
-}
-
-impl Iterator for Names {
-    type Item = io::Result<Named>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let entry = match self.dir.next()? {
-                Ok(entry) => entry,
-                // The directory was removed while it was open.
-                Err(Errno::NOENT) => return None,
-                Err(error) => return Some(Err(error.into())),
-            };
-            let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") {
-                let kind = entry.file_type();
-                let may_be_dir = matches!(kind, FileType::Directory | FileType::Unknown);
-                return Some(Ok(Named { name: name.to_vec(), may_be_dir }));
-            }
-        }
-    }
-}
-
-/// A directory that is being listed.
-pub(super) struct Reader {
-    dir: Directory,
-    names: Names,
-    at: VPath,
-}
-
-impl Reader {
-    pub(super) fn new(dir: Directory, at: VPath) -> Result<Self> {
-        Ok(Self { names: dir.names().map_err(fault)?, dir, at })
-    }
-
-    /// The next entries, none at the end. What vanishes meanwhile is left out.
-    pub(super) fn batch(&mut self, root: &Root, most: usize) -> Result<Vec<Entry>> {
-        let mut batch = Vec::new();
-        while batch.len() < most {
-            let Some(named) = self.names.next() else { break };
-            let name = named.map_err(fault)?.name;
-            if is_hidden(&name) {
-                continue;
-            }
-            let entry = match facts_unix::of_name(self.dir.fd.as_fd(), &name) {
-                Ok(entry) if entry.kind == Kind::Link => self.followed(root, &name, entry),
-                Ok(entry) => entry,
-                Err(Errno::NOENT) => continue,
-                Err(error) => return Err(fault(error)),
-            };
-            batch.push(Entry { name, ..entry });
-        }
-        Ok(batch)
-    }
-
-    /// What a link leads to, if it may be followed; else the link.
-    fn followed(&self, root: &Root, name: &[u8], link: Entry) -> Entry {
-        let reached = self.at.join(name).ok().and_then(|at| root.stat(&at).ok());
-        reached.unwrap_or(link)
-    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use same_file::Handle;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Change, Replace};
+use wharf_core::storage::{Change, Replace, Wanted};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::{VPath, escaped};
 
@@ -387,31 +387,32 @@ pub(super) struct Reader {
     dir: Directory,
     names: Names,
     at: VPath,
+    wanted: Wanted,
 }
 
 impl Reader {
-    pub(super) fn new(dir: Directory, at: VPath) -> Result<Self> {
-        Ok(Self { names: dir.names().map_err(fault)?, dir, at })
+    pub(super) fn new(dir: Directory, at: VPath, wanted: Wanted) -> Result<Self> {
+        Ok(Self { names: dir.names().map_err(fault)?, dir, at, wanted })
     }
 
-    /// The next entries, none at the end. What vanishes meanwhile is left out.
-    pub(super) fn batch(&mut self, root: &Root, most: usize) -> Result<Vec<Entry>> {
-        let mut batch = Vec::new();
-        while batch.len() < most {
-            let Some(named) = self.names.next() else { break };
+    /// The next entry, none at the end. What vanishes meanwhile is left out.
+    pub(super) fn next(&mut self, root: &Root) -> Result<Option<Entry>> {
+        loop {
+            let Some(named) = self.names.next() else { return Ok(None) };
             let name = named.map_err(fault)?.name;
             if is_hidden(&name) || check_name(&name).is_err() {
                 continue;
             }
             // Too long a path is one that nobody can name.
             let Ok(at) = self.at.join(&name) else { continue };
+            if self.wanted == Wanted::Names {
+                return Ok(Some(Entry::new(name, Kind::File, 0)));
+            }
             match self.entry(root, name, &at) {
-                Ok(entry) => batch.push(entry),
                 Err(error) if error.kind == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                known => return known.map(Some),
             }
         }
-        Ok(batch)
     }
 
     /// What one name is. Only a link is looked up from the root: that takes many calls.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Replace, Sink, Source, Start, Storage, Write};
+use wharf_core::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
 use wharf_proto::path::VPath;
 use wharf_storage::{Disk, DiskOptions, Durability};
 
@@ -131,12 +131,10 @@ async fn content(disk: &Disk, at: &VPath) -> Result<Vec<u8>> {
 }
 
 async fn listed(disk: &Disk, at: &str) -> Vec<wharf_proto::entry::Entry> {
-    let mut stream = disk.list(&path(at)).await.unwrap();
-    let mut entries = Vec::new();
-    while let Some(batch) = std::future::poll_fn(|waker| stream.as_mut().poll_next(waker)).await {
-        entries.extend(batch.unwrap());
-    }
-    entries
+    let Entries::Blocking(entries) = disk.list(&path(at), Wanted::Facts).await.unwrap() else {
+        panic!("a folder is read by blocking calls");
+    };
+    entries.collect::<Result<_>>().unwrap()
 }
 
 #[track_caller]
