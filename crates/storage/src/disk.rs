@@ -287,9 +287,12 @@ impl Stores for Disks {
         if let Some(tree) = self.shared(&home) {
             return Ok(Arc::new(Disk { tree }));
         }
-        let (options, (name, path)) = (self.options.clone(), home.clone());
-        let opened = spawn_blocking(move || Ok(Disk::open(path, &name, &options)?)).await;
-        let disk = unblocked(opened)?;
+        let disk = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &self.options) {
+            Disk { tree: Arc::new(tree) }
+        } else {
+            let (options, (name, path)) = (self.options.clone(), home.clone());
+            unblocked(spawn_blocking(move || Ok(Disk::open(path, &name, &options)?)).await)?
+        };
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
         all.insert(home, Arc::downgrade(&disk.tree));

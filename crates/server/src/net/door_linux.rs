@@ -31,9 +31,11 @@ impl Door {
 
     /// The next connection. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<Connection> {
-        match accept(&self.listener) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return done,
+        if self.watched.get().is_none() {
+            match accept(&self.listener) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
         }
         self.watched()?.async_io(Interest::READABLE, |listener| accept(listener)).await
     }

@@ -43,6 +43,13 @@ pub(super) fn open_at_once(
     openat2(root, path, flags, Mode::empty(), resolve).ok()
 }
 
+/// A directory of the system, if it can be opened without waiting for a disk, and if it then can
+/// be confined by the kernel.
+pub(super) fn open_top_at_once(path: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()
+}
+
 /// Whether a path of the system, looked at without waiting for a disk, leads to an open directory.
 pub(super) fn leads_to(path: &Path, directory: impl AsFd) -> bool {
     let looked = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

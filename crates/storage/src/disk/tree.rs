@@ -41,8 +41,18 @@ impl Tree {
         let opened = Root::open(root, options.follow_symlinks).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot open {}: {error}", root.display()))
         })?;
-        let pace = Pace::new(opened.medium());
-        Ok(Self { root: opened, account: account.to_owned(), options: options.clone(), pace })
+        Ok(Self::over(opened, account, options))
+    }
+
+    /// The same if the folder is at hand; anything odd is for `open` to tell.
+    pub(super) fn open_at_once(root: &Path, account: &str, options: &DiskOptions) -> Option<Self> {
+        let opened = Root::open_at_once(root, options.follow_symlinks)?;
+        Some(Self::over(opened, account, options))
+    }
+
+    fn over(root: Root, account: &str, options: &DiskOptions) -> Self {
+        let pace = Pace::new(root.medium());
+        Self { root, account: account.to_owned(), options: options.clone(), pace }
     }
 
     /// Whether a path is at hand and leads to the root of this tree.

@@ -69,6 +69,16 @@ impl Root {
         Ok(Self { fd, links, way })
     }
 
+    /// The same if it is at hand, where the kernel has all that we need.
+    pub(super) fn open_at_once(path: &Path, links: FollowSymlinks) -> Option<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(fd) = beneath_linux::open_top_at_once(path) {
+            return Some(Self { fd, links, way: Way::Kernel });
+        }
+        let _ = (path, links);
+        None
+    }
+
     pub(super) fn walk(&mut self) {
         self.way = Way::Walk;
     }
@@ -106,7 +116,7 @@ impl Root {
     }
 
     /// What is there, if the system can tell without waiting for a disk.
-    fn open_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
+    fn reach_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
         #[cfg(target_os = "linux")]
         if self.way == Way::Kernel {
             return beneath_linux::open_at_once(&self.fd, at.relative(), flags, self.links);
@@ -118,18 +128,18 @@ impl Root {
     /// The facts of something, if they are at hand.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
         let name = at.name().unwrap_or(b".").to_vec();
-        let entry = facts_unix::of_open(self.open_at_once(at, LOOK)?).ok()?;
+        let entry = facts_unix::of_open(self.reach_at_once(at, LOOK)?).ok()?;
         Some(Entry { name, ..entry })
     }
 
     /// A directory, if it is at hand.
     pub(super) fn directory_at_once(&self, at: &VPath) -> Option<Directory> {
-        Some(Directory { fd: self.open_at_once(at, DIRECTORY)? })
+        Some(Directory { fd: self.reach_at_once(at, DIRECTORY)? })
     }
 
     /// A regular file and its size, if it is at hand.
     pub(super) fn open_file_at_once(&self, at: &VPath) -> Option<(File, u64)> {
-        let fd = self.open_at_once(at, READ)?;
+        let fd = self.reach_at_once(at, READ)?;
         let facts = fstat(&fd).ok()?;
         check_regular(facts_unix::kind(facts.st_mode)).ok()?;
         Some((File::from(fd), facts_unix::number(facts.st_size)))

@@ -48,6 +48,11 @@ impl Root {
         Ok(Self { path, links })
     }
 
+    /// Windows does not say what is at hand.
+    pub(super) fn open_at_once(_: &Path, _: FollowSymlinks) -> Option<Self> {
+        None
+    }
+
     /// There is one way only.
     #[expect(clippy::unused_self, reason = "other systems have two")]
     pub(super) fn walk(&mut self) {}
