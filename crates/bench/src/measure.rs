@@ -112,6 +112,9 @@ impl Bench {
         }
         let (group, pid) = running.counted();
         warm_up(running, &target)?;
+        if let Work::Store { bytes, count, .. } = case.work {
+            self.tree.touch(case.place, self.tree.bytes(bytes).saturating_mul(count))?;
+        }
         let before = group.held(pid);
         let mut prepared =
             wharf_load::prepare(&target, &plan).map_err(|error| error.to_string())?;

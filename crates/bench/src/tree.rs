@@ -104,6 +104,25 @@ impl Tree {
         Ok(())
     }
 
+    /// Uses as much memory as an upload will, and gives it back. A virtual machine gets memory that
+    /// it has not used for a while from its host page by page, and whoever measures first would
+    /// pay for all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn touch(&self, place: Place, bytes: u64) -> Result<(), String> {
+        if place != Place::Memory {
+            return Ok(());
+        }
+        let path = self.root(place).join(UPLOADS).join("memory");
+        let told = |error: std::io::Error| format!("{}: {error}", path.display());
+        let mut file = File::create(&path).map_err(told)?;
+        let zeros = std::io::Read::take(std::io::repeat(0), bytes);
+        std::io::copy(&mut { zeros }, &mut file).map_err(told)?;
+        drop(file);
+        std::fs::remove_file(&path).map_err(told)
+    }
+
     /// Takes a file out of the page cache.
     ///
     /// # Errors

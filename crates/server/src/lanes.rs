@@ -6,8 +6,8 @@ use std::thread::available_parallelism;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Lanes for each processor: one that moves bytes, and one whose turn is next.
-const LANES_PER_PROCESSOR: usize = 32;
+/// Lanes for each processor: while some wait for their clients, others move bytes.
+const LANES_PER_PROCESSOR: usize = 8;
 
 /// The lanes of a server. A transfer that waits for one gets it in the order of arrival; one that
 /// has a lane gives it up after a turn if others wait.

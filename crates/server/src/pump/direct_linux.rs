@@ -33,8 +33,6 @@ use crate::registry::Probe;
 
 /// One call moves at most this much, so that counters move on.
 const SPAN_BYTES: u64 = 16 * 1024 * 1024;
-/// How much goes over a lane before others have their turn.
-const TURN_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a lane waits for a client that has kept up so far.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// A client that moved this much in one ride keeps up.
@@ -154,6 +152,8 @@ struct Way<'a> {
 trait Work: Send + 'static {
     /// What the socket must be ready for.
     const FOR: PollFlags;
+    /// How much goes over a lane before others have their turn: a few milliseconds of work.
+    const TURN_BYTES: u64;
 
     /// Moves what it can without waiting for the client, and says how much that was.
     fn step(&mut self, socket: &Socket2) -> Step;
@@ -197,7 +197,7 @@ impl<'a> Way<'a> {
             ridden.await.map_err(|panic| Cut::Store(Error::new(ErrorKind::Broken, panic)))?;
         self.is_riding = false;
         let (stop, moved) = ended?;
-        self.keeps_up = moved >= FAST_BYTES;
+        self.keeps_up = matches!(stop, Stop::Turn) || moved >= FAST_BYTES;
         Ok((work, stop))
     }
 
@@ -233,8 +233,8 @@ impl Drop for Way<'_> {
     }
 }
 
-fn ride(
-    work: &mut impl Work,
+fn ride<W: Work>(
+    work: &mut W,
     socket: &Socket2,
     lane: &Lane,
     probe: &Probe,
@@ -246,7 +246,7 @@ fn ride(
             Step::Moved(bytes) => {
                 moved = moved.saturating_add(bytes);
                 probe.moved.fetch_add(bytes, Ordering::Relaxed);
-                if moved >= TURN_BYTES && lane.is_wanted() {
+                if moved >= W::TURN_BYTES && lane.is_wanted() {
                     return Ok((Stop::Turn, moved));
                 }
             }
@@ -279,6 +279,7 @@ struct Sending {
 
 impl Work for Sending {
     const FOR: PollFlags = PollFlags::OUT;
+    const TURN_BYTES: u64 = 16 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket2) -> Step {
         if self.left == 0 {
@@ -332,6 +333,7 @@ impl Pipe {
 
 impl Work for Receiving {
     const FOR: PollFlags = PollFlags::IN;
+    const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket2) -> Step {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;

@@ -52,6 +52,7 @@ impl Sealing {
 
 impl Work for Sealing {
     const FOR: PollFlags = PollFlags::OUT;
+    const TURN_BYTES: u64 = 4 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket) -> Step {
         while self.tls.wants_write() {
@@ -149,6 +150,7 @@ impl Opening {
 
 impl Work for Opening {
     const FOR: PollFlags = PollFlags::IN;
+    const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket) -> Step {
         self.take(socket).unwrap_or_else(Step::Cut)

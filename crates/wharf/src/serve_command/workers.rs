@@ -6,6 +6,10 @@ use std::thread::{Builder as Thread, JoinHandle, available_parallelism};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
+/// Threads for slow calls of the clients of one processor: its lanes, its password hashes, and some
+/// that wait for a disk.
+const SLOW_CALLS_MAX: usize = 24;
+
 /// The thread that calls, and its fellows on the other processors.
 pub(super) struct Workers {
     own: Runtime,
@@ -64,5 +68,5 @@ impl Worker {
 }
 
 fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+    Builder::new_current_thread().enable_all().max_blocking_threads(SLOW_CALLS_MAX).build()
 }
