@@ -188,6 +188,11 @@ const fn stor(name: &'static str, title: &'static str, bytes: u64, sessions: u64
     Case { limit_span: SMALL_SPAN, ..case(name, title, Quick, Gib, work) }
 }
 
+/// Long enough that the scheduler's moods even out, which in a second they do not.
+const fn fair(case: Case) -> Case {
+    Case { group: Full, is_wharf_only: true, rounds_max: 2, ..case }
+}
+
 const fn idle(name: &'static str, title: &'static str, sessions: u64) -> Case {
     Case {
         headline: Figure::SessionKib,
@@ -228,6 +233,8 @@ pub(crate) static CASES: &[Case] = &[
     stor("stor-1", "upload 2 GiB", 2 * GIB, 1),
     Case { group: Full, ..stor("stor-10", "10 uploads of 200 MiB at once", 200 * MIB, 10) },
     Case { group: Full, ..stor("stor-100", "100 uploads of 20 MiB at once", 20 * MIB, 100) },
+    fair(retr("fair-retr-100", "100 downloads of 400 MiB: is anyone left behind?", 400 * MIB, 100)),
+    fair(stor("fair-stor-100", "100 uploads of 60 MiB: is anyone left behind?", 60 * MIB, 100)),
     small_retr("small-retr-1", "download 5,000 files of 4 KiB, one session", 1),
     small_retr("small-retr-8", "download 5,000 files of 4 KiB, eight sessions", 8),
     small_stor("small-stor-1", "upload 5,000 files of 4 KiB, one session", 1),

@@ -37,6 +37,8 @@ const SPAN_BYTES: u64 = 16 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_millis(20);
 /// A client that moved this much in one ride keeps up.
 const FAST_BYTES: u64 = 4 * 1024 * 1024;
+/// Less than this is cheaper to gather on the reactor.
+const PAYING_BYTES: u64 = 256 * 1024;
 /// The most that an ordinary user may have in a pipe.
 const PIPE_BYTES: usize = 1024 * 1024;
 
@@ -130,7 +132,7 @@ enum Slowness {
     Waits,
     /// The same, and a while longer, so that a ride pays.
     Gathers,
-    /// The way ends.
+    /// The way ends when a ride no longer pays.
     Leaves,
 }
 
@@ -145,6 +147,8 @@ struct Way<'a> {
     interest: Interest,
     flow: &'a Flow<'a>,
     keeps_up: bool,
+    /// Whether the last ride moved enough to be worth its cost.
+    pays: bool,
     is_riding: bool,
 }
 
@@ -176,7 +180,15 @@ impl<'a> Way<'a> {
         flow: &'a Flow<'a>,
     ) -> Result<Self, Cut> {
         let socket = Arc::new(connection.duplicate().map_err(Cut::Network)?);
-        Ok(Self { connection, socket, interest, flow, keeps_up: true, is_riding: false })
+        Ok(Self {
+            connection,
+            socket,
+            interest,
+            flow,
+            keeps_up: true,
+            pays: true,
+            is_riding: false,
+        })
     }
 
     /// Works on a lane until there is a reason to leave it.
@@ -197,6 +209,7 @@ impl<'a> Way<'a> {
             ridden.await.map_err(|panic| Cut::Store(Error::new(ErrorKind::Broken, panic)))?;
         self.is_riding = false;
         let (stop, moved) = ended?;
+        self.pays = moved >= PAYING_BYTES;
         self.keeps_up = matches!(stop, Stop::Turn) || moved >= FAST_BYTES;
         Ok((work, stop))
     }
@@ -210,11 +223,13 @@ impl<'a> Way<'a> {
                 Stop::Done => return Ok((back, true)),
                 Stop::Unable => return Ok((back, false)),
                 Stop::Turn => {}
-                Stop::Slow if slowness == Slowness::Leaves => return Ok((back, false)),
+                Stop::Slow if slowness == Slowness::Leaves && !self.pays => {
+                    return Ok((back, false));
+                }
                 Stop::Slow => {
                     let ready = self.connection.ready(self.interest);
                     within(self.flow.stall_max, ready).await?;
-                    if slowness == Slowness::Gathers && !self.keeps_up {
+                    if slowness == Slowness::Gathers && !self.pays {
                         sleep(PATIENCE).await;
                     }
                 }
