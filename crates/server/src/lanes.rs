@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Lanes for each processor: while some wait for their clients, others move bytes.
-const LANES_PER_PROCESSOR: usize = 8;
+const LANES_PER_PROCESSOR: usize = 20;
 
 /// The lanes of a server. A transfer that waits for one gets it in the order of arrival; one that
 /// has a lane gives it up after a turn if others wait.

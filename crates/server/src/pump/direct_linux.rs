@@ -22,7 +22,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use socket2::Socket as Socket2;
 use tokio::io::Interest;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use wharf_core::error::{Error, ErrorKind};
 
 use self::sealed::{Opening, Sealing};
@@ -35,8 +35,9 @@ use crate::registry::Probe;
 const SPAN_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a lane waits for a client that has kept up so far.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// A client that moved this much in one ride keeps up.
-const FAST_BYTES: u64 = 4 * 1024 * 1024;
+/// How long a turn takes at most. Who has moved less than a quarter of a turn by then does not keep
+/// up, and from then on takes only what is there.
+const TURN_TIME: Duration = Duration::from_millis(50);
 /// Less than this is cheaper to gather on the reactor.
 const PAYING_BYTES: u64 = 256 * 1024;
 /// The most that an ordinary user may have in a pipe.
@@ -210,7 +211,7 @@ impl<'a> Way<'a> {
         self.is_riding = false;
         let (stop, moved) = ended?;
         self.pays = moved >= PAYING_BYTES;
-        self.keeps_up = matches!(stop, Stop::Turn) || moved >= FAST_BYTES;
+        self.keeps_up = moved >= W::TURN_BYTES / 4;
         Ok((work, stop))
     }
 
@@ -256,12 +257,14 @@ fn ride<W: Work>(
     is_patient: bool,
 ) -> Result<(Stop, u64), Cut> {
     let mut moved: u64 = 0;
+    let began = Instant::now();
     loop {
         match work.step(socket) {
             Step::Moved(bytes) => {
                 moved = moved.saturating_add(bytes);
                 probe.moved.fetch_add(bytes, Ordering::Relaxed);
-                if moved >= W::TURN_BYTES && lane.is_wanted() {
+                let is_over = || moved >= W::TURN_BYTES || began.elapsed() >= TURN_TIME;
+                if lane.is_wanted() && is_over() {
                     return Ok((Stop::Turn, moved));
                 }
             }

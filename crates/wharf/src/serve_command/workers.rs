@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 /// Threads for slow calls of the clients of one processor: its lanes, its password hashes, and some
 /// that wait for a disk.
-const SLOW_CALLS_MAX: usize = 24;
+const SLOW_CALLS_MAX: usize = 30;
 
 /// The thread that calls, and its fellows on the other processors.
 pub(super) struct Workers {
