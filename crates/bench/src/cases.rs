@@ -234,7 +234,7 @@ pub(crate) static CASES: &[Case] = &[
     Case { group: Full, ..stor("stor-10", "10 uploads of 200 MiB at once", 200 * MIB, 10) },
     Case { group: Full, ..stor("stor-100", "100 uploads of 20 MiB at once", 20 * MIB, 100) },
     fair(retr("fair-retr-100", "100 downloads of 400 MiB: is anyone left behind?", 400 * MIB, 100)),
-    fair(stor("fair-stor-100", "100 uploads of 60 MiB: is anyone left behind?", 60 * MIB, 100)),
+    fair(stor("fair-stor-100", "100 uploads of 64 MiB: is anyone left behind?", 64 * MIB, 100)),
     small_retr("small-retr-1", "download 5,000 files of 4 KiB, one session", 1),
     small_retr("small-retr-8", "download 5,000 files of 4 KiB, eight sessions", 8),
     small_stor("small-stor-1", "upload 5,000 files of 4 KiB, one session", 1),

@@ -221,8 +221,8 @@ mod tests {
     #[test]
     fn what_was_not_measured_is_neither_met_nor_missed() {
         let verdicts = judge(&[row("retr-100", "wharf", 9.0, 0.0849)], &["retr-100"]);
-        let fairness = verdicts.iter().find(|one| one.figure == Figure::Fairness).unwrap();
-        assert_eq!((fairness.is_met(), fairness.outcome().as_str()), (None, "not measured"));
+        let threads = verdicts.iter().find(|one| one.figure == Figure::Threads).unwrap();
+        assert_eq!((threads.is_met(), threads.outcome().as_str()), (None, "not measured"));
         assert_eq!(verdicts.first().unwrap().outcome(), "met, 0.1 % to spare");
     }
 

@@ -33,7 +33,7 @@ struct Needs {
 }
 
 /// Files below this are never made smaller.
-const DIVISIBLE_BYTES: u64 = 100 * MIB;
+const DIVISIBLE_BYTES: u64 = 64 * MIB;
 /// Four times smaller, and again.
 const DIVISORS: [u64; 4] = [1, 4, 16, 64];
 /// The part of the room that may be taken: others use this machine, too.

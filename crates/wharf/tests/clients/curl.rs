@@ -57,7 +57,7 @@ fn asserted(outcome: &Outcome, bytes: &[u8], what: &str) {
 #[test]
 fn curl_uploads_and_downloads_on_every_way() {
     let server = Server::with_one_account();
-    let bytes = Random::new(10).bytes(200_001);
+    let bytes = Random::new(10).bytes(1_000_001);
     for (name, url, options) in ways(&server) {
         let file = format!("{url}/dir%20{}/file", name.replace(' ', "_"));
         curl(&options).args(["--ftp-create-dirs", "-T", "-", &file]).input(&*bytes).succeed();

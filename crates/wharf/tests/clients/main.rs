@@ -10,6 +10,8 @@ mod curl;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod lftp;
 #[cfg(test)]
 mod names;
