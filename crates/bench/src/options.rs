@@ -41,9 +41,10 @@ pub(crate) struct Options {
     /// Get the other servers: packages are unpacked below target/bench, nothing else is changed
     #[arg(long)]
     pub(crate) install: bool,
-    /// Write docs/BENCHMARKS.md and its charts from a file of results
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
+    /// Write docs/BENCHMARKS.md and its charts from files of results; of a case that is in
+    /// several, the last counts
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) report: Vec<PathBuf>,
     /// Show the cases and servers there are
     #[arg(long)]
     pub(crate) list: bool,
@@ -65,8 +66,13 @@ pub(crate) fn run() -> Result<(), String> {
     if options.clean {
         return tree::remove(&places);
     }
-    if let Some(file) = &options.report {
-        return report::write_page(&report::read(file)?, Path::new("docs"));
+    if let Some((first, more)) = options.report.split_first() {
+        let mut record = report::read(first)?;
+        for file in more {
+            record.take_in(report::read(file)?);
+        }
+        record.sum_up();
+        return report::write_page(&record, Path::new("docs"));
     }
     let servers = servers::chosen(&options.servers)?;
     if options.install {

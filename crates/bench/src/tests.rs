@@ -145,6 +145,19 @@ fn a_record_is_read_back_as_it_was_written() {
 }
 
 #[test]
+fn a_case_that_was_measured_again_takes_the_place_of_the_first() {
+    let mut whole = record();
+    let case = whole.runs.first().unwrap().case.clone();
+    let others = whole.runs.iter().filter(|run| run.case != case).count();
+    let again = whole.runs.first().unwrap().clone();
+    let part = Record { runs: vec![again.clone()], commit: "other".into(), ..record() };
+    whole.take_in(part);
+    assert_eq!(whole.runs.len(), others + 1);
+    assert_eq!(whole.runs.last(), Some(&again));
+    assert!(whole.notes.last().unwrap().contains("commit other"));
+}
+
+#[test]
 fn a_record_of_another_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("result.json");
