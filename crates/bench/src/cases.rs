@@ -291,7 +291,7 @@ pub(crate) static CASES: &[Case] = &[
         place: Place::Disk,
         ..case(
             "cold",
-            "download 1 GiB from disk, not in the page cache, beside a bystander",
+            "download 1 GiB that only the disk has, beside a bystander",
             Full,
             Gib,
             Work::RetrieveCold { bytes: GIB },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// Bytes that look random and do not compress: the same [`PERIOD`] bytes over and over.
+/// Bytes that look random and do not compress: the same `PERIOD` bytes over and over.
 ///
 /// The period is 1021 pages of 4 KiB. 1021 is a prime number, so a block that a server puts in the
 /// wrong place differs from what should be there.
