@@ -15,6 +15,7 @@ const SLOW_FOR: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Medium {
     /// Memory: a read never waits.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "told by Linux alone"))]
     Memory,
     /// A disk of this computer: what the system has in memory is there at once.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "told by Linux alone"))]
