@@ -77,11 +77,26 @@ impl Ports {
         }
     }
 
-    /// The port that was kept for a session. It was told to nobody meanwhile, so if anyone has
-    /// connected to it, somebody tries ports, and it is given up for one that nobody knows.
-    pub(crate) fn take_kept(&self, session: u64) -> Option<Lease> {
-        let kept = self.all_kept().remove(&session)?;
-        kept.is_untouched().then_some(kept)
+    /// The port that was kept for a session, or another one. It was told to nobody meanwhile, so
+    /// if anyone has connected to it, somebody tries ports, and another is taken if there is one.
+    pub(crate) async fn lease_again(
+        self: &Arc<Self>,
+        session: u64,
+        net: &dyn Net,
+        at: SocketAddr,
+    ) -> Option<Lease> {
+        let kept = self.all_kept().remove(&session);
+        match kept {
+            Some(kept) if kept.is_untouched() => Some(kept),
+            Some(touched) => {
+                if let Some(other) = self.lease(net, at).await {
+                    return Some(other);
+                }
+                drop(touched);
+                self.lease(net, at).await
+            }
+            None => self.lease(net, at).await,
+        }
     }
 
     /// Forgets what was kept for a session.

@@ -94,12 +94,8 @@ fn wrong_family(family: u8) -> Result<Next, Refusal> {
 async fn listen(session: &mut Session) -> Result<u16, Refusal> {
     session.data = None;
     let ports = &session.shared.ports;
-    let kept = ports.take_kept(session.probe.number);
-    let lease = match kept {
-        Some(lease) => Some(lease),
-        None => ports.lease(&*session.shared.net, session.local).await,
-    };
-    let Some(lease) = lease else {
+    let (number, net) = (session.probe.number, &*session.shared.net);
+    let Some(lease) = ports.lease_again(number, net, session.local).await else {
         session.emit(&Event::DataFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });
