@@ -8,7 +8,7 @@
 mod sealed;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -349,6 +349,15 @@ impl Pipe {
     }
 }
 
+impl Receiving {
+    /// Takes what is left in the pipe through memory.
+    fn copy(&mut self, left: usize) -> io::Result<()> {
+        let mut bytes = vec![0; left];
+        File::from(self.pipe.out.try_clone()?).read_exact(&mut bytes)?;
+        self.file.write_all(&bytes)
+    }
+}
+
 impl Work for Receiving {
     const FOR: PollFlags = PollFlags::IN;
     const TURN_BYTES: u64 = 2 * 1024 * 1024;
@@ -369,9 +378,37 @@ impl Work for Receiving {
                 Ok(0) => return Step::Cut(store(Errno::IO)),
                 Ok(written) => left = left.saturating_sub(written),
                 Err(Errno::INTR) => {}
+                // This file system takes nothing from a pipe.
+                Err(Errno::INVAL) => match self.copy(left) {
+                    Ok(()) => left = 0,
+                    Err(error) => return Step::Cut(Cut::Store(error.into())),
+                },
                 Err(error) => return Step::Cut(store(error)),
             }
         }
         Step::Moved(u64::try_from(got).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom};
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_takes_nothing_from_a_pipe_gets_it_through_memory() {
+        let file = File::from(memfd_create("upload", MemfdFlags::CLOEXEC).unwrap());
+        let mut receiving = Receiving { file, pipe: Pipe::new().unwrap() };
+        let mut end = File::from(receiving.pipe.r#in.try_clone().unwrap());
+        end.write_all(b"first and second").unwrap();
+        receiving.copy(9).unwrap();
+        receiving.copy(7).unwrap();
+        let mut content = String::new();
+        receiving.file.seek(SeekFrom::Start(0)).unwrap();
+        receiving.file.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "first and second");
     }
 }
