@@ -113,12 +113,22 @@ fn a_client_that_pauses_gets_the_whole_file() {
     let mut data = wire.passive();
     assert_eq!(wire.ask("RETR a.bin").code(), 150);
     let mut got = Vec::new();
+    let mut is_confirmed = false;
     while got.len() < LARGE {
-        // Each answer comes while the transfer waits for us.
-        wire.says("NOOP", 200);
+        // An answer comes while the transfer waits for us. The end of it may come first: the last
+        // megabytes fit into the buffers of the system.
+        wire.send("NOOP");
+        let mut code = wire.reply().code();
+        if code == 226 && !is_confirmed {
+            is_confirmed = true;
+            code = wire.reply().code();
+        }
+        assert_eq!(code, 200);
         (&mut data).take(5 << 20).read_to_end(&mut got).unwrap();
     }
-    assert_eq!(wire.reply().code(), 226);
+    if !is_confirmed {
+        assert_eq!(wire.reply().code(), 226);
+    }
     assert_same(&got, &bytes, "down");
 }
 
