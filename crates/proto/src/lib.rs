@@ -8,6 +8,7 @@
 //! - To follow an answer out, read [`reply`].
 //! - To follow a directory listing, read [`entry`], [`facts`], [`time`] and then [`listing`].
 //! - To follow a transfer of `TYPE A`, read [`ascii`].
+//! - To follow a client through a proxy, read [`proxy`].
 
 pub mod address;
 pub mod args;
@@ -20,5 +21,6 @@ pub mod glob;
 pub mod line;
 pub mod listing;
 pub mod path;
+pub mod proxy;
 pub mod reply;
 pub mod time;
