@@ -1,6 +1,6 @@
 //! What happened, told after the fact.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use wharf_proto::path::VPath;
@@ -88,6 +88,13 @@ pub enum Event<'a> {
     /// A data connection was let in by its address alone: its TLS session was not that of the
     /// control connection. Told once a session.
     DataUnproven,
+    /// Others than the client came to a data port that was meant for it. They were turned away.
+    DataStrangers {
+        /// Who came first.
+        first: IpAddr,
+        /// How many connections there were.
+        count: usize,
+    },
     /// The store failed in a way that an operator should look at.
     StoreFailed {
         /// What was asked, and what the store said.

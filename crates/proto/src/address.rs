@@ -6,9 +6,9 @@ use crate::args::ArgError;
 use crate::digits;
 
 /// Reads the argument of `PORT` (RFC 959 §5.3.2): `127,0,0,1,117,48`, four bytes of the address
-/// and two of the port. Spaces around the numbers are taken. Port 0 is malformed.
+/// and two of the port. Spaces around the numbers are taken.
 ///
-/// Whether that address may be connected to is for the engine to decide (RFC 2577 §3).
+/// Whether that address and port may be connected to is for the engine to decide (RFC 2577 §3).
 pub fn parse_port(arg: &[u8]) -> Result<SocketAddrV4, ArgError> {
     if arg.trim_ascii().is_empty() {
         return Err(ArgError::Missing);
@@ -19,10 +19,10 @@ pub fn parse_port(arg: &[u8]) -> Result<SocketAddrV4, ArgError> {
         *byte = numbers.next().and_then(byte_number).ok_or(ArgError::Malformed)?;
     }
     let [a, b, c, d, high, low] = bytes;
-    let port = u16::from_be_bytes([high, low]);
-    if numbers.next().is_some() || port == 0 {
+    if numbers.next().is_some() {
         return Err(ArgError::Malformed);
     }
+    let port = u16::from_be_bytes([high, low]);
     Ok(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port))
 }
 
@@ -38,7 +38,8 @@ pub enum EprtError {
 /// Reads the argument of `EPRT` (RFC 2428 §2).
 ///
 /// `|1|127.0.0.1|30000|` or `|2|::1|30000|`: family, address, port, each between a delimiter that
-/// is any byte from 33 to 126. Port 0 is an error of syntax.
+/// is any byte from 33 to 126. Whether that address and port may be connected to is for the engine
+/// to decide.
 pub fn parse_eprt(arg: &[u8]) -> Result<SocketAddr, EprtError> {
     let arg = arg.trim_ascii();
     let delimiter = *arg.first().ok_or(EprtError::Syntax)?;
@@ -104,7 +105,8 @@ pub fn epsv_numbers(port: u16) -> String {
 /// Finds the address in the text of a reply 227, with or without parentheses: the first six
 /// numbers with commas between them. This is the client's side.
 pub fn parse_pasv_reply(text: &[u8]) -> Option<SocketAddrV4> {
-    text.split(|byte| !byte.is_ascii_digit() && *byte != b',').find_map(|run| parse_port(run).ok())
+    let mut runs = text.split(|byte| !byte.is_ascii_digit() && *byte != b',');
+    runs.find_map(|run| parse_port(run).ok().filter(|address| address.port() != 0))
 }
 
 /// Finds the port in the text of a reply 229: `(|||30000|)` with any delimiter. This is the
@@ -117,7 +119,7 @@ pub fn parse_epsv_reply(text: &[u8]) -> Option<u16> {
     }
     let inside = inside.strip_prefix(&[delimiter, delimiter])?;
     let mut parts = inside.splitn(2, |&byte| byte == delimiter);
-    let port = port_number(parts.next()?)?;
+    let port = port_number(parts.next()?).filter(|&port| port != 0)?;
     parts.next()?.starts_with(b")").then_some(port)
 }
 
@@ -137,7 +139,7 @@ fn parse_family(text: &[u8]) -> Result<Family, EprtError> {
 
 fn port_number(text: &[u8]) -> Option<u16> {
     let port = digits::parse(text, u16::MAX.into())?;
-    u16::try_from(port).ok().filter(|&port| port != 0)
+    u16::try_from(port).ok()
 }
 
 fn byte_number(text: &[u8]) -> Option<u8> {
@@ -158,13 +160,13 @@ mod tests {
         assert_eq!(parse_port(b"127,0,0,1,117,48"), Ok(v4("127.0.0.1:30000")));
         assert_eq!(parse_port(b" 10, 0,0 ,1,0,21 "), Ok(v4("10.0.0.1:21")));
         assert_eq!(parse_port(b"010,000,000,001,000,021"), Ok(v4("10.0.0.1:21")));
+        assert_eq!(parse_port(b"1,2,3,4,0,0"), Ok(v4("1.2.3.4:0")));
         assert_eq!(parse_port(b""), Err(ArgError::Missing));
         for text in [
             "1,2,3,4,5",
             "1,2,3,4,5,6,7",
             "1,2,3,4,5,6,",
             "256,0,0,1,1,1",
-            "1,2,3,4,0,0",
             "1,2,3,4,-1,5",
             "1,2,3,4,5,0x6",
             "1,,3,4,5,6",
@@ -182,6 +184,7 @@ mod tests {
         let address = |text: &str| Ok(text.parse::<SocketAddr>().unwrap());
         assert_eq!(parse_eprt(b"|1|127.0.0.1|30000|"), address("127.0.0.1:30000"));
         assert_eq!(parse_eprt(b"!2!::1!1!"), address("[::1]:1"));
+        assert_eq!(parse_eprt(b"|1|127.0.0.1|0|"), address("127.0.0.1:0"));
         assert_eq!(parse_eprt(b" ~2~fe80::aB~65535~ "), address("[fe80::ab]:65535"));
         assert_eq!(parse_eprt(b"|3|whatever|1|"), Err(EprtError::UnknownFamily));
         assert_eq!(parse_eprt(b"|0|127.0.0.1|1|"), Err(EprtError::UnknownFamily));
@@ -197,7 +200,6 @@ mod tests {
             "|1|127.0.0.1|30000",
             "1|127.0.0.1|30000|",
             "|1|127.0.0.1||",
-            "|1|127.0.0.1|0|",
             "|1|127.0.0.1|65536|",
             "|1|127.0.0.1|-1|",
             "|1|127.0.0.1|30000|x",
@@ -242,6 +244,7 @@ mod tests {
             assert_eq!(parse_pasv_reply(text.as_bytes()), expected, "{text}");
         }
         assert_eq!(parse_pasv_reply(b"Entering Passive Mode (127,0,0,1)"), None);
+        assert_eq!(parse_pasv_reply(b"Entering Passive Mode (127,0,0,1,0,0)"), None);
         assert_eq!(parse_epsv_reply(b"Entering Extended Passive Mode (|||30000|)"), Some(30000));
         assert_eq!(parse_epsv_reply(b"229 ok (!!!1!)."), Some(1));
         for text in ["", "(", "(|", "(|||0|)", "(|||65536|)", "(|||1)", "(||1|)", "(|||1|", "|||1|"]

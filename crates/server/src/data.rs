@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::net::{Net, Socket, Stream, at_port};
-use crate::ports::Lease;
+use crate::ports::{Arrived, Came, Lease};
 use crate::settings::SessionReuse;
 use crate::tls::{Acceptor, Resumed, Tie};
 
-/// Connections of strangers to one passive port, after which waiting ends: nobody's port is
-/// knocked at so often by chance.
+/// Connections of strangers to one passive port, for each session that has a place there, after
+/// which waiting ends: nobody's port is knocked at so often by chance.
 const STRANGERS_MAX: usize = 8;
 
 /// Where the data of the next transfer is to go.
@@ -27,8 +27,6 @@ pub(crate) enum DataPort {
 /// What must be known to open a data connection.
 pub(crate) struct Opening<'a> {
     pub(crate) net: &'a dyn Net,
-    /// The control connection's other end: only it may come.
-    pub(crate) peer: IpAddr,
     /// The control connection's own end: active connections come from it.
     pub(crate) local: SocketAddr,
     pub(crate) accept_timeout: Duration,
@@ -40,8 +38,11 @@ pub(crate) struct Opening<'a> {
 /// Why there is no data connection.
 #[derive(Debug)]
 pub(crate) enum OpenError {
-    /// Nobody came in time; so many strangers did.
-    TimedOut { strangers: usize },
+    /// Nobody came in time.
+    TimedOut,
+    /// Who came to a port that others of the same address have too did not resume the TLS session
+    /// of any, so many times.
+    NotTold { times: usize },
     /// Strangers kept coming.
     Strangers,
     /// The listener or the connection failed.
@@ -62,10 +63,23 @@ pub(crate) struct Data {
 }
 
 impl Opening<'_> {
-    /// Opens the connection. Dropping the future closes everything and frees the port.
-    pub(crate) async fn open(&self, port: DataPort) -> Result<Data, OpenError> {
+    /// Opens the connection. Dropping the future closes everything and frees the port. Strangers
+    /// who came meanwhile are in `strangers` then, in any case.
+    pub(crate) async fn open(
+        &self,
+        port: DataPort,
+        strangers: &mut Vec<IpAddr>,
+    ) -> Result<Data, OpenError> {
         let (socket, lease) = match port {
-            DataPort::Passive { lease, .. } => (self.accept(&lease).await?, Some(lease)),
+            DataPort::Passive { lease, .. } => match self.accept(&lease, strangers).await? {
+                Arrived::Plain(socket) => (socket, Some(lease)),
+                Arrived::Own(stream) if self.tls.is_some() => {
+                    let (stream, resumed) = (Stream::Tls(stream), Some(Resumed::Own));
+                    return Ok(Data { stream, resumed, lease: Some(lease) });
+                }
+                // PROT C came after PASV.
+                Arrived::Own(_) => return Err(OpenError::NotTold { times: 1 }),
+            },
             DataPort::Active(to) => (self.connect(to).await?, None),
         };
         let Some((acceptor, tie, reuse)) = self.tls else {
@@ -81,23 +95,28 @@ impl Opening<'_> {
 
     /// Waits for the client on the passive port. Whoever else comes is dropped, and waiting goes
     /// on (RFC 2577 §8, port stealing).
-    async fn accept(&self, lease: &Lease) -> Result<Socket, OpenError> {
-        let mut strangers = 0;
+    async fn accept(
+        &self,
+        lease: &Lease,
+        strangers: &mut Vec<IpAddr>,
+    ) -> Result<Arrived, OpenError> {
         let wait = async {
             loop {
-                let socket = lease.accept().await.map_err(OpenError::Network)?;
-                if socket.peer_address().is_ok_and(|peer| peer.ip() == self.peer) {
-                    return Ok(socket);
+                match lease.next().await.map_err(OpenError::Network)? {
+                    Came::Mine(arrived) => return Ok(arrived),
+                    Came::Stranger(address) => strangers.push(address),
                 }
-                strangers += 1;
-                if strangers >= STRANGERS_MAX {
+                if strangers.len() >= STRANGERS_MAX * lease.guests().max(1) {
                     return Err(OpenError::Strangers);
                 }
             }
         };
         match timeout(self.accept_timeout, wait).await {
             Ok(done) => done,
-            Err(_) => Err(OpenError::TimedOut { strangers }),
+            Err(_) => Err(match lease.unproven() {
+                0 => OpenError::TimedOut,
+                times => OpenError::NotTold { times },
+            }),
         }
     }
 
@@ -113,10 +132,12 @@ impl Opening<'_> {
 impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut { strangers: 0 } => out.write_str("no data connection came"),
-            Self::TimedOut { strangers } => {
-                write!(out, "no data connection came from the client; {strangers} from others did")
-            }
+            Self::TimedOut => out.write_str("no data connection came"),
+            Self::NotTold { times } => write!(
+                out,
+                "{times} data connections came that resumed no TLS session, to a port that \
+                 several sessions of one address share; widen passive.ports for such clients"
+            ),
             Self::Strangers => out.write_str("others than the client kept connecting"),
             Self::Network(error) => write!(out, "the data connection failed: {error}"),
             Self::Tls(error) => write!(out, "TLS on the data connection failed: {error}"),

@@ -9,6 +9,7 @@ mod door;
 #[cfg(not(target_os = "linux"))]
 #[path = "net/door_other.rs"]
 mod door;
+mod introduction;
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -26,11 +27,12 @@ use wharf_proto::time::Timestamp;
 use self::door::Door;
 
 pub use self::connection::Connection;
+pub(crate) use self::introduction::introduced;
 
 /// Bursts of clients wait here; the kernel lowers it to its own limit.
 const CONTROL_BACKLOG: i32 = 4096;
-/// One client is expected; a few strangers may come before it.
-const DATA_BACKLOG: i32 = 16;
+/// One client is expected, or some dozens where a port is shared, and a few strangers.
+const DATA_BACKLOG: i32 = 128;
 
 /// Makes sockets, and knows chance and the time of day.
 #[async_trait]

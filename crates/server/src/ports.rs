@@ -1,59 +1,111 @@
 //! Leases of passive data ports.
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Waker};
+mod berth;
 
-use crate::net::{Listener, Net, Socket, at_port};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use ipnet::IpNet;
+
+use self::berth::Berth;
+use crate::admission::Neighbour;
+use crate::net::{Net, at_port};
+use crate::tls::Acceptor;
+
+pub(crate) use self::berth::{Arrived, Came, Claim};
 
 /// Each port that is kept is a descriptor that nobody uses.
 const KEPT_MAX: usize = 256;
+/// Ports that one address may have to itself, unless it is of a near network. Its sessions have one
+/// each; more of them can only share a port, told apart by TLS.
+const OF_ADDRESS_MAX: usize = 64;
 
 /// The ports of the passive range, and which of them are out on lease.
 pub(crate) struct Ports {
     range: RangeInclusive<u16>,
-    leased: Mutex<HashSet<u16>>,
+    tls: Option<Arc<Acceptor>>,
+    near: Vec<IpNet>,
+    open: Mutex<Open>,
     /// What a session's last transfer left for its next one, by the session's number. Whoever finds
     /// no other port takes one from here.
     kept: Mutex<BTreeMap<u64, Lease>>,
 }
 
-/// One listening data port. Dropping it closes the listener and frees the port.
-pub(crate) struct Lease {
-    listener: Box<dyn Listener>,
-    reserved: Reserved,
+#[derive(Default)]
+struct Open {
+    /// Where we listen, or are about to.
+    berths: BTreeMap<SocketAddr, Weak<Berth>>,
+    of_address: HashMap<Neighbour, usize>,
 }
 
-/// A port that nobody else gets as long as this lives.
+/// A place at a listening data port, for one session. The port is closed when the last one who has
+/// a place there drops it.
+pub(crate) struct Lease {
+    session: u64,
+    peer: IpAddr,
+    berth: Arc<Berth>,
+    _counted: Option<Counted>,
+}
+
+/// A port that is open, or about to be, as long as this lives.
 struct Reserved {
-    port: u16,
+    address: SocketAddr,
+    ports: Weak<Ports>,
+}
+
+/// One of the ports that an address may have to itself.
+struct Counted {
+    neighbour: Neighbour,
     ports: Weak<Ports>,
 }
 
 impl Ports {
-    pub(crate) fn new(range: RangeInclusive<u16>) -> Arc<Self> {
-        Arc::new(Self { range, leased: Mutex::default(), kept: Mutex::default() })
+    pub(crate) fn new(
+        range: RangeInclusive<u16>,
+        near: Vec<IpNet>,
+        tls: Option<Arc<Acceptor>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { range, tls, near, open: Mutex::default(), kept: Mutex::default() })
     }
 
-    /// Listens at the address of `at` on a free port of the range, chosen by chance so that nobody
+    /// A place at the address of `at`, on a free port of the range, chosen by chance so that nobody
     /// can wait for it.
     ///
     /// A port that the system does not give (another program has it, Windows has reserved it) is
-    /// passed over. Nothing is returned when the whole range was tried: never a port outside it.
-    pub(crate) async fn lease(self: &Arc<Self>, net: &dyn Net, at: SocketAddr) -> Option<Lease> {
+    /// passed over. When the range is used up, a port is shared with sessions from which this one
+    /// can be told: by its address, or by TLS. Nothing is returned where there is none: never a
+    /// port outside the range.
+    pub(crate) async fn lease(
+        self: &Arc<Self>,
+        net: &dyn Net,
+        at: SocketAddr,
+        claim: &Claim,
+    ) -> Option<Lease> {
+        let mut counted = self.count(claim.peer);
+        if counted.is_none() && self.drop_kept_of(claim.peer) {
+            counted = self.count(claim.peer);
+        }
+        let Some(counted) = counted else { return self.share(at, claim, None) };
         loop {
-            if let Some(lease) = self.try_lease(net, at).await {
-                return Some(lease);
+            if let Some(berth) = self.open_berth(net, at, claim).await {
+                return Some(Lease::new(claim, Arc::new(berth), Some(counted)).listed(self));
             }
             // A port that a session keeps for later is free for one that needs it now.
-            self.all_kept().pop_first()?;
+            let kept = self.all_kept().pop_first();
+            if kept.is_none() {
+                return self.share(at, claim, Some(counted));
+            }
         }
     }
 
-    async fn try_lease(self: &Arc<Self>, net: &dyn Net, at: SocketAddr) -> Option<Lease> {
+    async fn open_berth(
+        self: &Arc<Self>,
+        net: &dyn Net,
+        at: SocketAddr,
+        claim: &Claim,
+    ) -> Option<Berth> {
         let (first, last) = (u32::from(*self.range.start()), u32::from(*self.range.end()));
         let count = last.checked_sub(first)? + 1;
         let mut chance = [0; 4];
@@ -61,19 +113,41 @@ impl Ports {
         let start = u32::from_ne_bytes(chance) % count;
         for step in 0..count {
             let port = u16::try_from(first + (start + step) % count).ok()?;
-            let Some(reserved) = self.reserve(port) else { continue };
-            if let Ok(listener) = net.listen_data(at_port(at, port)).await {
-                return Some(Lease { listener, reserved });
+            let Some(reserved) = self.reserve(at_port(at, port)) else { continue };
+            if let Ok(listener) = net.listen_data(reserved.address).await {
+                return Some(Berth::new(listener, self.tls.clone(), reserved, claim.clone()));
             }
         }
         None
     }
 
-    /// Keeps a port for the next transfer of the same session, which saves making another.
-    pub(crate) fn keep(&self, session: u64, lease: Lease) {
+    /// A place beside others, where this session is told from them best and they are fewest.
+    fn share(
+        self: &Arc<Self>,
+        at: SocketAddr,
+        claim: &Claim,
+        counted: Option<Counted>,
+    ) -> Option<Lease> {
+        let berths: Vec<_> = self.all_open().berths.values().filter_map(Weak::upgrade).collect();
+        let near = |berth: &&Arc<Berth>| at_port(berth.address(), at.port()) == at;
+        let ranked = berths.iter().filter(near).filter_map(|berth| {
+            let (sharing, guests) = berth.sharing(claim)?;
+            let is_open = counted.is_some() || sharing != berth::Sharing::Addresses;
+            is_open.then_some((sharing, guests, berth))
+        });
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_by_key(|(sharing, guests, _)| (*sharing, *guests));
+        let berth =
+            ranked.into_iter().find_map(|(.., berth)| berth.join(claim).then_some(berth))?;
+        Some(Lease::new(claim, Arc::clone(berth), counted))
+    }
+
+    /// Keeps a port for the next transfer of the same session, which saves making another. One
+    /// that others have too is left to them.
+    pub(crate) fn keep(&self, lease: Lease) {
         let mut kept = self.all_kept();
-        if kept.len() < KEPT_MAX {
-            kept.insert(session, lease);
+        if kept.len() < KEPT_MAX && lease.berth.keep() {
+            kept.insert(lease.session, lease);
         }
     }
 
@@ -81,21 +155,24 @@ impl Ports {
     /// if anyone has connected to it, somebody tries ports, and another is taken if there is one.
     pub(crate) async fn lease_again(
         self: &Arc<Self>,
-        session: u64,
         net: &dyn Net,
         at: SocketAddr,
+        claim: &Claim,
     ) -> Option<Lease> {
-        let kept = self.all_kept().remove(&session);
+        let kept = self.all_kept().remove(&claim.session);
         match kept {
-            Some(kept) if kept.is_untouched() => Some(kept),
+            Some(kept) if kept.berth.is_untouched() => {
+                kept.berth.take_again(claim.clone());
+                Some(kept)
+            }
             Some(touched) => {
-                if let Some(other) = self.lease(net, at).await {
+                if let Some(other) = self.lease(net, at, claim).await {
                     return Some(other);
                 }
                 drop(touched);
-                self.lease(net, at).await
+                self.lease(net, at, claim).await
             }
-            None => self.lease(net, at).await,
+            None => self.lease(net, at, claim).await,
         }
     }
 
@@ -104,46 +181,112 @@ impl Ports {
         drop(self.all_kept().remove(&session));
     }
 
+    /// Closes one port that is kept for a session of this address.
+    fn drop_kept_of(&self, peer: IpAddr) -> bool {
+        let mut kept = self.all_kept();
+        let alike = |lease: &Lease| Neighbour::from(lease.peer) == Neighbour::from(peer);
+        let session = kept.iter().find(|(_, lease)| alike(lease)).map(|(session, _)| *session);
+        let lease = session.and_then(|session| kept.remove(&session));
+        drop(kept);
+        lease.is_some()
+    }
+
     fn all_kept(&self) -> MutexGuard<'_, BTreeMap<u64, Lease>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reserve(self: &Arc<Self>, port: u16) -> Option<Reserved> {
-        let is_new = self.all_leased().insert(port);
-        is_new.then(|| Reserved { port, ports: Arc::downgrade(self) })
+    fn reserve(self: &Arc<Self>, address: SocketAddr) -> Option<Reserved> {
+        let mut open = self.all_open();
+        if open.berths.contains_key(&address) {
+            return None;
+        }
+        open.berths.insert(address, Weak::new());
+        Some(Reserved { address, ports: Arc::downgrade(self) })
     }
 
-    fn all_leased(&self) -> MutexGuard<'_, HashSet<u16>> {
-        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One more port for this address alone, if it may have it.
+    fn count(self: &Arc<Self>, peer: IpAddr) -> Option<Counted> {
+        let is_near = self.near.iter().any(|network| network.contains(&peer));
+        let neighbour = Neighbour::from(peer);
+        let mut open = self.all_open();
+        let count = open.of_address.entry(neighbour).or_default();
+        if *count >= OF_ADDRESS_MAX && !is_near {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { neighbour, ports: Arc::downgrade(self) })
+    }
+
+    fn all_open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many ports are out on lease, those apart that are only kept.
     pub(crate) fn leased(&self) -> usize {
         let kept = self.all_kept().len();
-        self.all_leased().len().saturating_sub(kept)
+        self.all_open().berths.len().saturating_sub(kept)
     }
 }
 
 impl Lease {
+    fn new(claim: &Claim, berth: Arc<Berth>, counted: Option<Counted>) -> Self {
+        Self { session: claim.session, peer: claim.peer, berth, _counted: counted }
+    }
+
+    /// Lets others find the port.
+    fn listed(self, ports: &Ports) -> Self {
+        let berth = Arc::downgrade(&self.berth);
+        ports.all_open().berths.insert(self.berth.address(), berth);
+        self
+    }
+
     pub(crate) fn port(&self) -> u16 {
-        self.reserved.port
+        self.berth.address().port()
     }
 
-    /// Whether nobody has connected that was not accepted yet.
-    fn is_untouched(&self) -> bool {
-        pin!(self.accept()).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    /// How many sessions have a place at this port.
+    pub(crate) fn guests(&self) -> usize {
+        self.berth.guests()
     }
 
-    /// The next connection to this port, whoever it is. Cancel safe.
-    pub(crate) async fn accept(&self) -> std::io::Result<Socket> {
-        self.listener.accept().await
+    /// How many connections might have been this session's, but resumed no TLS session although
+    /// the port is shared.
+    pub(crate) fn unproven(&self) -> usize {
+        self.berth.unproven(self.session)
+    }
+
+    /// The next connection for this session, or of a stranger. Cancel safe.
+    pub(crate) async fn next(&self) -> std::io::Result<Came> {
+        self.berth.next(self.session).await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.berth.leave(self.session);
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
         if let Some(ports) = self.ports.upgrade() {
-            ports.all_leased().remove(&self.port);
+            ports.all_open().berths.remove(&self.address);
         }
     }
 }
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Some(ports) = self.ports.upgrade() else { return };
+        let mut open = ports.all_open();
+        match open.of_address.get_mut(&self.neighbour) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                open.of_address.remove(&self.neighbour);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use tokio::time::Instant;
 use wharf_core::account::Account;
 use wharf_core::event::{Event, Who};
@@ -15,6 +16,7 @@ use crate::admission::Seat;
 use crate::data::DataPort;
 use crate::files::Files;
 use crate::names::Names;
+use crate::ports::Claim;
 use crate::refusal::Refusal;
 use crate::registry::Probe;
 use crate::settings::{ListenTls, Settings};
@@ -39,6 +41,10 @@ pub(crate) struct Session {
     pub(crate) client: Option<String>,
     /// Whether a data connection was once let in by its address alone.
     pub(crate) has_unproven_data: bool,
+    /// Whether its data connections have resumed its TLS session, as far as any came.
+    pub(crate) data_resumes: Option<bool>,
+    /// The proxies through which clients of its listener come; none if they come themselves.
+    pub(crate) proxies: Arc<[IpNet]>,
     /// Since when, and why it ended once it did: told on every way out, by the drop.
     started: Instant,
     pub(crate) end: Option<String>,
@@ -114,6 +120,8 @@ impl Session {
             names: Names::new(&settings.names),
             client: None,
             has_unproven_data: false,
+            data_resumes: None,
+            proxies: Arc::default(),
             started: Instant::now(),
             end: None,
             tie: None,
@@ -128,7 +136,19 @@ impl Session {
         self.parameters = Parameters::new(self.listen_tls);
         self.pending = Pending::default();
         self.data = None;
+        self.data_resumes = None;
         self.names = Names::new(&self.settings.names);
+    }
+
+    /// How a data connection of this client is told from others.
+    pub(crate) fn claim(&self) -> Claim {
+        Claim {
+            session: self.probe.number,
+            peer: self.peer.ip(),
+            tie: self.tie.filter(|_| self.parameters.is_private),
+            resumes: self.data_resumes,
+            proxies: Arc::clone(&self.proxies),
+        }
     }
 
     pub(crate) fn is_tls(&self) -> bool {

@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) users: Arc<dyn Users>,
     pub(crate) stores: Arc<dyn Stores>,
     pub(crate) events: Arc<dyn Events>,
-    pub(crate) tls: Option<Acceptor>,
+    pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
@@ -47,9 +47,11 @@ impl Shared {
         stores: Arc<dyn Stores>,
         events: Arc<dyn Events>,
     ) -> Result<Self, rustls::Error> {
+        let tls = settings.tls.as_ref().map(Acceptor::new).transpose()?.map(Arc::new);
+        let (range, near) = (&settings.passive.ports, &settings.passive.local_networks);
         Ok(Self {
-            tls: settings.tls.as_ref().map(Acceptor::new).transpose()?,
-            ports: Ports::new(settings.passive.ports.clone()),
+            ports: Ports::new(range.clone(), near.clone(), tls.clone()),
+            tls,
             upload: Speed::new(bucket(settings.limits.upload)),
             download: Speed::new(bucket(settings.limits.download)),
             settings: Arc::new(settings),

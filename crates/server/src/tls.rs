@@ -1,7 +1,7 @@
 //! TLS: handshakes, and the tie between a data connection and its control session.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
@@ -38,7 +38,7 @@ pub(crate) struct Acceptor {
 /// of sessions remembered for clients without tickets. A data connection can resume with its own
 /// tie only, so a resumed one is proven to be of the same client, in TLS 1.2 and 1.3 alike.
 /// (`ServerConnection::received_resumption_data` of rustls would do for TLS 1.3 alone.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tie(pub(crate) [u8; 16]);
 
 /// What is known of a protected connection.
@@ -100,10 +100,29 @@ impl Acceptor {
         Ok((stream, if is_resumed { Resumed::Own } else { Resumed::NotOwn }))
     }
 
+    /// Takes a data connection into TLS that may be of one of several control connections, and
+    /// says of which: the one whose session it resumed, if it resumed any.
+    pub(crate) fn data_of_one(
+        &self,
+        socket: Socket,
+        ties: Vec<Tie>,
+    ) -> impl Future<Output = io::Result<(TlsStream<Socket>, Option<Tie>)>> + Send + use<> {
+        let among = Arc::new(Among { ties, found: Mutex::default() });
+        // What it is given to resume later is of whoever it turns out to be.
+        let whose = Tied { tie: Tie::default(), takes: Takes::OneOf(Arc::clone(&among)) };
+        let config = self.config(whose, self.data_tickets);
+        async move {
+            let stream = handshake(config, socket).await?;
+            let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+            Ok((stream, among.found().filter(|_| is_resumed)))
+        }
+    }
+
     fn config(&self, tied: Tied, tickets: usize) -> Arc<ServerConfig> {
         let mut config = self.base.clone();
-        config.ticketer = Arc::new(Tickets { inner: Arc::clone(&self.tickets), tied });
-        config.session_storage = Arc::new(Sessions { inner: Arc::clone(&self.sessions), tied });
+        let (inner, remembered) = (Arc::clone(&self.tickets), Arc::clone(&self.sessions));
+        config.ticketer = Arc::new(Tickets { inner, tied: tied.clone() });
+        config.session_storage = Arc::new(Sessions { inner: remembered, tied });
         config.send_tls13_tickets = tickets;
         Arc::new(config)
     }
@@ -116,21 +135,77 @@ async fn handshake(config: Arc<ServerConfig>, socket: Socket) -> io::Result<TlsS
 }
 
 /// Whose sessions a connection may resume, and whose it will be itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Tied {
     tie: Tie,
     takes: Takes,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Takes {
     Any,
     Own,
+    OneOf(Arc<Among>),
+}
+
+/// Several control connections, of one of which a data connection is.
+#[derive(Debug)]
+struct Among {
+    ties: Vec<Tie>,
+    /// Whose session was found last. rustls looks at one after the other and ends with the one
+    /// that it resumes.
+    found: Mutex<Option<Tie>>,
+}
+
+impl Among {
+    fn found(&self) -> Option<Tie> {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, tie: Tie) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(tie);
+    }
 }
 
 impl Tied {
-    fn with(&self, bytes: &[u8]) -> Vec<u8> {
-        [&self.tie.0, bytes].concat()
+    /// Whose it is; nothing as long as that is not known.
+    fn owner(&self) -> Option<Tie> {
+        match &self.takes {
+            Takes::Any | Takes::Own => Some(self.tie),
+            Takes::OneOf(among) => among.found(),
+        }
+    }
+
+    fn admits(&self, tie: Tie) -> bool {
+        match &self.takes {
+            Takes::Any => true,
+            Takes::Own => tie == self.tie,
+            Takes::OneOf(among) => {
+                let is_one = among.ties.contains(&tie);
+                if is_one {
+                    among.note(tie);
+                }
+                is_one
+            }
+        }
+    }
+
+    /// What `look` finds under a key, in the name of each who may be meant.
+    fn find(&self, key: &[u8], look: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+        match &self.takes {
+            Takes::Any | Takes::Own => look(&self.tie.with(key)),
+            Takes::OneOf(among) => among.ties.iter().find_map(|tie| {
+                let found = look(&tie.with(key))?;
+                among.note(*tie);
+                Some(found)
+            }),
+        }
+    }
+}
+
+impl Tie {
+    fn with(self, bytes: &[u8]) -> Vec<u8> {
+        [&self.0, bytes].concat()
     }
 }
 
@@ -151,13 +226,13 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.inner.encrypt(&self.tied.with(plain))
+        self.inner.encrypt(&self.tied.owner()?.with(plain))
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         let plain = self.inner.decrypt(cipher)?;
         let (tie, rest) = plain.split_first_chunk()?;
-        (self.tied.takes == Takes::Any || *tie == self.tied.tie.0).then(|| rest.to_vec())
+        self.tied.admits(Tie(*tie)).then(|| rest.to_vec())
     }
 }
 
@@ -171,15 +246,15 @@ struct Sessions {
 
 impl StoresServerSessions for Sessions {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.inner.put(self.tied.with(&key), value)
+        self.tied.owner().is_some_and(|tie| self.inner.put(tie.with(&key), value))
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.inner.get(&self.tied.with(key))
+        self.tied.find(key, |key| self.inner.get(key))
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.inner.take(&self.tied.with(key))
+        self.tied.find(key, |key| self.inner.take(key))
     }
 
     fn can_cache(&self) -> bool {
@@ -217,6 +292,7 @@ mod tests {
 
     const OWN: Tie = Tie([1; 16]);
     const OTHER: Tie = Tie([2; 16]);
+    const THIRD: Tie = Tie([3; 16]);
 
     struct Bench {
         acceptor: Acceptor,
@@ -269,11 +345,24 @@ mod tests {
         }
 
         async fn data(&self, client: &Arc<ClientConfig>, tie: Tie) -> Resumed {
+            self.connect(client, |socket| self.acceptor.data(socket, tie)).await
+        }
+
+        async fn among(&self, client: &Arc<ClientConfig>, ties: Vec<Tie>) -> Option<Tie> {
+            self.connect(client, |socket| self.acceptor.data_of_one(socket, ties)).await
+        }
+
+        /// What the server's side of a handshake finds.
+        async fn connect<T, F: Future<Output = io::Result<(TlsStream<Socket>, T)>>>(
+            &self,
+            client: &Arc<ClientConfig>,
+            accept: impl FnOnce(Socket) -> F,
+        ) -> T {
             let (ours, theirs) = tokio::io::duplex(64 * 1024);
             let served = async {
-                let (mut stream, resumed) = self.acceptor.data(link(theirs), tie).await.unwrap();
+                let (mut stream, found) = accept(link(theirs)).await.unwrap();
                 stream.shutdown().await.unwrap();
-                resumed
+                found
             };
             let connected = async {
                 let connector = TlsConnector::from(Arc::clone(client));
@@ -286,7 +375,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_own_session_is_resumed_in_tls_1_2_and_1_3() {
+    async fn row_09_the_session_that_is_resumed_is_found_among_several() {
+        let bench = Bench::new(SessionReuse::Prefer);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let (one, other) = (Arc::new(bench.client(version)), Arc::new(bench.client(version)));
+            bench.control(&one, OWN).await.unwrap();
+            bench.control(&other, OTHER).await.unwrap();
+            assert_eq!(bench.among(&other, vec![OWN, OTHER]).await, Some(OTHER), "{version:?}");
+            assert_eq!(bench.among(&one, vec![OWN, OTHER]).await, Some(OWN), "{version:?}");
+            assert_eq!(bench.among(&one, vec![OTHER, THIRD]).await, None, "{version:?}");
+            let fresh = Arc::new(bench.client(version));
+            assert_eq!(bench.among(&fresh, vec![OWN, OTHER]).await, None, "{version:?}");
+        }
+    }
+
+    /// A reduced form of ten thousand sessions of a hundred transfers each.
+    #[tokio::test]
+    async fn row_09_no_own_session_is_ever_taken_for_a_strangers() {
+        let bench = Bench::new(SessionReuse::Require);
+        for number in 0..60_u8 {
+            let version =
+                [&rustls::version::TLS12, &rustls::version::TLS13][usize::from(number % 2)];
+            let (client, tie) = (Arc::new(bench.client(version)), Tie([number; 16]));
+            bench.control(&client, tie).await.unwrap();
+            for _ in 0..5 {
+                assert_eq!(bench.data(&client, tie).await, Resumed::Own, "session {number}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn row_09_only_the_own_session_is_resumed_in_tls_1_2_and_1_3() {
         let bench = Bench::new(SessionReuse::Prefer);
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
             let client = Arc::new(bench.client(version));
@@ -298,7 +417,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_never_seen_is_not_the_own_one() {
+    async fn row_09_a_session_never_seen_is_not_the_own_one() {
         let bench = Bench::new(SessionReuse::Prefer);
         let client = Arc::new(bench.client(&rustls::version::TLS13));
         assert_eq!(bench.data(&client, OWN).await, Resumed::NotOwn);
@@ -306,7 +425,7 @@ mod tests {
 
     /// Where each must resume, each gives out what the next one resumes.
     #[tokio::test]
-    async fn many_data_connections_resume_one_after_the_other() {
+    async fn row_09_many_data_connections_resume_one_after_the_other() {
         let bench = Bench::new(SessionReuse::Require);
         let client = Arc::new(bench.client(&rustls::version::TLS13));
         bench.control(&client, OWN).await.unwrap();
@@ -316,7 +435,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_another_protocol_is_turned_away() {
+    async fn row_10_who_asks_for_another_protocol_is_turned_away() {
         let bench = Bench::new(SessionReuse::Prefer);
         for (offered, is_taken) in
             [(&["http/1.1"][..], false), (&["h2", "ftp"], true), (&["ftp"], true), (&[], true)]

@@ -1,5 +1,6 @@
 //! From 150 to the last reply: data moves while the control line is heard.
 
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -77,7 +78,11 @@ pub(crate) async fn run(
     };
     session.probe.is_transferring.store(false, Ordering::Relaxed);
     if let (Some(lease), Ending::Done(Done::Moved)) = (work.lease.take(), &end) {
-        session.shared.ports.keep(session.probe.number, lease);
+        session.shared.ports.keep(lease);
+    }
+    session.data_resumes = work.resumes.or(session.data_resumes);
+    if let Some(&first) = work.strangers.first() {
+        session.emit(&Event::DataStrangers { first, count: work.strangers.len() });
     }
     let sink = work.sink.take();
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
@@ -130,8 +135,7 @@ struct Work {
     settings: Arc<Settings>,
     probe: Arc<Probe>,
     shaper: Shaper,
-    peer: std::net::IpAddr,
-    local: std::net::SocketAddr,
+    local: SocketAddr,
     tie: Option<crate::tls::Tie>,
     is_ascii: bool,
     source: Option<Source>,
@@ -139,6 +143,10 @@ struct Work {
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
+    /// Who else came to the port.
+    strangers: Vec<IpAddr>,
+    /// Whether the client has shown that it resumes TLS sessions, or that it does not.
+    resumes: Option<bool>,
 }
 
 /// How the data side came to its end.
@@ -183,7 +191,6 @@ impl Work {
                 Some(file) => limits(file.direction, account),
                 None => Shaper::default(),
             },
-            peer: session.peer.ip(),
             local: session.local,
             tie: session.tie.filter(|_| session.parameters.is_private),
             is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
@@ -192,6 +199,8 @@ impl Work {
             is_tls: false,
             is_unproven: false,
             lease: None,
+            strangers: Vec::new(),
+            resumes: None,
         };
         (work, file)
     }
@@ -200,16 +209,20 @@ impl Work {
         let reuse = self.settings.tls.as_ref().map_or(SessionReuse::Off, |tls| tls.session_reuse);
         let opening = Opening {
             net: &*self.shared.net,
-            peer: self.peer,
             local: self.local,
             accept_timeout: self.settings.passive.accept_timeout,
             connect_timeout: self.settings.active.connect_timeout,
-            tls: self.shared.tls.as_ref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
+            tls: self.shared.tls.as_deref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
         };
-        let data = match opening.open(port).await {
+        let data = match opening.open(port, &mut self.strangers).await {
             Ok(data) => data,
-            Err(error) => return Done::NotOpened(error),
+            Err(error) => {
+                let is_unproven = matches!(error, OpenError::NotTold { .. });
+                self.resumes = is_unproven.then_some(false);
+                return Done::NotOpened(error);
+            }
         };
+        self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
         self.lease = data.lease;
         self.is_tls = data.resumed.is_some();
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;

@@ -159,14 +159,14 @@ fn a_connection_that_never_comes_is_425() {
 }
 
 #[test]
-fn a_stranger_on_the_passive_port_gets_nothing_and_the_client_its_file() {
+fn row_03_a_stranger_on_the_passive_port_gets_nothing_and_the_client_its_file() {
     let outcome =
         inside(&world(), "EPSV;KNOCK 198.51.100.7\nC: RETR a\nS: 150 *\nD: hello\nS: 226 *");
     assert!(outcome.events.iter().any(|line| line.contains("is_complete: true")));
 }
 
 #[test]
-fn a_passive_port_is_given_up_when_nothing_comes_of_it() {
+fn row_04_a_passive_port_is_given_up_when_nothing_comes_of_it() {
     inside(&world(), "EPSV;WAIT 31s\nC: RETR a\nS: 425 *\nC: NOOP\nS: 200 *");
 }
 

@@ -20,6 +20,7 @@
 //! | `UX`, `UF` | break the data connection; send a FIN at once, without the farewell of TLS |
 //! | `CX`, `CR` | drop the control connection; break it |
 //! | `NODATA` | do not connect for the next command that moves data |
+//! | `DIAL` | connect to the passive port now, before the command that moves data |
 //! | `LISTEN` | listen for active mode; `{PORT}` or `{EPRT}` in the next lines is where |
 //! | `KNOCK 198.51.100.7` | a stranger connects to the passive port |
 //! | `TLS`, `TLS noresume` | put TLS on; data connections then resume its session, or not |
@@ -154,6 +155,10 @@ impl Runner {
             "WAIT" => tokio::time::sleep(duration(rest)?).await,
             "CX" => self.talker()?.hang_up(false),
             "CR" => self.talker()?.hang_up(true),
+            "DIAL" => {
+                self.talker()?.dial_data().await;
+                self.talker()?.stays_away = true;
+            }
             "NODATA" => self.talker()?.stays_away = true,
             "LISTEN" => self.talker()?.listen()?,
             "KNOCK" => {

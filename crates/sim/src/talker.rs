@@ -213,7 +213,8 @@ impl Talker {
         Ok(())
     }
 
-    async fn dial_data(&mut self) {
+    /// Connects to the passive port.
+    pub(crate) async fn dial_data(&mut self) {
         if let Data::Passive(at) = self.data {
             let link = self.net.dial(SocketAddr::new(self.address, 0), at).await;
             self.data = match link {

@@ -14,7 +14,7 @@ use super::spec::{Arg, Meanwhile, Run, Spec};
 use crate::data::DataPort;
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Pending, Session};
 
 pub(super) static ROWS: &[&Spec] = &[&PASV, &EPSV, &PORT, &EPRT, &ABOR];
 
@@ -93,9 +93,8 @@ fn wrong_family(family: u8) -> Result<Next, Refusal> {
 /// Takes a port in place of whatever stood for the next transfer, and says which.
 async fn listen(session: &mut Session) -> Result<u16, Refusal> {
     session.data = None;
-    let ports = &session.shared.ports;
-    let (number, net) = (session.probe.number, &*session.shared.net);
-    let Some(lease) = ports.lease_again(number, net, session.local).await else {
+    let (claim, shared) = (session.claim(), &session.shared);
+    let Some(lease) = shared.ports.lease_again(&*shared.net, session.local, &claim).await else {
         session.emit(&Event::DataFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });
@@ -122,16 +121,15 @@ static PORT: Spec = Spec {
     syntax: "PORT <h1,h2,h3,h4,p1,p2>",
     about: "Connect to the client for data, over IPv4",
     rfc: "RFC 959 §4.1.2",
-    arg: Arg::Required,
+    // Without one it is refused like a bad one, by `port` itself.
+    arg: Arg::Optional,
     keeps_pending: true,
     run: Run::Now(port),
     ..Spec::LOGGED_IN
 };
 
 fn port(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    session.data = None;
-    let to = parse_port(arg)?;
-    connect_later(session, SocketAddr::V4(to))
+    connect_later(session, parse_port(arg).map(SocketAddr::V4).map_err(Refusal::from))
 }
 
 static EPRT: Spec = Spec {
@@ -139,7 +137,8 @@ static EPRT: Spec = Spec {
     syntax: "EPRT |1|<address>|<port>|",
     about: "Connect to the client for data, over IPv4 or IPv6",
     rfc: "RFC 2428 §2",
-    arg: Arg::Required,
+    // Without one it is refused like a bad one, by `eprt` itself.
+    arg: Arg::Optional,
     keeps_pending: true,
     features: |session| {
         if session.settings.active.is_enabled { vec!["EPRT".into()] } else { Vec::new() }
@@ -149,36 +148,51 @@ static EPRT: Spec = Spec {
 };
 
 fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    session.data = None;
-    match parse_eprt(arg) {
-        Ok(to) => connect_later(session, to),
-        Err(EprtError::UnknownFamily) => {
-            Next::say(Code::PROTOCOL_REFUSED, "That network protocol is not known; use (1,2)")
+    let to = parse_eprt(arg).map_err(|error| match error {
+        EprtError::UnknownFamily => {
+            Refusal::say(Code::PROTOCOL_REFUSED, "That network protocol is not known; use (1,2)")
         }
-        Err(EprtError::Syntax) => {
-            Next::say(Code::BAD_ARGUMENT, "Send EPRT |1|192.0.2.1|4021| or the like.")
+        EprtError::Syntax => {
+            Refusal::say(Code::BAD_ARGUMENT, "Send EPRT |1|192.0.2.1|4021| or the like.")
+        }
+    });
+    connect_later(session, to)
+}
+
+/// Remembers where to connect. Whoever asks for what is refused has lost its place: the port of
+/// before and a restart point are forgotten, too.
+fn connect_later(session: &mut Session, to: Result<SocketAddr, Refusal>) -> Result<Next, Refusal> {
+    session.data = None;
+    match to.and_then(|to| admitted(session, to)) {
+        Ok(address) => {
+            session.data = Some(DataPort::Active(address));
+            Next::say(Code::OK, "Will connect there.")
+        }
+        Err(refusal) => {
+            session.pending = Pending::default();
+            Err(refusal)
         }
     }
 }
 
-/// Remembers where to connect, after every check and before any socket is made: only to the
-/// client's own address (no bounce, RFC 2577 §2), never to a port of a service.
-fn connect_later(session: &mut Session, to: SocketAddr) -> Result<Next, Refusal> {
+/// Where to connect, after every check and before any socket is made: only to the client's own
+/// address (no bounce, RFC 2577 §2), never to a port of a service.
+fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
+    let refuse = |code, text: &'static str| Err(Refusal::say(code, text));
     if !session.settings.active.is_enabled {
-        return Next::say(Code::NOT_IMPLEMENTED, "Active mode is off here; use passive mode.");
+        return refuse(Code::NOT_IMPLEMENTED, "Active mode is off here; use passive mode.");
     }
     refuse_if_extended_only(session)?;
     // lftp says `::` for its own address in active mode over IPv6.
     if to.ip().to_canonical() != session.peer.ip() && !to.ip().is_unspecified() {
-        return Next::say(Code::NOT_UNDERSTOOD, "Data goes to your own address only.");
+        return refuse(Code::NOT_UNDERSTOOD, "Data goes to your own address only.");
     }
     if to.port() < PORT_MIN {
-        return Next::say(Code::BAD_PARAMETER, "Data does not go to ports below 1024.");
+        return refuse(Code::BAD_PARAMETER, "Data does not go to ports below 1024.");
     }
     let mut address = session.peer;
     address.set_port(to.port());
-    session.data = Some(DataPort::Active(address));
-    Next::say(Code::OK, "Will connect there.")
+    Ok(address)
 }
 
 static ABOR: Spec = Spec {
@@ -210,44 +224,73 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn data_goes_to_nobody_else() {
-        for line in ["PORT 192,0,2,8,100,1", "EPRT |1|192.0.2.8|4021|", "EPRT |2|2001:db8::1|4021|"]
-        {
+    async fn row_01_data_goes_to_nobody_else() {
+        for line in [
+            "PORT 192,0,2,8,100,1",
+            "PORT 127,0,0,1,100,1",
+            "PORT 255,255,255,255,100,1",
+            "EPRT |1|192.0.2.8|4021|",
+            "EPRT |1|127.0.0.1|4021|",
+            "EPRT |2|2001:db8::1|4021|",
+            "EPRT |2|::1|4021|",
+            "EPRT |2|::ffff:192.0.2.8|4021|",
+            "EPRT |2|::192.0.2.7|4021|",
+            "EPRT |2|64:ff9b::192.0.2.7|4021|",
+            "EPRT |2|2002:c000:0207::1|4021|",
+        ] {
             let mut bench = bench();
-            assert_eq!(bench.says(line).await, "500 Data goes to your own address only.");
+            assert_eq!(bench.says(line).await, "500 Data goes to your own address only.", "{line}");
             assert!(bench.session.data.is_none());
+            assert!(bench.says("LIST").await.starts_with("425"), "{line}");
         }
     }
 
     #[tokio::test]
-    async fn data_goes_to_no_service() {
-        for port in [1, 21, 1023] {
+    async fn row_02_data_goes_to_no_service() {
+        for port in 0..1024 {
             let mut bench = bench();
             let port_line = format!("PORT 192,0,2,7,{},{}", port / 256, port % 256);
             for line in [port_line, format!("EPRT |1|192.0.2.7|{port}|")] {
-                assert_eq!(bench.says(&line).await, "504 Data does not go to ports below 1024.");
+                let said = bench.says(&line).await;
+                assert_eq!(said, "504 Data does not go to ports below 1024.", "{line}");
             }
             assert!(bench.session.data.is_none());
+        }
+        let mut bench = bench();
+        assert!(bench.says("PORT 192,0,2,7,4,0").await.starts_with("200"));
+        assert!(bench.says("EPRT |1|192.0.2.7|65535|").await.starts_with("200"));
+    }
+
+    #[tokio::test]
+    async fn row_02_a_bad_port_forgets_the_good_one_before_it_and_the_restart_point() {
+        for (line, code) in [
+            ("PORT 1,2,3", "501"),
+            ("PORT", "501"),
+            ("EPRT", "501"),
+            ("EPRT |1|x|4021|", "501"),
+            ("EPRT |3|x|4021|", "522"),
+            ("PORT 192,0,2,8,100,1", "500"),
+            ("EPRT |1|192.0.2.7|80|", "504"),
+        ] {
+            let mut bench = bench();
+            assert_eq!(bench.says("PORT 192,0,2,7,100,1").await, "200 Will connect there.");
+            assert!(bench.says("TYPE I").await.starts_with("200"));
+            assert!(bench.says("REST 5").await.starts_with("350"));
+            assert!(bench.says(line).await.starts_with(code), "{line}");
+            assert!(bench.says("RETR a").await.starts_with("425"), "{line}");
+            assert_eq!(bench.session.pending.restart_at, 0, "{line}");
         }
     }
 
     #[tokio::test]
-    async fn a_bad_port_forgets_the_good_one_before_it() {
-        let mut bench = bench();
-        assert_eq!(bench.says("PORT 192,0,2,7,100,1").await, "200 Will connect there.");
-        assert!(bench.says("PORT 1,2,3").await.starts_with("501"));
-        assert!(bench.says("RETR a").await.starts_with("425"));
-    }
-
-    #[tokio::test]
-    async fn an_ipv6_form_of_the_own_ipv4_address_is_the_own_address() {
+    async fn row_01_an_ipv6_form_of_the_own_ipv4_address_is_the_own_address() {
         let mut bench = bench();
         let said = bench.says("EPRT |2|::ffff:192.0.2.7|4021|").await;
         assert_eq!(said, "200 Will connect there.");
     }
 
     #[tokio::test]
-    async fn no_address_means_the_own_one() {
+    async fn row_01_no_address_means_the_own_one() {
         let mut bench = bench();
         assert_eq!(bench.says("EPRT |2|::|4021|").await, "200 Will connect there.");
         let to = SocketAddr::new(bench.session.peer.ip(), 4021);
@@ -274,13 +317,14 @@ mod tests {
 
     /// The bench's net gives even ports alone, as if somebody else had the odd ones.
     #[tokio::test]
-    async fn both_ends_of_the_range_are_used_and_nothing_beyond_it() {
+    async fn row_04_both_ends_of_the_range_are_used_and_nothing_beyond_it() {
         let passive = Passive { ports: 40_000..=40_002, ..Passive::default() };
         let mut first = Bench::with(Settings { passive, ..Settings::default() });
         let mut ports = Vec::new();
         let shared = first.session.shared.clone();
         for _ in 0..2 {
-            let lease = shared.ports.lease(&*shared.net, first.session.local).await;
+            let claim = first.session.claim();
+            let lease = shared.ports.lease(&*shared.net, first.session.local, &claim).await;
             ports.push(lease.unwrap());
         }
         let mut numbers: Vec<_> = ports.iter().map(crate::ports::Lease::port).collect();
@@ -308,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn abor_without_a_transfer_gives_up_the_port() {
+    async fn row_04_abor_without_a_transfer_gives_up_the_port() {
         let mut bench = bench();
         bench.says("PASV").await;
         assert_eq!(bench.says("ABOR").await, "226 No transfer is running.");

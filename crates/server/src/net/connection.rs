@@ -80,6 +80,11 @@ impl Connection {
         Ok(Self { state, ..self })
     }
 
+    /// The same, of whose other end somebody has told us.
+    pub(super) fn announced(self, peer: SocketAddr) -> Self {
+        Self { peer, ..self }
+    }
+
     pub(super) fn peer_address(&self) -> SocketAddr {
         self.peer
     }

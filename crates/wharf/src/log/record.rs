@@ -118,6 +118,9 @@ impl Record {
             Event::Changed(path) => info("change").text("path", path),
             Event::DataFailed { reason } => warn("data-failed").text("reason", reason),
             Event::DataUnproven => info("data-unproven"),
+            Event::DataStrangers { first, count } => warn("data-strangers")
+                .text("first", first.to_string())
+                .number("connections", u64::try_from(*count).unwrap_or(u64::MAX)),
             Event::StoreFailed { reason } => {
                 Self::new(Level::Error, "store-failed").text("reason", reason)
             }

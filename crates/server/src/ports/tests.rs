@@ -1,0 +1,190 @@
+//! Which port a session gets, and when two share one.
+
+use std::io;
+
+use wharf_core::async_trait;
+use wharf_proto::time::Timestamp;
+
+use super::*;
+use crate::net::{Listener, Socket};
+use crate::tls::Tie;
+
+const HERE: &str = "192.0.2.1:21";
+
+/// Every port can be had, and nothing ever comes to one.
+#[derive(Default)]
+struct Quiet {
+    chance: Mutex<u32>,
+}
+
+#[async_trait]
+impl Net for Quiet {
+    async fn listen(&self, _: SocketAddr, _: bool) -> io::Result<Box<dyn Listener>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        Ok(Box::new(Silent(at)))
+    }
+
+    async fn connect(&self, _: SocketAddr, _: SocketAddr) -> io::Result<Socket> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        let mut chance = self.chance.lock().unwrap();
+        *chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        bytes.copy_from_slice(&chance.to_be_bytes());
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::default()
+    }
+}
+
+struct Silent(SocketAddr);
+
+#[async_trait]
+impl Listener for Silent {
+    fn local_address(&self) -> SocketAddr {
+        self.0
+    }
+
+    async fn accept(&self) -> io::Result<Socket> {
+        std::future::pending().await
+    }
+}
+
+struct Bench {
+    ports: Arc<Ports>,
+    net: Quiet,
+    last: Mutex<u64>,
+}
+
+impl Bench {
+    fn new(range: RangeInclusive<u16>) -> Self {
+        let ports = Ports::new(range, Vec::new(), None);
+        Self { ports, net: Quiet::default(), last: Mutex::new(0) }
+    }
+
+    /// The claim of a session of its own.
+    fn claim(&self, peer: &str) -> Claim {
+        let mut last = self.last.lock().unwrap();
+        *last += 1;
+        let (peer, proxies) = (peer.parse().unwrap(), Arc::default());
+        Claim { session: *last, peer, tie: None, resumes: None, proxies }
+    }
+
+    /// The same with TLS, which it resumes, or not, or nobody knows.
+    fn secured(&self, peer: &str, resumes: Option<bool>) -> Claim {
+        let claim = self.claim(peer);
+        let tie = Some(Tie([u8::try_from(claim.session).unwrap(); 16]));
+        Claim { tie, resumes, ..claim }
+    }
+
+    async fn lease(&self, claim: &Claim) -> Option<Lease> {
+        self.ports.lease(&self.net, HERE.parse().unwrap(), claim).await
+    }
+}
+
+#[tokio::test]
+async fn row_04_a_port_is_shared_only_when_there_is_no_other() {
+    let bench = Bench::new(30_000..=30_002);
+    let mut leases = Vec::new();
+    for host in 1..=7 {
+        leases.push(bench.lease(&bench.claim(&format!("198.51.100.{host}"))).await.unwrap());
+    }
+    let mut alone: Vec<_> = leases[..3].iter().map(Lease::port).collect();
+    alone.sort_unstable();
+    assert_eq!(alone, [30_000, 30_001, 30_002]);
+    // Where there are fewest comes first.
+    let counts: Vec<_> = leases.iter().map(Lease::guests).collect();
+    assert_eq!(counts.iter().filter(|count| **count == 2).count(), 4, "{counts:?}");
+    assert_eq!(counts.iter().filter(|count| **count == 3).count(), 3, "{counts:?}");
+    assert_eq!(bench.ports.leased(), 3);
+    drop(leases);
+    assert_eq!(bench.ports.leased(), 0);
+}
+
+#[tokio::test]
+async fn row_04_one_address_without_tls_never_has_a_port_twice() {
+    let bench = Bench::new(30_000..=30_001);
+    let one = bench.lease(&bench.claim("198.51.100.1")).await.unwrap();
+    let two = bench.lease(&bench.claim("198.51.100.1")).await.unwrap();
+    assert_ne!(one.port(), two.port());
+    assert!(bench.lease(&bench.claim("198.51.100.1")).await.is_none());
+    // Nor with a session whose TLS would not help the others.
+    assert!(bench.lease(&bench.secured("198.51.100.1", Some(true))).await.is_none());
+    assert_eq!(bench.lease(&bench.claim("198.51.100.2")).await.unwrap().guests(), 2);
+    drop(two);
+    assert!(bench.lease(&bench.claim("198.51.100.1")).await.is_some());
+}
+
+#[tokio::test]
+async fn row_04_one_address_with_tls_shares_unless_it_is_known_not_to_resume() {
+    let bench = Bench::new(30_000..=30_000);
+    let _one = bench.lease(&bench.secured("198.51.100.1", None)).await.unwrap();
+    let _two = bench.lease(&bench.secured("198.51.100.1", Some(true))).await.unwrap();
+    assert!(bench.lease(&bench.secured("198.51.100.1", Some(false))).await.is_none());
+    assert!(bench.lease(&bench.secured("198.51.100.2", Some(false))).await.is_some());
+    let one = bench.lease(&bench.secured("198.51.100.3", Some(false))).await.unwrap();
+    assert!(bench.lease(&bench.secured("198.51.100.3", Some(true))).await.is_none());
+    drop(one);
+}
+
+#[tokio::test]
+async fn a_port_where_all_are_known_to_resume_is_shared_before_others() {
+    let bench = Bench::new(30_000..=30_001);
+    let known = bench.lease(&bench.secured("198.51.100.1", Some(true))).await.unwrap();
+    let _unknown = bench.lease(&bench.secured("198.51.100.1", None)).await.unwrap();
+    let third = bench.lease(&bench.secured("198.51.100.1", Some(true))).await.unwrap();
+    assert_eq!(third.port(), known.port());
+}
+
+#[tokio::test]
+async fn clients_of_a_proxy_share_with_their_like_only() {
+    let bench = Bench::new(30_000..=30_000);
+    let proxies: Arc<[IpNet]> = [IpNet::new_assert([192, 0, 2, 9].into(), 32)].into();
+    let _direct = bench.lease(&bench.claim("198.51.100.1")).await.unwrap();
+    let behind = Claim { proxies, ..bench.claim("198.51.100.2") };
+    assert!(bench.lease(&behind).await.is_none());
+}
+
+#[tokio::test]
+async fn row_04_an_address_has_no_more_than_64_ports_to_itself() {
+    let bench = Bench::new(30_000..=30_999);
+    let mut leases = Vec::new();
+    for _ in 0..OF_ADDRESS_MAX {
+        leases.push(bench.lease(&bench.claim("2001:db8::1")).await.unwrap());
+    }
+    // An IPv6 customer has a /64.
+    assert!(bench.lease(&bench.claim("2001:db8::2")).await.is_none());
+    assert!(bench.lease(&bench.claim("198.51.100.2")).await.is_some());
+    // One that is only kept makes room.
+    bench.ports.keep(leases.pop().unwrap());
+    leases.push(bench.lease(&bench.claim("2001:db8::3")).await.unwrap());
+    drop(leases);
+    assert_eq!(bench.ports.leased(), 0);
+    assert!(bench.ports.all_open().of_address.is_empty());
+}
+
+#[tokio::test]
+async fn row_04_what_is_kept_is_bounded_and_never_shared() {
+    let bench = Bench::new(30_000..=30_999);
+    for number in 0..=KEPT_MAX {
+        let peer = format!("198.51.{}.{}", number / 250, number % 250);
+        bench.ports.keep(bench.lease(&bench.claim(&peer)).await.unwrap());
+    }
+    assert_eq!(bench.ports.all_open().berths.len(), KEPT_MAX);
+    assert_eq!(bench.ports.leased(), 0);
+
+    let small = Bench::new(30_000..=30_000);
+    let claim = small.claim("198.51.100.1");
+    let one = small.lease(&claim).await.unwrap();
+    let two = small.lease(&small.claim("198.51.100.2")).await.unwrap();
+    small.ports.keep(one);
+    assert!(small.ports.all_kept().is_empty(), "two had it");
+    small.ports.keep(two);
+    // It is taken from who only keeps it.
+    assert_eq!(small.lease(&claim).await.unwrap().guests(), 1);
+}

@@ -1,0 +1,167 @@
+//! Data ports in memory: shared, stolen at, given up.
+
+use wharf_core::permission::Permissions;
+use wharf_server::settings::SessionReuse;
+use wharf_sim::{Outcome, World};
+
+const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
+const SECURE: &str = "C: AUTH TLS\nS: 234 *\nTLS\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
+const FORGETFUL: &str =
+    "C: AUTH TLS\nS: 234 *\nTLS noresume\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
+
+/// A world with one data port.
+fn world() -> World {
+    World::new()
+        .account("anna", "secret", Permissions::ALL)
+        .file("/a", b"for one")
+        .file("/b", b"for two")
+        .settings(|settings| settings.passive.ports = 30_000..=30_000)
+}
+
+/// `SECURE;`, `FORGETFUL;`, `LOGIN;` and `EPSV;` stand for what they say.
+fn play(world: &World, script: &str) -> Outcome {
+    world.run(
+        &script
+            .replace("SECURE;", SECURE)
+            .replace("FORGETFUL;", FORGETFUL)
+            .replace("LOGIN;", LOGIN)
+            .replace("EPSV;", "C: EPSV\nS: 229 *\n"),
+    )
+}
+
+#[test]
+fn row_04_each_of_two_addresses_gets_its_own_data_on_one_port() {
+    play(
+        &world(),
+        "LOGIN;EPSV;CLIENT 2 198.51.100.2\nLOGIN;EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n\
+         CLIENT 1\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *",
+    );
+}
+
+#[test]
+fn row_04_who_listens_for_all_hands_over_what_is_anothers() {
+    play(
+        &world(),
+        "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n\
+         CLIENT 2 198.51.100.2\nLOGIN;EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n\
+         CLIENT 3 198.51.100.3\nLOGIN;EPSV;C: STOR c\nS: 150 *\nU: from three\nS: 226 *\n\
+         HAS /c from three\nCLIENT 1\nC: ABOR\nS: 426 *\nS: 226 *",
+    );
+}
+
+#[test]
+fn row_04_when_one_who_listens_leaves_another_takes_its_place() {
+    play(
+        &world(),
+        "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n\
+         CLIENT 2 198.51.100.2\nLOGIN;EPSV;NODATA\nC: RETR b\nS: 150 *\n\
+         CLIENT 1\nC: ABOR\nS: 426 *\nS: 226 *\nEPSV;C: RETR a\nS: 150 *\nD: for one\nS: 226 *\n\
+         CLIENT 2\nWAIT 21s\nS: 425 *\nEPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *",
+    );
+}
+
+#[test]
+fn row_04_who_connects_before_its_command_finds_its_data_there() {
+    play(
+        &world(),
+        "LOGIN;EPSV;CLIENT 2 198.51.100.2\nLOGIN;EPSV;CLIENT 1\nDIAL\nCLIENT 2\nNODATA\n\
+         C: RETR b\nS: 150 *\nWAIT 1s\nCLIENT 1\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *\n\
+         CLIENT 2\nC: ABOR\nS: 426 *\nS: 226 *",
+    );
+}
+
+#[test]
+fn row_04_one_address_hears_425_when_its_port_is_in_use() {
+    let outcome = play(
+        &world(),
+        "LOGIN;EPSV;CLIENT 2\nLOGIN;C: EPSV\nS: 425 *\nCLIENT 1\nC: RETR a\nS: 150 *\n\
+         D: for one\nS: 226 *\nCLIENT 2\nEPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *",
+    );
+    assert!(outcome.events.iter().any(|line| line.contains("every port")), "{:?}", outcome.events);
+}
+
+#[test]
+fn row_04_tls_tells_the_sessions_of_one_address_apart() {
+    for reuse in [SessionReuse::Off, SessionReuse::Prefer, SessionReuse::Require] {
+        let world = world().tls().settings(|settings| {
+            if let Some(tls) = &mut settings.tls {
+                tls.session_reuse = reuse;
+            }
+        });
+        play(
+            &world,
+            "SECURE;LOGIN;EPSV;CLIENT 2\nSECURE;LOGIN;EPSV;NODATA\nC: RETR b\nS: 150 *\n\
+             CLIENT 1\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *\n\
+             CLIENT 2\nC: ABOR\nS: 426 *\nS: 226 *\nEPSV;CLIENT 1\nEPSV;CLIENT 2\nC: RETR b\n\
+             S: 150 *\nD: for two\nS: 226 *\nCLIENT 1\nC: STOR c\nS: 150 *\nU: from one\nS: 226 *\n\
+             HAS /c from one",
+        );
+    }
+}
+
+#[test]
+fn row_04_who_does_not_resume_gets_nothing_on_a_shared_port_and_all_on_its_own() {
+    let outcome = play(
+        &world().tls(),
+        "SECURE;LOGIN;EPSV;CLIENT 2\nFORGETFUL;LOGIN;EPSV;C: RETR b\nS: 150 *\nDX\nWAIT 21s\n\
+         S: 425 *\nC: EPSV\nS: 425 *\n\
+         CLIENT 1\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *\nC: QUIT\nS: 221 *\nS: EOF\n\
+         CLIENT 2\nEPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *",
+    );
+    let told = |what: &str| outcome.events.iter().any(|line| line.contains(what));
+    assert!(told("1 data connections came that resumed no TLS session"), "{:?}", outcome.events);
+}
+
+#[test]
+fn row_04_what_came_for_one_who_left_is_not_given_to_its_neighbour() {
+    play(
+        &world(),
+        "LOGIN;EPSV;CLIENT 2 198.51.100.2\nLOGIN;EPSV;CLIENT 1\nDIAL\nC: ABOR\nS: 226 *\n\
+         CLIENT 3\nLOGIN;EPSV;NODATA\nC: STOR c\nS: 150 *\nWAIT 21s\nS: 425 *\nHASNOT /c",
+    );
+}
+
+#[test]
+fn row_03_strangers_are_told_of_and_do_not_stop_the_client() {
+    let knocks = "KNOCK 198.51.100.7\n".repeat(7);
+    let outcome =
+        play(&world(), &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
+    let told = "1 anna DataStrangers { first: 198.51.100.7, count: 7 }";
+    assert!(outcome.events.iter().any(|line| line == told), "{:?}", outcome.events);
+}
+
+#[test]
+fn row_03_a_port_at_which_strangers_keep_knocking_is_given_up() {
+    let knocks = "KNOCK 198.51.100.7\n".repeat(8);
+    let outcome = play(
+        &world(),
+        &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\nS: 425 *\nC: NOOP\nS: 200 *"),
+    );
+    assert!(outcome.events.iter().any(|line| line.contains("others than the client")));
+}
+
+#[test]
+fn row_03_a_new_pasv_closes_the_port_before_it() {
+    let world = world().settings(|settings| settings.passive.ports = 30_000..=30_009);
+    let outcome = play(&world, &format!("LOGIN;{}", "EPSV;".repeat(30)));
+    assert!(!outcome.story.contains("425"));
+}
+
+#[test]
+fn row_04_an_unused_port_is_given_up_in_time_and_on_every_way_out() {
+    for way in [
+        "WAIT 31s",
+        "C: ABOR\nS: 226 *",
+        "C: REIN\nS: 220 *",
+        "C: QUIT\nS: 221 *\nS: EOF",
+        "CX\nWAIT 1s",
+        "CR\nWAIT 1s",
+        "C: PORT 1,2,3,4,5,6\nS: 500 *",
+    ] {
+        // The other client has the same address, so the port must be free.
+        let script = format!(
+            "LOGIN;EPSV;{way}\nCLIENT 2\nLOGIN;EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *"
+        );
+        play(&world(), &script);
+    }
+}

@@ -1,0 +1,254 @@
+//! Real sockets: a thousand clients of many addresses, and some of one, on ten data ports.
+//!
+//! Linux lets a program connect from any address of 127.0.0.0/8.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "what fails fails the test")]
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use wharf_core::account::{Account, Count};
+use wharf_core::permission::{Permissions, Rules};
+use wharf_proto::address::parse_epsv_reply;
+use wharf_server::Server;
+use wharf_server::certificate::Certificate;
+use wharf_server::settings::{Listen, SessionReuse, Settings, Tls, TlsRequire, TlsVersion};
+use wharf_storage::Memory;
+use wharf_users::single::Single;
+
+/// Of ten, three have TLS and one address among them all; the others have addresses of their own.
+const CLIENTS: usize = 1000;
+const PORTS: u16 = 10;
+/// How many clients are between PASV and the end of their transfer at a time. All at once they
+/// would need more descriptors than many systems give to one process.
+const TOGETHER: usize = 100;
+const BYTES: usize = 10_000;
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+#[tokio::test]
+async fn row_04_ten_ports_serve_a_thousand_clients_and_each_gets_its_own_file() {
+    let memory = Memory::new();
+    for client in 0..CLIENTS {
+        memory.put(name(client), content(client));
+    }
+    let bound = server(memory).await;
+    let (handle, server) = (bound.handle(), bound.listeners()[0].address);
+    let serving = bound.serve();
+    let clients = async {
+        for wave in (0..CLIENTS).step_by(TOGETHER) {
+            // Some of each wave are of the one address, with TLS.
+            let barrier = Arc::new(Barrier::new(TOGETHER));
+            let mut clients = JoinSet::new();
+            for client in wave..wave + TOGETHER {
+                let is_secured = client % 10 < 3;
+                let barrier = Arc::clone(&barrier);
+                clients.spawn(tokio::time::timeout(
+                    Duration::from_mins(2),
+                    fetch(server, client, is_secured, barrier),
+                ));
+            }
+            while let Some(done) = clients.join_next().await {
+                done.unwrap().expect("no client waits for ever").unwrap();
+            }
+        }
+        handle.shut_down(Duration::ZERO);
+    };
+    tokio::join!(serving, clients);
+    assert_eq!((handle.sessions(), handle.passive_ports_in_use()), (0, 0));
+}
+
+fn name(client: usize) -> String {
+    format!("/file-{client}")
+}
+
+/// Bytes that no other client's file has.
+fn content(client: usize) -> Vec<u8> {
+    let line = format!("this is of client {client}\n");
+    line.bytes().cycle().take(BYTES).collect()
+}
+
+/// Logs in, asks for a port, waits for the others, and fetches its file twice.
+async fn fetch(
+    server: SocketAddr,
+    client: usize,
+    is_secured: bool,
+    barrier: Arc<Barrier>,
+) -> io::Result<()> {
+    let host = if is_secured { 1 } else { u16::try_from(client).unwrap() + 512 };
+    let [high, low] = host.to_be_bytes();
+    let from = Ipv4Addr::new(127, 1, high, low);
+    let stream = dial(from, server).await?;
+    let mut talk = Talk(BufReader::new(Box::new(stream)));
+    talk.hears("220").await;
+    let config = is_secured.then(client_config);
+    if let Some(config) = &config {
+        talk.says("AUTH TLS", "234").await;
+        let stream = secure(config, talk.0.into_inner()).await?;
+        talk = Talk(BufReader::new(stream));
+    }
+    talk.says("USER anna", "331").await;
+    talk.says("PASS secret", "230").await;
+    talk.says("TYPE I", "200").await;
+    if is_secured {
+        talk.says("PBSZ 0", "200").await;
+        talk.says("PROT P", "200").await;
+    }
+    for round in 0..2 {
+        let told = talk.says("EPSV", "229").await;
+        let port = parse_epsv_reply(told.as_bytes()).unwrap();
+        if round == 0 {
+            // All have a port now, so the ports are shared.
+            barrier.wait().await;
+        }
+        // Some connect first and some ask first.
+        let to = SocketAddr::new(server.ip(), port);
+        let data = if client.is_multiple_of(2) { Some(dial(from, to).await?) } else { None };
+        talk.tells(&format!("RETR {}", name(client))).await;
+        let data: Box<dyn Stream> = Box::new(match data {
+            Some(data) => data,
+            None => dial(from, to).await?,
+        });
+        let mut data = match &config {
+            Some(config) => secure(config, data).await?,
+            None => data,
+        };
+        let mut got = Vec::new();
+        data.read_to_end(&mut got).await?;
+        assert!(got == content(client), "client {client}: {:?}", got.get(..40));
+        talk.hears("150").await;
+        talk.hears("226").await;
+    }
+    talk.says("QUIT", "221").await;
+    Ok(())
+}
+
+struct Talk(BufReader<Box<dyn Stream>>);
+
+impl Talk {
+    async fn says(&mut self, line: &str, code: &str) -> String {
+        self.tells(line).await;
+        self.hears(code).await
+    }
+
+    async fn tells(&mut self, line: &str) {
+        self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        self.0.flush().await.unwrap();
+    }
+
+    async fn hears(&mut self, code: &str) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).await.unwrap();
+        assert!(line.starts_with(code), "expected {code}, heard {line}");
+        line
+    }
+}
+
+async fn dial(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from.into(), 0))?;
+    socket.connect(to).await
+}
+
+async fn secure(
+    config: &Arc<ClientConfig>,
+    stream: Box<dyn Stream>,
+) -> io::Result<Box<dyn Stream>> {
+    let name = ServerName::try_from("localhost").unwrap();
+    Ok(Box::new(TlsConnector::from(Arc::clone(config)).connect(name, stream).await?))
+}
+
+async fn server(memory: Memory) -> wharf_server::Bound {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let chain = vec![made.cert.der().clone()];
+    let tls = Tls {
+        certificate: Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap(),
+        version_min: TlsVersion::V1_2,
+        require: TlsRequire::Off,
+        session_reuse: SessionReuse::Prefer,
+    };
+    let listen = Listen { address: [127, 0, 0, 1].into(), ports: vec![0], ..Listen::default() };
+    let mut settings = Settings { listen: vec![listen], tls: Some(tls), ..Settings::default() };
+    settings.passive.ports = free_ports();
+    settings.limits.sessions = Count::Unlimited;
+    settings.limits.sessions_per_address = Count::Unlimited;
+    settings.limits.sessions_per_user = Count::Unlimited;
+    let anna = Account::new("anna", "/", Rules::everywhere(Permissions::ALL));
+    let users = Arc::new(Single::new(anna, b"secret"));
+    Server::new(settings, users, Arc::new(memory)).bind().await.unwrap()
+}
+
+/// A range in which every port was free a moment ago, below those that the system gives out.
+fn free_ports() -> std::ops::RangeInclusive<u16> {
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let begin = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let mut starts = (begin..32_000).step_by(usize::from(PORTS));
+    let start = starts.find(|&start| (start..start + PORTS).all(is_free)).unwrap();
+    start..=start + PORTS - 1
+}
+
+fn client_config() -> Arc<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let mut config = builder
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(8);
+    Arc::new(config)
+}
+
+/// Takes every certificate: this is not what is tested.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
