@@ -10,6 +10,7 @@ mod door;
 #[path = "net/door_other.rs"]
 mod door;
 mod introduction;
+mod spare;
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -25,6 +26,7 @@ use wharf_core::async_trait;
 use wharf_proto::time::Timestamp;
 
 use self::door::Door;
+use self::spare::Spare;
 
 pub use self::connection::Connection;
 pub(crate) use self::introduction::introduced;
@@ -61,6 +63,13 @@ pub trait Listener: Send + Sync {
 
     /// The next connection. Cancel safe. Errors are survivable: the caller tries again.
     async fn accept(&self) -> io::Result<Socket>;
+
+    /// If the system has no descriptors left: takes some who wait, with one that was saved for
+    /// this, tells them `words` as far as they take them at once, and closes. Says who they were.
+    fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {
+        let _ = words;
+        Vec::new()
+    }
 }
 
 /// A connection that is not TCP of this computer: a simulated one, or an embedder's.
@@ -93,13 +102,14 @@ pub struct Tcp;
 #[async_trait]
 impl Net for Tcp {
     async fn listen(&self, at: SocketAddr, takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
-        let door = Door::new(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?;
-        Ok(Box::new(TcpDoor { door, is_control: true }))
+        let listener = listener(at, CONTROL_BACKLOG, takes_ipv4)?;
+        let spare = Spare::new(&listener)?;
+        Ok(Box::new(TcpDoor { door: Door::new(listener)?, spare: Some(spare) }))
     }
 
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
         let door = Door::new(listener(at, DATA_BACKLOG, true)?)?;
-        Ok(Box::new(TcpDoor { door, is_control: false }))
+        Ok(Box::new(TcpDoor { door, spare: None }))
     }
 
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
@@ -137,7 +147,8 @@ fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpLis
 
 struct TcpDoor {
     door: Door,
-    is_control: bool,
+    /// For control connections.
+    spare: Option<Spare>,
 }
 
 #[async_trait]
@@ -148,7 +159,11 @@ impl Listener for TcpDoor {
 
     async fn accept(&self) -> io::Result<Socket> {
         let connection = self.door.accept().await?;
-        Ok(Socket::Tcp(if self.is_control { connection.into_control()? } else { connection }))
+        Ok(Socket::Tcp(if self.spare.is_some() { connection.into_control()? } else { connection }))
+    }
+
+    fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {
+        self.spare.as_ref().map(|spare| spare.turn_away(words)).unwrap_or_default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Listening, seating, spawning, and ending it all in an orderly way.
 
+mod doors;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -16,12 +18,13 @@ use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::reply::{Code, Reply};
 
+use self::doors::{Arrival, Door};
 use crate::admission::Seat;
 use crate::control::Control;
 use crate::conversation::converse;
 use crate::exit::Exit;
 use crate::live::{SaidView, SessionView};
-use crate::net::{Listener, Net, Socket, Stream, Tcp};
+use crate::net::{Listener, Net, Stream, Tcp};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
 use crate::settings::{Listen, ListenTls, Settings};
@@ -30,10 +33,6 @@ use crate::tls::protection;
 
 /// Accepted clients that wait for their turn to be seated.
 const ARRIVALS_MAX: usize = 64;
-/// After a failed accept (too many files are open, say) the next try comes after this, doubled up
-/// to a second: the loop neither ends nor spins.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A client that is turned away is given this long to take the reason.
 const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
 /// Clients that are being turned away at a time; more are closed without a word.
@@ -77,7 +76,7 @@ pub struct Server {
 /// A server that listens: clients that connect wait until [`Bound::serve`] runs.
 pub struct Bound {
     shared: Arc<Shared>,
-    doors: Vec<(Box<dyn Listener>, ListenTls)>,
+    doors: Vec<Door>,
     listeners: Vec<BoundListener>,
     stop: watch::Sender<Option<Duration>>,
     workers: Vec<Worker>,
@@ -177,9 +176,10 @@ impl Server {
             if listen.tls == ListenTls::Implicit && self.settings.tls.is_none() {
                 return Err(BindError::Settings("an implicit TLS listener needs a certificate"));
             }
-            let door = open(&*self.net, &self.settings, listen).await?;
-            listeners.push(BoundListener { address: door.local_address(), tls: listen.tls });
-            doors.push((door, listen.tls));
+            let (tls, proxies) = (listen.tls, listen.proxy_from.clone().into());
+            let listener = open(&*self.net, &self.settings, listen).await?;
+            listeners.push(BoundListener { address: listener.local_address(), tls });
+            doors.push(Door { listener, tls, proxies });
         }
         let shared = Shared::new(self.settings, self.net, self.users, self.stores, self.events)
             .map_err(BindError::Tls)?;
@@ -247,8 +247,8 @@ impl Bound {
     pub async fn serve(self) {
         let (arrive, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
         let mut doors = JoinSet::new();
-        for (listener, tls) in self.doors {
-            doors.spawn(keep_door(listener, tls, arrive.clone()));
+        for door in self.doors {
+            doors.spawn(door.keep(Arc::clone(&self.shared), arrive.clone()));
         }
         drop(arrive);
         let mut stop = self.stop.subscribe();
@@ -312,28 +312,6 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
     }
 }
 
-/// A client that was accepted.
-struct Arrival {
-    socket: Socket,
-    tls: ListenTls,
-}
-
-/// Accepts for ever.
-async fn keep_door(listener: Box<dyn Listener>, tls: ListenTls, arrive: mpsc::Sender<Arrival>) {
-    let mut pause = ACCEPT_PAUSE;
-    loop {
-        if let Ok(socket) = listener.accept().await {
-            pause = ACCEPT_PAUSE;
-            if arrive.send(Arrival { socket, tls }).await.is_err() {
-                return;
-            }
-        } else {
-            sleep(pause).await;
-            pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
-        }
-    }
-}
-
 fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Seat, SocketAddr), &'static str> {
     let peer = arrival.socket.peer_address().map_err(|_| "gone")?;
     let limits = &shared.settings.limits;
@@ -366,6 +344,7 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: Sock
     let registered = shared.registry.enter(peer, local);
     let probe = Arc::clone(&registered.probe);
     let mut session = Session::new(&shared, probe, local, arrival.tls);
+    session.proxies = Arc::clone(&arrival.proxies);
     session.emit(&Event::Connected);
     let talk = async {
         // In a box, so that a session does not keep room for its TLS handshake.

@@ -48,6 +48,9 @@ pub struct Listen {
     pub ports: Vec<u16>,
     /// How TLS begins here.
     pub tls: ListenTls,
+    /// Proxies that say for whom they come (PROXY protocol). If there are any, nobody else may
+    /// come here, and each must say so first. Empty: clients come themselves.
+    pub proxy_from: Vec<IpNet>,
 }
 
 /// How TLS begins on a listener.
@@ -275,6 +278,7 @@ impl Default for Listen {
             address: Ipv6Addr::UNSPECIFIED.into(),
             ports: vec![21, 2121],
             tls: ListenTls::Explicit,
+            proxy_from: Vec::new(),
         }
     }
 }

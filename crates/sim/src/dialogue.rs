@@ -21,6 +21,7 @@
 //! | `CX`, `CR` | drop the control connection; break it |
 //! | `NODATA` | do not connect for the next command that moves data |
 //! | `DIAL` | connect to the passive port now, before the command that moves data |
+//! | `FIRST bytes` | send these before all else, on each connection: what a proxy says |
 //! | `LISTEN` | listen for active mode; `{PORT}` or `{EPRT}` in the next lines is where |
 //! | `KNOCK 198.51.100.7` | a stranger connects to the passive port |
 //! | `TLS`, `TLS noresume` | put TLS on; data connections then resume its session, or not |
@@ -129,7 +130,7 @@ impl Runner {
         if self.talkers.is_empty() {
             self.client("1").await?;
         }
-        if !matches!(word, "S:" | "TLS" | "WAIT" | "KICK" | "SHUTDOWN" | "CX" | "CR") {
+        if !matches!(word, "S:" | "TLS" | "FIRST" | "WAIT" | "KICK" | "SHUTDOWN" | "CX" | "CR") {
             self.greeted().await?;
         }
         match word {
@@ -157,6 +158,10 @@ impl Runner {
             "WAIT" => tokio::time::sleep(duration(rest)?).await,
             "CX" => self.talker()?.hang_up(false),
             "CR" => self.talker()?.hang_up(true),
+            "FIRST" => {
+                let bytes = bytes(rest)?;
+                self.talker()?.begin_with(bytes).await?;
+            }
             "DIAL" => {
                 self.talker()?.dial_data().await;
                 self.talker()?.stays_away = true;

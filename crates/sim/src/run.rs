@@ -104,7 +104,12 @@ fn failing_nature(call: u64, rng: &mut Rng) -> Nature {
 /// The default settings, listening for IPv6 too.
 fn server_settings() -> Settings {
     let mut settings = settings();
-    settings.listen.push(Listen { address: SERVER_V6, ports: vec![21], tls: ListenTls::Off });
+    settings.listen.push(Listen {
+        address: SERVER_V6,
+        ports: vec![21],
+        tls: ListenTls::Off,
+        ..Listen::default()
+    });
     settings
 }
 

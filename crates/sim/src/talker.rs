@@ -33,6 +33,8 @@ pub(crate) struct Talker {
     data: Data,
     target: SocketAddr,
     tls: Option<DataTls>,
+    /// What each connection begins with.
+    first: Vec<u8>,
     pub(crate) is_greeted: bool,
     pub(crate) stays_away: bool,
 }
@@ -90,6 +92,7 @@ impl Talker {
             data: Data::None,
             target: SocketAddr::new(address, 0),
             tls: None,
+            first: Vec::new(),
             is_greeted: false,
             stays_away: false,
         })
@@ -165,6 +168,13 @@ impl Talker {
         .await
     }
 
+    /// Begins this connection, and those of data, with these bytes.
+    pub(crate) async fn begin_with(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        self.send(&bytes).await?;
+        self.first = bytes;
+        Ok(())
+    }
+
     /// Drops the control connection, or breaks it.
     pub(crate) fn hang_up(&mut self, by_reset: bool) {
         if let Some(control) = self.control.take()
@@ -218,7 +228,10 @@ impl Talker {
         if let Data::Passive(at) = self.data {
             let link = self.net.dial(SocketAddr::new(self.address, 0), at).await;
             self.data = match link {
-                Ok(link) => Data::Connected(ClientStream::Plain(link)),
+                Ok(mut link) => match link.write_all(&self.first).await {
+                    Ok(()) => Data::Connected(ClientStream::Plain(link)),
+                    Err(error) => Data::Failed(error.to_string()),
+                },
                 Err(error) => Data::Failed(error.to_string()),
             };
         }

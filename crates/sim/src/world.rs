@@ -12,7 +12,7 @@ use wharf_core::storage::Stores;
 use wharf_proto::time::Timestamp;
 use wharf_server::Server;
 use wharf_server::settings::{
-    ListTime, Listen, ListenTls, SessionReuse, Settings, Tls, TlsRequire, TlsVersion,
+    ListTime, Listen, SessionReuse, Settings, Tls, TlsRequire, TlsVersion,
 };
 use wharf_storage::Memory;
 
@@ -196,8 +196,7 @@ impl World {
 
 /// The server's settings in a simulation: as by default, at [`SERVER`], with listings in UTC.
 pub(crate) fn settings() -> Settings {
-    let listen =
-        Listen { address: SERVER.ip(), ports: vec![SERVER.port()], tls: ListenTls::Explicit };
+    let listen = Listen { address: SERVER.ip(), ports: vec![SERVER.port()], ..Listen::default() };
     let mut settings = Settings { listen: vec![listen], ..Settings::default() };
     settings.names.list_time = ListTime::Utc;
     settings

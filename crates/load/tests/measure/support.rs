@@ -41,7 +41,8 @@ impl House {
             Some(TlsMode::Implicit) => ListenTls::Implicit,
             _ => ListenTls::Explicit,
         };
-        let listen = Listen { address: [127, 0, 0, 1].into(), ports: vec![0], tls };
+        let listen =
+            Listen { address: [127, 0, 0, 1].into(), ports: vec![0], tls, ..Listen::default() };
         let mut settings = Settings { listen: vec![listen], ..Settings::default() };
         settings.limits.sessions_per_address = Count::from_number(0);
         settings.limits.sessions_per_user = Count::from_number(0);

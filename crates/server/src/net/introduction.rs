@@ -4,19 +4,27 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 use wharf_proto::proxy::{Client, Progress, parse};
 
 use super::{Link, Socket, plain};
+
+/// A proxy says at once for whom it comes: as long as for a handshake of TLS.
+const INTRODUCTION_MAX: Duration = Duration::from_secs(10);
 
 /// Reads the header of the PROXY protocol from a connection, and nothing behind it. From then on
 /// the other end is the client that the header names; where it names none it is the proxy itself.
 ///
 /// # Errors
-/// There is no header, or a bad one, or the connection broke. The caller sees to it that this
-/// does not last.
-pub(crate) async fn introduced(mut socket: Socket) -> io::Result<Socket> {
+/// There is no header, or a bad one, or it does not come in time, or the connection broke.
+pub(crate) async fn introduced(socket: Socket) -> io::Result<Socket> {
+    timeout(INTRODUCTION_MAX, read(socket)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn read(mut socket: Socket) -> io::Result<Socket> {
     let mut bytes = Vec::new();
     loop {
         match parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {

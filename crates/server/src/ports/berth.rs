@@ -12,10 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::Reserved;
@@ -28,8 +26,6 @@ const GUESTS_MAX: usize = 256;
 const ARRIVED_MAX: usize = 4;
 /// Connections of which it is not known yet whose they are. More are closed.
 const UNSORTED_MAX: usize = 64;
-/// A proxy says at once for whom it comes.
-const INTRODUCTION_MAX: Duration = Duration::from_secs(10);
 /// What waits to be accepted when somebody joins, at most.
 const STALE_MAX: usize = 256;
 
@@ -312,8 +308,7 @@ impl Berth {
         let mut here = self.here();
         if !is_introduced && here.is_proxy(from) {
             here.find_out(Box::pin(async move {
-                let done = timeout(INTRODUCTION_MAX, introduced(socket)).await;
-                done.ok()?.ok().map(Sorted::Introduced)
+                introduced(socket).await.ok().map(Sorted::Introduced)
             }));
             return None;
         }

@@ -23,7 +23,7 @@ use crate::testing::link;
 type Script = Arc<Mutex<VecDeque<io::Result<Socket>>>>;
 
 #[tokio::test(start_paused = true)]
-async fn the_door_stays_open_whatever_accept_says() {
+async fn row_06_the_door_stays_open_whatever_accept_says() {
     // Too many open files, an aborted connection, no buffers: the codes of Linux.
     let errors = [24, 23, 103, 105, 24].map(|code| Err(io::Error::from_raw_os_error(code)));
     let (ours, theirs) = tokio::io::duplex(4096);
@@ -36,7 +36,7 @@ async fn the_door_stays_open_whatever_accept_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_panics_ends_alone() {
+async fn row_47_a_session_that_panics_ends_alone() {
     let (one, first) = tokio::io::duplex(4096);
     let (other, second) = tokio::io::duplex(4096);
     let served = serve([Ok(link(first)), Ok(link(second))].into(), async {

@@ -1,0 +1,132 @@
+//! Where clients come in: one door for each address, kept open whatever accept says.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use wharf_core::event::{Event, Who};
+use wharf_proto::reply::{Code, Reply};
+
+use crate::net::{Listener, Socket, introduced, plain};
+use crate::settings::ListenTls;
+use crate::shared::Shared;
+
+/// After a failed accept (too many files are open, say) the next try comes after this, doubled up
+/// to a second: the loop neither ends nor spins.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Connections of proxies that have not said for whom they come. More are closed.
+const INTRODUCTIONS_MAX: usize = 256;
+/// What a client hears when the system has no descriptor left for it.
+const NO_DESCRIPTOR: &str = "Too many sessions; try again later.";
+
+/// An address at which clients come in.
+pub(super) struct Door {
+    pub(super) listener: Box<dyn Listener>,
+    pub(super) tls: ListenTls,
+    /// Where proxies come from that say for whom they come. Without any, clients come themselves.
+    pub(super) proxies: Arc<[IpNet]>,
+}
+
+/// A client that was accepted.
+pub(super) struct Arrival {
+    pub(super) socket: Socket,
+    pub(super) tls: ListenTls,
+    pub(super) proxies: Arc<[IpNet]>,
+}
+
+impl Door {
+    /// Accepts for ever.
+    pub(super) async fn keep(self, shared: Arc<Shared>, arrive: mpsc::Sender<Arrival>) {
+        let mut pause = ACCEPT_PAUSE;
+        let mut introductions = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                // What is done makes room first.
+                biased;
+                Some(_) = introductions.join_next(), if !introductions.is_empty() => continue,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(socket) if self.proxies.is_empty() => {
+                    pause = ACCEPT_PAUSE;
+                    if arrive.send(self.arrival(socket)).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(socket) => {
+                    pause = ACCEPT_PAUSE;
+                    self.introduce(socket, &shared, &arrive, &mut introductions);
+                }
+                Err(_) => {
+                    self.turn_away(&shared);
+                    sleep(pause).await;
+                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    fn arrival(&self, socket: Socket) -> Arrival {
+        Arrival { socket, tls: self.tls, proxies: Arc::clone(&self.proxies) }
+    }
+
+    /// Lets a proxy say for whom it comes, if it is one of ours, beside everything else.
+    fn introduce(
+        &self,
+        socket: Socket,
+        shared: &Arc<Shared>,
+        arrive: &mpsc::Sender<Arrival>,
+        introductions: &mut JoinSet<()>,
+    ) {
+        let Ok(peer) = socket.peer_address() else { return };
+        let local = self.listener.local_address();
+        if !self.proxies.iter().any(|network| network.contains(&peer.ip())) {
+            tell(shared, peer, local, "it is none of the proxies of this address (proxy_from)");
+            return;
+        }
+        if introductions.len() >= INTRODUCTIONS_MAX {
+            tell(shared, peer, local, "too many proxied connections have not begun to speak");
+            return;
+        }
+        let arrival = self.arrival(socket);
+        let (shared, arrive) = (Arc::clone(shared), arrive.clone());
+        introductions.spawn(async move {
+            match introduced(arrival.socket).await {
+                Ok(socket) => drop(arrive.send(Arrival { socket, ..arrival }).await),
+                Err(error) => tell(&shared, peer, local, &unintroduced(&error)),
+            }
+        });
+    }
+
+    /// Says 421 to those who wait, where the system has no descriptor left for them. Where TLS
+    /// begins at once there is no way to say it, and a proxy would take it for the client's.
+    fn turn_away(&self, shared: &Shared) {
+        let mut words = Vec::new();
+        if self.tls != ListenTls::Implicit {
+            Reply::new(Code::CLOSING, NO_DESCRIPTOR).write(&mut words);
+        }
+        for peer in self.listener.turn_away(&words) {
+            let reason = "no descriptor is left; raise the limit of open files";
+            tell(shared, plain(peer), self.listener.local_address(), reason);
+        }
+    }
+}
+
+fn unintroduced(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "its PROXY header did not come in time".into(),
+        io::ErrorKind::UnexpectedEof => "it left before its PROXY header was whole".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn tell(shared: &Shared, peer: SocketAddr, local: SocketAddr, reason: &str) {
+    let who = Who { session: 0, peer, local, user: None, is_tls: false, client: None };
+    shared.events.emit(&who, &Event::TurnedAway { reason });
+}

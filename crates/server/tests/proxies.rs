@@ -1,0 +1,116 @@
+//! Clients behind a proxy that says for whom it comes.
+
+use wharf_core::account::Count;
+use wharf_core::permission::Permissions;
+use wharf_sim::{Outcome, World};
+
+const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
+
+/// A world whose server takes clients from two proxies only.
+fn world() -> World {
+    World::new()
+        .account("anna", "secret", Permissions::ALL)
+        .file("/a", b"hello")
+        .settings(|settings| {
+            settings.listen[0].proxy_from =
+                vec!["10.0.0.1/32".parse().unwrap(), "10.0.1.0/24".parse().unwrap()];
+        })
+        .peer("10.0.0.1")
+}
+
+/// `FOR 198.51.100.7;` stands for what a proxy says for that client.
+fn play(world: &World, script: &str) -> Outcome {
+    let mut told = String::new();
+    for (number, part) in script.replace("LOGIN;", LOGIN).split("FOR ").enumerate() {
+        match part.split_once(';').filter(|_| number > 0) {
+            Some((client, rest)) => {
+                let header = format!("FIRST PROXY TCP4 {client} 192.0.2.1 40000 21\\r\\n\n");
+                told.push_str(&header);
+                told.push_str(rest);
+            }
+            None => told.push_str(part),
+        }
+    }
+    world.run(&told)
+}
+
+fn assert_told(outcome: &Outcome, what: &str) {
+    assert!(outcome.events.iter().any(|line| line.contains(what)), "{:?}", outcome.events);
+}
+
+#[test]
+fn row_13_a_client_behind_a_proxy_is_served_under_its_own_address() {
+    let script = "FOR 198.51.100.7;LOGIN;C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nD: hello\n\
+         S: 226 *\nC: PORT 10,0,0,1,100,1\nS: 500 *\nC: PORT 198,51,100,7,100,1\nS: 200 *";
+    play(&world(), script);
+}
+
+#[test]
+fn row_13_clients_of_one_proxy_are_counted_apart() {
+    let world =
+        world().settings(|settings| settings.limits.sessions_per_address = Count::from_number(1));
+    let outcome = play(
+        &world,
+        "FOR 198.51.100.7;LOGIN;CLIENT 2 10.0.1.77\nFOR 198.51.100.8;LOGIN;\
+         CLIENT 3\nFOR 198.51.100.7;S: 421 Too many sessions from your address.\nS: EOF",
+    );
+    assert_told(&outcome, "TurnedAway");
+}
+
+#[test]
+fn row_13_a_binary_header_does_as_well_and_a_proxy_may_come_for_itself() {
+    let header = "\\r\\n\\r\\n\\x00\\r\\nQUIT\\n\\x21\\x11\\x00\\x0c\\xc6\\x33\\x64\\x07\
+         \\xc0\\x00\\x02\\x01\\x9c\\x40\\x00\\x15";
+    play(&world(), &format!("FIRST {header}\nLOGIN;C: PORT 198,51,100,7,100,1\nS: 200 *"));
+    play(&world(), "FIRST PROXY UNKNOWN\\r\\n\nLOGIN;C: PORT 10,0,0,1,100,1\nS: 200 *");
+    let local = "\\r\\n\\r\\n\\x00\\r\\nQUIT\\n\\x20\\x00\\x00\\x00";
+    play(&world(), &format!("FIRST {local}\nS: 220 *\nC: QUIT\nS: 221 *\nS: EOF"));
+}
+
+#[test]
+fn row_13_who_is_no_proxy_of_ours_is_turned_away_whatever_it_says() {
+    let outcome = play(&world(), "CLIENT 1 203.0.113.5\nFOR 198.51.100.7;S: EOF");
+    assert_told(&outcome, "none of the proxies");
+}
+
+#[test]
+fn row_13_without_a_header_nobody_is_served() {
+    for (first, why) in [
+        ("USER anna\\r\\nPASS x\\r\\n", "no PROXY header came first"),
+        ("PROXY TCP4 198.51.100.7 192.0.2.1 40000\\r\\n", "address or port that is none"),
+        ("PROXY TCP9 198.51.100.7 192.0.2.1 40000 21\\r\\n", "not known"),
+    ] {
+        assert_told(&play(&world(), &format!("FIRST {first}\nS: EOF")), why);
+    }
+    let late = play(&world(), "FIRST PROXY TCP4\nWAIT 11s\nS: EOF");
+    assert_told(&late, "did not come in time");
+    let cut = play(&world(), "FIRST PROXY TCP4\nCX\nWAIT 1s");
+    assert_told(&cut, "before its PROXY header was whole");
+}
+
+#[test]
+fn row_13_where_clients_come_themselves_a_header_is_no_command() {
+    let world = world().settings(|settings| settings.listen[0].proxy_from.clear());
+    play(&world, "C: PROXY TCP4 198.51.100.7 192.0.2.1 40000 21\nS: 500 *");
+}
+
+#[test]
+fn row_13_data_that_comes_by_the_proxy_must_be_of_the_same_client() {
+    let script = "FOR 198.51.100.7;LOGIN;C: EPSV\nS: 229 *\nNODATA\nC: RETR a\nS: 150 *\n\
+         KNOCK 10.0.0.1\nKNOCK 198.51.100.99\nWAIT 21s\nS: 425 *";
+    let outcome = play(&world(), script);
+    assert_told(&outcome, "DataStrangers { first: 198.51.100.99, count: 1 }");
+}
+
+#[test]
+fn row_13_two_clients_of_a_proxy_share_a_data_port() {
+    let world = world()
+        .file("/b", b"for two")
+        .settings(|settings| settings.passive.ports = 30_000..=30_000);
+    play(
+        &world,
+        "FOR 198.51.100.7;LOGIN;C: EPSV\nS: 229 *\nNODATA\nC: RETR a\nS: 150 *\n\
+         CLIENT 2\nFOR 198.51.100.8;LOGIN;C: EPSV\nS: 229 *\nC: RETR b\nS: 150 *\nD: for two\n\
+         S: 226 *\nCLIENT 1\nC: ABOR\nS: 426 *\nS: 226 *",
+    );
+}
