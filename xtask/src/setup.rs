@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ncftpls", "ncftp"),
     ("rclone", "rclone"),
     ("wget", "wget"),
+    ("haproxy", "haproxy"),
     ("openssl", "openssl"),
     ("python3", "python3"),
     // Judges our units; it need not be what this computer starts with.

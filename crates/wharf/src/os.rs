@@ -9,15 +9,15 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, announce, appended, give_to, hold_window, is_administrator, is_journal,
-    may_write, mode_if_open, private_file, private_folder, proof_of_life_every, raise_file_limit,
-    real_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, free_files, give_to, hold_window, is_administrator,
+    is_journal, may_write, mode_if_open, private_file, private_folder, proof_of_life_every,
+    raise_file_limit, real_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, announce, appended, give_to, hold_window, is_administrator, is_journal,
-    may_write, mode_if_open, private_file, private_folder, proof_of_life_every, raise_file_limit,
-    real_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, free_files, give_to, hold_window, is_administrator,
+    is_journal, may_write, mode_if_open, private_file, private_folder, proof_of_life_every,
+    raise_file_limit, real_folder, sync_folder,
 };
 
 /// Why somebody wants the server to stop.

@@ -77,7 +77,8 @@ fn listen(listen: &keys::Listen) -> engine::Listen {
         (ListenPort::Auto, ListenTls::Implicit) => vec![990, 2990],
         (ListenPort::Auto, _) => vec![21, 2121],
     };
-    engine::Listen { address: listen.address, ports, tls }
+    let proxy_from = if listen.proxy { listen.proxy_from.0.clone() } else { Vec::new() };
+    engine::Listen { address: listen.address, ports, tls, proxy_from }
 }
 
 fn listen_tls(mode: TlsMode) -> ListenTls {

@@ -23,6 +23,7 @@ type Check = fn(&Config, &Layers, &mut Vec<Problem>);
 /// Each check, with the beginnings of the keys that it looks at.
 const CHECKS: &[(&[&str], Check)] = &[
     (&["listen."], check_listeners),
+    (&["listen."], check_proxies),
     (&["listen.", "tls.require", "login.anonymous"], check_policy),
     (&["tls."], check_certificate),
     (&["login.anonymous"], check_anonymous),
@@ -52,6 +53,24 @@ fn check_listeners(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
             let problem = Problem::error(title, listener_place(layers, index));
             let problem = problem.also(listener_place(layers, earlier), "the first time");
             problems.push(problem.help("give each [[listen]] a port or an address of its own"));
+        }
+    }
+}
+
+/// A header that anybody may send is worth nothing, so whose it may be must be said.
+fn check_proxies(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    for (index, listen) in config.listen.iter().enumerate() {
+        let place = |key| layers.place_of(&format!("listen.{index}.{key}"));
+        let has_networks = !listen.proxy_from.0.is_empty();
+        if listen.proxy && !has_networks {
+            let title = "this listener takes PROXY headers, but it is not said from whom";
+            let problem = Problem::error(title, place("proxy"));
+            problems.push(problem.help("name the proxies: proxy_from = [\"10.0.0.5\"]"));
+        }
+        if !listen.proxy && has_networks {
+            let title = "proxy_from does nothing as long as `proxy` is false";
+            let problem = Problem::error(title, place("proxy_from"));
+            problems.push(problem.help("write proxy = true there, or leave proxy_from out"));
         }
     }
 }

@@ -142,6 +142,10 @@ sections! {
         [R] port: ListenPort = "\"auto\"",
         /// explicit (AUTH TLS) | implicit (port 990 by custom) | off
         [R] tls: TlsMode = "\"explicit\"",
+        /// true: clients come through a proxy that names them (PROXY protocol, v1 or v2)
+        [R] proxy: bool = "false",
+        /// where those proxies are, e.g. ["10.0.0.5"]; nobody else may connect to this listener
+        [R] proxy_from: Networks = "[]",
     }
 
     /// Passive mode: the client opens the data connection.

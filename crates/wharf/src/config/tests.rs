@@ -94,6 +94,17 @@ fn listeners_repeat_and_variables_reach_each() {
 }
 
 #[test]
+fn row_13_a_listener_says_whose_proxy_headers_it_takes() {
+    const ONE: &str = "[[listen]]\nport = 21\n";
+    let whole = Given::file(&format!("{ONE}proxy = true\nproxy_from = [\"10.0.0.5\"]\n"));
+    assert_eq!(whole.shown(), "");
+    let told = Given::file(&format!("{ONE}proxy = true\n")).shown();
+    assert!(told.contains("it is not said from whom") && told.contains(":3:"), "{told}");
+    let told = Given::file(&format!("{ONE}proxy_from = [\"10.0.0.5\"]\n")).shown();
+    assert!(told.contains("proxy_from does nothing") && told.contains(":3:"), "{told}");
+}
+
+#[test]
 fn a_flag_for_the_listener_asks_which_one_if_there_are_several() {
     const ONE: &str = "[[listen]]\naddress = \"127.0.0.1\"\n";
     let one = Given::file(ONE).set("listen.*.port", "2222");

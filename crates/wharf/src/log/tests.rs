@@ -97,6 +97,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::Changed(&a),
         Event::DataFailed { reason: "no connection came within 20s" },
         Event::DataUnproven,
+        Event::DataStrangers { first: [198, 51, 100, 7].into(), count: 2 },
         Event::StoreFailed { reason: "write /a: input/output error" },
         Event::Command { line: "PASS ***", code: Code::FILE_DONE, text: "Removed." },
         Event::Ended { reason: "QUIT", after: Duration::from_secs(61) },

@@ -46,9 +46,20 @@ impl Signals {
 pub(crate) fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where that is forbidden we serve fewer; the accept loop copes.
+    // Where that is forbidden we serve fewer.
     let _ = setrlimit(Resource::Nofile, limit);
 }
+
+/// How many more files this process may open; nothing if there is no limit.
+pub(crate) fn free_files() -> Option<u64> {
+    let most = getrlimit(Resource::Nofile).current?;
+    // One entry is the folder itself, while it is read.
+    let open = fs::read_dir("/dev/fd").map_or(OPEN_FILES_GUESSED, Iterator::count);
+    Some(most.saturating_sub(u64::try_from(open).unwrap_or(u64::MAX)))
+}
+
+/// Where the system does not say: what a start leaves open, and a few more.
+const OPEN_FILES_GUESSED: usize = 64;
 
 /// How to write a file anew that only its owner may read.
 pub(crate) fn private_file() -> OpenOptions {

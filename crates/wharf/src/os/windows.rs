@@ -56,6 +56,11 @@ impl Signals {
 /// Nothing to do here.
 pub(crate) fn raise_file_limit() {}
 
+/// There is no limit that matters.
+pub(crate) fn free_files() -> Option<u64> {
+    None
+}
+
 /// How to write a file anew; the folder's rights are the file's.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = File::options();

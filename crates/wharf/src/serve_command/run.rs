@@ -16,7 +16,7 @@ use wharf_storage::{DiskOptions, Disks, sweep};
 use wharf_users::file::FileUsers;
 
 use super::workers::Workers;
-use super::{Plan, outputs, tell_fresh_password};
+use super::{Plan, capacity, outputs, tell_fresh_password};
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
@@ -51,7 +51,9 @@ async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<E
         None => wire::accounts(config, plan.is_coloured)?,
     };
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
-    let settings = wire::settings(config, tls)?;
+    let mut settings = wire::settings(config, tls)?;
+    let (sessions, no_room) = capacity::sessions(settings.limits.sessions, settings.listen.len());
+    settings.limits.sessions = sessions;
     let has_panel = outputs::has_panel(options);
     let log = Arc::new(outputs::log(&config.log, has_panel)?);
     let disk = wire::disk(config);
@@ -65,6 +67,9 @@ async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<E
 
     for warning in encryption.iter().flat_map(|encryption| &encryption.warnings) {
         warn(&log, has_panel, warning);
+    }
+    if let Some(no_room) = no_room {
+        warn(&log, has_panel, &no_room);
     }
     warn_of_missing_homes(&log, has_panel, &accounts);
     if accounts.homes.is_empty() {

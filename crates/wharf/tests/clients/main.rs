@@ -7,6 +7,8 @@
 
 #[cfg(test)]
 mod curl;
+#[cfg(all(test, target_os = "linux"))]
+mod haproxy;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]

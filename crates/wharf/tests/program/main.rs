@@ -5,6 +5,9 @@ mod bench_command;
 #[cfg(test)]
 mod config_command;
 #[cfg(test)]
+#[cfg(unix)]
+mod few_files;
+#[cfg(test)]
 mod serve_command;
 #[cfg(all(test, target_os = "linux"))]
 mod service_command;

@@ -79,13 +79,33 @@ impl Place {
     pub(crate) fn serve(&self, words: &[&str]) -> Serving {
         let given = ["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
         let words: Vec<_> = words.iter().chain(&given).copied().collect();
-        let mut child = self
-            .command(&words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Serving::start(self.command(&words))
+    }
+
+    /// The same, with so many open files as the system permits at most.
+    #[cfg(unix)]
+    pub(crate) fn serve_with_files(&self, files: u32, words: &[&str]) -> Serving {
+        let given = ["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
+        let program = self.command(&[]);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+        command.arg(program.get_program()).args(words).args(given);
+        command.current_dir(self.folder.path());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Serving::start(command)
+    }
+}
+
+impl Serving {
+    /// Starts it and waits until it is ready.
+    fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut before = String::new();
         let address = loop {
@@ -96,7 +116,7 @@ impl Place {
             }
             before.push_str(&line);
         };
-        Serving { child, lines, address, before }
+        Self { child, lines, address, before }
     }
 }
 
@@ -127,14 +147,28 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn login(&self, user: &str, password: &str) -> Client {
-        let mut client =
-            Client { lines: BufReader::new(TcpStream::connect(self.address).unwrap()) };
+        let mut client = self.connect();
         assert!(client.reply().starts_with("220 "));
-        assert!(client.says(&format!("USER {user}")).starts_with("331 "));
-        let reply = client.says(&format!("PASS {password}"));
-        assert!(reply.starts_with("230"), "{reply}");
-        assert!(client.says("TYPE I").starts_with("200 "));
+        client.logs_in(user, password);
         client
+    }
+
+    /// The same, again and again as long as there is no room.
+    #[cfg(unix)]
+    pub(crate) fn login_when_there_is_room(&self, user: &str, password: &str) -> Client {
+        loop {
+            let mut client = self.connect();
+            let greeting = client.reply();
+            if greeting.starts_with("220 ") {
+                client.logs_in(user, password);
+                return client;
+            }
+            assert!(greeting.starts_with("421 "), "{greeting}");
+        }
+    }
+
+    fn connect(&self) -> Client {
+        Client { lines: BufReader::new(TcpStream::connect(self.address).unwrap()) }
     }
 
     /// Sends a signal such as `INT`.
@@ -181,6 +215,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    fn logs_in(&mut self, user: &str, password: &str) {
+        assert!(self.says(&format!("USER {user}")).starts_with("331 "));
+        let reply = self.says(&format!("PASS {password}"));
+        assert!(reply.starts_with("230"), "{reply}");
+        assert!(self.says("TYPE I").starts_with("200 "));
+    }
+
     pub(crate) fn says(&mut self, line: &str) -> String {
         self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply()

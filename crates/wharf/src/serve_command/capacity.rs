@@ -1,0 +1,59 @@
+//! How many sessions the system's limit of open files has room for.
+
+use wharf_core::account::Count;
+
+use crate::os::free_files;
+
+/// What a session has open while its transfer runs: the control connection, the data port, the
+/// data connection, the file.
+const FILES_OF_SESSION: u64 = 4;
+/// A listening address has one, another to accept with in need, and one that is given up then.
+const FILES_OF_LISTENER: usize = 3;
+/// For all else that is opened while we run: logs, accounts, folders that are listed, pipes between
+/// files and sockets, clients that are told that there is no room.
+const FILES_OF_SERVER: u64 = 16;
+
+/// The sessions that can be served at a time of those that are wanted, and what to say if that is
+/// not all of them.
+pub(super) fn sessions(wanted: Count, listeners: usize) -> (Count, Option<String>) {
+    let for_listeners = u64::try_from(listeners * FILES_OF_LISTENER).unwrap_or(u64::MAX);
+    match free_files() {
+        Some(free) => fitting(wanted, free.saturating_sub(for_listeners)),
+        None => (wanted, None),
+    }
+}
+
+fn fitting(wanted: Count, free: u64) -> (Count, Option<String>) {
+    let most = (free.saturating_sub(FILES_OF_SERVER) / FILES_OF_SESSION).max(1);
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    match wanted.number() {
+        Some(number) if number <= most => (wanted, None),
+        // Who wants any number gets what there is.
+        None => (Count::from_number(most), None),
+        Some(number) => {
+            let text = format!(
+                "limits.connections = {number} does not fit: the system permits {free} more open \
+                 files, which is enough for {most} sessions, so more are not let in; raise that \
+                 limit (systemd: LimitNOFILE=, a shell: ulimit -n) or lower limits.connections"
+            );
+            (Count::from_number(most), Some(text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_06_no_more_sessions_are_let_in_than_have_room() {
+        let at_most = Count::from_number;
+        assert_eq!(fitting(at_most(512), 1_000_000), (at_most(512), None));
+        assert_eq!(fitting(at_most(512), 16 + 4 * 512), (at_most(512), None));
+        assert_eq!(fitting(Count::Unlimited, 16 + 4 * 100), (at_most(100), None));
+        let (sessions, told) = fitting(at_most(512), 16 + 4 * 511 + 3);
+        assert_eq!(sessions, at_most(511));
+        assert!(told.unwrap().contains("limits.connections = 512 does not fit"));
+        assert_eq!(fitting(Count::Unlimited, 0).0, at_most(1));
+    }
+}

@@ -1,0 +1,64 @@
+//! A server that may open few files: it says so, turns away whom it has no room for, and recovers.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::support::{Place, Serving};
+
+/// Connections at a time: more than the process may have files.
+const STORM: usize = 200;
+/// Whoever has heard nothing by then hangs.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn serve() -> (Place, Serving) {
+    let place = Place::new();
+    std::fs::create_dir(place.path("share")).unwrap();
+    place.write("share/a.txt", "hello");
+    let words = ["share", "-u", "me", "-P", "secret", "--set", "limits.connections_per_ip=0"];
+    let server = place.serve_with_files(64, &words);
+    (place, server)
+}
+
+/// What a client hears first.
+fn greeting(client: &TcpStream) -> String {
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut line = String::new();
+    BufReader::new(client).read_line(&mut line).unwrap();
+    line
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect_timeout(&address, PATIENCE).unwrap()
+}
+
+#[test]
+fn row_06_with_64_files_those_without_room_hear_421_and_the_others_are_served() {
+    let (_place, server) = serve();
+    assert!(server.before.contains("limits.connections = 512 does not fit"), "{}", server.before);
+    for _ in 0..2 {
+        let clients: Vec<_> = (0..STORM).map(|_| connect(server.address)).collect();
+        let greetings: Vec<_> = clients.iter().map(greeting).collect();
+        let count = |code| greetings.iter().filter(|line| line.starts_with(code)).count();
+        let (seated, turned_away) = (count("220 "), count("421 "));
+        assert_eq!(seated + turned_away, STORM, "{greetings:?}");
+        assert!(seated > 0 && turned_away > 0, "{seated} and {turned_away}");
+        drop(clients);
+        // Room comes back as the sessions end; until then the newcomer is told that there is none.
+        let mut client = server.login_when_there_is_room("me", "secret");
+        assert_eq!(client.fetches("RETR a.txt"), "hello");
+    }
+    let (code, rest) = server.stop();
+    assert_eq!(code, Some(0), "{rest}");
+}
+
+#[test]
+fn row_06_clients_that_break_their_connection_at_once_end_nothing() {
+    let (_place, server) = serve();
+    for _ in 0..1000 {
+        let client = socket2::Socket::from(connect(server.address));
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    let mut client = server.login_when_there_is_room("me", "secret");
+    assert_eq!(client.fetches("RETR a.txt"), "hello");
+}
