@@ -1,4 +1,4 @@
-//! HAProxy in front, which says for whom it connects: for control and for data.
+//! `haproxy` in front, which says for whom it connects: for control and for data.
 
 use std::net::{SocketAddr, TcpStream};
 use std::process::Child;
@@ -6,7 +6,7 @@ use std::process::Child;
 use crate::support::program::Program;
 use crate::support::server::{PASSWORD, Server, Setup, USER};
 
-/// Where HAProxy listens. It connects from 127.0.0.1.
+/// Where the proxy listens. It connects from 127.0.0.1.
 const FRONT: &str = "127.0.0.2";
 /// Where the client connects from.
 const CLIENT: &str = "127.0.0.5";
