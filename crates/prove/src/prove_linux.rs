@@ -1,0 +1,46 @@
+//! The floor plan.
+//!
+//! To follow a proof read its row in [`proofs`], then its own module: its function is called once
+//! with a [`run::Run`] (how often, which seed, which server) and tells a [`report::Report`] how
+//! each round ended. What the proofs share:
+//!
+//! - a server that can be killed and started again: [`server`], on [`ports`] of its own;
+//! - clients that can end in any way: [`client`], over a [`stream`] with or without TLS;
+//! - contents that can be told apart: [`content`], and chance that can be repeated: [`random`];
+//! - what the system knows: [`machine`], [`clock`], [`folder`].
+
+use std::process::ExitCode;
+
+#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
+mod client;
+mod clock;
+mod content;
+mod folder;
+mod machine;
+mod namespace;
+mod options;
+mod ports;
+mod proofs;
+mod random;
+#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
+mod report;
+#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
+mod run;
+#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
+mod server;
+#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
+mod stream;
+
+mod kill;
+
+pub(crate) fn main() -> ExitCode {
+    match options::run() {
+        Ok(true) => ExitCode::SUCCESS,
+        // What failed has been told.
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
