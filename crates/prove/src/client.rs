@@ -80,11 +80,6 @@ impl Client {
         self.expect("TYPE I", Code::OK).map(drop)
     }
 
-    /// Whether TLS is on.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.tls.is_some()
-    }
-
     /// Says a line and hears the reply, whatever it is.
     pub(crate) fn ask(&mut self, line: &str) -> Heard<Reply> {
         self.say(line)?;

@@ -60,6 +60,18 @@ impl Content {
         self.0.iter().map(Range::len).sum()
     }
 
+    /// The beginning of this content.
+    pub(crate) fn first(&self, length: usize) -> Self {
+        let mut left = length;
+        let mut pieces = Vec::new();
+        for range in &self.0 {
+            let take = range.len().min(left);
+            left -= take;
+            pieces.push(range.start..range.start + take);
+        }
+        Self(pieces)
+    }
+
     /// This content with another behind it.
     pub(crate) fn with(&self, more: &Self) -> Self {
         Self([self.0.as_slice(), more.0.as_slice()].concat())
@@ -83,5 +95,6 @@ mod tests {
         assert!(!pool.is(&both, &bytes[..1999]));
         assert!(!pool.is(&one, &bytes));
         assert!(!pool.is(&two, &pool.bytes(&one)));
+        assert!(pool.is(&both.first(1500), &bytes[..1500]));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::prove::kill;
 use crate::prove::report::Report;
 use crate::prove::run::Run;
+use crate::prove::{cut, kill, leak, race, soak};
 
 /// A promise that is put under force.
 pub(crate) struct Proof {
@@ -43,7 +43,8 @@ impl Plan {
 }
 
 /// In the order in which all of them run.
-pub(crate) static PROOFS: &[&Proof] = &[&kill::PROOF];
+pub(crate) static PROOFS: &[&Proof] =
+    &[&kill::PROOF, &cut::PROOF, &leak::PROOF, &race::PROOF, &soak::PROOF];
 
 /// The proofs of these names; all for none or for `all`.
 ///

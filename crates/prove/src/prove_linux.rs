@@ -7,7 +7,7 @@
 //! - a server that can be killed and started again: [`server`], on [`ports`] of its own;
 //! - clients that can end in any way: [`client`], over a [`stream`] with or without TLS;
 //! - contents that can be told apart: [`content`], and chance that can be repeated: [`random`];
-//! - what the system knows: [`machine`], [`clock`], [`folder`].
+//! - what the system knows: [`machine`], [`watch`], [`clock`], [`folder`], [`namespace`].
 
 use std::process::ExitCode;
 
@@ -22,16 +22,18 @@ mod options;
 mod ports;
 mod proofs;
 mod random;
-#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
 mod report;
-#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
 mod run;
 #[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
 mod server;
-#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
 mod stream;
+mod watch;
 
+mod cut;
 mod kill;
+mod leak;
+mod race;
+mod soak;
 
 pub(crate) fn main() -> ExitCode {
     match options::run() {
