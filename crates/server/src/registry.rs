@@ -24,6 +24,8 @@ pub(crate) struct Probe {
     pub(crate) is_transferring: AtomicBool,
     /// Bytes moved by the transfer that runs, or by the last one.
     pub(crate) moved: AtomicU64,
+    /// Whether a store publishes a file, which must not be cut short.
+    is_committing: AtomicBool,
     end: AtomicU8,
     reason: OnceLock<String>,
     changed: Notify,
@@ -64,6 +66,7 @@ impl Registry {
             user: OnceLock::new(),
             is_transferring: AtomicBool::new(false),
             moved: AtomicU64::new(0),
+            is_committing: AtomicBool::new(false),
             end: AtomicU8::new(End::NotYet.level()),
             reason: OnceLock::new(),
             changed: Notify::new(),
@@ -96,6 +99,23 @@ impl Probe {
 
     pub(crate) fn logged_in(&self, user: &str) {
         let _ = self.user.set(user.to_owned());
+    }
+
+    /// Notes that a file begins to be published, or that this is over.
+    pub(crate) fn commits(&self, is_committing: bool) {
+        self.is_committing.store(is_committing, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until no file is being published. Cancel safe.
+    pub(crate) async fn committed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_committing.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Asks the session to end; an earlier reason stands.
