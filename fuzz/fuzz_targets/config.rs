@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
     let mut layers = Layers::new(folder, folder);
     let mut problems = Vec::new();
     file::take_apart(text, &mut layers, &mut problems);
-    // Nearly all texts are no TOML, and showing why takes most of the time: one in sixteen is enough.
+    // Nearly all texts are no TOML, and showing why takes most of the time: one in 16 is enough.
     if layers.is_broken && text.len() % 16 != 0 {
         return;
     }

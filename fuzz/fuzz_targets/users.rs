@@ -12,7 +12,7 @@ fuzz_target!(|text: &str| match UserFile::parse("/nowhere/users.toml", text) {
             let _ = record.account(file.folder());
         }
     }
-    // Nearly all texts are no TOML, and showing why takes most of the time: one in sixteen is enough.
+    // Nearly all texts are no TOML, and showing why takes most of the time: one in 16 is enough.
     Err(error) if text.len() % 16 == 0 => assert!(!error.to_string().is_empty()),
     Err(_) => {}
 });

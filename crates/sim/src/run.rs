@@ -168,8 +168,8 @@ async fn live(seed: u64, failing: Option<u64>) -> Story {
     let Nature { weather, mood, settings, is_kind } = nature;
     oracle.tell("world", &format!("seed {seed}, {weather:?}, kind: {is_kind}, {mood:?}"));
     let stores = Faults::new(files(&mut rng, &oracle), oracle.clone(), mood);
-    // Where two clients have one address and ports are taken again at once, nothing but TLS can tell
-    // whose late connection it is. That limit is told of, and not what is looked for here.
+    // Where two clients have one address and ports are taken again at once, nothing but TLS can
+    // tell whose late connection it is. That limit is known, and not what is looked for here.
     let may_share = settings.passive.ports.clone().count() > PORTS_FEW;
     let net = SimNet::new(weather);
     let events = Recorded::default();
