@@ -258,7 +258,8 @@ fn wanted(line: &str, reply: Reply, is_it: impl FnOnce(Code) -> bool) -> Heard<R
     if is_it(reply.code) { Ok(reply) } else { Err(Fault::Said { line: line.to_owned(), reply }) }
 }
 
-fn dial(source: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+/// A connection from an address of the loopback network, on which nothing was said yet.
+pub(crate) fn dial(source: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;

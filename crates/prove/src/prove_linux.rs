@@ -30,6 +30,7 @@ mod stream;
 mod watch;
 
 mod cut;
+mod flood;
 mod kill;
 mod leak;
 mod race;

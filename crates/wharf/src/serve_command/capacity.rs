@@ -4,9 +4,6 @@ use wharf_core::account::Count;
 
 use crate::os::free_files;
 
-/// What a session has open while its transfer runs: the control connection, the data port, the
-/// data connection, the file.
-const FILES_OF_SESSION: u64 = 4;
 /// A listening address has one, another to accept with in need, and one that is given up then.
 const FILES_OF_LISTENER: usize = 3;
 /// For all else that is opened while we run: logs, accounts, folders that are listed, pipes between
@@ -24,7 +21,11 @@ pub(super) fn sessions(wanted: Count, listeners: usize) -> (Count, Option<String
 }
 
 fn fitting(wanted: Count, free: u64) -> (Count, Option<String>) {
-    let most = (free.saturating_sub(FILES_OF_SERVER) / FILES_OF_SESSION).max(1);
+    // Each has its control connection. A transfer takes up to three more, a port, a connection and
+    // a file, for which a quarter is left: few of those who are here move a file at a time. One that
+    // finds none is told 425 or 451, and may try again.
+    let room = free.saturating_sub(FILES_OF_SERVER);
+    let most = (room - room / 4).max(1);
     let most = u32::try_from(most).unwrap_or(u32::MAX);
     match wanted.number() {
         Some(number) if number <= most => (wanted, None),
@@ -49,10 +50,10 @@ mod tests {
     fn row_06_no_more_sessions_are_let_in_than_have_room() {
         let at_most = Count::from_number;
         assert_eq!(fitting(at_most(512), 1_000_000), (at_most(512), None));
-        assert_eq!(fitting(at_most(512), 16 + 4 * 512), (at_most(512), None));
-        assert_eq!(fitting(Count::Unlimited, 16 + 4 * 100), (at_most(100), None));
-        let (sessions, told) = fitting(at_most(512), 16 + 4 * 511 + 3);
-        assert_eq!(sessions, at_most(511));
+        assert_eq!(fitting(at_most(300), 16 + 400), (at_most(300), None));
+        assert_eq!(fitting(Count::Unlimited, 16 + 400), (at_most(300), None));
+        let (sessions, told) = fitting(at_most(512), 16 + 400);
+        assert_eq!(sessions, at_most(300));
         assert!(told.unwrap().contains("limits.connections = 512 does not fit"));
         assert_eq!(fitting(Count::Unlimited, 0).0, at_most(1));
     }

@@ -1,0 +1,180 @@
+//! A crowd that wants nothing but to be in the way: clients that drip bytes on control and data
+//! connections, handshakes that never end, storms of connections from one address, and listings of
+//! a vast directory. Meanwhile an honest client of another address does its work, and is timed.
+//!
+//! All that it asks for must be answered, with the right bytes, and the server's memory has a
+//! bound. How long it waits is told, not judged: that depends on the machine.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use wharf_proto::reply::Code;
+
+use crate::prove::client::{Client, Fault};
+use crate::prove::clock;
+use crate::prove::folder;
+use crate::prove::proofs::{Plan, Proof};
+use crate::prove::report::{Report, say};
+use crate::prove::run::Run;
+use crate::prove::server::{PASSWORD, Server, USER};
+use crate::prove::watch::{Look, mib};
+
+mod crowd;
+
+use crowd::Crowd;
+
+pub(crate) static PROOF: Proof = Proof {
+    name: "flood",
+    about: "slow clients, half-done handshakes, storms and a vast listing; an honest client works",
+    unit: "honest sessions",
+    short: Plan { count: 100, time: Duration::from_secs(5) },
+    long: Plan { count: 2000, time: Duration::from_mins(2) },
+    mounts: false,
+    run,
+};
+
+/// How large the crowd is.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// Clients that send a byte now and then, before a login.
+    dripping: usize,
+    /// Clients that are logged in and move a byte of a file now and then.
+    crawling: usize,
+    half_open: usize,
+    storm_per_s: u64,
+    entries: usize,
+}
+
+const SMALL: Sizes =
+    Sizes { dripping: 180, crawling: 20, half_open: 50, storm_per_s: 200, entries: 20_000 };
+const LARGE: Sizes =
+    Sizes { dripping: 4800, crawling: 200, half_open: 1000, storm_per_s: 2000, entries: 1_000_000 };
+
+/// Whatever comes, the server has no more.
+const RSS_MIB_MAX: f64 = 512.0;
+/// What the honest client asks for in one session, beside its file.
+const NOOPS: usize = 10;
+const HONEST: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
+const SMALL_BYTES: usize = 20_000;
+const BIG_BYTES: usize = 64 << 20;
+
+fn run(run: &Run, report: &Report) -> Result<(), String> {
+    let sizes = if run.plan.count >= PROOF.long.count { LARGE } else { SMALL };
+    raise_file_limit();
+    let mut server = Server::new(run)?;
+    server.set("limits", "connections = 10000");
+    server.set("limits", "connections_per_ip = 20");
+    let content = files(&server, sizes)?;
+    server.start()?;
+    let idle = Look::at(server.pid())?;
+    say(&format!("  before: {}", idle.told()));
+    let crowd = Crowd::new(server.port(), sizes);
+    let is_over = AtomicBool::new(false);
+    let mut times = Times::default();
+    let ended = std::thread::scope(|scope| {
+        let threads = crowd.gather(scope, &is_over);
+        let result = honest(run, &server, report, &content, &mut times);
+        is_over.store(true, Ordering::SeqCst);
+        let has_fallen = threads.into_iter().any(|thread| thread.join().is_err());
+        if has_fallen { Err("a part of the crowd fell".to_owned()) } else { result }
+    });
+    ended?;
+    crowd.tell(report);
+    times.tell(report);
+    // A crowd that was not there proves nothing.
+    if let Some(what) = crowd.missing() {
+        report.failed(run.seed, what);
+    }
+    server.stop()
+}
+
+/// The files, and what is in the honest client's one.
+fn files(server: &Server, sizes: Sizes) -> Result<Vec<u8>, String> {
+    let home = server.home();
+    let vast = home.join(crowd::VAST);
+    folder::make(&vast)?;
+    for entry in 0..sizes.entries {
+        folder::write(&vast.join(format!("an entry of many, number {entry}")), b"")?;
+    }
+    let content: Vec<u8> = (0_u8..=250).cycle().take(SMALL_BYTES).collect();
+    folder::write(&home.join("small"), &content)?;
+    folder::write(&home.join(crowd::BIG), vec![7; BIG_BYTES])?;
+    Ok(content)
+}
+
+/// The honest client's sessions, one after the other.
+fn honest(
+    run: &Run,
+    server: &Server,
+    report: &Report,
+    content: &[u8],
+    times: &mut Times,
+) -> Result<(), String> {
+    let mut round = 0;
+    while report.goes_on() {
+        let seed = run.seed_of(round);
+        round += 1;
+        let mut ended = session(server.port(), content, times).map_err(String::from);
+        let rss = mib(Look::at(server.pid())?.rss_kib);
+        times.rss_mib_max = times.rss_mib_max.max(rss);
+        if ended.is_ok() && rss > RSS_MIB_MAX {
+            ended = Err(format!("the server has {rss:.0} MiB; {RSS_MIB_MAX:.0} is the bound"));
+        }
+        report.ended(seed, ended);
+    }
+    Ok(())
+}
+
+fn session(port: u16, content: &[u8], times: &mut Times) -> Result<(), Fault> {
+    let began = clock::now();
+    let mut client = Client::connect_from(HONEST, port)?;
+    client.log_in(USER, PASSWORD)?;
+    times.logins.push(began.elapsed());
+    for _ in 0..NOOPS {
+        let began = clock::now();
+        client.expect("NOOP", Code::OK)?;
+        times.noops.push(began.elapsed());
+    }
+    let began = clock::now();
+    if client.fetch("RETR small")? != content {
+        return Err(Fault::Odd("other bytes than those of the file".to_owned()));
+    }
+    times.files.push(began.elapsed());
+    client.quit()
+}
+
+/// How long the honest client waited.
+#[derive(Debug, Default)]
+struct Times {
+    logins: Vec<Duration>,
+    noops: Vec<Duration>,
+    files: Vec<Duration>,
+    rss_mib_max: f64,
+}
+
+impl Times {
+    fn tell(&mut self, report: &Report) {
+        let all =
+            [("login", &mut self.logins), ("noop", &mut self.noops), ("file", &mut self.files)];
+        for (name, times) in all {
+            times.sort_unstable();
+            for (part, percent) in [("p50", 50), ("p99", 99), ("max", 100)] {
+                let at = (times.len() * percent).div_ceil(100).saturating_sub(1);
+                if let Some(time) = times.get(at) {
+                    report.set(&format!("{name}_{part}_ms"), time.as_secs_f64() * 1000.0);
+                }
+            }
+        }
+        report.set("rss_mib_max", self.rss_mib_max);
+    }
+}
+
+/// The crowd has thousands of connections, and this process has one end of each.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is forbidden the crowd is smaller, and the proof says so.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
