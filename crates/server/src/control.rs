@@ -23,6 +23,8 @@ pub(crate) const LINE_BYTES_MAX: usize = 4200;
 const READ_BYTES: usize = 2048;
 /// How much a client may have sent ahead for its end to be looked for behind it.
 const SENT_AHEAD_MAX: usize = 4 * READ_BYTES;
+/// How a handshake of TLS begins, and no line of text.
+const TLS: u8 = 0x16;
 /// A client that does not take its replies for this long is gone.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
@@ -32,6 +34,8 @@ pub(crate) struct Control {
     stream: Option<Stream>,
     decoder: LineDecoder,
     out: Vec<u8>,
+    /// Whether anything has come yet.
+    has_heard: bool,
 }
 
 /// Why no more lines come.
@@ -43,6 +47,8 @@ pub(crate) enum Gone {
     Broken(io::Error),
     /// The client does not take its replies.
     NotReading,
+    /// The client began with a handshake of TLS where none is expected.
+    SpeaksTls,
 }
 
 impl Control {
@@ -51,6 +57,7 @@ impl Control {
             stream: Some(stream),
             decoder: LineDecoder::new(LINE_BYTES_MAX_BEFORE_LOGIN),
             out: Vec::new(),
+            has_heard: false,
         }
     }
 
@@ -93,9 +100,13 @@ impl Control {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Gone::Closed)) };
         let mut bytes = [0; READ_BYTES];
         let mut buffer = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(stream).poll_read(context, &mut buffer)).map_err(gone)?;
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer)).map_err(gone)?;
         if buffer.filled().is_empty() {
             return Poll::Ready(Err(Gone::Closed));
+        }
+        let is_first = !std::mem::replace(&mut self.has_heard, true);
+        if is_first && matches!(stream, Stream::Plain(_)) && buffer.filled().first() == Some(&TLS) {
+            return Poll::Ready(Err(Gone::SpeaksTls));
         }
         self.decoder.feed(buffer.filled());
         Poll::Ready(Ok(()))
@@ -165,6 +176,7 @@ impl std::fmt::Display for Gone {
         match self {
             Self::Closed => out.write_str("the client closed the connection"),
             Self::Broken(error) => write!(out, "the connection broke: {error}"),
+            Self::SpeaksTls => out.write_str("the client began with TLS, not with AUTH TLS"),
             Self::NotReading => out.write_str("the client did not take its replies"),
         }
     }

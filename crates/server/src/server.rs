@@ -6,20 +6,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use wharf_core::event::{Event, Events, Ignore, Who};
+use wharf_core::event::{Event, Events, Ignore};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::reply::{Code, Reply};
 
-use crate::admission::Seat;
+use crate::admission::{Entry, Room};
 use crate::control::Control;
 use crate::conversation::converse;
 use crate::exit::Exit;
+use crate::guard::{Ban, Full, Memory};
 use crate::net::{Listener, Net, Socket, Stream, Tcp};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
@@ -254,12 +256,12 @@ impl Bound {
                 Some(arrival) = arrivals.recv() => arrival,
             };
             match seat(&self.shared, &arrival) {
-                Ok((seat, peer)) => {
+                Ok((entry, peer)) => {
                     let shared = Arc::clone(&self.shared);
-                    employ(&self.workers, &mut sessions, shared, arrival, seat, peer);
+                    employ(&self.workers, &mut sessions, shared, arrival, entry, peer);
                 }
-                Err(reason) if turned_away.len() < TURNED_AWAY_MAX => {
-                    turned_away.spawn(turn_away(Arc::clone(&self.shared), arrival, reason));
+                Err(refused) if turned_away.len() < TURNED_AWAY_MAX => {
+                    turned_away.spawn(turn_away(Arc::clone(&self.shared), arrival, refused));
                 }
                 Err(_) => {}
             }
@@ -275,19 +277,19 @@ fn employ(
     sessions: &mut JoinSet<()>,
     shared: Arc<Shared>,
     arrival: Arrival,
-    seat: Seat,
+    entry: Entry,
     peer: SocketAddr,
 ) {
     let Some(worker) = workers.iter().min_by_key(|worker| Arc::strong_count(&worker.clients))
     else {
-        sessions.spawn(serve_one(shared, arrival, seat, peer));
+        sessions.spawn(serve_one(shared, arrival, entry, peer));
         return;
     };
     let client = Arc::clone(&worker.clients);
     let Ok(socket) = arrival.socket.unwatch() else { return };
     let arrival = Arrival { socket, ..arrival };
     let serving = async move {
-        serve_one(shared, arrival, seat, peer).await;
+        serve_one(shared, arrival, entry, peer).await;
         drop(client);
     };
     sessions.spawn_on(serving, &worker.runtime);
@@ -324,21 +326,42 @@ async fn keep_door(listener: Box<dyn Listener>, tls: ListenTls, arrive: mpsc::Se
     }
 }
 
-fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Seat, SocketAddr), &'static str> {
-    let peer = arrival.socket.peer_address().map_err(|_| "gone")?;
+fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), Refused> {
+    let gone = |_| Refused { reason: "gone", is_told: true };
+    let peer = arrival.socket.peer_address().map_err(gone)?;
+    let local = arrival.socket.local_address().map_err(gone)?;
+    shared.door(peer, local).map_err(|reason| Refused { reason, is_told: true })?;
     let limits = &shared.settings.limits;
-    let seat = shared.admission.seat(peer.ip(), limits.sessions, limits.sessions_per_address)?;
-    Ok((seat, peer))
+    let room = Room {
+        in_all_max: limits.sessions,
+        before_login_max: limits.sessions_before_login,
+        of_address_max: limits.sessions_per_address,
+        reserved: limits.sessions_reserved,
+    };
+    let is_known = shared.guard.is_known(peer.ip(), shared.now());
+    let entry = shared.admission.enter(peer.ip(), is_known, room);
+    Ok((entry.map_err(|reason| Refused { reason, is_told: false })?, peer))
+}
+
+/// Why a client cannot come in.
+#[derive(Clone, Copy)]
+struct Refused {
+    /// For the client.
+    reason: &'static str,
+    /// Whether the operator has been told already.
+    is_told: bool,
 }
 
 /// Says why a client cannot come in. Where TLS begins at once there is no way to say it.
-async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, reason: &'static str) {
+async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, refused: Refused) {
     let (Ok(peer), Ok(local)) = (arrival.socket.peer_address(), arrival.socket.local_address())
     else {
         return;
     };
-    let who = Who { session: 0, peer, local, user: None, is_tls: false, client: None };
-    shared.events.emit(&who, &Event::TurnedAway { reason });
+    let Refused { reason, is_told } = refused;
+    if !is_told {
+        shared.emit_at_the_door(peer, local, &Event::TurnedAway { reason });
+    }
     if arrival.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
         Reply::new(Code::CLOSING, reason).write(&mut bytes);
@@ -351,11 +374,12 @@ async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, reason: &'static s
 }
 
 /// One client from its seat to its end. The seat is freed and the registry left on every way out.
-async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: SocketAddr) {
+async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: SocketAddr) {
     let Ok(local) = arrival.socket.local_address() else { return };
     let registered = shared.registry.enter(peer);
     let probe = Arc::clone(&registered.probe);
     let mut session = Session::new(&shared, probe, local, arrival.tls);
+    session.newcomer = Some(entry.newcomer);
     session.emit(&Event::Connected);
     let talk = async {
         // In a box, so that a session does not keep room for its TLS handshake.
@@ -374,7 +398,7 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: Sock
         exit = cut_off(&registered.probe) => exit,
     };
     session.end = Some(exit.to_string());
-    drop((session, registered, seat));
+    drop((session, registered, entry.seat));
 }
 
 /// The end of a session that was told to end now and does not: its client takes no replies, or a
@@ -433,6 +457,56 @@ impl Handle {
                 probe.end(End::Now, reason);
             }
         }
+    }
+
+    /// Bans a network, or changes a ban. Its sessions are told 421 and end, within a transfer too;
+    /// networks in `settings.ban.allow` are spared.
+    ///
+    /// # Errors
+    /// There are too many bans; none was added.
+    pub fn ban(&self, ban: Ban) -> Result<(), Full> {
+        let banned = self.shared.guard.ban(ban, self.shared.now());
+        self.shared.tell_news();
+        banned
+    }
+
+    /// Lifts the ban of exactly this network, and forgets failed logins from there. Whether there
+    /// was such a ban.
+    pub fn lift_ban(&self, network: IpNet) -> bool {
+        let was_there = self.shared.guard.lift(network);
+        self.shared.tell_news();
+        was_there
+    }
+
+    /// Hears an account again from everywhere.
+    pub fn unlock_account(&self, user: &str) {
+        self.shared.guard.unlock(user);
+    }
+
+    /// Tells of bans that have run out and forgets old ones. Call it about once a second; they run
+    /// out in any case.
+    pub fn sweep_bans(&self) {
+        self.shared.guard.sweep(self.shared.now());
+        self.shared.tell_news();
+    }
+
+    /// Bans, locked accounts and usual addresses: what should outlive the process. The number
+    /// changes when it does.
+    pub fn guard_memory(&self) -> (u64, Memory) {
+        // In this order: what changes in between is seen the next time.
+        let version = self.guard_version();
+        (version, self.shared.guard.memory())
+    }
+
+    /// The number of [`Handle::guard_memory`] alone.
+    pub fn guard_version(&self) -> u64 {
+        self.shared.guard.version()
+    }
+
+    /// Takes in what an earlier process knew. Call it before serving.
+    pub fn remember_guard(&self, memory: Memory) {
+        self.shared.guard.remember(memory, self.shared.now());
+        self.shared.tell_news();
     }
 
     /// How many sessions there are.

@@ -49,8 +49,8 @@ impl std::fmt::Display for Busy {
 impl std::error::Error for Busy {}
 
 impl From<Busy> for Denied {
-    fn from(busy: Busy) -> Self {
-        Self::Refused(busy.to_string())
+    fn from(_: Busy) -> Self {
+        Self::Busy
     }
 }
 
