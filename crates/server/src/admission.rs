@@ -194,9 +194,8 @@ mod tests {
     fn row_5_who_has_not_logged_in_has_fewer_places() {
         let admission = Arc::new(Admission::default());
         let room = Room { before_login_max: Count::from_number(2), ..room(100, 0) };
-        let enter = |address: &str, is_known| {
-            admission.enter(address.parse().unwrap(), is_known, room)
-        };
+        let enter =
+            |address: &str, is_known| admission.enter(address.parse().unwrap(), is_known, room);
         let Entry { seat: _inside, newcomer } = enter("192.0.2.1", false).unwrap();
         let _two = enter("192.0.2.2", false).unwrap();
         assert!(enter("192.0.2.3", false).unwrap_err().contains("not logged in"));

@@ -181,3 +181,58 @@ impl std::fmt::Display for Gone {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::Instant;
+    use wharf_proto::reply::Code;
+
+    use super::*;
+    use crate::settings::Settings;
+    use crate::testing::link;
+
+    #[tokio::test(start_paused = true)]
+    async fn row_7_a_client_that_takes_no_replies_is_gone_after_thirty_seconds() {
+        let (_theirs, ours) = tokio::io::duplex(64);
+        let mut control = Control::new(Stream::Plain(link(ours)));
+        let names = Names::new(&Settings::default().names);
+        let started = Instant::now();
+        let reply = Reply::new(Code::OK, "x".repeat(100));
+        assert!(matches!(control.send([&reply], &names).await, Err(Gone::NotReading)));
+        assert_eq!(started.elapsed(), SEND_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn row_7_tls_that_never_goes_on_ends_after_ten_seconds_on_either_connection() {
+        use crate::tls::tests::acceptor;
+        let acceptor = acceptor();
+        for is_data in [false, true] {
+            let (mut theirs, ours) = tokio::io::duplex(64);
+            // The first bytes of a handshake, and no more.
+            theirs.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+            let started = Instant::now();
+            let tie = Tie([0; 16]);
+            let error = if is_data {
+                acceptor.data(link(ours), tie).await.err()
+            } else {
+                acceptor.control(link(ours), tie).await.err()
+            };
+            assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(started.elapsed(), Duration::from_secs(10));
+        }
+    }
+
+    #[tokio::test]
+    async fn row_10_only_the_first_byte_of_all_shows_tls() {
+        let (mut theirs, ours) = tokio::io::duplex(64);
+        let mut control = Control::new(Stream::Plain(link(ours)));
+        theirs.write_all(b"NOOP\r\n\x16\r\n").await.unwrap();
+        assert_eq!(control.line().await.unwrap().unwrap(), b"NOOP");
+        assert!(control.line().await.is_ok());
+        let (mut theirs, ours) = tokio::io::duplex(64);
+        let mut control = Control::new(Stream::Plain(link(ours)));
+        theirs.write_all(&[0x16]).await.unwrap();
+        assert!(matches!(control.line().await, Err(Gone::SpeaksTls)));
+    }
+}

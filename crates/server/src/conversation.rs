@@ -37,9 +37,9 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Ex
                 Exit::Idle => Some("Idle for too long.".to_owned()),
                 Exit::Ended(reason) => Some(reason.clone()),
                 Exit::Blame(what) => Some(format!("This is an FTP server; it cannot take {what}.")),
-                Exit::Gone(Gone::SpeaksTls) => {
-                    Some("Plain FTP begins here; for TLS choose explicit TLS (AUTH TLS).".to_owned())
-                }
+                Exit::Gone(Gone::SpeaksTls) => Some(
+                    "Plain FTP begins here; for TLS choose explicit TLS (AUTH TLS).".to_owned(),
+                ),
                 Exit::Said | Exit::Gone(_) | Exit::Tls(_) => None,
             };
             if let Some(text) = last {

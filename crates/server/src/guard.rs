@@ -140,9 +140,9 @@ impl Guard {
         self.book().is_banned(address.to_canonical(), now)
     }
 
-    /// Whether somebody logged in from there lately.
+    /// Whether somebody logged in from there lately, or it is never banned.
     pub(crate) fn is_known(&self, address: IpAddr, now: i64) -> bool {
-        self.book().is_known(address.into(), now)
+        self.book().is_known(address.to_canonical(), now)
     }
 
     /// Begins an attempt. It counts as failed from now on until its verdict.

@@ -10,8 +10,8 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::net::Socket;
 use crate::settings::{SessionReuse, Tls as TlsSettings, TlsVersion};
@@ -130,7 +130,8 @@ impl Acceptor {
         config: Arc<ServerConfig>,
         socket: Socket,
     ) -> io::Result<TlsStream<Socket>> {
-        let mut start = LazyConfigAcceptor::new(Default::default(), socket).await?;
+        let mut start =
+            LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
         let asked = start.client_hello().server_name().map(str::to_ascii_lowercase);
         if let Some(name) = asked.filter(|name| !self.names.contains(name)) {
             start.io.write_all(UNRECOGNIZED_NAME).await?;
@@ -238,7 +239,7 @@ pub(crate) fn protection(stream: &TlsStream<Socket>) -> Protection {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rustls::client::Resumption;
     use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
     use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -258,8 +259,17 @@ mod tests {
         roots: RootCertStore,
     }
 
+    /// One with a certificate of its own.
+    pub(crate) fn acceptor() -> Acceptor {
+        Bench::new(SessionReuse::Prefer).acceptor
+    }
+
     impl Bench {
         fn new(session_reuse: SessionReuse) -> Self {
+            Self::named(session_reuse, &[])
+        }
+
+        fn named(session_reuse: SessionReuse, names: &[&str]) -> Self {
             let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
             let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
             let chain = vec![made.cert.der().clone()];
@@ -270,7 +280,7 @@ mod tests {
                 version_min: TlsVersion::V1_2,
                 require: TlsRequire::Off,
                 session_reuse,
-                names: Vec::new(),
+                names: names.iter().map(|&name| name.to_owned()).collect(),
             });
             Self { acceptor: acceptor.unwrap(), roots }
         }
@@ -352,7 +362,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_another_protocol_is_turned_away() {
+    async fn row_10_who_asks_for_another_name_is_turned_away() {
+        for (names, is_taken) in
+            [(&["ftp.example.com"][..], false), (&["ftp.example.com", "LocalHost"], true)]
+        {
+            let bench = Bench::named(SessionReuse::Prefer, names);
+            let client = Arc::new(bench.client(&rustls::version::TLS13));
+            let taken = bench.control(&client, OWN).await;
+            assert_eq!(taken.is_ok(), is_taken, "{names:?}");
+            if let Err(error) = taken {
+                assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+            }
+        }
+    }
+
+    /// A client that was given an address asks for no name.
+    #[tokio::test]
+    async fn row_10_who_asks_for_no_name_is_let_in() {
+        let bench = Bench::named(SessionReuse::Prefer, &["localhost"]);
+        let mut client = bench.client(&rustls::version::TLS12);
+        client.enable_sni = false;
+        assert!(bench.control(&Arc::new(client), OWN).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn row_10_who_asks_for_another_protocol_is_turned_away() {
         let bench = Bench::new(SessionReuse::Prefer);
         for (offered, is_taken) in
             [(&["http/1.1"][..], false), (&["h2", "ftp"], true), (&["ftp"], true), (&[], true)]

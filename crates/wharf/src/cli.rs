@@ -1,5 +1,6 @@
 //! The command line: which command, and what belongs to all of them.
 
+pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod serve;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use wharf_users::nearest::nearest;
 
 use crate::outcome::Colour;
+use ban::Ban;
 use bench::Bench;
 use serve::Serve;
 use user::User;
@@ -53,7 +55,6 @@ pub(crate) struct Global {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "it is made once")]
 pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Test the config without serving: every mistake at once, exit 78
@@ -64,6 +65,9 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(User),
+    /// List, add and lift bans; changes take effect within a second
+    #[command(subcommand)]
+    Ban(Ban),
     Bench(Box<Bench>),
     /// Hash a password for use in a file
     ///
@@ -129,6 +133,7 @@ Share and run
 
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del
+  ban         list, add, del, clear
   config      default, show, path
 
 Other

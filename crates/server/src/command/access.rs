@@ -279,7 +279,7 @@ mod tests {
     use crate::testing::Bench;
 
     #[tokio::test(start_paused = true)]
-    async fn every_name_is_asked_for_a_password() {
+    async fn row_18_every_name_is_asked_for_a_password() {
         let mut bench = Bench::new();
         assert_eq!(bench.says("USER anna").await, "331 Password, please.");
         assert_eq!(bench.says("USER nobody").await, "331 Password, please.");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_sound_alike_come_later_and_end_the_session() {
+    async fn row_17_18_failures_sound_alike_come_later_and_end_the_session() {
         let mut bench = Bench::new();
         let started = Instant::now();
         bench.says("USER anna").await;
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_denied_name_sounds_like_a_wrong_password() {
+    async fn row_18_a_denied_name_sounds_like_a_wrong_password() {
         let login =
             crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
         let mut bench = Bench::with(Settings { login, ..Settings::default() });
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_session_too_many_of_an_account_is_told_so() {
+    async fn row_5_one_session_too_many_of_an_account_is_told_so() {
         let mut settings = Settings::default();
         settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
         let mut bench = Bench::with(settings);

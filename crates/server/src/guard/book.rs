@@ -90,8 +90,8 @@ impl Score {
         }
         // A clock that was set back lets nothing run out at once.
         let seconds = u64::try_from(now.saturating_sub(self.at)).unwrap_or(0);
-        let leaked = u128::from(seconds) * u128::from(max) * u128::from(FAILURE)
-            / u128::from(window.max(1));
+        let leaked =
+            u128::from(seconds) * u128::from(max) * u128::from(FAILURE) / u128::from(window.max(1));
         self.level = self.level.saturating_sub(u64::try_from(leaked).unwrap_or(u64::MAX));
         self.at = now;
         self.level
@@ -130,8 +130,9 @@ impl Book {
         Door::ClosedAndTold(std::mem::take(&mut held.untold))
     }
 
-    pub(super) fn is_known(&self, neighbour: Neighbour, now: i64) -> bool {
-        self.known.get(&neighbour).is_some_and(|last| now - last < KNOWN_SECONDS)
+    pub(super) fn is_known(&self, address: IpAddr, now: i64) -> bool {
+        let last = self.known.get(&Neighbour::from(address));
+        self.is_allowed(address) || last.is_some_and(|last| now - last < KNOWN_SECONDS)
     }
 
     pub(super) fn begin(&mut self, address: IpAddr, user: &str, now: i64) -> Begun {
@@ -169,16 +170,14 @@ impl Book {
         if let Some(score) = self.addresses.get_mut(&neighbour) {
             score.in_flight = score.in_flight.saturating_sub(1);
         }
-        match judged {
-            Judged::RightAndUsual => self.note_usual(user, neighbour, now),
-            Judged::Right => {}
-            Judged::Wrong if self.judges(address) => {
-                self.count_failure(address, now);
-                if !self.is_usual(user, neighbour) {
-                    self.count_name(user, now);
-                }
+        if judged == Judged::RightAndUsual && !self.is_allowed(address) {
+            self.note_usual(user, neighbour, now);
+        }
+        if judged == Judged::Wrong && self.judges(address) {
+            self.count_failure(address, now);
+            if !self.is_usual(user, neighbour) {
+                self.count_name(user, now);
             }
-            Judged::Wrong => {}
         }
     }
 

@@ -45,9 +45,8 @@ fn row_17_of_a_thousand_guesses_ten_are_checked() {
 #[test]
 fn row_17_no_five_minutes_have_more_than_twenty_checks_of_an_address() {
     let guard = guard();
-    let checked: Vec<i64> = (0..7200)
-        .flat_map(|now| vec![now; guess(&guard, ANYBODY, "anna", 3, now)])
-        .collect();
+    let checked: Vec<i64> =
+        (0..7200).flat_map(|now| vec![now; guess(&guard, ANYBODY, "anna", 3, now)]).collect();
     let most = checked.windows(21).filter(|span| span[20] - span[0] < 300).count();
     assert_eq!(most, 0, "{checked:?}");
 }
@@ -125,9 +124,8 @@ fn row_17_guesses_at_a_locked_account_count_against_the_address() {
 #[test]
 fn row_17_an_ipv6_customer_is_one_address() {
     let guard = guard();
-    let checked: usize = (0..50)
-        .map(|host| guess(&guard, &format!("2001:db8:1:2::{host:x}"), "anna", 1, 0))
-        .sum();
+    let checked: usize =
+        (0..50).map(|host| guess(&guard, &format!("2001:db8:1:2::{host:x}"), "anna", 1, 0)).sum();
     assert_eq!(checked, 10);
     assert!(guard.is_banned(ip("2001:db8:1:2:ffff::1"), 0));
     assert!(!guard.is_banned(ip("2001:db8:1:3::1"), 0));
