@@ -132,6 +132,7 @@ mod gate;
 pub mod guard;
 mod lanes;
 mod lines;
+pub mod live;
 mod names;
 pub mod net;
 mod next;
@@ -149,4 +150,4 @@ mod testing;
 mod tls;
 mod transfer;
 
-pub use server::{BindError, Bound, BoundListener, Handle, Server};
+pub use server::{BindError, Bound, BoundListener, EndWhen, Handle, Server};

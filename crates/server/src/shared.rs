@@ -144,7 +144,7 @@ impl Shared {
                         }
                         if ban.is_by_hand {
                             probe.end(End::Now, BANNED);
-                        } else if probe.user().is_none() {
+                        } else if !probe.live.has_user() {
                             probe.end(End::AfterTransfer, BANNED);
                         }
                     }
