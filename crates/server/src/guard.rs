@@ -11,6 +11,7 @@ mod tests;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -165,6 +166,12 @@ impl Guard {
     /// How many logins from there have failed lately.
     pub(crate) fn failures(&self, address: IpAddr, now: i64) -> u32 {
         self.book().failures(Neighbour::from(address), now)
+    }
+
+    /// Notes how long a failed attempt took to check, and says which was the longest in the last
+    /// hour: where one hash is slow, every name must look as if its hash were.
+    pub(crate) fn slowest(&self, took: Duration, now: i64) -> Duration {
+        self.book().slowest(took, now)
     }
 
     /// What has happened since this was last asked.

@@ -1,5 +1,6 @@
 //! Whoever guesses, floods, drips, or speaks something else: what becomes of them, and of the others.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use wharf_core::account::{Count, Rate};
@@ -19,7 +20,12 @@ fn world() -> World {
 
 /// Nine failures on three connections, and a fourth connection.
 fn nine() -> String {
-    (1..=3).map(|number| format!("CLIENT c{number} 203.0.113.9\n{WRONG}{WRONG}{LAST}")).collect()
+    each(1..=3, |number| format!("CLIENT c{number} 203.0.113.9\n{WRONG}{WRONG}{LAST}"))
+}
+
+/// The same with each number.
+fn each(numbers: RangeInclusive<u32>, step: impl Fn(u32) -> String) -> String {
+    numbers.map(step).collect::<Vec<_>>().concat()
 }
 
 /// Ten failures: the address is banned.
@@ -37,7 +43,7 @@ fn row_17_the_tenth_failure_of_an_address_bans_it_and_nobody_else() {
     let ten = ten();
     let outcome = world().run(&format!(
         "{ten}CLIENT c5 203.0.113.9\n{BANNED}\
-         CLIENT other 203.0.113.10\n{LOGIN}\
+         CLIENT other 203.0.113.10\n{LOGIN}C: QUIT\nS: 221 *\nS: EOF\n\
          WAIT 601s\nCLIENT c6 203.0.113.9\n{LOGIN}"
     ));
     assert_eq!(count(&outcome.events, "LoginFailed"), 10);
@@ -47,7 +53,7 @@ fn row_17_the_tenth_failure_of_an_address_bans_it_and_nobody_else() {
 
 #[test]
 fn row_17_a_banned_address_that_comes_again_and_again_is_told_of_once() {
-    let again: String = (5..30).map(|n| format!("CLIENT c{n} 203.0.113.9\n{BANNED}")).collect();
+    let again = each(5..=30, |n| format!("CLIENT c{n} 203.0.113.9\n{BANNED}"));
     let outcome = world().run(&format!("{}{again}", ten()));
     assert_eq!(count(&outcome.events, "TurnedAway"), 1);
 }
@@ -55,7 +61,8 @@ fn row_17_a_banned_address_that_comes_again_and_again_is_told_of_once() {
 #[test]
 fn row_17_a_ban_ends_sessions_before_their_login_and_spares_the_others() {
     let ten = ten();
-    world().run(&format!(
+    let patient = |settings: &mut Settings| settings.login.timeout = Duration::from_mins(10);
+    world().settings(patient).run(&format!(
         "CLIENT in 203.0.113.9\n{LOGIN}CLIENT out 203.0.113.9\nC: NOOP\nS: 200 *\n{ten}\
          CLIENT out\n{BANNED}CLIENT in\nC: NOOP\nS: 200 *\n"
     ));
@@ -98,8 +105,7 @@ fn row_5_clients_that_do_not_log_in_leave_room_for_those_that_do() {
     let narrow = |settings: &mut Settings| {
         settings.limits.sessions_before_login = Count::from_number(3);
     };
-    let flood: String =
-        (1..=3).map(|n| format!("CLIENT f{n} 2001:db8::{n}\nC: NOOP\nS: 200 *\n")).collect();
+    let flood = each(1..=3, |n| format!("CLIENT f{n} 2001:db8::{n}\nC: NOOP\nS: 200 *\n"));
     world().settings(narrow).run(&format!(
         "CLIENT anna 198.51.100.1\n{LOGIN}C: QUIT\nS: 221 *\nS: EOF\n{flood}\
          CLIENT f4 2001:db8::4\nS: 421 Too many clients that have not logged in*\nS: EOF\n\

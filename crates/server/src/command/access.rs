@@ -215,7 +215,9 @@ async fn turn_away(session: &mut Session, user: &str, denied: &Denied, arrived: 
     let failures = session.shared.guard.failures(peer, session.shared.now()).saturating_sub(1);
     let doublings = session.failed_logins.max(failures).min(16);
     let delay = session.settings.login.failure_delay.saturating_mul(1 << doublings);
-    sleep_until(arrived + held_back(delay.min(FAILURE_DELAY_MAX), arrived.elapsed())).await;
+    let slowest = session.shared.guard.slowest(arrived.elapsed(), session.shared.now());
+    let slowest = slowest.min(FAILURE_DELAY_MAX).max(arrived.elapsed());
+    sleep_until(arrived + held_back(delay.min(FAILURE_DELAY_MAX), slowest)).await;
     session.failed_logins += 1;
     if session.failed_logins >= session.settings.login.attempts_max {
         return Next::Close(Reply::new(Code::CLOSING, "Too many failed logins."));
@@ -345,6 +347,17 @@ mod tests {
         let mut bench = Bench::with(Settings { login_message, ..Settings::default() });
         bench.says("USER anna").await;
         assert_eq!(bench.says("PASS secret").await, "230-Hello anna / 230 from 192.0.2.7");
+    }
+
+    #[test]
+    fn row_18_an_answer_comes_after_a_whole_number_of_delays() {
+        let second = Duration::from_secs(1);
+        for (took, answered) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (2500, 3)] {
+            let answered = Duration::from_secs(answered);
+            assert_eq!(held_back(second, Duration::from_millis(took)), answered, "{took}");
+        }
+        // Without a delay it comes at once.
+        assert_eq!(held_back(Duration::ZERO, second), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

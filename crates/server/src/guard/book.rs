@@ -1,12 +1,13 @@
 //! What is known of addresses and accounts: failures, bans, locks, and from where people come.
 //!
-//! Failures are water in a bucket with a hole: each adds one, and a whole bucket runs out in
-//! `window`. That bounds guesses in any stretch of time with one number for each address.
+//! Failures are counted from the first one for as long as `window`, then anew. So in no stretch of
+//! time that is shorter are there twice as many as ban, and each address needs two numbers.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::bans::Bans;
 use super::{Ban, Door, Full, Lock, Memory, News, Usual};
@@ -31,10 +32,10 @@ const USUAL_NOTED_EVERY: i64 = 3600;
 const TOLD_EVERY: i64 = 60;
 /// What has happened and has not been fetched yet; more is dropped, for it is only told.
 const NEWS_MAX: usize = 1024;
+/// For how long all failed attempts are answered as late as the slowest of them.
+const SLOWEST_SECONDS: i64 = 3600;
 /// No attempt is checked for longer than this.
 const ATTEMPT_SECONDS_MAX: i64 = 120;
-/// One failure.
-const FAILURE: u64 = 1000;
 
 /// What is known.
 #[derive(Debug)]
@@ -47,13 +48,15 @@ pub(super) struct Book {
     known: HashMap<Neighbour, i64>,
     news: Vec<News>,
     version: u64,
+    /// How long the check of a failed attempt took at most, and when.
+    slowest: (Duration, i64),
 }
 
 /// Failures of an address or a name.
 #[derive(Debug, Default)]
 struct Score {
-    level: u64,
-    at: i64,
+    count: u32,
+    since: i64,
     /// Attempts that are being checked.
     in_flight: u32,
 }
@@ -82,19 +85,23 @@ pub(super) enum Begun {
 }
 
 impl Score {
-    /// The level now, when `max` failures run out in `window` seconds.
-    fn leak(&mut self, now: i64, max: u32, window: u64) -> u64 {
-        // The verdict on an attempt is dated as the attempt.
-        if (1..=ATTEMPT_SECONDS_MAX).contains(&self.at.saturating_sub(now)) {
-            return self.level;
+    /// How many have failed now.
+    fn count(&mut self, now: i64, window: i64) -> u32 {
+        // The verdict on an attempt is dated as the attempt; more than that is another clock.
+        let age = now.saturating_sub(self.since);
+        if age >= window || age < -ATTEMPT_SECONDS_MAX {
+            self.count = 0;
         }
-        // A clock that was set back lets nothing run out at once.
-        let seconds = u64::try_from(now.saturating_sub(self.at)).unwrap_or(0);
-        let leaked =
-            u128::from(seconds) * u128::from(max) * u128::from(FAILURE) / u128::from(window.max(1));
-        self.level = self.level.saturating_sub(u64::try_from(leaked).unwrap_or(u64::MAX));
-        self.at = now;
-        self.level
+        self.count
+    }
+
+    /// One more.
+    fn add(&mut self, now: i64, window: i64) -> u32 {
+        if self.count(now, window) == 0 {
+            self.since = now;
+        }
+        self.count = self.count.saturating_add(1);
+        self.count
     }
 }
 
@@ -109,6 +116,7 @@ impl Book {
             known: HashMap::new(),
             news: Vec::new(),
             version: 0,
+            slowest: (Duration::ZERO, 0),
         }
     }
 
@@ -143,16 +151,15 @@ impl Book {
             return Begun::Go;
         }
         let neighbour = Neighbour::from(address);
-        let (max, window) = (self.settings.attempts_max, self.settings.window.as_secs());
+        let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
         if !make_room(&mut self.addresses, &neighbour, ADDRESSES_MAX, |score| {
-            (score.in_flight == 0).then(|| score.leak(now, max, window))
+            (score.in_flight == 0).then(|| score.count(now, window).into())
         }) {
             return Begun::Wait;
         }
         let score = self.addresses.entry(neighbour).or_default();
-        let level = score.leak(now, max, window) + u64::from(score.in_flight) * FAILURE;
         // The last failure bans. What could only come after that must not be checked before.
-        if score.in_flight > 0 && level + FAILURE > u64::from(max) * FAILURE {
+        if score.in_flight > 0 && score.count(now, window) + score.in_flight >= max {
             return Begun::Wait;
         }
         if self.is_locked(user, now) && !self.is_usual(user, neighbour) {
@@ -182,10 +189,17 @@ impl Book {
     }
 
     pub(super) fn failures(&mut self, neighbour: Neighbour, now: i64) -> u32 {
-        let (max, window) = (self.settings.attempts_max, self.settings.window.as_secs());
-        let score = self.addresses.get_mut(&neighbour);
-        let level = score.map_or(0, |score| score.leak(now, max, window));
-        u32::try_from(level.div_ceil(FAILURE)).unwrap_or(u32::MAX)
+        let window = seconds(self.settings.window);
+        self.addresses.get_mut(&neighbour).map_or(0, |score| score.count(now, window))
+    }
+
+    /// Notes how long a failed attempt took to check, and says which was the longest lately.
+    pub(super) fn slowest(&mut self, took: Duration, now: i64) -> Duration {
+        let (slowest, at) = self.slowest;
+        if took >= slowest || (now - at).abs() >= SLOWEST_SECONDS {
+            self.slowest = (took, now);
+        }
+        self.slowest.0
     }
 
     pub(super) fn take_news(&mut self) -> Vec<News> {
@@ -305,14 +319,13 @@ impl Book {
 
     /// One failure more of an address; the one too many bans it.
     fn count_failure(&mut self, address: IpAddr, now: i64) {
-        let (max, window) = (self.settings.attempts_max, self.settings.window.as_secs());
+        let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
         let neighbour = Neighbour::from(address);
         let score = self.addresses.entry(neighbour).or_default();
-        score.level = score.leak(now, max, window) + FAILURE;
-        if score.level < u64::from(max) * FAILURE {
+        if score.add(now, window) < max {
             return;
         }
-        score.level = 0;
+        score.count = 0;
         let network = neighbour.network();
         let before = self.bans.get(network);
         // Somebody asked for this one; it lasts as long as they said.
@@ -335,19 +348,18 @@ impl Book {
 
     /// One failure more of a name, from somewhere unusual; the one too many locks it.
     fn count_name(&mut self, user: &str, now: i64) {
-        let (max, window) = (self.settings.account_attempts_max, self.settings.window.as_secs());
+        let (max, window) = (self.settings.account_attempts_max, seconds(self.settings.window));
         let has_room = make_room(&mut self.names, user, NAMES_MAX, |name| {
-            (now >= name.locked_until).then(|| name.score.leak(now, max, window))
+            (now >= name.locked_until).then(|| name.score.count(now, window).into())
         });
         if !has_room {
             return;
         }
         let name = self.names.entry(user.to_owned()).or_default();
-        name.score.level = name.score.leak(now, max, window) + FAILURE;
-        if name.score.level < u64::from(max) * FAILURE || now < name.locked_until {
+        if name.score.add(now, window) < max || now < name.locked_until {
             return;
         }
-        name.score.level = 0;
+        name.score.count = 0;
         let seconds = seconds(self.settings.time);
         name.locked_until = now.saturating_add(seconds);
         self.version += 1;
@@ -417,6 +429,6 @@ fn doubled(settings: &settings::Ban, times: u32) -> i64 {
     seconds(time.min(settings.time_max.max(settings.time)))
 }
 
-fn seconds(time: std::time::Duration) -> i64 {
+fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX).max(1)
 }
