@@ -14,6 +14,7 @@ mod process;
 mod setup;
 mod steps;
 mod tidy;
+mod trust;
 
 const HELP: &str = "\
 Set-up, tests and generated documents of wharf.
@@ -29,6 +30,9 @@ Usage: cargo xtask <COMMAND>
   bench    Measure wharf beside other servers; `cargo xtask bench --help` tells how
   fuzz [--runs N] [TARGET]...
            A long fuzzing run: 100,000,000 executions of each parser, 1,000,000 sessions
+  trust    Only write the tables of docs/TRUST.md again
+  trust record [PROOF]...
+           Take over the results of proofs, which are in target/prove, and show them there
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";
@@ -54,6 +58,11 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["docs"] => docs::run(&root),
         ["bench", rest @ ..] => bench::run(&root, rest),
         ["fuzz", rest @ ..] => fuzz::long(&root, rest),
+        ["trust"] => trust::run(&root),
+        ["trust", "record", rest @ ..] => {
+            trust::record(&root, rest)?;
+            trust::run(&root)
+        }
         ["picture"] => picture::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{HELP}{}", steps::help());
