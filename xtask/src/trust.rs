@@ -27,16 +27,17 @@ pub(crate) struct Known {
 impl Known {
     /// Reads what the page is made of. `texts` are paths from the top, and contents.
     pub(crate) fn read<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let (mut tests, mut proofs) = (Vec::new(), Vec::new());
+        let (mut found, mut proofs) = (Vec::new(), Vec::new());
         for (path, text) in texts {
             if path == proofs::FILE {
                 proofs = proofs::read(text);
             } else if is_rust(path) && !path.starts_with("xtask/src/trust/") {
-                tests.extend(found::tests_in(path, text));
+                found.extend(found::tests_in(path, text));
             }
         }
-        tests.sort_by(|one, other| (&one.file, &one.sentence).cmp(&(&other.file, &other.sentence)));
-        Self { tests, proofs }
+        let order = |test: &Found| (test.file.clone(), test.sentence.clone());
+        found.sort_by_key(order);
+        Self { tests: found, proofs }
     }
 
     /// The page, with its generated parts made anew.
