@@ -11,6 +11,7 @@ mod docs;
 mod fuzz;
 mod picture;
 mod process;
+mod prove;
 mod setup;
 mod steps;
 mod tidy;
@@ -28,6 +29,7 @@ Usage: cargo xtask <COMMAND>
   tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
   docs     Write the generated documents again
   bench    Measure wharf beside other servers; `cargo xtask bench --help` tells how
+  prove    Put wharf under force and check it; `cargo xtask prove --help` tells how
   fuzz [--runs N] [TARGET]...
            A long fuzzing run: 100,000,000 executions of each parser, 1,000,000 sessions
   trust    Only write the tables of docs/TRUST.md again
@@ -57,6 +59,7 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["tidy"] => tidy::run(&root),
         ["docs"] => docs::run(&root),
         ["bench", rest @ ..] => bench::run(&root, rest),
+        ["prove", rest @ ..] => prove::run(&root, rest),
         ["fuzz", rest @ ..] => fuzz::long(&root, rest),
         ["trust"] => trust::run(&root),
         ["trust", "record", rest @ ..] => {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process::{cargo, succeeds};
-use crate::{fuzz, setup, tidy};
+use crate::{fuzz, prove, setup, tidy};
 
 /// One thing that must hold.
 struct Step {
@@ -20,6 +20,7 @@ enum Work {
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
     Tidy,
     Fuzz,
+    Prove,
 }
 
 // Features are the same in every step, so that what one has built the next can use.
@@ -61,6 +62,7 @@ static STEPS: &[Step] = &[
         about: "the examples in the documentation",
         work: Work::Cargo(&["test", "--doc", "--workspace", "--all-features", "--quiet"], &[]),
     },
+    Step { name: "prove", about: "the short form of every proof", work: Work::Prove },
     Step { name: "fuzz", about: "a short run of every fuzz target", work: Work::Fuzz },
 ];
 
@@ -128,6 +130,7 @@ impl Work {
             }
             Self::Tidy => tidy::run(root),
             Self::Fuzz => fuzz::short(root),
+            Self::Prove => prove::run(root, &["--debug", "--short"]),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::exit::Exit;
 use crate::gate;
+use crate::live::Moving;
 use crate::next::{Job, Next, Transfer};
 use crate::ports::Lease;
 use crate::pump::{self, Cut, Flow};
@@ -61,6 +62,7 @@ pub(crate) async fn run(
     let (mut work, file) = Work::new(session, transfer.job);
     session.probe.moved.store(0, Ordering::Relaxed);
     session.probe.is_transferring.store(true, Ordering::Relaxed);
+    session.probe.live.moves(moving(file.as_ref()), work.size());
     let mut held = None;
     let end = {
         let is_sending = work.source.is_some();
@@ -94,6 +96,7 @@ pub(crate) async fn run(
     }
     let verdict = settle(control, &session.probe, end, sink).await;
     report(session, &verdict, file.as_ref(), started, &work);
+    session.probe.live.rests();
     // Where there is a second reply, it is that of ABOR.
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&verdict.replies) {
         session.tell(line, true, reply);
@@ -121,6 +124,11 @@ struct FileFacts {
     direction: Direction,
     path: VPath,
     is_ascii: bool,
+}
+
+/// What moves, for those who look at the session.
+fn moving(file: Option<&FileFacts>) -> Moving {
+    file.map_or(Moving::Listing, |file| Moving::File(file.direction, file.path.clone()))
 }
 
 /// The data side of one transfer. It shares nothing mutable with the session, so the control
@@ -194,6 +202,15 @@ impl Work {
             lease: None,
         };
         (work, file)
+    }
+
+    /// How many bytes are to move, where the source says.
+    fn size(&self) -> Option<u64> {
+        match self.source.as_ref()? {
+            Source::File { len, .. } => Some(*len),
+            Source::Bytes(bytes) => u64::try_from(bytes.len()).ok(),
+            Source::Stream(_) => None,
+        }
     }
 
     async fn run(&mut self, port: DataPort) -> Done {

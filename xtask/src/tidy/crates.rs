@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),
     ("crates/bench", &["wharf-load"], &[]),
+    ("crates/prove", &["wharf-proto", "wharf-load"], &[]),
     // A rival, in a workspace of its own.
     ("crates/bench/libunftp", &[], &[]),
     ("xtask", &[], &[]),
