@@ -34,6 +34,7 @@ mod kill;
 mod leak;
 mod race;
 mod soak;
+mod torture;
 
 pub(crate) fn main() -> ExitCode {
     match options::run() {
