@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crate::prove::client::Fault;
@@ -106,7 +108,7 @@ fn fail(
     prepare(server, visit)?;
     let strace = Strace::attach(server.pid(), &[call.name], Some((call, number)))?;
     let began = clock::now();
-    let made = (visit.act)(server);
+    let made = visited(server, visit, &strace);
     let waited = began.elapsed();
     let trace = strace.detach()?;
     if !trace.has_injected() {
@@ -130,6 +132,22 @@ fn fail(
         }),
     );
     if server.is_running() { Ok(()) } else { server.start() }
+}
+
+/// Makes the visit. Where threads can wake each other no more it would wait for long; the server is
+/// killed then.
+fn visited(server: &Server, visit: &Visit, strace: &Strace) -> Result<(), Fault> {
+    let goes_on = AtomicBool::new(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            if strace.watch(&goes_on) {
+                server.strike();
+            }
+        });
+        let made = (visit.act)(server);
+        goes_on.store(false, Ordering::Relaxed);
+        made
+    })
 }
 
 fn judge(

@@ -5,10 +5,13 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::calls::Call;
+use crate::prove::clock;
 
 /// It holds the server. Dropping it lets go.
 pub(super) struct Strace {
@@ -23,6 +26,12 @@ pub(super) struct Trace(String);
 
 /// Descriptors on which a call cannot fail in truth: those by which threads wake each other.
 const INNER: &[&str] = &["[eventfd]", "[eventpoll]", "[timerfd]"];
+
+/// From the signal until it has let go.
+const DETACH_MAX: Duration = Duration::from_secs(2);
+const DETACH_PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks at what is called.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 impl Strace {
     /// Watches these calls in every thread of a process; `failing`: this one fails, the how many-th
@@ -78,9 +87,28 @@ impl Strace {
         Ok(Trace(String::from_utf8_lossy(&text).into_owned()))
     }
 
+    /// Waits as long as `goes_on`, and says whether what fails is [impossible](Trace::is_impossible)
+    /// meanwhile: then nobody answers any more.
+    pub(super) fn watch(&self, goes_on: &AtomicBool) -> bool {
+        while goes_on.load(Ordering::Relaxed) {
+            let text = fs::read(&self.out).unwrap_or_default();
+            if Trace(String::from_utf8_lossy(&text).into_owned()).is_impossible() {
+                return true;
+            }
+            clock::pause(LOOK_PAUSE);
+        }
+        false
+    }
+
     fn let_go(&mut self) {
         // One that has ended by itself cannot be told.
         let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+        let began = clock::now();
+        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < DETACH_MAX {
+            clock::pause(DETACH_PAUSE);
+        }
+        // It waits for ever for a program that was killed under it.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
