@@ -87,8 +87,8 @@ impl Strace {
         Ok(Trace(String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Waits as long as `goes_on`, and says whether what fails is [impossible](Trace::is_impossible)
-    /// meanwhile: then nobody answers any more.
+    /// Waits as long as `goes_on`, and says whether what fails meanwhile is
+    /// [impossible](Trace::is_impossible): then nobody answers any more.
     pub(super) fn watch(&self, goes_on: &AtomicBool) -> bool {
         while goes_on.load(Ordering::Relaxed) {
             let text = fs::read(&self.out).unwrap_or_default();
@@ -131,8 +131,20 @@ impl Trace {
         self.injected().any(|line| INNER.iter().any(|inner| line.contains(inner)))
     }
 
-    fn injected(&self) -> impl Iterator<Item = &str> {
-        self.0.lines().filter(|line| line.ends_with("(INJECTED)"))
+    /// The calls that failed as they were told to; each with its beginning, also where other
+    /// threads' calls stand between.
+    fn injected(&self) -> impl Iterator<Item = String> {
+        let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
+        let lines = self.0.lines().filter_map(move |line| {
+            let (thread, rest) = line.split_once(' ')?;
+            let first = if rest.contains("resumed>") { begun.remove(thread) } else { None };
+            if rest.ends_with("<unfinished ...>") {
+                begun.insert(thread, rest);
+            }
+            let is_injected = line.ends_with("(INJECTED)");
+            is_injected.then(|| format!("{}{rest}", first.unwrap_or_default()))
+        });
+        lines
     }
 
     /// The kinds of calls of each thread, with their counts.
@@ -157,7 +169,9 @@ mod tests {
     fn calls_are_counted_by_thread_and_what_failed_is_seen() {
         let text = "12 read(4</a>, \"\", 9) = 0\n13 read(5</b>, \"\", 9) = 0\n\
                     12 read(4</a>, \"\", 9) = 0\n12 <... read resumed>) = 0\n\
-                    13 write(3<anon_inode:[eventfd]>, \"\", 8) = -1 EIO (I/O error) (INJECTED)\n";
+                    13 write(3<anon_inode:[eventfd]>, <unfinished ...>\n\
+                    12 <... read resumed>) = 0\n\
+                    13 <... write resumed>\"\", 8) = -1 EIO (I/O error) (INJECTED)\n";
         let trace = Trace(text.to_owned());
         let counts: Vec<_> = trace.calls_of_each_thread().collect();
         assert_eq!(counts, [("read", 2), ("read", 1), ("write", 1)]);
