@@ -135,7 +135,7 @@ impl Trace {
     /// threads' calls stand between.
     fn injected(&self) -> impl Iterator<Item = String> {
         let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
-        let lines = self.0.lines().filter_map(move |line| {
+        self.0.lines().filter_map(move |line| {
             let (thread, rest) = line.split_once(' ')?;
             let first = if rest.contains("resumed>") { begun.remove(thread) } else { None };
             if rest.ends_with("<unfinished ...>") {
@@ -143,8 +143,7 @@ impl Trace {
             }
             let is_injected = line.ends_with("(INJECTED)");
             is_injected.then(|| format!("{}{rest}", first.unwrap_or_default()))
-        });
-        lines
+        })
     }
 
     /// The kinds of calls of each thread, with their counts.
