@@ -1,6 +1,7 @@
 //! The command line: which command, and what belongs to all of them.
 
 pub(crate) mod bench;
+pub(crate) mod import;
 pub(crate) mod serve;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use wharf_users::nearest::nearest;
 
 use crate::outcome::Colour;
 use bench::Bench;
+use import::Import;
 use serve::Serve;
 use user::User;
 
@@ -64,6 +66,9 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(User),
+    /// Move in from another server: read its set-up, show the result, write it with --write
+    #[command(subcommand)]
+    Import(Import),
     Bench(Box<Bench>),
     /// Hash a password for use in a file
     ///
@@ -130,6 +135,7 @@ Share and run
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del
   config      default, show, path
+  import      Move in from pyftpdlib
 
 Other
   bench       Measure any FTP or FTPS server, as its clients see it

@@ -10,6 +10,8 @@ mod cli;
 mod config;
 mod config_command;
 mod hash_command;
+mod import;
+mod import_command;
 mod log;
 mod os;
 mod outcome;
@@ -56,6 +58,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Check(_) => config_command::check(global),
         Command::Config(what) => config_command::config(global, what),
         Command::User(what) => user_command::user(global, what),
+        Command::Import(what) => import_command::import(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),
         Command::Version => outcome::print(&version()).map(|()| Exit::Done),

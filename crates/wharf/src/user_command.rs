@@ -1,7 +1,7 @@
 //! `wharf user`: accounts in `users.toml`, changed under a lock and in one step.
 
 mod facts;
-mod list;
+pub(crate) mod list;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
 
 /// Why accounts were not changed or shown.
 #[derive(Debug)]
-enum Trouble {
+pub(crate) enum Trouble {
     /// The file, or what should happen to it.
     File(EditError),
     /// Everything else.
@@ -76,7 +76,7 @@ impl From<Failure> for Trouble {
 
 impl Trouble {
     /// In the words and with the number for the one who typed the command.
-    fn into_failure(self, is_coloured: bool) -> Failure {
+    pub(crate) fn into_failure(self, is_coloured: bool) -> Failure {
         let error = match self {
             Self::Other(failure) => return failure,
             Self::File(error) => error,

@@ -5,6 +5,8 @@ mod bench_command;
 #[cfg(test)]
 mod config_command;
 #[cfg(test)]
+mod import_command;
+#[cfg(test)]
 mod serve_command;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,167 @@
+//! `wharf import`: read, shown, written, checked, served.
+
+use crate::support::{Place, names};
+
+const SETTINGS: &str = "\
+# 监听地址
+ip = '0.0.0.0'
+port = '2121'
+# 上传速度 300kb/s
+max_upload = 300 * 1024
+max_download = 300 * 1024
+max_cons = 150
+max_per_ip = 10
+passive_ports = (2000,2200)
+enable_anonymous = 'on'
+anonymous_path = 'public'
+enable_logging = 'off'
+loging_name = 'pyftp.log'
+welcome_msg = '欢迎使用'
+theme = 'dark'
+";
+
+/// The folder of the script, with Chinese comments in GBK.
+fn old_server() -> Place {
+    let place = Place::new();
+    for folder in ["old/conf", "old/public", "old/root files"] {
+        std::fs::create_dir_all(place.path(folder)).unwrap();
+    }
+    place.write("old/root files/a.txt", "hello");
+    let users = "# 用户名 密码 权限 目录\nroot 12345 elradfmwM root files\nbad line\n";
+    for (name, text) in [("old/conf/settings.py", SETTINGS), ("old/conf/user.py", users)] {
+        let (bytes, ..) = encoding_rs::GBK.encode(text);
+        std::fs::write(place.path(name), bytes).unwrap();
+    }
+    place
+}
+
+#[test]
+fn the_script_with_settings_in_gbk_moves_in_and_its_account_logs_in() {
+    let place = old_server();
+    let ran = place.run(&["import", "pyftpdlib", "old", "--write"]).exits(0);
+    ran.tells("wrote wharf.toml\n").tells("wrote users.toml, accounts: 1\n");
+    let config = place.read("wharf.toml");
+    for line in [
+        "# Made by `wharf import pyftpdlib old`.",
+        "address = \"0.0.0.0\"",
+        "port = 2121                         # old/conf/settings.py:3 port",
+        "ports = \"2000-2120\"                 # old/conf/settings.py:9 passive_ports",
+        "user_upload_rate = \"300KiB/s\"       # old/conf/settings.py:5 max_upload",
+        "greeting = \"欢迎使用\"",
+        "anonymous = true",
+    ] {
+        assert!(config.contains(line), "{line} is not in {config}");
+    }
+    assert!(!config.contains("log]"), "{config}");
+    assert!(!place.read("users.toml").contains("12345"));
+    assert_eq!(place.run(&["check"]).exits(0).err, "");
+    let serving = place.serve(&[]);
+    let mut client = serving.login("root", "12345");
+    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    serving.login("anonymous", "me@example.com");
+}
+
+#[test]
+fn without_write_it_is_shown_with_every_line_that_is_lost() {
+    let place = old_server();
+    let shown = place.run(&["import", "pyftpdlib", "old"]).exits(0);
+    for part in [
+        "    port = 2121 ",
+        "    root  enter,list,read,",
+        "Not carried over: 3\n",
+        "  old/conf/settings.py:13: loging_name is not used, since enable_logging is off\n",
+        "  old/conf/settings.py:15: `theme` is no setting of the script\n",
+        "  old/conf/user.py:3: this is no account: rights and a folder are missing\n",
+        "  old/conf/settings.py:5: max_upload and max_download never slowed anybody down",
+        "Nothing was written. To write wharf.toml and users.toml: --write\n",
+    ] {
+        assert!(shown.out.contains(part), "{part} is not in {}", shown.out);
+    }
+    assert!(!shown.out.contains("12345") && !shown.out.contains("2200 is used"), "{}", shown.out);
+    assert_eq!(names(&place.path("")), ["old"]);
+}
+
+#[test]
+fn what_is_there_is_never_overwritten_unasked() {
+    let place = old_server();
+    place.write("wharf.toml", "# mine\n");
+    let words = ["import", "pyftpdlib", "old", "--write"];
+    place.run(&words).exits(1).tells("wharf.toml is there already").tells("--force");
+    assert_eq!(names(&place.path("")), ["old", "wharf.toml"]);
+    let forced = ["import", "pyftpdlib", "old", "--write", "--force"];
+    place.run(&forced).exits(0).tells("is now wharf.toml.old");
+    assert_eq!(place.read("wharf.toml.old"), "# mine\n");
+
+    let users = place.read("users.toml");
+    place.run(&forced).exits(1).tells("accounts with these names: root").tells("--on-conflict");
+    assert_eq!(place.read("users.toml"), users);
+    let skip = [&forced[..], &["--on-conflict", "skip"]].concat();
+    assert!(place.run(&skip).exits(0).out.contains("account `root` is there already"));
+    assert_eq!(place.read("users.toml"), users);
+    place.run(&["user", "edit", "root", "--perm", "read", "--comment", "kept"]).exits(0);
+    let update = [&forced[..], &["--on-conflict", "update"]].concat();
+    place.run(&update).exits(0);
+    let shown = place.run(&["user", "show", "root"]).exits(0).out;
+    assert!(shown.contains("kept") && shown.contains("upload"), "{shown}");
+}
+
+#[test]
+fn a_source_that_is_no_set_up_is_78_and_changes_nothing() {
+    let place = old_server();
+    place.write("cut.py", "ip='0.0.0.0'\nport='2121'\npassive_ports=(2000,");
+    place.write("other.py", "DEBUG = True\n");
+    place.write("user.py", "hello world\n");
+    std::fs::write(place.path("program"), b"\x7fELF\x02\x01\x01\x00\x00").unwrap();
+    std::fs::create_dir(place.path("empty")).unwrap();
+    let before = names(&place.path(""));
+    for (path, code, part) in [
+        ("cut.py", 78, "cut.py:3: the file ends in the middle of a bracket that is never closed"),
+        ("other.py", 78, "other.py has none of the settings of the script"),
+        ("user.py", 78, "user.py:1: no line of it is an account"),
+        ("program", 78, "program:1: this is neither UTF-8 nor GBK text"),
+        ("empty", 1, "there is no set-up of pyftpdlib in empty"),
+        ("nowhere", 1, "cannot read nowhere: no such file"),
+    ] {
+        for more in [&[][..], &["--write"]] {
+            let words = [&["import", "pyftpdlib", path], more].concat();
+            place.run(&words).exits(code).tells(part).tells("help:");
+        }
+    }
+    assert_eq!(names(&place.path("")), before);
+    for words in [
+        &["import"][..],
+        &["import", "pyftpdlib"],
+        &["import", "pyftpdlib", "old", "--write", "--dry-run"],
+        &["import", "pyftpdlib", "old", "--force"],
+        &["import", "pyftpdlib", "old", "--source-encoding", "klingon"],
+        &["import", "pyftpdlib", "old", "--on-conflict", "perhaps"],
+    ] {
+        place.run(words).exits(2);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn if_one_file_cannot_be_written_neither_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = old_server();
+    // A file of accounts that is open to others is refused, whoever asks.
+    place.write("users.toml", "");
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(place.path("users.toml"), open).unwrap();
+    place.run(&["import", "pyftpdlib", "old", "--write"]).exits(78).tells("chmod 600");
+    assert_eq!(names(&place.path("")), ["old", "users.toml"]);
+    // A folder in the place of its lock lets everything go well up to the last step.
+    std::fs::remove_file(place.path("users.toml")).unwrap();
+    std::fs::create_dir(place.path("users.toml.lock")).unwrap();
+    place.write("wharf.toml", "# mine\n");
+    let words = ["import", "pyftpdlib", "old", "--write", "--force"];
+    place.run(&words).exits(1).tells("users.toml");
+    assert_eq!(names(&place.path("")), ["old", "users.toml.lock", "wharf.toml"]);
+    assert_eq!(place.read("wharf.toml"), "# mine\n");
+    std::fs::remove_dir(place.path("users.toml.lock")).unwrap();
+    std::fs::remove_file(place.path("wharf.toml")).unwrap();
+    place.run(&["import", "pyftpdlib", "old", "--write"]).exits(0);
+    let mode = std::fs::metadata(place.path("users.toml")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
