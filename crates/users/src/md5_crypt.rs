@@ -31,14 +31,22 @@ pub(crate) fn result(secret: &[u8], salt: &[u8]) -> String {
     for round in 0..ROUNDS {
         let is_odd = round % 2 == 1;
         let mut next = Md5::new();
-        if is_odd { next.update(secret) } else { next.update(digest) }
+        if is_odd {
+            next.update(secret);
+        } else {
+            next.update(digest);
+        }
         if round % 3 != 0 {
             next.update(salt);
         }
         if round % 7 != 0 {
             next.update(secret);
         }
-        if is_odd { next.update(digest) } else { next.update(secret) }
+        if is_odd {
+            next.update(digest);
+        } else {
+            next.update(secret);
+        }
         digest = next.finalize();
     }
     written(&digest.into())
@@ -47,8 +55,7 @@ pub(crate) fn result(secret: &[u8], salt: &[u8]) -> String {
 /// Sixteen bytes as letters, in an order of their own.
 fn written(digest: &[u8; 16]) -> String {
     let [a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, last, c0, c1, c2, c3] = *digest;
-    let groups =
-        [(a0, b0, c0), (a1, b1, c1), (a2, b2, c2), (a3, b3, c3), (a4, b4, a5)];
+    let groups = [(a0, b0, c0), (a1, b1, c1), (a2, b2, c2), (a3, b3, c3), (a4, b4, a5)];
     let mut text = String::with_capacity(RESULT_LETTERS);
     for (high, middle, low) in groups {
         let bits = u32::from(high) << 16 | u32::from(middle) << 8 | u32::from(low);

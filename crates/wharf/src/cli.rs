@@ -55,7 +55,6 @@ pub(crate) struct Global {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "it is made once")]
 pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Test the config without serving: every mistake at once, exit 78
@@ -133,9 +132,9 @@ Share and run
   check       Test the config without serving
 
 Accounts and setup
-  user        add, list, show, edit, passwd, enable, disable, del
+  user        add, list, show, edit, passwd, enable, disable, del, export
   config      default, show, path
-  import      Move in from pyftpdlib
+  import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 
 Other
   bench       Measure any FTP or FTPS server, as its clients see it

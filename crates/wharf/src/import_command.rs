@@ -11,10 +11,10 @@ use crate::config::Config;
 use crate::hash_command::hashed;
 use crate::import::facts;
 use crate::import::model::{Account, Found, Secret};
-use crate::import::pyftpdlib;
 use crate::import::render::{config_file as render_config, preview, report};
 use crate::import::settle::{load as load_found, settle};
 use crate::import::write::{Change, Plan, exists, write};
+use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::place::CONFIG_NAME;
 use crate::setup::{config_file, inputs, load};
@@ -54,16 +54,32 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
 }
 
 fn read(what: &Import) -> Result<Found, Failure> {
+    let encoding = what.how().source_encoding;
     match what {
-        Import::Pyftpdlib { path, how } => pyftpdlib::import(path, how.source_encoding),
+        Import::Pyftpdlib { path, .. } => pyftpdlib::import(path, encoding),
+        Import::Pureftpd { passwd, conf, .. } => {
+            pureftpd::import(passwd, conf.as_deref(), encoding)
+        }
+        Import::Proftpd { passwd, group, conf, .. } => {
+            proftpd::import(passwd, group.as_deref(), conf.as_deref(), encoding)
+        }
+        Import::Vsftpd { conf, user_config_dir, logins, .. } => {
+            vsftpd::import(conf, user_config_dir.as_deref(), logins.as_deref(), encoding)
+        }
+        Import::Csv { file, .. } => csv::import(file, encoding),
     }
 }
 
 /// The command that was typed, for the first line of the file.
 fn source(what: &Import) -> String {
-    match what {
-        Import::Pyftpdlib { path, .. } => format!("pyftpdlib {}", path.display()),
-    }
+    let (kind, path) = match what {
+        Import::Pyftpdlib { path, .. } => ("pyftpdlib", path),
+        Import::Pureftpd { passwd, .. } => ("pureftpd", passwd),
+        Import::Proftpd { passwd, .. } => ("proftpd", passwd),
+        Import::Vsftpd { conf, .. } => ("vsftpd", conf),
+        Import::Csv { file, .. } => ("csv", file),
+    };
+    format!("{kind} {}", path.display())
 }
 
 /// Where the result goes.

@@ -17,6 +17,57 @@ pub(crate) enum Import {
         #[command(flatten)]
         how: How,
     },
+    /// The text file of pure-pw, with or without the configuration
+    Pureftpd {
+        /// The text file, not the compiled .pdb
+        #[arg(value_name = "PASSWD")]
+        passwd: PathBuf,
+        /// pure-ftpd.conf, or the folder with a file for each directive (Debian)
+        #[arg(long, value_name = "CONF")]
+        conf: Option<PathBuf>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// The file of `AuthUserFile`, with or without groups and configuration
+    Proftpd {
+        /// What ftpasswd writes
+        #[arg(value_name = "PASSWD")]
+        passwd: PathBuf,
+        /// The file of `AuthGroupFile`
+        #[arg(long, value_name = "FILE")]
+        group: Option<PathBuf>,
+        /// proftpd.conf
+        #[arg(long, value_name = "CONF")]
+        conf: Option<PathBuf>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// The configuration, and accounts where there is a list of logins
+    Vsftpd {
+        /// vsftpd.conf
+        #[arg(value_name = "CONF")]
+        conf: PathBuf,
+        /// The folder of `user_config_dir`, with a file for each user
+        #[arg(long, value_name = "DIR")]
+        user_config_dir: Option<PathBuf>,
+        /// A list of names and passwords, a line each in turn
+        #[arg(long, value_name = "FILE")]
+        logins: Option<PathBuf>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Accounts in a table with a row of column names
+    ///
+    /// Columns, in any order; name and home are needed: name, password or `password_hash`, home,
+    /// permissions, paths (/in=upload;/old=read), enabled, `upload_rate`, `download_rate`,
+    /// `transfer_upload_rate`, `transfer_download_rate`, sessions, `require_tls`, comment.
+    Csv {
+        /// UTF-8 or GBK; commas, semicolons or tabs
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        how: How,
+    },
 }
 
 /// What is done with what was read.
@@ -55,7 +106,11 @@ impl Import {
     /// What is done with what was read.
     pub(crate) fn how(&self) -> &How {
         match self {
-            Self::Pyftpdlib { how, .. } => how,
+            Self::Pyftpdlib { how, .. }
+            | Self::Pureftpd { how, .. }
+            | Self::Proftpd { how, .. }
+            | Self::Vsftpd { how, .. }
+            | Self::Csv { how, .. } => how,
         }
     }
 }

@@ -53,14 +53,13 @@ pub(crate) enum Fate {
 pub(crate) type Table = [(&'static [&'static str], Fate)];
 
 /// What is said of third computers and low ports.
-pub(crate) const NEVER: &str =
-    "never: that is how FTP servers are turned against other computers";
+pub(crate) const NEVER: &str = "never: that is how FTP servers are turned against other computers";
 
 /// Does with a directive what the table says.
 pub(crate) fn apply(directive: &Directive, table: &Table, found: &mut Found) {
     let name = directive.name.as_str();
     let is_it = |known: &&str| known.eq_ignore_ascii_case(name);
-    let fate = table.iter().find(|(names, _)| names.iter().any(|known| is_it(&known)));
+    let fate = table.iter().find(|(names, _)| names.iter().any(is_it));
     let shown = name.escape_debug();
     let Some((_, fate)) = fate else {
         let names = table.iter().flat_map(|(names, _)| names.iter().copied());

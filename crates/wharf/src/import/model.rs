@@ -252,19 +252,6 @@ impl Found {
         true
     }
 
-    /// Takes everything of another set-up too.
-    pub(crate) fn join(&mut self, other: Self) {
-        self.wishes.extend(other.wishes);
-        for account in other.accounts {
-            self.add(account);
-        }
-        for note in other.notes {
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
-        }
-    }
-
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.wishes.is_empty() && self.accounts.is_empty()
