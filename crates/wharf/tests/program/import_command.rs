@@ -165,3 +165,156 @@ fn if_one_file_cannot_be_written_neither_is() {
     let mode = std::fs::metadata(place.path("users.toml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+/// The hash of `secret` as `ftpasswd` makes it.
+const MD5_CRYPT: &str = "$1$saltsalt$9xy1btjgzLYfb7hivXtC//";
+
+/// What is written is sound, and the account logs in with its old password and sees its file.
+fn serves(place: &Place, user: &str, password: &str) {
+    let checked = place.run(&["check"]).exits(0);
+    assert_eq!(checked.err, "");
+    let serving = place.serve(&[]);
+    let mut client = serving.login(user, password);
+    assert_eq!(client.fetches("RETR a.txt"), "hello");
+}
+
+/// A place with the home of `anna`, and its whole path.
+fn with_home() -> (Place, String) {
+    let place = Place::new();
+    std::fs::create_dir(place.path("anna")).unwrap();
+    place.write("anna/a.txt", "hello");
+    let home = place.path("anna").display().to_string();
+    (place, home)
+}
+
+#[test]
+fn pure_ftpd_moves_in_with_its_hashes() {
+    let (place, home) = with_home();
+    let hash = place.run_with(&["hash", "--password-file", "-"], "old secret\n").exits(0).out;
+    let hash = hash.trim();
+    place.write(
+        "pureftpd.passwd",
+        &format!(
+            "anna:{hash}:1001:1001:Anna:{home}/./:102400::::5:1000:1073741824:::::0900-1800\n\
+             ben:XoNgMVd5QHvkQ:1001:1001::{home}/./::::::::::::\n"
+        ),
+    );
+    std::fs::create_dir_all(place.path("etc/conf")).unwrap();
+    place.write("etc/conf/PassivePortRange", "40000 40100\n");
+    place.write("etc/conf/MaxClientsNumber", "30\n");
+    place.write("etc/conf/PureDB", "/etc/pure-ftpd/pureftpd.pdb\n");
+    let words = ["import", "pureftpd", "pureftpd.passwd", "--conf", "etc", "--write"];
+    let ran = place.run(&words).exits(0);
+    for part in [
+        "pureftpd.passwd:1: account `anna`: a quota of 1GiB\n",
+        "pureftpd.passwd:1: account `anna`: logins from 09:00-18:00 only\n",
+        "pureftpd.passwd:2: account `ben`: its password is not kept: it is DES",
+        "nobody can log in until:  wharf user passwd ben\n",
+    ] {
+        assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
+    }
+    let config = place.read("wharf.toml");
+    assert!(config.contains("connections = 30"), "{config}");
+    assert!(place.read("users.toml").contains(hash), "the hash is kept");
+    serves(&place, "anna", "old secret");
+    std::fs::write(place.path("x.pdb"), b"PDB2\x00\x01\x02").unwrap();
+    let ran = place.run(&["import", "pureftpd", "x.pdb"]).exits(78);
+    ran.tells("compiled database").tells("pureftpd.passwd");
+    place.run(&["import", "pureftpd", "anna/a.txt"]).exits(78).tells("anna/a.txt:1: no line of it");
+}
+
+#[test]
+fn proftpd_moves_in_with_md5_crypt() {
+    let (place, home) = with_home();
+    let passwd = format!("anna:{MD5_CRYPT}:1001:100:Anna:{home}:/bin/false\n");
+    place.write("ftpd.passwd", &passwd);
+    place.write("ftpd.group", "staff:x:100:\n");
+    place.write(
+        "proftpd.conf",
+        "ServerName \"x\"\nPort 2121\nPassivePorts 49152 49200\nMaxInstances 30\nAllowOverwrite on\n\
+         DefaultRoot ~\n<Directory /srv>\n  Umask 077\n</Directory>\n",
+    );
+    let words = ["import", "proftpd", "ftpd.passwd", "--group", "ftpd.group"];
+    let words = [&words[..], &["--conf", "proftpd.conf", "--write"]].concat();
+    let ran = place.run(&words).exits(0);
+    for part in [
+        "proftpd.conf:7: <Directory /srv> is not carried over",
+        "proftpd.conf:8: `Umask` in <Directory>",
+        "ftpd.passwd:1: account `anna`: the groups staff",
+    ] {
+        assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
+    }
+    assert!(place.read("users.toml").contains(MD5_CRYPT));
+    serves(&place, "anna", "secret");
+    place.run(&["import", "proftpd", "proftpd.conf"]).exits(78).tells("proftpd.conf:1: no line");
+    place.write("cut.conf", "Port 21\n<Global>\nUmask 022\n");
+    place
+        .run(&["import", "proftpd", "ftpd.passwd", "--conf", "cut.conf", "--write", "--force"])
+        .exits(78)
+        .tells("cut.conf:2: the file ends in the middle of <Global>");
+    assert!(!place.path("wharf.toml.old").exists());
+}
+
+#[test]
+fn vsftpd_moves_in_with_its_list_of_logins() {
+    let (place, _) = with_home();
+    let root = place.path("$USER").display().to_string();
+    place.write(
+        "vsftpd.conf",
+        &format!(
+            "listen=YES\nanonymous_enable=NO\nlocal_enable=YES\nguest_enable=YES\n\
+             user_sub_token=$USER\nlocal_root={root}\nchroot_local_user=YES\nlocal_umask=022\n\
+             pasv_min_port=40000\npasv_max_port=40100\nftpd_banner=Welcome\npasv_promiscuous=YES\n\
+             rsa_cert_file=/nowhere/at/all.pem\nssl_enable=YES\nforce_local_logins_ssl=NO\n"
+        ),
+    );
+    std::fs::create_dir(place.path("users")).unwrap();
+    place.write("users/anna", "write_enable=YES\nlocal_max_rate=1048576\n");
+    place.write("users/cleo", "local_root=/srv/cleo\n");
+    place.write("logins.txt", "anna\nsecret\n");
+    let words = ["import", "vsftpd", "vsftpd.conf", "--user-config-dir", "users"];
+    let words = [&words[..], &["--logins", "logins.txt", "--write"]].concat();
+    let ran = place.run(&words).exits(0);
+    for part in [
+        "vsftpd.conf:12: `pasv_promiscuous` has no counterpart",
+        "vsftpd.conf:13: ",
+        "wharf user add cleo --home /srv/cleo --perm read",
+    ] {
+        assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
+    }
+    serves(&place, "anna", "secret");
+    let shown = place.run(&["user", "show", "anna"]).exits(0).out;
+    assert!(shown.contains("1MiB/s") && shown.contains("full"), "{shown}");
+    let alone = place.run(&["import", "vsftpd", "vsftpd.conf"]).exits(0);
+    assert!(alone.out.contains("the accounts were those of the system"), "{}", alone.out);
+}
+
+#[test]
+fn a_table_moves_in_and_an_export_reads_back() {
+    let (place, home) = with_home();
+    let table = format!(
+        "\u{feff}Name;Password;Home;Permissions;Comment;Paths\r\n\
+         anna;secret;{home};read-write;\"a;b\";/in=upload\r\nben;;{home};;;\r\n"
+    );
+    place.write("users.csv", &table);
+    let ran = place.run(&["import", "csv", "users.csv", "--write"]).exits(0);
+    assert!(ran.out.contains("users.csv:3: account `ben` has no password"), "{}", ran.out);
+    serves(&place, "anna", "secret");
+    let before = place.run(&["user", "list", "--json"]).exits(0).out;
+
+    let plain = place.run(&["user", "export"]).exits(0).out;
+    assert!(plain.starts_with("name,home,permissions,paths,enabled,"), "{plain}");
+    assert!(!plain.contains("argon2"), "{plain}");
+    let table = place.run(&["user", "export", "--csv", "--with-hashes"]).exits(0).out;
+    place.write("exported.csv", &table);
+    std::fs::remove_file(place.path("users.toml")).unwrap();
+    // Accounts alone leave the configuration as it is.
+    let config = place.read("wharf.toml");
+    place.run(&["import", "csv", "exported.csv", "--write"]).exits(0);
+    assert_eq!(place.read("wharf.toml"), config);
+    assert_eq!(place.run(&["user", "list", "--json"]).exits(0).out, before);
+    assert_eq!(place.run(&["user", "export", "--with-hashes"]).exits(0).out, table);
+    serves(&place, "anna", "secret");
+    place.write("cut.csv", "name,home\nanna,\"/srv");
+    place.run(&["import", "csv", "cut.csv", "--write"]).exits(78).tells("cut.csv:2: a quote");
+}
