@@ -62,6 +62,21 @@ fn the_script_with_settings_in_gbk_moves_in_and_its_account_logs_in() {
 }
 
 #[test]
+fn a_program_brings_the_settings_and_accounts_it_speaks_of() {
+    let place = old_server();
+    let program = "from pyftpdlib.servers import FTPServer\nfrom conf import settings\n\
+                   users = read('conf/user.py')\nserver = FTPServer((settings.ip, 21), handler)\n";
+    place.write("old/FtpServer.py", program);
+    for path in ["old", "old/FtpServer.py"] {
+        let shown = place.run(&["import", "pyftpdlib", path]).exits(0).out;
+        assert!(shown.contains("connections = 150") && shown.contains("accounts: 1"), "{shown}");
+        assert!(!shown.contains("computed by the program"), "{shown}");
+    }
+    let alone = place.run(&["import", "pyftpdlib", "old/conf/settings.py"]).exits(0).out;
+    assert!(alone.contains("accounts lie beside it, and were not read"), "{alone}");
+}
+
+#[test]
 fn without_write_it_is_shown_with_every_line_that_is_lost() {
     let place = old_server();
     let shown = place.run(&["import", "pyftpdlib", "old"]).exits(0);

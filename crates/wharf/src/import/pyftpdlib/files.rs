@@ -24,7 +24,9 @@ pub(super) fn find(path: &Path, encoding: SourceEncoding) -> Result<Vec<(Role, T
             let what = format!("{} is too large for settings: is it the right file?", text.shown);
             return Err(Refused::new(what, "name settings.py, user.py or their folder").into());
         }
-        return Ok(vec![(role, text)]);
+        let mut found = if role == Role::Script { beside(&text, encoding)? } else { Vec::new() };
+        found.push((role, text));
+        return Ok(found);
     }
     let mut found = Vec::new();
     let first =
