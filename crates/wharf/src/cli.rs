@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod import;
 pub(crate) mod serve;
+pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 pub(crate) mod user;
@@ -17,6 +18,7 @@ use crate::outcome::Colour;
 use bench::Bench;
 use import::Import;
 use serve::Serve;
+use service::Service;
 use user::User;
 
 /// The whole command line.
@@ -74,6 +76,18 @@ pub(crate) enum Command {
     /// Asks for the password twice without showing it, and prints an Argon2id hash that
     /// `wharf user add --hash` and the file users.toml take.
     Hash(Hash),
+    /// Start wharf with the computer: install, uninstall, start, stop, status, unit
+    #[command(subcommand)]
+    Service(Service),
+    /// Print what a shell needs to complete commands
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages to a folder
+    Man {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Version and what it was built for
     Version,
 }
@@ -130,6 +144,7 @@ Usage: wharf [OPTIONS] [DIR]            the same as: wharf serve [DIR]
 Share and run
   serve       Share a folder, or run from a config file
   check       Test the config without serving
+  service     Start with the computer: install, uninstall, start, stop, status, unit
 
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del, export
@@ -139,6 +154,8 @@ Accounts and setup
 Other
   bench       Measure any FTP or FTPS server, as its clients see it
   hash        Hash a password for use in a file
+  completions For bash, zsh, fish, powershell, elvish
+  man         Write man pages to a folder
   version     Version and what it was built for
 
 {options}

@@ -13,11 +13,13 @@ mod hash_command;
 mod import;
 mod import_command;
 mod log;
+mod man_command;
 mod os;
 mod outcome;
 mod panel;
 mod place;
 mod serve_command;
+mod service_command;
 mod setup;
 mod share;
 #[cfg(test)]
@@ -61,6 +63,9 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Import(what) => import_command::import(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),
+        Command::Service(what) => service_command::service(global, what),
+        Command::Completions { shell } => man_command::completions(*shell),
+        Command::Man { folder } => man_command::man(folder),
         Command::Version => outcome::print(&version()).map(|()| Exit::Done),
     }
 }

@@ -8,6 +8,8 @@ mod config_command;
 mod import_command;
 #[cfg(test)]
 mod serve_command;
+#[cfg(all(test, target_os = "linux"))]
+mod service_command;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
