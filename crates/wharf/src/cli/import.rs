@@ -28,12 +28,12 @@ pub(crate) enum Import {
         #[command(flatten)]
         how: How,
     },
-    /// The file of `AuthUserFile`, with or without groups and configuration
+    #[command(about = "The file of AuthUserFile, with or without groups and configuration")]
     Proftpd {
         /// What ftpasswd writes
         #[arg(value_name = "PASSWD")]
         passwd: PathBuf,
-        /// The file of `AuthGroupFile`
+        #[arg(help = "The file of AuthGroupFile")]
         #[arg(long, value_name = "FILE")]
         group: Option<PathBuf>,
         /// proftpd.conf
@@ -47,7 +47,7 @@ pub(crate) enum Import {
         /// vsftpd.conf
         #[arg(value_name = "CONF")]
         conf: PathBuf,
-        /// The folder of `user_config_dir`, with a file for each user
+        #[arg(help = "The folder of user_config_dir, with a file for each user")]
         #[arg(long, value_name = "DIR")]
         user_config_dir: Option<PathBuf>,
         /// A list of names and passwords, a line each in turn
@@ -56,11 +56,8 @@ pub(crate) enum Import {
         #[command(flatten)]
         how: How,
     },
-    /// Accounts in a table with a row of column names
-    ///
-    /// Columns, in any order; name and home are needed: name, password or `password_hash`, home,
-    /// permissions, paths (/in=upload;/old=read), enabled, `upload_rate`, `download_rate`,
-    /// `transfer_upload_rate`, `transfer_download_rate`, sessions, `require_tls`, comment.
+    // As text, not as a doc comment: the help is no Markdown.
+    #[command(about = "Accounts in a table with a row of column names", long_about = CSV_ABOUT)]
     Csv {
         /// UTF-8 or GBK; commas, semicolons or tabs
         #[arg(value_name = "FILE")]
@@ -69,6 +66,13 @@ pub(crate) enum Import {
         how: How,
     },
 }
+
+const CSV_ABOUT: &str = "\
+Accounts in a table with a row of column names
+
+Columns, in any order; name and home are needed: name, password or password_hash, home, permissions,
+paths (/in=upload;/old=read), enabled, upload_rate, download_rate, transfer_upload_rate,
+transfer_download_rate, sessions, require_tls, comment. `wharf user export` prints the same.";
 
 /// What is done with what was read.
 #[derive(Clone, Debug, Args)]

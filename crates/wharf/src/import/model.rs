@@ -1,6 +1,6 @@
 //! What an old set-up says, in wharf's terms, and what is to be told about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -174,7 +174,12 @@ pub(crate) struct Found {
     pub(crate) accounts: Vec<Account>,
     /// What is to be told.
     pub(crate) notes: Vec<Note>,
+    /// Where each name was first seen.
+    names: HashMap<String, Spot>,
 }
+
+/// The same thing is told once, as far as it comes again so soon.
+const NOTES_APART_MAX: usize = 8;
 
 impl Found {
     /// Wants a key to have a value. The last one wins, as in the old programs.
@@ -229,7 +234,7 @@ impl Found {
         remedy: impl Into<String>,
     ) {
         let note = Note { kind, spot: spot.cloned(), what: what.into(), remedy: remedy.into() };
-        if !self.notes.contains(&note) {
+        if !self.notes.iter().rev().take(NOTES_APART_MAX).any(|known| *known == note) {
             self.notes.push(note);
         }
     }
@@ -242,12 +247,12 @@ impl Found {
             self.lost(&account.spot, what, "give it another name and import again");
             return false;
         }
-        let known = self.accounts.iter().find(|known| known.name == account.name);
-        if let Some(known) = known {
-            let what = format!("`{shown}` has an account already, from {}", known.spot);
+        if let Some(known) = self.names.get(&account.name) {
+            let what = format!("`{shown}` has an account already, from {known}");
             self.lost(&account.spot, what, "the first one counts; remove one of the two");
             return false;
         }
+        self.names.insert(account.name.clone(), account.spot.clone());
         self.accounts.push(account);
         true
     }

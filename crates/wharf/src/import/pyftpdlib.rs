@@ -45,7 +45,14 @@ struct Program {
 pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<Found, Failure> {
     let texts = files::find(path, encoding)?;
     let base = files::base(path);
-    Ok(read(&texts, &base)?)
+    let mut found = read(&texts, &base)?;
+    if let [(Role::Settings, _)] = &texts[..]
+        && let Some(users) = files::users_beside(path).filter(|_| !path.is_dir())
+    {
+        let what = format!("accounts lie beside it, and were not read: {}", users.display());
+        found.note(Kind::Advice, None, what, "name the folder to read both");
+    }
+    Ok(found)
 }
 
 /// Reads what the files say; relative paths begin at `base`.

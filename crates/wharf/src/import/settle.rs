@@ -91,7 +91,7 @@ fn settle_anonymous(found: &mut Found) {
     let why = match home {
         None => "visitors without password: no folder is named for them".to_owned(),
         Some(home) if !Path::new(&home).is_dir() => {
-            format!("visitors without password: their folder {} is not here", home.escape_debug())
+            format!("visitors without password: their folder {home} is not here")
         }
         Some(_) => return,
     };
@@ -204,7 +204,7 @@ fn settle_accounts(found: &mut Found) {
         let name = account.name.escape_debug().to_string();
         if !account.home.is_dir() {
             let shown = account.home.display().to_string();
-            let what = format!("account `{name}`: its folder {} is not here", shown.escape_debug());
+            let what = format!("account `{name}`: its folder {shown} is not here");
             let is_foreign = !account.home.is_absolute();
             let remedy = if is_foreign {
                 format!("it is a path of another system: wharf user edit {name} --home DIR")

@@ -67,7 +67,8 @@ pub(crate) fn write(plan: &Plan<'_>) -> Result<Option<PathBuf>, Trouble> {
 pub(crate) fn exists(config: &Path) -> Failure {
     let what = format!("{} is there already, and nothing was written", config.display());
     Failure::new(what).help(
-        "--force puts a new one in its place and keeps the old one beside it; -c FILE writes another",
+        "--force puts a new one in its place and keeps the old one beside it; -c FILE writes \
+         another",
     )
 }
 

@@ -246,7 +246,8 @@ fn proftpd_moves_in_with_md5_crypt() {
     place.write("ftpd.group", "staff:x:100:\n");
     place.write(
         "proftpd.conf",
-        "ServerName \"x\"\nPort 2121\nPassivePorts 49152 49200\nMaxInstances 30\nAllowOverwrite on\n\
+        "ServerName \"x\"\nPort 2121\nPassivePorts 49152 49200\nMaxInstances 30\n\
+         AllowOverwrite on\n\
          DefaultRoot ~\n<Directory /srv>\n  Umask 077\n</Directory>\n",
     );
     let words = ["import", "proftpd", "ftpd.passwd", "--group", "ftpd.group"];

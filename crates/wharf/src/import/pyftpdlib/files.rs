@@ -29,12 +29,10 @@ pub(super) fn find(path: &Path, encoding: SourceEncoding) -> Result<Vec<(Role, T
         return Ok(found);
     }
     let mut found = Vec::new();
-    let first =
-        |names: &[&str]| names.iter().map(|name| path.join(name)).find(|path| path.is_file());
-    if let Some(file) = first(SETTINGS) {
+    if let Some(file) = first(path, SETTINGS) {
         found.push((Role::Settings, text::read(&file, SETTINGS_BYTES_MAX, encoding)?));
     }
-    if let Some(file) = first(USERS) {
+    if let Some(file) = first(path, USERS) {
         found.push((Role::Users, text::read(&file, ACCOUNTS_BYTES_MAX, encoding)?));
     }
     for script in scripts(path) {
@@ -52,6 +50,33 @@ pub(super) fn find(path: &Path, encoding: SourceEncoding) -> Result<Vec<(Role, T
         return Err(Failure::new(what).help(help));
     }
     Ok(found)
+}
+
+/// The first of these names that is a file in the folder.
+fn first(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    names.iter().map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// The settings and accounts that lie beside a program and that it speaks of.
+fn beside(script: &Text, encoding: SourceEncoding) -> Result<Vec<(Role, Text)>, Failure> {
+    let mut found = Vec::new();
+    let folder = script.folder();
+    for (names, role, bytes_max) in
+        [(SETTINGS, Role::Settings, SETTINGS_BYTES_MAX), (USERS, Role::Users, ACCOUNTS_BYTES_MAX)]
+    {
+        let Some(file) = first(&folder, names) else { continue };
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if script.content.contains(&stem) {
+            found.push((role, text::read(&file, bytes_max, encoding)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The accounts that lie beside settings which were named alone.
+pub(super) fn users_beside(settings: &Path) -> Option<PathBuf> {
+    let folder = settings.parent()?;
+    first(folder, USERS).filter(|users| users != settings)
 }
 
 /// Where relative paths of the set-up begin: the folder from which the program was started.

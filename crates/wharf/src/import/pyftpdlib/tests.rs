@@ -165,7 +165,8 @@ fn accounts_take_the_rest_of_the_line_as_their_folder() {
 #[test]
 fn bad_lines_of_accounts_are_told_and_the_rest_is_taken() {
     let found = accounts(
-        "anna x elr /a\nben x elr\ncleo\ndora x elrz /d\nanna y elr /b\n.x y elr /c\nread x read /r\n",
+        "anna x elr /a\nben x elr\ncleo\ndora x elrz /d\nanna y elr /b\n.x y elr /c\n\
+         read x read /r\n",
     );
     let names: Vec<_> = found.accounts.iter().map(|account| account.name.as_str()).collect();
     assert_eq!(names, ["anna", "read"]);
@@ -265,7 +266,8 @@ fn files_are_known_by_what_stands_in_them() {
 proptest! {
     #[test]
     fn no_text_makes_a_reader_fall(
-        source in "(\\PC|\\n){0,60}|((port|ip|max_cons|passive_ports|x)( = |=)[0-9'(),a*]{0,8}\\n){0,5}\
+        source in "(\\PC|\\n){0,60}\
+                   |((port|ip|max_cons|passive_ports|x)( = |=)[0-9'(),a*]{0,8}\\n){0,5}\
                    |(h\\.add_user|FTPServer|override_perm)\\([a'\",=()0-9]{0,30}\\)\\n",
     ) {
         for role in [Role::Settings, Role::Users, Role::Script] {
