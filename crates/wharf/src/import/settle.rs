@@ -47,24 +47,20 @@ fn read_each(found: &mut Found, folder: &Path) {
     let paths: Vec<String> = found.wishes.keys().cloned().collect();
     for path in paths {
         let Some(wish) = found.wishes.get(&path).cloned() else { continue };
-        // Each alone, so that the first listener stands for all; whether keys fit each other is
-        // looked at afterwards.
+        // Each alone, and the first listener stands for all. Whether keys fit each other is looked at
+        // afterwards: only what begins with the key's name is about its value.
         let alone = match path.strip_prefix("listen.").and_then(|rest| rest.split_once('.')) {
             Some((_, key)) => format!("listen.0.{key}"),
             None => path.clone(),
         };
-        if ["login.anonymous", "tls."].iter().any(|prefix| alone.starts_with(prefix))
-            && alone != "tls.require"
-        {
-            continue;
-        }
+        let about = format!("`{alone}`: ");
         let mut one = Found::default();
         one.wishes.insert(alone, wish.clone());
         let problems = load(&one, &[], folder).problems;
-        if let Some(problem) = problems.iter().find(|one| one.severity == Severity::Error)
-            && !problem.title.contains("data port")
-        {
-            let why = problem.title.split_once("`: ").map_or(&*problem.title, |(_, why)| why);
+        let wrong = problems.iter().find_map(|problem| {
+            (problem.severity == Severity::Error).then_some(problem.title.strip_prefix(&about)?)
+        });
+        if let Some(why) = wrong {
             drop_wish(found, &path, &format!("`{}`: {why}", wish.word.escape_debug()));
         }
     }
@@ -199,6 +195,16 @@ fn tell_policy(found: &mut Found) {
 /// Passwords must be sendable, and folders should be there.
 fn settle_accounts(found: &mut Found) {
     let mut accounts = std::mem::take(&mut found.accounts);
+    accounts.retain(|account| {
+        let home = account.home.to_string_lossy();
+        let has_home = !home.is_empty() && !home.starts_with('~');
+        if !has_home {
+            let name = account.name.escape_debug();
+            let what = format!("account `{name}`: `{home}` is no folder");
+            found.lost(&account.spot, what, format!("wharf user add {name} --home DIR"));
+        }
+        has_home
+    });
     for account in &mut accounts {
         settle_password(account, found);
         let name = account.name.escape_debug().to_string();
@@ -230,7 +236,10 @@ fn settle_password(account: &mut Account, found: &mut Found) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::config::keys::keys;
     use crate::import::model::Spot;
 
     fn found(wishes: &[(&str, Raw)]) -> Found {
@@ -280,5 +289,46 @@ mod tests {
         let lost = found.notes.iter().filter(|note| note.kind == Kind::Lost);
         assert_eq!(lost.count(), 5, "{:?}", found.notes);
         assert!(load(&found, &[], Path::new("/")).is_valid());
+    }
+
+    #[test]
+    fn an_account_without_a_folder_is_left_out() {
+        let spot = Spot { file: "x".into(), line: 1 };
+        let mut found = Found::default();
+        for (name, home) in [("anna", "/srv"), ("ben", ""), ("cleo", "~"), ("dora", "~/d")] {
+            found.add(Account::new(name, Secret::None, home.into(), spot.clone()));
+        }
+        settle(&mut found, Path::new("/"));
+        assert_eq!(found.accounts.len(), 1);
+    }
+
+    fn raw() -> impl Strategy<Value = Raw> {
+        prop_oneof![
+            "[a-z0-9./-]{0,8}".prop_map(Raw::Text),
+            "(20[0-9]{2}-21[0-9]{2}|all|login|off|utc|implicit|[0-9]{1,4}s|/)".prop_map(Raw::Text),
+            (-1i64..70_000).prop_map(Raw::Integer),
+            any::<bool>().prop_map(Raw::Boolean),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_found_the_result_is_sound(
+            wanted in prop::collection::vec((any::<prop::sample::Index>(), raw()), 0..12),
+            port in prop::option::of(2000i64..2200),
+        ) {
+            let known: Vec<_> = keys()
+                .filter(|key| key.section != "listen" && !key.section.is_empty())
+                .map(|key| key.path())
+                .collect();
+            let mut wishes: Vec<_> = wanted
+                .iter()
+                .map(|(index, raw)| (index.get(&known).as_str(), raw.clone()))
+                .collect();
+            wishes.extend(port.map(|port| ("listen.0.port", Raw::Integer(port))));
+            let found = found(&wishes);
+            let loaded = load(&found, &[], Path::new("/"));
+            prop_assert!(loaded.is_valid(), "{:?}", loaded.problems);
+        }
     }
 }
