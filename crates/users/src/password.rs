@@ -21,7 +21,8 @@ pub const ARGON2_LANES: u32 = 1;
 /// The most memory a stored Argon2id or yescrypt hash may ask for: 128 MiB in KiB. Several run at
 /// a time, so a hash that asks for more could take the whole machine.
 pub const STORED_MEMORY_KIB_MAX: u32 = 128 * 1024;
-/// The most passes a stored Argon2id hash may ask for: about two seconds with the most memory.
+/// The most passes a stored Argon2id hash may ask for with the most memory: about two seconds. With
+/// less memory it may ask for as many more: `pure-pw` makes hashes with 8 MiB and 255 passes.
 pub const STORED_PASSES_MAX: u32 = 16;
 /// The most lanes a stored Argon2id hash may ask for.
 pub const STORED_LANES_MAX: u32 = 16;
@@ -156,8 +157,10 @@ fn argon2id(stored: &str, secret: &[u8]) -> Option<Verified> {
     let version = Version::try_from(hash.version?).ok()?;
     let parameters = Params::try_from(&hash).ok()?;
     let (memory, passes, lanes) = (parameters.m_cost(), parameters.t_cost(), parameters.p_cost());
-    let is_bounded =
-        memory <= STORED_MEMORY_KIB_MAX && passes <= STORED_PASSES_MAX && lanes <= STORED_LANES_MAX;
+    let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
+    let is_bounded = memory <= STORED_MEMORY_KIB_MAX
+        && work(memory, passes) <= work(STORED_MEMORY_KIB_MAX, STORED_PASSES_MAX)
+        && lanes <= STORED_LANES_MAX;
     let expected = hash.hash?;
     // A short result would be met by chance, an empty one by everything.
     if !is_bounded || expected.len() < 16 || hash.algorithm.as_str() != "argon2id" {
@@ -167,7 +170,6 @@ fn argon2id(stored: &str, secret: &[u8]) -> Option<Verified> {
     let argon2 = Argon2::new(Algorithm::Argon2id, version, parameters);
     run(&argon2, secret, hash.salt?.as_ref(), &mut found)?;
     let is_right = bool::from(found.ct_eq(expected.as_bytes()));
-    let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
     let is_old = version != Version::V0x13
         || memory < ARGON2_MEMORY_KIB
         || work(memory, passes) < work(ARGON2_MEMORY_KIB, ARGON2_PASSES);
@@ -453,7 +455,8 @@ mod tests {
             format!("$2b$03${bcrypt}"),
             format!("$argon2id$v=19$m=4294967295,t=2,p=1${argon2}"),
             format!("$argon2id$v=19$m=131073,t=2,p=1${argon2}"),
-            format!("$argon2id$v=19$m=19456,t=17,p=1${argon2}"),
+            format!("$argon2id$v=19$m=131072,t=17,p=1${argon2}"),
+            format!("$argon2id$v=19$m=8,t=4294967295,p=1${argon2}"),
             format!("$argon2id$v=19$m=19456,t=2,p=17${argon2}"),
             format!("$y$jFT${yescrypt}"),       // 1 GiB
             format!("$y$jDT${yescrypt}"),       // 256 MiB
@@ -471,6 +474,10 @@ mod tests {
         // Made with `mkpasswd -m yescrypt -R 8 x`: 128 MiB.
         let stored = "$y$jCT$EMkEwhGa.aegNPk8NUQE5/$jTnJ1VaHYc/4PKTOQynkaTTUOVYhYPl3bf7Uml/yZ.D";
         assert_eq!(verify(stored, b"x"), Verified::RightButOld);
+        // Made with pure-pw 1.0.50, as it is installed.
+        let stored = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
+                      OxnB7g1To1YjpJ1XgD5N9i7Ir1p4Lx5h2d5f+Q5N9HA";
+        assert_eq!(verify(stored, b"secret"), Verified::RightButOld);
     }
 
     proptest! {

@@ -34,15 +34,17 @@ fn refusal(hash: &str) -> Option<String> {
         rest.get(..end)?.parse::<u64>().ok()
     };
     let is_above = |prefix: &str, max: u32| number(prefix).is_some_and(|n| n > u64::from(max));
+    let work = number("m=").zip(number("t="));
+    let work_max = u64::from(STORED_MEMORY_KIB_MAX) * u64::from(STORED_PASSES_MAX);
+    let is_long_work = work.is_some_and(|(kib, passes)| kib.saturating_mul(passes) > work_max);
     let why = match hash {
         "" => "there is none",
         _ if hash.starts_with(['!', '*']) || hash == "x" => "it is locked or kept elsewhere",
-        _ if hash.starts_with("$argon2id$")
-            && (is_above("m=", STORED_MEMORY_KIB_MAX) || is_above("t=", STORED_PASSES_MAX)) =>
-        {
+        _ if hash.starts_with("$argon2id$") && is_above("m=", STORED_MEMORY_KIB_MAX) => {
             let kib = number("m=").unwrap_or_default();
             return Some(format!("each login would take {} MiB of memory", kib / 1024));
         }
+        _ if hash.starts_with("$argon2id$") && is_long_work => "each login would take seconds",
         _ if hash.starts_with("$2") && is_above_cost(hash) => "each login would take seconds",
         _ if is_above("$rounds=", STORED_SHA_CRYPT_ROUNDS_MAX) => "each login would take seconds",
         _ if looks_like_hash(hash) => return None,
@@ -74,6 +76,8 @@ mod tests {
             ("$1$salt$hash", None),
             ("$2y$10$hash", None),
             ("$argon2id$v=19$m=1048576,t=3,p=1$c2FsdA$aGFzaA", Some("1024 MiB")),
+            ("$argon2id$v=19$m=8192,t=255,p=1$c2FsdHNhbHQ$aGFzaA", None),
+            ("$argon2id$v=19$m=8192,t=300,p=1$c2FsdHNhbHQ$aGFzaA", Some("seconds")),
             ("$6$rounds=9999999$salt$hash", Some("seconds")),
             ("$2y$20$hash", Some("seconds")),
             ("XoNgMVd5QHvkQ", Some("DES")),

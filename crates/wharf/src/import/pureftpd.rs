@@ -178,10 +178,10 @@ impl Line<'_> {
 
 /// `0900-1800` as people write it.
 fn written_hours(hours: &str) -> String {
+    // pure-pw drops the zero at the beginning.
     let with_colon = |time: &str| {
-        let (hour, minute) = time.trim().split_at_checked(2)?;
-        let is_time = time.trim().len() == 4 && time.trim().bytes().all(|b| b.is_ascii_digit());
-        is_time.then(|| format!("{hour}:{minute}"))
+        let time: u32 = time.trim().parse().ok()?;
+        (time <= 2400).then(|| format!("{:02}:{:02}", time / 100, time % 100))
     };
     let pair = hours.split_once('-');
     let pair = pair.and_then(|(from, to)| Some((with_colon(from)?, with_colon(to)?)));

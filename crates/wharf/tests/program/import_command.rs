@@ -181,8 +181,11 @@ fn if_one_file_cannot_be_written_neither_is() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// The hash of `secret` as `ftpasswd` makes it.
-const MD5_CRYPT: &str = "$1$saltsalt$9xy1btjgzLYfb7hivXtC//";
+/// The hash of `secret` as `ftpasswd --md5` made it.
+const MD5_CRYPT: &str = "$1$qLV9T4A8$pwxAD8kpcGHpnP9tpRDTS0";
+/// The hash of `secret` as `pure-pw` 1.0.50 made it, with a cost of its own choice.
+const PURE_PW: &str = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
+                       OxnB7g1To1YjpJ1XgD5N9i7Ir1p4Lx5h2d5f+Q5N9HA";
 
 /// What is written is sound, and the account logs in with its old password and sees its file.
 fn serves(place: &Place, user: &str, password: &str) {
@@ -205,12 +208,11 @@ fn with_home() -> (Place, String) {
 #[test]
 fn pure_ftpd_moves_in_with_its_hashes() {
     let (place, home) = with_home();
-    let hash = place.run_with(&["hash", "--password-file", "-"], "old secret\n").exits(0).out;
-    let hash = hash.trim();
     place.write(
         "pureftpd.passwd",
         &format!(
-            "anna:{hash}:1001:1001:Anna:{home}/./:102400::::5:1000:1073741824:::::0900-1800\n\
+            "anna:{PURE_PW}:1000:1000::{home}/./:204800:102400:::3:1000:10485760:::\
+             192.168.0.0/16::900-1800\n\
              ben:XoNgMVd5QHvkQ:1001:1001::{home}/./::::::::::::\n"
         ),
     );
@@ -221,7 +223,7 @@ fn pure_ftpd_moves_in_with_its_hashes() {
     let words = ["import", "pureftpd", "pureftpd.passwd", "--conf", "etc", "--write"];
     let ran = place.run(&words).exits(0);
     for part in [
-        "pureftpd.passwd:1: account `anna`: a quota of 1GiB\n",
+        "pureftpd.passwd:1: account `anna`: a quota of 10MiB\n",
         "pureftpd.passwd:1: account `anna`: logins from 09:00-18:00 only\n",
         "pureftpd.passwd:2: account `ben`: its password is not kept: it is DES",
         "nobody can log in until:  wharf user passwd ben\n",
@@ -230,8 +232,8 @@ fn pure_ftpd_moves_in_with_its_hashes() {
     }
     let config = place.read("wharf.toml");
     assert!(config.contains("connections = 30"), "{config}");
-    assert!(place.read("users.toml").contains(hash), "the hash is kept");
-    serves(&place, "anna", "old secret");
+    assert!(place.read("users.toml").contains(PURE_PW), "the hash is kept");
+    serves(&place, "anna", "secret");
     std::fs::write(place.path("x.pdb"), b"PDB2\x00\x01\x02").unwrap();
     let ran = place.run(&["import", "pureftpd", "x.pdb"]).exits(78);
     ran.tells("compiled database").tells("pureftpd.passwd");

@@ -91,6 +91,7 @@ const TABLE: &Table = &[
     (&["QuotaLimitTable", "QuotaTallyTable"], Fate::Lost("there is no quota for all accounts")),
     (&["BanEngine"], Fate::LostIf(true, "see which bans there are: wharf config default")),
     (&["BanOnEvent", "BanTable"], Fate::Lost("see which bans there are: wharf config default")),
+    (&["Ratios"], Fate::LostIf(true, "wharf has no ratios")),
     (&["AllowClass", "DenyClass", "Class"], Fate::Lost(NO_RULE)),
     (
         &[
@@ -128,6 +129,7 @@ const TABLE: &Table = &[
             "MaxConnectionRate",
             "TCPBacklog",
             "DebugLevel",
+            "AdminControlsEngine",
             "RewriteEngine",
             "WrapEngine",
             "RequireFtpUser",
@@ -160,8 +162,9 @@ enum Inside {
 pub(super) fn read(text: &Text, found: &mut Found) -> Result<(), Refused> {
     let mut open: Vec<Section> = Vec::new();
     let mut known = 0_usize;
-    for (number, line) in joined(text) {
-        let spot = text.spot(number);
+    let lines = joined(text);
+    for (number, line) in &lines {
+        let (number, spot) = (*number, text.spot(*number));
         if let Some(name) = line.strip_prefix("</") {
             let name = name.trim_end_matches('>').trim();
             if open.last().is_some_and(|one| one.name.eq_ignore_ascii_case(name)) {
@@ -186,7 +189,7 @@ pub(super) fn read(text: &Text, found: &mut Found) -> Result<(), Refused> {
             open.push(section);
             continue;
         }
-        let (name, value) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
+        let (name, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let (name, value) = (name.to_owned(), value.trim().to_owned());
         let directive = Directive { name, value, spot };
         let is_it = |known: &&str| known.eq_ignore_ascii_case(&directive.name);
@@ -206,6 +209,10 @@ pub(super) fn read(text: &Text, found: &mut Found) -> Result<(), Refused> {
         return Err(Refused::new(what, "name proftpd.conf"));
     }
     defaults(text, found);
+    if !lines.iter().any(|(_, line)| line.to_ascii_lowercase().starts_with("defaultroot")) {
+        let what = "accounts could leave their homes; now nobody leaves his home";
+        found.changed(&text.spot(0), what, "");
+    }
     Ok(())
 }
 

@@ -92,7 +92,7 @@ fn the_usual_directives_have_their_keys() {
 #[test]
 fn sections_are_told_line_by_line() {
     let found = conf(
-        "Port 21\n<VirtualHost 192.0.2.1>\n  Port 2121\n</VirtualHost>\n<Anonymous /srv/pub>\n  \
+        "Port 21\nDefaultRoot ~\n<VirtualHost 192.0.2.1>\n  Port 2121\n</VirtualHost>\n<Anonymous /srv/pub>\n  \
          User ftp\n  UserAlias anonymous ftp\n  MaxClients 10\n  <Limit WRITE>\n    DenyAll\n  \
          </Limit>\n  <Limit STOR>\n    AllowAll\n  </Limit>\n</Anonymous>\n<Directory /srv/in>\n  \
          Umask 077\n</Directory>\nAllowForeignAddress on\nInclude /etc/proftpd/x\nPrt 2\n\
@@ -103,17 +103,17 @@ fn sections_are_told_line_by_line() {
     assert_eq!(value(&found, "limits.connections"), "-");
     let told = lines(&found);
     for part in [
-        "Lost p:2 <VirtualHost 192.0.2.1> is not carried over",
-        "Lost p:3 `Port` in <VirtualHost>",
-        "Lost p:8 `MaxClients` in <Anonymous>",
-        "Lost p:12 <Limit STOR> is not carried over",
-        "Lost p:13 `AllowAll` in <Limit>",
-        "Lost p:16 <Directory /srv/in>",
-        "Lost p:17 `Umask` in <Directory>",
-        "Lost p:19 `AllowForeignAddress` has no counterpart",
-        "Lost p:20 `Include`",
-        "Lost p:21 `Prt` is not known here",
-        "Lost p:22 </Limit> closes nothing",
+        "Lost p:3 <VirtualHost 192.0.2.1> is not carried over",
+        "Lost p:4 `Port` in <VirtualHost>",
+        "Lost p:9 `MaxClients` in <Anonymous>",
+        "Lost p:13 <Limit STOR> is not carried over",
+        "Lost p:14 `AllowAll` in <Limit>",
+        "Lost p:17 <Directory /srv/in>",
+        "Lost p:18 `Umask` in <Directory>",
+        "Lost p:20 `AllowForeignAddress` has no counterpart",
+        "Lost p:21 `Include`",
+        "Lost p:22 `Prt` is not known here",
+        "Lost p:23 </Limit> closes nothing",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }

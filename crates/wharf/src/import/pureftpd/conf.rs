@@ -39,7 +39,7 @@ const TABLE: &Table = &[
     (&["VerboseLog"], Fate::To("log.commands", As::Truth)),
     (&["AltLog"], Fate::By(alt_log)),
     (&["ClientCharset"], Fate::By(charset)),
-    (&["FileSystemCharset", "FSCharset"], Fate::Lost("names on disk are taken as UTF-8")),
+    (&["FileSystemCharset", "FSCharset"], Fate::By(disk_charset)),
     (&["IPV4Only"], Fate::By(only_ipv4)),
     (&["IPV6Only"], Fate::LostIf(true, "name the IPv6 addresses: [[listen]] address")),
     (&["NoRename", "NoChmod", "KeepAllFiles"], Fate::Silent),
@@ -284,6 +284,15 @@ fn charset(directive: &Directive, found: &mut Found) -> Option<()> {
     directive.set("names.legacy_encoding", &directive.value, found);
     let what = "clients that show they know UTF-8 get UTF-8, the others this set";
     found.note(Kind::Changed, Some(&directive.spot), what, "");
+    Some(())
+}
+
+fn disk_charset(directive: &Directive, found: &mut Found) -> Option<()> {
+    directive.words().first()?;
+    if !directive.value.to_ascii_lowercase().starts_with("utf") {
+        let what = format!("names on disk in {}", directive.value.escape_debug());
+        found.lost(&directive.spot, what, "names on disk are taken as UTF-8; rename them");
+    }
     Some(())
 }
 

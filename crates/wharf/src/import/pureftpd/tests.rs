@@ -26,7 +26,7 @@ fn lines(found: &Found) -> String {
 
 /// As pure-pw 1.0.50 writes it.
 const FULL: &str = "anna:$6$salt$hash:1001:1001:Anna:/srv/anna/./:102400:204800:1:2:5:1000:\
-                    1073741824:10.0.0.1:10.0.0.2:192.168.0.0/16:192.168.9.0/24:0900-1800\n";
+                    1073741824:10.0.0.1:10.0.0.2:192.168.0.0/16:192.168.9.0/24:900-1800\n";
 
 #[test]
 fn every_field_is_carried_over_or_told() {
