@@ -196,7 +196,8 @@ impl Session {
     }
 
     /// Tells who wants to know of a command and its last reply. Of a secret, and of a line that is
-    /// no command, only the first word is told: a password may stand behind a misspelt verb.
+    /// no command, only the first letters are told: a password may stand behind a misspelt verb,
+    /// right after it (`PASSsecret`), or alone.
     pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) {
         if !self.shared.events.wants_commands() {
             return;
@@ -204,8 +205,10 @@ impl Session {
         let line = if is_open {
             escaped(line)
         } else {
-            let word = line.split(|&byte| byte == b' ').find(|word| !word.is_empty());
-            format!("{} ***", escaped(word.unwrap_or_default()))
+            let word = line.trim_ascii_start();
+            let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).take(4);
+            let verb: String = letters.map(|&letter| char::from(letter)).collect();
+            format!("{verb} ***")
         };
         let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
         self.emit(&Event::Command { line: &line, code: reply.code, text: &text });

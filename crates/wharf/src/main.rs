@@ -6,6 +6,7 @@
 
 mod bench_command;
 mod certificate;
+mod check_command;
 mod cli;
 mod config;
 mod config_command;
@@ -15,6 +16,7 @@ mod os;
 mod outcome;
 mod panel;
 mod place;
+mod protection;
 mod serve_command;
 mod setup;
 mod share;
@@ -53,7 +55,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
         Command::Serve(options) => serve_command::serve(global, options),
-        Command::Check(_) => config_command::check(global),
+        Command::Check(options) => check_command::check(global, options),
         Command::Config(what) => config_command::config(global, what),
         Command::User(what) => user_command::user(global, what),
         Command::Bench(options) => bench_command::bench(options),

@@ -211,13 +211,19 @@ fn a_quoted_value_reads_back() {
 }
 
 fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Level) -> Log {
-    Log::start(Options {
-        outputs: vec![Output { style: Style::Text, target: Target::Memory(Arc::clone(memory)) }],
+    started(Options {
+        outputs: vec![Output { style: Style::Text, target: Target::memory(memory) }],
         level_max,
         has_commands: false,
         transfer_log: None,
+        audit: None,
     })
-    .unwrap()
+}
+
+fn started(options: Options) -> Log {
+    let log = Log::prepare(options);
+    log.begin().unwrap();
+    log
 }
 
 #[test]

@@ -5,6 +5,12 @@ mod bench_command;
 #[cfg(test)]
 mod config_command;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod logs;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod protection;
+#[cfg(test)]
 mod serve_command;
 #[cfg(test)]
 mod support;
