@@ -156,8 +156,11 @@ impl Session {
     /// leave several, the first that exists is meant; a client that shows here that it speaks the
     /// legacy set is spoken to in it from then on.
     pub(crate) async fn path(&mut self, typed: &[u8]) -> Result<VPath, Refusal> {
+        // Some clients ask for their home like this; a file that has this name was listed as it.
         if typed == b"~" {
-            return Ok(VPath::root());
+            let literal = self.cwd.resolve(typed)?;
+            let is_there = self.files()?.exists(&literal).await;
+            return Ok(if is_there { literal } else { VPath::root() });
         }
         if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             return Err(Refusal::say(Code::BAD_ARGUMENT, "A name cannot hold a line end."));

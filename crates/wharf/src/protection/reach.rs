@@ -111,7 +111,8 @@ impl Reach {
 fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Place> {
     let mut places = Vec::new();
     let mut add = |path: PathBuf, usage| {
-        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        // What is missing cannot be named to the kernel, and stays closed when it is made later.
+        let Ok(path) = std::fs::canonicalize(path) else { return };
         let place = Place { path, usage };
         if !places.contains(&place) {
             places.push(place);

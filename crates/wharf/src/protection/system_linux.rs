@@ -15,6 +15,9 @@ use crate::outcome::plain;
 
 #[path = "calls_linux.rs"]
 mod calls;
+#[cfg(test)]
+#[path = "system_linux_tests.rs"]
+mod tests;
 
 /// Confines this thread and all that it starts, as far as the kernel can.
 pub(super) fn confine(reach: &Reach) -> Report {

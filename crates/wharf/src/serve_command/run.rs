@@ -21,7 +21,9 @@ use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
-use crate::os::{Asked, PORT_REMEDY, Signals, Stop, mask_new_files, port_owner, raise_file_limit};
+use crate::os::{
+    Asked, PORT_REMEDY, Signals, Stop, mask_new_files, port_owner, private_folder, raise_file_limit,
+};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
@@ -70,6 +72,8 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let config = &plan.loaded.config;
     rights::refuse_open(config, plan.file.as_deref())?;
     let identity = Identity::wanted(&config.server)?;
+    // What is missing now could not be made later. Where it cannot be made, whoever needs it says.
+    let _ = private_folder(&reach::state_folder(config));
     let encryption = wire::encryption(config)?;
     let accounts = match &plan.share {
         Some(share) => wire::shared(share),

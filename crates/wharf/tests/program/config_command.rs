@@ -14,7 +14,7 @@ fn the_default_file_is_accepted() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_and_nothing_starts() {
+fn row_45_every_mistake_is_told_at_once_and_nothing_starts() {
     let place = Place::new();
     place.write("bad.toml", "[server]\ngreting = \"x\"\n[limits]\nidle_timeout = 5\n");
     for words in
