@@ -69,7 +69,13 @@ pub(crate) enum Programs {
 }
 
 /// What the clock and its zone are read from, for times in logs and listings.
-const CLOCK: &[&str] = &["/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo"];
+const CLOCK: &[&str] = &[
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/zoneinfo",
+    "/usr/share/zoneinfo",
+    "/usr/share/lib/zoneinfo",
+];
 /// What looks up a host name, where the configuration has one.
 const NAME_LOOKUP: &[&str] = &[
     "/etc/hosts",
