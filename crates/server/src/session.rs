@@ -202,17 +202,12 @@ impl Session {
     /// no command, only the first letters are told: a password may stand behind a misspelt verb,
     /// right after it (`PASSsecret`), or alone.
     pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) {
+        let kept = if is_open { line } else { verb_alone(line) };
+        self.probe.live.said(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return;
         }
-        let line = if is_open {
-            escaped(line)
-        } else {
-            let word = line.trim_ascii_start();
-            let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).take(4);
-            let verb: String = letters.map(|&letter| char::from(letter)).collect();
-            format!("{verb} ***")
-        };
+        let line = if is_open { escaped(line) } else { format!("{} ***", escaped(kept)) };
         let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
         self.emit(&Event::Command { line: &line, code: reply.code, text: &text });
     }
@@ -220,6 +215,13 @@ impl Session {
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.shared.events.emit(&self.who(), event);
     }
+}
+
+/// The letters that may be a verb, four at most.
+fn verb_alone(line: &[u8]) -> &[u8] {
+    let word = line.trim_ascii_start();
+    let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).take(4).count();
+    word.get(..letters).unwrap_or_default()
 }
 
 /// One line for every session that began, also where its task was dropped in the middle.

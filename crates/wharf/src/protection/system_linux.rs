@@ -94,7 +94,10 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
         }
     }
     if kernel.scopes {
-        ruleset = ruleset.scope(Scope::Signal | Scope::AbstractUnixSocket)?;
+        ruleset = ruleset.scope(Scope::Signal)?;
+        if !has_abstract_manager() {
+            ruleset = ruleset.scope(Scope::AbstractUnixSocket)?;
+        }
     }
     if places.is_none() && !kernel.ports && !kernel.scopes {
         return Ok(told(reach, kernel, "nothing"));
@@ -117,6 +120,12 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
         return Ok(Report::off("the kernel does not enforce the rules"));
     }
     Ok(told(reach, kernel, &version(status.landlock)))
+}
+
+/// Whether a service manager wants to hear from us at an abstract socket.
+fn has_abstract_manager() -> bool {
+    let socket = std::env::var_os("NOTIFY_SOCKET");
+    socket.is_some_and(|name| name.as_encoded_bytes().starts_with(b"@"))
 }
 
 /// A place that is missing gets no rule: what is made there later stays closed until a restart.

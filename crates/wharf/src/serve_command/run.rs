@@ -22,7 +22,8 @@ use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::os::{
-    Asked, PORT_REMEDY, Signals, Stop, mask_new_files, port_owner, private_folder, raise_file_limit,
+    Announced, Asked, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
+    private_folder, proof_of_life_every, raise_file_limit,
 };
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
@@ -133,6 +134,7 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
         tell_protection(&log, has_panel, report);
     }
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
+    announce(Announced::Ready);
     sweep_homes(accounts.homes, wire::disk(config), Arc::clone(&log));
     let grace = config.server.shutdown_grace.0;
     let stopper = Stopper { log: &log, grace, has_panel };
@@ -177,6 +179,7 @@ async fn until_stopped(
             None => pending().await,
         }
     });
+    let mut living = Box::pin(prove_life());
     let mut is_stopping = false;
     loop {
         tokio::select! {
@@ -198,7 +201,20 @@ async fn until_stopped(
                 stopper.stop(&handle, "time is up");
             }
             () = &mut watching => {}
+            () = &mut living => {}
         }
+    }
+}
+
+/// Tells the manager of services now and then that nothing hangs, where it wants to hear it. Never
+/// returns.
+async fn prove_life() {
+    let Some(every) = proof_of_life_every() else { return pending().await };
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        announce(Announced::Alive);
     }
 }
 
@@ -219,6 +235,7 @@ impl Stopper<'_> {
 
     /// Takes no more clients, lets transfers finish, and says so.
     fn stop(&self, handle: &Handle, reason: &str) {
+        announce(Announced::Stopping);
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
         let record = Record::new(Level::Info, "stopping").text("reason", reason);
         self.log.note(&record.number("sessions", sessions));

@@ -12,6 +12,8 @@ mod logs;
 mod protection;
 #[cfg(test)]
 mod serve_command;
+#[cfg(all(test, target_os = "linux"))]
+mod service_command;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
