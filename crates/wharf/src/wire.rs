@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
+use wharf_core::async_trait;
+use wharf_core::error::{Error, ErrorKind};
 use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Users;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
-use wharf_storage::{DiskOptions, Durability, FollowSymlinks};
+use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks};
 use wharf_users::anonymous::WithAnonymous;
 use wharf_users::file::{FileUsers, UserFile};
 use wharf_users::hasher::Hasher;
@@ -27,6 +30,7 @@ use crate::config::{Config, choice, keys};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
+use crate::protection::reach::{Reach, state_folder};
 use crate::share::{Access, Share};
 use crate::user_command::open_failure;
 
@@ -235,7 +239,7 @@ fn pair(config: &Config) -> Result<Pair, Failure> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
         return from_files(certificate, key);
     }
-    let folder = config.server.state_dir.0.clone().unwrap_or_else(place::state_folder);
+    let folder = state_folder(config);
     let names = place::host_name().into_iter().chain(["localhost".to_owned()]);
     let addresses = own_addresses().into_iter().map(|ip| ip.to_string());
     self_made(&folder, &names.chain(addresses).collect::<Vec<_>>())
@@ -255,6 +259,33 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
         },
         umask: config.files.umask.0,
         keep_partials: config.files.keep_partials.0,
+    }
+}
+
+/// The folders of accounts, for a process that cannot reach every one.
+pub(crate) struct Fenced {
+    disks: Disks,
+    reach: Arc<Reach>,
+}
+
+impl Fenced {
+    /// Those of `disks` that lie within `reach`.
+    pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
+        Self { disks, reach }
+    }
+}
+
+#[async_trait]
+impl Stores for Fenced {
+    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>, Error> {
+        let opened = self.disks.open(account).await;
+        // Where the kernel confines nothing, this has opened.
+        if opened.is_err() && account.home.exists() && !self.reach.covers(&account.home) {
+            let help = "it lies outside of what wharf confined itself to when it started; restart \
+                 wharf, or name a folder above it in server.homes and restart once";
+            return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
+        }
+        opened
     }
 }
 

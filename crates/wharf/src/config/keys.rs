@@ -10,13 +10,13 @@ use wharf_core::account::{Count, Rate};
 
 use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
-    NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
+    NameEncoding, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
 };
 use super::counts::{AutoCount, Whole};
 use super::layers::Reader;
 use super::value::{
-    Announced, AutoPath, Commands, FilePath, LegacyEncoding, ListenPort, Networks, OptionalPath,
-    PortRange, Positive, PublicAddress, Umask, Value, Version,
+    Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
+    OptionalPath, PortRange, Positive, PublicAddress, Umask, Value, Version,
 };
 use super::wait::{Patience, Span, Wait};
 
@@ -131,6 +131,16 @@ sections! {
         [R] state_dir: AutoPath = "\"auto\"",
         /// accounts live apart from this file: wharf writes that one, never this one
         [R] users_file: FilePath = "\"users.toml\"",
+        /// started as root: the system's account to become, once ports and keys are open (Linux)
+        [R] user: String = "\"\"",
+        /// the system's group to go with it; empty = the account's own
+        [R] group: String = "\"\"",
+        /// confine the process to the files, ports and system calls that it needs (Linux)
+        /// auto: as far as this system can | on: or else do not start | off
+        [R] sandbox: Sandbox = "\"auto\"",
+        /// folders where accounts added later may have their homes; a confined server
+        /// opens homes elsewhere only after a restart
+        [R] homes: Folders = "[]",
         /// on SIGTERM or Ctrl+C, how long running transfers may finish
         shutdown_grace: Span = "\"30s\"",
     }
@@ -314,6 +324,9 @@ sections! {
         [R] file: OptionalPath = "\"\"",
         /// a file for the classic xferlog format, one line per transfer
         [R] transfer_log: OptionalPath = "\"\"",
+        /// a file for logins, deletions and changes of rights as JSON lines, each written
+        /// before the client is answered
+        [R] audit_file: OptionalPath = "\"\"",
         /// every command and its reply; passwords are always masked
         commands: bool = "false",
     }

@@ -319,7 +319,7 @@ mod tests {
         ) {
             let known: Vec<_> = keys()
                 .filter(|key| key.section != "listen" && !key.section.is_empty())
-                .map(|key| key.path())
+                .map(crate::config::keys::Key::path)
                 .collect();
             let mut wishes: Vec<_> = wanted
                 .iter()
