@@ -47,8 +47,8 @@ fn read_each(found: &mut Found, folder: &Path) {
     let paths: Vec<String> = found.wishes.keys().cloned().collect();
     for path in paths {
         let Some(wish) = found.wishes.get(&path).cloned() else { continue };
-        // Each alone, and the first listener stands for all. Whether keys fit each other is looked at
-        // afterwards: only what begins with the key's name is about its value.
+        // Each alone, and the first listener stands for all. Whether keys fit each other is looked
+        // at afterwards: only what begins with the key's name is about its value.
         let alone = match path.strip_prefix("listen.").and_then(|rest| rest.split_once('.')) {
             Some((_, key)) => format!("listen.0.{key}"),
             None => path.clone(),
@@ -239,7 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::keys::keys;
+    use crate::config::keys::{Key, keys};
     use crate::import::model::Spot;
 
     fn found(wishes: &[(&str, Raw)]) -> Found {
@@ -319,7 +319,7 @@ mod tests {
         ) {
             let known: Vec<_> = keys()
                 .filter(|key| key.section != "listen" && !key.section.is_empty())
-                .map(|key| key.path())
+                .map(Key::path)
                 .collect();
             let mut wishes: Vec<_> = wanted
                 .iter()
