@@ -1,5 +1,6 @@
 //! The command line: which command, and what belongs to all of them.
 
+pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod import;
 pub(crate) mod serve;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use wharf_users::nearest::nearest;
 
 use crate::outcome::Colour;
+use ban::Ban;
 use bench::Bench;
 use import::Import;
 use serve::Serve;
@@ -67,6 +69,9 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(User),
+    /// List, add and lift bans; changes take effect within a second
+    #[command(subcommand)]
+    Ban(Ban),
     /// Move in from another server: read its set-up, show the result, write it with --write
     #[command(subcommand)]
     Import(Import),
@@ -148,6 +153,7 @@ Share and run
 
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del, export
+  ban         list, add, del, clear
   config      default, show, path
   import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 
