@@ -32,8 +32,10 @@ mod watch;
 mod cut;
 mod kill;
 mod leak;
+mod logins;
 mod race;
 mod soak;
+mod timing;
 mod torture;
 
 pub(crate) fn main() -> ExitCode {

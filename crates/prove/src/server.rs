@@ -86,7 +86,8 @@ impl Server {
         lines.push(line.to_owned());
     }
 
-    /// Adds an account with these lines in the accounts file, its home and password apart.
+    /// Adds an account with these lines in the accounts file, its home apart, and its password
+    /// unless it is one of them.
     pub(crate) fn account(&mut self, name: &str, lines: &str) {
         self.accounts.insert(name.to_owned(), lines.to_owned());
     }
@@ -245,10 +246,10 @@ impl Server {
         let mut text = String::new();
         for (name, lines) in &self.accounts {
             let home = quoted(&self.home_of(name));
-            let _ = writeln!(
-                text,
-                "[users.{name}]\npassword = {PASSWORD_SSHA:?}\nhome = {home}\n{lines}\n"
-            );
+            let _ = writeln!(text, "[users.{name}]\nhome = {home}\n{lines}");
+            if !lines.contains("password = ") {
+                let _ = writeln!(text, "password = {PASSWORD_SSHA:?}");
+            }
         }
         text
     }

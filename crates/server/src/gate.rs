@@ -66,7 +66,7 @@ mod tests {
 
     /// Before a login everything but these is 530, whatever its argument.
     #[test]
-    fn strangers_may_only_introduce_themselves() {
+    fn row_19_strangers_may_only_introduce_themselves() {
         let bench = Bench::new();
         let open: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") != Some(530))
@@ -91,6 +91,22 @@ mod tests {
             "SITE HELP",
         ];
         assert_eq!(open, expected);
+    }
+
+    /// A browser must not get back what a page made it send, and nobody learns what we are.
+    #[tokio::test(start_paused = true)]
+    async fn row_10_51_no_reply_before_a_login_repeats_what_was_said_or_tells_of_us() {
+        const MARK: &str = "scriptalert1";
+        let version = env!("CARGO_PKG_VERSION");
+        for row in rows() {
+            for line in [format!("{} {MARK}", row.verb), row.verb.to_owned()] {
+                let mut bench = Bench::new();
+                let reply = bench.says(&line).await.to_ascii_lowercase();
+                for word in [MARK, "wharf", version, "rust"] {
+                    assert!(!reply.contains(word), "{line}: {reply}");
+                }
+            }
+        }
     }
 
     /// Each right opens these commands and no others: the table of the old letters.

@@ -129,6 +129,7 @@ mod data;
 mod exit;
 mod files;
 mod gate;
+pub mod guard;
 mod lanes;
 mod lines;
 pub mod live;

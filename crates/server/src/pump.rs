@@ -12,7 +12,7 @@ use std::io;
 use std::io::{Read, Seek, SeekFrom};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,6 +47,8 @@ pub(crate) struct Flow<'a> {
     pub(crate) stall_max: Duration,
     /// Whether line ends are converted (TYPE A).
     pub(crate) is_ascii: bool,
+    /// Set once an upload has come to its end: from then on it is the disk that takes its time.
+    pub(crate) is_whole: &'a AtomicBool,
 }
 
 /// Why bytes stopped before their end.
@@ -56,6 +58,8 @@ pub(crate) enum Cut {
     Network(io::Error),
     /// Nothing moved for too long.
     Stalled,
+    /// Less moved than must.
+    TooSlow,
     /// The store failed.
     Store(Error),
 }
@@ -154,7 +158,7 @@ pub(crate) async fn receive(
                     sink.take_back(matches!(received, Err(Cut::Store(_))));
                     match received? {
                         Some(back) => stream = back,
-                        None => return Ok(sink.sync().await?),
+                        None => return sync(sink, flow).await,
                     }
                 }
                 None => can_lend = false,
@@ -193,6 +197,11 @@ pub(crate) async fn receive(
         let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
     }
     drop(stream);
+    sync(sink, flow).await
+}
+
+async fn sync(sink: &mut dyn Sink, flow: &Flow<'_>) -> Result<(), Cut> {
+    flow.is_whole.store(true, Ordering::Relaxed);
     Ok(sink.sync().await?)
 }
 

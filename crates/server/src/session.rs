@@ -31,6 +31,10 @@ pub(crate) struct Session {
     pub(crate) listen_tls: ListenTls,
     pub(crate) login: Login,
     pub(crate) failed_logins: u32,
+    /// Taken up until the login.
+    pub(crate) newcomer: Option<Seat>,
+    /// Until when somebody must have logged in.
+    pub(crate) login_deadline: Instant,
     pub(crate) cwd: VPath,
     pub(crate) parameters: Parameters,
     pub(crate) pending: Pending,
@@ -107,6 +111,8 @@ impl Session {
             listen_tls,
             login: Login::Greeted,
             failed_logins: 0,
+            newcomer: None,
+            login_deadline: Instant::now() + settings.login.timeout,
             cwd: VPath::root(),
             parameters: Parameters::new(listen_tls),
             pending: Pending::default(),
@@ -121,9 +127,18 @@ impl Session {
         }
     }
 
+    /// Leaves the account, if there is one. It is a newcomer again, with time to log in.
+    pub(crate) fn leave(&mut self) {
+        if matches!(self.login, Login::In(_)) {
+            self.newcomer = Some(self.shared.admission.newcomer_again());
+            self.login_deadline = Instant::now() + self.settings.login.timeout;
+        }
+        self.login = Login::Greeted;
+    }
+
     /// Forgets who it is and all it set, as REIN and the start of TLS demand (RFC 4217 §4).
     pub(crate) fn start_over(&mut self) {
-        self.login = Login::Greeted;
+        self.leave();
         self.cwd = VPath::root();
         self.parameters = Parameters::new(self.listen_tls);
         self.pending = Pending::default();

@@ -2,7 +2,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::pump::{self, Cut, Flow};
 use crate::refusal::Refusal;
 use crate::registry::{End, Probe};
 use crate::session::Session;
-use crate::settings::{SessionReuse, Settings};
+use crate::settings::{Limits, SessionReuse, Settings};
 use crate::shape::Shaper;
 use crate::shared::Shared;
 use crate::tls::Resumed;
@@ -147,6 +147,38 @@ struct Work {
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
+    pace: Option<Pace>,
+}
+
+/// What a transfer must move at least.
+#[derive(Clone, Copy)]
+struct Pace {
+    bytes: u64,
+    period: Duration,
+}
+
+impl Pace {
+    /// None where there is none, and where limits of ours may be what is slow.
+    fn of(limits: &Limits, shaper: &Shaper) -> Option<Self> {
+        let rate = limits.transfer_min.bytes_per_second()?;
+        let period = limits.transfer_min_period;
+        let bytes = u128::from(rate) * period.as_millis() / 1000;
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        shaper.bytes_per_second().is_none().then_some(Self { bytes, period })
+    }
+
+    /// Waits until less has moved in a period than must.
+    async fn is_missed(self, probe: &Probe, is_whole: &AtomicBool) {
+        let mut before = 0;
+        loop {
+            sleep(self.period).await;
+            let moved = probe.moved.load(Ordering::Relaxed);
+            if moved.saturating_sub(before) < self.bytes && !is_whole.load(Ordering::Relaxed) {
+                return;
+            }
+            before = moved;
+        }
+    }
 }
 
 /// How the data side came to its end.
@@ -183,14 +215,17 @@ impl Work {
             }
             Job::List { lines } => (Some(Source::Stream(lines)), None, None),
         };
+        let shaper = match &file {
+            Some(file) => limits(file.direction, account),
+            None => Shaper::default(),
+        };
+        let pace = file.as_ref().and_then(|_| Pace::of(&session.settings.limits, &shaper));
         let work = Self {
             shared: Arc::clone(&session.shared),
             settings: Arc::clone(&session.settings),
             probe: Arc::clone(&session.probe),
-            shaper: match &file {
-                Some(file) => limits(file.direction, account),
-                None => Shaper::default(),
-            },
+            shaper,
+            pace,
             peer: session.peer.ip(),
             local: session.local,
             tie: session.tie.filter(|_| session.parameters.is_private),
@@ -230,17 +265,31 @@ impl Work {
         self.lease = data.lease;
         self.is_tls = data.resumed.is_some();
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
+        let is_whole = AtomicBool::new(false);
         let flow = Flow {
             shaper: &self.shaper,
             probe: &self.probe,
             lanes: &self.shared.lanes,
             stall_max: self.settings.limits.stall_timeout,
             is_ascii: self.is_ascii,
+            is_whole: &is_whole,
         };
-        let moved = match (self.source.take(), &mut self.sink) {
-            (Some(source), _) => pump::send(source, data.stream, &flow).await,
-            (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
-            (None, None) => Ok(()),
+        let (source, sink) = (self.source.take(), &mut self.sink);
+        let moving = async {
+            match (source, sink) {
+                (Some(source), _) => pump::send(source, data.stream, &flow).await,
+                (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
+                (None, None) => Ok(()),
+            }
+        };
+        let moved = match self.pace {
+            None => moving.await,
+            Some(pace) => tokio::select! {
+                // What is done in time is done.
+                biased;
+                moved = moving => moved,
+                () = pace.is_missed(&self.probe, &is_whole) => Err(Cut::TooSlow),
+            },
         };
         moved.map_or_else(Done::Cut, |()| Done::Moved)
     }
@@ -375,6 +424,10 @@ fn failed(ending: Ending) -> Verdict {
         Ending::Done(Done::Cut(Cut::Stalled)) => {
             let reply = aborted("Nothing moved for too long.");
             Verdict::new(vec![reply], "nothing moved for too long".into())
+        }
+        Ending::Done(Done::Cut(Cut::TooSlow)) => {
+            let reply = aborted("This transfer is slower than it may be here.");
+            Verdict::new(vec![reply], "slower than limits.transfer_min_rate".into())
         }
         Ending::Done(Done::NotOpened(error)) => {
             let reply = match &error {

@@ -77,24 +77,24 @@ fn a_name_with_a_nul_or_a_line_end_is_refused() {
 }
 
 #[test]
-fn other_protocols_are_sent_away_at_once() {
+fn row_10_other_protocols_are_sent_away_at_once() {
     world().run("C: GET / HTTP/1.1\nS: 421 *\nS: EOF");
     world().run("C: EHLO example.com\nS: 421 *\nS: EOF");
 }
 
 #[test]
-fn ten_unknown_lines_before_a_login_are_enough() {
+fn row_10_ten_unknown_lines_before_a_login_are_enough() {
     let nine = "C: HELLO\nS: 500 *\n".repeat(9);
     world().run(&format!("{nine}C: HELLO\nS: 421 *\nS: EOF"));
 }
 
 #[test]
-fn a_session_that_says_nothing_ends() {
+fn row_7_a_session_that_says_nothing_ends() {
     inside(&world(), "WAIT 299s\nC: NOOP\nS: 200 *\nWAIT 299s\nWAIT 2s\nS: 421 Idle*\nS: EOF");
 }
 
 #[test]
-fn a_login_has_its_time_however_busy_the_client_is() {
+fn row_7_a_login_has_its_time_however_busy_the_client_is() {
     world().run(
         "WAIT 30s\nC: NOOP\nS: 200 *\nWAIT 29s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
         S: 421 No login*\nS: EOF",
@@ -102,7 +102,7 @@ fn a_login_has_its_time_however_busy_the_client_is() {
 }
 
 #[test]
-fn three_failed_logins_end_the_session() {
+fn row_17_three_failed_logins_end_the_session() {
     let fail = "C: USER anna\nS: 331 *\nC: PASS wrong\nS: 530 Login incorrect.\n";
     let outcome = world()
         .run(&format!("{fail}{fail}C: USER anna\nS: 331 *\nC: PASS wrong\nS: 421 *\nS: EOF"));
@@ -111,14 +111,14 @@ fn three_failed_logins_end_the_session() {
 }
 
 #[test]
-fn no_more_sessions_than_allowed_and_a_reason_for_the_next() {
+fn row_5_no_more_sessions_than_allowed_and_a_reason_for_the_next() {
     let world = world().settings(|settings| settings.limits.sessions = Count::from_number(1));
     world.run("C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.10\nS: 421 Too many sessions*\nS: EOF");
     world.run("C: QUIT\nS: 221 *\nS: EOF\nCLIENT bob 203.0.113.10\nC: NOOP\nS: 200 *");
 }
 
 #[test]
-fn no_more_sessions_of_one_address_than_allowed() {
+fn row_5_no_more_sessions_of_one_address_than_allowed() {
     let limit = |settings: &mut wharf_server::settings::Settings| {
         settings.limits.sessions_per_address = Count::from_number(1);
     };
@@ -131,7 +131,7 @@ fn no_more_sessions_of_one_address_than_allowed() {
 }
 
 #[test]
-fn no_more_sessions_of_one_account_than_allowed() {
+fn row_5_no_more_sessions_of_one_account_than_allowed() {
     let world =
         world().settings(|settings| settings.limits.sessions_per_user = Count::from_number(1));
     inside(

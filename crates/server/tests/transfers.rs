@@ -154,7 +154,7 @@ fn text_is_converted_both_ways() {
 }
 
 #[test]
-fn a_connection_that_never_comes_is_425() {
+fn row_7_a_connection_that_never_comes_is_425() {
     inside(&world(), "EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *\nC: NOOP\nS: 200 *");
 }
 
@@ -171,7 +171,7 @@ fn a_passive_port_is_given_up_when_nothing_comes_of_it() {
 }
 
 #[test]
-fn a_transfer_in_which_nothing_moves_ends() {
+fn row_7_a_transfer_in_which_nothing_moves_ends() {
     let world =
         world().settings(|settings| settings.limits.stall_timeout = Duration::from_secs(10));
     inside(

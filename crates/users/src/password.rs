@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_hash_is_right_strong_and_salted() {
+    fn row_20_a_new_hash_is_right_strong_and_salted() {
         let (first, second) = (hash_new(SECRET).unwrap(), hash_new(SECRET).unwrap());
         assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
         assert_ne!(first, second);
@@ -360,14 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn the_decoy_costs_what_a_new_hash_costs() {
+    fn row_18_the_decoy_costs_what_a_new_hash_costs() {
         assert!(costs_as_ours(&hash_new(b"x").unwrap()));
         assert!(OLD.iter().all(|stored| !costs_as_ours(stored)) && !costs_as_ours(""));
         assert_eq!(verify(DECOY, b"x"), Verified::Wrong);
     }
 
     #[test]
-    fn no_password_at_all_opens_what_is_no_hash() {
+    fn row_19_no_password_at_all_opens_what_is_no_hash() {
         for stored in [
             "",
             " ",
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_lost_its_end_opens_nothing() {
+    fn row_19_a_hash_that_lost_its_end_opens_nothing() {
         for stored in OLD {
             for lost in 1..=8 {
                 let cut = &stored[..stored.len() - lost];
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_asks_for_too_much_work_is_not_tried() {
+    fn row_20_a_hash_that_asks_for_too_much_work_is_not_tried() {
         let result = "RdWUTW0XnUx3bekue5eXQG2ZYGT2WJjVfVM9FQDV8F3XUUp8uII3SGJvj8LIc2kT/BQlVBXOOZnKbISX.q9ii.";
         let argon2 = "M4I0egdCHMg+1Q2inS2nAA$3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
         let yescrypt = "EMkEwhGa.aegNPk8NUQE5/$jTnJ1VaHYc/4PKTOQynkaTTUOVYhYPl3bf7Uml/yZ.D";

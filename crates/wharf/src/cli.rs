@@ -1,5 +1,6 @@
 //! The command line: which command, and what belongs to all of them.
 
+pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod serve;
 pub(crate) mod service;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use wharf_users::nearest::nearest;
 
 use crate::outcome::Colour;
+use ban::Ban;
 use bench::Bench;
 use serve::Serve;
 use service::Service;
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(User),
+    /// List, add and lift bans; changes take effect within a second
+    #[command(subcommand)]
+    Ban(Ban),
     Bench(Box<Bench>),
     /// Hash a password for use in a file
     ///
@@ -143,6 +148,7 @@ Share and run
 
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del
+  ban         list, add, del, clear
   config      default, show, path
 
 Other

@@ -4,6 +4,8 @@
 //! [`config`] (what they mean), then [`wire`] (how they become the engine's settings) and
 //! [`serve_command`].
 
+mod ban_command;
+mod ban_file;
 mod bench_command;
 mod certificate;
 mod cli;
@@ -58,6 +60,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Check(_) => config_command::check(global),
         Command::Config(what) => config_command::config(global, what),
         Command::User(what) => user_command::user(global, what),
+        Command::Ban(what) => ban_command::ban(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),
         Command::Service(what) => service_command::service(global, what),

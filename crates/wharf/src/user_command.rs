@@ -1,7 +1,7 @@
 //! `wharf user`: accounts in `users.toml`, changed under a lock and in one step.
 
 mod facts;
-mod list;
+pub(crate) mod list;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

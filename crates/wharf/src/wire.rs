@@ -54,6 +54,15 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
             timeout: config.login.timeout.0,
             deny_users: config.login.deny_users.clone(),
         },
+        ban: engine::Ban {
+            is_enabled: config.ban.enabled,
+            attempts_max: config.ban.attempts.0,
+            account_attempts_max: config.ban.account_attempts.0,
+            window: config.ban.window.0,
+            time: config.ban.time.0,
+            time_max: config.ban.time_max.0,
+            allow: config.ban.allow.0.clone(),
+        },
         limits: limits(&config.limits),
         files: engine::Files {
             may_overwrite: config.files.overwrite,
@@ -91,6 +100,8 @@ fn listen_tls(mode: TlsMode) -> ListenTls {
 fn limits(limits: &keys::Limits) -> engine::Limits {
     engine::Limits {
         sessions: limits.connections,
+        sessions_before_login: limits.connections_before_login.or_quarter_of(limits.connections),
+        sessions_reserved: limits.connections_reserved.0,
         sessions_per_address: limits.connections_per_ip,
         sessions_per_user: limits.sessions_per_user,
         upload: limits.upload_rate,
@@ -103,6 +114,8 @@ fn limits(limits: &keys::Limits) -> engine::Limits {
         transfer_download: limits.transfer_download_rate,
         idle_timeout: limits.idle_timeout.0,
         stall_timeout: limits.transfer_stall_timeout.0,
+        transfer_min: limits.transfer_min_rate,
+        transfer_min_period: limits.transfer_min_rate_period.0,
     }
 }
 
@@ -211,6 +224,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
                 SessionReuse::Prefer => engine::SessionReuse::Prefer,
                 SessionReuse::Require => engine::SessionReuse::Require,
             },
+            names: config.tls.names.clone(),
         },
         is_self_made: pair.is_self_made,
         warnings: pair.warnings,

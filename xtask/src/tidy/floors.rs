@@ -15,7 +15,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &["command"]),
     (4, &["session", "exit"]),
     (3, &["control", "data", "shared"]),
-    (2, &["pump", "tls", "next", "ports", "files", "lines", "admission"]),
+    (2, &["pump", "tls", "next", "ports", "files", "lines", "admission", "guard"]),
     (
         1,
         &[

@@ -12,6 +12,7 @@ use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
     NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
 };
+use super::counts::{AutoCount, Whole};
 use super::layers::Reader;
 use super::value::{
     Announced, AutoPath, Commands, FilePath, LegacyEncoding, ListenPort, Networks, OptionalPath,
@@ -183,6 +184,9 @@ sections! {
         /// prefer: proven where the client can, let in where it cannot
         /// require: locks out clients that cannot (many in .NET and Java)
         session_reuse: SessionReuse = "\"prefer\"",
+        /// names that clients may ask for (SNI), e.g. ["ftp.example.com"]; empty = any
+        /// who asks for another name is turned away; who asks for none is let in
+        names: Vec<String> = "[]",
     }
 
     /// From the connection to a login.
@@ -195,12 +199,31 @@ sections! {
         anonymous_permissions: AnonymousPermissions = "\"read\"",
         /// failed tries on one connection, after which it ends
         max_attempts: Positive = "3",
-        /// before the answer to a failed try; doubled with each, up to 10s
+        /// before the answer to a failed try; doubled with each of its address, up to 10s
         failure_delay: Span = "\"1s\"",
         /// from the connection to a successful login
         timeout: Wait = "\"60s\"",
         /// names refused before any check
         deny_users: Vec<String> = "[]",
+    }
+
+    /// Those who guess passwords. `wharf ban` lists bans, and adds and lifts them.
+    "ban" Banning {
+        /// false: nobody is banned by tries; bans by hand hold in any case
+        enabled: bool = "true",
+        /// failed logins within `window` for which an IPv4 address or an IPv6 /64 is banned
+        attempts: Positive = "10",
+        /// failed logins with one name within `window`, for which that account is locked for `time`
+        /// never for the addresses from which it logged in before
+        account_attempts: Positive = "50",
+        /// failures are forgotten after this
+        window: Wait = "\"10m\"",
+        /// the first ban; each further one of an address lasts twice as long
+        time: Wait = "\"10m\"",
+        /// the longest ban
+        time_max: Span = "\"24h\"",
+        /// never banned: "loopback", "private", addresses and networks
+        allow: Networks = "[\"loopback\"]",
     }
 
     /// How many, how fast, how long. Every rate holds for itself: the strictest decides.
@@ -209,6 +232,11 @@ sections! {
         connections: Count = "512",
         /// sessions from one IPv4 address or one IPv6 /64
         connections_per_ip: Count = "20",
+        /// clients that have not logged in; auto = a quarter of connections, 16 at least
+        /// addresses from which somebody logged in lately are not held to it
+        connections_before_login: AutoCount = "\"auto\"",
+        /// of connections, kept for addresses with a login in the last 30 days; a quarter at most
+        connections_reserved: Whole = "32",
         /// sessions of one account; users.toml can say otherwise; anonymous may have any number
         sessions_per_user: Count = "10",
         /// whole server, shared by the running uploads
@@ -230,7 +258,12 @@ sections! {
         /// how long a session may say nothing
         idle_timeout: Patience = "\"5m\"",
         /// how long a transfer may move nothing
-        transfer_stall_timeout: Patience = "\"2m\"",
+        transfer_stall_timeout: Patience = "\"1m\"",
+        /// the slowest a transfer may be on average; 0 = as slow as it likes
+        /// not for transfers that a rate above slows down
+        transfer_min_rate: Rate = "0",
+        /// over which time that is measured
+        transfer_min_rate_period: Wait = "\"1m\"",
     }
 
     /// Files.

@@ -15,8 +15,10 @@ use wharf_server::{BindError, Bound, Handle, Server};
 use wharf_storage::{DiskOptions, Disks, sweep};
 use wharf_users::file::FileUsers;
 
+use super::bans::Keeper;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
+use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
@@ -83,8 +85,10 @@ async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<E
     announce(Announced::Ready);
     sweep_homes(accounts.homes, disk, Arc::clone(&log));
     let grace = config.server.shutdown_grace.0;
+    let keeper = Keeper::start(BanFile::of(config), bound.handle(), Arc::clone(&log));
     let stopper = Stopper { log: &log, grace, has_panel };
     let exit = until_stopped(bound, &mut signals, &stopper, accounts.watched, options).await;
+    drop(keeper);
     log.note(&Record::new(Level::Info, "stopped"));
     log.flush();
     Ok(exit)

@@ -1,6 +1,8 @@
 //! The built program, as a person or a script meets it.
 
 #[cfg(test)]
+mod ban_command;
+#[cfg(test)]
 mod bench_command;
 #[cfg(test)]
 mod config_command;

@@ -186,6 +186,22 @@ impl Client {
         self.reply()
     }
 
+    /// All lines of the reply.
+    pub(crate) fn says_all(&mut self, line: &str) -> String {
+        self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        loop {
+            let begin = reply.len();
+            self.lines.read_line(&mut reply).unwrap();
+            let line = &reply.as_bytes()[begin..];
+            let is_last =
+                line.first().is_some_and(u8::is_ascii_digit) && line.get(3) == Some(&b' ');
+            if is_last || line.is_empty() {
+                return reply;
+            }
+        }
+    }
+
     /// The last line of the next reply.
     pub(crate) fn reply(&mut self) -> String {
         loop {
