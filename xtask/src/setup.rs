@@ -42,6 +42,22 @@ const TOOL_PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
 ];
 
+/// What only coverage needs: the compiler's format of counters is that of one version of LLVM.
+const COVERAGE_PROGRAM: (&str, &str) = ("llvm-cov-22", "llvm-22");
+const COVERAGE_TOOL: (&str, &str) = ("cargo-llvm-cov", "0.9.1");
+
+/// Installs what measuring coverage needs beyond the tests.
+pub(crate) fn for_coverage() -> Result<(), String> {
+    run()?;
+    if find(COVERAGE_PROGRAM.0).is_none() {
+        install_packages(&[COVERAGE_PROGRAM.1])?;
+    }
+    if find(COVERAGE_TOOL.0).is_none() {
+        install_tool(COVERAGE_TOOL.0, COVERAGE_TOOL.1)?;
+    }
+    Ok(())
+}
+
 /// Installs what is missing, and says so.
 pub(crate) fn run() -> Result<(), String> {
     let packages = missing_packages(|program| find(program).is_some());
