@@ -8,13 +8,16 @@ mod bench_command;
 mod config_command;
 #[cfg(test)]
 mod import_command;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod logs;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod protection;
 #[cfg(test)]
 mod serve_command;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod service_command;
 #[cfg(test)]
 mod support;
