@@ -239,11 +239,9 @@ fn row_31_32_each_name_of_every_byte_is_one_line_of_each_listing_and_comes_back(
     }
     names.sort_unstable();
     let mut wire = server.wire();
-    for (command, name_of) in [
-        ("NLST", (|line| line) as fn(&[u8]) -> &[u8]),
-        ("MLSD", |line| after(line, b"; ")),
-        ("LIST", name_in),
-    ] {
+    let ways: [(&str, fn(&[u8]) -> &[u8]); 3] =
+        [("NLST", |line| line), ("MLSD", |line| after(line, b"; ")), ("LIST", name_in)];
+    for (command, name_of) in ways {
         let listing = wire.fetch(command);
         let shown: Vec<&[u8]> = lines(&listing).into_iter().map(name_of).collect();
         assert_eq!(shown.len(), names.len(), "{command}");
