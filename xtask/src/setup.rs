@@ -19,6 +19,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("wget", "wget"),
     ("openssl", "openssl"),
     ("python3", "python3"),
+    // The proofs mount small file systems, in namespaces of their own.
+    ("mkfs.ext4", "e2fsprogs"),
+    ("unshare", "util-linux"),
     // The fuzzer's engine and the cryptography library are C and C++.
     ("cc", "gcc"),
     ("c++", "g++"),
@@ -122,6 +125,8 @@ fn find(program: &str) -> Option<PathBuf> {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let folders = std::env::split_paths(&path).chain(cargo.map(|home| home.join("bin")));
+    // Debian keeps programs for root out of everybody else's PATH.
+    let folders = folders.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
