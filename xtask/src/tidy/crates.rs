@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     // A rival, in a workspace of its own.
     ("crates/bench/libunftp", &[], &[]),
     ("xtask", &[], &[]),
-    ("fuzz", &["wharf-proto", "wharf-core", "wharf-server"], &[]),
+    ("fuzz", &["wharf-proto", "wharf-core", "wharf-server", "wharf-users", "wharf-sim"], &[]),
 ];
 
 /// Words that may not stand in the code of a crate, tests apart.
