@@ -21,6 +21,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     // It makes system calls of the server fail.
     ("strace", "strace"),
     ("python3", "python3"),
+    // The proofs mount small file systems, in namespaces of their own.
+    ("mkfs.ext4", "e2fsprogs"),
+    ("unshare", "util-linux"),
     // Judges our units; it need not be what this computer starts with.
     ("systemd-analyze", "systemd"),
     ("systemd-sysusers", "systemd"),
@@ -143,6 +146,8 @@ fn find(program: &str) -> Option<PathBuf> {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let folders = std::env::split_paths(&path).chain(cargo.map(|home| home.join("bin")));
+    // Debian keeps programs for root out of everybody else's PATH.
+    let folders = folders.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 

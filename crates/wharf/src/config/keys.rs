@@ -285,8 +285,9 @@ sections! {
         /// false: nobody may replace a file that is there
         overwrite: bool = "true",
         /// full: on disk before 226 | fast: atomic, not synced
+        /// fast: after a power failure the newest files may be lost or empty
         durability: Durability = "\"full\"",
-        /// how long a cut upload can be resumed; 0 = never kept
+        /// how long a cut upload can be resumed, on Linux until a reboot; 0 = never kept
         keep_partials: Span = "\"24h\"",
         /// true: uploads and MKD make missing parent folders (cameras, NVRs)
         make_parents: bool = "false",
