@@ -20,7 +20,7 @@ use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::exit::Exit;
 use crate::gate;
-use crate::next::{Job, Next, Transfer};
+use crate::next::{Announced, Job, Next, Transfer};
 use crate::ports::Lease;
 use crate::pump::{self, Cut, Flow};
 use crate::refusal::Refusal;
@@ -136,6 +136,7 @@ struct Work {
     is_ascii: bool,
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
+    announced: Option<Announced>,
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
@@ -146,6 +147,8 @@ enum Done {
     Moved,
     NotOpened(OpenError),
     Cut(Cut),
+    /// The data ended in good order, but before what ALLO announced had come.
+    Short,
 }
 
 /// How a transfer ended, the control side included.
@@ -164,12 +167,14 @@ impl Work {
                 session.shared.shaper(direction, account, session.peer.ip())
             })
         };
+        let mut announcement = None;
         let (source, sink, file) = match job {
             Job::Send { source, path, is_ascii } => {
                 let direction = Direction::Download;
                 (Some(source), None, Some(FileFacts { direction, path, is_ascii }))
             }
-            Job::Receive { sink, path, is_ascii } => {
+            Job::Receive { sink, path, is_ascii, announced } => {
+                announcement = announced;
                 let direction = Direction::Upload;
                 (None, Some(sink), Some(FileFacts { direction, path, is_ascii }))
             }
@@ -189,6 +194,7 @@ impl Work {
             is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
             source,
             sink,
+            announced: announcement,
             is_tls: false,
             is_unproven: false,
             lease: None,
@@ -220,12 +226,17 @@ impl Work {
             stall_max: self.settings.limits.stall_timeout,
             is_ascii: self.is_ascii,
         };
-        let moved = match (self.source.take(), &mut self.sink) {
+        let ended = match (self.source.take(), &mut self.sink) {
             (Some(source), _) => pump::send(source, data.stream, &flow).await,
             (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
             (None, None) => Ok(()),
         };
-        moved.map_or_else(Done::Cut, |()| Done::Moved)
+        let came = self.probe.moved.load(Ordering::Relaxed);
+        match ended {
+            Err(cut) => Done::Cut(cut),
+            Ok(()) if self.announced.is_some_and(|announced| announced.is_cut(came)) => Done::Short,
+            Ok(()) => Done::Moved,
+        }
     }
 }
 
@@ -348,6 +359,10 @@ fn failed(ending: Ending) -> Verdict {
         Ending::Done(Done::Cut(Cut::Stalled)) => {
             let reply = aborted("Nothing moved for too long.");
             Verdict::new(vec![reply], "nothing moved for too long".into())
+        }
+        Ending::Done(Done::Short) => {
+            let reply = aborted("Fewer bytes came than ALLO announced; resume it with REST.");
+            Verdict::new(vec![reply], "fewer bytes came than ALLO announced".into())
         }
         Ending::Done(Done::NotOpened(error)) => {
             let reply = match &error {

@@ -11,7 +11,7 @@ use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
-use wharf_storage::{DiskOptions, Durability, FollowSymlinks};
+use wharf_storage::{DiskOptions, Durability, FollowSymlinks, Quota, Quotas, Reserve};
 use wharf_users::anonymous::WithAnonymous;
 use wharf_users::file::{FileUsers, UserFile};
 use wharf_users::hasher::Hasher;
@@ -23,7 +23,7 @@ use crate::config::choice::{
     TlsMode, TlsRequire, TlsVersion,
 };
 use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
-use crate::config::{Config, choice, keys};
+use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
@@ -58,6 +58,7 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
         files: engine::Files {
             may_overwrite: config.files.overwrite,
             makes_parents: config.files.make_parents,
+            checks_announced_size: config.files.check_announced_size,
         },
         names: names(&config.names),
         compat: engine::Compat {
@@ -221,7 +222,7 @@ fn pair(config: &Config) -> Result<Pair, Failure> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
         return from_files(certificate, key);
     }
-    let folder = config.server.state_dir.0.clone().unwrap_or_else(place::state_folder);
+    let folder = state_folder(config);
     let names = place::host_name().into_iter().chain(["localhost".to_owned()]);
     let addresses = own_addresses().into_iter().map(|ip| ip.to_string());
     self_made(&folder, &names.chain(addresses).collect::<Vec<_>>())
@@ -241,7 +242,23 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
         },
         umask: config.files.umask.0,
         keep_partials: config.files.keep_partials.0,
+        reserve: match config.files.reserve {
+            value::Reserve::Auto => Reserve::Auto,
+            value::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
+            value::Reserve::Percent(share) => Reserve::Percent(share),
+        },
     }
+}
+
+/// Who counts what accounts keep, and what the last run wrote down of it.
+pub(crate) fn quotas(config: &Config) -> Quotas {
+    let otherwise =
+        Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files };
+    Quotas::open(state_folder(config), otherwise)
+}
+
+fn state_folder(config: &Config) -> PathBuf {
+    config.server.state_dir.0.clone().unwrap_or_else(place::state_folder)
 }
 
 /// Who may log in, and where their files are.

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use wharf_core::event::Events;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
-use wharf_storage::{DiskOptions, Disks, sweep};
+use wharf_storage::{DiskOptions, Disks, Quotas, Swept, sweep};
 use wharf_users::file::FileUsers;
 
 use super::workers::Workers;
@@ -55,7 +55,12 @@ async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<E
     // Before the first client: whoever stops us during the start stops us in good order too.
     let mut signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
-    let stores = Arc::new(Disks::new(disk.clone()));
+    // A share keeps nothing in the state folder.
+    let quotas = plan.share.is_none().then(|| wire::quotas(config));
+    let stores = Arc::new(match &quotas {
+        Some(quotas) => Disks::new(disk.clone()).with_quotas(quotas.clone()),
+        None => Disks::new(disk.clone()),
+    });
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let events: Arc<dyn Events> = log.clone();
     let bound = server.events(events).bind().await.map_err(bind_failure)?;
@@ -77,10 +82,14 @@ async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<E
         tell_fresh_password(share);
     }
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
-    sweep_homes(accounts.homes, disk, Arc::clone(&log));
+    sweep_homes(accounts.homes, disk, quotas.clone(), Arc::clone(&log));
     let grace = config.server.shutdown_grace.0;
     let stopper = Stopper { log: &log, grace, has_panel };
     let exit = until_stopped(bound, &mut signals, &stopper, accounts.watched, options).await;
+    if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
+        let record = Record::new(Level::Warn, "quotas-not-kept");
+        log.note(&record.text("reason", plain(&error)));
+    }
     log.note(&Record::new(Level::Info, "stopped"));
     log.flush();
     Ok(exit)
@@ -181,27 +190,42 @@ async fn watch(users: Option<FileUsers>, handle: &Handle, log: &Log) {
 }
 
 /// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
-fn sweep_homes(homes: Vec<(String, PathBuf)>, options: DiskOptions, log: Arc<Log>) {
+/// One line tells of all of it, if there was anything.
+fn sweep_homes(
+    homes: Vec<(String, PathBuf)>,
+    options: DiskOptions,
+    quotas: Option<Quotas>,
+    log: Arc<Log>,
+) {
     let mut folders: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
     folders.sort();
     folders.dedup();
     let swept = move || {
+        let mut all = Swept::default();
+        let count = folders.len();
         for folder in folders {
-            let shown = folder.display().to_string();
-            match sweep(&folder, &options) {
-                Ok(swept) if swept.removed > 0 => log.note(
-                    &Record::new(Level::Info, "swept")
-                        .text("folder", shown)
-                        .number("removed", swept.removed)
-                        .number("bytes", swept.bytes),
-                ),
-                Ok(_) => {}
+            let swept = match &quotas {
+                Some(quotas) => quotas.sweep(&folder, &options),
+                None => sweep(&folder, &options),
+            };
+            match swept {
+                Ok(swept) => all += swept,
                 Err(error) => log.note(
                     &Record::new(Level::Warn, "sweep-failed")
-                        .text("folder", shown)
+                        .text("folder", folder.display().to_string())
                         .text("reason", plain(&error)),
                 ),
             }
+        }
+        if all != Swept::default() {
+            log.note(
+                &Record::new(Level::Info, "swept")
+                    .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
+                    .number("removed", all.removed)
+                    .number("bytes", all.bytes)
+                    .number("kept", all.kept)
+                    .number("skipped", all.skipped),
+            );
         }
     };
     // Without a thread nothing is swept this time; the next start tries again.
