@@ -131,6 +131,7 @@ mod files;
 mod gate;
 mod lanes;
 mod lines;
+pub mod live;
 mod names;
 pub mod net;
 mod next;
@@ -148,4 +149,4 @@ mod testing;
 mod tls;
 mod transfer;
 
-pub use server::{BindError, Bound, BoundListener, Handle, Server};
+pub use server::{BindError, Bound, BoundListener, EndWhen, Handle, Server};

@@ -16,7 +16,20 @@ const FLOORS: &[(u8, &[&str])] = &[
     (4, &["session", "exit"]),
     (3, &["control", "data", "shared"]),
     (2, &["pump", "tls", "next", "ports", "files", "lines", "admission"]),
-    (1, &["net", "shape", "lanes", "refusal", "registry", "settings", "certificate", "names"]),
+    (
+        1,
+        &[
+            "net",
+            "shape",
+            "lanes",
+            "refusal",
+            "registry",
+            "live",
+            "settings",
+            "certificate",
+            "names",
+        ],
+    ),
 ];
 
 /// Where the engine is.
