@@ -244,9 +244,10 @@ pub trait Sink: Send {
     async fn abort(self: Box<Self>);
 }
 
-/// A file that a sink has lent. Whoever has it drops it when nothing more will be written.
+/// A file that a sink has lent. Whoever has it drops it when nothing more will be written: an
+/// `abort` in the middle may wait for that.
 pub struct Loan {
-    /// Open at the place of the next byte.
+    /// Open at the place of the next byte. It is dropped before the allowance.
     pub file: std::fs::File,
     /// Whom to ask before bytes are written; none where nobody minds.
     pub allowance: Option<Box<dyn Allowance>>,

@@ -6,6 +6,7 @@ mod fault;
 mod ledger;
 mod leftover;
 mod listing;
+mod loan;
 mod pace;
 mod quotas;
 mod space;

@@ -18,7 +18,7 @@ use wharf_core::account::{Account, Count, Size};
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Kept, Usage};
 
-pub(crate) use self::charge::{Charge, Lent};
+pub(crate) use self::charge::Charge;
 
 /// How long an act waits for the count of what is there. Longer than most counts take, and shorter
 /// than clients wait for an answer.

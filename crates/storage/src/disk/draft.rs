@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Allowance, Loan, Replace, Start, Stored, Write};
+use wharf_core::storage::{Loan, Replace, Start, Stored, Write};
 use wharf_proto::entry::Kind;
 use wharf_proto::path::VPath;
 
@@ -15,10 +15,11 @@ use super::fault::fault;
 use super::leftover::{
     Claim, claim, leads_to_hidden, partial_name, remove_if_unused, resumable, throwaway_name,
 };
+use super::loan::{Borrowed, Borrower};
 use super::space::Headroom;
 use super::system::{Directory, Own};
 use super::tree::{Place, Tree, check_replaceable, refuse_hidden};
-use crate::meter::{Charge, Lent, Metered};
+use crate::meter::{Charge, Metered};
 use crate::name::check_new;
 
 /// How often a name for a temporary is tried.
@@ -51,6 +52,8 @@ pub(super) struct Draft {
     length: u64,
     /// Whether somebody else writes to the file.
     is_lent: bool,
+    /// Who wrote to it last.
+    borrower: Option<Borrower>,
     /// How many there were when they were last synced.
     synced: Option<u64>,
     state: State,
@@ -108,9 +111,13 @@ impl Draft {
                 true
             }
         };
+        // What was made just now and is not counted yet must not be taken for something old, and
+        // counted as gone.
+        let counting = tree.counting()?;
         let mut draft = Self::claim(tree, place, how.replace)?;
         draft.is_there = is_there;
         draft.charge_for(tree)?;
+        drop(counting);
         draft.prepare(tree, at, how.start)?;
         draft.headroom.take(&draft.file, 0)?;
         if let Some(charge) = &draft.charge {
@@ -186,6 +193,7 @@ impl Draft {
             resumed: 0,
             length: 0,
             is_lent: false,
+            borrower: None,
             synced: None,
             state: State::Untouched,
             headroom: Headroom::of(tree.options.reserve),
@@ -281,9 +289,9 @@ impl Draft {
     pub(super) fn lend(&mut self) -> Result<Loan> {
         let file = self.file.try_clone().map_err(fault)?;
         self.is_lent = true;
-        let charge = self.charge.as_ref().map(Charge::lend);
-        let allowance = Box::new(Allowed { headroom: self.headroom, charge });
-        Ok(Loan { file, allowance: Some(allowance) })
+        let borrowed = Borrowed::new(self.headroom, self.charge.clone());
+        self.borrower = Some(borrowed.borrower());
+        Ok(Loan { file, allowance: Some(Box::new(borrowed)) })
     }
 
     /// Counts what was written to the lent file. After a failed write the draft must be dropped.
@@ -384,8 +392,8 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         // Whoever writes to it has been stopped, or is just about to.
-        if let (Some(charge), true) = (&self.charge, self.is_lent) {
-            charge.await_writers();
+        if let (Some(borrower), true) = (self.borrower.take(), self.is_lent) {
+            borrower.await_return();
         }
         let _ = self.take_back(false);
         if self.state == State::Published {
@@ -396,19 +404,6 @@ impl Drop for Draft {
         if let Some(charge) = &self.charge {
             charge.end(is_left.then_some(self.length));
         }
-    }
-}
-
-/// Says yes to who writes to the lent file, as long as there is room.
-struct Allowed {
-    headroom: Headroom,
-    charge: Option<Lent>,
-}
-
-impl Allowance for Allowed {
-    fn take(&mut self, file: &File, bytes: u64) -> Result<()> {
-        self.headroom.take(file, bytes)?;
-        self.charge.as_ref().map_or(Ok(()), |charge| charge.grow(bytes))
     }
 }
 
@@ -424,12 +419,16 @@ fn kept(start: Start, length: u64) -> Result<u64> {
 
 /// The temporary under the account's own name and its length, or none if it cannot be had.
 fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<(File, Option<u64>)>> {
+    let mut is_new = false;
     for _ in 0..TRIES_MAX {
-        let (file, is_new) = match dir.create(name) {
-            Ok(file) => (file, true),
+        let file = match dir.create(name) {
+            Ok(file) => {
+                is_new = true;
+                file
+            }
             Err(error) if error.kind() != Io::AlreadyExists => return Err(fault(error)),
             Err(_) => match dir.open_own(name).map_err(fault)? {
-                Own::Found(file) => (file, false),
+                Own::Found(file) => file,
                 Own::Foreign => return Ok(None),
                 Own::Missing => continue,
             },

@@ -77,7 +77,7 @@ impl Tree {
     }
 
     /// The right to change names, where that is counted.
-    fn counting(&self) -> Result<Option<Counting<'_>>> {
+    pub(super) fn counting(&self) -> Result<Option<Counting<'_>>> {
         self.metered.as_ref().map(Metered::change).transpose()
     }
 

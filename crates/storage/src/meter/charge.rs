@@ -1,15 +1,11 @@
 //! What one upload is charged for, from its first byte to what becomes of it.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wharf_core::error::{ErrorKind, Result};
 use wharf_core::storage::Kept;
 
 use super::{Metered, Numbers};
-
-/// How long the end of an upload waits for a writer that is just stopping.
-const WRITER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// An upload's part in what is kept: one file, and its bytes.
 ///
@@ -19,7 +15,6 @@ const WRITER_WAIT_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Charge {
     metered: Metered,
     held: Mutex<Held>,
-    returned: Condvar,
 }
 
 #[derive(Default)]
@@ -27,8 +22,6 @@ struct Held {
     bytes: u64,
     /// What goes when the upload is published.
     credit: Kept,
-    /// How many writers have it in their hands.
-    writers: u32,
     is_over: bool,
 }
 
@@ -68,7 +61,7 @@ impl Charge {
         numbers.running += 1;
         numbers.changes = numbers.changes.wrapping_add(1);
         drop(numbers);
-        Ok(Self { metered: metered.clone(), held: Mutex::new(held), returned: Condvar::new() })
+        Ok(Self { metered: metered.clone(), held: Mutex::new(held) })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -177,20 +170,6 @@ impl Charge {
         numbers.running = numbers.running.saturating_sub(1);
     }
 
-    /// For a writer who asks for himself.
-    pub(crate) fn lend(self: &Arc<Self>) -> Lent {
-        self.held().writers += 1;
-        Lent(Arc::clone(self))
-    }
-
-    /// Waits until no writer has it any more: they have been stopped, and stop at once.
-    pub(crate) fn await_writers(&self) {
-        let held = self.held();
-        let waited =
-            self.returned.wait_timeout_while(held, WRITER_WAIT_MAX, |held| held.writers > 0);
-        drop(waited);
-    }
-
     pub(crate) fn metered(&self) -> &Metered {
         &self.metered
     }
@@ -202,24 +181,6 @@ impl Drop for Charge {
         if !self.held().is_over {
             self.end(None);
         }
-    }
-}
-
-/// A charge in the hands of a writer.
-pub(crate) struct Lent(Arc<Charge>);
-
-impl Lent {
-    pub(crate) fn grow(&self, bytes: u64) -> Result<()> {
-        self.0.grow(bytes)
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let mut held = self.0.held();
-        held.writers = held.writers.saturating_sub(1);
-        drop(held);
-        self.0.returned.notify_all();
     }
 }
 
