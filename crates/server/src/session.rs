@@ -78,6 +78,8 @@ pub(crate) struct Parameters {
 pub(crate) struct Pending {
     /// REST: the next transfer begins here.
     pub(crate) restart_at: u64,
+    /// ALLO: the size of the next upload, or of what is to come of it.
+    pub(crate) announced: Option<u64>,
     /// RNFR: what RNTO is to rename.
     pub(crate) rename_from: Option<VPath>,
 }

@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Config(Config),
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
-    User(User),
+    User(Box<User>),
     /// List, add and lift bans; changes take effect within a second
     #[command(subcommand)]
     Ban(Ban),

@@ -14,7 +14,7 @@ use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Users;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
-use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks};
+use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
 use wharf_users::anonymous::WithAnonymous;
 use wharf_users::file::{FileUsers, UserFile};
 use wharf_users::hasher::Hasher;
@@ -26,7 +26,7 @@ use crate::config::choice::{
     TlsMode, TlsRequire, TlsVersion,
 };
 use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
-use crate::config::{Config, choice, keys};
+use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
@@ -71,6 +71,7 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
         files: engine::Files {
             may_overwrite: config.files.overwrite,
             makes_parents: config.files.make_parents,
+            checks_announced_size: config.files.check_announced_size,
         },
         names: names(&config.names),
         compat: engine::Compat {
@@ -259,6 +260,11 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
         },
         umask: config.files.umask.0,
         keep_partials: config.files.keep_partials.0,
+        reserve: match config.files.reserve {
+            value::Reserve::Auto => Reserve::Auto,
+            value::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
+            value::Reserve::Percent(share) => Reserve::Percent(share),
+        },
     }
 }
 
@@ -287,6 +293,13 @@ impl Stores for Fenced {
         }
         opened
     }
+}
+
+/// Who counts what accounts keep, and what the last run wrote down of it.
+pub(crate) fn quotas(config: &Config) -> Quotas {
+    let otherwise =
+        Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files };
+    Quotas::open(state_folder(config), otherwise)
 }
 
 /// Who may log in, and where their files are.

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use wharf_core::account::{Count, Rate};
+use wharf_core::account::{Count, Rate, Size};
 
 use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
@@ -16,7 +16,7 @@ use super::counts::{AutoCount, Whole};
 use super::layers::Reader;
 use super::value::{
     Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
-    OptionalPath, PortRange, Positive, PublicAddress, Umask, Value, Version,
+    OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value, Version,
 };
 use super::wait::{Patience, Span, Wait};
 
@@ -265,6 +265,10 @@ sections! {
         transfer_upload_rate: Rate = "0",
         /// each download; users.toml can say otherwise
         transfer_download_rate: Rate = "0",
+        /// what each account may keep; users.toml can say otherwise
+        user_quota: Size = "0",
+        /// files and folders that each account may keep; users.toml can say otherwise
+        user_quota_files: Count = "0",
         /// how long a session may say nothing
         idle_timeout: Patience = "\"5m\"",
         /// how long a transfer may move nothing
@@ -289,6 +293,10 @@ sections! {
         durability: Durability = "\"full\"",
         /// how long a cut upload can be resumed, on Linux until a reboot; 0 = never kept
         keep_partials: Span = "\"24h\"",
+        /// room on the disk that uploads leave free: auto (1 %, 256 MiB at most) | "1GiB" | "5%"
+        reserve: Reserve = "\"auto\"",
+        /// true: an upload shorter than its ALLO is cut; false: for clients that send it wrongly
+        check_announced_size: bool = "true",
         /// true: uploads and MKD make missing parent folders (cameras, NVRs)
         make_parents: bool = "false",
     }

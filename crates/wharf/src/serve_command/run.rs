@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use wharf_core::event::Events;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
-use wharf_storage::{DiskOptions, Disks, sweep};
+use wharf_storage::{DiskOptions, Disks, Quotas, Swept, sweep};
 use wharf_users::file::FileUsers;
 
 use super::bans::Keeper;
@@ -67,6 +67,7 @@ struct Ready {
     signals: Signals,
     identity: Option<Identity>,
     reach: Arc<Reach>,
+    quotas: Option<Quotas>,
     report: Option<Report>,
     has_panel: bool,
 }
@@ -91,12 +92,30 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
     let reach = Arc::new(Reach::of(config, &homes, accounts.watched.is_some()));
-    let stores = Arc::new(wire::Fenced::new(Disks::new(wire::disk(config)), Arc::clone(&reach)));
+    // A share keeps nothing in the state folder.
+    let quotas = plan.share.is_none().then(|| wire::quotas(config));
+    let disks = Disks::new(wire::disk(config));
+    let disks = match &quotas {
+        Some(quotas) => disks.with_quotas(quotas.clone()),
+        None => disks,
+    };
+    let stores = Arc::new(wire::Fenced::new(disks, Arc::clone(&reach)));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let events: Arc<dyn Events> = log.clone();
     let bound = server.events(events).bind().await.map_err(bind_failure)?;
     let report = None;
-    Ok(Ready { accounts, encryption, log, bound, signals, identity, reach, report, has_panel })
+    Ok(Ready {
+        accounts,
+        encryption,
+        log,
+        bound,
+        signals,
+        identity,
+        reach,
+        quotas,
+        report,
+        has_panel,
+    })
 }
 
 /// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
@@ -115,7 +134,8 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
 
 async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failure> {
     let config = &plan.loaded.config;
-    let Ready { accounts, encryption, log, bound, mut signals, report, has_panel, .. } = ready;
+    let Ready { accounts, encryption, log, bound, mut signals, quotas, report, has_panel, .. } =
+        ready;
     for warning in encryption.iter().flat_map(|encryption| &encryption.warnings) {
         warn(&log, has_panel, warning);
     }
@@ -137,13 +157,17 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
     }
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
-    sweep_homes(accounts.homes, wire::disk(config), Arc::clone(&log));
+    sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let grace = config.server.shutdown_grace.0;
     let keeper = Keeper::start(BanFile::of(config), bound.handle(), Arc::clone(&log));
     let stopper = Stopper { log: &log, grace, has_panel };
     let watching = Watching { users: accounts.watched };
     let exit = until_stopped(bound, &mut signals, &stopper, watching, options).await;
     drop(keeper);
+    if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
+        let record = Record::new(Level::Warn, "quotas-not-kept");
+        log.note(&record.text("reason", plain(&error)));
+    }
     log.note(&Record::new(Level::Info, "stopped"));
     log.flush();
     Ok(exit)
@@ -291,27 +315,42 @@ async fn watch(watching: Watching, handle: &Handle, log: &Log) {
 }
 
 /// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
-fn sweep_homes(homes: Vec<(String, PathBuf)>, options: DiskOptions, log: Arc<Log>) {
+/// One line tells of all of it, if there was anything.
+fn sweep_homes(
+    homes: Vec<(String, PathBuf)>,
+    options: DiskOptions,
+    quotas: Option<Quotas>,
+    log: Arc<Log>,
+) {
     let mut folders: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
     folders.sort();
     folders.dedup();
     let swept = move || {
+        let mut all = Swept::default();
+        let count = folders.len();
         for folder in folders {
-            let shown = folder.display().to_string();
-            match sweep(&folder, &options) {
-                Ok(swept) if swept.removed > 0 => log.note(
-                    &Record::new(Level::Info, "swept")
-                        .text("folder", shown)
-                        .number("removed", swept.removed)
-                        .number("bytes", swept.bytes),
-                ),
-                Ok(_) => {}
+            let swept = match &quotas {
+                Some(quotas) => quotas.sweep(&folder, &options),
+                None => sweep(&folder, &options),
+            };
+            match swept {
+                Ok(swept) => all += swept,
                 Err(error) => log.note(
                     &Record::new(Level::Warn, "sweep-failed")
-                        .text("folder", shown)
+                        .text("folder", folder.display().to_string())
                         .text("reason", plain(&error)),
                 ),
             }
+        }
+        if all != Swept::default() {
+            log.note(
+                &Record::new(Level::Info, "swept")
+                    .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
+                    .number("removed", all.removed)
+                    .number("bytes", all.bytes)
+                    .number("kept", all.kept)
+                    .number("skipped", all.skipped),
+            );
         }
     };
     // Without a thread nothing is swept this time; the next start tries again.

@@ -239,7 +239,8 @@ fn row_31_32_each_name_of_every_byte_is_one_line_of_each_listing_and_comes_back(
     }
     names.sort_unstable();
     let mut wire = server.wire();
-    let ways: [(&str, fn(&[u8]) -> &[u8]); 3] =
+    type Way = fn(&[u8]) -> &[u8];
+    let ways: [(&str, Way); 3] =
         [("NLST", |line| line), ("MLSD", |line| after(line, b"; ")), ("LIST", name_in)];
     for (command, name_of) in ways {
         let listing = wire.fetch(command);
