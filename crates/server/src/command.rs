@@ -7,6 +7,7 @@
 
 mod access;
 mod connection;
+mod digest;
 mod directory;
 mod file;
 mod info;
@@ -31,6 +32,7 @@ static TABLE: &[&[&Spec]] = &[
     listing::ROWS,
     directory::ROWS,
     file::ROWS,
+    digest::ROWS,
     info::ROWS,
     site::ROWS,
 ];

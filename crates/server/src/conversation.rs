@@ -10,6 +10,7 @@ use wharf_proto::reply::{Code, Reply};
 use crate::command::{self, Spec};
 use crate::control::{Control, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN};
 use crate::data::DataPort;
+use crate::errand;
 use crate::exit::Exit;
 use crate::gate;
 use crate::next::Next;
@@ -58,7 +59,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
     let mut clock = pin!(sleep_until(deadline));
     loop {
         let line = match held.take() {
-            Some(line) => Ok(line),
+            Some(line) => line,
             None => next_line(control, session, deadline, clock.as_mut()).await?,
         };
         let line = line.ok();
@@ -78,6 +79,10 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Next::Transfer(job) => {
                 let line = line.unwrap_or_default();
                 held = Box::pin(transfer::run(control, session, job, &line)).await?;
+            }
+            Next::Errand(errand) => {
+                let line = line.unwrap_or_default();
+                held = Box::pin(errand::run(control, session, errand, &line)).await?;
             }
             Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
@@ -177,10 +182,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         Err(refusal) => Err(refusal),
     };
     if !spec.keeps_pending {
-        session.pending.restart_at = 0;
-    }
-    if !spec.keeps_pending && spec.verb != "RNFR" {
-        session.pending.rename_from = None;
+        session.pending.forget(spec.leaves);
     }
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, refusal)));
     // A transfer is told of with its last reply.

@@ -92,6 +92,50 @@ impl Files {
         Ok(self.store.read(at, from).await?)
     }
 
+    /// How long a file is whose check sum is wanted.
+    pub(crate) async fn stat_to_digest(&self, at: &VPath) -> Result<u64, Refusal> {
+        self.may_digest(at)?;
+        let entry = self.store.stat(at).await?;
+        match entry.kind {
+            Kind::File => Ok(entry.size),
+            Kind::Dir => Err(ErrorKind::IsADirectory.into_refusal()),
+            _ => Err(Refusal::unavailable("That is not a file.")),
+        }
+    }
+
+    pub(crate) async fn read_to_digest(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
+        self.may_digest(at)?;
+        self.read(at, from).await
+    }
+
+    fn may_digest(&self, at: &VPath) -> Result<(), Refusal> {
+        self.require(at, Permissions::READ, "You may not fetch files here.")?;
+        self.require(at, Permissions::HASH, "You may not ask for check sums here.")
+    }
+
+    /// Checks that a file can be copied, for SITE CPFR.
+    pub(crate) async fn may_copy(&self, from: &VPath) -> Result<(), Refusal> {
+        self.require(from, Permissions::COPY, "You may not copy files here.")?;
+        self.require(from, Permissions::READ, "You may not fetch files here.")?;
+        match self.store.stat(from).await?.kind {
+            Kind::File => Ok(()),
+            Kind::Dir => Err(ErrorKind::IsADirectory.into_refusal()),
+            _ => Err(Refusal::unavailable("That is not a file.")),
+        }
+    }
+
+    /// Begins to copy a file: it is read with the rights of RETR and written with those of STOR.
+    pub(crate) async fn copy(
+        &self,
+        from: &VPath,
+        to: &VPath,
+    ) -> Result<(Source, Box<dyn Sink>), Refusal> {
+        self.require(to, Permissions::COPY, "You may not copy files there.")?;
+        self.may_copy(from).await?;
+        let source = self.read(from, 0).await?;
+        Ok((source, self.store(to, Start::Fresh).await?))
+    }
+
     /// Begins to store a file; a file that is there is replaced only with the right to.
     pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
         self.require(at, Permissions::UPLOAD, "You may not store files here.")?;

@@ -62,6 +62,7 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
         names: names(&config.names),
         compat: engine::Compat {
             disabled_commands: config.compat.disable_commands.0.clone(),
+            mode_z: config.compat.mode_z,
             ascii: match config.compat.ascii {
                 Ascii::Convert => engine::Ascii::Convert,
                 Ascii::Binary => engine::Ascii::Binary,

@@ -34,7 +34,7 @@ static USER: Spec = Spec {
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
     run: Run::Now(user),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 /// Takes a name, whoever it is: 331 for every one, so that nobody learns which names exist.
@@ -80,7 +80,7 @@ static PASS: Spec = Spec {
     arg: Arg::Optional,
     is_secret: true,
     run: Run::Later(|session, arg| Box::pin(pass(session, arg))),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 /// Logs in. Every failure sounds the same and comes ever later; the last one ends the session.
@@ -177,7 +177,7 @@ static ACCT: Spec = Spec {
     arg: Arg::Required,
     is_secret: true,
     run: Run::Now(|_, _| Next::say(Code::SUPERFLUOUS, "No account is needed.")),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 static REIN: Spec = Spec {
@@ -186,7 +186,7 @@ static REIN: Spec = Spec {
     about: "Start over, as after the greeting",
     rfc: "RFC 959 §4.1.1",
     run: Run::Now(rein),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 /// Starts over. Under TLS it would have to go back to plain text (RFC 4217 §11), in which somebody
@@ -205,7 +205,7 @@ static QUIT: Spec = Spec {
     about: "Say goodbye",
     rfc: "RFC 959 §4.1.1",
     run: Run::Now(|_, _| Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye.")))),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Leaves, Session};
 
 pub(super) static ROWS: &[&Spec] = &[&DELE, &RNFR, &RNTO, &SIZE, &MDTM, &MFMT];
 
@@ -22,9 +22,8 @@ static DELE: Spec = Spec {
     about: "Remove a file",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::DELETE,
     run: Run::Later(|session, arg| Box::pin(dele(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::DELETE)
 };
 
 /// Removes one file. Directories are refused by the store (`RMD` removes those).
@@ -41,9 +40,9 @@ static RNFR: Spec = Spec {
     about: "Name what RNTO is to rename",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::RENAME,
+    leaves: Leaves::RenameFrom,
     run: Run::Later(|session, arg| Box::pin(rnfr(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::RENAME)
 };
 
 async fn rnfr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -59,10 +58,9 @@ static RNTO: Spec = Spec {
     about: "Give the file of RNFR its new name",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::RENAME,
     unavailable: Code::NAME_REFUSED,
     run: Run::Later(|session, arg| Box::pin(rnto(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::RENAME)
 };
 
 async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -81,11 +79,10 @@ static SIZE: Spec = Spec {
     about: "Show how many bytes a transfer would move",
     rfc: "RFC 3659 §4",
     arg: Arg::Required,
-    needs: Permissions::LIST,
     keeps_pending: true,
     features: |_| vec!["SIZE".into()],
     run: Run::Later(|session, arg| Box::pin(size(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::LIST)
 };
 
 /// The size in bytes; for the account that left an upload unfinished, how far it came.
@@ -110,11 +107,10 @@ static MDTM: Spec = Spec {
     about: "Show when a file last changed, in UTC",
     rfc: "RFC 3659 §3",
     arg: Arg::Required,
-    needs: Permissions::LIST,
     keeps_pending: true,
     features: |_| vec!["MDTM".into()],
     run: Run::Later(|session, arg| Box::pin(mdtm(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -129,10 +125,9 @@ static MFMT: Spec = Spec {
     about: "Set when a file last changed, in UTC",
     rfc: "draft-somers-ftp-mfxx-04 §5",
     arg: Arg::Required,
-    needs: Permissions::MTIME,
     features: |_| vec!["MFMT".into()],
     run: Run::Later(|session, arg| Box::pin(mfmt(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::MTIME)
 };
 
 async fn mfmt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
