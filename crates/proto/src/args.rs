@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_plain_digits_that_fit_a_file() {
+    fn row_35_offsets_are_plain_digits_that_fit_a_file() {
         assert_eq!(parse_offset(b"0"), Ok(0));
         assert_eq!(parse_offset(b"9223372036854775807"), Ok(OFFSET_MAX));
         assert_eq!(parse_offset(b""), Err(Missing));
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn chmod_takes_plain_permission_bits_only() {
+    fn row_25_chmod_takes_plain_permission_bits_only() {
         assert_eq!(parse_chmod(b"644 name"), Ok((0o644, &b"name"[..])));
         assert_eq!(parse_chmod(b"0755 a b"), Ok((0o755, &b"a b"[..])));
         assert_eq!(parse_chmod(b"777  lead"), Ok((0o777, &b" lead"[..])));
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn mfmt_is_a_time_and_a_name() {
+    fn row_26_mfmt_is_a_time_and_a_name() {
         let (time, name) = parse_mfmt(b"20260101000000 a b").unwrap();
         assert_eq!((time.seconds, name), (1_767_225_600, &b"a b"[..]));
         assert_eq!(parse_mfmt(b"20260101000000"), Err(Missing));
@@ -512,7 +512,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_argument_makes_a_parser_panic(arg: Vec<u8>) {
+        fn row_47_no_argument_makes_a_parser_panic(arg: Vec<u8>) {
             let _ = TransferType::parse(&arg);
             let _ = (parse_mode(&arg), parse_structure(&arg), parse_prot(&arg), parse_pbsz(&arg));
             let _ = (parse_offset(&arg), parse_allo(&arg), parse_chmod(&arg), parse_mfmt(&arg));

@@ -14,6 +14,8 @@ mod info;
 mod listing;
 mod parameters;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod reference;
 mod security;
 mod site;

@@ -8,7 +8,9 @@ use wharf_proto::command::{Command, CommandError};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::command::{self, Spec};
-use crate::control::{Control, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN};
+use crate::control::{
+    Control, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX_OF_STRANGERS,
+};
 use crate::data::DataPort;
 use crate::errand;
 use crate::exit::Exit;
@@ -62,7 +64,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Some(line) => line,
             None => next_line(control, session, deadline, clock.as_mut()).await?,
         };
-        let line = line.ok();
+        let line = line.ok().filter(|line| !is_too_long(session, line));
         let next = if let Some(line) = &line {
             answer(session, line, &mut patience).await?
         } else {
@@ -94,6 +96,16 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
         let most = if is_inside { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
         control.set_line_bytes_max(most);
     }
+}
+
+/// Whether a line is too long for somebody who is not logged in, as few are: all but a name and a
+/// password are short.
+fn is_too_long(session: &Session, line: &[u8]) -> bool {
+    let tells_who = || {
+        let command = Command::parse(line);
+        command.is_ok_and(|command| matches!(command.verb.as_str(), "USER" | "PASS"))
+    };
+    session.logged_in().is_none() && line.len() > LINE_BYTES_MAX_OF_STRANGERS && !tells_who()
 }
 
 async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {

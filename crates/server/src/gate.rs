@@ -70,7 +70,7 @@ mod tests {
 
     /// Before a login everything but these is 530, whatever its argument.
     #[test]
-    fn strangers_may_only_introduce_themselves() {
+    fn row_24_strangers_may_only_introduce_themselves() {
         let bench = Bench::new();
         let open: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") != Some(530))

@@ -62,9 +62,14 @@ impl Bench {
         self.logged_in_by(Rules::everywhere(rights))
     }
 
-    pub(crate) fn logged_in_by(mut self, rules: Rules) -> Self {
+    pub(crate) fn logged_in_by(self, rules: Rules) -> Self {
+        let store = Arc::new(self.memory.for_account("anna"));
+        self.logged_in_to(store, rules)
+    }
+
+    /// Logged in to a store of its own.
+    pub(crate) fn logged_in_to(mut self, store: Arc<dyn Storage>, rules: Rules) -> Self {
         let account = Account::new("anna", "/", rules.clone());
-        let store: Arc<dyn Storage> = Arc::new(self.memory.for_account("anna"));
         let files = Files::new(store, rules, &self.session.settings.files);
         let admission = &self.session.shared.admission;
         let seat = admission.user_seat("anna", wharf_core::account::Count::Unlimited);

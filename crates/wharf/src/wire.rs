@@ -326,7 +326,18 @@ mod tests {
     }
 
     #[test]
-    fn anonymous_words_are_presets() {
+    fn row_23_anonymous_is_off_and_its_words_are_presets() {
+        assert!(!Loaded::load(&Inputs::default()).config.login.anonymous);
+        for denied in [
+            Permissions::LIST,
+            Permissions::READ,
+            Permissions::OVERWRITE,
+            Permissions::RENAME,
+            Permissions::DELETE,
+            Permissions::MKDIR,
+        ] {
+            assert!(!anonymous_rights(AnonymousPermissions::Dropbox).contains(denied), "{denied}");
+        }
         for (word, rights) in [
             (AnonymousPermissions::Read, Permissions::READ_ONLY),
             (AnonymousPermissions::Dropbox, Permissions::parse("dropbox").unwrap()),

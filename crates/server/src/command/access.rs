@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use wharf_core::account::Account;
+use wharf_core::account::{Account, is_name};
 use wharf_core::error::ErrorKind;
 use wharf_core::event::Event;
 use wharf_core::users::{Attempt, Denied};
@@ -20,8 +20,6 @@ use crate::settings::TlsRequire;
 
 pub(super) static ROWS: &[&Spec] = &[&USER, &PASS, &ACCT, &REIN, &QUIT];
 
-/// The longest user name in bytes.
-const USER_BYTES_MAX: usize = 64;
 /// The longest password in bytes: more is no password but an attack on the hash.
 const SECRET_BYTES_MAX: usize = 1024;
 /// However often somebody has failed, the next answer comes after this.
@@ -41,7 +39,7 @@ static USER: Spec = Spec {
 fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.login = Login::Greeted;
     let user = session.names.text(arg);
-    if user.len() > USER_BYTES_MAX || user.chars().any(char::is_control) {
+    if !is_name(&user) {
         return Next::say(Code::BAD_ARGUMENT, "That cannot be a user name.");
     }
     if must_use_tls(session, &user) {
@@ -220,6 +218,35 @@ mod tests {
         assert_eq!(bench.says("USER anna").await, "331 Password, please.");
         assert_eq!(bench.says("USER nobody").await, "331 Password, please.");
         assert_eq!(bench.says("USER a\u{7}").await, "501 That cannot be a user name.");
+    }
+
+    /// None of these reaches a store of accounts, whatever it would make of them.
+    #[tokio::test(start_paused = true)]
+    async fn row_21_22_what_is_no_plain_name_reaches_no_store() {
+        for name in [
+            "..",
+            "../anna",
+            "a/b",
+            "a\\b",
+            "C:",
+            ".ssh",
+            "anna.",
+            "anna ",
+            "anna\0",
+            "' OR 1=1\n",
+            "*)(uid=*))(|(uid=*\0",
+            "%username%/..",
+            "a\u{85}",
+            "a\tb",
+        ] {
+            let mut bench = Bench::new();
+            assert_eq!(
+                bench.says(&format!("USER {name}")).await,
+                "501 That cannot be a user name."
+            );
+            assert!(matches!(bench.session.login, Login::Greeted), "{name}");
+            assert_eq!(bench.says("PASS secret").await, "503 Send USER first.");
+        }
     }
 
     #[tokio::test(start_paused = true)]

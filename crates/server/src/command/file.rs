@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_right_elsewhere_is_no_right_here() {
+    async fn row_24_25_a_right_elsewhere_is_no_right_here() {
         let inside = VPath::root().join(b"in").unwrap();
         let rules = Rules::everywhere(Permissions::READ_ONLY).with(inside, Permissions::ALL);
         let mut bench =
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn size_counts_bytes_and_refuses_text() {
+    async fn row_16_size_counts_bytes_and_refuses_text() {
         let mut bench = bench();
         assert!(bench.says("SIZE a").await.starts_with("550 Send TYPE I first"));
         bench.says("TYPE I").await;
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn times_are_shown_and_set_in_utc() {
+    async fn row_26_times_are_shown_and_set_in_utc() {
         let mut bench = bench();
         assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
         let said = bench.says("MFMT 20200229235958 a").await;

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn patterns_match_names_and_may_match_none() {
+    async fn row_38_patterns_match_names_and_may_match_none() {
         let mut bench = bench();
         assert_eq!(bench.lists("NLST *.txt").await, "a.txt / b.txt");
         assert_eq!(bench.lists("NLST [!a]*").await, "b.txt / d");

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rest_needs_bytes_and_a_number() {
+    async fn row_35_rest_needs_bytes_and_a_number() {
         let mut bench = bench();
         assert!(bench.says("REST 5").await.starts_with("504 Send TYPE I"));
         assert!(bench.says("REST 0").await.starts_with("350"));

@@ -28,6 +28,7 @@ pub(super) struct Tree {
     pub(super) account: String,
     pub(super) options: DiskOptions,
     pub(super) pace: Pace,
+    pub(super) ignores_case: bool,
 }
 
 /// A directory and a name in it.
@@ -52,7 +53,8 @@ impl Tree {
 
     fn over(root: Root, account: &str, options: &DiskOptions) -> Self {
         let pace = Pace::new(root.medium());
-        Self { root, account: account.to_owned(), options: options.clone(), pace }
+        let ignores_case = root.ignores_case();
+        Self { root, account: account.to_owned(), options: options.clone(), pace, ignores_case }
     }
 
     /// Whether a path is at hand and leads to the root of this tree.
