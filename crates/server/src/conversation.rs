@@ -189,6 +189,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         };
         return unknown(session, patience, line, text);
     };
+    session.probe.live.begins(spec.verb);
     let asked = match gate::admit(spec, session, arg) {
         Ok(()) => spec.run(session, arg).await,
         Err(refusal) => Err(refusal),
@@ -243,6 +244,7 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     let protection = control.secure(acceptor, tie).await.map_err(Exit::Tls)?;
     session.start_over();
     session.tie = Some(tie);
+    session.probe.live.secured(protection.version);
     session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
     Ok(())
 }

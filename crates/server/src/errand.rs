@@ -142,7 +142,10 @@ async fn settle(
         sink.abort().await;
         return ended(ending, |()| Reply::new(Code::FILE_DONE, "Copied."));
     }
-    match sink.commit().await {
+    session.probe.commits(true);
+    let stored = sink.commit().await;
+    session.probe.commits(false);
+    match stored {
         Ok(_) => {
             session.emit(&Event::Copied { from, to });
             Done::saying(Reply::new(Code::FILE_DONE, "Copied."))

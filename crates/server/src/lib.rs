@@ -134,6 +134,7 @@ mod files;
 mod gate;
 mod lanes;
 mod lines;
+pub mod live;
 mod names;
 pub mod net;
 mod next;
@@ -151,4 +152,4 @@ mod testing;
 mod tls;
 mod transfer;
 
-pub use server::{BindError, Bound, BoundListener, Handle, Server};
+pub use server::{BindError, Bound, BoundListener, EndWhen, Handle, Server};

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::live::{Live, SessionView};
+
 /// All sessions that are here, by number.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
@@ -19,11 +21,14 @@ pub(crate) struct Registry {
 pub(crate) struct Probe {
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
-    user: OnceLock<String>,
+    /// For those who look at it.
+    pub(crate) live: Live,
     /// Whether a transfer runs.
     pub(crate) is_transferring: AtomicBool,
     /// Bytes moved by the transfer that runs, or by the last one.
     pub(crate) moved: AtomicU64,
+    /// Whether a store publishes a file, which must not be cut short.
+    is_committing: AtomicBool,
     end: AtomicU8,
     reason: OnceLock<String>,
     changed: Notify,
@@ -56,20 +61,35 @@ pub(crate) struct Registered {
 }
 
 impl Registry {
-    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Registered {
+    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr, local: SocketAddr) -> Registered {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let probe = Arc::new(Probe {
             number,
             peer,
-            user: OnceLock::new(),
+            live: Live::new(local),
             is_transferring: AtomicBool::new(false),
             moved: AtomicU64::new(0),
+            is_committing: AtomicBool::new(false),
             end: AtomicU8::new(End::NotYet.level()),
             reason: OnceLock::new(),
             changed: Notify::new(),
         });
         self.lock().insert(number, Arc::clone(&probe));
         Registered { probe, registry: Arc::clone(self) }
+    }
+
+    /// Measures how fast each transfer is.
+    pub(crate) fn measure(&self) {
+        for probe in self.lock().values() {
+            if probe.is_transferring.load(Ordering::Relaxed) {
+                probe.live.measure(probe.moved.load(Ordering::Relaxed));
+            }
+        }
+    }
+
+    /// A session that is here.
+    pub(crate) fn find(&self, number: u64) -> Option<Arc<Probe>> {
+        self.lock().get(&number).cloned()
     }
 
     /// The sessions of now, by number.
@@ -89,13 +109,26 @@ impl Drop for Registered {
 }
 
 impl Probe {
-    /// The account, once logged in. A session that logs in anew keeps its first name here.
-    pub(crate) fn user(&self) -> Option<&str> {
-        self.user.get().map(String::as_str)
+    /// The session as it is now.
+    pub(crate) fn view(&self) -> SessionView {
+        self.live.view(self.number, self.peer, self.moved.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn logged_in(&self, user: &str) {
-        let _ = self.user.set(user.to_owned());
+    /// Notes that a file begins to be published, or that this is over.
+    pub(crate) fn commits(&self, is_committing: bool) {
+        self.is_committing.store(is_committing, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until no file is being published. Cancel safe.
+    pub(crate) async fn committed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_committing.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Asks the session to end; an earlier reason stands.
@@ -121,11 +154,15 @@ impl Probe {
 mod tests {
     use super::*;
 
+    fn address(last: u8) -> SocketAddr {
+        ([192, 0, 2, last], 5).into()
+    }
+
     #[tokio::test]
     async fn a_session_is_listed_until_it_goes() {
         let registry = Arc::new(Registry::default());
-        let one = registry.enter("192.0.2.1:5".parse().unwrap());
-        let two = registry.enter("192.0.2.2:5".parse().unwrap());
+        let one = registry.enter(address(1), address(9));
+        let two = registry.enter(address(2), address(9));
         assert_eq!(registry.each().len(), 2);
         assert!(one.probe.number < two.probe.number);
         drop(one);
@@ -135,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_reason_is_told() {
         let registry = Arc::new(Registry::default());
-        let one = registry.enter("192.0.2.1:5".parse().unwrap());
+        let one = registry.enter(address(1), address(9));
         one.probe.end(End::AfterTransfer, "Shutting down.");
         one.probe.end(End::Now, "Kicked.");
         assert_eq!(one.probe.ended(End::Now).await, "Shutting down.");

@@ -20,6 +20,7 @@ use crate::admission::Seat;
 use crate::control::Control;
 use crate::conversation::converse;
 use crate::exit::Exit;
+use crate::live::{SaidView, SessionView};
 use crate::net::{Listener, Net, Socket, Stream, Tcp};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
@@ -39,6 +40,9 @@ const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
 const TURNED_AWAY_MAX: usize = 64;
 /// Sessions that are told to end now are given this long to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
+/// A file that is being published then has this long to be done, so that its client is told what
+/// became of it.
+const COMMIT_MAX: Duration = Duration::from_mins(1);
 
 /// An FTP server that has not begun to listen.
 ///
@@ -103,6 +107,15 @@ pub struct Handle {
     registry: Arc<Registry>,
     shared: Arc<Shared>,
     stop: watch::Sender<Option<Duration>>,
+}
+
+/// How soon a session is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndWhen {
+    /// Whatever it does.
+    Now,
+    /// When no transfer runs.
+    AfterTransfer,
 }
 
 /// Why a server cannot listen.
@@ -353,7 +366,7 @@ async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, reason: &'static s
 /// One client from its seat to its end. The seat is freed and the registry left on every way out.
 async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: SocketAddr) {
     let Ok(local) = arrival.socket.local_address() else { return };
-    let registered = shared.registry.enter(peer);
+    let registered = shared.registry.enter(peer, local);
     let probe = Arc::clone(&registered.probe);
     let mut session = Session::new(&shared, probe, local, arrival.tls);
     session.emit(&Event::Connected);
@@ -382,6 +395,8 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: Sock
 async fn cut_off(probe: &Probe) -> Exit {
     let reason = probe.ended(End::Now).await;
     sleep(GOODBYE_MAX).await;
+    // The conversation is polled first, so it goes on behind a commit before it is dropped here.
+    let _ = timeout(COMMIT_MAX, probe.committed()).await;
     Exit::Ended(format!("{reason} (cut off: it did not end by itself)"))
 }
 
@@ -396,6 +411,7 @@ async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Resu
     let stream = acceptor.control(arrival.socket, tie).await.map_err(Exit::Tls)?;
     let protection = protection(&stream);
     session.tie = Some(tie);
+    session.probe.live.secured(protection.version);
     session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
     Ok(Control::new(Stream::Tls(Box::new(stream))))
 }
@@ -403,7 +419,9 @@ async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Resu
 /// Lets transfers end within `grace`, then ends them.
 async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) {
     const REASON: &str = "The server is shutting down.";
-    for (how, most) in [(End::AfterTransfer, grace), (End::Now, GOODBYE_MAX * 2)] {
+    // Sessions cut themselves off; the last bound is for those that cannot even do that.
+    let cut_off_max = GOODBYE_MAX * 2 + COMMIT_MAX;
+    for (how, most) in [(End::AfterTransfer, grace), (End::Now, cut_off_max)] {
         for probe in registry.each() {
             probe.end(how, REASON);
         }
@@ -429,10 +447,40 @@ impl Handle {
     /// Ends the sessions of an account now: 426 to a running transfer, then 421 with `reason`.
     pub fn end_sessions_of(&self, user: &str, reason: &str) {
         for probe in self.registry.each() {
-            if probe.user() == Some(user) {
+            if probe.live.is_of(user) {
                 probe.end(End::Now, reason);
             }
         }
+    }
+
+    /// Every session as it is now, by number.
+    pub fn views(&self) -> Vec<SessionView> {
+        self.registry.each().iter().map(|probe| probe.view()).collect()
+    }
+
+    /// One session as it is now, and its last lines, the oldest first.
+    pub fn view(&self, number: u64) -> Option<(SessionView, Vec<SaidView>)> {
+        self.registry.find(number).map(|probe| (probe.view(), probe.live.history()))
+    }
+
+    /// Measures how fast transfers are, since it was last called: call it once a second where
+    /// [`SessionView`] is looked at.
+    pub fn measure(&self) {
+        self.registry.measure();
+    }
+
+    /// Ends a session: 421 with `reason`, now (426 to a running transfer before) or when no
+    /// transfer runs. Says whether there was such a session.
+    pub fn end_session(&self, number: u64, when: EndWhen, reason: &str) -> bool {
+        let how = match when {
+            EndWhen::Now => End::Now,
+            EndWhen::AfterTransfer => End::AfterTransfer,
+        };
+        let found = self.registry.find(number);
+        if let Some(probe) = &found {
+            probe.end(how, reason);
+        }
+        found.is_some()
     }
 
     /// How many sessions there are.

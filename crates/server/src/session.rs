@@ -241,13 +241,15 @@ impl Session {
     /// Tells who wants to know of a command and its last reply. Of a secret, and of a line that is
     /// no command, only the first word is told: a password may stand behind a misspelt verb.
     pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) {
+        let word = line.split(|&byte| byte == b' ').find(|word| !word.is_empty());
+        let kept = if is_open { line } else { word.unwrap_or_default() };
+        self.probe.live.said(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return;
         }
         let line = if is_open {
             escaped(line)
         } else {
-            let word = line.split(|&byte| byte == b' ').find(|word| !word.is_empty());
             format!("{} ***", escaped(word.unwrap_or_default()))
         };
         let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();

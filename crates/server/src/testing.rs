@@ -51,8 +51,8 @@ impl Bench {
             Shared::new(settings, Arc::new(NoNet), Arc::new(OneUser), stores, Arc::new(Ignore));
         let shared = Arc::new(shared.expect("there is no TLS to set up"));
         let peer: SocketAddr = "192.0.2.7:40000".parse().unwrap();
-        let probe = Arc::clone(&shared.registry.enter(peer).probe);
         let local = "192.0.2.1:21".parse().unwrap();
+        let probe = Arc::clone(&shared.registry.enter(peer, local).probe);
         let session = Session::new(&shared, probe, local, ListenTls::Explicit);
         Self { session, memory }
     }

@@ -18,6 +18,7 @@ use crate::attend::{Ending, Held, attend};
 use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::exit::Exit;
+use crate::live::Moving;
 use crate::next::{Job, Transfer};
 use crate::ports::Lease;
 use crate::pump::{self, Cut, Flow};
@@ -56,6 +57,7 @@ pub(crate) async fn run(
     let (mut work, file) = Work::new(session, transfer.job);
     session.probe.moved.store(0, Ordering::Relaxed);
     session.probe.is_transferring.store(true, Ordering::Relaxed);
+    session.probe.live.moves(moving(file.as_ref()), work.size());
     let mut held = None;
     let end = {
         let is_sending = work.source.is_some();
@@ -87,8 +89,9 @@ pub(crate) async fn run(
             yield_now().await;
         }
     }
-    let verdict = settle(control, end, sink).await;
+    let verdict = settle(control, &session.probe, end, sink).await;
     report(session, &verdict, file.as_ref(), started, &work);
+    session.probe.live.rests();
     // Where there is a second reply, it is that of ABOR.
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&verdict.replies) {
         session.tell(line, true, reply);
@@ -116,6 +119,11 @@ struct FileFacts {
     direction: Direction,
     path: VPath,
     is_ascii: bool,
+}
+
+/// What moves, for those who look at the session.
+fn moving(file: Option<&FileFacts>) -> Moving {
+    file.map_or(Moving::Listing, |file| Moving::File(file.direction, file.path.clone()))
 }
 
 /// The data side of one transfer. It shares nothing mutable with the session, so the control
@@ -185,6 +193,15 @@ impl Work {
         (work, file)
     }
 
+    /// How many bytes are to move, where the source says.
+    fn size(&self) -> Option<u64> {
+        match self.source.as_ref()? {
+            Source::File { len, .. } => Some(*len),
+            Source::Bytes(bytes) => u64::try_from(bytes.len()).ok(),
+            Source::Stream(_) => None,
+        }
+    }
+
     async fn run(&mut self, port: DataPort) -> Done {
         let reuse = self.settings.tls.as_ref().map_or(SessionReuse::Off, |tls| tls.session_reuse);
         let opening = Opening {
@@ -232,6 +249,7 @@ struct Verdict {
 /// Publishes what is whole, gives up what is not, and finds the words for it.
 async fn settle(
     control: &mut Control,
+    probe: &Probe,
     ending: Ending<Done>,
     sink: Option<Box<dyn Sink>>,
 ) -> Verdict {
@@ -244,10 +262,15 @@ async fn settle(
         ending => ending,
     };
     match (ending, sink) {
-        (Ending::Done(Done::Moved), Some(sink)) => match sink.commit().await {
-            Ok(_) => done(),
-            Err(error) => store_failed(error),
-        },
+        (Ending::Done(Done::Moved), Some(sink)) => {
+            probe.commits(true);
+            let stored = sink.commit().await;
+            probe.commits(false);
+            match stored {
+                Ok(_) => done(),
+                Err(error) => store_failed(error),
+            }
+        }
         (Ending::Done(Done::Moved), None) => done(),
         (ending, sink) => {
             if let Some(sink) = sink {

@@ -73,7 +73,8 @@ fn row_11_each_policy_and_each_command_by_the_table() {
             "C: PASS secret\nS: 503 *".to_owned()
         } else {
             format!(
-                "C: PASS secret\nS: 230 *\nC: EPSV\nS: 229 *\nC: NLST\nS: {list} *\nD: a\\r\\n\nS: 226 *"
+                "C: PASS secret\nS: 230 *\nC: EPSV\nS: 229 *\nC: NLST\nS: {list} *\nD: a\\r\\n\n\
+                S: 226 *"
             )
         };
         world.clone().run(&format!("C: USER anna\nS: {user} *\n{rest}"));
@@ -137,7 +138,8 @@ fn row_15_lines_too_long_count_during_a_transfer_too() {
     inside(
         &world(),
         &format!(
-            "EPSV;C: STOR b\nS: 150 *\nU... x\n{long}U: y\nS: 226 *\nS: 500 That line is too long.\n\
+            "EPSV;C: STOR b\nS: 150 *\nU... x\n{long}U: y\nS: 226 *\n\
+            S: 500 That line is too long.\n\
              {long}S: 500 *\n{long}S: 421 *\nS: EOF"
         ),
     );
@@ -148,10 +150,13 @@ fn row_28_the_root_has_no_above_for_any_command() {
     let world = world();
     inside(
         &world,
-        "C: CWD ../../..\nS: 250 \"/\" *\nC: CDUP\nS: 200 \"/\" *\nC: MKD ../../up\nS: 257 \"/up\" *\n\
+        "C: CWD ../../..\nS: 250 \"/\" *\nC: CDUP\nS: 200 \"/\" *\nC: MKD ../../up\n\
+        S: 257 \"/up\" *\n\
          C: RNFR ../up\nS: 350 *\nC: RNTO ../../renamed\nS: 250 *\nC: RMD /../renamed\nS: 250 *\n\
-         C: TYPE I\nS: 200 *\nEPSV;C: RETR ../a\nS: 150 *\nD: hello\nS: 226 *\nC: SIZE ..\\\\..\\\\a\n\
-         S: 213 5\nC: RMD ..\nS: 550 *\nC: RNFR .\nS: 550 *\nC: DELE a\\x00\nS: 550 *\nHAS /a hello",
+         C: TYPE I\nS: 200 *\nEPSV;C: RETR ../a\nS: 150 *\nD: hello\nS: 226 *\n\
+         C: SIZE ..\\\\..\\\\a\n\
+         S: 213 5\nC: RMD ..\nS: 550 *\nC: RNFR .\nS: 550 *\nC< DELE a\\x00\\r\\n\nS: 501 *\n\
+         HAS /a hello",
     );
 }
 
@@ -185,8 +190,10 @@ fn row_38_no_option_makes_a_listing_deep_and_braces_are_letters() {
     let world = world().file("/d/e/f", b"x");
     inside(
         &world,
-        "EPSV;C: NLST -R\nS: 150 *\nD: a\\r\\nd\\r\\n\nS: 226 *\nEPSV;C: NLST -lR d\nS: 150 *\nD...\n\
-         S: 226 *\nEPSV;C: NLST {a,d}\nS: 501 *\nC: NLST **/f\nS: 501 *\nC: NLST a*a*a*a*a*a*a*a*a*\n\
+        "EPSV;C: NLST -R\nS: 150 *\nD: a\\r\\nd\\r\\n\nS: 226 *\nEPSV;C: NLST -lR d\nS: 150 *\n\
+        D...\n\
+         S: 226 *\nEPSV;C: NLST {a,d}\nS: 501 *\nC: NLST **/f\nS: 501 *\n\
+         C: NLST a*a*a*a*a*a*a*a*a*\n\
          S: 501 *\nC: LIST --help -Z\nS: 150 *\nD...\nS: 226 *",
     );
 }

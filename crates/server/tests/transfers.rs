@@ -288,3 +288,24 @@ fn an_upload_without_close_notify_is_cut() {
          U: whole\nS: 226 *\nHAS /b whole"
     ));
 }
+
+#[test]
+fn an_operator_sees_what_each_session_does() {
+    let world = World::new().account("anna", "secret", Permissions::ALL);
+    world.run(
+        "WHO - logs in\nC: USER anna\nS: 331 *\nWHO - logs in\nC: PASS secret\nS: 230 *\n\
+         WHO anna idle\nC: TYPE I\nS: 200 *\nC: PASV\nS: 227 *\nC: STOR a\nS: 150 *\n\
+         U... hello\nWAIT 50ms\nWHO anna STOR /a 5\nC: NOOP\nS: 200 *\nWHO anna STOR /a 5\n\
+         U: !\nS: 226 *\nWHO anna idle\nHAS /a hello!",
+    );
+}
+
+#[test]
+fn an_operator_sees_how_far_a_download_is() {
+    let world = World::new().account("anna", "secret", Permissions::ALL);
+    world.file("/a", vec![b'x'; 3 << 20]).run(
+        "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n\
+         C: PASV\nS: 227 *\nC: RETR a\nS: 150 *\nD< 1000\nWHO anna RETR /a *\nC: ABOR\n\
+         S: 426 *\nS: 226 *\nWHO anna idle",
+    );
+}

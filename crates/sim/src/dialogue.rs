@@ -26,6 +26,7 @@
 //! | `CLIENT bob 203.0.113.10 990` | go on as another client (address and port may be left out) |
 //! | `WAIT 301s`, `WAIT 50ms` | let time pass |
 //! | `KICK anna`, `SHUTDOWN 5s` | the operator ends an account's sessions, or the server |
+//! | `WHO anna RETR /a 5/9` | what the operator sees of a session, as `seen` tells it |
 //! | `HAS /a bytes`, `HASNOT /a` | what the files in memory must be now |
 //!
 //! The greeting is read, and must be 220, unless the first step of a client is `S:` or `TLS`.
@@ -36,6 +37,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use wharf_server::Handle;
+use wharf_server::live::{Doing, Moving, SessionView};
 use wharf_storage::Memory;
 
 use crate::escape::{meant, shown};
@@ -163,6 +165,16 @@ impl Runner {
             "TLS" => self.talker()?.secure(rest != "noresume").await?,
             "KICK" => self.handle.end_sessions_of(rest, "The operator ended the session."),
             "SHUTDOWN" => self.handle.shut_down(duration(rest)?),
+            "WHO" => {
+                let seen: Vec<_> = self.handle.views().iter().map(seen).collect();
+                let fits = |line: &String| match rest.strip_suffix('*') {
+                    Some(start) => line.starts_with(start),
+                    None => line == rest,
+                };
+                if !seen.iter().any(fits) {
+                    return Err(format!("expected: {rest}\n     got: {seen:?}"));
+                }
+            }
             "HAS" => {
                 let (path, content) = rest.split_once(' ').unwrap_or((rest, ""));
                 let found = self.memory.content(path).map(|found| shown(&found));
@@ -304,6 +316,24 @@ impl Runner {
         };
         let line = format!("{:>4}  {who} {word} {rest}\n", self.line);
         self.story.push_str(&line);
+    }
+}
+
+/// A session in one line: the account, and what it does, as in `anna RETR /a 5/9`.
+fn seen(session: &SessionView) -> String {
+    let user = session.user.as_deref().unwrap_or("-");
+    match &session.doing {
+        Doing::LoggingIn => format!("{user} logs in"),
+        Doing::Nothing => format!("{user} idle"),
+        Doing::Command(verb) => format!("{user} {verb}"),
+        Doing::Transfer(transfer) => {
+            let path = match &transfer.what {
+                Moving::File(_, path) => shown(path.as_bytes()),
+                Moving::Listing => "listing".to_owned(),
+            };
+            let size = transfer.size.map_or_else(String::new, |size| format!("/{size}"));
+            format!("{user} {} {path} {}{size}", transfer.verb, transfer.moved)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod serve;
+pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 pub(crate) mod user;
@@ -15,6 +16,7 @@ use wharf_users::nearest::nearest;
 use crate::outcome::Colour;
 use bench::Bench;
 use serve::Serve;
+use service::Service;
 use user::User;
 
 /// The whole command line.
@@ -53,7 +55,6 @@ pub(crate) struct Global {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "it is made once")]
 pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Test the config without serving: every mistake at once, exit 78
@@ -70,6 +71,18 @@ pub(crate) enum Command {
     /// Asks for the password twice without showing it, and prints an Argon2id hash that
     /// `wharf user add --hash` and the file users.toml take.
     Hash(Hash),
+    /// Start wharf with the computer: install, uninstall, start, stop, status, unit
+    #[command(subcommand)]
+    Service(Service),
+    /// Print what a shell needs to complete commands
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages to a folder
+    Man {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Version and what it was built for
     Version,
 }
@@ -126,6 +139,7 @@ Usage: wharf [OPTIONS] [DIR]            the same as: wharf serve [DIR]
 Share and run
   serve       Share a folder, or run from a config file
   check       Test the config without serving
+  service     Start with the computer: install, uninstall, start, stop, status, unit
 
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del
@@ -134,6 +148,8 @@ Accounts and setup
 Other
   bench       Measure any FTP or FTPS server, as its clients see it
   hash        Hash a password for use in a file
+  completions For bash, zsh, fish, powershell, elvish
+  man         Write man pages to a folder
   version     Version and what it was built for
 
 {options}

@@ -11,11 +11,13 @@ mod config;
 mod config_command;
 mod hash_command;
 mod log;
+mod man_command;
 mod os;
 mod outcome;
 mod panel;
 mod place;
 mod serve_command;
+mod service_command;
 mod setup;
 mod share;
 #[cfg(test)]
@@ -58,6 +60,9 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::User(what) => user_command::user(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),
+        Command::Service(what) => service_command::service(global, what),
+        Command::Completions { shell } => man_command::completions(*shell),
+        Command::Man { folder } => man_command::man(folder),
         Command::Version => outcome::print(&version()).map(|()| Exit::Done),
     }
 }

@@ -9,13 +9,15 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, appended, hold_window, is_journal, mode_if_open, private_file,
-    private_folder, raise_file_limit, real_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, give_to, hold_window, is_administrator, is_journal,
+    may_write, mode_if_open, private_file, private_folder, proof_of_life_every, raise_file_limit,
+    real_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, appended, hold_window, is_journal, mode_if_open, private_file,
-    private_folder, raise_file_limit, real_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, give_to, hold_window, is_administrator, is_journal,
+    may_write, mode_if_open, private_file, private_folder, proof_of_life_every, raise_file_limit,
+    real_folder, sync_folder,
 };
 
 /// Why somebody wants the server to stop.
@@ -36,4 +38,15 @@ pub(crate) fn port_owner(port: u16) -> Option<String> {
         let _ = port;
         None
     }
+}
+
+/// What a manager of services is told, where there is one that wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announced {
+    /// Clients are served.
+    Ready,
+    /// No more clients are taken; transfers finish.
+    Stopping,
+    /// Nothing hangs.
+    Alive,
 }

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line makes no sense.
     Usage = 2,
+    /// No server is running, or it cannot be reached.
+    NotRunning = 3,
     /// There is no such user.
     NoSuchUser = 4,
     /// The system does not permit it.
@@ -85,6 +87,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::NotRunning => 3,
             Exit::NoSuchUser => 4,
             Exit::Forbidden => 77,
             Exit::ConfigInvalid => 78,

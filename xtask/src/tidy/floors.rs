@@ -25,6 +25,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "lanes",
             "refusal",
             "registry",
+            "live",
             "settings",
             "certificate",
             "names",

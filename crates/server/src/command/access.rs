@@ -137,7 +137,7 @@ async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> 
     };
     let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
     let text = welcome(session, &account);
-    session.probe.logged_in(&account.name);
+    session.probe.live.logged_in(&account.name);
     session.failed_logins = 0;
     session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
     session.emit(&Event::LoggedIn);

@@ -164,6 +164,8 @@ static CLNT: Spec = Spec {
 };
 
 fn clnt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    session.client = Some(escaped(arg).chars().take(CLIENT_CHARS_MAX).collect());
+    let client: String = escaped(arg).chars().take(CLIENT_CHARS_MAX).collect();
+    session.probe.live.is_client(&client);
+    session.client = Some(client);
     Next::say(Code::OK, "Noted.")
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::Source;
+use wharf_core::storage::{Source, Storage};
 use wharf_storage::{Disk, DiskOptions, Durability};
 
 use super::rows;
@@ -87,12 +87,12 @@ async fn row_25_27_28_no_command_leads_out_of_the_root() {
     #[cfg(unix)]
     std::os::unix::fs::symlink(&outside, home.join("absolute")).unwrap();
     let options = DiskOptions { durability: Durability::Fast, ..DiskOptions::default() };
-    let store = Arc::new(Disk::open(&home, "anna", &options).unwrap());
+    let store: Arc<dyn Storage> = Arc::new(Disk::open(&home, "anna", &options).unwrap());
     let mut tried = 0;
     for verb in with_paths() {
         for path in CORPUS {
             let rules = Rules::everywhere(Permissions::ALL);
-            let mut bench = Bench::new().logged_in_to(Arc::clone(&store) as _, rules).ready();
+            let mut bench = Bench::new().logged_in_to(Arc::clone(&store), rules).ready();
             bench.session.parameters.transfer_type = wharf_proto::args::TransferType::Image;
             match verb.as_str() {
                 "RNTO " => drop(bench.says("RNFR sub").await),

@@ -2,13 +2,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Stop;
+use super::{Announced, Stop};
 
 /// What makes the system give a port that it does not permit.
 pub(crate) const PORT_REMEDY: &str =
@@ -79,6 +80,29 @@ pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
+/// Gives a file to an account and its group, by their numbers.
+pub(crate) fn give_to(path: &Path, (user, group): (u32, u32)) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(user), Some(group))
+}
+
+/// Whether we may change the system.
+pub(crate) fn is_administrator() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether an account, by its number and that of its group, may make files in a folder. Other
+/// groups that it is in, and rights beyond permission bits, are not looked at.
+pub(crate) fn may_write(folder: &Path, (user, group): (u32, u32)) -> bool {
+    fs::metadata(folder).is_ok_and(|facts| {
+        let bits = match () {
+            () if facts.uid() == user => facts.mode() >> 6,
+            () if facts.gid() == group => facts.mode() >> 3,
+            () => facts.mode(),
+        };
+        bits & 0o3 == 0o3
+    })
+}
+
 /// Makes new names in a folder survive a power failure.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -93,4 +117,20 @@ pub(crate) fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     rustix::fs::fstat(io::stderr())
         .is_ok_and(|facts| stream == format!("{}:{}", facts.st_dev, facts.st_ino))
+}
+
+/// Tells systemd how we are, if it asked to be told (`NOTIFY_SOCKET`). Anybody else misses nothing.
+pub(crate) fn announce(what: Announced) {
+    let state = match what {
+        Announced::Ready => sd_notify::NotifyState::Ready,
+        Announced::Stopping => sd_notify::NotifyState::Stopping,
+        Announced::Alive => sd_notify::NotifyState::Watchdog,
+    };
+    // Whether it arrives is the manager's concern: without it we serve all the same.
+    let _ = sd_notify::notify(&[state]);
+}
+
+/// How often the manager wants to hear that we live: twice in the time after which it would end us.
+pub(crate) fn proof_of_life_every() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|patience| patience / 2).filter(|every| !every.is_zero())
 }

@@ -4,12 +4,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
-use super::Stop;
+use super::{Announced, Stop};
 use crate::outcome::tell;
 
 /// What helps with a port that the system does not give: another program has it for itself
@@ -86,6 +87,21 @@ pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(path)
 }
 
+/// Files inherit their owner here.
+pub(crate) fn give_to(_path: &Path, _owner: (u32, u32)) -> io::Result<()> {
+    Ok(())
+}
+
+/// Windows asks for itself.
+pub(crate) fn is_administrator() -> bool {
+    true
+}
+
+/// Permission bits are no notion here.
+pub(crate) fn may_write(_folder: &Path, _owner: (u32, u32)) -> bool {
+    true
+}
+
 /// Folders cannot be synced here; NTFS keeps a journal of names.
 pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
@@ -105,4 +121,12 @@ pub(crate) fn hold_window() {
 /// There is no journal here.
 pub(crate) fn is_journal() -> bool {
     false
+}
+
+/// A service of Windows reports its state in another way.
+pub(crate) fn announce(_what: Announced) {}
+
+/// Windows does not ask.
+pub(crate) fn proof_of_life_every() -> Option<Duration> {
+    None
 }

@@ -12,8 +12,12 @@ pub(super) fn config_folders() -> Vec<PathBuf> {
     own.map(|own| own.join("wharf")).into_iter().chain([system]).collect()
 }
 
-/// The folder for state.
+/// The folder for state: the one that systemd made for us, if it did.
 pub(super) fn state_folder() -> PathBuf {
+    let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    if let Some(given) = given.filter(|given| given.is_absolute()) {
+        return given;
+    }
     let own = folder("XDG_STATE_HOME", ".local/state").filter(|_| !is_root());
     own.map_or_else(|| PathBuf::from("/var/lib/wharf"), |own| own.join("wharf"))
 }

@@ -21,7 +21,10 @@ use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
-use crate::os::{PORT_REMEDY, Signals, Stop, port_owner, raise_file_limit};
+use crate::os::{
+    Announced, PORT_REMEDY, Signals, Stop, announce, port_owner, proof_of_life_every,
+    raise_file_limit,
+};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
@@ -77,6 +80,7 @@ async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<E
         tell_fresh_password(share);
     }
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
+    announce(Announced::Ready);
     sweep_homes(accounts.homes, disk, Arc::clone(&log));
     let grace = config.server.shutdown_grace.0;
     let stopper = Stopper { log: &log, grace, has_panel };
@@ -103,6 +107,7 @@ async fn until_stopped(
             None => pending().await,
         }
     });
+    let mut living = Box::pin(prove_life());
     let mut is_stopping = false;
     loop {
         tokio::select! {
@@ -121,7 +126,20 @@ async fn until_stopped(
                 stopper.stop(&handle, "time is up");
             }
             () = &mut watching => {}
+            () = &mut living => {}
         }
+    }
+}
+
+/// Tells the manager of services now and then that nothing hangs, where it wants to hear it. Never
+/// returns.
+async fn prove_life() {
+    let Some(every) = proof_of_life_every() else { return pending().await };
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        announce(Announced::Alive);
     }
 }
 
@@ -135,6 +153,7 @@ struct Stopper<'a> {
 impl Stopper<'_> {
     /// Takes no more clients, lets transfers finish, and says so.
     fn stop(&self, handle: &Handle, reason: &str) {
+        announce(Announced::Stopping);
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
         let record = Record::new(Level::Info, "stopping").text("reason", reason);
         self.log.note(&record.number("sessions", sessions));

@@ -6,6 +6,8 @@ mod bench_command;
 mod config_command;
 #[cfg(test)]
 mod serve_command;
+#[cfg(all(test, target_os = "linux"))]
+mod service_command;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -1,0 +1,332 @@
+//! What an operator sees of a session: who it is, what it does, and what it said last.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wharf_core::event::Direction;
+use wharf_proto::path::VPath;
+use wharf_proto::reply::Code;
+
+/// Lines that are remembered of each session.
+const SAID_MAX: usize = 50;
+/// Bytes that are remembered of a line.
+const LINE_BYTES_MAX: usize = 256;
+
+/// A session as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// Its number, unique as long as the process runs, counted from 1.
+    pub number: u64,
+    /// The client's end of the control connection.
+    pub peer: SocketAddr,
+    /// Our end of it.
+    pub local: SocketAddr,
+    /// The account, once logged in.
+    pub user: Option<String>,
+    /// The version of TLS on the control connection, as in `TLSv1.3`.
+    pub tls: Option<&'static str>,
+    /// What the client calls itself (CLNT), with anything harmful escaped.
+    pub client: Option<String>,
+    /// The character set in which names are sent, as in `UTF-8` or `GBK`.
+    pub charset: &'static str,
+    /// How long it has been here.
+    pub lasted: Duration,
+    /// How long it has said nothing.
+    pub silent: Duration,
+    /// What it does.
+    pub doing: Doing,
+}
+
+/// What a session does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It is not logged in yet.
+    LoggingIn,
+    /// Nothing.
+    Nothing,
+    /// A command is being done, without a data connection.
+    Command(&'static str),
+    /// A transfer, from 150 to its last reply.
+    Transfer(TransferView),
+}
+
+/// A transfer as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferView {
+    /// The command that asked for it, as in `RETR`.
+    pub verb: &'static str,
+    /// What moves.
+    pub what: Moving,
+    /// Bytes moved, before TLS.
+    pub moved: u64,
+    /// Bytes it is going to move, where that is known.
+    pub size: Option<u64>,
+    /// How long it has taken.
+    pub lasted: Duration,
+    /// Bytes a second, over about the last second.
+    pub rate: u64,
+}
+
+/// What moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moving {
+    /// A file.
+    File(Direction, VPath),
+    /// A listing.
+    Listing,
+}
+
+/// A line that a session said, and what it was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidView {
+    /// How long ago.
+    pub ago: Duration,
+    /// The line's first bytes. Of a secret only the first word.
+    pub line: Vec<u8>,
+    /// The code of the answer.
+    pub code: Code,
+}
+
+/// What is kept of a session for those who look at it.
+#[derive(Debug)]
+pub(crate) struct Live(Mutex<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    local: SocketAddr,
+    user: Option<String>,
+    tls: Option<&'static str>,
+    client: Option<String>,
+    charset: &'static str,
+    since: Instant,
+    heard: Instant,
+    verb: Option<&'static str>,
+    transfer: Option<Transfer>,
+    said: VecDeque<Said>,
+}
+
+#[derive(Debug)]
+struct Transfer {
+    what: Moving,
+    size: Option<u64>,
+    since: Instant,
+    /// When the rate was last measured, and how much had moved then.
+    measured: (Instant, u64),
+    rate: u64,
+}
+
+#[derive(Debug)]
+struct Said {
+    at: Instant,
+    line: Box<[u8]>,
+    code: Code,
+}
+
+impl Live {
+    pub(crate) fn new(local: SocketAddr) -> Self {
+        let now = Instant::now();
+        Self(Mutex::new(Facts {
+            local,
+            user: None,
+            tls: None,
+            client: None,
+            charset: "UTF-8",
+            since: now,
+            heard: now,
+            verb: None,
+            transfer: None,
+            said: VecDeque::new(),
+        }))
+    }
+
+    pub(crate) fn logged_in(&self, user: &str) {
+        self.lock().user = Some(user.to_owned());
+    }
+
+    pub(crate) fn is_of(&self, user: &str) -> bool {
+        self.lock().user.as_deref() == Some(user)
+    }
+
+    pub(crate) fn secured(&self, version: &'static str) {
+        let mut facts = self.lock();
+        // A login from before TLS began does not count (RFC 4217 §4).
+        facts.user = None;
+        facts.tls = Some(version);
+    }
+
+    pub(crate) fn is_client(&self, name: &str) {
+        self.lock().client = Some(name.to_owned());
+    }
+
+    /// A command has come and is being done.
+    pub(crate) fn begins(&self, verb: &'static str) {
+        let mut facts = self.lock();
+        facts.verb = Some(verb);
+        facts.heard = Instant::now();
+    }
+
+    /// A line was answered. `line` holds no secret.
+    pub(crate) fn said(&self, line: &[u8], code: Code, charset: &'static str) {
+        let mut facts = self.lock();
+        let at = Instant::now();
+        if facts.transfer.is_none() {
+            facts.verb = None;
+        }
+        facts.charset = charset;
+        facts.heard = at;
+        if facts.said.len() >= SAID_MAX {
+            facts.said.pop_front();
+        }
+        let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
+        facts.said.push_back(Said { at, line: line.into(), code });
+    }
+
+    /// A transfer begins; `size` bytes are to move, if that is known.
+    pub(crate) fn moves(&self, what: Moving, size: Option<u64>) {
+        let since = Instant::now();
+        let transfer = Transfer { what, size, since, measured: (since, 0), rate: 0 };
+        self.lock().transfer = Some(transfer);
+    }
+
+    /// No transfer runs any more.
+    pub(crate) fn rests(&self) {
+        let mut facts = self.lock();
+        facts.transfer = None;
+        facts.verb = None;
+    }
+
+    /// Measures the rate of the transfer that runs, by how much has moved until now.
+    pub(crate) fn measure(&self, moved: u64) {
+        if let Some(transfer) = &mut self.lock().transfer {
+            let now = Instant::now();
+            let (then, before) = transfer.measured;
+            transfer.rate = per_second(moved.saturating_sub(before), now.duration_since(then));
+            transfer.measured = (now, moved);
+        }
+    }
+
+    pub(crate) fn view(&self, number: u64, peer: SocketAddr, moved: u64) -> SessionView {
+        let facts = self.lock();
+        let now = Instant::now();
+        let doing = match (&facts.transfer, facts.verb) {
+            (Some(transfer), verb) => Doing::Transfer(TransferView {
+                verb: verb.unwrap_or_default(),
+                what: transfer.what.clone(),
+                moved,
+                size: transfer.size,
+                lasted: now.duration_since(transfer.since),
+                rate: transfer.rate_or_average(now, moved),
+            }),
+            (None, Some(verb)) if facts.user.is_some() => Doing::Command(verb),
+            (None, _) if facts.user.is_none() => Doing::LoggingIn,
+            (None, _) => Doing::Nothing,
+        };
+        SessionView {
+            number,
+            peer,
+            local: facts.local,
+            user: facts.user.clone(),
+            tls: facts.tls,
+            client: facts.client.clone(),
+            charset: facts.charset,
+            lasted: now.duration_since(facts.since),
+            silent: now.duration_since(facts.heard),
+            doing,
+        }
+    }
+
+    /// What it said last, the oldest first.
+    pub(crate) fn history(&self) -> Vec<SaidView> {
+        let now = Instant::now();
+        let view = |said: &Said| SaidView {
+            ago: now.duration_since(said.at),
+            line: said.line.to_vec(),
+            code: said.code,
+        };
+        self.lock().said.iter().map(view).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transfer {
+    /// A transfer that was not measured yet has its average.
+    fn rate_or_average(&self, now: Instant, moved: u64) -> u64 {
+        if self.measured.0 == self.since {
+            per_second(moved, now.duration_since(self.since))
+        } else {
+            self.rate
+        }
+    }
+}
+
+fn per_second(bytes: u64, time: Duration) -> u64 {
+    let millis = time.as_millis().max(1);
+    u64::try_from(u128::from(bytes) * 1000 / millis).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live() -> Live {
+        Live::new("192.0.2.1:21".parse().unwrap())
+    }
+
+    fn view(live: &Live, moved: u64) -> SessionView {
+        live.view(1, "192.0.2.2:5000".parse().unwrap(), moved)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_session_does_is_seen_as_it_changes() {
+        let live = live();
+        assert_eq!(view(&live, 0).doing, Doing::LoggingIn);
+        live.logged_in("anna");
+        assert_eq!(view(&live, 0).doing, Doing::Nothing);
+        live.begins("DELE");
+        assert_eq!(view(&live, 0).doing, Doing::Command("DELE"));
+        live.said(b"DELE a", Code::FILE_DONE, "GBK");
+        assert_eq!((view(&live, 0).doing, view(&live, 0).charset), (Doing::Nothing, "GBK"));
+        live.begins("LIST");
+        live.moves(Moving::Listing, None);
+        live.said(b"NOOP", Code::OK, "GBK");
+        let Doing::Transfer(transfer) = view(&live, 7).doing else { panic!("it lists") };
+        assert_eq!((transfer.verb, transfer.moved), ("LIST", 7));
+        live.rests();
+        assert_eq!(view(&live, 7).doing, Doing::Nothing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_is_that_of_the_last_second() {
+        let live = live();
+        live.moves(Moving::Listing, Some(10_000));
+        let rate = |moved| match view(&live, moved).doing {
+            Doing::Transfer(transfer) => transfer.rate,
+            other => panic!("{other:?}"),
+        };
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(rate(1000), 500);
+        live.measure(1000);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        live.measure(5000);
+        assert_eq!(rate(5000), 4000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_last_lines_are_kept_and_only_their_beginning() {
+        let live = live();
+        for number in 0..60 {
+            let said = format!("NOOP {number} {}", "x".repeat(1000));
+            live.said(said.as_bytes(), Code::OK, "UTF-8");
+        }
+        let history = live.history();
+        assert_eq!(history.len(), SAID_MAX);
+        assert!(history[0].line.starts_with(b"NOOP 10 "));
+        assert_eq!(history[49].line.len(), LINE_BYTES_MAX);
+    }
+}

@@ -1,0 +1,133 @@
+//! `wharf service`: the system starts wharf with the computer, and again after a crash.
+//!
+//! [`systemd`] and [`launchd`] write the files as text; [`manager`] puts them in place and speaks
+//! with the system's own manager of services.
+
+mod launchd;
+mod manager;
+mod systemd;
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::Global;
+use crate::cli::service::{Kind, RunAs, Service};
+use crate::config::Config;
+use crate::config::value::ListenPort;
+use crate::outcome::{Exit, Failure, print};
+use crate::setup::{config_file, inputs, load};
+use crate::wire;
+
+/// Does what was asked with the service.
+pub(crate) fn service(global: &Global, what: &Service) -> Result<Exit, Failure> {
+    match what {
+        Service::Install(options) => manager::install(&setup(global)?, options),
+        Service::Uninstall { root } => manager::uninstall(root.as_deref()),
+        Service::Start => manager::start(),
+        Service::Stop => manager::stop(),
+        Service::Status => manager::status(),
+        Service::Unit { account, kind } => {
+            let setup = setup(global)?;
+            print(&match kind.unwrap_or_else(manager::own_kind) {
+                Kind::Systemd => setup.unit(account)?.text(),
+                Kind::Socket => systemd::socket(&setup.addresses()),
+                Kind::Launchd => launchd::plist(&setup.program, &setup.path, &account.user),
+            })?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// What the service will serve from.
+pub(super) struct Setup {
+    /// This program.
+    program: PathBuf,
+    /// The configuration's file.
+    path: PathBuf,
+    config: Config,
+    homes: Vec<(String, PathBuf)>,
+}
+
+/// The configuration in use: a service has one, and it is sound.
+fn setup(global: &Global) -> Result<Setup, Failure> {
+    let Some(path) = config_file(global) else {
+        return Err(Failure::new("a service needs a config file, and there is none").help(
+            "make one:  wharf config default > wharf.toml   and an account:  wharf user add NAME \
+             --home DIR",
+        ));
+    };
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let is_coloured = global.color.is_on();
+    let loaded = load(&inputs(global, Some(path.clone()), Vec::new()), is_coloured)?;
+    let homes = wire::accounts(&loaded.config, is_coloured)?.homes;
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
+    Ok(Setup { program, path, config: loaded.config, homes })
+}
+
+impl Setup {
+    /// The unit of systemd.
+    fn unit(&self, account: &RunAs) -> Result<systemd::Unit, Failure> {
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        if account.user.is_empty() || !account.user.chars().all(is_name) {
+            return Err(Failure::usage(format!("--user: `{}` is no account name", account.user))
+                .help("use letters, digits, `.`, `_` and `-`"));
+        }
+        Ok(systemd::Unit {
+            program: self.program.clone(),
+            config: self.path.clone(),
+            user: account.user.clone(),
+            writable: self.writable(),
+            shutdown_grace: self.config.server.shutdown_grace.0,
+        })
+    }
+
+    /// Folders that the service writes to, each once, none below another.
+    fn writable(&self) -> Vec<PathBuf> {
+        let config = &self.config;
+        let logs = [&config.log.file.0, &config.log.transfer_log.0];
+        let files = logs.into_iter().flatten().chain([&config.server.users_file.0]);
+        let mut folders: Vec<_> = files.filter_map(|file| file.parent()).collect();
+        folders.extend(self.homes.iter().map(|(_, home)| shared_folder(home)));
+        folders.sort_unstable();
+        folders.dedup();
+        let mut kept: Vec<PathBuf> = Vec::new();
+        for folder in folders {
+            if !kept.iter().any(|above| folder.starts_with(above)) {
+                kept.push(folder.to_path_buf());
+            }
+        }
+        kept
+    }
+
+    /// Where it listens, as systemd writes it.
+    fn addresses(&self) -> Vec<String> {
+        let port = |port: ListenPort| match port {
+            ListenPort::Fixed(port) => port,
+            ListenPort::Auto => 21,
+        };
+        let listen = self.config.listen.iter();
+        listen
+            .map(|listen| std::net::SocketAddr::new(listen.address, port(listen.port)).to_string())
+            .collect()
+    }
+}
+
+/// The folder in which homes lie side by side, so that the next account needs no new unit; but
+/// never as much as all of `/srv`.
+fn shared_folder(home: &Path) -> &Path {
+    home.parent().filter(|above| above.components().count() > 2).unwrap_or(home)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn homes_side_by_side_share_a_folder() {
+        for (home, folder) in
+            [("/srv/ftp/anna", "/srv/ftp"), ("/srv/ftp", "/srv/ftp"), ("/srv", "/srv"), ("/", "/")]
+        {
+            assert_eq!(shared_folder(Path::new(home)), Path::new(folder));
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Puts the service's files in place, and speaks with the system's manager of services.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Setup, launchd, systemd};
+use crate::cli::service::{Install, Kind};
+use crate::os::{give_to, is_administrator};
+use crate::outcome::{Exit, Failure, plain, print, tell};
+
+const SERVICE: &str = "wharf.service";
+/// The account that is made where it is missing.
+const OWN_USER: &str = "wharf";
+
+/// The kind of this system.
+pub(super) fn own_kind() -> Kind {
+    if std::env::consts::OS == "macos" { Kind::Launchd } else { Kind::Systemd }
+}
+
+/// Writes the unit, and has it started now and with the computer.
+pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure> {
+    let root = options.root.clone().unwrap_or_else(|| "/".into());
+    need_rights(options.root.is_some(), "install")?;
+    let user = &options.account.user;
+    let (place, text) = match own_kind() {
+        Kind::Launchd => (launchd::PLIST, launchd::plist(&setup.program, &setup.path, user)),
+        Kind::Systemd | Kind::Socket => (systemd::UNIT, setup.unit(&options.account)?.text()),
+    };
+    let file = root.join(place);
+    if file.exists() && !options.force {
+        return Err(Failure::new(format!("{} is there already", file.display()))
+            .help("write it anew:  wharf service install --force"));
+    }
+    if own_kind() == Kind::Launchd {
+        return install_launchd(&file, &text, options);
+    }
+    if user == OWN_USER {
+        make_account(&root)?;
+    }
+    let owner = owner_of(&root, user)?;
+    write(&file, &text)?;
+    let notes = hand_over(setup, &root, user, owner);
+    tell(&format!("wrote {}\n", file.display()));
+    for note in notes {
+        tell(&format!("warning: {note}\n"));
+    }
+    if options.root.is_some() {
+        systemctl(&[&format!("--root={}", root.display()), "enable", SERVICE])?;
+        return Ok(Exit::Done);
+    }
+    if !Path::new("/run/systemd/system").is_dir() {
+        tell("systemd does not run here now; it starts wharf when it next starts this computer\n");
+        systemctl(&["enable", SERVICE])?;
+        return Ok(Exit::Done);
+    }
+    systemctl(&["daemon-reload"])?;
+    systemctl(&["enable", SERVICE])?;
+    if !options.no_start {
+        systemctl(&["restart", SERVICE])?;
+        tell("wharf runs, and starts with this computer; see:  wharf service status\n");
+    }
+    Ok(Exit::Done)
+}
+
+fn install_launchd(file: &Path, text: &str, options: &Install) -> Result<Exit, Failure> {
+    write(file, text)?;
+    tell(&format!("wrote {}\n", file.display()));
+    if options.root.is_none() && !options.no_start {
+        run("launchctl", &["bootstrap", "system", &file.to_string_lossy()])?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Stops the service and takes its files out again.
+pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
+    need_rights(root.is_some(), "uninstall")?;
+    let below = root.unwrap_or_else(|| Path::new("/"));
+    let is_launchd = own_kind() == Kind::Launchd;
+    let file = below.join(if is_launchd { launchd::PLIST } else { systemd::UNIT });
+    if !file.exists() {
+        return Err(Failure::new(format!(
+            "there is no service to remove: {} does not exist",
+            file.display()
+        )));
+    }
+    match (root, is_launchd) {
+        (None, true) => run("launchctl", &["bootout", "system", &file.to_string_lossy()])?,
+        (Some(_), true) => {}
+        (Some(_), false) => {
+            systemctl(&[&format!("--root={}", below.display()), "disable", SERVICE])?;
+        }
+        (None, false) if Path::new("/run/systemd/system").is_dir() => {
+            systemctl(&["disable", "--now", SERVICE])?;
+        }
+        (None, false) => systemctl(&["disable", SERVICE])?,
+    }
+    for file in [file, below.join(systemd::SYSUSERS)] {
+        match fs::remove_file(&file) {
+            Ok(()) => tell(&format!("removed {}\n", file.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(Failure::io(format!("cannot remove {}", file.display()), &error));
+            }
+        }
+    }
+    tell("config, accounts and files stay where they are\n");
+    Ok(Exit::Done)
+}
+
+pub(super) fn start() -> Result<Exit, Failure> {
+    match own_kind() {
+        Kind::Launchd => run("launchctl", &["kickstart", LAUNCHD_SERVICE])?,
+        Kind::Systemd | Kind::Socket => systemctl(&["start", SERVICE])?,
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn stop() -> Result<Exit, Failure> {
+    match own_kind() {
+        Kind::Launchd => run("launchctl", &["kill", "SIGTERM", LAUNCHD_SERVICE])?,
+        Kind::Systemd | Kind::Socket => systemctl(&["stop", SERVICE])?,
+    }
+    Ok(Exit::Done)
+}
+
+const LAUNCHD_SERVICE: &str = "system/io.github.wharf-ftp.wharf";
+
+/// Says in one line whether it is installed and running: exit 0 if it runs, 3 if not.
+pub(super) fn status() -> Result<Exit, Failure> {
+    let file = Path::new("/").join(match own_kind() {
+        Kind::Launchd => launchd::PLIST,
+        Kind::Systemd | Kind::Socket => systemd::UNIT,
+    });
+    let is_packaged = Path::new("/lib/systemd/system").join(SERVICE).exists();
+    if !file.exists() && !is_packaged {
+        print("not installed; make wharf start with the computer:  wharf service install\n")?;
+        return Ok(Exit::NotRunning);
+    }
+    let words: &[&str] = match own_kind() {
+        Kind::Launchd => &["launchctl", "print", LAUNCHD_SERVICE],
+        Kind::Systemd | Kind::Socket => &["systemctl", "is-active", SERVICE],
+    };
+    let [program, arguments @ ..] = words else { return Ok(Exit::NotRunning) };
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| Failure::io(format!("cannot run {program}"), &error))?;
+    if output.status.success() {
+        print("installed and running\n")?;
+        return Ok(Exit::Done);
+    }
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let said = if said.is_empty() { "it does not run".to_owned() } else { said };
+    print(&format!("installed, not running ({said}); start it:  wharf service start\n"))?;
+    Ok(Exit::NotRunning)
+}
+
+fn need_rights(is_elsewhere: bool, verb: &str) -> Result<(), Failure> {
+    if is_elsewhere || is_administrator() {
+        return Ok(());
+    }
+    Err(Failure {
+        exit: Exit::Forbidden,
+        ..Failure::new("services of the system belong to its administrator")
+            .help(format!("sudo wharf service {verb}   (or print the file:  wharf service unit)"))
+    })
+}
+
+/// Has systemd make the account of the service, if it is not there.
+fn make_account(root: &Path) -> Result<(), Failure> {
+    let file = root.join(systemd::SYSUSERS);
+    write(&file, &systemd::sysusers(OWN_USER))?;
+    run("systemd-sysusers", &[&format!("--root={}", root.display()), &file.to_string_lossy()])
+}
+
+/// The numbers of an account and its group, from the system's list.
+fn owner_of(root: &Path, user: &str) -> Result<(u32, u32), Failure> {
+    let list = fs::read_to_string(root.join("etc/passwd")).unwrap_or_default();
+    let own = |text: &str| numbers(text, user);
+    if let Some(found) = own(&list) {
+        return Ok(found);
+    }
+    let asked = Command::new("getent").args(["passwd", user]).output();
+    let asked = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    asked.ok().as_deref().and_then(own).ok_or_else(|| {
+        Failure::new(format!("this system has no account `{user}`")).help(format!(
+            "make it:  useradd --system {user}   or leave --user out: `wharf` is made for you"
+        ))
+    })
+}
+
+/// From lines like those of `/etc/passwd`.
+fn numbers(list: &str, user: &str) -> Option<(u32, u32)> {
+    list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(user)).then_some(())?;
+        let (id, group) = (fields.nth(1)?, fields.next()?);
+        Some((id.parse().ok()?, group.parse().ok()?))
+    })
+}
+
+/// Gives the file of accounts to the service, which renews hashes in it, and says what it will not
+/// be able to do.
+fn hand_over(setup: &Setup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<String> {
+    let mut notes = Vec::new();
+    let users_file = &setup.config.server.users_file.0;
+    let own_folder = Path::new("/etc/wharf");
+    let folder = users_file.parent().filter(|folder| *folder == own_folder);
+    for path in [Some(users_file.as_path()), folder].into_iter().flatten() {
+        let path = below(root, path);
+        if path.exists()
+            && let Err(error) = give_to(&path, owner)
+        {
+            notes.push(format!("{} stays as it is: {}", path.display(), plain(&error)));
+        }
+    }
+    for (name, home) in &setup.homes {
+        if !crate::os::may_write(&below(root, home), owner) {
+            let home = home.display();
+            notes.push(format!(
+                "the service runs as {user}, which may not write to {home} of {name}; give it: \
+                 chown -R {user} '{home}'"
+            ));
+        }
+    }
+    notes
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Writes a file for everybody to read, in one step.
+fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::io(format!("cannot write {}", file.display()), &error);
+    let fresh = file.with_extension("new");
+    file.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+    fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, file)).map_err(failed)
+}
+
+fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
+    run("systemctl", arguments)
+}
+
+/// Runs a program of the system to its end; its own words are told where it fails.
+fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
+    let line = format!("{program} {}", arguments.join(" "));
+    let output = Command::new(program).args(arguments).output().map_err(|error| {
+        Failure::io(format!("cannot run {line}"), &error).help(
+            "this system has another manager of services; `wharf service unit` prints a start",
+        )
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Failure::new(format!("{line} failed: {said}"))
+        .help("see what the service said:  journalctl -u wharf -n 20"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_accounts_is_read_by_name_alone() {
+        let list = "root:x:0:0::/root:/bin/sh\nwharfish:x:1:1::/:/\nwharf:x:998:997::/:/\nhalf:x\n";
+        assert_eq!(numbers(list, "wharf"), Some((998, 997)));
+        assert_eq!(numbers(list, "half"), None);
+        assert_eq!(numbers(list, "nobody"), None);
+    }
+}

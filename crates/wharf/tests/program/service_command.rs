@@ -1,0 +1,125 @@
+//! `wharf service`, `wharf man`, `wharf completions`, and what systemd hears of a server.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::Place;
+
+/// A place with a config and one account.
+fn set_up() -> Place {
+    let place = Place::new();
+    std::fs::create_dir(place.path("files")).expect("it is a new place");
+    let files = place.path("files");
+    let users = place.path("users.toml");
+    place.write("wharf.toml", &format!("[server]\nusers_file = '{}'\n", users.display()));
+    let words = [
+        "user",
+        "add",
+        "anna",
+        "--home",
+        files.to_str().expect("it is text"),
+        "--password-file",
+        "-",
+    ];
+    place.run_with(&words, "secret\n").exits(0);
+    place
+}
+
+fn analyzed(words: &[&str]) -> (Option<i32>, String) {
+    let output =
+        Command::new("systemd-analyze").args(words).output().expect("systemd is installed");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).expect("it is text"))
+}
+
+#[test]
+fn systemd_has_nothing_to_say_about_our_units() {
+    let place = set_up();
+    for (name, kind) in [("wharf.service", "systemd"), ("wharf.socket", "socket")] {
+        let ran = place.run(&["service", "unit", "--kind", kind]).exits(0);
+        place.write(name, &ran.out);
+    }
+    let service = place.path("wharf.service");
+    let socket = place.path("wharf.socket");
+    let (code, said) = analyzed(&["verify", service.to_str().unwrap(), socket.to_str().unwrap()]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let words = ["security", "--offline=true", "--no-pager", service.to_str().unwrap()];
+    let (_, said) = analyzed(&words);
+    let score = said.rsplit_once("wharf.service: ").unwrap().1.split(' ').next().unwrap();
+    assert!(score.parse::<f64>().unwrap() < 2.0, "{said}");
+}
+
+#[test]
+fn a_service_needs_a_sound_config() {
+    let place = Place::new();
+    place.run(&["service", "unit"]).exits(1).tells("a service needs a config file");
+    place.write("wharf.toml", "[limits]\nconnections = \"many\"\n");
+    place.run(&["service", "unit"]).exits(78).tells("connections");
+    let place = set_up();
+    place.run(&["service", "unit", "--user", "an na"]).exits(2).tells("is no account name");
+}
+
+#[test]
+fn a_service_is_installed_into_an_image_and_taken_out_again() {
+    let place = set_up();
+    let image = place.path("image");
+    std::fs::create_dir_all(image.join("etc")).unwrap();
+    std::fs::write(image.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
+    std::fs::write(image.join("etc/group"), "root:x:0:\n").unwrap();
+    let root = image.to_str().unwrap();
+    place.run(&["service", "install", "--root", root]).exits(0).tells("wrote");
+    let unit = std::fs::read_to_string(image.join("etc/systemd/system/wharf.service")).unwrap();
+    assert!(unit.contains(" serve\n"), "{unit}");
+    let wanted = image.join("etc/systemd/system/multi-user.target.wants/wharf.service");
+    assert!(wanted.symlink_metadata().is_ok(), "it starts with the computer");
+    let accounts = std::fs::read_to_string(image.join("etc/passwd")).unwrap();
+    assert!(accounts.contains("\nwharf:"), "{accounts}");
+    place.run(&["service", "install", "--root", root]).exits(1).tells("is there already");
+    place.run(&["service", "install", "--root", root, "--force"]).exits(0);
+    place.run(&["service", "uninstall", "--root", root]).exits(0).tells("stay where they are");
+    assert!(wanted.symlink_metadata().is_err());
+    place.run(&["service", "uninstall", "--root", root]).exits(1).tells("no service to remove");
+}
+
+#[test]
+fn systemd_hears_that_we_are_ready_alive_and_stopping() {
+    let place = set_up();
+    let socket = place.path("notify");
+    let heard = UnixDatagram::bind(&socket).unwrap();
+    heard.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let mut command = place.command(&["--set", "listen.0.port=0", "serve", "-i", "127.0.0.1"]);
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "100000");
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let next = || {
+        let mut bytes = [0; 256];
+        let count = heard.recv(&mut bytes).expect("systemd is told something");
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    };
+    assert_eq!(next().trim(), "READY=1");
+    assert_eq!(next().trim(), "WATCHDOG=1");
+    assert_eq!(next().trim(), "WATCHDOG=1");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    let last = std::iter::repeat_with(next).find(|told| told.trim() != "WATCHDOG=1");
+    assert_eq!(last.unwrap().trim(), "STOPPING=1");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn there_is_a_man_page_for_each_command_and_completions_for_each_shell() {
+    let place = Place::new();
+    place.run(&["man", "pages"]).exits(0);
+    for page in ["wharf.1", "wharf-serve.1", "wharf-user-add.1", "wharf-service-install.1"] {
+        let text = place.read(&format!("pages/{page}"));
+        assert!(text.contains(".SH SYNOPSIS"), "{page}: {text}");
+    }
+    assert!(place.read("pages/wharf.1").contains("DESCRIPTION"));
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ran = place.run(&["completions", shell]).exits(0);
+        assert!(ran.out.contains("passwd"), "{shell}");
+    }
+    place.run(&["completions", "tcsh"]).exits(2);
+    let file = Path::new("pages/wharf.1/deeper");
+    place.run(&["man", file.to_str().unwrap()]).exits(1).tells("cannot write man pages");
+}
