@@ -105,6 +105,13 @@ pub enum Event<'a> {
         /// Its new path.
         to: &'a VPath,
     },
+    /// A file was copied on the server.
+    Copied {
+        /// What was copied.
+        from: &'a VPath,
+        /// Where the copy is.
+        to: &'a VPath,
+    },
     /// Times or permission bits were changed.
     Changed(&'a VPath),
     /// A data connection did not come to be.

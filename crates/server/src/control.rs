@@ -15,8 +15,10 @@ use crate::names::Names;
 use crate::net::Stream;
 use crate::tls::{Acceptor, Protection, Tie, protection};
 
-/// A longer line before anyone has logged in is no honest command.
+/// Before anyone has logged in no line is longer than one with a long password.
 pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
+/// Nor is a line then longer than this that is neither USER nor PASS.
+pub(crate) const LINE_BYTES_MAX_OF_STRANGERS: usize = 512;
 /// The longest path, its command, and room for telnet.
 pub(crate) const LINE_BYTES_MAX: usize = 4200;
 /// One read; what is pipelined beyond it waits in the kernel.

@@ -8,8 +8,11 @@ use wharf_proto::command::{Command, CommandError};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::command::{self, Spec};
-use crate::control::{Control, Gone, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN};
+use crate::control::{
+    Control, Gone, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX_OF_STRANGERS,
+};
 use crate::data::DataPort;
+use crate::errand;
 use crate::exit::Exit;
 use crate::gate;
 use crate::next::Next;
@@ -60,10 +63,10 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
     let mut clock = pin!(sleep_until(session.login_deadline));
     loop {
         let line = match held.take() {
-            Some(line) => Ok(line),
+            Some(line) => line,
             None => next_line(control, session, clock.as_mut()).await?,
         };
-        let line = line.ok();
+        let line = line.ok().filter(|line| !is_too_long(session, line));
         let next = if let Some(line) = &line {
             answer_in_time(session, line, &mut patience).await?
         } else {
@@ -81,6 +84,10 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
                 let line = line.unwrap_or_default();
                 held = Box::pin(transfer::run(control, session, job, &line)).await?;
             }
+            Next::Errand(errand) => {
+                let line = line.unwrap_or_default();
+                held = Box::pin(errand::run(control, session, errand, &line)).await?;
+            }
             Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
                 control.send([&reply], &session.names).await?;
@@ -91,6 +98,16 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
         let most = if is_inside { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
         control.set_line_bytes_max(most);
     }
+}
+
+/// Whether a line is too long for somebody who is not logged in, as few are: all but a name and a
+/// password are short.
+fn is_too_long(session: &Session, line: &[u8]) -> bool {
+    let tells_who = || {
+        let command = Command::parse(line);
+        command.is_ok_and(|command| matches!(command.verb.as_str(), "USER" | "PASS"))
+    };
+    session.logged_in().is_none() && line.len() > LINE_BYTES_MAX_OF_STRANGERS && !tells_who()
 }
 
 async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
@@ -196,10 +213,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         Err(refusal) => Err(refusal),
     };
     if !spec.keeps_pending {
-        session.pending.restart_at = 0;
-    }
-    if !spec.keeps_pending && spec.verb != "RNFR" {
-        session.pending.rename_from = None;
+        session.pending.forget(spec.leaves);
     }
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, refusal)));
     // A transfer is told of with its last reply.

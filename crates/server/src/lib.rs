@@ -121,11 +121,14 @@
 //! ```
 
 mod admission;
+mod attend;
 pub mod certificate;
 mod command;
 mod control;
 mod conversation;
 mod data;
+mod digest;
+mod errand;
 mod exit;
 mod files;
 mod gate;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wharf_core::account::Account;
 use wharf_core::event::{Event, Who};
-use wharf_proto::args::TransferType;
+use wharf_proto::args::{Mode, TransferType};
 use wharf_proto::facts::FactSet;
 use wharf_proto::path::{VPath, escaped};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::admission::Seat;
 use crate::data::DataPort;
+use crate::digest::Algorithm;
 use crate::files::Files;
 use crate::names::Names;
 use crate::refusal::Refusal;
@@ -20,6 +21,9 @@ use crate::registry::Probe;
 use crate::settings::{ListenTls, Settings};
 use crate::shared::Shared;
 use crate::tls::Tie;
+
+/// The level of zlib that everybody uses: a good deal smaller, and still fast.
+const DEFLATE_LEVEL: u8 = 6;
 
 /// One client, from its greeting to its end. Only its own task touches it.
 pub(crate) struct Session {
@@ -64,9 +68,14 @@ pub(crate) struct LoggedIn {
     pub(crate) _seat: Seat,
 }
 
-/// What TYPE, PROT, OPTS and EPSV ALL have set.
+/// What TYPE, MODE, PROT, OPTS and EPSV ALL have set.
 pub(crate) struct Parameters {
     pub(crate) transfer_type: TransferType,
+    pub(crate) mode: Mode,
+    /// For MODE Z: 0 is fast, 9 is small.
+    pub(crate) deflate_level: u8,
+    /// What HASH reckons.
+    pub(crate) hash: Algorithm,
     pub(crate) has_buffer_size: bool,
     pub(crate) is_private: bool,
     pub(crate) facts: FactSet,
@@ -82,6 +91,30 @@ pub(crate) struct Pending {
     pub(crate) announced: Option<u64>,
     /// RNFR: what RNTO is to rename.
     pub(crate) rename_from: Option<VPath>,
+    /// SITE CPFR: what SITE CPTO is to copy.
+    pub(crate) copy_from: Option<VPath>,
+    /// RANG: the first and the last byte of what the next HASH is of.
+    pub(crate) range: Option<(u64, u64)>,
+}
+
+impl Pending {
+    /// Forgets everything but what `left` says.
+    pub(crate) fn forget(&mut self, left: Leaves) {
+        let before = std::mem::take(self);
+        match left {
+            Leaves::Nothing => {}
+            Leaves::RenameFrom => self.rename_from = before.rename_from,
+            Leaves::CopyFrom => self.copy_from = before.copy_from,
+        }
+    }
+}
+
+/// What a command leaves for the next one, and all but that one forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    Nothing,
+    RenameFrom,
+    CopyFrom,
 }
 
 impl Parameters {
@@ -89,11 +122,21 @@ impl Parameters {
     pub(crate) fn new(listen_tls: ListenTls) -> Self {
         Self {
             transfer_type: TransferType::Ascii,
+            mode: Mode::Stream,
+            deflate_level: DEFLATE_LEVEL,
+            hash: Algorithm::Sha256,
             has_buffer_size: false,
             is_private: listen_tls == ListenTls::Implicit,
             facts: FactSet::DEFAULT,
             is_extended_only: false,
         }
+    }
+}
+
+impl Parameters {
+    /// The level at which the next transfer is packed, if it is to be.
+    pub(crate) fn deflate(&self) -> Option<u8> {
+        (self.mode == Mode::Deflate).then_some(self.deflate_level)
     }
 }
 

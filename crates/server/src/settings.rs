@@ -272,10 +272,12 @@ pub enum ListTime {
 }
 
 /// For clients that need something special.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Compat {
     /// Commands that are answered 502, in upper case.
     pub disabled_commands: Vec<String>,
+    /// Whether data may be packed on its way (MODE Z).
+    pub mode_z: bool,
     /// What TYPE A does.
     pub ascii: Ascii,
 }
@@ -306,6 +308,12 @@ impl Default for Settings {
             names: Names::default(),
             compat: Compat::default(),
         }
+    }
+}
+
+impl Default for Compat {
+    fn default() -> Self {
+        Self { disabled_commands: Vec::new(), mode_z: true, ascii: Ascii::default() }
     }
 }
 

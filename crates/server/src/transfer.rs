@@ -11,21 +11,19 @@ use tokio::time::{Instant, sleep};
 use wharf_core::account::Account;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
-use wharf_proto::command::Command;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
-use crate::command::{self, Meanwhile};
+use crate::attend::{Ending, Held, attend};
 use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::exit::Exit;
-use crate::gate;
 use crate::live::Moving;
-use crate::next::{Announced, Job, Next, Transfer};
+use crate::next::{Announced, Job, Transfer};
 use crate::ports::Lease;
 use crate::pump::{self, Cut, Flow};
 use crate::refusal::Refusal;
-use crate::registry::{End, Probe};
+use crate::registry::Probe;
 use crate::session::Session;
 use crate::settings::{Limits, SessionReuse, Settings};
 use crate::shape::Shaper;
@@ -37,9 +35,6 @@ use crate::tls::Resumed;
 const DYING_MAX: Duration = Duration::from_millis(2);
 /// Uploads from this size on are worth the wait; it is lost in the time that they take.
 const LARGE_BYTES: u64 = 1 << 20;
-
-/// A line that came during a transfer and waits for its end.
-pub(crate) type Held = Option<Vec<u8>>;
 
 /// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile
 /// that must wait is returned.
@@ -142,6 +137,7 @@ struct Work {
     local: std::net::SocketAddr,
     tie: Option<crate::tls::Tie>,
     is_ascii: bool,
+    deflate: Option<u8>,
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
     announced: Option<Announced>,
@@ -191,14 +187,6 @@ enum Done {
     Short,
 }
 
-/// How a transfer ended, the control side included.
-enum Ending {
-    Done(Done),
-    Aborted,
-    Ended(String),
-    Lost(Gone),
-}
-
 impl Work {
     fn new(session: &Session, job: Job) -> (Self, Option<FileFacts>) {
         let account = session.logged_in().map(|inside| &inside.account);
@@ -235,9 +223,11 @@ impl Work {
             local: session.local,
             tie: session.tie.filter(|_| session.parameters.is_private),
             is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
+            deflate: session.parameters.deflate(),
             source,
             sink,
-            announced: announcement,
+            // What is packed is announced by its own size, and counted on the way by another.
+            announced: announcement.filter(|_| session.parameters.deflate().is_none()),
             is_tls: false,
             is_unproven: false,
             lease: None,
@@ -279,6 +269,7 @@ impl Work {
             stall_max: self.settings.limits.stall_timeout,
             is_ascii: self.is_ascii,
             is_whole: &is_whole,
+            deflate: self.deflate,
         };
         let (source, sink) = (self.source.take(), &mut self.sink);
         let moving = async {
@@ -306,66 +297,6 @@ impl Work {
     }
 }
 
-/// Hears the control line until the data side is done or the transfer is over for another reason.
-///
-/// The control line comes first, so that ABOR is heard even when data never pauses.
-async fn attend(
-    control: &mut Control,
-    session: &mut Session,
-    mut moving: Pin<&mut impl Future<Output = Done>>,
-    held: &mut Held,
-) -> Ending {
-    loop {
-        let probe = Arc::clone(&session.probe);
-        let heard = tokio::select! {
-            biased;
-            line = control.line(), if held.is_none() => line,
-            reason = probe.ended(End::Now) => return Ending::Ended(reason.to_owned()),
-            done = &mut moving => return Ending::Done(done),
-        };
-        match heard {
-            Err(gone) => return Ending::Lost(gone),
-            // As an empty line it is answered with 500 when its turn comes.
-            Ok(Err(_too_long)) => *held = Some(Vec::new()),
-            Ok(Ok(line)) => match meanwhile(&line) {
-                Meanwhile::Abort => return Ending::Aborted,
-                Meanwhile::Wait => *held = Some(line),
-                Meanwhile::Now => {
-                    if let Err(gone) = say_now(control, session, &line).await {
-                        return Ending::Lost(gone);
-                    }
-                }
-            },
-        }
-    }
-}
-
-fn meanwhile(line: &[u8]) -> Meanwhile {
-    let Ok(command) = Command::parse(line) else { return Meanwhile::Wait };
-    match command::find(&command) {
-        Some((spec, arg)) if spec.meanwhile == Meanwhile::Now && !arg.is_empty() => Meanwhile::Wait,
-        Some((spec, _)) => spec.meanwhile,
-        None => Meanwhile::Wait,
-    }
-}
-
-/// Answers a command whose row says that it can be answered at once.
-async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> Result<(), Gone> {
-    let Ok(command) = Command::parse(line) else { return Ok(()) };
-    let Some((spec, arg)) = command::find(&command) else { return Ok(()) };
-    let next = match gate::admit(spec, session, arg) {
-        Ok(()) => spec.run(session, arg).await,
-        Err(refusal) => Err(refusal),
-    };
-    let reply = match next {
-        Ok(Next::Say(reply)) => reply,
-        Ok(_) => return Ok(()),
-        Err(refusal) => refusal.reply(spec.unavailable),
-    };
-    session.tell(line, !spec.is_secret, &reply);
-    control.send([&reply], &session.names).await
-}
-
 /// What a transfer comes to.
 struct Verdict {
     replies: Vec<Reply>,
@@ -380,7 +311,7 @@ struct Verdict {
 async fn settle(
     control: &mut Control,
     probe: &Probe,
-    ending: Ending,
+    ending: Ending<Done>,
     sink: Option<Box<dyn Sink>>,
 ) -> Verdict {
     let ending = match ending {
@@ -423,7 +354,7 @@ fn store_failed(error: wharf_core::error::Error) -> Verdict {
     Verdict { is_store_failure, ..Verdict::new(replies, reason) }
 }
 
-fn failed(ending: Ending) -> Verdict {
+fn failed(ending: Ending<Done>) -> Verdict {
     let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
     match ending {
         Ending::Done(Done::Moved) => done(),
@@ -443,6 +374,15 @@ fn failed(ending: Ending) -> Verdict {
         Ending::Done(Done::Short) => {
             let reply = aborted("Fewer bytes came than ALLO announced; resume it with REST.");
             Verdict::new(vec![reply], "fewer bytes came than ALLO announced".into())
+        }
+        Ending::Done(Done::Cut(Cut::Damaged(what))) => {
+            let reply = aborted("What came is no whole zlib stream; send it again, or use MODE S.");
+            Verdict::new(vec![reply], what.into())
+        }
+        Ending::Done(Done::Cut(Cut::Swollen)) => {
+            let text = "That unpacks to more than 100 times its size; send it with MODE S.";
+            let reply = Reply::new(Code::OVER_QUOTA, text);
+            Verdict::new(vec![reply], "it unpacks to more than 100 times its size".into())
         }
         Ending::Done(Done::NotOpened(error)) => {
             let reply = match &error {

@@ -212,7 +212,7 @@ impl Storage for Disk {
             appends: true,
             sets_times: true,
             sets_mode: system::HAS_MODES,
-            ignores_case: system::IGNORES_CASE,
+            ignores_case: self.tree.ignores_case,
         }
     }
 

@@ -76,6 +76,7 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
         names: names(&config.names),
         compat: engine::Compat {
             disabled_commands: config.compat.disable_commands.0.clone(),
+            mode_z: config.compat.mode_z,
             ascii: match config.compat.ascii {
                 Ascii::Convert => engine::Ascii::Convert,
                 Ascii::Binary => engine::Ascii::Binary,
@@ -383,7 +384,18 @@ mod tests {
     }
 
     #[test]
-    fn anonymous_words_are_presets() {
+    fn row_23_anonymous_is_off_and_its_words_are_presets() {
+        assert!(!Loaded::load(&Inputs::default()).config.login.anonymous);
+        for denied in [
+            Permissions::LIST,
+            Permissions::READ,
+            Permissions::OVERWRITE,
+            Permissions::RENAME,
+            Permissions::DELETE,
+            Permissions::MKDIR,
+        ] {
+            assert!(!anonymous_rights(AnonymousPermissions::Dropbox).contains(denied), "{denied}");
+        }
         for (word, rights) in [
             (AnonymousPermissions::Read, Permissions::READ_ONLY),
             (AnonymousPermissions::Dropbox, Permissions::parse("dropbox").unwrap()),

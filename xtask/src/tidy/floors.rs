@@ -11,7 +11,7 @@ use super::{Finding, Rule};
 const FLOORS: &[(u8, &[&str])] = &[
     (8, &["server"]),
     (7, &["conversation"]),
-    (6, &["transfer", "gate"]),
+    (6, &["transfer", "errand", "attend", "gate"]),
     (5, &["command"]),
     (4, &["session", "exit"]),
     (3, &["control", "data", "shared"]),
@@ -21,6 +21,7 @@ const FLOORS: &[(u8, &[&str])] = &[
         &[
             "net",
             "shape",
+            "digest",
             "lanes",
             "refusal",
             "registry",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use wharf_core::account::Account;
+use wharf_core::account::{Account, is_name};
 use wharf_core::error::ErrorKind;
 use wharf_core::event::Event;
 use wharf_core::users::{Attempt, Denied};
@@ -22,8 +22,6 @@ use crate::shared::BANNED;
 
 pub(super) static ROWS: &[&Spec] = &[&USER, &PASS, &ACCT, &REIN, &QUIT];
 
-/// The longest user name in bytes.
-const USER_BYTES_MAX: usize = 64;
 /// The longest password in bytes: more is no password but an attack on the hash.
 const SECRET_BYTES_MAX: usize = 1024;
 /// However often somebody has failed, the next answer comes after this.
@@ -39,14 +37,14 @@ static USER: Spec = Spec {
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
     run: Run::Now(user),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 /// Takes a name, whoever it is: 331 for every one, so that nobody learns which names exist.
 fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.leave();
     let user = session.names.text(arg);
-    if user.len() > USER_BYTES_MAX || user.chars().any(char::is_control) {
+    if !is_name(&user) {
         return Next::say(Code::BAD_ARGUMENT, "That cannot be a user name.");
     }
     if must_use_tls(session, &user) {
@@ -85,7 +83,7 @@ static PASS: Spec = Spec {
     arg: Arg::Optional,
     is_secret: true,
     run: Run::Later(|session, arg| Box::pin(pass(session, arg))),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 /// Logs in. Every failure sounds the same and comes ever later; the last one ends the session.
@@ -243,7 +241,7 @@ static ACCT: Spec = Spec {
     arg: Arg::Required,
     is_secret: true,
     run: Run::Now(|_, _| Next::say(Code::SUPERFLUOUS, "No account is needed.")),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 static REIN: Spec = Spec {
@@ -252,7 +250,7 @@ static REIN: Spec = Spec {
     about: "Start over, as after the greeting",
     rfc: "RFC 959 §4.1.1",
     run: Run::Now(rein),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 /// Starts over. Under TLS it would have to go back to plain text (RFC 4217 §11), in which somebody
@@ -271,7 +269,7 @@ static QUIT: Spec = Spec {
     about: "Say goodbye",
     rfc: "RFC 959 §4.1.1",
     run: Run::Now(|_, _| Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye.")))),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 #[cfg(test)]
@@ -286,6 +284,35 @@ mod tests {
         assert_eq!(bench.says("USER anna").await, "331 Password, please.");
         assert_eq!(bench.says("USER nobody").await, "331 Password, please.");
         assert_eq!(bench.says("USER a\u{7}").await, "501 That cannot be a user name.");
+    }
+
+    /// None of these reaches a store of accounts, whatever it would make of them.
+    #[tokio::test(start_paused = true)]
+    async fn row_21_22_what_is_no_plain_name_reaches_no_store() {
+        for name in [
+            "..",
+            "../anna",
+            "a/b",
+            "a\\b",
+            "C:",
+            ".ssh",
+            "anna.",
+            "anna ",
+            "anna\0",
+            "' OR 1=1\n",
+            "*)(uid=*))(|(uid=*\0",
+            "%username%/..",
+            "a\u{85}",
+            "a\tb",
+        ] {
+            let mut bench = Bench::new();
+            assert_eq!(
+                bench.says(&format!("USER {name}")).await,
+                "501 That cannot be a user name."
+            );
+            assert!(matches!(bench.session.login, Login::Greeted), "{name}");
+            assert_eq!(bench.says("PASS secret").await, "503 Send USER first.");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! What each key alone cannot know: contradictions between keys, and things that must exist.
 
 use super::Config;
-use super::choice::{Sandbox, Symlinks, TlsMode, TlsRequire};
+use super::choice::{AnonymousPermissions, Sandbox, Symlinks, TlsMode, TlsRequire};
 use super::layers::Layers;
 use super::problem::{Place, Problem};
 use super::value::ListenPort;
@@ -124,7 +124,7 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
     let place = layers.place_of("login.anonymous_home");
     let shown = home.display();
     match std::fs::metadata(home) {
-        Ok(facts) if facts.is_dir() => {}
+        Ok(facts) if facts.is_dir() => check_anonymous_writes(config, layers, problems),
         Ok(_) => problems.push(Problem::error(format!("{shown} is not a folder"), place)),
         Err(error) => {
             let title = format!("the anonymous folder {shown} cannot be used: {error}");
@@ -134,6 +134,19 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
                 _ => problem,
             });
         }
+    }
+}
+
+/// Whoever writes it into a file should know what it means; whoever types it for a while does.
+fn check_anonymous_writes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let place = layers.place_of("login.anonymous_permissions");
+    let is_typed = matches!(place, Place::Given(_));
+    if config.login.anonymous_permissions == AnonymousPermissions::ReadWrite && !is_typed {
+        let title = "anybody may replace and remove everything in the anonymous folder";
+        let problem = Problem::warning(title, place);
+        problems.push(problem.help(
+            "\"read\" only shows it; \"dropbox\" only takes files, and shows and replaces none",
+        ));
     }
 }
 

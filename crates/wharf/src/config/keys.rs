@@ -317,6 +317,8 @@ sections! {
     "compat" Compat {
         /// answered as unknown, e.g. ["EPSV", "MLSD"]
         disable_commands: Commands = "[]",
+        /// files and listings packed on their way, for clients that ask (MODE Z)
+        mode_z: bool = "true",
         /// convert | binary (TYPE A changes nothing: for devices that forget TYPE I)
         ascii: Ascii = "\"convert\"",
     }

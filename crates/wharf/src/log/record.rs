@@ -130,6 +130,7 @@ impl Record {
             Event::FileRemoved(path) => info("delete").text("path", path),
             Event::DirectoryMade(path) => info("mkdir").text("path", path),
             Event::DirectoryRemoved(path) => info("rmdir").text("path", path),
+            Event::Copied { from, to } => info("copy").text("path", from).text("to", to),
             Event::Renamed { from, to } => info("rename").text("path", from).text("to", to),
             Event::Changed(path) => info("change").text("path", path),
             Event::DataFailed { reason } => warn("data-failed").text("reason", reason),

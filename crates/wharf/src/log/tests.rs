@@ -94,6 +94,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::DirectoryMade(&a),
         Event::DirectoryRemoved(&a),
         Event::Renamed { from: &a, to: &b },
+        Event::Copied { from: &a, to: &b },
         Event::Changed(&a),
         Event::DataFailed { reason: "no connection came within 20s" },
         Event::DataUnproven,

@@ -230,6 +230,9 @@ fn name_in(line: &[u8]) -> &[u8] {
     &rest[1..]
 }
 
+/// How a name stands in a line.
+type Way = fn(&[u8]) -> &[u8];
+
 #[test]
 fn row_31_32_each_name_of_every_byte_is_one_line_of_each_listing_and_comes_back() {
     let server = Server::with_one_account();
@@ -239,7 +242,6 @@ fn row_31_32_each_name_of_every_byte_is_one_line_of_each_listing_and_comes_back(
     }
     names.sort_unstable();
     let mut wire = server.wire();
-    type Way = fn(&[u8]) -> &[u8];
     let ways: [(&str, Way); 3] =
         [("NLST", |line| line), ("MLSD", |line| after(line, b"; ")), ("LIST", name_in)];
     for (command, name_of) in ways {

@@ -105,9 +105,10 @@ fn a_missing_file_is_made_with_everything_that_was_set() {
 #[test]
 fn comments_order_and_spelling_stay() {
     let place = place(Some(HAND_WRITTEN));
+    let full = Permissions::parse("full").unwrap();
     place
         .edit(|editor| {
-            editor.set("anna", &Setting::Permissions(Permissions::ALL))?;
+            editor.set("anna", &Setting::Permissions(full))?;
             editor.set("bert", &Setting::Path(path("/in"), Permissions::READ_ONLY))?;
             editor.set("bert", &Setting::Enabled(false))?;
             editor.add("eva", &[home("eva")])
