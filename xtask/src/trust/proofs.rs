@@ -9,8 +9,8 @@ use std::path::Path;
 
 /// The file, from the top of the checkout.
 pub(super) const FILE: &str = "docs/proofs.toml";
-/// Where proofs leave their results.
-const RESULTS: &str = "target/prove";
+/// Where proofs leave their results, in the folder of all that is built.
+const RESULTS: &str = "prove";
 /// What is kept of a result, in this order.
 const KEYS: &[&str] = &[
     "name",
@@ -74,7 +74,7 @@ fn write(proofs: &[Proof]) -> String {
 
 /// Takes over results of proofs: those named, or all that there are.
 pub(crate) fn record(root: &Path, names: &[&str]) -> Result<(), String> {
-    let folder = root.join(RESULTS);
+    let folder = crate::outcome::target(root).join(RESULTS);
     let entries = fs::read_dir(&folder)
         .map_err(|error| format!("no results in {}: {error}", folder.display()))?;
     let mut proofs = read(&fs::read_to_string(root.join(FILE)).unwrap_or_default());
