@@ -2,6 +2,7 @@
 //!
 //! [`outputs`] says where lines go; [`run`] binds, serves and stops.
 
+mod bans;
 mod capacity;
 mod outputs;
 mod run;

@@ -21,9 +21,9 @@ pub(super) fn sessions(wanted: Count, listeners: usize) -> (Count, Option<String
 }
 
 fn fitting(wanted: Count, free: u64) -> (Count, Option<String>) {
-    // Each has its control connection. A transfer takes up to three more, a port, a connection and
-    // a file, for which a quarter is left: few of those who are here move a file at a time. One that
-    // finds none is told 425 or 451, and may try again.
+    // Each has its control connection. A transfer takes up to three more, a port, a connection
+    // and a file, for which a quarter is left: few of those who are here move a file at a time.
+    // One that finds none is told 425 or 451, and may try again.
     let room = free.saturating_sub(FILES_OF_SERVER);
     let most = (room - room / 4).max(1);
     let most = u32::try_from(most).unwrap_or(u32::MAX);
@@ -34,7 +34,7 @@ fn fitting(wanted: Count, free: u64) -> (Count, Option<String>) {
         Some(number) => {
             let text = format!(
                 "limits.connections = {number} does not fit: the system permits {free} more open \
-                 files, which is enough for {most} sessions, so more are not let in; raise that \
+                 files, enough for {most} sessions, so more are not let in; raise that \
                  limit (systemd: LimitNOFILE=, a shell: ulimit -n) or lower limits.connections"
             );
             (Count::from_number(most), Some(text))

@@ -77,19 +77,16 @@ impl Place {
 
     /// Starts serving on a port of loopback that the system chooses.
     pub(crate) fn serve(&self, words: &[&str]) -> Serving {
-        let given = ["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
-        let words: Vec<_> = words.iter().chain(&given).copied().collect();
-        Serving::start(self.command(&words))
+        Serving::start(self.spawn(words))
     }
 
     /// The same, with so many open files as the system permits at most.
     #[cfg(unix)]
     pub(crate) fn serve_with_files(&self, files: u32, words: &[&str]) -> Serving {
-        let given = ["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
         let program = self.command(&[]);
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
-        command.arg(program.get_program()).args(words).args(given);
+        command.arg(program.get_program()).args(words).args(LOOPBACK);
         command.current_dir(self.folder.path());
         for (name, value) in program.get_envs() {
             match value {
@@ -97,28 +94,36 @@ impl Place {
                 None => command.env_remove(name),
             };
         }
-        Serving::start(command)
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Serving::start(command.spawn().unwrap())
+    }
+
+    /// The same for a server whose log is a file of this name.
+    pub(crate) fn serve_quietly(&self, words: &[&str], log: &str) -> Serving {
+        let mut child = self.spawn(words);
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let address = loop {
+            assert!(child.try_wait().unwrap().is_none(), "it ended");
+            let text = std::fs::read_to_string(self.path(log)).unwrap_or_default();
+            let ready = text.lines().find(|line| line.contains("ftp://127.0.0.1:"));
+            if let Some((_, rest)) = ready.and_then(|line| line.split_once("ftp://")) {
+                let end = rest.find('"').unwrap();
+                break rest[..end].parse().unwrap();
+            }
+        };
+        Serving { child, lines, address, before: String::new() }
+    }
+
+    fn spawn(&self, words: &[&str]) -> Child {
+        let words: Vec<_> = words.iter().chain(LOOPBACK).copied().collect();
+        let mut command = self.command(&words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
     }
 }
 
-impl Serving {
-    /// Starts it and waits until it is ready.
-    fn start(mut command: Command) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut before = String::new();
-        let address = loop {
-            let mut line = String::new();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "it ended: {before}");
-            if let Some((_, rest)) = line.split_once("event=ready addresses=\"ftp://") {
-                break rest.trim_end().trim_end_matches('"').parse().unwrap();
-            }
-            before.push_str(&line);
-        };
-        Self { child, lines, address, before }
-    }
-}
+/// The options of a server on a port of loopback that the system chooses.
+const LOOPBACK: &[&str] = &["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
 
 impl Ran {
     /// Asserts the number, and that nobody sees a panic.
@@ -146,9 +151,42 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// Waits until it is ready.
+    fn start(mut child: Child) -> Self {
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut before = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "it ended: {before}");
+            if let Some((_, rest)) = line.split_once("event=ready addresses=\"ftp://") {
+                break rest.trim_end().trim_end_matches('"').parse().unwrap();
+            }
+            before.push_str(&line);
+        };
+        Self { child, lines, address, before }
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client that was greeted.
+    pub(crate) fn connect(&self) -> Client {
+        let mut client = self.meets();
+        assert!(client.reply().starts_with("220 "));
+        client
+    }
+
+    /// The answer to a name and a password.
+    pub(crate) fn tries(&self, user: &str, password: &str) -> String {
+        let mut client = self.connect();
+        client.says(&format!("USER {user}"));
+        client.says(&format!("PASS {password}"))
+    }
+
     pub(crate) fn login(&self, user: &str, password: &str) -> Client {
         let mut client = self.connect();
-        assert!(client.reply().starts_with("220 "));
         client.logs_in(user, password);
         client
     }
@@ -157,7 +195,7 @@ impl Serving {
     #[cfg(unix)]
     pub(crate) fn login_when_there_is_room(&self, user: &str, password: &str) -> Client {
         loop {
-            let mut client = self.connect();
+            let mut client = self.meets();
             let greeting = client.reply();
             if greeting.starts_with("220 ") {
                 client.logs_in(user, password);
@@ -167,7 +205,8 @@ impl Serving {
         }
     }
 
-    fn connect(&self) -> Client {
+    /// A client that has heard nothing yet.
+    fn meets(&self) -> Client {
         Client { lines: BufReader::new(TcpStream::connect(self.address).unwrap()) }
     }
 
@@ -225,6 +264,22 @@ impl Client {
     pub(crate) fn says(&mut self, line: &str) -> String {
         self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply()
+    }
+
+    /// All lines of the reply.
+    pub(crate) fn says_all(&mut self, line: &str) -> String {
+        self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        loop {
+            let begin = reply.len();
+            self.lines.read_line(&mut reply).unwrap();
+            let line = &reply.as_bytes()[begin..];
+            let is_last =
+                line.first().is_some_and(u8::is_ascii_digit) && line.get(3) == Some(&b' ');
+            if is_last || line.is_empty() {
+                return reply;
+            }
+        }
     }
 
     /// The last line of the next reply.
