@@ -1,4 +1,4 @@
-//! Whoever guesses, floods, drips, or speaks something else: what becomes of them, and of the others.
+//! Whoever guesses, floods, drips, or speaks something else: what becomes of them and of others.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
