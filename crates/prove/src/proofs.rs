@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::prove::report::Report;
 use crate::prove::run::Run;
-use crate::prove::{cut, kill, leak, logins, race, soak, timing};
+use crate::prove::{cut, kill, leak, logins, race, soak, timing, torture};
 
 /// A promise that is put under force.
 pub(crate) struct Proof {
@@ -51,6 +51,7 @@ pub(crate) static PROOFS: &[&Proof] = &[
     &timing::PROOF,
     &logins::PROOF,
     &soak::PROOF,
+    &torture::PROOF,
 ];
 
 /// The proofs of these names; all for none or for `all`.

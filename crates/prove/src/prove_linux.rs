@@ -36,6 +36,7 @@ mod logins;
 mod race;
 mod soak;
 mod timing;
+mod torture;
 
 pub(crate) fn main() -> ExitCode {
     match options::run() {

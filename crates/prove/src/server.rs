@@ -132,6 +132,14 @@ impl Server {
         }
     }
 
+    /// Ends it as a crash would (SIGKILL), without waiting, while others look at it.
+    pub(crate) fn strike(&self) {
+        if let Some(child) = &self.child {
+            // One that has ended by itself cannot be killed.
+            let _ = kill_process(Pid::from_child(child), Signal::KILL);
+        }
+    }
+
     /// Asks it to stop (SIGTERM) and waits for the end.
     ///
     /// # Errors

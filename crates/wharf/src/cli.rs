@@ -2,6 +2,7 @@
 
 pub(crate) mod ban;
 pub(crate) mod bench;
+pub(crate) mod import;
 pub(crate) mod serve;
 pub(crate) mod service;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use wharf_users::nearest::nearest;
 use crate::outcome::Colour;
 use ban::Ban;
 use bench::Bench;
+use import::Import;
 use serve::Serve;
 use service::Service;
 use user::User;
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// List, add and lift bans; changes take effect within a second
     #[command(subcommand)]
     Ban(Ban),
+    /// Move in from another server: read its set-up, show the result, write it with --write
+    #[command(subcommand)]
+    Import(Import),
     Bench(Box<Bench>),
     /// Hash a password for use in a file
     ///
@@ -147,9 +152,10 @@ Share and run
   service     Start with the computer: install, uninstall, start, stop, status, unit
 
 Accounts and setup
-  user        add, list, show, edit, passwd, enable, disable, del
+  user        add, list, show, edit, passwd, enable, disable, del, export
   ban         list, add, del, clear
   config      default, show, path
+  import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 
 Other
   bench       Measure any FTP or FTPS server, as its clients see it

@@ -12,6 +12,8 @@ mod cli;
 mod config;
 mod config_command;
 mod hash_command;
+mod import;
+mod import_command;
 mod log;
 mod man_command;
 mod os;
@@ -61,6 +63,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Config(what) => config_command::config(global, what),
         Command::User(what) => user_command::user(global, what),
         Command::Ban(what) => ban_command::ban(global, what),
+        Command::Import(what) => import_command::import(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),
         Command::Service(what) => service_command::service(global, what),

@@ -65,6 +65,8 @@ static ACTS: &[Act] = &[
             // So have those that end in every way, the wait for their server, and the search for
             // ports that are free.
             "crates/prove/src/client.rs",
+            // A client in active mode.
+            "crates/prove/src/torture/visits.rs",
             "crates/prove/src/server.rs",
             "crates/prove/src/ports.rs",
         ],

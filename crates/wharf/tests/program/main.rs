@@ -7,6 +7,8 @@ mod bench_command;
 #[cfg(test)]
 mod config_command;
 #[cfg(test)]
+mod import_command;
+#[cfg(test)]
 mod serve_command;
 #[cfg(all(test, target_os = "linux"))]
 mod service_command;
