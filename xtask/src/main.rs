@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod bench;
+mod coverage;
 mod docs;
 mod fuzz;
 mod outcome;
@@ -36,6 +37,7 @@ Usage: cargo xtask <COMMAND>
            A long fuzzing run: 100,000,000 executions of each parser, 1,000,000 sessions
   prove sim [--seeds A..B]
            A long run of the simulation: 100,000 seeds
+  coverage Which lines the tests run: 90 of 100 at least in the crates that serve
   trust    Only write the tables of docs/TRUST.md again
   trust record [PROOF]...
            Take over the results of proofs, which are in target/prove, and show them there
@@ -66,6 +68,7 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["prove", "fuzz", rest @ ..] => fuzz::long(&root, rest),
         ["prove", "sim", rest @ ..] => simulation::run(&root, rest),
         ["prove", rest @ ..] => prove::run(&root, rest),
+        ["coverage"] => coverage::run(&root),
         ["trust"] => trust::run(&root),
         ["trust", "record", rest @ ..] => {
             trust::record(&root, rest)?;

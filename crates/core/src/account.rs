@@ -35,6 +35,10 @@ pub struct Limits {
     pub transfer_download: Option<Rate>,
     /// Sessions at a time.
     pub sessions_max: Option<Count>,
+    /// How many bytes it may keep. The engine never looks; stores that count do.
+    pub quota: Option<Size>,
+    /// How many files and folders it may keep.
+    pub quota_files: Option<Count>,
 }
 
 /// A speed.
@@ -53,6 +57,31 @@ pub enum Count {
     Unlimited,
     /// At most this many.
     AtMost(NonZeroU32),
+}
+
+/// An amount of content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Size {
+    /// As much as there is room for.
+    #[default]
+    Unlimited,
+    /// At most so many bytes.
+    AtMost(NonZeroU64),
+}
+
+impl Size {
+    /// From bytes, where 0 means no limit.
+    pub fn from_bytes(bytes: u64) -> Self {
+        NonZeroU64::new(bytes).map_or(Self::Unlimited, Self::AtMost)
+    }
+
+    /// The bytes, if there is a limit.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Unlimited => None,
+            Self::AtMost(bytes) => Some(bytes.get()),
+        }
+    }
 }
 
 impl Rate {

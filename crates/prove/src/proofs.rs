@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::prove::report::Report;
 use crate::prove::run::Run;
-use crate::prove::{cut, kill, leak, logins, race, soak, timing, torture};
+use crate::prove::{cut, full, kill, leak, logins, power, race, soak, timing, torture};
 
 /// A promise that is put under force.
 pub(crate) struct Proof {
@@ -46,6 +46,8 @@ impl Plan {
 pub(crate) static PROOFS: &[&Proof] = &[
     &kill::PROOF,
     &cut::PROOF,
+    &full::PROOF,
+    &power::PROOF,
     &leak::PROOF,
     &race::PROOF,
     &timing::PROOF,

@@ -193,11 +193,6 @@ impl Server {
         self.child.as_ref().map(Child::id)
     }
 
-    /// What clients with TLS need.
-    pub(crate) fn security(&self) -> &Security {
-        &self.security
-    }
-
     /// Where the files of [`USER`] are.
     pub(crate) fn home(&self) -> PathBuf {
         self.home_of(USER)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{Change, Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
+use wharf_core::storage::{
+    Change, Entries, Replace, Sink, Source, Start, Storage, Usage, Wanted, Write,
+};
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
 
@@ -97,6 +99,59 @@ impl Files {
         self.require(at, Permissions::UPLOAD, "You may not store files here.")?;
         let may = self.may_overwrite && self.rights(at).contains(Permissions::OVERWRITE);
         self.write(at, Write { start, replace: Replace::when(may) }).await
+    }
+
+    /// What the account keeps and may keep, as far as anybody counts.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.store.usage()
+    }
+
+    /// Refuses a size that could not be stored even if nothing else were. What there is room for
+    /// now depends on the upload: it may replace a file, or go on with what was left.
+    pub(crate) async fn check_size(&self, bytes: u64) -> Result<(), Refusal> {
+        let most = self.usage().and_then(|usage| usage.bytes_max.bytes());
+        if most.is_some_and(|most| bytes > most) {
+            return Err(ErrorKind::OverQuota.into_refusal());
+        }
+        match self.store.space().await? {
+            Some(space) if bytes > space.total => Err(ErrorKind::NoSpace.into_refusal()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses an upload of an announced size for which there is no room. Gives how many bytes
+    /// are there already that the upload goes on with.
+    ///
+    /// Clients announce the whole file or what they are about to send of it; whichever asks for
+    /// less is believed, and what is written is checked in any case.
+    pub(crate) async fn check_room(
+        &self,
+        at: &VPath,
+        start: Start,
+        announced: u64,
+    ) -> Result<u64, Refusal> {
+        let partial = self.store.partial(at).await?;
+        let old = match self.store.stat(at).await {
+            Ok(entry) if entry.kind == Kind::File => entry.size,
+            _ => 0,
+        };
+        let before = match start {
+            Start::Fresh => 0,
+            Start::At(at) => at,
+            Start::End => partial.unwrap_or(old),
+        };
+        let more = announced.saturating_sub(before);
+        if self.store.space().await?.is_some_and(|space| more > space.free) {
+            return Err(ErrorKind::NoSpace.into_refusal());
+        }
+        if let Some(Usage { kept: Some(kept), bytes_max, .. }) = self.store.usage() {
+            let others = kept.bytes.saturating_sub(old).saturating_sub(partial.unwrap_or(0));
+            let whole = others.saturating_add(announced.max(before));
+            if bytes_max.bytes().is_some_and(|most| whole > most) {
+                return Err(ErrorKind::OverQuota.into_refusal());
+            }
+        }
+        Ok(before)
     }
 
     /// Begins to store a file under a name that nothing has.
@@ -352,7 +407,11 @@ mod tests {
             let rules = Rules::everywhere(Permissions::READ_ONLY)
                 .with(path(b"a"), Permissions::ALL)
                 .with(path(b"a/B"), Permissions::NONE);
-            let settings = FilesSettings { makes_parents: false, may_overwrite: true };
+            let settings = FilesSettings {
+                makes_parents: false,
+                may_overwrite: true,
+                checks_announced_size: true,
+            };
             let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
             for directory in [b"/".as_slice(), b"a", b"A", b"a/b", b"a/B", b"c"] {
                 let perms = files.perms_in(&path(directory));
@@ -369,7 +428,11 @@ mod tests {
         let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
         for ignores_case in [true, false] {
             let rules = Rules::everywhere(Permissions::ALL).with(path(b"in"), Permissions::NONE);
-            let settings = FilesSettings { makes_parents: false, may_overwrite: true };
+            let settings = FilesSettings {
+                makes_parents: false,
+                may_overwrite: true,
+                checks_announced_size: true,
+            };
             let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
             assert!(files.stat(&path(b"in/a")).await.is_err());
             assert_eq!(files.stat(&path(b"IN/a")).await.is_err(), ignores_case);

@@ -39,7 +39,24 @@ pub(crate) enum Job {
     /// A file to the client.
     Send { source: Source, path: VPath, is_ascii: bool },
     /// A file from the client. `unique` is the name that STOU found, for the last reply.
-    Receive { sink: Box<dyn Sink>, path: VPath, is_ascii: bool },
+    Receive { sink: Box<dyn Sink>, path: VPath, is_ascii: bool, announced: Option<Announced> },
     /// A listing to the client.
     List { lines: wharf_core::storage::ByteStream },
+}
+
+/// What a client said of the size of its upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// So many bytes: the whole file, or what is to come of it.
+    pub(crate) bytes: u64,
+    /// What is there already that the upload goes on with.
+    pub(crate) before: u64,
+}
+
+impl Announced {
+    /// Whether `came` is less than either reading of it. More is no sign of a cut: files grow
+    /// while they are sent.
+    pub(crate) fn is_cut(self, came: u64) -> bool {
+        came.saturating_add(self.before) < self.bytes
+    }
 }

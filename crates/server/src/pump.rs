@@ -153,8 +153,8 @@ pub(crate) async fn receive(
         if can_lend && taken >= PIECE_BYTES {
             taken = 0;
             match sink.lend().await? {
-                Some(file) => {
-                    let received = direct::receive(file, stream, flow).await;
+                Some(loan) => {
+                    let received = direct::receive(loan, stream, flow).await;
                     sink.take_back(matches!(received, Err(Cut::Store(_))));
                     match received? {
                         Some(back) => stream = back,

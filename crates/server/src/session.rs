@@ -78,6 +78,8 @@ pub(crate) struct Parameters {
 pub(crate) struct Pending {
     /// REST: the next transfer begins here.
     pub(crate) restart_at: u64,
+    /// ALLO: the size of the next upload, or of what is to come of it.
+    pub(crate) announced: Option<u64>,
     /// RNFR: what RNTO is to rename.
     pub(crate) rename_from: Option<VPath>,
 }
@@ -171,8 +173,11 @@ impl Session {
     /// leave several, the first that exists is meant; a client that shows here that it speaks the
     /// legacy set is spoken to in it from then on.
     pub(crate) async fn path(&mut self, typed: &[u8]) -> Result<VPath, Refusal> {
+        // Some clients ask for their home like this; a file that has this name was listed as it.
         if typed == b"~" {
-            return Ok(VPath::root());
+            let literal = self.cwd.resolve(typed)?;
+            let is_there = self.files()?.exists(&literal).await;
+            return Ok(if is_there { literal } else { VPath::root() });
         }
         if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             return Err(Refusal::say(Code::BAD_ARGUMENT, "A name cannot hold a line end."));
@@ -211,19 +216,15 @@ impl Session {
     }
 
     /// Tells who wants to know of a command and its last reply. Of a secret, and of a line that is
-    /// no command, only the first word is told: a password may stand behind a misspelt verb.
+    /// no command, only the first letters are told: a password may stand behind a misspelt verb,
+    /// right after it (`PASSsecret`), or alone.
     pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) {
-        let word = line.split(|&byte| byte == b' ').find(|word| !word.is_empty());
-        let kept = if is_open { line } else { word.unwrap_or_default() };
+        let kept = if is_open { line } else { verb_alone(line) };
         self.probe.live.said(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return;
         }
-        let line = if is_open {
-            escaped(line)
-        } else {
-            format!("{} ***", escaped(word.unwrap_or_default()))
-        };
+        let line = if is_open { escaped(line) } else { format!("{} ***", escaped(kept)) };
         let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
         self.emit(&Event::Command { line: &line, code: reply.code, text: &text });
     }
@@ -231,6 +232,13 @@ impl Session {
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.shared.events.emit(&self.who(), event);
     }
+}
+
+/// The letters that may be a verb, four at most.
+fn verb_alone(line: &[u8]) -> &[u8] {
+    let word = line.trim_ascii_start();
+    let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).take(4).count();
+    word.get(..letters).unwrap_or_default()
 }
 
 /// One line for every session that began, also where its task was dropped in the middle.

@@ -222,6 +222,8 @@ pub struct Files {
     pub may_overwrite: bool,
     /// Whether STOR, STOU, APPE and MKD make missing directories on the way.
     pub makes_parents: bool,
+    /// Whether an upload with fewer bytes than ALLO announced is taken for one that was cut.
+    pub checks_announced_size: bool,
 }
 
 /// Character sets and clocks of names and listings.
@@ -300,7 +302,7 @@ impl Default for Settings {
             login: Login::default(),
             ban: Ban::default(),
             limits: Limits::default(),
-            files: Files { may_overwrite: true, makes_parents: false },
+            files: Files { may_overwrite: true, makes_parents: false, checks_announced_size: true },
             names: Names::default(),
             compat: Compat::default(),
         }

@@ -21,7 +21,7 @@ use crate::data::{DataPort, OpenError, Opening};
 use crate::exit::Exit;
 use crate::gate;
 use crate::live::Moving;
-use crate::next::{Job, Next, Transfer};
+use crate::next::{Announced, Job, Next, Transfer};
 use crate::ports::Lease;
 use crate::pump::{self, Cut, Flow};
 use crate::refusal::Refusal;
@@ -144,6 +144,7 @@ struct Work {
     is_ascii: bool,
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
+    announced: Option<Announced>,
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
@@ -186,6 +187,8 @@ enum Done {
     Moved,
     NotOpened(OpenError),
     Cut(Cut),
+    /// The data ended in good order, but before what ALLO announced had come.
+    Short,
 }
 
 /// How a transfer ended, the control side included.
@@ -204,12 +207,14 @@ impl Work {
                 session.shared.shaper(direction, account, session.peer.ip())
             })
         };
+        let mut announcement = None;
         let (source, sink, file) = match job {
             Job::Send { source, path, is_ascii } => {
                 let direction = Direction::Download;
                 (Some(source), None, Some(FileFacts { direction, path, is_ascii }))
             }
-            Job::Receive { sink, path, is_ascii } => {
+            Job::Receive { sink, path, is_ascii, announced } => {
+                announcement = announced;
                 let direction = Direction::Upload;
                 (None, Some(sink), Some(FileFacts { direction, path, is_ascii }))
             }
@@ -232,6 +237,7 @@ impl Work {
             is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
             source,
             sink,
+            announced: announcement,
             is_tls: false,
             is_unproven: false,
             lease: None,
@@ -282,7 +288,7 @@ impl Work {
                 (None, None) => Ok(()),
             }
         };
-        let moved = match self.pace {
+        let ended = match self.pace {
             None => moving.await,
             Some(pace) => tokio::select! {
                 // What is done in time is done.
@@ -291,7 +297,12 @@ impl Work {
                 () = pace.is_missed(&self.probe, &is_whole) => Err(Cut::TooSlow),
             },
         };
-        moved.map_or_else(Done::Cut, |()| Done::Moved)
+        let came = self.probe.moved.load(Ordering::Relaxed);
+        match ended {
+            Err(cut) => Done::Cut(cut),
+            Ok(()) if self.announced.is_some_and(|announced| announced.is_cut(came)) => Done::Short,
+            Ok(()) => Done::Moved,
+        }
     }
 }
 
@@ -428,6 +439,10 @@ fn failed(ending: Ending) -> Verdict {
         Ending::Done(Done::Cut(Cut::TooSlow)) => {
             let reply = aborted("This transfer is slower than it may be here.");
             Verdict::new(vec![reply], "slower than limits.transfer_min_rate".into())
+        }
+        Ending::Done(Done::Short) => {
+            let reply = aborted("Fewer bytes came than ALLO announced; resume it with REST.");
+            Verdict::new(vec![reply], "fewer bytes came than ALLO announced".into())
         }
         Ending::Done(Done::NotOpened(error)) => {
             let reply = match &error {

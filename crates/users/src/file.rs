@@ -11,6 +11,8 @@
 //! transfer_upload_rate = 0     # for one upload
 //! transfer_download_rate = 0   # for one download
 //! sessions = 5                 # 0 or "unlimited": any number
+//! quota = "20GiB"              # bytes that it may keep; 0 or "unlimited": any number
+//! quota_files = 0              # files and folders
 //! require_tls = false
 //! comment = "tests"
 //!

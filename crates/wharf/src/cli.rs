@@ -61,14 +61,14 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<Serve>),
-    /// Test the config without serving: every mistake at once, exit 78
+    /// Test the config and the protection without serving: every mistake at once, exit 78
     Check(Check),
     /// Print the default config, or what is in force
     #[command(subcommand)]
     Config(Config),
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
-    User(User),
+    User(Box<User>),
     /// List, add and lift bans; changes take effect within a second
     #[command(subcommand)]
     Ban(Ban),
@@ -103,6 +103,9 @@ pub(crate) struct Check {
     /// What to test; all if none is named
     #[arg(value_name = "WHAT")]
     pub(crate) what: Vec<Subject>,
+    /// Warnings are mistakes too: exit 78
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// What `wharf check` can test.
@@ -110,6 +113,8 @@ pub(crate) struct Check {
 pub(crate) enum Subject {
     /// The config file, the environment and what they name
     Config,
+    /// User, sandbox, rights of files and folders, and what could not be had
+    Protection,
 }
 
 /// `wharf config`.
@@ -148,7 +153,7 @@ Usage: wharf [OPTIONS] [DIR]            the same as: wharf serve [DIR]
 
 Share and run
   serve       Share a folder, or run from a config file
-  check       Test the config without serving
+  check       Test config, rights and sandbox without serving
   service     Start with the computer: install, uninstall, start, stop, status, unit
 
 Accounts and setup

@@ -8,6 +8,7 @@ mod ban_command;
 mod ban_file;
 mod bench_command;
 mod certificate;
+mod check_command;
 mod cli;
 mod config;
 mod config_command;
@@ -20,6 +21,7 @@ mod os;
 mod outcome;
 mod panel;
 mod place;
+mod protection;
 mod serve_command;
 mod service_command;
 mod setup;
@@ -59,7 +61,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
         Command::Serve(options) => serve_command::serve(global, options),
-        Command::Check(_) => config_command::check(global),
+        Command::Check(options) => check_command::check(global, options),
         Command::Config(what) => config_command::config(global, what),
         Command::User(what) => user_command::user(global, what),
         Command::Ban(what) => ban_command::ban(global, what),

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
+use wharf_core::async_trait;
+use wharf_core::error::{Error, ErrorKind};
 use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Users;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
-use wharf_storage::{DiskOptions, Durability, FollowSymlinks};
+use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
 use wharf_users::anonymous::WithAnonymous;
 use wharf_users::file::{FileUsers, UserFile};
 use wharf_users::hasher::Hasher;
@@ -23,10 +26,11 @@ use crate::config::choice::{
     TlsMode, TlsRequire, TlsVersion,
 };
 use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
-use crate::config::{Config, choice, keys};
+use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
+use crate::protection::reach::{Reach, state_folder};
 use crate::share::{Access, Share};
 use crate::user_command::open_failure;
 
@@ -67,6 +71,7 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
         files: engine::Files {
             may_overwrite: config.files.overwrite,
             makes_parents: config.files.make_parents,
+            checks_announced_size: config.files.check_announced_size,
         },
         names: names(&config.names),
         compat: engine::Compat {
@@ -235,7 +240,7 @@ fn pair(config: &Config) -> Result<Pair, Failure> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
         return from_files(certificate, key);
     }
-    let folder = config.server.state_dir.0.clone().unwrap_or_else(place::state_folder);
+    let folder = state_folder(config);
     let names = place::host_name().into_iter().chain(["localhost".to_owned()]);
     let addresses = own_addresses().into_iter().map(|ip| ip.to_string());
     self_made(&folder, &names.chain(addresses).collect::<Vec<_>>())
@@ -255,7 +260,46 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
         },
         umask: config.files.umask.0,
         keep_partials: config.files.keep_partials.0,
+        reserve: match config.files.reserve {
+            value::Reserve::Auto => Reserve::Auto,
+            value::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
+            value::Reserve::Percent(share) => Reserve::Percent(share),
+        },
     }
+}
+
+/// The folders of accounts, for a process that cannot reach every one.
+pub(crate) struct Fenced {
+    disks: Disks,
+    reach: Arc<Reach>,
+}
+
+impl Fenced {
+    /// Those of `disks` that lie within `reach`.
+    pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
+        Self { disks, reach }
+    }
+}
+
+#[async_trait]
+impl Stores for Fenced {
+    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>, Error> {
+        let opened = self.disks.open(account).await;
+        // Where the kernel confines nothing, this has opened.
+        if opened.is_err() && account.home.exists() && !self.reach.covers(&account.home) {
+            let help = "it lies outside of what wharf confined itself to when it started; restart \
+                 wharf, or name a folder above it in server.homes and restart once";
+            return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
+        }
+        opened
+    }
+}
+
+/// Who counts what accounts keep, and what the last run wrote down of it.
+pub(crate) fn quotas(config: &Config) -> Quotas {
+    let otherwise =
+        Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files };
+    Quotas::open(state_folder(config), otherwise)
 }
 
 /// Who may log in, and where their files are.

@@ -127,6 +127,9 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             if parameters.is_private { "with TLS" } else { "without TLS" }
         ),
     ];
+    if let Some(usage) = session.logged_in().and_then(|inside| inside.files.usage()) {
+        lines.extend(super::site::usage_lines(&usage));
+    }
     if session.probe.is_transferring.load(Ordering::Relaxed) {
         let moved = session.probe.moved.load(Ordering::Relaxed);
         lines.push(format!("A transfer is running: {moved} bytes so far"));

@@ -96,17 +96,23 @@ pub(super) fn is_ascii(session: &Session) -> bool {
 static ALLO: Spec = Spec {
     verb: "ALLO",
     syntax: "ALLO <bytes>",
-    about: "Announce the size of an upload; never needed here",
+    about: "Announce the size of an upload, so that it is refused early or found to be cut",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     keeps_pending: true,
-    // Some cameras take 202 for a failure and try for ever.
-    run: Run::Now(|_, arg| {
-        parse_allo(arg)?;
-        Next::say(Code::OK, "Fine.")
-    }),
+    run: Run::Later(|session, arg| Box::pin(allo(session, arg))),
     ..Spec::LOGGED_IN
 };
+
+async fn allo(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    session.pending.announced = None;
+    let bytes = parse_allo(arg)?;
+    session.files()?.check_size(bytes).await?;
+    // Who does not know the size says 0.
+    session.pending.announced = Some(bytes).filter(|bytes| *bytes > 0);
+    // Some cameras take 202 for a failure and try for ever.
+    Next::say(Code::OK, "Fine.")
+}
 
 static OPTS: Spec = Spec {
     verb: "OPTS",

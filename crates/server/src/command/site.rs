@@ -1,10 +1,10 @@
-//! What this server adds: SITE HELP, SITE CHMOD.
+//! What this server adds: SITE HELP, SITE CHMOD, SITE QUOTA.
 
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
-use wharf_core::storage::Change;
+use wharf_core::storage::{Change, Usage};
 use wharf_proto::args::parse_chmod;
-use wharf_proto::reply::Code;
+use wharf_proto::reply::{Code, Reply};
 
 use super::info::table;
 use super::spec::{Arg, Run, Spec};
@@ -12,7 +12,7 @@ use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::Session;
 
-pub(super) static ROWS: &[&Spec] = &[&SITE_HELP, &SITE_CHMOD];
+pub(super) static ROWS: &[&Spec] = &[&SITE_HELP, &SITE_CHMOD, &SITE_QUOTA];
 
 static SITE_HELP: Spec = Spec {
     verb: "SITE HELP",
@@ -46,4 +46,41 @@ async fn chmod(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.files()?.set(&path, Change::Mode(mode)).await?;
     session.emit(&Event::Changed(&path));
     Next::say(Code::OK, format!("Mode is {mode:03o}."))
+}
+
+static SITE_QUOTA: Spec = Spec {
+    verb: "SITE QUOTA",
+    syntax: "SITE QUOTA",
+    about: "Show how much you keep here, and how much you may",
+    rfc: "no RFC; known from other servers",
+    keeps_pending: true,
+    run: Run::Now(quota),
+    ..Spec::LOGGED_IN
+};
+
+fn quota(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
+    let Some(usage) = session.files()?.usage() else {
+        return Next::say(Code::OK, "You have no quota here.");
+    };
+    let first = std::iter::once("Your quota:".to_owned());
+    let lines = first.chain(usage_lines(&usage)).chain(std::iter::once("End of quota.".to_owned()));
+    Ok(Next::Say(Reply::lines(Code::OK, lines)))
+}
+
+/// What is kept and what may be, a line each for bytes and files.
+pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
+    let line = |what: &str, kept: Option<u64>, most: Option<u64>| {
+        let kept = kept.map_or_else(|| "being counted".to_owned(), |kept| kept.to_string());
+        let most = most.map_or_else(|| "no limit".to_owned(), |most| most.to_string());
+        format!("{what}: {kept} of {most}")
+    };
+    let kept = usage.kept;
+    [
+        line("Bytes kept", kept.map(|kept| kept.bytes), usage.bytes_max.bytes()),
+        line(
+            "Files and folders kept",
+            kept.map(|kept| kept.files),
+            usage.files_max.number().map(u64::from),
+        ),
+    ]
 }

@@ -254,8 +254,15 @@ pub(super) enum Own {
 impl Directory {
     /// What stands there, if anything.
     pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
+        Ok(self.measure(name)?.map(|(kind, _)| kind))
+    }
+
+    /// What stands there, if anything, and how long it is.
+    pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => Ok(Some(facts_unix::kind(facts.st_mode))),
+            Ok(facts) => {
+                Ok(Some((facts_unix::kind(facts.st_mode), facts_unix::number(facts.st_size))))
+            }
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(fault(error)),
         }

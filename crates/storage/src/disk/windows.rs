@@ -234,7 +234,12 @@ impl Directory {
 
     /// What stands there, if anything.
     pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
-        Ok(self.facts(name).map_err(fault)?.as_ref().map(kind))
+        Ok(self.measure(name)?.map(|(kind, _)| kind))
+    }
+
+    /// What stands there, if anything, and how long it is.
+    pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
+        Ok(self.facts(name).map_err(fault)?.map(|facts| (kind(&facts), facts.len())))
     }
 
     /// Permission bits, of which there are none; an error if what stands there is no file.

@@ -6,17 +6,17 @@
 
 use std::net::IpAddr;
 
-use wharf_core::account::{Count, Rate};
+use wharf_core::account::{Count, Rate, Size};
 
 use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
-    NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
+    NameEncoding, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
 };
 use super::counts::{AutoCount, Whole};
 use super::layers::Reader;
 use super::value::{
-    Announced, AutoPath, Commands, FilePath, LegacyEncoding, ListenPort, Networks, OptionalPath,
-    PortRange, Positive, PublicAddress, Umask, Value, Version,
+    Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
+    OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value, Version,
 };
 use super::wait::{Patience, Span, Wait};
 
@@ -131,6 +131,16 @@ sections! {
         [R] state_dir: AutoPath = "\"auto\"",
         /// accounts live apart from this file: wharf writes that one, never this one
         [R] users_file: FilePath = "\"users.toml\"",
+        /// started as root: the system's account to become, once ports and keys are open (Linux)
+        [R] user: String = "\"\"",
+        /// the system's group to go with it; empty = the account's own
+        [R] group: String = "\"\"",
+        /// confine the process to the files, ports and system calls that it needs (Linux)
+        /// auto: as far as this system can | on: or else do not start | off
+        [R] sandbox: Sandbox = "\"auto\"",
+        /// folders where accounts added later may have their homes; a confined server
+        /// opens homes elsewhere only after a restart
+        [R] homes: Folders = "[]",
         /// on SIGTERM or Ctrl+C, how long running transfers may finish
         shutdown_grace: Span = "\"30s\"",
     }
@@ -255,6 +265,10 @@ sections! {
         transfer_upload_rate: Rate = "0",
         /// each download; users.toml can say otherwise
         transfer_download_rate: Rate = "0",
+        /// what each account may keep; users.toml can say otherwise
+        user_quota: Size = "0",
+        /// files and folders that each account may keep; users.toml can say otherwise
+        user_quota_files: Count = "0",
         /// how long a session may say nothing
         idle_timeout: Patience = "\"5m\"",
         /// how long a transfer may move nothing
@@ -275,9 +289,14 @@ sections! {
         /// false: nobody may replace a file that is there
         overwrite: bool = "true",
         /// full: on disk before 226 | fast: atomic, not synced
+        /// fast: after a power failure the newest files may be lost or empty
         durability: Durability = "\"full\"",
-        /// how long a cut upload can be resumed; 0 = never kept
+        /// how long a cut upload can be resumed, on Linux until a reboot; 0 = never kept
         keep_partials: Span = "\"24h\"",
+        /// room on the disk that uploads leave free: auto (1 %, 256 MiB at most) | "1GiB" | "5%"
+        reserve: Reserve = "\"auto\"",
+        /// true: an upload shorter than its ALLO is cut; false: for clients that send it wrongly
+        check_announced_size: bool = "true",
         /// true: uploads and MKD make missing parent folders (cameras, NVRs)
         make_parents: bool = "false",
     }
@@ -314,6 +333,9 @@ sections! {
         [R] file: OptionalPath = "\"\"",
         /// a file for the classic xferlog format, one line per transfer
         [R] transfer_log: OptionalPath = "\"\"",
+        /// a file for logins, deletions and changes of rights as JSON lines, each written
+        /// before the client is answered
+        [R] audit_file: OptionalPath = "\"\"",
         /// every command and its reply; passwords are always masked
         commands: bool = "false",
     }

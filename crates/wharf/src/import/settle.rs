@@ -239,7 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::keys::keys;
+    use crate::config::keys::{Key, keys};
     use crate::import::model::Spot;
 
     fn found(wishes: &[(&str, Raw)]) -> Found {
@@ -319,7 +319,7 @@ mod tests {
         ) {
             let known: Vec<_> = keys()
                 .filter(|key| key.section != "listen" && !key.section.is_empty())
-                .map(|key| key.path())
+                .map(Key::path)
                 .collect();
             let mut wishes: Vec<_> = wanted
                 .iter()

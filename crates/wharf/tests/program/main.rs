@@ -9,8 +9,15 @@ mod config_command;
 #[cfg(test)]
 mod import_command;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod logs;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod protection;
+#[cfg(test)]
 mod serve_command;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod service_command;
 #[cfg(test)]
 mod support;

@@ -293,7 +293,7 @@ mod unix {
     }
 
     #[test]
-    fn a_file_open_to_others_is_refused_with_the_command_that_closes_it() {
+    fn row_45_a_file_open_to_others_is_refused_with_the_command_that_closes_it() {
         let place = place(Some(HAND_WRITTEN));
         for mode in [0o640, 0o604, 0o620, 0o602] {
             fs::set_permissions(&place.path, fs::Permissions::from_mode(mode)).unwrap();

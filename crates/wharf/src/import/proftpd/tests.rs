@@ -92,11 +92,12 @@ fn the_usual_directives_have_their_keys() {
 #[test]
 fn sections_are_told_line_by_line() {
     let found = conf(
-        "Port 21\nDefaultRoot ~\n<VirtualHost 192.0.2.1>\n  Port 2121\n</VirtualHost>\n\
-         <Anonymous /srv/pub>\n  User ftp\n  UserAlias anonymous ftp\n  MaxClients 10\n  <Limit WRITE>\n    DenyAll\n  \
-         </Limit>\n  <Limit STOR>\n    AllowAll\n  </Limit>\n</Anonymous>\n<Directory /srv/in>\n  \
-         Umask 077\n</Directory>\nAllowForeignAddress on\nInclude /etc/proftpd/x\nPrt 2\n\
-         </Limit>\n",
+        "Port 21\nDefaultRoot ~\n\
+         <VirtualHost 192.0.2.1>\n  Port 2121\n</VirtualHost>\n\
+         <Anonymous /srv/pub>\n  User ftp\n  UserAlias anonymous ftp\n  MaxClients 10\n  \
+         <Limit WRITE>\n    DenyAll\n  </Limit>\n  <Limit STOR>\n    AllowAll\n  </Limit>\n\
+         </Anonymous>\n<Directory /srv/in>\n  Umask 077\n</Directory>\n\
+         AllowForeignAddress on\nInclude /etc/proftpd/x\nPrt 2\n</Limit>\n",
     );
     assert_eq!(value(&found, "login.anonymous_home"), "\"/srv/pub\"");
     assert_eq!(value(&found, "listen.0.port"), "21");
