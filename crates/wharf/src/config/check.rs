@@ -165,12 +165,12 @@ fn check_bans(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let (first, longest) = (config.ban.time.0, config.ban.time_max.0);
     if first.is_zero() {
         let title = "with `ban.time` = 0 every ban would be over at once";
-        let problem = Problem::error(title, layers.place_of("ban.time"));
+        let problem = Problem::warning(title, layers.place_of("ban.time"));
         problems.push(problem.help("to ban nobody by tries write  ban.enabled = false"));
     }
     if longest < first {
         let title = "`ban.time_max` is shorter than the first ban";
-        let problem = Problem::error(title, layers.place_of("ban.time_max"));
+        let problem = Problem::warning(title, layers.place_of("ban.time_max"));
         let problem = problem.also(layers.place_of("ban.time"), "the first ban");
         problems.push(problem.help(format!(
             "each ban lasts twice as long as the one before, up to time_max: at least {}",
