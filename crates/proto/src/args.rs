@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_plain_digits_that_fit_a_file() {
+    fn row_35_offsets_are_plain_digits_that_fit_a_file() {
         assert_eq!(parse_offset(b"0"), Ok(0));
         assert_eq!(parse_offset(b"9223372036854775807"), Ok(OFFSET_MAX));
         assert_eq!(parse_offset(b""), Err(Missing));

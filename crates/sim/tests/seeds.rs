@@ -51,7 +51,7 @@ fn the_server_keeps_its_word_where_it_did_not_once() {
 }
 
 #[test]
-fn the_server_survives_every_single_failure_of_its_store() {
+fn row_34_the_server_survives_every_single_failure_of_its_store() {
     for call in 1.. {
         let story = run_failing(7, call);
         assert!(story.complaints.is_empty(), "call {call}: {}", story.complaints.join("\n"));

@@ -35,7 +35,7 @@ async fn leave(disk: &Disk) {
 }
 
 #[tokio::test]
-async fn an_unfinished_upload_belongs_to_its_account_and_outlives_the_store() {
+async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_store() {
     for way in WAYS {
         let world = World::new();
         leave(&world.disk_by(way, &DiskOptions::default())).await;
@@ -141,7 +141,7 @@ async fn what_stands_in_place_of_a_temporary_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_waits_for_is_done_all_the_same() {
+async fn row_33_a_commit_that_nobody_waits_for_is_done_all_the_same() {
     let world = World::new();
     let disk = world.disk(&DiskOptions::default());
     let mut sink = begin(&disk, "/f", Start::Fresh).await;
