@@ -122,6 +122,20 @@ impl Count {
     }
 }
 
+/// The longest name of an account in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Whether an account can have this name: at most 64 bytes that are one plain component of a path
+/// on every system. No separator, drive, control byte or leading dot stands in it, and no dot or
+/// space at its end. What fails here reaches no store of accounts.
+pub fn is_name(name: &str) -> bool {
+    let is_odd = |letter: char| letter.is_control() || matches!(letter, '/' | '\\' | ':');
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && !name.ends_with(['.', ' '])
+        && !name.contains(is_odd)
+}
+
 impl Account {
     /// An account with these rights and nothing limited: a start for stores and tests.
     pub fn new(name: impl Into<String>, home: impl Into<PathBuf>, rules: Rules) -> Self {
@@ -132,6 +146,25 @@ impl Account {
             limits: Limits::default(),
             is_anonymous: false,
             requires_tls: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_22_a_name_is_one_plain_component_on_every_system() {
+        for name in ["anna", "王小明", "a b", "x@example.com", "-", "_", "anonymous", "a.b"] {
+            assert!(is_name(name), "{name}");
+        }
+        assert!(is_name(&"x".repeat(64)) && !is_name(&"x".repeat(65)));
+        for name in [
+            "", ".", "..", "../a", "a/..", "/", "\\", "a\\b", "C:", "a:b", "a\0", "a\n", "\u{85}",
+            "a.", "a ", ".ssh", "\u{7f}",
+        ] {
+            assert!(!is_name(name), "{name:?}");
         }
     }
 }

@@ -4,6 +4,7 @@ use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply, Text};
 
+use crate::digest::Algorithm;
 use crate::refusal::Refusal;
 
 /// What follows a command.
@@ -12,6 +13,8 @@ pub(crate) enum Next {
     Say(Reply),
     /// 150, data, and a reply at the end.
     Transfer(Transfer),
+    /// Work that takes its time, and a reply at the end.
+    Errand(Errand),
     /// This reply, and then TLS.
     Secure(Reply),
     /// This reply, and then the end.
@@ -24,6 +27,19 @@ impl Next {
     pub(crate) fn say(code: Code, text: impl Into<Text>) -> Result<Self, Refusal> {
         Ok(Self::Say(Reply::new(code, text)))
     }
+}
+
+/// Work without a data connection that may take long.
+pub(crate) enum Errand {
+    /// The check sum of the first `bytes` of a source, and how it is told.
+    Digest {
+        source: Source,
+        bytes: u64,
+        of: Algorithm,
+        say: Box<dyn FnOnce(String) -> Reply + Send>,
+    },
+    /// One file to another.
+    Copy { source: Source, sink: Box<dyn Sink>, from: VPath, to: VPath },
 }
 
 /// What is to go over the data connection.

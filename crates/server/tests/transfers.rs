@@ -37,7 +37,7 @@ fn row_33_abor_during_stor_leaves_the_old_file() {
 }
 
 #[test]
-fn abor_is_heard_behind_telnet_codes() {
+fn row_14_abor_is_heard_behind_telnet_codes() {
     inside(
         &world(),
         "EPSV;C: RETR big\nS: 150 *\nD< 10\nC< \\xff\\xf4\\xff\\xf2ABOR\\r\\n\nS: 426 *\n\
@@ -64,7 +64,7 @@ fn stat_and_noop_are_answered_while_bytes_move() {
 }
 
 #[test]
-fn other_commands_wait_for_the_end_of_the_transfer() {
+fn row_15_other_commands_wait_for_the_end_of_the_transfer() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... one\nC: DELE a\nC: PWD\nWAIT 1s\nHAS /a hello\n\
@@ -118,7 +118,7 @@ fn appe_goes_on_with_a_cut_upload_and_else_with_the_file() {
 }
 
 #[test]
-fn rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
+fn row_35_rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
     inside(
         &world(),
         "C: REST 3\nS: 350 *\nC: TYPE I\nS: 200 *\nEPSV;C: NOOP\nS: 200 *\nC: RETR a\n\
@@ -154,7 +154,7 @@ fn text_is_converted_both_ways() {
 }
 
 #[test]
-fn a_connection_that_never_comes_is_425() {
+fn row_7_a_connection_that_never_comes_is_425() {
     inside(&world(), "EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *\nC: NOOP\nS: 200 *");
 }
 
@@ -171,7 +171,7 @@ fn a_passive_port_is_given_up_when_nothing_comes_of_it() {
 }
 
 #[test]
-fn a_transfer_in_which_nothing_moves_ends() {
+fn row_7_a_transfer_in_which_nothing_moves_ends() {
     let world =
         world().settings(|settings| settings.limits.stall_timeout = Duration::from_secs(10));
     inside(
@@ -218,7 +218,7 @@ fn files_are_not_replaced_without_the_right_to() {
 }
 
 #[test]
-fn a_dropbox_takes_files_and_shows_none() {
+fn row_23_28_a_dropbox_takes_files_and_shows_none() {
     let rights = Permissions::parse("dropbox").unwrap();
     let world = World::new().account("anna", "secret", rights).file("/a", b"hello");
     inside(

@@ -18,6 +18,9 @@ mod upload;
 mod beneath_linux;
 #[cfg(unix)]
 mod beneath_walk;
+#[cfg_attr(target_os = "linux", path = "disk/boot_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "disk/boot_other.rs")]
+mod boot;
 #[cfg(unix)]
 mod facts_unix;
 #[cfg(target_os = "linux")]
@@ -101,7 +104,8 @@ impl Default for DiskOptions {
 pub enum Durability {
     /// It is still done: content and directories are synced before an act succeeds.
     Full,
-    /// It may be undone. Nothing is synced.
+    /// It may be undone, and a new file may be there with a part of its bytes missing or zero:
+    /// file systems write names before contents. Nothing is synced.
     Fast,
 }
 
@@ -126,8 +130,9 @@ pub enum FollowSymlinks {
 /// Uploads are written to a hidden temporary in the same directory (see [`TEMP_PREFIX`]) and
 /// renamed when they are whole, so they take the room of old and new content at a time, and
 /// appending to a file costs a copy of it. What was written before an upload was given up is kept
-/// for [`DiskOptions::keep_partials`], for that account alone. When the disk is full the temporary
-/// is removed, or cut to the length it was resumed with.
+/// for [`DiskOptions::keep_partials`], for that account alone, and on Linux until the system is
+/// started again: what was not synced before a power failure may be there as zeros. When the disk
+/// is full the temporary is removed, or cut to the length it was resumed with.
 ///
 /// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
 /// called within a tokio runtime; those of a listing run where its entries are taken. Dropping a
@@ -207,7 +212,7 @@ impl Storage for Disk {
             appends: true,
             sets_times: true,
             sets_mode: system::HAS_MODES,
-            ignores_case: system::IGNORES_CASE,
+            ignores_case: self.tree.ignores_case,
         }
     }
 
@@ -299,6 +304,8 @@ type Home = (String, PathBuf, Quota);
 impl Disks {
     /// With these options for every account.
     pub fn new(options: DiskOptions) -> Self {
+        // Read it now: a sandbox may forbid it later.
+        boot::identity();
         Self { options, quotas: None, open: Arc::default() }
     }
 

@@ -1,6 +1,8 @@
 //! The command line: which command, and what belongs to all of them.
 
+pub(crate) mod ban;
 pub(crate) mod bench;
+pub(crate) mod import;
 pub(crate) mod serve;
 pub(crate) mod service;
 #[cfg(test)]
@@ -14,7 +16,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use wharf_users::nearest::nearest;
 
 use crate::outcome::Colour;
+use ban::Ban;
 use bench::Bench;
+use import::Import;
 use serve::Serve;
 use service::Service;
 use user::User;
@@ -57,7 +61,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<Serve>),
-    /// Test the config without serving: every mistake at once, exit 78
+    /// Test the config and the protection without serving: every mistake at once, exit 78
     Check(Check),
     /// Print the default config, or what is in force
     #[command(subcommand)]
@@ -65,6 +69,12 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(Box<User>),
+    /// List, add and lift bans; changes take effect within a second
+    #[command(subcommand)]
+    Ban(Ban),
+    /// Move in from another server: read its set-up, show the result, write it with --write
+    #[command(subcommand)]
+    Import(Import),
     Bench(Box<Bench>),
     /// Hash a password for use in a file
     ///
@@ -93,6 +103,9 @@ pub(crate) struct Check {
     /// What to test; all if none is named
     #[arg(value_name = "WHAT")]
     pub(crate) what: Vec<Subject>,
+    /// Warnings are mistakes too: exit 78
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// What `wharf check` can test.
@@ -100,6 +113,8 @@ pub(crate) struct Check {
 pub(crate) enum Subject {
     /// The config file, the environment and what they name
     Config,
+    /// User, sandbox, rights of files and folders, and what could not be had
+    Protection,
 }
 
 /// `wharf config`.
@@ -138,12 +153,14 @@ Usage: wharf [OPTIONS] [DIR]            the same as: wharf serve [DIR]
 
 Share and run
   serve       Share a folder, or run from a config file
-  check       Test the config without serving
+  check       Test config, rights and sandbox without serving
   service     Start with the computer: install, uninstall, start, stop, status, unit
 
 Accounts and setup
-  user        add, list, show, edit, passwd, enable, disable, del
+  user        add, list, show, edit, passwd, enable, disable, del, export
+  ban         list, add, del, clear
   config      default, show, path
+  import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 
 Other
   bench       Measure any FTP or FTPS server, as its clients see it

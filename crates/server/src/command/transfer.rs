@@ -24,10 +24,9 @@ static RETR: Spec = Spec {
     about: "Fetch a file",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::READ,
     moves_data: true,
     run: Run::Later(|session, arg| Box::pin(retr(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::READ)
 };
 
 async fn retr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -49,11 +48,10 @@ static STOR: Spec = Spec {
     about: "Store a file; it appears when it is whole",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::UPLOAD,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
     run: Run::Later(|session, arg| Box::pin(stor(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::UPLOAD)
 };
 
 async fn stor(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -73,10 +71,9 @@ static APPE: Spec = Spec {
     about: "Add to a file, or go on with an upload that was cut",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::APPEND,
     moves_data: true,
     run: Run::Later(|session, arg| Box::pin(appe(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::APPEND)
 };
 
 async fn appe(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -92,11 +89,10 @@ static STOU: Spec = Spec {
     about: "Store a file under a name that nothing has",
     rfc: "RFC 1123 §4.1.2.9",
     arg: Arg::Optional,
-    needs: Permissions::UPLOAD,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
     run: Run::Later(|session, arg| Box::pin(stou(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::UPLOAD)
 };
 
 async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {

@@ -62,7 +62,8 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
         Stream::Plain(socket) => socket,
         Stream::Tls(stream) => stream.get_ref().0,
     };
-    matches!(socket, Socket::Tcp(_)) && !flow.is_ascii && !flow.shaper.is_limited()
+    let is_as_it_is = !flow.is_ascii && flow.deflate.is_none();
+    matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.shaper.is_limited()
 }
 
 /// Sends bytes `from..from + len` of a file, and the farewell of TLS. What is left comes back with

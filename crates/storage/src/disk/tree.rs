@@ -32,6 +32,7 @@ pub(super) struct Tree {
     pub(super) pace: Pace,
     /// Set where what is kept is counted.
     pub(super) metered: Option<Metered>,
+    pub(super) ignores_case: bool,
 }
 
 /// A directory and a name in it.
@@ -56,8 +57,9 @@ impl Tree {
 
     fn over(root: Root, account: &str, options: &DiskOptions) -> Self {
         let pace = Pace::new(root.medium());
+        let ignores_case = root.ignores_case();
         let (account, options) = (account.to_owned(), options.clone());
-        Self { root, account, options, pace, metered: None }
+        Self { root, account, options, pace, metered: None, ignores_case }
     }
 
     /// Whether a path is at hand and leads to the root of this tree.

@@ -23,10 +23,6 @@ use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = false;
-/// Whether upper and lower case are the same in names. A folder can be told to tell them apart;
-/// that it is so is the safe thing to say.
-pub(super) const IGNORES_CASE: bool = true;
-
 /// Reads what the system has in memory, where it says so; here it does not.
 pub(super) fn read_at_once(_: &File, _: u64, _: usize, _: Medium) -> Option<Vec<u8>> {
     None
@@ -46,6 +42,13 @@ impl Root {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         Ok(Self { path, links })
+    }
+
+    /// Upper and lower case are the same in names. A folder can be told to tell them apart; that it
+    /// is so is the safe thing to say.
+    #[expect(clippy::unused_self, reason = "other systems ask the folder")]
+    pub(super) fn ignores_case(&self) -> bool {
+        true
     }
 
     /// Windows does not say what is at hand.

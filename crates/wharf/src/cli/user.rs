@@ -27,6 +27,15 @@ pub(crate) enum User {
         #[arg(long)]
         json: bool,
     },
+    /// Print all accounts as CSV, which `wharf import csv` reads
+    Export {
+        /// As CSV; there is no other form yet, so it may be left out
+        #[arg(long)]
+        csv: bool,
+        /// The hashes of passwords too; keep such a file where nobody sees it
+        #[arg(long)]
+        with_hashes: bool,
+    },
     /// Show an account as it stands in the file
     Show {
         name: String,

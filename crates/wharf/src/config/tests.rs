@@ -167,6 +167,13 @@ fn mistakes() -> Vec<(&'static str, Given)> {
             "anonymous folder missing",
             Given::file("[login]\nanonymous = true\nanonymous_home = \"/no/such/folder\"\n"),
         ),
+        (
+            "anonymous may change everything",
+            Given::file(
+                "[login]\nanonymous = true\nanonymous_home = \"/\"\n\
+                 anonymous_permissions = \"read-write\"\n",
+            ),
+        ),
         ("low data ports", Given::file("[passive]\nports = \"1000-2000\"\n")),
         (
             "data port that is listened on",
@@ -179,7 +186,7 @@ fn mistakes() -> Vec<(&'static str, Given)> {
 }
 
 #[test]
-fn every_mistake_is_shown_with_place_and_remedy() {
+fn row_23_every_mistake_is_shown_with_place_and_remedy() {
     let mut page = String::new();
     for (name, given) in mistakes() {
         let shown = given.shown();

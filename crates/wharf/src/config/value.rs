@@ -426,6 +426,22 @@ impl Value for OptionalPath {
     }
 }
 
+/// Folders; relative ones begin at the configuration file's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Folders(pub(crate) Vec<PathBuf>);
+
+impl Value for Folders {
+    const KIND: &'static str = "a list of folders such as [\"/srv/ftp\"]";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        let members: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+        if members.iter().any(|member| member.is_empty() || member.contains('\0')) {
+            return Err(Wrong::new("a folder cannot be empty text or hold a NUL character"));
+        }
+        Ok(Self(members.iter().map(|member| base.join(member)).collect()))
+    }
+}
+
 /// A path, or `auto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AutoPath(pub(crate) Option<PathBuf>);

@@ -150,7 +150,7 @@ fn json(record: &UserRecord, folder: &Path) -> String {
 }
 
 /// Columns as wide as their widest cell; the last is not padded.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
