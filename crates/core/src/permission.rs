@@ -63,12 +63,14 @@ pub const PRESETS: &[(&str, Permissions)] = &[
     ("read", Permissions::READ_ONLY),
     ("upload", Permissions(1 << 0 | 1 << 1 | 1 << 3 | 1 << 7 | 1 << 8)),
     ("read-write", Permissions(0x1fff & !(1 << 10))),
-    ("full", Permissions(0x1fff)),
+    ("full", Permissions::FULL),
 ];
 
 impl Permissions {
     /// No right at all.
     pub const NONE: Self = Self(0);
+    /// All that the preset `full` gives: what the letters of pyftpdlib mean together.
+    pub const FULL: Self = Self(0x1fff);
     /// Every right, also [`Self::COPY`], which no preset has.
     pub const ALL: Self = Self(0x3fff);
     /// Enter, list, read and check sums.

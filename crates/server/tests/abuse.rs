@@ -86,7 +86,7 @@ fn row_17_a_ban_can_be_switched_off() {
 }
 
 #[test]
-fn row_18_all_failures_have_the_same_replies() {
+fn row_18_20_all_failures_have_the_same_replies() {
     let world = world().settings(|settings| settings.login.deny_users = vec!["ben".into()]);
     let world = world.account("ben", "secret", Permissions::ALL);
     for (user, password) in [("anna", "wrong"), ("nobody", "wrong"), ("ben", "wrong")] {

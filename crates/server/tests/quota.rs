@@ -52,6 +52,22 @@ fn row_37_appending_and_resuming_are_charged_for_what_they_add() {
 }
 
 #[test]
+fn row_24_37_a_copy_on_the_server_is_charged_like_an_upload() {
+    let mut account = Account::new("anna", "/", Rules::everywhere(with_copy()));
+    account.limits.quota = Some(Size::from_bytes(12));
+    let world = World::new().account_with(account, "secret").file("/a", b"hello");
+    inside(
+        &world,
+        "C: SITE CPFR a\nS: 350 *\nC: SITE CPTO b\nS: 250 *\nHAS /b hello\n\
+         C: SITE CPFR a\nS: 350 *\nC: SITE CPTO c\nS: 552 *\nHASNOT /c\nC: NOOP\nS: 200 *",
+    );
+}
+
+fn with_copy() -> Permissions {
+    Permissions::ALL.union(Permissions::COPY)
+}
+
+#[test]
 fn row_37_files_and_folders_are_counted_too() {
     inside(
         &world(),

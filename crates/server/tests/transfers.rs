@@ -20,7 +20,7 @@ fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
 }
 
 #[test]
-fn abor_during_stor_keeps_no_file() {
+fn row_33_abor_during_stor_keeps_no_file() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... half\nC: ABOR\nS: 426 *\nS: 226 *\nHASNOT /b\n\
@@ -29,7 +29,7 @@ fn abor_during_stor_keeps_no_file() {
 }
 
 #[test]
-fn abor_during_stor_leaves_the_old_file() {
+fn row_33_abor_during_stor_leaves_the_old_file() {
     inside(
         &world(),
         "EPSV;C: STOR a\nS: 150 *\nU... half\nC: ABOR\nS: 426 *\nS: 226 *\nHAS /a hello",
@@ -83,7 +83,7 @@ fn quit_during_a_transfer_waits_for_its_end() {
 }
 
 #[test]
-fn an_upload_whose_connection_breaks_is_not_published() {
+fn row_33_an_upload_whose_connection_breaks_is_not_published() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... half\nUX\nS: 426 *\nHASNOT /b\nC: NOOP\nS: 200 *",
@@ -91,7 +91,7 @@ fn an_upload_whose_connection_breaks_is_not_published() {
 }
 
 #[test]
-fn an_upload_whose_client_dies_is_not_published() {
+fn row_33_an_upload_whose_client_dies_is_not_published() {
     let outcome = inside(&world(), "EPSV;C: STOR b\nS: 150 *\nU... half\nCX\nWAIT 1s\nHASNOT /b");
     assert!(outcome.events.iter().any(|line| line.contains("is_complete: false")));
     // As the kernel does it for a killed client: first one connection, then the other.
@@ -99,7 +99,7 @@ fn an_upload_whose_client_dies_is_not_published() {
 }
 
 #[test]
-fn a_cut_upload_goes_on_where_it_ended() {
+fn row_33_a_cut_upload_goes_on_where_it_ended() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\nC: SIZE b\nS: 213 5\n\
@@ -271,7 +271,7 @@ fn active_mode_can_be_off() {
 }
 
 #[test]
-fn a_client_that_sent_ahead_and_died_publishes_nothing() {
+fn row_33_a_client_that_sent_ahead_and_died_publishes_nothing() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... half\nC: PWD\nWAIT 1s\nCX\nUF\nWAIT 1s\nHASNOT /b",
@@ -281,7 +281,7 @@ fn a_client_that_sent_ahead_and_died_publishes_nothing() {
 
 /// A FIN without the farewell of TLS may be anybody's: the upload is cut, not whole.
 #[test]
-fn an_upload_without_close_notify_is_cut() {
+fn row_33_an_upload_without_close_notify_is_cut() {
     world().tls().run(&format!(
         "C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}C: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n{EPSV}\
          C: STOR b\nS: 150 *\nU... half\nUF\nS: 426 *\nHASNOT /b\n{EPSV}C: STOR b\nS: 150 *\n\

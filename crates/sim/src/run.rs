@@ -207,6 +207,9 @@ async fn live(seed: u64, failing: Option<Failing>) -> Story {
     let is_stopped = place.bustle(is_calm, is_kind, has_operator).await;
     if place.net.has_failed() {
         place.oracle.tell("net", "a call fails: by the simulation");
+    } else {
+        // What comes now must go well, and would be the first to fail.
+        place.net.fail_at(0);
     }
     if !is_stopped {
         place.quiet().await;

@@ -130,6 +130,10 @@ impl Meter {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn state(&self) -> State {
+        self.numbers().state.clone()
+    }
+
     /// What is kept; none while nobody knows.
     pub(crate) fn kept(&self) -> Option<Kept> {
         let numbers = self.numbers();
@@ -168,7 +172,6 @@ impl Meter {
         // Where nothing may change, not even the sweep may.
         let names = before.is_none().then(|| self.names());
         let walked = walk();
-        drop(names);
         let mut numbers = self.numbers();
         let is_undisturbed = before.is_none_or(|changes| {
             numbers.state == State::Counted && numbers.running == 0 && numbers.changes == changes
@@ -187,6 +190,8 @@ impl Meter {
             _ => false,
         };
         drop(numbers);
+        // Only now: what is removed from here on is missing in what was walked over.
+        drop(names);
         self.counted.notify_waiters();
         is_taken
     }
@@ -213,7 +218,7 @@ impl Meter {
         &self,
         act: impl FnOnce() -> Result<Option<u64>, E>,
     ) -> Result<Option<u64>, E> {
-        if let Some(witness) = &self.witness {
+        if let (Some(witness), State::Counted) = (&self.witness, self.state()) {
             // Where this fails a crash leaves a count that is too high: nobody gains by that.
             let _ = witness.tell();
         }

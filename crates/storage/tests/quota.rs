@@ -382,6 +382,28 @@ async fn row_41_what_a_sweep_removes_is_no_longer_counted() {
 }
 
 #[tokio::test]
+async fn row_41_a_home_that_is_counted_while_it_is_swept_is_counted_right() {
+    const LEFT: usize = 2000;
+    let place = Place::new();
+    for number in 0..LEFT {
+        let folder = place.home.join(format!("{}", number % 20));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!(".wharf-{number:032x}.part")), "leftover").unwrap();
+    }
+    let quotas = place.quotas();
+    let now = DiskOptions { keep_partials: std::time::Duration::ZERO, ..Place::options() };
+    let (sweeper, home) = (quotas.clone(), place.home.clone());
+    let swept = std::thread::spawn(move || sweeper.sweep(&home, &now).unwrap());
+    // Not before the sweep has begun, if it has not ended by now.
+    while walked(&place.home).files == 20 + u64::try_from(LEFT).unwrap() {}
+    let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+    let store = disks.open(&account("anna", &place.home)).await.unwrap();
+    drop(store.remove_file(&path("/none")).await);
+    assert_eq!(swept.join().unwrap().removed, u64::try_from(LEFT).unwrap());
+    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 0, files: 20 }));
+}
+
+#[tokio::test]
 async fn row_36_37_an_account_over_its_quota_is_told_before_it_sends_and_may_remove() {
     let place = Place::new();
     fs::write(place.home.join("old"), vec![1; 3000]).unwrap();

@@ -123,7 +123,6 @@ async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         // The password was right, or nobody looked at it.
         _ => attempt.forgiven(),
     }
-    session.shared.tell_news();
     if matches!(denied, Denied::Busy) {
         return Ok(busy(session));
     }
@@ -208,6 +207,7 @@ fn welcome(session: &Session, account: &Account) -> Reply {
 async fn turn_away(session: &mut Session, user: &str, denied: &Denied, arrived: Instant) -> Next {
     let event = Event::LoginFailed { user: &escaped(user.as_bytes()), reason: &denied.to_string() };
     session.emit(&event);
+    session.shared.tell_news();
     let peer = session.peer.ip();
     // Those who come anew for each try wait as long as those who stay.
     let failures = session.shared.guard.failures(peer, session.shared.now()).saturating_sub(1);

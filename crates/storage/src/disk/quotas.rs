@@ -47,8 +47,17 @@ pub struct Quotas {
 struct All {
     otherwise: Quota,
     ledger: Arc<Ledger>,
-    meters: Mutex<HashMap<PathBuf, Arc<Meter>>>,
+    homes: Mutex<Homes>,
     queue: Mutex<Queue>,
+}
+
+/// Meters by home.
+#[derive(Default)]
+struct Homes {
+    counted: HashMap<PathBuf, Arc<Meter>>,
+    /// Of homes that are swept and that nobody has wanted to be counted so far: if somebody does,
+    /// the sweep and the count must know of each other.
+    swept: HashMap<PathBuf, Arc<Meter>>,
 }
 
 /// Homes that wait to be counted.
@@ -66,9 +75,9 @@ impl Quotas {
         let witness: Arc<dyn Witness> = ledger.clone();
         let meter = |(kept, counted_at)| Meter::counted(kept, counted_at, Some(witness.clone()));
         let known = ledger.read().into_iter();
-        let meters = known.map(|(home, counted)| (home, Arc::new(meter(counted)))).collect();
-        let meters = Mutex::new(meters);
-        Self { all: Arc::new(All { otherwise, ledger, meters, queue: Mutex::default() }) }
+        let counted = known.map(|(home, counted)| (home, Arc::new(meter(counted)))).collect();
+        let homes = Mutex::new(Homes { counted, swept: HashMap::new() });
+        Self { all: Arc::new(All { otherwise, ledger, homes, queue: Mutex::default() }) }
     }
 
     /// The account's quota.
@@ -76,8 +85,14 @@ impl Quotas {
         Quota::of(account, self.all.otherwise)
     }
 
-    fn meters(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Meter>>> {
-        self.all.meters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn homes(&self) -> MutexGuard<'_, Homes> {
+        self.all.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a home of which nothing is known.
+    fn uncounted(&self) -> Arc<Meter> {
+        let witness: Arc<dyn Witness> = self.all.ledger.clone();
+        Arc::new(Meter::uncounted(Some(witness)))
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -86,21 +101,21 @@ impl Quotas {
 
     /// The meter of a home, which is counted if it must be. None where nobody counts.
     pub(super) async fn metered(&self, home: &Path, quota: Quota) -> Result<Option<Metered>> {
-        if !quota.is_limited() && self.meters().is_empty() {
+        if !quota.is_limited() && self.homes().counted.is_empty() {
             return Ok(None);
         }
         let home = home.to_owned();
         // However it is written, it is one home.
         let home = unblocked(spawn_blocking(move || home.canonicalize().map_err(fault)).await)?;
         let meter = {
-            let mut meters = self.meters();
-            match meters.get(&home) {
+            let mut homes = self.homes();
+            match homes.counted.get(&home) {
                 Some(meter) => Arc::clone(meter),
                 None if !quota.is_limited() => return Ok(None),
                 None => {
-                    let witness: Arc<dyn Witness> = self.all.ledger.clone();
-                    let meter = Arc::new(Meter::uncounted(Some(witness)));
-                    meters.insert(home.clone(), Arc::clone(&meter));
+                    let swept = homes.swept.remove(&home);
+                    let meter = swept.unwrap_or_else(|| self.uncounted());
+                    homes.counted.insert(home.clone(), Arc::clone(&meter));
                     meter
                 }
             }
@@ -126,7 +141,7 @@ impl Quotas {
 
     /// What is kept in a home; none if nobody counts it or it is not known. Blocks for a moment.
     pub fn kept(&self, home: &Path) -> Option<Kept> {
-        let meter = self.meters().get(&home.canonicalize().ok()?).cloned()?;
+        let meter = self.homes().counted.get(&home.canonicalize().ok()?).cloned()?;
         meter.kept()
     }
 
@@ -135,8 +150,19 @@ impl Quotas {
     /// # Errors
     /// As for [`super::sweep`].
     pub fn sweep(&self, root: &Path, options: &DiskOptions) -> io::Result<Swept> {
-        let meter = root.canonicalize().ok().and_then(|home| self.meters().get(&home).cloned());
-        sweep_counted(root, options, meter.as_deref())
+        let Ok(home) = root.canonicalize() else { return sweep_counted(root, options, None) };
+        let meter = {
+            let mut homes = self.homes();
+            let counted = homes.counted.get(&home).cloned();
+            counted.unwrap_or_else(|| {
+                let meter = self.uncounted();
+                homes.swept.insert(home.clone(), Arc::clone(&meter));
+                meter
+            })
+        };
+        let swept = sweep_counted(root, options, Some(&meter));
+        self.homes().swept.remove(&home);
+        swept
     }
 
     /// Writes down what is kept, for the next start. From here on nothing may change. Uploads that
@@ -146,7 +172,8 @@ impl Quotas {
     /// # Errors
     /// Where that cannot be written; every home is then counted anew.
     pub fn close(&self) -> io::Result<()> {
-        let meters = self.meters();
+        let homes = self.homes();
+        let meters = &homes.counted;
         for _ in 0..END_LOOKS_MAX {
             if meters.values().all(|meter| !meter.is_changing()) {
                 break;

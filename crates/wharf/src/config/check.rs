@@ -4,6 +4,7 @@ use super::Config;
 use super::choice::{AnonymousPermissions, Sandbox, Symlinks, TlsMode, TlsRequire};
 use super::layers::Layers;
 use super::problem::{Place, Problem};
+use super::units::show_duration;
 use super::value::ListenPort;
 
 /// Everything that is wrong with a configuration whose values are right each by itself. Where a
@@ -28,6 +29,7 @@ const CHECKS: &[(&[&str], Check)] = &[
     (&["tls."], check_certificate),
     (&["login.anonymous"], check_anonymous),
     (&["passive.ports", "listen."], check_passive),
+    (&["ban."], check_bans),
     (&["server."], check_texts),
     (&["server.user", "server.group", "passive.ports"], check_identity),
     (&["server.sandbox", "files.follow_symlinks"], check_sandbox),
@@ -190,6 +192,24 @@ fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) 
 }
 
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+
+fn check_bans(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let (first, longest) = (config.ban.time.0, config.ban.time_max.0);
+    if first.is_zero() {
+        let title = "with `ban.time` = 0 every ban would be over at once";
+        let problem = Problem::warning(title, layers.place_of("ban.time"));
+        problems.push(problem.help("to ban nobody by tries write  ban.enabled = false"));
+    }
+    if longest < first {
+        let title = "`ban.time_max` is shorter than the first ban";
+        let problem = Problem::warning(title, layers.place_of("ban.time_max"));
+        let problem = problem.also(layers.place_of("ban.time"), "the first ban");
+        problems.push(problem.help(format!(
+            "each ban lasts twice as long as the one before, up to time_max: at least {}",
+            show_duration(first)
+        )));
+    }
+}
 
 fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let texts = [

@@ -233,7 +233,7 @@ sections! {
         /// failures are forgotten after this
         window: Wait = "\"10m\"",
         /// the first ban; each further one of an address lasts twice as long
-        time: Wait = "\"10m\"",
+        time: Span = "\"10m\"",
         /// the longest ban
         time_max: Span = "\"24h\"",
         /// never banned: "loopback", "private", addresses and networks

@@ -116,6 +116,15 @@ fn a_flag_for_the_listener_asks_which_one_if_there_are_several() {
 }
 
 #[test]
+fn the_longest_ban_is_no_shorter_than_the_first() {
+    let shown = Given::file("[ban]\ntime = \"2d\"\n").shown();
+    assert!(shown.contains("`ban.time_max` is shorter than the first ban"), "{shown}");
+    assert!(shown.contains("at least 2d"), "{shown}");
+    let shown = Given::file("[ban]\ntime = 0\n").shown();
+    assert!(shown.contains("write  ban.enabled = false"), "{shown}");
+}
+
+#[test]
 fn paths_begin_where_they_were_said() {
     let given = Given::file("[server]\nstate_dir = \"state\"\n").set("log.file", "log");
     let loaded = given.load();

@@ -101,7 +101,7 @@ fn accounts(text: &Text, groups: &Groups, found: &mut Found) -> Result<(), Refus
         }
         let home = PathBuf::from(home.trim_end_matches("/."));
         let mut account = Account::new(name, Secret::None, home, spot);
-        account.permissions = Some(Permissions::ALL);
+        account.permissions = Some(Permissions::FULL);
         remark.trim().clone_into(&mut account.comment);
         account.is_enabled = !CLOSED_SHELLS.iter().any(|closed| shell.ends_with(closed));
         let mut named: Vec<String> =

@@ -30,7 +30,7 @@ pub(crate) fn import(
     let mut found = Found::default();
     let rights = match conf {
         Some(conf) => conf::import(conf, encoding, &mut found)?,
-        None => Permissions::ALL,
+        None => Permissions::FULL,
     };
     accounts(&text::read(passwd, ACCOUNTS_BYTES_MAX, encoding)?, rights, &mut found)?;
     Ok(found)

@@ -310,7 +310,7 @@ impl Facts {
             })
         });
         let mut rights =
-            if is_on("write_enable", false) { Permissions::ALL } else { Permissions::READ_ONLY };
+            if is_on("write_enable", false) { Permissions::FULL } else { Permissions::READ_ONLY };
         for (name, taken) in
             [("download_enable", Permissions::READ), ("dirlist_enable", Permissions::LIST)]
         {

@@ -10,7 +10,7 @@ fn text(content: &str) -> Text {
 
 fn passwd(content: &str) -> Result<Found, Refused> {
     let mut found = Found::default();
-    accounts(&text(content), Permissions::ALL, &mut found).map(|()| found)
+    accounts(&text(content), Permissions::FULL, &mut found).map(|()| found)
 }
 
 fn conf(content: &str) -> (Found, Permissions) {

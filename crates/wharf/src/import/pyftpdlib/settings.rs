@@ -310,7 +310,7 @@ impl About<'_> {
 /// What a visitor without password may do, and whether it is exactly what the letters said.
 pub(super) fn anonymous(rights: Permissions) -> (AnonymousPermissions, bool) {
     let reads = rights.contains(Permissions::READ) || rights.contains(Permissions::LIST);
-    let full = Permissions::ALL;
+    let full = Permissions::FULL;
     if !rights.contains(Permissions::UPLOAD) {
         (AnonymousPermissions::Read, rights == Permissions::READ_ONLY)
     } else if reads {

@@ -158,7 +158,7 @@ fn accounts_take_the_rest_of_the_line_as_their_folder() {
     );
     let rights = |index: usize| found.accounts[index].permissions.unwrap();
     assert_eq!(rights(1), Permissions::READ_ONLY);
-    assert_eq!(rights(2), Permissions::ALL);
+    assert_eq!(rights(2), Permissions::FULL);
     assert!(!rights(0).contains(Permissions::MTIME));
 }
 

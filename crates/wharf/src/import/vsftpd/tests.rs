@@ -118,7 +118,7 @@ fn a_list_of_logins_gives_accounts_with_their_own_settings() {
         (anna.home.to_str(), anna.permissions),
         (Some("/srv/ftp/anna"), Some(Permissions::READ_ONLY))
     );
-    assert_eq!(ben.permissions, Some(Permissions::ALL));
+    assert_eq!(ben.permissions, Some(Permissions::FULL));
     assert_eq!(ben.upload_rate, Some(Rate::from_bytes_per_second(1000)));
     assert_eq!(ben.secret, Secret::Plain("x y".into()));
     let told = lines(&found);
