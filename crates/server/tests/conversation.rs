@@ -226,7 +226,7 @@ fn row_11_12_auth_prot_and_ccc_answer_by_the_book() {
 }
 
 #[test]
-fn every_command_and_its_answer_can_be_told_without_secrets() {
+fn row_42_every_command_and_its_answer_can_be_told_without_secrets() {
     let outcome = inside(&world(), "C: ACCT hush\nS: 202 *\nC: CWD a\nS: 550 *");
     let told: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
     assert!(told.iter().any(|line| line.contains("CWD a") && line.contains("550")), "{told:?}");
@@ -246,7 +246,7 @@ fn the_old_character_set_is_found_out_and_kept_for_the_session() {
 }
 
 #[test]
-fn a_name_that_is_no_text_is_listed_and_found() {
+fn row_32_a_name_that_is_no_text_is_listed_and_found() {
     let world = world();
     world.memory().put(b"/odd\xff\xfe", b"x");
     inside(
@@ -258,7 +258,7 @@ fn a_name_that_is_no_text_is_listed_and_found() {
 }
 
 #[test]
-fn a_name_with_control_bytes_is_listed_on_one_line_and_found() {
+fn row_31_a_name_with_control_bytes_is_listed_on_one_line_and_found() {
     let world = world();
     world.memory().put("/two\nlines", b"x");
     inside(
@@ -270,7 +270,7 @@ fn a_name_with_control_bytes_is_listed_on_one_line_and_found() {
 }
 
 #[test]
-fn lines_that_are_no_command_are_told_of_without_what_may_be_a_password() {
+fn row_42_lines_that_are_no_command_are_told_of_without_what_may_be_a_password() {
     let outcome = world().run("C: PSAS secret\nS: 500 *\nC: SITE EXEC x\nS: 500 *");
     let told: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
     assert!(told.iter().any(|line| line.contains("PSAS ***") && line.contains("500")), "{told:?}");

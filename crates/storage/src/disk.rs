@@ -49,6 +49,7 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::permission::Permissions;
 use wharf_core::storage::{
     Caps, Change, Entries, Replace, Sink, Source, Space, Storage, Stores, Usage, Wanted, Write,
 };
@@ -75,7 +76,8 @@ pub struct DiskOptions {
     /// Which symbolic links are followed.
     pub follow_symlinks: FollowSymlinks,
     /// The permission bits that new files (`0o666`) and directories (`0o777`) do not get. The
-    /// process's own umask does not matter.
+    /// process's own umask does not matter. What an anonymous account uploads that may read nothing
+    /// is for its owner alone in any case, where [`Disks`] opens its home.
     pub umask: u32,
     /// How long an unfinished upload can be resumed. Zero: none is ever kept.
     pub keep_partials: Duration,
@@ -298,8 +300,11 @@ pub struct Disks {
     open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
 }
 
-/// Whose folder, where, and how much it may hold.
-type Home = (String, PathBuf, Quota);
+/// Whose folder, where, how much it may hold, and which permission bits new files do not get.
+type Home = (String, PathBuf, Quota, u32);
+
+/// Nothing for anybody but the owner.
+const UMASK_OF_DROPS: u32 = 0o077;
 
 impl Disks {
     /// With these options for every account.
@@ -314,6 +319,14 @@ impl Disks {
     #[must_use]
     pub fn with_quotas(self, quotas: Quotas) -> Self {
         Self { quotas: Some(quotas), ..self }
+    }
+
+    /// The bits that new files of an account do not get. What anybody may drop and nobody fetch is
+    /// for the owner of this process alone, who looks at it before others do.
+    fn umask_of(&self, account: &Account) -> u32 {
+        let is_dropbox =
+            account.is_anonymous && !account.rules.anywhere().contains(Permissions::READ);
+        if is_dropbox { self.options.umask | UMASK_OF_DROPS } else { self.options.umask }
     }
 
     /// The folder of another session, if the path still leads to it.
@@ -337,7 +350,9 @@ impl fmt::Debug for Disks {
 impl Stores for Disks {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
-        let home = (account.name.clone(), account.home.clone(), quota);
+        let umask = self.umask_of(account);
+        let options = DiskOptions { umask, ..self.options.clone() };
+        let home = (account.name.clone(), account.home.clone(), quota, umask);
         if let Some(tree) = self.shared(&home) {
             return Ok(Arc::new(Disk { tree }));
         }
@@ -345,10 +360,10 @@ impl Stores for Disks {
             Some(quotas) => quotas.metered(&home.1, quota).await?,
             None => None,
         };
-        let tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &self.options) {
+        let tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
             tree
         } else {
-            let (options, (name, path, _)) = (self.options.clone(), home.clone());
+            let (name, path, ..) = home.clone();
             unblocked(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
         };
         let disk = Disk { tree: Arc::new(Tree { metered, ..tree }) };

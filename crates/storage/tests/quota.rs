@@ -314,6 +314,24 @@ fn opened(disks: Disks, account: Account) -> Arc<dyn Storage> {
 }
 
 #[tokio::test]
+async fn row_23_37_what_each_account_may_keep_holds_for_a_visitor_too() {
+    let place = Place::new();
+    let otherwise = Quota { bytes: Size::from_bytes(100), files: Count::Unlimited };
+    let disks = Disks::new(Place::options()).with_quotas(Quotas::open(&place.state, otherwise));
+    let rules = Rules::everywhere(Permissions::parse("dropbox").unwrap());
+    let visitor = Account { is_anonymous: true, ..Account::new("anonymous", &place.home, rules) };
+    let store = disks.open(&visitor).await.unwrap();
+    let how = Write { start: Start::Fresh, replace: Replace::Forbidden };
+    let mut fits = store.write(&path("/fits"), how).await.unwrap();
+    fits.write(Bytes::from(vec![1; 60])).await.unwrap();
+    fits.commit().await.unwrap();
+    let mut more = store.write(&path("/more"), how).await.unwrap();
+    let written = more.write(Bytes::from(vec![1; 60])).await;
+    let ended = if written.is_ok() { more.commit().await.map(drop) } else { written };
+    assert_eq!(ended.unwrap_err().kind, ErrorKind::OverQuota);
+}
+
+#[tokio::test]
 async fn row_37_a_damaged_ledger_is_not_believed() {
     let place = Place::new();
     fs::write(place.home.join("old"), vec![1; 100]).unwrap();

@@ -404,6 +404,8 @@ mod tests {
         ] {
             assert_eq!(anonymous_rights(word), rights);
         }
+        // What the configuration says of every account holds for visitors.
+        assert_eq!((for_many().quota, for_many().quota_files), (None, None));
     }
 
     #[test]

@@ -34,24 +34,26 @@ pub(super) static ROWS: &[Row] = &[
         3,
         "Somebody else takes the passive port",
         "Only the client's address is served; a stranger is closed and told of in the log, and \
-         waiting for the client goes on.",
+         waiting for the client goes on, unless eight knock in a row.",
     ),
     row(
         4,
         "Passive ports run out",
-        "A session has one port at a time, which is given up in time and on every way out; one \
-         port can serve several addresses; a range that is used up is 425, never another port.",
+        "A session has one port at a time, which is given up in time and on every way out; where \
+         none is free it shares one with sessions that their addresses or their TLS tell apart, \
+         or hears 425; it is never a port outside the range.",
     ),
     row(
         5,
         "Floods of connections",
-        "Places are counted in all, per address (IPv6 per /64), per account and before the login; \
-         who is one too many hears 421 with the reason.",
+        "Places are counted in all, per address (IPv6 per /64), per account and before the login, \
+         and some are kept for known addresses; who is one too many hears 421 with the reason.",
     ),
     row(
         6,
         "Accepting stops, or descriptors run out",
-        "Every error of accept is outlived, with a pause that grows and is bounded.",
+        "Every error of accept is outlived, with a pause that grows and is bounded; no more \
+         sessions are let in than there are descriptors for, and who is one too many hears 421.",
     ),
     row(
         7,
@@ -75,8 +77,9 @@ pub(super) static ROWS: &[Row] = &[
     row(
         10,
         "Browsers and mail servers led here",
-        "Their first words end the session; an ALPN without `ftp` ends the handshake; replies do \
-         not repeat what was said.",
+        "Their first words end the session; an ALPN without `ftp` ends the handshake, as does a \
+         foreign SNI where `tls.names` says which are ours; replies before a login do not repeat \
+         what was said.",
     ),
     row(
         11,
@@ -88,8 +91,9 @@ pub(super) static ROWS: &[Row] = &[
     row(
         13,
         "A forged client address",
-        "A PROXY header is read only on listeners that are marked for it and only from the \
-         networks that are listed; there it is required, and what is no header is closed.",
+        "A PROXY header is read only on listeners that are marked for it, and only from the \
+         networks that are listed; there every connection must begin with one, data connections \
+         too; what is no header, and who is not listed, is closed.",
     ),
     row(
         14,
@@ -99,26 +103,28 @@ pub(super) static ROWS: &[Row] = &[
     row(
         15,
         "Endless lines, commands sent ahead without end",
-        "Lines are bounded; the rest of one that is too long is dropped and never run; one line is \
-         held during a transfer, and then nothing more is read.",
+        "Lines are bounded, those of strangers to 512 bytes; the rest of one that is too long is \
+         dropped and never run; what is sent ahead is bounded in bytes, and then nothing more is \
+         read.",
     ),
     row(
         16,
         "Work that grows beyond what was asked",
-        "What unpacks to far more than it was is cut; check sums are reckoned one at a time and \
-         can be aborted; both can be off.",
+        "An upload packed more than 100 to 1 beyond 16 MiB is cut; check sums need a right, are \
+         reckoned one at a time in a session and can be aborted; `compat` turns both off.",
     ),
     row(
         17,
         "Guessing passwords",
-        "Failures are counted per address and account over all connections; the next try comes \
-         later and later, and an address is banned for a time that doubles.",
+        "Failures are counted per address and account over all connections and through a restart; \
+         the answer to each comes later, up to 10 s; an address is banned for a time that \
+         doubles; an account is locked, though not for addresses that it came from before.",
     ),
     row(
         18,
         "Finding out which accounts exist",
-        "331 for every name, one text for every login that fails, and the same work for a name \
-         that nobody has.",
+        "331 for every name, one text for every login that fails, the work of one of our own \
+         hashes for a name that nobody has, and an answer after a whole number of steps of time.",
     ),
     row(
         19,
@@ -135,25 +141,28 @@ pub(super) static ROWS: &[Row] = &[
     row(
         21,
         "User names that become commands or queries",
-        "Accounts are looked up in memory by name; no shell, query or template sees a name, and \
-         names are checked first.",
+        "Accounts are looked up in memory by name; no shell, query or template ever gets a name, \
+         and what is no plain name reaches no store.",
     ),
     row(
         22,
         "User names in paths",
-        "A name that is part of a path must be one plain component, else it is no user name.",
+        "Every user name is one plain component of a path on every system, 64 bytes long at most; \
+         any other fails like a wrong password, and no path is made of one.",
     ),
     row(
         23,
         "Writable anonymous areas",
         "Anonymous visitors are off; if on they may read, unless you say otherwise; a dropbox \
-         shows and replaces nothing.",
+         shows, replaces and removes nothing, and its files are for the server's own user alone \
+         (0600); `limits.user_quota` holds for visitors too; `wharf check` warns of a folder in \
+         which they may do everything.",
     ),
     row(
         24,
         "Copies on the server that go around the rights",
-        "Off unless an account has the right; then they need the rights of RETR there and of STOR \
-         here, through the same door.",
+        "Off unless an account has the right, which no preset has; then it needs the rights of \
+         RETR there and of STOR here, through the same gate, and is charged like an upload.",
     ),
     row(
         25,
@@ -174,19 +183,23 @@ pub(super) static ROWS: &[Row] = &[
     row(
         28,
         "Paths that climb out, devices, backslashes",
-        "A path cannot leave its root by construction, and the disk opens beneath the home by the \
-         system's own means.",
+        "A path cannot leave its root by construction; on Linux the kernel opens beneath the \
+         home, elsewhere a walk does; names that mean something else on Windows are refused \
+         there; missing and forbidden sound the same.",
     ),
     row(
         29,
         "Links, swapped between check and use",
-        "Every act is on what was opened, not on a name that is looked up again; a link is \
-         followed only if it stays inside; only files and folders are opened.",
+        "On Unix every act is on what was opened, not on a path that is looked up again; by \
+         default a link is followed only if it stays inside; only files and folders are opened; a \
+         home that others may replace is told of at the start.",
     ),
     row(
         30,
         "File systems that ignore case",
-        "Rights on a path hold for each way to spell it where the file system knows but one.",
+        "Where the file system knows but one spelling, two spellings are one file: rights on a \
+         path hold for each, and an upload to another spelling replaces that file and needs the \
+         right to; a rename may change the spelling.",
     ),
     row(
         31,
@@ -197,38 +210,41 @@ pub(super) static ROWS: &[Row] = &[
     row(
         32,
         "Bytes that are no text",
-        "Commands are compared as ASCII bytes; names that are no UTF-8 stay reachable; nothing a \
-         client sends makes the server panic.",
+        "Commands are compared as ASCII bytes; new names must be UTF-8, old ones that are not \
+         stay reachable; nothing that tests and fuzzing sent made the server panic.",
     ),
     row(
         33,
         "Half a file under the final name",
-        "An upload is written out of sight and renamed when it is whole: at an orderly end, with \
-         close_notify under TLS, while the control connection is alive.",
+        "An upload is written out of sight and renamed when it is whole: after an orderly end, \
+         with close_notify under TLS, not shorter than its ALLO, and while the control connection \
+         is alive; else its account can resume it.",
     ),
     row(
         34,
         "226 without the data",
-        "Success is said after the write, the sync, the rename and the folder's sync; after a \
-         failure of any of them it is not, and a failed sync is final.",
+        "With `durability = \"full\"` success is said after the write, the sync, the rename and \
+         the folder's sync, with \"fast\" after write and rename; after a failure of any of them \
+         it is not, and a failed sync is never tried again.",
     ),
     row(
         35,
         "Restart points that overflow or leave holes",
-        "Checked numbers for the next transfer only; one behind the end is refused.",
+        "Whole decimal numbers that fit a file, for the next transfer only; one behind the end is \
+         refused.",
     ),
     row(
         36,
         "A full disk",
-        "452 from the system, 552 from a quota; the temporary is freed, a reserve is kept, and the \
-         session goes on.",
+        "A full disk is 452, a quota used up 552, a failing disk 451; what the upload wrote is \
+         freed, a reserve is kept where the system tells the room, and the session goes on.",
     ),
     row(
         37,
         "Quotas that can be passed",
         "Bytes and files are reserved before they are written and settled at the end, also for \
-         several uploads at once, renames and replacements; counts that are in doubt are made \
-         anew.",
+         several uploads at once, copies, renames and replacements; a count in doubt is made \
+         anew, and nothing is written meanwhile.",
     ),
     row(
         38,
@@ -238,47 +254,55 @@ pub(super) static ROWS: &[Row] = &[
     row(
         39,
         "Very large folders",
-        "They are read in batches and sent as they are read; nothing is collected.",
+        "They are read in batches and sent as they are read; up to 1,024 entries are sorted, more \
+         are not collected; STAT of a large one says to use LIST.",
     ),
     row(
         40,
         "Names of temporaries",
-        "Random, made only where nothing is, hidden from listings and refused in commands.",
+        "128 bits, random or drawn from the account, the name and the start of the system; made \
+         only where nothing is, hidden from listings and refused in commands.",
     ),
     row(
         41,
         "What a crash leaves",
-        "At the start old unfinished uploads are removed or kept to be resumed, and nothing that \
-         only looks like one is touched.",
+        "At the start unfinished uploads that are too old are removed, younger ones are left to \
+         be resumed, and nothing that only looks like one is touched; what a sweep removes is \
+         taken off the quota.",
     ),
     row(
         42,
         "Log lines forged by names",
-        "Every byte of a client is escaped so that it reads back; one event is one line; passwords \
+        "What a client sends is escaped so that it reads back; one event is one line; passwords \
          are never written.",
     ),
     row(
         43,
         "Lost log lines",
-        "A full queue costs lines, which are counted and told, and never holds up a session.",
+        "A full queue costs lines, which are counted and told, and never holds up a session; \
+         lines of the audit log are not queued, and are with the system before the reply goes \
+         out.",
     ),
     row(
         44,
         "Signals at the wrong moment",
-        "Signals are read in order by one task; a stop lets transfers end; a reload takes a good \
-         configuration whole, or keeps the old one.",
+        "Signals are read in order by one task; a stop lets transfers end; SIGHUP opens the logs \
+         anew, and other settings wait for a restart; a changed file of accounts is taken whole, \
+         or the old one stays.",
     ),
     row(
         45,
         "Secrets that others can read",
-        "The accounts file and private keys that are open to others are refused, with the command \
-         that closes them; an unknown key is an error.",
+        "An accounts file and a private key that others may read, and a configuration or a state \
+         folder that they may change, are refused with the command that closes them; an unknown \
+         key is an error.",
     ),
     row(
         46,
         "More power than needed",
-        "Started as root it binds and then becomes its user for good; what it may reach is bounded \
-         by the system's sandbox; `wharf check` says what holds.",
+        "Started as root with `server.user` it binds and becomes that user for good; without, it \
+         stays root, keeps only what files need, and says so; on Linux Landlock bounds what it \
+         may reach and seccomp refuses what a server never calls; `wharf check` says what holds.",
     ),
     row(
         47,
@@ -291,19 +315,20 @@ pub(super) static ROWS: &[Row] = &[
     row(
         50,
         "The web console: its power",
-        "There is no web console; nothing in the server runs other programs.",
+        "There is no web console; the server runs no other program, and on Linux seccomp keeps it \
+         from that.",
     ),
     row(
         51,
         "Saying too much",
-        "No version before the login, no path of the system and no other user's session in a \
-         reply.",
+        "No version and nothing of the computer in a reply; no path of the system, and no other \
+         user's session.",
     ),
     row(
         52,
         "What is built in",
-        "Few dependencies, locked, of permitted licences and one source; SECURITY.md gives 90 \
-         days.",
+        "Few dependencies, locked, of permitted licences and one source; no crate here may be \
+         unsafe; SECURITY.md gives 90 days.",
     ),
 ];
 

@@ -8,13 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use wharf_core::account::Account;
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{Change, Replace, Start, Storage, Stores, Wanted};
+use wharf_core::storage::{Change, Replace, Start, Storage, Stores, Wanted, Write};
 use wharf_storage::{Disk, DiskOptions, Disks, TEMP_PREFIX};
 
 use super::{WAYS, World, begin, content, fails, fast, feed, listed, path, put, write};
 
 #[tokio::test]
-async fn names_that_nobody_may_create_stay_within_reach() {
+async fn row_31_32_names_that_nobody_may_create_stay_within_reach() {
     for name in [b"latin \xe4".as_slice(), b"line\nfeed", b"\x1b[2J"] {
         for way in WAYS {
             let world = World::new();
@@ -102,6 +102,49 @@ async fn new_things_get_the_bits_that_the_umask_leaves() {
         put(&disk, "/f", b"x").await.unwrap();
         disk.make_dir(&path("/d")).await.unwrap();
         assert_eq!((mode(&world, "f"), mode(&world, "d")), (file, dir));
+    }
+}
+
+#[tokio::test]
+async fn row_23_what_a_visitor_drops_is_for_the_server_alone() {
+    let world = World::new();
+    let disks = Disks::new(fast());
+    let open = async |rights: &str, is_anonymous| {
+        let rules = Rules::everywhere(Permissions::parse(rights).unwrap());
+        let account = Account::new("visitor", world.root.clone(), rules);
+        disks.open(&Account { is_anonymous, ..account }).await.unwrap()
+    };
+    // All are open together: the bits belong to the account, not to the folder that is shared.
+    let (dropbox, reader) = (open("dropbox", true).await, open("read-write", true).await);
+    let known = open("dropbox", false).await;
+    for (name, store, expected) in
+        [("dropped", &dropbox, 0o600), ("shared", &reader, 0o644), ("known", &known, 0o644)]
+    {
+        let sink = store.write(&path(&format!("/{name}")), write(Start::Fresh)).await;
+        sink.unwrap().commit().await.unwrap();
+        assert_eq!(mode(&world, name), expected, "{name}");
+    }
+}
+
+/// As on the file system of this test: some know upper from lower case, some do not.
+#[tokio::test]
+async fn row_30_two_spellings_are_one_file_where_the_system_knows_but_one() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    put(&disk, "/readme", b"old").await.unwrap();
+    let is_one = world.root.join("README").exists();
+    assert!(disk.caps().ignores_case || !is_one, "what is not known is taken to ignore case");
+    let careful = Write { replace: Replace::Forbidden, ..write(Start::Fresh) };
+    let refused = disk.write(&path("/README"), careful).await;
+    assert_eq!(refused.err().map(|error| error.kind), is_one.then_some(ErrorKind::Exists));
+    put(&disk, "/README", b"new").await.unwrap();
+    let read = fs::read(world.root.join("readme")).unwrap();
+    assert_eq!(read, if is_one { b"new" } else { b"old" });
+    let count = if is_one { 1 } else { 2 };
+    assert_eq!(world.names().len(), count, "{:?}", world.names());
+    if is_one {
+        disk.rename(&path("/README"), &path("/ReadMe"), Replace::Forbidden).await.unwrap();
+        assert_eq!(world.names(), ["ReadMe"]);
     }
 }
 

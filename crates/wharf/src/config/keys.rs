@@ -209,7 +209,7 @@ sections! {
         anonymous: bool = "false",
         /// the visitor's folder
         anonymous_home: OptionalPath = "\"\"",
-        /// read | dropbox (upload only, no listing) | read-write
+        /// read | dropbox (upload only, no listing; files get mode 0600) | read-write
         anonymous_permissions: AnonymousPermissions = "\"read\"",
         /// failed tries on one connection, after which it ends
         max_attempts: Positive = "3",
