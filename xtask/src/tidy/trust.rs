@@ -61,6 +61,26 @@ mod tests {
     }
 
     #[test]
+    fn row_52_dependencies_come_from_one_place_under_few_licences() {
+        let rules = include_str!("../../../deny.toml");
+        for rule in [
+            "unknown-registry = \"deny\"",
+            "unknown-git = \"deny\"",
+            "allow-registry = [\"https://github.com/rust-lang/crates.io-index\"]",
+            "allow-git = []",
+            "multiple-versions = \"deny\"",
+            "[licenses]",
+        ] {
+            assert!(rules.lines().any(|line| line == rule), "{rule} is not in deny.toml");
+        }
+        let lock = include_str!("../../../Cargo.lock");
+        let places: std::collections::BTreeSet<_> =
+            lock.lines().filter(|line| line.starts_with("source = ")).collect();
+        assert_eq!(places.len(), 1, "{places:?}");
+        assert!(include_str!("../../../SECURITY.md").contains("within 90 days"));
+    }
+
+    #[test]
     fn a_page_without_marks_and_rows_without_tests_are_found() {
         let findings = found(check, &[(PAGE, "# Trust\n")]);
         assert!(findings.iter().any(|finding| finding.contains("lacks the line")), "{findings:?}");

@@ -120,7 +120,7 @@ async fn row_23_what_a_visitor_drops_is_for_the_server_alone() {
     for (name, store, expected) in
         [("dropped", &dropbox, 0o600), ("shared", &reader, 0o644), ("known", &known, 0o644)]
     {
-        let sink = store.write(&path(&format!("/{name}")), write(Start::Fresh)).await;
+        let sink = store.write(&path(format!("/{name}")), write(Start::Fresh)).await;
         sink.unwrap().commit().await.unwrap();
         assert_eq!(mode(&world, name), expected, "{name}");
     }

@@ -64,7 +64,7 @@ fn a_service_is_not_given_a_fresh_password() {
 }
 
 #[test]
-fn anybody_may_come_with_a_and_a_dropbox_shows_nothing() {
+fn row_23_anybody_may_come_with_a_and_a_dropbox_shows_nothing() {
     let place = shared();
     let server = place.serve(&["-A", "--dropbox", "share"]);
     let mut client = server.login("anonymous", "me@example.com");

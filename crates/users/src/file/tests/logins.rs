@@ -104,7 +104,7 @@ async fn an_account_that_must_use_tls_is_refused_without() {
 }
 
 #[tokio::test]
-async fn a_change_counts_at_the_next_login() {
+async fn row_44_a_change_counts_at_the_next_login() {
     let house = house();
     let hash = StoredHash::from(hash_new(b"new").unwrap());
     house.edit("anna", &Setting::Password(hash));
@@ -155,7 +155,7 @@ async fn a_disabled_and_a_removed_account_end_once() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_is_emptied_before_it_is_written_throws_nobody_out() {
+async fn row_44_a_file_that_is_emptied_before_it_is_written_throws_nobody_out() {
     let house = house();
     let text = house.text();
     write(&house.path, "");
@@ -172,7 +172,7 @@ async fn a_file_that_is_emptied_before_it_is_written_throws_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_broken_file_keeps_the_accounts_and_is_told_once() {
+async fn row_44_a_broken_file_keeps_the_accounts_and_is_told_once() {
     let house = house();
     house.replace("[users.anna]\nhoem = 1\n");
     assert!(house.login("anna", b"secret").await.is_ok());
