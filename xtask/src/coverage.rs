@@ -12,8 +12,9 @@ use crate::setup;
 
 /// The crates that are looked at. The simulation runs too: it tests the engine.
 const CRATES: &[&str] = &["proto", "core", "server", "storage", "users"];
-/// The tests of the simulation are tests of the engine.
-const ALSO: &str = "wharf-sim";
+/// The tests of the simulation are tests of the engine, and those of the client that measures are
+/// some with real sockets.
+const ALSO: &[&str] = &["wharf-sim", "wharf-load"];
 /// Of a hundred lines so many must run.
 const LEAST_PERCENT: u64 = 90;
 /// The compiler's own format needs tools of its version.
@@ -24,7 +25,10 @@ const TOOLS: &[(&str, &str)] =
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     setup::for_coverage()?;
     let mut tests = llvm_cov(root);
-    tests.args(["nextest", "--no-report", "--all-features", "--package", ALSO]);
+    tests.args(["nextest", "--no-report", "--all-features"]);
+    for name in ALSO {
+        tests.args(["--package", name]);
+    }
     for name in CRATES {
         tests.args(["--package", &format!("wharf-{name}")]);
     }

@@ -1,6 +1,7 @@
 //! The loop of one client: a line in, a reply out.
 
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use wharf_core::event::Event;
@@ -181,8 +182,15 @@ async fn answer_in_time(
         return answer(session, line, patience).await;
     }
     let deadline = session.login_deadline;
+    let probe = Arc::clone(&session.probe);
     let answer = Box::pin(timeout_at(deadline, answer(session, line, patience)));
-    answer.await.unwrap_or(Err(Exit::LoginTimeout))
+    tokio::select! {
+        // An answer that is there is given.
+        biased;
+        answered = answer => answered.unwrap_or(Err(Exit::LoginTimeout)),
+        // A failed login is answered late, and nobody waits for that.
+        reason = probe.ended(End::Now) => Err(Exit::Ended(reason.to_owned())),
+    }
 }
 
 /// Finds the command, asks the gate, runs it.

@@ -146,6 +146,11 @@ impl Live {
         self.lock().user = Some(user.to_owned());
     }
 
+    /// Whoever was logged in is not any more.
+    pub(crate) fn left(&self) {
+        self.lock().user = None;
+    }
+
     pub(crate) fn is_of(&self, user: &str) -> bool {
         self.lock().user.as_deref() == Some(user)
     }

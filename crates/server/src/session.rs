@@ -186,6 +186,7 @@ impl Session {
             self.newcomer = Some(self.shared.admission.newcomer_again());
             self.login_deadline = Instant::now() + self.settings.login.timeout;
         }
+        self.probe.live.left();
         self.login = Login::Greeted;
     }
 

@@ -85,12 +85,13 @@ pub(crate) async fn run(
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
         session.emit(&Event::DataUnproven);
     }
-    if sink.is_some() && !work.is_tls && matches!(end, Ending::Done(Done::Moved)) {
+    if sink.is_some() && matches!(end, Ending::Done(Done::Moved)) {
         let moved = session.probe.moved.load(Ordering::Relaxed);
-        if moved >= LARGE_BYTES {
+        if moved >= LARGE_BYTES && !work.is_tls {
             sleep(DYING_MAX).await;
         } else {
-            // At least the network has its turn meanwhile.
+            // At least the network has its turn: what has come for the control connection is seen
+            // only then.
             yield_now().await;
         }
     }

@@ -291,3 +291,13 @@ fn a_transfer_is_told_of_with_its_last_reply_and_so_is_what_came_meanwhile() {
         assert_eq!(told, 1, "{line}: {:?}", outcome.events);
     }
 }
+
+#[test]
+fn who_left_an_account_is_not_ended_with_it() {
+    inside(&world(), "C: USER anna\nS: 331 *\nKICK anna\nWAIT 10s\nC: PASS secret\nS: 230 *");
+}
+
+#[test]
+fn who_waits_for_a_late_answer_hears_that_the_server_ends() {
+    world().run("C: USER anna\nS: 331 *\nC: PASS wrong\nWAIT 100ms\nSHUTDOWN 0s\nS: 421 *\nS: EOF");
+}

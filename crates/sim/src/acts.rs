@@ -172,7 +172,7 @@ impl Client {
             6 => "HELP".to_owned(),
             7 => "CWD /".to_owned(),
             8 => "CDUP".to_owned(),
-            9 => "ALLO 5".to_owned(),
+            9 => "ALLO 0".to_owned(),
             10 => "RETR".to_owned(),
             _ => "NOOP".to_owned(),
         };

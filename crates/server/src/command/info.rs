@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use wharf_core::permission::Permissions;
+use wharf_core::storage::Usage;
 use wharf_proto::args::{Mode, TransferType};
 use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
@@ -133,7 +134,7 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         ),
     ];
     if let Some(usage) = session.logged_in().and_then(|inside| inside.files.usage()) {
-        lines.extend(super::site::usage_lines(&usage));
+        lines.extend(usage_lines(&usage));
     }
     if session.probe.is_transferring.load(Ordering::Relaxed) {
         let moved = session.probe.moved.load(Ordering::Relaxed);
@@ -141,6 +142,24 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     }
     lines.push("End of status.".to_owned());
     Ok(Next::Say(Reply::lines(Code::SYSTEM, lines)))
+}
+
+/// What is kept and what may be, a line each for bytes and files.
+pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
+    let line = |what: &str, kept: Option<u64>, most: Option<u64>| {
+        let kept = kept.map_or_else(|| "being counted".to_owned(), |kept| kept.to_string());
+        let most = most.map_or_else(|| "no limit".to_owned(), |most| most.to_string());
+        format!("{what}: {kept} of {most}")
+    };
+    let kept = usage.kept;
+    [
+        line("Bytes kept", kept.map(|kept| kept.bytes), usage.bytes_max.bytes()),
+        line(
+            "Files and folders kept",
+            kept.map(|kept| kept.files),
+            usage.files_max.number().map(u64::from),
+        ),
+    ]
 }
 
 static NOOP: Spec = Spec {

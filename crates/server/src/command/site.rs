@@ -2,11 +2,11 @@
 
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
-use wharf_core::storage::{Change, Usage};
+use wharf_core::storage::Change;
 use wharf_proto::args::parse_chmod;
 use wharf_proto::reply::{Code, Reply};
 
-use super::info::table;
+use super::info::{table, usage_lines};
 use super::spec::{Arg, Run, Spec};
 use crate::next::{Errand, Next};
 use crate::refusal::Refusal;
@@ -64,24 +64,6 @@ fn quota(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     let first = std::iter::once("Your quota:".to_owned());
     let lines = first.chain(usage_lines(&usage)).chain(std::iter::once("End of quota.".to_owned()));
     Ok(Next::Say(Reply::lines(Code::OK, lines)))
-}
-
-/// What is kept and what may be, a line each for bytes and files.
-pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
-    let line = |what: &str, kept: Option<u64>, most: Option<u64>| {
-        let kept = kept.map_or_else(|| "being counted".to_owned(), |kept| kept.to_string());
-        let most = most.map_or_else(|| "no limit".to_owned(), |most| most.to_string());
-        format!("{what}: {kept} of {most}")
-    };
-    let kept = usage.kept;
-    [
-        line("Bytes kept", kept.map(|kept| kept.bytes), usage.bytes_max.bytes()),
-        line(
-            "Files and folders kept",
-            kept.map(|kept| kept.files),
-            usage.files_max.number().map(u64::from),
-        ),
-    ]
 }
 
 static SITE_CPFR: Spec = Spec {
