@@ -88,6 +88,9 @@ struct Here {
     /// Kept for the one session that is here, which does not know its port yet.
     is_kept: bool,
     unsorted: Vec<Unsorted>,
+    /// Addresses whose sessions left since all that waited was last handed over: a connection that
+    /// still waits may be for one of them.
+    left: Vec<IpAddr>,
 }
 
 struct Guest {
@@ -147,8 +150,11 @@ impl Berth {
     /// Lets a newcomer in if it can be told from the others.
     pub(super) fn join(&self, claim: &Claim) -> bool {
         // What came for one who has left must not be taken for the newcomer's.
-        self.clear();
+        let is_clear = self.clear();
         let mut here = self.here();
+        if !is_clear && here.left.contains(&claim.peer) {
+            return false;
+        }
         let Some((sharing, _)) = here.sharing(claim) else { return false };
         let mut guest = Guest::new(claim.clone());
         if sharing != Sharing::Addresses {
@@ -159,20 +165,32 @@ impl Berth {
         true
     }
 
-    /// Hands over what waits to be accepted, and closes what is nobody's. Where somebody listens
-    /// nothing waits.
-    fn clear(&self) {
+    /// Hands over what waits to be accepted, and closes what is nobody's. Says whether nothing
+    /// waits any more: not where somebody listens who has not had its turn, nor where the system
+    /// does not let us accept.
+    fn clear(&self) -> bool {
         let mut here = self.here();
         if std::mem::replace(&mut here.has_leader, true) {
-            return;
+            return false;
         }
         drop(here);
         let waiting = Waiting { berth: self, session: None, is_leader: true };
+        let mut is_clear = false;
         for _ in 0..STALE_MAX {
-            let Poll::Ready(Ok(socket)) = self.poll_listener() else { break };
-            drop(self.sort(Heard::Connection(socket), None));
+            match self.poll_listener() {
+                Poll::Ready(Ok(socket)) => drop(self.sort(Heard::Connection(socket), None)),
+                Poll::Ready(Err(_)) => {}
+                Poll::Pending => {
+                    is_clear = true;
+                    break;
+                }
+            }
+        }
+        if is_clear {
+            self.here().left.clear();
         }
         drop(waiting);
+        is_clear
     }
 
     /// One connection that waits already.
@@ -203,6 +221,12 @@ impl Berth {
         let mut here = self.here();
         let at = here.guests.iter().position(|guest| guest.claim.session == session);
         let guest = at.map(|at| here.guests.swap_remove(at));
+        if let Some(guest) = &guest
+            && !here.guests.is_empty()
+            && !here.left.contains(&guest.claim.peer)
+        {
+            here.left.push(guest.claim.peer);
+        }
         // What waited for it is closed where nothing is locked.
         drop(here);
         drop(guest);
@@ -265,6 +289,7 @@ impl Berth {
             if let Poll::Ready(done) = accepting.as_mut().poll(context) {
                 return Poll::Ready(done.map(Heard::Connection));
             }
+            self.here().left.clear();
             match self.poll_unsorted(context) {
                 Some(sorted) => Poll::Ready(Ok(Heard::Sorted(sorted))),
                 None => Poll::Pending,

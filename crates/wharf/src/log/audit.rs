@@ -93,8 +93,8 @@ pub(crate) fn is_audited(event: &str) -> bool {
         "login"
             | "login-failed"
             | "turned-away"
-            | "ban"
-            | "unban"
+            | "banned"
+            | "ban-lifted"
             | "delete"
             | "rmdir"
             | "rename"
@@ -106,4 +106,17 @@ pub(crate) fn is_audited(event: &str) -> bool {
             | "stopping"
             | "stopped"
     )
+}
+
+#[cfg(test)]
+mod bans_tests {
+    use super::*;
+
+    #[test]
+    fn row_43_bans_are_audited_as_they_are_called() {
+        for event in ["banned", "ban-lifted", "login", "delete"] {
+            assert!(is_audited(event), "{event}");
+        }
+        assert!(!is_audited("download"));
+    }
 }
