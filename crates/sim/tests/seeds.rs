@@ -43,8 +43,8 @@ fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
 /// Worlds in which something was wrong once.
 ///
 /// A publication was cut in two by the end of the server (3249 to 98342). Somebody who waited for
-/// the answer to a password was cut off without a word (17612). A connection that waited at a shared
-/// port was taken for the next upload of its client (39235, 60911, 98134).
+/// the answer to a password was cut off without a word (17612). A connection that waited at a
+/// shared port was taken for the next upload of its client (39235, 60911, 98134).
 #[test]
 fn the_server_keeps_its_word_where_it_did_not_once() {
     for seed in [3249, 8461, 17_612, 39_235, 60_911, 62_744, 63_572, 79_298, 83_690, 98_134, 98_342]
