@@ -23,6 +23,7 @@
 //! To follow it: `record` is what the file can say, `read` reads it, `edit` changes it, `disk`
 //! has the system calls, and [`FileUsers`] answers logins.
 
+mod admin;
 mod disk;
 mod edit;
 mod problem;
@@ -31,7 +32,10 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use disk::{FILE_BYTES_MAX, Patience, Stamp, lock, replace, stamp};
+pub use admin::FileAdmin;
+pub use disk::{
+    FILE_BYTES_MAX, Patience, Stamp, lock, make_private, open_to_others, replace, stamp,
+};
 pub use edit::{EditError, Editor, UserFile};
 pub use problem::{FileProblems, OpenError, Problem};
 pub use read::PROBLEMS_MAX;

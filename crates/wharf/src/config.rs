@@ -14,6 +14,7 @@ pub(crate) mod layers;
 pub(crate) mod problem;
 pub(crate) mod raw;
 pub(crate) mod show;
+pub(crate) mod store;
 pub(crate) mod units;
 pub(crate) mod value;
 pub(crate) mod wait;
@@ -27,6 +28,7 @@ use value::Version;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) server: keys::Server,
+    pub(crate) accounts: keys::Accounts,
     pub(crate) listen: Vec<keys::Listen>,
     pub(crate) passive: keys::Passive,
     pub(crate) active: keys::Active,
@@ -82,6 +84,7 @@ impl Config {
         let listeners = reader.layers.listeners.max(1);
         Self {
             server: keys::Server::read(reader, "server"),
+            accounts: keys::Accounts::read(reader, "accounts"),
             listen: (0..listeners)
                 .map(|index| keys::Listen::read(reader, &format!("listen.{index}")))
                 .collect(),

@@ -6,6 +6,7 @@ mod bans;
 mod capacity;
 mod outputs;
 mod run;
+mod watch;
 mod workers;
 
 use std::path::PathBuf;

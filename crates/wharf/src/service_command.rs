@@ -9,6 +9,9 @@ mod systemd;
 
 use std::path::{Path, PathBuf};
 
+use wharf_accounts_sql::Creation;
+
+use crate::accounts;
 use crate::cli::Global;
 use crate::cli::service::{Kind, RunAs, Service};
 use crate::config::Config;
@@ -58,7 +61,7 @@ fn setup(global: &Global) -> Result<Setup, Failure> {
     let path = std::path::absolute(&path).unwrap_or(path);
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, Some(path.clone()), Vec::new()), is_coloured)?;
-    let homes = wire::accounts(&loaded.config, is_coloured)?.homes;
+    let homes = wire::accounts(&loaded.config, is_coloured, Creation::No)?.homes;
     let program = std::env::current_exe()
         .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
     Ok(Setup { program, path, config: loaded.config, homes })
@@ -85,7 +88,8 @@ impl Setup {
     fn writable(&self) -> Vec<PathBuf> {
         let config = &self.config;
         let logs = [&config.log.file.0, &config.log.transfer_log.0];
-        let files = logs.into_iter().flatten().chain([&config.server.users_file.0]);
+        let logs = logs.into_iter().flatten().map(PathBuf::as_path);
+        let files = logs.chain(accounts::file(config));
         let mut folders: Vec<_> = files.filter_map(|file| file.parent()).collect();
         folders.extend(self.homes.iter().map(|(_, home)| shared_folder(home)));
         folders.sort_unstable();

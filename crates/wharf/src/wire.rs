@@ -2,10 +2,11 @@
 //! stores.
 
 use std::net::{Ipv4Addr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use wharf_accounts_sql::{Address, Creation};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind};
@@ -15,11 +16,13 @@ use wharf_core::users::Users;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
 use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
+use wharf_users::admin::{AdminError, StoreErrorKind};
 use wharf_users::anonymous::WithAnonymous;
 use wharf_users::file::{FileUsers, UserFile};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{Nobody, Single};
 
+use crate::accounts::{Kept, Watched, alone, database, everyone, homes};
 use crate::certificate::{Pair, from_files, self_made};
 use crate::config::choice::{
     AnonymousPermissions, Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks,
@@ -30,9 +33,9 @@ use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
-use crate::protection::reach::{Reach, state_folder};
+use crate::protection::reach::{Reach, Reached, state_folder};
 use crate::share::{Access, Share};
-use crate::user_command::open_failure;
+use crate::user_command::{Trouble, open_failure};
 
 /// The engine's settings.
 pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Settings, Failure> {
@@ -308,37 +311,109 @@ pub(crate) fn quotas(config: &Config) -> Quotas {
 pub(crate) struct Accounts {
     /// For the engine.
     pub(crate) users: Arc<dyn Users>,
-    /// The accounts of a file, to be looked at now and then.
-    pub(crate) watched: Option<FileUsers>,
-    /// How many accounts the file has.
+    /// The store, to be looked at now and then.
+    pub(crate) watched: Option<Watched>,
+    /// What of the computer the store needs.
+    pub(crate) reached: Reached,
+    /// How many accounts it has.
     pub(crate) count: usize,
     /// Every folder that is served, with whose it is.
     pub(crate) homes: Vec<(String, PathBuf)>,
+    /// What the operator should know.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// The accounts of the file, and the anonymous visitor if there is one.
-pub(crate) fn accounts(config: &Config, is_coloured: bool) -> Result<Accounts, Failure> {
-    let path = &config.server.users_file.0;
+/// The accounts of the store, and the anonymous visitor if there is one.
+pub(crate) fn accounts(
+    config: &Config,
+    is_coloured: bool,
+    creation: Creation,
+) -> Result<Accounts, Failure> {
     let anonymous = config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous);
-    let failed = |error| open_failure(&error, is_coloured);
-    let mut homes = Vec::new();
-    let (mut users, watched, count): (Arc<dyn Users>, _, _) =
-        if anonymous.is_some() && !path.exists() {
-            (Arc::new(Nobody), None, 0)
-        } else {
-            let file = UserFile::read(path).map_err(failed)?;
-            let home = |account: Account| (account.name, account.home);
-            let records = file.records();
-            homes.extend(records.iter().map(|record| home(record.account(file.folder()))));
-            let users = FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?;
-            (Arc::new(users.clone()), Some(users), records.len())
-        };
+    let mut accounts = match &config.accounts.store.0 {
+        Kept::File if anonymous.is_some() && !config.server.users_file.0.exists() => nobody(),
+        Kept::File => of_file(&config.server.users_file.0, is_coloured)?,
+        Kept::Database(address) => of_database(config, address, creation)?,
+    };
     if let Some(home) = anonymous {
-        homes.push(("anonymous".to_owned(), home.clone()));
+        accounts.homes.push(("anonymous".to_owned(), home.clone()));
         let rights = anonymous_rights(config.login.anonymous_permissions);
-        users = Arc::new(WithAnonymous::new(users, home, rights).with_limits(for_many()));
+        let users = WithAnonymous::new(accounts.users, home, rights).with_limits(for_many());
+        accounts.users = Arc::new(users);
     }
-    Ok(Accounts { users, watched, count, homes })
+    Ok(accounts)
+}
+
+fn nobody() -> Accounts {
+    Accounts {
+        users: Arc::new(Nobody),
+        watched: None,
+        reached: Reached::default(),
+        count: 0,
+        homes: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
+    let failed = |error| open_failure(&error, is_coloured);
+    let file = UserFile::read(path).map_err(failed)?;
+    let users = FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?;
+    Ok(Accounts {
+        users: Arc::new(users.clone()),
+        watched: Some(Watched::File(users)),
+        reached: Reached { file: Some(path.to_owned()), ports: Vec::new() },
+        count: file.records().len(),
+        homes: homes(file.records(), file.folder()),
+        warnings: Vec::new(),
+    })
+}
+
+/// A database that does not answer now may do so later, as after a start of the whole computer:
+/// wharf serves, and connects to it by itself. One that refuses us or is no store of ours is a
+/// mistake, which is told before anyone is served.
+fn of_database(
+    config: &Config,
+    address: &Address,
+    creation: Creation,
+) -> Result<Accounts, Failure> {
+    let users = database(address, config, creation)?;
+    let records = alone(async {
+        let records = everyone(&users).await;
+        // The connections end with the thread that waits here.
+        users.close_idle();
+        records
+    })?;
+    let mut warnings = Vec::new();
+    let records = match records {
+        Ok(records) => records,
+        Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Unreachable => {
+            warnings.push(format!(
+                "nobody can log in yet: {error}; wharf connects by itself when it is back, and \
+                 needs its homes to be below server.homes until the next start"
+            ));
+            Vec::new()
+        }
+        Err(error) => return Err(Trouble::from(error).into_failure(false)),
+    };
+    if users.is_overheard() {
+        warnings.push(format!(
+            "password hashes come from {address} over the network in the clear; add \
+             ?sslrootcert=FILE to accounts.store"
+        ));
+    }
+    let file = match address {
+        Address::Sqlite(path) => Some(path.clone()),
+        Address::Postgres(_) => None,
+    };
+    Ok(Accounts {
+        users: Arc::new(users.clone()),
+        reached: Reached { file, ports: users.ports().to_vec() },
+        watched: Some(Watched::Database(users)),
+        count: records.len(),
+        homes: homes(&records, Path::new("")),
+        warnings,
+    })
 }
 
 /// The one account of a quick share.
@@ -356,7 +431,7 @@ pub(crate) fn shared(share: &Share) -> Accounts {
         }
     };
     let homes = vec![(String::new(), share.folder.clone())];
-    Accounts { users, watched: None, count: 1, homes }
+    Accounts { users, count: 1, homes, ..nobody() }
 }
 
 /// An account that many people share has as many sessions as the server.

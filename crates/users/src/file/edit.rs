@@ -12,6 +12,7 @@ use super::disk::{self, Patience};
 use super::problem::{FileProblems, OpenError};
 use super::read;
 use super::record::{Setting, UserRecord};
+use crate::admin::Change;
 use crate::name::{NameProblem, check_name};
 use crate::rights::format_rights;
 use crate::units::{format_quota, format_rate};
@@ -183,7 +184,11 @@ pub struct Editor {
 }
 
 impl Editor {
-    fn new(path: &Path, text: &str) -> Result<Self, EditError> {
+    /// The accounts of a text such as a file has; `path` is for messages and relative homes.
+    ///
+    /// # Errors
+    /// [`EditError::Open`]: what is wrong in it.
+    pub fn new(path: &Path, text: &str) -> Result<Self, EditError> {
         let records = read::read(path, text).map_err(OpenError::Problems)?;
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
@@ -200,6 +205,31 @@ impl Editor {
     /// The account as it was read, before the changes made here.
     pub fn record(&self, name: &str) -> Option<&UserRecord> {
         self.records.iter().find(|record| record.name == name)
+    }
+
+    /// Everything as text, with the changes made here.
+    pub fn text(&self) -> String {
+        self.document.to_string()
+    }
+
+    /// The table of an account, with the changes made here.
+    pub fn table(&self, name: &str) -> Option<&dyn TableLike> {
+        self.document.get("users")?.as_table_like()?.get(name)?.as_table_like()
+    }
+
+    /// Does one thing to one account.
+    ///
+    /// # Errors
+    /// As the function that does it.
+    pub fn apply(&mut self, change: &Change) -> Result<(), EditError> {
+        match change {
+            Change::Add { name, settings } => self.add(name, settings),
+            Change::Set { name, settings, cleared_paths } => {
+                settings.iter().try_for_each(|setting| self.set(name, setting))?;
+                cleared_paths.iter().try_for_each(|path| self.clear_path(name, path).map(drop))
+            }
+            Change::Remove { name } => self.remove(name),
+        }
     }
 
     /// Adds an account at the end of the file. A home must be among the settings.

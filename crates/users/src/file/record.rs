@@ -51,6 +51,45 @@ impl UserRecord {
         self.enabled.unwrap_or(true)
     }
 
+    /// Everything that is said of the account, as it would be said of a new one elsewhere: its home
+    /// is whole, where a relative one lies below `folder`.
+    pub fn settings(&self, folder: &Path) -> Vec<Setting> {
+        let Self {
+            name: _,
+            password,
+            home,
+            permissions,
+            enabled,
+            upload_rate,
+            download_rate,
+            transfer_upload_rate,
+            transfer_download_rate,
+            sessions,
+            quota,
+            quota_files,
+            require_tls,
+            comment,
+            paths,
+        } = self.clone();
+        let single = [
+            password.map(Setting::Password),
+            Some(Setting::Home(folder.join(home))),
+            permissions.map(Setting::Permissions),
+            enabled.map(Setting::Enabled),
+            upload_rate.map(Setting::UploadRate),
+            download_rate.map(Setting::DownloadRate),
+            transfer_upload_rate.map(Setting::TransferUploadRate),
+            transfer_download_rate.map(Setting::TransferDownloadRate),
+            sessions.map(Setting::Sessions),
+            quota.map(Setting::Quota),
+            quota_files.map(Setting::QuotaFiles),
+            require_tls.map(Setting::RequireTls),
+            comment.map(Setting::Comment),
+        ];
+        let paths = paths.into_iter().map(|(path, rights)| Setting::Path(path, rights));
+        single.into_iter().flatten().chain(paths).collect()
+    }
+
     /// The account for the engine; a relative home lies below `folder`.
     pub fn account(&self, folder: &Path) -> Account {
         let rules = Rules::everywhere(self.permissions.unwrap_or(PERMISSIONS_DEFAULT));

@@ -14,6 +14,7 @@ use super::choice::{
 };
 use super::counts::{AutoCount, Whole};
 use super::layers::Reader;
+use super::store::AccountStore;
 use super::value::{
     Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
     OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value, Version,
@@ -129,7 +130,8 @@ sections! {
         login_message: String = "\"\"",
         /// certificate and state; auto = the system's standard place
         [R] state_dir: AutoPath = "\"auto\"",
-        /// accounts live apart from this file: wharf writes that one, never this one
+        /// accounts live apart from this file: wharf writes that one, never this one;
+        /// accounts.store can name a database instead
         [R] users_file: FilePath = "\"users.toml\"",
         /// started as root: the system's account to become, once ports and keys are open (Linux)
         [R] user: String = "\"\"",
@@ -143,6 +145,15 @@ sections! {
         [R] homes: Folders = "[]",
         /// on SIGTERM or Ctrl+C, how long running transfers may finish
         shutdown_grace: Span = "\"30s\"",
+    }
+
+    /// Where accounts are kept.
+    "accounts" Accounts {
+        /// file = server.users_file | sqlite:/var/lib/wharf/users.db, made if it is missing
+        /// | postgres://user@host:5432/database, which can serve many machines
+        [R] store: AccountStore = "\"file\"",
+        /// file whose first line is the password of the database; else the variable PGPASSWORD
+        [R] password_file: OptionalPath = "\"\"",
     }
 
     /// Where to listen; repeat the table for more addresses.

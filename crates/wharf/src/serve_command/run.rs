@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use wharf_accounts_sql::Creation;
 use wharf_core::event::Events;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
 use wharf_storage::{DiskOptions, Disks, Quotas, Swept, sweep};
-use wharf_users::file::FileUsers;
 
 use super::bans::Keeper;
+use super::watch::watch;
 use super::workers::Workers;
 use super::{Plan, capacity, outputs, tell_fresh_password};
+use crate::accounts::{self, Watched};
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
@@ -36,8 +38,6 @@ use crate::protection::reach::{self, Reach};
 use crate::protection::{Report, Standing, confine, rights};
 use crate::wire::{self, Accounts};
 
-/// How often the file of accounts is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Below this only root, or a capability, opens ports.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
@@ -83,7 +83,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let encryption = wire::encryption(config)?;
     let accounts = match &plan.share {
         Some(share) => wire::shared(share),
-        None => wire::accounts(config, plan.is_coloured)?,
+        None => wire::accounts(config, plan.is_coloured, Creation::Wanted)?,
     };
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
@@ -95,7 +95,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
-    let reach = Arc::new(Reach::of(config, &homes, accounts.watched.is_some()));
+    let reach = Arc::new(Reach::of(config, &homes, &accounts.reached));
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
     let disks = Disks::new(wire::disk(config));
@@ -129,8 +129,8 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
         identity.assume()?;
-        if ready.accounts.watched.is_some() {
-            rights::readable_by(identity.name(), &config.server.users_file.0)?;
+        if let Some(file) = &ready.accounts.reached.file {
+            rights::readable_by(identity.name(), file)?;
         }
     }
     give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
@@ -146,7 +146,10 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
         warn(&log, has_panel, warning);
     }
     warn_of_homes(&log, has_panel, &accounts);
-    if accounts.homes.is_empty() {
+    for warning in &accounts.warnings {
+        warn(&log, has_panel, warning);
+    }
+    if accounts.homes.is_empty() && accounts.warnings.is_empty() {
         let text = "there is no account yet; make one with:  wharf user add NAME --home DIR";
         warn(&log, has_panel, text);
     }
@@ -167,8 +170,7 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
     let grace = config.server.shutdown_grace.0;
     let keeper = Keeper::start(BanFile::of(config), bound.handle(), Arc::clone(&log));
     let stopper = Stopper { log: &log, grace, has_panel };
-    let watching = Watching { users: accounts.watched };
-    let exit = until_stopped(bound, &mut signals, &stopper, watching, options).await;
+    let exit = until_stopped(bound, &mut signals, &stopper, accounts.watched, options).await;
     drop(keeper);
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
@@ -201,7 +203,7 @@ async fn until_stopped(
     bound: Bound,
     signals: &mut Signals,
     stopper: &Stopper<'_>,
-    watched: Watching,
+    watched: Option<Watched>,
     options: &Serve,
 ) -> Exit {
     let handle = bound.handle();
@@ -285,38 +287,6 @@ impl Stopper<'_> {
             });
         }
         handle.shut_down(self.grace);
-    }
-}
-
-/// Whose changes are looked for while serving.
-struct Watching {
-    users: Option<FileUsers>,
-}
-
-/// Looks at the file of accounts, and ends the sessions of accounts that are gone or disabled.
-/// Never returns.
-async fn watch(watching: Watching, handle: &Handle, log: &Log) {
-    let Watching { users: Some(users), .. } = watching else { return pending().await };
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let problem = match users.refresh().await {
-            Ok(changes) => {
-                for user in &changes.ended {
-                    handle.end_sessions_of(user, "This account may no longer log in.");
-                }
-                if changes.is_reread {
-                    log.note(&Record::new(Level::Info, "accounts-read"));
-                }
-                users.take_problem().map(|problem| problem.to_string())
-            }
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(problem) = problem {
-            let record = Record::new(Level::Error, "accounts-unusable");
-            log.note(&record.text("reason", problem));
-        }
     }
 }
 
@@ -406,7 +376,7 @@ fn panel(
         Some(share) => Content::Share(share.clone()),
         None => Content::Accounts {
             config: plan.file.clone(),
-            users_file: config.server.users_file.0.clone(),
+            store: accounts::shown(config),
             accounts: accounts.count,
             anonymous: config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous),
         },
