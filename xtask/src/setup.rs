@@ -22,6 +22,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     // It makes system calls of the server fail.
     ("strace", "strace"),
     ("python3", "python3"),
+    // Accounts in a real database; each test starts a server of its own.
+    ("initdb", "postgresql"),
+    ("psql", "postgresql-client"),
+    ("setpriv", "util-linux"),
     // The proofs mount small file systems, in namespaces of their own.
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),
@@ -149,6 +153,9 @@ fn find(program: &str) -> Option<PathBuf> {
     let folders = std::env::split_paths(&path).chain(cargo.map(|home| home.join("bin")));
     // Debian keeps programs for root out of everybody else's PATH.
     let folders = folders.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    // It keeps each version's programs apart, and out of PATH.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let folders = folders.chain(versions.map(|version| version.path().join("bin")));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 

@@ -92,7 +92,7 @@ impl Link {
             #[cfg(feature = "postgres")]
             Dialect::Postgres => {
                 self.run("BEGIN", &[]).await?;
-                let lock = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(?1)) AS held";
+                let lock = "SELECT pg_advisory_xact_lock(?1)";
                 self.run(lock, &[Value::from(CHANGE_LOCK)]).await.map(drop)
             }
         }

@@ -23,8 +23,12 @@ use crate::link::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
 /// How long it may take to reach the server and log in.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// What the server is told, so that a statement that nobody waits for any more ends there too.
-const SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '4s'; \
-                        SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = error";
+const SETTINGS: [&str; 4] = [
+    "SET statement_timeout = '5s'",
+    "SET lock_timeout = '4s'",
+    "SET idle_in_transaction_session_timeout = '10s'",
+    "SET client_min_messages = error",
+];
 /// The name under which an administrator finds us in `pg_stat_activity`.
 const APPLICATION: &str = "wharf";
 
@@ -61,9 +65,12 @@ impl Server {
             let help = "write it as postgres://user@host:5432/database";
             return Err(unusable("the address names no user or no host").help(help));
         }
-        if let Some(password) = password {
-            config.password(password);
-        }
+        match password {
+            Some(password) => config.password(password),
+            // A server that wants one says so itself then, and how it is to be mended is told.
+            None if config.get_password().is_none() => config.password(""),
+            None => &mut config,
+        };
         config.application_name(APPLICATION).connect_timeout(CONNECT_TIME_MAX);
         let tls = match address.root() {
             Some(root) => Some(Verified::new(root).map_err(|reason| {
@@ -113,7 +120,7 @@ impl Server {
             let (client, moving) = self.config.connect(NoTls).await.map_err(failed)?;
             Link { client, moving: Box::pin(moving), shown }
         };
-        for setting in SETTINGS.split("; ") {
+        for setting in SETTINGS {
             link.run(setting, &[]).await?;
         }
         Ok(link)

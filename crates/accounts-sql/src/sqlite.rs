@@ -1,6 +1,7 @@
 //! A connection to a file of SQLite. Its calls block, so each runs on a blocking thread.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +113,7 @@ fn open(path: &Path, is_made: bool) -> Result<Connection, StoreError> {
         }
         Err(error) => return Err(unreadable(path, "opened", &error)),
     }
+    refuse_text(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
         connection.busy_timeout(LOCK_WAIT_MAX)?;
@@ -124,6 +126,24 @@ fn open(path: &Path, is_made: bool) -> Result<Connection, StoreError> {
         Ok(connection)
     });
     opened.map_err(|error| told(path, &error))
+}
+
+/// SQLite would write over a file that is shorter than its first block, whatever stands in it.
+fn refuse_text(path: &Path) -> Result<(), StoreError> {
+    let mut begin = Vec::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(HEADER.len().try_into().unwrap_or(0)).read_to_end(&mut begin));
+    read.map_err(|error| unreadable(path, "opened", &error))?;
+    if begin.is_empty() || begin == HEADER { Ok(()) } else { Err(no_database(path)) }
+}
+
+/// What every database of SQLite begins with.
+const HEADER: &[u8] = b"SQLite format 3\0";
+
+fn no_database(path: &Path) -> StoreError {
+    let what = format!("{} is no database of SQLite", path.display());
+    StoreError::new(StoreErrorKind::Unusable, what)
+        .help("name the file of accounts in accounts.store, or a new one, which is made")
 }
 
 fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
@@ -173,10 +193,11 @@ fn told(path: &Path, error: &rusqlite::Error) -> StoreError {
         other => other.to_string(),
     };
     let (kind, what, help) = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => (
-            StoreErrorKind::Unusable,
-            format!("{shown} is no database of SQLite"),
-            "name the file of accounts in accounts.store, or a new one, which is made",
+        Some(ErrorCode::NotADatabase) => return no_database(path),
+        Some(ErrorCode::ConstraintViolation) => (
+            StoreErrorKind::Conflict,
+            format!("the database {shown} refuses the change: {reason}"),
+            "somebody else changed it meanwhile; try again",
         ),
         Some(ErrorCode::DatabaseCorrupt) => (
             StoreErrorKind::Unusable,
@@ -204,8 +225,6 @@ fn told(path: &Path, error: &rusqlite::Error) -> StoreError {
             "look at the file and its disk",
         ),
     };
-    let is_taken = matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation));
-    let kind = if is_taken { StoreErrorKind::Conflict } else { kind };
     StoreError::new(kind, what).help(help)
 }
 

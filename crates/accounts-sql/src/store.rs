@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_users::admin::{AdminError, Change, StoreError};
 use wharf_users::file::{EditError, Editor, UserRecord};
 
-use crate::link::{Link, Value};
+use crate::link::{Link, Row, Value};
 use crate::pool::{Place, Pool};
 use crate::rows::{ACCOUNT, Column, Document, Rows, records, rows, told};
 
@@ -66,20 +66,13 @@ impl Store {
     pub(crate) async fn ended(&self, names: &[String]) -> Result<BTreeSet<String>, StoreError> {
         let mut ended: BTreeSet<String> = names.iter().cloned().collect();
         for some in names.chunks(NAMES_AT_ONCE) {
-            let live = self
-                .pool
-                .ask(|link| {
-                    let values: Vec<_> = some.iter().map(|name| Value::from(name.as_str())).collect();
-                    Box::pin(async move {
-                        let marks: Vec<_> = (1..=values.len()).map(|n| format!("?{n}")).collect();
-                        let sql = format!(
-                            "SELECT name FROM accounts WHERE coalesce(enabled, true) AND name IN ({})",
-                            marks.join(", ")
-                        );
-                        link.run(&sql, &values).await
-                    })
+            let ask = |some: Vec<String>| {
+                self.pool.ask(move |link| {
+                    let some = some.clone();
+                    Box::pin(async move { live(link, &some).await })
                 })
-                .await?;
+            };
+            let live = ask(some.to_vec()).await?;
             for name in live.iter().filter_map(|row| row.first().and_then(Value::text)) {
                 ended.remove(name);
             }
@@ -122,6 +115,16 @@ impl Store {
     }
 }
 
+/// Those of `names` that may log in.
+async fn live(link: &mut Link, names: &[String]) -> Result<Vec<Row>, StoreError> {
+    let values: Vec<_> = names.iter().map(|name| name.as_str().into()).collect();
+    let sql = format!(
+        "SELECT name FROM accounts WHERE coalesce(enabled, true) AND name IN ({})",
+        marks(values.len())
+    );
+    link.run(&sql, &values).await
+}
+
 /// Adds one account to a document, if it is there.
 async fn take(link: &mut Link, document: &mut Document, name: &str) -> Result<(), StoreError> {
     let named = [Value::from(name)];
@@ -144,7 +147,7 @@ async fn page(link: &mut Link, after: &str) -> Result<Document, StoreError> {
     );
     let rows = link.run(&sql, &[after.into()]).await?;
     let ends = rows.first().zip(rows.last());
-    let name = |row: &crate::link::Row| row.first().cloned().unwrap_or(Value::Text(None));
+    let name = |row: &Row| row.first().cloned().unwrap_or(Value::Text(None));
     let Some((first, last)) = ends.map(|(first, last)| (name(first), name(last))) else {
         return Ok(document);
     };
@@ -199,13 +202,12 @@ fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminErro
 }
 
 async fn write(link: &mut Link, name: &str, rows: &Rows) -> Result<(), StoreError> {
-    let marks: Vec<_> = (1..=rows.account.len()).map(|number| format!("?{number}")).collect();
     let sets: Vec<_> =
         ACCOUNT.iter().map(|column| format!("{0} = excluded.{0}", column.key)).collect();
     let sql = format!(
         "INSERT INTO accounts (name, {}) VALUES ({}) ON CONFLICT (name) DO UPDATE SET {}",
         names(ACCOUNT),
-        marks.join(", "),
+        marks(rows.account.len()),
         sets.join(", ")
     );
     link.run(&sql, &rows.account).await?;
@@ -215,6 +217,12 @@ async fn write(link: &mut Link, name: &str, rows: &Rows) -> Result<(), StoreErro
         link.run(sql, row).await?;
     }
     Ok(())
+}
+
+/// The places of so many parameters.
+fn marks(count: usize) -> String {
+    let marks: Vec<_> = (1..=count).map(|number| format!("?{number}")).collect();
+    marks.join(", ")
 }
 
 /// The columns for a statement. They are constants: nothing that anybody typed is among them.

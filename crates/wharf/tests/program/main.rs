@@ -26,3 +26,6 @@ mod service_command;
 mod support;
 #[cfg(test)]
 mod user_command;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod user_stores;
