@@ -2,24 +2,33 @@
 //!
 //! [`SqlUsers`] answers logins and lets an administrator change accounts. To follow a login, read
 //! `users`, then `store` (what is asked), `rows` (what the columns mean), `pool` (how many
-//! connections) and `link` (one of them). `schema` makes the tables.
-
-#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
-compile_error!("choose a database: the feature `sqlite`, `postgres` or both");
+//! connections) and `link` (one of them). `schema` makes the tables. Built with neither database,
+//! only addresses are read.
 
 mod address;
+mod bounds;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod link;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod store;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod users;
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+#[path = "users_without.rs"]
 mod users;
 
 pub use address::{Address, BadAddress, Postgres, without_password};
-pub use pool::{CONNECTIONS_MAX, News, WAITING_MAX};
+pub use bounds::{CONNECTIONS_MAX, Creation, News, WAITING_MAX};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use schema::VERSION;
-pub use users::{Creation, SqlUsers};
+pub use users::SqlUsers;

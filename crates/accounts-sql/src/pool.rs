@@ -10,14 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
+use crate::bounds::{CONNECTIONS_MAX, News, WAITING_MAX};
 use crate::link::Link;
 use crate::schema;
 
-/// The most connections at once. A login needs one for some milliseconds, before its password is
-/// checked and not meanwhile, so a few serve any number of clients.
-pub const CONNECTIONS_MAX: usize = 4;
-/// How many may wait for a connection; those beyond are told to come again.
-pub const WAITING_MAX: usize = 1024;
 /// How long one waits for a connection before giving up.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// After a failure to connect, how long nobody tries again: a dead server must not make every
@@ -34,15 +30,6 @@ pub(crate) enum Place {
     /// To a server.
     #[cfg(feature = "postgres")]
     Server(Box<crate::postgres::Server>),
-}
-
-/// What happened to the store as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// It stopped answering; told once, with what it says.
-    Lost(String),
-    /// It answers again.
-    Back,
 }
 
 /// The connections of one store.
@@ -68,6 +55,7 @@ struct State {
 pub(crate) struct Borrowed {
     link: Link,
     /// For a server; the threads of a file hold its turn themselves.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "held until dropped"))]
     turn: Option<OwnedSemaphorePermit>,
     is_used: bool,
 }

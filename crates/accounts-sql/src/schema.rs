@@ -67,10 +67,11 @@ async fn version(link: &mut Link) -> Result<usize, StoreError> {
 async fn refuse_foreign(link: &mut Link) -> Result<(), StoreError> {
     let asked = match link.dialect() {
         #[cfg(feature = "sqlite")]
-        Dialect::Sqlite => "SELECT count(*) FROM sqlite_master",
+        Dialect::Sqlite => Some("SELECT count(*) FROM sqlite_master"),
         #[cfg(feature = "postgres")]
-        Dialect::Postgres => return Ok(()),
+        Dialect::Postgres => None,
     };
+    let Some(asked) = asked else { return Ok(()) };
     if number(link, asked).await? == 0 {
         return Ok(());
     }

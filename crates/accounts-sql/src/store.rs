@@ -99,8 +99,7 @@ impl Store {
     /// Does all of it or nothing.
     pub(crate) async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
         let (changes, shown) = (changes.to_vec(), self.shown.clone());
-        let done = self
-            .pool
+        self.pool
             .change(|link| {
                 Box::pin(async move {
                     link.begin_changing().await?;
@@ -110,8 +109,7 @@ impl Store {
                     Ok(done)
                 })
             })
-            .await?;
-        Ok(done?)
+            .await?
     }
 }
 

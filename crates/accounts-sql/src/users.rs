@@ -13,7 +13,8 @@ use wharf_users::hasher::Hasher;
 use wharf_users::password::Verified;
 
 use crate::address::Address;
-use crate::pool::{News, Place};
+use crate::bounds::{Creation, News};
+use crate::pool::Place;
 use crate::store::Store;
 
 /// The accounts of a database. Each login asks it, so a change counts at once, whoever made it.
@@ -26,15 +27,6 @@ pub struct SqlUsers {
     /// The ports of a server, for whoever confines the process.
     ports: Vec<u16>,
     is_overheard: bool,
-}
-
-/// Whether a file that is missing is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Creation {
-    /// It is, for its owner alone.
-    Wanted,
-    /// It is not; who asks is told that there is none.
-    No,
 }
 
 impl SqlUsers {
@@ -61,18 +53,15 @@ impl SqlUsers {
             }
             #[cfg(feature = "postgres")]
             Address::Postgres(server) => {
+                // Who may make a database on a server is not decided here.
+                let _ = creation;
                 let server = crate::postgres::Server::new(server, password)?;
                 let (ports, is_overheard) = (server.ports(), server.is_overheard());
                 let store = Arc::new(Store::new(Place::Server(Box::new(server)), shown));
                 Ok(Self { store, hasher, ports, is_overheard })
             }
             #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-            _ => {
-                let _ = (password, creation, hasher);
-                let what = format!("{shown}: this wharf was built without that kind of database");
-                Err(StoreError::new(StoreErrorKind::Unusable, what)
-                    .help("get a wharf with it, or build one:  cargo build --features postgres"))
-            }
+            _ => Err(crate::bounds::missing(&shown)),
         }
     }
 

@@ -19,13 +19,11 @@ impl Value for AccountStore {
     }
 }
 
-/// Every password in an address of PostgreSQL within a text, as stars of the same length.
+/// Every password in an address such as `postgres://user:password@host` within a text, as stars of the same length.
 pub(crate) fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) =
-        SCHEMES.iter().filter_map(|scheme| Some(rest.find(scheme)? + scheme.len())).min()
-    {
+    while let Some(at) = rest.find(SIGN).map(|at| at + SIGN.len()) {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
         let end = after.find(|letter: char| letter.is_whitespace() || "\"'`<>".contains(letter));
@@ -36,7 +34,7 @@ pub(crate) fn masked(text: &str) -> String {
     out + rest
 }
 
-const SCHEMES: &[&str] = &["postgres://", "postgresql://"];
+const SIGN: &str = "://";
 
 /// What stands behind `://`.
 fn masked_address(address: &str) -> String {
@@ -78,6 +76,7 @@ mod tests {
             ("postgresql://u:p@w@h:1/d?a=b", "postgresql://u:***@h:1/d?a=b"),
             ("postgres://u@h/d?a=b&password=pw&c=d", "postgres://u@h/d?a=b&password=**&c=d"),
             ("postgres://u@h/d postgres://u:é@h", "postgres://u@h/d postgres://u:**@h"),
+            ("mysql://u:pw@h ftp://127.0.0.1:21", "mysql://u:**@h ftp://127.0.0.1:21"),
             ("nothing: here@all", "nothing: here@all"),
             ("postgres://", "postgres://"),
         ] {
