@@ -137,22 +137,13 @@ impl Users for SqlUsers {
         match verified {
             Verified::Right => {}
             Verified::RightButOld => self.renew(&checked, attempt.secret).await,
-            Verified::Wrong | Verified::Unreadable if !checked.is_enabled() => {
-                return Err(Denied::Disabled);
-            }
-            Verified::Wrong => return Err(Denied::WrongPassword),
-            Verified::Unreadable => return Err(Denied::NoPassword),
+            Verified::Wrong | Verified::Unreadable => checked.admits(verified, attempt)?,
         }
         // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
         // no session that could have been ended, so it must be stopped here.
         let record = self.store.find(attempt.user).await.map_err(denied)?;
         let record = record.ok_or(Denied::UnknownUser)?;
-        if !record.is_enabled() {
-            return Err(Denied::Disabled);
-        }
-        if record.require_tls == Some(true) && !attempt.is_tls {
-            return Err(Denied::Refused("the account must use TLS".to_owned()));
-        }
+        record.admits(verified, attempt)?;
         Ok(record.account(Path::new("")))
     }
 }

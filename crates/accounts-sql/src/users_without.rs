@@ -16,7 +16,12 @@ use crate::bounds::{Creation, News, missing};
 
 /// The accounts of a database. There is none.
 #[derive(Clone)]
-pub enum SqlUsers {}
+pub struct SqlUsers {
+    never: Never,
+}
+
+#[derive(Clone, Copy)]
+enum Never {}
 
 impl SqlUsers {
     /// Fails in any case.
@@ -35,67 +40,67 @@ impl SqlUsers {
     /// Whether it answers.
     #[expect(clippy::unused_async, reason = "as where there are databases")]
     pub async fn look(&self) -> Result<(), StoreError> {
-        match *self {}
+        match self.never {}
     }
 
     /// Which of these may not log in any more.
     #[expect(clippy::unused_async, reason = "as where there are databases")]
     pub async fn ended(&self, _names: &[String]) -> Result<BTreeSet<String>, StoreError> {
-        match *self {}
+        match self.never {}
     }
 
     /// What happened to the database since this was last asked.
     pub fn take_news(&self) -> Vec<News> {
-        match *self {}
+        match self.never {}
     }
 
     /// Closes the connections that are not in use.
     pub fn close_idle(&self) {
-        match *self {}
+        match self.never {}
     }
 
     /// The most connections that have been in use at once.
     pub fn connections_most(&self) -> usize {
-        match *self {}
+        match self.never {}
     }
 
     /// The ports that are connected to.
     pub fn ports(&self) -> &[u16] {
-        match *self {}
+        match self.never {}
     }
 
     /// Whether the password hashes cross a network in the clear.
     pub fn is_overheard(&self) -> bool {
-        match *self {}
+        match self.never {}
     }
 }
 
 #[async_trait]
 impl Users for SqlUsers {
     async fn login(&self, _attempt: &Attempt<'_>) -> Result<Account, Denied> {
-        match *self {}
+        match self.never {}
     }
 }
 
 #[async_trait]
 impl UserAdmin for SqlUsers {
     fn place(&self) -> String {
-        match *self {}
+        match self.never {}
     }
 
     fn folder(&self) -> &Path {
-        match *self {}
+        match self.never {}
     }
 
     async fn page(&self, _after: Option<&str>) -> Result<Vec<UserRecord>, AdminError> {
-        match *self {}
+        match self.never {}
     }
 
     async fn find(&self, _name: &str) -> Result<Option<UserRecord>, AdminError> {
-        match *self {}
+        match self.never {}
     }
 
     async fn change(&self, _changes: &[Change]) -> Result<(), AdminError> {
-        match *self {}
+        match self.never {}
     }
 }

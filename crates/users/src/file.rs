@@ -146,18 +146,10 @@ impl Users for FileUsers {
         // no session that could have been ended, so it must be stopped here.
         let record = self.inner.state().records.get(attempt.user).cloned();
         let record = record.ok_or(Denied::UnknownUser)?;
-        if !record.is_enabled() {
-            return Err(Denied::Disabled);
+        if verified == Verified::RightButOld && record.is_enabled() {
+            self.renew(checked, attempt.secret);
         }
-        match verified {
-            Verified::Right => {}
-            Verified::RightButOld => self.renew(checked, attempt.secret),
-            Verified::Wrong => return Err(Denied::WrongPassword),
-            Verified::Unreadable => return Err(Denied::NoPassword),
-        }
-        if record.require_tls == Some(true) && !attempt.is_tls {
-            return Err(Denied::Refused("the account must use TLS".to_owned()));
-        }
+        record.admits(verified, attempt)?;
         Ok(record.account(disk::folder(&self.inner.path)))
     }
 }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use wharf_core::account::{Account, Count, Limits, Rate, Size};
 use wharf_core::permission::{Permissions, Rules};
+use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::VPath;
+
+use crate::password::Verified;
 
 /// The rights of an account whose file names none.
 pub const PERMISSIONS_DEFAULT: Permissions = Permissions::READ_ONLY;
@@ -49,6 +52,25 @@ impl UserRecord {
     /// Whether the account may log in.
     pub fn is_enabled(&self) -> bool {
         self.enabled.unwrap_or(true)
+    }
+
+    /// Whether who comes with a password that was found so may come in, as far as the account says.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admits(&self, verified: Verified, attempt: &Attempt<'_>) -> Result<(), Denied> {
+        if !self.is_enabled() {
+            return Err(Denied::Disabled);
+        }
+        match verified {
+            Verified::Right | Verified::RightButOld => {}
+            Verified::Wrong => return Err(Denied::WrongPassword),
+            Verified::Unreadable => return Err(Denied::NoPassword),
+        }
+        if self.require_tls == Some(true) && !attempt.is_tls {
+            return Err(Denied::Refused("the account must use TLS".to_owned()));
+        }
+        Ok(())
     }
 
     /// Everything that is said of the account, as it would be said of a new one elsewhere: its home

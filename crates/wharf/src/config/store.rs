@@ -19,7 +19,8 @@ impl Value for AccountStore {
     }
 }
 
-/// Every password in an address such as `postgres://user:password@host` within a text, as stars of the same length.
+/// Every password in an address such as `postgres://user:password@host` within a text, as stars of
+/// the same length.
 pub(crate) fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,6 +1,8 @@
 //! Accounts in a real PostgreSQL, which each test starts for itself.
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +12,8 @@ use wharf_core::users::{Denied, Users};
 use wharf_users::admin::StoreErrorKind;
 use wharf_users::hasher::Hasher;
 
-#[path = "support/postgres.rs"]
-mod server;
-mod support;
-use server::{PASSWORD, Postgres};
-use support::{add, attempt, suite};
+use crate::support::server::{PASSWORD, Postgres, give};
+use crate::support::{add, attempt, suite};
 
 fn open(url: &str, password: Option<&str>) -> SqlUsers {
     let address = Address::parse(url, Path::new("/")).unwrap();
@@ -133,4 +132,72 @@ async fn row_20_a_thousand_names_at_once_share_a_few_connections() {
     assert!(store.connections_most() <= CONNECTIONS_MAX);
     let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'wharf'";
     assert!(server.sql(count).parse::<usize>().unwrap() <= CONNECTIONS_MAX);
+}
+
+#[tokio::test]
+async fn a_local_socket_will_do() {
+    let server = Postgres::start();
+    let (folder, port) = (server.folder.path().display(), server.port);
+    let url = format!("postgres:///wharf?host={folder}&port={port}&user=wharf");
+    let store = open(&url, Some(PASSWORD));
+    add(&store, "anna", "secret").await;
+    assert_eq!(store.ports(), [0_u16; 0]);
+    assert!(!store.is_overheard());
+}
+
+#[tokio::test]
+async fn with_an_authority_the_server_must_prove_who_it_is() {
+    let mut server = Postgres::start();
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str, file: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let path = folder.path().join(file);
+        std::fs::write(&path, made.cert.pem()).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem(), path)
+    };
+    let (certificate, key, known) = made("127.0.0.1", "known.pem");
+    let (_, _, stranger) = made("127.0.0.1", "stranger.pem");
+    let with = |root: &Path| format!("{}?sslrootcert={}", server.url(), root.display());
+    let [url, strange, by_name] = [with(&known), with(&stranger), with(&known)];
+    // Without TLS on the other side nothing is said at all.
+    let error = open(&url, Some(PASSWORD)).look().await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unreachable, "{error}");
+    start_with_tls(&mut server, &certificate, &key);
+    open(&url, Some(PASSWORD)).look().await.unwrap();
+    let sealed = server.sql(
+        "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                             WHERE application_name = 'wharf'",
+    );
+    assert!(sealed != "f", "{sealed}");
+    for url in [strange, by_name.replace("127.0.0.1", "localhost")] {
+        let error = open(&url, Some(PASSWORD)).look().await.unwrap_err();
+        assert!(error.what.contains("certificate"), "{error}");
+    }
+    let broken = with_text(folder.path(), "no certificate");
+    let address = Address::parse(&format!("{}?sslrootcert={broken}", server.url()), folder.path());
+    let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
+    let error = SqlUsers::new(&address.unwrap(), None, Creation::No, hasher).err().unwrap();
+    assert!(error.what.contains("there is no certificate in it"), "{error}");
+}
+
+/// Starts it again with this certificate and key in PEM.
+fn start_with_tls(server: &mut Postgres, certificate: &str, key: &str) {
+    server.stop();
+    let data = server.folder.path().join("data");
+    for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+        let path = data.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        give(&path);
+    }
+    let settings = data.join("postgresql.auto.conf");
+    let mut file = std::fs::OpenOptions::new().append(true).open(settings).unwrap();
+    file.write_all(b"ssl = on\n").unwrap();
+    server.start_again();
+}
+
+fn with_text(folder: &Path, text: &str) -> String {
+    let path = folder.join("broken.pem");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
 }

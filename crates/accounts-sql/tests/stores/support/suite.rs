@@ -6,8 +6,8 @@ use wharf_core::conformance;
 use wharf_core::permission::Permissions;
 use wharf_core::users::{Denied, Users};
 use wharf_proto::path::VPath;
-use wharf_users::admin::{AdminError, Change, UserAdmin};
-use wharf_users::file::{EditError, Setting, StoredHash};
+use wharf_users::admin::{Change, UserAdmin};
+use wharf_users::file::{Setting, StoredHash};
 
 use super::{add, attempt};
 
@@ -73,21 +73,18 @@ pub(crate) async fn all_or_nothing(store: &SqlUsers) {
     add(store, "anna", "secret").await;
     let home = || vec![Setting::Home("/srv/x".into())];
     let named = |name: &str| Change::Add { name: name.into(), settings: home() };
-    for (last, is_expected) in [
-        (
-            named("anna"),
-            (|error| matches!(error, EditError::UserExists(_))) as fn(&EditError) -> bool,
-        ),
-        (named("a/b"), |error| matches!(error, EditError::BadName(..))),
-        (Change::set("carl", home()), |error| matches!(error, EditError::NoSuchUser(_))),
-        (Change::Remove { name: "carl".into() }, |error| matches!(error, EditError::NoSuchUser(_))),
+    for (last, part) in [
+        (named("anna"), "there is a user `anna` already"),
+        (named("a/b"), "cannot be a user name"),
+        (Change::set("carl", home()), "there is no user `carl`"),
+        (Change::Remove { name: "carl".into() }, "there is no user `carl`"),
     ] {
         let remove = Change::Remove { name: "anna".into() };
         let first = if last.name() == "anna" { named("dora") } else { remove };
         let error = store.change(&[named("ben"), first, last]).await.unwrap_err();
-        assert!(matches!(&error, AdminError::Edit(error) if is_expected(error)), "{error}");
-        let names: Vec<_> = store.page(None).await.unwrap();
-        assert_eq!(names.iter().map(|record| &*record.name).collect::<Vec<_>>(), ["anna"]);
+        assert!(error.to_string().contains(part), "{error}");
+        let left = store.page(None).await.unwrap();
+        assert_eq!(left.iter().map(|record| &*record.name).collect::<Vec<_>>(), ["anna"]);
     }
     let error = store.add("ben", vec![]).await.unwrap_err().to_string();
     assert!(error.contains("users.ben: it has no `home`"), "{error}");
@@ -127,14 +124,14 @@ pub(crate) async fn pages(store: &SqlUsers) {
 pub(crate) async fn storm(store: &SqlUsers) {
     add(store, "anna", "secret").await;
     let names: Vec<_> = (0..1000).map(|number| format!("guess{number}")).collect();
-    let storm = async {
+    let all_of_it = async {
         let guesses = names.iter().map(|name| async {
             let denied = store.login(&attempt(name, "x")).await.unwrap_err();
             assert!(matches!(denied, Denied::UnknownUser | Denied::Busy), "{denied}");
         });
         all(guesses.collect()).await;
     };
-    storm.await;
+    all_of_it.await;
     // Nothing of it is left over.
     store.login(&attempt("anna", "secret")).await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! What every store of this crate must do.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod server;
 pub(crate) mod suite;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -21,9 +21,11 @@ const LOOKS_MAX: u32 = 600;
 
 /// A server that runs.
 pub(crate) struct Postgres {
-    folder: tempfile::TempDir,
+    /// Where its data are, and its local socket.
+    pub(crate) folder: tempfile::TempDir,
     programs: PathBuf,
-    port: u16,
+    /// Where it listens; part of the name of its local socket as well.
+    pub(crate) port: u16,
     child: Option<Child>,
 }
 
@@ -33,10 +35,8 @@ impl Postgres {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
         std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
-        if is_root() {
-            for path in [folder.path(), &folder.path().join("password")] {
-                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-            }
+        for path in [folder.path(), &folder.path().join("password")] {
+            give(path);
         }
         let mut server = Self { folder, programs: programs(), port: 0, child: None };
         let made = server
@@ -92,7 +92,7 @@ impl Postgres {
         let mut settings = String::new();
         for (key, value) in [
             ("listen_addresses", "'127.0.0.1'"),
-            ("unix_socket_directories", "''"),
+            ("unix_socket_directories", &format!("'{}'", self.folder.path().display())),
             ("max_connections", "30"),
             ("shared_buffers", "4MB"),
             ("fsync", "off"),
@@ -144,6 +144,13 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Makes a file the server's own.
+pub(crate) fn give(path: &Path) {
+    if is_root() {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
 }
 

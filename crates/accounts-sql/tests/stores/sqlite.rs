@@ -12,8 +12,7 @@ use wharf_users::admin::{Change, StoreErrorKind, UserAdmin};
 use wharf_users::file::Setting;
 use wharf_users::hasher::Hasher;
 
-mod support;
-use support::{add, attempt, suite};
+use crate::support::{add, attempt, suite};
 
 struct Place {
     folder: tempfile::TempDir,
