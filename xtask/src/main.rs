@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 mod bench;
 mod docs;
+mod fuzz;
 mod picture;
 mod process;
+mod prove;
 mod setup;
 mod steps;
 mod tidy;
@@ -26,6 +28,9 @@ Usage: cargo xtask <COMMAND>
   tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
   docs     Write the generated documents again
   bench    Measure wharf beside other servers; `cargo xtask bench --help` tells how
+  prove    Put wharf under force and check it; `cargo xtask prove --help` tells how
+  fuzz [--runs N] [TARGET]...
+           A long fuzzing run: 100,000,000 executions of each parser, 1,000,000 sessions
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";
@@ -50,6 +55,8 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["tidy"] => tidy::run(&root),
         ["docs"] => docs::run(&root),
         ["bench", rest @ ..] => bench::run(&root, rest),
+        ["prove", rest @ ..] => prove::run(&root, rest),
+        ["fuzz", rest @ ..] => fuzz::long(&root, rest),
         ["picture"] => picture::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{HELP}{}", steps::help());

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::process::{CARGO, cargo, succeeds};
-use crate::{setup, tidy};
+use crate::process::{cargo, succeeds};
+use crate::{fuzz, prove, setup, tidy};
 
 /// One thing that must hold.
 struct Step {
@@ -20,6 +20,7 @@ enum Work {
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
     Tidy,
     Fuzz,
+    Prove,
 }
 
 // Features are the same in every step, so that what one has built the next can use.
@@ -61,15 +62,9 @@ static STEPS: &[Step] = &[
         about: "the examples in the documentation",
         work: Work::Cargo(&["test", "--doc", "--workspace", "--all-features", "--quiet"], &[]),
     },
+    Step { name: "prove", about: "the short form of every proof", work: Work::Prove },
     Step { name: "fuzz", about: "a short run of every fuzz target", work: Work::Fuzz },
 ];
-
-/// How long each fuzz target runs here. Long runs are for `cargo fuzz run`.
-const FUZZ_SECONDS: &str = "-max_total_time=15";
-/// An input that takes this many seconds is a fault.
-const FUZZ_TIMEOUT: &str = "-timeout=5";
-/// Parsers of lines and listings have no business with more memory than this.
-const FUZZ_MEMORY: &str = "-rss_limit_mb=1024";
 
 /// How a step ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,76 +129,14 @@ impl Work {
                 told(&mut command, &arguments.join(" "))
             }
             Self::Tidy => tidy::run(root),
-            Self::Fuzz => fuzz(root),
+            Self::Fuzz => fuzz::short(root),
+            Self::Prove => prove::run(root, &["--debug", "--short"]),
         }
     }
 }
 
 fn told(command: &mut Command, arguments: &str) -> Result<(), String> {
     if succeeds(command)? { Ok(()) } else { Err(format!("`cargo {arguments}` failed, see above")) }
-}
-
-/// Builds every fuzz target once, then runs each for a few seconds.
-fn fuzz(root: &Path) -> Result<(), String> {
-    let manifest = root.join("fuzz/Cargo.toml");
-    let text = std::fs::read_to_string(&manifest)
-        .map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
-    let targets = fuzz_targets(&text);
-    if targets.is_empty() {
-        return Err("fuzz/Cargo.toml names no target".to_owned());
-    }
-    told(&mut fuzz_command(root, "build"), "fuzz build")?;
-    for target in targets {
-        let mut command = fuzz_command(root, "run");
-        command.arg(target);
-        // Known inputs, kept in the repository, come first; new ones go to fuzz/corpus.
-        let seeds = format!("fuzz/seeds/{target}");
-        if root.join(&seeds).is_dir() {
-            let corpus = format!("fuzz/corpus/{target}");
-            std::fs::create_dir_all(root.join(&corpus))
-                .map_err(|error| format!("cannot make {corpus}: {error}"))?;
-            command.args([corpus, seeds]);
-        }
-        command.args(["--", FUZZ_SECONDS, FUZZ_TIMEOUT, FUZZ_MEMORY]);
-        quietly(&mut command, &format!("fuzz run {target}"))?;
-        eprintln!("xtask: fuzz target {target}: nothing found");
-    }
-    Ok(())
-}
-
-/// Runs cargo without its chatter, which is shown only if it fails.
-fn quietly(command: &mut Command, arguments: &str) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("cannot start `{CARGO}`: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    eprintln!("{}", String::from_utf8_lossy(&output.stdout));
-    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-    Err(format!("`cargo {arguments}` failed, see above"))
-}
-
-fn fuzz_command(root: &Path, verb: &str) -> Command {
-    let mut command = cargo(root);
-    // The fuzzer's coverage flags are unstable. The targets hold no unsafe code, so the address
-    // sanitizer would find nothing and halve the speed.
-    command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", verb, "--sanitizer", "none"]);
-    command
-}
-
-/// The names of the `[[bin]]` tables.
-fn fuzz_targets(manifest: &str) -> Vec<&str> {
-    let mut is_bin = false;
-    let mut targets = Vec::new();
-    for line in manifest.lines().map(str::trim) {
-        if line.starts_with('[') {
-            is_bin = line == "[[bin]]";
-        } else if let Some(("name", value)) = line.split_once('=').map(|(k, v)| (k.trim(), v))
-            && is_bin
-        {
-            targets.push(value.trim().trim_matches('"'));
-        }
-    }
-    targets
 }
 
 /// One line a step, and one for all: it speaks of steps, since the test runner counts the tests.
@@ -269,12 +202,5 @@ mod tests {
         let text = report(&ends);
         assert!(text.ends_with("steps: 1 passed, 1 failed, 1 not run; 2 s"), "{text}");
         assert!(text.starts_with("fmt      passed       1.5 s\n"), "{text}");
-    }
-
-    #[test]
-    fn fuzz_targets_are_the_bin_tables_and_nothing_else() {
-        let manifest = "[package]\nname = \"fuzz\"\n[[bin]]\nname = \"line\"\npath = \"x.rs\"\n\
-                        [[bin]]\nname=\"reply\"\n[dependencies]\nname = \"1\"\n";
-        assert_eq!(fuzz_targets(manifest), ["line", "reply"]);
     }
 }

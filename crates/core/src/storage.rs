@@ -196,8 +196,8 @@ pub trait Sink: Send {
     /// the whole new one does, as durable as the store was told to be. On an error nothing is
     /// published.
     ///
-    /// Not cancel safe: the engine waits for it, also where the client asks to abort. Only a
-    /// session that is ended by force drops it; then it may finish unseen.
+    /// Not cancel safe: the engine waits for it, also where the client asks to abort. A session
+    /// that is ended by force waits for a minute more; then it is dropped, and may finish unseen.
     async fn commit(self: Box<Self>) -> Result<Stored>;
 
     /// Ends the write without publishing. What was written may be kept, out of sight, for this

@@ -27,6 +27,8 @@ pub(crate) struct Probe {
     pub(crate) is_transferring: AtomicBool,
     /// Bytes moved by the transfer that runs, or by the last one.
     pub(crate) moved: AtomicU64,
+    /// Whether a store publishes a file, which must not be cut short.
+    is_committing: AtomicBool,
     end: AtomicU8,
     reason: OnceLock<String>,
     changed: Notify,
@@ -67,6 +69,7 @@ impl Registry {
             live: Live::new(local),
             is_transferring: AtomicBool::new(false),
             moved: AtomicU64::new(0),
+            is_committing: AtomicBool::new(false),
             end: AtomicU8::new(End::NotYet.level()),
             reason: OnceLock::new(),
             changed: Notify::new(),
@@ -109,6 +112,23 @@ impl Probe {
     /// The session as it is now.
     pub(crate) fn view(&self) -> SessionView {
         self.live.view(self.number, self.peer, self.moved.load(Ordering::Relaxed))
+    }
+
+    /// Notes that a file begins to be published, or that this is over.
+    pub(crate) fn commits(&self, is_committing: bool) {
+        self.is_committing.store(is_committing, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until no file is being published. Cancel safe.
+    pub(crate) async fn committed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_committing.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Asks the session to end; an earlier reason stands.

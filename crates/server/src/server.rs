@@ -40,6 +40,9 @@ const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
 const TURNED_AWAY_MAX: usize = 64;
 /// Sessions that are told to end now are given this long to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
+/// A file that is being published then has this long to be done, so that its client is told what
+/// became of it.
+const COMMIT_MAX: Duration = Duration::from_mins(1);
 
 /// An FTP server that has not begun to listen.
 ///
@@ -392,6 +395,8 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: Sock
 async fn cut_off(probe: &Probe) -> Exit {
     let reason = probe.ended(End::Now).await;
     sleep(GOODBYE_MAX).await;
+    // The conversation is polled first, so it goes on behind a commit before it is dropped here.
+    let _ = timeout(COMMIT_MAX, probe.committed()).await;
     Exit::Ended(format!("{reason} (cut off: it did not end by itself)"))
 }
 
@@ -414,7 +419,9 @@ async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Resu
 /// Lets transfers end within `grace`, then ends them.
 async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) {
     const REASON: &str = "The server is shutting down.";
-    for (how, most) in [(End::AfterTransfer, grace), (End::Now, GOODBYE_MAX * 2)] {
+    // Sessions cut themselves off; the last bound is for those that cannot even do that.
+    let cut_off_max = GOODBYE_MAX * 2 + COMMIT_MAX;
+    for (how, most) in [(End::AfterTransfer, grace), (End::Now, cut_off_max)] {
         for probe in registry.each() {
             probe.end(how, REASON);
         }

@@ -94,7 +94,7 @@ pub(crate) async fn run(
             yield_now().await;
         }
     }
-    let verdict = settle(control, end, sink).await;
+    let verdict = settle(control, &session.probe, end, sink).await;
     report(session, &verdict, file.as_ref(), started, &work);
     session.probe.live.rests();
     // Where there is a second reply, it is that of ABOR.
@@ -317,7 +317,12 @@ struct Verdict {
 }
 
 /// Publishes what is whole, gives up what is not, and finds the words for it.
-async fn settle(control: &mut Control, ending: Ending, sink: Option<Box<dyn Sink>>) -> Verdict {
+async fn settle(
+    control: &mut Control,
+    probe: &Probe,
+    ending: Ending,
+    sink: Option<Box<dyn Sink>>,
+) -> Verdict {
     let ending = match ending {
         // A client that died with its file half sent looks, on plain TCP, like one that is done;
         // but then its control connection is gone as well.
@@ -327,10 +332,15 @@ async fn settle(control: &mut Control, ending: Ending, sink: Option<Box<dyn Sink
         ending => ending,
     };
     match (ending, sink) {
-        (Ending::Done(Done::Moved), Some(sink)) => match sink.commit().await {
-            Ok(_) => done(),
-            Err(error) => store_failed(error),
-        },
+        (Ending::Done(Done::Moved), Some(sink)) => {
+            probe.commits(true);
+            let stored = sink.commit().await;
+            probe.commits(false);
+            match stored {
+                Ok(_) => done(),
+                Err(error) => store_failed(error),
+            }
+        }
         (Ending::Done(Done::Moved), None) => done(),
         (ending, sink) => {
             if let Some(sink) = sink {

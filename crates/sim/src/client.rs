@@ -1,6 +1,6 @@
 //! A client of the simulation: its control connection, and the order of replies.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -62,6 +62,9 @@ pub(crate) struct Client {
     early_end: Option<u16>,
     /// What was being sent to each path when an upload was cut.
     pub(crate) cut: BTreeMap<String, Vec<u8>>,
+    /// Paths to which an earlier upload of its own may still be under way in a session that the
+    /// server has not missed yet: what such an upload leaves can take the place of a later one's.
+    pub(crate) haunted: BTreeSet<String>,
 }
 
 struct Asked {
@@ -95,6 +98,7 @@ impl Client {
             has_farewell: false,
             early_end: None,
             cut: BTreeMap::new(),
+            haunted: BTreeSet::new(),
         }
     }
 

@@ -23,6 +23,10 @@ use crate::rng::Rng;
 const KINDS: &[ErrorKind] =
     &[ErrorKind::Broken, ErrorKind::NoSpace, ErrorKind::OverQuota, ErrorKind::Busy];
 
+/// Behind so much time in which it stood still a store goes on without: else a transfer of many
+/// pieces takes longer than any client waits.
+const STALLS_MAX: Duration = Duration::from_mins(10);
+
 /// How a store behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Mood {
@@ -34,6 +38,8 @@ pub(crate) struct Mood {
     /// So many calls of a thousand take up to `stall_max`.
     pub(crate) stalls_of_1000: u64,
     pub(crate) stall_max: Duration,
+    /// How long it has stood still in all.
+    pub(crate) stalled: Duration,
     pub(crate) calls: u64,
 }
 
@@ -46,6 +52,7 @@ impl Mood {
             fails_of_1000: 0,
             stalls_of_1000: 0,
             stall_max: Duration::ZERO,
+            stalled: Duration::ZERO,
             calls: 0,
         }
     }
@@ -56,6 +63,10 @@ impl Mood {
         let stalls = self.rng.chance(self.stalls_of_1000, 1000);
         let most = u64::try_from(self.stall_max.as_millis()).unwrap_or(0);
         let stall = Duration::from_millis(self.rng.between(1, most.max(1)));
+        let stalls = stalls && self.stalled < STALLS_MAX;
+        if stalls {
+            self.stalled += stall;
+        }
         let fails = self.rng.chance(self.fails_of_1000, 1000) || self.fails_at == Some(self.calls);
         let kind = *self.rng.pick(KINDS);
         (stalls.then_some(stall), fails.then_some(kind))

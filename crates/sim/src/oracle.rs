@@ -263,7 +263,13 @@ impl Oracle {
         }
         let whole = books.uploads.get(at).and_then(|upload| upload.whole.as_ref());
         if was_partial && whole.is_some_and(|whole| *whole != content) {
-            books.blame(format!("{path}: a resumed upload is not what was sent in all"));
+            let whole = whole.cloned().unwrap_or_default();
+            let same = content.iter().zip(&whole).take_while(|(one, other)| one == other).count();
+            let (sent, size) = (whole.len(), content.len());
+            books.blame(format!(
+                "{path}: a resumed upload of {size} bytes is not the {sent} that were sent in all; \
+                 the first {same} are"
+            ));
         }
     }
 

@@ -81,8 +81,10 @@ impl Client {
             2 => ("STOU".to_owned(), Start::Fresh, None),
             _ => (format!("STOR {path}"), Start::Fresh, Some(path)),
         };
-        if let Some(path) = &path {
-            self.cut.remove(path);
+        if let Some(path) = &path
+            && self.cut.remove(path).is_some()
+        {
+            self.haunted.insert(path.clone());
         }
         let is_ascii = self.rng.chance(1, 8);
         let sent = if is_ascii { from_network(&bytes) } else { bytes.clone() };
@@ -99,6 +101,7 @@ impl Client {
         let size = self.command(&format!("SIZE {path}")).await?;
         let Some(size) = text_of(&size).parse::<usize>().ok().filter(|_| size.code.is_success())
         else {
+            self.haunted.insert(path);
             return Ok(());
         };
         let Some(rest) = whole.get(size..).filter(|_| size > 0) else { return Ok(()) };
@@ -110,7 +113,7 @@ impl Client {
             path: Some(path.clone()),
             start: Start::At(u64::try_from(size).unwrap_or(u64::MAX)),
             sent: rest.to_vec(),
-            whole: self.who.is_sole.then_some(whole),
+            whole: (self.who.is_sole && !self.haunted.contains(&path)).then_some(whole),
         };
         let rest = upload.sent.clone();
         self.send_upload(&format!("STOR {path}"), upload, &rest).await

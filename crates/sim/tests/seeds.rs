@@ -40,6 +40,16 @@ fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
     keeps_its_word(151..201);
 }
 
+/// Worlds in which something was wrong once.
+///
+/// A publication was cut in two by the end of the server (3249 to 98342).
+#[test]
+fn the_server_keeps_its_word_where_it_did_not_once() {
+    for seed in [3249, 8461, 62_744, 63_572, 79_298, 83_690, 98_342] {
+        keeps_its_word(seed..seed + 1);
+    }
+}
+
 #[test]
 fn the_server_survives_every_single_failure_of_its_store() {
     for call in 1.. {

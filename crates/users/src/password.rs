@@ -1,8 +1,8 @@
 //! Password hashes: new ones, and every kind an older server may have left behind.
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
-use base64ct::{Base64, Encoding};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
@@ -68,11 +68,30 @@ pub fn hash_new(secret: &[u8]) -> Result<String, HashFailed> {
     getrandom::fill(&mut salt).map_err(|_| HashFailed)?;
     let parameters = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None)
         .map_err(|_| HashFailed)?;
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
-        .hash_password_with_salt(secret, &salt)
-        .map(|hash| hash.to_string())
-        .map_err(|_| HashFailed)
+    let mut hash = Zeroizing::new([0; 32]);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
+    run(&argon2, secret, &salt, hash.as_mut_slice()).ok_or(HashFailed)?;
+    let cost = format!("m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p={ARGON2_LANES}");
+    let encoded = |bytes: &[u8]| Base64Unpadded::encode_string(bytes);
+    Ok(format!("$argon2id$v=19${cost}${}${}", encoded(&salt), encoded(hash.as_slice())))
 }
+
+/// Fills `out` with the hash.
+///
+/// The memory of each hash comes from the system and goes back to it. glibc keeps what it gets back
+/// in pieces up to [`KEPT_BYTES_MAX`], and does not find one again that was aligned as blocks of
+/// Argon2 are: each login would cost the process 19 MiB for ever. So the room asked for is larger
+/// than that; what of it is not used is never touched, and costs nothing.
+fn run(argon2: &Argon2<'_>, secret: &[u8], salt: &[u8], out: &mut [u8]) -> Option<()> {
+    let blocks = argon2.params().block_count();
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(blocks.max(KEPT_BYTES_MAX / Block::SIZE + 1)).ok()?;
+    memory.resize(blocks, Block::new());
+    argon2.hash_password_into_with_memory(secret, salt, out, memory.as_mut_slice()).ok()
+}
+
+/// `DEFAULT_MMAP_THRESHOLD_MAX` of glibc on systems of 64 bits.
+const KEPT_BYTES_MAX: usize = 32 << 20;
 
 /// Says whether `secret` is the password behind `stored`.
 ///
@@ -141,9 +160,8 @@ fn argon2id(stored: &str, secret: &[u8]) -> Option<Verified> {
         return None;
     }
     let mut found = Zeroizing::new(vec![0; expected.len()]);
-    Argon2::new(Algorithm::Argon2id, version, parameters)
-        .hash_password_into(secret, hash.salt?.as_ref(), &mut found)
-        .ok()?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, version, parameters);
+    run(&argon2, secret, hash.salt?.as_ref(), &mut found)?;
     let is_right = bool::from(found.ct_eq(expected.as_bytes()));
     let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
     let is_old = version != Version::V0x13
@@ -317,6 +335,28 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(verify(&first, SECRET), Verified::Right);
         assert_eq!(verify(&first, b"other"), Verified::Wrong);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_memory_of_a_hash_goes_back_to_the_system() {
+        fn resident_kib() -> u64 {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        }
+        let hash = || {
+            let stored = hash_new(SECRET).unwrap();
+            // Something that outlives the hash and lies behind it.
+            (verify(&stored, SECRET), stored)
+        };
+        let first = hash();
+        let before = resident_kib();
+        let more: Vec<_> = (0..10).map(|_| std::thread::spawn(hash).join().unwrap()).collect();
+        let after = resident_kib();
+        assert!(more.iter().chain([&first]).all(|(verified, _)| *verified == Verified::Right));
+        let most = before + u64::from(ARGON2_MEMORY_KIB);
+        assert!(after < most, "{before} KiB before 20 hashes, {after} KiB after");
     }
 
     #[test]

@@ -52,7 +52,12 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads all layers and checks them.
     pub(crate) fn load(inputs: &Inputs) -> Self {
-        let (layers, mut problems) = gather(inputs);
+        let (layers, problems) = gather(inputs);
+        Self::understood(layers, problems)
+    }
+
+    /// Reads the keys out of layers in whose making `problems` were found, and checks them.
+    pub(crate) fn understood(layers: Layers, mut problems: Vec<Problem>) -> Self {
         let mut reader = Reader { layers: &layers, problems: Vec::new(), wrong: Vec::new() };
         let config = Config::read(&mut reader);
         let Reader { problems: unreadable, wrong, .. } = reader;

@@ -39,10 +39,11 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),
     ("crates/bench", &["wharf-load"], &[]),
+    ("crates/prove", &["wharf-proto", "wharf-load"], &[]),
     // A rival, in a workspace of its own.
     ("crates/bench/libunftp", &[], &[]),
     ("xtask", &[], &[]),
-    ("fuzz", &["wharf-proto", "wharf-core", "wharf-server"], &[]),
+    ("fuzz", &["wharf-proto", "wharf-core", "wharf-server", "wharf-users", "wharf-sim"], &[]),
 ];
 
 /// Words that may not stand in the code of a crate, tests apart.

@@ -1,0 +1,154 @@
+//! One upload that is cut: what was there, what is sent, and what must be there then.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use wharf_proto::reply::Code;
+
+use super::way::Way;
+use crate::prove::client::Client;
+use crate::prove::clock;
+use crate::prove::content::{Content, Pool};
+use crate::prove::folder;
+use crate::prove::random::Random;
+use crate::prove::server::Server;
+
+/// An upload, all of it from its seed.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) seed: u64,
+    pub(super) way: Way,
+    name: String,
+    is_secure: bool,
+    command: Command,
+    old: Option<Content>,
+    /// What the file would be if nothing were cut.
+    whole: Content,
+    /// How many bytes of `whole` come before the first one that is sent.
+    start: usize,
+    /// How many are sent, of all that should be: not all.
+    sent: usize,
+    /// What passes between the last byte and the end.
+    pause: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Store,
+    Append,
+    /// From a restart point in the old file on.
+    Restart,
+}
+
+/// Small ones end in the server's first read, large ones in its threads.
+const BYTES_MAX: usize = 3 << 20;
+const PAUSE_MICROS_MAX: usize = 4000;
+
+impl Upload {
+    /// Writes the old file, if there is one.
+    pub(super) fn prepared(seed: u64, pool: &Pool, home: &Path) -> Result<Self, String> {
+        let mut random = Random::new(seed);
+        let is_secure = random.once_in(2);
+        let way = Way::any(&mut random, is_secure);
+        let name = format!("cut-{seed}");
+        let command = match random.below(4) {
+            0 => Command::Append,
+            1 => Command::Restart,
+            _ => Command::Store,
+        };
+        let has_old = command != Command::Store || random.once_in(2);
+        let length = random.skewed_below(BYTES_MAX);
+        let old = has_old.then(|| pool.piece(&mut random, length + 1));
+        if let Some(old) = &old {
+            folder::write(&home.join(&name), pool.bytes(old))?;
+        }
+        let length = if random.once_in(2) {
+            random.below(BYTES_MAX)
+        } else {
+            random.skewed_below(BYTES_MAX)
+        };
+        let more = pool.piece(&mut random, length + 1);
+        let kept = old.clone().unwrap_or_default();
+        let start = match command {
+            Command::Store => 0,
+            Command::Append => kept.len(),
+            Command::Restart => random.below(kept.len() + 1),
+        };
+        let whole = kept.first(start).with(&more);
+        let sent = random.below(more.len());
+        let micros = u64::try_from(random.skewed_below(PAUSE_MICROS_MAX)).unwrap_or(0);
+        let pause = Duration::from_micros(micros);
+        Ok(Self { seed, way, name, is_secure, command, old, whole, start, sent, pause })
+    }
+
+    /// Sends a part of it, and ends.
+    pub(super) fn cut(&self, server: &Server, pool: &Pool) -> Result<(), String> {
+        let mut client = server.client(self.is_secure)?;
+        let line = match self.command {
+            Command::Append => format!("APPE {}", self.name),
+            Command::Store | Command::Restart => format!("STOR {}", self.name),
+        };
+        if self.command == Command::Restart {
+            client.expect(&format!("REST {}", self.start), Code::PENDING)?;
+        }
+        let mut data = client.open(&line)?;
+        let bytes = pool.bytes(&self.whole);
+        let part = bytes.get(self.start..self.start + self.sent).unwrap_or_default();
+        let written = data.write_all(part).and_then(|()| data.flush());
+        written.map_err(|error| format!("the server takes no data: {error}"))?;
+        if !self.pause.is_zero() {
+            clock::pause(self.pause);
+        }
+        self.way.end(client, data)
+    }
+
+    /// There is what was there before.
+    pub(super) fn check_nothing_published(
+        &self,
+        server: &Server,
+        pool: &Pool,
+    ) -> Result<(), String> {
+        let found = std::fs::read(server.home().join(&self.name));
+        match (found, &self.old) {
+            (Err(_), None) => Ok(()),
+            (Ok(bytes), Some(old)) if pool.is(old, &bytes) => Ok(()),
+            (Ok(bytes), _) => Err(format!("published, with {} bytes", bytes.len())),
+            (Err(error), Some(_)) => Err(format!("the old file is gone: {error}")),
+        }
+    }
+
+    /// Goes on where it was cut, if something was kept; whether it was.
+    pub(super) fn resume(
+        &self,
+        server: &Server,
+        client: &mut Client,
+        pool: &Pool,
+    ) -> Result<bool, String> {
+        let old = self.old.as_ref().map(Content::len);
+        let Some(kept) = client.size(&self.name)?.filter(|kept| Some(*kept) != old) else {
+            return Ok(false);
+        };
+        if kept > self.start + self.sent {
+            return Err(format!("{kept} bytes are kept, that is more than were sent"));
+        }
+        let bytes = pool.bytes(&self.whole);
+        client.expect(&format!("REST {kept}"), Code::PENDING)?;
+        client.store(&format!("STOR {}", self.name), bytes.get(kept..).unwrap_or_default())?;
+        let found = std::fs::read(server.home().join(&self.name)).unwrap_or_default();
+        if found == bytes { Ok(true) } else { Err(format!("resumed at {kept}, it is not whole")) }
+    }
+
+    /// For messages.
+    pub(super) fn describe(&self) -> String {
+        let kind = if self.is_secure { "TLS" } else { "plain" };
+        format!(
+            "{:?} by {kind}, {}, after {} of {} bytes and {:?}",
+            self.command,
+            self.way.name(),
+            self.sent,
+            self.whole.len() - self.start,
+            self.pause
+        )
+    }
+}

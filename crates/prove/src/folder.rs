@@ -1,0 +1,104 @@
+//! Folders that are made for a proof and go with it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// A new folder. Dropping it removes it with all in it.
+///
+/// A locked file beside it says that somebody uses it: ids of processes would not do, because some
+/// proofs run in a namespace of their own.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+/// How often a name is tried.
+const TRIES_MAX: u32 = 1000;
+const LOCK: &str = "lock";
+
+impl Folder {
+    /// Makes one below `place`, and removes those there whose process has ended before its time.
+    ///
+    /// # Errors
+    /// Which one could not be made.
+    pub(crate) fn new(place: &Path) -> Result<Self, String> {
+        clear(place);
+        for number in 0..TRIES_MAX {
+            let path = place.join(number.to_string());
+            let lock_path = path.with_extension(LOCK);
+            let Ok(lock) = File::create_new(&lock_path) else { continue };
+            if lock.try_lock().is_ok() && lock_path.exists() {
+                make(&path)?;
+                return Ok(Self { path, lock_path, _lock: lock });
+            }
+        }
+        Err(format!("cannot make a folder below {}", place.display()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next run.
+        if fs::remove_dir_all(&self.path).is_ok() {
+            drop(fs::remove_file(&self.lock_path));
+        }
+    }
+}
+
+/// Makes a folder and those above it.
+///
+/// # Errors
+/// Which one could not be made.
+pub(crate) fn make(path: &Path) -> Result<(), String> {
+    fs::create_dir_all(path).map_err(|error| format!("cannot make {}: {error}", path.display()))
+}
+
+/// Writes a whole file that only we may read.
+///
+/// # Errors
+/// Which one could not be written.
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), String> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_ref()));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Removes all that is in a folder.
+///
+/// # Errors
+/// What could not be removed.
+pub(crate) fn empty(folder: &Path) -> Result<(), String> {
+    let told = |error| format!("cannot empty {}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(told)? {
+        let path = entry.map_err(told)?.path();
+        let removed = if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.map_err(told)?;
+    }
+    Ok(())
+}
+
+/// Removes the folders that nobody uses.
+fn clear(place: &Path) {
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    let locks = entries.map(|entry| entry.path());
+    for path in locks.filter(|path| path.extension().is_some_and(|end| end == LOCK)) {
+        let is_free = File::open(&path).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_free {
+            drop(fs::remove_dir_all(path.with_extension("")));
+            drop(fs::remove_file(path));
+        }
+    }
+}

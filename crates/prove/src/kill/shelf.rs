@@ -1,0 +1,218 @@
+//! What one client does in a round, and what it knows of its files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wharf_proto::reply::Code;
+
+use super::SHARED;
+use crate::prove::client::{Client, Fault, Heard};
+use crate::prove::content::{Content, Pool};
+use crate::prove::folder;
+use crate::prove::random::Random;
+
+/// The files of one client, as far as the server has confirmed them.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    names: Vec<String>,
+    /// What must be there: what was last confirmed.
+    pub(super) sure: BTreeMap<String, Content>,
+    /// What the command under way may have done instead.
+    pub(super) doubt: Option<Doubt>,
+    /// Names whose unfinished upload was given up by the client: only a fresh upload may follow.
+    pub(super) left: BTreeSet<String>,
+    confirmed: u32,
+}
+
+/// A command without its last reply.
+#[derive(Clone, Debug)]
+pub(super) struct Doubt {
+    /// Each name that it changes, with what is there then.
+    pub(super) changes: Vec<(String, Option<Content>)>,
+    /// Whether it was an upload, to be resumed.
+    pub(super) is_upload: bool,
+}
+
+/// What a client did with the name that all share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) tried: Vec<Content>,
+    pub(super) is_confirmed: bool,
+}
+
+const NAMES: usize = 6;
+/// Most files are small, as everywhere; some take several pieces and threads.
+const BYTES_MAX: usize = 2 << 20;
+
+impl Shelf {
+    /// Names for the client with this number, half of them with a file.
+    pub(super) fn filled(
+        number: usize,
+        pool: &Pool,
+        random: &mut Random,
+        home: &Path,
+    ) -> Result<Self, String> {
+        let names: Vec<_> = (0..NAMES).map(|name| format!("client-{number}-{name}")).collect();
+        let mut sure = BTreeMap::new();
+        for name in names.iter().take(NAMES / 2) {
+            let content = made(pool, random);
+            folder::write(&home.join(name), pool.bytes(&content))?;
+            sure.insert(name.clone(), content);
+        }
+        Ok(Self { names, sure, doubt: None, left: BTreeSet::new(), confirmed: 0 })
+    }
+
+    /// How many changes the server confirmed.
+    pub(super) fn confirmed(&self) -> f64 {
+        f64::from(self.confirmed)
+    }
+
+    /// Works until the server is gone. An answer that a server which lives may not give is an
+    /// error.
+    pub(super) fn work(
+        mut self,
+        mut client: Client,
+        pool: &Pool,
+        mut random: Random,
+        is_killed: &AtomicBool,
+    ) -> Result<(Self, Shared), String> {
+        let mut shared = Shared::default();
+        loop {
+            match self.act(&mut client, pool, &mut random, &mut shared) {
+                Ok(()) => self.doubt = None,
+                // While it dies it may still refuse what its death has broken.
+                Err(_) if is_killed.load(Ordering::SeqCst) => return Ok((self, shared)),
+                Err(fault) => return Err(format!("before the kill: {fault}")),
+            }
+        }
+    }
+
+    /// One act, any of them.
+    fn act(
+        &mut self,
+        client: &mut Client,
+        pool: &Pool,
+        random: &mut Random,
+        shared: &mut Shared,
+    ) -> Heard<()> {
+        let name = random.pick(&self.names).cloned().unwrap_or_default();
+        let content = made(pool, random);
+        match random.below(20) {
+            0..=6 => self.store(client, pool, &name, content),
+            7..=9 => self.append(client, pool, &name, &content),
+            10..=12 => self.rename(client, random, &name),
+            13..=14 => self.remove(client, &name),
+            15..=17 => self.cut_and_resume(client, pool, random, &name, content),
+            _ => {
+                shared.tried.push(content.clone());
+                client.store(&format!("STOR {SHARED}"), &pool.bytes(&content))?;
+                shared.is_confirmed = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn store(&mut self, client: &mut Client, pool: &Pool, name: &str, new: Content) -> Heard<()> {
+        self.begin_upload(name, &new);
+        client.store(&format!("STOR {name}"), &pool.bytes(&new))?;
+        self.left.remove(name);
+        self.stored(name, new);
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        client: &mut Client,
+        pool: &Pool,
+        name: &str,
+        more: &Content,
+    ) -> Heard<()> {
+        if self.left.contains(name) {
+            return Ok(());
+        }
+        let new = self.sure.get(name).cloned().unwrap_or_default().with(more);
+        if new.len() > 2 * BYTES_MAX {
+            return Ok(());
+        }
+        self.begin_upload(name, &new);
+        client.store(&format!("APPE {name}"), &pool.bytes(more))?;
+        self.stored(name, new);
+        Ok(())
+    }
+
+    fn rename(&mut self, client: &mut Client, random: &mut Random, from: &str) -> Heard<()> {
+        let to = random.pick(&self.names).cloned().unwrap_or_default();
+        let Some(content) = self.sure.get(from).cloned().filter(|_| to != from) else {
+            return Ok(());
+        };
+        let changes = vec![(from.to_owned(), None), (to.clone(), Some(content.clone()))];
+        self.doubt = Some(Doubt { changes, is_upload: false });
+        client.expect(&format!("RNFR {from}"), Code::PENDING)?;
+        client.expect(&format!("RNTO {to}"), Code::FILE_DONE)?;
+        self.sure.remove(from);
+        self.stored(&to, content);
+        Ok(())
+    }
+
+    fn remove(&mut self, client: &mut Client, name: &str) -> Heard<()> {
+        if !self.sure.contains_key(name) {
+            return Ok(());
+        }
+        self.doubt = Some(Doubt { changes: vec![(name.to_owned(), None)], is_upload: false });
+        client.expect(&format!("DELE {name}"), Code::FILE_DONE)?;
+        self.sure.remove(name);
+        self.confirmed += 1;
+        Ok(())
+    }
+
+    /// Breaks an upload off, and goes on with it.
+    fn cut_and_resume(
+        &mut self,
+        client: &mut Client,
+        pool: &Pool,
+        random: &mut Random,
+        name: &str,
+        new: Content,
+    ) -> Heard<()> {
+        let bytes = pool.bytes(&new);
+        self.begin_upload(name, &new);
+        let line = format!("STOR {name}");
+        let mut data = client.open(&line)?;
+        let part = bytes.get(..random.below(bytes.len())).unwrap_or_default();
+        std::io::Write::write_all(&mut data, part)?;
+        data.reset();
+        let reply = client.reply()?;
+        if !reply.code.is_failure() {
+            return Err(Fault::Said { line: "a reset upload".to_owned(), reply });
+        }
+        self.left.insert(name.to_owned());
+        let old = self.sure.get(name).map(Content::len);
+        let kept = client.size(name)?;
+        let Some(kept) = kept.filter(|kept| Some(*kept) != old && *kept <= part.len()) else {
+            // Nothing was kept, or it cannot be told from the old file by its length.
+            return Ok(());
+        };
+        client.expect(&format!("REST {kept}"), Code::PENDING)?;
+        client.store(&line, bytes.get(kept..).unwrap_or_default())?;
+        self.left.remove(name);
+        self.stored(name, new);
+        Ok(())
+    }
+
+    fn begin_upload(&mut self, name: &str, new: &Content) {
+        let changes = vec![(name.to_owned(), Some(new.clone()))];
+        self.doubt = Some(Doubt { changes, is_upload: true });
+    }
+
+    fn stored(&mut self, name: &str, content: Content) {
+        self.sure.insert(name.to_owned(), content);
+        self.confirmed += 1;
+    }
+}
+
+/// A content of any length, short ones more often.
+fn made(pool: &Pool, random: &mut Random) -> Content {
+    let length = random.skewed_below(BYTES_MAX);
+    pool.piece(random, length)
+}

@@ -1,0 +1,209 @@
+//! The command line, and what it asks for.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::prove::proofs::{PROOFS, Plan, Proof, chosen};
+use crate::prove::report::{self, Label, Report, say};
+use crate::prove::run::Run;
+use crate::prove::{folder, namespace};
+
+/// Puts the server under force and checks what must hold.
+///
+/// Each proof tells its count, the seed of each failure and how to repeat it. The result goes to
+/// target/prove/NAME.json. Exit code 1 if anything failed, or could not be carried out.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask prove", bin_name = "cargo xtask prove")]
+struct Options {
+    /// Proofs by name; all of them if none is named
+    names: Vec<String>,
+    /// The short form: seconds each, for every test run. Else the long one
+    #[arg(long)]
+    short: bool,
+    /// This many rounds
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// The seed of the first round; the others follow
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// This long, such as 90s, 10m or 1h; with --count, until both are reached
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    time: Option<Duration>,
+    /// The server's program; else `wharf` beside this one
+    #[arg(long, value_name = "FILE")]
+    wharf: Option<PathBuf>,
+    /// Show the proofs there are
+    #[arg(long)]
+    list: bool,
+}
+
+/// Does what the command line asks for; whether all held.
+///
+/// # Errors
+/// For people: what, where, and what would help.
+pub(crate) fn run() -> Result<bool, String> {
+    let options = Options::parse();
+    if options.list {
+        list();
+        return Ok(true);
+    }
+    let proofs = chosen(&options.names)?;
+    let target = target()?;
+    let wharf = program(options.wharf.as_deref())?;
+    let (mut passed, mut failed) = (0, 0);
+    for proof in proofs {
+        if proof.mounts && !namespace::is_own() {
+            let (more, less) = apart(proof, &options, &wharf, &target)?;
+            (passed, failed) = (passed + more, failed + less);
+            continue;
+        }
+        let (more, less) = prove(proof, &options, &wharf, &target)?;
+        (passed, failed) = (passed + more, failed + less);
+    }
+    // In namespaces of its own this is a part of a larger run, which counts.
+    if !namespace::is_own() {
+        say(&format!("{passed} passed, {failed} failed"));
+    }
+    Ok(failed == 0)
+}
+
+/// Runs one proof, tells how it went, and how many rounds passed and failed.
+fn prove(
+    proof: &Proof,
+    options: &Options,
+    wharf: &Path,
+    target: &Path,
+) -> Result<(u64, u64), String> {
+    let (plan, form) = options.plan(proof);
+    let run = Run {
+        plan,
+        seed: options.seed,
+        wharf: wharf.to_owned(),
+        place: target.join("prove").join("work"),
+    };
+    folder::make(&run.place)?;
+    say(&format!("{}: {} ({form} form, seed {})", proof.name, proof.about, options.seed));
+    let report = Report::new(proof, plan);
+    if let Err(message) = (proof.run)(&run, &report) {
+        report.failed(options.seed, format!("the proof could not be carried out: {message}"));
+    }
+    report.sum_up();
+    let label = Label { form, seed: options.seed };
+    report.write(proof, label, &target.join("prove"), &run.place)?;
+    Ok(report.counts())
+}
+
+/// Runs one proof in namespaces of its own, and learns from its result how it went.
+fn apart(
+    proof: &Proof,
+    options: &Options,
+    wharf: &Path,
+    target: &Path,
+) -> Result<(u64, u64), String> {
+    let mut words = vec![proof.name.to_owned(), "--seed".to_owned(), options.seed.to_string()];
+    words.extend(options.short.then(|| "--short".to_owned()));
+    words.extend(
+        options.count.into_iter().flat_map(|count| ["--count".to_owned(), count.to_string()]),
+    );
+    let time = options.time.map(|time| format!("{}s", time.as_secs()));
+    words.extend(time.into_iter().flat_map(|time| ["--for".to_owned(), time]));
+    words.extend(["--wharf".to_owned(), wharf.to_string_lossy().into_owned()]);
+    let place = target.join("prove");
+    report::forget(proof, &place);
+    let is_well = namespace::run(&words)?;
+    Ok(match report::counts(proof, &place) {
+        Some((passed, failed)) if is_well == (failed == 0) => (passed, failed),
+        // It ended before it could tell.
+        _ => (0, 1),
+    })
+}
+
+impl Options {
+    fn plan(&self, proof: &Proof) -> (Plan, &'static str) {
+        match (self.count, self.time) {
+            (None, None) if self.short => (proof.short, "short"),
+            (None, None) => (proof.long, "long"),
+            (count, time) => {
+                let plan = Plan { count: count.unwrap_or(0), time: time.unwrap_or_default() };
+                let long = proof.long;
+                let is_long = plan.count >= long.count && plan.time >= long.time;
+                (plan, if is_long { "long" } else { "other" })
+            }
+        }
+    }
+}
+
+fn list() {
+    for proof in PROOFS {
+        let told = |plan: Plan| match (plan.count, plan.time.as_secs()) {
+            (count, 0) => format!("{count} {}", proof.unit),
+            (0, seconds) => format!("{seconds} s"),
+            (count, seconds) => format!("{count} {} and {seconds} s", proof.unit),
+        };
+        say(&format!("{:<9}{}", proof.name, proof.about));
+        say(&format!("{:<9}short: {}; long: {}", "", told(proof.short), told(proof.long)));
+    }
+}
+
+/// The server, which must be there.
+fn program(given: Option<&Path>) -> Result<PathBuf, String> {
+    let beside = || {
+        let own = std::env::current_exe().ok()?;
+        Some(own.parent()?.join("wharf"))
+    };
+    let program = given.map(Path::to_owned).or_else(beside).unwrap_or_default();
+    program.canonicalize().map_err(|error| {
+        format!("no server at {}: {error}; help: cargo xtask prove builds it", program.display())
+    })
+}
+
+/// The folder of all that is built, found from where this program lies: `target/release/...`.
+fn target() -> Result<PathBuf, String> {
+    let own = std::env::current_exe()
+        .map_err(|error| format!("cannot find this program's own file: {error}"))?;
+    let target = own.ancestors().nth(2);
+    target.map(Path::to_owned).ok_or_else(|| "this program lies at the top of the disk".to_owned())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, unit)) if unit.is_alphabetic() => (text.get(..at).unwrap_or_default(), unit),
+        _ => (text, 's'),
+    };
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return Err("a time ends with s, m or h, such as 90s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a time is a number and s, m or h".to_owned())?;
+    let seconds = number.checked_mul(seconds).ok_or("that is too long")?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_numbers_with_a_unit() {
+        assert_eq!(time("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("10m"), Ok(Duration::from_mins(10)));
+        assert_eq!(time("1h"), Ok(Duration::from_hours(1)));
+        for text in ["", "h", "1d", "-1s", "99999999999999999999h"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_given_by_hand_stands_alone_and_may_be_long_enough() {
+        let proof = PROOFS.iter().find(|proof| proof.long.time.is_zero()).unwrap();
+        let options = |words: &[&str]| Options::parse_from([&["prove"], words].concat());
+        assert_eq!(options(&["--count", "1"]).plan(proof), (Plan::count(1), "other"));
+        let count = proof.long.count.to_string();
+        assert_eq!(options(&["--count", &count]).plan(proof).1, "long");
+        assert_eq!(options(&["--short"]).plan(proof), (proof.short, "short"));
+    }
+}

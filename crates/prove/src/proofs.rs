@@ -1,0 +1,87 @@
+//! Every proof there is, as one table. A new one is a module and a row.
+
+use std::time::Duration;
+
+use crate::prove::report::Report;
+use crate::prove::run::Run;
+use crate::prove::{cut, kill, leak, race, soak};
+
+/// A promise that is put under force.
+pub(crate) struct Proof {
+    /// One word, for the command line and for the result's file.
+    pub(crate) name: &'static str,
+    /// What is done and what must hold, in one line.
+    pub(crate) about: &'static str,
+    /// What is counted, in the plural: `kills`.
+    pub(crate) unit: &'static str,
+    /// Seconds, for every test run. It must pass on a slow machine with other work.
+    pub(crate) short: Plan,
+    /// What a promise in docs/TRUST.md rests on; by hand.
+    pub(crate) long: Plan,
+    /// Whether it mounts file systems. It then runs in namespaces of its own, so that nothing of it
+    /// stays mounted or running, however it ends.
+    pub(crate) mounts: bool,
+    /// Does it, round by round, as long as [`Report::goes_on`] says so.
+    ///
+    /// An error, for people, means that the proof could not be carried out. What was found wrong
+    /// goes to the report instead, with the seed that repeats it.
+    pub(crate) run: fn(&Run, &Report) -> Result<(), String>,
+}
+
+/// How much of a proof is done: until both are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) count: u64,
+    pub(crate) time: Duration,
+}
+
+impl Plan {
+    /// So many rounds, however long they take.
+    pub(crate) const fn count(count: u64) -> Self {
+        Self { count, time: Duration::ZERO }
+    }
+}
+
+/// In the order in which all of them run.
+pub(crate) static PROOFS: &[&Proof] =
+    &[&kill::PROOF, &cut::PROOF, &leak::PROOF, &race::PROOF, &soak::PROOF];
+
+/// The proofs of these names; all for none or for `all`.
+///
+/// # Errors
+/// The name that nobody has, with those there are.
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Proof>, String> {
+    if names.is_empty() || names.iter().any(|name| name == "all") {
+        return Ok(PROOFS.to_vec());
+    }
+    let find = |name: &String| {
+        let found = PROOFS.iter().copied().find(|proof| proof.name == name);
+        found.ok_or_else(|| {
+            let known: Vec<_> = PROOFS.iter().map(|proof| proof.name).collect();
+            format!("no such proof: {name}\nhelp: there are {}, and all", known.join(", "))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_proof_has_a_name_of_its_own_and_the_long_form_does_more() {
+        for (number, proof) in PROOFS.iter().enumerate() {
+            assert!(PROOFS.iter().skip(number + 1).all(|other| other.name != proof.name));
+            let (short, long) = (proof.short, proof.long);
+            assert!(long.count >= short.count && long.time >= short.time, "{}", proof.name);
+            assert!(long != short, "{}", proof.name);
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_told_with_those_there_are() {
+        let message = chosen(&["kil".to_owned()]).err().unwrap();
+        assert!(message.contains("kil\n") && message.contains("kill"), "{message}");
+        assert_eq!(chosen(&[]).ok().unwrap().len(), PROOFS.len());
+    }
+}

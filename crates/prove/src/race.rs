@@ -1,0 +1,251 @@
+//! Somebody on the server's machine swaps folders and files for links that lead out of the root,
+//! over and over, while clients of the real server read, list, write, rename and remove there.
+//!
+//! Nothing outside may be read, listed, changed or made: every content and length inside differs
+//! from those outside, and what is outside is looked at by inode.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustix::fs::{RenameFlags, renameat_with};
+use wharf_proto::reply::Code;
+
+use crate::prove::client::{Client, Heard};
+use crate::prove::clock;
+use crate::prove::folder;
+use crate::prove::proofs::{Plan, Proof};
+use crate::prove::random::Random;
+use crate::prove::report::Report;
+use crate::prove::run::Run;
+use crate::prove::server::Server;
+
+pub(crate) static PROOF: Proof = Proof {
+    name: "race",
+    about: "folders and files swapped for links that lead out: nothing outside is touched",
+    unit: "swaps",
+    short: Plan::count(20_000),
+    long: Plan::count(1_000_000),
+    mounts: false,
+    run,
+};
+
+const CLIENTS: u64 = 4;
+/// Swaps between two looks at what is outside.
+const BATCH: u64 = 5_000;
+/// For so many swaps there is at least one act of a client, else nothing would be tried.
+const SWAPS_FOR_AN_ACT: u64 = 10;
+/// What the files outside hold. No file inside has this length.
+const OUTSIDE: &[u8] = b"this lies outside, and nobody who comes by FTP may ever see it";
+const INSIDE: &[u8] = b"inside";
+/// After this many failures going on tells nothing.
+const FAILURES_MAX: u64 = 20;
+
+/// What somebody who has no business here would find outside, each with inode, mode, length and
+/// time.
+type Facts = BTreeMap<PathBuf, (u64, u32, u64, i64)>;
+
+fn run(run: &Run, report: &Report) -> Result<(), String> {
+    let mut server = Server::new(run)?;
+    let modes = ["inside", "never"];
+    for (turn, mode) in (1_u64..).zip(modes) {
+        server.set("files", &format!("follow_symlinks = {mode:?}"));
+        server.set("files", "durability = \"fast\"");
+        server.start()?;
+        let outside = prepared(&server.home())?;
+        let before = facts(&outside)?;
+        let share = run.plan.count * turn / u64::try_from(modes.len()).unwrap_or(1);
+        let is_last = usize::try_from(turn).is_ok_and(|turn| turn == modes.len());
+        let goes_on = || {
+            let (passed, failed) = report.counts();
+            let is_within = is_last || passed + failed < share;
+            report.goes_on() && is_within && failed < FAILURES_MAX
+        };
+        let (is_over, acts) = (AtomicBool::new(false), AtomicU64::new(0));
+        let swapped = std::thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let world = World { server: &server, report, is_over: &is_over, acts: &acts };
+                scope.spawn(move || world.client(run.seed_of(number)));
+            }
+            let swapped = swap(&server.home(), &outside, &before, report, &acts, goes_on);
+            is_over.store(true, Ordering::SeqCst);
+            swapped
+        });
+        swapped?;
+        if facts(&outside)? != before {
+            report.failed(run.seed, format!("with links {mode:?} something outside has changed"));
+        }
+        server.stop()?;
+    }
+    Ok(())
+}
+
+/// Makes what is swapped: `d` and `f` inside, links to a folder and to a file outside.
+fn prepared(home: &Path) -> Result<PathBuf, String> {
+    let told = |error: std::io::Error| format!("cannot prepare {}: {error}", home.display());
+    let outside = home.with_extension("outside");
+    folder::make(&outside)?;
+    folder::empty(&outside)?;
+    folder::empty(home)?;
+    for name in ["secret", "new", "other", "only-outside"] {
+        folder::write(&outside.join(name), OUTSIDE)?;
+    }
+    folder::make(&outside.join("folder"))?;
+    folder::make(&home.join("d"))?;
+    folder::write(&home.join("f"), INSIDE)?;
+    let name = outside.file_name().unwrap_or_default();
+    symlink(Path::new("..").join(name), home.join("l")).map_err(told)?;
+    symlink(outside.join("secret"), home.join("g")).map_err(told)?;
+    Ok(outside)
+}
+
+fn facts(outside: &Path) -> Result<Facts, String> {
+    let told = |error: std::io::Error| format!("cannot look at {}: {error}", outside.display());
+    let mut facts = Facts::new();
+    let mut add = |path: PathBuf| {
+        let found = fs::symlink_metadata(&path).map_err(told)?;
+        let fact = (found.ino(), found.mode(), found.len(), found.mtime_nsec());
+        facts.insert(path, fact);
+        Ok::<(), String>(())
+    };
+    add(outside.to_owned())?;
+    for entry in fs::read_dir(outside).map_err(told)? {
+        add(entry.map_err(told)?.path())?;
+    }
+    Ok(facts)
+}
+
+/// Swaps until it is done. What was swapped and found untouched counts.
+fn swap(
+    home: &Path,
+    outside: &Path,
+    before: &Facts,
+    report: &Report,
+    acts: &AtomicU64,
+    goes_on: impl Fn() -> bool,
+) -> Result<(), String> {
+    let told = |error: std::io::Error| format!("cannot swap in {}: {error}", home.display());
+    let root = File::open(home).map_err(told)?;
+    let mut swaps = 0;
+    while goes_on() {
+        for swap in 0..BATCH {
+            let (one, other) = if swap % 2 == 0 { ("d", "l") } else { ("f", "g") };
+            // `f` is gone for a moment when a client renames it.
+            let swapped = renameat_with(&root, one, &root, other, RenameFlags::EXCHANGE);
+            match swapped {
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(error) => return Err(told(error.into())),
+            }
+        }
+        swaps += BATCH;
+        // The clients keep up, or this would be swapping alone.
+        while acts.load(Ordering::Relaxed) * SWAPS_FOR_AN_ACT < swaps && goes_on() {
+            let _ = renameat_with(&root, "d", &root, "l", RenameFlags::EXCHANGE);
+            clock::pause(std::time::Duration::from_micros(50));
+        }
+        if facts(outside)? != *before {
+            report.failed(0, "something outside has changed");
+            return Ok(());
+        }
+        report.passed_many(BATCH);
+    }
+    Ok(())
+}
+
+/// What a client shares with the others.
+struct World<'a> {
+    server: &'a Server,
+    report: &'a Report,
+    is_over: &'a AtomicBool,
+    acts: &'a AtomicU64,
+}
+
+impl World<'_> {
+    fn client(&self, seed: u64) {
+        let mut random = Random::new(seed);
+        while !self.is_over.load(Ordering::Relaxed) {
+            let worked = self.session(&mut random);
+            if let Err(what) = worked {
+                self.report.failed(seed, what);
+                if self.report.counts().1 >= FAILURES_MAX {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn session(&self, random: &mut Random) -> Result<(), String> {
+        let mut client = self.server.client(false)?;
+        for _ in 0..200 {
+            if self.is_over.load(Ordering::Relaxed) {
+                break;
+            }
+            let seen = act(&mut client, random)?;
+            self.report.add("acts", 1.0);
+            self.report.add("acts that were let", f64::from(u8::from(seen)));
+            self.acts.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(client.quit()?)
+    }
+}
+
+/// One act on what is being swapped; whether the server let it happen. All may be refused.
+fn act(client: &mut Client, random: &mut Random) -> Result<bool, String> {
+    const PATHS: [&str; 5] = ["d/secret", "d/new", "f", "l/secret", "g"];
+    let path = random.pick(&PATHS).copied().unwrap_or("f");
+    Ok(match random.below(14) {
+        0 | 1 => match got(client.fetch(&format!("RETR {path}")))? {
+            Some(bytes) if bytes == OUTSIDE => return Err(format!("RETR {path} read outside")),
+            found => found.is_some(),
+        },
+        2 => listed(client, "MLSD d")?,
+        3 => listed(client, "LIST d")?,
+        4 => {
+            let size = client.size(path)?;
+            if size == Some(OUTSIDE.len()) {
+                return Err(format!("SIZE {path} looked outside"));
+            }
+            size.is_some()
+        }
+        5 | 6 => got(client.store(&format!("STOR {path}"), INSIDE))?.is_some(),
+        7 => got(client.store(&format!("APPE {path}"), b"+"))?.is_some(),
+        8 => said(client, "MKD d/made")? | said(client, "RMD d/made")?,
+        9 => said(client, "RNFR d/secret")? && said(client, "RNTO d/other")?,
+        10 => said(client, &format!("DELE {path}-not"))? | said(client, "DELE d/other")?,
+        11 => said(client, "SITE CHMOD 600 d/secret")?,
+        12 => said(client, "MFMT 20010101000000 d/secret")?,
+        _ => {
+            let entered = said(client, "CWD d")?;
+            let bytes = got(client.fetch("RETR secret"))?;
+            client.expect("CWD /", Code::FILE_DONE)?;
+            if bytes.is_some_and(|bytes| bytes == OUTSIDE) {
+                return Err("RETR in a directory read outside".to_owned());
+            }
+            entered
+        }
+    })
+}
+
+/// What was let; none if the server refused.
+fn got<T>(heard: Heard<T>) -> Result<Option<T>, String> {
+    match heard {
+        Ok(value) => Ok(Some(value)),
+        Err(fault) if fault.code().is_some() => Ok(None),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn said(client: &mut Client, line: &str) -> Result<bool, String> {
+    Ok(!client.ask(line)?.code.is_failure())
+}
+
+fn listed(client: &mut Client, line: &str) -> Result<bool, String> {
+    let bytes = got(client.fetch(line))?;
+    let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+    if text.contains("only-outside") {
+        return Err(format!("{line} listed outside"));
+    }
+    Ok(bytes.is_some())
+}

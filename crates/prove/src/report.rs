@@ -1,0 +1,267 @@
+//! What a proof tells while it runs, and what stays of it: counts, failures with their seeds, and
+//! figures, as lines and as a file.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::prove::machine::{Machine, commit};
+use crate::prove::proofs::{Plan, Proof};
+use crate::prove::{clock, folder};
+
+/// How a proof went so far. Threads share it by reference.
+#[derive(Debug)]
+pub(crate) struct Report {
+    name: &'static str,
+    unit: &'static str,
+    plan: Plan,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    passed: u64,
+    failed: u64,
+    /// The first ones; more of the same tell nothing.
+    failures: Vec<Failure>,
+    figures: BTreeMap<String, f64>,
+    told: Option<Instant>,
+}
+
+/// One thing that did not hold.
+#[derive(Clone, Debug, Serialize)]
+struct Failure {
+    seed: u64,
+    what: String,
+}
+
+/// What is written to `target/prove/NAME.json`, from which the table in docs/TRUST.md is made.
+#[derive(Debug, Serialize)]
+struct Record<'a> {
+    name: &'a str,
+    about: &'a str,
+    unit: &'a str,
+    form: &'a str,
+    count: u64,
+    passed: u64,
+    failed: u64,
+    seed: u64,
+    seconds: f64,
+    figures: &'a BTreeMap<String, f64>,
+    failures: &'a [Failure],
+    machine: Machine,
+    commit: String,
+    result: &'a str,
+}
+
+/// How a run is called in the file, and what it began with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label<'a> {
+    /// `short`, `long`, or `other` for counts given by hand.
+    pub(crate) form: &'a str,
+    pub(crate) seed: u64,
+}
+
+/// Between two lines of progress.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+const FAILURES_SHOWN: usize = 20;
+
+impl Report {
+    pub(crate) fn new(proof: &Proof, plan: Plan) -> Self {
+        let (name, unit) = (proof.name, proof.unit);
+        Self { name, unit, plan, began: clock::now(), state: Mutex::default() }
+    }
+
+    /// Whether the plan asks for another round. Tells how far it is, now and then.
+    pub(crate) fn goes_on(&self) -> bool {
+        let mut state = self.state();
+        let done = state.passed + state.failed;
+        let goes_on = done < self.plan.count || self.began.elapsed() < self.plan.time;
+        let is_time = state.told.unwrap_or(self.began).elapsed() >= PROGRESS_EVERY;
+        if goes_on && is_time {
+            state.told = Some(clock::now());
+            let (seconds, failed) = (self.began.elapsed().as_secs(), state.failed);
+            let of = if self.plan.count > 0 {
+                format!(" of {}", self.plan.count)
+            } else {
+                String::new()
+            };
+            drop(state);
+            say(&format!("  {done}{of} {}, {failed} failed, {seconds} s", self.unit));
+        }
+        goes_on
+    }
+
+    /// A round in which all held.
+    pub(crate) fn passed(&self) {
+        self.state().passed += 1;
+    }
+
+    /// Many such rounds.
+    pub(crate) fn passed_many(&self, count: u64) {
+        self.state().passed += count;
+    }
+
+    /// A round in which something did not hold. The first ones are told at once, with the way to
+    /// repeat them.
+    pub(crate) fn failed(&self, seed: u64, what: impl Into<String>) {
+        let what = what.into();
+        let mut state = self.state();
+        state.failed += 1;
+        if state.failures.len() < FAILURES_SHOWN {
+            say(&format!(
+                "  FAILED, seed {seed}: {what}\n    again: cargo xtask prove {} --seed {seed} \
+                 --count 1",
+                self.name
+            ));
+            state.failures.push(Failure { seed, what });
+        }
+    }
+
+    /// A round, as it ended.
+    pub(crate) fn ended(&self, seed: u64, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.passed(),
+            Err(what) => self.failed(seed, what),
+        }
+    }
+
+    /// Adds to a figure that the result should show, such as `uploads`.
+    pub(crate) fn add(&self, figure: &str, more: f64) {
+        *self.state().figures.entry(figure.to_owned()).or_default() += more;
+    }
+
+    /// A figure that the result should show, as it is now.
+    pub(crate) fn set(&self, figure: &str, value: f64) {
+        self.state().figures.insert(figure.to_owned(), value);
+    }
+
+    /// How many passed and failed.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.passed, state.failed)
+    }
+
+    /// The last lines: figures and counts.
+    pub(crate) fn sum_up(&self) {
+        let state = self.state();
+        if !state.figures.is_empty() {
+            let figures: Vec<_> = state
+                .figures
+                .iter()
+                .map(|(name, value)| format!("{name} {}", shown(*value)))
+                .collect();
+            say(&format!("  {}", figures.join(", ")));
+        }
+        let seconds = self.began.elapsed().as_secs();
+        say(&format!(
+            "{}: {} {} passed, {} failed, {seconds} s",
+            self.name, state.passed, self.unit, state.failed
+        ));
+    }
+
+    /// Writes the result where the generator of the table looks for it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write(
+        &self,
+        proof: &Proof,
+        label: Label<'_>,
+        place: &Path,
+        files: &Path,
+    ) -> Result<(), String> {
+        let state = self.state();
+        let record = Record {
+            name: proof.name,
+            about: proof.about,
+            unit: proof.unit,
+            form: label.form,
+            count: state.passed + state.failed,
+            passed: state.passed,
+            failed: state.failed,
+            seed: label.seed,
+            seconds: (self.began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+            figures: &state.figures,
+            failures: &state.failures,
+            machine: Machine::describe(files),
+            commit: commit(),
+            result: if state.failed == 0 && state.passed > 0 { "passed" } else { "failed" },
+        };
+        let text = serde_json::to_string_pretty(&record).map_err(|error| error.to_string())?;
+        folder::make(place)?;
+        folder::write(&place.join(format!("{}.json", proof.name)), text + "\n")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock can fall halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes the result of an earlier run.
+pub(crate) fn forget(proof: &Proof, place: &Path) {
+    drop(std::fs::remove_file(place.join(format!("{}.json", proof.name))));
+}
+
+/// How many rounds passed and failed, from the result that a run wrote.
+pub(crate) fn counts(proof: &Proof, place: &Path) -> Option<(u64, u64)> {
+    let text = std::fs::read(place.join(format!("{}.json", proof.name))).ok()?;
+    let record: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    Some((record.get("passed")?.as_u64()?, record.get("failed")?.as_u64()?))
+}
+
+/// A number without needless digits.
+fn shown(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
+
+/// Says a line on standard output; a reader that has gone away is no fault of the proof.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static PROOF: Proof = Proof {
+        name: "none",
+        about: "nothing",
+        unit: "rounds",
+        short: Plan::count(2),
+        long: Plan::count(3),
+        mounts: false,
+        run: |_, _| Ok(()),
+    };
+
+    #[test]
+    fn rounds_that_passed_and_failed_count_towards_the_plan() {
+        let report = Report::new(&PROOF, PROOF.short);
+        assert!(report.goes_on());
+        report.ended(1, Ok(()));
+        assert!(report.goes_on());
+        report.ended(2, Err("torn".to_owned()));
+        assert!(!report.goes_on());
+        assert_eq!(report.counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_proof_without_a_round_has_not_passed() {
+        let folder = std::env::temp_dir().join(format!("wharf-prove-test-{}", std::process::id()));
+        let report = Report::new(&PROOF, PROOF.short);
+        let label = Label { form: "short", seed: 1 };
+        report.write(&PROOF, label, &folder, &folder).unwrap();
+        let text = std::fs::read_to_string(folder.join("none.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(record["result"], "failed");
+        assert_eq!(counts(&PROOF, &folder), Some((0, 0)));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,266 @@
+//! The real server: made ready once, then started, killed and started again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::prove::client::{Client, Heard};
+use crate::prove::folder::Folder;
+use crate::prove::ports::Ports;
+use crate::prove::run::Run;
+use crate::prove::stream::Security;
+use crate::prove::{clock, folder};
+
+/// A server with its folder, ports and accounts. Dropping it ends the process and removes all.
+#[derive(Debug)]
+pub(crate) struct Server {
+    wharf: PathBuf,
+    folder: Folder,
+    /// Where the homes are; in the folder unless the proof has another place.
+    homes: PathBuf,
+    ports: Ports,
+    security: Security,
+    sections: BTreeMap<&'static str, Vec<String>>,
+    accounts: BTreeMap<String, String>,
+    child: Option<Child>,
+}
+
+/// The account that there is if the proof asks for no others.
+pub(crate) const USER: &str = "anna";
+/// The password of every account.
+pub(crate) const PASSWORD: &str = "quayside";
+/// The same, hashed by the cheapest kind that the server reads: hashes are not what is proven.
+const PASSWORD_SSHA: &str = "{SSHA}2ovpBvSFw6k8gBftxBQCAyd+Qoh3aGFyZmJlbg==";
+
+/// From the start until the server accepts.
+const START_MAX: Duration = Duration::from_mins(1);
+const START_PAUSE: Duration = Duration::from_millis(1);
+/// From SIGTERM to the end.
+const STOP_MAX: Duration = Duration::from_mins(1);
+/// The end of the server's log that is shown.
+const LOG_BYTES_MAX: usize = 2000;
+
+impl Server {
+    /// Makes one ready, with the account [`USER`] that may do everything.
+    ///
+    /// # Errors
+    /// When there is no port or no room.
+    pub(crate) fn new(run: &Run) -> Result<Self, String> {
+        let folder = run.folder()?;
+        let homes = folder.path().join("homes");
+        let (ports, security) = (Ports::take()?, Security::new()?);
+        let mut server = Self {
+            wharf: run.wharf().to_owned(),
+            folder,
+            homes,
+            ports,
+            security,
+            sections: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            child: None,
+        };
+        let state = server.folder.path().join("state");
+        let passive = server.ports.passive();
+        server.set("server", &format!("state_dir = {}", quoted(&state)));
+        server.set("server", "shutdown_grace = \"5s\"");
+        server.set("passive", &format!("ports = \"{}-{}\"", passive.start(), passive.end()));
+        for limit in ["connections", "connections_per_ip", "sessions_per_user"] {
+            server.set("limits", &format!("{limit} = 0"));
+        }
+        server.account(USER, "permissions = \"full\"");
+        Ok(server)
+    }
+
+    /// Puts a line into a section of the configuration, in place of another for the same key. It
+    /// holds from the next start on.
+    pub(crate) fn set(&mut self, section: &'static str, line: &str) {
+        let key = |line: &str| line.split(" = ").next().unwrap_or_default().to_owned();
+        let lines = self.sections.entry(section).or_default();
+        lines.retain(|known| key(known) != key(line));
+        lines.push(line.to_owned());
+    }
+
+    /// Adds an account with these lines in the accounts file, its home and password apart.
+    pub(crate) fn account(&mut self, name: &str, lines: &str) {
+        self.accounts.insert(name.to_owned(), lines.to_owned());
+    }
+
+    /// Says where homes are: each in a folder with its account's name.
+    pub(crate) fn homes_at(&mut self, homes: &Path) {
+        homes.clone_into(&mut self.homes);
+    }
+
+    /// Starts it and waits until it accepts. One that runs is killed before.
+    ///
+    /// # Errors
+    /// When it does not, with the end of what it said.
+    pub(crate) fn start(&mut self) -> Result<(), String> {
+        self.kill();
+        let (config, users) = (self.folder.path().join("wharf.toml"), self.users_file());
+        folder::write(&config, self.config(&users))?;
+        folder::write(&users, self.users())?;
+        for name in self.accounts.keys() {
+            folder::make(&self.home_of(name))?;
+        }
+        self.child = Some(self.spawn()?);
+        let began = clock::now();
+        while began.elapsed() < START_MAX {
+            if TcpStream::connect(("127.0.0.1", self.port())).is_ok() {
+                return Ok(());
+            }
+            if !self.is_running() {
+                return Err(format!("the server does not start: {}", self.log()));
+            }
+            clock::pause(START_PAUSE);
+        }
+        Err(format!("the server does not listen: {}", self.log()))
+    }
+
+    /// Ends it as a crash would (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // One that has ended by itself cannot be killed, and is waited for as well.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks it to stop (SIGTERM) and waits for the end.
+    ///
+    /// # Errors
+    /// When it does not end, or not well.
+    pub(crate) fn stop(&mut self) -> Result<(), String> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        // One that is gone tells so by its status below.
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+        let began = clock::now();
+        while began.elapsed() < STOP_MAX {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => {
+                    return Err(format!("the server ended with {status}: {}", self.log()));
+                }
+                Ok(None) => clock::pause(START_PAUSE),
+                Err(error) => return Err(format!("the server cannot be waited for: {error}")),
+            }
+        }
+        self.child = Some(child);
+        self.kill();
+        Err(format!("the server does not stop: {}", self.log()))
+    }
+
+    /// Whether the process lives.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// A client of [`USER`] that is logged in.
+    pub(crate) fn client(&self, is_secure: bool) -> Heard<Client> {
+        self.client_of(USER, is_secure)
+    }
+
+    /// A client of an account that is logged in.
+    pub(crate) fn client_of(&self, user: &str, is_secure: bool) -> Heard<Client> {
+        let mut client = Client::connect(self.port())?;
+        if is_secure {
+            client.secure(&self.security)?;
+        }
+        client.log_in(user, PASSWORD)?;
+        Ok(client)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.ports.control()
+    }
+
+    /// The process, to look at.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// What clients with TLS need.
+    pub(crate) fn security(&self) -> &Security {
+        &self.security
+    }
+
+    /// Where the files of [`USER`] are.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.home_of(USER)
+    }
+
+    /// Where the files of an account are.
+    pub(crate) fn home_of(&self, user: &str) -> PathBuf {
+        self.homes.join(user)
+    }
+
+    /// The end of what it wrote to its log.
+    pub(crate) fn log(&self) -> String {
+        let text = std::fs::read(self.log_file()).unwrap_or_default();
+        let start = text.len().saturating_sub(LOG_BYTES_MAX);
+        String::from_utf8_lossy(text.get(start..).unwrap_or_default()).trim().to_owned()
+    }
+
+    fn spawn(&self) -> Result<Child, String> {
+        let told = |error| format!("cannot start {}: {error}", self.wharf.display());
+        let log = File::create(self.log_file()).map_err(told)?;
+        let log = OpenOptions::new().append(true).open(self.log_file()).unwrap_or(log);
+        let other = log.try_clone().map_err(told)?;
+        // It goes when the thread that started it goes, also when that is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.wharf);
+        command.args(["serve", "-c", "wharf.toml"]).current_dir(self.folder.path());
+        command.env("HOME", self.folder.path()).env("TZ", "UTC0").env("LC_ALL", "C.UTF-8");
+        command.stdin(Stdio::null()).stdout(log).stderr(other);
+        command.spawn().map_err(told)
+    }
+
+    fn config(&self, users: &Path) -> String {
+        let mut text = String::from("config_version = 1\n");
+        for (section, lines) in &self.sections {
+            let _ = write!(text, "\n[{section}]\n{}\n", lines.join("\n"));
+            if *section == "server" {
+                let _ = writeln!(text, "users_file = {}", quoted(users));
+            }
+        }
+        let port = self.port();
+        let _ = write!(text, "\n[[listen]]\naddress = \"127.0.0.1\"\nport = {port}\n");
+        text
+    }
+
+    fn users(&self) -> String {
+        let mut text = String::new();
+        for (name, lines) in &self.accounts {
+            let home = quoted(&self.home_of(name));
+            let _ = writeln!(
+                text,
+                "[users.{name}]\npassword = {PASSWORD_SSHA:?}\nhome = {home}\n{lines}\n"
+            );
+        }
+        text
+    }
+
+    fn users_file(&self) -> PathBuf {
+        self.folder.path().join("users.toml")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A path as TOML spells it.
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}

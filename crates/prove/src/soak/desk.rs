@@ -1,0 +1,315 @@
+//! One client at work, and what it knows of its files: all of it, since nobody else is in its
+//! folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wharf_proto::reply::Code;
+
+use super::{folder_of, knock};
+use crate::prove::client::Client;
+use crate::prove::content::{Content, Pool};
+use crate::prove::random::Random;
+use crate::prove::report::Report;
+use crate::prove::server::Server;
+
+/// A client with a folder of its own.
+#[derive(Debug)]
+pub(super) struct Desk {
+    folder: String,
+    files: BTreeMap<String, Content>,
+    /// What was given up and not resumed: only a fresh upload may follow under such a name.
+    left: BTreeSet<String>,
+    client: Client,
+    random: Random,
+}
+
+const NAMES: usize = 12;
+const BYTES_MAX: usize = 1 << 20;
+/// A file that has grown to this is not appended to any more.
+const GROWN_BYTES_MAX: usize = 4 << 20;
+
+type Done = Result<(), String>;
+
+type Act = fn(&mut Desk, &Pool) -> Done;
+
+/// What can be done, with how often in a hundred.
+const ACTS: &[(usize, &str, Act)] = &[
+    (22, "put", Desk::put),
+    (26, "get", Desk::get),
+    (10, "list", Desk::list),
+    (6, "size", Desk::size),
+    (8, "append", Desk::append),
+    (8, "rename", Desk::rename),
+    (7, "delete", Desk::delete),
+    (5, "resume", Desk::cut_and_resume),
+    (3, "partial get", Desk::get_from),
+    (2, "abort", Desk::abort_download),
+    (2, "folder", Desk::make_and_remove),
+    (1, "refused", Desk::ask_what_is_refused),
+];
+
+impl Desk {
+    /// Connects, into an empty folder.
+    pub(super) fn begin(server: &Server, number: u64, mut random: Random) -> Result<Self, String> {
+        let folder = folder_of(server, number)?;
+        let client = connected(server, &folder, &mut random)?;
+        Ok(Self { folder, files: BTreeMap::new(), left: BTreeSet::new(), client, random })
+    }
+
+    /// Works until it is over.
+    ///
+    /// # Errors
+    /// What was not as it should be.
+    pub(super) fn work(
+        &mut self,
+        server: &Server,
+        pool: &Pool,
+        report: &Report,
+        is_over: &AtomicBool,
+    ) -> Done {
+        while !is_over.load(Ordering::Relaxed) {
+            if self.random.once_in(60) {
+                self.connect_anew(server)?;
+                report.add("sessions", 1.0);
+            }
+            if self.random.once_in(500) {
+                knock(server, &mut self.random)?;
+                report.add("wrong passwords", 1.0);
+            }
+            let (name, act) = self.any_act();
+            act(self, pool).map_err(|what| format!("{name}: {what}"))?;
+            report.add(name, 1.0);
+            report.passed();
+        }
+        Ok(())
+    }
+
+    fn any_act(&mut self) -> (&'static str, Act) {
+        let mut place = self.random.below(ACTS.iter().map(|(share, _, _)| share).sum());
+        for (share, name, act) in ACTS {
+            match place.checked_sub(*share) {
+                Some(rest) => place = rest,
+                None => return (name, *act),
+            }
+        }
+        ("get", Self::get)
+    }
+
+    /// Leaves in one of three ways, and comes back.
+    fn connect_anew(&mut self, server: &Server) -> Done {
+        let next = connected(server, &self.folder, &mut self.random)?;
+        let old = std::mem::replace(&mut self.client, next);
+        match self.random.below(3) {
+            0 => return Ok(old.quit()?),
+            1 => drop(old),
+            _ => {
+                if let Some(control) = old.into_control() {
+                    control.reset();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, pool: &Pool) -> Done {
+        let (name, content) = (self.name(), self.content(pool));
+        self.client.store(&format!("STOR {name}"), &pool.bytes(&content))?;
+        self.left.remove(&name);
+        self.files.insert(name, content);
+        Ok(())
+    }
+
+    fn get(&mut self, pool: &Pool) -> Done {
+        let Some((name, content)) = self.file() else { return self.get_nothing() };
+        let bytes = self.client.fetch(&format!("RETR {name}"))?;
+        same(pool, &name, &content, &bytes)
+    }
+
+    fn get_nothing(&mut self) -> Done {
+        self.refused("RETR nothing-here", Code::FILE_UNAVAILABLE)
+    }
+
+    fn get_from(&mut self, pool: &Pool) -> Done {
+        let Some((name, content)) = self.file() else { return self.get_nothing() };
+        let start = self.random.below(content.len() + 1);
+        self.client.expect(&format!("REST {start}"), Code::PENDING)?;
+        let bytes = self.client.fetch(&format!("RETR {name}"))?;
+        let whole = pool.bytes(&content);
+        if whole.get(start..) == Some(bytes.as_slice()) {
+            return Ok(());
+        }
+        Err(format!("{name} from {start} on came with {} bytes, and wrong", bytes.len()))
+    }
+
+    fn list(&mut self, _: &Pool) -> Done {
+        let mut names = if self.random.once_in(2) {
+            self.client.names()?
+        } else {
+            let bytes = self.client.fetch("MLSD")?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let named = text.lines().filter_map(|line| line.split_once(' '));
+            let named = named.filter(|(facts, _)| facts.contains("type=file"));
+            named.map(|(_, name)| name.to_owned()).collect()
+        };
+        names.sort();
+        if names.iter().eq(self.files.keys()) {
+            return Ok(());
+        }
+        Err(format!("{names:?} are listed, {:?} are there", self.files.keys().collect::<Vec<_>>()))
+    }
+
+    fn size(&mut self, _: &Pool) -> Done {
+        let Some((name, content)) = self.file() else { return self.get_nothing() };
+        match self.client.size(&name)? {
+            Some(size) if size == content.len() || self.left.contains(&name) => Ok(()),
+            other => Err(format!("SIZE {name} is {other:?}, not {}", content.len())),
+        }
+    }
+
+    fn append(&mut self, pool: &Pool) -> Done {
+        let (name, more) = (self.name(), self.content(pool));
+        let old = self.files.get(&name).cloned().unwrap_or_default();
+        if self.left.contains(&name) || old.len() > GROWN_BYTES_MAX {
+            return self.delete(pool);
+        }
+        self.client.store(&format!("APPE {name}"), &pool.bytes(&more))?;
+        self.files.insert(name, old.with(&more));
+        Ok(())
+    }
+
+    fn rename(&mut self, _: &Pool) -> Done {
+        let Some((from, content)) = self.file() else { return self.get_nothing() };
+        let to = self.name();
+        self.client.expect(&format!("RNFR {from}"), Code::PENDING)?;
+        self.client.expect(&format!("RNTO {to}"), Code::FILE_DONE)?;
+        self.files.remove(&from);
+        self.files.insert(to, content);
+        Ok(())
+    }
+
+    fn delete(&mut self, _: &Pool) -> Done {
+        let Some((name, _)) = self.file() else { return self.get_nothing() };
+        self.client.expect(&format!("DELE {name}"), Code::FILE_DONE)?;
+        self.files.remove(&name);
+        Ok(())
+    }
+
+    /// Gives an upload up in the middle, by RST or by ABOR, and mostly goes on with it.
+    fn cut_and_resume(&mut self, pool: &Pool) -> Done {
+        let (name, content) = (self.name(), self.content(pool));
+        let bytes = pool.bytes(&content);
+        let sent = self.random.below(bytes.len() + 1);
+        let mut data = self.client.open(&format!("STOR {name}"))?;
+        let part = bytes.get(..sent).unwrap_or_default();
+        data.write_all(part).and_then(|()| data.flush()).map_err(|error| error.to_string())?;
+        if self.random.once_in(2) {
+            data.reset();
+            failure(&self.client.reply()?)?;
+        } else {
+            self.client.say("ABOR")?;
+            failure(&self.client.reply()?)?;
+            drop(data);
+            success(&self.client.reply()?)?;
+        }
+        self.left.remove(&name);
+        let old = self.files.get(&name).map(Content::len);
+        let kept = self.client.size(&name)?;
+        let Some(kept) = kept.filter(|kept| Some(*kept) != old) else {
+            // Nothing was kept, or as much as the old file has: the next upload is a fresh one.
+            self.left.insert(name);
+            return Ok(());
+        };
+        if kept > sent {
+            return Err(format!("{kept} bytes of {name} are kept, {sent} were sent"));
+        }
+        self.client.expect(&format!("REST {kept}"), Code::PENDING)?;
+        self.client.store(&format!("STOR {name}"), bytes.get(kept..).unwrap_or_default())?;
+        self.files.insert(name, content);
+        Ok(())
+    }
+
+    /// Hears the beginning of a download, and no more.
+    fn abort_download(&mut self, pool: &Pool) -> Done {
+        let Some((name, content)) = self.file() else { return self.get_nothing() };
+        let mut data = self.client.open(&format!("RETR {name}"))?;
+        let mut part = vec![0; self.random.below(content.len() + 1)];
+        data.read_exact(&mut part).map_err(|error| format!("{name}: {error}"))?;
+        if !pool.bytes(&content).starts_with(&part) {
+            return Err(format!("{name} begins with other bytes"));
+        }
+        drop(data);
+        self.client.say("ABOR")?;
+        // Nobody can say whether it was still under way: 426 and 226, or 226 and 226 (RFC 959).
+        let first = self.client.reply()?;
+        if !first.code.is_failure() {
+            success(&first)?;
+        }
+        success(&self.client.reply()?)
+    }
+
+    fn make_and_remove(&mut self, _: &Pool) -> Done {
+        self.client.expect("MKD drawer", Code::PATHNAME)?;
+        self.client.expect("CWD drawer", Code::FILE_DONE)?;
+        self.client.expect("CDUP", Code::OK).or_else(|fault| match fault.code() {
+            Some(Code::FILE_DONE) => self.client.ask("NOOP"),
+            _ => Err(fault),
+        })?;
+        Ok(self.client.expect("RMD drawer", Code::FILE_DONE).map(drop)?)
+    }
+
+    /// What a server must refuse, and go on.
+    fn ask_what_is_refused(&mut self, _: &Pool) -> Done {
+        self.refused("CWD ../../../../nowhere", Code::FILE_UNAVAILABLE)?;
+        self.refused("DELE .", Code::FILE_UNAVAILABLE)?;
+        self.refused("XYZZY", Code::NOT_UNDERSTOOD)?;
+        self.refused("REST -1", Code::BAD_ARGUMENT)
+    }
+
+    fn refused(&mut self, line: &str, code: Code) -> Done {
+        let reply = self.client.ask(line)?;
+        // One that needs a data connection is refused for want of that as well.
+        if reply.code == code || reply.code == Code::NO_DATA_CONNECTION {
+            return Ok(());
+        }
+        Err(format!("{line}: the server said {}", reply.code.number()))
+    }
+
+    fn name(&mut self) -> String {
+        format!("file-{}", self.random.below(NAMES))
+    }
+
+    fn content(&mut self, pool: &Pool) -> Content {
+        let length = self.random.skewed_below(BYTES_MAX);
+        pool.piece(&mut self.random, length)
+    }
+
+    /// A file that is there.
+    fn file(&mut self) -> Option<(String, Content)> {
+        let place = self.random.below(self.files.len());
+        let (name, content) = self.files.iter().nth(place)?;
+        Some((name.clone(), content.clone()))
+    }
+}
+
+fn connected(server: &Server, folder: &str, random: &mut Random) -> Result<Client, String> {
+    let mut client = server.client(random.once_in(2))?;
+    client.expect(&format!("CWD {folder}"), Code::FILE_DONE)?;
+    Ok(client)
+}
+
+fn same(pool: &Pool, name: &str, content: &Content, bytes: &[u8]) -> Done {
+    if pool.is(content, bytes) {
+        return Ok(());
+    }
+    Err(format!("{name} came with {} bytes, not its {}, or wrong", bytes.len(), content.len()))
+}
+
+fn failure(reply: &wharf_proto::reply::Reply) -> Done {
+    if reply.code.is_failure() { Ok(()) } else { Err(format!("after a cut: {reply:?}")) }
+}
+
+fn success(reply: &wharf_proto::reply::Reply) -> Done {
+    if reply.code.is_success() { Ok(()) } else { Err(format!("after ABOR: {reply:?}")) }
+}

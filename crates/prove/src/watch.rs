@@ -1,0 +1,86 @@
+//! What the system says of the server's process: memory, descriptors, threads.
+
+use std::fs;
+
+/// One look at a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Memory that is in use now (`VmRSS`), in KiB.
+    pub(crate) rss_kib: u64,
+    /// Open descriptors: files, folders, sockets, listeners.
+    pub(crate) descriptors: u64,
+    pub(crate) threads: u64,
+}
+
+impl Look {
+    /// Looks at the process.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(crate) fn at(pid: Option<u32>) -> Result<Self, String> {
+        let pid = pid.ok_or("the server is not running")?;
+        let told = |error| format!("cannot look at the server's process {pid}: {error}");
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(told)?;
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_err(told)?.count();
+        Ok(Self {
+            rss_kib: number(&status, "VmRSS:").unwrap_or(0),
+            descriptors: u64::try_from(descriptors).unwrap_or(u64::MAX),
+            threads: number(&status, "Threads:").unwrap_or(0),
+        })
+    }
+
+    /// For people.
+    pub(crate) fn told(self) -> String {
+        format!(
+            "RSS {:.1} MiB, {} descriptors, {} threads",
+            mib(self.rss_kib),
+            self.descriptors,
+            self.threads
+        )
+    }
+}
+
+/// KiB as MiB.
+pub(crate) fn mib(kib: u64) -> f64 {
+    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
+}
+
+/// How much `values` rise from one to the next, by least squares.
+pub(crate) fn slope(values: &[f64]) -> f64 {
+    let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
+    let places = || (0_u32..).map(f64::from);
+    let mean_place = (count - 1.0) / 2.0;
+    let mean = values.iter().sum::<f64>() / count.max(1.0);
+    let pairs = places().zip(values);
+    let (mut both, mut square) = (0.0, 0.0);
+    for (place, value) in pairs {
+        both += (place - mean_place) * (value - mean);
+        square += (place - mean_place).powi(2);
+    }
+    if square > 0.0 { both / square } else { 0.0 }
+}
+
+fn number(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rises_by_two_each_time_has_a_slope_of_two() {
+        assert!((slope(&[1.0, 3.0, 5.0, 7.0]) - 2.0).abs() < 1e-9);
+        assert!(slope(&[4.0, 4.0, 4.0]).abs() < 1e-9);
+        assert!(slope(&[4.0]).abs() < 1e-9);
+        assert!(slope(&[]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn this_process_has_memory_descriptors_and_threads() {
+        let look = Look::at(Some(std::process::id())).unwrap();
+        assert!(look.rss_kib > 0 && look.descriptors > 2 && look.threads > 0);
+        assert!(Look::at(None).is_err());
+    }
+}

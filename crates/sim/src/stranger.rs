@@ -1,0 +1,284 @@
+//! A stranger who says any bytes, and what must be true of every such conversation: it ends, each
+//! command has one last reply, and nothing is left behind.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use wharf_core::account::Account;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply};
+use wharf_proto::line::LineDecoder;
+use wharf_proto::reply::{Code, Reply};
+use wharf_server::{Handle, Server};
+use wharf_storage::Memory;
+
+use crate::link::SimLink;
+use crate::net::SimNet;
+use crate::users::Few;
+use crate::weather::Weather;
+use crate::world::{CLIENT, SERVER, clock, settings};
+
+/// Up to so many bytes no line can be too long, so that lines can be counted from outside.
+pub const COUNTED_BYTES_MAX: usize = 1000;
+/// How long a conversation may take, in its own time: longer than every timeout of the server.
+const TALK_MAX: Duration = Duration::from_hours(2);
+/// How long the server may take to end once it is told to.
+const END_MAX: Duration = Duration::from_mins(1);
+/// Where the stranger listens for data in active mode: `PORT 203,0,113,9,195,80`.
+const ACTIVE_PORT: u16 = 50_000;
+/// What logs in.
+const LOGIN: &[u8] = b"USER anna\r\nPASS secret\r\n";
+/// Bytes of a data connection that are read.
+const DATA_BYTES_MAX: usize = 1 << 20;
+
+/// What a stranger says, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Stranger<'a> {
+    /// Whether a login goes before it.
+    pub is_inside: bool,
+    /// Whether the stranger closes the connection behind the last byte, or waits for the server.
+    pub leaves: bool,
+    /// Bytes of one packet; 0 for all in one.
+    pub piece_bytes: usize,
+    /// What is sent on every data connection.
+    pub data: &'a [u8],
+    /// What is said.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Stranger<'a> {
+    /// Who says `input`: the first byte tells how, the second how much of the rest is data.
+    pub fn from_input(input: &'a [u8]) -> Option<Self> {
+        let (&[how, data_bytes], rest) = input.split_first_chunk()?;
+        let (data, bytes) = rest.split_at(usize::from(data_bytes % 32).min(rest.len()));
+        Some(Self {
+            is_inside: how & 1 == 0,
+            leaves: how & 2 == 2,
+            piece_bytes: usize::from(how >> 2),
+            data,
+            bytes,
+        })
+    }
+
+    /// Holds the conversation on a server of its own, to the end. Returns the codes of the replies.
+    ///
+    /// # Errors
+    /// What was not as it must be.
+    ///
+    /// # Panics
+    /// If the server panics.
+    pub fn converse(&self) -> Result<Vec<u16>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without input and output can be made");
+        runtime.block_on(self.live())
+    }
+
+    async fn live(&self) -> Result<Vec<u16>, String> {
+        let net = SimNet::new(Weather::Calm);
+        let memory = Memory::with_clock(clock);
+        memory.put("/a", b"hello\r\n");
+        memory.put("/folder/b.txt", vec![b'b'; 3000]);
+        let mut users = Few::default();
+        let rules = Rules::everywhere(Permissions::ALL);
+        users.add(Account::new("anna", "/", rules), "secret");
+        let server =
+            Server::new(settings(), Arc::new(users), Arc::new(memory)).net(Arc::new(net.clone()));
+        let bound = server.bind().await.map_err(|error| format!("nowhere to listen: {error}"))?;
+        let handle = bound.handle();
+        let mut serving = JoinSet::new();
+        serving.spawn(bound.serve());
+        let heard = timeout(TALK_MAX, self.talk(&net)).await;
+        let heard = heard.map_err(|_| "the conversation does not end".to_owned())??;
+        let codes = heard.codes()?;
+        handle.shut_down(Duration::ZERO);
+        let ended = timeout(END_MAX, serving.join_all()).await;
+        ended.map_err(|_| "the server does not end".to_owned())?;
+        nothing_is_left(&net, &handle)?;
+        self.check(&codes)?;
+        Ok(codes)
+    }
+
+    /// Says everything while the replies are read; data connections are made as they are offered.
+    async fn talk(&self, net: &SimNet) -> Result<Heard, String> {
+        let link = net.dial(SocketAddr::new(CLIENT, 0), SERVER).await;
+        let link = link.map_err(|error| format!("the server is not there: {error}"))?;
+        let (mut from, mut to) = tokio::io::split(link);
+        let mut data = JoinSet::new();
+        data.spawn(listen(net.clone(), self.data.to_vec()));
+        let speaking = async {
+            let login = if self.is_inside { LOGIN } else { b"" };
+            let size = if self.piece_bytes == 0 { usize::MAX } else { self.piece_bytes };
+            for piece in [login].into_iter().chain(self.bytes.chunks(size)) {
+                // The server may be gone; the replies tell.
+                if to.write_all(piece).await.is_err() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+            if self.leaves {
+                let _ = to.shutdown().await;
+            }
+        };
+        let hearing = async {
+            let mut heard = Heard::default();
+            let mut buffer = [0; 512];
+            while let Ok(count @ 1..) = from.read(&mut buffer).await {
+                heard.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                for at in heard.offers()? {
+                    data.spawn(dial(net.clone(), at, self.data.to_vec()));
+                }
+            }
+            Ok(heard)
+        };
+        let ((), heard) = tokio::join!(speaking, hearing);
+        data.shutdown().await;
+        heard
+    }
+
+    /// One last reply for each line, the greeting before and at most one goodbye behind.
+    fn check(&self, codes: &[u16]) -> Result<(), String> {
+        if codes.first() != Some(&220) {
+            return Err(format!("no greeting: {codes:?}"));
+        }
+        if self.leaves || self.bytes.len() > COUNTED_BYTES_MAX {
+            return Ok(());
+        }
+        let mut decoder = LineDecoder::new(usize::MAX);
+        decoder.feed(if self.is_inside { LOGIN } else { b"" });
+        let mut lines: Vec<_> = std::iter::from_fn(|| decoder.next_line()).collect();
+        decoder.feed(self.bytes);
+        lines.extend(std::iter::from_fn(|| decoder.next_line()));
+        let aborts = lines.iter().flatten().filter(|line| is_abort(line)).count();
+        // The greeting and the goodbye are no answers.
+        let answers = codes.iter().filter(|code| **code >= 200).count().saturating_sub(2);
+        match codes.last() {
+            // The server waited for more until the time for it was over: all was answered.
+            Some(421) if (lines.len()..=lines.len() + aborts).contains(&answers) => Ok(()),
+            // Something made it end earlier.
+            Some(421 | 221) if answers < lines.len() + aborts => Ok(()),
+            _ => Err(format!("{} lines, {aborts} of them ABOR, and {codes:?}", lines.len())),
+        }
+    }
+}
+
+fn is_abort(line: &[u8]) -> bool {
+    line.trim_ascii_start().get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"ABOR"))
+}
+
+/// What came back.
+#[derive(Default)]
+struct Heard {
+    bytes: Vec<u8>,
+    replies: Vec<u16>,
+    /// How much of the bytes has been read as replies.
+    read: usize,
+}
+
+impl Heard {
+    /// Where the replies that have come since the last call say that data may go.
+    fn offers(&mut self) -> Result<Vec<SocketAddr>, String> {
+        let mut offers = Vec::new();
+        while let Some((reply, used)) = self.next()? {
+            self.read += used;
+            self.replies.push(reply.code.number());
+            let text = reply.lines.first().map(|line| line.to_vec()).unwrap_or_default();
+            offers.extend(match reply.code {
+                Code::PASSIVE => parse_pasv_reply(&text).map(SocketAddr::V4),
+                Code::EXTENDED_PASSIVE => {
+                    parse_epsv_reply(&text).map(|port| SocketAddr::new(SERVER.ip(), port))
+                }
+                _ => None,
+            });
+        }
+        Ok(offers)
+    }
+
+    fn next(&self) -> Result<Option<(Reply, usize)>, String> {
+        let rest = self.bytes.get(self.read..).unwrap_or_default();
+        Reply::parse(rest).map_err(|error| format!("no reply: {error:?} in {rest:?}"))
+    }
+
+    /// The codes of all replies; nothing but replies may have come.
+    fn codes(self) -> Result<Vec<u16>, String> {
+        if self.read < self.bytes.len() {
+            return Err("the last reply is cut".to_owned());
+        }
+        Ok(self.replies)
+    }
+}
+
+/// Takes every data connection of active mode.
+async fn listen(net: SimNet, data: Vec<u8>) {
+    let Ok(listener) = net.listen_at(SocketAddr::new(CLIENT, ACTIVE_PORT)) else { return };
+    loop {
+        exchange(listener.next().await, &data).await;
+    }
+}
+
+async fn dial(net: SimNet, to: SocketAddr, data: Vec<u8>) {
+    if let Ok(link) = net.dial(SocketAddr::new(CLIENT, 0), to).await {
+        exchange(link, &data).await;
+    }
+}
+
+/// Sends all there is, and reads what there is to its end.
+async fn exchange(mut link: SimLink, data: &[u8]) {
+    let _ = link.write_all(data).await;
+    link.finish(None);
+    let (mut buffer, mut count) = ([0; 4096], 0);
+    while let Ok(more @ 1..) = link.read(&mut buffer).await {
+        count += more;
+        if count > DATA_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+fn nothing_is_left(net: &SimNet, handle: &Handle) -> Result<(), String> {
+    let open = net.open();
+    let left = [
+        ("listeners", open.listeners),
+        ("links", open.links),
+        ("sessions", handle.sessions()),
+        ("passive ports", handle.passive_ports_in_use()),
+    ];
+    match left.iter().find(|(_, number)| *number > 0) {
+        Some((what, number)) => Err(format!("{number} {what} left over")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(how: u8, bytes: &str) -> Vec<u16> {
+        let mut input = vec![how, 3];
+        input.extend_from_slice(b"xyz");
+        input.extend_from_slice(bytes.as_bytes());
+        let stranger = Stranger::from_input(&input).expect("it is long enough");
+        stranger.converse().expect("the server keeps its word")
+    }
+
+    #[test]
+    fn a_stranger_with_a_login_moves_data_both_ways() {
+        let said =
+            "EPSV\r\nSTOR new\r\nPASV\r\nRETR a\r\nPORT 203,0,113,9,195,80\r\nLIST\r\nQUIT\r\n";
+        let codes = told(0, said);
+        assert_eq!(codes, [220, 331, 230, 229, 150, 226, 227, 150, 226, 200, 150, 226, 221]);
+    }
+
+    #[test]
+    fn a_stranger_is_waited_for_and_sent_away() {
+        assert_eq!(told(1, "NOOP\r\nnothing\r\n"), [220, 200, 500, 421]);
+        assert_eq!(told(2, "NOOP\r\n"), [220, 331, 230, 200]);
+        assert_eq!(told(1 + (3 << 2), "GET / HTTP/1.1\r\n"), [220, 421]);
+    }
+}

@@ -1,0 +1,35 @@
+//! The configuration file: any text is either read or every complaint about it can be shown.
+
+#![no_main]
+
+// The program is no library; its reader of configurations needs nothing else of it.
+#[path = "../../crates/wharf/src"]
+#[expect(dead_code, reason = "the program uses the rest")]
+mod program {
+    pub(crate) mod config;
+}
+
+use libfuzzer_sys::fuzz_target;
+use program::config::layers::Layers;
+use program::config::problem::{Source, render};
+use program::config::{Loaded, file, show};
+
+fuzz_target!(|text: &str| {
+    let folder = std::path::Path::new("/nowhere");
+    let mut layers = Layers::new(folder, folder);
+    let mut problems = Vec::new();
+    file::take_apart(text, &mut layers, &mut problems);
+    // Nearly all texts are no TOML, and showing why takes most of the time: one in 16 is enough.
+    if layers.is_broken && text.len() % 16 != 0 {
+        return;
+    }
+    let loaded = Loaded::understood(layers, problems);
+    let source = Source { path: folder.into(), text: text.to_owned() };
+    if !loaded.problems.is_empty() {
+        let shown = render(&loaded.problems, Some(&source), false);
+        assert!(!shown.is_empty());
+    }
+    if loaded.is_valid() {
+        let _ = show::in_force(&loaded.layers, true);
+    }
+});
