@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) files: keys::Files,
     pub(crate) names: keys::Names,
     pub(crate) compat: keys::Compat,
+    pub(crate) control: keys::Control,
     pub(crate) log: keys::Logging,
 }
 
@@ -91,6 +92,7 @@ impl Config {
             files: keys::Files::read(reader, "files"),
             names: keys::Names::read(reader, "names"),
             compat: keys::Compat::read(reader, "compat"),
+            control: keys::Control::read(reader, "control"),
             log: keys::Logging::read(reader, "log"),
         }
     }

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod config_command;
 mod hash_command;
+mod live_command;
 mod log;
 mod man_command;
 mod os;
@@ -22,6 +23,7 @@ mod setup;
 mod share;
 #[cfg(test)]
 mod snapshot;
+mod top_command;
 mod user_command;
 mod wire;
 mod words;
@@ -57,6 +59,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Serve(options) => serve_command::serve(global, options),
         Command::Check(_) => config_command::check(global),
         Command::Config(what) => config_command::config(global, what),
+        Command::Status(options) => live_command::status(global, options),
+        Command::Who(options) => live_command::who(global, options),
+        Command::Top(options) => top_command::top(global, options),
+        Command::Kick(options) => live_command::kick(global, options),
+        Command::Log(options) => live_command::log(global, options),
+        Command::Reload(options) => live_command::reload(global, options),
+        Command::Stop(options) => live_command::stop(global, options),
         Command::User(what) => user_command::user(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),

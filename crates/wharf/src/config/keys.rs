@@ -269,6 +269,14 @@ sections! {
         ascii: Ascii = "\"convert\"",
     }
 
+    /// How commands such as `wharf who` reach the running server.
+    "control" Control {
+        /// a Unix socket (on Windows a named pipe); auto = the system's standard place
+        [R] socket: AutoPath = "\"auto\"",
+        /// members of this group of the system may use it, too; empty = only who runs wharf, and root
+        [R] group: String = "\"\"",
+    }
+
     /// What is written down.
     "log" Logging {
         /// false: no log lines at all
