@@ -2,10 +2,11 @@
 //!
 //! Each generated document has a test that fails when it is stale. With [`BLESS`] set, those tests
 //! write the document instead; so what writes it and what checks it are the same lines of code.
+//! The page on trust names those tests, among others; it is written and checked here (by tidy).
 
 use std::path::Path;
 
-use crate::{picture, process};
+use crate::{picture, process, trust};
 
 /// Tells the freshness tests to write what they would have compared.
 const BLESS: &str = "WHARF_BLESS";
@@ -26,5 +27,6 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     if !process::succeeds(process::cargo(root).args(arguments).env(BLESS, "1"))? {
         return Err("a document could not be written; its test says why, above".to_owned());
     }
+    trust::run(root)?;
     picture::run(root)
 }

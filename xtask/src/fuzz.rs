@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::outcome::Outcome;
 use crate::process::{cargo, succeeds};
 
 /// How long each target runs in the tests.
@@ -43,16 +44,41 @@ pub(crate) fn long(root: &Path, words: &[&str]) -> Result<(), String> {
     let all = targets(root)?;
     let (names, runs) = asked(words, &all)?;
     build(root)?;
-    let mut failed = 0;
+    let (mut failed, mut sums) = (0, (0, 0, 0));
     for target in &names {
         let usual = if target == SESSION { LONG_SESSIONS } else { LONG_RUNS };
         let run = counted(root, target, runs.unwrap_or(usual))?;
         failed += usize::from(!run.is_fine);
+        let fault = u64::from(!run.is_fine);
+        if target == SESSION {
+            let about = "any bytes are a conversation: it ends, one last reply for each command";
+            outcome("sessions", about, "sessions", (run.executions, fault, run.seconds))
+                .write(root)?;
+        } else {
+            let (executions, faults, seconds) = sums;
+            sums = (executions + run.executions, faults + fault, seconds + run.seconds);
+        }
         eprintln!("{target:<9}{run}");
+    }
+    if sums.0 > 0 {
+        let about = format!(
+            "any bytes for {} parsers: nothing panics, what is read holds",
+            names.iter().filter(|name| *name != SESSION).count()
+        );
+        outcome("fuzz", &about, "executions", sums).write(root)?;
     }
     let passed = names.len() - failed;
     eprintln!("{passed} passed, {failed} failed");
     if failed == 0 { Ok(()) } else { Err("the inputs that fail are in fuzz/artifacts".to_owned()) }
+}
+
+fn outcome<'a>(
+    name: &'a str,
+    about: &'a str,
+    unit: &'a str,
+    (count, failed, seconds): (u64, u64, u64),
+) -> Outcome<'a> {
+    Outcome { name, about, unit, count, failed, seconds }
 }
 
 /// What became of one target in a long run.

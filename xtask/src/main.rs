@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod bench;
+mod coverage;
 mod docs;
 mod fuzz;
+mod outcome;
 mod picture;
 mod process;
 mod prove;
 mod setup;
+mod simulation;
 mod steps;
 mod tidy;
+mod trust;
 
 const HELP: &str = "\
 Set-up, tests and generated documents of wharf.
@@ -29,8 +33,14 @@ Usage: cargo xtask <COMMAND>
   docs     Write the generated documents again
   bench    Measure wharf beside other servers; `cargo xtask bench --help` tells how
   prove    Put wharf under force and check it; `cargo xtask prove --help` tells how
-  fuzz [--runs N] [TARGET]...
+  prove fuzz [--runs N] [TARGET]...
            A long fuzzing run: 100,000,000 executions of each parser, 1,000,000 sessions
+  prove sim [--seeds A..B]
+           A long run of the simulation: 100,000 seeds
+  coverage Which lines the tests run: 90 of 100 at least in the crates that serve
+  trust    Only write the tables of docs/TRUST.md again
+  trust record [PROOF]...
+           Take over the results of proofs, which are in target/prove, and show them there
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";
@@ -55,8 +65,15 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["tidy"] => tidy::run(&root),
         ["docs"] => docs::run(&root),
         ["bench", rest @ ..] => bench::run(&root, rest),
+        ["prove", "fuzz", rest @ ..] => fuzz::long(&root, rest),
+        ["prove", "sim", rest @ ..] => simulation::run(&root, rest),
         ["prove", rest @ ..] => prove::run(&root, rest),
-        ["fuzz", rest @ ..] => fuzz::long(&root, rest),
+        ["coverage"] => coverage::run(&root),
+        ["trust"] => trust::run(&root),
+        ["trust", "record", rest @ ..] => {
+            trust::record(&root, rest)?;
+            trust::run(&root)
+        }
         ["picture"] => picture::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{HELP}{}", steps::help());

@@ -18,7 +18,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("rclone", "rclone"),
     ("wget", "wget"),
     ("openssl", "openssl"),
+    // It makes system calls of the server fail.
+    ("strace", "strace"),
     ("python3", "python3"),
+    // The proofs mount small file systems, in namespaces of their own.
+    ("mkfs.ext4", "e2fsprogs"),
+    ("unshare", "util-linux"),
     // Judges our units; it need not be what this computer starts with.
     ("systemd-analyze", "systemd"),
     ("systemd-sysusers", "systemd"),
@@ -39,6 +44,22 @@ const TOOL_PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
 ];
+
+/// What only coverage needs: the compiler's format of counters is that of one version of LLVM.
+const COVERAGE_PROGRAM: (&str, &str) = ("llvm-cov-22", "llvm-22");
+const COVERAGE_TOOL: (&str, &str) = ("cargo-llvm-cov", "0.9.1");
+
+/// Installs what measuring coverage needs beyond the tests.
+pub(crate) fn for_coverage() -> Result<(), String> {
+    run()?;
+    if find(COVERAGE_PROGRAM.0).is_none() {
+        install_packages(&[COVERAGE_PROGRAM.1])?;
+    }
+    if find(COVERAGE_TOOL.0).is_none() {
+        install_tool(COVERAGE_TOOL.0, COVERAGE_TOOL.1)?;
+    }
+    Ok(())
+}
 
 /// Installs what is missing, and says so.
 pub(crate) fn run() -> Result<(), String> {
@@ -125,6 +146,8 @@ fn find(program: &str) -> Option<PathBuf> {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let folders = std::env::split_paths(&path).chain(cargo.map(|home| home.join("bin")));
+    // Debian keeps programs for root out of everybody else's PATH.
+    let folders = folders.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 

@@ -17,6 +17,7 @@ mod shape;
 mod source;
 mod systems;
 mod tree;
+mod trust;
 mod words;
 
 /// Every family of rules.
@@ -28,6 +29,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     shape::check,
     words::check,
     documents::check,
+    trust::check,
 ];
 
 /// Something that must be so everywhere.
@@ -65,6 +67,11 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         }
         number => Err(format!("tidy: {number} findings in {files} files")),
     }
+}
+
+/// Every text that git knows, or would know after `git add`: path and content.
+pub(crate) fn texts(root: &Path) -> Result<Vec<(String, String)>, String> {
+    Ok(Tree::read(root)?.texts)
 }
 
 fn check(tree: &Tree) -> Vec<Finding> {

@@ -35,6 +35,10 @@ pub struct Limits {
     pub transfer_download: Option<Rate>,
     /// Sessions at a time.
     pub sessions_max: Option<Count>,
+    /// How many bytes it may keep. The engine never looks; stores that count do.
+    pub quota: Option<Size>,
+    /// How many files and folders it may keep.
+    pub quota_files: Option<Count>,
 }
 
 /// A speed.
@@ -53,6 +57,31 @@ pub enum Count {
     Unlimited,
     /// At most this many.
     AtMost(NonZeroU32),
+}
+
+/// An amount of content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Size {
+    /// As much as there is room for.
+    #[default]
+    Unlimited,
+    /// At most so many bytes.
+    AtMost(NonZeroU64),
+}
+
+impl Size {
+    /// From bytes, where 0 means no limit.
+    pub fn from_bytes(bytes: u64) -> Self {
+        NonZeroU64::new(bytes).map_or(Self::Unlimited, Self::AtMost)
+    }
+
+    /// The bytes, if there is a limit.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Unlimited => None,
+            Self::AtMost(bytes) => Some(bytes.get()),
+        }
+    }
 }
 
 impl Rate {
@@ -93,6 +122,20 @@ impl Count {
     }
 }
 
+/// The longest name of an account in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Whether an account can have this name: at most 64 bytes that are one plain component of a path
+/// on every system. No separator, drive, control byte or leading dot stands in it, and no dot or
+/// space at its end. What fails here reaches no store of accounts.
+pub fn is_name(name: &str) -> bool {
+    let is_odd = |letter: char| letter.is_control() || matches!(letter, '/' | '\\' | ':');
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && !name.ends_with(['.', ' '])
+        && !name.contains(is_odd)
+}
+
 impl Account {
     /// An account with these rights and nothing limited: a start for stores and tests.
     pub fn new(name: impl Into<String>, home: impl Into<PathBuf>, rules: Rules) -> Self {
@@ -103,6 +146,25 @@ impl Account {
             limits: Limits::default(),
             is_anonymous: false,
             requires_tls: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_22_a_name_is_one_plain_component_on_every_system() {
+        for name in ["anna", "王小明", "a b", "x@example.com", "-", "_", "anonymous", "a.b"] {
+            assert!(is_name(name), "{name}");
+        }
+        assert!(is_name(&"x".repeat(64)) && !is_name(&"x".repeat(65)));
+        for name in [
+            "", ".", "..", "../a", "a/..", "/", "\\", "a\\b", "C:", "a:b", "a\0", "a\n", "\u{85}",
+            "a.", "a ", ".ssh", "\u{7f}",
+        ] {
+            assert!(!is_name(name), "{name:?}");
         }
     }
 }

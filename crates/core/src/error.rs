@@ -40,6 +40,8 @@ pub enum ErrorKind {
     NoSpace,
     /// The account has used up what it may store.
     OverQuota,
+    /// What the account keeps is still being counted; until then nothing may change.
+    Uncounted,
     /// Someone else holds it; trying later may help.
     Busy,
     /// The server is out of something that comes back when others are done, such as open files.
@@ -110,6 +112,7 @@ impl fmt::Display for ErrorKind {
             Self::BadOffset => "the restart point is behind the end of the file",
             Self::NoSpace => "no space left",
             Self::OverQuota => "over quota",
+            Self::Uncounted => "what is kept is still being counted",
             Self::Busy => "in use",
             Self::Exhausted => "out of open files",
             Self::Unsupported => "not supported by this store",

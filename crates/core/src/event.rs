@@ -47,6 +47,33 @@ pub enum Event<'a> {
         /// Which limit it was, as the client heard it.
         reason: &'a str,
     },
+    /// An address or a network may not come in any more. Told outside any session: the session
+    /// number is 0, and the peer is the network's first address.
+    Banned {
+        /// As in `192.0.2.7/32` or `2001:db8:1:2::/64`.
+        network: &'a str,
+        /// Why, for the operator.
+        reason: &'a str,
+        /// For how long; `None`: until somebody lifts it.
+        time: Option<Duration>,
+        /// Whether somebody asked for it; else too many logins failed.
+        is_by_hand: bool,
+    },
+    /// A ban is over. Told outside any session, as `Banned` is.
+    BanLifted {
+        /// As it was banned.
+        network: &'a str,
+        /// Why, for the operator.
+        reason: &'a str,
+    },
+    /// Too many logins with this name failed from addresses from which it never logged in: such
+    /// addresses are not heard for a while.
+    AccountLocked {
+        /// The name, escaped. There need not be such an account.
+        user: &'a str,
+        /// For how long.
+        time: Duration,
+    },
     /// TLS now protects the control connection.
     Secured {
         /// As in `TLSv1.3`.
@@ -76,6 +103,13 @@ pub enum Event<'a> {
         /// Its old path.
         from: &'a VPath,
         /// Its new path.
+        to: &'a VPath,
+    },
+    /// A file was copied on the server.
+    Copied {
+        /// What was copied.
+        from: &'a VPath,
+        /// Where the copy is.
         to: &'a VPath,
     },
     /// Times or permission bits were changed.

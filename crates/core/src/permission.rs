@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use unicode_normalization::UnicodeNormalization as _;
 use wharf_proto::path::VPath;
 
 /// A set of rights.
@@ -48,24 +49,32 @@ rights! {
     CHMOD = 10, 'M', "chmod";
     /// Change modification times: MFMT.
     MTIME = 11, 'T', "mtime";
+    /// Ask for check sums: HASH, XCRC and their kin. It comes with the letter of READ, which they
+    /// need as well, and is a right of its own because it costs a processor and no network.
+    HASH = 12, 'r', "hash";
+    /// Copy files on the server: SITE CPFR, SITE CPTO. In no preset: whoever is to have it is
+    /// given it by name.
+    COPY = 13, 'C', "copy";
 }
 
 /// Named sets, in the order from least to most.
 pub const PRESETS: &[(&str, Permissions)] = &[
     ("dropbox", Permissions(1 << 0 | 1 << 8)),
-    ("read", Permissions(1 << 0 | 1 << 1 | 1 << 2)),
+    ("read", Permissions::READ_ONLY),
     ("upload", Permissions(1 << 0 | 1 << 1 | 1 << 3 | 1 << 7 | 1 << 8)),
-    ("read-write", Permissions(0xfff & !(1 << 10))),
-    ("full", Permissions(0xfff)),
+    ("read-write", Permissions(0x1fff & !(1 << 10))),
+    ("full", Permissions::FULL),
 ];
 
 impl Permissions {
     /// No right at all.
     pub const NONE: Self = Self(0);
-    /// Every right.
-    pub const ALL: Self = Self(0xfff);
-    /// Enter, list and read.
-    pub const READ_ONLY: Self = Self(1 << 0 | 1 << 1 | 1 << 2);
+    /// All that the preset `full` gives: what the letters of pyftpdlib mean together.
+    pub const FULL: Self = Self(0x1fff);
+    /// Every right, also [`Self::COPY`], which no preset has.
+    pub const ALL: Self = Self(0x3fff);
+    /// Enter, list, read and check sums.
+    pub const READ_ONLY: Self = Self(1 << 0 | 1 << 1 | 1 << 2 | 1 << 12);
 
     /// Both sets together.
     #[must_use]
@@ -90,7 +99,7 @@ impl Permissions {
     }
 
     /// Reads a preset (`read`, `read-write`, `upload`, `dropbox`, `full`), names with commas
-    /// (`list,read,upload`; `list` brings `enter`), or letters (`elradfmwMT`) in any order. What
+    /// (`list,read,upload`; `list` brings `enter`), or letters (`elradfmwMTC`) in any order. What
     /// people type should be checked for misspelt words first: `raed` is four letters here.
     ///
     /// # Errors
@@ -155,8 +164,8 @@ impl fmt::Display for UnknownRight {
         write!(
             out,
             "`{}` is no right; use read, read-write, upload, dropbox or full, names such as \
-             list,read,upload,append,overwrite,rename,delete,mkdir,rmdir,chmod,mtime, or the \
-             letters elradfmwMT",
+             list,read,upload,append,overwrite,rename,delete,mkdir,rmdir,chmod,mtime,hash,copy, or \
+             the letters elradfmwMTC",
             self.0
         )
     }
@@ -227,10 +236,11 @@ impl Rules {
     }
 }
 
-/// The path in one case of letters. Letter by letter, as file systems do it: `ß` is not `ss`.
+/// The path in one case of letters and in one normal form: file systems that ignore the one ignore
+/// the other as well. Letter by letter, as they do it: `ß` is not `ss`.
 fn folded(path: &VPath) -> String {
     let text = String::from_utf8_lossy(path.as_bytes());
-    text.chars().map(folded_letter).collect()
+    text.nfd().map(folded_letter).collect()
 }
 
 fn folded_letter(letter: char) -> char {
@@ -258,9 +268,13 @@ mod tests {
 
     #[test]
     fn rights_read_as_presets_names_and_letters() {
-        assert_eq!(Permissions::parse("elradfmwMT"), Ok(Permissions::ALL));
+        assert_eq!(Permissions::parse("elradfmwMTC"), Ok(Permissions::ALL));
+        assert_eq!(Permissions::parse("elradfmwMT"), Permissions::parse("full"));
         assert_eq!(Permissions::parse("elr"), Ok(Permissions::READ_ONLY));
-        assert_eq!(Permissions::parse("list, read"), Ok(Permissions::READ_ONLY));
+        assert_eq!(Permissions::parse("list, read,hash"), Ok(Permissions::READ_ONLY));
+        let without_hash = Permissions::parse("list,read").unwrap();
+        assert_eq!(without_hash.union(Permissions::HASH), Permissions::READ_ONLY);
+        assert!(!without_hash.contains(Permissions::HASH));
         assert_eq!(Permissions::parse("read"), Ok(Permissions::READ_ONLY));
         let w = Permissions::parse("w").unwrap();
         assert_eq!(w, Permissions::UPLOAD.union(Permissions::OVERWRITE));
@@ -277,6 +291,15 @@ mod tests {
         }
         assert_eq!(Permissions::NONE.to_string(), "none");
         assert_eq!(Permissions::LIST.union(Permissions::MTIME).to_string(), "list,mtime");
+    }
+
+    #[test]
+    fn row_24_no_preset_lets_anybody_copy_on_the_server() {
+        for (name, set) in PRESETS {
+            assert!(!set.contains(Permissions::COPY), "{name}");
+        }
+        assert!(Permissions::parse("full,copy").is_err());
+        assert!(Permissions::parse("list,read,upload,copy").unwrap().contains(Permissions::COPY));
     }
 
     #[test]
@@ -318,12 +341,18 @@ mod tests {
     }
 
     #[test]
-    fn where_case_does_not_matter_no_spelling_leads_around_a_rule() {
+    fn row_30_where_case_does_not_matter_no_spelling_leads_around_a_rule() {
         let rules = Rules::everywhere(Permissions::ALL)
             .with(path("/Geheim/Öl"), Permissions::NONE)
             .with(path("/both"), Permissions::ALL)
             .with(path("/BOTH"), Permissions::READ_ONLY);
-        for spelt in ["/Geheim/Öl", "/GEHEIM/öL", "/geheim/öl/a/b"] {
+        for spelt in [
+            "/Geheim/Öl",
+            "/GEHEIM/öL",
+            "/geheim/öl/a/b",
+            "/Geheim/O\u{308}l",
+            "/geheim/o\u{308}L/a",
+        ] {
             assert_eq!(rules.at_any_case(&path(spelt)), Permissions::NONE, "{spelt}");
         }
         assert_eq!(rules.at_any_case(&path("/Both/a")), Permissions::READ_ONLY);

@@ -13,7 +13,7 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
-use crate::account::Account;
+use crate::account::{Account, Count, Size};
 use crate::error::{ErrorKind, Result};
 
 /// Entries of a directory, a batch at a time. No batch is empty.
@@ -52,6 +52,16 @@ pub trait Storage: Send + Sync {
         Ok(None)
     }
 
+    /// What the account keeps and may keep, as far as anybody counts. Waits for nothing.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
+
+    /// The room for new content, where the store knows it.
+    async fn space(&self) -> Result<Option<Space>> {
+        Ok(None)
+    }
+
     /// Removes one file or link, never a directory (`IsADirectory`).
     async fn remove_file(&self, at: &VPath) -> Result<()>;
 
@@ -83,6 +93,35 @@ pub struct Caps {
     /// Whether names that differ in upper and lower case only are the same, as on Windows. Rights
     /// on a path then hold for each way to spell it.
     pub ignores_case: bool,
+}
+
+/// What an account keeps, and how much that may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// What is kept; none while it is being counted.
+    pub kept: Option<Kept>,
+    /// How many bytes may be kept.
+    pub bytes_max: Size,
+    /// How many files and directories may be kept.
+    pub files_max: Count,
+}
+
+/// An amount of files and what is in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Bytes in files, unfinished uploads among them.
+    pub bytes: u64,
+    /// Files and directories, unfinished uploads among them, the root not.
+    pub files: u64,
+}
+
+/// The room in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that can be added, what is held in reserve left out.
+    pub free: u64,
+    /// Bytes that there would be if nothing were stored.
+    pub total: u64,
 }
 
 /// How to write a file.
@@ -174,7 +213,7 @@ pub trait Sink: Send {
     /// position in whatever way is fastest. Nothing else may be called until [`Sink::take_back`],
     /// except `abort`, which must cope with a writer that is just stopping. `None`: there is no
     /// such file, and `write` is the only way.
-    async fn lend(&mut self) -> Result<Option<std::fs::File>> {
+    async fn lend(&mut self) -> Result<Option<Loan>> {
         Ok(None)
     }
 
@@ -203,6 +242,22 @@ pub trait Sink: Send {
     /// Ends the write without publishing. What was written may be kept, out of sight, for this
     /// account to resume.
     async fn abort(self: Box<Self>);
+}
+
+/// A file that a sink has lent. Whoever has it drops it when nothing more will be written: an
+/// `abort` in the middle may wait for that.
+pub struct Loan {
+    /// Open at the place of the next byte. It is dropped before the allowance.
+    pub file: std::fs::File,
+    /// Whom to ask before bytes are written; none where nobody minds.
+    pub allowance: Option<Box<dyn Allowance>>,
+}
+
+/// Says how much may be written to a lent file.
+pub trait Allowance: Send {
+    /// Allows so many bytes more to be written to the lent file. On an error none of them may be
+    /// written. It may block for a moment.
+    fn take(&mut self, file: &std::fs::File, bytes: u64) -> Result<()>;
 }
 
 /// What a finished write left.

@@ -63,6 +63,8 @@ pub enum Denied {
     NoPassword,
     /// The account's own rules forbid it: from this address, without TLS, over its sessions.
     Refused(String),
+    /// Too many logins are being checked already; this one was not. Whoever it was may come again.
+    Busy,
     /// The store of accounts failed; nobody's fault at the door.
     Broken(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -75,6 +77,7 @@ impl fmt::Display for Denied {
             Self::Disabled => out.write_str("the account is disabled"),
             Self::NoPassword => out.write_str("the account has no usable password"),
             Self::Refused(why) => out.write_str(why),
+            Self::Busy => out.write_str("too many logins at once"),
             Self::Broken(source) => write!(out, "the accounts cannot be read: {source}"),
         }
     }

@@ -63,16 +63,44 @@ fn byte_size_error(size: &[u8]) -> ArgError {
 pub enum Mode {
     /// The bytes, and the end of the connection is the end of the file.
     Stream,
+    /// The same as one zlib stream (draft-preston-ftpext-deflate).
+    Deflate,
 }
 
-/// Reads the argument of `MODE` (RFC 959 §4.1.2). Block, compressed and deflated transfers (`B`,
-/// `C`, `Z`) are unsupported.
+/// Reads the argument of `MODE` (RFC 959 §4.1.2). Block transfers and the compressed ones of RFC
+/// 959 (`B`, `C`) are unsupported.
 pub fn parse_mode(arg: &[u8]) -> Result<Mode, ArgError> {
     match letter(arg)? {
         b'S' => Ok(Mode::Stream),
-        b'B' | b'C' | b'Z' => Err(ArgError::Unsupported),
+        b'Z' => Ok(Mode::Deflate),
+        b'B' | b'C' => Err(ArgError::Unsupported),
         _ => Err(ArgError::Malformed),
     }
+}
+
+/// Reads what stands behind `OPTS MODE`: `Z`, with options in pairs behind it, as in `Z ENGINE ZLIB
+/// LEVEL 6`. The level, 0 to 9, if there is one; options of other engines and of other modes are
+/// unsupported.
+pub fn parse_opts_mode(arg: &[u8]) -> Result<Option<u8>, ArgError> {
+    let mut words = words(arg);
+    match words.next() {
+        Some(b"Z" | b"z") => {}
+        Some(_) => return Err(ArgError::Unsupported),
+        None => return Err(ArgError::Missing),
+    }
+    let mut level = None;
+    while let Some(option) = words.next() {
+        let value = words.next().ok_or(ArgError::Missing)?;
+        match option.to_ascii_uppercase().as_slice() {
+            b"LEVEL" => {
+                let number = number(value, 9)?;
+                level = Some(u8::try_from(number).map_err(|_| ArgError::Malformed)?);
+            }
+            b"ENGINE" if value.eq_ignore_ascii_case(b"ZLIB") => {}
+            _ => return Err(ArgError::Unsupported),
+        }
+    }
+    Ok(level)
 }
 
 /// How a file is built: the argument of `STRU`.
@@ -149,6 +177,19 @@ pub fn parse_chmod(arg: &[u8]) -> Result<(u32, &[u8]), ArgError> {
         return Err(ArgError::Unsupported);
     }
     Ok((mode, name))
+}
+
+/// Reads the argument of `RANG`: the first and the last byte, each at most `i64::MAX`. Their order
+/// is not looked at.
+pub fn parse_range(arg: &[u8]) -> Result<(u64, u64), ArgError> {
+    let mut words = words(arg);
+    let (Some(first), Some(last)) = (words.next(), words.next()) else {
+        return Err(ArgError::Missing);
+    };
+    if words.next().is_some() {
+        return Err(ArgError::Malformed);
+    }
+    Ok((number(first, OFFSET_MAX)?, number(last, OFFSET_MAX)?))
 }
 
 /// Reads the argument of `MFMT`: a time as in [`Timestamp::parse`] and a name, never empty.
@@ -320,7 +361,8 @@ mod tests {
         assert_eq!(parse_structure(b"F"), Ok(Structure::File));
         assert_eq!(parse_prot(b"c"), Ok(Protection::Clear));
         assert_eq!(parse_prot(b" P"), Ok(Protection::Private));
-        for text in [b"B", b"c", b"Z"] {
+        assert_eq!(parse_mode(b"z"), Ok(Mode::Deflate));
+        for text in [b"B", b"c"] {
             assert_eq!(parse_mode(text), Err(Unsupported));
         }
         for text in [b"R", b"p"] {
@@ -338,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_plain_digits_that_fit_a_file() {
+    fn row_35_offsets_are_plain_digits_that_fit_a_file() {
         assert_eq!(parse_offset(b"0"), Ok(0));
         assert_eq!(parse_offset(b"9223372036854775807"), Ok(OFFSET_MAX));
         assert_eq!(parse_offset(b""), Err(Missing));
@@ -370,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn chmod_takes_plain_permission_bits_only() {
+    fn row_25_chmod_takes_plain_permission_bits_only() {
         assert_eq!(parse_chmod(b"644 name"), Ok((0o644, &b"name"[..])));
         assert_eq!(parse_chmod(b"0755 a b"), Ok((0o755, &b"a b"[..])));
         assert_eq!(parse_chmod(b"777  lead"), Ok((0o777, &b" lead"[..])));
@@ -385,11 +427,35 @@ mod tests {
     }
 
     #[test]
-    fn mfmt_is_a_time_and_a_name() {
+    fn row_26_mfmt_is_a_time_and_a_name() {
         let (time, name) = parse_mfmt(b"20260101000000 a b").unwrap();
         assert_eq!((time.seconds, name), (1_767_225_600, &b"a b"[..]));
         assert_eq!(parse_mfmt(b"20260101000000"), Err(Missing));
         assert_eq!(parse_mfmt(b"2026 name"), Err(Malformed));
+    }
+
+    #[test]
+    fn row_16_options_of_mode_z_are_a_level_and_no_other_engine() {
+        assert_eq!(parse_opts_mode(b"Z LEVEL 9"), Ok(Some(9)));
+        assert_eq!(parse_opts_mode(b"z engine zlib level 0"), Ok(Some(0)));
+        assert_eq!(parse_opts_mode(b"Z"), Ok(None));
+        for arg in [&b"S"[..], b"Z ENGINE LZMA", b"Z BLOCKSIZE 9"] {
+            assert_eq!(parse_opts_mode(arg), Err(Unsupported));
+        }
+        for (arg, error) in [(&b""[..], Missing), (b"Z LEVEL", Missing), (b"Z LEVEL 10", Malformed)]
+        {
+            assert_eq!(parse_opts_mode(arg), Err(error));
+        }
+    }
+
+    #[test]
+    fn row_16_a_range_is_two_numbers() {
+        assert_eq!(parse_range(b"0 255"), Ok((0, 255)));
+        assert_eq!(parse_range(b"1 0"), Ok((1, 0)));
+        assert_eq!(parse_range(b"5"), Err(Missing));
+        for arg in [&b"0 1 2"[..], b"a b", b"0 -1", b"0 9223372036854775808"] {
+            assert_eq!(parse_range(arg), Err(Malformed));
+        }
     }
 
     #[test]
@@ -446,7 +512,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_argument_makes_a_parser_panic(arg: Vec<u8>) {
+        fn row_47_no_argument_makes_a_parser_panic(arg: Vec<u8>) {
             let _ = TransferType::parse(&arg);
             let _ = (parse_mode(&arg), parse_structure(&arg), parse_prot(&arg), parse_pbsz(&arg));
             let _ = (parse_offset(&arg), parse_allo(&arg), parse_chmod(&arg), parse_mfmt(&arg));

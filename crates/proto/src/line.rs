@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn telnet_commands_vanish() {
+    fn row_14_telnet_commands_vanish() {
         assert_eq!(one(b"\xff\xf4\xff\xf2ABOR\r\n"), b"ABOR");
         assert_eq!(one(b"A\xff\xfb\x01\xff\xfc\xff\xff\xfd\x0a\xff\xfe\x0dB\r\n"), b"AB");
         assert_eq!(one(b"A\xff\xfa\x18\n\xff\xff\xff\xf0B\r\n"), b"AB");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_letter_0xff_comes_through_doubled_or_not() {
+    fn row_14_the_letter_0xff_comes_through_doubled_or_not() {
         assert_eq!(one(b"CWD \xff\xffx\r\n"), b"CWD \xffx");
         assert_eq!(one(b"CWD \xffx\r\n"), b"CWD \xffx");
         assert_eq!(one(b"CWD x\xff\r\n"), b"CWD x\xff");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_is_told_at_once_and_once_and_its_tail_never_runs() {
+    fn row_15_a_line_too_long_is_told_at_once_and_once_and_its_tail_never_runs() {
         let mut decoder = LineDecoder::new(4);
         assert_eq!(decode(&mut decoder, b"STOR "), [TOO_LONG]);
         assert_eq!(decode(&mut decoder, b"xxxxxxxxxxxxxxxxxxx"), []);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subnegotiation_without_end_counts_as_a_line_too_long() {
+    fn row_14_15_a_subnegotiation_without_end_counts_as_a_line_too_long() {
         let mut decoder = LineDecoder::new(4);
         assert_eq!(
             decode(&mut decoder, b"\xff\xfa12345DELE a\r\nNOOP\r\n"),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_bytes_keep_memory_flat() {
+    fn row_15_endless_bytes_keep_memory_flat() {
         let mut decoder = LineDecoder::new(4096);
         let mut errors = 0;
         for _ in 0..4096 {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_that_waits_is_seen() {
+    fn row_8_every_byte_that_waits_is_seen() {
         for waiting in [&b"N"[..], b"\r", b"\xff", b"\xff\xfb", b"\xff\xfa", b"\xff\xfa\xff", b"\0"]
         {
             let mut decoder = LineDecoder::new(20);
@@ -333,7 +333,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_bytes_are_cut_makes_no_difference(
+        fn row_14_how_bytes_are_cut_makes_no_difference(
             bytes in wire(),
             max in 0_usize..30,
             size in 1_usize..9,
@@ -374,7 +374,7 @@ mod tests {
         }
 
         #[test]
-        fn doubled_0xff_brings_every_byte_through(text: Vec<u8>) {
+        fn row_14_doubled_0xff_brings_every_byte_through(text: Vec<u8>) {
             let mut wire = Vec::new();
             for &byte in text.iter().filter(|&&byte| byte != b'\n') {
                 wire.push(byte);

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn dots_and_slashes_are_settled_once() {
+    fn row_27_28_dots_and_slashes_are_settled_once() {
         assert_eq!(resolve("/a/b", "c"), "/a/b/c");
         assert_eq!(resolve("/a/b", "../c"), "/a/c");
         assert_eq!(resolve("/a/b", "../../../../etc/passwd"), "/etc/passwd");
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_says_why() {
+    fn row_28_what_is_no_path_says_why() {
         let root = VPath::root();
         assert_eq!(root.resolve(b"a\0b"), Err(PathError::Nul));
         assert_eq!(root.join(b".."), Err(PathError::NotOneName));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn within_looks_at_whole_names() {
+    fn row_27_within_looks_at_whole_names() {
         let path = |text: &str| VPath::root().resolve(text.as_bytes()).unwrap();
         assert!(path("/a/b").is_within(&path("/a")));
         assert!(path("/a").is_within(&path("/a")));
@@ -219,7 +219,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_resolved_path_is_normal(cwd: Vec<u8>, typed: Vec<u8>) {
+        fn row_27_28_every_resolved_path_is_normal(cwd: Vec<u8>, typed: Vec<u8>) {
             let start = VPath::root().resolve(&cwd).unwrap_or_else(|_| VPath::root());
             if let Ok(path) = start.resolve(&typed) {
                 let bytes = path.as_bytes();

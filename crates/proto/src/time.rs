@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_and_leap_seconds() {
+    fn row_26_fractions_and_leap_seconds() {
         let nanos = |text: &str| Timestamp::parse(text.as_bytes()).map(|moment| moment.nanos);
         assert_eq!(nanos("20260101000000.5"), Some(500_000_000));
         assert_eq!(nanos("20260101000000.000000001"), Some(1));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn days_that_do_not_exist_are_refused() {
+    fn row_26_days_that_do_not_exist_are_refused() {
         for text in [
             "",
             "2026",
@@ -319,7 +319,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_parsing_panic(bytes: Vec<u8>, text in "[0-9.]{10,26}") {
+        fn row_26_no_bytes_make_parsing_panic(bytes: Vec<u8>, text in "[0-9.]{10,26}") {
             let _ = (Timestamp::parse(&bytes), Timestamp::parse(text.as_bytes()));
         }
     }

@@ -211,11 +211,6 @@ impl Client {
 }
 
 impl Fault {
-    /// Whether the server is gone, or has thrown the client out.
-    pub(crate) fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_))
-    }
-
     /// What the server said, if it said something.
     pub(crate) fn code(&self) -> Option<Code> {
         match self {

@@ -57,7 +57,8 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 fn batch(server: &mut Server, pool: &Pool, seeds: &[u64], report: &Report) -> Result<(), String> {
     folder::make(&server.home())?;
     folder::empty(&server.home())?;
-    let durability = if seeds.first().is_some_and(|seed| seed % 2 == 0) { "full" } else { "fast" };
+    let durability =
+        if seeds.first().is_some_and(|seed| seed.is_multiple_of(2)) { "full" } else { "fast" };
     server.set("files", &format!("durability = {durability:?}"));
     let mut uploads = Vec::new();
     for seed in seeds {

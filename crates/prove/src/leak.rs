@@ -22,14 +22,14 @@ pub(crate) static PROOF: Proof = Proof {
     name: "leak",
     about: "sessions that end in every way: descriptors, listeners, hidden files, memory come back",
     unit: "sessions",
-    short: Plan::count(600),
+    short: Plan::count(200),
     long: Plan::count(50_000),
     mounts: false,
     run,
 };
 
 /// Sessions between two looks.
-const BATCH: u64 = 200;
+const BATCH: u64 = 100;
 /// How many there are at a time.
 const CLIENTS: usize = 8;
 /// All must be back by then.
@@ -38,6 +38,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Allocators keep some of what they had; more than this between the second look and the last is a
 /// leak.
 const GROWTH_MIB: f64 = 8.0;
+/// How many batches are a thousand sessions.
+const SLOPE_BATCHES: f64 = 10.0;
 const BYTES_MAX: usize = 300_000;
 
 fn run(run: &Run, report: &Report) -> Result<(), String> {
@@ -68,7 +70,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     }
     let growth = memory.last().unwrap_or(&0.0) - mib(first.rss_kib);
     report.set("RSS growth, MiB", growth);
-    report.set("RSS slope, KiB per 1000 sessions", slope(&memory) * 1024.0 * 5.0);
+    report.set("RSS slope, KiB per 1000 sessions", slope(&memory) * 1024.0 * SLOPE_BATCHES);
     if growth > GROWTH_MIB {
         report.failed(run.seed, format!("memory grew by {growth:.1} MiB"));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::prove::report::Report;
 use crate::prove::run::Run;
-use crate::prove::{cut, kill, leak, race, soak};
+use crate::prove::{cut, full, kill, leak, logins, power, race, soak, timing, torture};
 
 /// A promise that is put under force.
 pub(crate) struct Proof {
@@ -43,8 +43,18 @@ impl Plan {
 }
 
 /// In the order in which all of them run.
-pub(crate) static PROOFS: &[&Proof] =
-    &[&kill::PROOF, &cut::PROOF, &leak::PROOF, &race::PROOF, &soak::PROOF];
+pub(crate) static PROOFS: &[&Proof] = &[
+    &kill::PROOF,
+    &cut::PROOF,
+    &full::PROOF,
+    &power::PROOF,
+    &leak::PROOF,
+    &race::PROOF,
+    &timing::PROOF,
+    &logins::PROOF,
+    &soak::PROOF,
+    &torture::PROOF,
+];
 
 /// The proofs of these names; all for none or for `all`.
 ///

@@ -6,15 +6,17 @@
 //!
 //! - a server that can be killed and started again: [`server`], on [`ports`] of its own;
 //! - clients that can end in any way: [`client`], over a [`stream`] with or without TLS;
+//! - clients at work until the end comes, and what must hold then: [`story`];
+//! - a disk that fails and loses its power: [`drive`];
 //! - contents that can be told apart: [`content`], and chance that can be repeated: [`random`];
 //! - what the system knows: [`machine`], [`watch`], [`clock`], [`folder`], [`namespace`].
 
 use std::process::ExitCode;
 
-#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
 mod client;
 mod clock;
 mod content;
+mod drive;
 mod folder;
 mod machine;
 mod namespace;
@@ -24,16 +26,22 @@ mod proofs;
 mod random;
 mod report;
 mod run;
-#[expect(dead_code, reason = "what proofs share offers more than each of them needs")]
+
 mod server;
+mod story;
 mod stream;
 mod watch;
 
 mod cut;
+mod full;
 mod kill;
 mod leak;
+mod logins;
+mod power;
 mod race;
 mod soak;
+mod timing;
+mod torture;
 
 pub(crate) fn main() -> ExitCode {
     match options::run() {

@@ -86,7 +86,8 @@ impl Server {
         lines.push(line.to_owned());
     }
 
-    /// Adds an account with these lines in the accounts file, its home and password apart.
+    /// Adds an account with these lines in the accounts file, its home apart, and its password
+    /// unless it is one of them.
     pub(crate) fn account(&mut self, name: &str, lines: &str) {
         self.accounts.insert(name.to_owned(), lines.to_owned());
     }
@@ -128,6 +129,14 @@ impl Server {
             // One that has ended by itself cannot be killed, and is waited for as well.
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+
+    /// Ends it as a crash would (SIGKILL), without waiting, while others look at it.
+    pub(crate) fn strike(&self) {
+        if let Some(child) = &self.child {
+            // One that has ended by itself cannot be killed.
+            let _ = kill_process(Pid::from_child(child), Signal::KILL);
         }
     }
 
@@ -184,11 +193,6 @@ impl Server {
         self.child.as_ref().map(Child::id)
     }
 
-    /// What clients with TLS need.
-    pub(crate) fn security(&self) -> &Security {
-        &self.security
-    }
-
     /// Where the files of [`USER`] are.
     pub(crate) fn home(&self) -> PathBuf {
         self.home_of(USER)
@@ -237,10 +241,10 @@ impl Server {
         let mut text = String::new();
         for (name, lines) in &self.accounts {
             let home = quoted(&self.home_of(name));
-            let _ = writeln!(
-                text,
-                "[users.{name}]\npassword = {PASSWORD_SSHA:?}\nhome = {home}\n{lines}\n"
-            );
+            let _ = writeln!(text, "[users.{name}]\nhome = {home}\n{lines}");
+            if !lines.contains("password = ") {
+                let _ = writeln!(text, "password = {PASSWORD_SSHA:?}");
+            }
         }
         text
     }

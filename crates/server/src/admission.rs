@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use wharf_core::account::Count;
 
 /// What counts as one address: an IPv4 address, or the /64 that one IPv6 customer has.
@@ -23,6 +24,16 @@ impl From<IpAddr> for Neighbour {
     }
 }
 
+impl Neighbour {
+    /// All that it stands for.
+    pub(crate) fn network(self) -> IpNet {
+        match self.0 {
+            IpAddr::V4(address) => Ipv4Net::new_assert(address, 32).into(),
+            IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).into(),
+        }
+    }
+}
+
 /// Counts the sessions that are here.
 #[derive(Debug, Default)]
 pub(crate) struct Admission(Mutex<Present>);
@@ -30,6 +41,7 @@ pub(crate) struct Admission(Mutex<Present>);
 #[derive(Debug, Default)]
 struct Present {
     in_all: usize,
+    before_login: usize,
     of_address: HashMap<Neighbour, usize>,
     of_user: HashMap<String, usize>,
 }
@@ -44,27 +56,71 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 enum Whose {
     Address(Neighbour),
+    Newcomer,
     User(String),
 }
 
+/// What a client takes up when it comes.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Until it goes.
+    pub(crate) seat: Seat,
+    /// Until it logs in.
+    pub(crate) newcomer: Seat,
+}
+
+/// How many may be here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) in_all_max: Count,
+    pub(crate) before_login_max: Count,
+    pub(crate) of_address_max: Count,
+    /// Seats for addresses from which somebody logged in lately.
+    pub(crate) reserved: u32,
+}
+
+impl Room {
+    /// How many sessions there may be for someone to come in whom nobody knows.
+    fn for_strangers(&self) -> Count {
+        match self.in_all_max.number() {
+            Some(most) => Count::from_number(most - self.reserved.min(most / 4)),
+            None => Count::Unlimited,
+        }
+    }
+}
+
 impl Admission {
-    /// A seat for a session from `address`, or the reason why there is none, for the client.
-    pub(crate) fn seat(
+    /// A place for a session from `address`, or the reason why there is none, for the client.
+    /// `is_known`: somebody logged in from there lately.
+    pub(crate) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
-        in_all_max: Count,
-        of_address_max: Count,
-    ) -> Result<Seat, &'static str> {
+        is_known: bool,
+        room: Room,
+    ) -> Result<Entry, &'static str> {
         let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_all_max = if is_known { room.in_all_max } else { room.for_strangers() };
         if !in_all_max.admits(present.in_all) {
             return Err("Too many sessions; try again later.");
         }
+        if !is_known && !room.before_login_max.admits(present.before_login) {
+            return Err("Too many clients that have not logged in; try again later.");
+        }
         let neighbour = Neighbour::from(address);
-        if !take(&mut present.of_address, neighbour, of_address_max) {
+        if !take(&mut present.of_address, neighbour, room.of_address_max) {
             return Err("Too many sessions from your address.");
         }
         present.in_all += 1;
-        Ok(Seat { admission: Arc::clone(self), of: Whose::Address(neighbour) })
+        present.before_login += 1;
+        let seat = |of| Seat { admission: Arc::clone(self), of };
+        Ok(Entry { seat: seat(Whose::Address(neighbour)), newcomer: seat(Whose::Newcomer) })
+    }
+
+    /// For a session that was logged in and no longer is. It is here already, so it is counted
+    /// and never refused.
+    pub(crate) fn newcomer_again(self: &Arc<Self>) -> Seat {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).before_login += 1;
+        Seat { admission: Arc::clone(self), of: Whose::Newcomer }
     }
 
     /// A seat for one more session of an account, if it may have one.
@@ -106,6 +162,7 @@ impl Drop for Seat {
                 present.in_all = present.in_all.saturating_sub(1);
                 give_back(&mut present.of_address, neighbour);
             }
+            Whose::Newcomer => present.before_login = present.before_login.saturating_sub(1),
             Whose::User(user) => give_back(&mut present.of_user, user),
         }
     }
@@ -115,18 +172,66 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
+    fn room(in_all: u32, of_address: u32) -> Room {
+        Room {
+            in_all_max: Count::from_number(in_all),
+            before_login_max: Count::Unlimited,
+            of_address_max: Count::from_number(of_address),
+            reserved: 0,
+        }
+    }
+
     fn seat(
         admission: &Arc<Admission>,
         address: &str,
         in_all: u32,
         of_address: u32,
-    ) -> Result<Seat, &'static str> {
-        let address = address.parse().unwrap();
-        admission.seat(address, Count::from_number(in_all), Count::from_number(of_address))
+    ) -> Result<Entry, &'static str> {
+        admission.enter(address.parse().unwrap(), false, room(in_all, of_address))
     }
 
     #[test]
-    fn the_total_is_kept_and_a_seat_comes_back() {
+    fn row_5_who_has_not_logged_in_has_fewer_places() {
+        let admission = Arc::new(Admission::default());
+        let room = Room { before_login_max: Count::from_number(2), ..room(100, 0) };
+        let enter =
+            |address: &str, is_known| admission.enter(address.parse().unwrap(), is_known, room);
+        let Entry { seat: _inside, newcomer } = enter("192.0.2.1", false).unwrap();
+        let _two = enter("192.0.2.2", false).unwrap();
+        assert!(enter("192.0.2.3", false).unwrap_err().contains("not logged in"));
+        // An address that is known is let in all the same.
+        let known = enter("192.0.2.3", true).unwrap();
+        drop(known);
+        // A login makes room, and leaving the account takes it again.
+        drop(newcomer);
+        drop(enter("192.0.2.3", false).unwrap());
+        let _again = admission.newcomer_again();
+        assert!(enter("192.0.2.3", false).is_err());
+    }
+
+    #[test]
+    fn row_5_the_last_places_are_for_addresses_that_are_known() {
+        let admission = Arc::new(Admission::default());
+        let room = Room { reserved: 2, ..room(8, 0) };
+        let enter =
+            |at: u8, is_known| admission.enter(IpAddr::from([192, 0, 2, at]), is_known, room);
+        let _here: Vec<_> = (0..6).map(|at| enter(at, false).unwrap()).collect();
+        assert!(enter(7, false).is_err());
+        let _known = (enter(7, true).unwrap(), enter(8, true).unwrap());
+        assert!(enter(9, true).is_err());
+    }
+
+    #[test]
+    fn row_5_a_small_house_keeps_no_more_than_a_quarter() {
+        let admission = Arc::new(Admission::default());
+        let room = Room { reserved: 32, ..room(2, 0) };
+        let enter = || admission.enter(IpAddr::from([192, 0, 2, 1]), false, room);
+        let _both = (enter().unwrap(), enter().unwrap());
+        assert!(enter().is_err());
+    }
+
+    #[test]
+    fn row_5_the_total_is_kept_and_a_seat_comes_back() {
         let admission = Arc::new(Admission::default());
         let one = seat(&admission, "192.0.2.1", 2, 0).unwrap();
         let _two = seat(&admission, "192.0.2.2", 2, 0).unwrap();
@@ -137,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_customer_is_one_address_however_it_is_written() {
+    fn row_5_an_ipv6_customer_is_one_address_however_it_is_written() {
         let admission = Arc::new(Admission::default());
         let _one = seat(&admission, "2001:db8:1:2::1", 0, 1).unwrap();
         assert!(seat(&admission, "2001:db8:1:2:ffff::9", 0, 1).is_err());

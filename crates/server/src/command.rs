@@ -7,11 +7,14 @@
 
 mod access;
 mod connection;
+mod digest;
 mod directory;
 mod file;
 mod info;
 mod listing;
 mod parameters;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod reference;
 mod security;
@@ -31,6 +34,7 @@ static TABLE: &[&[&Spec]] = &[
     listing::ROWS,
     directory::ROWS,
     file::ROWS,
+    digest::ROWS,
     info::ROWS,
     site::ROWS,
 ];

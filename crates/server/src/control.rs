@@ -15,14 +15,18 @@ use crate::names::Names;
 use crate::net::Stream;
 use crate::tls::{Acceptor, Protection, Tie, protection};
 
-/// A longer line before anyone has logged in is no honest command.
+/// Before anyone has logged in no line is longer than one with a long password.
 pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
+/// Nor is a line then longer than this that is neither USER nor PASS.
+pub(crate) const LINE_BYTES_MAX_OF_STRANGERS: usize = 512;
 /// The longest path, its command, and room for telnet.
 pub(crate) const LINE_BYTES_MAX: usize = 4200;
 /// One read; what is pipelined beyond it waits in the kernel.
 const READ_BYTES: usize = 2048;
 /// How much a client may have sent ahead for its end to be looked for behind it.
 const SENT_AHEAD_MAX: usize = 4 * READ_BYTES;
+/// How a handshake of TLS begins, and no line of text.
+const TLS: u8 = 0x16;
 /// A client that does not take its replies for this long is gone.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
@@ -32,6 +36,8 @@ pub(crate) struct Control {
     stream: Option<Stream>,
     decoder: LineDecoder,
     out: Vec<u8>,
+    /// Whether anything has come yet.
+    has_heard: bool,
 }
 
 /// Why no more lines come.
@@ -43,6 +49,8 @@ pub(crate) enum Gone {
     Broken(io::Error),
     /// The client does not take its replies.
     NotReading,
+    /// The client began with a handshake of TLS where none is expected.
+    SpeaksTls,
 }
 
 impl Control {
@@ -51,6 +59,7 @@ impl Control {
             stream: Some(stream),
             decoder: LineDecoder::new(LINE_BYTES_MAX_BEFORE_LOGIN),
             out: Vec::new(),
+            has_heard: false,
         }
     }
 
@@ -93,9 +102,13 @@ impl Control {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Gone::Closed)) };
         let mut bytes = [0; READ_BYTES];
         let mut buffer = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(stream).poll_read(context, &mut buffer)).map_err(gone)?;
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer)).map_err(gone)?;
         if buffer.filled().is_empty() {
             return Poll::Ready(Err(Gone::Closed));
+        }
+        let is_first = !std::mem::replace(&mut self.has_heard, true);
+        if is_first && matches!(stream, Stream::Plain(_)) && buffer.filled().first() == Some(&TLS) {
+            return Poll::Ready(Err(Gone::SpeaksTls));
         }
         self.decoder.feed(buffer.filled());
         Poll::Ready(Ok(()))
@@ -165,7 +178,63 @@ impl std::fmt::Display for Gone {
         match self {
             Self::Closed => out.write_str("the client closed the connection"),
             Self::Broken(error) => write!(out, "the connection broke: {error}"),
+            Self::SpeaksTls => out.write_str("the client began with TLS, not with AUTH TLS"),
             Self::NotReading => out.write_str("the client did not take its replies"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::Instant;
+    use wharf_proto::reply::Code;
+
+    use super::*;
+    use crate::settings::Settings;
+    use crate::testing::link;
+
+    #[tokio::test(start_paused = true)]
+    async fn row_7_a_client_that_takes_no_replies_is_gone_after_thirty_seconds() {
+        let (_theirs, ours) = tokio::io::duplex(64);
+        let mut control = Control::new(Stream::Plain(link(ours)));
+        let names = Names::new(&Settings::default().names);
+        let started = Instant::now();
+        let reply = Reply::new(Code::OK, "x".repeat(100));
+        assert!(matches!(control.send([&reply], &names).await, Err(Gone::NotReading)));
+        assert_eq!(started.elapsed(), SEND_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn row_7_tls_that_never_goes_on_ends_after_ten_seconds_on_either_connection() {
+        use crate::tls::tests::acceptor;
+        let acceptor = acceptor();
+        for is_data in [false, true] {
+            let (mut theirs, ours) = tokio::io::duplex(64);
+            // The first bytes of a handshake, and no more.
+            theirs.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+            let started = Instant::now();
+            let tie = Tie([0; 16]);
+            let error = if is_data {
+                acceptor.data(link(ours), tie).await.err()
+            } else {
+                acceptor.control(link(ours), tie).await.err()
+            };
+            assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(started.elapsed(), Duration::from_secs(10));
+        }
+    }
+
+    #[tokio::test]
+    async fn row_10_only_the_first_byte_of_all_shows_tls() {
+        let (mut theirs, ours) = tokio::io::duplex(64);
+        let mut control = Control::new(Stream::Plain(link(ours)));
+        theirs.write_all(b"NOOP\r\n\x16\r\n").await.unwrap();
+        assert_eq!(control.line().await.unwrap().unwrap(), b"NOOP");
+        assert!(control.line().await.is_ok());
+        let (mut theirs, ours) = tokio::io::duplex(64);
+        let mut control = Control::new(Stream::Plain(link(ours)));
+        theirs.write_all(&[0x16]).await.unwrap();
+        assert!(matches!(control.line().await, Err(Gone::SpeaksTls)));
     }
 }

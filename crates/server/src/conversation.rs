@@ -2,14 +2,17 @@
 
 use std::pin::{Pin, pin};
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use wharf_core::event::Event;
 use wharf_proto::command::{Command, CommandError};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::command::{self, Spec};
-use crate::control::{Control, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN};
+use crate::control::{
+    Control, Gone, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX_OF_STRANGERS,
+};
 use crate::data::DataPort;
+use crate::errand;
 use crate::exit::Exit;
 use crate::gate;
 use crate::next::Next;
@@ -37,6 +40,9 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Ex
                 Exit::Idle => Some("Idle for too long.".to_owned()),
                 Exit::Ended(reason) => Some(reason.clone()),
                 Exit::Blame(what) => Some(format!("This is an FTP server; it cannot take {what}.")),
+                Exit::Gone(Gone::SpeaksTls) => Some(
+                    "Plain FTP begins here; for TLS choose explicit TLS (AUTH TLS).".to_owned(),
+                ),
                 Exit::Said | Exit::Gone(_) | Exit::Tls(_) => None,
             };
             if let Some(text) = last {
@@ -51,19 +57,18 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Ex
 enum Never {}
 
 async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exit> {
-    let deadline = Instant::now() + session.settings.login.timeout;
     greet(control, session).await?;
     let mut patience = Patience::default();
     let mut held = None;
-    let mut clock = pin!(sleep_until(deadline));
+    let mut clock = pin!(sleep_until(session.login_deadline));
     loop {
         let line = match held.take() {
-            Some(line) => Ok(line),
-            None => next_line(control, session, deadline, clock.as_mut()).await?,
+            Some(line) => line,
+            None => next_line(control, session, clock.as_mut()).await?,
         };
-        let line = line.ok();
+        let line = line.ok().filter(|line| !is_too_long(session, line));
         let next = if let Some(line) = &line {
-            answer(session, line, &mut patience).await?
+            answer_in_time(session, line, &mut patience).await?
         } else {
             patience.too_long += 1;
             if patience.too_long >= TOO_LONG_MAX {
@@ -79,6 +84,10 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
                 let line = line.unwrap_or_default();
                 held = Box::pin(transfer::run(control, session, job, &line)).await?;
             }
+            Next::Errand(errand) => {
+                let line = line.unwrap_or_default();
+                held = Box::pin(errand::run(control, session, errand, &line)).await?;
+            }
             Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
                 control.send([&reply], &session.names).await?;
@@ -89,6 +98,16 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
         let most = if is_inside { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
         control.set_line_bytes_max(most);
     }
+}
+
+/// Whether a line is too long for somebody who is not logged in, as few are: all but a name and a
+/// password are short.
+fn is_too_long(session: &Session, line: &[u8]) -> bool {
+    let tells_who = || {
+        let command = Command::parse(line);
+        command.is_ok_and(|command| matches!(command.verb.as_str(), "USER" | "PASS"))
+    };
+    session.logged_in().is_none() && line.len() > LINE_BYTES_MAX_OF_STRANGERS && !tells_who()
 }
 
 async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
@@ -107,14 +126,13 @@ struct Patience {
 async fn next_line(
     control: &mut Control,
     session: &mut Session,
-    login_deadline: Instant,
     mut clock: Pin<&mut Sleep>,
 ) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, Exit> {
     let is_inside = session.logged_in().is_some();
     let (deadline, exit) = if is_inside {
         (Instant::now() + session.settings.limits.idle_timeout, Exit::Idle)
     } else {
-        (login_deadline, Exit::LoginTimeout)
+        (session.login_deadline, Exit::LoginTimeout)
     };
     loop {
         let unused = match &session.data {
@@ -153,8 +171,25 @@ async fn until(mut clock: Pin<&mut Sleep>, due: Instant) {
     }
 }
 
+/// Answers; before a login not for longer than a login may take.
+async fn answer_in_time(
+    session: &mut Session,
+    line: &[u8],
+    patience: &mut Patience,
+) -> Result<Next, Exit> {
+    if session.logged_in().is_some() {
+        return answer(session, line, patience).await;
+    }
+    let deadline = session.login_deadline;
+    let answer = Box::pin(timeout_at(deadline, answer(session, line, patience)));
+    answer.await.unwrap_or(Err(Exit::LoginTimeout))
+}
+
 /// Finds the command, asks the gate, runs it.
 async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> Result<Next, Exit> {
+    if session.logged_in().is_none() && is_header(line) {
+        return Err(Exit::Blame("another protocol"));
+    }
     let command = match Command::parse(line) {
         Ok(command) => command,
         Err(CommandError::Empty) => return unknown(session, patience, line, "An empty line."),
@@ -178,10 +213,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         Err(refusal) => Err(refusal),
     };
     if !spec.keeps_pending {
-        session.pending.restart_at = 0;
-    }
-    if !spec.keeps_pending && spec.verb != "RNFR" {
-        session.pending.rename_from = None;
+        session.pending.forget(spec.leaves);
     }
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, refusal)));
     // A transfer is told of with its last reply.
@@ -189,6 +221,14 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         session.tell(line, !spec.is_secret, reply);
     }
     Ok(next)
+}
+
+/// Whether it looks like `Host: example.com`. Whoever sends its words in pieces, the first of which
+/// passed for a line of something, ends here.
+fn is_header(line: &[u8]) -> bool {
+    let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    name.len() < line.len() && !name.is_empty() && name.iter().all(is_name)
 }
 
 fn unknown(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{Change, Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
+use wharf_core::storage::{
+    Change, Entries, Replace, Sink, Source, Start, Storage, Usage, Wanted, Write,
+};
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
 
@@ -42,7 +44,7 @@ impl Files {
     /// The facts of a path, with what the account may do there.
     pub(crate) async fn stat(&self, at: &VPath) -> Result<Entry, Refusal> {
         self.require(at, Permissions::LIST, "You may not look here.")?;
-        let mut entry = self.store.stat(at).await?;
+        let mut entry = self.told(at, self.store.stat(at).await)?;
         entry.perm = self.perm(at, entry.kind);
         Ok(entry)
     }
@@ -75,7 +77,7 @@ impl Files {
     /// Checks that a directory can be entered.
     pub(crate) async fn enter(&self, at: &VPath) -> Result<(), Refusal> {
         self.require(at, Permissions::ENTER, "You may not enter that directory.")?;
-        match self.store.stat(at).await?.kind {
+        match self.told(at, self.store.stat(at).await)?.kind {
             Kind::Dir => Ok(()),
             _ => Err(ErrorKind::NotADirectory.into_refusal()),
         }
@@ -84,12 +86,56 @@ impl Files {
     /// What a directory holds.
     pub(crate) async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries, Refusal> {
         self.require(at, Permissions::LIST, "You may not list that directory.")?;
-        Ok(self.store.list(at, wanted).await?)
+        self.told(at, self.store.list(at, wanted).await)
     }
 
     pub(crate) async fn read(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
         self.require(at, Permissions::READ, "You may not fetch files here.")?;
-        Ok(self.store.read(at, from).await?)
+        self.told(at, self.store.read(at, from).await)
+    }
+
+    /// How long a file is whose check sum is wanted.
+    pub(crate) async fn stat_to_digest(&self, at: &VPath) -> Result<u64, Refusal> {
+        self.may_digest(at)?;
+        let entry = self.told(at, self.store.stat(at).await)?;
+        match entry.kind {
+            Kind::File => Ok(entry.size),
+            Kind::Dir => Err(ErrorKind::IsADirectory.into_refusal()),
+            _ => Err(Refusal::unavailable("That is not a file.")),
+        }
+    }
+
+    pub(crate) async fn read_to_digest(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
+        self.may_digest(at)?;
+        self.read(at, from).await
+    }
+
+    fn may_digest(&self, at: &VPath) -> Result<(), Refusal> {
+        self.require(at, Permissions::READ, "You may not fetch files here.")?;
+        self.require(at, Permissions::HASH, "You may not ask for check sums here.")
+    }
+
+    /// Checks that a file can be copied, for SITE CPFR.
+    pub(crate) async fn may_copy(&self, from: &VPath) -> Result<(), Refusal> {
+        self.require(from, Permissions::COPY, "You may not copy files here.")?;
+        self.require(from, Permissions::READ, "You may not fetch files here.")?;
+        match self.told(from, self.store.stat(from).await)?.kind {
+            Kind::File => Ok(()),
+            Kind::Dir => Err(ErrorKind::IsADirectory.into_refusal()),
+            _ => Err(Refusal::unavailable("That is not a file.")),
+        }
+    }
+
+    /// Begins to copy a file: it is read with the rights of RETR and written with those of STOR.
+    pub(crate) async fn copy(
+        &self,
+        from: &VPath,
+        to: &VPath,
+    ) -> Result<(Source, Box<dyn Sink>), Refusal> {
+        self.require(to, Permissions::COPY, "You may not copy files there.")?;
+        self.may_copy(from).await?;
+        let source = self.read(from, 0).await?;
+        Ok((source, self.store(to, Start::Fresh).await?))
     }
 
     /// Begins to store a file; a file that is there is replaced only with the right to.
@@ -97,6 +143,59 @@ impl Files {
         self.require(at, Permissions::UPLOAD, "You may not store files here.")?;
         let may = self.may_overwrite && self.rights(at).contains(Permissions::OVERWRITE);
         self.write(at, Write { start, replace: Replace::when(may) }).await
+    }
+
+    /// What the account keeps and may keep, as far as anybody counts.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.store.usage()
+    }
+
+    /// Refuses a size that could not be stored even if nothing else were. What there is room for
+    /// now depends on the upload: it may replace a file, or go on with what was left.
+    pub(crate) async fn check_size(&self, bytes: u64) -> Result<(), Refusal> {
+        let most = self.usage().and_then(|usage| usage.bytes_max.bytes());
+        if most.is_some_and(|most| bytes > most) {
+            return Err(ErrorKind::OverQuota.into_refusal());
+        }
+        match self.store.space().await? {
+            Some(space) if bytes > space.total => Err(ErrorKind::NoSpace.into_refusal()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses an upload of an announced size for which there is no room. Gives how many bytes
+    /// are there already that the upload goes on with.
+    ///
+    /// Clients announce the whole file or what they are about to send of it; whichever asks for
+    /// less is believed, and what is written is checked in any case.
+    pub(crate) async fn check_room(
+        &self,
+        at: &VPath,
+        start: Start,
+        announced: u64,
+    ) -> Result<u64, Refusal> {
+        let partial = self.store.partial(at).await?;
+        let old = match self.store.stat(at).await {
+            Ok(entry) if entry.kind == Kind::File => entry.size,
+            _ => 0,
+        };
+        let before = match start {
+            Start::Fresh => 0,
+            Start::At(at) => at,
+            Start::End => partial.unwrap_or(old),
+        };
+        let more = announced.saturating_sub(before);
+        if self.store.space().await?.is_some_and(|space| more > space.free) {
+            return Err(ErrorKind::NoSpace.into_refusal());
+        }
+        if let Some(Usage { kept: Some(kept), bytes_max, .. }) = self.store.usage() {
+            let others = kept.bytes.saturating_sub(old).saturating_sub(partial.unwrap_or(0));
+            let whole = others.saturating_add(announced.max(before));
+            if bytes_max.bytes().is_some_and(|most| whole > most) {
+                return Err(ErrorKind::OverQuota.into_refusal());
+            }
+        }
+        Ok(before)
     }
 
     /// Begins to store a file under a name that nothing has.
@@ -125,7 +224,7 @@ impl Files {
 
     pub(crate) async fn remove_file(&self, at: &VPath) -> Result<(), Refusal> {
         self.require(at, Permissions::DELETE, "You may not remove files here.")?;
-        Ok(self.store.remove_file(at).await?)
+        self.told(at, self.store.remove_file(at).await)
     }
 
     pub(crate) async fn remove_dir(&self, at: &VPath) -> Result<(), Refusal> {
@@ -133,7 +232,7 @@ impl Files {
         if at.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be removed."));
         }
-        Ok(self.store.remove_dir(at).await?)
+        self.told(at, self.store.remove_dir(at).await)
     }
 
     pub(crate) async fn make_dir(&self, at: &VPath) -> Result<(), Refusal> {
@@ -170,7 +269,7 @@ impl Files {
         if from.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be renamed."));
         }
-        self.store.stat(from).await?;
+        self.told(from, self.store.stat(from).await)?;
         Ok(())
     }
 
@@ -178,7 +277,7 @@ impl Files {
         self.require(from, Permissions::RENAME, "You may not rename here.")?;
         self.require(to, Permissions::RENAME, "You may not give names there.")?;
         let may = self.may_overwrite && self.rights(to).contains(Permissions::OVERWRITE);
-        Ok(self.store.rename(from, to, Replace::when(may)).await?)
+        self.told(from, self.store.rename(from, to, Replace::when(may)).await)
     }
 
     pub(crate) async fn set(&self, at: &VPath, change: Change) -> Result<(), Refusal> {
@@ -190,16 +289,29 @@ impl Files {
                 self.require(at, Permissions::MTIME, "You may not change times here.")?;
             }
         }
-        Ok(self.store.set(at, change).await?)
+        self.told(at, self.store.set(at, change).await)
     }
 
-    /// The facts of something that may not exist, with what the account may do there. Whether it
-    /// exists is known to all, its facts are not.
+    /// The facts of something that may not exist, with what the account may do there. Who may not
+    /// look is told the same whether it exists or not.
     pub(crate) async fn find(&self, at: &VPath) -> Result<Option<Entry>, Refusal> {
-        let Ok(mut entry) = self.store.stat(at).await else { return Ok(None) };
         self.require(at, Permissions::LIST, "You may not look here.")?;
+        let Ok(mut entry) = self.store.stat(at).await else { return Ok(None) };
         entry.perm = self.perm(at, entry.kind);
         Ok(Some(entry))
+    }
+
+    /// What the store said, for whoever may know. An account that may not list a directory is not
+    /// told what is forbidden there and what is missing: both are the same to it.
+    fn told<T>(&self, at: &VPath, said: wharf_core::error::Result<T>) -> Result<T, Refusal> {
+        said.map_err(|error| {
+            let directory = at.parent().unwrap_or_else(VPath::root);
+            let may_know = self.rights(&directory).contains(Permissions::LIST);
+            match error.kind {
+                ErrorKind::Forbidden if !may_know => ErrorKind::NotFound.into_refusal(),
+                _ => error.into(),
+            }
+        })
     }
 
     /// The letters of the `perm` fact for something of this kind at this path.
@@ -352,7 +464,11 @@ mod tests {
             let rules = Rules::everywhere(Permissions::READ_ONLY)
                 .with(path(b"a"), Permissions::ALL)
                 .with(path(b"a/B"), Permissions::NONE);
-            let settings = FilesSettings { makes_parents: false, may_overwrite: true };
+            let settings = FilesSettings {
+                makes_parents: false,
+                may_overwrite: true,
+                checks_announced_size: true,
+            };
             let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
             for directory in [b"/".as_slice(), b"a", b"A", b"a/b", b"a/B", b"c"] {
                 let perms = files.perms_in(&path(directory));
@@ -365,11 +481,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rights_hold_for_each_spelling_that_the_store_takes() {
+    async fn row_30_rights_hold_for_each_spelling_that_the_store_takes() {
         let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
         for ignores_case in [true, false] {
             let rules = Rules::everywhere(Permissions::ALL).with(path(b"in"), Permissions::NONE);
-            let settings = FilesSettings { makes_parents: false, may_overwrite: true };
+            let settings = FilesSettings {
+                makes_parents: false,
+                may_overwrite: true,
+                checks_announced_size: true,
+            };
             let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
             assert!(files.stat(&path(b"in/a")).await.is_err());
             assert_eq!(files.stat(&path(b"IN/a")).await.is_err(), ignores_case);

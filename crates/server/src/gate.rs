@@ -25,6 +25,10 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
     if let Some(inside) = session.logged_in()
         && !inside.files.may_ever(spec.needs)
     {
+        if spec.is_extra {
+            let text = "That command is off for your account.";
+            return Err(Refusal::say(Code::NOT_IMPLEMENTED, text));
+        }
         return Err(Refusal::unavailable("Your account has no right to do that."));
     }
     if spec.moves_data {
@@ -66,7 +70,7 @@ mod tests {
 
     /// Before a login everything but these is 530, whatever its argument.
     #[test]
-    fn strangers_may_only_introduce_themselves() {
+    fn row_19_24_strangers_may_only_introduce_themselves() {
         let bench = Bench::new();
         let open: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") != Some(530))
@@ -93,37 +97,74 @@ mod tests {
         assert_eq!(open, expected);
     }
 
-    /// Each right opens these commands and no others: the table of the old letters.
+    /// A browser must not get back what a page made it send, and nobody learns what we are.
+    #[tokio::test(start_paused = true)]
+    async fn row_10_51_no_reply_before_a_login_repeats_what_was_said_or_tells_of_us() {
+        const MARK: &str = "scriptalert1";
+        let version = env!("CARGO_PKG_VERSION");
+        for row in rows() {
+            for line in [format!("{} {MARK}", row.verb), row.verb.to_owned()] {
+                let mut bench = Bench::new();
+                let reply = bench.says(&line).await.to_ascii_lowercase();
+                for word in [MARK, "wharf", version, "rust"] {
+                    assert!(!reply.contains(word), "{line}: {reply}");
+                }
+            }
+        }
+    }
+
+    /// Command x right: each command is open to whoever has all its rights, somewhere, and closed
+    /// to whoever lacks any of them, and to strangers.
     #[test]
-    fn each_right_opens_its_commands() {
-        let opens = |right: Permissions| -> Vec<_> {
-            let bench = Bench::new().logged_in(right);
-            let without = Bench::new().logged_in(Permissions::NONE);
-            rows()
-                .filter(|row| {
-                    let before = code(row, &without.session, b"x");
-                    before != code(row, &bench.session, b"x")
-                })
-                .map(|row| row.verb)
-                .collect()
+    fn row_24_25_every_command_is_closed_without_any_of_its_rights() {
+        let each = || Permissions::EACH.iter().map(|(right, ..)| *right);
+        let but = |lacking: Permissions| {
+            each().filter(|right| *right != lacking).fold(Permissions::NONE, Permissions::union)
         };
+        for row in rows().filter(|row| row.stage == Stage::LoggedIn) {
+            let stranger = Bench::new();
+            assert_eq!(code(row, &stranger.session, b"x"), Some(530), "{}", row.verb);
+            let exact = Bench::new().logged_in(row.needs).ready();
+            assert_eq!(code(row, &exact.session, b"x"), None, "{}", row.verb);
+            for right in each() {
+                let bench = Bench::new().logged_in(but(right)).ready();
+                let closed = if row.is_extra { 502 } else { row.unavailable.number() };
+                let expected = row.needs.contains(right).then_some(closed);
+                assert_eq!(code(row, &bench.session, b"x"), expected, "{} {right}", row.verb);
+            }
+        }
+        for row in rows().filter(|row| row.stage == Stage::Any) {
+            assert!(row.needs.is_empty(), "{}: nobody has rights before a login", row.verb);
+        }
+    }
+
+    /// Each right closes these commands where it is missing, and no others: the table of the old
+    /// letters, and ours.
+    #[test]
+    fn row_24_25_each_right_has_its_commands() {
         let table: Vec<_> = Permissions::EACH
             .iter()
-            .map(|(right, letter, name)| format!("{letter} {name}: {}", opens(*right).join(" ")))
+            .map(|(right, letter, name)| {
+                let verbs: Vec<_> =
+                    rows().filter(|row| row.needs.contains(*right)).map(|row| row.verb).collect();
+                format!("{letter} {name}: {}", verbs.join(" "))
+            })
             .collect();
         let expected = [
             "e enter: CWD CDUP",
             "l list: LIST NLST MLSD MLST SIZE MDTM",
-            "r read: RETR",
+            "r read: RETR HASH RANG XCRC MD5 XMD5 XSHA1 XSHA256 XSHA512 SITE CPFR",
             "a append: APPE",
             "d delete: DELE",
             "d rmdir: RMD",
             "f rename: RNFR RNTO",
             "m mkdir: MKD",
-            "w upload: STOR STOU",
+            "w upload: STOR STOU SITE CPTO",
             "w overwrite: ",
             "M chmod: SITE CHMOD",
             "T mtime: MFMT",
+            "r hash: HASH RANG XCRC MD5 XMD5 XSHA1 XSHA256 XSHA512",
+            "C copy: SITE CPFR SITE CPTO",
         ];
         assert_eq!(table, expected);
     }

@@ -121,14 +121,18 @@
 //! ```
 
 mod admission;
+mod attend;
 pub mod certificate;
 mod command;
 mod control;
 mod conversation;
 mod data;
+mod digest;
+mod errand;
 mod exit;
 mod files;
 mod gate;
+pub mod guard;
 mod lanes;
 mod lines;
 pub mod live;

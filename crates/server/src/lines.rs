@@ -277,12 +277,32 @@ mod tests {
     }
 
     #[test]
-    fn one_go_ends_though_the_directory_does_not() {
+    fn row_39_one_go_ends_though_the_directory_does_not() {
         for only in [None, Some(b"*x".as_slice())] {
             let lines = Lines { shape: shape(only), first: Some(Vec::new()), out: Vec::new() };
             let (piece, rest) = Calls { entries: entries(0..), lines }.read().unwrap();
             assert!(rest.is_some());
             assert!(piece.len() <= PIECE_BYTES + PIECE_BYTES_SPARE);
+        }
+    }
+
+    /// What a listing of a million entries needs: one piece or two, whatever the directory holds.
+    #[tokio::test]
+    async fn row_39_a_million_entries_need_no_room() {
+        let pages = || {
+            let facts = std::fs::read_to_string("/proc/self/statm").ok()?;
+            facts.split(' ').nth(1)?.parse::<usize>().ok()
+        };
+        let mut stream = lines(Entries::Blocking(entries(0..1_000_000)), shape(None));
+        let (mut count, mut most) = (0, 0);
+        let before = pages();
+        while let Some(piece) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {
+            count += piece.unwrap().split(|&byte| byte == b'\n').count() - 1;
+            most = most.max(pages().unwrap_or_default());
+        }
+        assert_eq!(count, 1_000_000);
+        if let Some(before) = before {
+            assert!(most.saturating_sub(before) < 16 * 1024 * 1024 / 4096, "{before} {most}");
         }
     }
 }

@@ -150,6 +150,10 @@ impl Live {
         self.lock().user.as_deref() == Some(user)
     }
 
+    pub(crate) fn has_user(&self) -> bool {
+        self.lock().user.is_some()
+    }
+
     pub(crate) fn secured(&self, version: &'static str) {
         let mut facts = self.lock();
         // A login from before TLS began does not count (RFC 4217 §4).

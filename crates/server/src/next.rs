@@ -4,6 +4,7 @@ use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply, Text};
 
+use crate::digest::Algorithm;
 use crate::refusal::Refusal;
 
 /// What follows a command.
@@ -12,6 +13,8 @@ pub(crate) enum Next {
     Say(Reply),
     /// 150, data, and a reply at the end.
     Transfer(Transfer),
+    /// Work that takes its time, and a reply at the end.
+    Errand(Errand),
     /// This reply, and then TLS.
     Secure(Reply),
     /// This reply, and then the end.
@@ -24,6 +27,19 @@ impl Next {
     pub(crate) fn say(code: Code, text: impl Into<Text>) -> Result<Self, Refusal> {
         Ok(Self::Say(Reply::new(code, text)))
     }
+}
+
+/// Work without a data connection that may take long.
+pub(crate) enum Errand {
+    /// The check sum of the first `bytes` of a source, and how it is told.
+    Digest {
+        source: Source,
+        bytes: u64,
+        of: Algorithm,
+        say: Box<dyn FnOnce(String) -> Reply + Send>,
+    },
+    /// One file to another.
+    Copy { source: Source, sink: Box<dyn Sink>, from: VPath, to: VPath },
 }
 
 /// What is to go over the data connection.
@@ -39,7 +55,24 @@ pub(crate) enum Job {
     /// A file to the client.
     Send { source: Source, path: VPath, is_ascii: bool },
     /// A file from the client. `unique` is the name that STOU found, for the last reply.
-    Receive { sink: Box<dyn Sink>, path: VPath, is_ascii: bool },
+    Receive { sink: Box<dyn Sink>, path: VPath, is_ascii: bool, announced: Option<Announced> },
     /// A listing to the client.
     List { lines: wharf_core::storage::ByteStream },
+}
+
+/// What a client said of the size of its upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// So many bytes: the whole file, or what is to come of it.
+    pub(crate) bytes: u64,
+    /// What is there already that the upload goes on with.
+    pub(crate) before: u64,
+}
+
+impl Announced {
+    /// Whether `came` is less than either reading of it. More is no sign of a cut: files grow
+    /// while they are sent.
+    pub(crate) fn is_cut(self, came: u64) -> bool {
+        came.saturating_add(self.before) < self.bytes
+    }
 }

@@ -6,13 +6,15 @@ mod direct;
 #[cfg(not(target_os = "linux"))]
 #[path = "pump/direct_other.rs"]
 mod direct;
+mod local;
+mod zlib;
 
 use std::future::poll_fn;
 use std::io;
 use std::io::{Read, Seek, SeekFrom};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +25,8 @@ use wharf_core::storage::{ByteStream, Sink, Source};
 use wharf_core::{Bytes, Stream as _};
 use wharf_proto::ascii::{FromNetwork, ToNetwork};
 
+pub(crate) use self::local::Local;
+use self::zlib::{Packing, Unpacking};
 use crate::lanes::Lanes;
 use crate::net::{Socket, Stream};
 use crate::registry::Probe;
@@ -32,6 +36,8 @@ use crate::shape::Shaper;
 const PIECE_BYTES: usize = 256 * 1024;
 /// The first read of an upload.
 const FIRST_PIECE_BYTES: usize = 16 * 1024;
+/// So much is reckoned or packed on the reactor: a fraction of a millisecond.
+const AT_ONCE_BYTES: usize = 16 * 1024;
 /// A client that has its file is given this long to take the farewell of TLS.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
@@ -47,6 +53,10 @@ pub(crate) struct Flow<'a> {
     pub(crate) stall_max: Duration,
     /// Whether line ends are converted (TYPE A).
     pub(crate) is_ascii: bool,
+    /// Set once an upload has come to its end: from then on it is the disk that takes its time.
+    pub(crate) is_whole: &'a AtomicBool,
+    /// The level at which bytes are packed, where they are (MODE Z).
+    pub(crate) deflate: Option<u8>,
 }
 
 /// Why bytes stopped before their end.
@@ -56,6 +66,12 @@ pub(crate) enum Cut {
     Network(io::Error),
     /// Nothing moved for too long.
     Stalled,
+    /// Less moved than must.
+    TooSlow,
+    /// What came is no zlib stream, or not a whole one (MODE Z).
+    Damaged(&'static str),
+    /// What came unpacks to far more than it is (MODE Z).
+    Swollen,
     /// The store failed.
     Store(Error),
 }
@@ -85,24 +101,33 @@ pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) ->
                 }
             }
         }
-        Source::File { file, from, len } => Pieces::File(FilePieces::new(file, from, len)),
-        Source::Bytes(bytes) => Pieces::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
-        Source::Stream(stream) => Pieces::Stream(stream),
+        source => Pieces::of(source),
     };
     if let (Stream::Plain(socket), false) = (&stream, matches!(pieces, Pieces::Whole(_))) {
         socket.do_not_delay();
     }
     let mut to_network = ToNetwork::default();
-    let mut converted = Vec::new();
-    while let Some(piece) = pieces.next().await? {
-        let bytes = if flow.is_ascii {
-            converted.clear();
+    let mut packing = flow.deflate.map(Packing::new);
+    while let Some(mut piece) = pieces.next().await? {
+        if flow.is_ascii {
+            let mut converted = Vec::with_capacity(piece.len());
             to_network.convert(&piece, &mut converted);
-            &converted[..]
-        } else {
-            &piece[..]
+            piece = Bytes::from(converted);
+        }
+        packing = match packing {
+            None => {
+                write(&piece, &mut stream, flow).await?;
+                None
+            }
+            Some(packing) => {
+                let (packing, packed) = packing.pack(piece, flow.lanes).await?;
+                write(&packed, &mut stream, flow).await?;
+                Some(packing)
+            }
         };
-        write(bytes, &mut stream, flow).await?;
+    }
+    if let Some(packing) = packing {
+        write(&packing.finish()?, &mut stream, flow).await?;
     }
     match &stream {
         // Closing it is all that TCP needs.
@@ -142,19 +167,19 @@ pub(crate) async fn receive(
     // A small file needs no more; a full buffer asks for a larger one.
     let mut room = FIRST_PIECE_BYTES.min(turn);
     let mut buffer = Vec::with_capacity(room);
-    let mut from_network = FromNetwork::default();
+    let mut intake = Intake::new(flow);
     let mut can_lend = direct::is_possible(&stream, flow);
     let mut taken = 0;
     loop {
         if can_lend && taken >= PIECE_BYTES {
             taken = 0;
             match sink.lend().await? {
-                Some(file) => {
-                    let received = direct::receive(file, stream, flow).await;
+                Some(loan) => {
+                    let received = direct::receive(loan, stream, flow).await;
                     sink.take_back(matches!(received, Err(Cut::Store(_))));
                     match received? {
                         Some(back) => stream = back,
-                        None => return Ok(sink.sync().await?),
+                        None => return sync(sink, flow).await,
                     }
                 }
                 None => can_lend = false,
@@ -172,28 +197,102 @@ pub(crate) async fn receive(
         if got == room {
             room = turn.min(room * 4);
         }
-        let piece = if flow.is_ascii {
-            let mut converted = Vec::with_capacity(buffer.len());
-            from_network.convert(&buffer, &mut converted);
-            converted
-        } else {
-            std::mem::replace(&mut buffer, Vec::with_capacity(room))
-        };
-        if !piece.is_empty() {
-            sink.write(Bytes::from(piece)).await?;
-        }
+        let piece = std::mem::replace(&mut buffer, Vec::with_capacity(room));
+        intake.take(Bytes::from(piece), sink, flow).await?;
     }
-    let mut last = Vec::new();
-    from_network.finish(&mut last);
-    if flow.is_ascii && !last.is_empty() {
-        sink.write(Bytes::from(last)).await?;
-    }
+    intake.finish(sink).await?;
     // The upload is whole. Whether the client waits for our farewell is its own affair.
     if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
         let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
     }
     drop(stream);
+    sync(sink, flow).await
+}
+
+async fn sync(sink: &mut dyn Sink, flow: &Flow<'_>) -> Result<(), Cut> {
+    flow.is_whole.store(true, Ordering::Relaxed);
     Ok(sink.sync().await?)
+}
+
+/// From what comes over the network to what is stored.
+struct Intake {
+    unpacking: Option<Unpacking>,
+    from_network: Option<FromNetwork>,
+}
+
+impl Intake {
+    fn new(flow: &Flow<'_>) -> Self {
+        Self {
+            unpacking: flow.deflate.map(|_| Unpacking::new()),
+            from_network: flow.is_ascii.then(FromNetwork::default),
+        }
+    }
+
+    async fn take(
+        &mut self,
+        piece: Bytes,
+        sink: &mut dyn Sink,
+        flow: &Flow<'_>,
+    ) -> Result<(), Cut> {
+        let Some(unpacking) = self.unpacking.take() else { return self.store(piece, sink).await };
+        let mut step = unpacking.unpack(piece, flow.lanes).await?;
+        self.store(Bytes::from(step.piece), sink).await?;
+        while let Some(rest) = step.rest {
+            step = step.unpacking.unpack_rest(rest, flow.lanes).await?;
+            self.store(Bytes::from(step.piece), sink).await?;
+        }
+        self.unpacking = Some(step.unpacking);
+        Ok(())
+    }
+
+    async fn store(&mut self, mut piece: Bytes, sink: &mut dyn Sink) -> Result<(), Cut> {
+        if let Some(from_network) = &mut self.from_network {
+            let mut converted = Vec::with_capacity(piece.len());
+            from_network.convert(&piece, &mut converted);
+            piece = Bytes::from(converted);
+        }
+        if !piece.is_empty() {
+            sink.write(piece).await?;
+        }
+        Ok(())
+    }
+
+    /// At the end of the connection.
+    async fn finish(self, sink: &mut dyn Sink) -> Result<(), Cut> {
+        if let Some(unpacking) = self.unpacking {
+            unpacking.finish()?;
+        }
+        let mut last = Vec::new();
+        if let Some(mut from_network) = self.from_network {
+            from_network.finish(&mut last);
+        }
+        if !last.is_empty() {
+            sink.write(Bytes::from(last)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Does work at once if it is little, else on a lane.
+async fn elsewhere<T: Send + 'static>(
+    bytes: usize,
+    lanes: &Lanes,
+    work: impl FnOnce() -> Result<T, Cut> + Send + 'static,
+) -> Result<T, Cut> {
+    if bytes <= AT_ONCE_BYTES {
+        return work();
+    }
+    let lane = lanes.enter().await;
+    let working = spawn_blocking(move || {
+        let done = work();
+        drop(lane);
+        done
+    });
+    working.await.map_err(broken)?
+}
+
+fn broken(error: impl std::error::Error + Send + Sync + 'static) -> Cut {
+    Cut::Store(Error::new(ErrorKind::Broken, error))
 }
 
 fn bound(turn: usize) -> u64 {
@@ -222,6 +321,14 @@ enum Pieces {
 }
 
 impl Pieces {
+    fn of(source: Source) -> Self {
+        match source {
+            Source::File { file, from, len } => Self::File(FilePieces::new(file, from, len)),
+            Source::Bytes(bytes) => Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            Source::Stream(stream) => Self::Stream(stream),
+        }
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         match self {
             Self::Whole(bytes) => Ok(bytes.take()),

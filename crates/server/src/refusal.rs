@@ -58,10 +58,16 @@ impl From<Error> for Refusal {
                 Self::say(Code::BAD_RESTART, "The restart point is behind the end of the file.")
             }
             ErrorKind::NoSpace => Self::say(Code::NO_SPACE, "No space left on the server."),
-            ErrorKind::OverQuota => Self::say(Code::OVER_QUOTA, "That is more than you may store."),
+            ErrorKind::OverQuota => {
+                Self::say(Code::OVER_QUOTA, "That is more than you may keep here.")
+            }
             ErrorKind::Exhausted => {
                 Self::say(Code::FILE_BUSY, "The server is busy; try again later.")
             }
+            ErrorKind::Uncounted => Self::say(
+                Code::FILE_BUSY,
+                "What you keep here is still being counted; try again in a moment.",
+            ),
             ErrorKind::Busy => Self::say(Code::FILE_BUSY, "It is in use; try again later."),
             _ => Self::Broken(error.to_string()),
         }

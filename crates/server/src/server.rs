@@ -11,12 +11,12 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use wharf_core::event::{Event, Events, Ignore, Who};
+use wharf_core::event::{Event, Events, Ignore};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::reply::{Code, Reply};
 
-use crate::admission::Seat;
+use crate::admission::{Entry, Room};
 use crate::control::Control;
 use crate::conversation::converse;
 use crate::exit::Exit;
@@ -267,12 +267,12 @@ impl Bound {
                 Some(arrival) = arrivals.recv() => arrival,
             };
             match seat(&self.shared, &arrival) {
-                Ok((seat, peer)) => {
+                Ok((entry, peer)) => {
                     let shared = Arc::clone(&self.shared);
-                    employ(&self.workers, &mut sessions, shared, arrival, seat, peer);
+                    employ(&self.workers, &mut sessions, shared, arrival, entry, peer);
                 }
-                Err(reason) if turned_away.len() < TURNED_AWAY_MAX => {
-                    turned_away.spawn(turn_away(Arc::clone(&self.shared), arrival, reason));
+                Err(refused) if turned_away.len() < TURNED_AWAY_MAX => {
+                    turned_away.spawn(turn_away(Arc::clone(&self.shared), arrival, refused));
                 }
                 Err(_) => {}
             }
@@ -288,19 +288,19 @@ fn employ(
     sessions: &mut JoinSet<()>,
     shared: Arc<Shared>,
     arrival: Arrival,
-    seat: Seat,
+    entry: Entry,
     peer: SocketAddr,
 ) {
     let Some(worker) = workers.iter().min_by_key(|worker| Arc::strong_count(&worker.clients))
     else {
-        sessions.spawn(serve_one(shared, arrival, seat, peer));
+        sessions.spawn(serve_one(shared, arrival, entry, peer));
         return;
     };
     let client = Arc::clone(&worker.clients);
     let Ok(socket) = arrival.socket.unwatch() else { return };
     let arrival = Arrival { socket, ..arrival };
     let serving = async move {
-        serve_one(shared, arrival, seat, peer).await;
+        serve_one(shared, arrival, entry, peer).await;
         drop(client);
     };
     sessions.spawn_on(serving, &worker.runtime);
@@ -337,21 +337,42 @@ async fn keep_door(listener: Box<dyn Listener>, tls: ListenTls, arrive: mpsc::Se
     }
 }
 
-fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Seat, SocketAddr), &'static str> {
-    let peer = arrival.socket.peer_address().map_err(|_| "gone")?;
+fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), Refused> {
+    let gone = |_| Refused { reason: "gone", is_told: true };
+    let peer = arrival.socket.peer_address().map_err(gone)?;
+    let local = arrival.socket.local_address().map_err(gone)?;
+    shared.door(peer, local).map_err(|reason| Refused { reason, is_told: true })?;
     let limits = &shared.settings.limits;
-    let seat = shared.admission.seat(peer.ip(), limits.sessions, limits.sessions_per_address)?;
-    Ok((seat, peer))
+    let room = Room {
+        in_all_max: limits.sessions,
+        before_login_max: limits.sessions_before_login,
+        of_address_max: limits.sessions_per_address,
+        reserved: limits.sessions_reserved,
+    };
+    let is_known = shared.guard.is_known(peer.ip(), shared.now());
+    let entry = shared.admission.enter(peer.ip(), is_known, room);
+    Ok((entry.map_err(|reason| Refused { reason, is_told: false })?, peer))
+}
+
+/// Why a client cannot come in.
+#[derive(Clone, Copy)]
+struct Refused {
+    /// For the client.
+    reason: &'static str,
+    /// Whether the operator has been told already.
+    is_told: bool,
 }
 
 /// Says why a client cannot come in. Where TLS begins at once there is no way to say it.
-async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, reason: &'static str) {
+async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, refused: Refused) {
     let (Ok(peer), Ok(local)) = (arrival.socket.peer_address(), arrival.socket.local_address())
     else {
         return;
     };
-    let who = Who { session: 0, peer, local, user: None, is_tls: false, client: None };
-    shared.events.emit(&who, &Event::TurnedAway { reason });
+    let Refused { reason, is_told } = refused;
+    if !is_told {
+        shared.emit_at_the_door(peer, local, &Event::TurnedAway { reason });
+    }
     if arrival.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
         Reply::new(Code::CLOSING, reason).write(&mut bytes);
@@ -364,11 +385,12 @@ async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, reason: &'static s
 }
 
 /// One client from its seat to its end. The seat is freed and the registry left on every way out.
-async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: SocketAddr) {
+async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: SocketAddr) {
     let Ok(local) = arrival.socket.local_address() else { return };
     let registered = shared.registry.enter(peer, local);
     let probe = Arc::clone(&registered.probe);
     let mut session = Session::new(&shared, probe, local, arrival.tls);
+    session.newcomer = Some(entry.newcomer);
     session.emit(&Event::Connected);
     let talk = async {
         // In a box, so that a session does not keep room for its TLS handshake.
@@ -387,7 +409,7 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, seat: Seat, peer: Sock
         exit = cut_off(&registered.probe) => exit,
     };
     session.end = Some(exit.to_string());
-    drop((session, registered, seat));
+    drop((session, registered, entry.seat));
 }
 
 /// The end of a session that was told to end now and does not: its client takes no replies, or a
@@ -516,6 +538,7 @@ impl std::error::Error for BindError {
     }
 }
 
+mod bans;
 #[cfg(test)]
 mod survival_tests;
 

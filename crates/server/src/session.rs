@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wharf_core::account::Account;
 use wharf_core::event::{Event, Who};
-use wharf_proto::args::TransferType;
+use wharf_proto::args::{Mode, TransferType};
 use wharf_proto::facts::FactSet;
 use wharf_proto::path::{VPath, escaped};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::admission::Seat;
 use crate::data::DataPort;
+use crate::digest::Algorithm;
 use crate::files::Files;
 use crate::names::Names;
 use crate::refusal::Refusal;
@@ -20,6 +21,9 @@ use crate::registry::Probe;
 use crate::settings::{ListenTls, Settings};
 use crate::shared::Shared;
 use crate::tls::Tie;
+
+/// The level of zlib that everybody uses: a good deal smaller, and still fast.
+const DEFLATE_LEVEL: u8 = 6;
 
 /// One client, from its greeting to its end. Only its own task touches it.
 pub(crate) struct Session {
@@ -31,6 +35,10 @@ pub(crate) struct Session {
     pub(crate) listen_tls: ListenTls,
     pub(crate) login: Login,
     pub(crate) failed_logins: u32,
+    /// Taken up until the login.
+    pub(crate) newcomer: Option<Seat>,
+    /// Until when somebody must have logged in.
+    pub(crate) login_deadline: Instant,
     pub(crate) cwd: VPath,
     pub(crate) parameters: Parameters,
     pub(crate) pending: Pending,
@@ -60,9 +68,14 @@ pub(crate) struct LoggedIn {
     pub(crate) _seat: Seat,
 }
 
-/// What TYPE, PROT, OPTS and EPSV ALL have set.
+/// What TYPE, MODE, PROT, OPTS and EPSV ALL have set.
 pub(crate) struct Parameters {
     pub(crate) transfer_type: TransferType,
+    pub(crate) mode: Mode,
+    /// For MODE Z: 0 is fast, 9 is small.
+    pub(crate) deflate_level: u8,
+    /// What HASH reckons.
+    pub(crate) hash: Algorithm,
     pub(crate) has_buffer_size: bool,
     pub(crate) is_private: bool,
     pub(crate) facts: FactSet,
@@ -74,8 +87,34 @@ pub(crate) struct Parameters {
 pub(crate) struct Pending {
     /// REST: the next transfer begins here.
     pub(crate) restart_at: u64,
+    /// ALLO: the size of the next upload, or of what is to come of it.
+    pub(crate) announced: Option<u64>,
     /// RNFR: what RNTO is to rename.
     pub(crate) rename_from: Option<VPath>,
+    /// SITE CPFR: what SITE CPTO is to copy.
+    pub(crate) copy_from: Option<VPath>,
+    /// RANG: the first and the last byte of what the next HASH is of.
+    pub(crate) range: Option<(u64, u64)>,
+}
+
+impl Pending {
+    /// Forgets everything but what `left` says.
+    pub(crate) fn forget(&mut self, left: Leaves) {
+        let before = std::mem::take(self);
+        match left {
+            Leaves::Nothing => {}
+            Leaves::RenameFrom => self.rename_from = before.rename_from,
+            Leaves::CopyFrom => self.copy_from = before.copy_from,
+        }
+    }
+}
+
+/// What a command leaves for the next one, and all but that one forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    Nothing,
+    RenameFrom,
+    CopyFrom,
 }
 
 impl Parameters {
@@ -83,11 +122,21 @@ impl Parameters {
     pub(crate) fn new(listen_tls: ListenTls) -> Self {
         Self {
             transfer_type: TransferType::Ascii,
+            mode: Mode::Stream,
+            deflate_level: DEFLATE_LEVEL,
+            hash: Algorithm::Sha256,
             has_buffer_size: false,
             is_private: listen_tls == ListenTls::Implicit,
             facts: FactSet::DEFAULT,
             is_extended_only: false,
         }
+    }
+}
+
+impl Parameters {
+    /// The level at which the next transfer is packed, if it is to be.
+    pub(crate) fn deflate(&self) -> Option<u8> {
+        (self.mode == Mode::Deflate).then_some(self.deflate_level)
     }
 }
 
@@ -107,6 +156,8 @@ impl Session {
             listen_tls,
             login: Login::Greeted,
             failed_logins: 0,
+            newcomer: None,
+            login_deadline: Instant::now() + settings.login.timeout,
             cwd: VPath::root(),
             parameters: Parameters::new(listen_tls),
             pending: Pending::default(),
@@ -121,9 +172,18 @@ impl Session {
         }
     }
 
+    /// Leaves the account, if there is one. It is a newcomer again, with time to log in.
+    pub(crate) fn leave(&mut self) {
+        if matches!(self.login, Login::In(_)) {
+            self.newcomer = Some(self.shared.admission.newcomer_again());
+            self.login_deadline = Instant::now() + self.settings.login.timeout;
+        }
+        self.login = Login::Greeted;
+    }
+
     /// Forgets who it is and all it set, as REIN and the start of TLS demand (RFC 4217 §4).
     pub(crate) fn start_over(&mut self) {
-        self.login = Login::Greeted;
+        self.leave();
         self.cwd = VPath::root();
         self.parameters = Parameters::new(self.listen_tls);
         self.pending = Pending::default();
@@ -156,8 +216,11 @@ impl Session {
     /// leave several, the first that exists is meant; a client that shows here that it speaks the
     /// legacy set is spoken to in it from then on.
     pub(crate) async fn path(&mut self, typed: &[u8]) -> Result<VPath, Refusal> {
+        // Some clients ask for their home like this; a file that has this name was listed as it.
         if typed == b"~" {
-            return Ok(VPath::root());
+            let literal = self.cwd.resolve(typed)?;
+            let is_there = self.files()?.exists(&literal).await;
+            return Ok(if is_there { literal } else { VPath::root() });
         }
         if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             return Err(Refusal::say(Code::BAD_ARGUMENT, "A name cannot hold a line end."));
@@ -196,19 +259,15 @@ impl Session {
     }
 
     /// Tells who wants to know of a command and its last reply. Of a secret, and of a line that is
-    /// no command, only the first word is told: a password may stand behind a misspelt verb.
+    /// no command, only the first letters are told: a password may stand behind a misspelt verb,
+    /// right after it (`PASSsecret`), or alone.
     pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) {
-        let word = line.split(|&byte| byte == b' ').find(|word| !word.is_empty());
-        let kept = if is_open { line } else { word.unwrap_or_default() };
+        let kept = if is_open { line } else { verb_alone(line) };
         self.probe.live.said(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return;
         }
-        let line = if is_open {
-            escaped(line)
-        } else {
-            format!("{} ***", escaped(word.unwrap_or_default()))
-        };
+        let line = if is_open { escaped(line) } else { format!("{} ***", escaped(kept)) };
         let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
         self.emit(&Event::Command { line: &line, code: reply.code, text: &text });
     }
@@ -216,6 +275,13 @@ impl Session {
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.shared.events.emit(&self.who(), event);
     }
+}
+
+/// The letters that may be a verb, four at most.
+fn verb_alone(line: &[u8]) -> &[u8] {
+    let word = line.trim_ascii_start();
+    let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).take(4).count();
+    word.get(..letters).unwrap_or_default()
 }
 
 /// One line for every session that began, also where its task was dropped in the middle.

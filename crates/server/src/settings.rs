@@ -28,6 +28,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// From the connection to a login.
     pub login: Login,
+    /// What becomes of those who guess passwords.
+    pub ban: Ban,
     /// How many, how fast, how long.
     pub limits: Limits,
     /// Files.
@@ -97,6 +99,9 @@ pub struct Tls {
     pub require: TlsRequire,
     /// Whether a data connection must resume the TLS session of its control connection.
     pub session_reuse: SessionReuse,
+    /// The names that clients may ask for (SNI); one that asks for another hears the alert
+    /// `unrecognized_name`. Empty: any name. Who asks for no name is always let in.
+    pub names: Vec<String>,
 }
 
 /// A version of TLS.
@@ -147,11 +152,38 @@ pub struct Login {
     pub deny_users: Vec<String>,
 }
 
+/// What becomes of those who guess passwords. One IPv4 address, or one IPv6 /64, counts as one.
+#[derive(Clone, Debug)]
+pub struct Ban {
+    /// Whether addresses are banned and accounts locked because logins failed. Bans by hand hold
+    /// in any case.
+    pub is_enabled: bool,
+    /// Failed logins of one address within `window`, on any connections, after which it is banned.
+    pub attempts_max: u32,
+    /// Failed logins with one name within `window`, from addresses from which that account never
+    /// logged in, after which such addresses are no longer heard for `time`.
+    pub account_attempts_max: u32,
+    /// Failures are forgotten after this time.
+    pub window: Duration,
+    /// The first ban of an address; each further one lasts twice as long.
+    pub time: Duration,
+    /// The longest ban. As long as this after a ban, an address is remembered for its next one.
+    pub time_max: Duration,
+    /// Who is never banned, not even by hand.
+    pub allow: Vec<IpNet>,
+}
+
 /// How many, how fast, how long.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Sessions at a time.
     pub sessions: Count,
+    /// Sessions at a time that have not logged in. Addresses from which somebody logged in lately
+    /// are not held to it.
+    pub sessions_before_login: Count,
+    /// How many of `sessions`, but never more than a quarter, are kept for addresses from which
+    /// somebody logged in lately.
+    pub sessions_reserved: u32,
     /// Sessions at a time from one IPv4 address or one IPv6 /64.
     pub sessions_per_address: Count,
     /// Sessions at a time of one account, unless the account says otherwise.
@@ -176,6 +208,11 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a transfer may move nothing.
     pub stall_timeout: Duration,
+    /// The slowest a transfer may be on average over `rate_period`; `Unlimited`: as slow as it
+    /// likes. A transfer that our own limits slow down may be slower.
+    pub transfer_min: Rate,
+    /// Over which time `transfer_min` is measured.
+    pub transfer_min_period: Duration,
 }
 
 /// Files.
@@ -185,6 +222,8 @@ pub struct Files {
     pub may_overwrite: bool,
     /// Whether STOR, STOU, APPE and MKD make missing directories on the way.
     pub makes_parents: bool,
+    /// Whether an upload with fewer bytes than ALLO announced is taken for one that was cut.
+    pub checks_announced_size: bool,
 }
 
 /// Character sets and clocks of names and listings.
@@ -233,10 +272,12 @@ pub enum ListTime {
 }
 
 /// For clients that need something special.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Compat {
     /// Commands that are answered 502, in upper case.
     pub disabled_commands: Vec<String>,
+    /// Whether data may be packed on its way (MODE Z).
+    pub mode_z: bool,
     /// What TYPE A does.
     pub ascii: Ascii,
 }
@@ -261,11 +302,18 @@ impl Default for Settings {
             active: Active { is_enabled: true, connect_timeout: Duration::from_secs(15) },
             tls: None,
             login: Login::default(),
+            ban: Ban::default(),
             limits: Limits::default(),
-            files: Files { may_overwrite: true, makes_parents: false },
+            files: Files { may_overwrite: true, makes_parents: false, checks_announced_size: true },
             names: Names::default(),
             compat: Compat::default(),
         }
+    }
+}
+
+impl Default for Compat {
+    fn default() -> Self {
+        Self { disabled_commands: Vec::new(), mode_z: true, ascii: Ascii::default() }
     }
 }
 
@@ -302,10 +350,27 @@ impl Default for Login {
     }
 }
 
+impl Default for Ban {
+    fn default() -> Self {
+        let is_loopback = |network: &IpNet| network.network().is_loopback();
+        Self {
+            is_enabled: true,
+            attempts_max: 10,
+            account_attempts_max: 50,
+            window: Duration::from_mins(10),
+            time: Duration::from_mins(10),
+            time_max: Duration::from_hours(24),
+            allow: private_networks().into_iter().filter(is_loopback).collect(),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: Count::from_number(512),
+            sessions_before_login: Count::from_number(128),
+            sessions_reserved: 32,
             sessions_per_address: Count::from_number(20),
             sessions_per_user: Count::from_number(10),
             upload: Rate::Unlimited,
@@ -317,7 +382,9 @@ impl Default for Limits {
             transfer_upload: Rate::Unlimited,
             transfer_download: Rate::Unlimited,
             idle_timeout: Duration::from_mins(5),
-            stall_timeout: Duration::from_mins(2),
+            stall_timeout: Duration::from_mins(1),
+            transfer_min: Rate::Unlimited,
+            transfer_min_period: Duration::from_mins(1),
         }
     }
 }

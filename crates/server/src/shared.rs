@@ -1,18 +1,21 @@
 //! What all sessions share, behind one `Arc`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wharf_core::account::Account;
-use wharf_core::event::{Direction, Events};
+use wharf_core::event::{Direction, Event, Events, Who};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
+use wharf_proto::path::escaped;
 
 use crate::admission::{Admission, Neighbour};
+use crate::guard::{Door, Guard, News, Start};
 use crate::lanes::Lanes;
 use crate::net::Net;
 use crate::ports::Ports;
-use crate::registry::Registry;
+use crate::registry::{End, Registry};
 use crate::settings::Settings;
 use crate::shape::{Bucket, Buckets, Shaper, bucket};
 use crate::tls::{Acceptor, Tie};
@@ -27,10 +30,14 @@ pub(crate) struct Shared {
     pub(crate) ports: Arc<Ports>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) lanes: Lanes,
     upload: Speed,
     download: Speed,
 }
+
+/// What somebody hears who is banned.
+pub(crate) const BANNED: &str = "Your address is banned; try again later.";
 
 /// The shared limits of one direction.
 struct Speed {
@@ -52,6 +59,7 @@ impl Shared {
             ports: Ports::new(settings.passive.ports.clone()),
             upload: Speed::new(bucket(settings.limits.upload)),
             download: Speed::new(bucket(settings.limits.download)),
+            guard: Guard::new(&settings.ban),
             settings: Arc::new(settings),
             net,
             users,
@@ -86,6 +94,84 @@ impl Shared {
             .shared(speed.by_user.of(account.name.clone(), user))
             .shared(speed.by_address.of(peer.into(), address))
             .shared(speed.all.clone())
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn now(&self) -> i64 {
+        self.net.now().seconds
+    }
+
+    /// Whether `peer` may come in at all; the reason if not. Tells of it once a minute at most.
+    pub(crate) fn door(&self, peer: SocketAddr, local: SocketAddr) -> Result<(), &'static str> {
+        let told = match self.guard.door(peer.ip(), self.now()) {
+            Door::Open => return Ok(()),
+            Door::Closed => None,
+            Door::ClosedAndTold(count) => Some(count),
+        };
+        if let Some(count) = told {
+            let reason = format!("{BANNED} Times since this was last told: {count}.");
+            self.emit_at_the_door(peer, local, &Event::TurnedAway { reason: &reason });
+        }
+        Err(BANNED)
+    }
+
+    /// Begins an attempt to log in.
+    pub(crate) fn begin_attempt(&self, peer: IpAddr, user: &str) -> Start {
+        let start = self.guard.begin(peer, user, self.now());
+        self.tell_news();
+        start
+    }
+
+    /// Tells of bans, and ends the sessions of those who are banned. A ban by tries leaves those
+    /// alone who are logged in: somebody else behind the same address may have tried.
+    pub(crate) fn tell_news(&self) {
+        for news in self.guard.news() {
+            match news {
+                News::Banned(ban) => {
+                    let time = ban.until.map(|until| until.saturating_sub(ban.since));
+                    let time = time.map(|time| Duration::from_secs(time.try_into().unwrap_or(0)));
+                    let event = Event::Banned {
+                        network: &ban.network.to_string(),
+                        reason: &ban.reason,
+                        time,
+                        is_by_hand: ban.is_by_hand,
+                    };
+                    self.emit_of(ban.network.network(), &event);
+                    for probe in self.registry.each() {
+                        let ip = probe.peer.ip().to_canonical();
+                        if !ban.network.contains(&ip) || !self.guard.is_banned(ip, self.now()) {
+                            continue;
+                        }
+                        if ban.is_by_hand {
+                            probe.end(End::Now, BANNED);
+                        } else if !probe.live.has_user() {
+                            probe.end(End::AfterTransfer, BANNED);
+                        }
+                    }
+                }
+                News::Lifted { network, reason } => {
+                    let event = Event::BanLifted { network: &network.to_string(), reason };
+                    self.emit_of(network.network(), &event);
+                }
+                News::Locked { user, seconds } => {
+                    let time = Duration::from_secs(seconds.try_into().unwrap_or(0));
+                    let user = escaped(user.as_bytes());
+                    let nobody = IpAddr::from([0, 0, 0, 0]);
+                    self.emit_of(nobody, &Event::AccountLocked { user: &user, time });
+                }
+            }
+        }
+    }
+
+    /// Tells of somebody who has no session.
+    pub(crate) fn emit_at_the_door(&self, peer: SocketAddr, local: SocketAddr, event: &Event<'_>) {
+        let who = Who { session: 0, peer, local, user: None, is_tls: false, client: None };
+        self.events.emit(&who, event);
+    }
+
+    fn emit_of(&self, address: IpAddr, event: &Event<'_>) {
+        let peer = SocketAddr::new(address, 0);
+        self.emit_at_the_door(peer, SocketAddr::from(([0, 0, 0, 0], 0)), event);
     }
 
     /// What nobody can guess, to tie data connections to a session.

@@ -15,7 +15,7 @@ use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::Storage;
 use wharf_core::users::{Attempt, Denied, Users};
 use wharf_proto::command::Command;
-use wharf_proto::reply::Reply;
+use wharf_proto::reply::{Code, Reply};
 use wharf_proto::time::Timestamp;
 use wharf_storage::Memory;
 
@@ -23,9 +23,11 @@ use crate::command;
 use crate::files::Files;
 use crate::gate;
 use crate::net::{Link, Listener, Net, Socket};
-use crate::next::{Job, Next, Transfer};
+use crate::next::{Errand, Job, Next, Transfer};
+use crate::pump::Local;
 use crate::session::{LoggedIn, Login, Session};
 use crate::settings::{ListenTls, Settings};
+use crate::shape::Shaper;
 use crate::shared::Shared;
 
 /// 2026-11-22 12:00:00 UTC.
@@ -60,9 +62,14 @@ impl Bench {
         self.logged_in_by(Rules::everywhere(rights))
     }
 
-    pub(crate) fn logged_in_by(mut self, rules: Rules) -> Self {
+    pub(crate) fn logged_in_by(self, rules: Rules) -> Self {
+        let store = Arc::new(self.memory.for_account("anna"));
+        self.logged_in_to(store, rules)
+    }
+
+    /// Logged in to a store of its own.
+    pub(crate) fn logged_in_to(mut self, store: Arc<dyn Storage>, rules: Rules) -> Self {
         let account = Account::new("anna", "/", rules.clone());
-        let store: Arc<dyn Storage> = Arc::new(self.memory.for_account("anna"));
         let files = Files::new(store, rules, &self.session.settings.files);
         let admission = &self.session.shared.admission;
         let seat = admission.user_seat("anna", wharf_core::account::Count::Unlimited);
@@ -117,10 +124,29 @@ impl Bench {
         let reply = match self.does(line).await {
             Ok(Next::Say(reply) | Next::Close(reply) | Next::Secure(reply)) | Err(reply) => reply,
             Ok(Next::Transfer(transfer)) => return format!("150 {}", transfer.opening),
+            Ok(Next::Errand(errand)) => self.runs(errand).await,
         };
         let mut out = Vec::new();
         reply.write(&mut out);
         String::from_utf8_lossy(&out).trim_end().replace("\r\n", " / ")
+    }
+}
+
+impl Bench {
+    /// What an errand comes to that nobody disturbs.
+    async fn runs(&self, errand: Errand) -> Reply {
+        let (shaper, shared) = (Shaper::default(), &self.session.shared);
+        let local = Local { shaper: &shaper, probe: &self.session.probe, lanes: &shared.lanes };
+        match errand {
+            Errand::Digest { source, bytes, of, say } => {
+                say(local.digest(source, bytes, of).await.expect("memory does not fail"))
+            }
+            Errand::Copy { source, mut sink, .. } => {
+                local.copy(source, &mut *sink).await.expect("memory does not fail");
+                sink.commit().await.expect("memory does not fail");
+                Reply::new(Code::FILE_DONE, "Copied.")
+            }
+        }
     }
 }
 

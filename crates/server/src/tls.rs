@@ -8,8 +8,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::sign::SingleCertAndKey;
 use rustls::{HandshakeKind, ServerConfig};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::net::Socket;
 use crate::settings::{SessionReuse, Tls as TlsSettings, TlsVersion};
@@ -19,6 +21,8 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The name of FTP in the ALPN registry. A client that offers others alone is turned away, so that
 /// no browser can be made to talk to us.
 const ALPN: &[u8] = b"ftp";
+/// The fatal alert 112 (RFC 6066 §3) as a record: rustls has no way to say it.
+const UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 /// TLS 1.3 tickets given out on a control connection: enough for clients that use each only once.
 const TICKETS: usize = 4;
 /// TLS 1.2 sessions remembered for clients without tickets; rustls keeps 256 unless told.
@@ -30,6 +34,8 @@ pub(crate) struct Acceptor {
     tickets: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions>,
     data_tickets: usize,
+    /// In lower case; empty: any.
+    names: Vec<String>,
 }
 
 /// What ties data connections to a control session: nobody else can guess it.
@@ -79,13 +85,14 @@ impl Acceptor {
             // that it did not fetch. But OpenSSL uses a TLS 1.3 session once only, so where every
             // data connection must resume, each has to give out the next one.
             data_tickets: usize::from(settings.session_reuse == SessionReuse::Require),
+            names: settings.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
         })
     }
 
     /// Takes a control connection into TLS. It may resume any session of this server; what it is
     /// given to resume later carries `tie`.
     pub(crate) async fn control(&self, socket: Socket, tie: Tie) -> io::Result<TlsStream<Socket>> {
-        handshake(self.config(Tied { tie, takes: Takes::Any }, TICKETS), socket).await
+        self.handshake(self.config(Tied { tie, takes: Takes::Any }, TICKETS), socket).await
     }
 
     /// Takes a data connection into TLS and says whose session it resumed.
@@ -95,9 +102,44 @@ impl Acceptor {
         tie: Tie,
     ) -> io::Result<(TlsStream<Socket>, Resumed)> {
         let config = self.config(Tied { tie, takes: Takes::Own }, self.data_tickets);
-        let stream = handshake(config, socket).await?;
+        let stream = self.handshake(config, socket).await?;
         let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         Ok((stream, if is_resumed { Resumed::Own } else { Resumed::NotOwn }))
+    }
+
+    async fn handshake(
+        &self,
+        config: Arc<ServerConfig>,
+        socket: Socket,
+    ) -> io::Result<TlsStream<Socket>> {
+        let shaken = async {
+            if self.names.is_empty() {
+                TlsAcceptor::from(config).accept(socket).await
+            } else {
+                self.handshake_by_name(config, socket).await
+            }
+        };
+        timeout(HANDSHAKE_MAX, shaken).await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")
+        })?
+    }
+
+    /// Looks at the name that the client asks for before anything of ours is sent.
+    async fn handshake_by_name(
+        &self,
+        config: Arc<ServerConfig>,
+        socket: Socket,
+    ) -> io::Result<TlsStream<Socket>> {
+        let mut start =
+            LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
+        let asked = start.client_hello().server_name().map(str::to_ascii_lowercase);
+        if let Some(name) = asked.filter(|name| !self.names.contains(name)) {
+            start.io.write_all(UNRECOGNIZED_NAME).await?;
+            start.io.shutdown().await?;
+            let what = format!("the client asked for {name}, which is not in tls.names");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        start.into_stream(config).await
     }
 
     fn config(&self, tied: Tied, tickets: usize) -> Arc<ServerConfig> {
@@ -107,12 +149,6 @@ impl Acceptor {
         config.send_tls13_tickets = tickets;
         Arc::new(config)
     }
-}
-
-async fn handshake(config: Arc<ServerConfig>, socket: Socket) -> io::Result<TlsStream<Socket>> {
-    tokio::time::timeout(HANDSHAKE_MAX, TlsAcceptor::from(config).accept(socket))
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
 }
 
 /// Whose sessions a connection may resume, and whose it will be itself.
@@ -203,7 +239,7 @@ pub(crate) fn protection(stream: &TlsStream<Socket>) -> Protection {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rustls::client::Resumption;
     use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
     use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -223,8 +259,17 @@ mod tests {
         roots: RootCertStore,
     }
 
+    /// One with a certificate of its own.
+    pub(crate) fn acceptor() -> Acceptor {
+        Bench::new(SessionReuse::Prefer).acceptor
+    }
+
     impl Bench {
         fn new(session_reuse: SessionReuse) -> Self {
+            Self::named(session_reuse, &[])
+        }
+
+        fn named(session_reuse: SessionReuse, names: &[&str]) -> Self {
             let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
             let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
             let chain = vec![made.cert.der().clone()];
@@ -235,6 +280,7 @@ mod tests {
                 version_min: TlsVersion::V1_2,
                 require: TlsRequire::Off,
                 session_reuse,
+                names: names.iter().map(|&name| name.to_owned()).collect(),
             });
             Self { acceptor: acceptor.unwrap(), roots }
         }
@@ -316,7 +362,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_another_protocol_is_turned_away() {
+    async fn row_10_who_asks_for_another_name_is_turned_away() {
+        for (names, is_taken) in
+            [(&["ftp.example.com"][..], false), (&["ftp.example.com", "LocalHost"], true)]
+        {
+            let bench = Bench::named(SessionReuse::Prefer, names);
+            let client = Arc::new(bench.client(&rustls::version::TLS13));
+            let taken = bench.control(&client, OWN).await;
+            assert_eq!(taken.is_ok(), is_taken, "{names:?}");
+            if let Err(error) = taken {
+                assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+            }
+        }
+    }
+
+    /// A client that was given an address asks for no name.
+    #[tokio::test]
+    async fn row_10_who_asks_for_no_name_is_let_in() {
+        let bench = Bench::named(SessionReuse::Prefer, &["localhost"]);
+        let mut client = bench.client(&rustls::version::TLS12);
+        client.enable_sni = false;
+        assert!(bench.control(&Arc::new(client), OWN).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn row_10_who_asks_for_another_protocol_is_turned_away() {
         let bench = Bench::new(SessionReuse::Prefer);
         for (offered, is_taken) in
             [(&["http/1.1"][..], false), (&["h2", "ftp"], true), (&["ftp"], true), (&[], true)]

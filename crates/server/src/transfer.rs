@@ -2,7 +2,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -11,23 +11,21 @@ use tokio::time::{Instant, sleep};
 use wharf_core::account::Account;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
-use wharf_proto::command::Command;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
-use crate::command::{self, Meanwhile};
+use crate::attend::{Ending, Held, attend};
 use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::exit::Exit;
-use crate::gate;
 use crate::live::Moving;
-use crate::next::{Job, Next, Transfer};
+use crate::next::{Announced, Job, Transfer};
 use crate::ports::Lease;
 use crate::pump::{self, Cut, Flow};
 use crate::refusal::Refusal;
-use crate::registry::{End, Probe};
+use crate::registry::Probe;
 use crate::session::Session;
-use crate::settings::{SessionReuse, Settings};
+use crate::settings::{Limits, SessionReuse, Settings};
 use crate::shape::Shaper;
 use crate::shared::Shared;
 use crate::tls::Resumed;
@@ -37,9 +35,6 @@ use crate::tls::Resumed;
 const DYING_MAX: Duration = Duration::from_millis(2);
 /// Uploads from this size on are worth the wait; it is lost in the time that they take.
 const LARGE_BYTES: u64 = 1 << 20;
-
-/// A line that came during a transfer and waits for its end.
-pub(crate) type Held = Option<Vec<u8>>;
 
 /// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile
 /// that must wait is returned.
@@ -142,11 +137,45 @@ struct Work {
     local: std::net::SocketAddr,
     tie: Option<crate::tls::Tie>,
     is_ascii: bool,
+    deflate: Option<u8>,
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
+    announced: Option<Announced>,
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
+    pace: Option<Pace>,
+}
+
+/// What a transfer must move at least.
+#[derive(Clone, Copy)]
+struct Pace {
+    bytes: u64,
+    period: Duration,
+}
+
+impl Pace {
+    /// None where there is none, and where limits of ours may be what is slow.
+    fn of(limits: &Limits, shaper: &Shaper) -> Option<Self> {
+        let rate = limits.transfer_min.bytes_per_second()?;
+        let period = limits.transfer_min_period;
+        let bytes = u128::from(rate) * period.as_millis() / 1000;
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        shaper.bytes_per_second().is_none().then_some(Self { bytes, period })
+    }
+
+    /// Waits until less has moved in a period than must.
+    async fn is_missed(self, probe: &Probe, is_whole: &AtomicBool) {
+        let mut before = 0;
+        loop {
+            sleep(self.period).await;
+            let moved = probe.moved.load(Ordering::Relaxed);
+            if moved.saturating_sub(before) < self.bytes && !is_whole.load(Ordering::Relaxed) {
+                return;
+            }
+            before = moved;
+        }
+    }
 }
 
 /// How the data side came to its end.
@@ -154,14 +183,8 @@ enum Done {
     Moved,
     NotOpened(OpenError),
     Cut(Cut),
-}
-
-/// How a transfer ended, the control side included.
-enum Ending {
-    Done(Done),
-    Aborted,
-    Ended(String),
-    Lost(Gone),
+    /// The data ended in good order, but before what ALLO announced had come.
+    Short,
 }
 
 impl Work {
@@ -172,31 +195,39 @@ impl Work {
                 session.shared.shaper(direction, account, session.peer.ip())
             })
         };
+        let mut announcement = None;
         let (source, sink, file) = match job {
             Job::Send { source, path, is_ascii } => {
                 let direction = Direction::Download;
                 (Some(source), None, Some(FileFacts { direction, path, is_ascii }))
             }
-            Job::Receive { sink, path, is_ascii } => {
+            Job::Receive { sink, path, is_ascii, announced } => {
+                announcement = announced;
                 let direction = Direction::Upload;
                 (None, Some(sink), Some(FileFacts { direction, path, is_ascii }))
             }
             Job::List { lines } => (Some(Source::Stream(lines)), None, None),
         };
+        let shaper = match &file {
+            Some(file) => limits(file.direction, account),
+            None => Shaper::default(),
+        };
+        let pace = file.as_ref().and_then(|_| Pace::of(&session.settings.limits, &shaper));
         let work = Self {
             shared: Arc::clone(&session.shared),
             settings: Arc::clone(&session.settings),
             probe: Arc::clone(&session.probe),
-            shaper: match &file {
-                Some(file) => limits(file.direction, account),
-                None => Shaper::default(),
-            },
+            shaper,
+            pace,
             peer: session.peer.ip(),
             local: session.local,
             tie: session.tie.filter(|_| session.parameters.is_private),
             is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
+            deflate: session.parameters.deflate(),
             source,
             sink,
+            // What is packed is announced by its own size, and counted on the way by another.
+            announced: announcement.filter(|_| session.parameters.deflate().is_none()),
             is_tls: false,
             is_unproven: false,
             lease: None,
@@ -230,80 +261,40 @@ impl Work {
         self.lease = data.lease;
         self.is_tls = data.resumed.is_some();
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
+        let is_whole = AtomicBool::new(false);
         let flow = Flow {
             shaper: &self.shaper,
             probe: &self.probe,
             lanes: &self.shared.lanes,
             stall_max: self.settings.limits.stall_timeout,
             is_ascii: self.is_ascii,
+            is_whole: &is_whole,
+            deflate: self.deflate,
         };
-        let moved = match (self.source.take(), &mut self.sink) {
-            (Some(source), _) => pump::send(source, data.stream, &flow).await,
-            (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
-            (None, None) => Ok(()),
+        let (source, sink) = (self.source.take(), &mut self.sink);
+        let moving = async {
+            match (source, sink) {
+                (Some(source), _) => pump::send(source, data.stream, &flow).await,
+                (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
+                (None, None) => Ok(()),
+            }
         };
-        moved.map_or_else(Done::Cut, |()| Done::Moved)
-    }
-}
-
-/// Hears the control line until the data side is done or the transfer is over for another reason.
-///
-/// The control line comes first, so that ABOR is heard even when data never pauses.
-async fn attend(
-    control: &mut Control,
-    session: &mut Session,
-    mut moving: Pin<&mut impl Future<Output = Done>>,
-    held: &mut Held,
-) -> Ending {
-    loop {
-        let probe = Arc::clone(&session.probe);
-        let heard = tokio::select! {
-            biased;
-            line = control.line(), if held.is_none() => line,
-            reason = probe.ended(End::Now) => return Ending::Ended(reason.to_owned()),
-            done = &mut moving => return Ending::Done(done),
-        };
-        match heard {
-            Err(gone) => return Ending::Lost(gone),
-            // As an empty line it is answered with 500 when its turn comes.
-            Ok(Err(_too_long)) => *held = Some(Vec::new()),
-            Ok(Ok(line)) => match meanwhile(&line) {
-                Meanwhile::Abort => return Ending::Aborted,
-                Meanwhile::Wait => *held = Some(line),
-                Meanwhile::Now => {
-                    if let Err(gone) = say_now(control, session, &line).await {
-                        return Ending::Lost(gone);
-                    }
-                }
+        let ended = match self.pace {
+            None => moving.await,
+            Some(pace) => tokio::select! {
+                // What is done in time is done.
+                biased;
+                moved = moving => moved,
+                () = pace.is_missed(&self.probe, &is_whole) => Err(Cut::TooSlow),
             },
+        };
+        let came = self.probe.moved.load(Ordering::Relaxed);
+        match ended {
+            Err(cut) => Done::Cut(cut),
+            Ok(()) if self.announced.is_some_and(|announced| announced.is_cut(came)) => Done::Short,
+            Ok(()) => Done::Moved,
         }
     }
-}
-
-fn meanwhile(line: &[u8]) -> Meanwhile {
-    let Ok(command) = Command::parse(line) else { return Meanwhile::Wait };
-    match command::find(&command) {
-        Some((spec, arg)) if spec.meanwhile == Meanwhile::Now && !arg.is_empty() => Meanwhile::Wait,
-        Some((spec, _)) => spec.meanwhile,
-        None => Meanwhile::Wait,
-    }
-}
-
-/// Answers a command whose row says that it can be answered at once.
-async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> Result<(), Gone> {
-    let Ok(command) = Command::parse(line) else { return Ok(()) };
-    let Some((spec, arg)) = command::find(&command) else { return Ok(()) };
-    let next = match gate::admit(spec, session, arg) {
-        Ok(()) => spec.run(session, arg).await,
-        Err(refusal) => Err(refusal),
-    };
-    let reply = match next {
-        Ok(Next::Say(reply)) => reply,
-        Ok(_) => return Ok(()),
-        Err(refusal) => refusal.reply(spec.unavailable),
-    };
-    session.tell(line, !spec.is_secret, &reply);
-    control.send([&reply], &session.names).await
 }
 
 /// What a transfer comes to.
@@ -320,7 +311,7 @@ struct Verdict {
 async fn settle(
     control: &mut Control,
     probe: &Probe,
-    ending: Ending,
+    ending: Ending<Done>,
     sink: Option<Box<dyn Sink>>,
 ) -> Verdict {
     let ending = match ending {
@@ -363,7 +354,7 @@ fn store_failed(error: wharf_core::error::Error) -> Verdict {
     Verdict { is_store_failure, ..Verdict::new(replies, reason) }
 }
 
-fn failed(ending: Ending) -> Verdict {
+fn failed(ending: Ending<Done>) -> Verdict {
     let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
     match ending {
         Ending::Done(Done::Moved) => done(),
@@ -375,6 +366,23 @@ fn failed(ending: Ending) -> Verdict {
         Ending::Done(Done::Cut(Cut::Stalled)) => {
             let reply = aborted("Nothing moved for too long.");
             Verdict::new(vec![reply], "nothing moved for too long".into())
+        }
+        Ending::Done(Done::Cut(Cut::TooSlow)) => {
+            let reply = aborted("This transfer is slower than it may be here.");
+            Verdict::new(vec![reply], "slower than limits.transfer_min_rate".into())
+        }
+        Ending::Done(Done::Short) => {
+            let reply = aborted("Fewer bytes came than ALLO announced; resume it with REST.");
+            Verdict::new(vec![reply], "fewer bytes came than ALLO announced".into())
+        }
+        Ending::Done(Done::Cut(Cut::Damaged(what))) => {
+            let reply = aborted("What came is no whole zlib stream; send it again, or use MODE S.");
+            Verdict::new(vec![reply], what.into())
+        }
+        Ending::Done(Done::Cut(Cut::Swollen)) => {
+            let text = "That unpacks to more than 100 times its size; send it with MODE S.";
+            let reply = Reply::new(Code::OVER_QUOTA, text);
+            Verdict::new(vec![reply], "it unpacks to more than 100 times its size".into())
         }
         Ending::Done(Done::NotOpened(error)) => {
             let reply = match &error {

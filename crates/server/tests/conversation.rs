@@ -26,7 +26,7 @@ fn commands_in_any_case_and_any_pieces_are_commands() {
 }
 
 #[test]
-fn pipelined_commands_are_answered_in_their_order() {
+fn row_15_pipelined_commands_are_answered_in_their_order() {
     inside(
         &world(),
         "C< PWD\\r\\nNOOP\\r\\nSYST\\r\\nTYPE I\\r\\n\nS: 257 *\nS: 200 *\nS: 215 *\nS: 200 *",
@@ -34,7 +34,7 @@ fn pipelined_commands_are_answered_in_their_order() {
 }
 
 #[test]
-fn telnet_codes_are_no_part_of_a_line() {
+fn row_14_telnet_codes_are_no_part_of_a_line() {
     inside(
         &world(),
         "C< \\xff\\xf4\\xff\\xf2NO\\xff\\xfb\\x01OP\\r\\n\nS: 200 *\n\
@@ -43,7 +43,7 @@ fn telnet_codes_are_no_part_of_a_line() {
 }
 
 #[test]
-fn a_line_too_long_is_refused_and_its_tail_is_no_command() {
+fn row_15_a_line_too_long_is_refused_and_its_tail_is_no_command() {
     let long = "x".repeat(5000);
     let script =
         format!("C< STOR {long}\nS: 500 *\nC< DELE a\\r\\n\nC: NOOP\nS: 200 *\nHAS /a hello");
@@ -51,7 +51,7 @@ fn a_line_too_long_is_refused_and_its_tail_is_no_command() {
 }
 
 #[test]
-fn a_client_that_sends_long_lines_again_and_again_is_sent_away() {
+fn row_15_a_client_that_sends_long_lines_again_and_again_is_sent_away() {
     let long = format!("C< {}\\r\\n\nS: 500 *\n", "x".repeat(5000));
     let last = format!("C< {}\\r\\n\nS: 421 *\nS: EOF", "x".repeat(5000));
     inside(&world(), &format!("{long}{long}{last}"));
@@ -68,7 +68,7 @@ fn nonsense_is_answered_and_the_session_goes_on() {
 }
 
 #[test]
-fn a_name_with_a_nul_or_a_line_end_is_refused() {
+fn row_31_a_name_with_a_nul_or_a_line_end_is_refused() {
     inside(
         &world(),
         "C< DELE a\\x00b\\r\\n\nS: 501 *\nC< MKD a\\rb\\r\\n\nS: 501 *\n\
@@ -77,24 +77,24 @@ fn a_name_with_a_nul_or_a_line_end_is_refused() {
 }
 
 #[test]
-fn other_protocols_are_sent_away_at_once() {
+fn row_10_other_protocols_are_sent_away_at_once() {
     world().run("C: GET / HTTP/1.1\nS: 421 *\nS: EOF");
     world().run("C: EHLO example.com\nS: 421 *\nS: EOF");
 }
 
 #[test]
-fn ten_unknown_lines_before_a_login_are_enough() {
+fn row_10_ten_unknown_lines_before_a_login_are_enough() {
     let nine = "C: HELLO\nS: 500 *\n".repeat(9);
     world().run(&format!("{nine}C: HELLO\nS: 421 *\nS: EOF"));
 }
 
 #[test]
-fn a_session_that_says_nothing_ends() {
+fn row_7_a_session_that_says_nothing_ends() {
     inside(&world(), "WAIT 299s\nC: NOOP\nS: 200 *\nWAIT 299s\nWAIT 2s\nS: 421 Idle*\nS: EOF");
 }
 
 #[test]
-fn a_login_has_its_time_however_busy_the_client_is() {
+fn row_7_a_login_has_its_time_however_busy_the_client_is() {
     world().run(
         "WAIT 30s\nC: NOOP\nS: 200 *\nWAIT 29s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
         S: 421 No login*\nS: EOF",
@@ -102,7 +102,7 @@ fn a_login_has_its_time_however_busy_the_client_is() {
 }
 
 #[test]
-fn three_failed_logins_end_the_session() {
+fn row_17_three_failed_logins_end_the_session() {
     let fail = "C: USER anna\nS: 331 *\nC: PASS wrong\nS: 530 Login incorrect.\n";
     let outcome = world()
         .run(&format!("{fail}{fail}C: USER anna\nS: 331 *\nC: PASS wrong\nS: 421 *\nS: EOF"));
@@ -111,14 +111,14 @@ fn three_failed_logins_end_the_session() {
 }
 
 #[test]
-fn no_more_sessions_than_allowed_and_a_reason_for_the_next() {
+fn row_5_no_more_sessions_than_allowed_and_a_reason_for_the_next() {
     let world = world().settings(|settings| settings.limits.sessions = Count::from_number(1));
     world.run("C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.10\nS: 421 Too many sessions*\nS: EOF");
     world.run("C: QUIT\nS: 221 *\nS: EOF\nCLIENT bob 203.0.113.10\nC: NOOP\nS: 200 *");
 }
 
 #[test]
-fn no_more_sessions_of_one_address_than_allowed() {
+fn row_5_no_more_sessions_of_one_address_than_allowed() {
     let limit = |settings: &mut wharf_server::settings::Settings| {
         settings.limits.sessions_per_address = Count::from_number(1);
     };
@@ -131,7 +131,7 @@ fn no_more_sessions_of_one_address_than_allowed() {
 }
 
 #[test]
-fn no_more_sessions_of_one_account_than_allowed() {
+fn row_5_no_more_sessions_of_one_account_than_allowed() {
     let world =
         world().settings(|settings| settings.limits.sessions_per_user = Count::from_number(1));
     inside(
@@ -165,14 +165,14 @@ fn a_shut_down_cuts_a_transfer_that_takes_too_long() {
 }
 
 #[test]
-fn plain_bytes_before_the_handshake_are_never_answered() {
+fn row_8_plain_bytes_before_the_handshake_are_never_answered() {
     let world = world().tls();
     world.run("C< AUTH TLS\\r\\nDELE a\\r\\n\nS: 421 *\nS: EOF\nHAS /a hello");
     world.run("C< AUTH TLS\\r\\n \nS: 421 *\nS: EOF");
 }
 
 #[test]
-fn the_start_of_tls_forgets_the_login() {
+fn row_8_the_start_of_tls_forgets_the_login() {
     let world = world().tls();
     let relaxed = world.settings(|settings| {
         if let Some(tls) = &mut settings.tls {
@@ -183,7 +183,7 @@ fn the_start_of_tls_forgets_the_login() {
 }
 
 #[test]
-fn passwords_from_outside_need_tls_and_from_near_do_not() {
+fn row_11_passwords_from_outside_need_tls_and_from_near_do_not() {
     let world = world().tls().settings(|settings| {
         if let Some(tls) = &mut settings.tls {
             tls.require = TlsRequire::Public;
@@ -195,7 +195,7 @@ fn passwords_from_outside_need_tls_and_from_near_do_not() {
 }
 
 #[test]
-fn a_policy_for_all_covers_the_data_too() {
+fn row_11_a_policy_for_all_covers_the_data_too() {
     let world = world().tls().settings(|settings| {
         if let Some(tls) = &mut settings.tls {
             tls.require = TlsRequire::All;
@@ -212,7 +212,7 @@ fn a_policy_for_all_covers_the_data_too() {
 }
 
 #[test]
-fn auth_and_prot_answer_by_the_book() {
+fn row_11_12_auth_prot_and_ccc_answer_by_the_book() {
     world().run("C: AUTH TLS\nS: 502 *\nC: PBSZ 0\nS: 503 *");
     let world = world().tls();
     world.run(

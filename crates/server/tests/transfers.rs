@@ -20,7 +20,7 @@ fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
 }
 
 #[test]
-fn abor_during_stor_keeps_no_file() {
+fn row_33_abor_during_stor_keeps_no_file() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... half\nC: ABOR\nS: 426 *\nS: 226 *\nHASNOT /b\n\
@@ -29,7 +29,7 @@ fn abor_during_stor_keeps_no_file() {
 }
 
 #[test]
-fn abor_during_stor_leaves_the_old_file() {
+fn row_33_abor_during_stor_leaves_the_old_file() {
     inside(
         &world(),
         "EPSV;C: STOR a\nS: 150 *\nU... half\nC: ABOR\nS: 426 *\nS: 226 *\nHAS /a hello",
@@ -37,7 +37,7 @@ fn abor_during_stor_leaves_the_old_file() {
 }
 
 #[test]
-fn abor_is_heard_behind_telnet_codes() {
+fn row_14_abor_is_heard_behind_telnet_codes() {
     inside(
         &world(),
         "EPSV;C: RETR big\nS: 150 *\nD< 10\nC< \\xff\\xf4\\xff\\xf2ABOR\\r\\n\nS: 426 *\n\
@@ -64,7 +64,7 @@ fn stat_and_noop_are_answered_while_bytes_move() {
 }
 
 #[test]
-fn other_commands_wait_for_the_end_of_the_transfer() {
+fn row_15_other_commands_wait_for_the_end_of_the_transfer() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... one\nC: DELE a\nC: PWD\nWAIT 1s\nHAS /a hello\n\
@@ -83,7 +83,7 @@ fn quit_during_a_transfer_waits_for_its_end() {
 }
 
 #[test]
-fn an_upload_whose_connection_breaks_is_not_published() {
+fn row_33_an_upload_whose_connection_breaks_is_not_published() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... half\nUX\nS: 426 *\nHASNOT /b\nC: NOOP\nS: 200 *",
@@ -91,7 +91,7 @@ fn an_upload_whose_connection_breaks_is_not_published() {
 }
 
 #[test]
-fn an_upload_whose_client_dies_is_not_published() {
+fn row_33_an_upload_whose_client_dies_is_not_published() {
     let outcome = inside(&world(), "EPSV;C: STOR b\nS: 150 *\nU... half\nCX\nWAIT 1s\nHASNOT /b");
     assert!(outcome.events.iter().any(|line| line.contains("is_complete: false")));
     // As the kernel does it for a killed client: first one connection, then the other.
@@ -99,7 +99,7 @@ fn an_upload_whose_client_dies_is_not_published() {
 }
 
 #[test]
-fn a_cut_upload_goes_on_where_it_ended() {
+fn row_33_a_cut_upload_goes_on_where_it_ended() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\nC: SIZE b\nS: 213 5\n\
@@ -118,7 +118,7 @@ fn appe_goes_on_with_a_cut_upload_and_else_with_the_file() {
 }
 
 #[test]
-fn rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
+fn row_35_rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
     inside(
         &world(),
         "C: REST 3\nS: 350 *\nC: TYPE I\nS: 200 *\nEPSV;C: NOOP\nS: 200 *\nC: RETR a\n\
@@ -129,7 +129,7 @@ fn rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
 }
 
 #[test]
-fn rest_behind_the_end_is_refused() {
+fn row_35_rest_behind_the_end_is_refused() {
     inside(
         &world(),
         "C: REST 6\nS: 350 *\nEPSV;C: RETR a\nS: 554 *\nC: REST 6\nS: 350 *\nC: STOR a\n\
@@ -154,7 +154,7 @@ fn text_is_converted_both_ways() {
 }
 
 #[test]
-fn a_connection_that_never_comes_is_425() {
+fn row_7_a_connection_that_never_comes_is_425() {
     inside(&world(), "EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *\nC: NOOP\nS: 200 *");
 }
 
@@ -171,7 +171,7 @@ fn a_passive_port_is_given_up_when_nothing_comes_of_it() {
 }
 
 #[test]
-fn a_transfer_in_which_nothing_moves_ends() {
+fn row_7_a_transfer_in_which_nothing_moves_ends() {
     let world =
         world().settings(|settings| settings.limits.stall_timeout = Duration::from_secs(10));
     inside(
@@ -218,7 +218,7 @@ fn files_are_not_replaced_without_the_right_to() {
 }
 
 #[test]
-fn a_dropbox_takes_files_and_shows_none() {
+fn row_23_28_a_dropbox_takes_files_and_shows_none() {
     let rights = Permissions::parse("dropbox").unwrap();
     let world = World::new().account("anna", "secret", rights).file("/a", b"hello");
     inside(
@@ -271,7 +271,7 @@ fn active_mode_can_be_off() {
 }
 
 #[test]
-fn a_client_that_sent_ahead_and_died_publishes_nothing() {
+fn row_33_a_client_that_sent_ahead_and_died_publishes_nothing() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... half\nC: PWD\nWAIT 1s\nCX\nUF\nWAIT 1s\nHASNOT /b",
@@ -281,7 +281,7 @@ fn a_client_that_sent_ahead_and_died_publishes_nothing() {
 
 /// A FIN without the farewell of TLS may be anybody's: the upload is cut, not whole.
 #[test]
-fn an_upload_without_close_notify_is_cut() {
+fn row_33_an_upload_without_close_notify_is_cut() {
     world().tls().run(&format!(
         "C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}C: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n{EPSV}\
          C: STOR b\nS: 150 *\nU... half\nUF\nS: 426 *\nHASNOT /b\n{EPSV}C: STOR b\nS: 150 *\n\

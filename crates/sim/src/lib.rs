@@ -29,7 +29,7 @@ pub mod world;
 pub use dialogue::Outcome;
 pub use link::SimLink;
 pub use net::SimNet;
-pub use run::{Story, run, run_failing};
+pub use run::{Failing, Story, run, run_failing};
 pub use stranger::Stranger;
 pub use weather::Weather;
 pub use world::World;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_server::net::Link;
 
 use crate::rng::Rng;
-use crate::weather::{Links, Weather};
+use crate::weather::{Links, Trouble, Weather};
 
 /// Bytes that may be under way or unread in one direction; then the writer waits.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -30,6 +30,7 @@ pub struct SimLink {
     peer: SocketAddr,
     alarm: Option<Pin<Box<Sleep>>>,
     links: Links,
+    trouble: Trouble,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,15 @@ pub(crate) fn connection(
     }));
     let end = |side, local, peer| {
         links.one_more();
-        SimLink { cable: Arc::clone(&cable), side, local, peer, alarm: None, links: links.clone() }
+        SimLink {
+            cable: Arc::clone(&cable),
+            side,
+            local,
+            peer,
+            alarm: None,
+            links: links.clone(),
+            trouble: Trouble::default(),
+        }
     };
     (end(Side::Dialer, dialer, acceptor), end(Side::Acceptor, acceptor, dialer))
 }
@@ -113,6 +122,21 @@ impl SimLink {
     pub fn finish(&self, earliest: Option<Instant>) -> Instant {
         let arrives = self.cable().finish(self.side, earliest);
         arrives.unwrap_or_else(Instant::now)
+    }
+
+    /// The server's end, whose reads, writes and shutdowns can be made to fail.
+    pub(crate) fn troubled(mut self, trouble: Trouble) -> Self {
+        self.trouble = trouble;
+        self
+    }
+
+    /// Counts a call that would do something. The one that fails breaks the connection.
+    fn strikes(&self) -> bool {
+        let strikes = self.trouble.strikes();
+        if strikes {
+            self.reset();
+        }
+        strikes
     }
 
     fn cable(&self) -> MutexGuard<'_, Cable> {
@@ -288,7 +312,13 @@ impl AsyncRead for SimLink {
                 let (inward, _) = cable.pipes(this.side);
                 let reading = inward.read(buffer)?;
                 if let Reading::Done = reading {
-                    return Poll::Ready(Ok(()));
+                    drop(cable);
+                    // What was read is lost with the connection.
+                    return Poll::Ready(if this.strikes() {
+                        Err(io::ErrorKind::ConnectionReset.into())
+                    } else {
+                        Ok(())
+                    });
                 }
                 if is_reset {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -317,6 +347,9 @@ impl AsyncWrite for SimLink {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.strikes() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         let mut cable = self.cable();
         let is_reset = cable.is_reset;
         let (_, outward) = cable.pipes(self.side);
@@ -345,6 +378,9 @@ impl AsyncWrite for SimLink {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.strikes() {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        }
         let mut cable = self.cable();
         match cable.finish(self.side, None) {
             Some(_) => Poll::Ready(Ok(())),

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::ops::Range;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: wharf-sim --seed 4711 | --seeds 1..200";
+use wharf_sim::Failing;
+
+const USAGE: &str = "usage: wharf-sim --seed 4711 | --seeds 1..200 | --torture 1..31";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -12,6 +14,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["--seed", seed] => seed.parse().ok().map(one),
         ["--seeds", range] => range_of(range).map(many),
+        ["--torture", range] => range_of(range).map(torture),
         _ => None,
     };
     done.unwrap_or_else(|| {
@@ -54,5 +57,27 @@ fn many(seeds: Range<u64>) -> ExitCode {
         }
     }
     say(&format!("{count} seeds, {lines} lines, {failed} failed\n"));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// In each of these worlds every call to the store and to the network fails, one by one.
+fn torture(seeds: Range<u64>) -> ExitCode {
+    let (mut calls, mut failed) = (0_u64, 0_u64);
+    for seed in seeds {
+        for failing in [Failing::Store, Failing::Network] {
+            for call in 1.. {
+                let story = wharf_sim::run_failing(seed, failing(call));
+                if !story.lines.iter().any(|line| line.contains(" fails: ")) {
+                    break;
+                }
+                calls += 1;
+                failed += u64::from(!story.complaints.is_empty());
+                for complaint in &story.complaints {
+                    say(&format!("seed {seed}, {:?}: {complaint}\n", failing(call)));
+                }
+            }
+        }
+    }
+    say(&format!("{calls} failed calls, {failed} failed\n"));
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

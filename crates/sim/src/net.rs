@@ -15,7 +15,7 @@ use wharf_server::net::{Listener, Net, Socket};
 
 use crate::link::{SimLink, connection};
 use crate::rng::Rng;
-use crate::weather::{Links, Weather};
+use crate::weather::{Links, Trouble, Weather};
 
 /// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
 pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
@@ -37,6 +37,7 @@ struct State {
     next_port: u16,
     links: Links,
     begin: Instant,
+    trouble: Trouble,
 }
 
 /// What waits on one listening address.
@@ -74,6 +75,7 @@ impl SimNet {
             next_port: FIRST_PORT,
             links: Links::default(),
             begin: Instant::now(),
+            trouble: Trouble::default(),
         })))
     }
 
@@ -81,6 +83,20 @@ impl SimNet {
     pub fn open(&self) -> Open {
         let state = self.state();
         Open { listeners: state.doors.len(), links: state.links.count() }
+    }
+
+    /// From now on counts what the server asks of the network; this call fails, counted from 1.
+    pub(crate) fn fail_at(&self, call: u64) {
+        self.state().trouble.fail_at(call);
+    }
+
+    /// Whether that call was reached.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state().trouble.has_failed()
+    }
+
+    fn trouble(&self) -> Trouble {
+        self.state().trouble.clone()
     }
 
     /// Changes the weather for connections to come.
@@ -232,15 +248,18 @@ impl Net for SimNet {
             let mut state = self.state();
             state.weather != Weather::Calm && state.rng.chance(1, 50)
         };
-        if is_unlucky {
+        if is_unlucky || self.trouble().strikes() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         Ok(Box::new(self.listen_at(at)?))
     }
 
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
+        if self.trouble().strikes() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let link = self.dial(from, to).await?;
-        Ok(Socket::Link(Box::new(link)))
+        Ok(Socket::Link(Box::new(link.troubled(self.trouble()))))
     }
 
     fn random(&self, bytes: &mut [u8]) {
@@ -270,6 +289,11 @@ impl Listener for SimListener {
         if is_unlucky {
             return Err(io::Error::other("too many open files"));
         }
-        Ok(Socket::Link(Box::new(self.next().await)))
+        let link = self.next().await;
+        // The client's connection is gone then, as one that broke while it waited.
+        if self.net.trouble().strikes() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(Socket::Link(Box::new(link.troubled(self.net.trouble()))))
     }
 }

@@ -70,16 +70,25 @@ pub fn run(seed: u64) -> Story {
     begin(seed, None)
 }
 
-/// Lives the world of a seed in calm weather, where one call of the store fails: this one, counted
-/// from 1. So every call can be tried.
+/// What fails in a world in which nothing else does; calls are counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// This call of the store.
+    Store(u64),
+    /// This call of the server to the network: to listen for data, connect, accept, read, write or
+    /// shut down.
+    Network(u64),
+}
+
+/// Lives the world of a seed in calm weather, where one call fails. So every call can be tried.
 ///
 /// # Panics
 /// If the server panics.
-pub fn run_failing(seed: u64, call: u64) -> Story {
-    begin(seed, Some(call))
+pub fn run_failing(seed: u64, failing: Failing) -> Story {
+    begin(seed, Some(failing))
 }
 
-fn begin(seed: u64, failing: Option<u64>) -> Story {
+fn begin(seed: u64, failing: Option<Failing>) -> Story {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -98,8 +107,12 @@ struct Nature {
 }
 
 /// A world in which nothing bad happens but that one call fails.
-fn failing_nature(call: u64, rng: &mut Rng) -> Nature {
-    let mood = Mood { fails_at: Some(call), ..Mood::good(rng.fork()) };
+fn failing_nature(failing: Failing, rng: &mut Rng) -> Nature {
+    let fails_at = match failing {
+        Failing::Store(call) => Some(call),
+        Failing::Network(_) => None,
+    };
+    let mood = Mood { fails_at, ..Mood::good(rng.fork()) };
     Nature { weather: Weather::Calm, mood, settings: server_settings(), is_kind: false }
 }
 
@@ -157,12 +170,12 @@ fn limit(settings: &mut Settings, rng: &mut Rng) {
     settings.files.may_overwrite = !rng.chance(1, 8);
 }
 
-async fn live(seed: u64, failing: Option<u64>) -> Story {
+async fn live(seed: u64, failing: Option<Failing>) -> Story {
     let begin = Instant::now();
     let mut rng = Rng::new(seed);
     let nature = match failing {
         None => nature(seed, &mut rng),
-        Some(call) => failing_nature(call, &mut rng),
+        Some(failing) => failing_nature(failing, &mut rng),
     };
     let oracle = Oracle::new();
     let Nature { weather, mood, settings, is_kind } = nature;
@@ -177,11 +190,22 @@ async fn live(seed: u64, failing: Option<u64>) -> Story {
         .events(Arc::new(events.clone()))
         .net(Arc::new(net.clone()));
     let bound = server.bind().await.expect("the simulated network gives every address");
+    if let Some(Failing::Network(call)) = failing {
+        net.fail_at(call);
+    }
     let mut place = Place { rng, may_share, net, oracle, handle: bound.handle(), stores };
     let mut serving = JoinSet::new();
     serving.spawn(bound.serve());
     let has_operator = !is_kind && failing.is_none() && place.rng.chance(1, 3);
-    let is_stopped = place.bustle(weather == Weather::Calm, is_kind, has_operator).await;
+    // Where a connection may break, clients cannot count on hearing everything.
+    let is_calm = weather == Weather::Calm && !matches!(failing, Some(Failing::Network(_)));
+    let is_stopped = place.bustle(is_calm, is_kind, has_operator).await;
+    if place.net.has_failed() {
+        place.oracle.tell("net", "a call fails: by the simulation");
+    } else {
+        // What comes now must go well, and would be the first to fail.
+        place.net.fail_at(0);
+    }
     if !is_stopped {
         place.quiet().await;
     }

@@ -1,7 +1,7 @@
 //! How the network behaves, and how many connections it has.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How the network behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,5 +27,33 @@ impl Links {
 
     pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Makes one of the server's calls to the network fail. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble(Arc<Calls>);
+
+#[derive(Debug, Default)]
+struct Calls {
+    made: AtomicU64,
+    /// 0 for none.
+    fails_at: AtomicU64,
+}
+
+impl Trouble {
+    pub(crate) fn fail_at(&self, call: u64) {
+        self.0.fails_at.store(call, Ordering::Relaxed);
+    }
+
+    /// Counts a call, and says whether it is the one.
+    pub(crate) fn strikes(&self) -> bool {
+        let fails_at = self.0.fails_at.load(Ordering::Relaxed);
+        fails_at > 0 && self.0.made.fetch_add(1, Ordering::Relaxed) + 1 == fails_at
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        let fails_at = self.0.fails_at.load(Ordering::Relaxed);
+        fails_at > 0 && self.0.made.load(Ordering::Relaxed) >= fails_at
     }
 }

@@ -106,6 +106,7 @@ impl World {
             version_min: TlsVersion::V1_2,
             require: TlsRequire::Off,
             session_reuse: SessionReuse::Prefer,
+            names: Vec::new(),
         });
         self
     }

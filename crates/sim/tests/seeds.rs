@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use wharf_sim::{run, run_failing};
+use wharf_sim::{Failing, run, run_failing};
 
 /// No world takes longer than this, in its own time.
 const WORLD_MAX: Duration = Duration::from_hours(1);
@@ -50,16 +50,27 @@ fn the_server_keeps_its_word_where_it_did_not_once() {
     }
 }
 
-#[test]
-fn the_server_survives_every_single_failure_of_its_store() {
+/// Every call of a world fails, each in a run of its own.
+fn survives_every_failure(seed: u64, failing: fn(u64) -> Failing) {
     for call in 1.. {
-        let story = run_failing(7, call);
-        assert!(story.complaints.is_empty(), "call {call}: {}", story.complaints.join("\n"));
+        let story = run_failing(seed, failing(call));
+        let complaints = story.complaints.join("\n");
+        assert!(complaints.is_empty(), "seed {seed}, {:?}: {complaints}", failing(call));
         if !story.lines.iter().any(|line| line.contains(" fails: ")) {
             assert!(call > 50, "only {call} calls were tried");
             return;
         }
     }
+}
+
+#[test]
+fn row_34_the_server_survives_every_single_failure_of_its_store() {
+    survives_every_failure(7, Failing::Store);
+}
+
+#[test]
+fn row_06_33_the_server_survives_every_single_failure_of_the_network() {
+    survives_every_failure(7, Failing::Network);
 }
 
 #[test]

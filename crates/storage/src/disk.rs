@@ -1,10 +1,15 @@
 //! Folders of the operating system.
 
+mod count;
 mod draft;
 mod fault;
+mod ledger;
 mod leftover;
 mod listing;
+mod loan;
 mod pace;
+mod quotas;
+mod space;
 mod sweep;
 mod tree;
 mod upload;
@@ -13,6 +18,9 @@ mod upload;
 mod beneath_linux;
 #[cfg(unix)]
 mod beneath_walk;
+#[cfg_attr(target_os = "linux", path = "disk/boot_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "disk/boot_other.rs")]
+mod boot;
 #[cfg(unix)]
 mod facts_unix;
 #[cfg(target_os = "linux")]
@@ -42,7 +50,7 @@ use tokio::task::spawn_blocking;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, Entries, Replace, Sink, Source, Storage, Stores, Wanted, Write,
+    Caps, Change, Entries, Replace, Sink, Source, Space, Storage, Stores, Usage, Wanted, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
@@ -52,7 +60,11 @@ use self::listing::Listing;
 use self::tree::Tree;
 use self::upload::Upload;
 
+use crate::meter::Quota;
+
 pub use self::leftover::TEMP_PREFIX;
+pub use self::quotas::Quotas;
+pub use self::space::Reserve;
 pub use self::sweep::{Swept, sweep};
 
 /// How a [`Disk`] behaves.
@@ -67,9 +79,13 @@ pub struct DiskOptions {
     pub umask: u32,
     /// How long an unfinished upload can be resumed. Zero: none is ever kept.
     pub keep_partials: Duration,
+    /// The room on the file system that uploads leave free. Windows does not say how much there
+    /// is, so there it means nothing.
+    pub reserve: Reserve,
 }
 
-/// Full durability, links within the root, umask 022, unfinished uploads for a day.
+/// Full durability, links within the root, umask 022, unfinished uploads for a day, and a reserve
+/// of a hundredth of the disk.
 impl Default for DiskOptions {
     fn default() -> Self {
         Self {
@@ -77,6 +93,7 @@ impl Default for DiskOptions {
             follow_symlinks: FollowSymlinks::Inside,
             umask: 0o022,
             keep_partials: Duration::from_hours(24),
+            reserve: Reserve::Auto,
         }
     }
 }
@@ -87,7 +104,8 @@ impl Default for DiskOptions {
 pub enum Durability {
     /// It is still done: content and directories are synced before an act succeeds.
     Full,
-    /// It may be undone. Nothing is synced.
+    /// It may be undone, and a new file may be there with a part of its bytes missing or zero:
+    /// file systems write names before contents. Nothing is synced.
     Fast,
 }
 
@@ -112,8 +130,9 @@ pub enum FollowSymlinks {
 /// Uploads are written to a hidden temporary in the same directory (see [`TEMP_PREFIX`]) and
 /// renamed when they are whole, so they take the room of old and new content at a time, and
 /// appending to a file costs a copy of it. What was written before an upload was given up is kept
-/// for [`DiskOptions::keep_partials`], for that account alone. When the disk is full the temporary
-/// is removed, or cut to the length it was resumed with.
+/// for [`DiskOptions::keep_partials`], for that account alone, and on Linux until the system is
+/// started again: what was not synced before a power failure may be there as zeros. When the disk
+/// is full the temporary is removed, or cut to the length it was resumed with.
 ///
 /// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
 /// called within a tokio runtime; those of a listing run where its entries are taken. Dropping a
@@ -150,6 +169,20 @@ impl Disk {
         Ok(Self { tree: Arc::new(tree) })
     }
 
+    /// Waits until what is kept is known, where it is counted.
+    async fn counted(&self) -> Result<()> {
+        match &self.tree.metered {
+            Some(metered) => metered.ready().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Runs an act that changes what is kept.
+    async fn change(&self, act: impl FnOnce(&Tree) -> Result<()> + Send + 'static) -> Result<()> {
+        self.counted().await?;
+        self.act(act).await
+    }
+
     /// Runs an act on the tree where it may block.
     async fn act<T: Send + 'static>(
         &self,
@@ -179,7 +212,7 @@ impl Storage for Disk {
             appends: true,
             sets_times: true,
             sets_mode: system::HAS_MODES,
-            ignores_case: system::IGNORES_CASE,
+            ignores_case: self.tree.ignores_case,
         }
     }
 
@@ -206,6 +239,7 @@ impl Storage for Disk {
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
+        self.counted().await?;
         let draft = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
             begun?
         } else {
@@ -220,24 +254,33 @@ impl Storage for Disk {
         self.act(move |tree| tree.partial(&at)).await
     }
 
+    fn usage(&self) -> Option<Usage> {
+        let metered = self.tree.metered.as_ref()?;
+        metered.quota.is_limited().then(|| metered.usage())
+    }
+
+    async fn space(&self) -> Result<Option<Space>> {
+        self.act(Tree::space).await
+    }
+
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         let at = at.clone();
-        self.act(move |tree| tree.remove_file(&at)).await
+        self.change(move |tree| tree.remove_file(&at)).await
     }
 
     async fn remove_dir(&self, at: &VPath) -> Result<()> {
         let at = at.clone();
-        self.act(move |tree| tree.remove_dir(&at)).await
+        self.change(move |tree| tree.remove_dir(&at)).await
     }
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
         let at = at.clone();
-        self.act(move |tree| tree.make_dir(&at)).await
+        self.change(move |tree| tree.make_dir(&at)).await
     }
 
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
         let (from, to) = (from.clone(), to.clone());
-        self.act(move |tree| tree.rename(&from, &to, replace)).await
+        self.change(move |tree| tree.rename(&from, &to, replace)).await
     }
 
     async fn set(&self, at: &VPath, change: Change) -> Result<()> {
@@ -251,16 +294,26 @@ impl Storage for Disk {
 #[derive(Clone, Default)]
 pub struct Disks {
     options: DiskOptions,
+    quotas: Option<Quotas>,
     open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
 }
 
-/// Whose folder, and where.
-type Home = (String, PathBuf);
+/// Whose folder, where, and how much it may hold.
+type Home = (String, PathBuf, Quota);
 
 impl Disks {
     /// With these options for every account.
     pub fn new(options: DiskOptions) -> Self {
-        Self { options, open: Arc::default() }
+        // Read it now: a sandbox may forbid it later.
+        boot::identity();
+        Self { options, quotas: None, open: Arc::default() }
+    }
+
+    /// Counts what accounts with a quota keep, and holds them to it. Without this, quotas mean
+    /// nothing.
+    #[must_use]
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        Self { quotas: Some(quotas), ..self }
     }
 
     /// The folder of another session, if the path still leads to it.
@@ -283,16 +336,22 @@ impl fmt::Debug for Disks {
 #[async_trait]
 impl Stores for Disks {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
-        let home = (account.name.clone(), account.home.clone());
+        let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
+        let home = (account.name.clone(), account.home.clone(), quota);
         if let Some(tree) = self.shared(&home) {
             return Ok(Arc::new(Disk { tree }));
         }
-        let disk = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &self.options) {
-            Disk { tree: Arc::new(tree) }
-        } else {
-            let (options, (name, path)) = (self.options.clone(), home.clone());
-            unblocked(spawn_blocking(move || Ok(Disk::open(path, &name, &options)?)).await)?
+        let metered = match &self.quotas {
+            Some(quotas) => quotas.metered(&home.1, quota).await?,
+            None => None,
         };
+        let tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &self.options) {
+            tree
+        } else {
+            let (options, (name, path, _)) = (self.options.clone(), home.clone());
+            unblocked(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
+        };
+        let disk = Disk { tree: Arc::new(Tree { metered, ..tree }) };
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
         all.insert(home, Arc::downgrade(&disk.tree));

@@ -9,8 +9,13 @@
 
 mod disk;
 mod memory;
+mod meter;
 mod name;
 mod time;
 
-pub use disk::{Disk, DiskOptions, Disks, Durability, FollowSymlinks, Swept, TEMP_PREFIX, sweep};
+pub use disk::{
+    Disk, DiskOptions, Disks, Durability, FollowSymlinks, Quotas, Reserve, Swept, TEMP_PREFIX,
+    sweep,
+};
 pub use memory::Memory;
+pub use meter::Quota;

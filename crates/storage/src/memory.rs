@@ -15,13 +15,15 @@ use futures_core::Stream;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, Entries, Replace, Sink, Source, Start, Storage, Stored, Stores, Wanted, Write,
+    Caps, Change, Entries, Kept, Replace, Sink, Source, Start, Storage, Stored, Stores, Usage,
+    Wanted, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
 use self::tree::Tree;
+use crate::meter::{Charge, Meter, Metered, Quota};
 
 /// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
 const FILE_BYTES_MAX: usize = 1 << 30;
@@ -41,6 +43,7 @@ const BATCH_ENTRIES_MAX: usize = 256;
 pub struct Memory {
     tree: Arc<Mutex<Tree>>,
     account: Arc<str>,
+    quota: Quota,
 }
 
 impl Memory {
@@ -51,13 +54,36 @@ impl Memory {
 
     /// An empty tree that asks `clock` for the time of every change.
     pub fn with_clock(clock: fn() -> Timestamp) -> Self {
-        Self { tree: Arc::new(Mutex::new(Tree::new(clock))), account: Arc::from("") }
+        Self {
+            tree: Arc::new(Mutex::new(Tree::new(clock))),
+            account: Arc::from(""),
+            quota: Quota::UNLIMITED,
+        }
     }
 
     /// The same tree, seen by another account: the files are shared, unfinished uploads are not.
     #[must_use]
     pub fn for_account(&self, name: &str) -> Self {
-        Self { tree: Arc::clone(&self.tree), account: Arc::from(name) }
+        Self { account: Arc::from(name), quota: Quota::UNLIMITED, ..self.clone() }
+    }
+
+    /// The same tree, of which this handle and its clones may keep only so much. From the first
+    /// such call on, all accounts' changes are counted; what [`Memory::put`] puts there later is
+    /// not.
+    #[must_use]
+    pub fn with_quota(&self, quota: Quota) -> Self {
+        let mut tree = self.tree();
+        if tree.meter.is_none() {
+            tree.meter = Some(Arc::new(Meter::counted(tree.kept(), 0, None)));
+        }
+        drop(tree);
+        Self { quota, ..self.clone() }
+    }
+
+    /// What is in the tree, looked at piece by piece. While no upload is under way this is what
+    /// has been counted.
+    pub fn recount(&self) -> Kept {
+        self.tree().kept()
     }
 
     /// Puts a file there, with the directories above it, whatever was there before. Any name
@@ -110,11 +136,58 @@ impl fmt::Debug for Memory {
     }
 }
 
+impl Memory {
+    /// The tree's meter with this account's limits, if anybody counts.
+    fn metered(&self, tree: &Tree) -> Option<Metered> {
+        let meter = tree.meter.clone()?;
+        Some(Metered { meter, quota: self.quota })
+    }
+
+    /// Counts that one file or directory is gone.
+    fn freed(&self, tree: &Tree, bytes: u64) -> Result<()> {
+        if let Some(metered) = self.metered(tree) {
+            metered.change()?.freed(bytes, 1);
+        }
+        Ok(())
+    }
+
+    /// Charges an upload that begins with so many bytes, and goes on with an unfinished one if
+    /// there are bytes of that.
+    fn charge(
+        &self,
+        tree: &Tree,
+        at: &VPath,
+        partial: Option<u64>,
+        bytes: u64,
+    ) -> Result<Option<Charge>> {
+        let Some(metered) = self.metered(tree) else { return Ok(None) };
+        let replaces = tree.file(at).ok().map(|content| length(&content));
+        let charge = Charge::begin(&metered, partial, replaces)?;
+        let begun = match bytes.checked_sub(partial.unwrap_or(0)) {
+            Some(more) if more > 0 => charge.grow(more),
+            _ => {
+                charge.set(bytes);
+                Ok(())
+            }
+        };
+        match begun.and_then(|()| charge.check_room()) {
+            Ok(()) => Ok(Some(charge)),
+            Err(error) => {
+                // What was left unfinished stays as it was.
+                charge.end(partial);
+                Err(error)
+            }
+        }
+    }
+}
+
 /// Opens the shared tree for every account; their homes are not looked at.
 #[async_trait]
 impl Stores for Memory {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(self.for_account(&account.name)))
+        let memory = self.for_account(&account.name);
+        let quota = Quota::of(account, Quota::UNLIMITED);
+        Ok(Arc::new(if quota.is_limited() { memory.with_quota(quota) } else { memory }))
     }
 }
 
@@ -153,6 +226,7 @@ impl Storage for Memory {
         let key = (Arc::clone(&self.account), at.clone());
         let partial = tree.partials.get(&key).cloned();
         let was_partial = partial.is_some();
+        let partial_bytes = partial.as_ref().map(|partial| length(partial));
         let before = match how.start {
             Start::Fresh => Vec::new(),
             Start::End => match partial {
@@ -164,9 +238,11 @@ impl Storage for Memory {
                 first_bytes(&content.unwrap_or_default(), keep)?
             }
         };
+        let charge = self.charge(&tree, at, partial_bytes, length(&before))?;
         tree.partials.remove(&key);
         let resumed = was_partial && how.start != Start::Fresh;
         let upload = Upload {
+            charge,
             memory: self.clone(),
             at: at.clone(),
             replace: how.replace,
@@ -181,20 +257,42 @@ impl Storage for Memory {
         Ok(self.tree().partials.get(&key).map(|content| length(content)))
     }
 
+    fn usage(&self) -> Option<Usage> {
+        let metered = self.metered(&self.tree())?;
+        self.quota.is_limited().then(|| metered.usage())
+    }
+
     async fn remove_file(&self, at: &VPath) -> Result<()> {
-        self.tree().remove_file(at)
+        let mut tree = self.tree();
+        let bytes = length(&tree.file(at)?);
+        tree.remove_file(at)?;
+        self.freed(&tree, bytes)
     }
 
     async fn remove_dir(&self, at: &VPath) -> Result<()> {
-        self.tree().remove_dir(at)
+        let mut tree = self.tree();
+        tree.remove_dir(at)?;
+        self.freed(&tree, 0)
     }
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
-        self.tree().make_dir(at)
+        let mut tree = self.tree();
+        let Some(metered) = self.metered(&tree) else { return tree.make_dir(at) };
+        let counting = metered.change()?;
+        // A name that is taken is told before a limit.
+        if tree.stat(at).is_err() {
+            counting.check_one_more()?;
+        }
+        tree.make_dir(at)?;
+        counting.added_one();
+        Ok(())
     }
 
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
-        self.tree().rename(from, to, replace)
+        let mut tree = self.tree();
+        let replaced = if from == to { None } else { tree.file(to).ok() };
+        tree.rename(from, to, replace)?;
+        replaced.map_or(Ok(()), |replaced| self.freed(&tree, length(&replaced)))
     }
 
     async fn set(&self, at: &VPath, change: Change) -> Result<()> {
@@ -251,6 +349,7 @@ impl Stream for Reading {
 /// A write under way: the whole content, apart from the tree until it is published.
 struct Upload {
     memory: Memory,
+    charge: Option<Charge>,
     at: VPath,
     replace: Replace,
     content: Vec<u8>,
@@ -265,6 +364,9 @@ impl Sink for Upload {
             let told = format!("a file in memory holds at most {FILE_BYTES_MAX} bytes");
             return Err(Error::new(ErrorKind::NoSpace, told));
         }
+        if let Some(charge) = &self.charge {
+            charge.grow(length(&chunk))?;
+        }
         self.content.extend_from_slice(&chunk);
         self.is_worth_keeping |= !chunk.is_empty();
         Ok(())
@@ -275,9 +377,20 @@ impl Sink for Upload {
         let content = std::mem::take(&mut self.content);
         let size = length(&content);
         let key = (Arc::clone(&self.memory.account), self.at.clone());
-        let mut tree = self.memory.tree();
+        let charge = self.charge.take();
+        let memory = self.memory.clone();
+        let mut tree = memory.tree();
+        let replaced = tree.file(&self.at).ok().map(|content| length(&content));
+        if let Some(charge) = &charge {
+            charge.check_publish(size, replaced)?;
+        }
         tree.publish(&self.at, Bytes::from(content), self.replace)?;
-        tree.partials.remove(&key);
+        if let Some(charge) = &charge {
+            charge.published();
+        }
+        if let Some(older) = tree.partials.remove(&key) {
+            memory.freed(&tree, length(&older))?;
+        }
         Ok(Stored { size })
     }
 
@@ -286,10 +399,21 @@ impl Sink for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if self.is_worth_keeping && !self.content.is_empty() {
+        let bytes = length(&self.content);
+        let memory = self.memory.clone();
+        let mut tree = memory.tree();
+        let may_stay = self.charge.as_ref().is_none_or(|charge| charge.may_stay(bytes));
+        let is_left = self.is_worth_keeping && bytes > 0 && may_stay;
+        if let Some(charge) = self.charge.take() {
+            charge.end(is_left.then_some(bytes));
+        }
+        if is_left {
             let content = std::mem::take(&mut self.content);
-            let key = (Arc::clone(&self.memory.account), self.at.clone());
-            self.memory.tree().partials.insert(key, content);
+            let key = (Arc::clone(&memory.account), self.at.clone());
+            if let Some(older) = tree.partials.insert(key, content) {
+                // Memory counts at any time: there is nobody to tell of a failure.
+                let _ = memory.freed(&tree, length(&older));
+            }
         }
     }
 }

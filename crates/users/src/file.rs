@@ -11,6 +11,8 @@
 //! transfer_upload_rate = 0     # for one upload
 //! transfer_download_rate = 0   # for one download
 //! sessions = 5                 # 0 or "unlimited": any number
+//! quota = "20GiB"              # bytes that it may keep; 0 or "unlimited": any number
+//! quota_files = 0              # files and folders
 //! require_tls = false
 //! comment = "tests"
 //!
@@ -29,7 +31,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use disk::FILE_BYTES_MAX;
+pub use disk::{FILE_BYTES_MAX, Patience, Stamp, lock, replace, stamp};
 pub use edit::{EditError, Editor, UserFile};
 pub use problem::{FileProblems, OpenError, Problem};
 pub use read::PROBLEMS_MAX;
@@ -45,7 +47,6 @@ use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
 use zeroize::Zeroizing;
 
-use self::disk::{Patience, Stamp};
 use crate::hasher::{Hasher, Turn};
 use crate::password::{Verified, hash_new, is_quick, verify};
 
@@ -218,7 +219,7 @@ impl Inner {
     /// Reads the file again if it has changed. Blocks.
     fn look(&self) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = disk::stamp(&self.path);
+        let seen = stamp(&self.path);
         let now = seen.as_ref().ok().copied();
         let before = self.state().stamp;
         // A file that is gone has no stamp; that is told once, too.

@@ -49,8 +49,8 @@ impl std::fmt::Display for Busy {
 impl std::error::Error for Busy {}
 
 impl From<Busy> for Denied {
-    fn from(busy: Busy) -> Self {
-        Self::Refused(busy.to_string())
+    fn from(_: Busy) -> Self {
+        Self::Busy
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     #[tokio::test]
-    async fn a_missing_or_unreadable_hash_costs_one_verification() {
+    async fn row_18_a_missing_or_unreadable_hash_costs_one_verification() {
         let hasher = Hasher::default();
         for stored in [None, Some(""), Some("plain"), Some("$6$rounds=999999999$a$b")] {
             let before = (hasher.verifications(), hasher.decoys());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_password_always_costs_a_hash_of_ours() {
+    async fn row_18_a_wrong_password_always_costs_a_hash_of_ours() {
         let hasher = Hasher::default();
         let ours = hasher.hash_new(b"secret").await.unwrap();
         assert_eq!(hasher.verify(Some(&ours), b"x").await, Ok(Verified::Wrong));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_refuses_and_a_dropped_wait_makes_room() {
+    async fn row_20_a_full_queue_refuses_and_a_dropped_wait_makes_room() {
         let hasher = Hasher::new(NonZeroUsize::MIN);
         let busy = hasher.spare_turn().unwrap();
         assert!(hasher.spare_turn().is_none());

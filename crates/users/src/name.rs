@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_says_why() {
+    fn row_21_22_what_is_no_name_says_why() {
         for (name, problem) in [
             ("", NameProblem::Empty),
             ("a\nb", NameProblem::Control),
@@ -105,11 +105,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_is_one_plain_component(name in "\\PC{0,12}|[./\\\\: a-]{0,6}") {
+        fn row_22_every_name_is_one_plain_component(name in "\\PC{0,12}|[./\\\\: a-]{0,6}") {
             if check_name(&name).is_ok() {
                 let below = Path::new("/srv").join(&name);
                 let parts: Vec<_> = below.components().skip(2).collect();
                 prop_assert_eq!(parts, vec![Component::Normal(name.as_ref())]);
+                prop_assert!(wharf_core::account::is_name(&name));
             }
         }
     }

@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::md5_crypt;
+
 /// The longest password in bytes. Longer ones are wrong before any work is done.
 pub const SECRET_BYTES_MAX: usize = 1024;
 /// The memory of our own hashes in KiB: 19 MiB, as OWASP asks of Argon2id with two passes.
@@ -19,7 +21,8 @@ pub const ARGON2_LANES: u32 = 1;
 /// The most memory a stored Argon2id or yescrypt hash may ask for: 128 MiB in KiB. Several run at
 /// a time, so a hash that asks for more could take the whole machine.
 pub const STORED_MEMORY_KIB_MAX: u32 = 128 * 1024;
-/// The most passes a stored Argon2id hash may ask for: about two seconds with the most memory.
+/// The most passes a stored Argon2id hash may ask for with the most memory: about two seconds. With
+/// less memory it may ask for as many more: `pure-pw` makes hashes with 8 MiB and 255 passes.
 pub const STORED_PASSES_MAX: u32 = 16;
 /// The most lanes a stored Argon2id hash may ask for.
 pub const STORED_LANES_MAX: u32 = 16;
@@ -96,8 +99,9 @@ const KEPT_BYTES_MAX: usize = 32 << 20;
 /// Says whether `secret` is the password behind `stored`.
 ///
 /// Known kinds: Argon2id (`$argon2id$`), bcrypt (`$2a$`, `$2b$`, `$2y$`), SHA-crypt (`$5$`,
-/// `$6$`), yescrypt (`$y$`), and salted SHA of LDAP (`{SSHA}`, `{SSHA256}`, `{SSHA512}`). Results
-/// are compared in constant time. Takes as long as the hash asks, within the bounds above.
+/// `$6$`), yescrypt (`$y$`), MD5-crypt (`$1$`), and salted SHA of LDAP (`{SSHA}`, `{SSHA256}`,
+/// `{SSHA512}`). Results are compared in constant time. Takes as long as the hash asks, within the
+/// bounds above.
 pub fn verify(stored: &str, secret: &[u8]) -> Verified {
     if stored.len() > STORED_BYTES_MAX || !stored.is_ascii() {
         return Verified::Unreadable;
@@ -142,6 +146,7 @@ const KINDS: &[(&str, Check)] = &[
     ("$5$", |stored, secret| sha_crypt(stored, secret, 43)),
     ("$6$", |stored, secret| sha_crypt(stored, secret, 86)),
     ("$y$", yescrypt),
+    ("$1$", md5_crypt),
     ("{SSHA}", |stored, secret| salted::<Sha1>(stored, secret)),
     ("{SSHA256}", |stored, secret| salted::<Sha256>(stored, secret)),
     ("{SSHA512}", |stored, secret| salted::<Sha512>(stored, secret)),
@@ -152,8 +157,10 @@ fn argon2id(stored: &str, secret: &[u8]) -> Option<Verified> {
     let version = Version::try_from(hash.version?).ok()?;
     let parameters = Params::try_from(&hash).ok()?;
     let (memory, passes, lanes) = (parameters.m_cost(), parameters.t_cost(), parameters.p_cost());
-    let is_bounded =
-        memory <= STORED_MEMORY_KIB_MAX && passes <= STORED_PASSES_MAX && lanes <= STORED_LANES_MAX;
+    let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
+    let is_bounded = memory <= STORED_MEMORY_KIB_MAX
+        && work(memory, passes) <= work(STORED_MEMORY_KIB_MAX, STORED_PASSES_MAX)
+        && lanes <= STORED_LANES_MAX;
     let expected = hash.hash?;
     // A short result would be met by chance, an empty one by everything.
     if !is_bounded || expected.len() < 16 || hash.algorithm.as_str() != "argon2id" {
@@ -163,7 +170,6 @@ fn argon2id(stored: &str, secret: &[u8]) -> Option<Verified> {
     let argon2 = Argon2::new(Algorithm::Argon2id, version, parameters);
     run(&argon2, secret, hash.salt?.as_ref(), &mut found)?;
     let is_right = bool::from(found.ct_eq(expected.as_bytes()));
-    let work = |memory: u32, passes: u32| u64::from(memory) * u64::from(passes);
     let is_old = version != Version::V0x13
         || memory < ARGON2_MEMORY_KIB
         || work(memory, passes) < work(ARGON2_MEMORY_KIB, ARGON2_PASSES);
@@ -227,6 +233,17 @@ fn yescrypt(stored: &str, secret: &[u8]) -> Option<Verified> {
     answer(Yescrypt::default().verify_password(secret, stored))
 }
 
+/// `$1$salt$result`
+fn md5_crypt(stored: &str, secret: &[u8]) -> Option<Verified> {
+    let mut fields = stored.split('$').skip(2);
+    let (salt, result) = (fields.next()?, fields.next()?);
+    if salt.is_empty() || result.len() != md5_crypt::RESULT_LETTERS || fields.next().is_some() {
+        return None;
+    }
+    let found = Zeroizing::new(md5_crypt::result(secret, salt.as_bytes()));
+    Some(old(bool::from(found.as_bytes().ct_eq(result.as_bytes()))))
+}
+
 /// `{SSHA}` and Base64 of the digest of password and salt, then the salt.
 fn salted<Hash: Digest>(stored: &str, secret: &[u8]) -> Option<Verified> {
     let (_, encoded) = stored.split_once('}')?;
@@ -259,7 +276,7 @@ mod tests {
 
     const SECRET: &[u8] = "Pier 39, Zürich".as_bytes();
 
-    /// Made with mkpasswd 5.5 (libxcrypt), argon2-cffi, and Python's hashlib and bcrypt.
+    /// Made with mkpasswd 5.5 (libxcrypt), OpenSSL, argon2-cffi, and Python's hashlib and bcrypt.
     const OLD: &[&str] = &[
         "$argon2id$v=19$m=8192,t=1,p=1$W5agE+YBvbUeJDZFAxOnHw$4t7Qz0A9RfCMp5F5wS9D24HU6uytxeNG/XshUg/UzPw",
         "$argon2id$v=19$m=19456,t=1,p=1$s/YMo1zD3sN6MejClgfWUA$MzOWUVGTUFZeD1DD1gWtOlu2iFXwyNiwF7Rl3LALmds",
@@ -279,6 +296,7 @@ mod tests {
         "$2a$05$oZnhO0QaYS03eGWiqqvZ8uniwVtoaFA3JL6goKrPdZcOO0mlE2hEm",
         "$2b$05$wzgChFkJzvbb.uXQ3UcWUemvd95HbgbNr1X6q2duiM4gFPqHqsRYq",
         "$2y$05$wzgChFkJzvbb.uXQ3UcWUemvd95HbgbNr1X6q2duiM4gFPqHqsRYq",
+        "$1$abcdefgh$T77egsU0NMFJ6CUO2zXKK.",
         "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==",
         "{SSHA256}EKTzxI7cIC6llghZVgfTZwi/F9OiCjPTGrevtkPKVGeBukciz6+OwQ==",
         "{SSHA512}JkLmI8bJrkR3ui2lq8uy1vKEN7zYI4q4ftgp9ZUewqNzI48+6QUcIAvVfHZBaCoPoUTBUFFB5UtB7pA+YUhphuV5zzaYrc6E",
@@ -311,6 +329,7 @@ mod tests {
         for stored in [
             "$y$j9T$02qgH3HmwDH04DsYcxBbv/$DP4phamWZrqeTUNmeDKwk7H0GKMcXgWhr2YinfWEgi/",
             "$6$kGA.DyukcQjLrUez$RT/ECQjsBip5u2gGI5j7u8DsN4FW.XgrPAGMhKETFwio2RSClPrDh9QqP2BgeN8i4kDgLjFoV/900r25I8Lgh0",
+            "$1$saltsalt$oc0pVlEfEMksTnNCR5P4S.",
         ] {
             assert_eq!(verify(stored, &long), Verified::RightButOld, "{stored}");
             assert_eq!(verify(stored, &long[..299]), Verified::Wrong, "{stored}");
@@ -318,6 +337,7 @@ mod tests {
         for stored in [
             "$y$j9T$r6rlj4xDzExvt1zBjYRyC0$praKOPus307voe9bijEd.rL3zIbl9Row2rnrNIJ2oL.",
             "$5$dPpSovus/EtiK6Xy$3inK7WRdrKPdI15yuPi9PL9zozx2aW814fBEASKLzY3",
+            "$1$x$fwjfZtMwarkdetsjiQreU1",
         ] {
             assert_eq!(verify(stored, b""), Verified::RightButOld, "{stored}");
             assert_eq!(verify(stored, b"a"), Verified::Wrong, "{stored}");
@@ -329,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_hash_is_right_strong_and_salted() {
+    fn row_20_a_new_hash_is_right_strong_and_salted() {
         let (first, second) = (hash_new(SECRET).unwrap(), hash_new(SECRET).unwrap());
         assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
         assert_ne!(first, second);
@@ -360,14 +380,14 @@ mod tests {
     }
 
     #[test]
-    fn the_decoy_costs_what_a_new_hash_costs() {
+    fn row_18_the_decoy_costs_what_a_new_hash_costs() {
         assert!(costs_as_ours(&hash_new(b"x").unwrap()));
         assert!(OLD.iter().all(|stored| !costs_as_ours(stored)) && !costs_as_ours(""));
         assert_eq!(verify(DECOY, b"x"), Verified::Wrong);
     }
 
     #[test]
-    fn no_password_at_all_opens_what_is_no_hash() {
+    fn row_19_no_password_at_all_opens_what_is_no_hash() {
         for stored in [
             "",
             " ",
@@ -408,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_lost_its_end_opens_nothing() {
+    fn row_19_a_hash_that_lost_its_end_opens_nothing() {
         for stored in OLD {
             for lost in 1..=8 {
                 let cut = &stored[..stored.len() - lost];
@@ -420,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_asks_for_too_much_work_is_not_tried() {
+    fn row_20_a_hash_that_asks_for_too_much_work_is_not_tried() {
         let result = "RdWUTW0XnUx3bekue5eXQG2ZYGT2WJjVfVM9FQDV8F3XUUp8uII3SGJvj8LIc2kT/BQlVBXOOZnKbISX.q9ii.";
         let argon2 = "M4I0egdCHMg+1Q2inS2nAA$3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
         let yescrypt = "EMkEwhGa.aegNPk8NUQE5/$jTnJ1VaHYc/4PKTOQynkaTTUOVYhYPl3bf7Uml/yZ.D";
@@ -435,7 +455,8 @@ mod tests {
             format!("$2b$03${bcrypt}"),
             format!("$argon2id$v=19$m=4294967295,t=2,p=1${argon2}"),
             format!("$argon2id$v=19$m=131073,t=2,p=1${argon2}"),
-            format!("$argon2id$v=19$m=19456,t=17,p=1${argon2}"),
+            format!("$argon2id$v=19$m=131072,t=17,p=1${argon2}"),
+            format!("$argon2id$v=19$m=8,t=4294967295,p=1${argon2}"),
             format!("$argon2id$v=19$m=19456,t=2,p=17${argon2}"),
             format!("$y$jFT${yescrypt}"),       // 1 GiB
             format!("$y$jDT${yescrypt}"),       // 256 MiB
@@ -453,6 +474,10 @@ mod tests {
         // Made with `mkpasswd -m yescrypt -R 8 x`: 128 MiB.
         let stored = "$y$jCT$EMkEwhGa.aegNPk8NUQE5/$jTnJ1VaHYc/4PKTOQynkaTTUOVYhYPl3bf7Uml/yZ.D";
         assert_eq!(verify(stored, b"x"), Verified::RightButOld);
+        // Made with pure-pw 1.0.50, as it is installed.
+        let stored = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
+                      OxnB7g1To1YjpJ1XgD5N9i7Ir1p4Lx5h2d5f+Q5N9HA";
+        assert_eq!(verify(stored, b"secret"), Verified::RightButOld);
     }
 
     proptest! {

@@ -47,7 +47,7 @@ impl std::error::Error for BadRights {}
 ///
 /// It is stricter in one thing: letters that look like a misspelt word are refused. `raed` would
 /// otherwise be four letters, and give the right to delete to someone who was meant to read.
-/// Letters in their usual order, `elradfmwMT`, are always taken.
+/// Letters in their usual order, `elradfmwMTC`, are always taken.
 ///
 /// # Errors
 /// The word that is no right, and what was probably meant.
@@ -90,8 +90,8 @@ pub fn format_rights(rights: Permissions) -> String {
     [&named, &lettered, &twice].into_iter().find(|text| is_same(text)).unwrap_or(&named).clone()
 }
 
-/// The letters of `pyftpdlib` in their usual order.
-const LETTERS: &str = "elradfmwMT";
+/// The letters of `pyftpdlib` in their usual order, and our own behind them.
+const LETTERS: &str = "elradfmwMTC";
 
 fn is_in_order(letters: &str) -> bool {
     letters.chars().map(|letter| LETTERS.find(letter)).is_sorted_by(|one, next| one < next)
@@ -150,17 +150,19 @@ mod tests {
 
     #[test]
     fn one_right_is_not_written_as_a_preset_that_gives_more() {
-        assert_eq!(format_rights(Permissions::READ), "r");
+        assert_eq!(format_rights(Permissions::READ), "read,read");
+        assert_eq!(format_rights(Permissions::READ.union(Permissions::HASH)), "read,hash");
         assert_eq!(parse_rights(&format_rights(Permissions::UPLOAD)), Ok(Permissions::UPLOAD));
         assert_eq!(format_rights(Permissions::NONE), "none");
-        assert_eq!(format_rights(Permissions::ALL), "full");
+        assert_eq!(format_rights(Permissions::parse("full").unwrap()), "full");
+        assert_eq!(parse_rights(&format_rights(Permissions::ALL)), Ok(Permissions::ALL));
     }
 
     proptest! {
         #[test]
         fn what_is_written_reads_the_same(
-            names in prop::collection::vec(0..12_usize, 0..12),
-            letters in "e?l?r?a?d?f?m?w?M?T?",
+            names in prop::collection::vec(0..14_usize, 0..14),
+            letters in "e?l?r?a?d?f?m?w?M?T?C?",
         ) {
             let names: Vec<_> = names.iter().map(|right| Permissions::EACH[*right].2).collect();
             for text in [names.join(","), letters] {

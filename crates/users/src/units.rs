@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wharf_core::account::Rate;
+use wharf_core::account::{Rate, Size};
 
 /// Why a text is no size or speed. Its `Display` says what would be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,22 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         return Err(UnitError::RateForSize);
     }
     parse_bytes(text)
+}
+
+/// Reads how much may be kept: a size, or `unlimited`. 0 is unlimited as well.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_quota(text: &str) -> Result<Size, UnitError> {
+    if text.trim().eq_ignore_ascii_case(UNLIMITED) {
+        return Ok(Size::Unlimited);
+    }
+    parse_size(text).map(Size::from_bytes)
+}
+
+/// Writes how much may be kept so that [`parse_quota`] reads the same: `20GiB`, `unlimited`.
+pub fn format_quota(size: Size) -> String {
+    size.bytes().map_or_else(|| UNLIMITED.to_owned(), format_size)
 }
 
 /// Writes a speed so that [`parse_rate`] reads the same: `2MiB/s`, `100000B/s`, `unlimited`.

@@ -1,6 +1,8 @@
 //! The command line: which command, and what belongs to all of them.
 
+pub(crate) mod ban;
 pub(crate) mod bench;
+pub(crate) mod import;
 pub(crate) mod live;
 pub(crate) mod serve;
 pub(crate) mod service;
@@ -15,7 +17,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use wharf_users::nearest::nearest;
 
 use crate::outcome::Colour;
+use ban::Ban;
 use bench::Bench;
+use import::Import;
 use serve::Serve;
 use service::Service;
 use user::User;
@@ -58,7 +62,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<Serve>),
-    /// Test the config without serving: every mistake at once, exit 78
+    /// Test the config and the protection without serving: every mistake at once, exit 78
     Check(Check),
     /// The running server in one screen
     Status(live::Status),
@@ -79,7 +83,13 @@ pub(crate) enum Command {
     Config(Config),
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
-    User(User),
+    User(Box<User>),
+    /// List, add and lift bans; changes take effect within a second
+    #[command(subcommand)]
+    Ban(Ban),
+    /// Move in from another server: read its set-up, show the result, write it with --write
+    #[command(subcommand)]
+    Import(Import),
     Bench(Box<Bench>),
     /// Hash a password for use in a file
     ///
@@ -108,6 +118,9 @@ pub(crate) struct Check {
     /// What to test; all if none is named
     #[arg(value_name = "WHAT")]
     pub(crate) what: Vec<Subject>,
+    /// Warnings are mistakes too: exit 78
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// What `wharf check` can test.
@@ -115,6 +128,8 @@ pub(crate) struct Check {
 pub(crate) enum Subject {
     /// The config file, the environment and what they name
     Config,
+    /// User, sandbox, rights of files and folders, and what could not be had
+    Protection,
 }
 
 /// `wharf config`.
@@ -153,7 +168,7 @@ Usage: wharf [OPTIONS] [DIR]            the same as: wharf serve [DIR]
 
 Share and run
   serve       Share a folder, or run from a config file
-  check       Test the config without serving
+  check       Test config, rights and sandbox without serving
   service     Start with the computer: install, uninstall, start, stop, status, unit
 
 Look and act on the running server
@@ -166,8 +181,10 @@ Look and act on the running server
   stop        Finish running transfers, then stop
 
 Accounts and setup
-  user        add, list, show, edit, passwd, enable, disable, del
+  user        add, list, show, edit, passwd, enable, disable, del, export
+  ban         list, add, del, clear
   config      default, show, path
+  import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 
 Other
   bench       Measure any FTP or FTPS server, as its clients see it

@@ -6,6 +6,7 @@
 
 pub(crate) mod check;
 pub(crate) mod choice;
+pub(crate) mod counts;
 pub(crate) mod file;
 pub(crate) mod gather;
 pub(crate) mod keys;
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) active: keys::Active,
     pub(crate) tls: keys::Tls,
     pub(crate) login: keys::Login,
+    pub(crate) ban: keys::Banning,
     pub(crate) limits: keys::Limits,
     pub(crate) files: keys::Files,
     pub(crate) names: keys::Names,
@@ -88,6 +90,7 @@ impl Config {
             active: keys::Active::read(reader, "active"),
             tls: keys::Tls::read(reader, "tls"),
             login: keys::Login::read(reader, "login"),
+            ban: keys::Banning::read(reader, "ban"),
             limits: keys::Limits::read(reader, "limits"),
             files: keys::Files::read(reader, "files"),
             names: keys::Names::read(reader, "names"),

@@ -1,25 +1,10 @@
-//! `wharf check` and `wharf config`.
+//! `wharf config`.
 
 use crate::cli::{Config, Global};
 use crate::config::show::{default_file, in_force, in_force_json};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print};
 use crate::place;
 use crate::setup::{config_file, inputs, load};
-use crate::wire::check_certificate;
-
-/// Tests the configuration and says that it is sound, or everything that is not.
-pub(crate) fn check(global: &Global) -> Result<Exit, Failure> {
-    let inputs = inputs(global, config_file(global), Vec::new());
-    let loaded = load(&inputs, global.color.is_on())?;
-    for warning in check_certificate(&loaded.config)? {
-        tell(&format!("warning: {warning}\n"));
-    }
-    print(&match &inputs.file {
-        Some(file) => format!("{}: the configuration is sound\n", file.display()),
-        None => "There is no config file; the defaults are sound.\n".into(),
-    })?;
-    Ok(Exit::Done)
-}
 
 /// Prints the default file, what is in force, or which file is used.
 pub(crate) fn config(global: &Global, what: &Config) -> Result<Exit, Failure> {

@@ -1,10 +1,15 @@
 //! The log: events become lines, and a thread of its own writes them.
 //!
 //! [`record`] makes fields of an event, [`mod@line`] a line of the fields, [`xferlog`] the classic
-//! transfer log; [`writer`] has the thread. No session ever waits for a disk.
+//! transfer log; [`writer`] has the thread, and [`target`] the files. No session ever waits for
+//! those. Only what goes to the [`audit`] log is written at once.
 
+pub(crate) mod audit;
+#[cfg(test)]
+mod forgery_tests;
 pub(crate) mod line;
 pub(crate) mod record;
+pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writer;
@@ -14,9 +19,11 @@ use jiff::Zoned;
 use wharf_core::event::{Event, Events, Who};
 
 use crate::outcome::Failure;
+use audit::{Audit, Kept, is_audited};
 use line::Style;
 use record::{Level, Record};
-use writer::{Target, Writer};
+use target::Target;
+use writer::{Note, Writer};
 
 /// Which lines are written, how, and where to.
 #[derive(Debug)]
@@ -26,6 +33,7 @@ pub(crate) struct Log {
     has_commands: bool,
     /// The number of the transfer log among the writer's targets.
     transfers: Option<usize>,
+    audit: Option<Audit>,
     writer: Writer,
 }
 
@@ -40,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) has_commands: bool,
     /// The transfer log, if there is one.
     pub(crate) transfer_log: Option<Target>,
+    /// The audit log, if there is one.
+    pub(crate) audit: Option<Audit>,
 }
 
 /// One place for lines.
@@ -52,47 +62,86 @@ pub(crate) struct Output {
 }
 
 impl Log {
-    /// Starts the log.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub(crate) fn start(options: Options) -> Result<Self, Failure> {
+    /// Makes everything ready. Lines wait until [`Log::begin`], except those of the audit log.
+    pub(crate) fn prepare(options: Options) -> Self {
         let styles: Vec<_> = options.outputs.iter().map(|output| output.style).collect();
         let mut targets: Vec<_> = options.outputs.into_iter().map(|output| output.target).collect();
         let transfer_log = options.transfer_log.as_ref().map(|_| targets.len());
         targets.extend(options.transfer_log);
         let style = styles.first().copied().unwrap_or(Style::Text);
-        let dropped = move |count: u64| {
-            let record = Record::new(Level::Warn, "lines-dropped").number("count", count);
-            line::render(style, &Zoned::now(), &record)
-        };
-        let writer = Writer::start(targets, Box::new(dropped))
-            .map_err(|error| Failure::io("cannot start the log", &error))?;
-        Ok(Self {
+        let note_line = move |note: &Note| line::render(style, &Zoned::now(), &note_record(note));
+        Self {
             styles,
             level_max: options.level_max,
             has_commands: options.has_commands,
             transfers: transfer_log,
-            writer,
-        })
+            audit: options.audit,
+            writer: Writer::prepare(targets, Box::new(note_line)),
+        }
+    }
+
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn begin(&self) -> Result<(), Failure> {
+        self.writer.begin().map_err(|error| Failure::io("cannot start the log", &error))
     }
 
     /// Writes a record, wherever it is wanted.
     pub(crate) fn note(&self, record: &Record) {
+        let now = Zoned::now();
+        if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {
+            self.tell_kept(&now, audit.write(&line::render(Style::Json, &now, record)));
+        }
+        self.hand_over(&now, record);
+    }
+
+    fn hand_over(&self, now: &Zoned, record: &Record) {
         if record.level > self.level_max {
             return;
         }
-        let now = Zoned::now();
         for (number, style) in self.styles.iter().enumerate() {
             if style.shows(record) {
-                self.writer.write(number, line::render(*style, &now, record));
+                self.writer.write(number, line::render(*style, now, record));
             }
+        }
+    }
+
+    fn tell_kept(&self, now: &Zoned, kept: Kept) {
+        let record = match kept {
+            Kept::Whole | Kept::LostToo => return,
+            Kept::Lost => {
+                let reason = "the disk takes no more; look for room";
+                Record::new(Level::Error, "audit-failed").text("reason", reason)
+            }
+            Kept::After(count) => {
+                Record::new(Level::Error, "audit-lines-lost").number("count", count)
+            }
+        };
+        self.hand_over(now, &record);
+    }
+
+    /// Opens all files anew, after they were renamed.
+    pub(crate) fn reopen(&self) {
+        self.writer.reopen();
+        if let Some(Err(reason)) = self.audit.as_ref().map(Audit::reopen) {
+            self.note(&note_record(&Note::NotReopened(reason)));
         }
     }
 
     /// Waits until everything up to now is written, but not for ever.
     pub(crate) fn flush(&self) {
         self.writer.flush();
+    }
+}
+
+fn note_record(note: &Note) -> Record {
+    match note {
+        Note::Dropped(count) => Record::new(Level::Warn, "lines-dropped").number("count", *count),
+        Note::NotReopened(reason) => {
+            Record::new(Level::Error, "log-not-reopened").text("reason", reason)
+        }
     }
 }
 

@@ -4,12 +4,17 @@
 //! [`config`] (what they mean), then [`wire`] (how they become the engine's settings) and
 //! [`serve_command`].
 
+mod ban_command;
+mod ban_file;
 mod bench_command;
 mod certificate;
+mod check_command;
 mod cli;
 mod config;
 mod config_command;
 mod hash_command;
+mod import;
+mod import_command;
 mod live_command;
 mod log;
 mod man_command;
@@ -17,6 +22,7 @@ mod os;
 mod outcome;
 mod panel;
 mod place;
+mod protection;
 mod serve_command;
 mod service_command;
 mod setup;
@@ -57,7 +63,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
         Command::Serve(options) => serve_command::serve(global, options),
-        Command::Check(_) => config_command::check(global),
+        Command::Check(options) => check_command::check(global, options),
         Command::Config(what) => config_command::config(global, what),
         Command::Status(options) => live_command::status(global, options),
         Command::Who(options) => live_command::who(global, options),
@@ -67,6 +73,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Reload(options) => live_command::reload(global, options),
         Command::Stop(options) => live_command::stop(global, options),
         Command::User(what) => user_command::user(global, what),
+        Command::Ban(what) => ban_command::ban(global, what),
+        Command::Import(what) => import_command::import(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),
         Command::Service(what) => service_command::service(global, what),

@@ -9,16 +9,27 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, announce, appended, give_to, hold_window, is_administrator, is_journal,
-    may_write, mode_if_open, private_file, private_folder, proof_of_life_every, raise_file_limit,
-    real_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, appended_privately, give_to, hold_window,
+    is_administrator, is_journal, mask_new_files, may_write, mode_if_open, private_file,
+    private_folder, proof_of_life_every, raise_file_limit, real_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, announce, appended, give_to, hold_window, is_administrator, is_journal,
-    may_write, mode_if_open, private_file, private_folder, proof_of_life_every, raise_file_limit,
-    real_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, appended_privately, give_to, hold_window,
+    is_administrator, is_journal, mask_new_files, may_write, mode_if_open, private_file,
+    private_folder, proof_of_life_every, raise_file_limit, real_folder, sync_folder,
 };
+
+/// What somebody asks of a running server by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To stop.
+    Stop(Stop),
+    /// To open its logs anew (SIGUSR1).
+    Reopen,
+    /// To take note of a new configuration (SIGHUP).
+    Reload,
+}
 
 /// Why somebody wants the server to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

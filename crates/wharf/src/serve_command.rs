@@ -2,6 +2,7 @@
 //!
 //! [`outputs`] says where lines go; [`run`] binds, serves and stops.
 
+mod bans;
 mod outputs;
 mod run;
 mod workers;

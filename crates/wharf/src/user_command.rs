@@ -1,7 +1,8 @@
 //! `wharf user`: accounts in `users.toml`, changed under a lock and in one step.
 
+mod export;
 mod facts;
-mod list;
+pub(crate) mod list;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
         User::List { pattern, disabled, json } => {
             list::list(&file, pattern.as_deref(), *disabled, *json)
         }
+        User::Export { with_hashes, csv: _ } => export::export(&file, *with_hashes),
         User::Show { name, json } => list::show(&file, name, *json),
         User::Add { name, facts, password } => add(&file, name, facts, password),
         User::Edit { name, facts, password } => edit(&file, name, facts, password),
@@ -49,7 +51,7 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
 
 /// Why accounts were not changed or shown.
 #[derive(Debug)]
-enum Trouble {
+pub(crate) enum Trouble {
     /// The file, or what should happen to it.
     File(EditError),
     /// Everything else.
@@ -76,7 +78,7 @@ impl From<Failure> for Trouble {
 
 impl Trouble {
     /// In the words and with the number for the one who typed the command.
-    fn into_failure(self, is_coloured: bool) -> Failure {
+    pub(crate) fn into_failure(self, is_coloured: bool) -> Failure {
         let error = match self {
             Self::Other(failure) => return failure,
             Self::File(error) => error,

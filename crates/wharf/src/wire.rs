@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
+use wharf_core::async_trait;
+use wharf_core::error::{Error, ErrorKind};
 use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Users;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
-use wharf_storage::{DiskOptions, Durability, FollowSymlinks};
+use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
 use wharf_users::anonymous::WithAnonymous;
 use wharf_users::file::{FileUsers, UserFile};
 use wharf_users::hasher::Hasher;
@@ -23,10 +26,11 @@ use crate::config::choice::{
     TlsMode, TlsRequire, TlsVersion,
 };
 use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
-use crate::config::{Config, choice, keys};
+use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
+use crate::protection::reach::{Reach, state_folder};
 use crate::share::{Access, Share};
 use crate::user_command::open_failure;
 
@@ -54,14 +58,25 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
             timeout: config.login.timeout.0,
             deny_users: config.login.deny_users.clone(),
         },
+        ban: engine::Ban {
+            is_enabled: config.ban.enabled,
+            attempts_max: config.ban.attempts.0,
+            account_attempts_max: config.ban.account_attempts.0,
+            window: config.ban.window.0,
+            time: config.ban.time.0,
+            time_max: config.ban.time_max.0,
+            allow: config.ban.allow.0.clone(),
+        },
         limits: limits(&config.limits),
         files: engine::Files {
             may_overwrite: config.files.overwrite,
             makes_parents: config.files.make_parents,
+            checks_announced_size: config.files.check_announced_size,
         },
         names: names(&config.names),
         compat: engine::Compat {
             disabled_commands: config.compat.disable_commands.0.clone(),
+            mode_z: config.compat.mode_z,
             ascii: match config.compat.ascii {
                 Ascii::Convert => engine::Ascii::Convert,
                 Ascii::Binary => engine::Ascii::Binary,
@@ -91,6 +106,8 @@ fn listen_tls(mode: TlsMode) -> ListenTls {
 fn limits(limits: &keys::Limits) -> engine::Limits {
     engine::Limits {
         sessions: limits.connections,
+        sessions_before_login: limits.connections_before_login.or_quarter_of(limits.connections),
+        sessions_reserved: limits.connections_reserved.0,
         sessions_per_address: limits.connections_per_ip,
         sessions_per_user: limits.sessions_per_user,
         upload: limits.upload_rate,
@@ -103,6 +120,8 @@ fn limits(limits: &keys::Limits) -> engine::Limits {
         transfer_download: limits.transfer_download_rate,
         idle_timeout: limits.idle_timeout.0,
         stall_timeout: limits.transfer_stall_timeout.0,
+        transfer_min: limits.transfer_min_rate,
+        transfer_min_period: limits.transfer_min_rate_period.0,
     }
 }
 
@@ -211,6 +230,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
                 SessionReuse::Prefer => engine::SessionReuse::Prefer,
                 SessionReuse::Require => engine::SessionReuse::Require,
             },
+            names: config.tls.names.clone(),
         },
         is_self_made: pair.is_self_made,
         warnings: pair.warnings,
@@ -221,7 +241,7 @@ fn pair(config: &Config) -> Result<Pair, Failure> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
         return from_files(certificate, key);
     }
-    let folder = config.server.state_dir.0.clone().unwrap_or_else(place::state_folder);
+    let folder = state_folder(config);
     let names = place::host_name().into_iter().chain(["localhost".to_owned()]);
     let addresses = own_addresses().into_iter().map(|ip| ip.to_string());
     self_made(&folder, &names.chain(addresses).collect::<Vec<_>>())
@@ -241,7 +261,46 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
         },
         umask: config.files.umask.0,
         keep_partials: config.files.keep_partials.0,
+        reserve: match config.files.reserve {
+            value::Reserve::Auto => Reserve::Auto,
+            value::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
+            value::Reserve::Percent(share) => Reserve::Percent(share),
+        },
     }
+}
+
+/// The folders of accounts, for a process that cannot reach every one.
+pub(crate) struct Fenced {
+    disks: Disks,
+    reach: Arc<Reach>,
+}
+
+impl Fenced {
+    /// Those of `disks` that lie within `reach`.
+    pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
+        Self { disks, reach }
+    }
+}
+
+#[async_trait]
+impl Stores for Fenced {
+    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>, Error> {
+        let opened = self.disks.open(account).await;
+        // Where the kernel confines nothing, this has opened.
+        if opened.is_err() && account.home.exists() && !self.reach.covers(&account.home) {
+            let help = "it lies outside of what wharf confined itself to when it started; restart \
+                 wharf, or name a folder above it in server.homes and restart once";
+            return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
+        }
+        opened
+    }
+}
+
+/// Who counts what accounts keep, and what the last run wrote down of it.
+pub(crate) fn quotas(config: &Config) -> Quotas {
+    let otherwise =
+        Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files };
+    Quotas::open(state_folder(config), otherwise)
 }
 
 /// Who may log in, and where their files are.
@@ -325,7 +384,18 @@ mod tests {
     }
 
     #[test]
-    fn anonymous_words_are_presets() {
+    fn row_23_anonymous_is_off_and_its_words_are_presets() {
+        assert!(!Loaded::load(&Inputs::default()).config.login.anonymous);
+        for denied in [
+            Permissions::LIST,
+            Permissions::READ,
+            Permissions::OVERWRITE,
+            Permissions::RENAME,
+            Permissions::DELETE,
+            Permissions::MKDIR,
+        ] {
+            assert!(!anonymous_rights(AnonymousPermissions::Dropbox).contains(denied), "{denied}");
+        }
         for (word, rights) in [
             (AnonymousPermissions::Read, Permissions::READ_ONLY),
             (AnonymousPermissions::Dropbox, Permissions::parse("dropbox").unwrap()),

@@ -67,6 +67,8 @@ static ACTS: &[Act] = &[
             // So have those that end in every way, the wait for their server, and the search for
             // ports that are free.
             "crates/prove/src/client.rs",
+            // A client in active mode.
+            "crates/prove/src/torture/visits.rs",
             "crates/prove/src/server.rs",
             "crates/prove/src/ports.rs",
         ],
@@ -74,6 +76,30 @@ static ACTS: &[Act] = &[
             name: "sockets",
             why: "every socket passes one door, or the simulation would not see it",
             remedy: "use Net, and add to it what is missing",
+        },
+    },
+    Act {
+        words: &["std::path", "Path", "PathBuf", "OsStr", "OsString"],
+        // The program, its accounts and its tools: their paths come from who runs them.
+        homes: &[
+            "crates/storage/src/disk",
+            "crates/users/",
+            "crates/wharf/",
+            "crates/load/",
+            "crates/bench/",
+            "crates/prove/",
+            "crates/sim/",
+            // Where an account's files are: written by who made the account.
+            "crates/core/src/account.rs",
+            "crates/server/src/certificate.rs",
+            "crates/server/src/command/reference.rs",
+            "crates/server/src/command/paths.rs",
+        ],
+        rule: Rule {
+            name: "paths",
+            why: "what a client sends becomes a VPath once, and only the disk store makes names of \
+                  the operating system of it: two ways to read a path are a way around the rules",
+            remedy: "take a VPath, and ask Files",
         },
     },
 ];
@@ -131,6 +157,18 @@ mod tests {
         let text = "spawn_blocking(|| ());";
         assert!(found(check, &[("crates/storage/src/disk/os_unix.rs", text)]).is_empty());
         assert_eq!(found(check, &[("crates/storage/src/memory.rs", text)]).len(), 1);
+    }
+
+    #[test]
+    fn row_27_only_the_disk_store_makes_paths_of_the_system() {
+        for text in ["let path = PathBuf::from(typed);", "Path::new(name)", "use std::path::Path;"]
+        {
+            assert!(!found(check, &[("crates/server/src/files.rs", text)]).is_empty(), "{text}");
+            assert!(!found(check, &[("crates/proto/src/path.rs", text)]).is_empty(), "{text}");
+            assert!(!found(check, &[("crates/storage/src/memory.rs", text)]).is_empty(), "{text}");
+            assert!(found(check, &[("crates/storage/src/disk/unix.rs", text)]).is_empty());
+        }
+        assert!(found(check, &[("crates/server/src/files.rs", "let path: VPath;")]).is_empty());
     }
 
     #[test]

@@ -215,6 +215,17 @@ mod tests {
         assert_eq!(found(check, &[("crates/server/Cargo.toml", text)]).len(), 1);
     }
 
+    /// What is shipped stops where a number overflows, and no crate may be unsafe by itself.
+    #[test]
+    fn row_47_overflow_is_checked_and_unsafe_code_forbidden() {
+        let manifest = include_str!("../../../Cargo.toml");
+        let release = manifest.split("[profile.release]").nth(1).unwrap();
+        let release = release.split("\n[").next().unwrap();
+        assert!(release.contains("overflow-checks = true"), "{release}");
+        assert!(manifest.contains("[profile.dist]\ninherits = \"release\""));
+        assert!(manifest.contains("[workspace.lints.rust]\nunsafe_code = \"forbid\""));
+    }
+
     #[test]
     fn a_new_crate_needs_a_place_and_xtask_needs_nothing() {
         assert_eq!(found(check, &[("crates/extra/Cargo.toml", "")]).len(), 1);

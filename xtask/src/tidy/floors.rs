@@ -11,16 +11,17 @@ use super::{Finding, Rule};
 const FLOORS: &[(u8, &[&str])] = &[
     (8, &["server"]),
     (7, &["conversation"]),
-    (6, &["transfer", "gate"]),
+    (6, &["transfer", "errand", "attend", "gate"]),
     (5, &["command"]),
     (4, &["session", "exit"]),
     (3, &["control", "data", "shared"]),
-    (2, &["pump", "tls", "next", "ports", "files", "lines", "admission"]),
+    (2, &["pump", "tls", "next", "ports", "files", "lines", "admission", "guard"]),
     (
         1,
         &[
             "net",
             "shape",
+            "digest",
             "lanes",
             "refusal",
             "registry",

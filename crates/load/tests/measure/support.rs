@@ -52,6 +52,7 @@ impl House {
             require: if mode.is_some() { TlsRequire::All } else { TlsRequire::Off },
             version_min: TlsVersion::V1_2,
             session_reuse: SessionReuse::Prefer,
+            names: Vec::new(),
         });
         let rules = Rules::everywhere(Permissions::ALL);
         let users = Arc::new(Single::new(Account::new("anna", "/", rules), b"secret"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wharf_core::event::Event;
+use wharf_core::permission::Permissions;
 use wharf_proto::address::{
     EprtError, EpsvArg, epsv_numbers, parse_eprt, parse_epsv, parse_port, pasv_numbers,
 };
@@ -30,7 +31,7 @@ static PASV: Spec = Spec {
     rfc: "RFC 959 §4.1.2",
     keeps_pending: true,
     run: Run::Later(|session, _| Box::pin(pasv(session))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 async fn pasv(session: &mut Session) -> Result<Next, Refusal> {
@@ -60,7 +61,7 @@ static EPSV: Spec = Spec {
     keeps_pending: true,
     features: |_| vec!["EPSV".into()],
     run: Run::Later(|session, arg| Box::pin(epsv(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -125,7 +126,7 @@ static PORT: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     run: Run::Now(port),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 fn port(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -145,7 +146,7 @@ static EPRT: Spec = Spec {
         if session.settings.active.is_enabled { vec!["EPRT".into()] } else { Vec::new() }
     },
     run: Run::Now(eprt),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -188,7 +189,7 @@ static ABOR: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Abort,
     run: Run::Now(abor),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 /// ABOR with no transfer: the one that it meant may have ended as it came.

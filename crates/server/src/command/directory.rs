@@ -19,9 +19,8 @@ static CWD: Spec = Spec {
     about: "Go to a directory",
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
-    needs: Permissions::ENTER,
     run: Run::Later(|session, arg| Box::pin(cwd(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::ENTER)
 };
 
 async fn cwd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -37,9 +36,8 @@ static CDUP: Spec = Spec {
     syntax: "CDUP",
     about: "Go to the directory above",
     rfc: "RFC 959 §4.1.1",
-    needs: Permissions::ENTER,
     run: Run::Later(|session, _| Box::pin(cdup(session))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::ENTER)
 };
 
 async fn cdup(session: &mut Session) -> Result<Next, Refusal> {
@@ -57,7 +55,7 @@ static PWD: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
     run: Run::Now(pwd),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 fn pwd(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
@@ -71,9 +69,8 @@ static MKD: Spec = Spec {
     about: "Make a directory",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::MKDIR,
     run: Run::Later(|session, arg| Box::pin(mkd(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::MKDIR)
 };
 
 async fn mkd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -90,9 +87,8 @@ static RMD: Spec = Spec {
     about: "Remove an empty directory",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::RMDIR,
     run: Run::Later(|session, arg| Box::pin(rmd(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::RMDIR)
 };
 
 async fn rmd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {

@@ -12,7 +12,7 @@ use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Leaves, Session};
 
 pub(super) static ROWS: &[&Spec] = &[&DELE, &RNFR, &RNTO, &SIZE, &MDTM, &MFMT];
 
@@ -22,9 +22,8 @@ static DELE: Spec = Spec {
     about: "Remove a file",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::DELETE,
     run: Run::Later(|session, arg| Box::pin(dele(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::DELETE)
 };
 
 /// Removes one file. Directories are refused by the store (`RMD` removes those).
@@ -41,9 +40,9 @@ static RNFR: Spec = Spec {
     about: "Name what RNTO is to rename",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::RENAME,
+    leaves: Leaves::RenameFrom,
     run: Run::Later(|session, arg| Box::pin(rnfr(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::RENAME)
 };
 
 async fn rnfr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -59,10 +58,9 @@ static RNTO: Spec = Spec {
     about: "Give the file of RNFR its new name",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::RENAME,
     unavailable: Code::NAME_REFUSED,
     run: Run::Later(|session, arg| Box::pin(rnto(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::RENAME)
 };
 
 async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -81,11 +79,10 @@ static SIZE: Spec = Spec {
     about: "Show how many bytes a transfer would move",
     rfc: "RFC 3659 §4",
     arg: Arg::Required,
-    needs: Permissions::LIST,
     keeps_pending: true,
     features: |_| vec!["SIZE".into()],
     run: Run::Later(|session, arg| Box::pin(size(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::LIST)
 };
 
 /// The size in bytes; for the account that left an upload unfinished, how far it came.
@@ -110,11 +107,10 @@ static MDTM: Spec = Spec {
     about: "Show when a file last changed, in UTC",
     rfc: "RFC 3659 §3",
     arg: Arg::Required,
-    needs: Permissions::LIST,
     keeps_pending: true,
     features: |_| vec!["MDTM".into()],
     run: Run::Later(|session, arg| Box::pin(mdtm(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -129,10 +125,9 @@ static MFMT: Spec = Spec {
     about: "Set when a file last changed, in UTC",
     rfc: "draft-somers-ftp-mfxx-04 §5",
     arg: Arg::Required,
-    needs: Permissions::MTIME,
     features: |_| vec!["MFMT".into()],
     run: Run::Later(|session, arg| Box::pin(mfmt(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::MTIME)
 };
 
 async fn mfmt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -173,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_right_elsewhere_is_no_right_here() {
+    async fn row_24_25_a_right_elsewhere_is_no_right_here() {
         let inside = VPath::root().join(b"in").unwrap();
         let rules = Rules::everywhere(Permissions::READ_ONLY).with(inside, Permissions::ALL);
         let mut bench =
@@ -213,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn size_counts_bytes_and_refuses_text() {
+    async fn row_16_size_counts_bytes_and_refuses_text() {
         let mut bench = bench();
         assert!(bench.says("SIZE a").await.starts_with("550 Send TYPE I first"));
         bench.says("TYPE I").await;
@@ -239,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn times_are_shown_and_set_in_utc() {
+    async fn row_26_times_are_shown_and_set_in_utc() {
         let mut bench = bench();
         assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
         let said = bench.says("MFMT 20200229235958 a").await;

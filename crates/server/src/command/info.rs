@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use wharf_proto::args::TransferType;
+use wharf_core::permission::Permissions;
+use wharf_proto::args::{Mode, TransferType};
 use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
 
@@ -26,7 +27,7 @@ static FEAT: Spec = Spec {
     rfc: "RFC 2389 §3",
     keeps_pending: true,
     run: Run::Now(feat),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 fn feat(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
@@ -51,7 +52,7 @@ static HELP: Spec = Spec {
     arg: Arg::Optional,
     keeps_pending: true,
     run: Run::Now(help),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 fn help(_: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -85,7 +86,7 @@ static SYST: Spec = Spec {
     keeps_pending: true,
     // Clients read from this how LIST looks; so it is the same on every system.
     run: Run::Now(|_, _| Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8")),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 static STAT: Spec = Spec {
@@ -98,7 +99,7 @@ static STAT: Spec = Spec {
     keeps_pending: true,
     unavailable: listing::MISSING,
     run: Run::Later(|session, arg| Box::pin(stat(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -114,10 +115,14 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             session.logged_in().map_or("nobody", |inside| &inside.account.name)
         ),
         format!(
-            "Type {}, structure F, mode S, names in {}",
+            "Type {}, structure F, mode {}, names in {}",
             match parameters.transfer_type {
                 TransferType::Ascii => "A",
                 TransferType::Image => "I",
+            },
+            match parameters.mode {
+                Mode::Stream => "S",
+                Mode::Deflate => "Z",
             },
             session.names.charset()
         ),
@@ -127,6 +132,9 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             if parameters.is_private { "with TLS" } else { "without TLS" }
         ),
     ];
+    if let Some(usage) = session.logged_in().and_then(|inside| inside.files.usage()) {
+        lines.extend(super::site::usage_lines(&usage));
+    }
     if session.probe.is_transferring.load(Ordering::Relaxed) {
         let moved = session.probe.moved.load(Ordering::Relaxed);
         lines.push(format!("A transfer is running: {moved} bytes so far"));
@@ -143,7 +151,7 @@ static NOOP: Spec = Spec {
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
     run: Run::Now(|_, _| Next::say(Code::OK, "Fine.")),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 static CLNT: Spec = Spec {
@@ -155,7 +163,7 @@ static CLNT: Spec = Spec {
     keeps_pending: true,
     features: |_| vec!["CLNT".into()],
     run: Run::Now(clnt),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 fn clnt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {

@@ -39,11 +39,10 @@ static LIST: Spec = Spec {
     about: "List files with their facts, in the form of ls -l",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
-    needs: Permissions::LIST,
     moves_data: true,
     unavailable: MISSING,
     run: Run::Later(|session, arg| Box::pin(list(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn list(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -58,11 +57,10 @@ static NLST: Spec = Spec {
     about: "List names alone, ready for RETR",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
-    needs: Permissions::LIST,
     moves_data: true,
     unavailable: MISSING,
     run: Run::Later(|session, arg| Box::pin(nlst(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::LIST)
 };
 
 /// Names that RETR understands as they are: with the directory of the argument before them
@@ -79,10 +77,9 @@ static MLSD: Spec = Spec {
     about: "List files with their facts, for programs",
     rfc: "RFC 3659 §7",
     arg: Arg::Optional,
-    needs: Permissions::LIST,
     moves_data: true,
     run: Run::Later(|session, arg| Box::pin(mlsd(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -100,11 +97,10 @@ static MLST: Spec = Spec {
     about: "Show the facts of one file, for programs",
     rfc: "RFC 3659 §7",
     arg: Arg::Optional,
-    needs: Permissions::LIST,
     keeps_pending: true,
     features: |session| vec![format!("MLST {}", session.parameters.facts.feat()), "TVFS".into()],
     run: Run::Later(|session, arg| Box::pin(mlst(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn mlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -339,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn patterns_match_names_and_may_match_none() {
+    async fn row_38_patterns_match_names_and_may_match_none() {
         let mut bench = bench();
         assert_eq!(bench.lists("NLST *.txt").await, "a.txt / b.txt");
         assert_eq!(bench.lists("NLST [!a]*").await, "b.txt / d");

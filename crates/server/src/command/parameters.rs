@@ -1,12 +1,15 @@
 //! How the next transfer goes: TYPE, MODE, STRU, REST, ALLO, OPTS.
 
+use wharf_core::permission::Permissions;
 use wharf_proto::args::{
-    TransferType, parse_allo, parse_mode, parse_offset, parse_opts, parse_structure,
+    Mode, TransferType, parse_allo, parse_mode, parse_offset, parse_opts, parse_opts_mode,
+    parse_structure,
 };
 use wharf_proto::facts::FactSet;
 use wharf_proto::reply::Code;
 
 use super::spec::{Arg, Run, Spec};
+use crate::digest::Algorithm;
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -22,7 +25,7 @@ static TYPE: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     run: Run::Now(transfer_type),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 fn transfer_type(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -39,17 +42,31 @@ fn transfer_type(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 
 static MODE: Spec = Spec {
     verb: "MODE",
-    syntax: "MODE S",
-    about: "Choose how bytes travel; only as a stream",
-    rfc: "RFC 959 §4.1.2",
+    syntax: "MODE S|Z",
+    about: "Choose how bytes travel: as they are (S) or packed with zlib (Z)",
+    rfc: "RFC 959 §4.1.2, draft-preston-ftpext-deflate-04",
     arg: Arg::Required,
     keeps_pending: true,
-    run: Run::Now(|_, arg| {
-        parse_mode(arg)?;
-        Next::say(Code::OK, "Mode is S.")
-    }),
-    ..Spec::LOGGED_IN
+    features: |session| {
+        if session.settings.compat.mode_z { vec!["MODE Z".into()] } else { Vec::new() }
+    },
+    run: Run::Now(mode),
+    ..Spec::logged_in(Permissions::NONE)
 };
+
+fn mode(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    match parse_mode(arg)? {
+        Mode::Stream => {
+            session.parameters.mode = Mode::Stream;
+            Next::say(Code::OK, "Mode is S: bytes as they are.")
+        }
+        Mode::Deflate if session.settings.compat.mode_z => {
+            session.parameters.mode = Mode::Deflate;
+            Next::say(Code::OK, "Mode is Z: bytes are packed with zlib.")
+        }
+        Mode::Deflate => Next::say(Code::BAD_PARAMETER, "MODE Z is off here; use MODE S."),
+    }
+}
 
 static STRU: Spec = Spec {
     verb: "STRU",
@@ -62,7 +79,7 @@ static STRU: Spec = Spec {
         parse_structure(arg)?;
         Next::say(Code::OK, "Structure is F.")
     }),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 static REST: Spec = Spec {
@@ -74,7 +91,7 @@ static REST: Spec = Spec {
     keeps_pending: true,
     features: |_| vec!["REST STREAM".into()],
     run: Run::Now(rest),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::NONE)
 };
 
 fn rest(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -96,21 +113,27 @@ pub(super) fn is_ascii(session: &Session) -> bool {
 static ALLO: Spec = Spec {
     verb: "ALLO",
     syntax: "ALLO <bytes>",
-    about: "Announce the size of an upload; never needed here",
+    about: "Announce the size of an upload, so that it is refused early or found to be cut",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     keeps_pending: true,
-    // Some cameras take 202 for a failure and try for ever.
-    run: Run::Now(|_, arg| {
-        parse_allo(arg)?;
-        Next::say(Code::OK, "Fine.")
-    }),
-    ..Spec::LOGGED_IN
+    run: Run::Later(|session, arg| Box::pin(allo(session, arg))),
+    ..Spec::logged_in(Permissions::NONE)
 };
+
+async fn allo(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    session.pending.announced = None;
+    let bytes = parse_allo(arg)?;
+    session.files()?.check_size(bytes).await?;
+    // Who does not know the size says 0.
+    session.pending.announced = Some(bytes).filter(|bytes| *bytes > 0);
+    // Some cameras take 202 for a failure and try for ever.
+    Next::say(Code::OK, "Fine.")
+}
 
 static OPTS: Spec = Spec {
     verb: "OPTS",
-    syntax: "OPTS UTF8 ON|OFF, OPTS MLST <facts>",
+    syntax: "OPTS UTF8 ON|OFF, OPTS MLST <facts>, OPTS MODE Z LEVEL <0-9>, OPTS HASH <algorithm>",
     about: "Set an option of a feature",
     rfc: "RFC 2389 §4",
     arg: Arg::Required,
@@ -119,7 +142,7 @@ static OPTS: Spec = Spec {
         if session.names.offers_utf8() { vec!["UTF8".into()] } else { Vec::new() }
     },
     run: Run::Now(opts),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -130,8 +153,27 @@ fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             session.parameters.facts = FactSet::parse_opts(option);
             Next::say(Code::OK, format!("MLST OPTS {}", session.parameters.facts.selected()))
         }
-        _ => Next::say(Code::BAD_ARGUMENT, "Only UTF8 and MLST have options here."),
+        "MODE" => {
+            let level = parse_opts_mode(option)?.unwrap_or(session.parameters.deflate_level);
+            session.parameters.deflate_level = level;
+            Next::say(Code::OK, format!("MODE Z packs at level {level}."))
+        }
+        "HASH" => hash(session, option),
+        _ => Next::say(Code::BAD_ARGUMENT, "Only UTF8, MLST, MODE and HASH have options here."),
     }
+}
+
+/// Tells the algorithm in use where none is named (draft-bryan-ftpext-hash-02 §3.2).
+fn hash(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
+    if !option.trim_ascii().is_empty() {
+        let Some(algorithm) = Algorithm::named(option.trim_ascii()) else {
+            let names: Vec<_> = Algorithm::EACH.iter().map(|known| known.name()).collect();
+            let text = format!("HASH knows {}.", names.join(", "));
+            return Next::say(Code::BAD_ARGUMENT, text);
+        };
+        session.parameters.hash = algorithm;
+    }
+    Next::say(Code::OK, session.parameters.hash.name())
 }
 
 fn utf8(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
@@ -165,14 +207,14 @@ mod tests {
         assert!(bench.says("TYPE E").await.starts_with("504"));
         assert!(bench.says("TYPE L 36").await.starts_with("504"));
         assert!(bench.says("TYPE Q").await.starts_with("501"));
-        assert_eq!(bench.says("MODE S").await, "200 Mode is S.");
+        assert_eq!(bench.says("MODE S").await, "200 Mode is S: bytes as they are.");
         assert!(bench.says("MODE B").await.starts_with("504"));
         assert_eq!(bench.says("stru f").await, "200 Structure is F.");
         assert!(bench.says("STRU R").await.starts_with("504"));
     }
 
     #[tokio::test]
-    async fn rest_needs_bytes_and_a_number() {
+    async fn row_35_rest_needs_bytes_and_a_number() {
         let mut bench = bench();
         assert!(bench.says("REST 5").await.starts_with("504 Send TYPE I"));
         assert!(bench.says("REST 0").await.starts_with("350"));
@@ -199,7 +241,7 @@ mod tests {
         assert_eq!(bench.says("OPTS UTF8 ON").await, "200 Names are in UTF-8 here.");
         assert_eq!(bench.says("opts utf8 on").await, "200 Names are in UTF-8 here.");
         assert_eq!(bench.says("OPTS UTF8 OFF").await, "200 Names are in windows-1252 here.");
-        assert!(bench.says("OPTS HASH SHA-1").await.starts_with("501"));
+        assert!(bench.says("OPTS XYZ ON").await.starts_with("501"));
     }
 
     #[tokio::test]
@@ -213,13 +255,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn feat_is_made_from_the_rows() {
+    async fn row_12_feat_is_made_from_the_rows_and_names_no_ccc() {
         let mut bench = Bench::new();
         assert_eq!(
             bench.says("FEAT").await,
-            "211-Features: /  CLNT /  EPRT /  EPSV /  MDTM /  MFMT /  MLST type*;size*;modify*;\
-             create;perm*;unique*;UNIX.mode*;UNIX.owner;UNIX.group; /  REST STREAM /  SIZE /  TVFS \
-             /  UTF8 / 211 End"
+            "211-Features: /  CLNT /  EPRT /  EPSV /  HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32 /  \
+             MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*;UNIX.owner;\
+             UNIX.group; /  MODE Z /  REST STREAM /  SIZE /  TVFS /  UTF8 / 211 End"
         );
     }
 }

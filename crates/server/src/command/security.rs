@@ -19,7 +19,7 @@ static AUTH: Spec = Spec {
     arg: Arg::Required,
     features: |session| if offers(session) { vec!["AUTH TLS".into()] } else { Vec::new() },
     run: Run::Now(auth),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 fn offers(session: &Session) -> bool {
@@ -50,7 +50,7 @@ static PBSZ: Spec = Spec {
     keeps_pending: true,
     features: |session| if offers(session) { vec!["PBSZ".into()] } else { Vec::new() },
     run: Run::Now(pbsz),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 fn pbsz(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -71,7 +71,7 @@ static PROT: Spec = Spec {
     keeps_pending: true,
     features: |session| if offers(session) { vec!["PROT".into()] } else { Vec::new() },
     run: Run::Now(prot),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -109,7 +109,7 @@ static CCC: Spec = Spec {
     about: "Take TLS off the control connection; always refused",
     rfc: "RFC 4217 §6",
     run: Run::Now(ccc),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 /// Refused: in the plain text that would follow, somebody in the middle could add commands.

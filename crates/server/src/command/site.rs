@@ -1,18 +1,18 @@
-//! What this server adds: SITE HELP, SITE CHMOD.
+//! What this server adds: SITE HELP, SITE CHMOD, SITE QUOTA, SITE CPFR and SITE CPTO.
 
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
-use wharf_core::storage::Change;
+use wharf_core::storage::{Change, Usage};
 use wharf_proto::args::parse_chmod;
-use wharf_proto::reply::Code;
+use wharf_proto::reply::{Code, Reply};
 
 use super::info::table;
 use super::spec::{Arg, Run, Spec};
-use crate::next::Next;
+use crate::next::{Errand, Next};
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Leaves, Session};
 
-pub(super) static ROWS: &[&Spec] = &[&SITE_HELP, &SITE_CHMOD];
+pub(super) static ROWS: &[&Spec] = &[&SITE_HELP, &SITE_CHMOD, &SITE_QUOTA, &SITE_CPFR, &SITE_CPTO];
 
 static SITE_HELP: Spec = Spec {
     verb: "SITE HELP",
@@ -21,7 +21,7 @@ static SITE_HELP: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
     run: Run::Now(help),
-    ..Spec::ANY_TIME
+    ..Spec::any_time()
 };
 
 fn help(_: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
@@ -35,9 +35,8 @@ static SITE_CHMOD: Spec = Spec {
     about: "Change permission bits, three or four octal digits",
     rfc: "no RFC; sent by many clients",
     arg: Arg::Required,
-    needs: Permissions::CHMOD,
     run: Run::Later(|session, arg| Box::pin(chmod(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::CHMOD)
 };
 
 async fn chmod(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -46,4 +45,171 @@ async fn chmod(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.files()?.set(&path, Change::Mode(mode)).await?;
     session.emit(&Event::Changed(&path));
     Next::say(Code::OK, format!("Mode is {mode:03o}."))
+}
+
+static SITE_QUOTA: Spec = Spec {
+    verb: "SITE QUOTA",
+    syntax: "SITE QUOTA",
+    about: "Show how much you keep here, and how much you may",
+    rfc: "no RFC; known from other servers",
+    keeps_pending: true,
+    run: Run::Now(quota),
+    ..Spec::logged_in(Permissions::NONE)
+};
+
+fn quota(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
+    let Some(usage) = session.files()?.usage() else {
+        return Next::say(Code::OK, "You have no quota here.");
+    };
+    let first = std::iter::once("Your quota:".to_owned());
+    let lines = first.chain(usage_lines(&usage)).chain(std::iter::once("End of quota.".to_owned()));
+    Ok(Next::Say(Reply::lines(Code::OK, lines)))
+}
+
+/// What is kept and what may be, a line each for bytes and files.
+pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
+    let line = |what: &str, kept: Option<u64>, most: Option<u64>| {
+        let kept = kept.map_or_else(|| "being counted".to_owned(), |kept| kept.to_string());
+        let most = most.map_or_else(|| "no limit".to_owned(), |most| most.to_string());
+        format!("{what}: {kept} of {most}")
+    };
+    let kept = usage.kept;
+    [
+        line("Bytes kept", kept.map(|kept| kept.bytes), usage.bytes_max.bytes()),
+        line(
+            "Files and folders kept",
+            kept.map(|kept| kept.files),
+            usage.files_max.number().map(u64::from),
+        ),
+    ]
+}
+
+static SITE_CPFR: Spec = Spec {
+    verb: "SITE CPFR",
+    syntax: "SITE CPFR <path>",
+    about: "Name what SITE CPTO is to copy",
+    rfc: "no RFC; sent by some clients",
+    arg: Arg::Required,
+    is_extra: true,
+    leaves: Leaves::CopyFrom,
+    run: Run::Later(|session, arg| Box::pin(copy_from(session, arg))),
+    ..Spec::logged_in(Permissions::COPY.union(Permissions::READ))
+};
+
+async fn copy_from(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    session.pending.copy_from = None;
+    let path = session.path(arg).await?;
+    session.files()?.may_copy(&path).await?;
+    session.pending.copy_from = Some(path);
+    Next::say(Code::PENDING, "Now send SITE CPTO with the name of the copy.")
+}
+
+static SITE_CPTO: Spec = Spec {
+    verb: "SITE CPTO",
+    syntax: "SITE CPTO <path>",
+    about: "Copy the file of SITE CPFR; the copy appears when it is whole",
+    rfc: "no RFC; sent by some clients",
+    arg: Arg::Required,
+    is_extra: true,
+    unavailable: Code::NAME_REFUSED,
+    run: Run::Later(|session, arg| Box::pin(copy_to(session, arg))),
+    ..Spec::logged_in(Permissions::COPY.union(Permissions::UPLOAD))
+};
+
+async fn copy_to(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let Some(from) = session.pending.copy_from.take() else {
+        return Next::say(Code::BAD_SEQUENCE, "Send SITE CPFR first.");
+    };
+    let to = session.path(arg).await?;
+    let (source, sink) = session.files()?.copy(&from, &to).await?;
+    Ok(Next::Errand(Errand::Copy { source, sink, from, to }))
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::permission::Rules;
+    use wharf_proto::path::VPath;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    #[tokio::test]
+    async fn row_24_a_copy_takes_two_steps_in_their_order() {
+        let mut bench = Bench::new().logged_in(Permissions::ALL).with_file("/a", b"hello");
+        assert_eq!(bench.says("SITE CPTO b").await, "503 Send SITE CPFR first.");
+        assert!(bench.says("SITE CPFR a").await.starts_with("350"));
+        assert_eq!(bench.says("SITE CPTO b").await, "250 Copied.");
+        assert_eq!(bench.memory.content("/b").unwrap(), b"hello");
+        assert_eq!(bench.says("SITE CPTO c").await, "503 Send SITE CPFR first.");
+        bench.says("SITE CPFR a").await;
+        assert_eq!(bench.says("RNTO c").await, "503 Send RNFR first.");
+        assert!(bench.says("SITE CPFR nothing").await.starts_with("550"));
+        assert_eq!(bench.says("SITE CPTO c").await, "503 Send SITE CPFR first.");
+        assert!(!bench.has_file("/c"));
+    }
+
+    #[tokio::test]
+    async fn row_24_copies_are_off_for_whoever_was_not_given_the_right() {
+        let full = Permissions::parse("full").unwrap();
+        let mut bench = Bench::new().logged_in(full).with_file("/a", b"hello");
+        for line in ["SITE CPFR a", "SITE CPTO b"] {
+            assert_eq!(bench.says(line).await, "502 That command is off for your account.");
+        }
+    }
+
+    #[tokio::test]
+    async fn row_24_a_copy_needs_the_rights_of_retr_there_and_of_stor_here() {
+        let at = |path: &[u8]| VPath::root().resolve(path).unwrap();
+        let without = |right: Permissions| {
+            let each = Permissions::EACH.iter().map(|(one, ..)| *one);
+            each.filter(|one| *one != right).fold(Permissions::NONE, Permissions::union)
+        };
+        let rules = Rules::everywhere(Permissions::ALL)
+            .with(at(b"unreadable"), without(Permissions::READ))
+            .with(at(b"uncopied"), without(Permissions::COPY))
+            .with(at(b"closed"), without(Permissions::UPLOAD))
+            .with(at(b"kept"), without(Permissions::OVERWRITE));
+        let mut bench = Bench::new().logged_in_by(rules);
+        for place in ["/", "/unreadable/", "/uncopied/", "/closed/", "/kept/"] {
+            bench.memory.put(format!("{place}a"), b"old");
+        }
+        bench.memory.put("/new", b"new");
+        for from in ["unreadable/a", "uncopied/a", "unreadable/nothing", "nothing", "kept", "/"] {
+            let said = bench.says(&format!("SITE CPFR {from}")).await;
+            assert!(said.starts_with("550"), "{from}: {said}");
+        }
+        for to in ["uncopied/b", "closed/b", "kept/a", "uncopied/a", "kept", "nothing/b"] {
+            bench.says("SITE CPFR new").await;
+            let said = bench.says(&format!("SITE CPTO {to}")).await;
+            assert!(said.starts_with("553"), "{to}: {said}");
+        }
+        for to in ["kept/b", "unreadable/a", "a", "new"] {
+            bench.says("SITE CPFR new").await;
+            assert_eq!(bench.says(&format!("SITE CPTO {to}")).await, "250 Copied.", "{to}");
+        }
+        assert_eq!(bench.memory.content("/kept/a").unwrap(), b"old");
+        assert_eq!(bench.memory.content("/new").unwrap(), b"new");
+    }
+
+    /// No SITE word but these, ever: each other one in the history of FTP servers was a hole.
+    #[tokio::test]
+    async fn row_25_there_is_no_site_command_that_runs_or_links() {
+        let known: Vec<_> = ROWS.iter().map(|row| row.verb).collect();
+        assert_eq!(known, ["SITE HELP", "SITE CHMOD", "SITE QUOTA", "SITE CPFR", "SITE CPTO"]);
+    }
+
+    #[tokio::test]
+    async fn row_25_chmod_has_its_own_right_and_plain_bits_only() {
+        let mut bench = Bench::new().logged_in(Permissions::ALL).with_file("/a", b"x");
+        for mode in ["4755", "2755", "1777", "7777", "888", "-1", "u+s", "", "00000644"] {
+            let said = bench.says(&format!("SITE CHMOD {mode} a")).await;
+            assert!(said.starts_with("501") || said.starts_with("504"), "{mode}: {said}");
+        }
+        assert_eq!(bench.says("SITE CHMOD 640 a").await, "200 Mode is 640.");
+        assert_eq!(bench.says("SITE CHMOD 0777 a").await, "200 Mode is 777.");
+        assert!(bench.says("SITE CHMOD 640 ../../nothing").await.starts_with("550"));
+        let read_write = Permissions::parse("read-write").unwrap();
+        let mut bench = Bench::new().logged_in(read_write).with_file("/a", b"x");
+        assert!(bench.says("SITE CHMOD 640 a").await.starts_with("550"));
+    }
 }

@@ -7,7 +7,7 @@ use wharf_proto::reply::Code;
 
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Leaves, Session};
 
 /// A command's row. Everything that is true of it stands here and nowhere else: the gate, FEAT,
 /// HELP and the reference are made from it.
@@ -26,11 +26,16 @@ pub(crate) struct Spec {
     pub(crate) stage: Stage,
     /// Rights without which it can never succeed.
     pub(crate) needs: Permissions,
+    /// Whether it is not to be had at all without these rights (502), like a command that does not
+    /// exist, rather than forbidden (550).
+    pub(crate) is_extra: bool,
     pub(crate) meanwhile: Meanwhile,
     /// Whether it moves data, so that PASV or PORT must come before it.
     pub(crate) moves_data: bool,
     /// Whether what REST and RNFR left is still remembered after it.
     pub(crate) keeps_pending: bool,
+    /// What it leaves for the next command.
+    pub(crate) leaves: Leaves,
     /// The code for a file that is not to be had (RFC 959 §5.4 differs by command).
     pub(crate) unavailable: Code,
     /// Its lines in FEAT (RFC 2389).
@@ -92,25 +97,34 @@ impl Spec {
         }
     }
 
-    /// What most commands have in common.
-    pub(crate) const LOGGED_IN: Self = Self {
-        verb: "",
-        also: &[],
-        syntax: "",
-        about: "",
-        rfc: "RFC 959",
-        arg: Arg::None,
-        stage: Stage::LoggedIn,
-        needs: Permissions::NONE,
-        meanwhile: Meanwhile::Wait,
-        moves_data: false,
-        keeps_pending: false,
-        unavailable: Code::FILE_UNAVAILABLE,
-        features: |_| Vec::new(),
-        is_secret: false,
-        run: Run::Now(|_, _| Next::say(Code::NOT_IMPLEMENTED, "Not implemented.")),
-    };
+    /// What most commands have in common: a login, and these rights.
+    ///
+    /// The only way to a row for those who are logged in: one that does not say which rights it
+    /// needs, if only that it needs none, does not compile.
+    pub(crate) const fn logged_in(needs: Permissions) -> Self {
+        Self {
+            verb: "",
+            also: &[],
+            syntax: "",
+            about: "",
+            rfc: "RFC 959",
+            arg: Arg::None,
+            stage: Stage::LoggedIn,
+            needs,
+            is_extra: false,
+            meanwhile: Meanwhile::Wait,
+            moves_data: false,
+            keeps_pending: false,
+            leaves: Leaves::Nothing,
+            unavailable: Code::FILE_UNAVAILABLE,
+            features: |_| Vec::new(),
+            is_secret: false,
+            run: Run::Now(|_, _| Next::say(Code::NOT_IMPLEMENTED, "Not implemented.")),
+        }
+    }
 
-    /// What commands have in common that may come before a login.
-    pub(crate) const ANY_TIME: Self = Self { stage: Stage::Any, ..Self::LOGGED_IN };
+    /// What commands have in common that may come before a login, when nobody has rights yet.
+    pub(crate) const fn any_time() -> Self {
+        Self { stage: Stage::Any, ..Self::logged_in(Permissions::NONE) }
+    }
 }

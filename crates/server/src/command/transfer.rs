@@ -9,7 +9,7 @@ use wharf_proto::reply::Code;
 
 use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
-use crate::next::{Job, Next, Transfer};
+use crate::next::{Announced, Job, Next, Transfer};
 use crate::refusal::Refusal;
 use crate::session::Session;
 
@@ -24,10 +24,9 @@ static RETR: Spec = Spec {
     about: "Fetch a file",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::READ,
     moves_data: true,
     run: Run::Later(|session, arg| Box::pin(retr(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::READ)
 };
 
 async fn retr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -49,11 +48,10 @@ static STOR: Spec = Spec {
     about: "Store a file; it appears when it is whole",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::UPLOAD,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
     run: Run::Later(|session, arg| Box::pin(stor(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::UPLOAD)
 };
 
 async fn stor(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -62,8 +60,9 @@ async fn stor(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         at => Start::At(at),
     };
     let path = session.path(arg).await?;
+    let announced = announced(session, &path, start).await?;
     let sink = session.files()?.store(&path, start).await?;
-    Ok(receive(session, sink, path, "Ready for the file.".to_owned()))
+    Ok(receive(session, sink, path, announced, "Ready for the file.".to_owned()))
 }
 
 static APPE: Spec = Spec {
@@ -72,16 +71,16 @@ static APPE: Spec = Spec {
     about: "Add to a file, or go on with an upload that was cut",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    needs: Permissions::APPEND,
     moves_data: true,
     run: Run::Later(|session, arg| Box::pin(appe(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::APPEND)
 };
 
 async fn appe(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
+    let announced = announced(session, &path, Start::End).await?;
     let sink = session.files()?.append(&path).await?;
-    Ok(receive(session, sink, path, "Ready to append.".to_owned()))
+    Ok(receive(session, sink, path, announced, "Ready to append.".to_owned()))
 }
 
 static STOU: Spec = Spec {
@@ -90,11 +89,10 @@ static STOU: Spec = Spec {
     about: "Store a file under a name that nothing has",
     rfc: "RFC 1123 §4.1.2.9",
     arg: Arg::Optional,
-    needs: Permissions::UPLOAD,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
     run: Run::Later(|session, arg| Box::pin(stou(session, arg))),
-    ..Spec::LOGGED_IN
+    ..Spec::logged_in(Permissions::UPLOAD)
 };
 
 async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
@@ -119,12 +117,34 @@ async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         let mut opening = b"FILE: ".to_vec();
         opening.extend_from_slice(path.name().unwrap_or_default());
         let opening = String::from_utf8_lossy(&opening).into_owned();
-        return Ok(receive(session, sink, path, opening));
+        let announced = announced(session, &path, Start::Fresh).await?;
+        return Ok(receive(session, sink, path, announced, opening));
     }
     Next::say(Code::FILE_BUSY, "No free name was found; try again.")
 }
 
-fn receive(session: &Session, sink: Box<dyn Sink>, path: VPath, opening: String) -> Next {
+/// What ALLO said of this upload, once there is room for it.
+///
+/// The size of a text says nothing here: its line ends change on the way.
+async fn announced(
+    session: &mut Session,
+    path: &VPath,
+    start: Start,
+) -> Result<Option<Announced>, Refusal> {
+    let announced = session.pending.announced.take();
+    let Some(bytes) = announced.filter(|_| !is_ascii(session)) else { return Ok(None) };
+    let before = session.files()?.check_room(path, start, bytes).await?;
+    Ok(Some(Announced { bytes, before }))
+}
+
+fn receive(
+    session: &Session,
+    sink: Box<dyn Sink>,
+    path: VPath,
+    announced: Option<Announced>,
+    opening: String,
+) -> Next {
     let is_ascii = is_ascii(session);
-    Next::Transfer(Transfer { opening, job: Job::Receive { sink, path, is_ascii } })
+    let announced = announced.filter(|_| session.settings.files.checks_announced_size);
+    Next::Transfer(Transfer { opening, job: Job::Receive { sink, path, is_ascii, announced } })
 }

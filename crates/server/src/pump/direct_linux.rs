@@ -24,6 +24,7 @@ use tokio::io::Interest;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use wharf_core::error::{Error, ErrorKind};
+use wharf_core::storage::Loan;
 
 use self::sealed::{Opening, Sealing};
 use super::{Cut, Flow, Rest, shortened, within};
@@ -61,7 +62,8 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
         Stream::Plain(socket) => socket,
         Stream::Tls(stream) => stream.get_ref().0,
     };
-    matches!(socket, Socket::Tcp(_)) && !flow.is_ascii && !flow.shaper.is_limited()
+    let is_as_it_is = !flow.is_ascii && flow.deflate.is_none();
+    matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.shaper.is_limited()
 }
 
 /// Sends bytes `from..from + len` of a file, and the farewell of TLS. What is left comes back with
@@ -97,13 +99,13 @@ pub(super) async fn send(
 /// Takes what comes into a file, at its position, and the farewell of TLS. The stream comes back
 /// before its end if the client is so slow that this way does not pay.
 pub(super) async fn receive(
-    file: File,
+    loan: Loan,
     stream: Stream,
     flow: &Flow<'_>,
 ) -> Result<Option<Stream>, Cut> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
-            let work = Receiving { file, pipe: Pipe::new().map_err(store)? };
+            let work = Receiving { file: Target(loan), pipe: Pipe::new().map_err(store)? };
             let way = Way::new(&mut connection, Interest::READABLE, flow)?;
             let (_, is_done) = way.travel(work, Slowness::Leaves).await?;
             Ok((!is_done).then_some(Stream::Plain(Socket::Tcp(connection))))
@@ -112,7 +114,7 @@ pub(super) async fn receive(
             let (socket, tls) = stream.into_inner();
             let mut connection = tcp(socket)?;
             let way = Way::new(&mut connection, Interest::READABLE, flow)?;
-            way.travel(Opening::new(file, tls), Slowness::Gathers).await?;
+            way.travel(Opening::new(Target(loan), tls), Slowness::Gathers).await?;
             Ok(None)
         }
         stream @ Stream::Plain(Socket::Link(_)) => Ok(Some(stream)),
@@ -328,9 +330,21 @@ fn send_trouble(error: Errno) -> Step {
     }
 }
 
+/// A lent file.
+struct Target(Loan);
+
+impl Target {
+    /// Asks whether so many bytes may be written.
+    fn allow(&mut self, bytes: usize) -> Result<(), Error> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let Loan { file, allowance } = &mut self.0;
+        allowance.as_mut().map_or(Ok(()), |allowance| allowance.take(file, bytes))
+    }
+}
+
 /// A file on its way in.
 struct Receiving {
-    file: File,
+    file: Target,
     pipe: Pipe,
 }
 
@@ -354,7 +368,7 @@ impl Receiving {
     fn copy(&mut self, left: usize) -> io::Result<()> {
         let mut bytes = vec![0; left];
         File::from(self.pipe.out.try_clone()?).read_exact(&mut bytes)?;
-        self.file.write_all(&bytes)
+        self.file.0.file.write_all(&bytes)
     }
 }
 
@@ -372,9 +386,12 @@ impl Work for Receiving {
             Err(Errno::INVAL | Errno::NOSYS) => return Step::Unable,
             Err(error) => return Step::Cut(Cut::Network(error.into())),
         };
+        if let Err(error) = self.file.allow(got) {
+            return Step::Cut(Cut::Store(error));
+        }
         let mut left = got;
         while left > 0 {
-            match splice(&self.pipe.out, None, &self.file, None, left, SpliceFlags::MOVE) {
+            match splice(&self.pipe.out, None, &self.file.0.file, None, left, SpliceFlags::MOVE) {
                 Ok(0) => return Step::Cut(store(Errno::IO)),
                 Ok(written) => left = left.saturating_sub(written),
                 Err(Errno::INTR) => {}
@@ -401,14 +418,16 @@ mod tests {
     #[test]
     fn a_file_that_takes_nothing_from_a_pipe_gets_it_through_memory() {
         let file = File::from(memfd_create("upload", MemfdFlags::CLOEXEC).unwrap());
+        let file = Target(Loan { file, allowance: None });
         let mut receiving = Receiving { file, pipe: Pipe::new().unwrap() };
         let mut end = File::from(receiving.pipe.r#in.try_clone().unwrap());
         end.write_all(b"first and second").unwrap();
         receiving.copy(9).unwrap();
         receiving.copy(7).unwrap();
         let mut content = String::new();
-        receiving.file.seek(SeekFrom::Start(0)).unwrap();
-        receiving.file.read_to_string(&mut content).unwrap();
+        let mut stored = receiving.file.0.file;
+        stored.seek(SeekFrom::Start(0)).unwrap();
+        stored.read_to_string(&mut content).unwrap();
         assert_eq!(content, "first and second");
     }
 }

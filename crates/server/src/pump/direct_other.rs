@@ -2,6 +2,8 @@
 
 use std::fs::File;
 
+use wharf_core::storage::Loan;
+
 use super::{Cut, Flow, Rest};
 use crate::net::Stream;
 
@@ -20,6 +22,6 @@ pub(super) async fn send(
     Ok(Some((Rest { file, from, len }, stream)))
 }
 
-pub(super) async fn receive(_: File, stream: Stream, _: &Flow<'_>) -> Result<Option<Stream>, Cut> {
+pub(super) async fn receive(_: Loan, stream: Stream, _: &Flow<'_>) -> Result<Option<Stream>, Cut> {
     Ok(Some(stream))
 }

@@ -8,7 +8,7 @@ use rustix::event::PollFlags;
 use rustls::ServerConnection;
 use socket2::Socket;
 
-use super::{Step, Work};
+use super::{Step, Target, Work};
 use crate::pump::{Cut, shortened};
 
 /// One read of a file that is sent.
@@ -74,7 +74,7 @@ impl Work for Sealing {
 
 /// A file on its way in.
 pub(super) struct Opening {
-    file: File,
+    file: Target,
     tls: ServerConnection,
     wire: Vec<u8>,
     plain: Vec<u8>,
@@ -83,7 +83,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(file: File, tls: ServerConnection) -> Self {
+    pub(super) fn new(file: Target, tls: ServerConnection) -> Self {
         let plain = Vec::with_capacity(WIRE_BYTES);
         let has_begun = false;
         Self { file, tls, wire: vec![0; WIRE_BYTES], plain, has_begun, is_at_end: false }
@@ -111,7 +111,8 @@ impl Opening {
     }
 
     fn store(&mut self) -> Result<u64, Cut> {
-        self.file.write_all(&self.plain).map_err(store)?;
+        self.file.allow(self.plain.len()).map_err(Cut::Store)?;
+        self.file.0.file.write_all(&self.plain).map_err(store)?;
         let bytes = u64::try_from(self.plain.len()).unwrap_or(u64::MAX);
         self.plain.clear();
         Ok(bytes)

@@ -36,7 +36,7 @@ async fn the_door_stays_open_whatever_accept_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_panics_ends_alone() {
+async fn row_47_a_session_that_panics_ends_alone() {
     let (one, first) = tokio::io::duplex(4096);
     let (other, second) = tokio::io::duplex(4096);
     let served = serve([Ok(link(first)), Ok(link(second))].into(), async {

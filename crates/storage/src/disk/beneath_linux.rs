@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, ioctl_getflags, openat2};
 use rustix::io::{Errno, Result};
 
 use super::FollowSymlinks;
@@ -82,7 +82,57 @@ pub(super) fn medium(root: impl AsFd) -> Medium {
     }
 }
 
+/// Whether upper and lower case may be the same in the names of a folder.
+///
+/// File systems that are known to tell them apart do, unless the folder itself was made otherwise
+/// (`chattr +F`). Of all others, disks of Windows and of network servers among them, it is taken
+/// for granted: rights then hold for each spelling, which is never wrong to the account's gain.
+pub(super) fn ignores_case(root: impl AsFd) -> bool {
+    // FS_CASEFOLD_FL of linux/fs.h.
+    const CASEFOLD: u32 = 0x4000_0000;
+    let is_folded = ioctl_getflags(&root).is_ok_and(|flags| flags.bits() & CASEFOLD != 0);
+    let kind = fstatfs(&root).ok().and_then(|facts| u32::try_from(facts.f_type).ok());
+    is_folded || !kind.is_some_and(tells_case_apart)
+}
+
+fn tells_case_apart(kind: u32) -> bool {
+    // Memory and disks as above; then NFS, squashfs, erofs and bcachefs.
+    const THOSE: &[u32] = &[
+        0x0102_1994,
+        0x8584_58f6,
+        0xef53,
+        0x5846_5342,
+        0x9123_683e,
+        0xf2f5_2010,
+        0x794c_7630,
+        0x6969,
+        0x7371_7368,
+        0xe0f5_e1e2,
+        0xca45_1a4e,
+    ];
+    THOSE.contains(&kind)
+}
+
 /// Whether the kernel has the call and no sandbox forbids it.
 pub(super) fn is_supported(root: impl AsFd) -> bool {
     open(root, b".", OFlags::PATH | OFlags::CLOEXEC, FollowSymlinks::Inside).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_30_what_is_not_known_to_tell_case_apart_is_taken_not_to() {
+        let (vfat, exfat, ntfs3, smb2, fuse, plan9) =
+            (0x4d44, 0x2011_bab0, 0x7366_746e, 0xfe53_4d42, 0x6573_5546, 0x0102_1997);
+        for kind in [vfat, exfat, ntfs3, smb2, fuse, plan9, 0, u32::MAX] {
+            assert!(!tells_case_apart(kind), "{kind:x}");
+        }
+        assert!(tells_case_apart(0xef53));
+        let folder = tempfile::tempdir().expect("there is room");
+        let open = std::fs::File::open(folder.path()).expect("it was made");
+        std::fs::write(folder.path().join("a"), "").expect("there is room");
+        assert_eq!(ignores_case(&open), folder.path().join("A").exists());
+    }
 }

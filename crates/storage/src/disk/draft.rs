@@ -2,19 +2,24 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind as Io, IoSlice, Read, Seek, SeekFrom, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Replace, Start, Stored, Write};
+use wharf_core::storage::{Loan, Replace, Start, Stored, Write};
+use wharf_proto::entry::Kind;
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
 use super::leftover::{
     Claim, claim, leads_to_hidden, partial_name, remove_if_unused, resumable, throwaway_name,
 };
+use super::loan::{Borrowed, Borrower};
+use super::space::Headroom;
 use super::system::{Directory, Own};
 use super::tree::{Place, Tree, check_replaceable, refuse_hidden};
+use crate::meter::{Charge, Metered};
 use crate::name::check_new;
 
 /// How often a name for a temporary is tried.
@@ -27,8 +32,8 @@ pub(super) struct Draft {
     dir: Directory,
     target: Vec<u8>,
     file: File,
-    /// How many bytes were in it when it was claimed.
-    found: u64,
+    /// How many bytes were in it when it was claimed; none if it was made then.
+    found: Option<u64>,
     /// Whether something stood at the target when the upload began.
     is_there: bool,
     name: Vec<u8>,
@@ -47,9 +52,15 @@ pub(super) struct Draft {
     length: u64,
     /// Whether somebody else writes to the file.
     is_lent: bool,
+    /// Who wrote to it last.
+    borrower: Option<Borrower>,
     /// How many there were when they were last synced.
     synced: Option<u64>,
     state: State,
+    /// The room on the file system.
+    headroom: Headroom,
+    /// Its part in what the account keeps, where that is counted.
+    charge: Option<Arc<Charge>>,
 }
 
 /// How a draft ends when it is dropped.
@@ -77,7 +88,9 @@ impl Draft {
 
     /// The same for a new file, if that takes no time worth a thread; none if it may.
     pub(super) fn begin_at_once(tree: &Tree, at: &VPath, how: Write) -> Option<Result<Self>> {
-        if how.start != Start::Fresh || !tree.changes_at_once() || leads_to_hidden(at) {
+        let is_known = tree.metered.as_ref().is_none_or(Metered::is_ready);
+        let is_small = how.start == Start::Fresh && tree.changes_at_once() && is_known;
+        if !is_small || leads_to_hidden(at) {
             return None;
         }
         tree.pace.timed(|| {
@@ -98,26 +111,58 @@ impl Draft {
                 true
             }
         };
+        // What was made just now and is not counted yet must not be taken for something old, and
+        // counted as gone.
+        let counting = tree.counting()?;
         let mut draft = Self::claim(tree, place, how.replace)?;
         draft.is_there = is_there;
-        if how.start == Start::Fresh {
-            // Mostly it was made just now.
-            if draft.found > 0 {
-                draft.truncate(0)?;
-            }
-            return Ok(draft);
-        }
-        match (draft.resume()?, is_there) {
-            (Some(length), _) => draft.cut(how.start, length)?,
-            (None, true) => {
-                let (old, length) = tree.root.open_file(at)?;
-                draft.copy(&old, kept(how.start, length)?)?;
-            }
-            (None, false) => {
-                kept(how.start, 0)?;
-            }
+        draft.charge_for(tree)?;
+        drop(counting);
+        draft.prepare(tree, at, how.start)?;
+        draft.headroom.take(&draft.file, 0)?;
+        if let Some(charge) = &draft.charge {
+            charge.check_room()?;
         }
         Ok(draft)
+    }
+
+    /// Counts it as something that the account keeps.
+    fn charge_for(&mut self, tree: &Tree) -> Result<()> {
+        let Some(metered) = &tree.metered else { return Ok(()) };
+        let there = if self.is_there { self.dir.measure(&self.target)? } else { None };
+        let replaces = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
+        match Charge::begin(metered, self.found, replaces) {
+            Ok(charge) => self.charge = Some(Arc::new(charge)),
+            Err(error) => {
+                // What was left there is counted already, and stays.
+                self.resumed = self.found.unwrap_or(0);
+                self.length = self.resumed;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings it to the state in which the first byte can be written.
+    fn prepare(&mut self, tree: &Tree, at: &VPath, start: Start) -> Result<()> {
+        if start == Start::Fresh {
+            // Mostly it was made just now.
+            if self.found.is_some_and(|found| found > 0) {
+                self.truncate(0)?;
+            }
+            return Ok(());
+        }
+        match (self.resume()?, self.is_there) {
+            (Some(length), _) => self.cut(start, length)?,
+            (None, true) => {
+                let (old, length) = tree.root.open_file(at)?;
+                self.copy(&old, kept(start, length)?)?;
+            }
+            (None, false) => {
+                kept(start, 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// The account's own temporary for this target; another one if that is in use or odd.
@@ -130,7 +175,7 @@ impl Draft {
             (file, length, partial.clone())
         } else {
             let (file, name) = claim_throwaway(&place.dir)?;
-            (file, 0, name)
+            (file, None, name)
         };
         Ok(Self {
             target: place.name.to_vec(),
@@ -148,8 +193,11 @@ impl Draft {
             resumed: 0,
             length: 0,
             is_lent: false,
+            borrower: None,
             synced: None,
             state: State::Untouched,
+            headroom: Headroom::of(tree.options.reserve),
+            charge: None,
         })
     }
 
@@ -178,11 +226,21 @@ impl Draft {
         self.file.seek(SeekFrom::Start(length)).map_err(fault)?;
         self.length = length;
         self.synced = None;
+        if let Some(charge) = &self.charge {
+            charge.set(length);
+        }
         Ok(())
+    }
+
+    /// Asks whether so many bytes may be added.
+    fn take_room(&mut self, bytes: u64) -> Result<()> {
+        self.headroom.take(&self.file, bytes)?;
+        self.charge.as_ref().map_or(Ok(()), |charge| charge.grow(bytes))
     }
 
     /// Begins with the first bytes of a file that is there.
     fn copy(&mut self, old: &File, keep: u64) -> Result<()> {
+        self.take_room(keep)?;
         let copied = io::copy(&mut old.take(keep), &mut self.file);
         match copied {
             Ok(copied) if copied == keep => {
@@ -197,6 +255,10 @@ impl Draft {
     /// Writes the next bytes. After an error the draft must be dropped.
     pub(super) fn write(&mut self, pieces: &[Bytes]) -> Result<()> {
         for pieces in pieces.chunks(PIECES_MAX) {
+            let bytes = pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.len()));
+            self.take_room(u64::try_from(bytes).unwrap_or(u64::MAX)).inspect_err(|_| {
+                self.state = State::Torn;
+            })?;
             let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
             self.write_all(&mut slices).map_err(|error| {
                 self.state = State::Torn;
@@ -224,10 +286,12 @@ impl Draft {
     }
 
     /// The file at the place of the next byte, for somebody who writes to it without us.
-    pub(super) fn lend(&mut self) -> Result<File> {
+    pub(super) fn lend(&mut self) -> Result<Loan> {
         let file = self.file.try_clone().map_err(fault)?;
         self.is_lent = true;
-        Ok(file)
+        let borrowed = Borrowed::new(self.headroom, self.charge.clone());
+        self.borrower = Some(borrowed.borrower());
+        Ok(Loan { file, allowance: Some(Box::new(borrowed)) })
     }
 
     /// Counts what was written to the lent file. After a failed write the draft must be dropped.
@@ -238,6 +302,9 @@ impl Draft {
             if length > self.length {
                 self.state = State::Written;
                 self.length = length;
+            }
+            if let Some(charge) = &self.charge {
+                charge.set(length);
             }
         }
         if failed {
@@ -271,16 +338,39 @@ impl Draft {
         let stands = if self.is_there { self.dir.mode(&self.target)? } else { None };
         self.dir.set_mode(&self.file, stands.unwrap_or(self.mode)).map_err(fault)?;
         self.sync()?;
-        self.dir.rename(&self.name, &self.dir, &self.target, self.replace)?;
-        self.state = State::Published;
+        self.take_place()?;
         if self.is_durable {
             self.dir.sync().map_err(fault)?;
         }
-        if !self.is_findable {
-            // What an earlier upload to this name left is older than what stands there.
-            let _ = remove_if_unused(&self.dir, &self.partial, Duration::ZERO);
-        }
         Ok(Stored { size: self.length })
+    }
+
+    /// Renames the draft, and counts what is gone by that.
+    fn take_place(&mut self) -> Result<()> {
+        let rename = || self.dir.rename(&self.name, &self.dir, &self.target, self.replace);
+        // What an earlier upload to this name left is older than what stands there now.
+        let forget = || {
+            let forgets = !self.is_findable;
+            forgets.then(|| remove_if_unused(&self.dir, &self.partial, Duration::ZERO))
+        };
+        let Some(charge) = &self.charge else {
+            rename()?;
+            let _ = forget();
+            self.state = State::Published;
+            return Ok(());
+        };
+        let counting = charge.metered().change()?;
+        let there = self.dir.measure(&self.target)?;
+        let replaced = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
+        charge.check_publish(self.length, replaced)?;
+        rename()?;
+        charge.published();
+        if let Some(Ok(Some(bytes))) = forget() {
+            counting.freed(bytes, 1);
+        }
+        drop(counting);
+        self.state = State::Published;
+        Ok(())
     }
 
     /// Whether the draft stays for its account, brought to the state in which it is resumed.
@@ -294,6 +384,7 @@ impl Draft {
         is_kept
             && self.is_findable
             && self.length > 0
+            && self.charge.as_ref().is_none_or(|charge| charge.may_stay(self.length))
             && (!self.is_durable || self.file.sync_all().is_ok())
     }
 }
@@ -301,10 +392,17 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         // Whoever writes to it has been stopped, or is just about to.
+        if let (Some(borrower), true) = (self.borrower.take(), self.is_lent) {
+            borrower.await_return();
+        }
         let _ = self.take_back(false);
-        if self.state != State::Published && !self.stays() {
-            // Where this fails, the sweep comes back to it.
-            let _ = self.dir.unlink(&self.name);
+        if self.state == State::Published {
+            return;
+        }
+        // Where removing fails, the sweep comes back to it.
+        let is_left = self.stays() || self.dir.unlink(&self.name).is_err();
+        if let Some(charge) = &self.charge {
+            charge.end(is_left.then_some(self.length));
         }
     }
 }
@@ -320,10 +418,14 @@ fn kept(start: Start, length: u64) -> Result<u64> {
 }
 
 /// The temporary under the account's own name and its length, or none if it cannot be had.
-fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<(File, u64)>> {
+fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<(File, Option<u64>)>> {
+    let mut is_new = false;
     for _ in 0..TRIES_MAX {
         let file = match dir.create(name) {
-            Ok(file) => file,
+            Ok(file) => {
+                is_new = true;
+                file
+            }
             Err(error) if error.kind() != Io::AlreadyExists => return Err(fault(error)),
             Err(_) => match dir.open_own(name).map_err(fault)? {
                 Own::Found(file) => file,
@@ -332,7 +434,7 @@ fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<(File, u64)>> {
             },
         };
         match claim(dir, name, &file) {
-            Claim::Held(length) => return Ok(Some((file, length))),
+            Claim::Held(length) => return Ok(Some((file, (!is_new).then_some(length)))),
             // Someone who only asks for its length is done at once.
             Claim::Taken => std::thread::yield_now(),
             Claim::Impossible => return Ok(None),

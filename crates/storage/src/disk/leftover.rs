@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 use wharf_proto::path::VPath;
 
+use super::boot;
 use super::system::{Directory, Own};
 
 /// How the names of temporaries begin. No client sees or reaches such a name, in any case of
@@ -45,9 +46,18 @@ pub(super) fn is_ours(name: &[u8]) -> bool {
 }
 
 /// The name under which an account's upload to `target` waits, in the same directory.
+///
+/// It is another one each time the system is started. Nobody syncs an upload that is under way, so
+/// after a power failure its length can be there and its bytes not: whoever went on with it would
+/// get a file with zeros in it, and a 226.
 pub(super) fn partial_name(account: &str, target: &[u8]) -> Vec<u8> {
-    // Neither an account nor a file has a NUL in its name, so no two pairs are the same text.
+    partial_name_of(boot::identity(), account, target)
+}
+
+fn partial_name_of(boot: &[u8], account: &str, target: &[u8]) -> Vec<u8> {
+    // Nothing here has a NUL in it, so no two such three are the same text.
     let digest = Sha256::new().chain_update(account).chain_update([0]).chain_update(target);
+    let digest = digest.chain_update([0]).chain_update(boot);
     named(digest.finalize().as_slice(), PARTIAL_SUFFIX)
 }
 
@@ -129,6 +139,13 @@ mod tests {
         assert_ne!(partial_name("a", b"bc"), partial_name("ab", b"c"));
         assert_ne!(throwaway_name().unwrap(), throwaway_name().unwrap());
         assert!(is_ours(&throwaway_name().unwrap()));
+    }
+
+    #[test]
+    fn row_33_34_an_unfinished_upload_from_before_a_power_failure_is_not_found() {
+        let (one, other) = (b"boot 1".as_slice(), b"boot 2".as_slice());
+        assert_ne!(partial_name_of(one, "anna", b"a"), partial_name_of(other, "anna", b"a"));
+        assert_eq!(partial_name_of(one, "anna", b"a"), partial_name_of(one, "anna", b"a"));
     }
 
     #[cfg(unix)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::leftover::{is_ours, remove_if_unused};
 use super::system::{Directory, Names, Root};
 use super::{DiskOptions, FollowSymlinks};
+use crate::meter::Meter;
 
 /// How deep a sweep goes. Each level costs an open file while it is being read.
 const DEPTH_MAX: usize = 200;
@@ -32,6 +33,15 @@ pub struct Swept {
 /// Where `root` cannot be opened; the message names it. What cannot be read below is counted in
 /// [`Swept::skipped`].
 pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<Swept> {
+    sweep_counted(root, options, None)
+}
+
+/// The same where what is kept is counted.
+pub(super) fn sweep_counted(
+    root: &Path,
+    options: &DiskOptions,
+    meter: Option<&Meter>,
+) -> io::Result<Swept> {
     let told = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot sweep {}: {error}", root.display()))
     };
@@ -52,7 +62,8 @@ pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<Swept> {
             }
         };
         if is_ours(&entry.name) {
-            swept.note(&remove_if_unused(&level.dir, &entry.name, options.keep_partials));
+            let remove = || remove_if_unused(&level.dir, &entry.name, options.keep_partials);
+            swept.note(&meter.map_or_else(remove, |meter| meter.sweep(remove)));
         } else if entry.may_be_dir {
             let below = level.below(&entry.name);
             match below {
@@ -79,6 +90,15 @@ impl Level {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl std::ops::AddAssign for Swept {
+    fn add_assign(&mut self, other: Self) {
+        self.removed = self.removed.saturating_add(other.removed);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.kept = self.kept.saturating_add(other.kept);
+        self.skipped = self.skipped.saturating_add(other.skipped);
     }
 }
 

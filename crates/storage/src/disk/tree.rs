@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Replace, Source, Wanted};
+use wharf_core::storage::{Change, Replace, Source, Space, Wanted};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
@@ -14,9 +14,11 @@ use super::leftover::{
     is_hidden, is_ours, leads_to_hidden, partial_name, remove_if_unused, resumable,
 };
 use super::pace::Pace;
+use super::space;
 use super::system::read_at_once;
 use super::system::{Directory, Own, Reader, Root, check_name};
 use super::{DiskOptions, Durability};
+use crate::meter::{Change as Counting, Metered};
 use crate::name::check_new;
 
 /// A file up to this size is read in one go when it is opened.
@@ -28,6 +30,9 @@ pub(super) struct Tree {
     pub(super) account: String,
     pub(super) options: DiskOptions,
     pub(super) pace: Pace,
+    /// Set where what is kept is counted.
+    pub(super) metered: Option<Metered>,
+    pub(super) ignores_case: bool,
 }
 
 /// A directory and a name in it.
@@ -52,7 +57,9 @@ impl Tree {
 
     fn over(root: Root, account: &str, options: &DiskOptions) -> Self {
         let pace = Pace::new(root.medium());
-        Self { root, account: account.to_owned(), options: options.clone(), pace }
+        let ignores_case = root.ignores_case();
+        let (account, options) = (account.to_owned(), options.clone());
+        Self { root, account, options, pace, metered: None, ignores_case }
     }
 
     /// Whether a path is at hand and leads to the root of this tree.
@@ -69,6 +76,18 @@ impl Tree {
     /// Whether small changes may be made where they are asked for: not where they wait for a disk.
     pub(super) fn changes_at_once(&self) -> bool {
         !self.is_durable() && self.pace.is_quick()
+    }
+
+    /// The right to change names, where that is counted.
+    pub(super) fn counting(&self) -> Result<Option<Counting<'_>>> {
+        self.metered.as_ref().map(Metered::change).transpose()
+    }
+
+    /// The room for new content; none where the system does not say.
+    pub(super) fn space(&self) -> Result<Option<Space>> {
+        let top = self.root.top().map_err(fault)?;
+        let space = space::of(&top).map_err(fault)?;
+        Ok(space.map(|space| self.options.reserve.left_of(space)))
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -139,11 +158,18 @@ impl Tree {
     pub(super) fn remove_file(&self, at: &VPath) -> Result<()> {
         refuse_hidden(at, ErrorKind::NotFound)?;
         let place = self.place(at, ErrorKind::IsADirectory)?;
-        match place.dir.look(place.name)? {
+        let counting = self.counting()?;
+        match place.dir.measure(place.name)? {
             None => return Err(ErrorKind::NotFound.into()),
-            Some(Kind::Dir) => return Err(ErrorKind::IsADirectory.into()),
-            Some(_) => place.dir.unlink(place.name).map_err(fault)?,
+            Some((Kind::Dir, _)) => return Err(ErrorKind::IsADirectory.into()),
+            Some((kind, bytes)) => {
+                place.dir.unlink(place.name).map_err(fault)?;
+                if let (Some(counting), Kind::File) = (&counting, kind) {
+                    counting.freed(bytes, 1);
+                }
+            }
         }
+        drop(counting);
         self.sync(&place.dir)
     }
 
@@ -155,13 +181,19 @@ impl Tree {
             Some(Kind::Dir) => {}
             Some(_) => return Err(ErrorKind::NotADirectory.into()),
         }
+        let counting = self.counting()?;
         if let Err(error) = place.dir.remove_dir(place.name) {
             if error.kind != ErrorKind::NotEmpty {
                 return Err(error);
             }
-            remove_leftovers(&place.dir.subdirectory(place.name).map_err(fault)?)?;
+            let leftovers = place.dir.subdirectory(place.name).map_err(fault)?;
+            remove_leftovers(&leftovers, counting.as_ref())?;
             place.dir.remove_dir(place.name)?;
         }
+        if let Some(counting) = &counting {
+            counting.freed(0, 1);
+        }
+        drop(counting);
         self.sync(&place.dir)
     }
 
@@ -172,7 +204,15 @@ impl Tree {
             return Err(ErrorKind::Exists.into());
         }
         check_new(place.name)?;
+        let counting = self.counting()?;
+        if let Some(counting) = &counting {
+            counting.check_one_more()?;
+        }
         place.dir.make_dir(place.name, 0o777 & !self.options.umask)?;
+        if let Some(counting) = &counting {
+            counting.added_one();
+        }
+        drop(counting);
         self.sync(&place.dir)
     }
 
@@ -189,6 +229,8 @@ impl Tree {
             return Err(ErrorKind::Forbidden.into());
         }
         let new = self.place(to, ErrorKind::Exists)?;
+        let counting = self.counting()?;
+        let mut replaced = None;
         match self.what_stands(&new, to)? {
             // It stands in its own way: `readme` becomes `README`.
             Some(_) if old.dir.is_respelling(old.name, &new.dir, new.name) => check_new(new.name)?,
@@ -200,11 +242,21 @@ impl Tree {
                     (true, _) => return Err(ErrorKind::NotADirectory.into()),
                     (false, there) => check_replaceable(there)?,
                 }
+                // A link is replaced itself, and holds nothing.
+                if counting.is_some()
+                    && let Some((Kind::File, bytes)) = new.dir.measure(new.name)?
+                {
+                    replaced = Some(bytes);
+                }
             }
         }
         // The system would replace an empty directory by a directory: it must not.
         let replace = if is_dir { Replace::Forbidden } else { replace };
         old.dir.rename(old.name, &new.dir, new.name, replace)?;
+        if let (Some(counting), Some(bytes)) = (&counting, replaced) {
+            counting.freed(bytes, 1);
+        }
+        drop(counting);
         self.sync(&new.dir)?;
         self.sync(&old.dir)
     }
@@ -260,7 +312,7 @@ pub(super) fn refuse_hidden(at: &VPath, kind: ErrorKind) -> Result<()> {
 
 /// Empties a directory that holds nothing but temporaries of ours. `NotEmpty`, with nothing
 /// removed, if it holds anything else; `Busy` if an upload is under way there.
-fn remove_leftovers(dir: &Directory) -> Result<()> {
+fn remove_leftovers(dir: &Directory, counting: Option<&Counting<'_>>) -> Result<()> {
     for entry in dir.names().map_err(fault)? {
         let name = entry.map_err(fault)?.name;
         if !is_hidden(&name) || !is_ours(&name) {
@@ -270,8 +322,9 @@ fn remove_leftovers(dir: &Directory) -> Result<()> {
     for entry in dir.names().map_err(fault)? {
         let name = entry.map_err(fault)?.name;
         let removed = remove_if_unused(dir, &name, std::time::Duration::ZERO).map_err(fault)?;
-        if removed.is_none() {
-            return Err(ErrorKind::Busy.into());
+        let bytes = removed.ok_or(ErrorKind::Busy)?;
+        if let Some(counting) = counting {
+            counting.freed(bytes, 1);
         }
     }
     Ok(())

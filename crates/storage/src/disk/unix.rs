@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::{Errno, Result as Call};
 use rustix::process::geteuid;
@@ -31,9 +32,6 @@ use super::beneath_linux;
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = true;
-/// Whether upper and lower case are the same in names: on macOS, unless a disk is made otherwise.
-pub(super) const IGNORES_CASE: bool = cfg!(target_os = "macos");
-
 /// To read a file, and to wait for no pipe and no terminal.
 const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
@@ -113,6 +111,15 @@ impl Root {
             return beneath_linux::medium(&self.fd);
         }
         Medium::Unknown
+    }
+
+    /// Whether upper and lower case may be the same in its names: on macOS, unless a disk is made
+    /// otherwise; on Linux its file system says.
+    pub(super) fn ignores_case(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return beneath_linux::ignores_case(&self.fd);
+        #[cfg(not(target_os = "linux"))]
+        return cfg!(target_os = "macos");
     }
 
     /// What is there, if the system can tell without waiting for a disk.
@@ -254,8 +261,15 @@ pub(super) enum Own {
 impl Directory {
     /// What stands there, if anything.
     pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
+        Ok(self.measure(name)?.map(|(kind, _)| kind))
+    }
+
+    /// What stands there, if anything, and how long it is.
+    pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => Ok(Some(facts_unix::kind(facts.st_mode))),
+            Ok(facts) => {
+                Ok(Some((facts_unix::kind(facts.st_mode), facts_unix::number(facts.st_size))))
+            }
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(fault(error)),
         }
@@ -344,11 +358,14 @@ impl Directory {
         File::from(new.fd).set_permissions(Permissions::from_mode(mode)).map_err(fault)
     }
 
-    /// Whether both names mean one thing because only their case differs. Nobody asks the disk:
-    /// here such names mean two things.
-    #[expect(clippy::unused_self, reason = "other systems need the directory")]
-    pub(super) fn is_respelling(&self, _: &[u8], _: &Self, _: &[u8]) -> bool {
-        false
+    /// Whether both names mean one thing because only their spelling differs, as on file systems
+    /// that ignore case: what has one name alone, and answers to two, has two spellings of it.
+    pub(super) fn is_respelling(&self, from: &[u8], to_dir: &Self, to: &[u8]) -> bool {
+        let facts = |dir: &Self, name| statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let (Some(one), Some(other)) = (facts(self, from), facts(to_dir, to)) else { return false };
+        let is_one = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+        let is_dir = FileType::from_raw_mode(one.st_mode) == FileType::Directory;
+        from != to && is_one && (is_dir || one.st_nlink == 1)
     }
 
     /// Gives something another name, in one step.

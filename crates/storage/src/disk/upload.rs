@@ -1,6 +1,5 @@
 //! The async side of an upload: it gathers bytes and hands them to a blocking thread.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Sink, Stored};
+use wharf_core::storage::{Loan, Sink, Stored};
 
 use super::draft::Draft;
 use super::tree::Tree;
@@ -73,7 +72,7 @@ impl Sink for Upload {
         Ok(())
     }
 
-    async fn lend(&mut self) -> Result<Option<File>> {
+    async fn lend(&mut self) -> Result<Option<Loan>> {
         let (mut draft, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
             draft.write(&pieces)?;

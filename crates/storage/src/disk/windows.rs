@@ -23,10 +23,6 @@ use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = false;
-/// Whether upper and lower case are the same in names. A folder can be told to tell them apart;
-/// that it is so is the safe thing to say.
-pub(super) const IGNORES_CASE: bool = true;
-
 /// Reads what the system has in memory, where it says so; here it does not.
 pub(super) fn read_at_once(_: &File, _: u64, _: usize, _: Medium) -> Option<Vec<u8>> {
     None
@@ -46,6 +42,13 @@ impl Root {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         Ok(Self { path, links })
+    }
+
+    /// Upper and lower case are the same in names. A folder can be told to tell them apart; that it
+    /// is so is the safe thing to say.
+    #[expect(clippy::unused_self, reason = "other systems ask the folder")]
+    pub(super) fn ignores_case(&self) -> bool {
+        true
     }
 
     /// Windows does not say what is at hand.
@@ -234,7 +237,12 @@ impl Directory {
 
     /// What stands there, if anything.
     pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
-        Ok(self.facts(name).map_err(fault)?.as_ref().map(kind))
+        Ok(self.measure(name)?.map(|(kind, _)| kind))
+    }
+
+    /// What stands there, if anything, and how long it is.
+    pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
+        Ok(self.facts(name).map_err(fault)?.map(|facts| (kind(&facts), facts.len())))
     }
 
     /// Permission bits, of which there are none; an error if what stands there is no file.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Replace};
+use wharf_core::storage::{Change, Kept, Replace};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
+use crate::meter::Meter;
 use crate::name::check_new;
 
 /// Whose unfinished upload to which path.
@@ -24,6 +25,8 @@ pub(super) struct Tree {
     nodes: BTreeMap<(VPath, Vec<u8>), Node>,
     pub(super) partials: HashMap<PartialKey, Vec<u8>>,
     made: u64,
+    /// Set once somebody counts what is kept.
+    pub(super) meter: Option<Arc<Meter>>,
 }
 
 struct Node {
@@ -38,7 +41,17 @@ struct Node {
 impl Tree {
     pub(super) fn new(clock: fn() -> Timestamp) -> Self {
         let root = Node::new(None, clock(), 0);
-        Self { clock, root, nodes: BTreeMap::new(), partials: HashMap::new(), made: 0 }
+        Self { clock, root, nodes: BTreeMap::new(), partials: HashMap::new(), made: 0, meter: None }
+    }
+
+    /// What is there, unfinished uploads among it.
+    pub(super) fn kept(&self) -> Kept {
+        let files = self.nodes.values().map(|node| node.content.as_deref().unwrap_or_default());
+        let partials = self.partials.values().map(Vec::as_slice);
+        files.chain(partials).fold(Kept::default(), |sum, content| Kept {
+            bytes: sum.bytes.saturating_add(super::length(content)),
+            files: sum.files.saturating_add(1),
+        })
     }
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {

@@ -43,7 +43,7 @@ async fn the_longest_name_can_be_uploaded_to() {
 }
 
 #[tokio::test]
-async fn names_of_temporaries_are_out_of_reach() {
+async fn row_40_names_of_temporaries_are_out_of_reach() {
     let world = World::new();
     let own = format!("{TEMP_PREFIX}00000000000000000000000000000000.part");
     for name in [own.as_str(), ".wharf-x", ".WHARF-x"] {

@@ -35,7 +35,7 @@ async fn leave(disk: &Disk) {
 }
 
 #[tokio::test]
-async fn an_unfinished_upload_belongs_to_its_account_and_outlives_the_store() {
+async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_store() {
     for way in WAYS {
         let world = World::new();
         leave(&world.disk_by(way, &DiskOptions::default())).await;
@@ -141,7 +141,7 @@ async fn what_stands_in_place_of_a_temporary_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_waits_for_is_done_all_the_same() {
+async fn row_33_a_commit_that_nobody_waits_for_is_done_all_the_same() {
     let world = World::new();
     let disk = world.disk(&DiskOptions::default());
     let mut sink = begin(&disk, "/f", Start::Fresh).await;
@@ -187,4 +187,25 @@ fn a_sink_dropped_after_its_runtime_is_kept_all_the_same() {
     drop(runtime);
     drop(sink);
     assert_eq!(fs::read(world.temporary()).unwrap(), b"01234");
+}
+
+#[tokio::test]
+async fn row_34_an_upload_that_cannot_take_its_place_is_gone_and_never_done() {
+    for options in [DiskOptions::default(), fast()] {
+        let world = World::new();
+        let disk = world.disk(&options);
+        let mut sink = begin(&disk, "/f", Start::Fresh).await;
+        feed(&mut sink, b"x").await;
+        // Somebody else makes a folder of that name meanwhile: the rename fails.
+        fs::create_dir_all(world.root.join("f/full")).unwrap();
+        sink.sync().await.unwrap();
+        assert!(sink.commit().await.is_err());
+        assert_eq!(world.names(), ["f"]);
+        // The temporary is gone behind our back.
+        let mut sink = begin(&disk, "/g", Start::Fresh).await;
+        feed(&mut sink, b"x").await;
+        fs::remove_file(world.temporary()).unwrap();
+        fails(sink.commit().await, &[ErrorKind::NotFound], "a rename of nothing");
+        assert_eq!(world.names(), ["f"]);
+    }
 }

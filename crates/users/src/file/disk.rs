@@ -22,7 +22,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What shows that a file has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     modified: Option<SystemTime>,
     /// When its rights, its owner or its content changed, where the system says so.
     changed: (i64, i64),
@@ -43,7 +43,10 @@ impl Stamp {
 }
 
 /// The stamp of the file as it is.
-pub(super) fn stamp(path: &Path) -> Result<Stamp, OpenError> {
+///
+/// # Errors
+/// [`OpenError::Missing`], or why the system does not tell.
+pub fn stamp(path: &Path) -> Result<Stamp, OpenError> {
     fs::metadata(path).map(|about| Stamp::of(&about)).map_err(|error| unreadable(path, error))
 }
 
@@ -83,7 +86,7 @@ pub(super) fn real(path: &Path) -> PathBuf {
 
 /// Whether to wait for someone else who changes the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub enum Patience {
     /// Ten seconds.
     Some,
     /// Not at all.
@@ -92,7 +95,10 @@ pub(super) enum Patience {
 
 /// The right to change the file, held until dropped. The lock is on a file beside it, since the
 /// file itself is replaced by each change. None while someone else holds it.
-pub(super) fn lock(path: &Path, patience: Patience) -> io::Result<Option<File>> {
+///
+/// # Errors
+/// When the file beside it cannot be made or locked.
+pub fn lock(path: &Path, patience: Patience) -> io::Result<Option<File>> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
     let file = open_lock(Path::new(&beside), path)?;
@@ -126,8 +132,12 @@ fn open_lock(lock: &Path, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Puts `text` in the place of the file, whole or not at all, even if the power fails.
-pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+/// Puts `text` in the place of the file, whole or not at all, even if the power fails. Only its
+/// owner may read it.
+///
+/// # Errors
+/// When the system does not do it; the old file stays.
+pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let mut name = std::ffi::OsString::from(".");

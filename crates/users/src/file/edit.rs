@@ -14,7 +14,7 @@ use super::read;
 use super::record::{Setting, UserRecord};
 use crate::name::{NameProblem, check_name};
 use crate::rights::format_rights;
-use crate::units::format_rate;
+use crate::units::{format_quota, format_rate};
 
 /// A file of accounts as it was when it was read.
 #[derive(Clone, Debug)]
@@ -384,7 +384,10 @@ fn value(setting: &Setting) -> Result<Value, EditError> {
         | Setting::DownloadRate(rate)
         | Setting::TransferUploadRate(rate)
         | Setting::TransferDownloadRate(rate) => rate_value(*rate),
-        Setting::Sessions(count) => i64::from(count.number().unwrap_or(0)).into(),
+        Setting::Quota(size) => format_quota(*size).into(),
+        Setting::Sessions(count) | Setting::QuotaFiles(count) => {
+            i64::from(count.number().unwrap_or(0)).into()
+        }
         Setting::Comment(text) => text.as_str().into(),
     })
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Document, Item, Key, TableLike};
-use wharf_core::account::{Count, Rate};
+use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 
@@ -14,7 +14,7 @@ use crate::name::check_name;
 use crate::nearest::nearest;
 use crate::password::looks_like_hash;
 use crate::rights::parse_rights;
-use crate::units::{UNLIMITED, parse_rate};
+use crate::units::{UNLIMITED, parse_quota, parse_rate};
 
 /// The most problems told at once. Whoever has more has the wrong file.
 pub const PROBLEMS_MAX: usize = 200;
@@ -104,6 +104,8 @@ impl Reader<'_> {
             "transfer_upload_rate" => record.transfer_upload_rate = self.rate(found),
             "transfer_download_rate" => record.transfer_download_rate = self.rate(found),
             "sessions" => record.sessions = self.count(found),
+            "quota" => record.quota = self.size(found),
+            "quota_files" => record.quota_files = self.count(found),
             "require_tls" => record.require_tls = self.truth(found),
             "comment" => record.comment = self.text(found).map(str::to_owned),
             "paths" => record.paths = self.paths(found),
@@ -155,6 +157,19 @@ impl Reader<'_> {
         let text = self.text_or(found, "a text or a whole number", help)?;
         let rate = parse_rate(text);
         rate.map_err(|error| self.blame_value(found, error.to_string(), None)).ok()
+    }
+
+    fn size(&mut self, found: &Found<'_>) -> Option<Size> {
+        if let Some(number) = found.item.as_integer() {
+            let bytes = u64::try_from(number).ok();
+            if bytes.is_none() {
+                self.blame_value(found, "a size is not below zero".to_owned(), None);
+            }
+            return bytes.map(Size::from_bytes);
+        }
+        let help = "write a size such as \"20GiB\", or 0 for no limit";
+        let text = self.text_or(found, "a text or a whole number", help)?;
+        parse_quota(text).map_err(|error| self.blame_value(found, error.to_string(), None)).ok()
     }
 
     fn count(&mut self, found: &Found<'_>) -> Option<Count> {

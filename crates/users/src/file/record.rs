@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use wharf_core::account::{Account, Count, Limits, Rate};
+use wharf_core::account::{Account, Count, Limits, Rate, Size};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_proto::path::VPath;
 
@@ -33,6 +33,10 @@ pub struct UserRecord {
     pub transfer_download_rate: Option<Rate>,
     /// Sessions at a time.
     pub sessions: Option<Count>,
+    /// How many bytes it may keep.
+    pub quota: Option<Size>,
+    /// How many files and folders it may keep.
+    pub quota_files: Option<Count>,
     /// Whether it must use TLS; it need not if absent.
     pub require_tls: Option<bool>,
     /// A note for people.
@@ -61,6 +65,8 @@ impl UserRecord {
             transfer_upload: self.transfer_upload_rate,
             transfer_download: self.transfer_download_rate,
             sessions_max: self.sessions,
+            quota: self.quota,
+            quota_files: self.quota_files,
         };
         account.requires_tls = self.require_tls.unwrap_or(false);
         account
@@ -116,6 +122,10 @@ pub enum Setting {
     TransferDownloadRate(Rate),
     /// `sessions`.
     Sessions(Count),
+    /// `quota`.
+    Quota(Size),
+    /// `quota_files`.
+    QuotaFiles(Count),
     /// `require_tls`.
     RequireTls(bool),
     /// `comment`.
@@ -137,6 +147,8 @@ impl Setting {
             Self::TransferUploadRate(_) => "transfer_upload_rate",
             Self::TransferDownloadRate(_) => "transfer_download_rate",
             Self::Sessions(_) => "sessions",
+            Self::Quota(_) => "quota",
+            Self::QuotaFiles(_) => "quota_files",
             Self::RequireTls(_) => "require_tls",
             Self::Comment(_) => "comment",
             Self::Path(..) => "paths",
@@ -145,7 +157,7 @@ impl Setting {
 }
 
 /// Every key of an account's table, in the order in which they are told.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 14] = [
     "password",
     "home",
     "permissions",
@@ -155,6 +167,8 @@ pub const KEYS: [&str; 12] = [
     "transfer_upload_rate",
     "transfer_download_rate",
     "sessions",
+    "quota",
+    "quota_files",
     "require_tls",
     "comment",
     "paths",

@@ -68,7 +68,7 @@ fn files(folder: &Path, text: &str) -> (PathBuf, PathBuf) {
 }
 
 #[test]
-fn own_files_are_read_and_their_faults_are_named() {
+fn row_45_own_files_are_read_and_their_faults_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = files(folder.path(), &make(&names()).unwrap());
     assert!(is_matching(from_files(&certificate, &key).unwrap()));

@@ -155,6 +155,9 @@ fn help_is_as_it_was_read_last() {
         ("user add -h", "user-add"),
         ("config --help", "config"),
         ("bench --help", "bench"),
+        ("import --help", "import"),
+        ("import pyftpdlib -h", "import-pyftpdlib"),
+        ("import csv --help", "import-csv"),
     ] {
         let mut command = Cli::command().term_width(100);
         let error = command.try_get_matches_from_mut(words(line)).unwrap_err();

@@ -27,6 +27,15 @@ pub(crate) enum User {
         #[arg(long)]
         json: bool,
     },
+    /// Print all accounts as CSV, which `wharf import csv` reads
+    Export {
+        /// As CSV; there is no other form yet, so it may be left out
+        #[arg(long)]
+        csv: bool,
+        /// The hashes of passwords too; keep such a file where nobody sees it
+        #[arg(long)]
+        with_hashes: bool,
+    },
     /// Show an account as it stands in the file
     Show {
         name: String,
@@ -93,6 +102,12 @@ pub(crate) struct Facts {
     /// Sessions at a time; 0 = no limit
     #[arg(long, value_name = "N")]
     pub(crate) sessions: Option<u32>,
+    /// How many bytes it may keep, e.g. 20GiB; 0 = no limit
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) quota: Option<String>,
+    /// How many files and folders it may keep; 0 = no limit
+    #[arg(long, value_name = "N")]
+    pub(crate) quota_files: Option<u32>,
     /// Only with TLS
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true")]

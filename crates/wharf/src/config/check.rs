@@ -1,9 +1,10 @@
 //! What each key alone cannot know: contradictions between keys, and things that must exist.
 
 use super::Config;
-use super::choice::{TlsMode, TlsRequire};
+use super::choice::{AnonymousPermissions, Sandbox, Symlinks, TlsMode, TlsRequire};
 use super::layers::Layers;
 use super::problem::{Place, Problem};
+use super::units::show_duration;
 use super::value::ListenPort;
 
 /// Everything that is wrong with a configuration whose values are right each by itself. Where a
@@ -27,7 +28,10 @@ const CHECKS: &[(&[&str], Check)] = &[
     (&["tls."], check_certificate),
     (&["login.anonymous"], check_anonymous),
     (&["passive.ports", "listen."], check_passive),
+    (&["ban."], check_bans),
     (&["server."], check_texts),
+    (&["server.user", "server.group", "passive.ports"], check_identity),
+    (&["server.sandbox", "files.follow_symlinks"], check_sandbox),
     (&["log."], check_logs),
 ];
 
@@ -122,7 +126,7 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
     let place = layers.place_of("login.anonymous_home");
     let shown = home.display();
     match std::fs::metadata(home) {
-        Ok(facts) if facts.is_dir() => {}
+        Ok(facts) if facts.is_dir() => check_anonymous_writes(config, layers, problems),
         Ok(_) => problems.push(Problem::error(format!("{shown} is not a folder"), place)),
         Err(error) => {
             let title = format!("the anonymous folder {shown} cannot be used: {error}");
@@ -132,6 +136,19 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
                 _ => problem,
             });
         }
+    }
+}
+
+/// Whoever writes it into a file should know what it means; whoever types it for a while does.
+fn check_anonymous_writes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let place = layers.place_of("login.anonymous_permissions");
+    let is_typed = matches!(place, Place::Given(_));
+    if config.login.anonymous_permissions == AnonymousPermissions::ReadWrite && !is_typed {
+        let title = "anybody may replace and remove everything in the anonymous folder";
+        let problem = Problem::warning(title, place);
+        problems.push(problem.help(
+            "\"read\" only shows it; \"dropbox\" only takes files, and shows and replaces none",
+        ));
     }
 }
 
@@ -156,6 +173,24 @@ fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) 
 }
 
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+
+fn check_bans(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let (first, longest) = (config.ban.time.0, config.ban.time_max.0);
+    if first.is_zero() {
+        let title = "with `ban.time` = 0 every ban would be over at once";
+        let problem = Problem::warning(title, layers.place_of("ban.time"));
+        problems.push(problem.help("to ban nobody by tries write  ban.enabled = false"));
+    }
+    if longest < first {
+        let title = "`ban.time_max` is shorter than the first ban";
+        let problem = Problem::warning(title, layers.place_of("ban.time_max"));
+        let problem = problem.also(layers.place_of("ban.time"), "the first ban");
+        problems.push(problem.help(format!(
+            "each ban lasts twice as long as the one before, up to time_max: at least {}",
+            show_duration(first)
+        )));
+    }
+}
 
 fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let texts = [
@@ -186,12 +221,48 @@ fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
 /// Enough for a page of text; some clients keep the whole greeting in a small buffer.
 const TEXT_BYTES_MAX: usize = 4096;
 
+fn check_identity(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let server = &config.server;
+    if server.user.is_empty() && !server.group.is_empty() {
+        let place = layers.place_of("server.group");
+        let problem = Problem::error("`server.group` has no user to go with", place);
+        problems.push(problem.help("name the account of the system too: server.user"));
+    }
+    if !server.user.is_empty() && *config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT {
+        let title = "data ports below 1024 cannot be opened any more by `server.user`";
+        let problem = Problem::error(title, layers.place_of("passive.ports"));
+        let problem = problem.also(layers.place_of("server.user"), "who opens them");
+        problems.push(problem.help("choose data ports from 1024 up, such as \"30000-30999\""));
+    }
+}
+
+fn check_sandbox(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let is_anywhere = config.files.follow_symlinks == Symlinks::Always;
+    if config.server.sandbox == Sandbox::On && is_anywhere {
+        let title = "links that lead anywhere cannot be followed from within a sandbox";
+        let problem = Problem::error(title, layers.place_of("server.sandbox"));
+        let problem = problem.also(layers.place_of("files.follow_symlinks"), "follows all");
+        problems.push(
+            problem.help(
+                "write follow_symlinks = \"inside\", or sandbox = \"auto\" to confine the rest",
+            ),
+        );
+    }
+}
+
 fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
-    let (file, transfers) = (&config.log.file.0, &config.log.transfer_log.0);
-    if file.is_some() && file == transfers {
-        let place = layers.place_of("log.transfer_log");
-        let problem = Problem::error("both logs would write into one file", place)
-            .also(layers.place_of("log.file"), "the other log");
-        problems.push(problem.help("their lines differ: give `log.transfer_log` its own file"));
+    let logs = [
+        ("log.file", &config.log.file.0),
+        ("log.transfer_log", &config.log.transfer_log.0),
+        ("log.audit_file", &config.log.audit_file.0),
+    ];
+    for (index, (path, file)) in logs.iter().enumerate() {
+        let earlier = logs.iter().take(index).find(|(_, other)| file.is_some() && other == file);
+        if let Some((other, _)) = earlier {
+            let title = "both logs would write into one file";
+            let problem = Problem::error(title, layers.place_of(path))
+                .also(layers.place_of(other), "the other log");
+            problems.push(problem.help(format!("their lines differ: give `{path}` its own file")));
+        }
     }
 }

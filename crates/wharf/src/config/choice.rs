@@ -109,6 +109,16 @@ choice! {
         Always = "always",
     }
 
+    /// Whether the process is confined.
+    Sandbox {
+        /// As far as the system can.
+        Auto = "auto",
+        /// Or it does not start.
+        On = "on",
+        /// Not at all.
+        Off = "off",
+    }
+
     /// What the answer to an upload promises.
     Durability {
         /// On disk.

@@ -6,16 +6,17 @@
 
 use std::net::IpAddr;
 
-use wharf_core::account::{Count, Rate};
+use wharf_core::account::{Count, Rate, Size};
 
 use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
-    NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
+    NameEncoding, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
 };
+use super::counts::{AutoCount, Whole};
 use super::layers::Reader;
 use super::value::{
-    Announced, AutoPath, Commands, FilePath, LegacyEncoding, ListenPort, Networks, OptionalPath,
-    PortRange, Positive, PublicAddress, Umask, Value, Version,
+    Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
+    OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value, Version,
 };
 use super::wait::{Patience, Span, Wait};
 
@@ -130,6 +131,16 @@ sections! {
         [R] state_dir: AutoPath = "\"auto\"",
         /// accounts live apart from this file: wharf writes that one, never this one
         [R] users_file: FilePath = "\"users.toml\"",
+        /// started as root: the system's account to become, once ports and keys are open (Linux)
+        [R] user: String = "\"\"",
+        /// the system's group to go with it; empty = the account's own
+        [R] group: String = "\"\"",
+        /// confine the process to the files, ports and system calls that it needs (Linux)
+        /// auto: as far as this system can | on: or else do not start | off
+        [R] sandbox: Sandbox = "\"auto\"",
+        /// folders where accounts added later may have their homes; a confined server
+        /// opens homes elsewhere only after a restart
+        [R] homes: Folders = "[]",
         /// on SIGTERM or Ctrl+C, how long running transfers may finish
         shutdown_grace: Span = "\"30s\"",
     }
@@ -183,6 +194,9 @@ sections! {
         /// prefer: proven where the client can, let in where it cannot
         /// require: locks out clients that cannot (many in .NET and Java)
         session_reuse: SessionReuse = "\"prefer\"",
+        /// names that clients may ask for (SNI), e.g. ["ftp.example.com"]; empty = any
+        /// who asks for another name is turned away; who asks for none is let in
+        names: Vec<String> = "[]",
     }
 
     /// From the connection to a login.
@@ -195,12 +209,31 @@ sections! {
         anonymous_permissions: AnonymousPermissions = "\"read\"",
         /// failed tries on one connection, after which it ends
         max_attempts: Positive = "3",
-        /// before the answer to a failed try; doubled with each, up to 10s
+        /// before the answer to a failed try; doubled with each of its address, up to 10s
         failure_delay: Span = "\"1s\"",
         /// from the connection to a successful login
         timeout: Wait = "\"60s\"",
         /// names refused before any check
         deny_users: Vec<String> = "[]",
+    }
+
+    /// Those who guess passwords. `wharf ban` lists bans, and adds and lifts them.
+    "ban" Banning {
+        /// false: nobody is banned by tries; bans by hand hold in any case
+        enabled: bool = "true",
+        /// failed logins within `window` for which an IPv4 address or an IPv6 /64 is banned
+        attempts: Positive = "10",
+        /// failed logins with one name within `window`, for which that account is locked for `time`
+        /// never for the addresses from which it logged in before
+        account_attempts: Positive = "50",
+        /// failures are forgotten after this
+        window: Wait = "\"10m\"",
+        /// the first ban; each further one of an address lasts twice as long
+        time: Span = "\"10m\"",
+        /// the longest ban
+        time_max: Span = "\"24h\"",
+        /// never banned: "loopback", "private", addresses and networks
+        allow: Networks = "[\"loopback\"]",
     }
 
     /// How many, how fast, how long. Every rate holds for itself: the strictest decides.
@@ -209,6 +242,11 @@ sections! {
         connections: Count = "512",
         /// sessions from one IPv4 address or one IPv6 /64
         connections_per_ip: Count = "20",
+        /// clients that have not logged in; auto = a quarter of connections, 16 at least
+        /// addresses from which somebody logged in lately are not held to it
+        connections_before_login: AutoCount = "\"auto\"",
+        /// of connections, kept for addresses with a login in the last 30 days; a quarter at most
+        connections_reserved: Whole = "32",
         /// sessions of one account; users.toml can say otherwise; anonymous may have any number
         sessions_per_user: Count = "10",
         /// whole server, shared by the running uploads
@@ -227,10 +265,19 @@ sections! {
         transfer_upload_rate: Rate = "0",
         /// each download; users.toml can say otherwise
         transfer_download_rate: Rate = "0",
+        /// what each account may keep; users.toml can say otherwise
+        user_quota: Size = "0",
+        /// files and folders that each account may keep; users.toml can say otherwise
+        user_quota_files: Count = "0",
         /// how long a session may say nothing
         idle_timeout: Patience = "\"5m\"",
         /// how long a transfer may move nothing
-        transfer_stall_timeout: Patience = "\"2m\"",
+        transfer_stall_timeout: Patience = "\"1m\"",
+        /// the slowest a transfer may be on average; 0 = as slow as it likes
+        /// not for transfers that a rate above slows down
+        transfer_min_rate: Rate = "0",
+        /// over which time that is measured
+        transfer_min_rate_period: Wait = "\"1m\"",
     }
 
     /// Files.
@@ -242,9 +289,14 @@ sections! {
         /// false: nobody may replace a file that is there
         overwrite: bool = "true",
         /// full: on disk before 226 | fast: atomic, not synced
+        /// fast: after a power failure the newest files may be lost or empty
         durability: Durability = "\"full\"",
-        /// how long a cut upload can be resumed; 0 = never kept
+        /// how long a cut upload can be resumed, on Linux until a reboot; 0 = never kept
         keep_partials: Span = "\"24h\"",
+        /// room on the disk that uploads leave free: auto (1 %, 256 MiB at most) | "1GiB" | "5%"
+        reserve: Reserve = "\"auto\"",
+        /// true: an upload shorter than its ALLO is cut; false: for clients that send it wrongly
+        check_announced_size: bool = "true",
         /// true: uploads and MKD make missing parent folders (cameras, NVRs)
         make_parents: bool = "false",
     }
@@ -265,6 +317,8 @@ sections! {
     "compat" Compat {
         /// answered as unknown, e.g. ["EPSV", "MLSD"]
         disable_commands: Commands = "[]",
+        /// files and listings packed on their way, for clients that ask (MODE Z)
+        mode_z: bool = "true",
         /// convert | binary (TYPE A changes nothing: for devices that forget TYPE I)
         ascii: Ascii = "\"convert\"",
     }
@@ -289,6 +343,9 @@ sections! {
         [R] file: OptionalPath = "\"\"",
         /// a file for the classic xferlog format, one line per transfer
         [R] transfer_log: OptionalPath = "\"\"",
+        /// a file for logins, deletions and changes of rights as JSON lines, each written
+        /// before the client is answered
+        [R] audit_file: OptionalPath = "\"\"",
         /// every command and its reply; passwords are always masked
         commands: bool = "false",
     }

@@ -105,6 +105,15 @@ fn a_flag_for_the_listener_asks_which_one_if_there_are_several() {
 }
 
 #[test]
+fn the_longest_ban_is_no_shorter_than_the_first() {
+    let shown = Given::file("[ban]\ntime = \"2d\"\n").shown();
+    assert!(shown.contains("`ban.time_max` is shorter than the first ban"), "{shown}");
+    assert!(shown.contains("at least 2d"), "{shown}");
+    let shown = Given::file("[ban]\ntime = 0\n").shown();
+    assert!(shown.contains("write  ban.enabled = false"), "{shown}");
+}
+
+#[test]
 fn paths_begin_where_they_were_said() {
     let given = Given::file("[server]\nstate_dir = \"state\"\n").set("log.file", "log");
     let loaded = given.load();
@@ -167,6 +176,13 @@ fn mistakes() -> Vec<(&'static str, Given)> {
             "anonymous folder missing",
             Given::file("[login]\nanonymous = true\nanonymous_home = \"/no/such/folder\"\n"),
         ),
+        (
+            "anonymous may change everything",
+            Given::file(
+                "[login]\nanonymous = true\nanonymous_home = \"/\"\n\
+                 anonymous_permissions = \"read-write\"\n",
+            ),
+        ),
         ("low data ports", Given::file("[passive]\nports = \"1000-2000\"\n")),
         (
             "data port that is listened on",
@@ -179,7 +195,7 @@ fn mistakes() -> Vec<(&'static str, Given)> {
 }
 
 #[test]
-fn every_mistake_is_shown_with_place_and_remedy() {
+fn row_23_every_mistake_is_shown_with_place_and_remedy() {
     let mut page = String::new();
     for (name, given) in mistakes() {
         let shown = given.shown();

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use wharf_core::account::{Count, Rate};
+use wharf_core::account::{Count, Rate, Size};
 use wharf_users::nearest::nearest;
-use wharf_users::units::parse_rate;
+use wharf_users::units::{parse_quota, parse_rate, parse_size};
 
 use super::raw::Raw;
 
@@ -135,6 +135,55 @@ impl Value for Rate {
         let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
         parse_rate(text)
             .map_err(|error| Wrong::new(format!("`{text}` is no rate")).help(error.to_string()))
+    }
+}
+
+impl Value for Size {
+    const KIND: &'static str = "a size such as \"20GiB\", or 0 or \"unlimited\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        if let Some(number) = raw.integer() {
+            return u64::try_from(number)
+                .map(Self::from_bytes)
+                .map_err(|_| Wrong::new("a size cannot be below 0"));
+        }
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        parse_quota(text)
+            .map_err(|error| Wrong::new(format!("`{text}` is no size")).help(error.to_string()))
+    }
+}
+
+/// Room on a disk that uploads leave free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    /// One hundredth of the disk, within reason.
+    Auto,
+    /// So many bytes.
+    Bytes(u64),
+    /// So many hundredths of the disk.
+    Percent(u8),
+}
+
+impl Value for Reserve {
+    const KIND: &'static str = "\"auto\", a size such as \"1GiB\", a share such as \"5%\", or 0";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        if let Some(number) = raw.integer() {
+            let bytes = u64::try_from(number).map_err(|_| Wrong::kind::<Self>(raw))?;
+            return Ok(Self::Bytes(bytes));
+        }
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let wrong = |why: String| Wrong::new(format!("`{text}` is no reserve")).help(why);
+        match text.strip_suffix('%') {
+            Some(share) => match share.trim().parse() {
+                Ok(share @ 0..=99) => Ok(Self::Percent(share)),
+                _ => Err(wrong("a share is a whole number from 0% to 99%".to_owned())),
+            },
+            None => parse_size(text).map(Self::Bytes).map_err(|error| wrong(error.to_string())),
+        }
     }
 }
 
@@ -374,6 +423,22 @@ impl Value for OptionalPath {
             return Err(Wrong::new("a path cannot hold a NUL character"));
         }
         Ok(Self((!text.is_empty()).then(|| base.join(text))))
+    }
+}
+
+/// Folders; relative ones begin at the configuration file's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Folders(pub(crate) Vec<PathBuf>);
+
+impl Value for Folders {
+    const KIND: &'static str = "a list of folders such as [\"/srv/ftp\"]";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        let members: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+        if members.iter().any(|member| member.is_empty() || member.contains('\0')) {
+            return Err(Wrong::new("a folder cannot be empty text or hold a NUL character"));
+        }
+        Ok(Self(members.iter().map(|member| base.join(member)).collect()))
     }
 }
 

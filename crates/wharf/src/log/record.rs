@@ -96,6 +96,22 @@ impl Record {
         let record = match event {
             Event::Connected => info("connected").text("local", who.local),
             Event::TurnedAway { reason } => warn("turned-away").text("reason", reason),
+            Event::Banned { network, reason, time, is_by_hand } => {
+                let record = warn("banned")
+                    .text("network", network)
+                    .text("reason", reason)
+                    .boolean("by_hand", *is_by_hand);
+                match time {
+                    Some(time) => record.seconds(*time),
+                    None => record,
+                }
+            }
+            Event::BanLifted { network, reason } => {
+                info("ban-lifted").text("network", network).text("reason", reason)
+            }
+            Event::AccountLocked { user, time } => {
+                warn("account-locked").text("tried", user).seconds(*time)
+            }
             Event::Secured { version, cipher } => {
                 info("secured").text("version", version).text("cipher", cipher)
             }
@@ -114,6 +130,7 @@ impl Record {
             Event::FileRemoved(path) => info("delete").text("path", path),
             Event::DirectoryMade(path) => info("mkdir").text("path", path),
             Event::DirectoryRemoved(path) => info("rmdir").text("path", path),
+            Event::Copied { from, to } => info("copy").text("path", from).text("to", to),
             Event::Renamed { from, to } => info("rename").text("path", from).text("to", to),
             Event::Changed(path) => info("change").text("path", path),
             Event::DataFailed { reason } => warn("data-failed").text("reason", reason),

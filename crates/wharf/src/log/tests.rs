@@ -94,6 +94,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::DirectoryMade(&a),
         Event::DirectoryRemoved(&a),
         Event::Renamed { from: &a, to: &b },
+        Event::Copied { from: &a, to: &b },
         Event::Changed(&a),
         Event::DataFailed { reason: "no connection came within 20s" },
         Event::DataUnproven,
@@ -160,7 +161,7 @@ fn decoded(name: &str) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn any_name_can_be_read_back_from_the_transfer_log(
+    fn row_42_any_name_can_be_read_back_from_the_transfer_log(
         name in proptest::collection::vec(1u8..=255, 1..60),
         user in "[^\\x00-\\x1f/]{1,20}",
     ) {
@@ -173,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn no_client_can_forge_or_stretch_a_line(
+    fn row_42_no_client_can_forge_or_stretch_a_line(
         text in any::<String>(),
         name in proptest::collection::vec(1u8..=255, 1..250),
         repeats in 1usize..12,
@@ -202,7 +203,7 @@ proptest! {
 }
 
 #[test]
-fn a_quoted_value_reads_back() {
+fn row_42_a_quoted_value_reads_back() {
     let event = Event::LoginFailed { user: "a \"b\" \\ \u{202e}c", reason: "no such account" };
     let line = rendered(Style::Text, &event);
     let (_, rest) = line.split_once("tried=").unwrap();
@@ -211,13 +212,19 @@ fn a_quoted_value_reads_back() {
 }
 
 fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Level) -> Log {
-    Log::start(Options {
-        outputs: vec![Output { style: Style::Text, target: Target::Memory(Arc::clone(memory)) }],
+    started(Options {
+        outputs: vec![Output { style: Style::Text, target: Target::memory(memory) }],
         level_max,
         has_commands: false,
         transfer_log: None,
+        audit: None,
     })
-    .unwrap()
+}
+
+fn started(options: Options) -> Log {
+    let log = Log::prepare(options);
+    log.begin().unwrap();
+    log
 }
 
 #[test]
@@ -247,7 +254,7 @@ fn the_level_decides_what_is_written() {
 }
 
 #[test]
-fn lines_without_room_are_counted_and_told() {
+fn row_43_lines_without_room_are_counted_and_told() {
     let memory: Arc<Mutex<Vec<u8>>> = Arc::default();
     // While this lock is held the writer cannot take a second batch, so the queue must fill up.
     let held = memory.lock().unwrap();

@@ -1,65 +1,39 @@
 //! The thread that writes: whoever has a line hands it over and never waits.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::Path;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::os::appended;
-use crate::outcome::Failure;
+use super::target::Target;
+use crate::outcome::plain;
 
 /// Lines that wait at most; a slow disk costs lines, not memory.
 const LINES_WAITING_MAX: usize = 8192;
-
-/// Where lines go.
-pub(crate) enum Target {
-    /// Standard error.
-    StandardError,
-    /// The end of a file.
-    File(File),
-    /// Memory, for tests.
-    #[cfg(test)]
-    Memory(Arc<std::sync::Mutex<Vec<u8>>>),
-}
-
-impl std::fmt::Debug for Target {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Target")
-    }
-}
-
-impl Target {
-    /// The end of this file, which is made if it is missing, for its owner and group to read.
-    pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
-        appended()
-            .open(path)
-            .map(Self::File)
-            .map_err(|error| Failure::io(format!("cannot open the log {}", path.display()), &error))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::StandardError => io::stderr().lock().write_all(bytes),
-            Self::File(file) => file.write_all(bytes),
-            #[cfg(test)]
-            Self::Memory(memory) => {
-                memory.lock().unwrap().extend_from_slice(bytes);
-                Ok(())
-            }
-        }
-    }
-}
 
 /// The nearer end of the thread. Dropping it writes what waits, and ends the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
     sender: Option<SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Thread>,
+}
+
+/// The farther end.
+enum Thread {
+    /// It has not begun: lines wait in its queue.
+    Prepared(Box<Scribe>),
+    /// It writes. The receiver hears when it is done.
+    Running(JoinHandle<()>, Receiver<()>),
+    Ended,
+}
+
+impl std::fmt::Debug for Thread {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Thread")
+    }
 }
 
 /// What the thread is told.
@@ -68,21 +42,56 @@ enum Message {
     Line(usize, String),
     /// Answer when all before this is written.
     Flush(SyncSender<()>),
+    /// Open all files anew: they may have been renamed.
+    Reopen,
 }
 
-/// Makes the line that tells how many lines there was no room for.
-type DroppedLine = Box<dyn Fn(u64) -> String + Send>;
+/// What the writer itself has to say, in a line of the first target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// So many lines found no room in the queue or on the disk.
+    Dropped(u64),
+    /// A log could not be opened anew, for this reason; the old file goes on.
+    NotReopened(String),
+}
+
+/// Makes a line of a note.
+type NoteLine = Box<dyn Fn(&Note) -> String + Send>;
 
 impl Writer {
-    /// Starts the thread.
-    pub(crate) fn start(targets: Vec<Target>, dropped_line: DroppedLine) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(LINES_WAITING_MAX);
+    /// Makes everything ready. Lines wait until [`Writer::begin`].
+    pub(crate) fn prepare(targets: Vec<Target>, note_line: NoteLine) -> Self {
+        let (sender, messages) = sync_channel(LINES_WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&dropped);
-        let thread = std::thread::Builder::new()
-            .name("log".into())
-            .spawn(move || write_all(&receiver, targets, &counted, &dropped_line))?;
-        Ok(Self { sender: Some(sender), dropped, thread: Some(thread) })
+        let scribe = Scribe {
+            batches: vec![String::new(); targets.len()],
+            messages,
+            targets,
+            dropped: Arc::clone(&dropped),
+            untold: 0,
+            notes: Vec::new(),
+            note_line,
+        };
+        let thread = Mutex::new(Thread::Prepared(Box::new(scribe)));
+        Self { sender: Some(sender), dropped, thread }
+    }
+
+    /// Starts the thread.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        *thread = match std::mem::replace(&mut *thread, Thread::Ended) {
+            Thread::Prepared(mut scribe) => {
+                let builder = std::thread::Builder::new().name("log".into());
+                let (done, is_done) = sync_channel::<()>(0);
+                let write = move || {
+                    scribe.write_all();
+                    drop(done);
+                };
+                Thread::Running(builder.spawn(write)?, is_done)
+            }
+            begun => begun,
+        };
+        Ok(())
     }
 
     /// Hands over a line for target number `target`. If too many wait already it is dropped, and
@@ -94,13 +103,24 @@ impl Writer {
         }
     }
 
+    /// Has all files opened anew, after the lines up to now. Where the queue is full the disk
+    /// hangs, and nothing is opened.
+    pub(crate) fn reopen(&self) {
+        if let Some(sender) = &self.sender {
+            let _ = sender.try_send(Message::Reopen);
+        }
+    }
+
     /// Waits until all lines up to now are written; a few seconds at most, should the disk hang.
     pub(crate) fn flush(&self) {
-        let (answer, answered) = sync_channel(1);
-        if let Some(sender) = &self.sender
-            && sender.send(Message::Flush(answer)).is_ok()
-        {
-            let _ = answered.recv_timeout(FLUSH_MAX);
+        let Some(sender) = &self.sender else { return };
+        for _ in 0..FLUSH_TRIES_MAX {
+            let (answer, answered) = sync_channel(1);
+            if sender.try_send(Message::Flush(answer)).is_ok() {
+                let _ = answered.recv_timeout(FLUSH_MAX);
+                return;
+            }
+            std::thread::sleep(FLUSH_MAX / FLUSH_TRIES_MAX);
         }
     }
 }
@@ -108,59 +128,97 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.sender = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(thread, Thread::Ended) {
+            // A disk that hangs for ever does not keep the server from leaving.
+            Thread::Running(thread, is_done) => {
+                if is_done.recv_timeout(FLUSH_MAX) == Err(RecvTimeoutError::Disconnected) {
+                    let _ = thread.join();
+                }
+            }
+            Thread::Prepared(mut scribe) => scribe.write_all(),
+            Thread::Ended => {}
         }
     }
 }
 
-/// Writes until the last sender is gone. Lines that wait together go to the disk together.
-fn write_all(
-    messages: &Receiver<Message>,
-    mut targets: Vec<Target>,
-    dropped: &AtomicU64,
-    dropped_line: &DroppedLine,
-) {
-    let mut batches = vec![String::new(); targets.len()];
-    while let Ok(first) = messages.recv() {
-        let mut waiting = Vec::new();
-        let more = messages.try_iter().take(BATCH_LINES_MAX);
-        for message in std::iter::once(first).chain(more) {
-            match message {
-                Message::Line(target, line) => {
-                    if let Some(batch) = batches.get_mut(target) {
-                        batch.push_str(&line);
+/// Everything that the thread has.
+struct Scribe {
+    messages: Receiver<Message>,
+    targets: Vec<Target>,
+    batches: Vec<String>,
+    dropped: Arc<AtomicU64>,
+    /// Lines that are lost, and of which the log does not say so yet.
+    untold: u64,
+    notes: Vec<Note>,
+    note_line: NoteLine,
+}
+
+impl Scribe {
+    /// Writes until the last sender is gone. Lines that wait together go to the disk together.
+    fn write_all(&mut self) {
+        while let Ok(first) = self.messages.recv() {
+            let mut waiting = Vec::new();
+            let more: Vec<_> = self.messages.try_iter().take(BATCH_LINES_MAX).collect();
+            for message in std::iter::once(first).chain(more) {
+                match message {
+                    Message::Line(target, line) => {
+                        if let Some(batch) = self.batches.get_mut(target) {
+                            batch.push_str(&line);
+                        }
+                    }
+                    Message::Flush(answer) => waiting.push(answer),
+                    Message::Reopen => {
+                        // What was said before belongs into the old file.
+                        self.write_batches();
+                        self.reopen();
                     }
                 }
-                Message::Flush(answer) => waiting.push(answer),
+            }
+            self.write_batches();
+            for answer in waiting {
+                let _ = answer.try_send(());
             }
         }
-        tell_dropped(&mut batches, dropped, dropped_line);
-        for (target, batch) in targets.iter_mut().zip(&mut batches) {
-            // A full disk must not stop the server, and there is nobody else to tell.
-            let _ = target.write(batch.as_bytes());
+        self.write_batches();
+    }
+
+    fn write_batches(&mut self) {
+        self.untold += self.dropped.swap(0, Ordering::Relaxed);
+        for (target, batch) in self.targets.iter_mut().zip(&mut self.batches) {
+            // A full disk must not stop the server: what is lost is counted, and told as soon as
+            // there is room.
+            self.untold += target.write_lines(batch.as_bytes());
             batch.clear();
         }
-        for answer in waiting {
-            let _ = answer.try_send(());
+        self.tell_notes();
+    }
+
+    /// What the writer itself has to say goes to the first target, once that takes lines.
+    fn tell_notes(&mut self) {
+        let Some(target) = self.targets.first_mut() else { return };
+        for note in self.notes.drain(..) {
+            target.write_lines((self.note_line)(&note).as_bytes());
+        }
+        if self.untold > 0 {
+            let line = (self.note_line)(&Note::Dropped(self.untold));
+            if target.write_lines(line.as_bytes()) == 0 {
+                self.untold = 0;
+            }
         }
     }
-    tell_dropped(&mut batches, dropped, dropped_line);
-    for (target, batch) in targets.iter_mut().zip(&batches) {
-        let _ = target.write(batch.as_bytes());
-    }
-}
 
-fn tell_dropped(batches: &mut [String], dropped: &AtomicU64, dropped_line: &DroppedLine) {
-    let count = dropped.swap(0, Ordering::Relaxed);
-    if count > 0
-        && let Some(batch) = batches.first_mut()
-    {
-        batch.push_str(&dropped_line(count));
+    fn reopen(&mut self) {
+        for target in &mut self.targets {
+            if let Err(error) = target.reopen() {
+                self.notes.push(Note::NotReopened(plain(&error)));
+            }
+        }
     }
 }
 
 /// Lines written at once.
 const BATCH_LINES_MAX: usize = 256;
-/// How long somebody waits for a disk that hangs.
+/// How long somebody waits for a disk that hangs, and for room in a full queue.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
+const FLUSH_TRIES_MAX: u32 = 300;

@@ -1,7 +1,7 @@
-//! Unix: SIGINT and SIGTERM, the number of open files, and permission bits.
+//! Unix: signals, the number of open files, and permission bits.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,17 +9,21 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Announced, Stop};
+use super::{Announced, Asked, Stop};
 
 /// What makes the system give a port that it does not permit.
 pub(crate) const PORT_REMEDY: &str =
     "permit it once:  sudo setcap cap_net_bind_service=+ep $(command -v wharf)";
 
-/// The signals that stop a server.
+/// The signals that a server listens for. What is done about them is done outside of any handler.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    reopen: Signal,
+    hang_up: Signal,
+    /// Whether somebody sits in front of it: then a hang-up means that they left.
+    has_terminal: bool,
 }
 
 impl Signals {
@@ -28,16 +32,27 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            hang_up: signal(SignalKind::hangup())?,
+            has_terminal: io::stdin().is_terminal()
+                || io::stdout().is_terminal()
+                || io::stderr().is_terminal(),
         })
     }
 
     /// Waits for the next one. Cancel safe: a signal that nobody waits for is kept.
-    pub(crate) async fn next(&mut self) -> Stop {
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
             // Whoever presses a key sits in front of it; a service manager can wait.
             biased;
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.terminate.recv() => Stop::Terminate,
+            _ = self.interrupt.recv() => Asked::Stop(Stop::Interrupt),
+            _ = self.terminate.recv() => Asked::Stop(Stop::Terminate),
+            _ = self.hang_up.recv() => if self.has_terminal {
+                Asked::Stop(Stop::Terminate)
+            } else {
+                Asked::Reload
+            },
+            _ = self.reopen.recv() => Asked::Reopen,
         }
     }
 }
@@ -62,6 +77,19 @@ pub(crate) fn appended() -> OpenOptions {
     let mut options = File::options();
     options.append(true).create(true).mode(0o640);
     options
+}
+
+/// How to write to the end of a log that only its owner may read.
+pub(crate) fn appended_privately() -> OpenOptions {
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o600);
+    options
+}
+
+/// Takes from new files what their makers did not think to take: nothing of ours is for everybody,
+/// and what accounts upload has bits of its own.
+pub(crate) fn mask_new_files() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
 }
 
 /// Makes a folder that only its owner may enter, with all that are missing above it.

@@ -10,7 +10,7 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
-use super::{Announced, Stop};
+use super::{Announced, Asked, Stop};
 use crate::outcome::tell;
 
 /// What helps with a port that the system does not give: another program has it for itself
@@ -41,14 +41,14 @@ impl Signals {
     /// Waits for the next one. Cancel safe: a signal that nobody waits for is kept.
     ///
     /// After the window is closed or the computer shuts down, Windows gives us a few seconds.
-    pub(crate) async fn next(&mut self) -> Stop {
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
             // Whoever presses a key sits in front of it; the others can wait.
             biased;
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.pause.recv() => Stop::Interrupt,
-            _ = self.close.recv() => Stop::Terminate,
-            _ = self.shutdown.recv() => Stop::Terminate,
+            _ = self.interrupt.recv() => Asked::Stop(Stop::Interrupt),
+            _ = self.pause.recv() => Asked::Stop(Stop::Interrupt),
+            _ = self.close.recv() => Asked::Stop(Stop::Terminate),
+            _ = self.shutdown.recv() => Asked::Stop(Stop::Terminate),
         }
     }
 }
@@ -69,6 +69,14 @@ pub(crate) fn appended() -> OpenOptions {
     options.append(true).create(true);
     options
 }
+
+/// The same; the folder's rights are the file's.
+pub(crate) fn appended_privately() -> OpenOptions {
+    appended()
+}
+
+/// Nothing to do here: new files have the rights of their folder.
+pub(crate) fn mask_new_files() {}
 
 /// Makes a folder, with all that are missing above it.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {

@@ -12,39 +12,72 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use wharf_core::event::Events;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
-use wharf_storage::{DiskOptions, Disks, sweep};
+use wharf_storage::{DiskOptions, Disks, Quotas, Swept, sweep};
 use wharf_users::file::FileUsers;
 
+use super::bans::Keeper;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
+use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::os::{
-    Announced, PORT_REMEDY, Signals, Stop, announce, port_owner, proof_of_life_every,
-    raise_file_limit,
+    Announced, Asked, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
+    private_folder, proof_of_life_every, raise_file_limit,
 };
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
 use crate::place;
+use crate::protection::identity::{Identity, current_name, give_up_capabilities, is_root};
+use crate::protection::reach::{self, Reach};
+use crate::protection::{Report, Standing, confine, rights};
 use crate::wire::{self, Accounts};
 
 /// How often the file of accounts is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Below this only root, or a capability, opens ports.
+const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
 /// Serves until it is told to stop.
+///
+/// In this order: open and read what takes rights, give those up, start threads. The kernel
+/// confines each thread for itself, and those that come later inherit it.
 pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     raise_file_limit();
-    let workers =
-        Workers::start().map_err(|error| Failure::io("the system gives no threads", &error))?;
+    mask_new_files();
+    let mut workers =
+        Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
     let runtimes = workers.handles();
-    workers.run(serve(plan, options, runtimes))
+    let mut ready = workers.alone(prepare(plan, options, runtimes))?;
+    ready.report = Some(give_up_rights(plan, &ready)?);
+    workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
+    ready.log.begin()?;
+    workers.run(serve(plan, options, ready))
 }
 
-async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Exit, Failure> {
+/// Everything that is opened and read, before anyone is served.
+struct Ready {
+    accounts: Accounts,
+    encryption: Option<wire::Encryption>,
+    log: Arc<Log>,
+    bound: Bound,
+    signals: Signals,
+    identity: Option<Identity>,
+    reach: Arc<Reach>,
+    quotas: Option<Quotas>,
+    report: Option<Report>,
+    has_panel: bool,
+}
+
+async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
+    rights::refuse_open(config, plan.file.as_deref())?;
+    let identity = Identity::wanted(&config.server)?;
+    // What is missing now could not be made later. Where it cannot be made, whoever needs it says.
+    let _ = private_folder(&reach::state_folder(config));
     let encryption = wire::encryption(config)?;
     let accounts = match &plan.share {
         Some(share) => wire::shared(share),
@@ -53,20 +86,60 @@ async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<E
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let settings = wire::settings(config, tls)?;
     let has_panel = outputs::has_panel(options);
-    let log = Arc::new(outputs::log(&config.log, has_panel)?);
-    let disk = wire::disk(config);
+    let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
     // Before the first client: whoever stops us during the start stops us in good order too.
-    let mut signals =
+    let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
-    let stores = Arc::new(Disks::new(disk.clone()));
+    let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
+    let reach = Arc::new(Reach::of(config, &homes, accounts.watched.is_some()));
+    // A share keeps nothing in the state folder.
+    let quotas = plan.share.is_none().then(|| wire::quotas(config));
+    let disks = Disks::new(wire::disk(config));
+    let disks = match &quotas {
+        Some(quotas) => disks.with_quotas(quotas.clone()),
+        None => disks,
+    };
+    let stores = Arc::new(wire::Fenced::new(disks, Arc::clone(&reach)));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let events: Arc<dyn Events> = log.clone();
     let bound = server.events(events).bind().await.map_err(bind_failure)?;
+    let report = None;
+    Ok(Ready {
+        accounts,
+        encryption,
+        log,
+        bound,
+        signals,
+        identity,
+        reach,
+        quotas,
+        report,
+        has_panel,
+    })
+}
 
+/// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
+fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
+    let config = &plan.loaded.config;
+    if let Some(identity) = &ready.identity {
+        identity.give_state(&reach::state_folder(config));
+        identity.assume()?;
+        if ready.accounts.watched.is_some() {
+            rights::readable_by(identity.name(), &config.server.users_file.0)?;
+        }
+    }
+    give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
+    confine(config.server.sandbox, &ready.reach)
+}
+
+async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failure> {
+    let config = &plan.loaded.config;
+    let Ready { accounts, encryption, log, bound, mut signals, quotas, report, has_panel, .. } =
+        ready;
     for warning in encryption.iter().flat_map(|encryption| &encryption.warnings) {
         warn(&log, has_panel, warning);
     }
-    warn_of_missing_homes(&log, has_panel, &accounts);
+    warn_of_homes(&log, has_panel, &accounts);
     if accounts.homes.is_empty() {
         let text = "there is no account yet; make one with:  wharf user add NAME --home DIR";
         warn(&log, has_panel, text);
@@ -79,15 +152,42 @@ async fn serve(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<E
     } else if let Some(share) = &plan.share {
         tell_fresh_password(share);
     }
+    if let Some(report) = &report {
+        tell_protection(&log, has_panel, report);
+    }
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
-    sweep_homes(accounts.homes, disk, Arc::clone(&log));
+    sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let grace = config.server.shutdown_grace.0;
+    let keeper = Keeper::start(BanFile::of(config), bound.handle(), Arc::clone(&log));
     let stopper = Stopper { log: &log, grace, has_panel };
-    let exit = until_stopped(bound, &mut signals, &stopper, accounts.watched, options).await;
+    let watching = Watching { users: accounts.watched };
+    let exit = until_stopped(bound, &mut signals, &stopper, watching, options).await;
+    drop(keeper);
+    if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
+        let record = Record::new(Level::Warn, "quotas-not-kept");
+        log.note(&record.text("reason", plain(&error)));
+    }
     log.note(&Record::new(Level::Info, "stopped"));
     log.flush();
     Ok(exit)
+}
+
+/// One line for who this is and what holds, and another if this is root.
+fn tell_protection(log: &Log, has_panel: bool, report: &Report) {
+    if is_root() {
+        let confined = match &report.files {
+            Standing::On(_) => "confined to the files it serves".to_owned(),
+            Standing::Off(why) => format!("and is not confined: {why}"),
+        };
+        let text = format!(
+            "wharf runs as root, {confined}; server.user gives it an account with fewer rights"
+        );
+        warn(log, has_panel, &text);
+    }
+    let record = Record::new(Level::Info, "protection").text("user", current_name());
+    let parts = report.parts().into_iter();
+    log.note(&parts.fold(record, |record, (name, part)| record.text(name, part.told())));
 }
 
 /// Serves; a first signal lets transfers finish, a second one ends everything at once.
@@ -95,7 +195,7 @@ async fn until_stopped(
     bound: Bound,
     signals: &mut Signals,
     stopper: &Stopper<'_>,
-    watched: Option<FileUsers>,
+    watched: Watching,
     options: &Serve,
 ) -> Exit {
     let handle = bound.handle();
@@ -113,13 +213,16 @@ async fn until_stopped(
         tokio::select! {
             // A signal comes first: a second one must work however busy we are.
             biased;
-            stop = signals.next() => {
-                if is_stopping {
-                    return if stop == Stop::Interrupt { Exit::Interrupted } else { Exit::Done };
+            asked = signals.next() => match asked {
+                Asked::Stop(Stop::Interrupt) if is_stopping => return Exit::Interrupted,
+                Asked::Stop(Stop::Terminate) if is_stopping => return Exit::Done,
+                Asked::Stop(_) => {
+                    is_stopping = true;
+                    stopper.stop(&handle, "signal");
                 }
-                is_stopping = true;
-                stopper.stop(&handle, "signal");
-            }
+                Asked::Reopen => stopper.log.reopen(),
+                Asked::Reload => stopper.take_note(),
+            },
             () = &mut serving => return Exit::Done,
             () = &mut time, if !is_stopping => {
                 is_stopping = true;
@@ -151,6 +254,13 @@ struct Stopper<'a> {
 }
 
 impl Stopper<'_> {
+    /// Does what can be done about a new configuration while serving.
+    fn take_note(&self) {
+        self.log.reopen();
+        let reason = "logs were opened anew; other settings change with a restart";
+        self.log.note(&Record::new(Level::Info, "hang-up").text("reason", reason));
+    }
+
     /// Takes no more clients, lets transfers finish, and says so.
     fn stop(&self, handle: &Handle, reason: &str) {
         announce(Announced::Stopping);
@@ -172,10 +282,15 @@ impl Stopper<'_> {
     }
 }
 
+/// Whose changes are looked for while serving.
+struct Watching {
+    users: Option<FileUsers>,
+}
+
 /// Looks at the file of accounts, and ends the sessions of accounts that are gone or disabled.
 /// Never returns.
-async fn watch(users: Option<FileUsers>, handle: &Handle, log: &Log) {
-    let Some(users) = users else { return pending().await };
+async fn watch(watching: Watching, handle: &Handle, log: &Log) {
+    let Watching { users: Some(users), .. } = watching else { return pending().await };
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -200,27 +315,42 @@ async fn watch(users: Option<FileUsers>, handle: &Handle, log: &Log) {
 }
 
 /// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
-fn sweep_homes(homes: Vec<(String, PathBuf)>, options: DiskOptions, log: Arc<Log>) {
+/// One line tells of all of it, if there was anything.
+fn sweep_homes(
+    homes: Vec<(String, PathBuf)>,
+    options: DiskOptions,
+    quotas: Option<Quotas>,
+    log: Arc<Log>,
+) {
     let mut folders: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
     folders.sort();
     folders.dedup();
     let swept = move || {
+        let mut all = Swept::default();
+        let count = folders.len();
         for folder in folders {
-            let shown = folder.display().to_string();
-            match sweep(&folder, &options) {
-                Ok(swept) if swept.removed > 0 => log.note(
-                    &Record::new(Level::Info, "swept")
-                        .text("folder", shown)
-                        .number("removed", swept.removed)
-                        .number("bytes", swept.bytes),
-                ),
-                Ok(_) => {}
+            let swept = match &quotas {
+                Some(quotas) => quotas.sweep(&folder, &options),
+                None => sweep(&folder, &options),
+            };
+            match swept {
+                Ok(swept) => all += swept,
                 Err(error) => log.note(
                     &Record::new(Level::Warn, "sweep-failed")
-                        .text("folder", shown)
+                        .text("folder", folder.display().to_string())
                         .text("reason", plain(&error)),
                 ),
             }
+        }
+        if all != Swept::default() {
+            log.note(
+                &Record::new(Level::Info, "swept")
+                    .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
+                    .number("removed", all.removed)
+                    .number("bytes", all.bytes)
+                    .number("kept", all.kept)
+                    .number("skipped", all.skipped),
+            );
         }
     };
     // Without a thread nothing is swept this time; the next start tries again.
@@ -235,11 +365,23 @@ fn warn(log: &Log, has_panel: bool, text: &str) {
     }
 }
 
-fn warn_of_missing_homes(log: &Log, has_panel: bool, accounts: &Accounts) {
+/// Tells of homes that are missing, and of those that anybody on this computer may replace.
+fn warn_of_homes(log: &Log, has_panel: bool, accounts: &Accounts) {
     for (name, home) in &accounts.homes {
-        if !home.is_dir() {
-            let text = format!("{name} cannot log in: there is no folder {}", home.display());
-            warn(log, has_panel, &text);
+        match std::fs::read_dir(home) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let (home, user) = (home.display(), current_name());
+                let text = format!("{name} cannot log in: {user} may not open the folder {home}");
+                warn(log, has_panel, &text);
+            }
+            Err(_) => {
+                let text = format!("{name} cannot log in: there is no folder {}", home.display());
+                warn(log, has_panel, &text);
+            }
+        }
+        for finding in rights::of_home(home).iter().filter(|finding| finding.is_grave()) {
+            warn(log, has_panel, &finding.told());
         }
     }
 }

@@ -13,32 +13,48 @@ const SLOW_CALLS_MAX: usize = 30;
 /// The thread that calls, and its fellows on the other processors.
 pub(super) struct Workers {
     own: Runtime,
+    waiting: Vec<Runtime>,
     others: Vec<Worker>,
 }
 
 struct Worker {
-    handle: Handle,
     thread: JoinHandle<()>,
     /// The thread ends when this is dropped.
     stay: oneshot::Sender<()>,
 }
 
 impl Workers {
-    /// Starts them.
+    /// Makes them, without any thread yet: what confines this thread must come before those.
     ///
     /// # Errors
-    /// The system gives no threads.
-    pub(super) fn start() -> io::Result<Self> {
+    /// The system gives too few open files.
+    pub(super) fn prepare() -> io::Result<Self> {
         let own = runtime()?;
         let others = available_parallelism().map_or(1, usize::from).saturating_sub(1);
-        let others = (0..others).map(|_| Worker::start()).collect::<io::Result<_>>()?;
-        Ok(Self { own, others })
+        let waiting = (0..others).map(|_| runtime()).collect::<io::Result<_>>()?;
+        Ok(Self { own, waiting, others: Vec::new() })
     }
 
-    /// All of them, to give work to.
+    /// All of them, to give work to; it is done once they have begun.
     pub(super) fn handles(&self) -> Vec<Handle> {
-        let others = self.others.iter().map(|worker| worker.handle.clone());
+        let others = self.waiting.iter().map(|waiting| waiting.handle().clone());
         std::iter::once(self.own.handle().clone()).chain(others).collect()
+    }
+
+    /// Runs `act` on this thread alone.
+    pub(super) fn alone<T>(&self, act: impl Future<Output = T>) -> T {
+        self.own.block_on(act)
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system gives none.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        for runtime in std::mem::take(&mut self.waiting) {
+            self.others.push(Worker::start(runtime)?);
+        }
+        Ok(())
     }
 
     /// Runs `act` on this thread, and ends them all after it. Whatever still runs in a thread for
@@ -55,15 +71,13 @@ impl Workers {
 }
 
 impl Worker {
-    fn start() -> io::Result<Self> {
-        let runtime = runtime()?;
-        let handle = runtime.handle().clone();
+    fn start(runtime: Runtime) -> io::Result<Self> {
         let (stay, left) = oneshot::channel::<()>();
         let thread = Thread::new().name("wharf-worker".to_owned()).spawn(move || {
             let _ = runtime.block_on(left);
             runtime.shutdown_background();
         })?;
-        Ok(Self { handle, thread, stay })
+        Ok(Self { thread, stay })
     }
 }
 

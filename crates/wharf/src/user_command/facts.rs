@@ -7,7 +7,7 @@ use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 use wharf_users::file::Setting;
 use wharf_users::rights::{BadRights, parse_rights};
-use wharf_users::units::parse_rate;
+use wharf_users::units::{parse_quota, parse_rate};
 
 use crate::cli::user::Facts;
 use crate::outcome::Failure;
@@ -42,6 +42,14 @@ impl Change {
         }
         if let Some(sessions) = facts.sessions {
             settings.push(Setting::Sessions(Count::from_number(sessions)));
+        }
+        if let Some(quota) = &facts.quota {
+            let size = parse_quota(quota)
+                .map_err(|error| Failure::usage(format!("--quota {quota}: {error}")))?;
+            settings.push(Setting::Quota(size));
+        }
+        if let Some(files) = facts.quota_files {
+            settings.push(Setting::QuotaFiles(Count::from_number(files)));
         }
         if let Some(is_required) = facts.require_tls {
             settings.push(Setting::RequireTls(is_required));

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use wharf_core::account::{Count, Rate};
+use wharf_core::account::{Count, Rate, Size};
 use wharf_users::file::{PERMISSIONS_DEFAULT, StoredHash, UserRecord};
 use wharf_users::rights::format_rights;
-use wharf_users::units::format_rate;
+use wharf_users::units::{format_quota, format_rate};
 
 use super::{Trouble, no_such_user, records};
 use crate::config::raw::quoted;
@@ -30,12 +30,13 @@ pub(super) fn list(
         let lines: String = fitting.map(|record| json(record, file.folder()) + "\n").collect();
         return Ok(print(&lines)?);
     }
-    let mut rows = vec![["NAME", "LOGIN", "RIGHTS", "HOME", "COMMENT"].map(str::to_owned)];
+    let mut rows = vec![["NAME", "LOGIN", "RIGHTS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
     rows.extend(fitting.map(|record| {
         [
             record.name.clone(),
             if record.is_enabled() { "yes" } else { "disabled" }.to_owned(),
             format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
+            quota(record).unwrap_or_else(|| "-".to_owned()),
             file.folder().join(&record.home).display().to_string(),
             record.comment.clone().unwrap_or_default(),
         ]
@@ -72,6 +73,7 @@ pub(super) fn show(file: &Path, name: &str, is_json: bool) -> Result<(), Trouble
     }
     let sessions = record.sessions.map_or_else(|| server.to_owned(), count);
     rows.push(("sessions", sessions));
+    rows.push(("quota", quota(record).unwrap_or_else(|| server.to_owned())));
     let tls = if record.require_tls.unwrap_or(false) { "required" } else { "as tls.require says" };
     rows.push(("TLS", tls.to_owned()));
     rows.extend(record.comment.clone().map(|comment| ("comment", comment)));
@@ -80,6 +82,16 @@ pub(super) fn show(file: &Path, name: &str, is_json: bool) -> Result<(), Trouble
         let _ = writeln!(lines, "{name:<14}{value}");
     }
     Ok(print(&lines)?)
+}
+
+/// How much the account may keep, if its file says so.
+fn quota(record: &UserRecord) -> Option<String> {
+    let files = record.quota_files.map(|files| match files {
+        Count::Unlimited => "any number of files".to_owned(),
+        Count::AtMost(most) => format!("{most} files"),
+    });
+    let parts: Vec<_> = record.quota.map(format_quota).into_iter().chain(files).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn count(count: Count) -> String {
@@ -94,7 +106,8 @@ fn password(record: &UserRecord) -> &'static str {
     }
 }
 
-/// One object on one line; rates in bytes a second, 0 for no limit, null for what the server says.
+/// One object on one line; rates in bytes a second, sizes in bytes, 0 for no limit, null for
+/// what the server says.
 fn json(record: &UserRecord, folder: &Path) -> String {
     let rate = |rate: Option<Rate>| {
         rate.map_or_else(
@@ -102,7 +115,12 @@ fn json(record: &UserRecord, folder: &Path) -> String {
             |rate| rate.bytes_per_second().unwrap_or_default().to_string(),
         )
     };
-    let sessions = record.sessions.map(|count| count.number().unwrap_or_default().to_string());
+    let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
+    let number = |count: Option<Count>| {
+        or_null(count.map(|count| count.number().unwrap_or_default().to_string()))
+    };
+    let size =
+        |size: Option<Size>| or_null(size.map(|size| size.bytes().unwrap_or_default().to_string()));
     let rights = |rights: wharf_core::permission::Permissions| quoted(&format_rights(rights));
     let paths: Vec<_> = record
         .paths
@@ -120,7 +138,9 @@ fn json(record: &UserRecord, folder: &Path) -> String {
         ("download_rate", rate(record.download_rate)),
         ("transfer_upload_rate", rate(record.transfer_upload_rate)),
         ("transfer_download_rate", rate(record.transfer_download_rate)),
-        ("sessions", sessions.unwrap_or_else(|| "null".to_owned())),
+        ("sessions", number(record.sessions)),
+        ("quota", size(record.quota)),
+        ("quota_files", number(record.quota_files)),
         ("require_tls", record.require_tls.unwrap_or(false).to_string()),
         ("comment", record.comment.as_deref().map_or_else(|| "null".to_owned(), quoted)),
     ];
@@ -130,7 +150,7 @@ fn json(record: &UserRecord, folder: &Path) -> String {
 }
 
 /// Columns as wide as their widest cell; the last is not padded.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or_default()

@@ -251,7 +251,7 @@ fn curl_transfers_where_data_must_resume_the_tls_session() {
 }
 
 #[test]
-fn curl_that_is_killed_in_the_middle_of_an_upload_leaves_no_file() {
+fn row_33_curl_that_is_killed_in_the_middle_of_an_upload_leaves_no_file() {
     /// More than the pipe, the sockets and the server's memory hold, so that some of it is on the
     /// disk by the time that curl has taken all of it.
     const SENT: usize = 20_000_000;

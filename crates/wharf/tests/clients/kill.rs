@@ -28,7 +28,7 @@ struct Attempt {
 type Attempts = Arc<Mutex<Vec<Attempt>>>;
 
 #[test]
-fn fifty_kills_in_the_middle_of_uploads_tear_no_file_and_lose_none() {
+fn row_33_34_fifty_kills_in_the_middle_of_uploads_tear_no_file_and_lose_none() {
     let mut server = Server::with_one_account();
     let mut random = Random::new(60);
     // Contents are pieces of this, each from another place: quick to make, and never the same.
@@ -200,7 +200,7 @@ fn listed(wire: &mut Wire) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_killed_replacement_leaves_the_old_file_and_can_be_resumed() {
+fn row_33_a_killed_replacement_leaves_the_old_file_and_can_be_resumed() {
     /// More than the server gathers in memory before it writes.
     const SENT: usize = 2_500_000;
     let mut server = Server::with_one_account();

@@ -105,6 +105,36 @@ fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_actively_over_explicit_tls
     mirrors_both_ways(Way { security: Security::Explicit, is_passive: false, ..PLAIN });
 }
 
+/// Packed both ways, under TLS, and resumed in the middle.
+#[test]
+fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
+    let way = Way { security: Security::Explicit, is_mlsd: true, ..PLAIN };
+    let server = Setup::new().set("names", "backslash_as_slash = \"never\"").start();
+    let tree = Tree::awkward(3).without(|path| is_trouble_to_lftp(path, way));
+    tree.write(&server.home().join("down"));
+    let room = server.room("lftp");
+    let other = Tree::awkward(4).without(|path| is_trouble_to_lftp(path, way));
+    other.write(&room.join("up"));
+    let text = "a line of a log that packs well\n".repeat(100_000);
+    fs::write(server.home().join("log"), &text).expect("the home is there");
+    fs::write(room.join("log"), &text[..1_234_567]).expect("the room is there");
+
+    let told = lftp_succeeds(
+        &server,
+        &room,
+        way,
+        "debug 5; set ftp:use-mode-z true; set ftp:mode-z-level 9;\
+         mirror down got; mirror -R up up; get -c log; put log -o again;",
+    );
+
+    assert!(told.told().contains("MODE Z"), "{}", told.told());
+    tree.assert_at(&room.join("got"));
+    other.assert_at(&server.home().join("up"));
+    for log in [room.join("log"), server.home().join("again")] {
+        assert!(fs::read_to_string(log).expect("it came") == text);
+    }
+}
+
 /// Every way, for what is small.
 fn every_way() -> impl Iterator<Item = Way> {
     let securities = [Security::Plain, Security::Explicit, Security::Implicit];

@@ -22,6 +22,8 @@ mod python;
 #[cfg(test)]
 mod rclone;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod rows_of_the_old_setup;
 #[cfg(test)]
 mod support;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use encoding_rs::{BIG5, Encoding, GBK, SHIFT_JIS};
 
 use crate::support::server::{Server, Setup};
+use crate::support::wire::Wire;
 
 /// A server whose old clients speak this character set.
 fn server_for(set: &str) -> Server {
@@ -111,7 +112,7 @@ fn a_pinned_character_set_holds_for_every_client() {
 }
 
 #[test]
-fn a_name_that_is_no_text_is_listed_and_fetched_by_its_bytes() {
+fn row_32_a_name_that_is_no_text_is_listed_and_fetched_by_its_bytes() {
     let server = server_for("gbk");
     let names: [&[u8]; 4] = [b"caf\xe9.txt", b"\xff\xfe", b"\xd6\xd0\xce\xc4 old", b"ok \x80 \xc3"];
     for name in names {
@@ -149,7 +150,7 @@ fn lines(listing: &[u8]) -> Vec<&[u8]> {
 }
 
 #[test]
-fn a_name_with_control_bytes_cannot_forge_a_line_and_can_be_fetched() {
+fn row_31_a_name_with_control_bytes_cannot_forge_a_line_and_can_be_fetched() {
     let server = Server::with_one_account();
     let name = b"a\r\n-rw-r--r-- 1 forged\x1b[31m";
     fs::write(server.home().join(OsStr::from_bytes(name)), "evil").unwrap();
@@ -163,11 +164,137 @@ fn a_name_with_control_bytes_cannot_forge_a_line_and_can_be_fetched() {
 }
 
 #[test]
-fn new_names_with_control_bytes_are_refused() {
+fn row_31_new_names_with_control_bytes_are_refused() {
     let server = Server::with_one_account();
     let mut wire = server.wire();
     wire.says("MKD a\x1bb", 553);
     drop(wire.passive());
     wire.says("STOR a\tb", 553);
     assert_eq!(fs::read_dir(server.home()).unwrap().count(), 0);
+}
+
+/// Every byte that a name can hold, within a name and alone.
+fn names_of_every_byte() -> Vec<Vec<u8>> {
+    let bytes = (1..=255_u8).filter(|byte| *byte != b'/');
+    let within = bytes.clone().map(|byte| vec![b'n', byte, b'x']);
+    // A name of one dot is the folder itself, and blanks at the ends are cut off by clients that
+    // read LIST, not by those that read MLSD.
+    let alone = bytes.filter(|byte| *byte != b'.').map(|byte| vec![byte]);
+    within.chain(alone).collect()
+}
+
+/// Sends back what was shown and gets the file whose content is its name.
+fn fetched(wire: &mut Wire, shown: &[u8]) -> Vec<u8> {
+    wire.fetch([b"RETR ", &*doubled(shown)].concat())
+}
+
+fn after<'a>(line: &'a [u8], sign: &[u8]) -> &'a [u8] {
+    let at = line.windows(sign.len()).position(|part| part == sign);
+    &line[at.unwrap_or_else(|| panic!("{}", line.escape_ascii())) + sign.len()..]
+}
+
+/// The path in quotation marks, in which a mark is doubled (RFC 959, appendix II).
+fn unquoted(reply: &[u8]) -> Vec<u8> {
+    let mut bytes = after(reply, b"\"").iter().copied().peekable();
+    let mut path = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte == b'"' && bytes.next_if_eq(&b'"').is_none() {
+            return path;
+        }
+        path.push(byte);
+    }
+    panic!("no end: {}", reply.escape_ascii());
+}
+
+/// What a telnet line brought, as the client's user sees it.
+fn undoubled(name: &[u8]) -> Vec<u8> {
+    let mut bytes = name.iter().copied().peekable();
+    let mut shown = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte == 0xff {
+            let _ = bytes.next_if_eq(&0xff);
+        }
+        shown.push(byte);
+    }
+    shown
+}
+
+/// The name in a line of LIST: what stands behind eight columns and one blank.
+fn name_in(line: &[u8]) -> &[u8] {
+    let mut rest = line;
+    for _ in 0..8 {
+        let begin = rest.iter().position(|byte| *byte != b' ').unwrap();
+        let end = rest[begin..].iter().position(|byte| *byte == b' ').unwrap();
+        rest = &rest[begin + end..];
+    }
+    &rest[1..]
+}
+
+/// How a name stands in a line.
+type Way = fn(&[u8]) -> &[u8];
+
+#[test]
+fn row_31_32_each_name_of_every_byte_is_one_line_of_each_listing_and_comes_back() {
+    let server = Server::with_one_account();
+    let mut names = names_of_every_byte();
+    for name in &names {
+        fs::write(server.home().join(OsStr::from_bytes(name)), name).unwrap();
+    }
+    names.sort_unstable();
+    let mut wire = server.wire();
+    let ways: [(&str, Way); 3] =
+        [("NLST", |line| line), ("MLSD", |line| after(line, b"; ")), ("LIST", name_in)];
+    for (command, name_of) in ways {
+        let listing = wire.fetch(command);
+        let shown: Vec<&[u8]> = lines(&listing).into_iter().map(name_of).collect();
+        assert_eq!(shown.len(), names.len(), "{command}");
+        assert!(!listing.iter().any(|byte| byte.is_ascii_control() && !b"\r\n".contains(byte)));
+        let mut found: Vec<_> = shown.iter().map(|shown| fetched(&mut wire, shown)).collect();
+        found.sort_unstable();
+        assert_eq!(found, names, "{command}");
+    }
+}
+
+#[test]
+fn row_31_32_replies_show_each_name_on_a_line_of_its_own() {
+    let server = Server::with_one_account();
+    let names = names_of_every_byte();
+    for name in &names {
+        let folder = server.home().join(OsStr::from_bytes(name));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("inside"), name).unwrap();
+    }
+    let mut wire = server.wire();
+    let listing = wire.fetch("NLST");
+    let stat = wire.says("STAT /", 212).0;
+    let in_stat = lines(&stat).len() - 2;
+    assert_eq!(in_stat, names.len(), "first and last line stand around the names");
+    for shown in lines(&listing) {
+        let typed = doubled(shown);
+        let facts = wire.says_bytes(&[b"MLST /", &*typed].concat(), 250).0;
+        assert_eq!(lines(&facts).len(), 3, "{}", facts.escape_ascii());
+        let name = after(lines(&facts)[1], b"; ");
+        assert_eq!(undoubled(name), [b"/", shown].concat());
+
+        wire.says_bytes(&[b"CWD /", &*typed].concat(), 250);
+        let reply = wire.says("PWD", 257).0;
+        assert_eq!(lines(&reply).len(), 1);
+        assert_eq!(undoubled(&unquoted(&reply)), [b"/", shown].concat());
+        let whole = [b"/", shown, b"/inside"].concat();
+        let name = fetched(&mut wire, &whole);
+        assert!(names.contains(&name), "{}", name.escape_ascii());
+        wire.says("CWD /", 250);
+    }
+}
+
+#[test]
+fn row_31_a_nul_cuts_no_name() {
+    let server = Server::with_one_account();
+    fs::write(server.home().join("a"), "x").unwrap();
+    let mut wire = server.wire();
+    for command in ["DELE", "RNFR", "SIZE", "MDTM", "MKD", "RMD", "CWD", "MLST", "STAT"] {
+        let reply = wire.ask([command.as_bytes(), b" a\0.txt"].concat());
+        assert!([500, 501, 550, 553].contains(&reply.code()), "{command} {reply}");
+    }
+    assert_eq!(fs::read(server.home().join("a")).unwrap(), b"x");
 }

@@ -1,12 +1,23 @@
 //! The built program, as a person or a script meets it.
 
 #[cfg(test)]
+mod ban_command;
+#[cfg(test)]
 mod bench_command;
 #[cfg(test)]
 mod config_command;
 #[cfg(test)]
+mod import_command;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod logs;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod protection;
+#[cfg(test)]
 mod serve_command;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod service_command;
 #[cfg(test)]
 mod support;

@@ -26,7 +26,7 @@ fn a_folder_is_shared_read_only_unless_w_is_given() {
 }
 
 #[test]
-fn it_stops_in_good_order_and_its_log_is_whole() {
+fn row_44_it_stops_in_good_order_and_its_log_is_whole() {
     let place = shared();
     let server = place.serve(&["share", "-u", "me", "-P", "secret", "--no-config"]);
     let mut client = server.login("me", "secret");
@@ -46,7 +46,7 @@ fn a_fresh_password_is_told_outside_the_log_and_works() {
     let server = place.serve(&["share"]);
     let (_, password) =
         server.before.split_once("note: log in as wharf with the password ").unwrap();
-    server.login("wharf", password.trim_end());
+    server.login("wharf", password.lines().next().unwrap());
 }
 
 #[cfg(unix)]
@@ -185,7 +185,7 @@ fn it_stops_by_itself_when_its_time_is_up() {
 }
 
 #[test]
-fn the_first_signal_lets_transfers_finish_and_the_second_does_not() {
+fn row_44_the_first_signal_lets_transfers_finish_and_the_second_does_not() {
     let place = shared();
     for (is_patient, code) in [(true, Some(0)), (false, Some(130))] {
         let mut server = place.serve(&["-w", "share", "-u", "me", "-P", "secret"]);

@@ -77,15 +77,7 @@ impl Place {
 
     /// Starts serving on a port of loopback that the system chooses.
     pub(crate) fn serve(&self, words: &[&str]) -> Serving {
-        let given = ["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
-        let words: Vec<_> = words.iter().chain(&given).copied().collect();
-        let mut child = self
-            .command(&words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = self.spawn(words);
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut before = String::new();
         let address = loop {
@@ -98,7 +90,33 @@ impl Place {
         };
         Serving { child, lines, address, before }
     }
+
+    /// The same for a server whose log is a file of this name.
+    pub(crate) fn serve_quietly(&self, words: &[&str], log: &str) -> Serving {
+        let mut child = self.spawn(words);
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let address = loop {
+            assert!(child.try_wait().unwrap().is_none(), "it ended");
+            let text = std::fs::read_to_string(self.path(log)).unwrap_or_default();
+            let ready = text.lines().find(|line| line.contains("ftp://127.0.0.1:"));
+            if let Some((_, rest)) = ready.and_then(|line| line.split_once("ftp://")) {
+                let end = rest.find('"').unwrap();
+                break rest[..end].parse().unwrap();
+            }
+        };
+        Serving { child, lines, address, before: String::new() }
+    }
+
+    fn spawn(&self, words: &[&str]) -> Child {
+        let words: Vec<_> = words.iter().chain(LOOPBACK).copied().collect();
+        let mut command = self.command(&words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
 }
+
+/// The options of a server on a port of loopback that the system chooses.
+const LOOPBACK: &[&str] = &["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
 
 impl Ran {
     /// Asserts the number, and that nobody sees a panic.
@@ -126,10 +144,28 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub(crate) fn login(&self, user: &str, password: &str) -> Client {
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client that was greeted.
+    pub(crate) fn connect(&self) -> Client {
         let mut client =
             Client { lines: BufReader::new(TcpStream::connect(self.address).unwrap()) };
         assert!(client.reply().starts_with("220 "));
+        client
+    }
+
+    /// The answer to a name and a password.
+    pub(crate) fn tries(&self, user: &str, password: &str) -> String {
+        let mut client = self.connect();
+        client.says(&format!("USER {user}"));
+        client.says(&format!("PASS {password}"))
+    }
+
+    pub(crate) fn login(&self, user: &str, password: &str) -> Client {
+        let mut client = self.connect();
         assert!(client.says(&format!("USER {user}")).starts_with("331 "));
         let reply = client.says(&format!("PASS {password}"));
         assert!(reply.starts_with("230"), "{reply}");
@@ -184,6 +220,22 @@ impl Client {
     pub(crate) fn says(&mut self, line: &str) -> String {
         self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply()
+    }
+
+    /// All lines of the reply.
+    pub(crate) fn says_all(&mut self, line: &str) -> String {
+        self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        loop {
+            let begin = reply.len();
+            self.lines.read_line(&mut reply).unwrap();
+            let line = &reply.as_bytes()[begin..];
+            let is_last =
+                line.first().is_some_and(u8::is_ascii_digit) && line.get(3) == Some(&b' ');
+            if is_last || line.is_empty() {
+                return reply;
+            }
+        }
     }
 
     /// The last line of the next reply.

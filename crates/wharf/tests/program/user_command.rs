@@ -17,8 +17,8 @@ fn an_account_is_made_with_its_folder_and_a_hash() {
     let file = place.read("users.toml");
     assert!(file.contains("$argon2id$") && !file.contains("secret"), "{file}");
     let list = place.run(&["user", "list"]).exits(0).out;
-    assert!(list.starts_with("NAME  LOGIN  RIGHTS  HOME "), "{list}");
-    assert!(list.ends_with("\nanna  yes    read    anna\n"), "{list}");
+    assert!(list.starts_with("NAME  LOGIN  RIGHTS  QUOTA  HOME "), "{list}");
+    assert!(list.ends_with("\nanna  yes    read    -      anna\n"), "{list}");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn an_account_is_edited_disabled_enabled_and_removed() {
         "{\"name\":\"anna\",\"enabled\":false,\"has_password\":true,\"home\":\"anna\",\
          \"permissions\":\"read-write\",\"paths\":{\"/in\":\"upload\"},\"upload_rate\":2097152,\
          \"download_rate\":null,\"transfer_upload_rate\":null,\"transfer_download_rate\":null,\
-         \"sessions\":null,\"require_tls\":false,\"comment\":null}\n"
+         \"sessions\":null,\"quota\":null,\"quota_files\":null,\"require_tls\":false,\"comment\":null}\n"
     );
     place.run(&["user", "enable", "anna"]).exits(0);
     place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);
@@ -80,6 +80,22 @@ fn an_account_is_edited_disabled_enabled_and_removed() {
     place.run(&["user", "del", "anna", "--yes"]).exits(0);
     assert!(place.path("anna").is_dir(), "files stay");
     assert_eq!(place.run(&["user", "list", "--json"]).exits(0).out, "");
+}
+
+#[test]
+fn row_37_a_quota_is_given_shown_and_taken_away() {
+    let place = with_anna();
+    place.run(&["user", "edit", "anna", "--quota", "20GiB", "--quota-files", "1000"]).exits(0);
+    let file = place.read("users.toml");
+    assert!(file.contains("quota = \"20GiB\"\nquota_files = 1000\n"), "{file}");
+    let shown = place.run(&["user", "show", "anna"]).exits(0).out;
+    assert!(shown.contains("\nquota         20GiB, 1000 files\n"), "{shown}");
+    let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
+    assert!(json.contains("\"quota\":21474836480,\"quota_files\":1000,"), "{json}");
+    place.run(&["user", "edit", "anna", "--quota", "20Gbit"]).exits(2).tells("--quota 20Gbit");
+    place.run(&["user", "edit", "anna", "--quota", "unlimited", "--quota-files", "0"]).exits(0);
+    let list = place.run(&["user", "list"]).exits(0).out;
+    assert!(list.contains("unlimited, any number of files"), "{list}");
 }
 
 #[test]

@@ -105,9 +105,10 @@ fn a_missing_file_is_made_with_everything_that_was_set() {
 #[test]
 fn comments_order_and_spelling_stay() {
     let place = place(Some(HAND_WRITTEN));
+    let full = Permissions::parse("full").unwrap();
     place
         .edit(|editor| {
-            editor.set("anna", &Setting::Permissions(Permissions::ALL))?;
+            editor.set("anna", &Setting::Permissions(full))?;
             editor.set("bert", &Setting::Path(path("/in"), Permissions::READ_ONLY))?;
             editor.set("bert", &Setting::Enabled(false))?;
             editor.add("eva", &[home("eva")])
@@ -293,7 +294,7 @@ mod unix {
     }
 
     #[test]
-    fn a_file_open_to_others_is_refused_with_the_command_that_closes_it() {
+    fn row_45_a_file_open_to_others_is_refused_with_the_command_that_closes_it() {
         let place = place(Some(HAND_WRITTEN));
         for mode in [0o640, 0o604, 0o620, 0o602] {
             fs::set_permissions(&place.path, fs::Permissions::from_mode(mode)).unwrap();

@@ -66,7 +66,7 @@ impl House {
 }
 
 #[tokio::test]
-async fn every_denial_costs_one_verification() {
+async fn row_18_every_denial_costs_one_verification() {
     let house = house();
     house.edit("carl", &Setting::Password(StoredHash::from("!".to_owned())));
     for (name, secret, denied) in [
@@ -223,7 +223,7 @@ fn stored(path: &Path, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_old_hash_is_renewed_by_the_right_password_alone() {
+async fn row_20_an_old_hash_is_renewed_by_the_right_password_alone() {
     let house = house();
     assert!(house.login("carl", b"wrong").await.is_err());
     house.hasher.idle().await;

@@ -135,7 +135,7 @@ no limit)
 12:11: users.anna.comment: expected a text, found a list (write it in quotes: \"…\")
 14:1: users.anna.paths.incoming: a path begins with `/`, the top of the account's home
 15:8: users.anna.paths.\"/a\": `wirte` is no right (use read, read-write, upload, dropbox, full or \
-none, names with commas such as list,read,mkdir, or the letters elradfmwMT)
+none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
 17:1: users.anna.paths.\"/b/\": `/b` has its rights above already (keep one of them)
 18:1: users.anna.paths.\"/\": the rights of the whole home stand in `permissions`
 19:8: users.\".hidden\": a user name does not begin with `.`

@@ -22,6 +22,8 @@ pub(super) struct Shelf {
     pub(super) doubt: Option<Doubt>,
     /// Names whose unfinished upload was given up by the client: only a fresh upload may follow.
     pub(super) left: BTreeSet<String>,
+    /// Every content that any of its files ever had, or should have had.
+    pub(super) all: Vec<Content>,
     confirmed: u32,
 }
 
@@ -60,7 +62,8 @@ impl Shelf {
             folder::write(&home.join(name), pool.bytes(&content))?;
             sure.insert(name.clone(), content);
         }
-        Ok(Self { names, sure, doubt: None, left: BTreeSet::new(), confirmed: 0 })
+        let all = sure.values().cloned().collect();
+        Ok(Self { names, sure, doubt: None, left: BTreeSet::new(), all, confirmed: 0 })
     }
 
     /// How many changes the server confirmed.
@@ -83,7 +86,7 @@ impl Shelf {
                 Ok(()) => self.doubt = None,
                 // While it dies it may still refuse what its death has broken.
                 Err(_) if is_killed.load(Ordering::SeqCst) => return Ok((self, shared)),
-                Err(fault) => return Err(format!("before the kill: {fault}")),
+                Err(fault) => return Err(format!("before the end: {fault}")),
             }
         }
     }
@@ -201,6 +204,7 @@ impl Shelf {
     }
 
     fn begin_upload(&mut self, name: &str, new: &Content) {
+        self.all.push(new.clone());
         let changes = vec![(name.to_owned(), Some(new.clone()))];
         self.doubt = Some(Doubt { changes, is_upload: true });
     }

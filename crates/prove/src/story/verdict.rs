@@ -1,4 +1,4 @@
-//! What must hold after a kill, once the server is started again.
+//! What must hold after the end, once the server is started again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,28 +11,42 @@ use crate::prove::content::{Content, Pool};
 use crate::prove::random::Random;
 use crate::prove::server::Server;
 
-/// Checks all, on the disk and as a client, and resumes what was cut. Tells how much could be.
-pub(super) fn check(
+/// What the end may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// Nothing that was confirmed.
+    Kept,
+    /// What was confirmed may be lost, older content be back, and what was new be empty or zeros in
+    /// part; but no byte is of anything else.
+    Own,
+}
+
+/// What was found besides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// How many cut uploads could be resumed.
+    pub(crate) resumed: f64,
+    /// How many files were empty or had zeros in place of their bytes.
+    pub(crate) hollow: f64,
+}
+
+/// Checks all, on the disk and as a client, and resumes what was cut.
+pub(crate) fn check(
     server: &Server,
     pool: &Pool,
     story: &Story,
     random: &mut Random,
-) -> Result<f64, String> {
+    promise: Promise,
+) -> Result<Found, String> {
     let (files, hidden) = on_disk(server)?;
-    let mut known = BTreeSet::from([SHARED.to_owned()]);
-    for shelf in &story.shelves {
-        check_shelf(pool, shelf, &files)?;
-        known.extend(shelf.sure.keys().cloned());
-        let changes = shelf.doubt.iter().flat_map(|doubt| &doubt.changes);
-        known.extend(changes.map(|(name, _)| name.clone()));
-    }
-    check_shared(pool, story, files.get(SHARED))?;
-    if let Some(name) = files.keys().find(|name| !known.contains(*name)) {
-        return Err(format!("{name} is there, and nobody made it"));
+    let mut hollow = 0.0;
+    match promise {
+        Promise::Kept => check_kept(pool, story, &files)?,
+        Promise::Own => hollow = check_own(pool, story, &files)?,
     }
     let left: usize = story.shelves.iter().map(|shelf| shelf.left.len()).sum();
     let most = left + story.shelves.len();
-    if hidden > most {
+    if promise == Promise::Kept && hidden > most {
         return Err(format!("{hidden} unfinished uploads are left, at most {most} may be"));
     }
     let mut client = server.client(random.once_in(2))?;
@@ -51,7 +65,48 @@ pub(super) fn check(
             resumed += 1.0;
         }
     }
-    Ok(resumed)
+    Ok(Found { resumed, hollow })
+}
+
+/// All that was confirmed is there, and nothing else but what was under way.
+fn check_kept(pool: &Pool, story: &Story, files: &BTreeMap<String, Vec<u8>>) -> Result<(), String> {
+    let mut known = BTreeSet::from([SHARED.to_owned()]);
+    for shelf in &story.shelves {
+        check_shelf(pool, shelf, files)?;
+        known.extend(shelf.sure.keys().cloned());
+        let changes = shelf.doubt.iter().flat_map(|doubt| &doubt.changes);
+        known.extend(changes.map(|(name, _)| name.clone()));
+    }
+    if story.is_shared_there && !files.contains_key(SHARED) {
+        return Err(format!("{SHARED} was confirmed and is lost"));
+    }
+    check_shared(pool, story, files.get(SHARED))?;
+    match files.keys().find(|name| !known.contains(*name)) {
+        Some(name) => Err(format!("{name} is there, and nobody made it")),
+        None => Ok(()),
+    }
+}
+
+/// Whatever is there are bytes of one content of this client, or zeros in their place. Tells how
+/// many files have such.
+fn check_own(pool: &Pool, story: &Story, files: &BTreeMap<String, Vec<u8>>) -> Result<f64, String> {
+    let mut hollow = 0.0;
+    for (name, bytes) in files {
+        let known = || story.shelves.iter().flat_map(|shelf| &shelf.all).chain(&story.shared);
+        if known().any(|content| pool.is(content, bytes)) {
+            continue;
+        }
+        let is_hollow = |content: &Content| {
+            let whole = pool.bytes(content);
+            whole.len() >= bytes.len()
+                && whole.iter().zip(bytes).all(|(own, found)| *found == 0 || own == found)
+        };
+        if !known().any(is_hollow) {
+            return Err(format!("{name} has {} bytes that nobody sent so", bytes.len()));
+        }
+        hollow += 1.0;
+    }
+    Ok(hollow)
 }
 
 /// Each name has what was confirmed last, or else what the command under way makes of it; all
@@ -105,7 +160,6 @@ fn wrong(name: &str, content: &Content, files: &BTreeMap<String, Vec<u8>>) -> St
 
 fn check_shared(pool: &Pool, story: &Story, found: Option<&Vec<u8>>) -> Result<(), String> {
     match found {
-        None if story.is_shared_there => Err(format!("{SHARED} was confirmed and is lost")),
         Some(bytes) if !story.shared.iter().any(|content| pool.is(content, bytes)) => {
             Err(format!("{SHARED} is torn: {} bytes", bytes.len()))
         }

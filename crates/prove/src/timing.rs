@@ -1,0 +1,131 @@
+//! Logins that fail, timed: nobody may learn from the time of an answer which names exist.
+//!
+//! Each round tries each kind of name once, in an order of chance, on one connection, so that
+//! whatever else the machine does falls on all kinds alike. The server answers at once here, which
+//! is its worst case: by default answers come after a whole number of seconds.
+
+use wharf_proto::reply::Code;
+
+use crate::prove::client::Client;
+use crate::prove::clock;
+use crate::prove::proofs::{Plan, Proof};
+use crate::prove::random::Random;
+use crate::prove::report::Report;
+use crate::prove::run::Run;
+use crate::prove::server::Server;
+
+pub(crate) static PROOF: Proof = Proof {
+    name: "timing",
+    about: "failed logins of unknown, known and disabled names cannot be told apart by their time",
+    unit: "rounds",
+    short: Plan::count(40),
+    long: Plan::count(10_000),
+    mounts: false,
+    run,
+};
+
+/// Names that are tried; the first is nobody's, and the others are compared with it.
+const NAMES: &[&str] = &["nobody", "anna", "disabled"];
+/// A hash of ours, of a password that is not tried here.
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$M4I0egdCHMg+1Q2inS2nAA$\
+    3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
+/// From so many rounds on the figures mean what row 18 asks for; with fewer only what is gross.
+const ROUNDS_OF_WEIGHT: usize = 1000;
+/// How often a guess by time would be right, where one half is chance.
+const GUESS_MAX: f64 = 0.55;
+const GUESS_MAX_OF_FEW: f64 = 0.85;
+/// The difference of medians in milliseconds, and the rounds from which on it means something: with
+/// fewer it is that of whatever else the machine does.
+const ROUNDS_OF_MEDIANS: usize = 10_000;
+const MEDIANS_MAX: f64 = 1.0;
+
+fn run(run: &Run, report: &Report) -> Result<(), String> {
+    let mut server = Server::new(run)?;
+    server.set("login", "failure_delay = 0");
+    server.set("login", "max_attempts = 4000000");
+    server.set("login", "timeout = \"24h\"");
+    server.account("anna", &format!("password = {HASH:?}"));
+    server.account("disabled", &format!("password = {HASH:?}\nenabled = false"));
+    server.start()?;
+    let mut client = Client::connect(server.port())?;
+    let mut times: Vec<Vec<f64>> = NAMES.iter().map(|_| Vec::new()).collect();
+    let mut random = Random::new(run.seed);
+    // The first ones warm up what is warm later.
+    for name in NAMES {
+        fail(&mut client, name)?;
+    }
+    while report.goes_on() {
+        let mut left: Vec<_> = NAMES.iter().zip(&mut times).collect();
+        while !left.is_empty() {
+            let (name, times) = left.swap_remove(random.below(left.len()));
+            times.push(fail(&mut client, name)?);
+        }
+        report.passed();
+    }
+    let (unknown, known) = times.split_first().ok_or("no names")?;
+    report.set("median ms", median(unknown));
+    for (name, times) in NAMES.iter().skip(1).zip(known) {
+        let (difference, guess) = (median(times) - median(unknown), guess(unknown, times));
+        report.set(&format!("median of {name} less that of nobody, ms"), difference);
+        report.set(&format!("AUC of {name}"), guess);
+        let has_weight = times.len() >= ROUNDS_OF_WEIGHT;
+        let most = if has_weight { GUESS_MAX } else { GUESS_MAX_OF_FEW };
+        let is_apart = times.len() >= ROUNDS_OF_MEDIANS && difference.abs() >= MEDIANS_MAX;
+        if guess >= most || is_apart {
+            report.failed(
+                run.seed,
+                format!("{name}: AUC {guess:.3}, medians differ by {difference:.3} ms"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// How long the answer to a wrong password takes, in milliseconds.
+fn fail(client: &mut Client, name: &str) -> Result<f64, String> {
+    client.expect(&format!("USER {name}"), Code::NEED_PASSWORD)?;
+    let began = clock::now();
+    client.expect("PASS wrong", Code::NOT_LOGGED_IN)?;
+    Ok(began.elapsed().as_secs_f64() * 1000.0)
+}
+
+fn median(times: &[f64]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// How often the longer of two times, one of each, is that of the same kind: from one half, which
+/// is chance, to one. It is the area under the curve of a classifier (Mann and Whitney's U).
+fn guess(some: &[f64], others: &[f64]) -> f64 {
+    let mut all: Vec<_> = some.iter().map(|time| (*time, false)).collect();
+    all.extend(others.iter().map(|time| (*time, true)));
+    all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let (mut shorter, mut pairs, mut total) = (0.0, 0.0, 0.0);
+    for (_, is_other) in &all {
+        if *is_other {
+            pairs += shorter;
+            total += 1.0;
+        } else {
+            shorter += 1.0;
+        }
+    }
+    let area: f64 = if total * shorter > 0.0 { pairs / (total * shorter) } else { 0.5 };
+    area.max(1.0 - area)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_18_what_differs_is_guessed_and_what_does_not_is_not() {
+        let even: Vec<f64> = (0..1000).map(|at| f64::from(at % 100)).collect();
+        let later: Vec<f64> = even.iter().map(|time| time + 50.0).collect();
+        let mut odd = even.clone();
+        odd.reverse();
+        assert!(guess(&even, &later) > 0.8 && guess(&later, &even) > 0.8);
+        assert!(guess(&even, &odd) < 0.52);
+        assert!((median(&later) - median(&even) - 50.0).abs() < 1.0);
+    }
+}

@@ -1,0 +1,380 @@
+//! Visits of a client, each with the files before it and behind it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+
+use wharf_proto::reply::Code;
+
+use crate::prove::client::{Client, Fault, Heard};
+use crate::prove::folder;
+use crate::prove::server::{PASSWORD, Server, USER};
+
+/// One visit, from connecting to goodbye.
+pub(super) struct Visit {
+    pub(super) name: &'static str,
+    pub(super) before: &'static [(&'static str, Content)],
+    pub(super) after: &'static [(&'static str, Content)],
+    /// What goes before, and does not fail.
+    pub(super) prepare: fn(&Server) -> Heard<()>,
+    /// The visit. It is fine when all that was asked for was said to be done, and was.
+    pub(super) act: fn(&Server) -> Heard<()>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Small,
+    Old,
+    New,
+    /// The new content behind the old one.
+    OldNew,
+    Folder,
+    /// Something else: what must not be.
+    Odd,
+}
+
+/// What is in the home, hidden temporaries apart.
+pub(super) struct State(BTreeMap<String, Content>);
+
+/// In `after`: any name.
+const ANY: &str = "*";
+const SMALL_BYTES: usize = 3000;
+const OLD_BYTES: usize = 100_000;
+/// Large enough to leave the reactor.
+const NEW_BYTES: usize = 700_000;
+const HALF_BYTES: usize = NEW_BYTES / 2;
+
+impl Content {
+    fn bytes(self) -> Vec<u8> {
+        let pattern = |from: u8, size| (from..=250).cycle().take(size).collect::<Vec<u8>>();
+        match self {
+            Self::Small => pattern(1, SMALL_BYTES),
+            Self::Old => pattern(2, OLD_BYTES),
+            Self::New => pattern(3, NEW_BYTES),
+            Self::OldNew => [Self::Old.bytes(), Self::New.bytes()].concat(),
+            Self::Folder | Self::Odd => Vec::new(),
+        }
+    }
+
+    /// Puts it onto the disk.
+    pub(super) fn make(self, path: &Path) -> Result<(), String> {
+        if self == Self::Folder { folder::make(path) } else { folder::write(path, self.bytes()) }
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        let known = [Self::Small, Self::Old, Self::New, Self::OldNew];
+        known.into_iter().find(|content| content.bytes() == bytes).unwrap_or(Self::Odd)
+    }
+}
+
+impl State {
+    /// Reads the home.
+    pub(super) fn read(home: &Path) -> Result<Self, String> {
+        let told = |error| format!("cannot read {}: {error}", home.display());
+        let mut state = BTreeMap::new();
+        for entry in fs::read_dir(home).map_err(told)? {
+            let path = entry.map_err(told)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(".wharf-") {
+                continue;
+            }
+            let content = if path.is_dir() {
+                Content::Folder
+            } else {
+                Content::of(&fs::read(&path).map_err(told)?)
+            };
+            state.insert(name, content);
+        }
+        Ok(Self(state))
+    }
+
+    /// Whether it is just that.
+    pub(super) fn is(&self, wanted: &[(&str, Content)]) -> bool {
+        let has = |name: &str, content| match name {
+            ANY => self.0.values().any(|found| *found == content),
+            name => self.0.get(name) == Some(&content),
+        };
+        self.0.len() == wanted.len() && wanted.iter().all(|(name, content)| has(name, *content))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "there is {:?}", self.0)
+    }
+}
+
+type Files = &'static [(&'static str, Content)];
+const NOTHING: Files = &[];
+const OLD: Files = &[("a", Content::Old)];
+const NEW: Files = &[("a", Content::New)];
+const SMALL: Files = &[("a", Content::Small)];
+
+/// A visit that changes nothing.
+const fn reading(name: &'static str, files: Files, act: fn(&Server) -> Heard<()>) -> Visit {
+    changing(name, files, files, act)
+}
+
+const fn changing(
+    name: &'static str,
+    before: Files,
+    after: Files,
+    act: fn(&Server) -> Heard<()>,
+) -> Visit {
+    Visit { name, before, after, prepare: |_| Ok(()), act }
+}
+
+/// All of them.
+pub(super) static VISITS: &[Visit] = &[
+    changing("store", NOTHING, NEW, |server| store(server, false, "STOR a")),
+    reading("log in", NOTHING, |server| server.client(false)?.quit()),
+    reading("log in with TLS", NOTHING, |server| server.client(true)?.quit()),
+    reading("wrong password", NOTHING, wrong_password),
+    reading("fetch a small file", SMALL, |server| fetch(server, false, Content::Small)),
+    reading("fetch a large file", NEW, |server| fetch(server, false, Content::New)),
+    reading("fetch with TLS", NEW, |server| fetch(server, true, Content::New)),
+    reading("fetch the rest", NEW, fetch_rest),
+    reading("fetch as text", SMALL, fetch_text),
+    reading("fetch in active mode", NEW, fetch_active),
+    reading("abort a fetch", NEW, abort_fetch),
+    changing("store a small file", NOTHING, SMALL, |server| {
+        server.client(false)?.store("STOR a", &Content::Small.bytes()).map(drop)
+    }),
+    changing("replace", OLD, NEW, |server| store(server, false, "STOR a")),
+    changing("store with TLS", NOTHING, NEW, |server| store(server, true, "STOR a")),
+    changing("replace with TLS", OLD, NEW, |server| store(server, true, "STOR a")),
+    changing("append", OLD, &[("a", Content::OldNew)], |server| store(server, false, "APPE a")),
+    changing("append to nothing", NOTHING, NEW, |server| store(server, false, "APPE a")),
+    changing("store under any name", NOTHING, &[(ANY, Content::New)], |server| {
+        store(server, false, "STOU")
+    }),
+    changing("store behind a restart point", OLD, &[("a", Content::OldNew)], store_rest),
+    Visit { name: "resume", before: NOTHING, after: NEW, prepare: cut_upload, act: resume },
+    Visit { name: "resume over a file", before: OLD, after: NEW, prepare: cut_upload, act: resume },
+    reading("cut an upload", OLD, cut_upload),
+    changing("store in active mode", NOTHING, SMALL, store_active),
+    changing("remove", OLD, NOTHING, |server| done(server, &["DELE a"])),
+    changing("rename", OLD, &[("b", Content::Old)], |server| done(server, &["RNFR a", "RNTO b"])),
+    changing(
+        "rename over a file",
+        &[("a", Content::Old), ("b", Content::Small)],
+        &[("b", Content::Old)],
+        |server| done(server, &["RNFR a", "RNTO b"]),
+    ),
+    changing("make a folder", NOTHING, &[("d", Content::Folder)], |server| {
+        done(server, &["MKD d"])
+    }),
+    changing("remove a folder", &[("d", Content::Folder)], NOTHING, |server| {
+        done(server, &["RMD d"])
+    }),
+    reading("enter a folder", &[("d", Content::Folder)], |server| {
+        done(server, &["CWD d", "PWD", "CDUP"])
+    }),
+    reading("ask for facts", OLD, |server| done(server, &["MLST a", "SIZE a", "MDTM a"])),
+    reading("set a time", OLD, |server| done(server, &["MFMT 20260301120000 a"])),
+    reading("set a mode", OLD, |server| done(server, &["SITE CHMOD 600 a"])),
+    reading("list", OLD, |server| list(server, "LIST")),
+    reading("list names by a pattern", OLD, |server| list(server, "NLST *")),
+    reading("list facts", OLD, |server| list(server, "MLSD")),
+    reading("list on the control connection", OLD, |server| done(server, &["STAT a"])),
+];
+
+fn done(server: &Server, lines: &[&str]) -> Heard<()> {
+    let mut client = server.client(false)?;
+    for line in lines {
+        let reply = client.ask(line)?;
+        if reply.code.is_failure() {
+            return Err(Fault::Said { line: (*line).to_owned(), reply });
+        }
+    }
+    Ok(())
+}
+
+fn wrong_password(server: &Server) -> Heard<()> {
+    let mut client = Client::connect(server.port())?;
+    client.expect(&format!("USER {USER}"), Code::NEED_PASSWORD)?;
+    let reply = client.ask(&format!("PASS not {PASSWORD}"))?;
+    if reply.code.is_success() {
+        Err(Fault::Odd("a wrong password was taken".to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+fn store(server: &Server, is_secure: bool, line: &str) -> Heard<()> {
+    server.client(is_secure)?.store(line, &Content::New.bytes()).map(drop)
+}
+
+fn store_rest(server: &Server) -> Heard<()> {
+    let mut client = server.client(false)?;
+    client.expect(&format!("REST {OLD_BYTES}"), Code::PENDING)?;
+    client.store("STOR a", &Content::New.bytes()).map(drop)
+}
+
+fn cut_upload(server: &Server) -> Heard<()> {
+    let mut client = server.client(false)?;
+    let mut data = client.open("STOR a")?;
+    let bytes = Content::New.bytes();
+    data.write_all(bytes.get(..HALF_BYTES).unwrap_or_default())?;
+    data.reset();
+    if client.reply()?.code.is_success() {
+        Err(Fault::Odd("a cut upload was said to be whole".to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+fn resume(server: &Server) -> Heard<()> {
+    let mut client = server.client(false)?;
+    let kept = client.size("a")?.unwrap_or_default();
+    let whole = Content::New.bytes();
+    // What the reset left may be nothing; then the size is that of the file, or there is none.
+    if kept == OLD_BYTES || kept == 0 {
+        return client.store("STOR a", &whole).map(drop);
+    }
+    client.expect(&format!("REST {kept}"), Code::PENDING)?;
+    client.store("STOR a", whole.get(kept..).unwrap_or_default()).map(drop)
+}
+
+fn fetch(server: &Server, is_secure: bool, content: Content) -> Heard<()> {
+    let bytes = server.client(is_secure)?.fetch("RETR a")?;
+    same(&bytes, &content.bytes())
+}
+
+fn fetch_rest(server: &Server) -> Heard<()> {
+    let mut client = server.client(false)?;
+    client.expect(&format!("REST {HALF_BYTES}"), Code::PENDING)?;
+    let bytes = client.fetch("RETR a")?;
+    same(&bytes, Content::New.bytes().get(HALF_BYTES..).unwrap_or_default())
+}
+
+fn fetch_text(server: &Server) -> Heard<()> {
+    let mut client = server.client(false)?;
+    client.expect("TYPE A", Code::OK)?;
+    let bytes = client.fetch("RETR a")?;
+    let mut wanted = Vec::new();
+    for byte in Content::Small.bytes() {
+        if byte == b'\n' && wanted.last() != Some(&b'\r') {
+            wanted.push(b'\r');
+        }
+        wanted.push(byte);
+    }
+    same(&bytes, &wanted)
+}
+
+fn abort_fetch(server: &Server) -> Heard<()> {
+    let mut client = server.client(false)?;
+    let data = client.open("RETR a")?;
+    client.say("ABOR")?;
+    drop(data);
+    // 426 and 226, or 226 twice if the file was faster.
+    client.reply()?;
+    client.reply().map(drop)
+}
+
+fn list(server: &Server, line: &str) -> Heard<()> {
+    let bytes = server.client(false)?.fetch(line)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let names = text.lines().filter(|line| line.ends_with('a')).count();
+    match names {
+        1 => Ok(()),
+        _ => Err(Fault::Odd(format!("a whole listing is {text:?}"))),
+    }
+}
+
+fn fetch_active(server: &Server) -> Heard<()> {
+    let mut client = server.client(false)?;
+    let listener = active(&mut client)?;
+    opened(&mut client, "RETR a")?;
+    let mut bytes = Vec::new();
+    let read = listener.accept()?.0.read_to_end(&mut bytes);
+    finished(&mut client)?;
+    read?;
+    same(&bytes, &Content::New.bytes())
+}
+
+fn store_active(server: &Server) -> Heard<()> {
+    let mut client = server.client(false)?;
+    let listener = active(&mut client)?;
+    opened(&mut client, "STOR a")?;
+    let (mut data, _) = listener.accept()?;
+    data.write_all(&Content::Small.bytes())?;
+    drop(data);
+    finished(&mut client)
+}
+
+/// Listens, and says so by PORT. What never connects is not waited for.
+fn active(client: &mut Client) -> Heard<Patient> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let [high, low] = listener.local_addr()?.port().to_be_bytes();
+    client.expect(&format!("PORT 127,0,0,1,{high},{low}"), Code::OK)?;
+    listener.set_nonblocking(true)?;
+    Ok(Patient(listener))
+}
+
+/// A listener that gives up in the end.
+struct Patient(TcpListener);
+
+impl Patient {
+    fn accept(&self) -> Heard<(std::net::TcpStream, std::net::SocketAddr)> {
+        for _ in 0..ACCEPT_TRIES {
+            if let Ok((stream, from)) = self.0.accept() {
+                stream.set_nonblocking(false)?;
+                return Ok((stream, from));
+            }
+            crate::prove::clock::pause(ACCEPT_PAUSE);
+        }
+        Err(Fault::Lost(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
+const ACCEPT_TRIES: u32 = 2000;
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+fn opened(client: &mut Client, line: &str) -> Heard<()> {
+    let reply = client.ask(line)?;
+    if reply.code.is_preliminary() {
+        Ok(())
+    } else {
+        Err(Fault::Said { line: line.to_owned(), reply })
+    }
+}
+
+fn finished(client: &mut Client) -> Heard<()> {
+    let reply = client.reply()?;
+    if reply.code.is_success() {
+        Ok(())
+    } else {
+        Err(Fault::Said { line: "the transfer".to_owned(), reply })
+    }
+}
+
+/// What was said to be whole must be.
+fn same(got: &[u8], wanted: &[u8]) -> Heard<()> {
+    if got == wanted {
+        Ok(())
+    } else {
+        Err(Fault::Odd(format!("{} bytes said to be {}", got.len(), wanted.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_can_be_told_apart_and_names_are_unlike() {
+        for content in [Content::Small, Content::Old, Content::New, Content::OldNew] {
+            assert_eq!(Content::of(&content.bytes()), content);
+        }
+        assert_eq!(Content::of(b"torn"), Content::Odd);
+        for (number, visit) in VISITS.iter().enumerate() {
+            assert!(VISITS.iter().skip(number + 1).all(|other| other.name != visit.name));
+        }
+        assert!(VISITS.len() >= 30);
+    }
+}

@@ -1,0 +1,90 @@
+//! Hearing the control line while something takes its time.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wharf_proto::command::Command;
+use wharf_proto::line::LineTooLong;
+
+use crate::command::{self, Meanwhile};
+use crate::control::{Control, Gone};
+use crate::gate;
+use crate::next::Next;
+use crate::registry::End;
+use crate::session::Session;
+
+/// A line that came meanwhile and waits for the end.
+pub(crate) type Held = Option<Result<Vec<u8>, LineTooLong>>;
+
+/// How something ended, the control side included.
+pub(crate) enum Ending<T> {
+    /// By itself.
+    Done(T),
+    /// By ABOR.
+    Aborted,
+    /// By an operator or a shut-down; why, as the client hears it.
+    Ended(String),
+    /// With the control connection.
+    Lost(Gone),
+}
+
+/// Hears the control line until `act` is done or over for another reason.
+///
+/// The control line comes first, so that ABOR is heard even when data never pauses. One line at
+/// most is held; then no more is read, and TCP holds the client back.
+pub(crate) async fn attend<T>(
+    control: &mut Control,
+    session: &mut Session,
+    mut act: Pin<&mut impl Future<Output = T>>,
+    held: &mut Held,
+) -> Ending<T> {
+    loop {
+        let probe = Arc::clone(&session.probe);
+        let heard = tokio::select! {
+            biased;
+            line = control.line(), if held.is_none() => line,
+            reason = probe.ended(End::Now) => return Ending::Ended(reason.to_owned()),
+            done = &mut act => return Ending::Done(done),
+        };
+        match heard {
+            Err(gone) => return Ending::Lost(gone),
+            // It is answered with 500, and counted, when its turn comes.
+            Ok(Err(too_long)) => *held = Some(Err(too_long)),
+            Ok(Ok(line)) => match meanwhile(&line) {
+                Meanwhile::Abort => return Ending::Aborted,
+                Meanwhile::Wait => *held = Some(Ok(line)),
+                Meanwhile::Now => {
+                    if let Err(gone) = say_now(control, session, &line).await {
+                        return Ending::Lost(gone);
+                    }
+                }
+            },
+        }
+    }
+}
+
+fn meanwhile(line: &[u8]) -> Meanwhile {
+    let Ok(command) = Command::parse(line) else { return Meanwhile::Wait };
+    match command::find(&command) {
+        Some((spec, arg)) if spec.meanwhile == Meanwhile::Now && !arg.is_empty() => Meanwhile::Wait,
+        Some((spec, _)) => spec.meanwhile,
+        None => Meanwhile::Wait,
+    }
+}
+
+/// Answers a command whose row says that it can be answered at once.
+async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> Result<(), Gone> {
+    let Ok(command) = Command::parse(line) else { return Ok(()) };
+    let Some((spec, arg)) = command::find(&command) else { return Ok(()) };
+    let next = match gate::admit(spec, session, arg) {
+        Ok(()) => spec.run(session, arg).await,
+        Err(refusal) => Err(refusal),
+    };
+    let reply = match next {
+        Ok(Next::Say(reply)) => reply,
+        Ok(_) => return Ok(()),
+        Err(refusal) => refusal.reply(spec.unavailable),
+    };
+    session.tell(line, !spec.is_secret, &reply);
+    control.send([&reply], &session.names).await
+}

@@ -1,0 +1,141 @@
+//! Hostile paths, to every command that takes a path, on a disk.
+
+use std::fs;
+use std::sync::Arc;
+
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Source, Storage};
+use wharf_storage::{Disk, DiskOptions, Durability};
+
+use super::rows;
+use crate::next::{Errand, Job, Next, Transfer};
+use crate::testing::Bench;
+
+/// Ways out that worked in some server once.
+const CORPUS: &[&str] = &[
+    "../outside/secret",
+    "../../outside/secret",
+    "/../outside/secret",
+    "/../../../../../../../../../../etc/passwd",
+    "..\\outside\\secret",
+    "\\..\\..\\outside\\secret",
+    "....//....//outside/secret",
+    "..././outside/secret",
+    "./.././../outside/secret",
+    "sub/../../outside/secret",
+    "sub/../../../outside/secret",
+    "..%2foutside%2fsecret",
+    "%2e%2e/outside/secret",
+    "..\u{2044}outside\u{2044}secret",
+    "\u{ff0e}\u{ff0e}/outside/secret",
+    "..\u{2400}/outside/secret",
+    "link/secret",
+    "link/../outside/secret",
+    "sub/link/secret",
+    "file-link",
+    "absolute/secret",
+    "~/../outside/secret",
+    "~root/outside/secret",
+    "/outside/secret",
+    "C:/outside/secret",
+    "C:..\\outside\\secret",
+    "//localhost/outside/secret",
+    "\\\\?\\C:\\outside\\secret",
+    "..",
+    "../outside",
+    "link",
+    "-la ../outside",
+    "../outside/*",
+    "link/*",
+];
+
+/// Which rows take a path, and what stands before it.
+fn with_paths() -> impl Iterator<Item = String> {
+    let takes = |part: &str| {
+        ["<path>", "<directory>", "<path or pattern>", "<name>"]
+            .iter()
+            .any(|what| part.contains(what))
+    };
+    rows().filter(move |row| takes(row.syntax) && !matches!(row.verb, "USER" | "CLNT")).map(|row| {
+        row.syntax
+            .split(['[', '<'])
+            .next()
+            .map(|verb| match row.verb {
+                "MFMT" => "MFMT 20200101000000 ".to_owned(),
+                "SITE CHMOD" => "SITE CHMOD 777 ".to_owned(),
+                _ => format!("{} ", verb.trim_end()),
+            })
+            .expect("a syntax begins with its verb")
+    })
+}
+
+#[tokio::test]
+async fn row_25_27_28_no_command_leads_out_of_the_root() {
+    let place = tempfile::tempdir().unwrap();
+    let (home, outside) = (place.path().join("home"), place.path().join("outside"));
+    for folder in [home.join("sub"), outside.clone()] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    fs::write(outside.join("secret"), "SECRET").unwrap();
+    fs::write(outside.join("only-outside"), "").unwrap();
+    #[cfg(unix)]
+    for (to, link) in
+        [("../outside", "link"), ("../../outside", "sub/link"), ("../outside/secret", "file-link")]
+    {
+        std::os::unix::fs::symlink(to, home.join(link)).unwrap();
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&outside, home.join("absolute")).unwrap();
+    let options = DiskOptions { durability: Durability::Fast, ..DiskOptions::default() };
+    let store: Arc<dyn Storage> = Arc::new(Disk::open(&home, "anna", &options).unwrap());
+    let mut tried = 0;
+    for verb in with_paths() {
+        for path in CORPUS {
+            let rules = Rules::everywhere(Permissions::ALL);
+            let mut bench = Bench::new().logged_in_to(Arc::clone(&store), rules).ready();
+            bench.session.parameters.transfer_type = wharf_proto::args::TransferType::Image;
+            match verb.as_str() {
+                "RNTO " => drop(bench.says("RNFR sub").await),
+                "SITE CPTO " => drop(bench.says("SITE CPFR sub").await),
+                _ => {}
+            }
+            let line = format!("{verb}{path}");
+            match bench.does(&line).await {
+                Ok(Next::Transfer(Transfer { job, .. })) => came(&line, job).await,
+                Ok(Next::Errand(Errand::Digest { source, .. })) => shows_nothing(&line, source),
+                _ => {}
+            }
+            tried += 1;
+            assert_eq!(fs::read(outside.join("secret")).unwrap(), b"SECRET", "{line}");
+            let left: Vec<_> = fs::read_dir(place.path()).unwrap().collect();
+            assert_eq!(left.len(), 2, "{line}");
+            assert_eq!(fs::read_dir(&outside).unwrap().count(), 2, "{line}");
+            fs::create_dir_all(home.join("sub")).unwrap();
+        }
+    }
+    assert!(tried >= 27 * CORPUS.len(), "{tried}");
+}
+
+async fn came(line: &str, job: Job) {
+    match job {
+        Job::Send { source, .. } => shows_nothing(line, source),
+        Job::List { mut lines } => {
+            while let Some(piece) =
+                std::future::poll_fn(|context| lines.as_mut().poll_next(context)).await
+            {
+                let Ok(piece) = piece else { break };
+                let text = String::from_utf8_lossy(&piece);
+                assert!(!text.contains("only-outside"), "{line}: {text}");
+            }
+        }
+        Job::Receive { sink, .. } => {
+            let _ = sink.commit().await;
+        }
+    }
+}
+
+fn shows_nothing(line: &str, source: Source) {
+    if let Source::Bytes(bytes) = source {
+        assert!(!bytes.starts_with(b"SECRET") && !bytes.starts_with(b"root:"), "{line}");
+    }
+}

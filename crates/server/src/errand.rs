@@ -1,0 +1,155 @@
+//! Work that takes its time and needs no data connection: check sums and copies.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use wharf_core::error::Error;
+use wharf_core::event::{Direction, Event};
+use wharf_core::storage::Sink;
+use wharf_proto::path::VPath;
+use wharf_proto::reply::{Code, Reply};
+
+use crate::attend::{Ending, Held, attend};
+use crate::control::Control;
+use crate::exit::Exit;
+use crate::next::Errand;
+use crate::pump::Local;
+use crate::refusal::Refusal;
+use crate::registry::Probe;
+use crate::session::Session;
+use crate::shape::Shaper;
+use crate::shared::Shared;
+
+/// Runs an errand, which `line` asked for, to its last reply. There is one at most in a session,
+/// and ABOR ends it. What the client said meanwhile that must wait is returned.
+pub(crate) async fn run(
+    control: &mut Control,
+    session: &mut Session,
+    errand: Errand,
+    line: &[u8],
+) -> Result<Held, Exit> {
+    let probe = Arc::clone(&session.probe);
+    probe.moved.store(0, Ordering::Relaxed);
+    probe.is_transferring.store(true, Ordering::Relaxed);
+    let mut held = None;
+    let done = match errand {
+        Errand::Digest { source, bytes, of, say } => {
+            let limits = Limits::new(session, Direction::Download);
+            let local = limits.local();
+            let ending =
+                attend(control, session, pin!(local.digest(source, bytes, of)), &mut held).await;
+            ended(ending, say)
+        }
+        Errand::Copy { source, mut sink, from, to } => {
+            let limits = Limits::new(session, Direction::Upload);
+            let local = limits.local();
+            let ending = {
+                let act = pin!(local.copy(source, &mut *sink));
+                attend(control, session, act, &mut held).await
+            };
+            settle(session, ending, sink, &from, &to).await
+        }
+    };
+    probe.is_transferring.store(false, Ordering::Relaxed);
+    for (line, reply) in [line, b"ABOR"].into_iter().zip(&done.replies) {
+        session.tell(line, true, reply);
+    }
+    if let Some(reason) = &done.broken {
+        session.emit(&Event::StoreFailed { reason });
+    }
+    let sent = control.send(&done.replies, &session.names).await;
+    if let Some(exit) = done.exit {
+        // The client may be gone; the reason to end stands in any case.
+        return Err(exit);
+    }
+    sent?;
+    Ok(held)
+}
+
+/// What an errand may use. It shares nothing mutable with the session.
+struct Limits {
+    shaper: Shaper,
+    shared: Arc<Shared>,
+    probe: Arc<Probe>,
+}
+
+impl Limits {
+    fn new(session: &Session, direction: Direction) -> Self {
+        let account = session.logged_in().map(|inside| &inside.account);
+        let shaper = account.map_or_else(Shaper::default, |account| {
+            session.shared.shaper(direction, account, session.peer.ip())
+        });
+        Self { shaper, shared: Arc::clone(&session.shared), probe: Arc::clone(&session.probe) }
+    }
+
+    fn local(&self) -> Local<'_> {
+        Local { shaper: &self.shaper, probe: &self.probe, lanes: &self.shared.lanes }
+    }
+}
+
+/// What an errand comes to.
+struct Done {
+    replies: Vec<Reply>,
+    exit: Option<Exit>,
+    /// How the store failed, for the operator.
+    broken: Option<String>,
+}
+
+impl Done {
+    fn saying(reply: Reply) -> Self {
+        Self { replies: vec![reply], exit: None, broken: None }
+    }
+}
+
+fn ended<T>(ending: Ending<Result<T, Error>>, say: impl FnOnce(T) -> Reply) -> Done {
+    let aborted = || Reply::new(Code::TRANSFER_ABORTED, "Aborted.");
+    match ending {
+        Ending::Done(Ok(done)) => Done::saying(say(done)),
+        Ending::Done(Err(error)) => failed(error),
+        Ending::Aborted => {
+            let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
+            Done { replies: vec![aborted(), done], exit: None, broken: None }
+        }
+        // The conversation says 421 as it ends.
+        Ending::Ended(reason) => {
+            Done { exit: Some(Exit::Ended(reason)), ..Done::saying(aborted()) }
+        }
+        Ending::Lost(gone) => {
+            Done { replies: Vec::new(), exit: Some(Exit::Gone(gone)), broken: None }
+        }
+    }
+}
+
+fn failed(error: Error) -> Done {
+    let refusal = Refusal::from(error);
+    let broken = match &refusal {
+        Refusal::Broken(reason) => Some(reason.clone()),
+        _ => None,
+    };
+    Done { broken, ..Done::saying(refusal.reply(Code::LOCAL_ERROR)) }
+}
+
+/// Publishes a copy that is whole; any other is gone.
+async fn settle(
+    session: &Session,
+    ending: Ending<Result<(), Error>>,
+    sink: Box<dyn Sink>,
+    from: &VPath,
+    to: &VPath,
+) -> Done {
+    if !matches!(ending, Ending::Done(Ok(()))) {
+        sink.abort().await;
+        return ended(ending, |()| Reply::new(Code::FILE_DONE, "Copied."));
+    }
+    session.probe.commits(true);
+    let stored = sink.commit().await;
+    session.probe.commits(false);
+    match stored {
+        Ok(_) => {
+            session.emit(&Event::Copied { from, to });
+            Done::saying(Reply::new(Code::FILE_DONE, "Copied."))
+        }
+        Err(error) => failed(error),
+    }
+}

@@ -1,0 +1,111 @@
+//! Bans by network, found for an address in as many looks as there are lengths of prefixes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Ban, Full};
+
+/// The most bans, those included that are over and not forgotten.
+pub const BANS_MAX: usize = 65_536;
+
+/// By how much a clock may be set back before bans by tries end.
+const CLOCK_ERROR_MAX: i64 = 3600;
+
+/// Bans by network.
+#[derive(Debug, Default)]
+pub(super) struct Bans {
+    by_network: HashMap<IpNet, Held>,
+    /// How many networks have this family and this length.
+    lengths: BTreeMap<(bool, u8), usize>,
+}
+
+/// A ban, and who ran against it.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) ban: Ban,
+    /// How many were turned away since that was last told.
+    pub(super) untold: u64,
+    pub(super) told_at: Option<i64>,
+    /// Whether its end has been told.
+    pub(super) is_over: bool,
+}
+
+impl Ban {
+    /// Whether it holds. One by tries that begins in the future was made by a clock that was
+    /// wrong, and could last for years.
+    pub(super) fn holds(&self, now: i64) -> bool {
+        let is_of_this_clock = self.is_by_hand || self.since <= now.saturating_add(CLOCK_ERROR_MAX);
+        is_of_this_clock && self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl Bans {
+    /// The ban that keeps `address` out, if one does. With several, it is the widest.
+    pub(super) fn of_address(&mut self, address: IpAddr, now: i64) -> Option<&mut Held> {
+        let found = self.lengths.keys().find_map(|&(is_ipv6, length)| {
+            if is_ipv6 != address.is_ipv6() {
+                return None;
+            }
+            let network = IpNet::new(address, length).ok()?.trunc();
+            let held = self.by_network.get(&network)?;
+            held.ban.holds(now).then_some(network)
+        })?;
+        self.by_network.get_mut(&found)
+    }
+
+    pub(super) fn get(&self, network: IpNet) -> Option<&Ban> {
+        self.by_network.get(&network).map(|held| &held.ban)
+    }
+
+    /// Adds a ban, or puts it in the place of one of the same network.
+    ///
+    /// Where there is no more room, a ban by tries takes the place of one that ends soonest; one
+    /// by hand never goes.
+    pub(super) fn put(&mut self, ban: Ban) -> Result<(), Full> {
+        let network = ban.network;
+        if !self.by_network.contains_key(&network) {
+            if self.by_network.len() >= BANS_MAX {
+                let soonest = self.by_network.values().map(|held| &held.ban);
+                let soonest = soonest.filter(|ban| !ban.is_by_hand);
+                let soonest = soonest.min_by_key(|ban| ban.until).map(|ban| ban.network);
+                self.remove(soonest.ok_or(Full)?);
+            }
+            *self.lengths.entry(length(network)).or_default() += 1;
+        }
+        let held = Held { ban, untold: 0, told_at: None, is_over: false };
+        self.by_network.insert(network, held);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, network: IpNet) -> Option<Ban> {
+        let held = self.by_network.remove(&network)?;
+        if let Some(count) = self.lengths.get_mut(&length(network)) {
+            *count -= 1;
+            if *count == 0 {
+                self.lengths.remove(&length(network));
+            }
+        }
+        Some(held.ban)
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = &Ban> {
+        self.by_network.values().map(|held| &held.ban)
+    }
+
+    /// Those that have run out since the last look.
+    pub(super) fn run_out(&mut self, now: i64) -> Vec<IpNet> {
+        let held = self.by_network.values_mut();
+        let over = held.filter(|held| !held.is_over && !held.ban.holds(now));
+        over.map(|held| {
+            held.is_over = true;
+            held.ban.network
+        })
+        .collect()
+    }
+}
+
+fn length(network: IpNet) -> (bool, u8) {
+    (matches!(network, IpNet::V6(_)), network.prefix_len())
+}

@@ -1,0 +1,285 @@
+//! Bans and locks, on a clock of the test.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ANYBODY: &str = "203.0.113.9";
+
+fn guard() -> Arc<Guard> {
+    Guard::new(&settings::Ban::default())
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// How many of so many wrong guesses are checked.
+fn guess(guard: &Arc<Guard>, address: &str, user: &str, count: usize, now: i64) -> usize {
+    let start = || guard.begin(ip(address), user, now);
+    (0..count).filter(|_| matches!(start(), Start::Go(_))).count()
+}
+
+fn log_in(guard: &Arc<Guard>, address: &str, user: &str, now: i64) -> bool {
+    match guard.begin(ip(address), user, now) {
+        Start::Go(attempt) => attempt.entered(true),
+        _ => return false,
+    }
+    true
+}
+
+fn ban(network: &str, until: Option<i64>) -> Ban {
+    let network = network.parse().unwrap();
+    Ban { network, since: 0, until, times: 1, is_by_hand: true, reason: "test".into() }
+}
+
+#[test]
+fn row_17_of_a_thousand_guesses_ten_are_checked() {
+    let guard = guard();
+    assert_eq!(guess(&guard, ANYBODY, "anna", 1000, 0), 10);
+    assert!(guard.is_banned(ip(ANYBODY), 0));
+    assert!(!guard.is_banned(ip("203.0.113.10"), 0));
+}
+
+/// 3.3 guesses a second for two hours.
+#[test]
+fn row_17_no_five_minutes_have_more_than_twenty_checks_of_an_address() {
+    let guard = guard();
+    let checked: Vec<i64> =
+        (0..7200).flat_map(|now| vec![now; guess(&guard, ANYBODY, "anna", 3, now)]).collect();
+    let most = checked.windows(21).filter(|span| span[20] - span[0] < 300).count();
+    assert_eq!(most, 0, "{checked:?}");
+}
+
+#[test]
+fn row_17_a_ban_doubles_up_to_its_longest_and_is_forgotten() {
+    let guard = guard();
+    let mut now = 0;
+    let mut lasted = Vec::new();
+    for _ in 0..10 {
+        guess(&guard, ANYBODY, "anna", 10, now);
+        let until = guard.memory().bans[0].until.unwrap();
+        lasted.push((until - now) / 60);
+        now = until;
+        assert!(!guard.is_banned(ip(ANYBODY), now));
+    }
+    assert_eq!(lasted, [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]);
+    guard.sweep(now + 24 * 3600 - 1);
+    assert_eq!(guard.memory().bans.len(), 1);
+    guard.sweep(now + 24 * 3600);
+    assert_eq!(guard.memory().bans.len(), 0);
+}
+
+#[test]
+fn row_17_guesses_at_once_are_not_checked_beyond_the_ban() {
+    let guard = guard();
+    let starts: Vec<_> = (0..50).map(|_| guard.begin(ip(ANYBODY), "anna", 0)).collect();
+    assert_eq!(starts.iter().filter(|start| matches!(start, Start::Go(_))).count(), 10);
+    assert_eq!(starts.iter().filter(|start| matches!(start, Start::Wait)).count(), 40);
+    drop(starts);
+    assert!(matches!(guard.begin(ip(ANYBODY), "anna", 0), Start::Banned));
+}
+
+#[test]
+fn row_17_an_office_behind_one_address_logs_in() {
+    let guard = guard();
+    assert!((0..1000).all(|_| log_in(&guard, ANYBODY, "anna", 0)));
+}
+
+#[test]
+fn row_17_failures_are_forgotten_after_their_window() {
+    let guard = guard();
+    assert_eq!(guess(&guard, ANYBODY, "anna", 9, 0), 9);
+    assert_eq!(guard.failures(ip(ANYBODY), 599), 9);
+    assert_eq!(guard.failures(ip(ANYBODY), 600), 0);
+    assert_eq!(guess(&guard, ANYBODY, "anna", 9, 600), 9);
+    assert!(!guard.is_banned(ip(ANYBODY), 600));
+}
+
+#[test]
+fn row_17_a_stranger_cannot_lock_a_user_out_of_a_usual_address() {
+    let guard = guard();
+    assert!(log_in(&guard, "198.51.100.1", "anna", 0));
+    for customer in 0..10 {
+        guess(&guard, &format!("203.0.113.{customer}"), "anna", 5, 1);
+    }
+    assert!(matches!(guard.begin(ip("192.0.2.1"), "anna", 2), Start::Locked));
+    assert!(log_in(&guard, "198.51.100.1", "anna", 2));
+    assert!(log_in(&guard, "192.0.2.1", "ben", 2));
+    // The lock ends by itself, or when somebody lifts it.
+    assert!(log_in(&guard, "192.0.2.2", "anna", 1 + 600));
+}
+
+#[test]
+fn row_17_guesses_at_a_locked_account_count_against_the_address() {
+    let guard = guard();
+    for customer in 0..10 {
+        guess(&guard, &format!("203.0.113.{customer}"), "anna", 5, 1);
+    }
+    assert_eq!(guess(&guard, "192.0.2.1", "anna", 20, 2), 0);
+    assert!(guard.is_banned(ip("192.0.2.1"), 2));
+    guard.unlock("anna");
+    assert!(log_in(&guard, "192.0.2.2", "anna", 2));
+}
+
+#[test]
+fn row_17_an_ipv6_customer_is_one_address() {
+    let guard = guard();
+    let checked: usize =
+        (0..50).map(|host| guess(&guard, &format!("2001:db8:1:2::{host:x}"), "anna", 1, 0)).sum();
+    assert_eq!(checked, 10);
+    assert!(guard.is_banned(ip("2001:db8:1:2:ffff::1"), 0));
+    assert!(!guard.is_banned(ip("2001:db8:1:3::1"), 0));
+}
+
+#[test]
+fn row_17_who_is_allowed_is_never_banned() {
+    let guard = guard();
+    for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        assert_eq!(guess(&guard, address, "anna", 1000, 0), 1000);
+    }
+    guard.ban(ban("127.0.0.0/8", None), 0).unwrap();
+    assert!(!guard.is_banned(ip("127.0.0.1"), 0));
+}
+
+#[test]
+fn row_17_without_bans_nobody_is_banned_but_by_hand() {
+    let guard = Guard::new(&settings::Ban { is_enabled: false, ..settings::Ban::default() });
+    assert_eq!(guess(&guard, ANYBODY, "anna", 1000, 0), 1000);
+    guard.ban(ban("203.0.113.0/24", None), 0).unwrap();
+    assert!(guard.is_banned(ip(ANYBODY), i64::MAX));
+}
+
+#[test]
+fn row_17_memory_survives_a_restart() {
+    let (before, after) = (guard(), guard());
+    log_in(&before, "198.51.100.1", "anna", 0);
+    for customer in 0..10 {
+        guess(&before, &format!("203.0.113.{customer}"), "anna", 5, 1);
+    }
+    guess(&before, ANYBODY, "ben", 10, 1);
+    before.ban(ban("2001:db8::/32", None), 1).unwrap();
+    after.remember(before.memory(), 2);
+    assert!(after.is_banned(ip(ANYBODY), 2) && after.is_banned(ip("2001:db8::1"), 2));
+    assert!(matches!(after.begin(ip("192.0.2.1"), "anna", 2), Start::Locked));
+    assert!(log_in(&after, "198.51.100.1", "anna", 2));
+    assert!(after.is_known(ip("198.51.100.1"), 2));
+    // The next ban goes on doubling.
+    guess(&after, ANYBODY, "ben", 10, 700);
+    assert_eq!(after.memory().bans.iter().map(|ban| ban.times).max(), Some(2));
+}
+
+#[test]
+fn row_17_a_ban_by_hand_comes_and_goes() {
+    let guard = guard();
+    guard.ban(ban("203.0.113.7/24", Some(100)), 0).unwrap();
+    assert!(guard.is_banned(ip(ANYBODY), 99));
+    assert!(guard.is_banned(ip("::ffff:203.0.113.200"), 99));
+    assert!(!guard.is_banned(ip(ANYBODY), 100));
+    let network = "203.0.113.0/24".parse().unwrap();
+    assert!(guard.lift(network) && !guard.lift(network));
+    assert!(!guard.is_banned(ip(ANYBODY), 99));
+    let news: Vec<_> = guard.news();
+    assert!(matches!(&news[..], [News::Banned(_), News::Lifted { .. }]), "{news:?}");
+}
+
+#[test]
+fn row_17_lifting_a_ban_forgives_what_led_to_it() {
+    let guard = guard();
+    guess(&guard, ANYBODY, "anna", 10, 0);
+    guard.lift("203.0.113.9/32".parse().unwrap());
+    assert_eq!(guess(&guard, ANYBODY, "anna", 9, 0), 9);
+    assert!(!guard.is_banned(ip(ANYBODY), 0));
+}
+
+#[test]
+fn row_17_a_ban_from_a_wrong_clock_does_not_last_for_years() {
+    let guard = guard();
+    guess(&guard, ANYBODY, "anna", 10, 4_000_000_000);
+    assert!(guard.is_banned(ip(ANYBODY), 4_000_000_000));
+    assert!(!guard.is_banned(ip(ANYBODY), 1_800_000_000));
+}
+
+#[test]
+fn row_18_where_one_hash_is_slow_every_name_looks_slow_for_an_hour() {
+    let guard = guard();
+    let (quick, slow) = (Duration::from_millis(30), Duration::from_millis(1500));
+    assert_eq!(guard.slowest(quick, 0), quick);
+    assert_eq!(guard.slowest(slow, 1), slow);
+    assert_eq!(guard.slowest(quick, 3600), slow);
+    assert_eq!(guard.slowest(quick, 3601), quick);
+}
+
+#[test]
+fn row_5_a_banned_address_is_told_of_once_a_minute() {
+    let guard = guard();
+    guard.ban(ban("203.0.113.9/32", None), 0).unwrap();
+    assert_eq!(guard.door(ip(ANYBODY), 0), Door::ClosedAndTold(1));
+    for now in 1..60 {
+        assert_eq!(guard.door(ip(ANYBODY), now), Door::Closed);
+    }
+    assert_eq!(guard.door(ip(ANYBODY), 60), Door::ClosedAndTold(60));
+    assert_eq!(guard.door(ip("203.0.113.8"), 60), Door::Open);
+}
+
+#[test]
+fn row_17_what_is_remembered_has_bounds() {
+    let guard = guard();
+    let address = |number: u32| IpAddr::from((0x0b00_0000 + number).to_be_bytes());
+    for number in 0..40_000 {
+        let user = format!("user{number}");
+        drop(guard.begin(address(number), &user, 0));
+    }
+    for number in 0..10_000_u32 {
+        let user = format!("real{}", number % 5000);
+        if let Start::Go(attempt) = guard.begin(address(100_000 + number), &user, number.into()) {
+            attempt.entered(true);
+        }
+    }
+    let memory = guard.memory();
+    assert!(memory.usual.len() <= USUAL_ACCOUNTS_MAX && memory.usual.len() > 3000);
+    assert!(guard.book().len_max() <= 16_384);
+}
+
+#[test]
+fn row_17_bans_have_a_bound_and_those_by_hand_stay() {
+    let guard = guard();
+    for number in 0..u32::try_from(BANS_MAX).unwrap() {
+        let address = IpAddr::from((0x0b00_0000 + number).to_be_bytes());
+        let is_by_hand = number != 7;
+        let network = address.into();
+        guard.ban(Ban { network, is_by_hand, ..ban("0.0.0.0/32", Some(9)) }, 0).unwrap();
+    }
+    guard.ban(ban("192.0.2.1/32", None), 0).unwrap();
+    assert!(!guard.is_banned(ip("11.0.0.7"), 0) && guard.is_banned(ip("11.0.0.8"), 0));
+    assert_eq!(guard.ban(ban("192.0.2.2/32", None), 0), Err(Full));
+}
+
+proptest! {
+    /// Whoever guesses, and however the others behave: of no address are more guesses checked
+    /// than lead to a ban.
+    #[test]
+    fn row_17_no_address_ever_has_more_guesses_than_lead_to_a_ban(
+        steps in proptest::collection::vec((0_u8..4, 0_u8..3, 0_i64..3), 1..200)
+    ) {
+        let guard = guard();
+        let mut now = 0;
+        let mut wrong = [0_u32; 4];
+        for (at, what, later) in steps {
+            now += later;
+            let address = format!("203.0.113.{at}");
+            let start = guard.begin(ip(&address), "anna", now);
+            let Start::Go(attempt) = start else { continue };
+            match what {
+                0 => attempt.entered(true),
+                1 => attempt.forgiven(),
+                _ => {
+                    attempt.failed();
+                    wrong[usize::from(at)] += 1;
+                }
+            }
+        }
+        // 600 seconds at most: two windows.
+        prop_assert!(wrong.iter().all(|&count| count <= 10 + 10), "{wrong:?}");
+    }
+}

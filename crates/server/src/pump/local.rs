@@ -1,0 +1,82 @@
+//! Bytes of a store that go to nobody: for a check sum, or from file to file.
+
+use wharf_core::Bytes;
+use wharf_core::error::Error;
+use wharf_core::storage::{Sink, Source};
+
+use super::{Cut, Pieces, bound, count, elsewhere};
+use crate::digest::Algorithm;
+use crate::lanes::Lanes;
+use crate::registry::Probe;
+use crate::shape::Shaper;
+
+/// What holds for bytes that stay within the store. They are counted and limited like those of a
+/// transfer: whoever may read slowly may not reckon or copy fast.
+pub(crate) struct Local<'a> {
+    pub(crate) shaper: &'a Shaper,
+    pub(crate) probe: &'a Probe,
+    pub(crate) lanes: &'a Lanes,
+}
+
+impl Local<'_> {
+    /// The check sum of the first `most` bytes of a source.
+    pub(crate) async fn digest(
+        &self,
+        source: Source,
+        most: u64,
+        of: Algorithm,
+    ) -> Result<String, Error> {
+        let mut digest = of.start();
+        let mut pieces = Pieces::of(shortened(source, most));
+        let mut left = most;
+        while left > 0 {
+            let Some(mut piece) = pieces.next().await? else { break };
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= bound(piece.len()).min(left);
+            self.pass(&piece).await;
+            digest = elsewhere(piece.len(), self.lanes, move || {
+                digest.update(&piece);
+                Ok(digest)
+            })
+            .await?;
+        }
+        Ok(digest.finish())
+    }
+
+    /// Everything in a source to a sink, and synced. It is neither committed nor aborted.
+    pub(crate) async fn copy(&self, source: Source, sink: &mut dyn Sink) -> Result<(), Error> {
+        let mut pieces = Pieces::of(source);
+        while let Some(piece) = pieces.next().await? {
+            self.pass(&piece).await;
+            sink.write(piece).await?;
+        }
+        sink.sync().await
+    }
+
+    async fn pass(&self, piece: &Bytes) {
+        for turn in piece.chunks(self.shaper.turn(super::PIECE_BYTES)) {
+            self.shaper.take(turn.len()).await;
+            count(self.probe, turn.len());
+        }
+        // A store in memory never waits, and others are to have their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The source without what lies behind its first `most` bytes, where it is a file: what is not
+/// wanted need not be read ahead.
+fn shortened(source: Source, most: u64) -> Source {
+    match source {
+        Source::File { file, from, len } => Source::File { file, from, len: len.min(most) },
+        source => source,
+    }
+}
+
+impl From<Cut> for Error {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Store(error) => error,
+            cut => Self::new(wharf_core::error::ErrorKind::Broken, format!("{cut:?}")),
+        }
+    }
+}

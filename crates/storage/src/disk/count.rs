@@ -1,0 +1,66 @@
+//! What there is beneath a folder, counted by looking at all of it.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use wharf_core::storage::Kept;
+use wharf_proto::entry::Kind;
+
+use super::FollowSymlinks;
+use super::system::{Directory, Names, Root};
+
+/// How deep a count goes. Each level costs an open file while it is being read.
+const DEPTH_MAX: usize = 200;
+
+/// Counts the regular files beneath `root` with their bytes, our temporaries among them, and the
+/// directories. Follows no link. What the server may not look into does not count: it cannot have
+/// put anything there. Blocks for as long as it takes to look at everything.
+///
+/// # Errors
+/// Where something cannot be read, or lies too deep.
+pub(super) fn count(root: &Path) -> io::Result<Kept> {
+    let top = Root::open(root, FollowSymlinks::Never)?.top()?;
+    let mut kept = Kept::default();
+    let mut open = vec![(top.names()?, top)];
+    while let Some((names, dir)) = open.last_mut() {
+        let Some(entry) = names.next() else {
+            open.pop();
+            continue;
+        };
+        let name = entry?.name;
+        match dir.measure(&name).map_err(io::Error::other)? {
+            Some((Kind::File, bytes)) => {
+                kept.files = kept.files.saturating_add(1);
+                kept.bytes = kept.bytes.saturating_add(bytes);
+            }
+            Some((Kind::Dir, _)) => {
+                kept.files = kept.files.saturating_add(1);
+                let below = below(dir, &name)?;
+                if open.len() >= DEPTH_MAX && below.is_some() {
+                    return Err(io::Error::other("folders lie too deep in one another"));
+                }
+                open.extend(below);
+            }
+            // It vanished meanwhile, or holds nothing of its own.
+            None | Some((Kind::Link | Kind::Other, _)) => {}
+        }
+    }
+    Ok(kept)
+}
+
+/// A directory to be read; none if it is gone or closed to us.
+fn below(dir: &Directory, name: &[u8]) -> io::Result<Option<(Names, Directory)>> {
+    let opened = dir.subdirectory(name).and_then(|below| Ok((below.names()?, below)));
+    match opened {
+        Ok(below) => Ok(Some(below)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

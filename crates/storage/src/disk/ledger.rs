@@ -1,0 +1,178 @@
+//! What every home keeps, written down between two runs of the server.
+//!
+//! The file is there only while nothing has changed since it was written: before the first change
+//! of a run it is removed, and a stop in good order writes it anew. So a crash leaves none, and a
+//! file that is missing or damaged makes every home be counted again.
+//!
+//! ```text
+//! wharf quota ledger 1
+//! <bytes> <files> <counted, seconds since 1970> <home>
+//! sha256 <of all above>
+//! ```
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::Kept;
+
+use super::fault::fault;
+use crate::meter::Witness;
+
+const HEADER: &str = "wharf quota ledger 1";
+const NAME: &str = "quota.ledger";
+const FRESH_NAME: &str = "quota.ledger.new";
+const LOCK_NAME: &str = "quota.lock";
+/// A longer file is none of ours.
+const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// What is known of a home, and when it was counted.
+pub(super) type Counted = (Kept, u64);
+
+/// The file, and whether it still tells the truth.
+pub(super) struct Ledger {
+    folder: PathBuf,
+    is_removed: AtomicBool,
+    /// Held by the one server that may write here, from its first change on.
+    lock: Mutex<Option<File>>,
+}
+
+impl Ledger {
+    pub(super) fn in_folder(folder: PathBuf) -> Self {
+        Self { folder, is_removed: AtomicBool::new(false), lock: Mutex::new(None) }
+    }
+
+    /// What the last run left; nothing if there is any doubt.
+    pub(super) fn read(&self) -> HashMap<PathBuf, Counted> {
+        let path = self.folder.join(NAME);
+        let is_ours = fs::symlink_metadata(&path)
+            .is_ok_and(|facts| facts.is_file() && facts.len() <= FILE_BYTES_MAX);
+        let text = is_ours.then(|| fs::read_to_string(path).ok()).flatten();
+        text.and_then(|text| parse(&text)).unwrap_or_default()
+    }
+
+    /// Writes what is known, unless nothing changed since it was read.
+    pub(super) fn write(&self, homes: &[(PathBuf, Counted)]) -> io::Result<()> {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_none() {
+            return Ok(());
+        }
+        let fresh = self.folder.join(FRESH_NAME);
+        let mut file = private(&fresh)?;
+        file.write_all(text_of(homes).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, self.folder.join(NAME))?;
+        sync_folder(&self.folder)
+    }
+
+    fn remove(&self) -> io::Result<File> {
+        fs::create_dir_all(&self.folder)?;
+        let lock = private(&self.folder.join(LOCK_NAME))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let told = format!(
+                    "another server counts quotas in {}; give each its own server.state_dir",
+                    self.folder.display()
+                );
+                return Err(io::Error::other(told));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        match fs::remove_file(self.folder.join(NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        sync_folder(&self.folder)?;
+        Ok(lock)
+    }
+}
+
+impl Witness for Ledger {
+    fn knows(&self) -> bool {
+        self.is_removed.load(Ordering::Acquire)
+    }
+
+    fn tell(&self) -> Result<()> {
+        if self.knows() {
+            return Ok(());
+        }
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_none() {
+            *lock = Some(self.remove().map_err(|error| {
+                let known = fault(io::Error::from(error.kind()));
+                if known.kind == ErrorKind::NoSpace {
+                    return known;
+                }
+                let told = format!(
+                    "the quota ledger in {} cannot be changed: {error}",
+                    self.folder.display()
+                );
+                Error::new(ErrorKind::Broken, told)
+            })?);
+            self.is_removed.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+/// A file that only this process's user may read.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Makes the names in a folder survive a power failure, where the system has a call for it.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn text_of(homes: &[(PathBuf, Counted)]) -> String {
+    let mut text = format!("{HEADER}\n");
+    for (home, (kept, counted_at)) in homes {
+        // What cannot be written is counted again.
+        let Some(home) = home.to_str().filter(|home| !home.contains('\n')) else { continue };
+        let _ = writeln!(text, "{} {} {counted_at} {home}", kept.bytes, kept.files);
+    }
+    let sum = sum_of(&text);
+    text.push_str(&sum);
+    text
+}
+
+fn sum_of(text: &str) -> String {
+    let mut line = "sha256 ".to_owned();
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(line, "{byte:02x}");
+    }
+    line.push('\n');
+    line
+}
+
+fn parse(text: &str) -> Option<HashMap<PathBuf, Counted>> {
+    let end = text.rfind("sha256 ")?;
+    let (body, sum) = text.split_at_checked(end)?;
+    if sum != sum_of(body) {
+        return None;
+    }
+    let mut lines = body.lines();
+    if lines.next() != Some(HEADER) {
+        return None;
+    }
+    lines.map(line).collect()
+}
+
+fn line(line: &str) -> Option<(PathBuf, Counted)> {
+    let mut words = line.splitn(4, ' ');
+    let mut number = || words.next()?.parse::<u64>().ok();
+    let (bytes, files, counted_at) = (number()?, number()?, number()?);
+    Some((PathBuf::from(words.next()?), (Kept { bytes, files }, counted_at)))
+}

@@ -1,0 +1,230 @@
+//! The homes whose content is counted: which there are, and when they are counted anew.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::task::spawn_blocking;
+use wharf_core::account::Account;
+use wharf_core::error::Result;
+use wharf_core::storage::Kept;
+
+use super::count::count;
+use super::fault::fault;
+use super::ledger::Ledger;
+use super::sweep::sweep_counted;
+use super::{DiskOptions, Swept, unblocked};
+use crate::meter::{Meter, Metered, Quota, Witness};
+
+/// Homes counted at a time. More would only make a disk seek more.
+const COUNTS_MAX: usize = 2;
+/// A count older than this is made anew at the next login: others may have changed files behind
+/// our back.
+const COUNT_AGE_MAX: Duration = Duration::from_hours(24);
+
+/// How often, and how long, the end of a server waits for uploads that were cut by it.
+const END_LOOKS_MAX: u32 = 200;
+const END_PAUSE: Duration = Duration::from_millis(10);
+
+/// Counts what accounts with a quota keep, by home: accounts with the same home share one count,
+/// each with a limit of its own. Clones are handles of the same.
+///
+/// A home is counted at the first login after a start, unless the last run ended in good order and
+/// wrote down what was there. Nothing may change in it before: who tries waits for a while, then
+/// hears `Uncounted`. A count that is older than a day is made anew at a login, beside everything
+/// else; it is thrown away if something was changed meanwhile, and tried again at the next one.
+///
+/// Where one home lies in another, what is done in the inner one is seen in the outer by its next
+/// count. What lies behind links is not counted.
+#[derive(Clone)]
+pub struct Quotas {
+    all: Arc<All>,
+}
+
+struct All {
+    otherwise: Quota,
+    ledger: Arc<Ledger>,
+    homes: Mutex<Homes>,
+    queue: Mutex<Queue>,
+}
+
+/// Meters by home.
+#[derive(Default)]
+struct Homes {
+    counted: HashMap<PathBuf, Arc<Meter>>,
+    /// Of homes that are swept and that nobody has wanted to be counted so far: if somebody does,
+    /// the sweep and the count must know of each other.
+    swept: HashMap<PathBuf, Arc<Meter>>,
+}
+
+/// Homes that wait to be counted.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<(PathBuf, Arc<Meter>)>,
+    workers: usize,
+}
+
+impl Quotas {
+    /// With what the last run left in `state_folder`, if it did; `otherwise` holds for accounts
+    /// that say nothing. Blocks for as long as a small file takes to be read.
+    pub fn open(state_folder: impl Into<PathBuf>, otherwise: Quota) -> Self {
+        let ledger = Arc::new(Ledger::in_folder(state_folder.into()));
+        let witness: Arc<dyn Witness> = ledger.clone();
+        let meter = |(kept, counted_at)| Meter::counted(kept, counted_at, Some(witness.clone()));
+        let known = ledger.read().into_iter();
+        let counted = known.map(|(home, counted)| (home, Arc::new(meter(counted)))).collect();
+        let homes = Mutex::new(Homes { counted, swept: HashMap::new() });
+        Self { all: Arc::new(All { otherwise, ledger, homes, queue: Mutex::default() }) }
+    }
+
+    /// The account's quota.
+    pub(super) fn quota_of(&self, account: &Account) -> Quota {
+        Quota::of(account, self.all.otherwise)
+    }
+
+    fn homes(&self) -> MutexGuard<'_, Homes> {
+        self.all.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a home of which nothing is known.
+    fn uncounted(&self) -> Arc<Meter> {
+        let witness: Arc<dyn Witness> = self.all.ledger.clone();
+        Arc::new(Meter::uncounted(Some(witness)))
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.all.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The meter of a home, which is counted if it must be. None where nobody counts.
+    pub(super) async fn metered(&self, home: &Path, quota: Quota) -> Result<Option<Metered>> {
+        if !quota.is_limited() && self.homes().counted.is_empty() {
+            return Ok(None);
+        }
+        let home = home.to_owned();
+        // However it is written, it is one home.
+        let home = unblocked(spawn_blocking(move || home.canonicalize().map_err(fault)).await)?;
+        let meter = {
+            let mut homes = self.homes();
+            match homes.counted.get(&home) {
+                Some(meter) => Arc::clone(meter),
+                None if !quota.is_limited() => return Ok(None),
+                None => {
+                    let swept = homes.swept.remove(&home);
+                    let meter = swept.unwrap_or_else(|| self.uncounted());
+                    homes.counted.insert(home.clone(), Arc::clone(&meter));
+                    meter
+                }
+            }
+        };
+        if meter.wants_count(now(), COUNT_AGE_MAX) {
+            self.enqueue(home, &meter);
+        }
+        Ok(Some(Metered { meter, quota }))
+    }
+
+    fn enqueue(&self, home: PathBuf, meter: &Arc<Meter>) {
+        let mut queue = self.queue();
+        meter.await_count();
+        if queue.waiting.iter().all(|(waiting, _)| *waiting != home) {
+            queue.waiting.push_back((home, Arc::clone(meter)));
+        }
+        if queue.workers < COUNTS_MAX {
+            queue.workers += 1;
+            let worker = Worker { quotas: self.clone(), is_done: false };
+            spawn_blocking(move || worker.run());
+        }
+    }
+
+    /// What is kept in a home; none if nobody counts it or it is not known. Blocks for a moment.
+    pub fn kept(&self, home: &Path) -> Option<Kept> {
+        let meter = self.homes().counted.get(&home.canonicalize().ok()?).cloned()?;
+        meter.kept()
+    }
+
+    /// Removes old temporaries as [`super::sweep`] does, and counts what is gone.
+    ///
+    /// # Errors
+    /// As for [`super::sweep`].
+    pub fn sweep(&self, root: &Path, options: &DiskOptions) -> io::Result<Swept> {
+        let Ok(home) = root.canonicalize() else { return sweep_counted(root, options, None) };
+        let meter = {
+            let mut homes = self.homes();
+            let counted = homes.counted.get(&home).cloned();
+            counted.unwrap_or_else(|| {
+                let meter = self.uncounted();
+                homes.swept.insert(home.clone(), Arc::clone(&meter));
+                meter
+            })
+        };
+        let swept = sweep_counted(root, options, Some(&meter));
+        self.homes().swept.remove(&home);
+        swept
+    }
+
+    /// Writes down what is kept, for the next start. From here on nothing may change. Uploads that
+    /// were cut just now may take a moment to be put away: they are waited for, for two seconds at
+    /// most. Homes in which something still changes are left out, and counted anew. Blocks.
+    ///
+    /// # Errors
+    /// Where that cannot be written; every home is then counted anew.
+    pub fn close(&self) -> io::Result<()> {
+        let homes = self.homes();
+        let meters = &homes.counted;
+        for _ in 0..END_LOOKS_MAX {
+            if meters.values().all(|meter| !meter.is_changing()) {
+                break;
+            }
+            std::thread::sleep(END_PAUSE);
+        }
+        let known = meters.iter().filter_map(|(home, meter)| Some((home.clone(), meter.close()?)));
+        self.all.ledger.write(&known.collect::<Vec<_>>())
+    }
+}
+
+impl fmt::Debug for Quotas {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Quotas").field("otherwise", &self.all.otherwise).finish_non_exhaustive()
+    }
+}
+
+/// A thread that counts until no home waits. Its place is free again however it ends.
+struct Worker {
+    quotas: Quotas,
+    is_done: bool,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Some((home, meter)) = self.next() {
+            meter.count(now(), || count(&home));
+        }
+    }
+
+    fn next(&mut self) -> Option<(PathBuf, Arc<Meter>)> {
+        let mut queue = self.quotas.queue();
+        let next = queue.waiting.pop_front();
+        if next.is_none() {
+            // Under the same lock, so that who comes next starts a thread anew.
+            queue.workers = queue.workers.saturating_sub(1);
+            self.is_done = true;
+        }
+        next
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let mut queue = self.quotas.queue();
+            queue.workers = queue.workers.saturating_sub(1);
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

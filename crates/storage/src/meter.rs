@@ -1,0 +1,366 @@
+//! What is kept in one home, counted as it changes, and the limits of accounts on it.
+//!
+//! Every change of the files goes through [`Metered`]. What is to be written is charged before it
+//! is written, byte by byte, so no number of uploads at a time gets over a limit. A store charges
+//! where it acts, not in a layer above it: only there is known what a rename replaced and what
+//! became of an upload that nobody waited for.
+
+mod charge;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use wharf_core::account::{Account, Count, Size};
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{Kept, Usage};
+
+pub(crate) use self::charge::Charge;
+
+/// How long an act waits for the count of what is there. Longer than most counts take, and shorter
+/// than clients wait for an answer.
+const COUNT_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How much an account may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Quota {
+    /// Bytes in files, unfinished uploads among them.
+    pub bytes: Size,
+    /// Files and directories, unfinished uploads among them.
+    pub files: Count,
+}
+
+impl Quota {
+    /// No limit at all.
+    pub const UNLIMITED: Self = Self { bytes: Size::Unlimited, files: Count::Unlimited };
+
+    /// The account's own, and `otherwise` for what it does not say.
+    pub fn of(account: &Account, otherwise: Self) -> Self {
+        Self {
+            bytes: account.limits.quota.unwrap_or(otherwise.bytes),
+            files: account.limits.quota_files.unwrap_or(otherwise.files),
+        }
+    }
+
+    /// Whether it limits anything.
+    pub fn is_limited(self) -> bool {
+        self != Self::UNLIMITED
+    }
+
+    fn admits(self, kept: Kept) -> bool {
+        self.bytes.bytes().is_none_or(|most| kept.bytes <= most)
+            && self.files.number().is_none_or(|most| kept.files <= u64::from(most))
+    }
+}
+
+/// Who must know before the first change, so that a count on disk is not believed after a crash.
+pub(crate) trait Witness: Send + Sync {
+    /// Whether it knows already.
+    fn knows(&self) -> bool;
+
+    /// Lets it know; may block. Where this fails nothing may be added.
+    fn tell(&self) -> Result<()>;
+}
+
+/// What is kept in one home.
+pub(crate) struct Meter {
+    numbers: Mutex<Numbers>,
+    /// Held while a name gets or loses its file, so that what it stood for is known for certain.
+    names: Mutex<()>,
+    /// Told when a count ends.
+    counted: Notify,
+    witness: Option<Arc<dyn Witness>>,
+}
+
+/// The state of a meter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody knows; the reason, if the last count failed.
+    Uncounted(Option<Arc<str>>),
+    Counting,
+    Counted,
+    /// Written down for the next start: nothing may change any more.
+    Closed,
+}
+
+struct Numbers {
+    state: State,
+    kept: Kept,
+    /// The part of `kept` that goes when uploads under way take the place of what is there.
+    shadow: Kept,
+    /// Changes and uploads under way.
+    running: u64,
+    /// Grows with every change.
+    changes: u64,
+    /// When it was counted, in seconds since 1970.
+    counted_at: u64,
+}
+
+impl Meter {
+    /// One that knows what is there.
+    pub(crate) fn counted(kept: Kept, counted_at: u64, witness: Option<Arc<dyn Witness>>) -> Self {
+        Self::with(State::Counted, kept, counted_at, witness)
+    }
+
+    /// One whose home must be counted before anything may change.
+    pub(crate) fn uncounted(witness: Option<Arc<dyn Witness>>) -> Self {
+        Self::with(State::Uncounted(None), Kept::default(), 0, witness)
+    }
+
+    fn with(state: State, kept: Kept, counted_at: u64, witness: Option<Arc<dyn Witness>>) -> Self {
+        let shadow = Kept::default();
+        let numbers = Numbers { state, kept, shadow, running: 0, changes: 0, counted_at };
+        Self {
+            numbers: Mutex::new(numbers),
+            names: Mutex::new(()),
+            counted: Notify::new(),
+            witness,
+        }
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        // Each holder changes numbers only, and cannot fail in the middle.
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> State {
+        self.numbers().state.clone()
+    }
+
+    /// What is kept; none while nobody knows.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        let numbers = self.numbers();
+        matches!(numbers.state, State::Counted | State::Closed).then_some(numbers.kept)
+    }
+
+    /// Whether it must be counted: at once, or when there is time for it.
+    pub(crate) fn wants_count(&self, now: u64, old: Duration) -> bool {
+        let numbers = self.numbers();
+        match numbers.state {
+            State::Uncounted(_) => true,
+            State::Counted => now.saturating_sub(numbers.counted_at) > old.as_secs(),
+            State::Counting | State::Closed => false,
+        }
+    }
+
+    /// Says that a count is on its way.
+    pub(crate) fn await_count(&self) {
+        let mut numbers = self.numbers();
+        if matches!(numbers.state, State::Uncounted(_)) {
+            numbers.state = State::Counting;
+        }
+    }
+
+    /// Counts with `walk`. What was counted before goes on in the meantime; a count during which
+    /// something changed is then worth nothing. Says whether it was taken.
+    pub(crate) fn count(&self, now: u64, walk: impl FnOnce() -> std::io::Result<Kept>) -> bool {
+        let before = {
+            let numbers = self.numbers();
+            match numbers.state {
+                State::Counted if numbers.running == 0 => Some(numbers.changes),
+                State::Counted | State::Closed => return false,
+                State::Counting | State::Uncounted(_) => None,
+            }
+        };
+        // Where nothing may change, not even the sweep may.
+        let names = before.is_none().then(|| self.names());
+        let walked = walk();
+        let mut numbers = self.numbers();
+        let is_undisturbed = before.is_none_or(|changes| {
+            numbers.state == State::Counted && numbers.running == 0 && numbers.changes == changes
+        });
+        let is_taken = match (walked, before) {
+            (Ok(kept), _) if is_undisturbed => {
+                numbers.kept = kept;
+                numbers.counted_at = now;
+                numbers.state = State::Counted;
+                true
+            }
+            (Err(error), None) => {
+                numbers.state = State::Uncounted(Some(error.to_string().into()));
+                false
+            }
+            _ => false,
+        };
+        drop(numbers);
+        // Only now: what is removed from here on is missing in what was walked over.
+        drop(names);
+        self.counted.notify_waiters();
+        is_taken
+    }
+
+    /// Whether anything changes at this moment.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.numbers().running > 0
+    }
+
+    /// What is to be written down for the next start; nothing changes from here on. None if that
+    /// cannot be said for certain, or nothing is known.
+    pub(crate) fn close(&self) -> Option<(Kept, u64)> {
+        let mut numbers = self.numbers();
+        if numbers.state != State::Counted || numbers.running > 0 {
+            return None;
+        }
+        numbers.state = State::Closed;
+        Some((numbers.kept, numbers.counted_at))
+    }
+
+    /// Takes away something of ours that no upload uses, and what it was out of the count. `act`
+    /// gives the bytes that went with it.
+    pub(crate) fn sweep<E>(
+        &self,
+        act: impl FnOnce() -> Result<Option<u64>, E>,
+    ) -> Result<Option<u64>, E> {
+        if let (Some(witness), State::Counted) = (&self.witness, self.state()) {
+            // Where this fails a crash leaves a count that is too high: nobody gains by that.
+            let _ = witness.tell();
+        }
+        {
+            let mut numbers = self.numbers();
+            if numbers.state == State::Closed {
+                return Ok(None);
+            }
+            numbers.running += 1;
+        }
+        let names = self.names();
+        let removed = act();
+        let mut numbers = self.numbers();
+        if let Ok(Some(bytes)) = removed {
+            numbers.free(Kept { bytes, files: 1 });
+        }
+        numbers.running = numbers.running.saturating_sub(1);
+        drop((numbers, names));
+        removed
+    }
+}
+
+impl Numbers {
+    fn free(&mut self, gone: Kept) {
+        self.kept.bytes = self.kept.bytes.saturating_sub(gone.bytes);
+        self.kept.files = self.kept.files.saturating_sub(gone.files);
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// What counts against a limit.
+    fn lasting(&self) -> Kept {
+        Kept {
+            bytes: self.kept.bytes.saturating_sub(self.shadow.bytes),
+            files: self.kept.files.saturating_sub(self.shadow.files),
+        }
+    }
+
+    fn check_counted(&self) -> Result<()> {
+        match &self.state {
+            State::Counted => Ok(()),
+            State::Uncounted(Some(why)) => {
+                let told = format!("what is kept there cannot be counted: {why}");
+                Err(Error::new(ErrorKind::Broken, told))
+            }
+            State::Uncounted(None) | State::Counting | State::Closed => {
+                Err(ErrorKind::Uncounted.into())
+            }
+        }
+    }
+}
+
+/// A home with the limits of one account on it.
+#[derive(Clone)]
+pub(crate) struct Metered {
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) quota: Quota,
+}
+
+impl Metered {
+    /// Waits until something may change, for a while.
+    ///
+    /// # Errors
+    /// `Uncounted` if the count takes longer, `Broken` if it failed.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        let waited = timeout(COUNT_WAIT_MAX, async {
+            loop {
+                // Before the look, so that no end of a count is missed.
+                let mut counted = std::pin::pin!(self.meter.counted.notified());
+                counted.as_mut().enable();
+                if self.meter.numbers().state != State::Counting {
+                    return;
+                }
+                counted.await;
+            }
+        });
+        let _ = waited.await;
+        self.meter.numbers().check_counted()
+    }
+
+    /// Whether a change may begin without waiting for anything.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.meter.witness.as_ref().is_none_or(|witness| witness.knows())
+            && self.meter.numbers().state == State::Counted
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { kept: self.meter.kept(), bytes_max: self.quota.bytes, files_max: self.quota.files }
+    }
+
+    /// The right to change names, until it is dropped; nobody else has it meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Metered::ready`]; and where what is kept cannot be marked as changing.
+    pub(crate) fn change(&self) -> Result<Change<'_>> {
+        if let Some(witness) = &self.meter.witness {
+            witness.tell()?;
+        }
+        {
+            let mut numbers = self.meter.numbers();
+            numbers.check_counted()?;
+            numbers.running += 1;
+        }
+        Ok(Change { meter: &self.meter, quota: self.quota, _names: self.meter.names() })
+    }
+}
+
+/// A change of names under way.
+pub(crate) struct Change<'a> {
+    meter: &'a Meter,
+    quota: Quota,
+    _names: MutexGuard<'a, ()>,
+}
+
+impl Change<'_> {
+    /// Something is gone.
+    pub(crate) fn freed(&self, bytes: u64, files: u64) {
+        self.meter.numbers().free(Kept { bytes, files });
+    }
+
+    /// Whether one more file or directory may be kept.
+    pub(crate) fn check_one_more(&self) -> Result<()> {
+        let kept = self.meter.numbers().lasting();
+        let files = kept.files.saturating_add(1);
+        // Who is over the limit in bytes may still make directories.
+        if self.quota.admits(Kept { bytes: 0, files }) {
+            Ok(())
+        } else {
+            Err(ErrorKind::OverQuota.into())
+        }
+    }
+
+    /// One more is there.
+    pub(crate) fn added_one(&self) {
+        let mut numbers = self.meter.numbers();
+        numbers.kept.files = numbers.kept.files.saturating_add(1);
+        numbers.changes = numbers.changes.wrapping_add(1);
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        let mut numbers = self.meter.numbers();
+        numbers.running = numbers.running.saturating_sub(1);
+    }
+}

@@ -1,0 +1,170 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use super::*;
+
+fn quota(bytes: u64, files: u32) -> Quota {
+    Quota { bytes: Size::from_bytes(bytes), files: Count::from_number(files) }
+}
+
+fn metered(kept: Kept, quota: Quota) -> Metered {
+    Metered { meter: Arc::new(Meter::counted(kept, 0, None)), quota }
+}
+
+fn kept(bytes: u64, files: u64) -> Kept {
+    Kept { bytes, files }
+}
+
+#[test]
+fn row_37_no_number_of_threads_gets_over_a_quota() {
+    const THREADS: u64 = 8;
+    const ROUNDS: u64 = 400;
+    const MOST: u64 = 2_000;
+    let metered = metered(kept(0, 0), quota(MOST, 60));
+    let stays = AtomicU64::new(0);
+    let (refused, admitted) = (AtomicU64::new(0), AtomicU64::new(0));
+    let upload = |seed: u64| {
+        let Ok(charge) = Charge::begin(&metered, None, None) else { return };
+        let mut held = 0;
+        for piece in 0..5 {
+            let bytes = 1 + (seed * 31 + piece * 7) % 97;
+            match charge.grow(bytes) {
+                Ok(()) => held += bytes,
+                Err(_) => drop(refused.fetch_add(1, Ordering::Relaxed)),
+            }
+            let lasting = metered.meter.numbers().lasting();
+            assert!(lasting.bytes <= MOST && lasting.files <= 60, "{lasting:?}");
+        }
+        admitted.fetch_add(1, Ordering::Relaxed);
+        match seed % 3 {
+            0 if charge.may_stay(held) => {
+                charge.end(Some(held));
+                stays.fetch_add(held, Ordering::Relaxed);
+            }
+            1 if charge.check_publish(held, None).is_ok() => {
+                charge.published();
+                let counting = metered.change().unwrap();
+                counting.freed(held, 1);
+            }
+            _ => charge.end(None),
+        }
+    };
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            scope.spawn(move || (0..ROUNDS).for_each(|round| upload(number * ROUNDS + round)));
+        }
+    });
+    assert!(
+        refused.into_inner() > 0 && admitted.into_inner() > THREADS,
+        "nothing was at the limit"
+    );
+    let numbers = metered.meter.numbers();
+    assert_eq!(numbers.kept.bytes, stays.into_inner());
+    assert_eq!((numbers.shadow, numbers.running), (Kept::default(), 0));
+}
+
+#[test]
+fn row_37_the_last_byte_fits_and_one_more_does_not() {
+    let metered = metered(kept(90, 1), quota(100, 2));
+    let charge = Charge::begin(&metered, None, None).unwrap();
+    assert_eq!(charge.grow(11).unwrap_err().kind, ErrorKind::OverQuota);
+    charge.grow(10).unwrap();
+    assert_eq!(charge.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
+    assert!(Charge::begin(&metered, None, None).is_err(), "there are two files");
+    charge.check_publish(10, None).unwrap();
+    charge.published();
+    assert_eq!(metered.meter.kept(), Some(kept(100, 2)));
+}
+
+#[test]
+fn row_37_a_replacement_costs_what_it_is_larger() {
+    let metered = metered(kept(90, 1), quota(100, 1));
+    let charge = Charge::begin(&metered, None, Some(90)).unwrap();
+    charge.grow(100).unwrap();
+    assert_eq!(charge.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
+    assert_eq!(metered.meter.kept(), Some(kept(190, 2)));
+    // Somebody else's share of the room is not made larger by it.
+    let other = Charge::begin(&metered, Some(0), None).unwrap();
+    assert_eq!(other.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
+    other.end(Some(0));
+    charge.check_publish(100, Some(90)).unwrap();
+    charge.published();
+    assert_eq!(metered.meter.kept(), Some(kept(100, 1)));
+}
+
+#[test]
+fn row_37_a_cut_replacement_stays_only_if_both_fit() {
+    for (old, new, stays) in [(40, 60, true), (50, 60, false)] {
+        let metered = metered(kept(old, 1), quota(100, 2));
+        let charge = Charge::begin(&metered, None, Some(old)).unwrap();
+        charge.grow(new).unwrap();
+        assert_eq!(charge.may_stay(new), stays);
+        charge.end(stays.then_some(new));
+        let left = if stays { kept(old + new, 2) } else { kept(old, 1) };
+        assert_eq!(metered.meter.kept(), Some(left));
+    }
+}
+
+#[test]
+fn row_37_what_was_to_be_replaced_and_is_gone_gives_no_room() {
+    let metered = metered(kept(90, 1), quota(100, 5));
+    let charge = Charge::begin(&metered, None, Some(90)).unwrap();
+    charge.grow(95).unwrap();
+    metered.change().unwrap().freed(90, 1);
+    let other = Charge::begin(&metered, None, None).unwrap();
+    // 95 held, of which the credit covers 90: the other one may have what is left beside it.
+    other.grow(50).unwrap();
+    other.check_publish(50, None).unwrap();
+    other.published();
+    assert_eq!(charge.check_publish(95, None).unwrap_err().kind, ErrorKind::OverQuota);
+    drop(charge);
+    assert_eq!(metered.meter.kept(), Some(kept(50, 1)));
+}
+
+#[test]
+fn row_37_nothing_changes_before_it_is_counted() {
+    let meter = Arc::new(Meter::uncounted(None));
+    let metered = Metered { meter: Arc::clone(&meter), quota: quota(100, 0) };
+    assert_eq!(metered.change().err().map(|error| error.kind), Some(ErrorKind::Uncounted));
+    let begun = Charge::begin(&metered, None, None);
+    assert_eq!(begun.err().map(|error| error.kind), Some(ErrorKind::Uncounted));
+    assert!(!meter.count(7, || Err(std::io::Error::other("a broken disk"))));
+    let told = metered.change().err().unwrap();
+    assert_eq!(told.kind, ErrorKind::Broken);
+    assert!(told.to_string().contains("a broken disk"), "{told}");
+    assert!(meter.count(7, || Ok(kept(50, 1))));
+    drop(metered.change().unwrap());
+    assert_eq!(meter.close(), Some((kept(50, 1), 7)));
+    assert!(metered.change().is_err(), "what was written down must stay true");
+}
+
+#[test]
+fn row_37_a_count_beside_changes_is_thrown_away() {
+    let metered = metered(kept(50, 1), quota(100, 0));
+    let meter = &metered.meter;
+    let disturbed = || {
+        metered.change().unwrap().freed(10, 0);
+        Ok(kept(1, 1))
+    };
+    assert!(!meter.count(9, disturbed));
+    assert_eq!(meter.kept(), Some(kept(40, 1)));
+    let charge = Charge::begin(&metered, None, None).unwrap();
+    assert!(!meter.count(9, || Ok(kept(1, 1))), "an upload is under way");
+    charge.end(None);
+    assert!(meter.count(9, || Ok(kept(41, 1))));
+    assert_eq!(meter.kept(), Some(kept(41, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_37_an_act_waits_for_the_count_and_not_for_ever() {
+    let meter = Arc::new(Meter::uncounted(None));
+    let metered = Metered { meter: Arc::clone(&meter), quota: quota(100, 0) };
+    meter.await_count();
+    assert_eq!(metered.ready().await.unwrap_err().kind, ErrorKind::Uncounted);
+    let counting = async {
+        tokio::task::yield_now().await;
+        meter.count(1, || Ok(kept(0, 0)))
+    };
+    let (ready, _) = tokio::join!(metered.ready(), counting);
+    ready.unwrap();
+}

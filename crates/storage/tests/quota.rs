@@ -1,0 +1,420 @@
+//! What is counted is what is there: whatever happens, in whatever order, and after a crash.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tokio::runtime::Builder;
+use wharf_core::account::{Account, Count, Size};
+use wharf_core::error::ErrorKind;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Kept, Replace, Sink, Start, Storage, Stores, Write};
+use wharf_proto::path::VPath;
+use wharf_storage::{DiskOptions, Disks, Durability, Memory, Quota, Quotas, sweep};
+
+/// What the accounts may keep.
+const BYTES_MAX: u64 = 2000;
+const FILES_MAX: u32 = 12;
+/// Both share a home.
+const ACCOUNTS: [&str; 2] = ["anna", "bert"];
+const PLACES: [&str; 6] = ["/a", "/b", "/c", "/d/a", "/d/b", "/e/f"];
+const FOLDERS: [&str; 3] = ["/d", "/e", "/e/g"];
+
+#[derive(Clone, Debug)]
+enum Act {
+    Begin {
+        at: usize,
+        start: Start,
+    },
+    Feed {
+        bytes: usize,
+    },
+    /// As the engine does with what is large: past the sink, into the file.
+    FeedLent {
+        bytes: usize,
+    },
+    Commit,
+    Abort,
+    Drop,
+    Remove {
+        at: usize,
+    },
+    Rename {
+        from: usize,
+        to: usize,
+    },
+    RenameFolder {
+        from: usize,
+        to: usize,
+    },
+    MakeFolder {
+        at: usize,
+    },
+    RemoveFolder {
+        at: usize,
+    },
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let (place, folder) = (0..PLACES.len(), 0..FOLDERS.len());
+    let start = prop_oneof![
+        3 => Just(Start::Fresh),
+        2 => Just(Start::End),
+        1 => (0..700_u64).prop_map(Start::At),
+    ];
+    let act = prop_oneof![
+        8 => (place.clone(), start).prop_map(|(at, start)| Act::Begin { at, start }),
+        8 => (0..900_usize).prop_map(|bytes| Act::Feed { bytes }),
+        3 => (0..900_usize).prop_map(|bytes| Act::FeedLent { bytes }),
+        8 => Just(Act::Commit),
+        2 => Just(Act::Abort),
+        2 => Just(Act::Drop),
+        2 => place.clone().prop_map(|at| Act::Remove { at }),
+        2 => (place.clone(), place).prop_map(|(from, to)| Act::Rename { from, to }),
+        1 => (folder.clone(), folder.clone())
+            .prop_map(|(from, to)| Act::RenameFolder { from, to }),
+        3 => folder.clone().prop_map(|at| Act::MakeFolder { at }),
+        1 => folder.prop_map(|at| Act::RemoveFolder { at }),
+    ];
+    prop::collection::vec(act, 1..40)
+}
+
+fn path(text: &str) -> VPath {
+    VPath::root().resolve(text.as_bytes()).unwrap()
+}
+
+/// One session's acts. Refusals are part of the game: what counts is what is there afterwards.
+async fn session(store: &dyn Storage, acts: &[Act]) {
+    let mut open: Option<Box<dyn Sink>> = None;
+    for act in acts {
+        match act {
+            Act::Begin { at, start } => {
+                let how = Write { start: *start, replace: Replace::Allowed };
+                open = store.write(&path(PLACES[*at]), how).await.ok();
+            }
+            Act::Feed { bytes } => {
+                let Some(sink) = &mut open else { continue };
+                if sink.write(Bytes::from(vec![7; *bytes])).await.is_err() {
+                    open.take().unwrap().abort().await;
+                }
+            }
+            Act::FeedLent { bytes } => {
+                let Some(mut sink) = open.take() else { continue };
+                if let Ok(is_whole) = feed_lent(&mut sink, *bytes).await {
+                    if is_whole {
+                        open = Some(sink);
+                    } else {
+                        sink.abort().await;
+                    }
+                }
+            }
+            Act::Commit => {
+                let Some(mut sink) = open.take() else { continue };
+                match sink.sync().await {
+                    Ok(()) => drop(sink.commit().await),
+                    Err(_) => sink.abort().await,
+                }
+            }
+            Act::Abort => {
+                if let Some(sink) = open.take() {
+                    sink.abort().await;
+                }
+            }
+            Act::Drop => drop(open.take()),
+            Act::Remove { at } => drop(store.remove_file(&path(PLACES[*at])).await),
+            Act::Rename { from, to } => {
+                let (from, to) = (path(PLACES[*from]), path(PLACES[*to]));
+                drop(store.rename(&from, &to, Replace::Allowed).await);
+            }
+            Act::RenameFolder { from, to } => {
+                let (from, to) = (path(FOLDERS[*from]), path(FOLDERS[*to]));
+                drop(store.rename(&from, &to, Replace::Allowed).await);
+            }
+            Act::MakeFolder { at } => drop(store.make_dir(&path(FOLDERS[*at])).await),
+            Act::RemoveFolder { at } => drop(store.remove_dir(&path(FOLDERS[*at])).await),
+        }
+    }
+}
+
+/// Writes past the sink, half of it at a time. Says whether all was allowed.
+async fn feed_lent(sink: &mut Box<dyn Sink>, bytes: usize) -> wharf_core::error::Result<bool> {
+    use std::io::Write as _;
+    let Some(mut loan) = sink.lend().await? else { return Ok(true) };
+    let mut is_allowed = true;
+    for piece in [bytes / 2, bytes - bytes / 2] {
+        let allowance = loan.allowance.as_mut().unwrap();
+        is_allowed &= allowance.take(&loan.file, u64::try_from(piece).unwrap()).is_ok();
+        if is_allowed {
+            loan.file.write_all(&vec![8; piece]).unwrap();
+        }
+    }
+    drop(loan);
+    sink.take_back(!is_allowed);
+    Ok(is_allowed)
+}
+
+fn quota() -> Quota {
+    Quota { bytes: Size::from_bytes(BYTES_MAX), files: Count::from_number(FILES_MAX) }
+}
+
+fn account(name: &str, home: &Path) -> Account {
+    let mut account = Account::new(name, home, Rules::everywhere(Permissions::ALL));
+    account.limits.quota = Some(quota().bytes);
+    account.limits.quota_files = Some(quota().files);
+    account
+}
+
+/// What is there, by other means than those under test.
+fn walked(folder: &Path) -> Kept {
+    let mut kept = Kept::default();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let facts = entry.metadata().unwrap();
+        kept.files += 1;
+        if facts.is_dir() {
+            let below = walked(&entry.path());
+            kept = Kept { bytes: kept.bytes + below.bytes, files: kept.files + below.files };
+        } else {
+            kept.bytes += facts.len();
+        }
+    }
+    kept
+}
+
+#[track_caller]
+fn within_limits(kept: Kept) {
+    assert!(kept.bytes <= BYTES_MAX && kept.files <= u64::from(FILES_MAX), "{kept:?}");
+}
+
+struct Place {
+    home: PathBuf,
+    state: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, state) = (folder.path().join("home"), folder.path().join("state"));
+        fs::create_dir(&home).unwrap();
+        Self { home, state, _folder: folder }
+    }
+
+    fn options() -> DiskOptions {
+        DiskOptions { durability: Durability::Fast, ..DiskOptions::default() }
+    }
+
+    fn quotas(&self) -> Quotas {
+        Quotas::open(&self.state, Quota::UNLIMITED)
+    }
+
+    /// One run of a server, in which sessions of all accounts act at a time.
+    fn run(&self, acts: &[Vec<Act>]) -> Quotas {
+        let quotas = self.quotas();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let disks = Disks::new(Self::options()).with_quotas(quotas.clone());
+            let one = disks.open(&account(ACCOUNTS[0], &self.home)).await.unwrap();
+            let two = disks.open(&account(ACCOUNTS[1], &self.home)).await.unwrap();
+            let three = disks.open(&account(ACCOUNTS[1], &self.home)).await.unwrap();
+            tokio::join!(
+                session(&*one, &acts[0]),
+                session(&*two, &acts[1]),
+                session(&*three, &acts[2]),
+            );
+            // Whoever comes first waits until it is counted.
+            drop(one.make_dir(&path("/d")).await);
+        });
+        // Waits for what nobody waited for.
+        drop(runtime);
+        quotas
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn row_37_invariant_4_what_is_counted_on_disk_is_what_is_there_also_after_a_crash(
+        runs in prop::collection::vec((prop::array::uniform3(acts()), any::<bool>()), 1..4),
+    ) {
+        let place = Place::new();
+        for (acts, is_clean) in runs {
+            let quotas = place.run(&acts);
+            let there = walked(&place.home);
+            prop_assert_eq!(quotas.kept(&place.home), Some(there));
+            within_limits(there);
+            if is_clean {
+                quotas.close().unwrap();
+                prop_assert_eq!(place.quotas().kept(&place.home), Some(there));
+            } else {
+                prop_assert_eq!(place.quotas().kept(&place.home), None);
+            }
+        }
+    }
+
+    #[test]
+    fn row_37_invariant_4_what_is_counted_in_memory_is_what_is_there(
+        acts in prop::array::uniform3(acts()),
+    ) {
+        let memory = Memory::new();
+        let anna = memory.for_account("anna").with_quota(quota());
+        let bert = memory.for_account("bert").with_quota(quota());
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            tokio::join!(
+                session(&anna, &acts[0]),
+                session(&bert, &acts[1]),
+                session(&bert, &acts[2]),
+            );
+        });
+        let there = memory.recount();
+        prop_assert_eq!(anna.usage().unwrap().kept, Some(there));
+        within_limits(there);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_and_a_memory_that_count_keep_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let quotas = Quotas::open(folder.path().join("state"), quota());
+    let wide = Quota { bytes: Size::from_bytes(1 << 40), files: Count::from_number(1 << 30) };
+    wharf_core::conformance::storage(|| Arc::new(Memory::new().with_quota(wide))).await;
+    for durability in [Durability::Fast, Durability::Full] {
+        wharf_core::conformance::storage(|| {
+            let home = tempfile::tempdir_in(folder.path()).unwrap().keep();
+            let mut account = account("anna", &home);
+            account.limits.quota = Some(wide.bytes);
+            account.limits.quota_files = Some(wide.files);
+            let options = DiskOptions { durability, ..DiskOptions::default() };
+            let disks = Disks::new(options).with_quotas(quotas.clone());
+            opened(disks, account)
+        })
+        .await;
+    }
+}
+
+/// Opens a store where nobody can wait for it.
+fn opened(disks: Disks, account: Account) -> Arc<dyn Storage> {
+    std::thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = disks.open(&account).await.unwrap();
+            // The count ends while somebody waits for it.
+            drop(store.remove_file(&path("/none")).await);
+            store
+        })
+    })
+    .join()
+    .unwrap()
+}
+
+#[tokio::test]
+async fn row_37_a_damaged_ledger_is_not_believed() {
+    let place = Place::new();
+    fs::write(place.home.join("old"), vec![1; 100]).unwrap();
+    let open = async |quotas: Quotas| {
+        let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+        let store = disks.open(&account("anna", &place.home)).await.unwrap();
+        store.make_dir(&path("/d")).await.unwrap();
+        store.remove_dir(&path("/d")).await.unwrap();
+        assert_eq!(store.usage().unwrap().kept, Some(Kept { bytes: 100, files: 1 }));
+        quotas
+    };
+    open(place.quotas()).await.close().unwrap();
+    let ledger = place.state.join("quota.ledger");
+    let written = fs::read_to_string(&ledger).unwrap();
+    assert_eq!(place.quotas().kept(&place.home), Some(Kept { bytes: 100, files: 1 }));
+    for damaged in [
+        written.replace("100 ", "0 "),
+        written.replace("ledger 1", "ledger 2"),
+        written.lines().next().unwrap().to_owned(),
+        String::new(),
+    ] {
+        fs::write(&ledger, damaged).unwrap();
+        let quotas = place.quotas();
+        assert_eq!(quotas.kept(&place.home), None);
+        open(quotas).await.close().unwrap();
+        assert_eq!(fs::read_to_string(&ledger).unwrap().lines().count(), 3);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn row_37_the_ledger_is_private_gone_while_things_change_and_one_servers_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let account = account("anna", &place.home);
+    let (one, two) = (place.quotas(), place.quotas());
+    let disks = |quotas: &Quotas| Disks::new(Place::options()).with_quotas(quotas.clone());
+    let first = disks(&one).open(&account).await.unwrap();
+    first.make_dir(&path("/d")).await.unwrap();
+    assert!(!place.state.join("quota.ledger").exists());
+    let second = disks(&two).open(&account).await.unwrap();
+    let told = second.make_dir(&path("/e")).await.unwrap_err();
+    assert_eq!(told.kind, ErrorKind::Broken);
+    assert!(told.to_string().contains("another server"), "{told}");
+    one.close().unwrap();
+    let facts = place.state.join("quota.ledger").metadata().unwrap();
+    assert_eq!(facts.permissions().mode() & 0o777, 0o600);
+    assert!(first.make_dir(&path("/f")).await.is_err(), "what was written down stays true");
+}
+
+#[tokio::test]
+async fn row_41_what_a_sweep_removes_is_no_longer_counted() {
+    let place = Place::new();
+    let quotas = place.quotas();
+    let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+    let store = disks.open(&account("anna", &place.home)).await.unwrap();
+    let how = Write { start: Start::Fresh, replace: Replace::Allowed };
+    let mut sink = store.write(&path("/f"), how).await.unwrap();
+    sink.write(Bytes::from(vec![1; 300])).await.unwrap();
+    sink.abort().await;
+    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 300, files: 1 }));
+    let now = DiskOptions { keep_partials: std::time::Duration::ZERO, ..Place::options() };
+    assert_eq!(quotas.sweep(&place.home, &now).unwrap().removed, 1);
+    assert_eq!(quotas.kept(&place.home), Some(Kept::default()));
+    assert_eq!(sweep(&place.home, &now).unwrap().removed, 0);
+}
+
+#[tokio::test]
+async fn row_41_a_home_that_is_counted_while_it_is_swept_is_counted_right() {
+    const LEFT: usize = 2000;
+    let place = Place::new();
+    for number in 0..LEFT {
+        let folder = place.home.join(format!("{}", number % 20));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!(".wharf-{number:032x}.part")), "leftover").unwrap();
+    }
+    let quotas = place.quotas();
+    let now = DiskOptions { keep_partials: std::time::Duration::ZERO, ..Place::options() };
+    let (sweeper, home) = (quotas.clone(), place.home.clone());
+    let swept = std::thread::spawn(move || sweeper.sweep(&home, &now).unwrap());
+    // Not before the sweep has begun, if it has not ended by now.
+    while walked(&place.home).files == 20 + u64::try_from(LEFT).unwrap() {}
+    let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+    let store = disks.open(&account("anna", &place.home)).await.unwrap();
+    drop(store.remove_file(&path("/none")).await);
+    assert_eq!(swept.join().unwrap().removed, u64::try_from(LEFT).unwrap());
+    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 0, files: 20 }));
+}
+
+#[tokio::test]
+async fn row_36_37_an_account_over_its_quota_is_told_before_it_sends_and_may_remove() {
+    let place = Place::new();
+    fs::write(place.home.join("old"), vec![1; 3000]).unwrap();
+    let disks = Disks::new(Place::options()).with_quotas(place.quotas());
+    let store = disks.open(&account("anna", &place.home)).await.unwrap();
+    let how = Write { start: Start::Fresh, replace: Replace::Allowed };
+    let told = store.write(&path("/new"), how).await.err().unwrap();
+    assert_eq!(told.kind, ErrorKind::OverQuota);
+    store.remove_file(&path("/old")).await.unwrap();
+    let mut sink = store.write(&path("/new"), how).await.unwrap();
+    sink.write(Bytes::from(vec![1; 2000])).await.unwrap();
+    assert_eq!(sink.commit().await.unwrap().size, 2000);
+    assert_eq!(walked(&place.home), Kept { bytes: 2000, files: 1 });
+}

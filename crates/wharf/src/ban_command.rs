@@ -1,0 +1,308 @@
+//! `wharf ban`: who may not come in, shown and changed, with or without a running server.
+
+use std::io::IsTerminal;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use wharf_server::guard::{BANS_MAX, Ban as Banned, Lock};
+
+use crate::ban_file::{BanFile, Found, REASON_BYTES_MAX};
+use crate::cli::Global;
+use crate::cli::ban::Ban;
+use crate::config::raw::quoted;
+use crate::config::units::{parse_duration, show_duration};
+use crate::outcome::{Exit, Failure, print, tell};
+use crate::setup::{config_file, inputs, load};
+use crate::share::confirm;
+use crate::user_command::list::table;
+
+/// Does what was asked with the bans.
+pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
+    let config = config_file(global);
+    let config = load(&inputs(global, config, Vec::new()), global.color.is_on())?.config;
+    let file = BanFile::of(&config);
+    let now = Timestamp::now().as_second();
+    match what {
+        Ban::List { json } => list(&file, *json, now)?,
+        Ban::Add { addresses, time, reason } => {
+            let networks = addresses.iter().map(|address| network(address));
+            let networks = networks.collect::<Result<Vec<_>, _>>()?;
+            refuse_allowed(&networks, &config.ban.allow.0)?;
+            add(&file, &networks, time.as_deref(), reason.as_deref(), now)?;
+        }
+        Ban::Del { addresses, users } => del(&file, addresses, users, now)?,
+        Ban::Clear { yes } => clear(&file, *yes, now)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn list(file: &BanFile, is_json: bool, now: i64) -> Result<(), Failure> {
+    let memory = read(file)?.memory;
+    let bans: Vec<_> = memory.bans.iter().filter(|ban| holds(ban, now)).collect();
+    let locks: Vec<_> = memory.locks.iter().filter(|lock| now < lock.until).collect();
+    if is_json {
+        let bans = bans.iter().map(|ban| json(ban) + "\n");
+        let locks = locks.iter().map(|lock| json_of_lock(lock) + "\n");
+        return print(&bans.chain(locks).collect::<String>());
+    }
+    if bans.is_empty() && locks.is_empty() {
+        tell("nobody is banned\n");
+        return Ok(());
+    }
+    let mut rows = vec![["WHO", "LEFT", "BY", "REASON"].map(str::to_owned)];
+    rows.extend(bans.iter().map(|ban| {
+        let left = ban.until.map_or_else(|| "for ever".to_owned(), |until| left(until, now));
+        let reason = match ban.times {
+            0 | 1 => ban.reason.clone(),
+            times => format!("{} ({times} bans in a row)", ban.reason),
+        };
+        [shown(ban.network), left, by(ban).to_owned(), reason]
+    }));
+    rows.extend(locks.iter().map(|lock| {
+        let who = format!("user {}", lock.user);
+        let reason = "guessed at from addresses that are not its own".to_owned();
+        [who, left(lock.until, now), "logins".to_owned(), reason]
+    }));
+    print(&table(&rows))
+}
+
+fn add(
+    file: &BanFile,
+    networks: &[IpNet],
+    time: Option<&str>,
+    reason: Option<&str>,
+    now: i64,
+) -> Result<(), Failure> {
+    let until = time.map(|time| until(time, now)).transpose()?;
+    let reason = reason.unwrap_or_default();
+    if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        let what = format!("--reason: one line of {REASON_BYTES_MAX} bytes at most");
+        return Err(Failure::usage(what).help("say it shorter, without line ends"));
+    }
+    edit(file, |found| {
+        let bans = &mut found.memory.bans;
+        bans.retain(|ban| !networks.contains(&ban.network));
+        if bans.len() + networks.len() > BANS_MAX {
+            return Err(Failure::new(format!("there are {BANS_MAX} bans already"))
+                .help("ban a network in place of its addresses, as in 203.0.113.0/24"));
+        }
+        bans.extend(networks.iter().map(|&network| Banned {
+            network,
+            since: now,
+            until,
+            times: 1,
+            is_by_hand: true,
+            reason: reason.to_owned(),
+        }));
+        Ok(())
+    })?;
+    let time =
+        until.map_or_else(|| "until you lift it".to_owned(), |at| format!("for {}", left(at, now)));
+    for network in networks {
+        tell(&format!("banned {} {time}\n", shown(*network)));
+    }
+    Ok(())
+}
+
+fn del(file: &BanFile, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
+    let networks = addresses.iter().map(|address| network(address));
+    let networks = networks.collect::<Result<Vec<_>, _>>()?;
+    edit(file, |found| {
+        let memory = &mut found.memory;
+        for network in &networks {
+            let is_it = |ban: &Banned| ban.network == *network && holds(ban, now);
+            if !memory.bans.iter().any(is_it) {
+                return Err(not_banned(*network, &memory.bans, now));
+            }
+        }
+        for user in users {
+            if !memory.locks.iter().any(|lock| lock.user == *user && now < lock.until) {
+                let what = format!("the account `{}` is not locked", user.escape_debug());
+                return Err(Failure::new(what).help("what is:  wharf ban list"));
+            }
+        }
+        memory.bans.retain(|ban| !networks.contains(&ban.network));
+        memory.locks.retain(|lock| !users.contains(&lock.user));
+        Ok(())
+    })?;
+    for network in networks {
+        tell(&format!("{} may come in again\n", shown(network)));
+    }
+    for user in users {
+        tell(&format!("{user} may log in from everywhere again\n"));
+    }
+    Ok(())
+}
+
+fn clear(file: &BanFile, has_yes: bool, now: i64) -> Result<(), Failure> {
+    let memory = read(file)?.memory;
+    let bans = memory.bans.iter().filter(|ban| holds(ban, now)).count();
+    let locks = memory.locks.iter().filter(|lock| now < lock.until).count();
+    let what = format!("all bans ({bans}) and all locks of accounts ({locks})");
+    if !has_yes {
+        if !std::io::stdin().is_terminal() {
+            let failure = Failure::usage(format!("lift {what}?"));
+            return Err(failure.help("where nobody can be asked, add --yes"));
+        }
+        if !confirm(&format!("Lift {what}?"))? {
+            return Err(Failure::new("nothing was lifted"));
+        }
+    }
+    edit(file, |found| {
+        found.memory.bans.clear();
+        found.memory.locks.clear();
+        Ok(())
+    })?;
+    tell(&format!("lifted {what}\n"));
+    Ok(())
+}
+
+fn read(file: &BanFile) -> Result<Found, Failure> {
+    let found = file
+        .read()
+        .map_err(|error| Failure::io(format!("cannot read {}", file.path().display()), &error))?;
+    if found.bad_lines > 0 {
+        let path = file.path().display();
+        let count = found.bad_lines;
+        tell(&format!("warning: {path}: lines that make no sense were passed over: {count}\n"));
+    }
+    Ok(found)
+}
+
+fn edit(
+    file: &BanFile,
+    change: impl FnOnce(&mut Found) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let failed = |error| Failure::io(format!("cannot change {}", file.path().display()), &error);
+    let locked = file.lock().map_err(failed)?;
+    let mut found = read(file)?;
+    change(&mut found)?;
+    locked.write(&found.memory).map_err(failed)
+}
+
+/// The network that somebody typed. Of an IPv6 address it is the /64 that one customer has.
+fn network(text: &str) -> Result<IpNet, Failure> {
+    let help = "write an address such as 203.0.113.9 or 2001:db8:1:2::7, or a network such as \
+                203.0.113.0/24";
+    let wrong = || Failure::usage(format!("`{}` is no address", text.escape_debug())).help(help);
+    let network = match text.trim().parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(address @ IpAddr::V4(_)) => IpNet::from(address),
+        Ok(address @ IpAddr::V6(_)) => IpNet::new(address, 64).map_err(|_| wrong())?,
+        Err(_) => text.trim().parse().map_err(|_| wrong())?,
+    };
+    if network.prefix_len() == 0 {
+        let what = format!("{} is everybody", network.trunc());
+        return Err(Failure::usage(what).help("to let nobody in, stop the server"));
+    }
+    Ok(network.trunc())
+}
+
+fn refuse_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<(), Failure> {
+    let found = networks.iter().find_map(|network| {
+        let allowed = allowed.iter().find(|allowed| allowed.contains(network))?;
+        Some((network, allowed))
+    });
+    let Some((network, allowed)) = found else { return Ok(()) };
+    let what = format!("{} cannot be banned: ban.allow has {allowed}", shown(*network));
+    Err(Failure::new(what).help("take it out of ban.allow in the configuration first"))
+}
+
+fn not_banned(network: IpNet, bans: &[Banned], now: i64) -> Failure {
+    let failure = Failure::new(format!("{} is not banned", shown(network)));
+    let around = bans.iter().find(|ban| ban.network.contains(&network) && holds(ban, now));
+    match around {
+        Some(ban) => {
+            let around = shown(ban.network);
+            failure.help(format!("it is part of {around}:  wharf ban del {around}"))
+        }
+        None => failure.help("who is:  wharf ban list"),
+    }
+}
+
+fn until(time: &str, now: i64) -> Result<i64, Failure> {
+    let help = "write a time such as 30m, 12h or 7d";
+    let time =
+        parse_duration(time).map_err(|why| Failure::usage(format!("--for: {why}")).help(help))?;
+    let seconds = i64::try_from(time.as_secs()).ok().filter(|seconds| *seconds > 0);
+    let until = seconds.and_then(|seconds| now.checked_add(seconds));
+    let until = until.filter(|until| Timestamp::from_second(*until).is_ok());
+    until.ok_or_else(|| {
+        Failure::usage("--for: between 1s and some thousand years")
+            .help("without --for a ban holds until it is lifted")
+    })
+}
+
+fn holds(ban: &Banned, now: i64) -> bool {
+    ban.until.is_none_or(|until| now < until)
+}
+
+fn left(until: i64, now: i64) -> String {
+    let seconds = u64::try_from(until.saturating_sub(now)).unwrap_or_default();
+    // Seconds matter to nobody when there are hours left.
+    let step = if seconds >= 3600 { 60 } else { 1 };
+    show_duration(std::time::Duration::from_secs(seconds / step * step))
+}
+
+fn by(ban: &Banned) -> &'static str {
+    if ban.is_by_hand { "hand" } else { "logins" }
+}
+
+/// A single IPv4 address as such.
+fn shown(network: IpNet) -> String {
+    match network {
+        IpNet::V4(network) if network.prefix_len() == 32 => network.addr().to_string(),
+        network => network.to_string(),
+    }
+}
+
+fn json(ban: &Banned) -> String {
+    let until = ban.until.map_or_else(|| "null".to_owned(), moment);
+    format!(
+        "{{\"network\":\"{}\",\"since\":{},\"until\":{until},\"times\":{},\"by\":\"{}\",\"reason\":{}}}",
+        ban.network,
+        moment(ban.since),
+        ban.times,
+        by(ban),
+        quoted(&ban.reason)
+    )
+}
+
+fn json_of_lock(lock: &Lock) -> String {
+    format!("{{\"user\":{},\"until\":{}}}", quoted(&lock.user), moment(lock.until))
+}
+
+/// As in `"2026-11-22T12:00:00Z"`.
+fn moment(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| "null".to_owned(), |at| format!("\"{at}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_networks_are_read_as_they_are_meant() {
+        for (text, meant) in [
+            ("203.0.113.9", "203.0.113.9/32"),
+            (" 203.0.113.9/24 ", "203.0.113.0/24"),
+            ("::ffff:203.0.113.9", "203.0.113.9/32"),
+            ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::7/128", "2001:db8:1:2::7/128"),
+        ] {
+            assert_eq!(network(text).unwrap().to_string(), meant, "{text}");
+        }
+        for text in ["", "anna", "203.0.113", "203.0.113.9/33", "0.0.0.0/0", "::/0"] {
+            let failure = network(text).unwrap_err();
+            assert!(failure.exit == Exit::Usage && failure.help.is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_without_sense_are_refused() {
+        assert_eq!(until("1h", 5), Ok(3605));
+        for text in ["", "0s", "5", "100ms", "99999999999d", "soon"] {
+            assert!(until(text, 0).is_err(), "{text}");
+        }
+    }
+}

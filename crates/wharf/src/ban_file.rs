@@ -1,0 +1,252 @@
+//! The file of bans: what the server remembers of those who guess, and what `wharf ban` changes.
+//!
+//! One line is one fact. Both change it under a lock and replace it as a whole:
+//!
+//! ```text
+//! wharf-bans 1
+//! ban 203.0.113.9/32 since 1795348800 until 1795349400 times 1 by logins too many failed logins
+//! ban 2001:db8::/32 since 1795348800 until - times 1 by hand scanner
+//! lock 1795349400 anna
+//! usual 192.0.2.7/32 1795348800 anna
+//! ```
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use wharf_server::guard::{Ban, Lock, Memory, Usual};
+use wharf_users::file::{Patience, Stamp, lock, replace, stamp};
+
+use crate::config::Config;
+use crate::os::private_folder;
+use crate::place;
+
+/// The file's name in the folder for state.
+const NAME: &str = "bans";
+/// The first line.
+const TITLE: &str = "wharf-bans 1";
+/// The largest file that is read: all that the engine remembers takes less.
+const BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The longest reason in bytes.
+pub(crate) const REASON_BYTES_MAX: usize = 200;
+
+/// The file of bans, wherever it is.
+#[derive(Clone, Debug)]
+pub(crate) struct BanFile {
+    path: PathBuf,
+}
+
+/// What the file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Sorted.
+    pub(crate) memory: Memory,
+    /// Lines that make no sense; they are passed over.
+    pub(crate) bad_lines: usize,
+}
+
+/// The right to change the file, until dropped.
+#[derive(Debug)]
+pub(crate) struct Locked<'a> {
+    file: &'a BanFile,
+    _lock: File,
+}
+
+impl BanFile {
+    /// The file that this configuration means.
+    pub(crate) fn of(config: &Config) -> Self {
+        let folder = config.server.state_dir.0.clone().unwrap_or_else(place::state_folder);
+        Self { path: folder.join(NAME) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What shows that it has changed; none while it is missing.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        stamp(&self.path).ok()
+    }
+
+    /// What it says; nothing if it is missing.
+    pub(crate) fn read(&self) -> io::Result<Found> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+            Err(error) => return Err(error),
+        };
+        let mut text = String::new();
+        file.take(BYTES_MAX).read_to_string(&mut text)?;
+        Ok(parse(&text))
+    }
+
+    /// Waits for whoever changes it, ten seconds at most.
+    pub(crate) fn lock(&self) -> io::Result<Locked<'_>> {
+        if let Some(folder) = self.path.parent() {
+            private_folder(folder)?;
+        }
+        let held = lock(&self.path, Patience::Some)?;
+        let lock = held.ok_or_else(|| io::Error::other("somebody else is changing it"))?;
+        Ok(Locked { file: self, _lock: lock })
+    }
+}
+
+impl Locked<'_> {
+    /// Puts this in the place of what it says.
+    pub(crate) fn write(&self, memory: &Memory) -> io::Result<()> {
+        replace(&self.file.path, &show(memory))
+    }
+}
+
+/// In an order that does not change by itself.
+pub(crate) fn sort(memory: &mut Memory) {
+    memory.bans.sort_by_key(|ban| ban.network);
+    memory.locks.sort_by(|a, b| a.user.cmp(&b.user));
+    memory.usual.sort_by(|a, b| (&a.user, a.network).cmp(&(&b.user, b.network)));
+}
+
+fn show(memory: &Memory) -> String {
+    let mut text = format!("{TITLE}\n");
+    for ban in &memory.bans {
+        let Ban { network, since, times, .. } = ban;
+        let until = ban.until.map_or_else(|| "-".to_owned(), |until| until.to_string());
+        let by = if ban.is_by_hand { "hand" } else { "logins" };
+        let reason = &ban.reason;
+        let _ = writeln!(
+            text,
+            "ban {network} since {since} until {until} times {times} by {by} {reason}"
+        );
+    }
+    for Lock { user, until } in &memory.locks {
+        let _ = writeln!(text, "lock {until} {user}");
+    }
+    for Usual { user, network, last } in &memory.usual {
+        let _ = writeln!(text, "usual {network} {last} {user}");
+    }
+    text
+}
+
+fn parse(text: &str) -> Found {
+    let mut found = Found::default();
+    for line in text.lines().filter(|line| !line.is_empty() && *line != TITLE) {
+        if fact(line, &mut found.memory).is_none() {
+            found.bad_lines += 1;
+        }
+    }
+    sort(&mut found.memory);
+    found
+}
+
+fn fact(line: &str, memory: &mut Memory) -> Option<()> {
+    let (kind, rest) = line.split_once(' ')?;
+    match kind {
+        "ban" => {
+            let words: Vec<_> = rest.splitn(10, ' ').collect();
+            let [network, "since", since, "until", until, "times", times, "by", by, reason] =
+                words.as_slice()
+            else {
+                return None;
+            };
+            memory.bans.push(Ban {
+                network: network.parse().ok()?,
+                since: since.parse().ok()?,
+                until: if *until == "-" { None } else { Some(until.parse().ok()?) },
+                times: times.parse().ok()?,
+                is_by_hand: match *by {
+                    "hand" => true,
+                    "logins" => false,
+                    _ => return None,
+                },
+                reason: (*reason).to_owned(),
+            });
+        }
+        "lock" => {
+            let (until, user) = rest.split_once(' ')?;
+            memory.locks.push(Lock { user: user.to_owned(), until: until.parse().ok()? });
+        }
+        "usual" => {
+            let (network, rest) = rest.split_once(' ')?;
+            let (last, user) = rest.split_once(' ')?;
+            memory.usual.push(Usual {
+                user: user.to_owned(),
+                network: network.parse().ok()?,
+                last: last.parse().ok()?,
+            });
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn memory() -> Memory {
+        Memory {
+            bans: vec![
+                Ban {
+                    network: "203.0.113.9/32".parse().unwrap(),
+                    since: 1,
+                    until: Some(2),
+                    times: 3,
+                    is_by_hand: false,
+                    reason: "too many failed logins".into(),
+                },
+                Ban {
+                    network: "2001:db8::/32".parse().unwrap(),
+                    since: 1,
+                    until: None,
+                    times: 1,
+                    is_by_hand: true,
+                    reason: String::new(),
+                },
+            ],
+            locks: vec![Lock { user: "anna maria".into(), until: 7 }],
+            usual: vec![Usual {
+                user: "anna maria".into(),
+                network: "192.0.2.7/32".parse().unwrap(),
+                last: 9,
+            }],
+        }
+    }
+
+    #[test]
+    fn row_17_what_is_written_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = BanFile { path: folder.path().join("state").join(NAME) };
+        assert_eq!(file.read().unwrap(), Found::default());
+        file.lock().unwrap().write(&memory()).unwrap();
+        assert_eq!(file.read().unwrap(), Found { memory: memory(), bad_lines: 0 });
+        assert!(file.stamp().is_some());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn row_45_only_the_owner_may_read_the_file_of_bans() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = BanFile { path: folder.path().join(NAME) };
+        file.lock().unwrap().write(&memory()).unwrap();
+        let mode = std::fs::metadata(file.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn lines_that_make_no_sense_are_passed_over_and_counted() {
+        let text = show(&memory()).replace("until 2 ", "until later ") + "what\nlock anna\n";
+        let found = parse(&text);
+        assert_eq!((found.memory.bans.len(), found.memory.locks.len()), (1, 1));
+        assert_eq!(found.bad_lines, 3);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reader(text in any::<String>()) {
+            parse(&text);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Numbers of things as values of keys.
+
+use std::path::Path;
+
+use wharf_core::account::Count;
+
+use super::raw::Raw;
+use super::value::{Value, Wrong};
+
+/// A whole number, 0 included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Whole(pub(crate) u32);
+
+impl Value for Whole {
+    const KIND: &'static str = "a whole number";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        u32::try_from(number)
+            .map(Self)
+            .map_err(|_| Wrong::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
+    }
+}
+
+/// A number that follows from another one unless it is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AutoCount {
+    /// From the other one.
+    Auto,
+    /// This one.
+    Fixed(Count),
+}
+
+/// A small house must not turn its own people away.
+const QUARTER_MIN: u32 = 16;
+
+impl AutoCount {
+    /// The number itself, or a quarter of `all`.
+    pub(crate) fn or_quarter_of(self, all: Count) -> Count {
+        match (self, all.number()) {
+            (Self::Fixed(count), _) => count,
+            (Self::Auto, Some(all)) => Count::from_number((all / 4).max(QUARTER_MIN)),
+            (Self::Auto, None) => Count::Unlimited,
+        }
+    }
+}
+
+impl Value for AutoCount {
+    const KIND: &'static str = "\"auto\", a whole number, or 0 or \"unlimited\"";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        if raw.text() == Some("auto") {
+            return Ok(Self::Auto);
+        }
+        if raw.integer().is_none() && raw.text() != Some("unlimited") {
+            return Err(Wrong::kind::<Self>(raw));
+        }
+        Count::read(raw, base).map(Self::Fixed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::parse;
+    use super::*;
+
+    #[test]
+    fn a_quarter_is_taken_where_nothing_else_is_said() {
+        let quarter = |text: &str, all| {
+            parse::<AutoCount>(text).unwrap().or_quarter_of(Count::from_number(all)).number()
+        };
+        assert_eq!(quarter("auto", 512), Some(128));
+        assert_eq!(quarter("auto", 4), Some(16));
+        assert_eq!(quarter("auto", 0), None);
+        assert_eq!(quarter("7", 512), Some(7));
+        assert_eq!(quarter("0", 512), None);
+        assert!(parse::<AutoCount>("few").is_err() && parse::<Whole>("-1").is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! Rows of cells, as RFC 4180 has them: a quote in a quoted cell is written twice.
+
+/// A row that is not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The line on which it begins, from 1.
+    pub(super) line: usize,
+    pub(super) cells: Vec<String>,
+}
+
+/// Takes a text apart. What separates cells is what separates them in the first row.
+///
+/// # Errors
+/// The line of a quote that is never closed.
+pub(super) fn rows(text: &str) -> Result<Vec<Row>, usize> {
+    let separator = separator(text);
+    let mut rows = Vec::new();
+    let mut row = Row { line: 1, cells: Vec::new() };
+    let mut cell = String::new();
+    let mut quote_line = None;
+    let mut line = 1;
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        line += usize::from(letter == '\n');
+        match letter {
+            '"' if quote_line.is_some() => {
+                if letters.next_if_eq(&'"').is_some() {
+                    cell.push('"');
+                } else {
+                    quote_line = None;
+                }
+            }
+            _ if quote_line.is_some() => cell.push(letter),
+            '"' if cell.trim().is_empty() => {
+                cell.clear();
+                quote_line = Some(line);
+            }
+            '\n' => {
+                end(&mut rows, &mut row, &mut cell);
+                row.line = line;
+            }
+            '\r' if matches!(letters.peek(), Some('\n') | None) => {}
+            _ if letter == separator => row.cells.push(std::mem::take(&mut cell)),
+            _ => cell.push(letter),
+        }
+    }
+    if let Some(line) = quote_line {
+        return Err(line);
+    }
+    end(&mut rows, &mut row, &mut cell);
+    Ok(rows)
+}
+
+fn end(rows: &mut Vec<Row>, row: &mut Row, cell: &mut String) {
+    row.cells.push(std::mem::take(cell));
+    let cells = std::mem::take(&mut row.cells);
+    if cells.iter().any(|cell| !cell.trim().is_empty()) {
+        rows.push(Row { line: row.line, cells });
+    }
+}
+
+/// The sign that is in the first line most often.
+fn separator(text: &str) -> char {
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let count = |sign: char| first.matches(sign).count();
+    // Of equals the last one is taken.
+    ['\t', ';', ','].into_iter().max_by_key(|sign| count(*sign)).unwrap_or(',')
+}
+
+/// Cells as a row with its line end, in quotes where they need them.
+pub(crate) fn written(cells: &[String]) -> String {
+    let cell = |cell: &String| {
+        let is_plain = !cell.contains([',', ';', '\t', '"', '\n', '\r'])
+            && !cell.starts_with(char::is_whitespace)
+            && !cell.ends_with(char::is_whitespace);
+        if is_plain { cell.clone() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
+    };
+    cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\r\n"
+}

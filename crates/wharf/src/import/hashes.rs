@@ -1,0 +1,103 @@
+//! Password hashes of other servers: which can be kept, and why others cannot.
+
+use wharf_users::password::{
+    STORED_BCRYPT_COST_MAX, STORED_MEMORY_KIB_MAX, STORED_PASSES_MAX, STORED_SHA_CRYPT_ROUNDS_MAX,
+    looks_like_hash,
+};
+
+use super::model::{Found, Secret, Spot};
+
+/// The hash as it is kept. Where it cannot be verified here, the account has no password, and
+/// that is told.
+pub(crate) fn keep(hash: &str, name: &str, spot: &Spot, found: &mut Found) -> Secret {
+    let shown = name.escape_debug();
+    match refusal(hash) {
+        None => Secret::Hash(hash.to_owned()),
+        Some(why) => {
+            let what = format!("account `{shown}`: its password is not kept: {why}");
+            let remedy = format!("nobody can log in until:  wharf user passwd {shown}");
+            found.lost(spot, what, remedy);
+            Secret::None
+        }
+    }
+}
+
+/// Why a hash cannot be kept.
+fn refusal(hash: &str) -> Option<String> {
+    let is_old_crypt = |text: &str| {
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
+        text.len() == 13 && text.bytes().all(is_letter)
+    };
+    let number = |prefix: &str| {
+        let (_, rest) = hash.split_once(prefix)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest.get(..end)?.parse::<u64>().ok()
+    };
+    let is_above = |prefix: &str, max: u32| number(prefix).is_some_and(|n| n > u64::from(max));
+    let work = number("m=").zip(number("t="));
+    let work_max = u64::from(STORED_MEMORY_KIB_MAX) * u64::from(STORED_PASSES_MAX);
+    let is_long_work = work.is_some_and(|(kib, passes)| kib.saturating_mul(passes) > work_max);
+    let why = match hash {
+        "" => "there is none",
+        _ if hash.starts_with(['!', '*']) || hash == "x" => "it is locked or kept elsewhere",
+        _ if hash.starts_with("$argon2id$") && is_above("m=", STORED_MEMORY_KIB_MAX) => {
+            let kib = number("m=").unwrap_or_default();
+            return Some(format!("each login would take {} MiB of memory", kib / 1024));
+        }
+        _ if hash.starts_with("$argon2id$") && is_long_work => "each login would take seconds",
+        _ if hash.starts_with("$2") && is_above_cost(hash) => "each login would take seconds",
+        _ if is_above("$rounds=", STORED_SHA_CRYPT_ROUNDS_MAX) => "each login would take seconds",
+        _ if looks_like_hash(hash) => return None,
+        _ if is_old_crypt(hash) => {
+            "it is DES, which looks at eight letters only and is broken in minutes"
+        }
+        _ if hash.starts_with("$7$") => "scrypt is not verified here",
+        _ if hash.starts_with("$argon2i$") => "Argon2i is not verified here",
+        _ => "it is no kind of hash that is verified here",
+    };
+    Some(why.to_owned())
+}
+
+fn is_above_cost(hash: &str) -> bool {
+    let cost = hash.split('$').nth(2).and_then(|cost| cost.parse::<u32>().ok());
+    cost.is_some_and(|cost| cost > STORED_BCRYPT_COST_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_can_be_verified_is_kept_and_the_rest_says_why() {
+        for (hash, why) in [
+            ("$argon2id$v=19$m=65536,t=3,p=1$c2FsdHNhbHQ$aGFzaA", None),
+            ("$6$salt$hash", None),
+            ("$1$salt$hash", None),
+            ("$2y$10$hash", None),
+            ("$argon2id$v=19$m=1048576,t=3,p=1$c2FsdA$aGFzaA", Some("1024 MiB")),
+            ("$argon2id$v=19$m=8192,t=255,p=1$c2FsdHNhbHQ$aGFzaA", None),
+            ("$argon2id$v=19$m=8192,t=300,p=1$c2FsdHNhbHQ$aGFzaA", Some("seconds")),
+            ("$6$rounds=9999999$salt$hash", Some("seconds")),
+            ("$2y$20$hash", Some("seconds")),
+            ("XoNgMVd5QHvkQ", Some("DES")),
+            ("$7$C6..../....salt$hash", Some("scrypt")),
+            ("$argon2i$v=19$m=1,t=1,p=1$a$b", Some("Argon2i")),
+            ("", Some("there is none")),
+            ("*", Some("locked")),
+            ("x", Some("locked")),
+            ("secret", Some("no kind")),
+        ] {
+            let found = refusal(hash);
+            assert_eq!(found.is_none(), why.is_none(), "{hash}: {found:?}");
+            assert!(found.unwrap_or_default().contains(why.unwrap_or_default()), "{hash}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_fall(hash in "\\PC{0,30}|\\$[0-9a-z]{1,8}\\$[a-z0-9=,$]{0,20}") {
+            let _ = refusal(&hash);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Which files a set-up consists of.
+
+use std::path::{Path, PathBuf};
+
+use super::Role;
+use crate::import::model::Refused;
+use crate::import::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, Text};
+use crate::outcome::Failure;
+
+/// Where settings are looked for in a folder, and where accounts are.
+const SETTINGS: &[&str] = &["conf/settings.py", "settings.py", "config/settings.py"];
+const USERS: &[&str] =
+    &["conf/user.py", "user.py", "config/user.py", "conf/users.py", "users.py", "conf/user.conf"];
+/// The most programs that are looked at in a folder.
+const SCRIPTS_MAX: usize = 50;
+
+/// Reads the files of a folder, or the one file.
+pub(super) fn find(path: &Path, encoding: SourceEncoding) -> Result<Vec<(Role, Text)>, Failure> {
+    if !path.is_dir() {
+        let text = text::read(path, ACCOUNTS_BYTES_MAX, encoding)?;
+        let role = role(&text);
+        let is_long = u64::try_from(text.content.len()).is_ok_and(|size| size > SETTINGS_BYTES_MAX);
+        if is_long && role != Role::Users {
+            let what = format!("{} is too large for settings: is it the right file?", text.shown);
+            return Err(Refused::new(what, "name settings.py, user.py or their folder").into());
+        }
+        let mut found = if role == Role::Script { beside(&text, encoding)? } else { Vec::new() };
+        found.push((role, text));
+        return Ok(found);
+    }
+    let mut found = Vec::new();
+    if let Some(file) = first(path, SETTINGS) {
+        found.push((Role::Settings, text::read(&file, SETTINGS_BYTES_MAX, encoding)?));
+    }
+    if let Some(file) = first(path, USERS) {
+        found.push((Role::Users, text::read(&file, ACCOUNTS_BYTES_MAX, encoding)?));
+    }
+    for script in scripts(path) {
+        // What cannot be read as text, or is too large, is no such program.
+        if let Ok(text) = text::read(&script, SETTINGS_BYTES_MAX, encoding)
+            && text.content.contains("pyftpdlib")
+        {
+            found.push((Role::Script, text));
+        }
+    }
+    if found.is_empty() {
+        let what = format!("there is no set-up of pyftpdlib in {}", path.display());
+        let help = "looked for conf/settings.py, conf/user.py, settings.py, user.py and programs \
+                    that use pyftpdlib; name the file itself if it is called otherwise";
+        return Err(Failure::new(what).help(help));
+    }
+    Ok(found)
+}
+
+/// The first of these names that is a file in the folder.
+fn first(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    names.iter().map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// The settings and accounts that lie beside a program and that it speaks of.
+fn beside(script: &Text, encoding: SourceEncoding) -> Result<Vec<(Role, Text)>, Failure> {
+    let mut found = Vec::new();
+    let folder = script.folder();
+    for (names, role, bytes_max) in
+        [(SETTINGS, Role::Settings, SETTINGS_BYTES_MAX), (USERS, Role::Users, ACCOUNTS_BYTES_MAX)]
+    {
+        let Some(file) = first(&folder, names) else { continue };
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if script.content.contains(&stem) {
+            found.push((role, text::read(&file, bytes_max, encoding)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The accounts that lie beside settings which were named alone.
+pub(super) fn users_beside(settings: &Path) -> Option<PathBuf> {
+    let folder = settings.parent()?;
+    first(folder, USERS).filter(|users| users != settings)
+}
+
+/// Where relative paths of the set-up begin: the folder from which the program was started.
+pub(super) fn base(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if path.is_dir() {
+        return whole;
+    }
+    let folder = whole.parent().map(Path::to_owned).unwrap_or_default();
+    let is_conf = folder.file_name().is_some_and(|name| name == "conf" || name == "config");
+    let above = folder.parent().filter(|_| is_conf).map(Path::to_owned);
+    above.unwrap_or(folder)
+}
+
+/// The programs that lie right in the folder, in the order of their names.
+fn scripts(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let others = ["settings.py", "user.py", "users.py"];
+    let mut scripts: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("py")))
+        .filter(|path| !path.file_name().is_some_and(|name| others.iter().any(|n| name == *n)))
+        .filter(|path| path.is_file())
+        .collect();
+    scripts.sort();
+    scripts.truncate(SCRIPTS_MAX);
+    scripts
+}
+
+/// What a file that was named is: by what stands in it, and where that is not plain, by its name.
+pub(super) fn role(text: &Text) -> Role {
+    let uses = |word: &str| text.content.contains(word);
+    if uses("pyftpdlib") || uses("add_user(") || uses("FTPServer(") {
+        return Role::Script;
+    }
+    let mut accounts = 0_usize;
+    let mut others = 0_usize;
+    let mut assignments = 0_usize;
+    for (_, line) in text.lines() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let is_account = fields.len() >= 4 && fields.get(1) != Some(&"=");
+        *(if is_account { &mut accounts } else { &mut others }) += 1;
+        assignments += usize::from(line.contains('='));
+    }
+    let name = text.path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let is_users = accounts > others || (name.starts_with("user") && assignments == 0);
+    if is_users { Role::Users } else { Role::Settings }
+}

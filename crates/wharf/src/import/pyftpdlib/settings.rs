@@ -1,0 +1,322 @@
+//! The names of settings, those of the script and those of pyftpdlib itself.
+
+use std::path::Path;
+
+use wharf_core::permission::Permissions;
+use wharf_users::nearest::nearest;
+
+use super::{cut, folder, number, truth};
+use crate::config::choice::AnonymousPermissions;
+use crate::config::raw::Raw;
+use crate::import::model::{Found, LAST_PORT, Refused, Spot};
+use crate::import::python::{Act, Value, read as read_python};
+use crate::import::text::Text;
+
+/// Reads `settings.py`.
+pub(super) fn read(text: &Text, base: &Path, found: &mut Found) -> Result<(), Refused> {
+    let statements = read_python(&text.content).map_err(|end| cut(text, &end))?;
+    let mut known = 0_usize;
+    let count = statements.len();
+    for (index, statement) in statements.into_iter().enumerate() {
+        let spot = text.spot(statement.line);
+        match statement.act {
+            Act::Assign(names, value) => {
+                for name in &names {
+                    let about = About { name, value: &value, spot: &spot, base };
+                    known += usize::from(about.take(found));
+                }
+                if statement.is_nested {
+                    let what = "this stands under a condition; it was taken as it is written";
+                    found.changed(&spot, what, "look whether it is what you want");
+                }
+            }
+            Act::Program(name) if index + 1 == count && nearest_name(&name).is_some() => {
+                let what = format!("{spot}: the file ends in the middle of `{name}`");
+                let help = "it was cut; get a whole copy of it. Nothing was written";
+                return Err(Refused::new(what, help));
+            }
+            Act::Program(word) if word == "import" || word == "from" => {}
+            Act::Value(_) => {}
+            Act::Program(word) | Act::Call(word, _) => {
+                let what = format!("`{word}` belongs to a program, and a program is not run");
+                found.lost(&spot, what, "if it makes a setting, write the setting's value here");
+            }
+            Act::Broken(why) => {
+                found.lost(&spot, format!("this is no Python: {why}"), "mend it and import again");
+            }
+        }
+    }
+    if known == 0 {
+        let what = format!("{} has none of the settings of the script", text.shown);
+        let help = "such as ip, port, max_cons, passive_ports; is it the right file?";
+        return Err(Refused::new(what, help));
+    }
+    end(found);
+    Ok(())
+}
+
+/// Settles what depends on two settings.
+pub(super) fn end(found: &mut Found) {
+    // The name of a log file means nothing while logging is off.
+    let Some(wish) = found.wishes.remove(LOGGING) else { return };
+    if wish.raw == Raw::Boolean(false)
+        && let Some(file) = found.wishes.remove("log.file")
+    {
+        let what = format!("{} is not used, since {} is off", file.word, wish.word);
+        found.lost(&file.spot, what, "for a log file set log.file; else lines go to the console");
+    }
+}
+
+/// A name that no key has, for [`end`].
+const LOGGING: &str = "(logging)";
+
+/// A setting with its value.
+pub(super) struct About<'a> {
+    pub(super) name: &'a str,
+    pub(super) value: &'a Value,
+    pub(super) spot: &'a Spot,
+    pub(super) base: &'a Path,
+}
+
+type Take = fn(&About<'_>, &mut Found) -> Option<()>;
+
+/// Every name that is understood. Where the value is not what it should be, nothing is returned.
+const NAMES: &[(&[&str], Take)] = &[
+    (&["ip", "host"], |about, found| about.address(found)),
+    (&["port"], |about, found| about.port(found)),
+    (&["max_upload", "read_limit"], |about, found| about.rate("limits.user_upload_rate", found)),
+    (&["max_download", "write_limit"], |about, found| {
+        about.rate("limits.user_download_rate", found)
+    }),
+    (&["max_cons"], |about, found| about.count("limits.connections", found)),
+    (&["max_per_ip", "max_cons_per_ip"], |about, found| {
+        about.count("limits.connections_per_ip", found)
+    }),
+    (&["passive_ports"], |about, found| about.passive_ports(found)),
+    (&["masquerade_address", "nat_address"], |about, found| {
+        about.text_unless_none("passive.public_address", found)
+    }),
+    (&["enable_anonymous"], |about, found| about.truth("login.anonymous", found)),
+    (&["anonymous_path"], |about, found| about.path("login.anonymous_home", found)),
+    (&["enable_logging"], |about, found| about.truth(LOGGING, found)),
+    (&["loging_name", "logging_name", "log_name"], |about, found| about.path("log.file", found)),
+    (&["welcome_msg", "banner"], |about, found| about.text_unless_none("server.greeting", found)),
+    (&["timeout"], |about, found| about.seconds("limits.idle_timeout", found)),
+    (&["max_login_attempts"], |about, found| about.count("login.max_attempts", found)),
+    (&["auth_failed_timeout"], |about, found| about.seconds("login.failure_delay", found)),
+    (&["certfile"], |about, found| about.path("tls.certificate", found)),
+    (&["keyfile"], |about, found| about.path("tls.private_key", found)),
+    (&["tls_control_required"], |about, found| about.tls("login", found)),
+    (&["tls_data_required"], |about, found| about.tls("all", found)),
+    (&["use_gmt_times"], |about, found| {
+        let is_utc = truth(about.value)?;
+        let word = if is_utc { "utc" } else { "local" };
+        found.set_text("names.list_time", word, about.spot, about.name);
+        Some(())
+    }),
+    (&["encoding"], |about, found| about.encoding(found)),
+    (&["permit_foreign_addresses"], |about, found| {
+        about.never(found, "data connections to third computers (FXP) are never made")
+    }),
+    (&["permit_privileged_ports"], |about, found| {
+        about.never(found, "data connections to ports below 1024 are never made")
+    }),
+    // How pyftpdlib itself works: there is nothing of this kind to choose here.
+    (&["use_sendfile", "tcp_no_delay", "backlog", "dtp_handler", "authorizer"], |_, _| Some(())),
+];
+
+/// The setting that may have been meant.
+pub(super) fn nearest_name(name: &str) -> Option<&'static str> {
+    let names = || NAMES.iter().flat_map(|(names, _)| names.iter().copied());
+    let begun = |known: &&str| !name.is_empty() && known.starts_with(name);
+    names().find(begun).or_else(|| nearest(name, names()))
+}
+
+impl About<'_> {
+    /// Whether the name is understood.
+    pub(super) fn is_known(&self) -> bool {
+        self.entry().is_some()
+    }
+
+    fn entry(&self) -> Option<Take> {
+        let name = self.name.to_ascii_lowercase();
+        NAMES.iter().find(|(names, _)| names.contains(&name.as_str())).map(|(_, take)| *take)
+    }
+
+    /// Takes the setting, or says why it is lost. Says whether its name is known.
+    pub(super) fn take(&self, found: &mut Found) -> bool {
+        let name = self.name.escape_debug();
+        let Some(take) = self.entry() else {
+            if self.name.starts_with('_') || matches!(self.value, Value::Call(..)) {
+                return false;
+            }
+            let remedy = match nearest_name(self.name) {
+                Some(near) => format!("is `{near}` meant? then mend it and import again"),
+                None => "nothing to do if your own program used it".into(),
+            };
+            found.lost(self.spot, format!("`{name}` is no setting of the script"), remedy);
+            return false;
+        };
+        if take(self, found).is_none() {
+            let what = format!("`{name}`: {} cannot be used here", self.value.what());
+            found.lost(self.spot, what, "write its value as it should be, and import again");
+        }
+        true
+    }
+
+    fn set_text(&self, path: &str, text: &str, found: &mut Found) {
+        found.set_text(path, text, self.spot, self.name);
+    }
+
+    /// Where to listen.
+    pub(super) fn address(&self, found: &mut Found) -> Option<()> {
+        let text = match self.value {
+            Value::None => "",
+            Value::Text(text) => text.trim(),
+            Value::Call(..) | Value::Name(_) => {
+                let what = format!("`{}` is computed by the program", self.name);
+                found.changed(
+                    self.spot,
+                    what,
+                    "wharf listens on all addresses: [[listen]] address",
+                );
+                return Some(());
+            }
+            _ => return None,
+        };
+        match text {
+            "" | "*" | "::" | "[::]" => {}
+            "localhost" => self.set_text("listen.0.address", "127.0.0.1", found),
+            _ => self.set_text("listen.0.address", text, found),
+        }
+        Some(())
+    }
+
+    /// The port to listen on.
+    pub(super) fn port(&self, found: &mut Found) -> Option<()> {
+        let port = number(self.value).and_then(|number| u16::try_from(number).ok())?;
+        found.set_number("listen.0.port", port.into(), self.spot, self.name);
+        Some(())
+    }
+
+    fn rate(&self, path: &str, found: &mut Found) -> Option<()> {
+        let bytes = number(self.value).and_then(|number| u64::try_from(number).ok())?;
+        found.set_number(path, bytes, self.spot, self.name);
+        Some(())
+    }
+
+    fn count(&self, path: &str, found: &mut Found) -> Option<()> {
+        let count = number(self.value).and_then(|number| u32::try_from(number).ok())?;
+        found.set_number(path, count.into(), self.spot, self.name);
+        Some(())
+    }
+
+    fn seconds(&self, path: &str, found: &mut Found) -> Option<()> {
+        let seconds = match self.value {
+            Value::None => 0,
+            value => number(value).and_then(|number| u32::try_from(number).ok())?,
+        };
+        found.set_seconds(path, seconds.into(), self.spot, self.name);
+        Some(())
+    }
+
+    fn truth(&self, path: &str, found: &mut Found) -> Option<()> {
+        let is_on = truth(self.value)?;
+        found.set(path, Raw::Boolean(is_on), self.spot, self.name);
+        Some(())
+    }
+
+    fn text_unless_none(&self, path: &str, found: &mut Found) -> Option<()> {
+        match self.value {
+            Value::None => {}
+            Value::Text(text) => self.set_text(path, &text.replace("\r\n", "\n"), found),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    pub(super) fn path(&self, path: &str, found: &mut Found) -> Option<()> {
+        match self.value {
+            Value::None => {}
+            Value::Text(text) if text.trim().is_empty() => {}
+            Value::Text(text) => {
+                self.set_text(path, &folder(text, self.base).to_string_lossy(), found);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// A pair, a list of all ports, or a range, whose end Python leaves out.
+    fn passive_ports(&self, found: &mut Found) -> Option<()> {
+        let (from, to) = match self.value {
+            Value::None => return Some(()),
+            Value::Range(from, to) if *to == 65_536 => (*from, 65_535),
+            Value::Range(from, to) => {
+                self.tell_last_port(*to, found);
+                (*from, *to)
+            }
+            Value::List(members) => {
+                let ports: Option<Vec<_>> = members.iter().map(number).collect();
+                let ports = ports?;
+                let (from, to) = (*ports.iter().min()?, *ports.iter().max()?);
+                if ports.len() == 2 {
+                    self.tell_last_port(to, found);
+                } else if ports.len() != usize::try_from(to - from + 1).ok()? {
+                    let what = "the passive ports had gaps; now all from the first to the last";
+                    found.changed(self.spot, what, "open all of them in the firewall");
+                }
+                (from, to)
+            }
+            _ => return None,
+        };
+        let (from, to) = (u16::try_from(from).ok()?, u16::try_from(to).ok()?);
+        self.set_text("passive.ports", &format!("{from}-{to}"), found);
+        Some(())
+    }
+
+    fn tell_last_port(&self, last: i128, found: &mut Found) {
+        let what = format!("{LAST_PORT}; now port {last} is used too");
+        found.changed(self.spot, what, "open it in the firewall");
+    }
+
+    /// Raises what TLS is required for, if the value is yes.
+    fn tls(&self, word: &str, found: &mut Found) -> Option<()> {
+        if truth(self.value)? && found.text_of("tls.require") != Some("all") {
+            self.set_text("tls.require", word, found);
+        }
+        Some(())
+    }
+
+    fn encoding(&self, found: &mut Found) -> Option<()> {
+        let text = self.value.text()?;
+        if text.eq_ignore_ascii_case("utf8") || text.eq_ignore_ascii_case("utf-8") {
+            return Some(());
+        }
+        self.set_text("names.encoding", "legacy", found);
+        self.set_text("names.legacy_encoding", text, found);
+        Some(())
+    }
+
+    fn never(&self, found: &mut Found, why: &str) -> Option<()> {
+        if truth(self.value)? {
+            let remedy = "nothing to do: that is how FTP servers are turned against others";
+            found.lost(self.spot, format!("{}: {why}", self.name), remedy);
+        }
+        Some(())
+    }
+}
+
+/// What a visitor without password may do, and whether it is exactly what the letters said.
+pub(super) fn anonymous(rights: Permissions) -> (AnonymousPermissions, bool) {
+    let reads = rights.contains(Permissions::READ) || rights.contains(Permissions::LIST);
+    let full = Permissions::FULL;
+    if !rights.contains(Permissions::UPLOAD) {
+        (AnonymousPermissions::Read, rights == Permissions::READ_ONLY)
+    } else if reads {
+        let is_same = rights == full || rights.union(Permissions::CHMOD) == full;
+        (AnonymousPermissions::ReadWrite, is_same)
+    } else {
+        (AnonymousPermissions::Dropbox, true)
+    }
+}

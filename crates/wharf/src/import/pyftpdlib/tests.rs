@@ -1,0 +1,277 @@
+//! What set-ups of pyftpdlib become.
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::raw::Raw;
+use crate::import::model::{Account, Secret};
+
+const BASE: &str = "/srv/old";
+
+fn text(name: &str, text: &str) -> Text {
+    Text { path: PathBuf::from(name), shown: name.into(), content: text.into() }
+}
+
+fn read_as(role: Role, source: &str) -> Result<Found, Refused> {
+    read(&[(role, text("x.py", source))], Path::new(BASE))
+}
+
+fn settings(source: &str) -> Found {
+    read_as(Role::Settings, source).unwrap()
+}
+
+fn value(found: &Found, path: &str) -> String {
+    found.wishes.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
+}
+
+/// Each note in one line, as it is told.
+fn notes(found: &Found) -> Vec<String> {
+    let spot = |note: &super::super::model::Note| {
+        note.spot.as_ref().map(ToString::to_string).unwrap_or_default()
+    };
+    found.notes.iter().map(|note| format!("{:?} {} {}", note.kind, spot(note), note.what)).collect()
+}
+
+fn tells(found: &Found, part: &str) -> bool {
+    notes(found).iter().any(|note| note.contains(part))
+}
+
+#[test]
+fn every_setting_of_the_script_has_its_key() {
+    let found = settings(
+        "# 服务器设置\nip = '192.168.1.20'\nport='2121'\nmax_upload = 300 * 1024\n\
+         max_download=300*1024\nmax_cons = 150\nmax_per_ip = 10\npassive_ports=(2000,2200)\n\
+         enable_anonymous = 'on'\nanonymous_path = r'E:\\public'\nenable_logging = 'on'\n\
+         loging_name = 'pyftp.log'\nwelcome_msg = u'欢迎使用'\n",
+    );
+    for (path, expected) in [
+        ("listen.0.address", "\"192.168.1.20\""),
+        ("listen.0.port", "2121"),
+        ("limits.user_upload_rate", "307200"),
+        ("limits.user_download_rate", "307200"),
+        ("limits.connections", "150"),
+        ("limits.connections_per_ip", "10"),
+        ("passive.ports", "\"2000-2200\""),
+        ("login.anonymous", "true"),
+        ("login.anonymous_home", "\"E:\\\\public\""),
+        ("log.file", "\"/srv/old/pyftp.log\""),
+        ("server.greeting", "\"欢迎使用\""),
+    ] {
+        assert_eq!(value(&found, path), expected, "{path}");
+    }
+    assert_eq!(found.wishes.len(), 11);
+    assert!(tells(&found, "Changed x.py:4 max_upload and max_download never slowed anybody down"));
+    assert!(tells(&found, "max_download to uploads"));
+    assert!(tells(&found, "Changed x.py:8 Python's range() leaves out its end; now port 2200"));
+    assert_eq!(found.notes.len(), 3, "{:?}", notes(&found));
+}
+
+#[test]
+fn both_spellings_and_both_types_are_known() {
+    for (source, path, expected) in [
+        ("logging_name = '/var/log/a'", "log.file", "\"/var/log/a\""),
+        ("loging_name = '/var/log/a'", "log.file", "\"/var/log/a\""),
+        ("port = 21", "listen.0.port", "21"),
+        ("port = \"21\"", "listen.0.port", "21"),
+        ("enable_anonymous = True", "login.anonymous", "true"),
+        ("enable_anonymous = 'off'", "login.anonymous", "false"),
+        ("passive_ports = range(60000, 65536)", "passive.ports", "\"60000-65535\""),
+        ("passive_ports = [5000, 5001, 5002]", "passive.ports", "\"5000-5002\""),
+        ("timeout = 300", "limits.idle_timeout", "\"5m\""),
+        ("ip = 'localhost'", "listen.0.address", "\"127.0.0.1\""),
+        ("ip = ''", "listen.0.address", "-"),
+    ] {
+        let found = settings(&format!("max_cons = 1\n{source}\n"));
+        assert_eq!(value(&found, path), expected, "{source}");
+    }
+    let off = settings("max_cons = 1\nloging_name = 'a.log'\nenable_logging = 'off'\n");
+    assert_eq!(value(&off, "log.file"), "-");
+    assert!(tells(&off, "Lost x.py:2 loging_name is not used"));
+}
+
+#[test]
+fn what_cannot_be_carried_over_is_told_with_its_line() {
+    let found = settings(
+        "import os\nmax_cons = 1\nmax_conz = 5\nip = get_ip()\nport = 'high'\n\
+         passive_ports = {1: 2}\nif os.name:\n    max_per_ip = 3\nprint('x')\nname = （1\nport=21\n",
+    );
+    for part in [
+        "Lost x.py:3 `max_conz` is no setting",
+        "Changed x.py:4 `ip` is computed by the program",
+        "Lost x.py:5 `port`: a text cannot be used",
+        "Lost x.py:6 `passive_ports`: something that only the running program knows",
+        "Lost x.py:7 `if` belongs to a program",
+        "Changed x.py:8 this stands under a condition",
+        "Lost x.py:9 `print` belongs to a program",
+        "Lost x.py:10 this is no Python: `（` is a full-width sign; Python takes `(`",
+    ] {
+        assert!(tells(&found, part), "{part}: {:#?}", notes(&found));
+    }
+    assert_eq!(found.notes.len(), 8, "{:#?}", notes(&found));
+}
+
+#[test]
+fn half_a_file_and_wrong_files_are_refused() {
+    let cut = "ip='0.0.0.0'\nport='2121'\npassive_ports=(2000,";
+    let refused = read_as(Role::Settings, cut).unwrap_err();
+    assert!(refused.what.starts_with("x.py:3: the file ends in the middle of"), "{refused:?}");
+    let refused = read_as(Role::Settings, "ip='0.0.0.0'\nmax_co").unwrap_err();
+    assert!(refused.what.starts_with("x.py:2: the file ends in the middle of `max_co`"));
+    for (role, source) in [
+        (Role::Settings, "import django\nDEBUG = True\n"),
+        (Role::Settings, ""),
+        (Role::Users, "hello\nworld\n"),
+        (Role::Script, "print('hello')\n"),
+    ] {
+        assert!(read_as(role, source).is_err(), "{source}");
+    }
+}
+
+fn accounts(source: &str) -> Found {
+    read_as(Role::Users, source).unwrap()
+}
+
+#[test]
+fn accounts_take_the_rest_of_the_line_as_their_folder() {
+    let found = accounts(
+        "# 用户名 密码 权限 目录\nroot   12345  elradfmwM  E:\\\\work\n\r\n\
+         anna\tsecret\telr\t/srv/My Files/a\nbob x elradfmwMT G://steam\r\n小明 密码 elr data\n",
+    );
+    let rows: Vec<_> = found
+        .accounts
+        .iter()
+        .map(|account: &Account| {
+            let Secret::Plain(password) = &account.secret else { panic!("{account:?}") };
+            (account.name.as_str(), password.as_str(), account.home.to_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("root", "12345", "E:\\work"),
+            ("anna", "secret", "/srv/My Files/a"),
+            ("bob", "x", "G:/steam"),
+            ("小明", "密码", "/srv/old/data"),
+        ]
+    );
+    let rights = |index: usize| found.accounts[index].permissions.unwrap();
+    assert_eq!(rights(1), Permissions::READ_ONLY);
+    assert_eq!(rights(2), Permissions::FULL);
+    assert!(!rights(0).contains(Permissions::MTIME));
+}
+
+#[test]
+fn bad_lines_of_accounts_are_told_and_the_rest_is_taken() {
+    let found = accounts(
+        "anna x elr /a\nben x elr\ncleo\ndora x elrz /d\nanna y elr /b\n.x y elr /c\n\
+         read x read /r\n",
+    );
+    let names: Vec<_> = found.accounts.iter().map(|account| account.name.as_str()).collect();
+    assert_eq!(names, ["anna", "read"]);
+    for part in [
+        "Lost x.py:2 this is no account: a folder is missing",
+        "Lost x.py:3 this is no account: a password, rights and a folder are missing",
+        "Lost x.py:4 account `dora`: `z` is no right",
+        "Lost x.py:5 `anna` has an account already, from x.py:1",
+        "Lost x.py:6 the account `.x` cannot be called so",
+    ] {
+        assert!(tells(&found, part), "{part}: {:#?}", notes(&found));
+    }
+    // The letters, not the word.
+    assert!(found.accounts[1].permissions.unwrap().contains(Permissions::DELETE));
+}
+
+#[test]
+fn a_program_is_read_for_its_literals() {
+    let found = read_as(
+        Role::Script,
+        "from pyftpdlib.authorizers import DummyAuthorizer\nHOME = '/srv'\ndef main():\n    \
+         authorizer = DummyAuthorizer()\n    authorizer.add_user('anna', 'secret', HOME + '/anna', \
+         perm='elradfmwMT')\n    authorizer.add_user('ben', 'x', homedir='/srv/ben')\n    \
+         authorizer.add_anonymous('/srv/public')\n    authorizer.override_perm('anna', \
+         '/srv/anna/in', 'elw', recursive=True)\n    handler = FTPHandler\n    \
+         handler.authorizer = authorizer\n    handler.banner = \"hi\" \" there\"\n    \
+         handler.masquerade_address = '203.0.113.7'\n    handler.passive_ports = range(60000, \
+         65535)\n    address = ('', 2121)\n    server = FTPServer(address, handler)\n    \
+         server.max_cons = 256\n    server.max_cons_per_ip = 5\n    \
+         logging.basicConfig(filename='/var/log/f.log')\n    handler.banner = make()\n    \
+         server.serve_forever()\n",
+    )
+    .unwrap();
+    for (path, expected) in [
+        ("server.greeting", "\"hi there\""),
+        ("passive.public_address", "\"203.0.113.7\""),
+        ("passive.ports", "\"60000-65535\""),
+        ("listen.0.port", "2121"),
+        ("limits.connections", "256"),
+        ("limits.connections_per_ip", "5"),
+        ("log.file", "\"/var/log/f.log\""),
+        ("login.anonymous_home", "\"/srv/public\""),
+        ("login.anonymous_permissions", "\"read\""),
+    ] {
+        assert_eq!(value(&found, path), expected, "{path}");
+    }
+    assert_eq!(found.accounts.len(), 2);
+    assert_eq!(found.accounts[0].home, Path::new("/srv/anna"));
+    assert_eq!(found.accounts[0].paths[0].0.to_string(), "/in");
+    assert_eq!(found.accounts[1].permissions, Some(Permissions::READ_ONLY));
+    assert!(
+        tells(&found, "Lost x.py:19 `banner` is computed by the program"),
+        "{:#?}",
+        notes(&found)
+    );
+}
+
+#[test]
+fn the_program_says_whether_its_limits_were_in_force() {
+    let files = |program: &str| {
+        let texts = [
+            (Role::Settings, text("settings.py", "max_upload = 1024\nmax_download = 2048\n")),
+            (Role::Script, text("FtpServer.py", program)),
+        ];
+        read(&texts, Path::new(BASE)).unwrap()
+    };
+    let published = files(
+        "import pyftpdlib\nfrom conf import settings\ndtp_handler = ThrottledDTPHandler\n\
+         dtp_handler.read_limit = settings.max_download\n\
+         dtp_handler.write_limit = settings.max_upload\n\
+         server = FTPServer((settings.ip, settings.port), handler)\n",
+    );
+    assert!(tells(&published, "the script does not attach its limits"));
+    assert!(tells(&published, "gives max_download to uploads"));
+    let mended = files("import pyftpdlib\nhandler.dtp_handler = dtp_handler\n");
+    assert!(tells(&mended, "held for each transfer"));
+    assert!(!tells(&mended, "uploads and max_upload"));
+    assert_eq!(value(&mended, "limits.user_upload_rate"), "1024");
+    // What comes from the settings is not told again as computed.
+    assert!(!tells(&published, "computed"), "{:#?}", notes(&published));
+    assert_eq!(mended.wishes["limits.user_upload_rate"].raw, Raw::Integer(1024));
+}
+
+#[test]
+fn files_are_known_by_what_stands_in_them() {
+    for (name, source, role) in [
+        ("settings.py", "ip = '0.0.0.0'\nport = '2121'\n", Role::Settings),
+        ("user.py", "# a\nanna x elr /srv\n", Role::Users),
+        ("accounts.txt", "anna x elr /srv\nben y elr /srv\n", Role::Users),
+        ("FtpServer.py", "from pyftpdlib.servers import FTPServer\n", Role::Script),
+        ("x.py", "", Role::Settings),
+    ] {
+        assert_eq!(files::role(&text(name, source)), role, "{name}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_a_reader_fall(
+        source in "(\\PC|\\n){0,60}\
+                   |((port|ip|max_cons|passive_ports|x)( = |=)[0-9'(),a*]{0,8}\\n){0,5}\
+                   |(h\\.add_user|FTPServer|override_perm)\\([a'\",=()0-9]{0,30}\\)\\n",
+    ) {
+        for role in [Role::Settings, Role::Users, Role::Script] {
+            let _ = read_as(role, &source);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Tokens as statements, and expressions as values.
+
+use std::collections::HashMap;
+
+use super::lexer::{Line, Token, lines};
+use super::{Act, Argument, Cut, Statement, Value};
+
+/// How deep brackets are followed. No settings go near it.
+const DEPTH_MAX: usize = 40;
+/// The most members of a list.
+const MEMBERS_MAX: usize = 70_000;
+/// The longest text that is put together, in bytes.
+const JOINED_BYTES_MAX: usize = 4096;
+/// The heaviest value that a name stands for. A text weighs its bytes, a list its members; the
+/// bound keeps a small file from growing into a large one.
+const KNOWN_WEIGHT_MAX: usize = 512;
+
+const TOO_DEEP: &str = "brackets in brackets in brackets";
+const PROGRAM: &str = "something that only the running program knows";
+
+/// The words with which statements begin that are no value.
+const KEYWORDS: &[&str] = &[
+    "import", "from", "def", "class", "if", "elif", "else", "for", "while", "with", "try",
+    "except", "finally", "return", "pass", "raise", "global", "nonlocal", "del", "assert", "break",
+    "continue", "async", "await", "lambda", "yield", "print", "exec",
+];
+
+/// Takes a source apart into statements.
+///
+/// # Errors
+/// [`Cut`]: it ends in the middle of something.
+pub(crate) fn read(source: &str) -> Result<Vec<Statement>, Cut> {
+    let mut known = HashMap::new();
+    let mut statements = Vec::new();
+    for line in lines(source)? {
+        let act = act(&line, &known);
+        if let Act::Assign(targets, value) = &act {
+            for target in targets {
+                if weight(value) <= KNOWN_WEIGHT_MAX {
+                    known.insert(target.clone(), value.clone());
+                } else {
+                    known.remove(target);
+                }
+            }
+        }
+        statements.push(Statement { line: line.number, is_nested: line.is_nested, act });
+    }
+    if let Some(Statement { line, act: Act::Broken(_), .. }) = statements.last() {
+        return Err(Cut { line: *line, what: "a statement that is not whole" });
+    }
+    Ok(statements)
+}
+
+fn act(line: &Line, known: &HashMap<String, Value>) -> Act {
+    let broken = line.tokens.iter().find_map(|token| match token {
+        Token::Broken(why) => Some(why.clone()),
+        _ => None,
+    });
+    if let Some(why) = broken {
+        return Act::Broken(why);
+    }
+    if let Some(Token::Word(word)) = line.tokens.first()
+        && KEYWORDS.contains(&word.as_str())
+        && !matches!(line.tokens.get(1), Some(Token::Sign("=" | ".")))
+    {
+        return Act::Program(word.clone());
+    }
+    let parts = split(&line.tokens);
+    let Some((value, targets)) = parts.split_last() else {
+        return Act::Program(String::new());
+    };
+    let mut parser = Parser { tokens: value, at: 0, depth: 0, known };
+    let result = parser.whole();
+    let value = match result {
+        Ok(value) => value,
+        Err(Trouble::Program) => Value::Other(PROGRAM),
+        Err(Trouble::Broken(why)) => return Act::Broken(why),
+    };
+    if targets.is_empty() {
+        return match value {
+            Value::Call(name, arguments) => Act::Call(name, arguments),
+            Value::Name(name) => Act::Program(name),
+            value => Act::Value(value),
+        };
+    }
+    let names: Option<Vec<_>> = targets.iter().map(|target| target_name(target)).collect();
+    names.map_or_else(|| Act::Program("=".into()), |names| Act::Assign(names, value))
+}
+
+/// Splits at `=` outside of brackets.
+fn split(tokens: &[Token]) -> Vec<&[Token]> {
+    let mut depth = 0_usize;
+    tokens
+        .split(|token| {
+            match token {
+                Token::Sign("(" | "[" | "{") => depth += 1,
+                Token::Sign(")" | "]" | "}") => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && *token == Token::Sign("=")
+        })
+        .collect()
+}
+
+/// The name of `a`, `a.b.c` or `a: int`; nothing for other targets.
+fn target_name(tokens: &[Token]) -> Option<String> {
+    let mut name = String::new();
+    for (index, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Word(word) if index % 2 == 0 => name.push_str(word),
+            Token::Sign(".") if index % 2 == 1 => name.push('.'),
+            Token::Sign(":") if index == 1 => break,
+            _ => return None,
+        }
+    }
+    (!name.is_empty()).then_some(name)
+}
+
+/// Why an expression has no value here.
+enum Trouble {
+    /// Only the program knows.
+    Program,
+    /// Python would refuse it.
+    Broken(String),
+}
+
+struct Parser<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    depth: usize,
+    known: &'a HashMap<String, Value>,
+}
+
+impl Parser<'_> {
+    /// Everything as one value; commas make a tuple.
+    fn whole(&mut self) -> Result<Value, Trouble> {
+        let first = self.sum()?;
+        if !self.takes(",") {
+            return if self.peek().is_some() { Err(Trouble::Program) } else { Ok(first) };
+        }
+        let mut members = vec![first];
+        while self.peek().is_some() {
+            members.push(self.sum()?);
+            if !self.takes(",") && self.peek().is_some() {
+                return Err(Trouble::Program);
+            }
+        }
+        Ok(Value::List(members))
+    }
+
+    fn sum(&mut self) -> Result<Value, Trouble> {
+        let mut left = self.product()?;
+        loop {
+            if self.takes("+") {
+                left = add(left, self.product()?);
+            } else if self.takes("-") {
+                left = compute(&left, &self.product()?, i128::checked_sub);
+            } else {
+                return Ok(left);
+            }
+        }
+    }
+
+    fn product(&mut self) -> Result<Value, Trouble> {
+        let mut left = self.signed()?;
+        loop {
+            if self.takes("*") {
+                left = compute(&left, &self.signed()?, i128::checked_mul);
+            } else if self.takes("//") {
+                left = compute(&left, &self.signed()?, i128::checked_div_euclid);
+            } else if self.takes("/") {
+                left = compute(&left, &self.signed()?, exact_quotient);
+            } else if self.takes("%") {
+                left = compute(&left, &self.signed()?, i128::checked_rem_euclid);
+            } else {
+                return Ok(left);
+            }
+        }
+    }
+
+    fn signed(&mut self) -> Result<Value, Trouble> {
+        let mut is_negative = false;
+        loop {
+            if self.takes("-") {
+                is_negative = !is_negative;
+            } else if !self.takes("+") {
+                break;
+            }
+        }
+        let value = self.deeper(Self::power)?;
+        Ok(if is_negative { compute(&Value::Number(0), &value, i128::checked_sub) } else { value })
+    }
+
+    fn power(&mut self) -> Result<Value, Trouble> {
+        let base = self.atom()?;
+        let base = self.trailers(base)?;
+        if !self.takes("**") {
+            return Ok(base);
+        }
+        let exponent = self.signed()?;
+        Ok(compute(&base, &exponent, |base, exponent| {
+            base.checked_pow(u32::try_from(exponent).ok()?)
+        }))
+    }
+
+    fn atom(&mut self) -> Result<Value, Trouble> {
+        let Some(token) = self.tokens.get(self.at) else {
+            return Err(Trouble::Broken("something is missing at its end".into()));
+        };
+        self.at += 1;
+        match token {
+            Token::Number(Some(number)) => Ok(Value::Number(*number)),
+            Token::Number(None) => Ok(Value::Other("a number with a fraction")),
+            Token::Text(text) => {
+                let mut joined = text.clone();
+                while let Some(Token::Text(next)) = self.tokens.get(self.at) {
+                    self.at += 1;
+                    joined = joined.zip(next.as_ref()).map(|(joined, next)| joined + next);
+                }
+                Ok(joined.map_or(Value::Other("a text that is put together"), Value::Text))
+            }
+            Token::Word(word) => Ok(match word.as_str() {
+                "True" => Value::Truth(true),
+                "False" => Value::Truth(false),
+                "None" => Value::None,
+                "not" | "lambda" | "await" | "yield" => return Err(Trouble::Program),
+                _ => Value::Name(word.clone()),
+            }),
+            Token::Sign("(") => self.list(")"),
+            Token::Sign("[") => self.list("]"),
+            Token::Sign("{") => self.list("}"),
+            Token::Sign("*" | "**" | "~") => Err(Trouble::Program),
+            Token::Sign(sign) => {
+                Err(Trouble::Broken(format!("`{sign}` stands where a value belongs")))
+            }
+            Token::Broken(why) => Err(Trouble::Broken(why.clone())),
+        }
+    }
+
+    /// The members up to the closing bracket. One member in round brackets is that member.
+    fn list(&mut self, end: &'static str) -> Result<Value, Trouble> {
+        let mut members = Vec::new();
+        let mut is_tuple = end != ")";
+        while !self.takes(end) {
+            members.push(self.deeper(Self::sum)?);
+            if self.takes(",") {
+                is_tuple = true;
+            } else if !matches!(self.peek(), Some(Token::Sign(sign)) if *sign == end) {
+                // A dictionary, a comprehension, a condition.
+                return Err(Trouble::Program);
+            }
+            if members.len() > MEMBERS_MAX {
+                return Ok(Value::Other("a very long list"));
+            }
+        }
+        match members.pop() {
+            Some(only) if !is_tuple && members.is_empty() => Ok(only),
+            Some(last) => {
+                members.push(last);
+                Ok(Value::List(members))
+            }
+            None => Ok(Value::List(members)),
+        }
+    }
+
+    /// `.name`, `(arguments)` and `[index]` behind a value.
+    fn trailers(&mut self, value: Value) -> Result<Value, Trouble> {
+        let mut value = value;
+        loop {
+            if self.takes(".") {
+                let Some(Token::Word(word)) = self.tokens.get(self.at) else {
+                    return Err(Trouble::Broken("a name is missing behind the dot".into()));
+                };
+                self.at += 1;
+                value = match value {
+                    Value::Name(name) => Value::Name(format!("{name}.{word}")),
+                    _ => Value::Other(PROGRAM),
+                };
+            } else if self.takes("(") {
+                let arguments = self.arguments()?;
+                value = match value {
+                    Value::Name(name) => called(name, arguments),
+                    _ => Value::Other(PROGRAM),
+                };
+            } else if self.takes("[") {
+                let index = self.deeper(|parser| parser.list("]"))?;
+                value = member(&self.looked_up(value), &index);
+            } else {
+                return Ok(self.looked_up(value));
+            }
+        }
+    }
+
+    /// The literal that was given to a name, if one was.
+    fn looked_up(&self, value: Value) -> Value {
+        match &value {
+            Value::Name(name) => match self.known.get(name) {
+                Some(Value::Call(..)) | None => value,
+                Some(known) => known.clone(),
+            },
+            _ => value,
+        }
+    }
+
+    fn arguments(&mut self) -> Result<Vec<Argument>, Trouble> {
+        let mut arguments = Vec::new();
+        while !self.takes(")") {
+            let name = match (self.tokens.get(self.at), self.tokens.get(self.at + 1)) {
+                (Some(Token::Word(name)), Some(Token::Sign("="))) => {
+                    self.at += 2;
+                    Some(name.clone())
+                }
+                _ => None,
+            };
+            let value = self.deeper(Self::sum)?;
+            arguments.push(Argument { name, value });
+            if !self.takes(",") && !matches!(self.peek(), Some(Token::Sign(")"))) {
+                return Err(Trouble::Program);
+            }
+            if arguments.len() > MEMBERS_MAX {
+                return Err(Trouble::Program);
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn deeper(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<Value, Trouble>,
+    ) -> Result<Value, Trouble> {
+        if self.depth == DEPTH_MAX {
+            return Err(Trouble::Broken(TOO_DEEP.into()));
+        }
+        self.depth += 1;
+        let value = read(self);
+        self.depth -= 1;
+        value
+    }
+
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at)
+    }
+
+    fn takes(&mut self, sign: &str) -> bool {
+        let is_it = matches!(self.peek(), Some(Token::Sign(found)) if *found == sign);
+        self.at += usize::from(is_it);
+        is_it
+    }
+}
+
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Name(text) => text.len(),
+        Value::List(members) => members.iter().map(|member| 16 + weight(member)).sum(),
+        Value::Call(..) => KNOWN_WEIGHT_MAX + 1,
+        _ => 0,
+    }
+}
+
+/// Calls whose value is known without running anything.
+fn called(name: String, arguments: Vec<Argument>) -> Value {
+    let values: Vec<_> = arguments.iter().map(|argument| &argument.value).collect();
+    match (name.as_str(), values.as_slice()) {
+        ("range" | "xrange", [Value::Number(from), Value::Number(to)]) => Value::Range(*from, *to),
+        ("int", [Value::Number(number)]) => Value::Number(*number),
+        ("int", [Value::Text(text)]) => match text.trim().parse() {
+            Ok(number) => Value::Number(number),
+            Err(_) => Value::Call(name, arguments),
+        },
+        ("str", [Value::Text(text)]) => Value::Text(text.clone()),
+        ("str", [Value::Number(number)]) => Value::Text(number.to_string()),
+        ("list" | "tuple", [inner @ (Value::List(_) | Value::Range(..))]) => (*inner).clone(),
+        _ => Value::Call(name, arguments),
+    }
+}
+
+/// `list[index]` with a number from 0.
+fn member(value: &Value, index: &Value) -> Value {
+    let (Value::List(members), Value::List(index)) = (value, index) else {
+        return Value::Other(PROGRAM);
+    };
+    let [Value::Number(index)] = index.as_slice() else { return Value::Other(PROGRAM) };
+    let found = usize::try_from(*index).ok().and_then(|index| members.get(index));
+    found.cloned().unwrap_or(Value::Other(PROGRAM))
+}
+
+fn add(left: Value, right: Value) -> Value {
+    match (left, right) {
+        (Value::Text(left), Value::Text(right)) if left.len() + right.len() <= JOINED_BYTES_MAX => {
+            Value::Text(left + &right)
+        }
+        (Value::List(left), Value::List(right)) if left.len() + right.len() <= MEMBERS_MAX => {
+            Value::List(left.into_iter().chain(right).collect())
+        }
+        (left, right) => compute(&left, &right, i128::checked_add),
+    }
+}
+
+fn compute(left: &Value, right: &Value, act: impl Fn(i128, i128) -> Option<i128>) -> Value {
+    let (Value::Number(left), Value::Number(right)) = (left, right) else {
+        return Value::Other("a computation with more than numbers");
+    };
+    act(*left, *right)
+        .map_or(Value::Other("a computation that comes to no whole number"), Value::Number)
+}
+
+fn exact_quotient(left: i128, right: i128) -> Option<i128> {
+    left.checked_rem(right).filter(|rest| *rest == 0).and_then(|_| left.checked_div(right))
+}

@@ -1,0 +1,158 @@
+//! The result as text: `wharf.toml`, and what is told about it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use wharf_users::file::PERMISSIONS_DEFAULT;
+use wharf_users::rights::format_rights;
+use wharf_users::units::format_rate;
+
+use super::model::{Account, Found, Kind, Secret, Wish};
+use crate::config::keys::{Key, SECTIONS, Section};
+use crate::config::show::value_text;
+
+/// The column at which comments begin.
+const COMMENT_COLUMN: usize = 36;
+
+/// The configuration: what differs from the defaults, each line with where it comes from.
+pub(crate) fn config_file(found: &Found, source: &str) -> String {
+    let mut out = format!(
+        "# Made by `wharf import {}`.\n\
+         # What is not here has its default; every key there is:  wharf config default\n\n\
+         config_version = 1\n",
+        one_line(source)
+    );
+    for section in SECTIONS {
+        for path in instances(section, found) {
+            write_section(&mut out, section, &path, found);
+        }
+    }
+    out
+}
+
+fn write_section(out: &mut String, section: &Section, path: &str, found: &Found) {
+    let mut lines = String::new();
+    for key in section.keys {
+        let wish = found.wishes.get(&format!("{path}.{}", key.name));
+        let Some((wish, value)) = wish.and_then(|wish| Some((wish, differing(key, wish)?))) else {
+            continue;
+        };
+        let line = format!("{} = {value}", key.name);
+        let comment = one_line(&format!("{} {}", wish.spot, wish.word));
+        let _ = writeln!(lines, "{line:<width$}  # {comment}", width = COMMENT_COLUMN - 2);
+    }
+    if !lines.is_empty() {
+        let (open, close) = if section.is_list { ("[[", "]]") } else { ("[", "]") };
+        let _ = write!(out, "\n{open}{}{close}\n{lines}", section.name);
+    }
+}
+
+/// The value as TOML, unless it is the default.
+fn differing(key: &Key, wish: &Wish) -> Option<String> {
+    let value = value_text(key, &wish.raw);
+    (value != key.default).then_some(value)
+}
+
+fn instances(section: &Section, found: &Found) -> Vec<String> {
+    if !section.is_list {
+        return vec![section.name.into()];
+    }
+    let is_there = |path: &String| found.wishes.keys().any(|key| key.starts_with(path));
+    let paths = (0..super::LISTENERS_MAX).map(|index| format!("{}.{index}", section.name));
+    paths.filter(is_there).collect()
+}
+
+/// Text that can stand in one line of a comment.
+fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
+
+/// The accounts as a table.
+pub(crate) fn account_table(accounts: &[Account]) -> String {
+    let mut rows = vec![["NAME", "RIGHTS", "PASSWORD", "LIMITS", "HOME"].map(str::to_owned)];
+    rows.extend(accounts.iter().map(|account| {
+        [
+            account.name.clone(),
+            format_rights(account.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
+            password(account).to_owned(),
+            limits(account),
+            one_line(&account.home.display().to_string()),
+        ]
+    }));
+    crate::user_command::list::table(&rows)
+}
+
+fn password(account: &Account) -> &'static str {
+    match account.secret {
+        Secret::None => "none",
+        Secret::Hash(_) => "kept",
+        Secret::Plain(_) => "hashed",
+    }
+}
+
+fn limits(account: &Account) -> String {
+    let rates = [
+        ("up", account.upload_rate),
+        ("down", account.download_rate),
+        ("each up", account.transfer_upload_rate),
+        ("each down", account.transfer_download_rate),
+    ];
+    let mut limits: Vec<_> = rates
+        .iter()
+        .filter_map(|(word, rate)| Some(format!("{word} {}", format_rate((*rate)?))))
+        .collect();
+    if let Some(sessions) = account.sessions {
+        let number = sessions.number().map_or_else(|| "any".into(), |number| number.to_string());
+        limits.push(format!("{number} sessions"));
+    }
+    if !account.is_enabled {
+        limits.push("disabled".into());
+    }
+    if account.requires_tls {
+        limits.push("TLS".into());
+    }
+    if limits.is_empty() { "-".into() } else { limits.join(", ") }
+}
+
+/// Everything that is to be told, in its order.
+pub(crate) fn report(found: &Found) -> String {
+    let mut out = String::new();
+    for (kind, title) in [
+        (Kind::Lost, "Not carried over"),
+        (Kind::Changed, "Different from before"),
+        (Kind::Advice, "To know"),
+    ] {
+        let mut notes: Vec<_> = found.notes.iter().filter(|note| note.kind == kind).collect();
+        notes.sort_by(|one, other| one.spot.cmp(&other.spot));
+        if notes.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "\n{title}: {}", notes.len());
+        for note in notes {
+            let spot = note.spot.as_ref().map(|spot| format!("{spot}: ")).unwrap_or_default();
+            let _ = writeln!(out, "  {}{}", one_line(&spot), one_line(&note.what));
+            if !note.remedy.is_empty() {
+                let _ = writeln!(out, "      {}", one_line(&note.remedy));
+            }
+        }
+    }
+    out
+}
+
+/// What would be written, for someone who decides.
+pub(crate) fn preview(config: Option<(&Path, &str)>, users: &Path, accounts: &[Account]) -> String {
+    let mut out = String::new();
+    if let Some((path, text)) = config {
+        let _ = writeln!(out, "{}:\n", path.display());
+        for line in text.lines() {
+            let _ = writeln!(out, "    {line}");
+        }
+    }
+    if !accounts.is_empty() {
+        let _ = writeln!(out, "\n{}, accounts: {}\n", users.display(), accounts.len());
+        for line in account_table(accounts).lines() {
+            let _ = writeln!(out, "    {line}");
+        }
+    }
+    out
+}

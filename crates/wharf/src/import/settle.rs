@@ -1,0 +1,336 @@
+//! Makes sure that the result is sound here: every key can be read, folders and certificates are
+//! there, keys do not contradict each other. What cannot stay is taken out and told.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use super::model::{Account, Found, Kind, LAST_PORT, Secret, Wish};
+use crate::config::Loaded;
+use crate::config::gather::{Flag, Inputs};
+use crate::config::problem::Severity;
+use crate::config::raw::Raw;
+use crate::config::value::ListenPort;
+use crate::share::check_password;
+use crate::wire::check_certificate;
+
+/// Takes out what `wharf check` would refuse. Relative paths of the result begin at `folder`.
+pub(crate) fn settle(found: &mut Found, folder: &Path) {
+    read_each(found, folder);
+    settle_anonymous(found);
+    settle_certificate(found, folder);
+    settle_logs(found);
+    settle_ports(found, folder);
+    tell_policy(found);
+    settle_accounts(found);
+}
+
+/// What the configuration would be with these keys.
+pub(crate) fn load(found: &Found, paths: &[&str], folder: &Path) -> Loaded {
+    let wanted = found.wishes.iter().filter(|(path, _)| {
+        paths.is_empty() || paths.iter().any(|wanted| path.starts_with(wanted))
+    });
+    let flags = wanted.map(|(path, wish)| Flag {
+        shown: format!("{} {}", wish.spot, wish.word),
+        path: path.clone(),
+        raw: wish.raw.clone(),
+    });
+    Loaded::load(&Inputs {
+        base: folder.to_owned(),
+        current_folder: folder.to_owned(),
+        flags: flags.collect(),
+        ..Inputs::default()
+    })
+}
+
+/// Drops every key whose value cannot be read.
+fn read_each(found: &mut Found, folder: &Path) {
+    let paths: Vec<String> = found.wishes.keys().cloned().collect();
+    for path in paths {
+        let Some(wish) = found.wishes.get(&path).cloned() else { continue };
+        // Each alone, and the first listener stands for all. Whether keys fit each other is looked
+        // at afterwards: only what begins with the key's name is about its value.
+        let alone = match path.strip_prefix("listen.").and_then(|rest| rest.split_once('.')) {
+            Some((_, key)) => format!("listen.0.{key}"),
+            None => path.clone(),
+        };
+        let about = format!("`{alone}`: ");
+        let mut one = Found::default();
+        one.wishes.insert(alone, wish.clone());
+        let problems = load(&one, &[], folder).problems;
+        let wrong = problems.iter().find_map(|problem| {
+            (problem.severity == Severity::Error).then_some(problem.title.strip_prefix(&about)?)
+        });
+        if let Some(why) = wrong {
+            drop_wish(found, &path, &format!("`{}`: {why}", wish.word.escape_debug()));
+        }
+    }
+}
+
+/// Takes a key out and says why.
+fn drop_wish(found: &mut Found, path: &str, what: &str) {
+    if let Some(wish) = found.wishes.remove(path) {
+        let key = path.replace("listen.0.", "[[listen]] ").replace("listen.1.", "[[listen]] ");
+        found.lost(&wish.spot, what, format!("set it yourself: {key}"));
+    }
+}
+
+/// The visitors' folder must be there, or nobody is let in without password.
+fn settle_anonymous(found: &mut Found) {
+    let is_on = |wish: &Wish| wish.raw == Raw::Boolean(true);
+    if !found.wishes.get("login.anonymous").is_some_and(is_on) {
+        for path in ["login.anonymous_home", "login.anonymous_permissions"] {
+            found.wishes.remove(path);
+        }
+        return;
+    }
+    let home = found.text_of("login.anonymous_home").map(str::to_owned);
+    let why = match home {
+        None => "visitors without password: no folder is named for them".to_owned(),
+        Some(home) if !Path::new(&home).is_dir() => {
+            format!("visitors without password: their folder {home} is not here")
+        }
+        Some(_) => return,
+    };
+    for path in ["login.anonymous_home", "login.anonymous_permissions"] {
+        found.wishes.remove(path);
+    }
+    if let Some(wish) = found.wishes.remove("login.anonymous") {
+        let remedy = "make the folder, then set login.anonymous and login.anonymous_home";
+        found.lost(&wish.spot, why, remedy);
+    }
+}
+
+/// A certificate that cannot be used would keep the server from starting.
+fn settle_certificate(found: &mut Found, folder: &Path) {
+    let has = |found: &Found, path: &str| found.wishes.contains_key(path);
+    let (certificate, key) = ("tls.certificate", "tls.private_key");
+    let why = match (has(found, certificate), has(found, key)) {
+        (false, false) => return,
+        (true, false) => "the certificate has no private key".to_owned(),
+        (false, true) => "the private key has no certificate".to_owned(),
+        (true, true) => {
+            let loaded = load(found, &[certificate, key], folder);
+            match check_certificate(&loaded.config) {
+                Ok(_) => return,
+                Err(failure) => failure.message,
+            }
+        }
+    };
+    let spot = [certificate, key].iter().find_map(|path| found.wishes.remove(*path));
+    found.wishes.remove(key);
+    if let Some(wish) = spot {
+        let remedy = "wharf makes a certificate of its own; to use this one, set tls.certificate \
+                      and tls.private_key, and look with: wharf check";
+        found.lost(&wish.spot, why, remedy);
+    }
+}
+
+/// Two logs cannot share a file.
+fn settle_logs(found: &mut Found) {
+    let (file, transfers) = ("log.file", "log.transfer_log");
+    if found.text_of(file).is_some() && found.text_of(file) == found.text_of(transfers) {
+        drop_wish(found, transfers, "both logs were one file, and their lines differ");
+    }
+    for path in [file, transfers] {
+        let Some(wish) = found.wishes.get(path).cloned() else { continue };
+        let folder = wish.raw.text().map(Path::new).and_then(Path::parent);
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            drop_wish(found, path, "the folder of this log is not here");
+        }
+    }
+}
+
+/// The ports of data connections must not hold the port of the control connection.
+fn settle_ports(found: &mut Found, folder: &Path) {
+    let config = load(found, &["listen.", "passive.ports"], folder).config;
+    let whole = config.passive.ports.0.clone();
+    let mut ports = Some(whole.clone());
+    for listen in &config.listen {
+        if let (ListenPort::Fixed(port), Some(range)) = (listen.port, ports.clone())
+            && range.contains(&port)
+        {
+            ports = larger_part(&range, port);
+        }
+    }
+    if ports.as_ref() == Some(&whole) {
+        return;
+    }
+    let wish = found.wishes.get("passive.ports").or_else(|| found.wishes.get("listen.0.port"));
+    let Some(wish) = wish.cloned() else { return };
+    let (from, to) = (whole.start(), whole.end());
+    let Some(part) = ports else {
+        let what = format!("the passive ports {from}-{to} are the port that is listened on");
+        return drop_wish(found, "passive.ports", &what);
+    };
+    if part.end() != whole.end() {
+        // What was said of the last port does not hold any more.
+        found.notes.retain(|note| !note.what.starts_with(LAST_PORT));
+    }
+    let part = format!("{}-{}", part.start(), part.end());
+    let what = format!(
+        "the passive ports {from}-{to} hold the port that the server listens on; taken is the \
+         larger part, {part}"
+    );
+    found.changed(&wish.spot, what, "a range of its own is better: passive.ports");
+    found.set_text("passive.ports", &part, &wish.spot, &wish.word);
+}
+
+/// What remains of a range without one port of it: the part before or the part behind.
+fn larger_part(range: &RangeInclusive<u16>, without: u16) -> Option<RangeInclusive<u16>> {
+    let below = without.checked_sub(1).map(|end| *range.start()..=end);
+    let above = without.checked_add(1).map(|start| start..=*range.end());
+    let larger = below.into_iter().chain(above).max_by_key(ExactSizeIterator::len);
+    larger.filter(|part| !part.is_empty())
+}
+
+/// Says what holds for passwords without TLS, where the old set-up said nothing of it.
+fn tell_policy(found: &mut Found) {
+    if !found.wishes.is_empty() && !found.wishes.contains_key("tls.require") {
+        let what = "passwords from outside the local networks need TLS now, which is offered";
+        let remedy = "for clients that know no TLS: tls.require = \"off\" under [tls]";
+        found.note(Kind::Changed, None, what, remedy);
+    }
+}
+
+/// Passwords must be sendable, and folders should be there.
+fn settle_accounts(found: &mut Found) {
+    let mut accounts = std::mem::take(&mut found.accounts);
+    accounts.retain(|account| {
+        let home = account.home.to_string_lossy();
+        let has_home = !home.is_empty() && !home.starts_with('~');
+        if !has_home {
+            let name = account.name.escape_debug();
+            let what = format!("account `{name}`: `{home}` is no folder");
+            found.lost(&account.spot, what, format!("wharf user add {name} --home DIR"));
+        }
+        has_home
+    });
+    for account in &mut accounts {
+        settle_password(account, found);
+        let name = account.name.escape_debug().to_string();
+        if !account.home.is_dir() {
+            let shown = account.home.display().to_string();
+            let what = format!("account `{name}`: its folder {shown} is not here");
+            let is_foreign = !account.home.is_absolute();
+            let remedy = if is_foreign {
+                format!("it is a path of another system: wharf user edit {name} --home DIR")
+            } else {
+                "make it before the account logs in".into()
+            };
+            found.note(Kind::Advice, Some(&account.spot), what, remedy);
+        }
+    }
+    found.accounts = accounts;
+}
+
+fn settle_password(account: &mut Account, found: &mut Found) {
+    if let Secret::Plain(password) = &account.secret
+        && let Err(failure) = check_password(password)
+    {
+        account.secret = Secret::None;
+        let name = account.name.escape_debug();
+        let what = format!("account `{name}`: its password cannot be used: {}", failure.message);
+        found.lost(&account.spot, what, format!("wharf user passwd {name}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::keys::{Key, keys};
+    use crate::import::model::Spot;
+
+    fn found(wishes: &[(&str, Raw)]) -> Found {
+        let spot = Spot { file: "x".into(), line: 1 };
+        let mut found = Found::default();
+        for (path, raw) in wishes {
+            found.set(path, raw.clone(), &spot, "word");
+        }
+        settle(&mut found, Path::new("/"));
+        found
+    }
+
+    fn text(text: &str) -> Raw {
+        Raw::Text(text.into())
+    }
+
+    #[test]
+    fn a_range_loses_the_listening_port_and_keeps_its_larger_part() {
+        for (range, part) in [
+            ("2000-2200", Some("2000-2120")),
+            ("2100-2200", Some("2122-2200")),
+            ("2121-2130", Some("2122-2130")),
+            ("2121-2121", None),
+            ("2122-2130", Some("2122-2130")),
+        ] {
+            let found =
+                found(&[("listen.0.port", Raw::Integer(2121)), ("passive.ports", text(range))]);
+            assert_eq!(found.text_of("passive.ports"), part, "{range}");
+        }
+        let found = found(&[("listen.0.port", Raw::Integer(30_500))]);
+        assert_eq!(found.text_of("passive.ports"), Some("30000-30499"));
+    }
+
+    #[test]
+    fn what_no_key_takes_is_taken_out_and_told() {
+        let found = found(&[
+            ("listen.0.address", text("ftp.example.com")),
+            ("passive.ports", text("9-8")),
+            ("login.anonymous", Raw::Boolean(true)),
+            ("login.anonymous_home", text("/nowhere/at/all")),
+            ("tls.certificate", text("/nowhere/at/all.pem")),
+            ("log.file", text("/nowhere/at/all.log")),
+            ("limits.connections", Raw::Integer(7)),
+        ]);
+        let keys: Vec<_> = found.wishes.keys().collect();
+        assert_eq!(keys, ["limits.connections"]);
+        let lost = found.notes.iter().filter(|note| note.kind == Kind::Lost);
+        assert_eq!(lost.count(), 5, "{:?}", found.notes);
+        assert!(load(&found, &[], Path::new("/")).is_valid());
+    }
+
+    #[test]
+    fn an_account_without_a_folder_is_left_out() {
+        let spot = Spot { file: "x".into(), line: 1 };
+        let mut found = Found::default();
+        for (name, home) in [("anna", "/srv"), ("ben", ""), ("cleo", "~"), ("dora", "~/d")] {
+            found.add(Account::new(name, Secret::None, home.into(), spot.clone()));
+        }
+        settle(&mut found, Path::new("/"));
+        assert_eq!(found.accounts.len(), 1);
+    }
+
+    fn raw() -> impl Strategy<Value = Raw> {
+        prop_oneof![
+            "[a-z0-9./-]{0,8}".prop_map(Raw::Text),
+            "(20[0-9]{2}-21[0-9]{2}|all|login|off|utc|implicit|[0-9]{1,4}s|/)".prop_map(Raw::Text),
+            (-1i64..70_000).prop_map(Raw::Integer),
+            any::<bool>().prop_map(Raw::Boolean),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_found_the_result_is_sound(
+            wanted in prop::collection::vec((any::<prop::sample::Index>(), raw()), 0..12),
+            port in prop::option::of(2000i64..2200),
+        ) {
+            let known: Vec<_> = keys()
+                .filter(|key| key.section != "listen" && !key.section.is_empty())
+                // Who runs wharf is no part of what moves in.
+                .filter(|key| !["server.user", "server.group"].contains(&&*key.path()))
+                .map(Key::path)
+                .collect();
+            let mut wishes: Vec<_> = wanted
+                .iter()
+                .map(|(index, raw)| (index.get(&known).as_str(), raw.clone()))
+                .collect();
+            wishes.extend(port.map(|port| ("listen.0.port", Raw::Integer(port))));
+            let found = found(&wishes);
+            let loaded = load(&found, &[], Path::new("/"));
+            prop_assert!(loaded.is_valid(), "{:?}", loaded.problems);
+        }
+    }
+}

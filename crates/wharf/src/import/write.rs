@@ -1,0 +1,140 @@
+//! Writes `wharf.toml` and `users.toml`: both or neither.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use wharf_users::file::{EditError, Editor, Setting, UserFile};
+
+use crate::outcome::Failure;
+use crate::user_command::Trouble;
+
+/// What to do with an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Its name.
+    pub(crate) name: String,
+    /// Whether it is there already and gets these settings on top.
+    pub(crate) is_update: bool,
+    /// What it is to say.
+    pub(crate) settings: Vec<Setting>,
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    /// The configuration and its text; nothing if it stays as it is.
+    pub(crate) config: Option<(&'a Path, &'a str)>,
+    /// Whether a configuration that is there may be replaced.
+    pub(crate) has_force: bool,
+    /// The file of accounts.
+    pub(crate) users: &'a Path,
+    /// What happens to it.
+    pub(crate) changes: &'a [Change],
+}
+
+/// Writes what is planned. Returns where a configuration that was there has been put.
+///
+/// The configuration is in its place before the accounts are, and is taken away again if those
+/// cannot be written: a file of accounts without it would not be looked at.
+pub(crate) fn write(plan: &Plan<'_>) -> Result<Option<PathBuf>, Trouble> {
+    let Some((config, text)) = plan.config else {
+        write_users(plan)?;
+        return Ok(None);
+    };
+    let failed =
+        |error: &io::Error| Failure::io(format!("cannot write {}", config.display()), error);
+    let old =
+        if plan.has_force { set_aside(config).map_err(|error| failed(&error))? } else { None };
+    let written = place(config, text);
+    let result = match written {
+        Ok(()) => write_users(plan).inspect_err(|_| {
+            // The first failure is the one to tell.
+            let _ = fs::remove_file(config);
+        }),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists(config).into()),
+        Err(error) => Err(failed(&error).into()),
+    };
+    if result.is_err()
+        && let Some(old) = &old
+    {
+        let _ = fs::rename(old, config);
+    }
+    result.map(|()| old)
+}
+
+/// What is said where a configuration is in the way.
+pub(crate) fn exists(config: &Path) -> Failure {
+    let what = format!("{} is there already, and nothing was written", config.display());
+    Failure::new(what).help(
+        "--force puts a new one in its place and keeps the old one beside it; -c FILE writes \
+         another",
+    )
+}
+
+fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
+    if plan.changes.is_empty() {
+        return Ok(());
+    }
+    UserFile::edit(plan.users, |editor| {
+        plan.changes.iter().try_for_each(|change| apply(editor, change)).map_err(Trouble::from)
+    })
+}
+
+fn apply(editor: &mut Editor, change: &Change) -> Result<(), EditError> {
+    if !change.is_update {
+        return editor.add(&change.name, &change.settings);
+    }
+    change.settings.iter().try_for_each(|setting| editor.set(&change.name, setting))
+}
+
+/// Moves a file that is there to a free name beside it.
+fn set_aside(path: &Path) -> io::Result<Option<PathBuf>> {
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    for number in 0..OLD_MAX {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(if number == 0 { ".old".to_owned() } else { format!(".old{number}") });
+        let aside = path.with_file_name(name);
+        if fs::symlink_metadata(&aside).is_err() {
+            fs::rename(path, &aside)?;
+            return Ok(Some(aside));
+        }
+    }
+    Err(io::Error::other("there are too many old copies beside it"))
+}
+
+/// The most old copies that are kept.
+const OLD_MAX: u32 = 100;
+
+/// Puts a new file in its place, whole or not at all; one that is there stays.
+fn place(path: &Path, text: &str) -> io::Result<()> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
+    let fresh = path.with_file_name(name);
+    let result = write_new(&fresh, text).and_then(|()| settle(&fresh, path));
+    // After a link the other name goes; after a failure there is nothing to keep.
+    let _ = fs::remove_file(&fresh);
+    result
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// A link is refused where a file is, which a rename would replace.
+fn settle(fresh: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(fresh, path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        // Some file systems have no links.
+        Err(_) if fs::symlink_metadata(path).is_ok() => Err(ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(fresh, path),
+    }
+}

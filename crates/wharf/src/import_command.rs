@@ -1,0 +1,254 @@
+//! `wharf import`: another server's set-up becomes `wharf.toml` and `users.toml`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use wharf_users::file::{OpenError, Setting, StoredHash, UserFile};
+
+use crate::cli::Global;
+use crate::cli::import::{How, Import, OnConflict};
+use crate::config::Config;
+use crate::hash_command::hashed;
+use crate::import::facts;
+use crate::import::model::{Account, Found, Secret};
+use crate::import::render::{config_file as render_config, preview, report};
+use crate::import::settle::{load as load_found, settle};
+use crate::import::write::{Change, Plan, exists, write};
+use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
+use crate::outcome::{Exit, Failure, print, tell};
+use crate::place::CONFIG_NAME;
+use crate::setup::{config_file, inputs, load};
+use crate::user_command::open_failure;
+
+/// So many passwords are hashed without a word; more take a while.
+const HASHES_QUIET_MAX: usize = 40;
+
+/// Reads a set-up, shows what became of it, and writes it if asked to.
+pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
+    let how = what.how();
+    let is_coloured = global.color.is_on();
+    let mut found = read(what)?;
+    let target = Target::of(global, &found)?;
+    settle(&mut found, &target.folder);
+    let mut changes = target.changes(&mut found, how, is_coloured)?;
+    let text = target.writes_config.then(|| render_config(&found, &source(what)));
+    let config = text.as_deref().map(|text| (target.config.as_path(), text));
+    if let Some((path, _)) = config {
+        check_result(&found, path, &target.folder)?;
+    }
+    if !how.write {
+        let shown = preview(config, &target.users, &found.accounts);
+        print(&(shown + &report(&found) + &target.last_words(config.is_some())))?;
+        return target.refuse_conflicts(how, &changes).map(|()| Exit::Done);
+    }
+    if config.is_some() && !how.force && target.config.exists() {
+        return Err(exists(&target.config));
+    }
+    target.refuse_conflicts(how, &changes)?;
+    hash(&found.accounts, &mut changes)?;
+    let plan = Plan { config, has_force: how.force, users: &target.users, changes: &changes };
+    let old = write(&plan).map_err(|trouble| trouble.into_failure(is_coloured))?;
+    print(report(&found).trim_start_matches('\n'))?;
+    tell_done(&plan, old.as_deref());
+    Ok(Exit::Done)
+}
+
+fn read(what: &Import) -> Result<Found, Failure> {
+    let encoding = what.how().source_encoding;
+    match what {
+        Import::Pyftpdlib { path, .. } => pyftpdlib::import(path, encoding),
+        Import::Pureftpd { passwd, conf, .. } => {
+            pureftpd::import(passwd, conf.as_deref(), encoding)
+        }
+        Import::Proftpd { passwd, group, conf, .. } => {
+            proftpd::import(passwd, group.as_deref(), conf.as_deref(), encoding)
+        }
+        Import::Vsftpd { conf, user_config_dir, logins, .. } => {
+            vsftpd::import(conf, user_config_dir.as_deref(), logins.as_deref(), encoding)
+        }
+        Import::Csv { file, .. } => csv::import(file, encoding),
+    }
+}
+
+/// The command that was typed, for the first line of the file.
+fn source(what: &Import) -> String {
+    let (kind, path) = match what {
+        Import::Pyftpdlib { path, .. } => ("pyftpdlib", path),
+        Import::Pureftpd { passwd, .. } => ("pureftpd", passwd),
+        Import::Proftpd { passwd, .. } => ("proftpd", passwd),
+        Import::Vsftpd { conf, .. } => ("vsftpd", conf),
+        Import::Csv { file, .. } => ("csv", file),
+    };
+    format!("{kind} {}", path.display())
+}
+
+/// Where the result goes.
+struct Target {
+    config: PathBuf,
+    /// The folder of the configuration.
+    folder: PathBuf,
+    users: PathBuf,
+    /// Whether a configuration is written: not where only accounts were found and there is one.
+    writes_config: bool,
+}
+
+impl Target {
+    fn of(global: &Global, found: &Found) -> Result<Self, Failure> {
+        let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
+        let named = global.config.clone().or_else(|| named.map(PathBuf::from));
+        let in_use = config_file(global).filter(|path| path.is_file());
+        if found.wishes.is_empty()
+            && let Some(config) = in_use
+        {
+            let loaded = load(&inputs(global, Some(config.clone()), Vec::new()), false)?;
+            let users = loaded.config.server.users_file.0;
+            return Ok(Self { folder: folder(&config), config, users, writes_config: false });
+        }
+        let config = named.unwrap_or_else(|| PathBuf::from(CONFIG_NAME));
+        let folder = folder(&config);
+        if !folder.is_dir() {
+            return Err(Failure::new(format!("there is no folder {}", folder.display()))
+                .help("make it, or write elsewhere with -c FILE"));
+        }
+        let users = config.with_file_name("users.toml");
+        Ok(Self { config, folder, users, writes_config: true })
+    }
+
+    /// What happens to which account. Passwords are not hashed yet.
+    fn changes(
+        &self,
+        found: &mut Found,
+        how: &How,
+        is_coloured: bool,
+    ) -> Result<Vec<Change>, Failure> {
+        let known: BTreeSet<String> = match UserFile::read(&self.users) {
+            Ok(file) => file.records().iter().map(|record| record.name.clone()).collect(),
+            Err(OpenError::Missing { .. }) => BTreeSet::new(),
+            Err(error) => return Err(open_failure(&error, is_coloured)),
+        };
+        let accounts = std::mem::take(&mut found.accounts);
+        let mut changes = Vec::new();
+        for account in accounts {
+            let is_update = known.contains(&account.name);
+            if is_update && how.on_conflict == OnConflict::Skip {
+                let what = format!("account `{}` is there already", account.name.escape_debug());
+                found.lost(&account.spot, what, "--on-conflict update puts this in its place");
+                continue;
+            }
+            let mut settings = settings(&account);
+            settings.extend(facts::settings(&account, found));
+            changes.push(Change { name: account.name.clone(), is_update, settings });
+            found.accounts.push(account);
+        }
+        Ok(changes)
+    }
+
+    /// Refuses accounts that are there already, unless told what to do with them.
+    fn refuse_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
+        let names: Vec<_> = changes
+            .iter()
+            .filter(|change| change.is_update)
+            .map(|change| change.name.escape_debug().to_string())
+            .collect();
+        if names.is_empty() || how.on_conflict != OnConflict::Fail {
+            return Ok(());
+        }
+        let shown = names.get(..NAMES_MAX).map_or_else(
+            || names.join(", "),
+            |first| format!("{} and {} more", first.join(", "), names.len() - NAMES_MAX),
+        );
+        let what = format!("{} has accounts with these names: {shown}", self.users.display());
+        Err(Failure::new(format!("{what}; nothing was written")).help(
+            "--on-conflict skip keeps them, --on-conflict update puts the new ones over them",
+        ))
+    }
+
+    fn last_words(&self, has_config: bool) -> String {
+        let users = self.users.display();
+        let config = self.config.display();
+        if !has_config {
+            return format!("\nNothing was written. With --write the accounts go to {users}.\n");
+        }
+        let force = if self.config.exists() { " --force (there is one already)" } else { "" };
+        format!("\nNothing was written. To write {config} and {users}: --write{force}\n")
+    }
+}
+
+/// The most names in a message.
+const NAMES_MAX: usize = 10;
+
+/// The folder of a file, whole.
+fn folder(file: &Path) -> PathBuf {
+    let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    whole.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// What an account's table says, but for a password that is yet to be hashed.
+fn settings(account: &Account) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    if let Secret::Hash(hash) = &account.secret {
+        settings.push(Setting::Password(StoredHash::from(hash.clone())));
+    }
+    settings.push(Setting::Home(account.home.clone()));
+    settings.extend(account.permissions.map(Setting::Permissions));
+    if !account.is_enabled {
+        settings.push(Setting::Enabled(false));
+    }
+    settings.extend(account.upload_rate.map(Setting::UploadRate));
+    settings.extend(account.download_rate.map(Setting::DownloadRate));
+    settings.extend(account.transfer_upload_rate.map(Setting::TransferUploadRate));
+    settings.extend(account.transfer_download_rate.map(Setting::TransferDownloadRate));
+    settings.extend(account.sessions.map(Setting::Sessions));
+    if account.requires_tls {
+        settings.push(Setting::RequireTls(true));
+    }
+    if !account.comment.is_empty() {
+        settings.push(Setting::Comment(account.comment.clone()));
+    }
+    settings.extend(account.paths.iter().map(|(path, set)| Setting::Path(path.clone(), *set)));
+    settings
+}
+
+/// Hashes the passwords that are known, and puts the hashes first in their accounts' tables.
+fn hash(accounts: &[Account], changes: &mut [Change]) -> Result<(), Failure> {
+    let is_plain = |account: &&Account| matches!(account.secret, Secret::Plain(_));
+    let count = accounts.iter().filter(is_plain).count();
+    if count > HASHES_QUIET_MAX {
+        tell(&format!("hashing {count} passwords; this takes a while\n"));
+    }
+    for (account, change) in accounts.iter().zip(changes) {
+        if let Secret::Plain(password) = &account.secret {
+            let hash = StoredHash::from(hashed(password)?);
+            change.settings.insert(0, Setting::Password(hash));
+        }
+    }
+    Ok(())
+}
+
+/// A last look at the whole: what is written must be what `wharf check` accepts.
+fn check_result(found: &Found, config: &Path, folder: &Path) -> Result<Config, Failure> {
+    let loaded = load_found(found, &[], folder);
+    if loaded.is_valid() {
+        return Ok(loaded.config);
+    }
+    let problem = loaded.problems.first().map(|one| one.title.clone()).unwrap_or_default();
+    Err(Failure {
+        exit: Exit::ConfigInvalid,
+        ..Failure::new(format!("{} would not be sound: {problem}", config.display()))
+            .help("nothing was written; change this in the old settings and import again")
+    })
+}
+
+fn tell_done(plan: &Plan<'_>, old: Option<&Path>) {
+    if let Some(old) = old {
+        tell(&format!("the configuration that was there is now {}\n", old.display()));
+    }
+    if let Some((config, _)) = plan.config {
+        tell(&format!("wrote {}\n", config.display()));
+    }
+    if !plan.changes.is_empty() {
+        let (count, users) = (plan.changes.len(), plan.users.display());
+        tell(&format!("wrote {users}, accounts: {count}\n"));
+    }
+    tell("next:  wharf check\n");
+}

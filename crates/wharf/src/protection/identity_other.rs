@@ -1,0 +1,55 @@
+//! Systems where wharf does not change its user.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::config::keys;
+use crate::outcome::{Exit, Failure};
+
+/// An account of the system to become; there is none here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {}
+
+impl Identity {
+    /// No account.
+    ///
+    /// # Errors
+    /// The configuration names one.
+    pub(crate) fn wanted(server: &keys::Server) -> Result<Option<Self>, Failure> {
+        if server.user.is_empty() {
+            return Ok(None);
+        }
+        let message = "server.user works on Linux only";
+        Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
+            .help("leave it out, and start wharf as that user"))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match *self {}
+    }
+
+    pub(crate) fn give_state(&self, _folder: &Path) {
+        match *self {}
+    }
+
+    pub(crate) fn give_log(&self, _log: &File) {
+        match *self {}
+    }
+
+    pub(crate) fn assume(&self) -> Result<(), Failure> {
+        match *self {}
+    }
+}
+
+/// There are no capabilities here.
+pub(crate) fn give_up_capabilities(_keeps_low_ports: bool) {}
+
+/// Not known here.
+pub(crate) fn is_root() -> bool {
+    false
+}
+
+/// The name of the account that this process runs as.
+pub(crate) fn current_name() -> String {
+    std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_default()
+}

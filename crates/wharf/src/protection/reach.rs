@@ -1,0 +1,255 @@
+//! What a server must be able to reach: plain data, made of its configuration and accounts.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::config::choice::Symlinks;
+use crate::config::value::PublicAddress;
+use crate::place;
+
+/// Everything that a confined server may reach; the kernel refuses the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Which files.
+    pub(crate) files: Files,
+    /// Which ports may be listened on.
+    pub(crate) ports: RangeInclusive<u16>,
+    /// Whether connections may be made.
+    pub(crate) connections: Connections,
+    /// Whether other programs may be started.
+    pub(crate) programs: Programs,
+}
+
+/// Which files and folders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// These, and what lies below them.
+    Only(Vec<Place>),
+    /// All, for this reason.
+    Anywhere(&'static str),
+}
+
+/// A file, or a folder with all below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Where.
+    pub(crate) path: PathBuf,
+    /// What may be done there.
+    pub(crate) usage: Usage,
+}
+
+/// What may be done in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Usage {
+    /// Reading.
+    Read,
+    /// Writing to files, and making new ones.
+    Append,
+    /// Everything but starting programs and making devices.
+    Change,
+}
+
+/// Whether connections may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connections {
+    /// To any port: active mode goes where the client asks.
+    Made,
+    /// None.
+    Never,
+}
+
+/// Whether other programs may be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Programs {
+    /// None: nothing in the configuration names one.
+    Never,
+}
+
+/// What the clock and its zone are read from, for times in logs and listings.
+const CLOCK: &[&str] = &[
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/zoneinfo",
+    "/usr/share/zoneinfo",
+    "/usr/share/lib/zoneinfo",
+];
+/// What looks up a host name, where the configuration has one.
+const NAME_LOOKUP: &[&str] = &[
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/resolv.conf",
+    "/run/systemd/resolve",
+];
+/// A folder with more entries than this is no folder of homes that is worth reading.
+const SIBLINGS_MAX: usize = 10_000;
+
+impl Reach {
+    /// For this configuration and these homes. Looks at the disk, for folders made of homes only.
+    pub(crate) fn of(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Self {
+        Self {
+            files: match config.files.follow_symlinks {
+                Symlinks::Always => Files::Anywhere("files.follow_symlinks is \"always\""),
+                Symlinks::Inside | Symlinks::Never => {
+                    Files::Only(places(config, homes, has_accounts_file))
+                }
+            },
+            ports: config.passive.ports.0.clone(),
+            connections: if config.active.enabled { Connections::Made } else { Connections::Never },
+            programs: Programs::Never,
+        }
+    }
+
+    /// Whether an account's home lies where it can be opened.
+    pub(crate) fn covers(&self, home: &Path) -> bool {
+        let Files::Only(places) = &self.files else { return true };
+        let changing = places.iter().filter(|place| place.usage == Usage::Change);
+        let real = std::fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
+        let mut roots = changing.map(|place| &place.path);
+        roots.any(|root| real.starts_with(root) || home.starts_with(root))
+    }
+}
+
+fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut add = |path: PathBuf, usage| {
+        // What is missing cannot be named to the kernel, and stays closed when it is made later.
+        let Ok(path) = std::fs::canonicalize(path) else { return };
+        let place = Place { path, usage };
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    };
+    for home in homes.iter().chain(&config.server.homes.0) {
+        add(home.clone(), Usage::Change);
+    }
+    for folder in folders_of_homes(homes) {
+        add(folder, Usage::Change);
+    }
+    add(state_folder(config), Usage::Change);
+    if has_accounts_file {
+        // It is replaced when a hash is renewed, which takes a new file beside it.
+        let file = &config.server.users_file.0;
+        let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        add(folder_of(&real), Usage::Change);
+    }
+    for log in log_files(config) {
+        // A log is opened anew after it was renamed. What is no file, such as /dev/null, is not.
+        let is_file = std::fs::metadata(&log).map_or(true, |facts| facts.is_file());
+        add(if is_file { folder_of(&log) } else { log }, Usage::Append);
+    }
+    for pem in [&config.tls.certificate.0, &config.tls.private_key.0].into_iter().flatten() {
+        add(pem.clone(), Usage::Read);
+    }
+    for path in CLOCK {
+        add(path.into(), Usage::Read);
+    }
+    for variable in ["TZ", "TZDIR"] {
+        if let Some(path) = std::env::var_os(variable).as_deref().and_then(absolute) {
+            add(path, Usage::Read);
+        }
+    }
+    if matches!(config.passive.public_address, PublicAddress::Name(_)) {
+        for path in NAME_LOOKUP {
+            add(path.into(), Usage::Read);
+        }
+    }
+    places
+}
+
+/// Where certificates and other state are kept.
+pub(crate) fn state_folder(config: &Config) -> PathBuf {
+    config.server.state_dir.0.clone().unwrap_or_else(place::state_folder)
+}
+
+/// Every file that lines are appended to.
+pub(crate) fn log_files(config: &Config) -> Vec<PathBuf> {
+    let log = &config.log;
+    let files = [&log.file.0, &log.transfer_log.0, &log.audit_file.0];
+    files.into_iter().flatten().cloned().collect()
+}
+
+/// The path in `TZ=:/path`, or in a variable that is one.
+fn absolute(value: &OsStr) -> Option<PathBuf> {
+    let text = value.to_str()?;
+    let path = PathBuf::from(text.strip_prefix(':').unwrap_or(text));
+    path.is_absolute().then_some(path)
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    file.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
+}
+
+/// The folders in which there is nothing but homes of accounts. An account that is added later
+/// most likely gets its home there too, and must not wait for a restart; nothing else can be
+/// reached by it, for there is nothing else.
+fn folders_of_homes(homes: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let homes: BTreeSet<PathBuf> =
+        homes.iter().filter_map(|home| std::fs::canonicalize(home).ok()).collect();
+    let parents = homes.iter().filter_map(|home| home.parent());
+    let parents: BTreeSet<PathBuf> = parents.map(Path::to_path_buf).collect();
+    parents.into_iter().filter(|parent| has_only(parent, &homes)).collect()
+}
+
+fn has_only(folder: &Path, homes: &BTreeSet<PathBuf>) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    let mut count = 0;
+    for entry in entries {
+        count += 1;
+        let is_home = entry.is_ok_and(|entry| homes.contains(&entry.path()));
+        if !is_home || count > SIBLINGS_MAX {
+            return false;
+        }
+    }
+    // The top of everything is no folder of homes, whatever lies in it.
+    count > 0 && folder.parent().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+    use crate::config::gather::Inputs;
+
+    fn config() -> Config {
+        Loaded::load(&Inputs::default()).config
+    }
+
+    #[test]
+    fn row_46_a_folder_of_nothing_but_homes_takes_new_ones_and_another_does_not() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        for name in ["ftp/anna", "ftp/ben", "own/share", "own/diary"] {
+            std::fs::create_dir_all(top.join(name)).unwrap();
+        }
+        let homes = ["ftp/anna", "ftp/ben", "own/share"].map(|name| top.join(name));
+        let reach = Reach::of(&config(), &homes, false);
+        assert!(reach.covers(&top.join("ftp/carl")));
+        assert!(reach.covers(&top.join("own/share/deeper")));
+        assert!(!reach.covers(&top.join("own/diary")));
+        assert!(!reach.covers(&top.join("ftpx")));
+        assert!(!reach.covers(Path::new("/")));
+    }
+
+    #[test]
+    fn row_46_links_out_of_homes_leave_files_open_and_are_the_reason() {
+        let mut config = config();
+        config.files.follow_symlinks = Symlinks::Always;
+        let reach = Reach::of(&config, &[], false);
+        assert!(matches!(reach.files, Files::Anywhere(why) if why.contains("follow_symlinks")));
+        assert!(reach.covers(Path::new("/anywhere")));
+    }
+
+    #[test]
+    fn row_46_a_device_as_a_log_opens_no_folder_of_devices() {
+        let mut config = config();
+        config.log.file.0 = Some("/dev/null".into());
+        let Files::Only(places) = Reach::of(&config, &[], false).files else { panic!("confined") };
+        assert!(places.iter().all(|place| place.path != Path::new("/dev")));
+        assert!(places.contains(&Place { path: "/dev/null".into(), usage: Usage::Append }));
+    }
+}

@@ -1,0 +1,219 @@
+//! Unix: who else may change what this server relies on.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+use super::reach::{log_files, state_folder};
+use crate::config::Config;
+use crate::outcome::{Exit, Failure};
+
+/// Something about the rights of a file that should be otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    what: String,
+    remedy: String,
+    gravity: Gravity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Gravity {
+    /// Good to know.
+    Slight,
+    /// Anybody on this computer can do harm with it.
+    Grave,
+    /// wharf does not start with it.
+    Fatal,
+}
+
+impl Finding {
+    /// Whether a server that starts should tell.
+    pub(crate) fn is_grave(&self) -> bool {
+        self.gravity >= Gravity::Grave
+    }
+
+    /// In one line, with the remedy.
+    pub(crate) fn told(&self) -> String {
+        format!("{}: {}", self.what, self.remedy)
+    }
+
+    /// What is wrong.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What mends it.
+    pub(crate) fn remedy(&self) -> &str {
+        &self.remedy
+    }
+}
+
+/// Bits by which others than owner and group write.
+const OTHERS_WRITE: u32 = 0o002;
+const GROUP_WRITES: u32 = 0o020;
+/// In a folder with it, nobody removes or renames what belongs to others.
+const STICKY: u32 = 0o1000;
+
+/// Refuses files that anybody could use against the server.
+///
+/// # Errors
+/// `ConfigInvalid`, with the command that mends the first of them.
+pub(crate) fn refuse_open(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+    let findings = of_config(config, file);
+    match findings.into_iter().find(|finding| finding.gravity == Gravity::Fatal) {
+        None => Ok(()),
+        Some(finding) => Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(finding.what) }
+            .help(finding.remedy)),
+    }
+}
+
+/// What others may do to the configuration, to state and to logs. Certificates and accounts are
+/// looked at where they are read.
+pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some((path, facts)) = file.and_then(facts) {
+        let shown = path.display();
+        let mode = mode(&facts);
+        if mode & OTHERS_WRITE != 0 {
+            findings.push(Finding {
+                what: format!("anybody may write the config file {shown} (mode {mode:04o})"),
+                remedy: format!("chmod o-w '{shown}'"),
+                gravity: Gravity::Fatal,
+            });
+        } else if mode & GROUP_WRITES != 0 {
+            findings.push(Finding {
+                what: format!("the group may write the config file {shown} (mode {mode:04o})"),
+                remedy: format!("chmod g-w '{shown}', unless all in it may run this server"),
+                gravity: Gravity::Slight,
+            });
+        }
+        findings.extend(foreign_owner(&path, &facts));
+    }
+    if let Some((path, facts)) = facts(state_folder(config)) {
+        let shown = path.display();
+        let mode = mode(&facts);
+        let is_writable = mode & (OTHERS_WRITE | GROUP_WRITES) != 0;
+        if is_writable || mode & 0o077 != 0 {
+            let who = if is_writable { "change" } else { "look into" };
+            findings.push(Finding {
+                what: format!("others may {who} the state folder {shown} (mode {mode:04o})"),
+                remedy: format!("chmod 700 '{shown}'"),
+                gravity: if is_writable { Gravity::Fatal } else { Gravity::Slight },
+            });
+        }
+    }
+    let users_file = [config.server.users_file.0.clone()];
+    for path in users_file.iter().chain(config.tls.private_key.0.as_ref()) {
+        findings.extend(facts(path).and_then(|(path, facts)| foreign_owner(&path, &facts)));
+    }
+    for (path, facts) in log_files(config).iter().filter_map(facts) {
+        let mode = mode(&facts);
+        if facts.is_file() && mode & OTHERS_WRITE != 0 {
+            let shown = path.display();
+            findings.push(Finding {
+                what: format!("anybody may write the log {shown} (mode {mode:04o})"),
+                remedy: format!("chmod o-w '{shown}'"),
+                gravity: Gravity::Grave,
+            });
+        }
+    }
+    findings
+}
+
+/// Who else may put something in the place of a home.
+pub(crate) fn of_home(home: &Path) -> Vec<Finding> {
+    let Ok(home) = fs::canonicalize(home) else { return Vec::new() };
+    let mut findings = Vec::new();
+    for folder in home.ancestors() {
+        let Ok(facts) = fs::metadata(folder) else { continue };
+        let mode = mode(&facts);
+        if mode & OTHERS_WRITE == 0 || mode & STICKY != 0 {
+            continue;
+        }
+        let shown = folder.display();
+        let what = if folder == home {
+            format!("anybody on this computer may change what is in {shown} (mode {mode:04o})")
+        } else {
+            let home = home.display();
+            format!("anybody may put another folder in the place of {home}: {shown} is open")
+        };
+        let remedy = format!("chmod o-w '{shown}'");
+        findings.push(Finding { what, remedy, gravity: Gravity::Grave });
+    }
+    if let Ok(facts) = fs::metadata(&home) {
+        findings.extend(foreign_owner(&home, &facts));
+    }
+    findings
+}
+
+/// Makes sure that the account that serves can read the accounts, with the command that helps.
+///
+/// # Errors
+/// It cannot.
+pub(crate) fn readable_by(name: &str, users_file: &Path) -> Result<(), Failure> {
+    match File::open(users_file) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let shown = users_file.display();
+            let message = format!("server.user is {name}, who may not read {shown}");
+            let help = format!("give it to that account:  chown {name} '{shown}'");
+            Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }.help(help))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn foreign_owner(path: &Path, facts: &Metadata) -> Option<Finding> {
+    let owner = facts.uid();
+    let is_ours = owner == 0 || owner == geteuid().as_raw();
+    (!is_ours).then(|| Finding {
+        what: format!("{} belongs to another account (number {owner})", path.display()),
+        remedy: format!(
+            "that account can change it; if it should not:  chown {} '{}'",
+            super::identity::current_name(),
+            path.display()
+        ),
+        gravity: Gravity::Slight,
+    })
+}
+
+fn facts(path: impl AsRef<Path>) -> Option<(PathBuf, Metadata)> {
+    let path = path.as_ref();
+    fs::metadata(path).ok().map(|facts| (path.to_owned(), facts))
+}
+
+fn mode(facts: &Metadata) -> u32 {
+    facts.permissions().mode() & 0o7777
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn row_29_a_home_that_anybody_may_replace_is_told_and_a_sticky_folder_is_none() {
+        let top = tempfile::tempdir().unwrap();
+        let home = top.path().join("share/home");
+        fs::create_dir_all(&home).unwrap();
+        assert_eq!(of_home(&home), []);
+        for (folder, mode, is_told) in [
+            ("share/home", 0o777, true),
+            ("share/home", 0o1777, false),
+            ("share/home", 0o775, false),
+            ("share", 0o777, true),
+            ("share", 0o1777, false),
+        ] {
+            let folder = top.path().join(folder);
+            set(&folder, mode);
+            let grave = of_home(&home).iter().any(Finding::is_grave);
+            assert_eq!(grave, is_told, "{} {mode:o}", folder.display());
+            set(&folder, 0o755);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The kernel refuses what is out of reach. Each trial is a thread, which takes its rules with it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use super::*;
+
+/// Acts on a thread that is confined to changing what is in `folder`, with data ports 49000 and
+/// 49001.
+fn confined<T: Send>(folder: &Path, connections: Connections, act: impl FnOnce() -> T + Send) -> T {
+    let place = |path: &Path, usage| Place { path: path.to_owned(), usage };
+    let reach = Reach {
+        files: Files::Only(vec![
+            place(folder, Usage::Change),
+            place(Path::new("/etc/hosts"), Usage::Read),
+        ]),
+        ports: 49_000..=49_001,
+        connections,
+        programs: Programs::Never,
+    };
+    thread::scope(|scope| {
+        let trial = scope.spawn(|| {
+            let report = confine(&reach);
+            for (name, part) in report.parts() {
+                assert!(matches!(part, Standing::On(_)), "{name} {part:?}");
+            }
+            act()
+        });
+        trial.join().unwrap()
+    })
+}
+
+fn kind<T>(result: std::io::Result<T>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+const REFUSED: Option<ErrorKind> = Some(ErrorKind::PermissionDenied);
+
+#[test]
+fn row_46_files_out_of_reach_are_refused_and_those_within_are_not() {
+    let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (own, other) = (own.path(), other.path());
+    fs::write(other.join("secret"), "x").unwrap();
+    std::os::unix::fs::symlink(other.join("secret"), own.join("link")).unwrap();
+    confined(own, Connections::Made, || {
+        for path in ["/etc/shadow", "/etc/passwd", "/proc/self/environ", "/proc/self/mem"] {
+            assert_eq!(kind(fs::read(path)), REFUSED, "{path}");
+        }
+        assert_eq!(kind(fs::read(other.join("secret"))), REFUSED);
+        assert_eq!(kind(fs::read(own.join("link"))), REFUSED);
+        assert_eq!(kind(fs::read_dir(other)), REFUSED);
+        assert_eq!(kind(fs::write(other.join("new"), "x")), REFUSED);
+        assert_eq!(kind(fs::remove_file(other.join("secret"))), REFUSED);
+        assert!(fs::rename(other.join("secret"), own.join("stolen")).is_err());
+        assert_eq!(kind(fs::read("/etc/hosts")), None);
+        assert_eq!(kind(fs::OpenOptions::new().append(true).open("/etc/hosts")), REFUSED);
+
+        fs::create_dir(own.join("folder")).unwrap();
+        fs::write(own.join("folder/a"), "a").unwrap();
+        fs::rename(own.join("folder/a"), own.join("b")).unwrap();
+        fs::rename(own.join("link"), own.join("folder/link")).unwrap();
+        fs::hard_link(own.join("b"), own.join("folder/c")).unwrap();
+        fs::File::options().write(true).open(own.join("b")).unwrap().set_len(0).unwrap();
+        fs::remove_dir_all(own.join("folder")).unwrap();
+    });
+}
+
+#[test]
+fn row_46_ports_out_of_reach_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let here = listener.local_addr().unwrap();
+    confined(folder.path(), Connections::Made, || {
+        assert_eq!(kind(TcpListener::bind("127.0.0.1:49002")), REFUSED);
+        assert_eq!(kind(TcpListener::bind("[::1]:48999")), REFUSED);
+        assert_ne!(kind(TcpListener::bind("127.0.0.1:49000")), REFUSED);
+        assert_eq!(kind(TcpStream::connect(here)), None);
+    });
+    confined(folder.path(), Connections::Never, || {
+        assert_eq!(kind(TcpStream::connect(here)), REFUSED);
+        assert_eq!(kind(TcpListener::bind("127.0.0.1:0")), REFUSED);
+        assert_ne!(kind(TcpListener::bind("127.0.0.1:49001")), REFUSED);
+    });
+}
+
+#[test]
+fn row_46_no_program_can_be_started_or_signalled_and_no_other_account_become() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&other);
+    confined(folder.path(), Connections::Made, || {
+        assert_eq!(kind(Command::new("/bin/true").status()), REFUSED);
+        let signal = rustix::process::Signal::KILL;
+        assert_eq!(rustix::process::kill_process(pid, signal), Err(rustix::io::Errno::PERM));
+        assert_eq!(kind(rustix::process::chroot(folder.path()).map_err(Into::into)), REFUSED);
+        let nobody = rustix::process::Uid::from_raw(65_534);
+        assert_eq!(kind(rustix::thread::set_thread_uid(nobody).map_err(Into::into)), REFUSED);
+        // A socket of the file system is a file, and may lie where files may.
+        assert!(UnixListener::bind(folder.path().join("socket")).is_ok());
+    });
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn row_46_a_trial_leaves_the_rest_of_the_program_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    confined(folder.path(), Connections::Never, || ());
+    assert!(fs::read("/etc/passwd").is_ok());
+    assert!(Command::new("/bin/true").status().is_ok());
+}
+
+#[test]
+fn row_46_the_filter_names_each_call_once_and_knows_this_processor() {
+    let mut numbers: Vec<i64> = calls::refused(Programs::Never).collect();
+    let count = numbers.len();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), count);
+    assert!(numbers.contains(&libc::SYS_execve));
+    filter(Programs::Never).unwrap();
+}

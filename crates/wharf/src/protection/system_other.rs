@@ -1,0 +1,14 @@
+//! Systems without Landlock and seccomp.
+
+use super::Report;
+use super::reach::Reach;
+
+/// Confines nothing, and says so.
+pub(super) fn confine(_reach: &Reach) -> Report {
+    Report::off("this system has no sandbox that wharf knows")
+}
+
+/// No such call is known here.
+pub(crate) fn has_openat2() -> bool {
+    false
+}

@@ -1,0 +1,156 @@
+//! What the guard knows, kept in a file that `wharf ban` may change meanwhile.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use wharf_server::Handle;
+use wharf_server::guard::{Ban, Memory};
+use wharf_users::file::Stamp;
+
+use crate::ban_file::{BanFile, sort};
+use crate::log::Log;
+use crate::log::record::{Level, Record};
+use crate::outcome::plain;
+
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What the guard learns is written after so many looks at the earliest: a flood of guesses must
+/// not become a flood of writing.
+const LOOKS_BEFORE_WRITING: u32 = 5;
+
+/// Keeps the file on a thread of its own. Dropped, it writes for the last time.
+pub(super) struct Keeper {
+    /// Closing it is the sign to end.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Takes in what the file says, and keeps it from then on.
+    pub(super) fn start(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
+        let mut sync = Sync::new(file, handle, log);
+        sync.begin();
+        let (end, ended) = channel();
+        let keep = move || loop {
+            let is_last = ended.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout);
+            sync.look(is_last);
+            if is_last {
+                return;
+            }
+        };
+        // Without a thread bans are not kept this time.
+        let thread = Builder::new().name("bans".into()).spawn(keep).ok();
+        Self { end: Some(end), thread }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The guard's memory and the file, brought together.
+struct Sync {
+    file: BanFile,
+    handle: Handle,
+    log: Arc<Log>,
+    /// Of the file when it was last looked into.
+    stamp: Option<Stamp>,
+    /// Of the guard's memory when it was last written.
+    version: u64,
+    /// What both held then.
+    base: Memory,
+    looks: u32,
+    has_complained: bool,
+}
+
+impl Sync {
+    fn new(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
+        let base = Memory::default();
+        Self { file, handle, log, stamp: None, version: 0, base, looks: 0, has_complained: false }
+    }
+
+    fn begin(&mut self) {
+        self.stamp = self.file.stamp();
+        match self.file.read() {
+            Ok(found) => {
+                if found.bad_lines > 0 {
+                    self.complain(&format!(
+                        "lines that make no sense were passed over: {}",
+                        found.bad_lines
+                    ));
+                }
+                self.handle.remember_guard(found.memory.clone());
+                self.base = found.memory;
+                self.version = self.handle.guard_version();
+            }
+            Err(error) => self.complain(&plain(&error)),
+        }
+    }
+
+    /// Brings both together if either has changed.
+    fn look(&mut self, is_last: bool) {
+        self.handle.sweep_bans();
+        self.looks += 1;
+        let is_edited = self.file.stamp() != self.stamp;
+        let has_learnt = self.handle.guard_version() != self.version;
+        if is_edited || (has_learnt && (is_last || self.looks >= LOOKS_BEFORE_WRITING)) {
+            self.looks = 0;
+            match self.meet() {
+                Ok(()) => self.has_complained = false,
+                Err(error) => self.complain(&plain(&error)),
+            }
+        }
+    }
+
+    /// What somebody changed in the file since it was last seen is done, and then all is written.
+    fn meet(&mut self) -> io::Result<()> {
+        let file = self.file.clone();
+        let locked = file.lock()?;
+        let found = file.read()?.memory;
+        let (before, after) = (by_network(&self.base), by_network(&found));
+        for (network, ban) in &after {
+            if before.get(network) != Some(ban) {
+                // Where there are too many, the server keeps those it has.
+                let _ = self.handle.ban((*ban).clone());
+            }
+        }
+        for network in before.keys().filter(|network| !after.contains_key(*network)) {
+            self.handle.lift_ban(*network);
+        }
+        let is_locked = |user: &String| found.locks.iter().any(|lock| lock.user == *user);
+        for lock in self.base.locks.iter().filter(|lock| !is_locked(&lock.user)) {
+            self.handle.unlock_account(&lock.user);
+        }
+        let (version, mut memory) = self.handle.guard_memory();
+        sort(&mut memory);
+        if memory != found {
+            locked.write(&memory)?;
+        }
+        self.stamp = file.stamp();
+        (self.version, self.base) = (version, memory);
+        Ok(())
+    }
+
+    /// Once, until it works again.
+    fn complain(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.has_complained, true) {
+            let record = Record::new(Level::Error, "bans-unkept");
+            let record = record.text("path", self.file.path().display());
+            self.log.note(&record.text("reason", reason));
+        }
+    }
+}
+
+fn by_network(memory: &Memory) -> BTreeMap<IpNet, &Ban> {
+    memory.bans.iter().map(|ban| (ban.network, ban)).collect()
+}

@@ -1,0 +1,59 @@
+//! Accounts as CSV, which `wharf import csv` reads.
+
+use std::path::Path;
+
+use wharf_core::account::Rate;
+use wharf_users::file::{OpenError, PERMISSIONS_DEFAULT, UserRecord};
+use wharf_users::rights::format_rights;
+use wharf_users::units::format_rate;
+
+use super::{Trouble, records};
+use crate::import::csv::{COLUMNS, written, written_paths};
+use crate::outcome::print;
+
+/// Prints all accounts. Hashes are left out unless they are asked for: whoever has them can try
+/// passwords for as long as he likes.
+pub(super) fn export(file: &Path, has_hashes: bool) -> Result<(), Trouble> {
+    let Some(file) = records(file)? else {
+        return Err(OpenError::Missing { path: file.into() }.into());
+    };
+    let is_written = |column: &&str| match *column {
+        "password_hash" => has_hashes,
+        "password" => false,
+        _ => true,
+    };
+    let columns: Vec<&str> = COLUMNS.iter().copied().filter(|name| is_written(name)).collect();
+    let header: Vec<_> = columns.iter().map(|&name| name.to_owned()).collect();
+    let folder = std::path::absolute(file.folder()).unwrap_or_else(|_| file.folder().to_owned());
+    let mut table = written(&header);
+    for record in file.records() {
+        let cells: Vec<_> = columns.iter().map(|name| cell(record, &folder, name)).collect();
+        table.push_str(&written(&cells));
+    }
+    Ok(print(&table)?)
+}
+
+/// What stands in a column; empty where the account says nothing.
+fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
+    let rate = |rate: Option<Rate>| rate.map(format_rate).unwrap_or_default();
+    match column {
+        "name" => record.name.clone(),
+        "password_hash" => {
+            record.password.as_ref().map(|hash| hash.as_str().to_owned()).unwrap_or_default()
+        }
+        "home" => folder.join(&record.home).to_string_lossy().into_owned(),
+        "permissions" => format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
+        "paths" => written_paths(&record.paths),
+        "enabled" => record.is_enabled().to_string(),
+        "upload_rate" => rate(record.upload_rate),
+        "download_rate" => rate(record.download_rate),
+        "transfer_upload_rate" => rate(record.transfer_upload_rate),
+        "transfer_download_rate" => rate(record.transfer_download_rate),
+        "sessions" => {
+            let count = record.sessions.map(|count| count.number().unwrap_or_default());
+            count.map(|number| number.to_string()).unwrap_or_default()
+        }
+        "require_tls" => record.require_tls.unwrap_or(false).to_string(),
+        _ => record.comment.clone().unwrap_or_default(),
+    }
+}

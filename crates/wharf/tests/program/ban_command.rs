@@ -1,0 +1,152 @@
+//! `wharf ban`, with and without a server that runs.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::support::{Place, Serving};
+
+/// Loopback, as if it were anybody.
+const NO_FRIENDS: &[&str] = &["--set", "ban.allow=[]"];
+
+fn shared() -> Place {
+    let place = Place::new();
+    std::fs::create_dir(place.path("share")).unwrap();
+    place
+}
+
+fn serve(place: &Place) -> Serving {
+    let words = ["share", "-u", "me", "-P", "secret", "--set", "login.failure_delay=0"];
+    place.serve(&[&words[..], NO_FRIENDS].concat())
+}
+
+/// What a new connection is greeted with.
+fn greeting(address: SocketAddr) -> String {
+    let mut line = String::new();
+    let _ = BufReader::new(TcpStream::connect(address).unwrap()).read_line(&mut line);
+    line
+}
+
+/// Asks until the answer begins like this: the server looks at its file once a second.
+fn comes_to(address: SocketAddr, start: &str) {
+    for _ in 0..600 {
+        if greeting(address).starts_with(start) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("never {start}");
+}
+
+#[test]
+fn row_17_a_ban_by_hand_holds_at_once_ends_sessions_and_is_lifted() {
+    let place = shared();
+    let server = serve(&place);
+    let mut client = server.login("me", "secret");
+    place
+        .run(&["ban", "add", "127.0.0.1", "--reason", "a test", "--set", "ban.allow=[]"])
+        .exits(0)
+        .tells("banned 127.0.0.1 until you lift it");
+    let goodbye = client.reply();
+    assert!(goodbye.starts_with("421 Your address is banned"), "{goodbye}");
+    comes_to(server.address, "421 Your address is banned");
+    let list = place.run(&["ban", "list"]).exits(0).out;
+    assert!(list.contains("127.0.0.1  for ever  hand  a test"), "{list}");
+    place.run(&["ban", "del", "127.0.0.1"]).exits(0).tells("may come in again");
+    comes_to(server.address, "220 ");
+    let (_, rest) = server.stop();
+    for part in ["event=banned network=\"127.0.0.1/32\"", "event=ban-lifted", "event=turned-away"] {
+        assert!(rest.contains(part), "{part} is not in {rest}");
+    }
+}
+
+#[test]
+fn row_17_guesses_lead_to_a_ban_that_survives_a_restart() {
+    let place = shared();
+    let server = serve(&place);
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let _ =
+            stream.write_all(b"USER me\r\nPASS a\r\nUSER me\r\nPASS b\r\nUSER me\r\nPASS c\r\n");
+        // To its end: 421 after three tries, or after the ban.
+        let _ = BufReader::new(stream).lines().last();
+    }
+    assert!(greeting(server.address).starts_with("421 Your address is banned"));
+    let (_, rest) = server.stop();
+    assert_eq!(rest.matches("event=login-failed").count(), 10, "{rest}");
+    let json = place.run(&["ban", "list", "--json"]).exits(0).out;
+    assert!(json.starts_with("{\"network\":\"127.0.0.1/32\",\"since\":\"2"), "{json}");
+    assert!(json.contains("\"by\":\"logins\""), "{json}");
+    let server = serve(&place);
+    assert!(greeting(server.address).starts_with("421 Your address is banned"));
+    place.run(&["ban", "clear"]).exits(2).tells("add --yes");
+    place.run(&["ban", "clear", "--yes"]).exits(0).tells("lifted all bans (1)");
+    comes_to(server.address, "220 ");
+}
+
+#[test]
+fn bans_are_changed_without_a_server_and_bad_input_has_a_remedy() {
+    let place = Place::new();
+    place.run(&["ban", "list"]).exits(0).tells("nobody is banned");
+    let words = ["ban", "add", "203.0.113.7/24", "2001:db8:1:2::7", "--for", "12h"];
+    let ran = place.run(&words).exits(0);
+    assert_eq!(ran.err, "banned 203.0.113.0/24 for 12h\nbanned 2001:db8:1:2::/64 for 12h\n");
+    for (words, code, part) in [
+        (&["ban", "add"][..], 2, "ADDRESS"),
+        (&["ban", "add", "anna"], 2, "`anna` is no address"),
+        (&["ban", "add", "0.0.0.0/0"], 2, "is everybody"),
+        (&["ban", "add", "127.0.0.1"], 1, "ban.allow has 127.0.0.0/8"),
+        (&["ban", "add", "192.0.2.1", "--for", "soon"], 2, "write a time such as 30m"),
+        (&["ban", "add", "192.0.2.1", "--reason", "a\nb"], 2, "one line"),
+        (&["ban", "del"], 2, "ADDRESS"),
+        (&["ban", "del", "192.0.2.1"], 1, "192.0.2.1 is not banned"),
+        (&["ban", "del", "203.0.113.9"], 1, "it is part of 203.0.113.0/24"),
+        (&["ban", "del", "--user", "anna"], 1, "`anna` is not locked"),
+    ] {
+        place.run(words).exits(code).tells(part);
+    }
+    place.run(&["ban", "del", "203.0.113.0/24", "2001:db8:1:2::9"]).exits(0);
+    place.run(&["ban", "list"]).exits(0).tells("nobody is banned");
+}
+
+/// Whatever is asked: no reply names a place on this computer, our version, or somebody else.
+#[test]
+fn row_51_no_reply_tells_of_the_computer_or_the_version() {
+    let place = shared();
+    place.write("share/a.txt", "hello");
+    let server = place.serve(&["share", "-w", "-u", "me", "-P", "secret"]);
+    let mut client = server.login("me", "secret");
+    let folder = place.path("").display().to_string();
+    for line in [
+        "HELP",
+        "SYST",
+        "FEAT",
+        "STAT",
+        "STAT a.txt",
+        "SITE HELP",
+        "PWD",
+        "CWD nowhere",
+        "CWD a.txt",
+        "MKD share/../../x",
+        "RMD nowhere",
+        "DELE ../../etc/passwd",
+        "SIZE nowhere",
+        "MDTM nowhere",
+        "MLST nowhere",
+        "RNFR nowhere",
+        "RNTO x",
+        "RETR nowhere",
+        "STOR nowhere/x",
+        "REST 99999",
+        "SITE CHMOD 644 nowhere",
+        "OPTS UTF8 ON",
+        "TYPE X",
+        "XYZZY",
+        "PORT 1,2,3,4,5,6",
+        "AUTH X",
+    ] {
+        let reply = client.says_all(line);
+        for word in [folder.as_str(), "/share", env!("CARGO_PKG_VERSION"), "os error", "anna"] {
+            assert!(!reply.contains(word), "{line}: {word} is in {reply}");
+        }
+    }
+}

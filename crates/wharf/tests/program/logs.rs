@@ -1,0 +1,212 @@
+//! Logs that are slow, full, renamed or asked for something that is no log.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use crate::support::Place;
+
+fn shared() -> Place {
+    let place = Place::new();
+    fs::create_dir(place.path("share")).unwrap();
+    place.write("share/a.txt", "hello");
+    place
+}
+
+fn set(key: &str, place: &Place, name: &str) -> String {
+    format!("{key}={}", place.path(name).display())
+}
+
+const SHARE: &[&str] = &["-w", "share", "-u", "me", "-P", "secret"];
+
+#[test]
+fn row_43_a_log_that_nobody_reads_costs_lines_and_never_a_session() {
+    let place = shared();
+    let pipe = place.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Open for both, so that neither end waits for the other; it holds 64 KiB and then blocks.
+    let reader = File::options().read(true).write(true).open(&pipe).unwrap();
+    let transfers = set("log.transfer_log", &place, "pipe");
+    let words = [SHARE, &["--set", &transfers]].concat();
+    let server = place.serve(&words);
+    let mut client = server.login("me", "secret");
+    // More lines than the pipe and the queue take: 8192 wait at most.
+    for _ in 0..12_000 {
+        client.says("NOOP");
+    }
+    for round in 0..1_000 {
+        assert_eq!(client.fetches("RETR a.txt"), "hello", "{round}");
+    }
+    assert!(client.stores("b.txt", "new").starts_with("226 "));
+    drop(client);
+    drop(server);
+    drop(reader);
+}
+
+#[test]
+fn row_43_a_full_disk_under_the_log_does_not_stop_anything() {
+    if !fs::exists("/dev/full").unwrap() {
+        eprintln!("not run: there is no /dev/full");
+        return;
+    }
+    let place = shared();
+    let words = [SHARE, &["--set", "log.transfer_log=/dev/full"]].concat();
+    let mut server = place.serve(&words);
+    let mut client = server.login("me", "secret");
+    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    // The log that still works tells of the one that does not.
+    server.waits_for("event=lines-dropped count=1");
+    assert_eq!(client.fetches("RETR a.txt"), "hello");
+}
+
+#[test]
+fn row_43_the_audit_line_is_there_before_the_reply() {
+    let place = shared();
+    let audit = set("log.audit_file", &place, "audit.log");
+    let words = [SHARE, &["--set", &audit, "--set", "log.level=error"]].concat();
+    let server = place.serve_quietly(&words, "audit.log");
+    let mut client = server.login("me", "secret");
+    let says = |part: &str| {
+        let text = place.read("audit.log");
+        let last = text.lines().last().unwrap();
+        assert!(last.contains(part), "{part} is not in {last}");
+        serde_json::from_str::<serde_json::Value>(last).unwrap();
+    };
+    says("\"event\":\"login\"");
+    assert!(client.says("MFMT 20200101000000 a.txt").starts_with("213 "));
+    says("\"event\":\"change\",\"path\":\"/a.txt\"");
+    assert!(client.says("RNFR a.txt").starts_with("350 "));
+    assert!(client.says("RNTO b.txt").starts_with("250 "));
+    says("\"event\":\"rename\",\"path\":\"/a.txt\",\"to\":\"/b.txt\"");
+    assert!(client.says("DELE b.txt").starts_with("250 "));
+    says("\"event\":\"delete\",\"path\":\"/b.txt\"");
+    assert!(server.tries("me", "guess").starts_with("530 "));
+    says("\"event\":\"login-failed\",\"tried\":\"me\"");
+    assert!(!place.read("audit.log").contains("guess"));
+    assert_eq!(fs::metadata(place.path("audit.log")).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn row_43_an_audit_log_that_could_block_is_refused() {
+    let place = shared();
+    assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+    let audit = set("log.audit_file", &place, "pipe");
+    place.run(&[SHARE, &["--set", &audit]].concat()).exits(78).tells("is no plain file");
+}
+
+#[test]
+fn row_44_logs_are_opened_anew_after_a_rotation_and_no_line_is_lost() {
+    let place = shared();
+    let (transfers, audit) =
+        (set("log.transfer_log", &place, "xferlog"), set("log.audit_file", &place, "audit.log"));
+    let log = set("log.file", &place, "wharf.log");
+    let words = [SHARE, &["--set", &transfers, "--set", &audit, "--set", &log]].concat();
+    let server = place.serve_quietly(&words, "wharf.log");
+    let mut client = server.login("me", "secret");
+    let mut fetched = 0;
+    for round in 0..20 {
+        client.fetches("RETR a.txt");
+        fetched += 1;
+        for name in ["xferlog", "audit.log", "wharf.log"] {
+            fs::rename(place.path(name), place.path(&format!("{name}.{round}"))).unwrap();
+        }
+        server.signal(if round % 2 == 0 { "USR1" } else { "HUP" });
+        // It is done once the new file is there; a transfer meanwhile must not be lost either.
+        client.fetches("RETR a.txt");
+        fetched += 1;
+        while !["xferlog", "audit.log", "wharf.log"].iter().all(|name| place.path(name).exists()) {
+            std::thread::yield_now();
+        }
+    }
+    drop(client);
+    let (code, _) = server.stop();
+    assert_eq!(code, Some(0));
+    let count = |name: &str, part: &str| -> usize {
+        let rotated = (0..20).map(|round| format!("{name}.{round}"));
+        let all = rotated.chain([name.to_owned()]).map(|name| place.read(&name));
+        all.map(|text| text.lines().filter(|line| line.contains(part)).count()).sum()
+    };
+    assert_eq!(count("xferlog", " /a.txt "), fetched);
+    assert_eq!(count("wharf.log", "event=download"), fetched);
+    assert_eq!(count("wharf.log", "event=hang-up"), 10);
+    assert_eq!(count("audit.log", "\"event\":\"login\""), 1);
+    assert_eq!(count("audit.log", "\"event\":\"stopped\""), 1);
+}
+
+/// What people type at the wrong moment, and what follows what they mistyped.
+const SLIPS: &[&str] = &[
+    "PASS hunter2",
+    "pass hunter2",
+    "PaSs hunter2",
+    "ACCT hunter2",
+    " PASS hunter2",
+    "PASS\thunter2",
+    "PASShunter2",
+    "PAS hunter2",
+    "PASSW hunter2",
+    "PSAS hunter2",
+    "PASSWORD hunter2",
+    "\u{feff}PASS hunter2",
+    "PASS: hunter2",
+    "SITE PSWD old hunter2",
+    "SITE PASS hunter2",
+    "LOGIN me hunter2",
+    "me:hunter2",
+    "hunter2",
+    "XYZZY hunter2",
+];
+
+#[test]
+fn row_42_no_line_of_any_log_holds_a_secret() {
+    let place = shared();
+    let (audit, transfers) =
+        (set("log.audit_file", &place, "audit.log"), set("log.transfer_log", &place, "xferlog"));
+    let words =
+        ["-w", "share", "-u", "me", "-P", "hunter2", "-v", "--set", &audit, "--set", &transfers];
+    let server = place.serve(&words);
+    for slip in SLIPS {
+        let mut stranger = server.connect();
+        stranger.says(slip);
+        let mut named = server.connect();
+        named.says("USER me");
+        named.says(slip);
+    }
+    let mut client = server.login("me", "hunter2");
+    for slip in SLIPS {
+        client.says(slip);
+    }
+    client.fetches("RETR a.txt");
+    drop(client);
+    let before = server.before.clone();
+    let (_, rest) = server.stop();
+    let lines = format!("{before}{rest}{}{}", place.read("audit.log"), place.read("xferlog"));
+    assert!(lines.contains("event=command"), "{lines}");
+    let told: Vec<_> = lines.lines().filter(|line| line.contains("hunter2")).collect();
+    assert!(told.is_empty(), "{told:#?}");
+}
+
+#[test]
+fn row_42_json_lines_of_hostile_names_read_back() {
+    let place = shared();
+    let log = set("log.file", &place, "wharf.log");
+    let words = [SHARE, &["--set", &log, "--set", "log.format=json", "-v"]].concat();
+    let server = place.serve_quietly(&words, "wharf.log");
+    let mut client = server.login("me", "secret");
+    let names = ["\u{202e}gpj.exe", "a\u{1b}[2Jb", "q\"uote\\", "\u{2028}new", "\u{85}next"];
+    for name in names {
+        client.says(&format!("DELE {name}"));
+        client.says(&format!("MKD {name}"));
+    }
+    drop(client);
+    server.stop();
+    let lines = BufReader::new(File::open(place.path("wharf.log")).unwrap()).lines();
+    let mut count = 0;
+    for line in lines {
+        let line = line.unwrap();
+        assert!(line.len() <= 8192 && !line.contains(['\u{1b}', '\u{202e}', '\u{2028}', '\u{85}']));
+        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+        count += 1;
+    }
+    assert!(count > 2 * names.len());
+}

@@ -1,0 +1,290 @@
+//! What a running server may no longer do, as the kernel and other programs see it.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+
+use crate::support::{Place, Ran};
+
+/// The numbers of `nobody` on every Linux.
+const NOBODY: u32 = 65_534;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The values of a name in the status of each thread of a process.
+fn of_threads(pid: u32, name: &str) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let mut values = Vec::new();
+    for thread in threads {
+        // A thread that waited for work in vain may be gone by now.
+        let status = fs::read_to_string(thread.unwrap().path().join("status"));
+        let Ok(status) = status else { continue };
+        let line = status.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
+        let (_, value) = line.split_once(':').unwrap();
+        values.push(value.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    assert!(!values.is_empty());
+    values
+}
+
+fn shared() -> Place {
+    let place = Place::new();
+    fs::create_dir(place.path("share")).unwrap();
+    place.write("share/a.txt", "hello");
+    place
+}
+
+/// A place with a file of accounts in which anna's home is `share`.
+fn with_anna() -> Place {
+    let place = shared();
+    place.write("wharf.toml", "");
+    add(&place, "anna", "share");
+    place
+}
+
+fn add(place: &Place, name: &str, home: &str) {
+    fs::create_dir_all(place.path(home)).unwrap();
+    let words = ["user", "add", name, "--home", home, "--perm", "full", "--password-file", "-"];
+    place.run_with(&words, "secret\n").exits(0);
+}
+
+#[test]
+fn row_46_every_thread_is_confined_and_root_keeps_only_what_files_need() {
+    let place = shared();
+    let server = place.serve(&["-w", "share", "-u", "me", "-P", "secret"]);
+    let mut client = server.login("me", "secret");
+    assert!(client.stores("b.txt", "new").starts_with("226 "));
+    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    let pid = server.pid();
+    assert!(of_threads(pid, "Threads").len() > 2, "reactors, the log, and threads for files");
+    for (name, value) in [("NoNewPrivs", "1"), ("Seccomp", "2")] {
+        assert!(of_threads(pid, name).iter().all(|found| found == value), "{name}");
+    }
+    // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER and FSETID are the bits 0 to 4.
+    for name in ["CapEff", "CapPrm", "CapBnd"] {
+        for set in of_threads(pid, name) {
+            let kept = u64::from_str_radix(&set, 16).unwrap();
+            let is_right = !is_root() && name == "CapBnd" || kept & !0b1_1111 == 0;
+            assert!(is_right, "{name} {set}");
+        }
+    }
+    let (_, rest) = server.stop();
+    assert!(rest.contains("event=stopped"), "{rest}");
+}
+
+/// A place whose server becomes `nobody`: what it needs belongs to that account.
+fn for_nobody() -> Place {
+    let place = with_anna();
+    place.write("wharf.toml", "[server]\nuser = \"nobody\"\n");
+    for name in ["", "share", "share/a.txt", "users.toml"] {
+        chown(place.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    place
+}
+
+#[test]
+fn row_46_a_server_that_root_starts_becomes_its_user_for_good() {
+    if !is_root() {
+        eprintln!("not run: only root can become somebody else");
+        return;
+    }
+    let place = for_nobody();
+    symlink("/etc/shadow", place.path("share/shadow")).unwrap();
+    // The strongest case: links may lead anywhere, so only the user stands between.
+    let server = place.serve(&["--set", "files.follow_symlinks=always"]);
+    let pid = server.pid();
+    let group = NOBODY;
+    for (name, value) in [
+        ("Uid", [NOBODY; 4].map(|number| number.to_string()).join(" ")),
+        ("Gid", [group; 4].map(|number| number.to_string()).join(" ")),
+        ("Groups", String::new()),
+        ("CapInh", "0000000000000000".to_owned()),
+        ("CapPrm", "0000000000000000".to_owned()),
+        ("CapEff", "0000000000000000".to_owned()),
+        ("CapAmb", "0000000000000000".to_owned()),
+        ("NoNewPrivs", "1".to_owned()),
+        ("Seccomp", "2".to_owned()),
+    ] {
+        assert!(of_threads(pid, name).iter().all(|found| *found == value), "{name}");
+    }
+    let mut client = server.login("anna", "secret");
+    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    let data = client.data();
+    assert!(client.says("RETR shadow").starts_with("550 "));
+    drop(data);
+    assert!(client.stores("b.txt", "new").starts_with("226 "));
+    let facts = fs::metadata(place.path("share/b.txt")).unwrap();
+    assert_eq!((facts.uid(), facts.gid()), (NOBODY, NOBODY));
+    // Its state is its own, and for nobody else.
+    let state = fs::metadata(place.path("state")).unwrap();
+    assert_eq!((state.uid(), state.mode() & 0o777), (NOBODY, 0o700));
+    let kept = fs::metadata(place.path("state/self-signed.pem")).unwrap();
+    assert_eq!((kept.uid(), kept.mode() & 0o777), (NOBODY, 0o600));
+    let (code, rest) = server.stop();
+    assert_eq!(code, Some(0), "{rest}");
+}
+
+#[test]
+fn row_46_without_a_user_of_its_own_root_is_read_by_links_and_says_so() {
+    if !is_root() {
+        eprintln!("not run: this is about root");
+        return;
+    }
+    let place = with_anna();
+    symlink("/etc/shadow", place.path("share/shadow")).unwrap();
+    let server = place.serve(&["--set", "files.follow_symlinks=always"]);
+    let part = "wharf runs as root, and is not confined: files.follow_symlinks";
+    assert!(server.before.contains(part), "{}", server.before);
+    // This is what the test above would miss if it did not look.
+    assert!(server.login("anna", "secret").fetches("RETR shadow").contains("root:"));
+    let server = place.serve(&[]);
+    let told = server.before.matches("wharf runs as root, confined to the files it serves").count();
+    assert_eq!(told, 1, "{}", server.before);
+    let mut client = server.login("anna", "secret");
+    let _data = client.data();
+    let reply = client.says("RETR shadow");
+    assert!(reply.starts_with("550 "), "{reply}");
+}
+
+#[test]
+fn row_46_who_cannot_become_its_user_does_not_serve() {
+    let place = with_anna();
+    let serve = |words: &[&str]| -> Ran {
+        place.run(&[words, &["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]].concat())
+    };
+    serve(&["--set", "server.user=no-such-user"]).exits(78).tells("there is no such user here");
+    serve(&["--set", "server.user=root"]).exits(78).tells("which is root itself");
+    serve(&["--set", "server.group=daemon"]).exits(78).tells("`server.group` has no user");
+    let low = ["--set", "server.user=nobody", "-r", "1000-1100"];
+    serve(&low).exits(78).tells("cannot be opened any more by `server.user`");
+    if is_root() {
+        // What it would need is root's: said before anyone is served, with the remedy.
+        let ran = serve(&["--set", "server.user=nobody"]).exits(77);
+        ran.tells("who may not read").tells("chown nobody");
+    }
+}
+
+#[test]
+fn row_46_a_home_outside_of_the_sandbox_waits_for_a_restart_and_says_so() {
+    let place = with_anna();
+    // The folder of the accounts file is open, and so this test's own folder is.
+    let outside = tempfile::tempdir().unwrap();
+    let home = |name: &str| outside.path().join(name).display().to_string();
+    let mut server = place.serve(&[]);
+    add(&place, "ben", &home("elsewhere/ben"));
+    let refused = server.tries("ben", "secret");
+    assert!(refused.starts_with("530 "), "{refused}");
+    server.waits_for("it lies outside of what wharf confined itself to when it started; restart");
+    drop(server);
+    place.serve(&[]).login("ben", "secret");
+    // A folder that is named is open from the start, and so is one of nothing but homes.
+    let homes = format!("server.homes=[{:?}]", home("more"));
+    fs::create_dir(home("more")).unwrap();
+    let server = place.serve(&["--set", &homes]);
+    add(&place, "carl", &home("more/carl"));
+    server.login("carl", "secret");
+    add(&place, "dora", &home("elsewhere/dora"));
+    server.login("dora", "secret");
+}
+
+#[test]
+fn row_46_the_sandbox_can_be_demanded_and_left_out() {
+    let place = shared();
+    let words = ["share", "-u", "me", "-P", "secret"];
+    let demanded = place.serve(&[&words[..], &["--set", "server.sandbox=on"]].concat());
+    assert!(of_threads(demanded.pid(), "Seccomp").iter().all(|mode| mode == "2"));
+    let without = place.serve(&[&words[..], &["--set", "server.sandbox=off"]].concat());
+    assert!(of_threads(without.pid(), "Seccomp").iter().all(|mode| mode == "0"));
+    assert_eq!(without.login("me", "secret").fetches("RETR a.txt"), "hello");
+    let anywhere = ["--set", "server.sandbox=on", "--set", "files.follow_symlinks=always", "share"];
+    place.run(&anywhere).exits(78).tells("from within a sandbox");
+}
+
+#[test]
+fn row_45_files_that_others_may_change_stop_the_start_with_the_command_that_closes_them() {
+    let place = with_anna();
+    fs::create_dir(place.path("state")).unwrap();
+    place.run(&["check"]).exits(0);
+    let made = place.serve(&[]).stop();
+    assert_eq!(made.0, Some(0));
+    let modes =
+        [0o400, 0o600, 0o604, 0o620, 0o640, 0o644, 0o660, 0o664, 0o666, 0o602, 0o606, 0o622];
+    let others = |mode: u32, bits: u32| mode & bits != 0;
+    for mode in modes {
+        for (name, is_refused, usual) in [
+            ("wharf.toml", others(mode, 0o002), 0o644),
+            ("users.toml", others(mode, 0o066), 0o600),
+            ("state/self-signed.pem", others(mode, 0o077), 0o600),
+        ] {
+            fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+            let ran = place.run(&["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]);
+            assert_eq!(ran.code != Some(0), is_refused, "{name} {mode:o}: {ran:?}");
+            if is_refused {
+                let is_told = ran.err.contains("chmod") && ran.err.contains(name);
+                assert!(is_told, "{name} {mode:o}: {ran:?}");
+            }
+            fs::set_permissions(place.path(name), fs::Permissions::from_mode(usual)).unwrap();
+        }
+    }
+    for (mode, is_refused) in [(0o700, false), (0o755, false), (0o770, true), (0o777, true)] {
+        fs::set_permissions(place.path("state"), fs::Permissions::from_mode(mode)).unwrap();
+        let ran = place.run(&["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]);
+        assert_eq!(ran.code == Some(78), is_refused, "{mode:o}: {ran:?}");
+    }
+}
+
+#[test]
+fn row_45_what_the_server_makes_is_for_its_owner_alone() {
+    let place = with_anna();
+    let log = place.path("wharf.log").display().to_string();
+    let audit = place.path("audit.log").display().to_string();
+    let server = place.serve(&[
+        "--set",
+        &format!("log.transfer_log={log}"),
+        "--set",
+        &format!("log.audit_file={audit}"),
+    ]);
+    drop(server);
+    for (name, mode) in [
+        ("state", 0o700),
+        ("state/self-signed.pem", 0o600),
+        ("users.toml", 0o600),
+        ("audit.log", 0o600),
+        ("wharf.log", 0o640),
+    ] {
+        assert_eq!(fs::metadata(place.path(name)).unwrap().mode() & 0o777, mode, "{name}");
+    }
+}
+
+#[test]
+fn row_46_check_says_what_holds_what_does_not_and_what_would_help() {
+    let place = with_anna();
+    let ran = place.run(&["check"]).exits(0);
+    for part in ["Protection\n", "user ", "files ", "ports ", "calls ", "openat2", "synced"] {
+        assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
+    }
+    assert!(ran.out.contains("Landlock ABI ") && ran.out.contains("(seccomp)"), "{}", ran.out);
+    assert_eq!(ran.err.contains("server.user"), is_root(), "{}", ran.err);
+    place.run(&["check", "config", "--strict"]).exits(0);
+    let ran = place.run(&["check", "protection", "--set", "server.sandbox=off"]).exits(0);
+    ran.tells("warning: files are not confined: server.sandbox is \"off\"").tells("help: write");
+    let ran = place.run(&["check", "--strict", "--set", "server.sandbox=off"]).exits(78);
+    ran.tells("--strict takes none");
+}
+
+#[test]
+fn row_29_a_home_that_anybody_may_change_is_told_at_the_start_and_refused_by_strict() {
+    let place = with_anna();
+    fs::set_permissions(place.path("share"), fs::Permissions::from_mode(0o777)).unwrap();
+    let server = place.serve(&[]);
+    let part = "anybody on this computer may change what is in";
+    assert!(server.before.contains(part), "{}", server.before);
+    place.run(&["check"]).exits(0).tells(part).tells("help: chmod o-w");
+    place.run(&["check", "--strict"]).exits(78);
+    // A folder like /tmp, where nobody may touch what belongs to others, is nothing to warn of.
+    fs::set_permissions(place.path("share"), fs::Permissions::from_mode(0o1777)).unwrap();
+    let server = place.serve(&[]);
+    assert!(!server.before.contains(part), "{}", server.before);
+}
