@@ -84,8 +84,11 @@ pub(crate) fn log(global: &Global, options: &live::Log) -> Result<Exit, Failure>
 
 /// `wharf reload`.
 pub(crate) fn reload(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
-    let reloaded: Reloaded =
-        ask(async { client(global, &options.reach).post("/v1/reload", &Done {}).await })?;
+    let asked = ask(async { client(global, &options.reach).post("/v1/reload", &Done {}).await });
+    let reloaded: Reloaded = asked.map_err(|failure| match failure.exit {
+        Exit::Failed => Failure { exit: Exit::ConfigInvalid, ..failure },
+        _ => failure,
+    })?;
     if options.json {
         print(&json(&reloaded)?)?;
         return Ok(Exit::Done);

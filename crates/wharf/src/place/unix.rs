@@ -26,10 +26,11 @@ pub(super) fn state_folder() -> PathBuf {
 /// state. After it the one of the system's own server.
 pub(super) fn control_sockets() -> Vec<PathBuf> {
     let system = PathBuf::from("/run/wharf/control.sock");
-    let given = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"].into_iter().find_map(|name| {
-        let folder = std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute())?;
-        Some(folder.join(if name == "RUNTIME_DIRECTORY" { "control.sock" } else { "wharf.sock" }))
-    });
+    let folder =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let of_login = || folder("XDG_RUNTIME_DIR").map(|folder| folder.join("wharf"));
+    let given = folder("RUNTIME_DIRECTORY").or_else(of_login);
+    let given = given.map(|folder| folder.join("control.sock"));
     let own = match given {
         Some(given) => given,
         None if is_root() => return vec![system],

@@ -9,6 +9,9 @@ mod config_command;
 #[cfg(test)]
 mod import_command;
 #[cfg(test)]
+#[cfg(unix)]
+mod live_commands;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod logs;
 #[cfg(test)]

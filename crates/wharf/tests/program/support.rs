@@ -45,6 +45,7 @@ impl Place {
         }
         command.env_remove("JOURNAL_STREAM").env_remove("CLICOLOR_FORCE");
         command.env("WHARF__SERVER__STATE_DIR", self.path("state"));
+        command.env("RUNTIME_DIRECTORY", self.path("state"));
         command.env("HOME", self.folder.path()).env("RUST_BACKTRACE", "1");
         command
     }
