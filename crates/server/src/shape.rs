@@ -166,6 +166,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn another_rate_holds_for_transfers_under_way() {
+        let bucket = bucket(Rate::from_bytes_per_second(1 << 20)).unwrap();
+        let shaper = Shaper::default().shared(Some(Arc::clone(&bucket)));
+        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 1 << 20);
+        bucket.set_rate(4 << 20);
+        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 4 << 20);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_pause_buys_no_burst() {
         let rate = 1 << 20;
         let shaper = Shaper::default().limited(Rate::from_bytes_per_second(rate));

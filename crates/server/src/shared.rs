@@ -65,7 +65,12 @@ impl Shared {
             upload: Speed::new(bucket(settings.limits.upload)),
             download: Speed::new(bucket(settings.limits.download)),
             guard: Guard::new(&settings.ban),
-            terms: RwLock::new(Arc::new(Terms { settings: Arc::new(settings), users, stores, tls })),
+            terms: RwLock::new(Arc::new(Terms {
+                settings: Arc::new(settings),
+                users,
+                stores,
+                tls,
+            })),
             net,
             events,
             admission: Arc::default(),

@@ -77,7 +77,14 @@ impl Quotas {
         let known = ledger.read().into_iter();
         let counted = known.map(|(home, counted)| (home, Arc::new(meter(counted)))).collect();
         let homes = Mutex::new(Homes { counted, swept: HashMap::new() });
-        Self { all: Arc::new(All { otherwise: Mutex::new(otherwise), ledger, homes, queue: Mutex::default() }) }
+        Self {
+            all: Arc::new(All {
+                otherwise: Mutex::new(otherwise),
+                ledger,
+                homes,
+                queue: Mutex::default(),
+            }),
+        }
     }
 
     /// The account's quota.

@@ -29,7 +29,8 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
 ///
 /// Behind the validity come `SEQUENCE subject, SEQUENCE key, … [3] { SEQUENCE { extensions } }`.
 pub(super) fn names(certificate: &[u8]) -> Vec<String> {
-    subject_names(certificate).map(|list| each(list).filter_map(name_of).collect())
+    subject_names(certificate)
+        .map(|list| each(list).filter_map(name_of).collect())
         .unwrap_or_default()
 }
 

@@ -34,18 +34,21 @@ impl Control {
 }
 
 fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door, String> {
-    let number = match group {
-        "" => None,
-        name => Some(group_number(name).ok_or_else(|| {
-            format!("control.group is {name}, but there is no such group here")
-        })?),
-    };
+    let number =
+        match group {
+            "" => None,
+            name => Some(group_number(name).ok_or_else(|| {
+                format!("control.group is {name}, but there is no such group here")
+            })?),
+        };
     let shown = socket.display();
     let without = "the server cannot be asked by wharf status, who, kick and the like";
     let made = made_folder(socket).map_err(|error| {
         let why = plain(&error);
-        format!("{without}: the folder of {shown} cannot be made: {why}; name another: \
-                 control.socket")
+        format!(
+            "{without}: the folder of {shown} cannot be made: {why}; name another: \
+                 control.socket"
+        )
     })?;
     if let (Some(folder), Some(number)) = (&made, number) {
         // Where that fails the group has no use of it, and finds out.

@@ -99,8 +99,7 @@ impl Desk {
             Some(addresses) => {
                 let networks = addresses.iter().map(|address| network(address));
                 let networks = networks.collect::<Result<Vec<_>, _>>()?;
-                let is_there =
-                    |network: &IpNet| bans.iter().any(|ban| ban.network == *network);
+                let is_there = |network: &IpNet| bans.iter().any(|ban| ban.network == *network);
                 if let Some(missing) = networks.iter().find(|network| !is_there(network)) {
                     return Err(not_banned(*missing, &bans, Timestamp::now().as_second()));
                 }

@@ -74,11 +74,5 @@ pub(super) fn log(
             });
         }
     }
-    Ok(Log::prepare(Options {
-        outputs,
-        level_max,
-        has_commands,
-        transfer_log,
-        audit,
-    }))
+    Ok(Log::prepare(Options { outputs, level_max, has_commands, transfer_log, audit }))
 }

@@ -106,20 +106,21 @@ impl Reloader {
     }
 
     fn tell(&self, done: &Result<Reloaded, Failure>) {
+        // The rest shows the places in the file, for the one who asked.
+        let problem = done
+            .as_ref()
+            .err()
+            .map(|failure| failure.message.lines().next().unwrap_or_default().to_owned());
         let record = match done {
             Ok(reloaded) => Record::new(Level::Info, "reloaded")
                 .text("changed", reloaded.changed.join(" "))
                 .text("needs_restart", reloaded.needs_restart.join(" ")),
-            Err(failure) => {
-                Record::new(Level::Error, "reload-refused").text("reason", &failure.message)
-            }
+            Err(_) => Record::new(Level::Error, "reload-refused")
+                .text("reason", problem.as_deref().unwrap_or_default()),
         };
         self.log.note(&record);
-        self.in_force().last_reload = Some(LastReload {
-            at: now(),
-            is_in_force: done.is_ok(),
-            problem: done.as_ref().err().map(|failure| failure.message.clone()),
-        });
+        self.in_force().last_reload =
+            Some(LastReload { at: now(), is_in_force: done.is_ok(), problem });
     }
 
     /// Puts a configuration in force, or says why not.
@@ -144,9 +145,9 @@ impl Reloader {
             }
         };
         let stores = Arc::new(wire::stores(&config, self.quotas.as_ref(), &self.reach));
-        self.handle.adopt(settings, users, stores).map_err(|error| {
-            Failure::new(format!("the TLS settings do not work: {error}"))
-        })?;
+        self.handle
+            .adopt(settings, users, stores)
+            .map_err(|error| Failure::new(format!("the TLS settings do not work: {error}")))?;
         // From here on nothing fails.
         if let Some(quotas) = &self.quotas {
             quotas.set_otherwise(wire::user_quota(&config));

@@ -108,9 +108,8 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
     let control = Control::open(&config.control, identity.as_ref());
     let reach = Reach::of(config, &homes, accounts.watched.is_some());
-    let reach = control.folder().into_iter().fold(reach, |reach, folder| {
-        reach.and(folder, Usage::Remove)
-    });
+    let reach =
+        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
     let reach = Arc::new(reach.and_for_reloads(config, plan.file.as_deref()));
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
@@ -163,7 +162,7 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
         warner.of_nobody();
     }
     if let Err(why) = &ready.control.door {
-        warner.warn(why);
+        warner.warn_for_good(why);
     }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =

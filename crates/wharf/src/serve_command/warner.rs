@@ -17,7 +17,13 @@ const KEPT_MAX: usize = 100;
 pub(super) struct Warner {
     log: Arc<Log>,
     has_panel: bool,
-    told: Mutex<Vec<String>>,
+    told: Mutex<Vec<Told>>,
+}
+
+/// A warning, and whether it holds until the end.
+struct Told {
+    text: String,
+    is_lasting: bool,
 }
 
 impl Warner {
@@ -27,16 +33,25 @@ impl Warner {
 
     /// What was told.
     pub(super) fn told(&self) -> Vec<String> {
-        self.kept().clone()
+        self.kept().iter().map(|told| told.text.clone()).collect()
     }
 
-    /// Forgets what was told: the configuration is another now.
+    /// Forgets what the configuration was the reason for: it is another now.
     pub(super) fn forget(&self) {
-        self.kept().clear();
+        self.kept().retain(|told| told.is_lasting);
     }
 
-    /// Tells a warning, and keeps it.
+    /// Tells a warning, and keeps it until the configuration changes.
     pub(super) fn warn(&self, text: &str) {
+        self.tell(text, false);
+    }
+
+    /// Tells a warning, and keeps it until the end.
+    pub(super) fn warn_for_good(&self, text: &str) {
+        self.tell(text, true);
+    }
+
+    fn tell(&self, text: &str, is_lasting: bool) {
         if self.has_panel {
             tell(&format!("warning: {text}\n"));
         } else {
@@ -44,7 +59,7 @@ impl Warner {
         }
         let mut kept = self.kept();
         if kept.len() < KEPT_MAX {
-            kept.push(text.to_owned());
+            kept.push(Told { text: text.to_owned(), is_lasting });
         }
     }
 
@@ -81,7 +96,7 @@ impl Warner {
                 Standing::On(_) => "confined to the files it serves".to_owned(),
                 Standing::Off(why) => format!("and is not confined: {why}"),
             };
-            self.warn(&format!(
+            self.warn_for_good(&format!(
                 "wharf runs as root, {confined}; server.user gives it an account with fewer rights"
             ));
         }
@@ -90,7 +105,7 @@ impl Warner {
         self.log.note(&parts.fold(record, |record, (name, part)| record.text(name, part.told())));
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<String>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<Told>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

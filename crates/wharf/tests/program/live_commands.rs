@@ -253,9 +253,8 @@ fn a_server_whose_socket_is_taken_serves_all_the_same() {
 fn only_the_owner_may_use_the_socket() {
     let place = place();
     let _server = serve(&place);
-    let mode = |name: &str| {
-        std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777
-    };
+    let mode =
+        |name: &str| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("state"), mode("state/control.sock")), (0o700, 0o600));
 }
 
@@ -441,7 +440,7 @@ fn top_is_steered_by_keys_at_80_columns() {
     let text = screen.shows("anna");
     assert!(text.contains("ben") && text.lines().all(|line| line.chars().count() <= 80), "{text}");
     screen.types(&["s"]);
-    screen.shows("user");
+    screen.shows("by user");
     screen.types(&["/", "b", "e", "n", "Enter"]);
     screen.shows("ben");
     screen.types(&["Enter"]);
