@@ -66,7 +66,7 @@ fn status_tells_what_was_done_and_what_is_under_way() {
     let status = status(&place);
     assert_eq!(status["state"], "serving");
     assert_eq!(status["pid"], server.pid());
-    assert!(status["config"].as_str().unwrap().ends_with("/wharf.toml"), "{status}");
+    assert_eq!(status["config"], "wharf.toml");
     assert_eq!(status["listeners"][0]["address"], server.address.to_string());
     assert_eq!(status["sessions"]["transferring"], 1);
     assert_eq!(status["sessions"]["max"], 512);
@@ -213,7 +213,7 @@ fn a_stop_lets_a_transfer_end_and_takes_the_socket_away() {
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");
     let data = uploads(&mut anna, "last.bin");
-    assert!(place.path("state/control.sock").exists());
+    assert!(place.path("run/control.sock").exists());
     place.run(&["stop", "--grace", "1h"]).exits(0);
     assert_eq!(status(&place)["state"], "draining");
     drop(data);
@@ -221,13 +221,13 @@ fn a_stop_lets_a_transfer_end_and_takes_the_socket_away() {
     let (code, log) = server.ends();
     assert_eq!(code, Some(0));
     assert!(log.contains("event=control who=\"uid=") && log.contains("path=\"/v1/stop\""), "{log}");
-    assert!(!place.path("state/control.sock").exists());
+    assert!(!place.path("run/control.sock").exists());
 }
 
 #[test]
 fn without_a_server_the_number_is_3_and_the_remedy_is_told() {
     let place = place();
-    let socket = place.path("state/control.sock");
+    let socket = place.path("run/control.sock");
     let socket = socket.to_str().unwrap();
     for words in [&["status"][..], &["who"], &["log"], &["stop"], &["reload"], &["kick", "1"]] {
         let words = [words, &["--socket", socket]].concat();
@@ -255,7 +255,7 @@ fn only_the_owner_may_use_the_socket() {
     let _server = serve(&place);
     let mode =
         |name: &str| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("state"), mode("state/control.sock")), (0o700, 0o600));
+    assert_eq!((mode("run"), mode("run/control.sock")), (0o700, 0o600));
 }
 
 #[cfg(target_os = "linux")]
@@ -270,8 +270,8 @@ fn somebody_else_is_told_that_the_socket_is_closed() {
     // The way to the socket is open; the socket is not.
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(place.path("."), open.clone()).unwrap();
-    std::fs::set_permissions(place.path("state"), open).unwrap();
-    let socket = place.path("state/control.sock");
+    std::fs::set_permissions(place.path("run"), open).unwrap();
+    let socket = place.path("run/control.sock");
     let socket = socket.to_str().unwrap();
     // The program may lie where others cannot reach it.
     let program = place.path("wharf");
@@ -391,7 +391,7 @@ impl<'a> Screen<'a> {
     fn open(place: &'a Place) -> Option<Self> {
         let socket = place.path("tmux").to_str().unwrap().to_owned();
         let program = env!("CARGO_BIN_EXE_wharf");
-        let control = place.path("state/control.sock");
+        let control = place.path("run/control.sock");
         let top = format!("{program} top --socket {}", control.display());
         let mut command = std::process::Command::new("tmux");
         command.args(["-S", &socket, "-f", "/dev/null", "new-session", "-d", "-x", "80"]);
