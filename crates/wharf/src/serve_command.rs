@@ -1,7 +1,7 @@
 //! `wharf serve`: from options to a running server.
 //!
-//! [`outputs`] says where lines go; [`run`] binds, serves and stops. [`control`] opens the socket at
-//! which [`operator`] answers; [`reload`] puts another configuration in force.
+//! [`outputs`] says where lines go; [`run`] binds, serves and stops. [`control`] opens the socket
+//! at which [`operator`] answers; [`reload`] puts another configuration in force.
 
 mod bans;
 mod control;

@@ -368,7 +368,7 @@ pub(crate) fn homes(
     if has_file {
         let file = UserFile::read(&config.server.users_file.0)
             .map_err(|error| open_failure(&error, is_coloured))?;
-        let accounts = file.records().into_iter().map(|record| record.account(file.folder()));
+        let accounts = file.records().iter().map(|record| record.account(file.folder()));
         homes.extend(accounts.map(|account| (account.name, account.home)));
     }
     let count = homes.len();

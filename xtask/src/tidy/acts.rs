@@ -87,6 +87,7 @@ static ACTS: &[Act] = &[
             "crates/wharf/",
             "crates/load/",
             "crates/bench/",
+            "crates/admin/",
             "crates/prove/",
             "crates/sim/",
             // Where an account's files are: written by who made the account.

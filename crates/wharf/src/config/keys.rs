@@ -334,7 +334,7 @@ sections! {
     "control" Control {
         /// a Unix socket (on Windows a named pipe); auto = the system's standard place
         [R] socket: AutoPath = "\"auto\"",
-        /// members of this group of the system may use it, too; empty = only who runs wharf, and root
+        /// members of this group of the system may use it too; empty = who runs wharf, and root
         [R] group: String = "\"\"",
     }
 

@@ -97,6 +97,17 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Makes the folder of a socket, for its owner alone, if it is missing, and returns it then.
+pub(crate) fn socket_folder(socket: &Path) -> io::Result<Option<PathBuf>> {
+    match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
+            private_folder(folder)?;
+            Ok(Some(folder.to_owned()))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Lets the members of a group, by its number, into a folder of ours.
 pub(crate) fn open_to_group(folder: &Path, group: u32) -> io::Result<()> {
     std::os::unix::fs::chown(folder, None, Some(group))?;

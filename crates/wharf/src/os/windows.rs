@@ -83,6 +83,11 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
+/// None: a pipe lies in no folder.
+pub(crate) fn socket_folder(_socket: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(None)
+}
+
 /// Nothing to do here: a pipe lies in no folder.
 pub(crate) fn open_to_group(_folder: &Path, _group: u32) -> io::Result<()> {
     Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use wharf_admin::door::Door;
 
 use crate::config::keys;
-use crate::os::{open_to_group, private_folder};
+use crate::os::{open_to_group, socket_folder};
 use crate::outcome::plain;
 use crate::place;
 use crate::protection::identity::{Identity, group_number};
@@ -43,7 +43,7 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door,
         };
     let shown = socket.display();
     let without = "the server cannot be asked by wharf status, who, kick and the like";
-    let made = made_folder(socket).map_err(|error| {
+    let made = socket_folder(socket).map_err(|error| {
         let why = plain(&error);
         format!(
             "{without}: the folder of {shown} cannot be made: {why}; name another: \
@@ -65,19 +65,4 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door,
         identity.give_socket(socket, made.as_deref(), number.is_some());
     }
     Ok(door)
-}
-
-/// The socket's folder, if it was missing and is there now.
-fn made_folder(socket: &Path) -> io::Result<Option<PathBuf>> {
-    match socket.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
-            // A pipe of Windows lies in no folder that could be made.
-            if !cfg!(unix) {
-                return Ok(None);
-            }
-            private_folder(folder)?;
-            Ok(Some(folder.to_owned()))
-        }
-        _ => Ok(None),
-    }
 }

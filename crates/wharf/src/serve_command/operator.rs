@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use wharf_admin::model::{
     Ban, Certificate, LastReload, NewBan, PassiveFailure, Problem, Reloaded, Totals,
 };

@@ -134,7 +134,7 @@ impl Reloader {
         layers.hold(&before, |path| key_at(path).is_some_and(|key| key.needs_restart));
         let next = self.understood(layers, Vec::new())?;
         let config = next.config;
-        let encryption = wire::encryption(&config).map_err(|failure| self.confined(failure))?;
+        let encryption = wire::encryption(&config).map_err(beyond_reach)?;
         let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
         let settings = wire::settings(&config, tls)?;
         let (users, homes) = match &self.accounts {
@@ -201,17 +201,17 @@ impl Reloader {
                 .help("the server goes on as before; mend the file, then:  wharf reload")
         })
     }
+}
 
-    /// A confined server may be unable to read what another process could.
-    fn confined(&self, failure: Failure) -> Failure {
-        if failure.exit != Exit::Forbidden || failure.help.is_some() {
-            return failure;
-        }
-        failure.help(
-            "a server that gave up rights reads only what it could at its start; restart it, or \
-             put the new file where the old one is",
-        )
+/// A confined server may be unable to read what another process could.
+fn beyond_reach(failure: Failure) -> Failure {
+    if failure.exit != Exit::Forbidden || failure.help.is_some() {
+        return failure;
     }
+    failure.help(
+        "a server that gave up rights reads only what it could at its start; restart it, or put \
+         the new file where the old one is",
+    )
 }
 
 /// The keys whose values differ: those that can change now, and those that need a restart.

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use wharf_admin::door::Door;
 use wharf_admin::{Api, Operator};
 use wharf_server::settings::ListenTls;
@@ -254,7 +254,8 @@ async fn until_stopped(
 ) -> Exit {
     let handle = bound.handle();
     let desk = stopper.desk;
-    let api = Api::new(handle.clone(), bound.listeners(), Arc::clone(desk) as Arc<dyn Operator>);
+    let operator: Arc<dyn Operator> = desk.clone();
+    let api = Api::new(handle.clone(), bound.listeners(), operator);
     let mut answering = Box::pin(async {
         match door {
             Some(door) => door.serve(api).await,
