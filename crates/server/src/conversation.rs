@@ -270,12 +270,12 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     if control.has_buffered() {
         return Err(Exit::Blame("bytes between AUTH and the TLS handshake"));
     }
-    let Some(acceptor) = &session.shared.tls else {
+    let Some(acceptor) = session.tls.clone() else {
         return Err(Exit::Blame("AUTH where TLS is not offered"));
     };
     control.send([reply], &session.names).await?;
     let tie = session.shared.new_tie();
-    let protection = control.secure(acceptor, tie).await.map_err(Exit::Tls)?;
+    let protection = control.secure(&acceptor, tie).await.map_err(Exit::Tls)?;
     session.start_over();
     session.tie = Some(tie);
     session.probe.live.secured(protection.version);

@@ -131,6 +131,11 @@ impl Guard {
         Arc::new(Self(Mutex::new(Book::new(settings.clone()))))
     }
 
+    /// Judges by other settings from now on.
+    pub(crate) fn adopt(&self, settings: &settings::Ban) {
+        self.book().adopt(settings.clone());
+    }
+
     /// Whether `address` may come in.
     pub(crate) fn door(&self, address: IpAddr, now: i64) -> Door {
         self.book().door(address.to_canonical(), now)

@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 use crate::registry::Probe;
 use crate::settings::{ListenTls, Settings};
 use crate::shared::Shared;
-use crate::tls::Tie;
+use crate::tls::{Acceptor, Tie};
 
 /// The level of zlib that everybody uses: a good deal smaller, and still fast.
 const DEFLATE_LEVEL: u8 = 6;
@@ -30,6 +30,8 @@ const DEFLATE_LEVEL: u8 = 6;
 /// One client, from its greeting to its end. Only its own task touches it.
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
+    /// Whom TLS was, and is, begun with.
+    pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) probe: Arc<Probe>,
     pub(crate) peer: SocketAddr,
@@ -153,7 +155,8 @@ impl Session {
         local: SocketAddr,
         listen_tls: ListenTls,
     ) -> Self {
-        let settings = Arc::clone(&shared.settings);
+        let terms = shared.terms();
+        let settings = Arc::clone(&terms.settings);
         Self {
             shared: Arc::clone(shared),
             peer: probe.peer,
@@ -176,6 +179,7 @@ impl Session {
             started: Instant::now(),
             end: None,
             tie: None,
+            tls: terms.tls.clone(),
             settings,
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod import;
+pub(crate) mod live;
 pub(crate) mod serve;
 pub(crate) mod service;
 #[cfg(test)]
@@ -63,6 +64,20 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Test the config and the protection without serving: every mistake at once, exit 78
     Check(Check),
+    /// The running server in one screen
+    Status(live::Status),
+    /// List the sessions of the running server
+    Who(live::Who),
+    /// Live sessions and speeds
+    Top(live::Top),
+    /// End sessions
+    Kick(live::Kick),
+    /// Show the running server's log
+    Log(live::Log),
+    /// Read config, accounts and certificates again; sessions stay
+    Reload(live::Reload),
+    /// Let running transfers finish, then stop the server
+    Stop(live::Stop),
     /// Print the default config, or what is in force
     #[command(subcommand)]
     Config(Config),
@@ -155,6 +170,15 @@ Share and run
   serve       Share a folder, or run from a config file
   check       Test config, rights and sandbox without serving
   service     Start with the computer: install, uninstall, start, stop, status, unit
+
+Look and act on the running server
+  status      One-screen summary
+  who         List sessions
+  top         Live sessions and speeds
+  kick        End sessions
+  log         Show the log, and follow it
+  reload      Read config, accounts and certificates again; sessions stay
+  stop        Finish running transfers, then stop
 
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del, export

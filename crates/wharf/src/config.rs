@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) files: keys::Files,
     pub(crate) names: keys::Names,
     pub(crate) compat: keys::Compat,
+    pub(crate) control: keys::Control,
     pub(crate) log: keys::Logging,
 }
 
@@ -94,6 +95,7 @@ impl Config {
             files: keys::Files::read(reader, "files"),
             names: keys::Names::read(reader, "names"),
             compat: keys::Compat::read(reader, "compat"),
+            control: keys::Control::read(reader, "control"),
             log: keys::Logging::read(reader, "log"),
         }
     }

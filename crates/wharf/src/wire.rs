@@ -2,7 +2,7 @@
 //! stores.
 
 use std::net::{Ipv4Addr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,7 +20,7 @@ use wharf_users::file::{FileUsers, UserFile};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{Nobody, Single};
 
-use crate::certificate::{Pair, from_files, self_made};
+use crate::certificate::{Facts, Pair, from_files, self_made};
 use crate::config::choice::{
     AnonymousPermissions, Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks,
     TlsMode, TlsRequire, TlsVersion,
@@ -172,8 +172,8 @@ fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>, Failure> 
 pub(crate) struct Encryption {
     /// For the engine.
     pub(crate) tls: engine::Tls,
-    /// Whether wharf made the certificate itself.
-    pub(crate) is_self_made: bool,
+    /// What the certificate says.
+    pub(crate) facts: Facts,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -212,6 +212,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
         return Ok(None);
     }
     let pair = pair(config)?;
+    let facts = Facts::of(&pair);
     let certificate = certificate(pair.chain, pair.key)?;
     Ok(Some(Encryption {
         tls: engine::Tls {
@@ -233,7 +234,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
             },
             names: config.tls.names.clone(),
         },
-        is_self_made: pair.is_self_made,
+        facts,
         warnings: pair.warnings,
     }))
 }
@@ -299,9 +300,22 @@ impl Stores for Fenced {
 
 /// Who counts what accounts keep, and what the last run wrote down of it.
 pub(crate) fn quotas(config: &Config) -> Quotas {
-    let otherwise =
-        Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files };
-    Quotas::open(state_folder(config), otherwise)
+    Quotas::open(state_folder(config), user_quota(config))
+}
+
+/// What accounts may keep that say nothing.
+pub(crate) fn user_quota(config: &Config) -> Quota {
+    Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files }
+}
+
+/// Where accounts' files are.
+pub(crate) fn stores(config: &Config, quotas: Option<&Quotas>, reach: &Arc<Reach>) -> Fenced {
+    let disks = Disks::new(disk(config));
+    let disks = match quotas {
+        Some(quotas) => disks.with_quotas(quotas.clone()),
+        None => disks,
+    };
+    Fenced::new(disks, Arc::clone(reach))
 }
 
 /// Who may log in, and where their files are.
@@ -319,26 +333,52 @@ pub(crate) struct Accounts {
 /// The accounts of the file, and the anonymous visitor if there is one.
 pub(crate) fn accounts(config: &Config, is_coloured: bool) -> Result<Accounts, Failure> {
     let path = &config.server.users_file.0;
-    let anonymous = config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous);
-    let failed = |error| open_failure(&error, is_coloured);
-    let mut homes = Vec::new();
-    let (mut users, watched, count): (Arc<dyn Users>, _, _) =
-        if anonymous.is_some() && !path.exists() {
-            (Arc::new(Nobody), None, 0)
-        } else {
-            let file = UserFile::read(path).map_err(failed)?;
-            let home = |account: Account| (account.name, account.home);
-            let records = file.records();
-            homes.extend(records.iter().map(|record| home(record.account(file.folder()))));
-            let users = FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?;
-            (Arc::new(users.clone()), Some(users), records.len())
-        };
-    if let Some(home) = anonymous {
-        homes.push(("anonymous".to_owned(), home.clone()));
-        let rights = anonymous_rights(config.login.anonymous_permissions);
-        users = Arc::new(WithAnonymous::new(users, home, rights).with_limits(for_many()));
+    let has_file = anonymous_home(config).is_none() || path.exists();
+    let (homes, count) = homes(config, has_file, is_coloured)?;
+    let watched = if has_file {
+        let failed = |error| open_failure(&error, is_coloured);
+        Some(FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?)
+    } else {
+        None
+    };
+    Ok(Accounts { users: users(config, watched.as_ref()), watched, count, homes })
+}
+
+/// Those of the file, if there is one, and the anonymous visitor if the configuration has one.
+pub(crate) fn users(config: &Config, file: Option<&FileUsers>) -> Arc<dyn Users> {
+    let users: Arc<dyn Users> = match file {
+        Some(file) => Arc::new(file.clone()),
+        None => Arc::new(Nobody),
+    };
+    match anonymous_home(config) {
+        Some(home) => {
+            let rights = anonymous_rights(config.login.anonymous_permissions);
+            Arc::new(WithAnonymous::new(users, home, rights).with_limits(for_many()))
+        }
+        None => users,
     }
-    Ok(Accounts { users, watched, count, homes })
+}
+
+/// Every folder that is served, with whose it is, and how many accounts the file has.
+pub(crate) fn homes(
+    config: &Config,
+    has_file: bool,
+    is_coloured: bool,
+) -> Result<(Vec<(String, PathBuf)>, usize), Failure> {
+    let mut homes = Vec::new();
+    if has_file {
+        let file = UserFile::read(&config.server.users_file.0)
+            .map_err(|error| open_failure(&error, is_coloured))?;
+        let accounts = file.records().iter().map(|record| record.account(file.folder()));
+        homes.extend(accounts.map(|account| (account.name, account.home)));
+    }
+    let count = homes.len();
+    homes.extend(anonymous_home(config).map(|home| ("anonymous".to_owned(), home.to_owned())));
+    Ok((homes, count))
+}
+
+fn anonymous_home(config: &Config) -> Option<&Path> {
+    config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
 }
 
 /// The one account of a quick share.

@@ -15,6 +15,11 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("crates/storage", &["wharf-proto", "wharf-core"], &[]),
     ("crates/users", &["wharf-proto", "wharf-core"], &[]),
     (
+        "crates/admin",
+        &["wharf-proto", "wharf-core", "wharf-server"],
+        &["wharf-storage", "wharf-users"],
+    ),
+    (
         "crates/load",
         &["wharf-proto"],
         &["wharf-core", "wharf-server", "wharf-storage", "wharf-users"],
@@ -28,6 +33,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "wharf-storage",
             "wharf-users",
             "wharf-load",
+            "wharf-admin",
         ],
         &["wharf-sim"],
     ),

@@ -108,6 +108,23 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Makes the folder of a socket, for its owner alone, if it is missing, and returns it then.
+pub(crate) fn socket_folder(socket: &Path) -> io::Result<Option<PathBuf>> {
+    match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
+            private_folder(folder)?;
+            Ok(Some(folder.to_owned()))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Lets the members of a group, by its number, into a folder of ours.
+pub(crate) fn open_to_group(folder: &Path, group: u32) -> io::Result<()> {
+    std::os::unix::fs::chown(folder, None, Some(group))?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o750))
+}
+
 /// The permission bits of a file that others than its owner may read or write.
 pub(crate) fn mode_if_open(path: &Path) -> Option<u32> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
@@ -163,6 +180,7 @@ pub(crate) fn announce(what: Announced) {
     let state = match what {
         Announced::Ready => sd_notify::NotifyState::Ready,
         Announced::Stopping => sd_notify::NotifyState::Stopping,
+        Announced::Reloading => sd_notify::NotifyState::Reloading,
         Announced::Alive => sd_notify::NotifyState::Watchdog,
     };
     // Whether it arrives is the manager's concern: without it we serve all the same.

@@ -88,6 +88,16 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
+/// None: a pipe lies in no folder.
+pub(crate) fn socket_folder(_socket: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(None)
+}
+
+/// Nothing to do here: a pipe lies in no folder.
+pub(crate) fn open_to_group(_folder: &Path, _group: u32) -> io::Result<()> {
+    Ok(())
+}
+
 /// Permission bits are no notion here.
 pub(crate) fn mode_if_open(_path: &Path) -> Option<u32> {
     None

@@ -12,6 +12,9 @@ mod few_files;
 #[cfg(test)]
 mod import_command;
 #[cfg(test)]
+#[cfg(unix)]
+mod live_commands;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod logs;
 #[cfg(test)]
