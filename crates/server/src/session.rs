@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::time::Instant;
@@ -225,6 +226,14 @@ impl Session {
             Login::In(inside) => Some(inside),
             Login::Greeted | Login::Named { .. } => None,
         }
+    }
+
+    /// When the account's hours end, or the account does.
+    pub(crate) fn time_is_over(&self) -> Option<Instant> {
+        let until = self.logged_in()?.account.until?;
+        let left = u64::try_from(until.saturating_sub(self.shared.now())).unwrap_or_default();
+        // What is too far away for a clock never comes.
+        Instant::now().checked_add(Duration::from_secs(left))
     }
 
     /// The account's files.

