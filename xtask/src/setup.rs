@@ -21,6 +21,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     // It makes system calls of the server fail.
     ("strace", "strace"),
+    // The terminal in which `wharf top` is looked at.
+    ("tmux", "tmux"),
     ("python3", "python3"),
     // Accounts in a real database; each test starts a server of its own.
     ("initdb", "postgresql"),

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use wharf_users::admin::{AdminError, Change, StoreError};
-use wharf_users::file::{EditError, Editor, UserRecord};
+use wharf_users::admin::{AdminError, Change, Holder, StoreError};
+use wharf_users::file::{EditError, Editor, UserFile, UserRecord};
 
 use crate::link::{Link, Row, Value};
 use crate::pool::{Place, Pool};
-use crate::rows::{ACCOUNT, Column, Document, Rows, records, rows, told};
+use crate::rows::{ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, Rows, Tables, read, rows, told};
 
 /// The accounts of one database.
 pub(crate) struct Store {
@@ -27,30 +27,45 @@ impl Store {
         Self { pool: Pool::new(place), shown }
     }
 
-    /// The account with this name. One that is not there costs the same questions.
+    /// The account with this name, with what it takes from its groups. One that is not there costs
+    /// the same questions.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        let text = self
-            .pool
-            .ask(|link| {
-                let name = name.to_owned();
+        let ask = |name: String| {
+            self.pool.ask(move |link| {
+                let one = Which::One(name.as_str().into());
                 Box::pin(async move {
-                    link.begin_reading().await?;
                     let mut document = Document::default();
-                    take(link, &mut document, &name).await?;
+                    link.begin_reading().await?;
+                    take(link, &mut document, &GROUPS, &Which::All).await?;
+                    take(link, &mut document, &ACCOUNTS, &one).await?;
                     link.commit().await?;
                     Ok(document.text())
                 })
             })
-            .await?;
-        Ok(records(&self.shown, &text)?.pop())
+        };
+        let text = ask(name.to_owned()).await?;
+        Ok(read(&self.shown, &text)?.record(name).cloned())
     }
 
-    /// The accounts behind the one called `after`, by name.
-    pub(crate) async fn page(&self, after: Option<&str>) -> Result<Vec<UserRecord>, StoreError> {
-        let text = self
-            .pool
-            .ask(|link| {
-                let after = after.unwrap_or_default().to_owned();
+    /// The groups.
+    pub(crate) async fn groups(&self) -> Result<UserFile, StoreError> {
+        let ask = self.pool.ask(|link| {
+            Box::pin(async move {
+                let mut document = Document::default();
+                link.begin_reading().await?;
+                take(link, &mut document, &GROUPS, &Which::All).await?;
+                link.commit().await?;
+                Ok(document.text())
+            })
+        });
+        read(&self.shown, &ask.await?)
+    }
+
+    /// The groups, and the accounts behind the one called `after`, by name.
+    pub(crate) async fn page(&self, after: Option<&str>) -> Result<UserFile, StoreError> {
+        let ask = |after: String| {
+            self.pool.ask(move |link| {
+                let after = after.clone();
                 Box::pin(async move {
                     link.begin_reading().await?;
                     let document = page(link, &after).await?;
@@ -58,8 +73,9 @@ impl Store {
                     Ok(document.text())
                 })
             })
-            .await?;
-        records(&self.shown, &text)
+        };
+        let text = ask(after.unwrap_or_default().to_owned()).await?;
+        read(&self.shown, &text)
     }
 
     /// Those of `names` that may not log in any more: gone or disabled.
@@ -117,46 +133,100 @@ impl Store {
 async fn live(link: &mut Link, names: &[String]) -> Result<Vec<Row>, StoreError> {
     let values: Vec<_> = names.iter().map(|name| name.as_str().into()).collect();
     let sql = format!(
-        "SELECT name FROM accounts WHERE coalesce(enabled, true) AND name IN ({})",
+        "SELECT name FROM accounts WHERE coalesce(enabled, ( \
+             SELECT groups.enabled FROM memberships \
+             JOIN groups ON groups.name = memberships.group_name \
+             WHERE memberships.account = accounts.name AND groups.enabled IS NOT NULL \
+             ORDER BY memberships.position, groups.name LIMIT 1), true) AND name IN ({})",
         marks(values.len())
     );
     link.run(&sql, &values).await
 }
 
-/// Adds one account to a document, if it is there.
-async fn take(link: &mut Link, document: &mut Document, name: &str) -> Result<(), StoreError> {
-    let named = [Value::from(name)];
-    let sql = format!("SELECT name, {} FROM accounts WHERE name = ?1", names(ACCOUNT));
-    for row in link.run(&sql, &named).await? {
-        document.take_account(&row);
+/// Which rows of a table are meant: all, or those of one name, or those between two.
+#[derive(Clone)]
+enum Which {
+    All,
+    One(Value),
+    Between(Value, Value),
+}
+
+impl Which {
+    fn clause(&self, column: &str) -> String {
+        match self {
+            Self::All => String::new(),
+            Self::One(_) => format!("WHERE {column} = ?1"),
+            Self::Between(..) => format!("WHERE {column} >= ?1 AND {column} <= ?2"),
+        }
     }
-    let sql = "SELECT account, path, permissions FROM paths WHERE account = ?1 ORDER BY path";
-    for row in link.run(sql, &named).await? {
-        document.take_path(&row);
+
+    fn values(&self) -> Vec<Value> {
+        match self {
+            Self::All => Vec::new(),
+            Self::One(name) => vec![name.clone()],
+            Self::Between(first, last) => vec![first.clone(), last.clone()],
+        }
+    }
+}
+
+/// Adds accounts or groups to a document.
+async fn take(
+    link: &mut Link,
+    document: &mut Document,
+    tables: &Tables,
+    which: &Which,
+) -> Result<(), StoreError> {
+    let (columns, main) = (tables.columns().join(", "), tables.main);
+    let sql = format!("SELECT {columns} FROM {main} {}", which.clause("name"));
+    for row in link.run(&sql, &which.values()).await? {
+        document.take(tables, &row);
+    }
+    take_entries(link, document, tables, which).await
+}
+
+/// Adds what accounts or groups have that is in tables of its own.
+async fn take_entries(
+    link: &mut Link,
+    document: &mut Document,
+    tables: &Tables,
+    which: &Which,
+) -> Result<(), StoreError> {
+    let (holder, values) = (tables.holder, which.values());
+    let clause = which.clause(holder);
+    let order = format!("ORDER BY {holder}, path");
+    let sql = format!("SELECT {holder}, path, permissions FROM {} {clause} {order}", tables.paths);
+    for row in link.run(&sql, &values).await? {
+        document.take_path(tables, &row);
+    }
+    let folders = tables.folders;
+    let sql = format!("SELECT {holder}, path, {FOLDER_COLUMNS} FROM {folders} {clause} {order}");
+    for row in link.run(&sql, &values).await? {
+        document.take_folder(tables, &row);
+    }
+    if tables.main == ACCOUNTS.main {
+        let order = "ORDER BY account, position, group_name";
+        let sql = format!("SELECT account, group_name FROM memberships {clause} {order}");
+        for row in link.run(&sql, &values).await? {
+            document.take_membership(&row);
+        }
     }
     Ok(())
 }
 
 async fn page(link: &mut Link, after: &str) -> Result<Document, StoreError> {
     let mut document = Document::default();
-    let sql = format!(
-        "SELECT name, {} FROM accounts WHERE name > ?1 ORDER BY name LIMIT {PAGE_MAX}",
-        names(ACCOUNT)
-    );
+    take(link, &mut document, &GROUPS, &Which::All).await?;
+    let columns = ACCOUNTS.columns().join(", ");
+    let sql =
+        format!("SELECT {columns} FROM accounts WHERE name > ?1 ORDER BY name LIMIT {PAGE_MAX}");
     let rows = link.run(&sql, &[after.into()]).await?;
-    let ends = rows.first().zip(rows.last());
     let name = |row: &Row| row.first().cloned().unwrap_or(Value::Text(None));
-    let Some((first, last)) = ends.map(|(first, last)| (name(first), name(last))) else {
-        return Ok(document);
-    };
-    for row in rows {
-        document.take_account(&row);
+    let Some((first, last)) = rows.first().zip(rows.last()) else { return Ok(document) };
+    let between = Which::Between(name(first), name(last));
+    for row in &rows {
+        document.take(&ACCOUNTS, row);
     }
-    let sql = "SELECT account, path, permissions FROM paths \
-               WHERE account >= ?1 AND account <= ?2 ORDER BY account, path";
-    for row in link.run(sql, &[first, last]).await? {
-        document.take_path(&row);
-    }
+    take_entries(link, &mut document, &ACCOUNTS, &between).await?;
     Ok(document)
 }
 
@@ -167,24 +237,58 @@ async fn change(
     shown: &str,
     changes: &[Change],
 ) -> Result<Result<(), AdminError>, StoreError> {
-    let touched: BTreeSet<&str> = changes.iter().map(Change::name).collect();
+    let touched: BTreeSet<&Holder> = changes.iter().map(Change::holder).collect();
     let mut document = Document::default();
-    for name in &touched {
-        take(link, &mut document, name).await?;
+    take(link, &mut document, &GROUPS, &Which::All).await?;
+    for name in concerned(link, &touched).await? {
+        take(link, &mut document, &ACCOUNTS, &Which::One(name.as_str().into())).await?;
     }
     let edited = match edit(shown, &document.text(), changes) {
         Ok(edited) => edited,
         Err(error) => return Ok(Err(error)),
     };
-    for name in &touched {
-        match rows(&edited, name) {
-            None => {
-                link.run("DELETE FROM accounts WHERE name = ?1", &[Value::from(*name)]).await?;
-            }
-            Some(rows) => write(link, name, &rows).await?,
+    // A group must be there before its members are, and they must be gone before it is.
+    let groups = touched.iter().filter(|holder| matches!(holder, Holder::Group(_)));
+    for holder in groups.clone() {
+        if let Some(rows) = rows(&edited, holder) {
+            write(link, holder, &rows).await?;
+        }
+    }
+    for holder in touched.iter().filter(|holder| matches!(holder, Holder::User(_))) {
+        match rows(&edited, holder) {
+            Some(rows) => write(link, holder, &rows).await?,
+            None => delete(link, holder).await?,
+        }
+    }
+    for holder in groups {
+        if rows(&edited, holder).is_none() {
+            delete(link, holder).await?;
         }
     }
     Ok(Ok(()))
+}
+
+/// The accounts that changes are about: their own, and the members of their groups.
+async fn concerned(
+    link: &mut Link,
+    touched: &BTreeSet<&Holder>,
+) -> Result<BTreeSet<String>, StoreError> {
+    let mut names = BTreeSet::new();
+    for holder in touched {
+        match holder {
+            Holder::User(name) => {
+                names.insert(name.clone());
+            }
+            Holder::Group(group) => {
+                let sql = "SELECT account FROM memberships WHERE group_name = ?1";
+                let members = link.run(sql, &[group.as_str().into()]).await?;
+                names.extend(
+                    members.iter().filter_map(|row| row.first()?.text().map(str::to_owned)),
+                );
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// The changes made to a text.
@@ -196,34 +300,53 @@ fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminErro
     let place = Path::new(shown);
     let mut editor = Editor::new(place, text).map_err(unusable)?;
     changes.iter().try_for_each(|change| editor.apply(change))?;
-    Editor::new(place, &editor.text()).map_err(unusable)
+    let text = editor.text();
+    read(shown, &text)?;
+    Editor::new(place, &text).map_err(unusable)
 }
 
-async fn write(link: &mut Link, name: &str, rows: &Rows) -> Result<(), StoreError> {
+async fn write(link: &mut Link, holder: &Holder, rows: &Rows) -> Result<(), StoreError> {
+    let tables = Tables::of(holder);
+    let columns = tables.columns();
     let sets: Vec<_> =
-        ACCOUNT.iter().map(|column| format!("{0} = excluded.{0}", column.key)).collect();
+        columns.iter().skip(1).map(|column| format!("{column} = excluded.{column}")).collect();
     let sql = format!(
-        "INSERT INTO accounts (name, {}) VALUES ({}) ON CONFLICT (name) DO UPDATE SET {}",
-        names(ACCOUNT),
-        marks(rows.account.len()),
+        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT (name) DO UPDATE SET {}",
+        tables.main,
+        columns.join(", "),
+        marks(columns.len()),
         sets.join(", ")
     );
-    link.run(&sql, &rows.account).await?;
-    link.run("DELETE FROM paths WHERE account = ?1", &[Value::from(name)]).await?;
-    for row in &rows.paths {
-        let sql = "INSERT INTO paths (account, path, permissions) VALUES (?1, ?2, ?3)";
-        link.run(sql, row).await?;
+    link.run(&sql, &rows.main).await?;
+    let name = rows.main.first().cloned().unwrap_or(Value::Text(None));
+    let name = std::slice::from_ref(&name);
+    let column = tables.holder;
+    let mut inner = vec![
+        (tables.paths, "path, permissions", &rows.paths),
+        (tables.folders, "path, target, permissions, quota, quota_files", &rows.folders),
+    ];
+    if matches!(holder, Holder::User(_)) {
+        inner.push(("memberships", "group_name, position", &rows.memberships));
+    }
+    for (table, others, rows) in inner {
+        link.run(&format!("DELETE FROM {table} WHERE {column} = ?1"), name).await?;
+        for row in rows {
+            let marks = marks(row.len());
+            let sql = format!("INSERT INTO {table} ({column}, {others}) VALUES ({marks})");
+            link.run(&sql, row).await?;
+        }
     }
     Ok(())
+}
+
+async fn delete(link: &mut Link, holder: &Holder) -> Result<(), StoreError> {
+    let (Holder::User(name) | Holder::Group(name)) = holder;
+    let sql = format!("DELETE FROM {} WHERE name = ?1", Tables::of(holder).main);
+    link.run(&sql, &[name.as_str().into()]).await.map(drop)
 }
 
 /// The places of so many parameters.
 fn marks(count: usize) -> String {
     let marks: Vec<_> = (1..=count).map(|number| format!("?{number}")).collect();
     marks.join(", ")
-}
-
-/// The columns for a statement. They are constants: nothing that anybody typed is among them.
-fn names(columns: &[Column]) -> String {
-    columns.iter().map(|column| column.key).collect::<Vec<_>>().join(", ")
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
@@ -134,17 +135,22 @@ impl Users for SqlUsers {
         // Before any answer: a name that does not exist must cost what a wrong password costs.
         let verified = self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?;
         let checked = found.map_err(denied)?.ok_or(Denied::UnknownUser)?;
+        if !checked.is_enabled() {
+            return Err(Denied::Disabled);
+        }
         match verified {
             Verified::Right => {}
             Verified::RightButOld => self.renew(&checked, attempt.secret).await,
-            Verified::Wrong | Verified::Unreadable => checked.admits(verified, attempt)?,
+            Verified::Wrong => return Err(Denied::WrongPassword),
+            Verified::Unreadable => return Err(Denied::NoPassword),
         }
         // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
         // no session that could have been ended, so it must be stopped here.
         let record = self.store.find(attempt.user).await.map_err(denied)?;
         let record = record.ok_or(Denied::UnknownUser)?;
-        record.admits(verified, attempt)?;
-        Ok(record.account(Path::new("")))
+        let now = Timestamp::now();
+        record.admits(attempt, now)?;
+        Ok(record.account(Path::new(""), now))
     }
 }
 
@@ -166,8 +172,12 @@ impl UserAdmin for SqlUsers {
         Path::new("")
     }
 
+    async fn groups(&self) -> Result<Vec<UserRecord>, AdminError> {
+        Ok(self.store.groups().await?.groups().to_vec())
+    }
+
     async fn page(&self, after: Option<&str>) -> Result<Vec<UserRecord>, AdminError> {
-        Ok(self.store.page(after).await?)
+        Ok(self.store.page(after).await?.own_records().to_vec())
     }
 
     async fn find(&self, name: &str) -> Result<Option<UserRecord>, AdminError> {

@@ -92,6 +92,10 @@ impl UserAdmin for SqlUsers {
         match self.never {}
     }
 
+    async fn groups(&self) -> Result<Vec<UserRecord>, AdminError> {
+        match self.never {}
+    }
+
     async fn page(&self, _after: Option<&str>) -> Result<Vec<UserRecord>, AdminError> {
         match self.never {}
     }

@@ -31,6 +31,9 @@ const UNKNOWN_BEFORE_LOGIN_MAX: u32 = 10;
 const FOREIGN_VERBS: &[&str] =
     &["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HELO", "EHLO"];
 
+/// What somebody hears whose hours end, or whose account does.
+const TIME_IS_OVER: &str = "The time of this account is over.";
+
 /// Talks with one client from greeting to goodbye, and says why it ended.
 pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Exit {
     match talk(control, session).await {
@@ -131,7 +134,11 @@ async fn next_line(
 ) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, Exit> {
     let is_inside = session.logged_in().is_some();
     let (deadline, exit) = if is_inside {
-        (Instant::now() + session.settings.limits.idle_timeout, Exit::Idle)
+        let idle = Instant::now() + session.settings.limits.idle_timeout;
+        match session.time_is_over() {
+            Some(over) if over < idle => (over, Exit::Ended(TIME_IS_OVER.to_owned())),
+            _ => (idle, Exit::Idle),
+        }
     } else {
         (session.login_deadline, Exit::LoginTimeout)
     };
@@ -270,12 +277,12 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     if control.has_buffered() {
         return Err(Exit::Blame("bytes between AUTH and the TLS handshake"));
     }
-    let Some(acceptor) = &session.shared.tls else {
+    let Some(acceptor) = session.tls.clone() else {
         return Err(Exit::Blame("AUTH where TLS is not offered"));
     };
     control.send([reply], &session.names).await?;
     let tie = session.shared.new_tie();
-    let protection = control.secure(acceptor, tie).await.map_err(Exit::Tls)?;
+    let protection = control.secure(&acceptor, tie).await.map_err(Exit::Tls)?;
     session.start_over();
     session.tie = Some(tie);
     session.probe.live.secured(protection.version);

@@ -5,7 +5,7 @@ mod berth;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use ipnet::IpNet;
 
@@ -25,12 +25,17 @@ const OF_ADDRESS_MAX: usize = 64;
 /// The ports of the passive range, and which of them are out on lease.
 pub(crate) struct Ports {
     range: RangeInclusive<u16>,
-    tls: Option<Arc<Acceptor>>,
-    near: Vec<IpNet>,
+    terms: RwLock<Terms>,
     open: Mutex<Open>,
     /// What a session's last transfer left for its next one, by the session's number. Whoever finds
     /// no other port takes one from here.
     kept: Mutex<BTreeMap<u64, Lease>>,
+}
+
+/// What may change while serving.
+struct Terms {
+    near: Vec<IpNet>,
+    tls: Option<Arc<Acceptor>>,
 }
 
 #[derive(Default)]
@@ -67,7 +72,14 @@ impl Ports {
         near: Vec<IpNet>,
         tls: Option<Arc<Acceptor>>,
     ) -> Arc<Self> {
-        Arc::new(Self { range, tls, near, open: Mutex::default(), kept: Mutex::default() })
+        let terms = RwLock::new(Terms { near, tls });
+        Arc::new(Self { range, terms, open: Mutex::default(), kept: Mutex::default() })
+    }
+
+    /// Ports that open from now on are on these terms. Those that are in use stay as they are.
+    pub(crate) fn adopt(&self, near: Vec<IpNet>, tls: Option<Arc<Acceptor>>) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Terms { near, tls };
+        self.all_kept().clear();
     }
 
     /// A place at the address of `at`, on a free port of the range, chosen by chance so that nobody
@@ -115,7 +127,8 @@ impl Ports {
             let port = u16::try_from(first + (start + step) % count).ok()?;
             let Some(reserved) = self.reserve(at_port(at, port)) else { continue };
             if let Ok(listener) = net.listen_data(reserved.address).await {
-                return Some(Berth::new(listener, self.tls.clone(), reserved, claim.clone()));
+                let tls = self.terms().tls.clone();
+                return Some(Berth::new(listener, tls, reserved, claim.clone()));
             }
         }
         None
@@ -206,7 +219,7 @@ impl Ports {
 
     /// One more port for this address alone, if it may have it.
     fn count(self: &Arc<Self>, peer: IpAddr) -> Option<Counted> {
-        let is_near = self.near.iter().any(|network| network.contains(&peer));
+        let is_near = self.terms().near.iter().any(|network| network.contains(&peer));
         let neighbour = Neighbour::from(peer);
         let mut open = self.all_open();
         let count = open.of_address.entry(neighbour).or_default();
@@ -215,6 +228,10 @@ impl Ports {
         }
         *count += 1;
         Some(Counted { neighbour, ports: Arc::downgrade(self) })
+    }
+
+    fn terms(&self) -> RwLockReadGuard<'_, Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all_open(&self) -> MutexGuard<'_, Open> {

@@ -320,7 +320,8 @@ fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), 
     let peer = arrival.socket.peer_address().map_err(gone)?;
     let local = arrival.socket.local_address().map_err(gone)?;
     shared.door(peer, local).map_err(|reason| Refused { reason, is_told: true })?;
-    let limits = &shared.settings.limits;
+    let terms = shared.terms();
+    let limits = &terms.settings.limits;
     let room = Room {
         in_all_max: limits.sessions,
         before_login_max: limits.sessions_before_login,
@@ -407,7 +408,7 @@ async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Resu
         return Ok(Control::new(Stream::Plain(arrival.socket)));
     }
     let no_tls = || Exit::Tls(io::Error::other("there is no certificate"));
-    let acceptor = shared.tls.as_ref().ok_or_else(no_tls)?;
+    let acceptor = session.tls.clone().ok_or_else(no_tls)?;
     let tie = shared.new_tie();
     let stream = acceptor.control(arrival.socket, tie).await.map_err(Exit::Tls)?;
     let protection = protection(&stream);
@@ -482,6 +483,21 @@ impl Handle {
             probe.end(how, reason);
         }
         found.is_some()
+    }
+
+    /// Serves on other terms from now on: new sessions by all of `settings`, logins by `users` and
+    /// `stores`, transfers by the rates. `settings.listen` and `settings.passive.ports` mean
+    /// nothing here: sockets stay as they are. Sessions that are here keep the rest as they met it.
+    ///
+    /// # Errors
+    /// The TLS settings do not work; nothing has changed.
+    pub fn adopt(
+        &self,
+        settings: Settings,
+        users: Arc<dyn Users>,
+        stores: Arc<dyn Stores>,
+    ) -> Result<(), rustls::Error> {
+        self.shared.adopt(settings, users, stores)
     }
 
     /// How many sessions there are.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ use crate::refusal::Refusal;
 use crate::registry::Probe;
 use crate::settings::{ListenTls, Settings};
 use crate::shared::Shared;
-use crate::tls::Tie;
+use crate::tls::{Acceptor, Tie};
 
 /// The level of zlib that everybody uses: a good deal smaller, and still fast.
 const DEFLATE_LEVEL: u8 = 6;
@@ -30,6 +31,8 @@ const DEFLATE_LEVEL: u8 = 6;
 /// One client, from its greeting to its end. Only its own task touches it.
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
+    /// Whom TLS was, and is, begun with.
+    pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) probe: Arc<Probe>,
     pub(crate) peer: SocketAddr,
@@ -153,7 +156,8 @@ impl Session {
         local: SocketAddr,
         listen_tls: ListenTls,
     ) -> Self {
-        let settings = Arc::clone(&shared.settings);
+        let terms = shared.terms();
+        let settings = Arc::clone(&terms.settings);
         Self {
             shared: Arc::clone(shared),
             peer: probe.peer,
@@ -176,6 +180,7 @@ impl Session {
             started: Instant::now(),
             end: None,
             tie: None,
+            tls: terms.tls.clone(),
             settings,
         }
     }
@@ -221,6 +226,14 @@ impl Session {
             Login::In(inside) => Some(inside),
             Login::Greeted | Login::Named { .. } => None,
         }
+    }
+
+    /// When the account's hours end, or the account does.
+    pub(crate) fn time_is_over(&self) -> Option<Instant> {
+        let until = self.logged_in()?.account.until?;
+        let left = u64::try_from(until.saturating_sub(self.shared.now())).unwrap_or_default();
+        // What is too far away for a clock never comes.
+        Instant::now().checked_add(Duration::from_secs(left))
     }
 
     /// The account's files.

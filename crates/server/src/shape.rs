@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,13 +23,22 @@ const TURN_BYTES_MIN: usize = 512;
 /// It keeps no tokens but a moment: when the bytes let through so far will have had their time.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    bytes_per_second: u64,
+    bytes_per_second: AtomicU64,
     paid_until: Mutex<Instant>,
 }
 
 impl Bucket {
     fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, paid_until: Mutex::new(Instant::now()) }
+        Self { bytes_per_second: bytes_per_second.into(), paid_until: Mutex::new(Instant::now()) }
+    }
+
+    fn rate(&self) -> u64 {
+        self.bytes_per_second.load(Ordering::Relaxed)
+    }
+
+    /// Lets another rate hold from now on, for transfers under way too.
+    pub(crate) fn set_rate(&self, bytes_per_second: u64) {
+        self.bytes_per_second.store(bytes_per_second.max(1), Ordering::Relaxed);
     }
 
     /// Takes the turn of `bytes` and says when it begins.
@@ -43,7 +53,7 @@ impl Bucket {
 
     fn time_of(&self, bytes: usize) -> Duration {
         let nanos = u128::from(u64::try_from(bytes).unwrap_or(u64::MAX)) * 1_000_000_000
-            / u128::from(self.bytes_per_second);
+            / u128::from(self.rate());
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
@@ -73,7 +83,7 @@ impl Shaper {
     /// How many bytes to move at once: at most `most`, at least 1.
     pub(crate) fn turn(&self, most: usize) -> usize {
         let allowed = |bucket: &Arc<Bucket>| {
-            let bytes = u128::from(bucket.bytes_per_second) * TURN.as_millis() / 1000;
+            let bytes = u128::from(bucket.rate()) * TURN.as_millis() / 1000;
             usize::try_from(bytes).unwrap_or(usize::MAX).max(TURN_BYTES_MIN)
         };
         self.0.iter().map(allowed).min().unwrap_or(most).clamp(1, most.max(1))
@@ -81,7 +91,7 @@ impl Shaper {
 
     /// The tightest limit in bytes a second.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
-        self.0.iter().map(|bucket| bucket.bytes_per_second).min()
+        self.0.iter().map(|bucket| bucket.rate()).min()
     }
 
     /// Waits until `bytes` may pass. Cancel safe, except that a turn once taken is spent.
@@ -107,7 +117,7 @@ impl<K: Hash + Eq> Buckets<K> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, bucket| bucket.strong_count() > 0);
         if let Some(bucket) = all.get(&key).and_then(Weak::upgrade)
-            && bucket.bytes_per_second == bytes_per_second
+            && bucket.rate() == bytes_per_second
         {
             return Some(bucket);
         }
@@ -153,6 +163,15 @@ mod tests {
                 assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_rate_holds_for_transfers_under_way() {
+        let bucket = bucket(Rate::from_bytes_per_second(1 << 20)).unwrap();
+        let shaper = Shaper::default().shared(Some(Arc::clone(&bucket)));
+        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 1 << 20);
+        bucket.set_rate(4 << 20);
+        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 4 << 20);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,10 +1,10 @@
 //! What all sessions share, behind one `Arc`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use wharf_core::account::Account;
+use wharf_core::account::{Account, Rate};
 use wharf_core::event::{Direction, Event, Events, Who};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
@@ -16,17 +16,14 @@ use crate::lanes::Lanes;
 use crate::net::Net;
 use crate::ports::Ports;
 use crate::registry::{End, Registry};
-use crate::settings::Settings;
+use crate::settings::{Settings, Tls};
 use crate::shape::{Bucket, Buckets, Shaper, bucket};
 use crate::tls::{Acceptor, Tie};
 
 pub(crate) struct Shared {
-    pub(crate) settings: Arc<Settings>,
+    terms: RwLock<Arc<Terms>>,
     pub(crate) net: Arc<dyn Net>,
-    pub(crate) users: Arc<dyn Users>,
-    pub(crate) stores: Arc<dyn Stores>,
     pub(crate) events: Arc<dyn Events>,
-    pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
@@ -36,12 +33,20 @@ pub(crate) struct Shared {
     download: Speed,
 }
 
+/// On what terms clients are served. A session keeps those that it met, apart from its login.
+pub(crate) struct Terms {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) users: Arc<dyn Users>,
+    pub(crate) stores: Arc<dyn Stores>,
+    pub(crate) tls: Option<Arc<Acceptor>>,
+}
+
 /// What somebody hears who is banned.
 pub(crate) const BANNED: &str = "Your address is banned; try again later.";
 
 /// The shared limits of one direction.
 struct Speed {
-    all: Option<Arc<Bucket>>,
+    all: Mutex<Option<Arc<Bucket>>>,
     by_address: Buckets<Neighbour>,
     by_user: Buckets<String>,
 }
@@ -58,14 +63,16 @@ impl Shared {
         let (range, near) = (&settings.passive.ports, &settings.passive.local_networks);
         Ok(Self {
             ports: Ports::new(range.clone(), near.clone(), tls.clone()),
-            tls,
             upload: Speed::new(bucket(settings.limits.upload)),
             download: Speed::new(bucket(settings.limits.download)),
             guard: Guard::new(&settings.ban),
-            settings: Arc::new(settings),
+            terms: RwLock::new(Arc::new(Terms {
+                settings: Arc::new(settings),
+                users,
+                stores,
+                tls,
+            })),
             net,
-            users,
-            stores,
             events,
             admission: Arc::default(),
             registry: Arc::default(),
@@ -73,9 +80,37 @@ impl Shared {
         })
     }
 
+    /// The terms of now.
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Serves on other terms from now on. What TLS sessions resume by stays.
+    pub(crate) fn adopt(
+        &self,
+        settings: Settings,
+        users: Arc<dyn Users>,
+        stores: Arc<dyn Stores>,
+    ) -> Result<(), rustls::Error> {
+        let before = self.terms();
+        let acceptor = |tls: &Tls| match &before.tls {
+            Some(before) => before.renewed(tls),
+            None => Acceptor::new(tls),
+        };
+        let tls = settings.tls.as_ref().map(acceptor).transpose()?.map(Arc::new);
+        self.ports.adopt(settings.passive.local_networks.clone(), tls.clone());
+        self.guard.adopt(&settings.ban);
+        self.upload.adopt(settings.limits.upload);
+        self.download.adopt(settings.limits.download);
+        let terms = Terms { settings: Arc::new(settings), users, stores, tls };
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+        Ok(())
+    }
+
     /// All limits that hold for a transfer of this account from this address.
     pub(crate) fn shaper(&self, direction: Direction, account: &Account, peer: IpAddr) -> Shaper {
-        let limits = &self.settings.limits;
+        let terms = self.terms();
+        let limits = &terms.settings.limits;
         let own = &account.limits;
         let (speed, address, user, transfer) = match direction {
             Direction::Upload => (
@@ -95,7 +130,7 @@ impl Shared {
             .limited(transfer)
             .shared(speed.by_user.of(account.name.clone(), user))
             .shared(speed.by_address.of(peer.into(), address))
-            .shared(speed.all.clone())
+            .shared(speed.all())
     }
 
     /// Seconds since 1970.
@@ -127,6 +162,11 @@ impl Shared {
     /// Tells of bans, and ends the sessions of those who are banned. A ban by tries leaves those
     /// alone who are logged in: somebody else behind the same address may have tried.
     pub(crate) fn tell_news(&self) {
+        self.tell_news_and(true);
+    }
+
+    /// The same; `ends`: whether sessions of those who are banned by hand end.
+    pub(crate) fn tell_news_and(&self, ends: bool) {
         for news in self.guard.news() {
             match news {
                 News::Banned(ban) => {
@@ -142,6 +182,9 @@ impl Shared {
                     for probe in self.registry.each() {
                         let ip = probe.peer.ip().to_canonical();
                         if !ban.network.contains(&ip) || !self.guard.is_banned(ip, self.now()) {
+                            continue;
+                        }
+                        if ban.is_by_hand && !ends && probe.live.has_user() {
                             continue;
                         }
                         if ban.is_by_hand {
@@ -186,6 +229,19 @@ impl Shared {
 
 impl Speed {
     fn new(all: Option<Arc<Bucket>>) -> Self {
-        Self { all, by_address: Buckets::new(), by_user: Buckets::new() }
+        Self { all: Mutex::new(all), by_address: Buckets::new(), by_user: Buckets::new() }
+    }
+
+    fn all(&self) -> Option<Arc<Bucket>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another limit of all: where there is one already, for transfers under way too.
+    fn adopt(&self, rate: Rate) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*all, rate.bytes_per_second()) {
+            (Some(bucket), Some(bytes)) => bucket.set_rate(bytes),
+            _ => *all = bucket(rate),
+        }
     }
 }

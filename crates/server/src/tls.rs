@@ -65,6 +65,20 @@ pub(crate) enum Resumed {
 
 impl Acceptor {
     pub(crate) fn new(settings: &TlsSettings) -> Result<Self, rustls::Error> {
+        let sessions = ServerSessionMemoryCache::new(SESSIONS_REMEMBERED);
+        Self::with(settings, aws_lc_rs::Ticketer::new()?, sessions)
+    }
+
+    /// With other settings. Clients go on with the TLS sessions that this one gave out.
+    pub(crate) fn renewed(&self, settings: &TlsSettings) -> Result<Self, rustls::Error> {
+        Self::with(settings, Arc::clone(&self.tickets), Arc::clone(&self.sessions))
+    }
+
+    fn with(
+        settings: &TlsSettings,
+        tickets: Arc<dyn ProducesTickets>,
+        sessions: Arc<dyn StoresServerSessions>,
+    ) -> Result<Self, rustls::Error> {
         let versions: &[_] = match settings.version_min {
             TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
@@ -79,8 +93,8 @@ impl Acceptor {
         base.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self {
             base,
-            tickets: aws_lc_rs::Ticketer::new()?,
-            sessions: ServerSessionMemoryCache::new(SESSIONS_REMEMBERED),
+            tickets,
+            sessions,
             // A client that uploads and never reads would break its own connection over a ticket
             // that it did not fetch. But OpenSSL uses a TLS 1.3 session once only, so where every
             // data connection must resume, each has to give out the next one.

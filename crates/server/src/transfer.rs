@@ -29,7 +29,7 @@ use crate::session::Session;
 use crate::settings::{Limits, SessionReuse, Settings};
 use crate::shape::Shaper;
 use crate::shared::Shared;
-use crate::tls::Resumed;
+use crate::tls::{Acceptor, Resumed, Tie};
 
 /// A client that is killed ends all its connections, one after the other: behind the end of a plain
 /// upload, the end of its control connection follows within this time.
@@ -140,7 +140,8 @@ struct Work {
     probe: Arc<Probe>,
     shaper: Shaper,
     local: SocketAddr,
-    tie: Option<crate::tls::Tie>,
+    tls: Option<Arc<Acceptor>>,
+    tie: Option<Tie>,
     is_ascii: bool,
     deflate: Option<u8>,
     source: Option<Source>,
@@ -225,6 +226,7 @@ impl Work {
         let work = Self {
             shared: Arc::clone(&session.shared),
             settings: Arc::clone(&session.settings),
+            tls: session.tls.clone(),
             probe: Arc::clone(&session.probe),
             shaper,
             pace,
@@ -261,7 +263,7 @@ impl Work {
             local: self.local,
             accept_timeout: self.settings.passive.accept_timeout,
             connect_timeout: self.settings.active.connect_timeout,
-            tls: self.shared.tls.as_deref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
+            tls: self.tls.as_deref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
         };
         let data = match opening.open(port, &mut self.strangers).await {
             Ok(data) => data,

@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_core::async_trait;
 use wharf_proto::path::VPath;
 
-use crate::file::{EditError, OpenError, Setting, StoredHash, UserRecord};
+use crate::file::{EditError, OpenError, Owner, Setting, StoredHash, UserRecord};
 
 /// The most accounts on one page of [`UserAdmin::page`].
 pub const PAGE_MAX: usize = 1000;
@@ -23,14 +23,20 @@ pub trait UserAdmin: Send + Sync {
     /// The folder that relative homes start from.
     fn folder(&self) -> &Path;
 
-    /// Up to [`PAGE_MAX`] accounts behind the one called `after`, from the first if there is none,
+    /// Every group, as it is said.
+    ///
+    /// # Errors
+    /// The store cannot be read, or what stands in it is wrong.
+    async fn groups(&self) -> Result<Vec<UserRecord>, AdminError>;
+
+    /// Up to [`PAGE_MAX`] accounts, as their own tables say, behind the one called `after`, from the first if there is none,
     /// in an order that stays. An empty page is behind the last.
     ///
     /// # Errors
     /// The store cannot be read, or what stands in it is wrong.
     async fn page(&self, after: Option<&str>) -> Result<Vec<UserRecord>, AdminError>;
 
-    /// The account with this name.
+    /// The account with this name, with what it takes from its groups.
     ///
     /// # Errors
     /// The store cannot be read, or what stands in it is wrong.
@@ -43,12 +49,12 @@ pub trait UserAdmin: Send + Sync {
     /// store cannot be changed.
     async fn change(&self, changes: &[Change]) -> Result<(), AdminError>;
 
-    /// Adds an account; a home must be among the settings.
+    /// Adds an account; it or one of its groups must have a home.
     ///
     /// # Errors
     /// As [`UserAdmin::change`].
     async fn add(&self, name: &str, settings: Vec<Setting>) -> Result<(), AdminError> {
-        self.change(&[Change::Add { name: name.to_owned(), settings }]).await
+        self.change(&[Change::add(name, settings)]).await
     }
 
     /// Sets some things of an account and leaves the others.
@@ -72,46 +78,91 @@ pub trait UserAdmin: Send + Sync {
     /// # Errors
     /// As [`UserAdmin::change`].
     async fn remove(&self, name: &str) -> Result<(), AdminError> {
-        self.change(&[Change::Remove { name: name.to_owned() }]).await
+        self.change(&[Change::remove(name)]).await
+    }
+}
+
+/// Whose table it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// An account's.
+    User(String),
+    /// A group's.
+    Group(String),
+}
+
+impl Holder {
+    /// The same for an [`Editor`](crate::file::Editor).
+    pub fn owner(&self) -> Owner<'_> {
+        match self {
+            Self::User(name) => Owner::User(name),
+            Self::Group(name) => Owner::Group(name),
+        }
+    }
+}
+
+/// A name alone is that of an account.
+impl From<&str> for Holder {
+    fn from(name: &str) -> Self {
+        Self::User(name.to_owned())
     }
 }
 
 /// One thing to be done to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A new account.
+    /// A new account or group.
     Add {
-        /// Its name.
-        name: String,
-        /// What it is to say; a home must be among it.
+        /// Whose.
+        holder: Holder,
+        /// What it is to say; of an account, it or one of its groups must say a home.
         settings: Vec<Setting>,
     },
-    /// An account that is there gets these settings on top.
+    /// One that is there gets these settings on top.
     Set {
-        /// Its name.
-        name: String,
+        /// Whose.
+        holder: Holder,
         /// What it is to say.
         settings: Vec<Setting>,
-        /// Paths whose own rights are taken away.
-        cleared_paths: Vec<VPath>,
+        /// What it is not to say any more.
+        cleared: Vec<Cleared>,
     },
-    /// An account goes.
+    /// It goes. A group that somebody has stays, and so does all else.
     Remove {
-        /// Its name.
-        name: String,
+        /// Whose.
+        holder: Holder,
     },
 }
 
+/// What is taken away from a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cleared {
+    /// A key.
+    Key(&'static str),
+    /// An entry of `paths` or `folders`.
+    Entry(&'static str, VPath),
+}
+
 impl Change {
-    /// An account that is there gets these settings on top.
-    pub fn set(name: impl Into<String>, settings: Vec<Setting>) -> Self {
-        Self::Set { name: name.into(), settings, cleared_paths: Vec::new() }
+    /// A new account or group.
+    pub fn add(holder: impl Into<Holder>, settings: Vec<Setting>) -> Self {
+        Self::Add { holder: holder.into(), settings }
     }
 
-    /// Whose account it is about.
-    pub fn name(&self) -> &str {
+    /// One that is there gets these settings on top.
+    pub fn set(holder: impl Into<Holder>, settings: Vec<Setting>) -> Self {
+        Self::Set { holder: holder.into(), settings, cleared: Vec::new() }
+    }
+
+    /// It goes.
+    pub fn remove(holder: impl Into<Holder>) -> Self {
+        Self::Remove { holder: holder.into() }
+    }
+
+    /// Whose table it is about.
+    pub fn holder(&self) -> &Holder {
         match self {
-            Self::Add { name, .. } | Self::Set { name, .. } | Self::Remove { name } => name,
+            Self::Add { holder, .. } | Self::Set { holder, .. } | Self::Remove { holder } => holder,
         }
     }
 }

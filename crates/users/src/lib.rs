@@ -10,6 +10,7 @@ pub mod admin;
 pub mod anonymous;
 pub mod file;
 pub mod hasher;
+pub mod hours;
 mod md5_crypt;
 pub mod name;
 pub mod nearest;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::runtime::Builder;
 use wharf_accounts_sql::{Address, BadAddress, Creation, SqlUsers};
 use wharf_users::admin::{AdminError, StoreError, StoreErrorKind, UserAdmin};
@@ -123,18 +124,20 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
     Failure { exit, help: error.help.clone(), ..Failure::new(error.what.clone()) }
 }
 
-/// Every account of a store, page by page.
+/// Every account of a store, page by page, with what it takes from its groups.
 ///
 /// # Errors
 /// As [`UserAdmin::page`].
 pub(crate) async fn everyone(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, AdminError> {
+    let groups = store.groups().await?;
     let mut all: Vec<UserRecord> = Vec::new();
     loop {
         let page = store.page(all.last().map(|record| record.name.as_str())).await?;
         if page.is_empty() {
             return Ok(all);
         }
-        all.extend(page);
+        let of_name = |name: &str| groups.iter().find(|group| group.name == name);
+        all.extend(page.into_iter().map(|record| record.with_groups(of_name)));
     }
 }
 
@@ -157,8 +160,14 @@ pub(crate) fn alone<T: Send>(act: impl Future<Output = T> + Send) -> Result<T, F
     })
 }
 
-/// The homes of accounts, with whose they are.
+/// The homes of accounts and their folders that lie elsewhere, with whose they are.
 pub(crate) fn homes(records: &[UserRecord], folder: &Path) -> Vec<(String, PathBuf)> {
-    let accounts = records.iter().map(|record| record.account(folder));
-    accounts.map(|account| (account.name, account.home)).collect()
+    let now = Timestamp::now();
+    let accounts = records.iter().map(|record| record.account(folder, now));
+    let homes = accounts.flat_map(|account| {
+        let folders = account.folders.into_iter().map(|folder| folder.target);
+        let all = std::iter::once(account.home).chain(folders).collect::<Vec<_>>();
+        all.into_iter().map(move |home| (account.name.clone(), home))
+    });
+    homes.collect()
 }

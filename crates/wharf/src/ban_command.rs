@@ -76,10 +76,7 @@ fn add(
 ) -> Result<(), Failure> {
     let until = time.map(|time| until(time, now)).transpose()?;
     let reason = reason.unwrap_or_default();
-    if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
-        let what = format!("--reason: one line of {REASON_BYTES_MAX} bytes at most");
-        return Err(Failure::usage(what).help("say it shorter, without line ends"));
-    }
+    refuse_long(reason)?;
     edit(file, |found| {
         let bans = &mut found.memory.bans;
         bans.retain(|ban| !networks.contains(&ban.network));
@@ -101,6 +98,15 @@ fn add(
         until.map_or_else(|| "until you lift it".to_owned(), |at| format!("for {}", left(at, now)));
     for network in networks {
         tell(&format!("banned {} {time}\n", shown(*network)));
+    }
+    Ok(())
+}
+
+/// A reason is one line in the file.
+pub(crate) fn refuse_long(reason: &str) -> Result<(), Failure> {
+    if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        let what = format!("--reason: one line of {REASON_BYTES_MAX} bytes at most");
+        return Err(Failure::usage(what).help("say it shorter, without line ends"));
     }
     Ok(())
 }
@@ -182,7 +188,7 @@ fn edit(
 }
 
 /// The network that somebody typed. Of an IPv6 address it is the /64 that one customer has.
-fn network(text: &str) -> Result<IpNet, Failure> {
+pub(crate) fn network(text: &str) -> Result<IpNet, Failure> {
     let help = "write an address such as 203.0.113.9 or 2001:db8:1:2::7, or a network such as \
                 203.0.113.0/24";
     let wrong = || Failure::usage(format!("`{}` is no address", text.escape_debug())).help(help);
@@ -198,7 +204,8 @@ fn network(text: &str) -> Result<IpNet, Failure> {
     Ok(network.trunc())
 }
 
-fn refuse_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<(), Failure> {
+/// What `ban.allow` has cannot be banned.
+pub(crate) fn refuse_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<(), Failure> {
     let found = networks.iter().find_map(|network| {
         let allowed = allowed.iter().find(|allowed| allowed.contains(network))?;
         Some((network, allowed))
@@ -208,7 +215,8 @@ fn refuse_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<(), Failure> 
     Err(Failure::new(what).help("take it out of ban.allow in the configuration first"))
 }
 
-fn not_banned(network: IpNet, bans: &[Banned], now: i64) -> Failure {
+/// For one who lifts a ban that there is not.
+pub(crate) fn not_banned(network: IpNet, bans: &[Banned], now: i64) -> Failure {
     let failure = Failure::new(format!("{} is not banned", shown(network)));
     let around = bans.iter().find(|ban| ban.network.contains(&network) && holds(ban, now));
     match around {
@@ -233,7 +241,8 @@ fn until(time: &str, now: i64) -> Result<i64, Failure> {
     })
 }
 
-fn holds(ban: &Banned, now: i64) -> bool {
+/// Whether it is not over.
+pub(crate) fn holds(ban: &Banned, now: i64) -> bool {
     ban.until.is_none_or(|until| now < until)
 }
 
@@ -249,7 +258,7 @@ fn by(ban: &Banned) -> &'static str {
 }
 
 /// A single IPv4 address as such.
-fn shown(network: IpNet) -> String {
+pub(crate) fn shown(network: IpNet) -> String {
     match network {
         IpNet::V4(network) if network.prefix_len() == 32 => network.addr().to_string(),
         network => network.to_string(),

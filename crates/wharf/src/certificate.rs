@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 
 use crate::os::{mode_if_open, private_file, private_folder, sync_folder};
 use crate::outcome::{Exit, Failure, plain};
@@ -25,6 +26,32 @@ pub(crate) struct Pair {
     pub(crate) is_self_made: bool,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What a certificate says, for those who look at the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// SHA-256 of it.
+    pub(crate) fingerprint: [u8; 32],
+    /// The names and addresses it is for.
+    pub(crate) names: Vec<String>,
+    /// When it ends, if that can be told.
+    pub(crate) not_after: Option<Timestamp>,
+    /// Whether wharf made it itself.
+    pub(crate) is_self_made: bool,
+}
+
+impl Facts {
+    /// Of the first certificate of a chain.
+    pub(crate) fn of(pair: &Pair) -> Self {
+        let first = pair.chain.first().map_or(&[][..], AsRef::as_ref);
+        Self {
+            fingerprint: Sha256::digest(first).into(),
+            names: validity::names(first),
+            not_after: validity::not_after(first),
+            is_self_made: pair.is_self_made,
+        }
+    }
 }
 
 /// The one file that holds the self-made certificate and its key: one file, so that no crash can

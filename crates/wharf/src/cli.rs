@@ -3,11 +3,15 @@
 pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod import;
+pub(crate) mod live;
+#[cfg(test)]
+mod reference;
 pub(crate) mod serve;
 pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 pub(crate) mod user;
+pub(crate) mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,6 +26,7 @@ use import::Import;
 use serve::Serve;
 use service::Service;
 use user::User;
+use why::Why;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -63,12 +68,28 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Test the config and the protection without serving: every mistake at once, exit 78
     Check(Check),
+    /// The running server in one screen
+    Status(live::Status),
+    /// List the sessions of the running server
+    Who(live::Who),
+    /// Live sessions and speeds
+    Top(live::Top),
+    /// End sessions
+    Kick(live::Kick),
+    /// Show the running server's log
+    Log(live::Log),
+    /// Read config, accounts and certificates again; sessions stay
+    Reload(live::Reload),
+    /// Let running transfers finish, then stop the server
+    Stop(live::Stop),
     /// Print the default config, or what is in force
     #[command(subcommand)]
     Config(Config),
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(Box<User>),
+    /// Whether an account may do something somewhere, and what decides it: exit 0 or 1
+    Why(Why),
     /// List, add and lift bans; changes take effect within a second
     #[command(subcommand)]
     Ban(Ban),
@@ -156,9 +177,19 @@ Share and run
   check       Test config, rights and sandbox without serving
   service     Start with the computer: install, uninstall, start, stop, status, unit
 
+Look and act on the running server
+  status      One-screen summary
+  who         List sessions
+  top         Live sessions and speeds
+  kick        End sessions
+  log         Show the log, and follow it
+  reload      Read config, accounts and certificates again; sessions stay
+  stop        Finish running transfers, then stop
+
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del, export
   ban         list, add, del, clear
+  why         Whether an account may do something somewhere, and what decides it
   config      default, show, path
   import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 

@@ -39,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) files: keys::Files,
     pub(crate) names: keys::Names,
     pub(crate) compat: keys::Compat,
+    pub(crate) control: keys::Control,
     pub(crate) log: keys::Logging,
 }
 
@@ -97,6 +98,7 @@ impl Config {
             files: keys::Files::read(reader, "files"),
             names: keys::Names::read(reader, "names"),
             compat: keys::Compat::read(reader, "compat"),
+            control: keys::Control::read(reader, "control"),
             log: keys::Logging::read(reader, "log"),
         }
     }

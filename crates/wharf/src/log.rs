@@ -2,18 +2,22 @@
 //!
 //! [`record`] makes fields of an event, [`mod@line`] a line of the fields, [`xferlog`] the classic
 //! transfer log; [`writer`] has the thread, and [`target`] the files. No session ever waits for
-//! those. Only what goes to the [`audit`] log is written at once.
+//! those. Only what goes to the [`audit`] log is written at once. [`tail`] keeps the last lines in
+//! memory.
 
 pub(crate) mod audit;
 #[cfg(test)]
 mod forgery_tests;
 pub(crate) mod line;
 pub(crate) mod record;
+pub(crate) mod tail;
 pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writer;
 pub(crate) mod xferlog;
+
+use std::sync::{PoisonError, RwLock};
 
 use jiff::Zoned;
 use wharf_core::event::{Event, Events, Who};
@@ -22,6 +26,7 @@ use crate::outcome::Failure;
 use audit::{Audit, Kept, is_audited};
 use line::Style;
 use record::{Level, Record};
+use tail::Tail;
 use target::Target;
 use writer::{Note, Writer};
 
@@ -29,11 +34,11 @@ use writer::{Note, Writer};
 #[derive(Debug)]
 pub(crate) struct Log {
     styles: Vec<Style>,
-    level_max: Level,
-    has_commands: bool,
+    wanted: RwLock<Wanted>,
     /// The number of the transfer log among the writer's targets.
     transfers: Option<usize>,
     audit: Option<Audit>,
+    tail: Tail,
     writer: Writer,
 }
 
@@ -50,6 +55,15 @@ pub(crate) struct Options {
     pub(crate) transfer_log: Option<Target>,
     /// The audit log, if there is one.
     pub(crate) audit: Option<Audit>,
+}
+
+/// Which lines are wanted. It may change while the log is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// The least important line that is written.
+    pub(crate) level_max: Level,
+    /// Whether commands are lines too.
+    pub(crate) has_commands: bool,
 }
 
 /// One place for lines.
@@ -72,10 +86,13 @@ impl Log {
         let note_line = move |note: &Note| line::render(style, &Zoned::now(), &note_record(note));
         Self {
             styles,
-            level_max: options.level_max,
-            has_commands: options.has_commands,
+            wanted: RwLock::new(Wanted {
+                level_max: options.level_max,
+                has_commands: options.has_commands,
+            }),
             transfers: transfer_log,
             audit: options.audit,
+            tail: Tail::default(),
             writer: Writer::prepare(targets, Box::new(note_line)),
         }
     }
@@ -98,14 +115,34 @@ impl Log {
     }
 
     fn hand_over(&self, now: &Zoned, record: &Record) {
-        if record.level > self.level_max {
+        if record.level > self.wanted().level_max {
             return;
         }
+        let text = line::render(Style::Text, now, record);
+        self.tail.push(record.session.as_ref().map(|session| session.number), &text);
         for (number, style) in self.styles.iter().enumerate() {
-            if style.shows(record) {
-                self.writer.write(number, line::render(*style, now, record));
+            match style {
+                Style::Text => self.writer.write(number, text.clone()),
+                style if style.shows(record) => {
+                    self.writer.write(number, line::render(*style, now, record));
+                }
+                _ => {}
             }
         }
+    }
+
+    /// The last lines, and those that come.
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Writes these lines from now on.
+    pub(crate) fn want(&self, wanted: Wanted) {
+        *self.wanted.write().unwrap_or_else(PoisonError::into_inner) = wanted;
+    }
+
+    fn wanted(&self) -> Wanted {
+        *self.wanted.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell_kept(&self, now: &Zoned, kept: Kept) {
@@ -158,6 +195,7 @@ impl Events for Log {
     }
 
     fn wants_commands(&self) -> bool {
-        self.has_commands && self.level_max >= Level::Info
+        let wanted = self.wanted();
+        wanted.has_commands && wanted.level_max >= Level::Info
     }
 }

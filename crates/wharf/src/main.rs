@@ -16,6 +16,7 @@ mod config_command;
 mod hash_command;
 mod import;
 mod import_command;
+mod live_command;
 mod log;
 mod man_command;
 mod os;
@@ -29,7 +30,9 @@ mod setup;
 mod share;
 #[cfg(test)]
 mod snapshot;
+mod top_command;
 mod user_command;
+mod why_command;
 mod wire;
 mod words;
 
@@ -64,8 +67,16 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Serve(options) => serve_command::serve(global, options),
         Command::Check(options) => check_command::check(global, options),
         Command::Config(what) => config_command::config(global, what),
+        Command::Status(options) => live_command::status(global, options),
+        Command::Who(options) => live_command::who(global, options),
+        Command::Top(options) => top_command::top(global, options),
+        Command::Kick(options) => live_command::kick(global, options),
+        Command::Log(options) => live_command::log(global, options),
+        Command::Reload(options) => live_command::reload(global, options),
+        Command::Stop(options) => live_command::stop(global, options),
         Command::User(what) => user_command::user(global, what),
         Command::Ban(what) => ban_command::ban(global, what),
+        Command::Why(options) => why_command::why(global, options),
         Command::Import(what) => import_command::import(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),

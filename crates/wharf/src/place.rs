@@ -31,6 +31,11 @@ pub(crate) fn state_folder() -> PathBuf {
     system::state_folder()
 }
 
+/// Where the control socket may be, the place of our own server first.
+pub(crate) fn control_sockets() -> Vec<PathBuf> {
+    system::control_sockets()
+}
+
 /// The character set of old programs in the language of this system.
 pub(crate) fn legacy_encoding() -> &'static encoding_rs::Encoding {
     encoding_of(&language())

@@ -1,11 +1,18 @@
 //! `wharf serve`: from options to a running server.
 //!
-//! [`outputs`] says where lines go; [`run`] binds, serves and stops.
+//! [`outputs`] says where lines go; [`run`] binds, serves and stops. [`control`] opens the socket
+//! at which [`operator`] answers; [`reload`] puts another configuration in force.
 
 mod bans;
 mod capacity;
+mod control;
+mod counters;
+mod metrics;
+mod operator;
 mod outputs;
+mod reload;
 mod run;
+mod warner;
 mod watch;
 mod workers;
 
@@ -14,7 +21,7 @@ use std::path::PathBuf;
 use crate::cli::Global;
 use crate::cli::serve::Serve;
 use crate::config::Loaded;
-use crate::config::gather::Flag;
+use crate::config::gather::{Flag, Inputs};
 use crate::config::raw::Raw;
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, flags_as_file, inputs, load};
@@ -22,6 +29,8 @@ use crate::share::{Access, Share, confirm_open_share};
 
 /// Everything that is settled before the first socket is made.
 pub(crate) struct Plan {
+    /// Where the configuration comes from, to be read anew.
+    pub(crate) inputs: Inputs,
     /// The configuration.
     pub(crate) loaded: Loaded,
     /// Its file, if there is one.
@@ -49,7 +58,8 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
         });
     }
     let is_coloured = global.color.is_on();
-    let loaded = load(&inputs(global, file.clone(), flags), is_coloured)?;
+    let inputs = inputs(global, file.clone(), flags);
+    let loaded = load(&inputs, is_coloured)?;
     if options.print_config {
         print(&account_as_comment(options, is_share)?)?;
         print(&flags_as_file(&loaded.layers))?;
@@ -60,7 +70,7 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
         confirm_open_share(share, options.yes)?;
         refuse_fresh_password_of_a_service(share)?;
     }
-    run::run(&Plan { loaded, file, share, is_coloured }, options)
+    run::run(&Plan { inputs, loaded, file, share, is_coloured }, options)
 }
 
 /// Accounts live in a file of their own, so the config says in words how to make this one.

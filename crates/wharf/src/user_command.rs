@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{AdminError, Change, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::admin::{AdminError, Change, Cleared, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{EditError, OpenError, Setting, StoredHash, UserRecord};
 use wharf_users::nearest::nearest;
 use wharf_users::password::looks_like_hash;
@@ -252,7 +252,8 @@ async fn edit(
     }
     facts::make_home(facts)?;
     let facts::Change { settings, cleared_paths } = change;
-    store.change(&[Change::Set { name: name.to_owned(), settings, cleared_paths }]).await?;
+    let cleared = cleared_paths.into_iter().map(|path| Cleared::Entry("paths", path)).collect();
+    store.change(&[Change::Set { holder: name.into(), settings, cleared }]).await?;
     tell(&format!("changed {name}\n"));
     print_fresh(fresh)
 }
@@ -275,7 +276,7 @@ async fn set_enabled(
     is_enabled: bool,
 ) -> Result<(), Trouble> {
     existing(store, names).await?;
-    let change = |name: &String| Change::set(name, vec![Setting::Enabled(is_enabled)]);
+    let change = |name: &String| Change::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
     let what = if is_enabled { "may log in" } else { "may no longer log in" };
     tell(&format!("{} {what}\n", names.join(", ")));
@@ -295,7 +296,7 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
             return Err(Failure::new("nothing was removed").into());
         }
     }
-    let change = |name: &String| Change::Remove { name: name.clone() };
+    let change = |name: &String| Change::remove(name.as_str());
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
     tell(&format!("removed {list}; their files stay\n"));
     Ok(())
@@ -305,21 +306,26 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
 async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> {
     for name in names {
         if store.find(name).await?.is_none() {
-            return Err(no_such_user(store, name).await?.into());
+            return Err(missing_user(store, name).await?.into());
         }
     }
     Ok(())
 }
 
-async fn no_such_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trouble> {
+async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trouble> {
+    let records = accounts::everyone(store).await?;
+    Ok(no_such_user(records.iter().map(|record| record.name.as_str()), name))
+}
+
+/// Nobody has this name; somebody may have one like it.
+pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
     let shown = name.escape_debug();
     let failure =
         Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("there is no user `{shown}`")) };
-    let records = accounts::everyone(store).await?;
-    Ok(match nearest(name, records.iter().map(|record| record.name.as_str())) {
+    match nearest(name, known) {
         Some(near) => failure.help(format!("did you mean `{near}`?")),
         None => failure.help("which there are:  wharf user list"),
-    })
+    }
 }
 
 impl Password {

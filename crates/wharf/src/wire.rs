@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use wharf_accounts_sql::{Address, Creation};
+use wharf_accounts_sql::{Address, Creation, SqlUsers};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind};
@@ -18,12 +18,12 @@ use wharf_server::settings::{self as engine, ListenTls, Settings};
 use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
 use wharf_users::admin::{AdminError, StoreErrorKind};
 use wharf_users::anonymous::WithAnonymous;
-use wharf_users::file::{FileUsers, UserFile};
+use wharf_users::file::{FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{Nobody, Single};
 
-use crate::accounts::{Kept, Watched, alone, database, everyone, homes};
-use crate::certificate::{Pair, from_files, self_made};
+use crate::accounts::{self, Kept, Watched, alone, database, everyone};
+use crate::certificate::{Facts, Pair, from_files, self_made};
 use crate::config::choice::{
     AnonymousPermissions, Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks,
     TlsMode, TlsRequire, TlsVersion,
@@ -175,8 +175,8 @@ fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>, Failure> 
 pub(crate) struct Encryption {
     /// For the engine.
     pub(crate) tls: engine::Tls,
-    /// Whether wharf made the certificate itself.
-    pub(crate) is_self_made: bool,
+    /// What the certificate says.
+    pub(crate) facts: Facts,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -215,6 +215,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
         return Ok(None);
     }
     let pair = pair(config)?;
+    let facts = Facts::of(&pair);
     let certificate = certificate(pair.chain, pair.key)?;
     Ok(Some(Encryption {
         tls: engine::Tls {
@@ -236,7 +237,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
             },
             names: config.tls.names.clone(),
         },
-        is_self_made: pair.is_self_made,
+        facts,
         warnings: pair.warnings,
     }))
 }
@@ -302,9 +303,22 @@ impl Stores for Fenced {
 
 /// Who counts what accounts keep, and what the last run wrote down of it.
 pub(crate) fn quotas(config: &Config) -> Quotas {
-    let otherwise =
-        Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files };
-    Quotas::open(state_folder(config), otherwise)
+    Quotas::open(state_folder(config), user_quota(config))
+}
+
+/// What accounts may keep that say nothing.
+pub(crate) fn user_quota(config: &Config) -> Quota {
+    Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files }
+}
+
+/// Where accounts' files are.
+pub(crate) fn stores(config: &Config, quotas: Option<&Quotas>, reach: &Arc<Reach>) -> Fenced {
+    let disks = Disks::new(disk(config));
+    let disks = match quotas {
+        Some(quotas) => disks.with_quotas(quotas.clone()),
+        None => disks,
+    };
+    Fenced::new(disks, Arc::clone(reach))
 }
 
 /// Who may log in, and where their files are.
@@ -329,19 +343,76 @@ pub(crate) fn accounts(
     is_coloured: bool,
     creation: Creation,
 ) -> Result<Accounts, Failure> {
-    let anonymous = config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous);
+    let has_visitor = anonymous_home(config).is_some();
     let mut accounts = match &config.accounts.store.0 {
-        Kept::File if anonymous.is_some() && !config.server.users_file.0.exists() => nobody(),
+        Kept::File if has_visitor && !config.server.users_file.0.exists() => nobody(),
         Kept::File => of_file(&config.server.users_file.0, is_coloured)?,
         Kept::Database(address) => of_database(config, address, creation)?,
     };
-    if let Some(home) = anonymous {
-        accounts.homes.push(("anonymous".to_owned(), home.clone()));
-        let rights = anonymous_rights(config.login.anonymous_permissions);
-        let users = WithAnonymous::new(accounts.users, home, rights).with_limits(for_many());
-        accounts.users = Arc::new(users);
-    }
+    accounts.users = users(config, accounts.watched.as_ref());
+    accounts.homes.extend(visitors_home(config));
     Ok(accounts)
+}
+
+/// Those of the store, if there is one, and the anonymous visitor if the configuration has one.
+pub(crate) fn users(config: &Config, watched: Option<&Watched>) -> Arc<dyn Users> {
+    let users: Arc<dyn Users> = match watched {
+        Some(Watched::File(file)) => Arc::new(file.clone()),
+        Some(Watched::Database(database)) => Arc::new(database.clone()),
+        None => Arc::new(Nobody),
+    };
+    match anonymous_home(config) {
+        Some(home) => Arc::new(with_visitor(users, config, home)),
+        None => users,
+    }
+}
+
+/// Every folder that is served, with whose it is.
+pub(crate) fn homes(
+    config: &Config,
+    watched: Option<&Watched>,
+    is_coloured: bool,
+) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let mut homes = match watched {
+        Some(Watched::File(_)) => {
+            let file = UserFile::read(&config.server.users_file.0)
+                .map_err(|error| open_failure(&error, is_coloured))?;
+            accounts::homes(file.records(), file.folder())
+        }
+        // A database that is gone keeps nothing else from changing.
+        Some(Watched::Database(users)) => {
+            let records = all_of(users)?.unwrap_or_default();
+            accounts::homes(&records, Path::new(""))
+        }
+        None => Vec::new(),
+    };
+    homes.extend(visitors_home(config));
+    Ok(homes)
+}
+
+fn visitors_home(config: &Config) -> Option<(String, PathBuf)> {
+    anonymous_home(config).map(|home| ("anonymous".to_owned(), home.to_owned()))
+}
+
+/// Everyone in a database.
+fn all_of(users: &SqlUsers) -> Result<Result<Vec<UserRecord>, AdminError>, Failure> {
+    alone(async {
+        let records = everyone(users).await;
+        // The connections end with the thread that waits here.
+        users.close_idle();
+        records
+    })
+}
+
+/// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
+pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
+    let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
+    visitors.is_anonymous(user).then(|| visitors.account().clone())
+}
+
+fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
+    let rights = anonymous_rights(config.login.anonymous_permissions);
+    WithAnonymous::new(users, home, rights).with_limits(for_many())
 }
 
 fn nobody() -> Accounts {
@@ -364,7 +435,7 @@ fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
         watched: Some(Watched::File(users)),
         reached: Reached { file: Some(path.to_owned()), ports: Vec::new() },
         count: file.records().len(),
-        homes: homes(file.records(), file.folder()),
+        homes: accounts::homes(file.records(), file.folder()),
         warnings: Vec::new(),
     })
 }
@@ -378,14 +449,8 @@ fn of_database(
     creation: Creation,
 ) -> Result<Accounts, Failure> {
     let users = database(address, config, creation)?;
-    let records = alone(async {
-        let records = everyone(&users).await;
-        // The connections end with the thread that waits here.
-        users.close_idle();
-        records
-    })?;
     let mut warnings = Vec::new();
-    let records = match records {
+    let records = match all_of(&users)? {
         Ok(records) => records,
         Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Unreachable => {
             warnings.push(format!(
@@ -411,9 +476,13 @@ fn of_database(
         reached: Reached { file, ports: users.ports().to_vec() },
         watched: Some(Watched::Database(users)),
         count: records.len(),
-        homes: homes(&records, Path::new("")),
+        homes: accounts::homes(&records, Path::new("")),
         warnings,
     })
+}
+
+fn anonymous_home(config: &Config) -> Option<&Path> {
+    config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
 }
 
 /// The one account of a quick share.

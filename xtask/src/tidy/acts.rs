@@ -62,6 +62,8 @@ static ACTS: &[Act] = &[
             // The program that shows what is possible, and the wait for a server that starts.
             "crates/bench/src/bare.rs",
             "crates/bench/src/running.rs",
+            // The API is another way in, for this computer alone.
+            "crates/admin/src/door/",
             // The client that measures has a door of its own, to servers outside.
             "crates/load/src/net.rs",
             // So have those that end in every way, the wait for their server, and the search for
@@ -88,6 +90,7 @@ static ACTS: &[Act] = &[
             "crates/wharf/",
             "crates/load/",
             "crates/bench/",
+            "crates/admin/",
             "crates/prove/",
             "crates/sim/",
             // Where an account's files are: written by who made the account.

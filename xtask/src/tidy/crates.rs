@@ -16,6 +16,11 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("crates/users", &["wharf-proto", "wharf-core"], &[]),
     ("crates/accounts-sql", &["wharf-core", "wharf-users"], &["wharf-proto"]),
     (
+        "crates/admin",
+        &["wharf-proto", "wharf-core", "wharf-server"],
+        &["wharf-storage", "wharf-users"],
+    ),
+    (
         "crates/load",
         &["wharf-proto"],
         &["wharf-core", "wharf-server", "wharf-storage", "wharf-users"],
@@ -30,6 +35,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "wharf-users",
             "wharf-accounts-sql",
             "wharf-load",
+            "wharf-admin",
         ],
         &["wharf-sim"],
     ),

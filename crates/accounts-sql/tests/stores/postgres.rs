@@ -33,6 +33,7 @@ async fn a_server_keeps_the_contract_of_a_store_and_of_changes() {
     suite::contract(&fresh(&server)).await;
     suite::changes(&fresh(&server)).await;
     suite::all_or_nothing(&fresh(&server)).await;
+    suite::groups(&fresh(&server)).await;
     suite::pages(&fresh(&server)).await;
 }
 

@@ -57,6 +57,11 @@ async fn a_change_is_whole_or_nothing() {
 }
 
 #[tokio::test]
+async fn accounts_take_what_they_do_not_say_from_their_groups() {
+    suite::groups(&Place::new().store()).await;
+}
+
+#[tokio::test]
 async fn what_the_pages_show_is_everyone_once() {
     suite::pages(&Place::new().store()).await;
 }

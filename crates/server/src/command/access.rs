@@ -148,7 +148,7 @@ fn busy(session: &Session) -> Next {
 }
 
 fn is_anonymous(session: &Session, user: &str) -> bool {
-    session.shared.users.is_anonymous(user)
+    session.shared.terms().users.is_anonymous(user)
 }
 
 /// Asks the store of accounts.
@@ -157,7 +157,7 @@ async fn admit(session: &Session, user: &str, secret: &[u8]) -> Result<Account, 
         return Err(Denied::WrongPassword);
     }
     let attempt = Attempt { user, secret, peer: session.peer.ip(), is_tls: session.is_tls() };
-    let account = session.shared.users.login(&attempt).await?;
+    let account = session.shared.terms().users.login(&attempt).await?;
     if session.settings.login.deny_users.iter().any(|denied| denied == user) {
         return Err(Denied::Refused("the name is in login.deny_users".into()));
     }
@@ -169,7 +169,7 @@ async fn admit(session: &Session, user: &str, secret: &[u8]) -> Result<Account, 
 
 /// Opens the account's files and takes its seat.
 async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> {
-    let store = match session.shared.stores.open(&account).await {
+    let store = match session.shared.terms().stores.open(&account).await {
         Ok(store) => store,
         Err(error) if error.kind == ErrorKind::Exhausted => return Ok(busy(session)),
         Err(error) => {

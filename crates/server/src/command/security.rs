@@ -23,7 +23,7 @@ static AUTH: Spec = Spec {
 };
 
 fn offers(session: &Session) -> bool {
-    session.shared.tls.is_some() && session.listen_tls != ListenTls::Off
+    session.tls.is_some() && session.listen_tls != ListenTls::Off
 }
 
 fn auth(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {

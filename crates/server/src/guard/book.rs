@@ -106,6 +106,11 @@ impl Score {
 }
 
 impl Book {
+    /// Judges by other settings from now on; what was counted stays.
+    pub(super) fn adopt(&mut self, settings: settings::Ban) {
+        self.settings = settings;
+    }
+
     pub(super) fn new(settings: settings::Ban) -> Self {
         Self {
             settings,

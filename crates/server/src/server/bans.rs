@@ -17,6 +17,16 @@ impl Handle {
         banned
     }
 
+    /// The same, but who is logged in from there stays.
+    ///
+    /// # Errors
+    /// There are too many bans; none was added.
+    pub fn ban_newcomers(&self, ban: Ban) -> Result<(), Full> {
+        let banned = self.shared.guard.ban(ban, self.shared.now());
+        self.shared.tell_news_and(false);
+        banned
+    }
+
     /// Lifts the ban of exactly this network, and forgets failed logins from there. Whether there
     /// was such a ban.
     pub fn lift_ban(&self, network: IpNet) -> bool {

@@ -45,7 +45,7 @@ pub struct Quotas {
 }
 
 struct All {
-    otherwise: Quota,
+    otherwise: Mutex<Quota>,
     ledger: Arc<Ledger>,
     homes: Mutex<Homes>,
     queue: Mutex<Queue>,
@@ -77,12 +77,28 @@ impl Quotas {
         let known = ledger.read().into_iter();
         let counted = known.map(|(home, counted)| (home, Arc::new(meter(counted)))).collect();
         let homes = Mutex::new(Homes { counted, swept: HashMap::new() });
-        Self { all: Arc::new(All { otherwise, ledger, homes, queue: Mutex::default() }) }
+        Self {
+            all: Arc::new(All {
+                otherwise: Mutex::new(otherwise),
+                ledger,
+                homes,
+                queue: Mutex::default(),
+            }),
+        }
     }
 
     /// The account's quota.
     pub(super) fn quota_of(&self, account: &Account) -> Quota {
-        Quota::of(account, self.all.otherwise)
+        Quota::of(account, *self.otherwise())
+    }
+
+    /// Lets another quota hold for accounts that say nothing, from their next login on.
+    pub fn set_otherwise(&self, quota: Quota) {
+        *self.otherwise() = quota;
+    }
+
+    fn otherwise(&self) -> MutexGuard<'_, Quota> {
+        self.all.otherwise.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn homes(&self) -> MutexGuard<'_, Homes> {

@@ -6,7 +6,8 @@ use tokio::task::spawn_blocking;
 use wharf_core::async_trait;
 
 use super::disk;
-use super::edit::{EditError, Editor, UserFile};
+use super::edit::{EditError, UserFile};
+use super::editor::Editor;
 use super::record::UserRecord;
 use crate::admin::{AdminError, Change, PAGE_MAX, UserAdmin};
 
@@ -48,10 +49,14 @@ impl UserAdmin for FileAdmin {
         disk::folder(&self.path)
     }
 
+    async fn groups(&self) -> Result<Vec<UserRecord>, AdminError> {
+        self.read(|file| file.groups().to_vec()).await
+    }
+
     async fn page(&self, after: Option<&str>) -> Result<Vec<UserRecord>, AdminError> {
         let after = after.map(str::to_owned);
         let page = move |file: UserFile| {
-            let records = file.records();
+            let records = file.own_records();
             let first = after.map_or(0, |after| {
                 let last = records.iter().position(|record| record.name == after);
                 last.map_or(records.len(), |last| last + 1)

@@ -26,6 +26,15 @@ fn a_certificate_is_made_once_and_kept() {
 }
 
 #[test]
+fn its_facts_are_read_back_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<_> = names().into_iter().chain(["2001:db8::7".to_owned()]).collect();
+    let facts = Facts::of(&self_made(folder.path(), &names).unwrap());
+    assert_eq!(facts.names, names);
+    assert!(facts.not_after.is_some() && facts.is_self_made);
+}
+
+#[test]
 fn it_is_good_for_ten_years() {
     let text = make(&names()).unwrap();
     let until = validity::not_after(&chain_of(&text)[0]).unwrap();

@@ -1,4 +1,6 @@
-//! Until when a certificate is good, read straight from its DER.
+//! Until when a certificate is good and for which names, read straight from its DER.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -23,6 +25,55 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     time_of(tag, std::str::from_utf8(time).ok()?)
 }
 
+/// The names and addresses that the certificate is for (RFC 5280 §4.2.1.6); none if it says none.
+///
+/// Behind the validity come `SEQUENCE subject, SEQUENCE key, … [3] { SEQUENCE { extensions } }`.
+pub(super) fn names(certificate: &[u8]) -> Vec<String> {
+    subject_names(certificate)
+        .map(|list| each(list).filter_map(name_of).collect())
+        .unwrap_or_default()
+}
+
+/// The list within the extension `subjectAltName`.
+fn subject_names(certificate: &[u8]) -> Option<&[u8]> {
+    let (_, outer, _) = element(certificate)?;
+    let (_, fields, _) = element(outer)?;
+    let (_, extensions) = each(fields).find(|(tag, _)| *tag == EXTENSIONS)?;
+    let (_, extensions, _) = element(extensions)?;
+    let is_it = |(_, extension): &(u8, &[u8])| {
+        element(extension).is_some_and(|(_, id, _)| id == SUBJECT_ALT_NAME)
+    };
+    let (_, extension) = each(extensions).find(is_it)?;
+    let (_, text) = each(extension).last()?;
+    element(text).map(|(_, list, _)| list)
+}
+
+fn name_of((tag, name): (u8, &[u8])) -> Option<String> {
+    match tag {
+        DNS_NAME => Some(String::from_utf8_lossy(name).into_owned()),
+        IP_ADDRESS => {
+            let four = <[u8; 4]>::try_from(name).map(|ip| Ipv4Addr::from(ip).to_string());
+            let six = || <[u8; 16]>::try_from(name).map(|ip| Ipv6Addr::from(ip).to_string());
+            four.or_else(|_| six()).ok()
+        }
+        _ => None,
+    }
+}
+
+/// The elements that follow each other, each as its tag and content.
+fn each(mut der: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (tag, content, rest) = element(der)?;
+        der = rest;
+        Some((tag, content))
+    })
+}
+
+const EXTENSIONS: u8 = 0xa3;
+/// 2.5.29.17
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+const DNS_NAME: u8 = 0x82;
+const IP_ADDRESS: u8 = 0x87;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -76,6 +127,7 @@ mod tests {
         #[test]
         fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = not_after(&bytes);
+            let _ = names(&bytes);
         }
     }
 }

@@ -63,6 +63,13 @@ pub(crate) fn join(section: &str, name: &str) -> String {
     if section.is_empty() { name.into() } else { format!("{section}.{name}") }
 }
 
+/// The key that a full name means, such as `listen.0.port`.
+pub(crate) fn key_at(path: &str) -> Option<&'static Key> {
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let section = section.split_once('.').map_or(section, |(list, _)| list);
+    keys().find(|key| key.section == section && key.name == name)
+}
+
 /// Every key there is.
 pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
     SECTIONS.iter().flat_map(|section| section.keys)
@@ -173,11 +180,11 @@ sections! {
     /// Passive mode: the client opens the data connection.
     "passive" Passive {
         /// both ends included; below the ephemeral ranges of Linux and Windows
-        ports: PortRange = "\"30000-30999\"",
+        [R] ports: PortRange = "\"30000-30999\"",
         /// what PASV announces: auto = the address at which the client reached us
         address: Announced = "\"auto\"",
         /// IPv4 address or host name announced to clients outside local_networks (NAT, Docker);
-        /// a name is looked up once, at the start
+        /// a name is looked up at the start and with each reload
         public_address: PublicAddress = "\"\"",
         /// clients from here get `address`; "private" = RFC 1918, ULA, loopback, link-local
         local_networks: Networks = "[\"private\"]",
@@ -188,7 +195,7 @@ sections! {
     /// Active mode: the server opens the data connection, to the client's own address only.
     "active" Active {
         /// ftp.exe of Windows and small devices know nothing else
-        enabled: bool = "true",
+        [R] enabled: bool = "true",
         /// how long to try to reach the client
         connect_timeout: Wait = "\"15s\"",
     }
@@ -300,7 +307,7 @@ sections! {
         /// permission bits that new files and folders do not get
         umask: Umask = "\"022\"",
         /// inside (the account's home) | never | always
-        follow_symlinks: Symlinks = "\"inside\"",
+        [R] follow_symlinks: Symlinks = "\"inside\"",
         /// false: nobody may replace a file that is there
         overwrite: bool = "true",
         /// full: on disk before 226 | fast: atomic, not synced
@@ -338,6 +345,14 @@ sections! {
         ascii: Ascii = "\"convert\"",
     }
 
+    /// How commands such as `wharf who` reach the running server.
+    "control" Control {
+        /// a Unix socket (on Windows a named pipe); auto = the system's standard place
+        [R] socket: AutoPath = "\"auto\"",
+        /// members of this group of the system may use it too; empty = who runs wharf, and root
+        [R] group: String = "\"\"",
+    }
+
     /// What is written down.
     "log" Logging {
         /// false: no log lines at all
@@ -345,7 +360,7 @@ sections! {
         /// error | warn | info
         level: LogLevel = "\"info\"",
         /// auto (text) | text | json
-        format: LogFormat = "\"auto\"",
+        [R] format: LogFormat = "\"auto\"",
         /// empty = standard error; else lines are appended to this file
         [R] file: OptionalPath = "\"\"",
         /// a file for the classic xferlog format, one line per transfer

@@ -59,6 +59,19 @@ impl Layers {
         self.items.insert(path.into(), item);
     }
 
+    /// Takes the values of some keys from other layers, listeners with their number.
+    pub(crate) fn hold(&mut self, from: &Self, is_held: impl Fn(&str) -> bool) {
+        self.items.retain(|path, _| !is_held(path));
+        let held = from.items.iter().filter(|(path, _)| is_held(path));
+        self.items.extend(held.map(|(path, item)| (path.clone(), item.clone())));
+        self.listeners = from.listeners;
+    }
+
+    /// The full name of every value that some layer says.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.items.keys().map(String::as_str)
+    }
+
     /// The value at a full name, if any layer but the defaults has one.
     pub(crate) fn item(&self, path: &str) -> Option<&Item> {
         self.items.get(path)

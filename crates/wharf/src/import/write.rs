@@ -79,9 +79,9 @@ fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
     let changes = plan.changes.iter().map(|change| {
         let Change { name, is_update, settings } = change.clone();
         if is_update {
-            admin::Change::set(name, settings)
+            admin::Change::set(name.as_str(), settings)
         } else {
-            admin::Change::Add { name, settings }
+            admin::Change::add(name.as_str(), settings)
         }
     });
     let changes: Vec<_> = changes.collect();

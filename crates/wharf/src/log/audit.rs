@@ -95,6 +95,7 @@ pub(crate) fn is_audited(event: &str) -> bool {
             | "turned-away"
             | "banned"
             | "ban-lifted"
+            | "control"
             | "delete"
             | "rmdir"
             | "rename"
@@ -103,6 +104,8 @@ pub(crate) fn is_audited(event: &str) -> bool {
             | "accounts-unusable"
             | "protection"
             | "ready"
+            | "reloaded"
+            | "reload-refused"
             | "stopping"
             | "stopped"
     )

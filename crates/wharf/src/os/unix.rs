@@ -108,6 +108,23 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Makes the folder of a socket, for its owner alone, if it is missing, and returns it then.
+pub(crate) fn socket_folder(socket: &Path) -> io::Result<Option<PathBuf>> {
+    match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
+            private_folder(folder)?;
+            Ok(Some(folder.to_owned()))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Lets the members of a group, by its number, into a folder of ours.
+pub(crate) fn open_to_group(folder: &Path, group: u32) -> io::Result<()> {
+    std::os::unix::fs::chown(folder, None, Some(group))?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o750))
+}
+
 /// The permission bits of a file that others than its owner may read or write.
 pub(crate) fn mode_if_open(path: &Path) -> Option<u32> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
@@ -142,6 +159,18 @@ pub(crate) fn may_write(folder: &Path, (user, group): (u32, u32)) -> bool {
     })
 }
 
+/// Whether the system lets this process change names in a folder.
+pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Whether this process may change the facts of a file: it is its owner's, or root's.
+pub(crate) fn is_owner(path: &Path) -> bool {
+    let who = rustix::process::geteuid();
+    who.is_root() || fs::symlink_metadata(path).is_ok_and(|facts| facts.uid() == who.as_raw())
+}
+
 /// Makes new names in a folder survive a power failure.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -163,6 +192,7 @@ pub(crate) fn announce(what: Announced) {
     let state = match what {
         Announced::Ready => sd_notify::NotifyState::Ready,
         Announced::Stopping => sd_notify::NotifyState::Stopping,
+        Announced::Reloading => sd_notify::NotifyState::Reloading,
         Announced::Alive => sd_notify::NotifyState::Watchdog,
     };
     // Whether it arrives is the manager's concern: without it we serve all the same.

@@ -22,6 +22,23 @@ pub(super) fn state_folder() -> PathBuf {
     own.map_or_else(|| PathBuf::from("/var/lib/wharf"), |own| own.join("wharf"))
 }
 
+/// The control socket: in the folder that systemd made for us, in that of this login, or beside the
+/// state. After it the one of the system's own server.
+pub(super) fn control_sockets() -> Vec<PathBuf> {
+    let system = PathBuf::from("/run/wharf/control.sock");
+    let folder =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let of_login = || folder("XDG_RUNTIME_DIR").map(|folder| folder.join("wharf"));
+    let given = folder("RUNTIME_DIRECTORY").or_else(of_login);
+    let given = given.map(|folder| folder.join("control.sock"));
+    let own = match given {
+        Some(given) => given,
+        None if is_root() => return vec![system],
+        None => state_folder().join("control.sock"),
+    };
+    if own == system { vec![own] } else { vec![own, system] }
+}
+
 /// The language of the session, such as `zh_CN.UTF-8`.
 pub(super) fn language() -> String {
     ["LC_ALL", "LC_CTYPE", "LANG"]

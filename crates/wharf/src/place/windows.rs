@@ -15,6 +15,11 @@ pub(super) fn state_folder() -> PathBuf {
     own_folder().join("state")
 }
 
+/// The pipe of the one server on this computer.
+pub(super) fn control_sockets() -> Vec<PathBuf> {
+    vec![PathBuf::from(r"\\.\pipe\wharf")]
+}
+
 /// The language of the session, in the form of Unix: the environment's, else that of Windows.
 pub(super) fn language() -> String {
     let said = std::env::var("LANG").ok().filter(|language| !language.is_empty());

@@ -124,6 +124,14 @@ impl Identity {
         }
     }
 
+    /// Gives it the control socket, and the folder made for it; a group that has either keeps it.
+    pub(crate) fn give_socket(&self, socket: &Path, folder: Option<&Path>, keeps_group: bool) {
+        let group = (!keeps_group).then_some(self.group.as_raw());
+        for path in folder.into_iter().chain([socket]) {
+            let _ = lchown(path, Some(self.user.as_raw()), group);
+        }
+    }
+
     /// Becomes this account. Nothing leads back; that is tried before this returns.
     ///
     /// # Errors
@@ -196,6 +204,15 @@ pub(crate) fn give_up_capabilities(keeps_low_ports: bool) {
             },
         );
     }
+}
+
+/// The number of a group of the system, if there is such a group.
+pub(crate) fn group_number(name: &str) -> Option<u32> {
+    let found = match name.parse() {
+        Ok(number) => return Some(number),
+        Err(_) => Group::from_name(name).ok().flatten(),
+    };
+    found.map(|group| group.gid.as_raw())
 }
 
 /// Whether this process is root now.

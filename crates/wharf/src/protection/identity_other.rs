@@ -36,6 +36,10 @@ impl Identity {
         match *self {}
     }
 
+    pub(crate) fn give_socket(&self, _socket: &Path, _folder: Option<&Path>, _keeps_group: bool) {
+        match *self {}
+    }
+
     pub(crate) fn assume(&self) -> Result<(), Failure> {
         match *self {}
     }
@@ -43,6 +47,11 @@ impl Identity {
 
 /// There are no capabilities here.
 pub(crate) fn give_up_capabilities(_keeps_low_ports: bool) {}
+
+/// The number of a group, if it is one already: names are not looked up here.
+pub(crate) fn group_number(name: &str) -> Option<u32> {
+    name.parse().ok()
+}
 
 /// Not known here.
 pub(crate) fn is_root() -> bool {

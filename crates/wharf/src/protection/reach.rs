@@ -46,6 +46,8 @@ pub(crate) struct Place {
 pub(crate) enum Usage {
     /// Reading.
     Read,
+    /// Removing files.
+    Remove,
     /// Writing to files, and making new ones.
     Append,
     /// Everything but starting programs and making devices.
@@ -113,6 +115,27 @@ impl Reach {
             connections: connections(config, store),
             programs: Programs::Never,
         }
+    }
+
+    /// The same, and this place, if it is there.
+    pub(crate) fn and(mut self, path: &Path, usage: Usage) -> Self {
+        if let (Files::Only(places), Ok(path)) = (&mut self.files, std::fs::canonicalize(path)) {
+            places.push(Place { path, usage });
+        }
+        self
+    }
+
+    /// The same, and what is read anew when the configuration is: files may have been replaced by
+    /// others of their name, so that their folders must be readable.
+    pub(crate) fn and_for_reloads(self, config: &Config, file: Option<&Path>) -> Self {
+        let pems = [&config.tls.certificate.0, &config.tls.private_key.0].into_iter().flatten();
+        let files: Vec<&Path> = pems.map(PathBuf::as_path).chain(file).collect();
+        let folders = files.into_iter().flat_map(|file| {
+            let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+            let named = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+            [folder_of(&real), folder_of(&named)]
+        });
+        folders.fold(self, |reach, folder| reach.and(&folder, Usage::Read))
     }
 
     /// Whether an account's home lies where it can be opened.

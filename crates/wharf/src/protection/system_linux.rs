@@ -146,6 +146,7 @@ fn with_place(rules: RulesetCreated, place: &Place) -> Result<RulesetCreated, Ru
 fn rights(usage: Usage) -> BitFlags<AccessFs> {
     match usage {
         Usage::Read => AccessFs::ReadFile | AccessFs::ReadDir,
+        Usage::Remove => AccessFs::RemoveFile.into(),
         Usage::Append => AccessFs::WriteFile | AccessFs::MakeReg,
         // Links, pipes and sockets are never made, but those that lie there may be renamed.
         Usage::Change => make_bitflags!(AccessFs::{

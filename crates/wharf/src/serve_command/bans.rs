@@ -25,9 +25,27 @@ const LOOKS_BEFORE_WRITING: u32 = 5;
 
 /// Keeps the file on a thread of its own. Dropped, it writes for the last time.
 pub(super) struct Keeper {
-    /// Closing it is the sign to end.
-    end: Option<Sender<()>>,
+    sender: Sender<Wish>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// To write what is new at once.
+    Write,
+    /// To write for the last time, and end.
+    End,
+}
+
+/// Has bans written without delay: what somebody did by hand must outlive a crash.
+pub(super) struct Nudge(Sender<Wish>);
+
+impl Nudge {
+    pub(super) fn write(&self) {
+        // Without a thread bans are not kept this time.
+        let _ = self.0.send(Wish::Write);
+    }
 }
 
 impl Keeper {
@@ -35,23 +53,29 @@ impl Keeper {
     pub(super) fn start(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
         let mut sync = Sync::new(file, handle, log);
         sync.begin();
-        let (end, ended) = channel();
+        let (sender, wishes) = channel();
         let keep = move || loop {
-            let is_last = ended.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout);
-            sync.look(is_last);
+            let wish = wishes.recv_timeout(LOOK_EVERY);
+            let is_last = matches!(wish, Ok(Wish::End) | Err(RecvTimeoutError::Disconnected));
+            sync.look(is_last || wish == Ok(Wish::Write));
             if is_last {
                 return;
             }
         };
         // Without a thread bans are not kept this time.
         let thread = Builder::new().name("bans".into()).spawn(keep).ok();
-        Self { end: Some(end), thread }
+        Self { sender, thread }
+    }
+
+    /// For those who ban by hand.
+    pub(super) fn nudge(&self) -> Nudge {
+        Nudge(self.sender.clone())
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.end = None;
+        let _ = self.sender.send(Wish::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -98,12 +122,12 @@ impl Sync {
     }
 
     /// Brings both together if either has changed.
-    fn look(&mut self, is_last: bool) {
+    fn look(&mut self, is_urgent: bool) {
         self.handle.sweep_bans();
         self.looks += 1;
         let is_edited = self.file.stamp() != self.stamp;
         let has_learnt = self.handle.guard_version() != self.version;
-        if is_edited || (has_learnt && (is_last || self.looks >= LOOKS_BEFORE_WRITING)) {
+        if is_edited || (has_learnt && (is_urgent || self.looks >= LOOKS_BEFORE_WRITING)) {
             self.looks = 0;
             match self.meet() {
                 Ok(()) => self.has_complained = false,

@@ -10,13 +10,24 @@ const FILES_OF_LISTENER: usize = 3;
 /// files and sockets, clients that are told that there is no room.
 const FILES_OF_SERVER: u64 = 16;
 
-/// The sessions that can be served at a time of those that are wanted, and what to say if that is
-/// not all of them.
-pub(super) fn sessions(wanted: Count, listeners: usize) -> (Count, Option<String>) {
-    let for_listeners = u64::try_from(listeners * FILES_OF_LISTENER).unwrap_or(u64::MAX);
-    match free_files() {
-        Some(free) => fitting(wanted, free.saturating_sub(for_listeners)),
-        None => (wanted, None),
+/// What the system permitted when nobody was here yet. A reload finds descriptors in use, so it
+/// goes by what was found at the start.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    free: Option<u64>,
+}
+
+impl Room {
+    /// What there is beside so many listening addresses.
+    pub(super) fn beside(listeners: usize) -> Self {
+        let for_listeners = u64::try_from(listeners * FILES_OF_LISTENER).unwrap_or(u64::MAX);
+        Self { free: free_files().map(|free| free.saturating_sub(for_listeners)) }
+    }
+
+    /// The sessions that can be served at a time of those that are wanted, and what to say if that
+    /// is not all of them.
+    pub(super) fn of(self, wanted: Count) -> (Count, Option<String>) {
+        self.free.map_or((wanted, None), |free| fitting(wanted, free))
     }
 }
 

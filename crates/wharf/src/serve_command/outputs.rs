@@ -9,7 +9,7 @@ use crate::log::audit::Audit;
 use crate::log::line::Style;
 use crate::log::record::Level;
 use crate::log::target::Target;
-use crate::log::{Log, Options, Output};
+use crate::log::{Log, Options, Output, Wanted};
 use crate::os::is_journal;
 use crate::outcome::Failure;
 use crate::protection::identity::Identity;
@@ -28,18 +28,24 @@ pub(super) fn has_panel(options: &Serve) -> bool {
         && std::io::stderr().is_terminal()
 }
 
-/// Makes the log ready as the configuration wants it, with files that `identity` can open again.
-pub(super) fn log(
-    config: &keys::Logging,
-    has_panel: bool,
-    identity: Option<&Identity>,
-) -> Result<Log, Failure> {
+/// Which lines the configuration wants.
+pub(super) fn wanted(config: &keys::Logging) -> Wanted {
     let level_max = match config.level {
         _ if !config.enabled => Level::Nothing,
         LogLevel::Error => Level::Error,
         LogLevel::Warn => Level::Warn,
         LogLevel::Info => Level::Info,
     };
+    Wanted { level_max, has_commands: config.commands }
+}
+
+/// Makes the log ready as the configuration wants it, with files that `identity` can open again.
+pub(super) fn log(
+    config: &keys::Logging,
+    has_panel: bool,
+    identity: Option<&Identity>,
+) -> Result<Log, Failure> {
+    let Wanted { level_max, has_commands } = wanted(config);
     let style = match config.format {
         LogFormat::Json => Style::Json,
         LogFormat::Auto if is_service() && config.file.0.is_none() => Style::Journal,
@@ -68,11 +74,5 @@ pub(super) fn log(
             });
         }
     }
-    Ok(Log::prepare(Options {
-        outputs,
-        level_max,
-        has_commands: config.commands,
-        transfer_log,
-        audit,
-    }))
+    Ok(Log::prepare(Options { outputs, level_max, has_commands, transfer_log, audit }))
 }

@@ -4,21 +4,32 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::watch;
+use tokio::task::yield_now;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use wharf_accounts_sql::Creation;
-use wharf_core::event::Events;
+use wharf_admin::door::Door;
+use wharf_admin::{Api, Operator};
+use wharf_core::account::Count;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
-use wharf_storage::{DiskOptions, Disks, Quotas, Swept, sweep};
+use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
 
 use super::bans::Keeper;
-use super::watch::watch;
+use super::capacity::Room;
+use super::control::Control;
+use super::counters::{Audience, Counters};
+use super::operator::Desk;
+use super::reload::{self, InForce, Reloader};
+use super::warner::Warner;
+use super::watch as accounts_watch;
 use super::workers::Workers;
-use super::{Plan, capacity, outputs, tell_fresh_password};
+use super::{Plan, outputs, tell_fresh_password};
 use crate::accounts::{self, Watched};
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
@@ -33,11 +44,15 @@ use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
 use crate::place;
-use crate::protection::identity::{Identity, current_name, give_up_capabilities, is_root};
-use crate::protection::reach::{self, Reach};
+use crate::protection::identity::{Identity, give_up_capabilities};
+use crate::protection::reach::{self, Reach, Usage};
 use crate::protection::{Report, Standing, confine, rights};
 use crate::wire::{self, Accounts};
 
+/// How often the speed of transfers is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// Turns that are left to others before the end: whoever follows the log takes its last lines.
+const LAST_TURNS: u32 = 100;
 /// Below this only root, or a capability, opens ports.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
@@ -69,8 +84,12 @@ struct Ready {
     reach: Arc<Reach>,
     quotas: Option<Quotas>,
     report: Option<Report>,
+    room: Room,
+    sessions: Count,
     /// What to say if not all sessions that are wanted have room.
     no_room: Option<String>,
+    counters: Arc<Counters>,
+    control: Control,
     has_panel: bool,
 }
 
@@ -87,7 +106,8 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     };
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
-    let (sessions, no_room) = capacity::sessions(settings.limits.sessions, settings.listen.len());
+    let room = Room::beside(settings.listen.len());
+    let (sessions, no_room) = room.of(settings.limits.sessions);
     settings.limits.sessions = sessions;
     let has_panel = outputs::has_panel(options);
     let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
@@ -95,18 +115,18 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
-    let reach = Arc::new(Reach::of(config, &homes, &accounts.reached));
+    let control = Control::open(&config.control, identity.as_ref());
+    let reach = Reach::of(config, &homes, &accounts.reached);
+    let reach =
+        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
+    let reach = Arc::new(reach.and_for_reloads(config, plan.file.as_deref()));
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
-    let disks = Disks::new(wire::disk(config));
-    let disks = match &quotas {
-        Some(quotas) => disks.with_quotas(quotas.clone()),
-        None => disks,
-    };
-    let stores = Arc::new(wire::Fenced::new(disks, Arc::clone(&reach)));
+    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
-    let events: Arc<dyn Events> = log.clone();
-    let bound = server.events(events).bind().await.map_err(bind_failure)?;
+    let counters = Arc::<Counters>::default();
+    let audience = Audience { log: Arc::clone(&log), counters: Arc::clone(&counters) };
+    let bound = server.events(Arc::new(audience)).bind().await.map_err(bind_failure)?;
     let report = None;
     Ok(Ready {
         accounts,
@@ -118,7 +138,11 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         reach,
         quotas,
         report,
+        room,
+        sessions,
         no_room,
+        counters,
+        control,
         has_panel,
     })
 }
@@ -139,21 +163,23 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
 
 async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failure> {
     let config = &plan.loaded.config;
-    let Ready { accounts, encryption, log, bound, mut signals, quotas, report, has_panel, .. } =
-        ready;
-    let of_encryption = encryption.iter().flat_map(|encryption| &encryption.warnings);
-    for warning in of_encryption.chain(&ready.no_room) {
-        warn(&log, has_panel, warning);
+    let has_panel = ready.has_panel;
+    let log = Arc::clone(&ready.log);
+    let warner = Arc::new(Warner::new(Arc::clone(&log), has_panel));
+    for warning in ready.encryption.iter().flat_map(|encryption| &encryption.warnings) {
+        warner.warn(warning);
     }
-    warn_of_homes(&log, has_panel, &accounts);
-    for warning in &accounts.warnings {
-        warn(&log, has_panel, warning);
+    for warning in &ready.accounts.warnings {
+        warner.warn(warning);
     }
-    if accounts.homes.is_empty() && accounts.warnings.is_empty() {
-        let text = "there is no account yet; make one with:  wharf user add NAME --home DIR";
-        warn(&log, has_panel, text);
+    warner.of_homes(&ready.accounts.homes);
+    if ready.accounts.homes.is_empty() && ready.accounts.warnings.is_empty() {
+        warner.of_nobody();
     }
-    let panel = panel(plan, options, &bound, &accounts, encryption.as_ref());
+    for why in ready.control.door.as_ref().err().into_iter().chain(&ready.no_room) {
+        warner.warn_for_good(why);
+    }
+    let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =
         addresses(&panel.listeners, &panel.own_addresses).iter().map(Address::url).collect();
     if has_panel {
@@ -161,54 +187,101 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
     } else if let Some(share) = &plan.share {
         tell_fresh_password(share);
     }
-    if let Some(report) = &report {
-        tell_protection(&log, has_panel, report);
+    if let Some(report) = &ready.report {
+        warner.of_protection(report);
     }
+    let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
+    let desk = Arc::new(desk(plan, &ready, &warner, &keeper));
+    let Ready { accounts, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
     sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
-    let grace = config.server.shutdown_grace.0;
-    let keeper = Keeper::start(BanFile::of(config), bound.handle(), Arc::clone(&log));
-    let stopper = Stopper { log: &log, grace, has_panel };
-    let exit = until_stopped(bound, &mut signals, &stopper, accounts.watched, options).await;
+    let stopper = Stopper { desk: &desk, has_panel };
+    let door = control.door.ok();
+    let watched = accounts.watched;
+    let exit = until_stopped(bound, door, &mut signals, &stopper, watched, options).await;
     drop(keeper);
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
     }
     log.note(&Record::new(Level::Info, "stopped"));
+    end_followers(&log).await;
     log.flush();
     Ok(exit)
 }
 
-/// One line for who this is and what holds, and another if this is root.
-fn tell_protection(log: &Log, has_panel: bool, report: &Report) {
-    if is_root() {
-        let confined = match &report.files {
-            Standing::On(_) => "confined to the files it serves".to_owned(),
-            Standing::Off(why) => format!("and is not confined: {why}"),
-        };
-        let text = format!(
-            "wharf runs as root, {confined}; server.user gives it an account with fewer rights"
-        );
-        warn(log, has_panel, &text);
+/// Whoever follows the log sees its end, if it is read at all.
+async fn end_followers(log: &Log) {
+    log.tail().close();
+    for _ in 0..LAST_TURNS {
+        yield_now().await;
     }
-    let record = Record::new(Level::Info, "protection").text("user", current_name());
-    let parts = report.parts().into_iter();
-    log.note(&parts.fold(record, |record, (name, part)| record.text(name, part.told())));
+}
+
+/// What the JSON API asks.
+fn desk(plan: &Plan, ready: &Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
+    let handle = ready.bound.handle();
+    let log = Arc::clone(&ready.log);
+    let in_force = InForce {
+        config: plan.loaded.config.clone(),
+        layers: plan.loaded.layers.clone(),
+        certificate: ready.encryption.as_ref().map(|encryption| encryption.facts.clone()),
+        sessions: ready.sessions,
+        last_reload: None,
+    };
+    let report = ready.report.as_ref();
+    let reloader = Reloader {
+        inputs: plan.inputs.clone(),
+        handle: handle.clone(),
+        log: Arc::clone(&log),
+        warner: Arc::clone(warner),
+        accounts: match &plan.share {
+            Some(_) => reload::Accounts::Fixed(Arc::clone(&ready.accounts.users)),
+            None => reload::Accounts::Configured(ready.accounts.watched.clone()),
+        },
+        quotas: ready.quotas.clone(),
+        room: ready.room,
+        reach: Arc::clone(&ready.reach),
+        is_confined: report.is_some_and(|report| matches!(report.files, Standing::On(_))),
+        in_force: Mutex::new(in_force),
+        turn: Mutex::new(()),
+    };
+    Desk {
+        handle,
+        log,
+        counters: Arc::clone(&ready.counters),
+        warner: Arc::clone(warner),
+        nudge: Mutex::new(keeper.nudge()),
+        reloader: Arc::new(reloader),
+        stop: watch::Sender::new(None),
+        is_stopping: AtomicBool::new(false),
+        started: Instant::now(),
+    }
 }
 
 /// Serves; a first signal lets transfers finish, a second one ends everything at once.
 async fn until_stopped(
     bound: Bound,
+    door: Option<Door>,
     signals: &mut Signals,
     stopper: &Stopper<'_>,
     watched: Option<Watched>,
     options: &Serve,
 ) -> Exit {
     let handle = bound.handle();
+    let desk = stopper.desk;
+    let operator: Arc<dyn Operator> = desk.clone();
+    let api = Api::new(handle.clone(), bound.listeners(), operator);
+    let mut answering = Box::pin(async {
+        match door {
+            Some(door) => door.serve(api).await,
+            None => pending().await,
+        }
+    });
     let mut serving = Box::pin(bound.serve());
-    let mut watching = Box::pin(watch(watched, &handle, stopper.log));
+    let mut watching = Box::pin(accounts_watch::watch(watched, &handle, &desk.log));
+    let mut measuring = Box::pin(measure(&handle));
     let mut time = Box::pin(async {
         match options.stop_after {
             Some(time) => sleep(time).await,
@@ -218,27 +291,42 @@ async fn until_stopped(
     let mut living = Box::pin(prove_life());
     let mut is_stopping = false;
     loop {
-        tokio::select! {
+        let (grace, reason) = tokio::select! {
             // A signal comes first: a second one must work however busy we are.
             biased;
             asked = signals.next() => match asked {
                 Asked::Stop(Stop::Interrupt) if is_stopping => return Exit::Interrupted,
                 Asked::Stop(Stop::Terminate) if is_stopping => return Exit::Done,
-                Asked::Stop(_) => {
-                    is_stopping = true;
-                    stopper.stop(&handle, "signal");
+                Asked::Stop(_) => (stopper.grace(), "signal"),
+                Asked::Reopen => {
+                    desk.log.reopen();
+                    continue;
                 }
-                Asked::Reopen => stopper.log.reopen(),
-                Asked::Reload => stopper.take_note(),
+                Asked::Reload => {
+                    Arc::clone(&desk.reloader).begin(drop);
+                    continue;
+                }
             },
             () = &mut serving => return Exit::Done,
-            () = &mut time, if !is_stopping => {
-                is_stopping = true;
-                stopper.stop(&handle, "time is up");
-            }
-            () = &mut watching => {}
-            () = &mut living => {}
-        }
+            () = &mut time, if !is_stopping => (stopper.grace(), "time is up"),
+            grace = desk.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
+            () = &mut watching => continue,
+            () = &mut measuring => continue,
+            () = &mut answering => continue,
+            () = &mut living => continue,
+        };
+        is_stopping = true;
+        stopper.stop(&handle, grace, reason);
+    }
+}
+
+/// Measures how fast transfers are, for those who look. Never returns.
+async fn measure(handle: &Handle) {
+    let mut ticks = interval(MEASURE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        handle.measure();
     }
 }
 
@@ -256,37 +344,35 @@ async fn prove_life() {
 
 /// What is needed to stop in good order.
 struct Stopper<'a> {
-    log: &'a Log,
-    grace: Duration,
+    desk: &'a Arc<Desk>,
     has_panel: bool,
 }
 
 impl Stopper<'_> {
-    /// Does what can be done about a new configuration while serving.
-    fn take_note(&self) {
-        self.log.reopen();
-        let reason = "logs were opened anew; other settings change with a restart";
-        self.log.note(&Record::new(Level::Info, "hang-up").text("reason", reason));
+    /// How long transfers may finish unless somebody says otherwise.
+    fn grace(&self) -> Duration {
+        self.desk.reloader.in_force().config.server.shutdown_grace.0
     }
 
     /// Takes no more clients, lets transfers finish, and says so.
-    fn stop(&self, handle: &Handle, reason: &str) {
+    fn stop(&self, handle: &Handle, grace: Duration, reason: &str) {
         announce(Announced::Stopping);
+        self.desk.is_stopping.store(true, Ordering::Relaxed);
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
         let record = Record::new(Level::Info, "stopping").text("reason", reason);
-        self.log.note(&record.number("sessions", sessions));
+        self.desk.log.note(&record.number("sessions", sessions));
         if self.has_panel {
             tell(&if sessions == 0 {
                 "\n  Stopped.\n".to_owned()
             } else {
-                let grace = show_duration(self.grace);
+                let grace = show_duration(grace);
                 format!(
                     "\n  Stopping. Transfers under way may finish within {grace}; Ctrl+C ends \
                      them now.\n"
                 )
             });
         }
-        handle.shut_down(self.grace);
+        handle.shut_down(grace);
     }
 }
 
@@ -333,35 +419,6 @@ fn sweep_homes(
     let _ = std::thread::Builder::new().name("sweep".into()).spawn(swept);
 }
 
-fn warn(log: &Log, has_panel: bool, text: &str) {
-    if has_panel {
-        tell(&format!("warning: {text}\n"));
-    } else {
-        log.note(&Record::new(Level::Warn, "warning").text("reason", text));
-    }
-}
-
-/// Tells of homes that are missing, and of those that anybody on this computer may replace.
-fn warn_of_homes(log: &Log, has_panel: bool, accounts: &Accounts) {
-    for (name, home) in &accounts.homes {
-        match std::fs::read_dir(home) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let (home, user) = (home.display(), current_name());
-                let text = format!("{name} cannot log in: {user} may not open the folder {home}");
-                warn(log, has_panel, &text);
-            }
-            Err(_) => {
-                let text = format!("{name} cannot log in: there is no folder {}", home.display());
-                warn(log, has_panel, &text);
-            }
-        }
-        for finding in rights::of_home(home).iter().filter(|finding| finding.is_grave()) {
-            warn(log, has_panel, &finding.told());
-        }
-    }
-}
-
 fn panel(
     plan: &Plan,
     options: &Serve,
@@ -388,7 +445,7 @@ fn panel(
         own_addresses: own_addresses(),
         encryption: encryption.map(|encryption| Encryption {
             fingerprint: encryption.tls.certificate.fingerprint(),
-            is_self_made: encryption.is_self_made,
+            is_self_made: encryption.facts.is_self_made,
             require: config.tls.require,
         }),
         ports: config.passive.ports.0.clone(),

@@ -48,6 +48,7 @@ impl Unit {
              UMask=0077\n\
              ExecStartPre={program} --config {config} check config\n\
              ExecStart={program} --config {config} serve\n\
+             ExecReload={program} --config {config} reload\n\
              TimeoutStopSec={stop}s\n\
              WatchdogSec=30s\n\
              Restart=on-failure\n\

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{Change, UserAdmin};
+use wharf_users::admin::{Change, Holder, UserAdmin};
+use wharf_users::file::UserRecord;
 
-use super::{Trouble, is_missing, list, no_such_user};
+use super::{Trouble, is_missing, list, missing_user};
 use crate::accounts::{Kept, admin_of, everyone};
 use crate::cli::import::OnConflict;
 use crate::cli::user::Copy;
@@ -42,10 +43,10 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
     let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
     let from = admin_of(&source, config, Creation::No)?;
     let to = admin_of(&target, config, creation)?;
-    let mut records = everyone(&*from).await?;
+    let mut records = own(&*from).await?;
     for name in &options.names {
         if !records.iter().any(|record| record.name == *name) {
-            return Err(no_such_user(&*from, name).await?.into());
+            return Err(missing_user(&*from, name).await?.into());
         }
     }
     if !options.names.is_empty() {
@@ -60,14 +61,13 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
         return Err(conflict(&to.place(), &taken).into());
     }
     let folder = std::path::absolute(from.folder()).unwrap_or_else(|_| from.folder().to_owned());
-    let mut changes = Vec::new();
+    let mut changes = missing_groups(&*from, &*to, &records, &folder).await?;
     for (record, act) in records.iter().zip(&acts) {
         if *act == Act::Replace {
-            changes.push(Change::Remove { name: record.name.clone() });
+            changes.push(Change::remove(record.name.as_str()));
         }
         if *act != Act::Skip {
-            let (name, settings) = (record.name.clone(), record.settings(&folder));
-            changes.push(Change::Add { name, settings });
+            changes.push(Change::add(record.name.as_str(), record.settings(&folder)));
         }
     }
     let rows: Vec<_> =
@@ -83,6 +83,39 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
         tell(&format!("left as they were, since they are there already: {skipped}\n"));
     }
     Ok(())
+}
+
+/// What the accounts' own tables say: what they take from groups they take there, too.
+async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
+    let mut all: Vec<UserRecord> = Vec::new();
+    loop {
+        let page = store.page(all.last().map(|record| record.name.as_str())).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// The groups that the accounts have and the target has not. One that is there stays as it is.
+async fn missing_groups(
+    from: &dyn UserAdmin,
+    to: &dyn UserAdmin,
+    records: &[UserRecord],
+    folder: &Path,
+) -> Result<Vec<Change>, Trouble> {
+    let known = match to.groups().await {
+        Ok(groups) => groups,
+        Err(error) if is_missing(&error) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let is_known = |name: &str| known.iter().any(|group| group.name == name);
+    let is_wanted = |name: &String| records.iter().any(|record| record.groups.contains(name));
+    let groups = from.groups().await?.into_iter();
+    let missing = groups.filter(|group| is_wanted(&group.name) && !is_known(&group.name));
+    let change =
+        |group: UserRecord| Change::add(Holder::Group(group.name.clone()), group.settings(folder));
+    Ok(missing.map(change).collect())
 }
 
 /// From where to where.

@@ -9,7 +9,7 @@ use wharf_users::file::{PERMISSIONS_DEFAULT, StoredHash, UserRecord};
 use wharf_users::rights::format_rights;
 use wharf_users::units::{format_quota, format_rate};
 
-use super::{Trouble, no_such_user};
+use super::{Trouble, missing_user};
 use crate::accounts::everyone;
 use crate::config::raw::quoted;
 use crate::outcome::print;
@@ -47,7 +47,7 @@ pub(super) async fn list(
 /// Shows one account.
 pub(super) async fn show(store: &dyn UserAdmin, name: &str, is_json: bool) -> Result<(), Trouble> {
     let Some(record) = store.find(name).await? else {
-        return Err(no_such_user(store, name).await?.into());
+        return Err(missing_user(store, name).await?.into());
     };
     if is_json {
         return Ok(print(&(json(&record, store.folder()) + "\n"))?);

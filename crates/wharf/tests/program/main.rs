@@ -1,6 +1,9 @@
 //! The built program, as a person or a script meets it.
 
 #[cfg(test)]
+#[cfg(unix)]
+mod accounts;
+#[cfg(test)]
 mod ban_command;
 #[cfg(test)]
 mod bench_command;
@@ -11,6 +14,9 @@ mod config_command;
 mod few_files;
 #[cfg(test)]
 mod import_command;
+#[cfg(test)]
+#[cfg(unix)]
+mod live_commands;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod logs;
@@ -29,3 +35,6 @@ mod user_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod user_stores;
+#[cfg(test)]
+#[cfg(unix)]
+mod why_command;

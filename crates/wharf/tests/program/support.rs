@@ -45,6 +45,7 @@ impl Place {
         }
         command.env_remove("JOURNAL_STREAM").env_remove("CLICOLOR_FORCE");
         command.env("WHARF__SERVER__STATE_DIR", self.path("state"));
+        command.env("RUNTIME_DIRECTORY", self.path("run"));
         command.env("HOME", self.folder.path()).env("RUST_BACKTRACE", "1");
         command
     }
@@ -115,7 +116,8 @@ impl Place {
     }
 
     fn spawn(&self, words: &[&str]) -> Child {
-        let words: Vec<_> = words.iter().chain(LOOPBACK).copied().collect();
+        let ports: &[_] = if words.contains(&"-r") { &[] } else { &["-r", "49160-49260"] };
+        let words: Vec<_> = words.iter().chain(LOOPBACK).chain(ports).copied().collect();
         let mut command = self.command(&words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
@@ -123,7 +125,7 @@ impl Place {
 }
 
 /// The options of a server on a port of loopback that the system chooses.
-const LOOPBACK: &[&str] = &["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"];
+const LOOPBACK: &[&str] = &["-i", "127.0.0.1", "-p", "0"];
 
 impl Ran {
     /// Asserts the number, and that nobody sees a panic.

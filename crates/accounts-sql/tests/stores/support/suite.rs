@@ -6,8 +6,9 @@ use wharf_core::conformance;
 use wharf_core::permission::Permissions;
 use wharf_core::users::{Denied, Users};
 use wharf_proto::path::VPath;
-use wharf_users::admin::{Change, UserAdmin};
-use wharf_users::file::{Setting, StoredHash};
+use wharf_users::admin::{Change, Cleared, Holder, UserAdmin};
+use wharf_users::file::{FolderRecord, Setting, StoredHash};
+use wharf_users::hours::{Expiry, Hours};
 
 use super::{add, attempt};
 
@@ -33,6 +34,16 @@ fn everything() -> Vec<Setting> {
         Setting::QuotaFiles(Count::from_number(0)),
         Setting::RequireTls(false),
         Setting::Comment("'); DROP TABLE accounts; --".into()),
+        Setting::AllowedAddresses(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]),
+        Setting::Hours(Hours::parse(["mon,wed 08:00-18:00", "sat 09:00-12:00"]).unwrap()),
+        Setting::Expires(Expiry::parse("2999-12-31").unwrap()),
+        Setting::Folder(FolderRecord {
+            path: path("/music"),
+            target: "/srv/music".into(),
+            permissions: Some(Permissions::READ_ONLY),
+            quota: Some(Size::from_bytes(5 << 30)),
+            quota_files: None,
+        }),
         Setting::Path(path("/in"), Permissions::parse("upload").unwrap()),
         Setting::Path(path("/old \"x\""), Permissions::READ_ONLY),
     ]
@@ -53,8 +64,8 @@ pub(crate) async fn changes(store: &SqlUsers) {
     meant.sort_by_key(order);
     assert_eq!(told, meant);
     store.set("anna", vec![Setting::Sessions(Count::from_number(8))]).await.unwrap();
-    let change =
-        Change::Set { name: "anna".into(), settings: vec![], cleared_paths: vec![path("/in")] };
+    let cleared = vec![Cleared::Entry("paths", path("/in")), Cleared::Key("hours")];
+    let change = Change::Set { holder: "anna".into(), settings: vec![], cleared };
     store.change(&[change]).await.unwrap();
     let record = store.find("anna").await.unwrap().unwrap();
     assert_eq!(record.sessions, Some(Count::from_number(8)));
@@ -72,15 +83,15 @@ pub(crate) async fn changes(store: &SqlUsers) {
 pub(crate) async fn all_or_nothing(store: &SqlUsers) {
     add(store, "anna", "secret").await;
     let home = || vec![Setting::Home("/srv/x".into())];
-    let named = |name: &str| Change::Add { name: name.into(), settings: home() };
+    let named = |name: &str| Change::add(name, home());
     for (last, part) in [
         (named("anna"), "there is a user `anna` already"),
         (named("a/b"), "cannot be a user name"),
         (Change::set("carl", home()), "there is no user `carl`"),
-        (Change::Remove { name: "carl".into() }, "there is no user `carl`"),
+        (Change::remove("carl"), "there is no user `carl`"),
     ] {
-        let remove = Change::Remove { name: "anna".into() };
-        let first = if last.name() == "anna" { named("dora") } else { remove };
+        let remove = Change::remove("anna");
+        let first = if last.holder() == &Holder::from("anna") { named("dora") } else { remove };
         let error = store.change(&[named("ben"), first, last]).await.unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
         let left = store.page(None).await.unwrap();
@@ -97,12 +108,14 @@ const MANY: usize = 1100;
 /// Page by page everyone comes once.
 pub(crate) async fn pages(store: &SqlUsers) {
     let names: Vec<_> = (0..MANY).map(|number| format!("user{number:04}")).collect();
-    let changes = names.iter().map(|name| Change::Add {
-        name: name.clone(),
-        settings: vec![
-            Setting::Home(format!("/srv/{name}").into()),
-            Setting::Path(path("/in"), Permissions::READ_ONLY),
-        ],
+    let changes = names.iter().map(|name| {
+        Change::add(
+            name.as_str(),
+            vec![
+                Setting::Home(format!("/srv/{name}").into()),
+                Setting::Path(path("/in"), Permissions::READ_ONLY),
+            ],
+        )
     });
     store.change(&changes.collect::<Vec<_>>()).await.unwrap();
     let mut found: Vec<String> = Vec::new();
@@ -152,4 +165,46 @@ async fn all<F: Future<Output = ()>>(futures: Vec<F>) {
         }
     })
     .await;
+}
+
+/// What accounts take from their groups, and what becomes of groups.
+pub(crate) async fn groups(store: &SqlUsers) {
+    let staff = || Holder::Group("staff".into());
+    let home = Setting::Home("/srv/ftp/%u".into());
+    let folder = FolderRecord {
+        path: path("/music"),
+        target: "/srv/music".into(),
+        permissions: None,
+        quota: None,
+        quota_files: None,
+    };
+    let rights = Setting::Path(path("/in"), Permissions::READ_ONLY);
+    let settings = vec![home, Setting::Quota(Size::from_bytes(7)), rights, Setting::Folder(folder)];
+    let hash = StoredHash::from(wharf_users::password::hash_new(b"secret").unwrap());
+    let of_staff = vec![Setting::Password(hash), Setting::Groups(vec!["staff".into()])];
+    // Both at once: the group comes first, whatever the order of names.
+    let both = [Change::add(staff(), settings.clone()), Change::add("anna", of_staff)];
+    store.change(&both).await.unwrap();
+    let account = store.login(&attempt("anna", "secret")).await.unwrap();
+    assert_eq!(account.home, std::path::Path::new("/srv/ftp/anna"));
+    assert_eq!(account.limits.quota, Some(Size::from_bytes(7)));
+    assert_eq!(account.folders.len(), 1);
+    assert_eq!(store.groups().await.unwrap()[0].settings(store.folder()).len(), settings.len());
+    let own = store.page(None).await.unwrap();
+    assert_eq!((own[0].groups.as_slice(), own[0].quota), (&["staff".to_owned()][..], None));
+    store.change(&[Change::set(staff(), vec![Setting::Enabled(false)])]).await.unwrap();
+    let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
+    assert!(matches!(denied, Denied::Disabled), "{denied}");
+    assert_eq!(store.ended(&["anna".into()]).await.unwrap().len(), 1);
+    // Whom somebody has stays, and so does what somebody needs.
+    let no_home =
+        Change::Set { holder: staff(), settings: vec![], cleared: vec![Cleared::Key("home")] };
+    for change in [Change::remove(staff()), no_home] {
+        let error = store.change(&[change]).await.unwrap_err().to_string();
+        assert!(error.contains("users.anna"), "{error}");
+    }
+    store.set("anna", vec![Setting::Enabled(true)]).await.unwrap();
+    assert!(store.ended(&["anna".into()]).await.unwrap().is_empty(), "her own word counts first");
+    store.change(&[Change::remove(staff()), Change::remove("anna")]).await.unwrap();
+    assert!(store.groups().await.unwrap().is_empty());
 }

@@ -1,0 +1,59 @@
+//! The only way in: a socket of this computer that its owner and one group may open.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::io;
+use std::path::Path;
+
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn};
+
+use crate::api::Api;
+use crate::routes;
+
+#[cfg(unix)]
+pub(crate) use unix::connect;
+#[cfg(unix)]
+use unix::{Asker, Listener};
+#[cfg(windows)]
+pub(crate) use windows::connect;
+#[cfg(windows)]
+use windows::{Asker, Listener};
+
+/// A socket that is listened on. Dropping it takes its file away again.
+pub struct Door(Listener);
+
+impl Door {
+    /// Listens at `path`, for its owner and the members of `group`, by its number, if there is one.
+    /// What a server that is gone left there is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` if another server listens there; what the system says otherwise.
+    pub fn open(path: &Path, group: Option<u32>) -> io::Result<Self> {
+        Listener::open(path, group).map(Self)
+    }
+
+    /// Answers for ever. Dropping the future ends what is being answered.
+    pub async fn serve(self, api: Api) {
+        let operator = api.operator.clone();
+        let told =
+            from_fn(move |ConnectInfo(asker): ConnectInfo<Asker>, request: Request, next: Next| {
+                let operator = operator.clone();
+                async move {
+                    // Who only looks is not worth a line a second.
+                    if request.method() != axum::http::Method::GET {
+                        let path = request.uri().path();
+                        operator.asked(&asker.to_string(), request.method().as_str(), path);
+                    }
+                    next.run(request).await
+                }
+            });
+        let router = routes::router(api).layer(told);
+        let service = router.into_make_service_with_connect_info::<Asker>();
+        // It never ends by itself.
+        let _ = axum::serve(self.0, service).await;
+    }
+}

@@ -1,0 +1,81 @@
+//! Unix: a socket with a path, and permission bits.
+
+use std::fmt;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use tokio::net::{UnixListener, UnixStream, unix};
+
+/// A listening socket.
+pub(super) struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker(Option<unix::UCred>);
+
+impl Listener {
+    pub(super) fn open(path: &Path, group: Option<u32>) -> io::Result<Self> {
+        if path.symlink_metadata().is_ok_and(|facts| facts.file_type().is_socket()) {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            fs::remove_file(path)?;
+        }
+        let socket = UnixListener::bind(path)?;
+        if let Some(group) = group {
+            std::os::unix::fs::chown(path, None, Some(group))?;
+        }
+        let mode = if group.is_some() { 0o660 } else { 0o600 };
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        Ok(Self { socket, path: path.to_owned() })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = UnixStream;
+    type Addr = unix::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        axum::serve::Listener::accept(&mut self.socket).await
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.socket.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Listener>> for Asker {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        Self(stream.io().peer_cred().ok())
+    }
+}
+
+/// As in `uid=1000 gid=1000 pid=4711`.
+impl fmt::Display for Asker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(who) = &self.0 else { return out.write_str("unknown") };
+        write!(out, "uid={} gid={}", who.uid(), who.gid())?;
+        match who.pid() {
+            Some(pid) => write!(out, " pid={pid}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Connects to the server that listens at `path`.
+pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(path).await
+}

@@ -1,0 +1,90 @@
+//! Windows: a named pipe of this computer. Its default rights let administrators, the system and
+//! the account that made it in.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use tokio::net::windows::named_pipe::{
+    ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions,
+};
+
+/// All ends of the pipe are taken; Windows says so by this number.
+const ERROR_PIPE_BUSY: i32 = 231;
+/// How often somebody tries a pipe whose ends are all taken.
+const TRIES_MAX: u32 = 100;
+
+/// A pipe, and its end for the next one who asks.
+pub(super) struct Listener {
+    name: OsString,
+    next: NamedPipeServer,
+}
+
+/// Who asks: Windows let them in, and that is all there is to say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker;
+
+impl Listener {
+    pub(super) fn open(path: &Path, _group: Option<u32>) -> io::Result<Self> {
+        let name = path.as_os_str().to_owned();
+        let next = first(&name).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => io::ErrorKind::AddrInUse.into(),
+            _ => error,
+        })?;
+        Ok(Self { name, next })
+    }
+}
+
+fn first(name: &OsStr) -> io::Result<NamedPipeServer> {
+    ServerOptions::new().first_pipe_instance(true).reject_remote_clients(true).create(name)
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = NamedPipeServer;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let connected = self.next.connect().await;
+            let fresh = ServerOptions::new().reject_remote_clients(true).create(&self.name);
+            if let (Ok(()), Ok(fresh)) = (connected, fresh) {
+                return (std::mem::replace(&mut self.next, fresh), ());
+            }
+            // As after an accept that failed: neither an end nor a spin.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(())
+    }
+}
+
+impl Connected<IncomingStream<'_, Listener>> for Asker {
+    fn connect_info(_stream: IncomingStream<'_, Listener>) -> Self {
+        Self
+    }
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an account of this computer")
+    }
+}
+
+/// Connects to the server that listens on the pipe `path`.
+pub(crate) async fn connect(path: &Path) -> io::Result<NamedPipeClient> {
+    for _ in 0..TRIES_MAX {
+        match ClientOptions::new().open(path.as_os_str()) {
+            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_BUSY) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            done => return done,
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}

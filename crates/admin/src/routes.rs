@@ -1,0 +1,240 @@
+//! Which paths there are, and what answers.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use futures_core::Stream;
+use serde::Deserialize;
+
+use crate::api::Api;
+use crate::model::{Done, Kick, NewBan, Problem, Stop};
+use crate::operator::LogLines;
+
+/// One path and method, as documented.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// `get`, `post` or `delete`.
+    pub method: &'static str,
+    /// As in `/v1/sessions/{id}`.
+    pub path: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// The type of the request's JSON body.
+    pub request: Option<&'static str>,
+    /// The type of the answer; `[]` behind it makes it a list. A name without a type in
+    /// [`model`](crate::model) is a content type.
+    pub answer: &'static str,
+    /// Parameters of the query: name, type of JSON Schema, and meaning.
+    pub query: &'static [(&'static str, &'static str, &'static str)],
+}
+
+impl Route {
+    const fn get(path: &'static str, about: &'static str, answer: &'static str) -> Self {
+        Self { method: "get", path, about, request: None, answer, query: &[] }
+    }
+
+    const fn post(
+        path: &'static str,
+        about: &'static str,
+        request: Option<&'static str>,
+        answer: &'static str,
+    ) -> Self {
+        Self { method: "post", path, about, request, answer, query: &[] }
+    }
+}
+
+/// Every path and method there is.
+pub static ROUTES: &[Route] = &[
+    Route::get("/v1/status", "The server in one screen", "Status"),
+    Route::get("/v1/sessions", "Every session as it is now", "Session[]"),
+    Route::get("/v1/sessions/{id}", "One session, and what it said last", "SessionDetails"),
+    Route::post("/v1/kick", "End sessions", Some("Kick"), "Kicked"),
+    Route::get("/v1/bans", "Addresses and networks that are banned", "Ban[]"),
+    Route::post("/v1/bans", "Ban an address or a network", Some("NewBan"), "Ban"),
+    Route {
+        method: "delete",
+        query: &[("address", "string", "Which bans to lift, with commas; all if absent")],
+        ..Route::get("/v1/bans", "Lift bans, and say which", "string[]")
+    },
+    Route::post("/v1/reload", "Read config, accounts and certificates anew", None, "Reloaded"),
+    Route::post("/v1/stop", "Let transfers finish, then stop", Some("Stop"), "Done"),
+    Route {
+        query: &[
+            ("lines", "integer", "How many of the last lines; 100 if absent, 1000 at most"),
+            ("session", "integer", "Only lines of this session"),
+            ("follow", "boolean", "Whether to go on with the lines that come"),
+        ],
+        ..Route::get("/v1/log", "The last lines of the log", "text/plain")
+    },
+    Route::get("/metrics", "Everything counted, for Prometheus", "text/plain"),
+    Route::get("/v1/openapi.json", "This description", "application/json"),
+];
+
+/// Lines of the log that are kept to be shown.
+const LOG_LINES_DEFAULT: usize = 100;
+/// As many as anybody gets at once.
+const LOG_LINES_MAX: usize = 1000;
+/// A request is a handful of names; nobody sends a megabyte.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// Everything that answers.
+pub fn router(api: Api) -> Router {
+    let unknown = || async {
+        let help = "the paths are in /v1/openapi.json".to_owned();
+        let problem = Problem { error: "there is no such path".to_owned(), help: Some(help) };
+        (StatusCode::NOT_FOUND, Json(problem))
+    };
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/sessions", get(sessions))
+        .route("/v1/sessions/{id}", get(session))
+        .route("/v1/kick", post(kick))
+        .route("/v1/bans", get(bans).post(ban).delete(unban))
+        .route("/v1/reload", post(reload))
+        .route("/v1/stop", post(stop))
+        .route("/v1/log", get(log))
+        .route("/metrics", get(metrics))
+        .route("/v1/openapi.json", get(openapi))
+        .fallback(unknown)
+        .layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(api)
+}
+
+/// Success as JSON, or a problem with its number.
+struct Answer(Result<Response, (StatusCode, Problem)>);
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self.0 {
+            Ok(response) => response,
+            Err((status, problem)) => (status, Json(problem)).into_response(),
+        }
+    }
+}
+
+impl Answer {
+    fn of<T: serde::Serialize>(status: StatusCode, result: Result<T, Problem>) -> Self {
+        Self(match result {
+            Ok(value) => Ok(Json(value).into_response()),
+            Err(problem) => Err((status, problem)),
+        })
+    }
+}
+
+async fn status(State(api): State<Api>) -> Response {
+    Json(api.status(env!("CARGO_PKG_VERSION"))).into_response()
+}
+
+async fn sessions(State(api): State<Api>) -> Response {
+    Json(api.sessions()).into_response()
+}
+
+async fn session(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+    let number = id.parse().map_err(|_| Problem {
+        error: format!("`{}` is no number of a session", id.escape_debug()),
+        help: None,
+    });
+    Answer::of(StatusCode::NOT_FOUND, number.and_then(|id| api.session(id)))
+}
+
+async fn kick(State(api): State<Api>, body: Result<Json<Kick>, JsonRejection>) -> Answer {
+    match body {
+        Ok(Json(kick)) => Answer::of(StatusCode::NOT_FOUND, api.kick(kick).await),
+        Err(rejection) => bad_body(&rejection),
+    }
+}
+
+async fn bans(State(api): State<Api>) -> Response {
+    Json(api.operator.bans()).into_response()
+}
+
+async fn ban(State(api): State<Api>, body: Result<Json<NewBan>, JsonRejection>) -> Answer {
+    match body {
+        Ok(Json(ban)) => Answer::of(StatusCode::UNPROCESSABLE_ENTITY, api.operator.ban(ban).await),
+        Err(rejection) => bad_body(&rejection),
+    }
+}
+
+#[derive(Deserialize)]
+struct Unban {
+    address: Option<String>,
+}
+
+async fn unban(State(api): State<Api>, query: Result<Query<Unban>, QueryRejection>) -> Answer {
+    let Ok(Query(query)) = query else { return bad_query() };
+    let split = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();
+    let lifted = api.operator.unban(query.address.map(split)).await;
+    Answer::of(StatusCode::NOT_FOUND, lifted)
+}
+
+async fn reload(State(api): State<Api>) -> Answer {
+    Answer::of(StatusCode::UNPROCESSABLE_ENTITY, api.operator.reload().await)
+}
+
+async fn stop(State(api): State<Api>, body: Result<Json<Stop>, JsonRejection>) -> Answer {
+    match body {
+        Ok(Json(stop)) => {
+            api.operator.stop(stop.grace_seconds.map(Duration::from_secs));
+            Answer::of(StatusCode::OK, Ok(Done {}))
+        }
+        Err(rejection) => bad_body(&rejection),
+    }
+}
+
+#[derive(Deserialize)]
+struct LogQuery {
+    lines: Option<usize>,
+    session: Option<u64>,
+    #[serde(default)]
+    follow: bool,
+}
+
+async fn log(State(api): State<Api>, query: Result<Query<LogQuery>, QueryRejection>) -> Answer {
+    let Ok(Query(query)) = query else { return bad_query() };
+    let count = query.lines.unwrap_or(LOG_LINES_DEFAULT).min(LOG_LINES_MAX);
+    let lines = Lines(api.operator.log(count, query.session, query.follow));
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Answer(Ok((kind, Body::from_stream(lines)).into_response()))
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, api.operator.metrics()).into_response()
+}
+
+async fn openapi() -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, crate::openapi::DOCUMENT).into_response()
+}
+
+fn bad_body(rejection: &JsonRejection) -> Answer {
+    Answer(Err((StatusCode::BAD_REQUEST, Problem { error: rejection.body_text(), help: None })))
+}
+
+fn bad_query() -> Answer {
+    let help = Some("the parameters are in /v1/openapi.json".to_owned());
+    let error = "a parameter of the query makes no sense".to_owned();
+    Answer(Err((StatusCode::BAD_REQUEST, Problem { error, help })))
+}
+
+/// Lines as pieces of a body.
+struct Lines(LogLines);
+
+impl Stream for Lines {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(context).map(|line| line.map(|line| Ok(line.into())))
+    }
+}

@@ -1,0 +1,73 @@
+//! From the engine's view of a session to what goes over the API.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use wharf_core::event::Direction;
+use wharf_proto::path::escaped;
+use wharf_server::live::{Doing, Moving, SaidView, SessionView};
+
+use crate::model::{Said, Session, SessionState};
+
+/// A session for the API.
+pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
+    let transfer = match &view.doing {
+        Doing::Transfer(transfer) => Some(transfer),
+        _ => None,
+    };
+    let (state, command) = match &view.doing {
+        Doing::LoggingIn => (SessionState::Auth, None),
+        Doing::Nothing => (SessionState::Idle, None),
+        Doing::Command(verb) => (SessionState::Command, Some(*verb)),
+        Doing::Transfer(transfer) => {
+            let state = match transfer.what {
+                Moving::Listing => SessionState::List,
+                Moving::File(Direction::Upload, _) => SessionState::Up,
+                Moving::File(Direction::Download, _) => SessionState::Down,
+            };
+            (state, Some(transfer.verb))
+        }
+    };
+    let path = transfer.and_then(|transfer| match &transfer.what {
+        Moving::File(_, path) => Some(path.to_string()),
+        Moving::Listing => None,
+    });
+    Session {
+        id: view.number,
+        user: view.user.clone(),
+        ip: view.peer.ip().to_canonical().to_string(),
+        port: view.peer.port(),
+        local: view.local.to_string(),
+        tls: view.tls.map(str::to_owned),
+        client: view.client.clone(),
+        charset: view.charset.to_owned(),
+        state,
+        command: command.map(str::to_owned),
+        path,
+        bytes: transfer.map(|transfer| transfer.moved),
+        size: transfer.and_then(|transfer| transfer.size),
+        rate: transfer.map(|transfer| transfer.rate),
+        average: transfer.map(|transfer| per_second(transfer.moved, transfer.lasted)),
+        transfer_seconds: transfer.map(|transfer| transfer.lasted.as_secs()),
+        since: stamp(now, view.lasted),
+        seconds: view.lasted.as_secs(),
+        idle_seconds: view.silent.as_secs(),
+    }
+}
+
+/// A line of a session for the API.
+pub(crate) fn said(view: &SaidView, now: SystemTime) -> Said {
+    Said { at: stamp(now, view.ago), line: escaped(&view.line), code: view.code.number() }
+}
+
+/// The moment that was so long ago, to the second.
+pub(crate) fn stamp(now: SystemTime, ago: Duration) -> String {
+    let then = now.checked_sub(ago).unwrap_or(now);
+    let stamp = Timestamp::try_from(then).unwrap_or_default();
+    stamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn per_second(bytes: u64, time: Duration) -> u64 {
+    let millis = time.as_millis().max(1);
+    u64::try_from(u128::from(bytes) * 1000 / millis).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,285 @@
+//! The API on a real socket, in front of a real engine.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail that way")]
+#![expect(clippy::disallowed_methods, reason = "a client needs a socket")]
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_core::Stream;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use wharf_admin::client::{AskError, Client};
+use wharf_admin::door::Door;
+use wharf_admin::model::{
+    Ban, Certificate, Done, Kick, Kicked, LastReload, NewBan, PassiveFailure, Problem, Reloaded,
+    Session, SessionDetails, SessionState, State, Status, Stop, Totals,
+};
+use wharf_admin::routes::ROUTES;
+use wharf_admin::{Api, LogLines, Operator};
+use wharf_core::account::Account;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_server::settings::{Listen, Settings};
+use wharf_server::{Handle, Server};
+use wharf_storage::Memory;
+use wharf_users::single::Single;
+
+/// An operator that remembers what it was asked.
+#[derive(Default)]
+struct Remembers {
+    bans: Mutex<Vec<Ban>>,
+    asked: Mutex<Vec<String>>,
+    stopped: Mutex<Vec<Option<Duration>>>,
+}
+
+struct Lines(Vec<String>);
+
+impl Stream for Lines {
+    type Item = String;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<String>> {
+        Poll::Ready(self.0.pop())
+    }
+}
+
+#[async_trait]
+impl Operator for Remembers {
+    fn config(&self) -> Option<String> {
+        Some("/etc/wharf/wharf.toml".into())
+    }
+    fn totals(&self) -> Totals {
+        Totals { logins: 7, ..Totals::default() }
+    }
+    fn sessions_max(&self) -> Option<u64> {
+        Some(512)
+    }
+    fn passive_ports(&self) -> String {
+        "30000-30999".into()
+    }
+    fn passive_failures(&self) -> Vec<PassiveFailure> {
+        Vec::new()
+    }
+    fn certificate(&self) -> Option<Certificate> {
+        None
+    }
+    fn last_reload(&self) -> Option<LastReload> {
+        None
+    }
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn metrics(&self) -> String {
+        "wharf_up 1\n".into()
+    }
+    fn bans(&self) -> Vec<Ban> {
+        self.bans.lock().unwrap().clone()
+    }
+    async fn ban(&self, ban: NewBan) -> Result<Ban, Problem> {
+        let NewBan { address, reason, .. } = ban;
+        let reason = reason.unwrap_or_default();
+        let ban = Ban { address, reason, since: "2026-01-01T00:00:00Z".into(), until: None };
+        self.bans.lock().unwrap().push(ban.clone());
+        Ok(ban)
+    }
+    async fn unban(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
+        let mut bans = self.bans.lock().unwrap();
+        let is_meant = |ban: &Ban| addresses.as_ref().is_none_or(|all| all.contains(&ban.address));
+        let lifted = bans.iter().filter(|ban| is_meant(ban)).map(|ban| ban.address.clone());
+        let lifted = lifted.collect();
+        bans.retain(|ban| !is_meant(ban));
+        Ok(lifted)
+    }
+    async fn reload(&self) -> Result<Reloaded, Problem> {
+        Err(Problem { error: "wharf.toml has mistakes: 1 error".into(), help: None })
+    }
+    fn stop(&self, grace: Option<Duration>) {
+        self.stopped.lock().unwrap().push(grace);
+    }
+    fn asked(&self, who: &str, method: &str, path: &str) {
+        assert!(who.starts_with("uid="), "{who}");
+        self.asked.lock().unwrap().push(format!("{method} {path}"));
+    }
+    fn is_stopping(&self) -> bool {
+        !self.stopped.lock().unwrap().is_empty()
+    }
+    fn log(&self, count: usize, session: Option<u64>, follow: bool) -> LogLines {
+        assert!(!follow);
+        Box::pin(Lines(vec![format!("{count} {session:?}\n")]))
+    }
+}
+
+/// A server with one account, and the socket of its API.
+struct Running {
+    socket: PathBuf,
+    address: std::net::SocketAddr,
+    handle: Handle,
+    operator: Arc<Remembers>,
+}
+
+impl Running {
+    /// Runs `test` beside the server and its API.
+    fn with<F: Future<Output = ()>>(test: impl FnOnce(Self, Client) -> F) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let anna = Account::new("anna", "/", Rules::everywhere(Permissions::ALL));
+            let users = Arc::new(Single::new(anna, b"secret"));
+            let address = "127.0.0.1".parse().unwrap();
+            let listen = Listen { address, ports: vec![0], ..Listen::default() };
+            let settings = Settings { listen: vec![listen], ..Settings::default() };
+            let server = Server::new(settings, users, Arc::new(Memory::new()));
+            let bound = server.bind().await.unwrap();
+            let operator = Arc::new(Remembers::default());
+            let socket = folder.path().join("control");
+            let door = Door::open(&socket, None).unwrap();
+            let handle = bound.handle();
+            let api = Api::new(handle.clone(), bound.listeners(), operator.clone());
+            let address = bound.listeners()[0].address;
+            let client = Client::new(&socket);
+            let running = Self { socket, address, handle, operator };
+            tokio::select! {
+                biased;
+                () = test(running, client) => {}
+                () = bound.serve() => panic!("it serves until the test is over"),
+                () = door.serve(api) => panic!("it answers until the test is over"),
+            }
+        });
+    }
+
+    async fn login(&self) -> BufReader<TcpStream> {
+        let mut client = BufReader::new(TcpStream::connect(self.address).await.unwrap());
+        assert!(reply(&mut client).await.starts_with("220"));
+        for (line, code) in [("USER anna", "331"), ("PASS secret", "230"), ("TYPE I", "200")] {
+            client.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+            let said = reply(&mut client).await;
+            assert!(said.starts_with(code), "{said}");
+        }
+        client
+    }
+}
+
+async fn reply(client: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    client.read_line(&mut line).await.unwrap();
+    line
+}
+
+#[test]
+fn sessions_are_seen_and_ended() {
+    Running::with(|running, client| async move {
+        let mut anna = running.login().await;
+        let sessions: Vec<Session> = client.get("/v1/sessions").await.unwrap();
+        let [session] = &sessions[..] else { panic!("{sessions:?}") };
+        assert_eq!((session.user.as_deref(), session.state), (Some("anna"), SessionState::Idle));
+        assert_eq!(session.ip, "127.0.0.1");
+        let details: SessionDetails =
+            client.get(&format!("/v1/sessions/{}", session.id)).await.unwrap();
+        let lines: Vec<_> = details.history.iter().map(|said| (&*said.line, said.code)).collect();
+        assert_eq!(lines, [("USER anna", 331), ("PASS", 230), ("TYPE I", 200)]);
+
+        let kick = Kick { sessions: vec![session.id, 999], ..Kick::default() };
+        let refused = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
+        assert!(matches!(&refused, AskError::Refused { status: 404, .. }), "{refused:?}");
+        assert_eq!(running.handle.sessions(), 1, "nothing was done by half");
+
+        let reason = Some("Come back tomorrow.".to_owned());
+        let kick =
+            Kick { users: vec!["anna".into()], reason, ban_seconds: Some(60), ..Kick::default() };
+        let kicked: Kicked = client.post("/v1/kick", &kick).await.unwrap();
+        assert_eq!((kicked.sessions, kicked.banned), (vec![session.id], vec!["127.0.0.1".into()]));
+        assert_eq!(reply(&mut anna).await, "421 Come back tomorrow.\r\n");
+        assert_eq!(reply(&mut anna).await, "");
+        assert_eq!(*running.operator.asked.lock().unwrap(), ["POST /v1/kick", "POST /v1/kick"]);
+    });
+}
+
+#[test]
+fn the_status_counts_and_the_operator_is_asked() {
+    Running::with(|running, client| async move {
+        let _anna = running.login().await;
+        let status: Status = client.get("/v1/status").await.unwrap();
+        assert_eq!((status.sessions.total, status.sessions.logged_in), (1, 1));
+        assert_eq!((status.state, status.totals.logins), (State::Serving, 7));
+        assert_eq!(status.listeners[0].address, running.address.to_string());
+
+        let ban =
+            NewBan { address: "192.0.2.0/24".into(), seconds: None, reason: None, kick: false };
+        let _: Ban = client.post("/v1/bans", &ban).await.unwrap();
+        let bans: Vec<Ban> = client.get("/v1/bans").await.unwrap();
+        assert_eq!(bans[0].address, "192.0.2.0/24");
+        let lifted: Vec<String> = client.delete("/v1/bans?address=192.0.2.0/24").await.unwrap();
+        assert_eq!(lifted, ["192.0.2.0/24"]);
+
+        let refused = client.post::<Reloaded>("/v1/reload", &Done {}).await.unwrap_err();
+        assert_eq!(refused.to_string(), "wharf.toml has mistakes: 1 error");
+        let mut log = Vec::new();
+        let take = |piece: &[u8]| log.extend_from_slice(piece);
+        client.follow("/v1/log?lines=5&session=1", take).await.unwrap();
+        assert_eq!(String::from_utf8(log).unwrap(), "5 Some(1)\n");
+        let _: Done = client.post("/v1/stop", &Stop { grace_seconds: Some(3) }).await.unwrap();
+        assert_eq!(*running.operator.stopped.lock().unwrap(), [Some(Duration::from_secs(3))]);
+        let status: Status = client.get("/v1/status").await.unwrap();
+        assert_eq!(status.state, State::Draining);
+    });
+}
+
+#[test]
+fn what_makes_no_sense_is_told_and_changes_nothing() {
+    Running::with(|running, client| async move {
+        let _anna = running.login().await;
+        let wrong = serde_json::json!({ "sesions": [1] });
+        let refused = client.post::<Kicked>("/v1/kick", &wrong).await.unwrap_err();
+        assert!(refused.to_string().contains("sesions"), "{refused}");
+        let kick = Kick { addresses: vec!["192.0.2".into()], all: true, ..Kick::default() };
+        let refused = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
+        assert!(refused.to_string().contains("neither an address nor a network"), "{refused}");
+        let refused = client.get::<Status>("/v2/status").await.unwrap_err();
+        assert!(matches!(&refused, AskError::Refused { status: 404, .. }), "{refused:?}");
+        let refused = client.get::<Session>("/v1/sessions/one").await.unwrap_err();
+        assert!(refused.to_string().contains("no number of a session"), "{refused}");
+        assert_eq!(running.handle.sessions(), 1);
+    });
+}
+
+#[test]
+fn every_documented_path_answers() {
+    Running::with(|_running, client| async move {
+        for route in ROUTES {
+            let path = route.path.replace("{id}", "1");
+            let asked = match route.method {
+                "get" => client.follow(&path, |_| {}).await,
+                "post" => client.post::<serde_json::Value>(&path, &Done {}).await.map(|_| ()),
+                _ => client.delete::<serde_json::Value>(&path).await.map(|_| ()),
+            };
+            if let Err(AskError::Refused { problem, status }) = &asked {
+                assert_ne!(problem.error, "there is no such path", "{path}");
+                assert_ne!(*status, 405, "{path}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_socket_is_for_its_owner_and_one_server() {
+    Running::with(|running, client| async move {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&running.socket).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let second = Door::open(&running.socket, None).err().expect("it is taken");
+        assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
+        let _: Status = client.get("/v1/status").await.expect("the first still answers");
+        let nobody = Client::new(Path::new("/nowhere/control"));
+        let refused = nobody.get::<Status>("/v1/status").await.unwrap_err();
+        assert!(matches!(&refused, AskError::NotRunning(_)), "{refused:?}");
+        // What a server left that was killed.
+        let left = running.socket.with_file_name("left");
+        drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
+        assert!(left.exists());
+        drop(Door::open(&left, None).unwrap());
+        assert!(!left.exists(), "a door takes its socket away");
+    });
+}

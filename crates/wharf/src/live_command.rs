@@ -1,0 +1,166 @@
+//! The commands that look at the running server, or act on it: all of them ask its API.
+
+pub(crate) mod sessions;
+mod summary;
+pub(crate) mod text;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use wharf_admin::client::{AskError, Client};
+use wharf_admin::model::{Done, Kick, Kicked, Reloaded, Session, Status, Stop};
+
+use crate::cli::{Global, live};
+use crate::outcome::{Exit, Failure, print, tell};
+use crate::place;
+use crate::setup::{config_file, inputs};
+
+/// `wharf status`.
+pub(crate) fn status(global: &Global, options: &live::Status) -> Result<Exit, Failure> {
+    let status: Status = ask(async { client(global, &options.reach).get("/v1/status").await })?;
+    print(&if options.json { json(&status)? } else { summary::screen(&status) })?;
+    Ok(Exit::Done)
+}
+
+/// `wharf who`.
+pub(crate) fn who(global: &Global, options: &live::Who) -> Result<Exit, Failure> {
+    let chosen = sessions::Chosen::of(&options.filter)?;
+    let all: Vec<Session> =
+        ask(async { client(global, &options.reach).get("/v1/sessions").await })?;
+    let fitting = all.iter().filter(|session| chosen.fits(session));
+    if options.json {
+        let lines = fitting.map(json).collect::<Result<String, _>>()?;
+        print(&lines)?;
+    } else {
+        print(&sessions::table(&fitting.collect::<Vec<_>>(), options.wide))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `wharf kick`.
+pub(crate) fn kick(global: &Global, options: &live::Kick) -> Result<Exit, Failure> {
+    let is_empty = options.sessions.is_empty() && options.user.is_empty() && options.ip.is_empty();
+    if is_empty && !options.all {
+        return Err(Failure::usage("whom? name sessions, or give --user, --ip or --all")
+            .help("which there are:  wharf who"));
+    }
+    let kick = Kick {
+        sessions: options.sessions.clone(),
+        users: options.user.clone(),
+        addresses: options.ip.clone(),
+        all: options.all,
+        after_transfer: options.after_transfer,
+        reason: options.reason.clone(),
+        ban_seconds: options.ban.map(|time| time.as_secs()),
+    };
+    let kicked: Kicked =
+        ask(async { client(global, &options.reach).post("/v1/kick", &kick).await })?;
+    if options.json {
+        print(&json(&kicked)?)?;
+    } else {
+        print(&sessions::kicked(&kicked, options.after_transfer))?;
+    }
+    Ok(if kicked.sessions.is_empty() { Exit::NoSuchUser } else { Exit::Done })
+}
+
+/// `wharf log`.
+pub(crate) fn log(global: &Global, options: &live::Log) -> Result<Exit, Failure> {
+    let mut path = format!("/v1/log?lines={}&follow={}", options.lines, options.follow);
+    if let Some(session) = options.session {
+        let _ = write!(path, "&session={session}");
+    }
+    let mut ended = Ok(());
+    ask(async {
+        let take = |piece: &[u8]| {
+            if ended.is_ok() {
+                ended = print(&String::from_utf8_lossy(piece));
+            }
+        };
+        client(global, &options.reach).follow(&path, take).await
+    })?;
+    ended.map(|()| Exit::Done)
+}
+
+/// `wharf reload`.
+pub(crate) fn reload(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
+    let asked = ask(async { client(global, &options.reach).post("/v1/reload", &Done {}).await });
+    let reloaded: Reloaded = asked.map_err(|failure| match failure.exit {
+        Exit::Failed => Failure { exit: Exit::ConfigInvalid, ..failure },
+        _ => failure,
+    })?;
+    if options.json {
+        print(&json(&reloaded)?)?;
+        return Ok(Exit::Done);
+    }
+    for warning in &reloaded.warnings {
+        tell(&format!("warning: {warning}\n"));
+    }
+    print(&summary::reloaded(&reloaded))?;
+    Ok(Exit::Done)
+}
+
+/// `wharf stop`.
+pub(crate) fn stop(global: &Global, options: &live::Stop) -> Result<Exit, Failure> {
+    let stop = Stop { grace_seconds: options.grace.map(|time| time.as_secs()) };
+    let _: Done = ask(async { client(global, &options.reach).post("/v1/stop", &stop).await })?;
+    print("The server takes no more clients, lets transfers finish, and stops.\n")?;
+    Ok(Exit::Done)
+}
+
+/// The server to ask: the one that was named, else that of the configuration, else the first of
+/// the usual places at which there is one.
+pub(crate) fn client(global: &Global, reach: &live::Reach) -> Client {
+    let named = reach.socket.clone().or_else(|| configured(global));
+    let socket = named.unwrap_or_else(|| {
+        let places = place::control_sockets();
+        let first = places.first().cloned().unwrap_or_default();
+        places.into_iter().find(|path| path.exists()).unwrap_or(first)
+    });
+    Client::new(&socket)
+}
+
+/// The socket that the configuration names; a broken one names none, for whoever mends it may need
+/// these commands.
+fn configured(global: &Global) -> Option<PathBuf> {
+    let loaded = crate::config::Loaded::load(&inputs(global, config_file(global), Vec::new()));
+    loaded.config.control.socket.0
+}
+
+/// Runs a question to its answer.
+pub(crate) fn ask<T>(question: impl Future<Output = Result<T, AskError>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("the system gives no event queue", &error))?;
+    runtime.block_on(question).map_err(|error| failure(&error))
+}
+
+fn failure(error: &AskError) -> Failure {
+    let told = Failure::new(error.to_string());
+    match error {
+        AskError::NotRunning(_) => Failure {
+            exit: Exit::NotRunning,
+            ..told.help("start it:  wharf serve   or name its socket: --socket PATH")
+        },
+        AskError::Forbidden(_) => Failure {
+            exit: Exit::Forbidden,
+            ..told.help("use sudo, or join the group that control.group names")
+        },
+        AskError::Broken(_) => Failure { exit: Exit::NotRunning, ..told },
+        AskError::Refused { status, problem } => {
+            let exit = match status {
+                404 => Exit::NoSuchUser,
+                400 => Exit::Usage,
+                _ => Exit::Failed,
+            };
+            Failure { exit, help: problem.help.clone(), ..told }
+        }
+    }
+}
+
+/// One line of JSON.
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let line = serde_json::to_string(value).map_err(|error| Failure::new(error.to_string()))?;
+    Ok(line + "\n")
+}

@@ -1,0 +1,178 @@
+//! `wharf status` and `wharf reload`, in words.
+
+use std::fmt::Write as _;
+
+use wharf_admin::model::{Certificate, Passive, Reloaded, State, Status};
+
+use super::text::{clock, speed};
+use crate::config::units::show_size;
+
+/// The server in one screen.
+pub(super) fn screen(status: &Status) -> String {
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    let state = match status.state {
+        State::Serving => format!("serving for {}", clock(status.seconds)),
+        State::Draining => "stopping: transfers finish, nobody new comes in".to_owned(),
+    };
+    rows.push(("wharf", format!("{} (pid {}), {state}", status.version, status.pid)));
+    rows.push(("config", status.config.clone().unwrap_or_else(|| "none: a quick share".into())));
+    for listener in &status.listeners {
+        rows.push(("listens", format!("{} (TLS {})", listener.address, listener.tls)));
+    }
+    let sessions = status.sessions;
+    let max = sessions.max.map_or_else(String::new, |max| format!(" of {max}"));
+    rows.push((
+        "sessions",
+        format!(
+            "{}{max}: {} logged in, {} with a file under way",
+            sessions.total, sessions.logged_in, sessions.transferring
+        ),
+    ));
+    let rates = status.rates;
+    let (up, down) = (speed(rates.upload), speed(rates.download));
+    rows.push(("now", format!("up {up}   down {down}")));
+    let totals = status.totals;
+    rows.push((
+        "since start",
+        format!(
+            "{} uploads ({}), {} downloads ({}), {} cut",
+            totals.uploads,
+            show_size(totals.uploaded_bytes),
+            totals.downloads,
+            show_size(totals.downloaded_bytes),
+            totals.failed_transfers
+        ),
+    ));
+    rows.push((
+        "",
+        format!(
+            "{} connections ({} turned away), {} logins ({} failed)",
+            totals.connections, totals.turned_away, totals.logins, totals.failed_logins
+        ),
+    ));
+    rows.push(("bans", status.bans.to_string()));
+    rows.extend(passive(&status.passive));
+    rows.extend(status.certificate.iter().map(|own| ("certificate", certificate(own))));
+    if let Some(reload) = &status.reload {
+        let how = match &reload.problem {
+            None => "in force".to_owned(),
+            Some(problem) => format!("refused, the old one stays: {problem}"),
+        };
+        rows.push(("last reload", format!("{}: {how}", reload.at)));
+    }
+    rows.extend(status.warnings.iter().map(|warning| ("warning", warning.clone())));
+    let mut text = String::new();
+    for (name, value) in rows {
+        let _ = writeln!(text, "{name:<13}{value}");
+    }
+    text
+}
+
+fn passive(passive: &Passive) -> Vec<(&'static str, String)> {
+    let ports = format!("ports {}, {} in use", passive.ports, passive.in_use);
+    let mut rows = vec![("passive", ports)];
+    for failure in &passive.failures {
+        let all = failure.failed + failure.arrived;
+        rows.push((
+            "",
+            format!(
+                "{} of {all} failed for {}: {}",
+                failure.failed, failure.network, failure.cause
+            ),
+        ));
+        rows.push(("", format!("  help: {}", failure.remedy)));
+    }
+    rows
+}
+
+fn certificate(certificate: &Certificate) -> String {
+    let made = if certificate.is_self_made { "made by wharf" } else { "from a file" };
+    let ends = match certificate.days_left {
+        Some(days) if days < 0 => ", OVER".to_owned(),
+        Some(days) => format!(", {days} days left"),
+        None => String::new(),
+    };
+    format!("{made}{ends}, sha256 {}", certificate.fingerprint)
+}
+
+/// What a reload did.
+pub(super) fn reloaded(reloaded: &Reloaded) -> String {
+    let mut text = if reloaded.changed.is_empty() {
+        "Read again; nothing has changed.\n".to_owned()
+    } else {
+        format!("Read again; in force now: {}\n", reloaded.changed.join(", "))
+    };
+    if !reloaded.needs_restart.is_empty() {
+        let keys = reloaded.needs_restart.join(", ");
+        let _ = writeln!(text, "These keys need a restart: {keys}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::assert_same;
+    use wharf_admin::model::{LastReload, Listener, PassiveFailure, Rates, SessionCounts, Totals};
+
+    fn status() -> Status {
+        Status {
+            version: "0.1.0".into(),
+            pid: 812,
+            state: State::Serving,
+            started: "2026-11-22T15:07:41Z".into(),
+            seconds: 10_975,
+            config: Some("/etc/wharf/wharf.toml".into()),
+            listeners: vec![Listener { address: "[::]:21".into(), tls: "explicit".into() }],
+            sessions: SessionCounts { total: 17, logged_in: 15, transferring: 3, max: Some(512) },
+            rates: Rates { upload: 13_000_000, download: 92_274_688 },
+            totals: Totals { connections: 900, logins: 812, uploads: 40, ..Totals::default() },
+            passive: Passive {
+                ports: "30000-30999".into(),
+                in_use: 3,
+                failures: vec![PassiveFailure {
+                    network: "203.0.113.0/24".into(),
+                    cause: "no data connection came".into(),
+                    failed: 14,
+                    arrived: 0,
+                    last: "2026-11-22T15:07:41Z".into(),
+                    remedy: "open ports 30000-30999 on the router".into(),
+                }],
+            },
+            bans: 3,
+            certificate: Some(Certificate {
+                fingerprint: "9A:41".into(),
+                names: vec!["ftp.example.com".into()],
+                not_after: None,
+                days_left: Some(81),
+                is_self_made: false,
+            }),
+            reload: Some(LastReload {
+                at: "2026-11-22T15:07:41Z".into(),
+                is_in_force: false,
+                problem: Some("wharf.toml has mistakes: 1 error".into()),
+            }),
+            warnings: vec!["anna cannot log in: there is no folder /srv/ftp/anna".into()],
+        }
+    }
+
+    #[test]
+    fn the_screen_is_up_to_date() {
+        assert_same("crates/wharf/snapshots/status.txt", &screen(&status()));
+    }
+
+    #[test]
+    fn a_reload_says_what_it_could_not_do() {
+        let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+        let done = Reloaded {
+            changed: keys(&["limits.connections"]),
+            needs_restart: keys(&["listen.0.port"]),
+            warnings: Vec::new(),
+        };
+        let text = reloaded(&done);
+        assert!(
+            text.contains("limits.connections") && text.contains("need a restart: listen.0.port")
+        );
+        assert!(reloaded(&Reloaded::default()).contains("nothing has changed"));
+    }
+}

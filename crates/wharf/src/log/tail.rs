@@ -1,0 +1,195 @@
+//! The last lines of the log, for those who look at the running server.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// Lines that are kept.
+const LINES_MAX: usize = 1000;
+/// Lines that wait for one who follows; whoever reads more slowly misses some, and is told.
+const WAITING_MAX: usize = 1024;
+/// Those who follow at a time.
+const FOLLOWERS_MAX: usize = 32;
+
+/// The last lines, and who wants to see those that come.
+#[derive(Debug, Default)]
+pub(crate) struct Tail(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<Line>,
+    followers: Vec<Follower>,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    session: Option<u64>,
+    text: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Follower {
+    session: Option<u64>,
+    sender: Sender<Arc<str>>,
+    missed: u64,
+}
+
+/// Lines for one who looks: those that were, then perhaps those that come.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    past: VecDeque<Arc<str>>,
+    coming: Option<Receiver<Arc<str>>>,
+}
+
+impl Tail {
+    /// Takes one more line, with its end.
+    pub(crate) fn push(&self, session: Option<u64>, text: &str) {
+        let line = Line { session, text: text.into() };
+        let mut kept = self.kept();
+        kept.followers.retain_mut(|follower| follower.hears(&line));
+        if kept.lines.len() >= LINES_MAX {
+            kept.lines.pop_front();
+        }
+        kept.lines.push_back(line);
+    }
+
+    /// The last `count` lines, of one session if it is named, and then, if `follows`, those that
+    /// come until [`Tail::close`].
+    pub(crate) fn lines(&self, count: usize, session: Option<u64>, follows: bool) -> Lines {
+        let mut kept = self.kept();
+        let fitting = kept.lines.iter().rev().filter(|line| line.is_of(session));
+        let mut past: VecDeque<_> = fitting.take(count).map(|line| line.text.clone()).collect();
+        past.make_contiguous().reverse();
+        let mut coming = None;
+        if follows {
+            kept.followers.retain(|follower| !follower.sender.is_closed());
+            if kept.followers.len() < FOLLOWERS_MAX {
+                let (sender, receiver) = channel(WAITING_MAX);
+                kept.followers.push(Follower { session, sender, missed: 0 });
+                coming = Some(receiver);
+            } else {
+                past.push_back("too many follow the log already\n".into());
+            }
+        }
+        Lines { past, coming }
+    }
+
+    /// Nothing comes any more: whoever follows has seen the end when all is read.
+    pub(crate) fn close(&self) {
+        self.kept().followers.clear();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn is_of(&self, session: Option<u64>) -> bool {
+        session.is_none() || self.session == session
+    }
+}
+
+impl Follower {
+    /// Hands a line on; whether somebody is still there.
+    fn hears(&mut self, line: &Line) -> bool {
+        if self.missed > 0 {
+            let told = format!("lines that came too fast were left out: {}\n", self.missed);
+            if self.sender.try_send(told.into()).is_ok() {
+                self.missed = 0;
+            }
+        }
+        if line.is_of(self.session) && self.sender.try_send(line.text.clone()).is_err() {
+            self.missed += 1;
+        }
+        !self.sender.is_closed()
+    }
+}
+
+impl Stream for Lines {
+    type Item = String;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<String>> {
+        if let Some(line) = self.past.pop_front() {
+            return Poll::Ready(Some(line.as_ref().to_owned()));
+        }
+        match &mut self.coming {
+            Some(coming) => {
+                coming.poll_recv(context).map(|line| line.map(|line| line.as_ref().to_owned()))
+            }
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    async fn next(lines: &mut Lines) -> Option<String> {
+        poll_fn(|context| Pin::new(&mut *lines).poll_next(context)).await
+    }
+
+    async fn all(mut lines: Lines) -> Vec<String> {
+        let mut seen = Vec::new();
+        while let Some(line) = next(&mut lines).await {
+            seen.push(line);
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_are_kept_and_no_more() {
+        let tail = Tail::default();
+        for number in 0..1500 {
+            tail.push(Some(number % 2), &format!("{number}\n"));
+        }
+        assert_eq!(all(tail.lines(2, None, false)).await, ["1498\n", "1499\n"]);
+        assert_eq!(all(tail.lines(2, Some(0), false)).await, ["1496\n", "1498\n"]);
+        assert_eq!(all(tail.lines(5000, None, false)).await.len(), LINES_MAX);
+    }
+
+    #[tokio::test]
+    async fn who_follows_sees_each_line_once_and_the_end() {
+        let tail = Tail::default();
+        tail.push(None, "a\n");
+        let lines = tail.lines(10, None, true);
+        let of_seven = tail.lines(0, Some(7), true);
+        tail.push(None, "b\n");
+        tail.push(Some(7), "c\n");
+        tail.close();
+        assert_eq!(all(lines).await, ["a\n", "b\n", "c\n"]);
+        assert_eq!(all(of_seven).await, ["c\n"]);
+    }
+
+    #[tokio::test]
+    async fn who_is_slow_misses_lines_and_is_told() {
+        let tail = Tail::default();
+        let mut lines = tail.lines(0, None, true);
+        for number in 0..WAITING_MAX + 5 {
+            tail.push(None, &format!("{number}\n"));
+        }
+        assert_eq!(next(&mut lines).await.unwrap(), "0\n");
+        assert_eq!(next(&mut lines).await.unwrap(), "1\n");
+        tail.push(None, "last\n");
+        tail.close();
+        let rest = all(lines).await;
+        assert!(rest.contains(&"lines that came too fast were left out: 5\n".to_owned()));
+        assert_eq!(rest.last().unwrap(), "last\n");
+    }
+
+    #[tokio::test]
+    async fn those_who_left_make_room() {
+        let tail = Tail::default();
+        let kept: Vec<_> = (0..FOLLOWERS_MAX).map(|_| tail.lines(0, None, true)).collect();
+        assert_eq!(all(tail.lines(0, None, true)).await, ["too many follow the log already\n"]);
+        drop(kept);
+        assert!(tail.lines(0, None, true).coming.is_some());
+    }
+}

@@ -1,0 +1,68 @@
+//! The socket at which commands such as `wharf who` reach this server.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use wharf_admin::door::Door;
+
+use crate::config::keys;
+use crate::os::{open_to_group, socket_folder};
+use crate::outcome::plain;
+use crate::place;
+use crate::protection::identity::{Identity, group_number};
+
+/// The socket, open; or why there is none. A server without it serves all the same.
+pub(super) struct Control {
+    /// Where it is, or would be.
+    pub(super) socket: PathBuf,
+    pub(super) door: Result<Door, String>,
+}
+
+impl Control {
+    /// Opens it, for `identity` if this process becomes somebody else. Needs a runtime.
+    pub(super) fn open(config: &keys::Control, identity: Option<&Identity>) -> Self {
+        let usual = || place::control_sockets().into_iter().next().unwrap_or_default();
+        let socket = config.socket.0.clone().unwrap_or_else(usual);
+        let door = open(&socket, &config.group, identity);
+        Self { socket, door }
+    }
+
+    /// The folder in which the socket's name is taken away at the end.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.door.is_ok().then(|| self.socket.parent()).flatten()
+    }
+}
+
+fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door, String> {
+    let number =
+        match group {
+            "" => None,
+            name => Some(group_number(name).ok_or_else(|| {
+                format!("control.group is {name}, but there is no such group here")
+            })?),
+        };
+    let shown = socket.display();
+    let without = "the server cannot be asked by wharf status, who, kick and the like";
+    let made = socket_folder(socket).map_err(|error| {
+        let why = plain(&error);
+        format!(
+            "{without}: the folder of {shown} cannot be made: {why}; name another: \
+                 control.socket"
+        )
+    })?;
+    if let (Some(folder), Some(number)) = (&made, number) {
+        // Where that fails the group has no use of it, and finds out.
+        let _ = open_to_group(folder, number);
+    }
+    let door = Door::open(socket, number).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another wharf is asked at {shown}, so {without}; give one of them its own: \
+             control.socket"
+        ),
+        _ => format!("{without}: {shown}: {}; name another place: control.socket", plain(&error)),
+    })?;
+    if let Some(identity) = identity {
+        identity.give_socket(socket, made.as_deref(), number.is_some());
+    }
+    Ok(door)
+}

@@ -1,0 +1,138 @@
+//! What happened since the start, counted; and the one who hands events to the log as well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wharf_admin::model::Totals;
+use wharf_core::event::{Direction, Event, Events, Who};
+
+use crate::log::Log;
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    connections: AtomicU64,
+    turned_away: AtomicU64,
+    logins: AtomicU64,
+    failed_logins: AtomicU64,
+    data_failures: AtomicU64,
+    uploads: Transfers,
+    downloads: Transfers,
+}
+
+/// Counts of one direction.
+#[derive(Debug, Default)]
+struct Transfers {
+    complete: AtomicU64,
+    cut: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counters {
+    fn count(&self, event: &Event<'_>) {
+        let counter = match event {
+            Event::Connected => &self.connections,
+            Event::TurnedAway { .. } => &self.turned_away,
+            Event::LoggedIn => &self.logins,
+            Event::LoginFailed { .. } => &self.failed_logins,
+            Event::DataFailed { .. } => &self.data_failures,
+            Event::Transferred(transfer) => {
+                let transfers = match transfer.direction {
+                    Direction::Upload => &self.uploads,
+                    Direction::Download => &self.downloads,
+                };
+                transfers.bytes.fetch_add(transfer.bytes, Ordering::Relaxed);
+                if transfer.is_complete { &transfers.complete } else { &transfers.cut }
+            }
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All of them.
+    pub(super) fn totals(&self) -> Totals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (up, down) = (&self.uploads, &self.downloads);
+        Totals {
+            connections: read(&self.connections),
+            turned_away: read(&self.turned_away),
+            logins: read(&self.logins),
+            failed_logins: read(&self.failed_logins),
+            uploads: read(&up.complete),
+            downloads: read(&down.complete),
+            failed_transfers: read(&up.cut) + read(&down.cut),
+            uploaded_bytes: read(&up.bytes),
+            downloaded_bytes: read(&down.bytes),
+        }
+    }
+
+    /// Uploads and downloads that were cut.
+    pub(super) fn cut(&self) -> [u64; 2] {
+        [&self.uploads.cut, &self.downloads.cut].map(|cut| cut.load(Ordering::Relaxed))
+    }
+
+    /// Data connections that did not come to be.
+    pub(super) fn data_failures(&self) -> u64 {
+        self.data_failures.load(Ordering::Relaxed)
+    }
+}
+
+/// Everybody who wants to know what happens.
+pub(super) struct Audience {
+    pub(super) log: Arc<Log>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Events for Audience {
+    fn emit(&self, who: &Who, event: &Event<'_>) {
+        self.counters.count(event);
+        self.log.emit(who, event);
+    }
+
+    fn wants_commands(&self) -> bool {
+        self.log.wants_commands()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wharf_core::event::Transferred;
+    use wharf_proto::path::VPath;
+
+    use super::*;
+
+    #[test]
+    fn each_event_counts_where_it_belongs() {
+        let counters = Counters::default();
+        let path = VPath::root();
+        let moved = |direction, bytes, is_complete| Transferred {
+            direction,
+            path: &path,
+            bytes,
+            took: Duration::ZERO,
+            is_complete,
+            is_ascii: false,
+            is_tls: false,
+            reason: "",
+        };
+        counters.count(&Event::Connected);
+        counters.count(&Event::LoginFailed { user: "anna", reason: "" });
+        counters.count(&Event::Transferred(&moved(Direction::Upload, 7, true)));
+        counters.count(&Event::Transferred(&moved(Direction::Upload, 5, false)));
+        counters.count(&Event::Transferred(&moved(Direction::Download, 11, true)));
+        let expected = Totals {
+            connections: 1,
+            failed_logins: 1,
+            uploads: 1,
+            downloads: 1,
+            failed_transfers: 1,
+            uploaded_bytes: 12,
+            downloaded_bytes: 11,
+            ..Totals::default()
+        };
+        assert_eq!(counters.totals(), expected);
+        assert_eq!(counters.cut(), [1, 0]);
+    }
+}

@@ -1,0 +1,257 @@
+//! What the JSON API asks of this program: its configuration, its bans, its log.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use wharf_admin::model::{
+    Ban, Certificate, LastReload, NewBan, PassiveFailure, Problem, Reloaded, Totals,
+};
+use wharf_admin::{LogLines, Operator};
+use wharf_core::async_trait;
+use wharf_server::Handle;
+use wharf_server::guard::Ban as Banned;
+
+use super::bans::Nudge;
+use super::counters::Counters;
+use super::metrics::{Moment, page};
+use super::reload::{InForce, Reloader};
+use super::warner::Warner;
+use crate::ban_command::{holds, network, not_banned, refuse_allowed, refuse_long, shown};
+use crate::certificate::Facts;
+use crate::log::Log;
+use crate::log::record::{Level, Record};
+use crate::outcome::Failure;
+
+/// A certificate that ends sooner is worth a warning.
+const DAYS_LEFT_FEW: i64 = 14;
+
+/// Everything there is to know and to steer of this server.
+pub(super) struct Desk {
+    pub(super) handle: Handle,
+    pub(super) log: Arc<Log>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) warner: Arc<Warner>,
+    pub(super) nudge: Mutex<Nudge>,
+    pub(super) reloader: Arc<Reloader>,
+    /// How long transfers may finish, once somebody asked for a stop.
+    pub(super) stop: watch::Sender<Option<Duration>>,
+    pub(super) is_stopping: AtomicBool,
+    pub(super) started: Instant,
+}
+
+impl Desk {
+    /// Waits until somebody asks for a stop: how long transfers may finish. Cancel safe.
+    pub(super) async fn told_to_stop(&self) -> Duration {
+        let mut stop = self.stop.subscribe();
+        let told = stop.wait_for(Option::is_some).await;
+        told.ok().and_then(|grace| *grace).unwrap_or_default()
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        self.reloader.in_force()
+    }
+
+    fn holding(&self) -> Vec<Banned> {
+        let now = Timestamp::now().as_second();
+        let (_, memory) = self.handle.guard_memory();
+        let mut bans = memory.bans;
+        bans.retain(|ban| holds(ban, now));
+        bans.sort_by_key(|ban| ban.network);
+        bans
+    }
+
+    fn write_bans(&self) {
+        self.nudge.lock().unwrap_or_else(PoisonError::into_inner).write();
+    }
+
+    fn add_ban(&self, new: NewBan) -> Result<Ban, Failure> {
+        let network = network(&new.address)?;
+        refuse_allowed(&[network], &self.in_force().config.ban.allow.0)?;
+        let reason = new.reason.unwrap_or_default();
+        refuse_long(&reason)?;
+        let now = Timestamp::now().as_second();
+        let ban = Banned {
+            network,
+            since: now,
+            until: new.seconds.map(|seconds| until(seconds, now)).transpose()?,
+            times: 1,
+            is_by_hand: true,
+            reason,
+        };
+        let added = if new.kick {
+            self.handle.ban(ban.clone())
+        } else {
+            self.handle.ban_newcomers(ban.clone())
+        };
+        added.map_err(|full| Failure::new(full.to_string()))?;
+        self.write_bans();
+        Ok(told(&ban))
+    }
+
+    fn lift(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
+        let bans = self.holding();
+        let networks: Vec<IpNet> = match addresses {
+            None => bans.iter().map(|ban| ban.network).collect(),
+            Some(addresses) => {
+                let networks = addresses.iter().map(|address| network(address));
+                let networks = networks.collect::<Result<Vec<_>, _>>()?;
+                let is_there = |network: &IpNet| bans.iter().any(|ban| ban.network == *network);
+                if let Some(missing) = networks.iter().find(|network| !is_there(network)) {
+                    return Err(not_banned(*missing, &bans, Timestamp::now().as_second()));
+                }
+                networks
+            }
+        };
+        for network in &networks {
+            self.handle.lift_ban(*network);
+        }
+        self.write_bans();
+        Ok(networks.into_iter().map(shown).collect())
+    }
+}
+
+#[async_trait]
+impl Operator for Desk {
+    fn config(&self) -> Option<String> {
+        let file = self.reloader.file()?;
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        Some(file.display().to_string())
+    }
+
+    fn totals(&self) -> Totals {
+        self.counters.totals()
+    }
+
+    fn sessions_max(&self) -> Option<u64> {
+        self.in_force().sessions.number().map(u64::from)
+    }
+
+    fn passive_ports(&self) -> String {
+        let ports = self.in_force().config.passive.ports.0.clone();
+        format!("{}-{}", ports.start(), ports.end())
+    }
+
+    fn passive_failures(&self) -> Vec<PassiveFailure> {
+        Vec::new()
+    }
+
+    fn certificate(&self) -> Option<Certificate> {
+        self.in_force().certificate.as_ref().map(shown_certificate)
+    }
+
+    fn last_reload(&self) -> Option<LastReload> {
+        self.in_force().last_reload.clone()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warner.told();
+        let certificate = self.certificate();
+        let days = certificate.and_then(|certificate| certificate.days_left);
+        if let Some(days) = days.filter(|days| (0..DAYS_LEFT_FEW).contains(days)) {
+            warnings.push(format!(
+                "the certificate ends in {days} days; put a new one in its place, then:  wharf \
+                 reload"
+            ));
+        }
+        warnings
+    }
+
+    fn metrics(&self) -> String {
+        let ports = self.in_force().config.passive.ports.0.clone();
+        page(&Moment {
+            views: &self.handle.views(),
+            totals: self.counters.totals(),
+            cut: self.counters.cut(),
+            data_failures: self.counters.data_failures(),
+            sessions_max: self.sessions_max(),
+            bans: self.holding().len(),
+            passive_in_use: self.handle.passive_ports_in_use(),
+            passive_ports: ports.count(),
+            certificate: self.certificate().as_ref(),
+            uptime: self.started.elapsed(),
+            is_stopping: self.is_stopping(),
+        })
+    }
+
+    fn bans(&self) -> Vec<Ban> {
+        self.holding().iter().map(told).collect()
+    }
+
+    async fn ban(&self, ban: NewBan) -> Result<Ban, Problem> {
+        self.add_ban(ban).map_err(problem)
+    }
+
+    async fn unban(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
+        self.lift(addresses).map_err(problem)
+    }
+
+    async fn reload(&self) -> Result<Reloaded, Problem> {
+        Arc::clone(&self.reloader).reload().await.map_err(problem)
+    }
+
+    fn stop(&self, grace: Option<Duration>) {
+        let usual = self.in_force().config.server.shutdown_grace.0;
+        self.stop.send_if_modified(|stop| {
+            let is_first = stop.is_none();
+            stop.get_or_insert(grace.unwrap_or(usual));
+            is_first
+        });
+    }
+
+    fn asked(&self, who: &str, method: &str, path: &str) {
+        let record = Record::new(Level::Info, "control").text("who", who);
+        self.log.note(&record.text("method", method).text("path", path));
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    fn log(&self, count: usize, session: Option<u64>, follow: bool) -> LogLines {
+        Box::pin(self.log.tail().lines(count, session, follow))
+    }
+}
+
+fn until(seconds: u64, now: i64) -> Result<i64, Failure> {
+    let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+    let until = seconds.and_then(|seconds| now.checked_add(seconds));
+    until.filter(|until| Timestamp::from_second(*until).is_ok()).ok_or_else(|| {
+        Failure::usage("a ban lasts between one second and some thousand years")
+            .help("without a time it holds until it is lifted")
+    })
+}
+
+fn told(ban: &Banned) -> Ban {
+    Ban {
+        address: shown(ban.network),
+        reason: ban.reason.clone(),
+        since: moment(ban.since).unwrap_or_default(),
+        until: ban.until.and_then(moment),
+    }
+}
+
+fn moment(seconds: i64) -> Option<String> {
+    Timestamp::from_second(seconds).ok().map(|at| at.to_string())
+}
+
+fn shown_certificate(facts: &Facts) -> Certificate {
+    const DAY: i64 = 24 * 60 * 60;
+    let hex: Vec<_> = facts.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
+    let left = |end: Timestamp| (end.as_second() - Timestamp::now().as_second()).div_euclid(DAY);
+    Certificate {
+        fingerprint: hex.join(":"),
+        names: facts.names.clone(),
+        not_after: facts.not_after.map(|end| end.to_string()),
+        days_left: facts.not_after.map(left),
+        is_self_made: facts.is_self_made,
+    }
+}
+
+fn problem(failure: Failure) -> Problem {
+    Problem { error: failure.message, help: failure.help }
+}

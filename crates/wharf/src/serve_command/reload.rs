@@ -1,0 +1,246 @@
+//! A configuration read anew while clients are served: all of it is in force then, or nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder as Thread;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use wharf_admin::model::{LastReload, Reloaded};
+use wharf_core::account::Count;
+use wharf_core::users::Users;
+use wharf_server::Handle;
+use wharf_storage::Quotas;
+
+use super::capacity::Room;
+use super::outputs;
+use super::warner::Warner;
+use crate::accounts::Watched;
+use crate::certificate::Facts;
+use crate::config::gather::{Inputs, gather};
+use crate::config::keys::{Key, key_at};
+use crate::config::layers::Layers;
+use crate::config::problem::{Problem, Severity, count, render};
+use crate::config::show::value_text;
+use crate::config::{Config, Loaded};
+use crate::log::Log;
+use crate::log::record::{Level, Record};
+use crate::os::{Announced, announce};
+use crate::outcome::{Exit, Failure};
+use crate::protection::reach::Reach;
+use crate::protection::rights;
+use crate::wire;
+
+/// What is served by now.
+pub(super) struct InForce {
+    pub(super) config: Config,
+    pub(super) layers: Layers,
+    pub(super) certificate: Option<Facts>,
+    /// How many are let in at a time.
+    pub(super) sessions: Count,
+    pub(super) last_reload: Option<LastReload>,
+}
+
+/// Who may log in, and what becomes of that with another configuration.
+pub(super) enum Accounts {
+    /// The account of a quick share stays.
+    Fixed(Arc<dyn Users>),
+    /// Those of the configuration; without a store there are anonymous visitors only.
+    Configured(Option<Watched>),
+}
+
+/// Everything that takes part in a reload.
+pub(super) struct Reloader {
+    pub(super) inputs: Inputs,
+    pub(super) handle: Handle,
+    pub(super) log: Arc<Log>,
+    pub(super) warner: Arc<Warner>,
+    pub(super) accounts: Accounts,
+    pub(super) quotas: Option<Quotas>,
+    pub(super) room: Room,
+    pub(super) reach: Arc<Reach>,
+    /// Whether the kernel refuses what lies beyond the reach.
+    pub(super) is_confined: bool,
+    pub(super) in_force: Mutex<InForce>,
+    /// One at a time.
+    pub(super) turn: Mutex<()>,
+}
+
+impl Reloader {
+    /// The config file, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.inputs.file.as_deref()
+    }
+
+    pub(super) fn in_force(&self) -> MutexGuard<'_, InForce> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads everything anew, on a thread of its own: disks and name servers may be slow.
+    ///
+    /// # Errors
+    /// What is wrong with the new configuration. The old one stays in force.
+    pub(super) async fn reload(self: Arc<Self>) -> Result<Reloaded, Failure> {
+        let (answer, answered) = oneshot::channel();
+        self.begin(move |done| {
+            let _ = answer.send(done);
+        });
+        answered.await.unwrap_or_else(|_| Err(Failure::new("the system gives no thread")))
+    }
+
+    /// The same, for one who does not wait.
+    pub(super) fn begin(
+        self: Arc<Self>,
+        then: impl FnOnce(Result<Reloaded, Failure>) + Send + 'static,
+    ) {
+        let act = move || then(self.read_anew());
+        // Without a thread `then` is dropped, and whoever waits finds out.
+        let _ = Thread::new().name("reload".to_owned()).spawn(act);
+    }
+
+    fn read_anew(&self) -> Result<Reloaded, Failure> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        announce(Announced::Reloading);
+        self.log.reopen();
+        let (layers, problems) = gather(&self.inputs);
+        let done = self.take_over(layers, problems);
+        self.tell(&done);
+        announce(Announced::Ready);
+        done
+    }
+
+    fn tell(&self, done: &Result<Reloaded, Failure>) {
+        // The rest shows the places in the file, for the one who asked.
+        let problem = done
+            .as_ref()
+            .err()
+            .map(|failure| failure.message.lines().next().unwrap_or_default().to_owned());
+        let record = match done {
+            Ok(reloaded) => Record::new(Level::Info, "reloaded")
+                .text("changed", reloaded.changed.join(" "))
+                .text("needs_restart", reloaded.needs_restart.join(" ")),
+            Err(_) => Record::new(Level::Error, "reload-refused")
+                .text("reason", problem.as_deref().unwrap_or_default()),
+        };
+        self.log.note(&record);
+        self.in_force().last_reload =
+            Some(LastReload { at: now(), is_in_force: done.is_ok(), problem });
+    }
+
+    /// Puts a configuration in force, or says why not.
+    fn take_over(&self, layers: Layers, problems: Vec<Problem>) -> Result<Reloaded, Failure> {
+        let loaded = self.understood(layers, problems)?;
+        rights::refuse_open(&loaded.config, self.file())?;
+        let before = self.in_force().layers.clone();
+        let (mut changed, needs_restart) = differences(&before, &loaded.layers);
+        // What cannot change stays, and everything else is understood together with it.
+        let mut layers = loaded.layers.clone();
+        layers.hold(&before, |path| key_at(path).is_some_and(|key| key.needs_restart));
+        let next = self.understood(layers, Vec::new())?;
+        let config = next.config;
+        let encryption = wire::encryption(&config).map_err(beyond_reach)?;
+        let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
+        let mut settings = wire::settings(&config, tls)?;
+        let (sessions, no_room) = self.room.of(settings.limits.sessions);
+        settings.limits.sessions = sessions;
+        let (users, homes) = match &self.accounts {
+            Accounts::Fixed(users) => (Arc::clone(users), Vec::new()),
+            Accounts::Configured(store) => {
+                let homes = wire::homes(&config, store.as_ref(), false)?;
+                (wire::users(&config, store.as_ref()), homes)
+            }
+        };
+        let stores = Arc::new(wire::stores(&config, self.quotas.as_ref(), &self.reach));
+        self.handle
+            .adopt(settings, users, stores)
+            .map_err(|error| Failure::new(format!("the TLS settings do not work: {error}")))?;
+        // From here on nothing fails.
+        if let Some(quotas) = &self.quotas {
+            quotas.set_otherwise(wire::user_quota(&config));
+        }
+        self.log.want(outputs::wanted(&config.log));
+        let is_warning = |problem: &&Problem| problem.severity == Severity::Warning;
+        let mut warnings: Vec<_> =
+            loaded.problems.iter().filter(is_warning).map(|one| one.title.clone()).collect();
+        self.warner.forget();
+        let facts = encryption.map(|encryption| {
+            warnings.extend(encryption.warnings);
+            encryption.facts
+        });
+        let is_far = |home: &Path| self.is_confined && !self.reach.covers(home);
+        warnings.extend(no_room);
+        warnings.extend(homes.iter().filter(|(_, home)| is_far(home)).map(|(name, home)| {
+            let home = home.display();
+            format!("{name} cannot log in before a restart: wharf confined itself without {home}")
+        }));
+        for warning in &warnings {
+            self.warner.warn(warning);
+        }
+        self.warner.of_homes(&homes);
+        if homes.is_empty() && matches!(self.accounts, Accounts::Configured(_)) {
+            self.warner.of_nobody();
+        }
+        let mut in_force = self.in_force();
+        let is_renewed = in_force.certificate != facts;
+        if is_renewed && !changed.iter().any(|key| key.starts_with("tls.certificate")) {
+            changed.push("tls.certificate".to_owned());
+        }
+        in_force.config = config;
+        in_force.layers = next.layers;
+        in_force.certificate = facts;
+        in_force.sessions = sessions;
+        Ok(Reloaded { changed, needs_restart, warnings })
+    }
+
+    fn understood(&self, layers: Layers, problems: Vec<Problem>) -> Result<Loaded, Failure> {
+        let loaded = Loaded::understood(layers, problems);
+        if loaded.is_valid() {
+            return Ok(loaded);
+        }
+        let place = match self.file() {
+            Some(file) => file.display().to_string(),
+            None => "the configuration".to_owned(),
+        };
+        let shown = render(&loaded.problems, loaded.layers.source.as_ref(), false);
+        let count = count(&loaded.problems);
+        Err(Failure {
+            exit: Exit::ConfigInvalid,
+            ..Failure::new(format!("{place} has mistakes: {count}\n\n{}", shown.trim_end()))
+                .help("the server goes on as before; mend the file, then:  wharf reload")
+        })
+    }
+}
+
+/// A confined server may be unable to read what another process could.
+fn beyond_reach(failure: Failure) -> Failure {
+    if failure.exit != Exit::Forbidden || failure.help.is_some() {
+        return failure;
+    }
+    failure.help(
+        "a server that gave up rights reads only what it could at its start; restart it, or put \
+         the new file where the old one is",
+    )
+}
+
+/// The keys whose values differ: those that can change now, and those that need a restart.
+fn differences(before: &Layers, after: &Layers) -> (Vec<String>, Vec<String>) {
+    let paths: BTreeSet<&str> = before.paths().chain(after.paths()).collect();
+    let known = paths.into_iter().filter_map(|path| Some((path, key_at(path)?)));
+    let differing = known.filter(|(path, key)| text(before, path, key) != text(after, path, key));
+    let mut live = Vec::new();
+    let mut later = Vec::new();
+    for (path, key) in differing {
+        if key.needs_restart { &mut later } else { &mut live }.push(path.to_owned());
+    }
+    (live, later)
+}
+
+fn text(layers: &Layers, path: &str, key: &Key) -> String {
+    layers.item(path).map_or_else(|| key.default.to_owned(), |item| value_text(key, &item.raw))
+}
+
+fn now() -> String {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}

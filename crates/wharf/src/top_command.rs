@@ -1,0 +1,153 @@
+//! `wharf top`: the sessions of the running server, live.
+//!
+//! [`state`] is what is shown and what keys do to it, without a terminal; [`draw`] puts it on one.
+
+mod draw;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::io::IsTerminal;
+use std::thread::sleep;
+use std::time::Duration;
+
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use wharf_admin::client::Client;
+use wharf_admin::model::{Kick, Kicked, Session, SessionDetails, Status};
+
+use crate::cli::{Global, live};
+use crate::live_command::sessions::{Chosen, table};
+use crate::live_command::{ask, client};
+use crate::outcome::{Exit, Failure, print};
+use state::{Answer, State, Wish};
+
+/// Lines of a session's log that are shown.
+const LOG_LINES: u32 = 200;
+
+/// Shows sessions until somebody has seen enough.
+pub(crate) fn top(global: &Global, options: &live::Top) -> Result<Exit, Failure> {
+    let client = client(global, &options.reach);
+    let chosen = Chosen::of(&options.filter)?;
+    let mut state = State::new(chosen, options.sort);
+    look(&client, &mut state)?;
+    if options.batch {
+        return batch(&client, &mut state, options);
+    }
+    if !std::io::stdout().is_terminal() {
+        return Err(
+            Failure::usage("top needs a terminal").help("for files and pipes:  wharf top -b")
+        );
+    }
+    let mut terminal =
+        ratatui::try_init().map_err(|error| Failure::io("this terminal cannot be used", &error))?;
+    let done = live(&client, &mut state, options, &mut terminal);
+    // Whatever happened, the terminal is given back as it was.
+    ratatui::restore();
+    done.map(|()| Exit::Done)
+}
+
+/// A table now and then.
+fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit, Failure> {
+    let mut left = options.count;
+    loop {
+        let shown = state.shown();
+        print(&format!("{}\n{}\n", draw::head(state), table(&shown, false)))?;
+        left = left.map(|left| left.saturating_sub(1));
+        if left == Some(0) {
+            return Ok(Exit::Done);
+        }
+        sleep(Duration::from_secs(options.delay));
+        look(client, state)?;
+    }
+}
+
+/// Draws, waits for a key or for the time to look again, and so on.
+#[expect(clippy::disallowed_methods, reason = "a terminal has no simulated time")]
+fn live(
+    client: &Client,
+    state: &mut State,
+    options: &live::Top,
+    terminal: &mut ratatui::DefaultTerminal,
+) -> Result<(), Failure> {
+    let every = Duration::from_secs(options.delay);
+    let mut due = std::time::Instant::now() + every;
+    let mut left = options.count;
+    loop {
+        terminal
+            .draw(|frame| draw::draw(frame, state))
+            .map_err(|error| Failure::io("the terminal failed", &error))?;
+        let wait = due.saturating_duration_since(std::time::Instant::now());
+        let failed = |error| Failure::io("no key can be read", &error);
+        if event::poll(wait).map_err(failed)? {
+            if let Event::Key(key) = event::read().map_err(failed)?
+                && key.kind != KeyEventKind::Release
+            {
+                match state.key(key) {
+                    Wish::Nothing => {}
+                    Wish::Quit => return Ok(()),
+                    wish => grant(client, state, wish),
+                }
+            }
+            continue;
+        }
+        due = std::time::Instant::now() + every;
+        if !state.is_paused {
+            if let Err(failure) = look(client, state) {
+                state.answer(Answer::Problem(failure.message));
+            }
+            left = left.map(|left| left.saturating_sub(1));
+            if left == Some(0) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Asks the server how things are.
+fn look(client: &Client, state: &mut State) -> Result<(), Failure> {
+    let (status, sessions) = ask(async {
+        let status: Status = client.get("/v1/status").await?;
+        let sessions: Vec<Session> = client.get("/v1/sessions").await?;
+        Ok((status, sessions))
+    })?;
+    state.look(status, sessions);
+    if let Some(id) = state.details_of() {
+        // It may have ended; then what was last seen stays.
+        if let Ok(details) = details(client, id) {
+            state.answer(Answer::Details(Box::new(details)));
+        }
+    }
+    Ok(())
+}
+
+/// Does what a key asked for; what comes of it is shown.
+fn grant(client: &Client, state: &mut State, wish: Wish) {
+    let answer = match wish {
+        Wish::Nothing | Wish::Quit => return,
+        Wish::Details(id) => details(client, id).map(|details| Answer::Details(Box::new(details))),
+        Wish::Log(id) => {
+            let path = format!("/v1/log?lines={LOG_LINES}&session={id}");
+            let mut text = Vec::new();
+            ask(client.follow(&path, |piece| text.extend_from_slice(piece)))
+                .map(|()| Answer::Log(String::from_utf8_lossy(&text).into_owned()))
+        }
+        Wish::Kick(id, ban) => {
+            let kick = Kick {
+                sessions: vec![id],
+                ban_seconds: ban.map(|time| time.as_secs()),
+                ..Kick::default()
+            };
+            ask(client.post::<Kicked>("/v1/kick", &kick)).map(|kicked| {
+                Answer::Told(match kicked.banned.first() {
+                    Some(address) => format!("session {id} ends; {address} is banned"),
+                    None => format!("session {id} ends"),
+                })
+            })
+        }
+    };
+    state.answer(answer.unwrap_or_else(|failure| Answer::Problem(failure.message)));
+}
+
+fn details(client: &Client, id: u64) -> Result<SessionDetails, Failure> {
+    ask(client.get(&format!("/v1/sessions/{id}")))
+}

@@ -1,0 +1,258 @@
+//! What `wharf top` shows, and what keys do to it.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use wharf_admin::model::{Session, SessionDetails, SessionState, Status};
+
+use crate::cli::live::SortName;
+use crate::live_command::sessions::Chosen;
+
+/// How long `b` bans.
+pub(super) const BAN: Duration = Duration::from_mins(15);
+
+/// Everything there is to show.
+pub(super) struct State {
+    chosen: Chosen,
+    pub(super) status: Option<Status>,
+    sessions: Vec<Session>,
+    pub(super) sort: SortName,
+    /// Sessions whose account, address or path holds this.
+    pub(super) filter: String,
+    pub(super) hides_idle: bool,
+    pub(super) only: Option<SessionState>,
+    pub(super) is_paused: bool,
+    selected: Option<u64>,
+    pub(super) view: View,
+    /// What came of the last key.
+    pub(super) told: Option<Told>,
+}
+
+/// What takes up the screen.
+pub(super) enum View {
+    Sessions,
+    /// The filter is being typed.
+    Filter,
+    Details(Box<SessionDetails>),
+    Log {
+        id: u64,
+        text: String,
+    },
+    Help,
+    /// Whether to end this session, and to ban its address.
+    Confirm {
+        id: u64,
+        ban: bool,
+    },
+}
+
+/// One line at the bottom.
+pub(super) enum Told {
+    Fine(String),
+    Problem(String),
+}
+
+/// What the server is to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Nothing,
+    Quit,
+    Details(u64),
+    Log(u64),
+    Kick(u64, Option<Duration>),
+}
+
+/// What came of it.
+pub(super) enum Answer {
+    Details(Box<SessionDetails>),
+    Log(String),
+    Told(String),
+    Problem(String),
+}
+
+impl State {
+    pub(super) fn new(chosen: Chosen, sort: SortName) -> Self {
+        Self {
+            chosen,
+            status: None,
+            sessions: Vec::new(),
+            sort,
+            filter: String::new(),
+            hides_idle: false,
+            only: None,
+            is_paused: false,
+            selected: None,
+            view: View::Sessions,
+            told: None,
+        }
+    }
+
+    /// Takes what the server says now.
+    pub(super) fn look(&mut self, status: Status, sessions: Vec<Session>) {
+        self.status = Some(status);
+        self.sessions = sessions;
+        if matches!(self.told, Some(Told::Problem(_))) {
+            self.told = None;
+        }
+    }
+
+    pub(super) fn answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Details(details) => self.view = View::Details(details),
+            Answer::Log(text) => {
+                let id = self.selected.unwrap_or_default();
+                self.view = View::Log { id, text };
+            }
+            Answer::Told(text) => self.told = Some(Told::Fine(text)),
+            Answer::Problem(text) => self.told = Some(Told::Problem(text)),
+        }
+    }
+
+    /// The session whose details are shown.
+    pub(super) fn details_of(&self) -> Option<u64> {
+        match &self.view {
+            View::Details(details) => Some(details.session.id),
+            _ => None,
+        }
+    }
+
+    /// The sessions to show, in their order.
+    pub(super) fn shown(&self) -> Vec<&Session> {
+        let has = |text: &str| text.to_lowercase().contains(&self.filter.to_lowercase());
+        let mut shown: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|session| self.chosen.fits(session))
+            .filter(|session| !self.hides_idle || session.state != SessionState::Idle)
+            .filter(|session| self.only.is_none_or(|state| session.state == state))
+            .filter(|session| {
+                has(session.user.as_deref().unwrap_or_default())
+                    || has(&session.ip)
+                    || has(session.path.as_deref().unwrap_or_default())
+            })
+            .collect();
+        match self.sort {
+            SortName::Speed => shown.sort_by_key(|one| (Reverse(one.rate), one.id)),
+            SortName::User => shown.sort_by(|a, b| (&a.user, a.id).cmp(&(&b.user, b.id))),
+            SortName::Ip => shown.sort_by_key(|one| (address(one), one.id)),
+            SortName::Time => shown.sort_by_key(|one| (Reverse(one.seconds), one.id)),
+            SortName::Bytes => shown.sort_by_key(|one| (Reverse(one.bytes), one.id)),
+        }
+        shown
+    }
+
+    /// The row that the keys are about. A session keeps the bar when others come and go.
+    pub(super) fn selected_row(&self) -> usize {
+        let shown = self.shown();
+        let at = shown.iter().position(|session| Some(session.id) == self.selected);
+        at.unwrap_or_default()
+    }
+
+    fn selected_id(&self) -> Option<u64> {
+        self.shown().get(self.selected_row()).map(|session| session.id)
+    }
+
+    fn select(&mut self, row: usize) {
+        let shown = self.shown();
+        let last = shown.len().saturating_sub(1);
+        self.selected = shown.get(row.min(last)).map(|session| session.id);
+    }
+
+    /// What a key does.
+    pub(super) fn key(&mut self, key: KeyEvent) -> Wish {
+        if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
+            return Wish::Quit;
+        }
+        self.told = None;
+        match &self.view {
+            View::Sessions => return self.key_in_sessions(key.code),
+            View::Filter => self.key_in_filter(key.code),
+            View::Confirm { id, ban } => {
+                let wish = Wish::Kick(*id, ban.then_some(BAN));
+                self.view = View::Sessions;
+                if key.code == KeyCode::Char('y') {
+                    return wish;
+                }
+            }
+            View::Details(details) => {
+                let id = details.session.id;
+                match key.code {
+                    KeyCode::Char('l') => return Wish::Log(id),
+                    KeyCode::Char('k') => self.view = View::Confirm { id, ban: false },
+                    KeyCode::Char('b') => self.view = View::Confirm { id, ban: true },
+                    _ => self.view = View::Sessions,
+                }
+            }
+            View::Log { .. } | View::Help => self.view = View::Sessions,
+        }
+        Wish::Nothing
+    }
+
+    fn key_in_sessions(&mut self, code: KeyCode) -> Wish {
+        let toggled = |now: Option<SessionState>, state| (now != Some(state)).then_some(state);
+        let row = self.selected_row();
+        match code {
+            KeyCode::Char('q') | KeyCode::Esc => return Wish::Quit,
+            KeyCode::Char('?' | 'h') => self.view = View::Help,
+            KeyCode::Char('/') => self.view = View::Filter,
+            KeyCode::Char('s') => self.sort = next(self.sort),
+            KeyCode::Char('i') => self.hides_idle = !self.hides_idle,
+            KeyCode::Char('u') => self.only = toggled(self.only, SessionState::Up),
+            KeyCode::Char('d') => self.only = toggled(self.only, SessionState::Down),
+            KeyCode::Char('p' | ' ') => self.is_paused = !self.is_paused,
+            KeyCode::Down | KeyCode::Char('j') => self.select(row + 1),
+            KeyCode::Up => self.select(row.saturating_sub(1)),
+            KeyCode::PageDown => self.select(row + 10),
+            KeyCode::PageUp => self.select(row.saturating_sub(10)),
+            KeyCode::Home => self.select(0),
+            KeyCode::End => self.select(usize::MAX),
+            _ => {}
+        }
+        let Some(id) = self.selected_id() else { return Wish::Nothing };
+        match code {
+            KeyCode::Enter => {
+                self.selected = Some(id);
+                return Wish::Details(id);
+            }
+            KeyCode::Char('l') => {
+                self.selected = Some(id);
+                return Wish::Log(id);
+            }
+            KeyCode::Char('k') => self.view = View::Confirm { id, ban: false },
+            KeyCode::Char('b') => self.view = View::Confirm { id, ban: true },
+            _ => {}
+        }
+        Wish::Nothing
+    }
+
+    fn key_in_filter(&mut self, code: KeyCode) {
+        match code {
+            KeyCode::Enter => self.view = View::Sessions,
+            KeyCode::Esc => {
+                self.filter.clear();
+                self.view = View::Sessions;
+            }
+            KeyCode::Backspace => {
+                self.filter.pop();
+            }
+            KeyCode::Char(letter) => self.filter.push(letter),
+            _ => {}
+        }
+    }
+}
+
+fn next(sort: SortName) -> SortName {
+    match sort {
+        SortName::Speed => SortName::User,
+        SortName::User => SortName::Ip,
+        SortName::Ip => SortName::Time,
+        SortName::Time => SortName::Bytes,
+        SortName::Bytes => SortName::Speed,
+    }
+}
+
+/// Addresses by their value: `10.0.0.9` before `10.0.0.10`.
+fn address(session: &Session) -> Option<std::net::IpAddr> {
+    session.ip.parse().ok()
+}
