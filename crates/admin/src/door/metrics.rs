@@ -15,7 +15,7 @@ use crate::operator::Operator;
 /// The longest head of a request: Prometheus sends a few hundred bytes.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// A request is asked and answered within this.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A system without free descriptors is asked again after this.
 const PAUSE: Duration = Duration::from_secs(1);
 

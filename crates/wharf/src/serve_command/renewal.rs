@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::log::record::{Level, Record};
 
 /// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Two files are never renewed at the same moment, and some programs write slowly: a pair that does
 /// not fit together is told of only when it has stayed so for this many looks.
 const LOOKS_BEFORE_TELLING: u32 = 5;
