@@ -227,9 +227,8 @@ impl Law for Shared {
         let limits = &terms.settings.limits;
         let mut law =
             shape::Limits { buckets: Vec::new(), stall_max: limits.stall_timeout, pace: None };
-        let (Some(direction), Some((user, own))) = (direction, session.live.account()) else {
-            return law;
-        };
+        let Some(direction) = direction else { return law };
+        let Some((user, own)) = session.live.account() else { return law };
         let (speed, in_all, of_address, of_user, of_transfer) = match direction {
             Direction::Upload => (
                 &self.upload,

@@ -84,8 +84,7 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(Box<User>),
-    /// List, add and lift bans; changes take effect within a second
-    #[command(subcommand)]
+    /// List, add and lift bans; changes take effect at once
     Ban(Ban),
     /// Move in from another server: read its set-up, show the result, write it with --write
     #[command(subcommand)]

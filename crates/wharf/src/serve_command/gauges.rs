@@ -17,7 +17,7 @@ use crate::os::disk_of;
 use crate::wire;
 
 /// How often it is looked up.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Disks that are told of.
 const DISKS_MAX: usize = 16;
 /// Accounts that are told of, the fullest first.

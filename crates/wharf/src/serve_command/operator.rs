@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use wharf_admin::model::{
-    Ban, Certificate, LastReload, NewBan, PassiveFailure, Problem, Reloaded, Totals,
+    Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals,
 };
 use wharf_admin::{LogLines, Operator};
 use wharf_core::async_trait;
 use wharf_server::Handle;
-use wharf_server::guard::Ban as Banned;
+use wharf_server::guard::{Ban as Banned, Lock as Locked};
 use wharf_server::live::{Doing, SessionView};
 
 use super::bans::Nudge;
@@ -23,7 +23,9 @@ use super::gauges::Gauges;
 use super::metrics::{Moment, page};
 use super::reload::{InForce, Reloader};
 use super::warner::Warner;
-use crate::ban_command::{holds, network, not_banned, refuse_allowed, refuse_long, shown};
+use crate::ban_command::{
+    holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
+};
 use crate::certificate::Facts;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
@@ -94,6 +96,15 @@ impl Desk {
         bans.retain(|ban| holds(ban, now));
         bans.sort_by_key(|ban| ban.network);
         bans
+    }
+
+    fn locked(&self) -> Vec<Locked> {
+        let now = Timestamp::now().as_second();
+        let (_, memory) = self.handle.guard_memory();
+        let mut locks = memory.locks;
+        locks.retain(|lock| now < lock.until);
+        locks.sort_by(|one, other| one.user.cmp(&other.user));
+        locks
     }
 
     fn write_bans(&self) {
@@ -227,6 +238,25 @@ impl Operator for Desk {
         self.lift(addresses).map_err(problem)
     }
 
+    fn locks(&self) -> Vec<Lock> {
+        let locks = self.locked().into_iter();
+        let told = locks.map(|lock| Some(Lock { until: moment(lock.until)?, user: lock.user }));
+        told.flatten().collect()
+    }
+
+    async fn unlock(&self, users: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
+        let locked: Vec<_> = self.locked().into_iter().map(|lock| lock.user).collect();
+        let users = users.unwrap_or_else(|| locked.clone());
+        if let Some(user) = users.iter().find(|user| !locked.contains(user)) {
+            return Err(problem(not_locked(user)));
+        }
+        for user in &users {
+            self.handle.unlock_account(user);
+        }
+        self.write_bans();
+        Ok(users)
+    }
+
     async fn reload(&self) -> Result<Reloaded, Problem> {
         Arc::clone(&self.reloader).reload().await.map_err(problem)
     }
@@ -269,6 +299,8 @@ fn told(ban: &Banned) -> Ban {
         reason: ban.reason.clone(),
         since: moment(ban.since).unwrap_or_default(),
         until: ban.until.and_then(moment),
+        times: ban.times,
+        by_hand: ban.is_by_hand,
     }
 }
 

@@ -124,12 +124,12 @@ fn two_hundred_reloads_under_load_drop_nobody() {
     make(&place, "home/large", 3 << 20);
     let tls = "[tls]\ncertificate = \"own.pem\"\nprivate_key = \"own.key\"\n";
     let pairs = [pair("one.example"), pair("two.example")];
-    let serves = |number: usize| {
+    let put = |number: usize| {
         let (certificate, key) = &pairs[number % 2];
         place.write("own.pem", certificate);
         write_key(&place.path("own.key"), key);
     };
-    serves(0);
+    put(0);
     place.write("wharf.toml", &config(tls));
     let server = place.serve_quietly(&["serve", "-r", "49510-49650"], "log.txt");
     let mut idle = server.login("anna", "secret");
@@ -150,7 +150,7 @@ fn two_hundred_reloads_under_load_drop_nobody() {
     ];
     for number in 0..200 {
         if number % 3 == 0 {
-            serves(number);
+            put(number);
         }
         let greeting = format!("[server]\ngreeting = \"{number}\"\n");
         reload(&place, &[limits[number % limits.len()], tls, &greeting].concat());
@@ -245,7 +245,8 @@ fn every_new_limit_holds_for_transfers_under_way_and_goes_again() {
     until_each(&place, 4, is_slow);
     edit("0");
     until_each(&place, 4, is_fast);
-    assert_eq!(server.stop().0, Some(0));
+    // It would wait for transfers that never end.
+    drop(server);
     sender.join().unwrap();
     drop(client);
     for one in busy.into_iter().chain([sealed]) {
