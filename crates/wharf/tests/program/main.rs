@@ -32,3 +32,6 @@ mod steering;
 mod support;
 #[cfg(test)]
 mod user_command;
+#[cfg(test)]
+#[cfg(unix)]
+mod why_command;
