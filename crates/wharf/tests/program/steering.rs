@@ -223,6 +223,10 @@ fn every_new_limit_holds_for_transfers_under_way_and_goes_again() {
     let sealed = Busy::begin(&server, true, 1, store());
     let (client, sender) = sends(&server, "plain");
     until_each(&place, 4, is_fast);
+    // How far a download is can be told; the end of an upload is its client's secret.
+    let sizes = |state| json(&place, &["who", "--json", "--state", state]);
+    assert!(sizes("down").iter().all(|one| one["size"] == 1_u64 << 42));
+    assert!(sizes("up").iter().all(|one| one["size"].is_null()));
     for keys in [["upload_rate", "download_rate"], ["ip_upload_rate", "ip_download_rate"]] {
         reload(&place, &keys.map(|key| format!("{key} = \"32KiB/s\"\n")).concat());
         until_each(&place, 4, is_slow);
