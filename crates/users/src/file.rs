@@ -66,7 +66,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
-use wharf_core::account::Account;
+use wharf_core::account::{Account, Limits};
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
 use zeroize::Zeroizing;
@@ -126,6 +126,23 @@ impl FileUsers {
         // Where the runtime ends, there is nothing left to tell.
         let _ = spawn_blocking(move || inner.look()).await;
         self.inner.changes()
+    }
+
+    /// All accounts, as the file was last read.
+    pub fn accounts(&self) -> Vec<Account> {
+        let folder = disk::folder(&self.inner.path);
+        self.inner
+            .state()
+            .records
+            .values()
+            .map(|record| record.account(folder, Timestamp::now()))
+            .collect()
+    }
+
+    /// The limits of an account's own, as the file was last read.
+    pub fn limits(&self, name: &str) -> Option<Limits> {
+        let record = self.inner.state().records.get(name).cloned()?;
+        Some(record.account(disk::folder(&self.inner.path), Timestamp::now()).limits)
     }
 
     /// Why the file cannot be used, or why a hash could not be renewed, if that has not been told.

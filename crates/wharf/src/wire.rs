@@ -481,7 +481,8 @@ fn of_database(
     })
 }
 
-fn anonymous_home(config: &Config) -> Option<&Path> {
+/// The folder of visitors, if there may be any.
+pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
     config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
 }
 

@@ -184,8 +184,8 @@ impl UserRecord {
         hours.into_iter().chain(end).map(Timestamp::as_second).min()
     }
 
-    /// Everything that is said here, as it would be said elsewhere: what is relative is whole, where
-    /// it lies below `folder`.
+    /// Everything that is said here, as it would be said elsewhere: what is relative is whole, and
+    /// lies below `folder` then.
     pub fn settings(&self, folder: &Path) -> Vec<Setting> {
         let Self {
             name: _,

@@ -45,6 +45,7 @@ async fn look_at_file(users: &FileUsers, handle: &Handle, log: &Log) {
             }
             end_quietly(handle, &changes.over);
             if changes.is_reread {
+                handle.renew_limits(|user| users.limits(user));
                 log.note(&Record::new(Level::Info, "accounts-read"));
             }
             users.take_problem().map(|problem| problem.to_string())
