@@ -106,7 +106,7 @@ impl FileUsers {
             .map_err(|source| OpenError::Unreadable { path: path.to_owned(), source })?;
         let (records, stamp) = read_all(&whole)?;
         let (live, open) = (live(&records), open(&records));
-        let state = State { live, open, records, stamp, ..State::new(stamp) };
+        let state = State { records, live, open, ..State::new(stamp) };
         let inner = Inner { path: whole, turn: Mutex::default(), state: Mutex::new(state) };
         Ok(Self { inner: Arc::new(inner), hasher })
     }

@@ -13,6 +13,8 @@ mod config_command;
 #[cfg(unix)]
 mod few_files;
 #[cfg(test)]
+mod group_command;
+#[cfg(test)]
 mod import_command;
 #[cfg(test)]
 #[cfg(unix)]
