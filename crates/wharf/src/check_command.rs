@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use wharf_accounts_sql::Creation;
 
-use crate::accounts::file;
+use crate::accounts::{Use, file};
 use crate::cli::{Check, Global, Subject};
 use crate::config::choice::{Durability, Sandbox, Symlinks};
 use crate::config::{Config, Loaded};
@@ -110,7 +110,8 @@ fn look_at_protection(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
     let config = subjects.config;
     page.text.push_str("Protection\n");
     look_at_user(config, page)?;
-    let (homes, reached) = homes(subjects)?;
+    let (used, reached) = homes(subjects)?;
+    let homes: Vec<_> = used.iter().map(|(_, home)| home.clone()).collect();
     let reach = Reach::of(config, &homes, &reached);
     let report = rehearse(config.server.sandbox, &reach)?;
     for (name, part) in report.parts() {
@@ -153,8 +154,12 @@ fn look_at_protection(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
         page.warn(what, "write umask = \"022\" in [files]");
     }
     page.found(rights::of_config(config, subjects.file.as_deref()));
-    for home in &homes {
+    for (used, home) in &used {
         page.found(rights::of_home(home));
+        if matches!(used, Use::Folder(..)) && !home.is_dir() {
+            let what = format!("{}: there is no folder {}", used.lost(), home.display());
+            page.warn(what, "make it, or name another");
+        }
     }
     Ok(())
 }
@@ -171,15 +176,14 @@ fn look_at_user(config: &Config, page: &mut Page) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The homes of all accounts, and what their store needs; nothing where there is no file of
-/// accounts yet.
-fn homes(subjects: &Subjects<'_>) -> Result<(Vec<PathBuf>, Reached), Failure> {
+/// The homes and folders of all accounts, and what their store needs; nothing where there is no file
+/// of accounts yet.
+fn homes(subjects: &Subjects<'_>) -> Result<(Vec<(Use, PathBuf)>, Reached), Failure> {
     let config = subjects.config;
     let is_there = file(config).is_none_or(Path::exists);
     if !is_there && !config.login.anonymous {
         return Ok((Vec::new(), Reached::default()));
     }
     let accounts = accounts(config, subjects.is_coloured, Creation::No)?;
-    let homes = accounts.homes.into_iter().map(|(_, home)| home).collect();
-    Ok((homes, accounts.reached))
+    Ok((accounts.homes, accounts.reached))
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use wharf_accounts_sql::Creation;
 
 use crate::accounts;
+use crate::accounts::Use;
 use crate::cli::Global;
 use crate::cli::service::{Kind, RunAs, Service};
 use crate::config::Config;
@@ -47,7 +48,7 @@ pub(super) struct Setup {
     /// The configuration's file.
     path: PathBuf,
     config: Config,
-    homes: Vec<(String, PathBuf)>,
+    homes: Vec<(Use, PathBuf)>,
 }
 
 /// The configuration in use: a service has one, and it is sound.

@@ -22,7 +22,7 @@ use wharf_users::file::{FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{Nobody, Single};
 
-use crate::accounts::{self, Kept, Watched, alone, database, everyone};
+use crate::accounts::{self, Kept, Use, Watched, alone, database, everyone};
 use crate::certificate::{Facts, Pair, from_files, self_made};
 use crate::config::choice::{
     AnonymousPermissions, Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks,
@@ -331,8 +331,8 @@ pub(crate) struct Accounts {
     pub(crate) reached: Reached,
     /// How many accounts it has.
     pub(crate) count: usize,
-    /// Every folder that is served, with whose it is.
-    pub(crate) homes: Vec<(String, PathBuf)>,
+    /// Every folder that is served, and for whom.
+    pub(crate) homes: Vec<(Use, PathBuf)>,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -367,12 +367,12 @@ pub(crate) fn users(config: &Config, watched: Option<&Watched>) -> Arc<dyn Users
     }
 }
 
-/// Every folder that is served, with whose it is.
+/// Every folder that is served, and for whom.
 pub(crate) fn homes(
     config: &Config,
     watched: Option<&Watched>,
     is_coloured: bool,
-) -> Result<Vec<(String, PathBuf)>, Failure> {
+) -> Result<Vec<(Use, PathBuf)>, Failure> {
     let mut homes = match watched {
         Some(Watched::File(_)) => {
             let file = UserFile::read(&config.server.users_file.0)
@@ -390,8 +390,8 @@ pub(crate) fn homes(
     Ok(homes)
 }
 
-fn visitors_home(config: &Config) -> Option<(String, PathBuf)> {
-    anonymous_home(config).map(|home| ("anonymous".to_owned(), home.to_owned()))
+fn visitors_home(config: &Config) -> Option<(Use, PathBuf)> {
+    anonymous_home(config).map(|home| (Use::Home("anonymous".to_owned()), home.to_owned()))
 }
 
 /// Everyone in a database.
@@ -500,7 +500,7 @@ pub(crate) fn shared(share: &Share) -> Accounts {
             Arc::new(Single::new(account, password.text.as_bytes()))
         }
     };
-    let homes = vec![(String::new(), share.folder.clone())];
+    let homes = vec![(Use::Home(String::new()), share.folder.clone())];
     Accounts { users, count: 1, homes, ..nobody() }
 }
 

@@ -32,7 +32,7 @@ use super::warner::Warner;
 use super::watch as accounts_watch;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
-use crate::accounts::{self, Watched};
+use crate::accounts::{self, Use, Watched};
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
@@ -406,7 +406,7 @@ impl Stopper<'_> {
 /// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
 /// One line tells of all of it, if there was anything.
 fn sweep_homes(
-    homes: Vec<(String, PathBuf)>,
+    homes: Vec<(Use, PathBuf)>,
     options: DiskOptions,
     quotas: Option<Quotas>,
     log: Arc<Log>,
