@@ -176,8 +176,8 @@ fn look_at_user(config: &Config, page: &mut Page) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The homes and folders of all accounts, and what their store needs; nothing where there is no file
-/// of accounts yet.
+/// The homes and folders of all accounts, and what their store needs; nothing where there is no
+/// file of accounts yet.
 fn homes(subjects: &Subjects<'_>) -> Result<(Vec<(Use, PathBuf)>, Reached), Failure> {
     let config = subjects.config;
     let is_there = file(config).is_none_or(Path::exists);

@@ -84,8 +84,10 @@ fn a_folder_that_is_missing_is_told_and_nothing_else_fails() {
     std::fs::remove_dir(place.path("music")).unwrap();
     let told = "anna does not see /music: there is no folder ";
     place.run(&["check"]).exits(0).tells(told);
-    let mut server = place.serve(&["serve"]);
-    server.waits_for(told);
+    let config = format!("{}[log]\nfile = \"wharf.log\"\n", place.read("wharf.toml"));
+    place.write("wharf.toml", &config);
+    let server = place.serve_quietly(&["serve"], "wharf.log");
+    assert!(place.read("wharf.log").contains(told), "{}", place.read("wharf.log"));
     let mut anna = server.login("anna", "secret");
     assert_eq!(anna.fetches("NLST").trim(), "scans");
     assert!(anna.says("CWD /music").starts_with("550 "));
