@@ -44,7 +44,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::spawn_blocking;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
-use wharf_core::users::{Attempt, Denied, Users};
+use wharf_core::users::{Attempt, Denied, Standing, Users};
 use zeroize::Zeroizing;
 
 use crate::hasher::{Hasher, Turn};
@@ -151,6 +151,27 @@ impl Users for FileUsers {
             Verified::Wrong => return Err(Denied::WrongPassword),
             Verified::Unreadable => return Err(Denied::NoPassword),
         }
+        self.admitted(&record, attempt)
+    }
+
+    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+        let inner = Arc::clone(&self.inner);
+        let looked = spawn_blocking(move || inner.look()).await;
+        looked.map_err(|error| Denied::Broken(error.into()))?;
+        let Some(record) = self.inner.state().records.get(attempt.user).cloned() else {
+            return Ok(Standing::Unknown);
+        };
+        if !record.is_enabled() {
+            return Err(Denied::Disabled);
+        }
+        let has_password = record.password.is_some();
+        Ok(Standing::Known { account: self.admitted(&record, attempt)?, has_password })
+    }
+}
+
+impl FileUsers {
+    /// The account, if its own rules let it in. Whose it is has been proven.
+    fn admitted(&self, record: &UserRecord, attempt: &Attempt<'_>) -> Result<Account, Denied> {
         if record.require_tls == Some(true) && !attempt.is_tls {
             return Err(Denied::Refused("the account must use TLS".to_owned()));
         }
