@@ -60,6 +60,10 @@ enum Amount {
 
 /// Reads the account of an answer; what is wrong with it, in words.
 pub(super) fn read(body: &[u8]) -> Result<Proven, String> {
+    // A list would be taken for the members in order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err("it is no JSON object".to_owned());
+    }
     let answer: Answer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     if answer.paths.len() > PATHS_MAX {
         return Err(format!("paths: more than {PATHS_MAX}"));
@@ -137,9 +141,10 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_told_and_lets_nobody_in() {
         for (text, part) in [
-            ("", "EOF"),
-            ("[]", "invalid type"),
-            ("null", "invalid type"),
+            ("", "no JSON object"),
+            ("[]", "no JSON object"),
+            ("null", "no JSON object"),
+            ("{", "EOF"),
             (r#"{"permision": "read"}"#, "permision"),
             (r#"{"permissions": "everything"}"#, "permissions: "),
             (r#"{"paths": {"in": "read"}}"#, "no path from /"),
