@@ -9,6 +9,7 @@ pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 pub(crate) mod user;
+pub(crate) mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use import::Import;
 use serve::Serve;
 use service::Service;
 use user::User;
+use why::Why;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(Box<User>),
+    /// Whether an account may do something somewhere, and what decides it: exit 0 or 1
+    Why(Why),
     /// List, add and lift bans; changes take effect within a second
     #[command(subcommand)]
     Ban(Ban),
@@ -183,6 +187,7 @@ Look and act on the running server
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del, export
   ban         list, add, del, clear
+  why         Whether an account may do something somewhere, and what decides it
   config      default, show, path
   import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 

@@ -351,12 +351,20 @@ pub(crate) fn users(config: &Config, file: Option<&FileUsers>) -> Arc<dyn Users>
         None => Arc::new(Nobody),
     };
     match anonymous_home(config) {
-        Some(home) => {
-            let rights = anonymous_rights(config.login.anonymous_permissions);
-            Arc::new(WithAnonymous::new(users, home, rights).with_limits(for_many()))
-        }
+        Some(home) => Arc::new(with_visitor(users, config, home)),
         None => users,
     }
+}
+
+/// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
+pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
+    let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
+    visitors.is_anonymous(user).then(|| visitors.account().clone())
+}
+
+fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
+    let rights = anonymous_rights(config.login.anonymous_permissions);
+    WithAnonymous::new(users, home, rights).with_limits(for_many())
 }
 
 /// Every folder that is served, with whose it is, and how many accounts the file has.

@@ -29,3 +29,6 @@ mod service_command;
 mod support;
 #[cfg(test)]
 mod user_command;
+#[cfg(test)]
+#[cfg(unix)]
+mod why_command;
