@@ -1,31 +1,35 @@
 //! A web service of one's own: asked with a JSON object, answers with a status and an account.
 //!
 //! `POST` with `{"version": 1, "user": …, "password": …, "address": …, "tls": …}`. Answers:
-//! 200 with an account ([`answer`]) lets in, 401 and 403 refuse, 204 says that the name is not
-//! known here, and everything else, redirects too, is a service that is broken.
+//! 200 with an account lets in (a JSON object, its members those of a file of accounts), 401 and
+//! 403 refuse, 204 says that the name is not known here, and everything else, redirects too, is a
+//! service that is broken.
 
-pub mod answer;
-mod exchange;
+#[cfg(not(feature = "http"))]
+mod missing;
+#[cfg(feature = "http")]
+mod service;
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
-use rustls::ClientConfig;
-use serde::Serialize;
-use wharf_core::async_trait;
-use wharf_core::users::Attempt;
 use zeroize::Zeroizing;
 
-use crate::endpoint::{Endpoint, Scheme};
-use crate::gate::Gate;
-use crate::source::{Source, Stopped, Verdict};
-use crate::tls::{self, RootsError};
+#[cfg(not(feature = "http"))]
+pub use missing::open;
+#[cfg(feature = "http")]
+pub use service::open;
 
-/// The version of what is asked.
-const VERSION: u32 = 1;
+use crate::endpoint::Endpoint;
+
+/// The header with the signature: `sha256=` and, in hexadecimal, the HMAC-SHA-256 of the value of
+/// [`TIME_HEADER`], a dot, and the body.
+pub const SIGNATURE_HEADER: &str = "x-wharf-signature";
+/// The header with the time of the question, in seconds since 1970: a service that signs should
+/// refuse what is older than a few minutes.
+pub const TIME_HEADER: &str = "x-wharf-time";
 
 /// Everything about a login service.
 #[derive(Clone)]
@@ -44,76 +48,14 @@ pub struct Settings {
     pub time_max: Duration,
 }
 
-pub use exchange::{SIGNATURE_HEADER, TIME_HEADER};
-
-/// A web service that proves passwords.
-pub struct Http {
-    settings: Settings,
-    tls: Option<Arc<ClientConfig>>,
-    gate: Gate,
-}
-
-/// What is asked.
-#[derive(Serialize)]
-struct Question<'a> {
-    version: u32,
-    user: &'a str,
-    password: &'a str,
-    address: String,
-    tls: bool,
-}
-
-impl Http {
-    /// Reads the certificates to trust. Connects to nobody yet. Blocks.
-    ///
-    /// # Errors
-    /// There is nobody to trust.
-    pub fn new(settings: Settings) -> Result<Self, RootsError> {
-        let has_tls = settings.endpoint.scheme == Scheme::Https;
-        let tls = has_tls.then(|| tls::client(settings.ca_file.as_deref())).transpose()?;
-        Ok(Self { gate: Gate::new(settings.connections, settings.time_max), settings, tls })
-    }
-
-    async fn ask(&self, question: &Question<'_>) -> Result<Verdict, Stopped> {
-        let broken = |why: String| Stopped::Broken(format!("{}: {why}", self.settings.endpoint));
-        let body = serde_json::to_vec(question).map_err(|error| broken(error.to_string()))?;
-        let answered = exchange::exchange(&self.settings, self.tls.as_ref(), body).await;
-        let (status, body) = answered.map_err(broken)?;
-        match status {
-            StatusCode::OK => answer::read(&body)
-                .map(|proven| Verdict::Proven(Box::new(proven)))
-                .map_err(|why| broken(format!("its answer is no account: {why}"))),
-            StatusCode::NO_CONTENT => Ok(Verdict::Unknown),
-            StatusCode::UNAUTHORIZED => Ok(Verdict::wrong()),
-            StatusCode::FORBIDDEN => Ok(Verdict::refused("the login service forbids it")),
-            status if status.is_redirection() => {
-                let number = status.as_u16();
-                Err(broken(format!("it answered {number}, and redirects are not followed")))
-            }
-            status => Err(broken(format!("it answered {}", status.as_u16()))),
-        }
-    }
-}
-
-#[async_trait]
-impl Source for Http {
-    fn name(&self) -> &'static str {
-        "http"
-    }
-
-    async fn prove(&self, attempt: &Attempt<'_>) -> Result<Verdict, Stopped> {
-        // JSON holds text alone, and an empty password is nobody's.
-        let password = match std::str::from_utf8(attempt.secret) {
-            Ok(text) if !text.is_empty() => text,
-            _ => return Ok(Verdict::wrong()),
-        };
-        let question = Question {
-            version: VERSION,
-            user: attempt.user,
-            password,
-            address: attempt.peer.to_canonical().to_string(),
-            tls: attempt.is_tls,
-        };
-        self.gate.pass(self.ask(&question)).await
+/// Token and secret are left out.
+impl fmt::Debug for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Settings")
+            .field("endpoint", &self.endpoint)
+            .field("ca_file", &self.ca_file)
+            .field("connections", &self.connections)
+            .field("time_max", &self.time_max)
+            .finish_non_exhaustive()
     }
 }

@@ -6,21 +6,16 @@
 //! asked at once and for how long, [`outage`] tells once of one that is down, and [`template`]
 //! makes homes for accounts that no store has.
 //!
-//! Each source is a feature of this crate: `pam`, `ldap`, `http`.
+//! Each source is a feature of this crate: `pam`, `ldap`, `http`. Without it, it cannot be opened.
 
 pub mod endpoint;
 pub mod gate;
-#[cfg(feature = "http")]
 pub mod http;
-#[cfg(feature = "ldap")]
 pub mod ldap;
 pub mod logins;
 pub mod outage;
-#[cfg(all(feature = "pam", target_os = "linux"))]
 pub mod pam;
 pub mod source;
 pub mod template;
 #[cfg(feature = "tls")]
 mod tls;
-#[cfg(feature = "tls")]
-pub use tls::RootsError;

@@ -92,11 +92,7 @@ impl Logins {
 
     /// Nobody knows the password of this name. The store does what it does for unknown names,
     /// which costs it a hash.
-    async fn nobodys(
-        &self,
-        attempt: &Attempt<'_>,
-        standing: &Standing,
-    ) -> Result<Account, Denied> {
+    async fn nobodys(&self, attempt: &Attempt<'_>, standing: &Standing) -> Result<Account, Denied> {
         if matches!(standing, Standing::Known { .. }) {
             return Err(Denied::NoPassword);
         }

@@ -1,5 +1,6 @@
 //! What is asked of whoever proves passwords, and what is answered.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use wharf_core::account::Limits;
@@ -61,6 +62,43 @@ pub enum Stopped {
     /// secrets.
     Broken(String),
 }
+
+/// Why a source cannot be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It was left out when this was built; its name for people.
+    NotBuilt(&'static str),
+    /// The file of authorities has no certificates, or cannot be read.
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The system has no authorities to trust.
+    NoRoots {
+        /// What is wrong.
+        why: String,
+    },
+    /// A helper cannot be started.
+    Helper(std::io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotBuilt(name) => write!(out, "this wharf was built without {name}"),
+            Self::Roots { path, why } => write!(out, "{}: {why}", path.display()),
+            Self::NoRoots { why } => {
+                write!(out, "this system has no root certificates to trust: {why}")
+            }
+            Self::Helper(error) => write!(out, "the helper does not start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
 
 impl Verdict {
     /// The password is right, and nothing else is known.

@@ -1,7 +1,6 @@
 //! Whom to trust when a server shows its certificate.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
@@ -9,38 +8,10 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-/// Why there is nobody to trust.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RootsError {
-    /// The file has no certificates, or cannot be read.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// The system has none.
-    System {
-        /// What is wrong.
-        why: String,
-    },
-}
-
-impl fmt::Display for RootsError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, why } => write!(out, "{}: {why}", path.display()),
-            Self::System { why } => {
-                write!(out, "this system has no root certificates to trust: {why}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for RootsError {}
+use crate::source::OpenError;
 
 /// TLS that trusts the authorities of `ca_file` alone, or those of the system. Blocks.
-pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
+pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, OpenError> {
     let roots = match ca_file {
         Some(path) => of_file(path)?,
         None => of_system()?,
@@ -48,12 +19,12 @@ pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsE
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| RootsError::System { why: error.to_string() })?;
+        .map_err(|error| OpenError::NoRoots { why: error.to_string() })?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-fn of_file(path: &Path) -> Result<RootCertStore, RootsError> {
-    let wrong = |why: String| RootsError::File { path: path.to_owned(), why };
+fn of_file(path: &Path) -> Result<RootCertStore, OpenError> {
+    let wrong = |why: String| OpenError::Roots { path: path.to_owned(), why };
     let mut roots = RootCertStore::empty();
     let certificates =
         CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
@@ -67,13 +38,13 @@ fn of_file(path: &Path) -> Result<RootCertStore, RootsError> {
     Ok(roots)
 }
 
-fn of_system() -> Result<RootCertStore, RootsError> {
+fn of_system() -> Result<RootCertStore, OpenError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why = found.errors.first().map_or_else(|| "none was found".into(), ToString::to_string);
-        return Err(RootsError::System { why });
+        return Err(OpenError::NoRoots { why });
     }
     Ok(roots)
 }

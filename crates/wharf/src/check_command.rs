@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::cli::{Check, Global, Subject};
 use crate::config::choice::{Durability, Sandbox, Symlinks};
 use crate::config::{Config, Loaded};
+use crate::logins;
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::protection::identity::{Identity, current_name, is_root};
 use crate::protection::reach::Reach;
@@ -96,6 +97,7 @@ fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failur
         page.warn(warning, "get a new one from where this one came");
     }
     rights::refuse_open(subjects.config, subjects.file.as_deref())?;
+    logins::check(subjects.config)?;
     let _ = match &subjects.file {
         Some(file) => writeln!(page.text, "{}: the configuration is sound", file.display()),
         None => writeln!(page.text, "There is no config file; the defaults are sound."),
@@ -109,6 +111,7 @@ fn look_at_protection(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
     look_at_user(config, page)?;
     let homes = homes(subjects)?;
     let reach = Reach::of(config, &homes, config.server.users_file.0.exists());
+    let reach = logins::extend(reach, config);
     let report = rehearse(config.server.sandbox, &reach)?;
     for (name, part) in report.parts() {
         page.row(name, &part.told());

@@ -34,6 +34,7 @@ use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::logins::{self, Sources};
 use crate::os::{
     Announced, Asked, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
     private_folder, proof_of_life_every, raise_file_limit,
@@ -76,6 +77,7 @@ pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
 /// Everything that is opened and read, before anyone is served.
 struct Ready {
     accounts: Accounts,
+    sources: Option<Arc<Sources>>,
     encryption: Option<wire::Encryption>,
     log: Arc<Log>,
     bound: Bound,
@@ -91,6 +93,8 @@ struct Ready {
     counters: Arc<Counters>,
     control: Control,
     has_panel: bool,
+    /// What to say of servers that prove passwords and cannot be found.
+    missing_hosts: Vec<String>,
 }
 
 async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
@@ -100,10 +104,15 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     // What is missing now could not be made later. Where it cannot be made, whoever needs it says.
     let _ = private_folder(&reach::state_folder(config));
     let encryption = wire::encryption(config)?;
-    let accounts = match &plan.share {
+    let mut accounts = match &plan.share {
         Some(share) => wire::shared(share),
         None => wire::accounts(config, plan.is_coloured)?,
     };
+    // A share is for the one account that it was started with.
+    let sources = if plan.share.is_none() { Sources::open(config)?.map(Arc::new) } else { None };
+    if let Some(sources) = &sources {
+        accounts.users = wire::users(config, accounts.watched.as_ref(), Some(sources));
+    }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
     let room = Room::beside(settings.listen.len());
@@ -119,7 +128,9 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let reach = Reach::of(config, &homes, accounts.watched.is_some());
     let reach =
         control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
+    let reach = if sources.is_some() { logins::extend(reach, config) } else { reach };
     let reach = Arc::new(reach.and_for_reloads(config, plan.file.as_deref()));
+    let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
     let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach));
@@ -130,6 +141,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let report = None;
     Ok(Ready {
         accounts,
+        sources,
         encryption,
         log,
         bound,
@@ -144,6 +156,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         counters,
         control,
         has_panel,
+        missing_hosts,
     })
 }
 
@@ -170,8 +183,11 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
         warner.warn(warning);
     }
     warner.of_homes(&ready.accounts.homes);
-    if ready.accounts.homes.is_empty() {
+    if ready.accounts.homes.is_empty() && ready.sources.is_none() {
         warner.of_nobody();
+    }
+    for why in &ready.missing_hosts {
+        warner.warn(why);
     }
     for why in ready.control.door.as_ref().err().into_iter().chain(&ready.no_room) {
         warner.warn_for_good(why);
@@ -189,13 +205,17 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
     }
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
     let desk = Arc::new(desk(plan, &ready, &warner, &keeper));
-    let Ready { accounts, bound, mut signals, quotas, control, .. } = ready;
+    let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
-    sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
+    let mut homes = accounts.homes;
+    if sources.is_some() {
+        homes.extend(logins::templated_homes(config).into_iter().map(|home| (String::new(), home)));
+    }
+    sweep_homes(homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let stopper = Stopper { desk: &desk, has_panel };
     let door = control.door.ok();
-    let watching = Watching { users: accounts.watched };
+    let watching = Watching { users: accounts.watched, sources };
     let exit = until_stopped(bound, door, &mut signals, &stopper, watching, options).await;
     drop(keeper);
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
@@ -235,7 +255,9 @@ fn desk(plan: &Plan, ready: &Ready, warner: &Arc<Warner>, keeper: &Keeper) -> De
         warner: Arc::clone(warner),
         accounts: match &plan.share {
             Some(_) => reload::Accounts::Fixed(Arc::clone(&ready.accounts.users)),
-            None => reload::Accounts::Configured(ready.accounts.watched.clone()),
+            None => {
+                reload::Accounts::Configured(ready.accounts.watched.clone(), ready.sources.clone())
+            }
         },
         quotas: ready.quotas.clone(),
         room: ready.room,
@@ -376,32 +398,45 @@ impl Stopper<'_> {
 /// Whose changes are looked for while serving.
 struct Watching {
     users: Option<FileUsers>,
+    sources: Option<Arc<Sources>>,
 }
 
 /// Looks at the file of accounts, and ends the sessions of accounts that are gone or disabled.
 /// Never returns.
 async fn watch(watching: Watching, handle: &Handle, log: &Log) {
-    let Watching { users: Some(users), .. } = watching else { return pending().await };
+    let Watching { users, sources } = watching;
+    if users.is_none() && sources.is_none() {
+        return pending().await;
+    }
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let problem = match users.refresh().await {
-            Ok(changes) => {
-                for user in &changes.ended {
-                    handle.end_sessions_of(user, "This account may no longer log in.");
-                }
-                if changes.is_reread {
-                    log.note(&Record::new(Level::Info, "accounts-read"));
-                }
-                users.take_problem().map(|problem| problem.to_string())
-            }
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(problem) = problem {
-            let record = Record::new(Level::Error, "accounts-unusable");
-            log.note(&record.text("reason", problem));
+        for record in sources.iter().flat_map(|sources| sources.records()) {
+            log.note(&record);
         }
+        if let Some(users) = &users {
+            look(users, handle, log).await;
+        }
+    }
+}
+
+async fn look(users: &FileUsers, handle: &Handle, log: &Log) {
+    let problem = match users.refresh().await {
+        Ok(changes) => {
+            for user in &changes.ended {
+                handle.end_sessions_of(user, "This account may no longer log in.");
+            }
+            if changes.is_reread {
+                log.note(&Record::new(Level::Info, "accounts-read"));
+            }
+            users.take_problem().map(|problem| problem.to_string())
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(problem) = problem {
+        let record = Record::new(Level::Error, "accounts-unusable");
+        log.note(&record.text("reason", problem));
     }
 }
 

@@ -14,6 +14,16 @@ mod import_command;
 #[cfg(test)]
 #[cfg(unix)]
 mod live_commands;
+#[cfg(all(test, feature = "http-login"))]
+mod logins_http;
+#[cfg(all(test, feature = "ldap"))]
+#[cfg(target_os = "linux")]
+mod logins_ldap;
+#[cfg(all(test, feature = "pam"))]
+#[cfg(target_os = "linux")]
+mod logins_pam;
+#[cfg(test)]
+mod logins_without;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod logs;

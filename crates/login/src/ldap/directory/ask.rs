@@ -9,8 +9,9 @@ use wharf_core::users::{Attempt, Denied};
 use wharf_users::rights::parse_rights;
 use wharf_users::units::parse_quota;
 
+use super::super::Finding;
 use super::words::{decoy, dn, filter, membership};
-use super::{Asked, Finding, Ldap, Settings};
+use super::{Asked, Ldap, Settings};
 use crate::endpoint::Endpoint;
 use crate::source::{Proven, Verdict};
 
@@ -288,7 +289,11 @@ fn spelled(user: &str, values: &[String]) -> Option<String> {
 fn told(result: &LdapResult) -> String {
     const TEXT_LETTERS_MAX: usize = 200;
     let text: String = result.text.chars().take(TEXT_LETTERS_MAX).collect();
-    if text.is_empty() { format!("code {}", result.rc) } else { format!("code {} ({text})", result.rc) }
+    if text.is_empty() {
+        format!("code {}", result.rc)
+    } else {
+        format!("code {} ({text})", result.rc)
+    }
 }
 
 /// The error with its cause, which has the reason.
@@ -302,8 +307,6 @@ fn sentence(error: &LdapError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_name_is_spelled_as_the_directory_spells_it() {
         let spelled = |user: &str, values: &[&str]| {

@@ -19,15 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::super::{SIGNATURE_HEADER, TIME_HEADER};
 use super::Settings;
 use crate::endpoint::Endpoint;
-
-/// The header with the signature: `sha256=` and, in hexadecimal, the HMAC-SHA-256 of the value of
-/// [`TIME_HEADER`], a dot, and the body.
-pub const SIGNATURE_HEADER: &str = "x-wharf-signature";
-/// The header with the time of the question, in seconds since 1970: a service that signs should
-/// refuse what is older than a few minutes.
-pub const TIME_HEADER: &str = "x-wharf-time";
 
 /// The largest answer that is read; an account is a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -113,15 +107,14 @@ where
     };
     let mut asking = std::pin::pin!(asking);
     // The answer first: what the connection ends with does not matter any more then.
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
         answer = &mut asking => return answer,
-        ended = connection => if let Err(error) = ended {
-            return Err(sentence(&error));
-        },
-    }
-    // The connection is done, and all that it brought is here.
-    asking.await
+        ended = connection => ended,
+    };
+    // It may have brought the whole answer and then ended badly: many a server closes TLS without
+    // a word.
+    asking.await.map_err(|why| ended.err().map_or(why, |error| sentence(&error)))
 }
 
 async fn answer(response: Response<hyper::body::Incoming>) -> Result<(StatusCode, Bytes), String> {

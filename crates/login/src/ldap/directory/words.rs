@@ -2,10 +2,7 @@
 
 use ldap3::{dn_escape, ldap_escape};
 
-/// What stands for the name in a filter and in a DN.
-pub const USER_MARK: &str = "%u";
-/// What stands for the DN of the name's entry in a filter.
-pub const DN_MARK: &str = "%d";
+use super::super::USER_MARK;
 
 /// The filter for a name (RFC 4515 §3).
 pub(super) fn filter(template: &str, user: &str) -> String {
