@@ -28,9 +28,9 @@ pub enum Step {
 /// A store of accounts whose passwords others may prove.
 ///
 /// The steps are asked in order, and the first that knows the name decides: a wrong password there
-/// is wrong. A source that is down is passed over; when nobody after it knows the name, the login is
-/// `Broken` and nobody's fault. Whoever proves a password, the account is that of the store if it
-/// has one of that name, with all its rules; else it is made of what the source says and the
+/// is wrong. A source that is down is passed over; when nobody after it knows the name, the login
+/// is `Broken` and nobody's fault. Whoever proves a password, the account is that of the store if
+/// it has one of that name, with all its rules; else it is made of what the source says and the
 /// template.
 pub struct Logins {
     store: Arc<dyn Users>,

@@ -348,8 +348,8 @@ pub(crate) fn accounts(config: &Config, is_coloured: bool) -> Result<Accounts, F
     Ok(Accounts { users: users(config, watched.as_ref(), None), watched, count, homes })
 }
 
-/// Those of the file, if there is one, those whose passwords others prove, and the anonymous visitor
-/// if the configuration has one.
+/// Those of the file, if there is one, those whose passwords others prove, and the anonymous
+/// visitor if the configuration has one.
 pub(crate) fn users(
     config: &Config,
     file: Option<&FileUsers>,

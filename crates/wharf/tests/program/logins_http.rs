@@ -246,15 +246,16 @@ fn a_question_carries_a_token_and_a_signature_that_the_log_does_not_have() {
     };
     assert_eq!(header("authorization"), "Bearer s3cret-token");
     let time = header("x-wharf-time");
-    let key = wharf_key(b"s3cret-key", format!("{time}.{body}").as_bytes());
+    let key = hmac(b"s3cret-key", format!("{time}.{body}").as_bytes());
     assert_eq!(header("x-wharf-signature"), format!("sha256={key}"));
     let (_, log) = server.stop();
     assert!(!log.contains("s3cret") && !log.contains("right"), "{log}");
 }
 
 /// HMAC-SHA-256 as RFC 2104 has it.
-fn wharf_key(key: &[u8], text: &[u8]) -> String {
+fn hmac(key: &[u8], text: &[u8]) -> String {
     use sha2::{Digest, Sha256};
+    use std::fmt::Write as _;
     let padded = |mask: u8| {
         let mut block = [mask; 64];
         for (byte, key) in block.iter_mut().zip(key) {
@@ -264,7 +265,11 @@ fn wharf_key(key: &[u8], text: &[u8]) -> String {
     };
     let inner = Sha256::digest([padded(0x36).as_slice(), text].concat());
     let outer = Sha256::digest([padded(0x5c).as_slice(), &inner].concat());
-    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in outer {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 #[cfg(unix)]

@@ -14,12 +14,15 @@ mod import_command;
 #[cfg(test)]
 #[cfg(unix)]
 mod live_commands;
-#[cfg(all(test, feature = "http-login"))]
+#[cfg(test)]
+#[cfg(feature = "http-login")]
 mod logins_http;
-#[cfg(all(test, feature = "ldap"))]
+#[cfg(test)]
+#[cfg(feature = "ldap")]
 #[cfg(target_os = "linux")]
 mod logins_ldap;
-#[cfg(all(test, feature = "pam"))]
+#[cfg(test)]
+#[cfg(feature = "pam")]
 #[cfg(target_os = "linux")]
 mod logins_pam;
 #[cfg(test)]
