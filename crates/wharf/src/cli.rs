@@ -4,6 +4,8 @@ pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod import;
 pub(crate) mod live;
+#[cfg(test)]
+mod reference;
 pub(crate) mod serve;
 pub(crate) mod service;
 #[cfg(test)]
