@@ -70,7 +70,7 @@ impl Logins {
                             return Err(Denied::WrongPassword);
                         }
                         Verdict::Proven(proven) => {
-                            return self.account(attempt, standing, *proven).await;
+                            return self.account(attempt, *proven).await;
                         }
                         Verdict::Unknown => {}
                         Verdict::Denied(denied) => return Err(denied),
@@ -103,19 +103,11 @@ impl Logins {
         Err(Denied::UnknownUser)
     }
 
-    async fn account(
-        &self,
-        attempt: &Attempt<'_>,
-        standing: Standing,
-        mut proven: Proven,
-    ) -> Result<Account, Denied> {
+    async fn account(&self, attempt: &Attempt<'_>, mut proven: Proven) -> Result<Account, Denied> {
         let name = proven.name.take().unwrap_or_else(|| attempt.user.to_owned());
-        let standing = if name == attempt.user {
-            standing
-        } else {
-            // An account must not be had under a second spelling, with its rules left behind.
-            self.store.standing(&Attempt { user: &name, ..*attempt }).await?
-        };
+        // Asked again: the proof may have taken seconds in which the account was switched off, and
+        // one must not be had under a second spelling, with its rules left behind.
+        let standing = self.store.standing(&Attempt { user: &name, ..*attempt }).await?;
         if let Standing::Known { account, .. } = standing {
             return Ok(account);
         }
