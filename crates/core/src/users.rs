@@ -42,7 +42,7 @@ pub enum Standing {
     /// An account.
     Known {
         /// As it is after a login.
-        account: Account,
+        account: Box<Account>,
         /// Whether the store has something about its password, be it that there is none. If not,
         /// somebody else may prove whose it is.
         has_password: bool,

@@ -109,7 +109,7 @@ impl Logins {
         // one must not be had under a second spelling, with its rules left behind.
         let standing = self.store.standing(&Attempt { user: &name, ..*attempt }).await?;
         if let Standing::Known { account, .. } = standing {
-            return Ok(account);
+            return Ok(*account);
         }
         let account = self.template.account(&name, proven).await?;
         if account.requires_tls && !attempt.is_tls {

@@ -54,7 +54,10 @@ impl<U: Users + ?Sized> Users for WithAnonymous<U> {
 
     async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
         if self.is_anonymous(attempt.user) {
-            return Ok(Standing::Known { account: self.account.clone(), has_password: true });
+            return Ok(Standing::Known {
+                account: Box::new(self.account.clone()),
+                has_password: true,
+            });
         }
         self.inner.standing(attempt).await
     }

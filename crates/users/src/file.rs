@@ -204,7 +204,7 @@ impl Users for FileUsers {
         let now = Timestamp::now();
         record.admits(attempt, now)?;
         let has_password = record.password.is_some();
-        let account = record.account(disk::folder(&self.inner.path), now);
+        let account = Box::new(record.account(disk::folder(&self.inner.path), now));
         Ok(Standing::Known { account, has_password })
     }
 }

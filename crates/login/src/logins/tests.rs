@@ -30,7 +30,9 @@ impl Users for Store {
     async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
         let has_password = attempt.user == "anna";
         match attempt.user {
-            "anna" | "ben" => Ok(Standing::Known { account: kept(attempt.user), has_password }),
+            "anna" | "ben" => {
+                Ok(Standing::Known { account: Box::new(kept(attempt.user)), has_password })
+            }
             "dora" => Err(Denied::Disabled),
             _ => Ok(Standing::Unknown),
         }
