@@ -269,7 +269,15 @@ fn check_sandbox(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) 
     }
 }
 
+/// Each rotation renames them all.
+const LOGS_KEPT_MAX: u32 = 1000;
+
 fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    if config.log.rotate_keep.0 > LOGS_KEPT_MAX {
+        let place = layers.place_of("log.rotate_keep");
+        let problem = Problem::error("so many old logs cannot be kept", place);
+        problems.push(problem.help(format!("{LOGS_KEPT_MAX} at most")));
+    }
     let logs = [
         ("log.file", &config.log.file.0),
         ("log.transfer_log", &config.log.transfer_log.0),

@@ -357,6 +357,15 @@ sections! {
         /// a file for logins, deletions and changes of rights as JSON lines, each written
         /// before the client is answered
         [R] audit_file: OptionalPath = "\"\"",
+        /// the three files above are put aside before they are larger than this; 0 = never
+        /// wharf.log becomes wharf.log.1, what was .1 becomes .2, and so on
+        [R] rotate_size: Size = "0",
+        /// true: they are put aside when a day is over, too
+        [R] rotate_daily: bool = "false",
+        /// how many of each are kept beside the one that is written
+        [R] rotate_keep: Positive = "7",
+        /// true: all of those but the newest are packed (gzip)
+        [R] rotate_compress: bool = "false",
         /// every command and its reply; passwords are always masked
         commands: bool = "false",
     }

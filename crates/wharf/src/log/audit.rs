@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::rotation::Rules;
 use super::target::Target;
 use crate::outcome::{Exit, Failure, plain};
 
@@ -37,11 +38,11 @@ pub(crate) enum Kept {
 }
 
 impl Audit {
-    /// At the end of this file.
+    /// At the end of this file, which is put aside as `rules` say.
     ///
     /// # Errors
     /// It cannot be opened, or is no plain file.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, rules: Rules) -> Result<Self, Failure> {
         let shown = path.display();
         if std::fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
             let message = format!("log.audit_file {shown} is no plain file");
@@ -50,7 +51,7 @@ impl Audit {
         }
         let target = Target::private_file(path)
             .map_err(|error| Failure::io(format!("cannot open the audit log {shown}"), &error))?;
-        Ok(Self::at(target))
+        Ok(Self::at(target.rotated(rules)))
     }
 
     /// In this place.
@@ -73,6 +74,11 @@ impl Audit {
         }
         state.lost = 0;
         if before == 0 { Kept::Whole } else { Kept::After(before) }
+    }
+
+    /// Why the file could not be put aside; told once.
+    pub(crate) fn take_problem(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).target.take_problem()
     }
 
     /// Opens the file anew.

@@ -50,6 +50,8 @@ pub(crate) enum Usage {
     Remove,
     /// Writing to files, and making new ones.
     Append,
+    /// The same, and putting them aside: reading, renaming, removing them.
+    Rotate,
     /// Everything but starting programs and making devices.
     Change,
 }
@@ -163,7 +165,9 @@ fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Pl
     for log in log_files(config) {
         // A log is opened anew after it was renamed. What is no file, such as /dev/null, is not.
         let is_file = std::fs::metadata(&log).map_or(true, |facts| facts.is_file());
-        add(if is_file { folder_of(&log) } else { log }, Usage::Append);
+        let is_rotated = config.log.rotate_daily || config.log.rotate_size.bytes().is_some();
+        let usage = if is_rotated && is_file { Usage::Rotate } else { Usage::Append };
+        add(if is_file { folder_of(&log) } else { log }, usage);
     }
     for pem in [&config.tls.certificate.0, &config.tls.private_key.0].into_iter().flatten() {
         add(pem.clone(), Usage::Read);

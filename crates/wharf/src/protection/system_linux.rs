@@ -143,6 +143,9 @@ fn rights(usage: Usage) -> BitFlags<AccessFs> {
         Usage::Read => AccessFs::ReadFile | AccessFs::ReadDir,
         Usage::Remove => AccessFs::RemoveFile.into(),
         Usage::Append => AccessFs::WriteFile | AccessFs::MakeReg,
+        Usage::Rotate => {
+            AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::ReadFile | AccessFs::RemoveFile
+        }
         // Links, pipes and sockets are never made, but those that lie there may be renamed.
         Usage::Change => make_bitflags!(AccessFs::{
             ReadFile | ReadDir | WriteFile | Truncate | Refer | RemoveFile | RemoveDir
