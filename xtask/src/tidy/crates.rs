@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("crates/storage", &["wharf-proto", "wharf-core"], &[]),
     ("crates/users", &["wharf-proto", "wharf-core"], &[]),
+    ("crates/events", &["wharf-proto", "wharf-core"], &["wharf-storage"]),
     (
         "crates/admin",
         &["wharf-proto", "wharf-core", "wharf-server"],
@@ -34,6 +35,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "wharf-users",
             "wharf-load",
             "wharf-admin",
+            "wharf-events",
         ],
         &["wharf-sim"],
     ),
