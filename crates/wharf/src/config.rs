@@ -9,6 +9,7 @@ pub(crate) mod choice;
 pub(crate) mod counts;
 pub(crate) mod file;
 pub(crate) mod gather;
+pub(crate) mod hook;
 pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod problem;
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) compat: keys::Compat,
     pub(crate) control: keys::Control,
     pub(crate) log: keys::Logging,
+    pub(crate) events: keys::Told,
+    pub(crate) webhooks: Vec<keys::Webhook>,
 }
 
 /// A configuration that was read, good or bad.
@@ -80,7 +83,14 @@ impl Loaded {
 impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         let keys::Preamble { config_version: Version } = keys::Preamble::read(reader, "");
-        let listeners = reader.layers.listeners.max(1);
+        let listeners = reader.layers.tables("listen").max(1);
+        let mut webhooks: Vec<_> = (0..reader.layers.tables("webhook"))
+            .map(|index| keys::Webhook::read(reader, &format!("webhook.{index}")))
+            .collect();
+        // A table without an address, as the default file has it, is none.
+        while webhooks.last().is_some_and(|webhook| webhook.url.0.is_none()) {
+            webhooks.pop();
+        }
         Self {
             server: keys::Server::read(reader, "server"),
             listen: (0..listeners)
@@ -97,6 +107,8 @@ impl Config {
             compat: keys::Compat::read(reader, "compat"),
             control: keys::Control::read(reader, "control"),
             log: keys::Logging::read(reader, "log"),
+            events: keys::Told::read(reader, "events"),
+            webhooks,
         }
     }
 }

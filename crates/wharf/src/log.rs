@@ -6,6 +6,7 @@
 //! memory.
 
 pub(crate) mod audit;
+pub(crate) mod catalog;
 #[cfg(test)]
 mod forgery_tests;
 pub(crate) mod journal;

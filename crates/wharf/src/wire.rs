@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
@@ -12,6 +12,7 @@ use wharf_core::error::{Error, ErrorKind};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Users;
+use wharf_events::check::Checker;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
 use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
@@ -275,12 +276,18 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
 pub(crate) struct Fenced {
     disks: Disks,
     reach: Arc<Reach>,
+    /// Who has uploads looked at; it comes once the process is confined.
+    checker: Arc<OnceLock<Arc<Checker>>>,
 }
 
 impl Fenced {
     /// Those of `disks` that lie within `reach`.
-    pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
-        Self { disks, reach }
+    pub(crate) fn new(
+        disks: Disks,
+        reach: Arc<Reach>,
+        checker: Arc<OnceLock<Arc<Checker>>>,
+    ) -> Self {
+        Self { disks, reach, checker }
     }
 }
 
@@ -294,7 +301,11 @@ impl Stores for Fenced {
                  wharf, or name a folder above it in server.homes and restart once";
             return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
         }
-        opened
+        let opened = opened?;
+        Ok(match self.checker.get() {
+            Some(checker) => checker.over(opened, account),
+            None => opened,
+        })
     }
 }
 
@@ -309,13 +320,18 @@ pub(crate) fn user_quota(config: &Config) -> Quota {
 }
 
 /// Where accounts' files are.
-pub(crate) fn stores(config: &Config, quotas: Option<&Quotas>, reach: &Arc<Reach>) -> Fenced {
+pub(crate) fn stores(
+    config: &Config,
+    quotas: Option<&Quotas>,
+    reach: &Arc<Reach>,
+    checker: &Arc<OnceLock<Arc<Checker>>>,
+) -> Fenced {
     let disks = Disks::new(disk(config));
     let disks = match quotas {
         Some(quotas) => disks.with_quotas(quotas.clone()),
         None => disks,
     };
-    Fenced::new(disks, Arc::clone(reach))
+    Fenced::new(disks, Arc::clone(reach), Arc::clone(checker))
 }
 
 /// Who may log in, and where their files are.

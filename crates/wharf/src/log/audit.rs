@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::catalog::kind;
 use super::rotation::Rules;
 use super::target::Target;
 use crate::outcome::{Exit, Failure, plain};
@@ -91,30 +92,22 @@ impl Audit {
     }
 }
 
-/// Whether an event goes there: who came in or did not, what was removed or renamed or given other
-/// rights, what was changed about accounts and the server itself.
+/// Whether an event goes there: who came in or did not, what was moved, removed, renamed or given
+/// other rights, what was changed about accounts and the server itself.
 pub(crate) fn is_audited(event: &str) -> bool {
-    matches!(
-        event,
-        "login"
-            | "login-failed"
-            | "turned-away"
-            | "banned"
-            | "ban-lifted"
-            | "control"
-            | "delete"
-            | "rmdir"
-            | "rename"
-            | "change"
-            | "accounts-read"
-            | "accounts-unusable"
-            | "protection"
-            | "ready"
-            | "reloaded"
-            | "reload-refused"
-            | "stopping"
-            | "stopped"
-    )
+    kind(event).is_some_and(|kind| kind.is_audited)
+        || matches!(
+            event,
+            "control"
+                | "accounts-read"
+                | "accounts-unusable"
+                | "protection"
+                | "ready"
+                | "reloaded"
+                | "reload-refused"
+                | "stopping"
+                | "stopped"
+        )
 }
 
 #[cfg(test)]
@@ -126,6 +119,6 @@ mod bans_tests {
         for event in ["banned", "ban-lifted", "login", "delete"] {
             assert!(is_audited(event), "{event}");
         }
-        assert!(!is_audited("download"));
+        assert!(!is_audited("connected") && !is_audited("command"));
     }
 }

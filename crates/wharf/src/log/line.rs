@@ -168,7 +168,7 @@ fn speed(bytes: u64, took: Duration) -> Option<String> {
 }
 
 /// An IPv4 client of an IPv6 socket by its IPv4 address.
-pub(super) fn address(ip: IpAddr) -> IpAddr {
+pub(crate) fn address(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 

@@ -87,6 +87,11 @@ impl Record {
         self
     }
 
+    /// With yes or no.
+    pub(crate) fn flag(self, name: &'static str, is_true: bool) -> Self {
+        self.boolean(name, is_true)
+    }
+
     fn boolean(mut self, name: &'static str, is_true: bool) -> Self {
         self.fields.push((name, Field::Boolean(is_true)));
         self

@@ -88,6 +88,14 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
     for event in [
         Event::Connected,
         Event::TurnedAway { reason: "too many sessions" },
+        Event::Banned {
+            network: "192.0.2.7/32",
+            reason: "too many failed logins",
+            time: Some(Duration::from_secs(600)),
+            is_by_hand: false,
+        },
+        Event::BanLifted { network: "192.0.2.7/32", reason: "it was over" },
+        Event::AccountLocked { user: "anna", time: Duration::from_secs(600) },
         Event::Secured { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" },
         Event::LoggedIn,
         Event::LoginFailed { user: "root", reason: "no such account" },
@@ -118,6 +126,24 @@ fn every_event_has_its_line() {
         page.push('\n');
     }
     crate::snapshot::assert_same("crates/wharf/snapshots/log-lines.txt", &page);
+}
+
+#[test]
+fn every_event_and_field_stands_in_the_catalog_and_nothing_else_does() {
+    let mut seen = std::collections::BTreeMap::<_, std::collections::BTreeSet<_>>::new();
+    with_every_event(|event| {
+        let record = Record::of(&who(None), event).unwrap();
+        let names = record.fields.iter().map(|(name, _)| *name);
+        seen.entry(record.event).or_default().extend(names);
+    });
+    // A download has the fields of an upload.
+    let of_upload = seen["upload"].clone();
+    seen.insert("download", of_upload);
+    let listed: std::collections::BTreeMap<_, std::collections::BTreeSet<_>> = catalog::KINDS
+        .iter()
+        .map(|kind| (kind.name, kind.fields.iter().map(|(name, _)| *name).collect()))
+        .collect();
+    assert_eq!(seen, listed);
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::config::choice::Symlinks;
+use crate::config::hook::Address;
 use crate::config::value::PublicAddress;
 use crate::place;
 
@@ -57,10 +59,12 @@ pub(crate) enum Usage {
 }
 
 /// Whether connections may be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Connections {
     /// To any port: active mode goes where the client asks.
     Made,
+    /// To these ports: web servers are told of events.
+    Only(Vec<u16>),
     /// None.
     Never,
 }
@@ -68,7 +72,7 @@ pub(crate) enum Connections {
 /// Whether other programs may be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Programs {
-    /// None: nothing in the configuration names one.
+    /// None: those that events start are started by a process that began before.
     Never,
 }
 
@@ -89,6 +93,8 @@ const NAME_LOOKUP: &[&str] = &[
     "/etc/resolv.conf",
     "/run/systemd/resolve",
 ];
+/// What is too long for a datagram of a name server comes by TCP.
+const DNS_PORT: u16 = 53;
 /// A folder with more entries than this is no folder of homes that is worth reading.
 const SIBLINGS_MAX: usize = 10_000;
 
@@ -103,7 +109,7 @@ impl Reach {
                 }
             },
             ports: config.passive.ports.0.clone(),
-            connections: if config.active.enabled { Connections::Made } else { Connections::Never },
+            connections: connections(config),
             programs: Programs::Never,
         }
     }
@@ -137,6 +143,23 @@ impl Reach {
         let mut roots = changing.map(|place| &place.path);
         roots.any(|root| real.starts_with(root) || home.starts_with(root))
     }
+}
+
+/// Where this server connects to.
+fn connections(config: &Config) -> Connections {
+    if config.active.enabled {
+        return Connections::Made;
+    }
+    let addresses = || config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
+    let mut ports: Vec<_> = addresses().map(|address| address.port).collect();
+    if addresses().any(is_name) {
+        ports.push(DNS_PORT);
+    }
+    if ports.is_empty() { Connections::Never } else { Connections::Only(ports) }
+}
+
+fn is_name(address: &Address) -> bool {
+    !address.host.starts_with('[') && address.host.parse::<IpAddr>().is_err()
 }
 
 fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Place> {
@@ -180,7 +203,12 @@ fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Pl
             add(path, Usage::Read);
         }
     }
-    if matches!(config.passive.public_address, PublicAddress::Name(_)) {
+    if let Some(folder) = &config.events.quarantine.0 {
+        add(folder.clone(), Usage::Change);
+    }
+    let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
+    let looks_up = matches!(config.passive.public_address, PublicAddress::Name(_));
+    if looks_up || webhooks.into_iter().any(is_name) {
         for path in NAME_LOOKUP {
             add(path.into(), Usage::Read);
         }

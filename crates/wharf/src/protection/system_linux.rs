@@ -89,7 +89,7 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
     }
     if kernel.ports {
         ruleset = ruleset.handle_access(AccessNet::BindTcp)?;
-        if reach.connections == Connections::Never {
+        if reach.connections != Connections::Made {
             ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
         }
     }
@@ -109,6 +109,11 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
     if kernel.ports {
         for port in reach.ports.clone() {
             rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
+        }
+        if let Connections::Only(ports) = &reach.connections {
+            for port in ports {
+                rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+            }
         }
         if reach.connections == Connections::Made {
             // Active mode goes out from any free port of ours.
@@ -178,9 +183,13 @@ fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
         },
         ports: if kernel.ports {
             let (first, last) = (reach.ports.start(), reach.ports.end());
-            let out = match reach.connections {
-                Connections::Made => "any port out",
-                Connections::Never => "none out",
+            let out = match &reach.connections {
+                Connections::Made => "any port out".to_owned(),
+                Connections::Only(ports) => {
+                    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+                    format!("{} out", ports.join(" "))
+                }
+                Connections::Never => "none out".to_owned(),
             };
             Standing::On(format!("only {first}-{last} in, {out} ({version})"))
         } else {

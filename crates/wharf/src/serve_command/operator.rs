@@ -17,7 +17,7 @@ use wharf_server::Handle;
 use wharf_server::guard::Ban as Banned;
 
 use super::bans::Nudge;
-use super::counters::Counters;
+use super::counters::{Audience, Counters};
 use super::metrics::{Moment, page};
 use super::reload::{InForce, Reloader};
 use super::warner::Warner;
@@ -35,6 +35,7 @@ pub(super) struct Desk {
     pub(super) handle: Handle,
     pub(super) log: Arc<Log>,
     pub(super) counters: Arc<Counters>,
+    pub(super) audience: Arc<Audience>,
     pub(super) warner: Arc<Warner>,
     pub(super) nudge: Mutex<Nudge>,
     pub(super) reloader: Arc<Reloader>,
@@ -163,7 +164,7 @@ impl Operator for Desk {
 
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
-        page(&Moment {
+        let own = page(&Moment {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
@@ -175,7 +176,8 @@ impl Operator for Desk {
             certificate: self.certificate().as_ref(),
             uptime: self.started.elapsed(),
             is_stopping: self.is_stopping(),
-        })
+        });
+        own + &self.audience.metrics()
     }
 
     fn bans(&self) -> Vec<Ban> {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
@@ -15,6 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use wharf_admin::door::Door;
 use wharf_admin::{Api, Operator};
 use wharf_core::account::Count;
+use wharf_core::event::Events;
+use wharf_events::check::Checker;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
 use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
@@ -32,6 +34,7 @@ use super::{Plan, outputs, tell_fresh_password};
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
+use crate::deliver;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::os::{
@@ -67,9 +70,11 @@ pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
         Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
     let runtimes = workers.handles();
     let mut ready = workers.alone(prepare(plan, options, runtimes))?;
-    ready.report = Some(give_up_rights(plan, &ready)?);
+    let (report, worker) = give_up_rights(plan, &ready)?;
+    ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
     ready.log.begin()?;
+    ready.begin_to_tell(worker)?;
     workers.run(serve(plan, options, ready))
 }
 
@@ -90,7 +95,24 @@ struct Ready {
     no_room: Option<String>,
     counters: Arc<Counters>,
     control: Control,
+    /// Who is told of events, until that begins.
+    told: Option<deliver::Prepared>,
+    audience: Arc<Audience>,
+    checker: Arc<OnceLock<Arc<Checker>>>,
     has_panel: bool,
+}
+
+impl Ready {
+    /// From here on programs and web servers are told of events.
+    fn begin_to_tell(&mut self, worker: Option<deliver::Worker>) -> Result<(), Failure> {
+        let Some((told, worker)) = self.told.take().zip(worker) else { return Ok(()) };
+        let delivery = told.begin(worker)?;
+        if let Some(checker) = delivery.checker() {
+            let _ = self.checker.set(Arc::clone(checker));
+        }
+        self.audience.add(delivery);
+        Ok(())
+    }
 }
 
 async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
@@ -122,11 +144,14 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let reach = Arc::new(reach.and_for_reloads(config, plan.file.as_deref()));
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
-    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach));
+    let checker = Arc::default();
+    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach, &checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
-    let audience = Audience { log: Arc::clone(&log), counters: Arc::clone(&counters) };
-    let bound = server.events(Arc::new(audience)).bind().await.map_err(bind_failure)?;
+    let told = deliver::Prepared::of(config, &log)?;
+    let audience = Arc::new(Audience::new(Arc::clone(&log), Arc::clone(&counters)));
+    let events: Arc<dyn Events> = audience.clone();
+    let bound = server.events(events).bind().await.map_err(bind_failure)?;
     let report = None;
     Ok(Ready {
         accounts,
@@ -143,12 +168,18 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         no_room,
         counters,
         control,
+        told,
+        audience,
+        checker,
         has_panel,
     })
 }
 
 /// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
-fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
+fn give_up_rights(
+    plan: &Plan,
+    ready: &Ready,
+) -> Result<(Report, Option<deliver::Worker>), Failure> {
     let config = &plan.loaded.config;
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
@@ -158,7 +189,9 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
         }
     }
     give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
-    confine(config.server.sandbox, &ready.reach)
+    // Programs that are told of events have the same user, and lie beyond the confinement.
+    let worker = ready.told.as_ref().map(deliver::Prepared::start_worker).transpose()?;
+    Ok((confine(config.server.sandbox, &ready.reach)?, worker))
 }
 
 async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failure> {
@@ -189,6 +222,7 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
     }
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
     let desk = Arc::new(desk(plan, &ready, &warner, &keeper));
+    let audience = Arc::clone(&ready.audience);
     let Ready { accounts, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
@@ -198,6 +232,7 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
     let watching = Watching { users: accounts.watched };
     let exit = until_stopped(bound, door, &mut signals, &stopper, watching, options).await;
     drop(keeper);
+    audience.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
@@ -240,6 +275,7 @@ fn desk(plan: &Plan, ready: &Ready, warner: &Arc<Warner>, keeper: &Keeper) -> De
         quotas: ready.quotas.clone(),
         room: ready.room,
         reach: Arc::clone(&ready.reach),
+        checker: Arc::clone(&ready.checker),
         is_confined: report.is_some_and(|report| matches!(report.files, Standing::On(_))),
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
@@ -248,6 +284,7 @@ fn desk(plan: &Plan, ready: &Ready, warner: &Arc<Warner>, keeper: &Keeper) -> De
         handle,
         log,
         counters: Arc::clone(&ready.counters),
+        audience: Arc::clone(&ready.audience),
         warner: Arc::clone(warner),
         nudge: Mutex::new(keeper.nudge()),
         reloader: Arc::new(reloader),

@@ -7,6 +7,9 @@ mod bench_command;
 #[cfg(test)]
 mod config_command;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod events;
+#[cfg(test)]
 #[cfg(unix)]
 mod few_files;
 #[cfg(test)]
@@ -29,3 +32,6 @@ mod service_command;
 mod support;
 #[cfg(test)]
 mod user_command;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod webhooks;

@@ -219,12 +219,12 @@ impl Serving {
     }
 
     /// Reads its log up to a line with this in it.
-    pub(crate) fn waits_for(&mut self, part: &str) {
+    pub(crate) fn waits_for(&mut self, part: &str) -> String {
         loop {
             let mut line = String::new();
             assert!(self.lines.read_line(&mut line).unwrap() > 0, "it ended without {part}");
             if line.contains(part) {
-                return;
+                return line;
             }
         }
     }
