@@ -369,5 +369,6 @@ impl Sink for CheckedSink {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -163,10 +163,9 @@ impl Webhook {
         let line =
             format!("{} {} {} {}\n", unix_millis(), notice.id(), notice.event(), notice.body());
         match spool.append(line.as_bytes()) {
-            Kept::Whole => {}
+            Kept::Whole | Kept::Lost(None) => {}
             Kept::After(count) => tell(&Report::Dropped { url, count }),
             Kept::Lost(Some(reason)) => tell(&Report::Full { url, reason: &reason }),
-            Kept::Lost(None) => {}
         }
     }
 

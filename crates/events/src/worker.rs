@@ -271,5 +271,6 @@ fn millis(text: &[u8]) -> Option<Duration> {
     number(text).map(Duration::from_millis)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -286,7 +286,9 @@ impl Events for Delivery {
             webhook.keep(&notice);
         }
         if let Some(programs) = &self.programs {
-            hooks.into_iter().for_each(|program| programs.run(program, &notice));
+            for program in hooks {
+                programs.run(program, &notice);
+            }
         }
     }
 }

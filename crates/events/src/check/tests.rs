@@ -25,7 +25,7 @@ fn bench(script: &str, unchecked: Unchecked) -> Bench {
     std::fs::create_dir(&home).unwrap();
     std::fs::create_dir(folder.path().join("aside")).unwrap();
     let arguments = ["/bin/sh", "-c", script, "sh", "{draft}"].map(str::to_owned).to_vec();
-    let time_max = Duration::from_secs(60);
+    let time_max = Duration::from_mins(1);
     let program = Program { name: "check_upload".to_owned(), arguments, time_max };
     let started = Started::within(vec![program]);
     let reports = Arc::<Mutex<Vec<String>>>::default();

@@ -106,13 +106,11 @@ impl Message {
     }
 
     fn maybe(&mut self, name: &str, text: Option<&str>) {
-        match text {
-            Some(text) => self.text(name, text),
-            None => {
-                self.member(name, "null");
-                self.variables.push((name.to_owned(), Vec::new()));
-            }
+        if let Some(text) = text {
+            return self.text(name, text);
         }
+        self.member(name, "null");
+        self.variables.push((name.to_owned(), Vec::new()));
     }
 
     fn number(&mut self, name: &str, number: u64) {

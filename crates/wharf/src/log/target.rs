@@ -160,8 +160,8 @@ impl Target {
     /// Puts the file aside and begins a new one.
     fn turn(&mut self) {
         let Sink::File { path, turner: Some(turner), .. } = &mut self.sink else { return };
-        let turned = turner.turn(path).and_then(|()| self.reopen());
-        if let Err(error) = turned {
+        let done = turner.turn(path).and_then(|()| self.reopen());
+        if let Err(error) = done {
             self.problem = Some(plain(&error));
         }
     }

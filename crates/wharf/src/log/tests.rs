@@ -91,11 +91,11 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::Banned {
             network: "192.0.2.7/32",
             reason: "too many failed logins",
-            time: Some(Duration::from_secs(600)),
+            time: Some(Duration::from_mins(10)),
             is_by_hand: false,
         },
         Event::BanLifted { network: "192.0.2.7/32", reason: "it was over" },
-        Event::AccountLocked { user: "anna", time: Duration::from_secs(600) },
+        Event::AccountLocked { user: "anna", time: Duration::from_mins(10) },
         Event::Secured { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" },
         Event::LoggedIn,
         Event::LoginFailed { user: "root", reason: "no such account" },
