@@ -25,6 +25,7 @@
 
 mod disk;
 mod edit;
+mod place;
 mod problem;
 mod read;
 mod record;

@@ -9,17 +9,17 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
-    is_administrator, is_journal, mask_new_files, may_write, mode_if_open, open_to_group,
-    private_file, private_folder, proof_of_life_every, raise_file_limit, real_folder,
-    socket_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, appended_privately, can_change, free_files, give_to,
+    hold_window, is_administrator, is_journal, is_owner, mask_new_files, may_write, mode_if_open,
+    open_to_group, private_file, private_folder, proof_of_life_every, raise_file_limit,
+    real_folder, socket_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
-    is_administrator, is_journal, mask_new_files, may_write, mode_if_open, open_to_group,
-    private_file, private_folder, proof_of_life_every, raise_file_limit, real_folder,
-    socket_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, appended_privately, can_change, free_files, give_to,
+    hold_window, is_administrator, is_journal, is_owner, mask_new_files, may_write, mode_if_open,
+    open_to_group, private_file, private_folder, proof_of_life_every, raise_file_limit,
+    real_folder, socket_folder, sync_folder,
 };
 
 /// What somebody asks of a running server by a signal.

@@ -269,7 +269,7 @@ fn existing(file: &Path, names: &[String]) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn no_such_user(records: &UserFile, name: &str) -> Failure {
+pub(crate) fn no_such_user(records: &UserFile, name: &str) -> Failure {
     let shown = name.escape_debug();
     let failure =
         Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("there is no user `{shown}`")) };

@@ -282,12 +282,13 @@ pub(crate) struct Fenced {
 
 impl Fenced {
     /// Those of `disks` that lie within `reach`.
-    pub(crate) fn new(
-        disks: Disks,
-        reach: Arc<Reach>,
-        checker: Arc<OnceLock<Arc<Checker>>>,
-    ) -> Self {
-        Self { disks, reach, checker }
+    pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
+        Self { disks, reach, checker: Arc::default() }
+    }
+
+    /// Has uploads looked at, once there is somebody who does.
+    pub(crate) fn checked(self, checker: &Arc<OnceLock<Arc<Checker>>>) -> Self {
+        Self { checker: Arc::clone(checker), ..self }
     }
 }
 
@@ -320,18 +321,13 @@ pub(crate) fn user_quota(config: &Config) -> Quota {
 }
 
 /// Where accounts' files are.
-pub(crate) fn stores(
-    config: &Config,
-    quotas: Option<&Quotas>,
-    reach: &Arc<Reach>,
-    checker: &Arc<OnceLock<Arc<Checker>>>,
-) -> Fenced {
+pub(crate) fn stores(config: &Config, quotas: Option<&Quotas>, reach: &Arc<Reach>) -> Fenced {
     let disks = Disks::new(disk(config));
     let disks = match quotas {
         Some(quotas) => disks.with_quotas(quotas.clone()),
         None => disks,
     };
-    Fenced::new(disks, Arc::clone(reach), Arc::clone(checker))
+    Fenced::new(disks, Arc::clone(reach))
 }
 
 /// Who may log in, and where their files are.
@@ -367,12 +363,20 @@ pub(crate) fn users(config: &Config, file: Option<&FileUsers>) -> Arc<dyn Users>
         None => Arc::new(Nobody),
     };
     match anonymous_home(config) {
-        Some(home) => {
-            let rights = anonymous_rights(config.login.anonymous_permissions);
-            Arc::new(WithAnonymous::new(users, home, rights).with_limits(for_many()))
-        }
+        Some(home) => Arc::new(with_visitor(users, config, home)),
         None => users,
     }
+}
+
+/// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
+pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
+    let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
+    visitors.is_anonymous(user).then(|| visitors.account().clone())
+}
+
+fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
+    let rights = anonymous_rights(config.login.anonymous_permissions);
+    WithAnonymous::new(users, home, rights).with_limits(for_many())
 }
 
 /// Every folder that is served, with whose it is, and how many accounts the file has.

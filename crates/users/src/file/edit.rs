@@ -9,6 +9,7 @@ use wharf_core::account::Rate;
 use wharf_proto::path::VPath;
 
 use super::disk::{self, Patience};
+use super::place::line_of;
 use super::problem::{FileProblems, OpenError};
 use super::read;
 use super::record::{Setting, UserRecord};
@@ -20,6 +21,7 @@ use crate::units::{format_quota, format_rate};
 #[derive(Clone, Debug)]
 pub struct UserFile {
     path: PathBuf,
+    text: String,
     records: Vec<UserRecord>,
 }
 
@@ -109,7 +111,7 @@ impl UserFile {
     pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let records = read::read(path, text).map_err(OpenError::Problems)?;
-        Ok(Self { path: path.to_owned(), records })
+        Ok(Self { path: path.to_owned(), text: text.to_owned(), records })
     }
 
     /// The accounts, in the order of the file.
@@ -120,6 +122,16 @@ impl UserFile {
     /// The account with this name.
     pub fn record(&self, name: &str) -> Option<&UserRecord> {
         self.records.iter().find(|record| record.name == name)
+    }
+
+    /// The line, counted from 1, of one of the account's keys; without a key, of its table.
+    pub fn line_of(&self, name: &str, key: Option<&str>) -> Option<usize> {
+        line_of(&self.text, &["users", name], key)
+    }
+
+    /// The line of the rights that the account has below a path.
+    pub fn line_of_path(&self, name: &str, path: &str) -> Option<usize> {
+        line_of(&self.text, &["users", name, "paths"], Some(path))
     }
 
     /// The folder that relative homes start from.

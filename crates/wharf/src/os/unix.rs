@@ -159,6 +159,18 @@ pub(crate) fn may_write(folder: &Path, (user, group): (u32, u32)) -> bool {
     })
 }
 
+/// Whether the system lets this process change names in a folder.
+pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Whether this process may change the facts of a file: it is its owner's, or root's.
+pub(crate) fn is_owner(path: &Path) -> bool {
+    let who = rustix::process::geteuid();
+    who.is_root() || fs::symlink_metadata(path).is_ok_and(|facts| facts.uid() == who.as_raw())
+}
+
 /// Makes new names in a folder survive a power failure.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

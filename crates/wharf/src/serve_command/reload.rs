@@ -154,8 +154,9 @@ impl Reloader {
                 (wire::users(&config, file.as_ref()), homes)
             }
         };
-        let stores =
-            Arc::new(wire::stores(&config, self.quotas.as_ref(), &self.reach, &self.checker));
+        let stores = Arc::new(
+            wire::stores(&config, self.quotas.as_ref(), &self.reach).checked(&self.checker),
+        );
         self.handle
             .adopt(settings, users, stores)
             .map_err(|error| Failure::new(format!("the TLS settings do not work: {error}")))?;

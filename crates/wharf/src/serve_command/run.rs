@@ -145,7 +145,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
     let checker = Arc::default();
-    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach, &checker));
+    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
     let told = deliver::Prepared::of(config, &log)?;

@@ -35,3 +35,6 @@ mod user_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod webhooks;
+#[cfg(test)]
+#[cfg(unix)]
+mod why_command;
