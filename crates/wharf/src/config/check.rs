@@ -291,23 +291,7 @@ fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
 /// What is missing is found now, and not when the first event comes.
 fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let events = &config.events;
-    let programs = [
-        ("on_login", &events.on_login),
-        ("on_login_failed", &events.on_login_failed),
-        ("on_logout", &events.on_logout),
-        ("on_upload", &events.on_upload),
-        ("on_upload_failed", &events.on_upload_failed),
-        ("on_download", &events.on_download),
-        ("on_download_failed", &events.on_download_failed),
-        ("on_delete", &events.on_delete),
-        ("on_rename", &events.on_rename),
-        ("on_mkdir", &events.on_mkdir),
-        ("on_rmdir", &events.on_rmdir),
-        ("on_ban", &events.on_ban),
-        ("on_event", &events.on_event),
-        ("check_upload", &events.check_upload),
-    ];
-    for (name, line) in programs {
+    for (name, line) in events.programs() {
         let place = || layers.place_of(&format!("events.{name}"));
         if let Some(program) = line.0.first()
             && !std::fs::metadata(program).is_ok_and(|facts| facts.is_file())

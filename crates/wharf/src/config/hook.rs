@@ -4,6 +4,7 @@ use std::path::Path;
 
 use wharf_users::nearest::nearest;
 
+use super::keys::Told;
 use super::raw::Raw;
 use super::value::{Value, Wrong};
 use crate::log::catalog::{field_names, told_names};
@@ -69,6 +70,28 @@ fn check_argument(argument: &str) -> Result<(), Wrong> {
                 .help(format!("it must stand alone, as an argument of its own: \"{{{name}}}\""))),
             None => Ok(()),
         },
+    }
+}
+
+impl Told {
+    /// Every key that names a program.
+    pub(crate) fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
+        [
+            ("on_login", &self.on_login),
+            ("on_login_failed", &self.on_login_failed),
+            ("on_logout", &self.on_logout),
+            ("on_upload", &self.on_upload),
+            ("on_upload_failed", &self.on_upload_failed),
+            ("on_download", &self.on_download),
+            ("on_download_failed", &self.on_download_failed),
+            ("on_delete", &self.on_delete),
+            ("on_rename", &self.on_rename),
+            ("on_mkdir", &self.on_mkdir),
+            ("on_rmdir", &self.on_rmdir),
+            ("on_ban", &self.on_ban),
+            ("on_event", &self.on_event),
+            ("check_upload", &self.check_upload),
+        ]
     }
 }
 

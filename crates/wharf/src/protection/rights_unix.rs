@@ -1,5 +1,6 @@
 //! Unix: who else may change what this server relies on.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -108,6 +109,19 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     let users_file = [config.server.users_file.0.clone()];
     for path in users_file.iter().chain(config.tls.private_key.0.as_ref()) {
         findings.extend(facts(path).and_then(|(path, facts)| foreign_owner(&path, &facts)));
+    }
+    let programs = config.events.programs().into_iter();
+    let programs: BTreeSet<_> = programs.filter_map(|(_, line)| line.0.first()).collect();
+    for (path, facts) in programs.into_iter().filter_map(facts) {
+        let mode = mode(&facts);
+        if mode & OTHERS_WRITE != 0 {
+            let shown = path.display();
+            findings.push(Finding {
+                what: format!("anybody may write the program {shown}, which wharf starts"),
+                remedy: format!("chmod o-w '{shown}'"),
+                gravity: Gravity::Fatal,
+            });
+        }
     }
     for (path, facts) in log_files(config).iter().filter_map(facts) {
         let mode = mode(&facts);

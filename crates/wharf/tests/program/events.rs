@@ -2,8 +2,9 @@
 //! server is confined in all of these, as far as this computer can.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 
@@ -160,7 +161,7 @@ fn a_program_that_fails_is_told_again_and_the_log_says_so() {
 }
 
 #[test]
-fn what_waits_is_told_before_the_server_ends_and_what_hangs_does_not_hold_it() {
+fn what_waits_is_told_before_the_server_ends_and_programs_end_with_it() {
     let bench = Bench::new();
     let hook = bench.hook("events.on_mkdir", "note", &[]);
     let server = bench.serve(&[&hook, "events.workers=1"]);
@@ -186,7 +187,8 @@ fn what_waits_is_told_before_the_server_ends_and_what_hangs_does_not_hold_it() {
             None => std::thread::yield_now(),
         }
     };
-    assert_eq!(server.stop().0, Some(0));
+    // A server that is killed takes them with it, too.
+    drop(server);
     while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
         std::thread::yield_now();
     }
@@ -344,6 +346,12 @@ fn many_uploads_wait_for_few_checks() {
         }
     });
     assert_eq!(names(&bench.place.path("share")).len(), 6);
+    let mut socket = UnixStream::connect(bench.place.path("run/control.sock")).unwrap();
+    socket.write_all(b"GET /metrics HTTP/1.0\r\nHost: wharf\r\n\r\n").unwrap();
+    let mut page = String::new();
+    socket.read_to_string(&mut page).unwrap();
+    assert!(page.contains("\nwharf_upload_checks_total 6\n"), "{page}");
+    assert!(page.contains("\nwharf_programs_waiting 0\n"), "{page}");
 }
 
 #[test]
@@ -361,5 +369,8 @@ fn mistakes_in_the_configuration_are_told_with_their_remedy() {
     ] {
         bench.place.run(&["serve", "share", "--set", setting]).exits(78).tells(part);
     }
+    fs::set_permissions(bench.place.path("note"), fs::Permissions::from_mode(0o777)).unwrap();
+    let open = bench.hook("events.on_upload", "note", &[]);
+    bench.place.run(&["serve", "share", "--set", &open]).exits(78).tells("chmod o-w");
     bench.place.run(&["start-programs"]).exits(1).tells("this command is for wharf itself");
 }
