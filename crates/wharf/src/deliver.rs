@@ -18,6 +18,7 @@ use crate::config::{Config, keys};
 use crate::log::Log;
 use crate::log::catalog::kind;
 use crate::log::record::{Field, Record};
+use crate::os::Signals;
 use crate::outcome::{Exit, Failure, plain};
 use crate::protection::reach::state_folder;
 use message::Maker;
@@ -156,7 +157,15 @@ pub(crate) const WORKER_COMMAND: &str = "start-programs";
 /// # Errors
 /// Somebody else than wharf called.
 pub(crate) fn work() -> Result<Exit, Failure> {
+    // Ctrl+C and a service manager mean the server. It says when this ends, by the end of the input,
+    // and may have uploads looked at until then.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let signals = runtime.and_then(|runtime| {
+        let signals = runtime.block_on(async { Signals::new() });
+        signals.map(|signals| (runtime, signals))
+    });
     let served = wharf_events::worker::serve(std::io::stdin(), std::io::stdout());
+    drop(signals);
     served.map(|()| Exit::Done).map_err(|error| Failure::new(plain(&error)))
 }
 

@@ -52,7 +52,7 @@ fn shell(script: &str) -> [&str; 3] {
 }
 
 #[test]
-fn arguments_and_environment_are_the_event_byte_for_byte_and_nothing_else() {
+fn row_21_arguments_and_environment_are_the_event_byte_for_byte_and_nothing_else() {
     let script = "printf '%s|' \"$@\"; env | sort | tr '\\n' '|'; cat >&2";
     let program = [&shell(script)[..], &["name", "{path}", "{missing}", "a{path}"]].concat();
     let mut bench = bench(&[(&program, LONG)]);

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -74,7 +75,7 @@ fn is_confined(server: &Serving) -> bool {
 }
 
 #[test]
-fn a_program_gets_the_json_of_an_upload_and_any_name_byte_for_byte() {
+fn row_21_a_program_gets_the_json_of_an_upload_and_any_name_byte_for_byte() {
     let bench = Bench::new();
     let upload = bench.hook("events.on_upload", "note", &["--", "{file}", "{user}", "{bytes}"]);
     let server = bench.serve(&[&upload]);
@@ -192,6 +193,30 @@ fn what_waits_is_told_before_the_server_ends_and_programs_end_with_it() {
     while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn signals_to_the_whole_service_do_not_end_what_starts_programs() {
+    let bench = Bench::new();
+    let hook = bench.hook("events.on_mkdir", "note", &[]);
+    let server = bench.serve(&[&hook]);
+    let pid = server.pid();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let worker = children.split_whitespace().next().unwrap();
+    let asleep = format!("/proc/{worker}/status");
+    // Its handlers are in place: TERM is the bit 14, INT the bit 1.
+    let caught = || {
+        let status = fs::read_to_string(&asleep).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() & 0x4002 == 0x4002
+    };
+    while !caught() {
+        std::thread::yield_now();
+    }
+    let ended = Command::new("kill").args(["-TERM", worker]).status().unwrap();
+    assert!(ended.success());
+    server.login("me", "secret").says("MKD d");
+    assert_eq!(bench.told(1)[0]["event"], "mkdir");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::split;
+
 /// Where journald would take entries; there is none here.
 #[derive(Debug)]
 pub(crate) enum Journal {}
@@ -15,7 +17,7 @@ impl Journal {
         None
     }
 
-    pub(crate) fn write(&mut self, _entries: &[u8]) -> u64 {
-        match *self {}
+    pub(crate) fn write(&mut self, entries: &[u8]) -> u64 {
+        u64::try_from(split(entries).count()).unwrap_or(u64::MAX)
     }
 }
