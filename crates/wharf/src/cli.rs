@@ -90,8 +90,7 @@ pub(crate) enum Command {
     User(Box<User>),
     /// Whether an account may do something somewhere, and what decides it: exit 0 or 1
     Why(Why),
-    /// List, add and lift bans; changes take effect within a second
-    #[command(subcommand)]
+    /// List, add and lift bans; changes take effect at once
     Ban(Ban),
     /// Move in from another server: read its set-up, show the result, write it with --write
     #[command(subcommand)]

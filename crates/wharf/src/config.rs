@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) names: keys::Names,
     pub(crate) compat: keys::Compat,
     pub(crate) control: keys::Control,
+    /// `[metrics]`
+    pub(crate) metrics: keys::Metrics,
     pub(crate) log: keys::Logging,
     pub(crate) events: keys::Told,
     pub(crate) webhooks: Vec<keys::Webhook>,
@@ -106,6 +108,7 @@ impl Config {
             names: keys::Names::read(reader, "names"),
             compat: keys::Compat::read(reader, "compat"),
             control: keys::Control::read(reader, "control"),
+            metrics: keys::Metrics::read(reader, "metrics"),
             log: keys::Logging::read(reader, "log"),
             events: keys::Told::read(reader, "events"),
             webhooks,

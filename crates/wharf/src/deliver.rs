@@ -157,8 +157,8 @@ pub(crate) const WORKER_COMMAND: &str = "start-programs";
 /// # Errors
 /// Somebody else than wharf called.
 pub(crate) fn work() -> Result<Exit, Failure> {
-    // Ctrl+C and a service manager mean the server. It says when this ends, by the end of the input,
-    // and may have uploads looked at until then.
+    // Ctrl+C and a service manager mean the server. It says when this ends, by the end of the
+    // input, and may have uploads looked at until then.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let signals = runtime.and_then(|runtime| {
         let signals = runtime.block_on(async { Signals::new() });

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
 use wharf_core::async_trait;
@@ -386,18 +387,24 @@ pub(crate) fn homes(
     is_coloured: bool,
 ) -> Result<(Vec<(String, PathBuf)>, usize), Failure> {
     let mut homes = Vec::new();
+    let mut count = 0;
     if has_file {
         let file = UserFile::read(&config.server.users_file.0)
             .map_err(|error| open_failure(&error, is_coloured))?;
-        let accounts = file.records().iter().map(|record| record.account(file.folder()));
-        homes.extend(accounts.map(|account| (account.name, account.home)));
+        count = file.records().len();
+        for record in file.records() {
+            let account = record.account(file.folder(), Timestamp::now());
+            let folders = account.folders.iter().map(|folder| folder.target.clone());
+            let all = std::iter::once(account.home.clone()).chain(folders);
+            homes.extend(all.map(|home| (account.name.clone(), home)));
+        }
     }
-    let count = homes.len();
     homes.extend(anonymous_home(config).map(|home| ("anonymous".to_owned(), home.to_owned())));
     Ok((homes, count))
 }
 
-fn anonymous_home(config: &Config) -> Option<&Path> {
+/// The folder of visitors, if there may be any.
+pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
     config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
 }
 

@@ -135,6 +135,11 @@ pub(crate) fn may_write(_folder: &Path, _owner: (u32, u32)) -> bool {
     true
 }
 
+/// The disk that a folder is on; not told here.
+pub(crate) fn disk_of(_folder: &Path) -> Option<(u64, u64, u64)> {
+    None
+}
+
 /// Folders cannot be synced here; NTFS keeps a journal of names.
 pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())

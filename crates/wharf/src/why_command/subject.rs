@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::file::{StoredHash, UserFile};
@@ -54,7 +55,7 @@ impl Subject {
         let file = UserFile::read(path).map_err(|error| open_failure(&error, is_coloured))?;
         let record = file.record(case.user).ok_or_else(|| no_such_user(&file, case.user))?;
         Ok(Self {
-            account: record.account(file.folder()),
+            account: record.account(file.folder(), Timestamp::now()),
             is_anonymous: false,
             is_enabled: record.is_enabled(),
             has_password: record.password.as_ref().is_some_and(StoredHash::is_usable),
@@ -71,8 +72,11 @@ impl Subject {
             },
             Origin::File(path, file, name) => {
                 let path = path.display();
-                match (file.line_of(name, Some(key)), file.line_of(name, None)) {
-                    (Some(line), _) => format!("{path}:{line}"),
+                match (file.line_said(name, key, None), file.line_of(name)) {
+                    (Some(line), _) => match file.group_of(name, key, None) {
+                        Some(group) => format!("{path}:{line} (group {group})"),
+                        None => format!("{path}:{line}"),
+                    },
                     (None, Some(line)) => format!("{path}:{line} (says nothing; the default)"),
                     (None, None) => path.to_string(),
                 }
@@ -85,7 +89,10 @@ impl Subject {
         match &self.origin {
             Origin::Visitor { rights, .. } => rights.clone(),
             Origin::File(path, file, name) => {
-                let line = file.line_of_path(name, &prefix.to_string());
+                let prefix = prefix.to_string();
+                let line = ["paths", "folders"]
+                    .iter()
+                    .find_map(|key| file.line_said(name, key, Some(&prefix)));
                 line.map_or_else(
                     || self.place("paths"),
                     |line| format!("{}:{line}", path.display()),

@@ -1,6 +1,9 @@
 //! The built program, as a person or a script meets it.
 
 #[cfg(test)]
+#[cfg(unix)]
+mod accounts;
+#[cfg(test)]
 mod ban_command;
 #[cfg(test)]
 mod bench_command;
@@ -28,6 +31,9 @@ mod serve_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod service_command;
+#[cfg(test)]
+#[cfg(unix)]
+mod steering;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -218,7 +218,7 @@ impl Serving {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Reads its log up to a line with this in it.
+    /// Reads its log up to a line with this in it, and returns that line.
     pub(crate) fn waits_for(&mut self, part: &str) -> String {
         loop {
             let mut line = String::new();
