@@ -14,6 +14,7 @@ mod outputs;
 mod reload;
 mod renewal;
 mod run;
+mod sweeping;
 mod warner;
 mod workers;
 

@@ -83,6 +83,10 @@ impl Turner {
         if self.size == 0 {
             return self.fitting(lines).max(first_line(lines));
         }
+        // While an older one is packed its name must not become another's: this one grows on.
+        if self.is_packing.load(Ordering::Acquire) {
+            return lines.len();
+        }
         if self.rules.is_daily && (self.today)() != self.day {
             return 0;
         }
@@ -117,9 +121,6 @@ impl Turner {
     }
 
     fn shift(&self, path: &Path) -> io::Result<()> {
-        if self.is_packing.load(Ordering::Acquire) {
-            return Err(io::Error::other("an older one is still being packed"));
-        }
         for suffix in ["", PACKED] {
             absent_is_fine(fs::remove_file(aside(path, self.rules.kept, suffix)))?;
         }
@@ -273,9 +274,13 @@ mod tests {
             fs::write(&path, text).unwrap();
             turner.turn(&path).unwrap();
         }
+        turner.wrote(10);
         while turner.is_packing.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
+        assert_eq!(turner.share(b"abc\n"), 0);
+        turner.is_packing.store(true, Ordering::Release);
+        assert_eq!(turner.share(b"abc\n"), 4);
         let mut text = String::new();
         let packed = File::open(aside(&path, 2, PACKED)).unwrap();
         GzDecoder::new(packed).read_to_string(&mut text).unwrap();

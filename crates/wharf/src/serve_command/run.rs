@@ -3,7 +3,6 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use wharf_core::event::Events;
 use wharf_events::check::Checker;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
-use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
+use wharf_storage::Quotas;
 use wharf_users::file::FileUsers;
 
 use super::bans::Keeper;
@@ -30,6 +29,7 @@ use super::gauges::Gauges;
 use super::operator::Desk;
 use super::reload::{self, InForce, Reloader};
 use super::renewal::Renewal;
+use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
@@ -468,49 +468,6 @@ async fn watch(watching: Watching, handle: &Handle, log: &Log) {
             log.note(&record.text("reason", problem));
         }
     }
-}
-
-/// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
-/// One line tells of all of it, if there was anything.
-fn sweep_homes(
-    homes: Vec<(String, PathBuf)>,
-    options: DiskOptions,
-    quotas: Option<Quotas>,
-    log: Arc<Log>,
-) {
-    let mut folders: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
-    folders.sort();
-    folders.dedup();
-    let swept = move || {
-        let mut all = Swept::default();
-        let count = folders.len();
-        for folder in folders {
-            let swept = match &quotas {
-                Some(quotas) => quotas.sweep(&folder, &options),
-                None => sweep(&folder, &options),
-            };
-            match swept {
-                Ok(swept) => all += swept,
-                Err(error) => log.note(
-                    &Record::new(Level::Warn, "sweep-failed")
-                        .text("folder", folder.display().to_string())
-                        .text("reason", plain(&error)),
-                ),
-            }
-        }
-        if all != Swept::default() {
-            log.note(
-                &Record::new(Level::Info, "swept")
-                    .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
-                    .number("removed", all.removed)
-                    .number("bytes", all.bytes)
-                    .number("kept", all.kept)
-                    .number("skipped", all.skipped),
-            );
-        }
-    };
-    // Without a thread nothing is swept this time; the next start tries again.
-    let _ = std::thread::Builder::new().name("sweep".into()).spawn(swept);
 }
 
 fn panel(
