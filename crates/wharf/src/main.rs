@@ -12,6 +12,7 @@ mod check_command;
 mod cli;
 mod config;
 mod config_command;
+mod deliver;
 mod hash_command;
 mod import;
 mod import_command;
@@ -87,6 +88,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Service(what) => service_command::service(global, what),
         Command::Completions { shell } => man_command::completions(*shell),
         Command::Man { folder } => man_command::man(folder),
+        Command::StartPrograms => deliver::work(),
         Command::Version => outcome::print(&version()).map(|()| Exit::Done),
     }
 }

@@ -5,6 +5,7 @@
 
 mod bans;
 mod capacity;
+mod chores;
 mod control;
 mod counters;
 mod gauges;

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use wharf_core::event::{Event, Who};
+use wharf_core::event::{Event, Tree, Who};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::net::{Listener, Socket, introduced, plain};
@@ -127,6 +127,14 @@ fn unintroduced(error: &io::Error) -> String {
 }
 
 fn tell(shared: &Shared, peer: SocketAddr, local: SocketAddr, reason: &str) {
-    let who = Who { session: 0, peer, local, user: None, is_tls: false, client: None };
+    let who = Who {
+        session: 0,
+        peer,
+        local,
+        user: None,
+        is_tls: false,
+        client: None,
+        tree: Tree::default(),
+    };
     shared.events.emit(&who, &Event::TurnedAway { reason });
 }

@@ -18,7 +18,7 @@ use wharf_server::guard::{Ban as Banned, Lock as Locked};
 use wharf_server::live::{Doing, SessionView};
 
 use super::bans::Nudge;
-use super::counters::Counters;
+use super::counters::{Audience, Counters};
 use super::gauges::Gauges;
 use super::metrics::{Moment, page};
 use super::reload::{InForce, Reloader};
@@ -40,6 +40,7 @@ pub(super) struct Desk {
     pub(super) handle: Handle,
     pub(super) log: Arc<Log>,
     pub(super) counters: Arc<Counters>,
+    pub(super) audience: Arc<Audience>,
     pub(super) warner: Arc<Warner>,
     pub(super) nudge: Mutex<Nudge>,
     pub(super) reloader: Arc<Reloader>,
@@ -204,7 +205,7 @@ impl Operator for Desk {
 
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
-        page(&Moment {
+        let own = page(&Moment {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
@@ -223,7 +224,8 @@ impl Operator for Desk {
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
             open_files_max: Footprint::open_files_max(),
-        })
+        });
+        own + &self.audience.metrics()
     }
 
     fn bans(&self) -> Vec<Ban> {

@@ -4,23 +4,25 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep};
 use wharf_admin::door::{Door, MetricsDoor};
 use wharf_admin::{Api, Operator};
 use wharf_core::account::Count;
+use wharf_core::event::Events;
+use wharf_events::check::Checker;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
 use wharf_storage::Quotas;
-use wharf_users::file::FileUsers;
 
 use super::bans::Keeper;
 use super::capacity::Room;
+use super::chores::{Watching, measure, prove_life, watch};
 use super::control::Control;
 use super::counters::{Audience, Counters};
 use super::gauges::Gauges;
@@ -34,12 +36,13 @@ use super::{Plan, outputs, tell_fresh_password};
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
+use crate::deliver;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::{self, Sources};
 use crate::os::{
     Announced, Asked, Footprint, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
-    private_folder, proof_of_life_every, raise_file_limit,
+    private_folder, raise_file_limit,
 };
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
@@ -50,10 +53,6 @@ use crate::protection::reach::{self, Reach, Usage};
 use crate::protection::{Report, Standing, confine, rights};
 use crate::wire::{self, Accounts};
 
-/// How often the file of accounts is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often the speed of transfers is measured.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Turns that are left to others before the end: whoever follows the log takes its last lines.
 const LAST_TURNS: u32 = 100;
 /// Below this only root, or a capability, opens ports.
@@ -70,9 +69,11 @@ pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
         Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
     let runtimes = workers.handles();
     let mut ready = workers.alone(prepare(plan, options, runtimes))?;
-    ready.report = Some(give_up_rights(plan, &ready)?);
+    let (report, worker) = give_up_rights(plan, &ready)?;
+    ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
     ready.log.begin()?;
+    ready.begin_to_tell(worker)?;
     workers.run(serve(plan, options, ready))
 }
 
@@ -94,10 +95,27 @@ struct Ready {
     no_room: Option<String>,
     counters: Arc<Counters>,
     control: Control,
+    /// Who is told of events, until that begins.
+    told: Option<deliver::Prepared>,
+    audience: Arc<Audience>,
+    checker: Arc<OnceLock<Arc<Checker>>>,
     footprint: Footprint,
     has_panel: bool,
     /// What to say of servers that prove passwords and cannot be found.
     missing_hosts: Vec<String>,
+}
+
+impl Ready {
+    /// From here on programs and web servers are told of events.
+    fn begin_to_tell(&mut self, worker: Option<deliver::Worker>) -> Result<(), Failure> {
+        let Some((told, worker)) = self.told.take().zip(worker) else { return Ok(()) };
+        let delivery = told.begin(worker)?;
+        if let Some(checker) = delivery.checker() {
+            let _ = self.checker.set(Arc::clone(checker));
+        }
+        self.audience.add(delivery);
+        Ok(())
+    }
 }
 
 async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
@@ -136,11 +154,14 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
-    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach));
+    let checker = Arc::default();
+    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
-    let audience = Audience { log: Arc::clone(&log), counters: Arc::clone(&counters) };
-    let bound = server.events(Arc::new(audience)).bind().await.map_err(bind_failure)?;
+    let told = deliver::Prepared::of(config, &log)?;
+    let audience = Arc::new(Audience::new(Arc::clone(&log), Arc::clone(&counters)));
+    let events: Arc<dyn Events> = audience.clone();
+    let bound = server.events(events).bind().await.map_err(bind_failure)?;
     let report = None;
     Ok(Ready {
         accounts,
@@ -158,6 +179,9 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         no_room,
         counters,
         control,
+        told,
+        audience,
+        checker,
         // While files of the system can still be opened.
         footprint: Footprint::open(),
         has_panel,
@@ -166,7 +190,10 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
 }
 
 /// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
-fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
+fn give_up_rights(
+    plan: &Plan,
+    ready: &Ready,
+) -> Result<(Report, Option<deliver::Worker>), Failure> {
     let config = &plan.loaded.config;
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
@@ -176,7 +203,9 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
         }
     }
     give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
-    confine(config.server.sandbox, &ready.reach)
+    // Programs that are told of events have the same user, and lie beyond the confinement.
+    let worker = ready.told.as_ref().map(deliver::Prepared::start_worker).transpose()?;
+    Ok((confine(config.server.sandbox, &ready.reach)?, worker))
 }
 
 async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, Failure> {
@@ -212,6 +241,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
     let desk = Arc::new(desk(plan, &mut ready, &warner, &keeper));
     let renewal = Renewal::start(Arc::clone(&desk.reloader));
+    let audience = Arc::clone(&desk.audience);
     let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
@@ -229,6 +259,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let watching = Watching { users: accounts.watched, sources };
     let exit = until_stopped(bound, doors, &mut signals, &stopper, watching, options).await;
     drop((keeper, renewal));
+    audience.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
@@ -274,6 +305,7 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         quotas: ready.quotas.clone(),
         room: ready.room,
         reach: Arc::clone(&ready.reach),
+        checker: Arc::clone(&ready.checker),
         is_confined: report.is_some_and(|report| matches!(report.files, Standing::On(_))),
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
@@ -284,6 +316,7 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         handle,
         log,
         counters: Arc::clone(&ready.counters),
+        audience: Arc::clone(&ready.audience),
         warner: Arc::clone(warner),
         nudge: Mutex::new(keeper.nudge()),
         reloader,
@@ -366,28 +399,6 @@ async fn until_stopped(
     }
 }
 
-/// Measures how fast transfers are, for those who look. Never returns.
-async fn measure(handle: &Handle) {
-    let mut ticks = interval(MEASURE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        handle.measure();
-    }
-}
-
-/// Tells the manager of services now and then that nothing hangs, where it wants to hear it. Never
-/// returns.
-async fn prove_life() {
-    let Some(every) = proof_of_life_every() else { return pending().await };
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        announce(Announced::Alive);
-    }
-}
-
 /// What is needed to stop in good order.
 struct Stopper<'a> {
     desk: &'a Arc<Desk>,
@@ -419,52 +430,6 @@ impl Stopper<'_> {
             });
         }
         handle.shut_down(grace);
-    }
-}
-
-/// Whose changes are looked for while serving.
-struct Watching {
-    users: Option<FileUsers>,
-    sources: Option<Arc<Sources>>,
-}
-
-/// Looks at the file of accounts, and ends the sessions of accounts that are gone or disabled.
-/// Never returns.
-async fn watch(watching: Watching, handle: &Handle, log: &Log) {
-    let Watching { users, sources } = watching;
-    if users.is_none() && sources.is_none() {
-        return pending().await;
-    }
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        for record in sources.iter().flat_map(|sources| sources.records()) {
-            log.note(&record);
-        }
-        if let Some(users) = &users {
-            look(users, handle, log).await;
-        }
-    }
-}
-
-async fn look(users: &FileUsers, handle: &Handle, log: &Log) {
-    let problem = match users.refresh().await {
-        Ok(changes) => {
-            for user in &changes.ended {
-                handle.end_sessions_of(user, "This account may no longer log in.");
-            }
-            if changes.is_reread {
-                handle.renew_limits(|user| users.limits(user));
-                log.note(&Record::new(Level::Info, "accounts-read"));
-            }
-            users.take_problem().map(|problem| problem.to_string())
-        }
-        Err(error) => Some(error.to_string()),
-    };
-    if let Some(problem) = problem {
-        let record = Record::new(Level::Error, "accounts-unusable");
-        log.note(&record.text("reason", problem));
     }
 }
 

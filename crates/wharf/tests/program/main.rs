@@ -10,6 +10,9 @@ mod bench_command;
 #[cfg(test)]
 mod config_command;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod events;
+#[cfg(test)]
 #[cfg(unix)]
 mod few_files;
 #[cfg(test)]
@@ -48,6 +51,9 @@ mod steering;
 mod support;
 #[cfg(test)]
 mod user_command;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod webhooks;
 #[cfg(test)]
 #[cfg(unix)]
 mod why_command;
