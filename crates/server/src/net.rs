@@ -102,9 +102,7 @@ pub struct Tcp;
 #[async_trait]
 impl Net for Tcp {
     async fn listen(&self, at: SocketAddr, takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
-        let listener = listener(at, CONTROL_BACKLOG, takes_ipv4)?;
-        let spare = Spare::new(&listener)?;
-        Ok(Box::new(TcpDoor { door: Door::new(listener)?, spare: Some(spare) }))
+        Ok(Box::new(control_door(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?))
     }
 
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
@@ -129,6 +127,20 @@ impl Net for Tcp {
             nanos: since.subsec_nanos(),
         }
     }
+}
+
+/// A socket for clients that was made elsewhere and listens already.
+///
+/// # Errors
+/// The system cannot make it nonblocking.
+pub(crate) fn adopted(listener: TcpListener) -> io::Result<Box<dyn Listener>> {
+    listener.set_nonblocking(true)?;
+    Ok(Box::new(control_door(listener)?))
+}
+
+fn control_door(listener: TcpListener) -> io::Result<TcpDoor> {
+    let spare = Spare::new(&listener)?;
+    Ok(TcpDoor { door: Door::new(listener)?, spare: Some(spare) })
 }
 
 /// A nonblocking socket that listens. On `::`, `takes_ipv4` says whether IPv4 clients come, too.

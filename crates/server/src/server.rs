@@ -2,9 +2,10 @@
 
 mod doors;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::control::Control;
 use crate::conversation::converse;
 use crate::exit::Exit;
 use crate::live::{SaidView, SessionView};
-use crate::net::{Listener, Net, Stream, Tcp};
+use crate::net::{Listener, Net, Stream, Tcp, adopted};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
 use crate::settings::{Listen, ListenTls, Settings};
@@ -74,6 +75,7 @@ pub struct Server {
     events: Arc<dyn Events>,
     net: Arc<dyn Net>,
     runtimes: Vec<Runtime>,
+    opened: BTreeMap<usize, TcpListener>,
 }
 
 /// A server that listens: clients that connect wait until [`Bound::serve`] runs.
@@ -137,7 +139,8 @@ impl Server {
     /// A server with these settings, accounts and files, that tells nobody what happens.
     pub fn new(settings: Settings, users: Arc<dyn Users>, stores: Arc<dyn Stores>) -> Self {
         let (events, net) = (Arc::new(Ignore), Arc::new(Tcp));
-        Self { settings, users, stores, events, net, runtimes: Vec::new() }
+        let (runtimes, opened) = (Vec::new(), BTreeMap::new());
+        Self { settings, users, stores, events, net, runtimes, opened }
     }
 
     /// Tells `events` what happens.
@@ -165,22 +168,34 @@ impl Server {
         self
     }
 
+    /// Takes a socket that listens already for the entry `index` of `settings.listen`: one that
+    /// a service manager opened, or that another process served before. Its own address holds,
+    /// not that of the entry.
+    #[must_use]
+    pub fn opened(mut self, index: usize, listener: TcpListener) -> Self {
+        self.opened.insert(index, listener);
+        self
+    }
+
     /// Begins to listen, on every address or on none.
     ///
     /// # Errors
     /// The first address that cannot be had.
-    pub async fn bind(self) -> Result<Bound, BindError> {
+    pub async fn bind(mut self) -> Result<Bound, BindError> {
         if self.settings.listen.is_empty() {
             return Err(BindError::Settings("there is no address to listen on"));
         }
         let mut doors = Vec::new();
         let mut listeners = Vec::new();
-        for listen in &self.settings.listen {
+        for (index, listen) in self.settings.listen.iter().enumerate() {
             if listen.tls == ListenTls::Implicit && self.settings.tls.is_none() {
                 return Err(BindError::Settings("an implicit TLS listener needs a certificate"));
             }
             let (tls, proxies) = (listen.tls, listen.proxy_from.clone().into());
-            let listener = open(&*self.net, &self.settings, listen).await?;
+            let listener = match self.opened.remove(&index) {
+                Some(opened) => adopt(opened)?,
+                None => open(&*self.net, &self.settings, listen).await?,
+            };
             listeners.push(BoundListener { address: listener.local_address(), tls });
             doors.push(Door { listener, tls, proxies });
         }
@@ -191,6 +206,14 @@ impl Server {
         let workers = self.runtimes.into_iter().map(worker).collect();
         Ok(Bound { shared: Arc::new(shared), doors, listeners, stop, workers })
     }
+}
+
+/// Serves at a socket that listens already.
+fn adopt(opened: TcpListener) -> Result<Box<dyn Listener>, BindError> {
+    let address = opened.local_addr();
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    let failed = |source| BindError::Address { address: address.unwrap_or(unspecified), source };
+    adopted(opened).map_err(failed)
 }
 
 /// Listens on the first port that the system permits.

@@ -1,5 +1,9 @@
 //! What differs between operating systems: signals, limits, who has a port, files for one's eyes.
 
+use std::net::{SocketAddr, TcpListener};
+
+#[cfg(unix)]
+mod inherited;
 #[cfg(target_os = "linux")]
 mod ports_linux;
 #[cfg(unix)]
@@ -7,6 +11,8 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(unix)]
+pub(crate) use inherited::inherited;
 #[cfg(unix)]
 pub(crate) use unix::{
     PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
@@ -17,10 +23,20 @@ pub(crate) use unix::{
 #[cfg(windows)]
 pub(crate) use windows::{
     PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
-    is_administrator, is_journal, mask_new_files, may_write, mode_if_open, open_to_group,
-    private_file, private_folder, proof_of_life_every, raise_file_limit, real_folder,
-    socket_folder, sync_folder,
+    inherited, is_administrator, is_journal, mask_new_files, may_write, mode_if_open,
+    open_to_group, private_file, private_folder, proof_of_life_every, raise_file_limit,
+    real_folder, socket_folder, sync_folder,
 };
+
+/// A listening socket that was open before we started.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// What the one who opened it calls it; may be empty.
+    pub(crate) name: String,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    pub(crate) listener: TcpListener,
+}
 
 /// What somebody asks of a running server by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

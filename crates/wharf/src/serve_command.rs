@@ -7,6 +7,7 @@ mod bans;
 mod capacity;
 mod control;
 mod counters;
+mod inherited;
 mod metrics;
 mod operator;
 mod outputs;

@@ -10,7 +10,7 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
-use super::{Announced, Asked, Stop};
+use super::{Announced, Asked, Inherited, Stop};
 use crate::outcome::tell;
 
 /// What helps with a port that the system does not give: another program has it for itself
@@ -51,6 +51,12 @@ impl Signals {
             _ = self.shutdown.recv() => Asked::Stop(Stop::Terminate),
         }
     }
+}
+
+/// Nobody hands sockets over here.
+#[expect(clippy::unnecessary_wraps, reason = "other systems hand sockets over, and some are wrong")]
+pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
+    Ok(Vec::new())
 }
 
 /// Nothing to do here.

@@ -24,6 +24,7 @@ use super::bans::Keeper;
 use super::capacity::Room;
 use super::control::Control;
 use super::counters::{Audience, Counters};
+use super::inherited::{Surplus, assign};
 use super::operator::Desk;
 use super::reload::{self, InForce, Reloader};
 use super::warner::Warner;
@@ -35,8 +36,8 @@ use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::os::{
-    Announced, Asked, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
-    private_folder, proof_of_life_every, raise_file_limit,
+    Announced, Asked, Inherited, PORT_REMEDY, Signals, Stop, announce, inherited, mask_new_files,
+    port_owner, private_folder, proof_of_life_every, raise_file_limit,
 };
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
@@ -63,10 +64,14 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     raise_file_limit();
     mask_new_files();
+    let inherited = inherited().map_err(|why| {
+        Failure { exit: Exit::ConfigInvalid, ..Failure::new(why) }
+            .help("wharf takes stream sockets:  ListenStream=  in the socket unit")
+    })?;
     let mut workers =
         Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
     let runtimes = workers.handles();
-    let mut ready = workers.alone(prepare(plan, options, runtimes))?;
+    let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
     ready.report = Some(give_up_rights(plan, &ready)?);
     workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
     ready.log.begin()?;
@@ -90,10 +95,17 @@ struct Ready {
     no_room: Option<String>,
     counters: Arc<Counters>,
     control: Control,
+    /// What is to be said about sockets that were handed over.
+    notes: Vec<String>,
     has_panel: bool,
 }
 
-async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
+async fn prepare(
+    plan: &Plan,
+    options: &Serve,
+    runtimes: Vec<Runtime>,
+    inherited: Vec<Inherited>,
+) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
     rights::refuse_open(config, plan.file.as_deref())?;
     let identity = Identity::wanted(&config.server)?;
@@ -106,6 +118,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     };
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
+    let assigned = assign(inherited, &settings.listen, Surplus::Refused)?;
     let room = Room::beside(settings.listen.len());
     let (sessions, no_room) = room.of(settings.limits.sessions);
     settings.limits.sessions = sessions;
@@ -126,7 +139,10 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
     let audience = Audience { log: Arc::clone(&log), counters: Arc::clone(&counters) };
-    let bound = server.events(Arc::new(audience)).bind().await.map_err(bind_failure)?;
+    let server = server.events(Arc::new(audience));
+    let opened = assigned.sockets.into_iter();
+    let server = opened.fold(server, |server, (index, socket)| server.opened(index, socket));
+    let bound = server.bind().await.map_err(bind_failure)?;
     let report = None;
     Ok(Ready {
         accounts,
@@ -143,6 +159,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         no_room,
         counters,
         control,
+        notes: assigned.notes,
         has_panel,
     })
 }
@@ -175,6 +192,9 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
     }
     for why in ready.control.door.as_ref().err().into_iter().chain(&ready.no_room) {
         warner.warn_for_good(why);
+    }
+    for note in &ready.notes {
+        log.note(&Record::new(Level::Info, "sockets").text("note", note));
     }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =

@@ -1,6 +1,9 @@
 //! The built program, as a person or a script meets it.
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod activation;
+#[cfg(test)]
 mod ban_command;
 #[cfg(test)]
 mod bench_command;
