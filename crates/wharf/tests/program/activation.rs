@@ -1,6 +1,7 @@
 //! Sockets that systemd opens and hands over.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
@@ -13,7 +14,7 @@ fn listening(addresses: &[SocketAddr]) -> Place {
     let mut text = "[passive]\nports = \"49160-49260\"\n".to_owned();
     for at in addresses {
         let (address, port) = (at.ip(), at.port());
-        text.push_str(&format!("[[listen]]\naddress = \"{address}\"\nport = {port}\n"));
+        let _ = write!(text, "[[listen]]\naddress = \"{address}\"\nport = {port}\n");
     }
     place.write("wharf.toml", &text);
     let files = place.path("files");

@@ -29,6 +29,9 @@ mod serve_command;
 #[cfg(target_os = "linux")]
 mod service_command;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod snippets;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod user_command;
