@@ -64,6 +64,14 @@ pub trait Listener: Send + Sync {
     /// The next connection. Cancel safe. Errors are survivable: the caller tries again.
     async fn accept(&self) -> io::Result<Socket>;
 
+    /// The same socket once more, for another process.
+    ///
+    /// # Errors
+    /// It is no socket of this computer, or the system has no descriptor left.
+    fn duplicate(&self) -> io::Result<TcpListener> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// If the system has no descriptors left: takes some who wait, with one that was saved for
     /// this, tells them `words` as far as they take them at once, and closes. Says who they were.
     fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {
@@ -172,6 +180,10 @@ impl Listener for TcpDoor {
     async fn accept(&self) -> io::Result<Socket> {
         let connection = self.door.accept().await?;
         Ok(Socket::Tcp(if self.spare.is_some() { connection.into_control()? } else { connection }))
+    }
+
+    fn duplicate(&self) -> io::Result<TcpListener> {
+        self.door.duplicate()
     }
 
     fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {

@@ -6,6 +6,14 @@ use std::net::{SocketAddr, TcpListener};
 mod inherited;
 #[cfg(target_os = "linux")]
 mod ports_linux;
+#[cfg(windows)]
+#[path = "os/service_windows.rs"]
+mod service;
+#[cfg(unix)]
+mod succession;
+#[cfg(windows)]
+#[path = "os/succession_windows.rs"]
+mod succession;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -13,6 +21,9 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use inherited::inherited;
+#[cfg(windows)]
+pub(crate) use service::{SERVICE, announce, become_service};
+pub(crate) use succession::{Starter, be_starter, be_successor, is_successor, tell_predecessor};
 #[cfg(unix)]
 pub(crate) use unix::{
     PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
@@ -22,10 +33,9 @@ pub(crate) use unix::{
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
-    inherited, is_administrator, is_journal, mask_new_files, may_write, mode_if_open,
-    open_to_group, private_file, private_folder, proof_of_life_every, raise_file_limit,
-    real_folder, socket_folder, sync_folder,
+    PORT_REMEDY, Signals, appended, appended_privately, free_files, hold_window, inherited,
+    is_journal, mask_new_files, mode_if_open, open_to_group, private_file, private_folder,
+    proof_of_life_every, raise_file_limit, real_folder, socket_folder, sync_folder,
 };
 
 /// A listening socket that was open before we started.
@@ -78,6 +88,8 @@ pub(crate) enum Announced {
     Stopping,
     /// The configuration is read anew.
     Reloading,
+    /// Another process serves in our place; its number.
+    Successor(u32),
     /// Nothing hangs.
     Alive,
 }

@@ -10,9 +10,9 @@ use super::Inherited;
 use crate::outcome::plain;
 
 /// More are a mistake: a configuration has a handful of listeners.
-const SOCKETS_MAX: usize = 64;
-/// The number of the first one, for messages.
-const FIRST: usize = 3;
+pub(super) const SOCKETS_MAX: usize = 64;
+/// The number of the first one.
+pub(super) const FIRST: i32 = 3;
 
 /// Takes the sockets that `LISTEN_FDS` counts, if `LISTEN_PID` says that they are ours, with their
 /// names of `LISTEN_FDNAMES`. It changes the environment: call it before there are threads, once.
@@ -31,12 +31,11 @@ pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').map(str::to_owned);
     let mut sockets = ListenFd::from_env();
-    let each = (0..sockets.len()).map(|index| {
+    let each = (FIRST..).zip(0..sockets.len()).map(|(number, index)| {
         let name = names.next().unwrap_or_default();
         let wrong = |why: String| {
             format!(
-                "descriptor {} that was handed over{} is no TCP socket that listens: {why}",
-                FIRST + index,
+                "descriptor {number} that was handed over{} is no TCP socket that listens: {why}",
                 if name.is_empty() { String::new() } else { format!(" as `{name}`") },
             )
         };

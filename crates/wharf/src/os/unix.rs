@@ -182,6 +182,12 @@ pub(crate) fn announce(what: Announced) {
         Announced::Stopping => sd_notify::NotifyState::Stopping,
         Announced::Reloading => sd_notify::NotifyState::Reloading,
         Announced::Alive => sd_notify::NotifyState::Watchdog,
+        // It serves already, and is heard only once systemd knows it.
+        Announced::Successor(number) => {
+            let states = [sd_notify::NotifyState::MainPid(number), sd_notify::NotifyState::Ready];
+            let _ = sd_notify::notify(&states);
+            return;
+        }
     };
     // Whether it arrives is the manager's concern: without it we serve all the same.
     let _ = sd_notify::notify(&[state]);

@@ -22,7 +22,6 @@ pub(super) enum Surplus {
     /// Nobody would ever answer there, since the manager keeps it open: no start.
     Refused,
     /// It is closed with us: we have the last copy.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for a new binary that takes over"))]
     Closed,
 }
 

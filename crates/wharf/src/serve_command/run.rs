@@ -25,7 +25,7 @@ use super::capacity::Room;
 use super::control::Control;
 use super::counters::{Audience, Counters};
 use super::inherited::{Surplus, assign};
-use super::operator::Desk;
+use super::operator::{Desk, starter};
 use super::reload::{self, InForce, Reloader};
 use super::warner::Warner;
 use super::workers::Workers;
@@ -39,6 +39,7 @@ use crate::os::{
     Announced, Asked, Inherited, PORT_REMEDY, Signals, Stop, announce, inherited, mask_new_files,
     port_owner, private_folder, proof_of_life_every, raise_file_limit,
 };
+use crate::os::{Starter, is_successor, tell_predecessor};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
@@ -72,7 +73,8 @@ pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
         Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
     let runtimes = workers.handles();
     let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
-    ready.report = Some(give_up_rights(plan, &ready)?);
+    ready.starter = starter(plan);
+    ready.report = Some(give_up_rights(plan, &mut ready)?);
     workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
     ready.log.begin()?;
     workers.run(serve(plan, options, ready))
@@ -97,6 +99,7 @@ struct Ready {
     control: Control,
     /// What is to be said about sockets that were handed over.
     notes: Vec<String>,
+    starter: Result<Starter, String>,
     has_panel: bool,
 }
 
@@ -118,7 +121,8 @@ async fn prepare(
     };
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
-    let assigned = assign(inherited, &settings.listen, Surplus::Refused)?;
+    let surplus = if is_successor() { Surplus::Closed } else { Surplus::Refused };
+    let assigned = assign(inherited, &settings.listen, surplus)?;
     let room = Room::beside(settings.listen.len());
     let (sessions, no_room) = room.of(settings.limits.sessions);
     settings.limits.sessions = sessions;
@@ -160,13 +164,15 @@ async fn prepare(
         counters,
         control,
         notes: assigned.notes,
+        starter: Err(String::new()),
         has_panel,
     })
 }
 
 /// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
-fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
+fn give_up_rights(plan: &Plan, ready: &mut Ready) -> Result<Report, Failure> {
     let config = &plan.loaded.config;
+    ready.control.take_place();
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
         identity.assume()?;
@@ -178,7 +184,7 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
     confine(config.server.sandbox, &ready.reach)
 }
 
-async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failure> {
+async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, Failure> {
     let config = &plan.loaded.config;
     let has_panel = ready.has_panel;
     let log = Arc::clone(&ready.log);
@@ -208,10 +214,12 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
         warner.of_protection(report);
     }
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
-    let desk = Arc::new(desk(plan, &ready, &warner, &keeper));
+    let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
+    let desk = Arc::new(desk(plan, &ready, starter, &warner, &keeper));
     let Ready { accounts, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
+    tell_predecessor(Ok(()));
     sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let stopper = Stopper { desk: &desk, has_panel };
     let door = control.door.ok();
@@ -237,7 +245,13 @@ async fn end_followers(log: &Log) {
 }
 
 /// What the JSON API asks.
-fn desk(plan: &Plan, ready: &Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
+fn desk(
+    plan: &Plan,
+    ready: &Ready,
+    starter: Result<Starter, String>,
+    warner: &Arc<Warner>,
+    keeper: &Keeper,
+) -> Desk {
     let handle = ready.bound.handle();
     let log = Arc::clone(&ready.log);
     let in_force = InForce {
@@ -273,6 +287,8 @@ fn desk(plan: &Plan, ready: &Ready, warner: &Arc<Warner>, keeper: &Keeper) -> De
         reloader: Arc::new(reloader),
         stop: watch::Sender::new(None),
         is_stopping: AtomicBool::new(false),
+        starter: Arc::new(Mutex::new(starter)),
+        successor: watch::Sender::new(None),
         started: Instant::now(),
     }
 }
@@ -306,7 +322,7 @@ async fn until_stopped(
         }
     });
     let mut living = Box::pin(prove_life());
-    let mut is_stopping = false;
+    let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
             // A signal comes first: a second one must work however busy we are.
@@ -326,6 +342,11 @@ async fn until_stopped(
             },
             () = &mut serving => return Exit::Done,
             () = &mut time, if !is_stopping => (stopper.grace(), "time is up"),
+            number = desk.succeeded(), if !has_left => {
+                has_left = true;
+                stopper.leave(&handle, number);
+                continue;
+            }
             grace = desk.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
             () = &mut watching => continue,
             () = &mut measuring => continue,
@@ -369,6 +390,15 @@ impl Stopper<'_> {
     /// How long transfers may finish unless somebody says otherwise.
     fn grace(&self) -> Duration {
         self.desk.reloader.in_force().config.server.shutdown_grace.0
+    }
+
+    /// Takes no more clients, for another process does, and lets sessions end as they like.
+    fn leave(&self, handle: &Handle, successor: u32) {
+        announce(Announced::Successor(successor));
+        let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
+        let record = Record::new(Level::Info, "handed-over").number("pid", successor.into());
+        self.desk.log.note(&record.number("sessions", sessions));
+        handle.leave();
     }
 
     /// Takes no more clients, lets transfers finish, and says so.

@@ -13,6 +13,9 @@ mod config_command;
 #[cfg(unix)]
 mod few_files;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod hand_over;
+#[cfg(test)]
 mod import_command;
 #[cfg(test)]
 #[cfg(unix)]
