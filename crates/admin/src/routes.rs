@@ -18,7 +18,7 @@ use futures_core::Stream;
 use serde::Deserialize;
 
 use crate::api::Api;
-use crate::model::{Done, Kick, NewBan, Problem, Stop};
+use crate::model::{Done, Kick, NewBan, Problem, Stop, Unlock};
 use crate::operator::LogLines;
 
 /// One path and method, as documented.
@@ -73,6 +73,8 @@ pub static ROUTES: &[Route] = &[
         None,
         "HandedOver",
     ),
+    Route::get("/v1/locks", "Accounts that are locked after too many guesses", "Lock[]"),
+    Route::post("/v1/unlock", "Unlock accounts, and say which", Some("Unlock"), "string[]"),
     Route::post("/v1/reload", "Read config, accounts and certificates anew", None, "Reloaded"),
     Route::post("/v1/stop", "Let transfers finish, then stop", Some("Stop"), "Done"),
     Route {
@@ -108,6 +110,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/kick", post(kick))
         .route("/v1/bans", get(bans).post(ban).delete(unban))
         .route("/v1/hand-over", post(hand_over))
+        .route("/v1/locks", get(locks))
+        .route("/v1/unlock", post(unlock))
         .route("/v1/reload", post(reload))
         .route("/v1/stop", post(stop))
         .route("/v1/log", get(log))
@@ -187,6 +191,19 @@ async fn unban(State(api): State<Api>, query: Result<Query<Unban>, QueryRejectio
 
 async fn hand_over(State(api): State<Api>) -> Answer {
     Answer::of(StatusCode::CONFLICT, api.operator.hand_over().await)
+}
+
+async fn locks(State(api): State<Api>) -> Response {
+    Json(api.operator.locks()).into_response()
+}
+
+async fn unlock(State(api): State<Api>, body: Result<Json<Unlock>, JsonRejection>) -> Answer {
+    match body {
+        Ok(Json(unlock)) => {
+            Answer::of(StatusCode::NOT_FOUND, api.operator.unlock(unlock.users).await)
+        }
+        Err(rejection) => bad_body(&rejection),
+    }
 }
 
 async fn reload(State(api): State<Api>) -> Answer {

@@ -2,6 +2,12 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+#[cfg(target_os = "linux")]
+#[path = "os/footprint_linux.rs"]
+mod footprint;
+#[cfg(not(target_os = "linux"))]
+#[path = "os/footprint_other.rs"]
+mod footprint;
 #[cfg(unix)]
 mod inherited;
 #[cfg(target_os = "linux")]
@@ -26,17 +32,20 @@ pub(crate) use service::{SERVICE, announce, become_service};
 pub(crate) use succession::{Starter, be_starter, be_successor, is_successor, tell_predecessor};
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
-    is_administrator, is_journal, mask_new_files, may_write, mode_if_open, open_to_group,
-    private_file, private_folder, proof_of_life_every, raise_file_limit, real_folder,
-    socket_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, appended_privately, can_change, disk_of, free_files,
+    give_to, hold_window, is_administrator, is_journal, is_owner, mask_new_files, may_write,
+    mode_if_open, open_to_group, private_file, private_folder, proof_of_life_every,
+    raise_file_limit, real_folder, socket_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, appended, appended_privately, free_files, hold_window, inherited,
-    is_journal, mask_new_files, mode_if_open, open_to_group, private_file, private_folder,
-    proof_of_life_every, raise_file_limit, real_folder, socket_folder, sync_folder,
+    PORT_REMEDY, Signals, appended, appended_privately, can_change, disk_of, free_files,
+    hold_window, inherited, is_journal, is_owner, mask_new_files, mode_if_open, open_to_group,
+    private_file, private_folder, proof_of_life_every, raise_file_limit, real_folder,
+    socket_folder, sync_folder,
 };
+
+pub(crate) use footprint::Footprint;
 
 /// A listening socket that was open before we started.
 #[derive(Debug)]
@@ -55,6 +64,8 @@ pub(crate) enum Asked {
     Stop(Stop),
     /// To open its logs anew (SIGUSR1).
     Reopen,
+    /// To write how it is into its log (SIGUSR2).
+    Summary,
     /// To take note of a new configuration (SIGHUP).
     Reload,
 }

@@ -7,12 +7,15 @@ mod bans;
 mod capacity;
 mod control;
 mod counters;
+mod gauges;
 mod inherited;
 mod metrics;
 mod operator;
 mod outputs;
 mod reload;
+mod renewal;
 mod run;
+mod sweeping;
 mod warner;
 mod workers;
 

@@ -106,7 +106,8 @@ pub(crate) fn be_starter(words: &[OsString]) -> io::Result<()> {
     // Signals for the server reach everybody of its name; they mean nothing here.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
-    let _deaf = [signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?];
+    let deaf = [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()];
+    let _deaf = deaf.map(signal);
     drop(entered);
     let mut line = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // At the server's end, whichever way it comes, the line ends too.

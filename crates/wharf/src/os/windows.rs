@@ -118,6 +118,21 @@ pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(path)
 }
 
+/// What its list of rights says is only known once it is tried.
+pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
+    std::fs::metadata(folder).map(drop)
+}
+
+/// Here too.
+pub(crate) fn is_owner(_path: &Path) -> bool {
+    true
+}
+
+/// The disk that a folder is on; not told here.
+pub(crate) fn disk_of(_folder: &Path) -> Option<(u64, u64, u64)> {
+    None
+}
+
 /// Folders cannot be synced here; NTFS keeps a journal of names.
 pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())

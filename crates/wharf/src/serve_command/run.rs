@@ -3,7 +3,6 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,21 +11,24 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use wharf_admin::door::Door;
+use wharf_admin::door::{Door, MetricsDoor};
 use wharf_admin::{Api, Operator};
 use wharf_core::account::Count;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
-use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
+use wharf_storage::Quotas;
 use wharf_users::file::FileUsers;
 
 use super::bans::Keeper;
 use super::capacity::Room;
 use super::control::Control;
 use super::counters::{Audience, Counters};
+use super::gauges::Gauges;
 use super::inherited::{Surplus, assign};
 use super::operator::{Desk, starter};
 use super::reload::{self, InForce, Reloader};
+use super::renewal::Renewal;
+use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
@@ -36,8 +38,8 @@ use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::os::{
-    Announced, Asked, Inherited, PORT_REMEDY, Signals, Stop, announce, inherited, mask_new_files,
-    port_owner, private_folder, proof_of_life_every, raise_file_limit,
+    Announced, Asked, Footprint, Inherited, PORT_REMEDY, Signals, Stop, announce, inherited,
+    mask_new_files, port_owner, private_folder, proof_of_life_every, raise_file_limit,
 };
 use crate::os::{Starter, is_successor, tell_predecessor};
 use crate::outcome::{Exit, Failure, plain, tell};
@@ -100,6 +102,7 @@ struct Ready {
     /// What is to be said about sockets that were handed over.
     notes: Vec<String>,
     starter: Result<Starter, String>,
+    footprint: Footprint,
     has_panel: bool,
 }
 
@@ -132,7 +135,7 @@ async fn prepare(
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
-    let control = Control::open(&config.control, identity.as_ref());
+    let control = Control::open(config, identity.as_ref());
     let reach = Reach::of(config, &homes, accounts.watched.is_some());
     let reach =
         control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
@@ -165,6 +168,8 @@ async fn prepare(
         control,
         notes: assigned.notes,
         starter: Err(String::new()),
+        // While files of the system can still be opened.
+        footprint: Footprint::open(),
         has_panel,
     })
 }
@@ -196,7 +201,8 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     if ready.accounts.homes.is_empty() {
         warner.of_nobody();
     }
-    for why in ready.control.door.as_ref().err().into_iter().chain(&ready.no_room) {
+    let closed = [ready.control.door.as_ref().err(), ready.control.metrics.as_ref().err()];
+    for why in closed.into_iter().flatten().chain(&ready.no_room) {
         warner.warn_for_good(why);
     }
     for note in &ready.notes {
@@ -214,18 +220,22 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
         warner.of_protection(report);
     }
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
-    let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
-    let desk = Arc::new(desk(plan, &ready, starter, &warner, &keeper));
+    let desk = Arc::new(desk(plan, &mut ready, &warner, &keeper));
+    let renewal = Renewal::start(Arc::clone(&desk.reloader));
     let Ready { accounts, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
     tell_predecessor(Ok(()));
     sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let stopper = Stopper { desk: &desk, has_panel };
-    let door = control.door.ok();
+    let metrics = control.metrics.ok().flatten();
+    if let Some(address) = metrics.as_ref().and_then(|door| door.address().ok()) {
+        log.note(&Record::new(Level::Info, "metrics").text("address", address));
+    }
+    let doors = (control.door.ok(), metrics);
     let watching = Watching { users: accounts.watched };
-    let exit = until_stopped(bound, door, &mut signals, &stopper, watching, options).await;
-    drop(keeper);
+    let exit = until_stopped(bound, doors, &mut signals, &stopper, watching, options).await;
+    drop((keeper, renewal));
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
@@ -245,13 +255,9 @@ async fn end_followers(log: &Log) {
 }
 
 /// What the JSON API asks.
-fn desk(
-    plan: &Plan,
-    ready: &Ready,
-    starter: Result<Starter, String>,
-    warner: &Arc<Warner>,
-    keeper: &Keeper,
-) -> Desk {
+fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
+    let footprint = std::mem::take(&mut ready.footprint);
+    let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
     let handle = ready.bound.handle();
     let log = Arc::clone(&ready.log);
     let in_force = InForce {
@@ -278,25 +284,29 @@ fn desk(
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
     };
+    let reloader = Arc::new(reloader);
+    let gauges = Gauges::start(Arc::clone(&reloader));
     Desk {
         handle,
         log,
         counters: Arc::clone(&ready.counters),
         warner: Arc::clone(warner),
         nudge: Mutex::new(keeper.nudge()),
-        reloader: Arc::new(reloader),
+        reloader,
         stop: watch::Sender::new(None),
         is_stopping: AtomicBool::new(false),
         starter: Arc::new(Mutex::new(starter)),
         successor: watch::Sender::new(None),
         started: Instant::now(),
+        footprint,
+        gauges,
     }
 }
 
 /// Serves; a first signal lets transfers finish, a second one ends everything at once.
 async fn until_stopped(
     bound: Bound,
-    door: Option<Door>,
+    (door, metrics): (Option<Door>, Option<MetricsDoor>),
     signals: &mut Signals,
     stopper: &Stopper<'_>,
     watched: Watching,
@@ -306,6 +316,12 @@ async fn until_stopped(
     let desk = stopper.desk;
     let operator: Arc<dyn Operator> = desk.clone();
     let api = Api::new(handle.clone(), bound.listeners(), operator);
+    let mut telling = Box::pin(async {
+        match metrics {
+            Some(door) => door.serve(desk.clone()).await,
+            None => pending().await,
+        }
+    });
     let mut answering = Box::pin(async {
         match door {
             Some(door) => door.serve(api).await,
@@ -335,6 +351,10 @@ async fn until_stopped(
                     desk.log.reopen();
                     continue;
                 }
+                Asked::Summary => {
+                    desk.log.note(&desk.summary());
+                    continue;
+                }
                 Asked::Reload => {
                     Arc::clone(&desk.reloader).begin(drop);
                     continue;
@@ -351,6 +371,7 @@ async fn until_stopped(
             () = &mut watching => continue,
             () = &mut measuring => continue,
             () = &mut answering => continue,
+            () = &mut telling => continue,
             () = &mut living => continue,
         };
         is_stopping = true;
@@ -442,6 +463,7 @@ async fn watch(watching: Watching, handle: &Handle, log: &Log) {
                     handle.end_sessions_of(user, "This account may no longer log in.");
                 }
                 if changes.is_reread {
+                    handle.renew_limits(|user| users.limits(user));
                     log.note(&Record::new(Level::Info, "accounts-read"));
                 }
                 users.take_problem().map(|problem| problem.to_string())
@@ -453,49 +475,6 @@ async fn watch(watching: Watching, handle: &Handle, log: &Log) {
             log.note(&record.text("reason", problem));
         }
     }
-}
-
-/// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
-/// One line tells of all of it, if there was anything.
-fn sweep_homes(
-    homes: Vec<(String, PathBuf)>,
-    options: DiskOptions,
-    quotas: Option<Quotas>,
-    log: Arc<Log>,
-) {
-    let mut folders: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
-    folders.sort();
-    folders.dedup();
-    let swept = move || {
-        let mut all = Swept::default();
-        let count = folders.len();
-        for folder in folders {
-            let swept = match &quotas {
-                Some(quotas) => quotas.sweep(&folder, &options),
-                None => sweep(&folder, &options),
-            };
-            match swept {
-                Ok(swept) => all += swept,
-                Err(error) => log.note(
-                    &Record::new(Level::Warn, "sweep-failed")
-                        .text("folder", folder.display().to_string())
-                        .text("reason", plain(&error)),
-                ),
-            }
-        }
-        if all != Swept::default() {
-            log.note(
-                &Record::new(Level::Info, "swept")
-                    .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
-                    .number("removed", all.removed)
-                    .number("bytes", all.bytes)
-                    .number("kept", all.kept)
-                    .number("skipped", all.skipped),
-            );
-        }
-    };
-    // Without a thread nothing is swept this time; the next start tries again.
-    let _ = std::thread::Builder::new().name("sweep".into()).spawn(swept);
 }
 
 fn panel(

@@ -1,6 +1,9 @@
 //! The built program, as a person or a script meets it.
 
 #[cfg(test)]
+#[cfg(unix)]
+mod accounts;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod activation;
 #[cfg(test)]
@@ -35,6 +38,12 @@ mod service_command;
 #[cfg(target_os = "linux")]
 mod snippets;
 #[cfg(test)]
+#[cfg(unix)]
+mod steering;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod user_command;
+#[cfg(test)]
+#[cfg(unix)]
+mod why_command;
