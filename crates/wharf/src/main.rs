@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.tell(is_coloured);
+            os::tell_predecessor(Err(&failure.message));
             os::hold_window();
             failure.exit.into()
         }

@@ -9,6 +9,7 @@ mod chores;
 mod control;
 mod counters;
 mod gauges;
+mod inherited;
 mod metrics;
 mod operator;
 mod outputs;

@@ -26,7 +26,8 @@ use super::chores::{Watching, measure, prove_life, watch};
 use super::control::Control;
 use super::counters::{Audience, Counters};
 use super::gauges::Gauges;
-use super::operator::Desk;
+use super::inherited::{Surplus, assign};
+use super::operator::{Desk, starter};
 use super::reload::{self, InForce, Reloader};
 use super::renewal::Renewal;
 use super::sweeping::sweep_homes;
@@ -41,9 +42,10 @@ use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::{self, Sources};
 use crate::os::{
-    Announced, Asked, Footprint, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
-    private_folder, raise_file_limit,
+    Announced, Asked, Footprint, Inherited, PORT_REMEDY, Signals, Stop, announce, inherited,
+    mask_new_files, port_owner, private_folder, raise_file_limit,
 };
+use crate::os::{Starter, is_successor, tell_predecessor};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
@@ -65,11 +67,16 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     raise_file_limit();
     mask_new_files();
+    let inherited = inherited().map_err(|why| {
+        Failure { exit: Exit::ConfigInvalid, ..Failure::new(why) }
+            .help("wharf takes stream sockets:  ListenStream=  in the socket unit")
+    })?;
     let mut workers =
         Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
     let runtimes = workers.handles();
-    let mut ready = workers.alone(prepare(plan, options, runtimes))?;
-    let (report, worker) = give_up_rights(plan, &ready)?;
+    let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
+    ready.starter = starter(plan);
+    let (report, worker) = give_up_rights(plan, &mut ready)?;
     ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
     ready.log.begin()?;
@@ -99,6 +106,9 @@ struct Ready {
     told: Option<deliver::Prepared>,
     audience: Arc<Audience>,
     checker: Arc<OnceLock<Arc<Checker>>>,
+    /// What is to be said about sockets that were handed over.
+    notes: Vec<String>,
+    starter: Result<Starter, String>,
     footprint: Footprint,
     has_panel: bool,
     /// What to say of servers that prove passwords and cannot be found.
@@ -118,7 +128,12 @@ impl Ready {
     }
 }
 
-async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
+async fn prepare(
+    plan: &Plan,
+    options: &Serve,
+    runtimes: Vec<Runtime>,
+    inherited: Vec<Inherited>,
+) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
     rights::refuse_open(config, plan.file.as_deref())?;
     let identity = Identity::wanted(&config.server)?;
@@ -136,6 +151,8 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
+    let surplus = if is_successor() { Surplus::Closed } else { Surplus::Refused };
+    let assigned = assign(inherited, &settings.listen, surplus)?;
     let room = Room::beside(settings.listen.len());
     let (sessions, no_room) = room.of(settings.limits.sessions);
     settings.limits.sessions = sessions;
@@ -144,13 +161,8 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     // Before the first client: whoever stops us during the start stops us in good order too.
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
-    let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
     let control = Control::open(config, identity.as_ref());
-    let reach = Reach::of(config, &homes, accounts.watched.is_some());
-    let reach =
-        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
-    let reach = if sources.is_some() { logins::extend(reach, config) } else { reach };
-    let reach = Arc::new(reach.and_for_reloads(config, plan.file.as_deref()));
+    let reach = Arc::new(reach(plan, &accounts, &control, sources.is_some()));
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
@@ -161,7 +173,10 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let told = deliver::Prepared::of(config, &log)?;
     let audience = Arc::new(Audience::new(Arc::clone(&log), Arc::clone(&counters)));
     let events: Arc<dyn Events> = audience.clone();
-    let bound = server.events(events).bind().await.map_err(bind_failure)?;
+    let server = server.events(events);
+    let opened = assigned.sockets.into_iter();
+    let server = opened.fold(server, |server, (index, socket)| server.opened(index, socket));
+    let bound = server.bind().await.map_err(bind_failure)?;
     let report = None;
     Ok(Ready {
         accounts,
@@ -182,6 +197,8 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         told,
         audience,
         checker,
+        notes: assigned.notes,
+        starter: Err(String::new()),
         // While files of the system can still be opened.
         footprint: Footprint::open(),
         has_panel,
@@ -189,12 +206,24 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     })
 }
 
+/// Everything that is reached from now on.
+fn reach(plan: &Plan, accounts: &Accounts, control: &Control, has_sources: bool) -> Reach {
+    let config = &plan.loaded.config;
+    let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
+    let reach = Reach::of(config, &homes, accounts.watched.is_some());
+    let reach =
+        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
+    let reach = if has_sources { logins::extend(reach, config) } else { reach };
+    reach.and_for_reloads(config, plan.file.as_deref())
+}
+
 /// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
 fn give_up_rights(
     plan: &Plan,
-    ready: &Ready,
+    ready: &mut Ready,
 ) -> Result<(Report, Option<deliver::Worker>), Failure> {
     let config = &plan.loaded.config;
+    ready.control.take_place();
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
         identity.assume()?;
@@ -227,6 +256,9 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     for why in closed.into_iter().flatten().chain(&ready.no_room) {
         warner.warn_for_good(why);
     }
+    for note in &ready.notes {
+        log.note(&Record::new(Level::Info, "sockets").text("note", note));
+    }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =
         addresses(&panel.listeners, &panel.own_addresses).iter().map(Address::url).collect();
@@ -245,6 +277,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
+    tell_predecessor(Ok(()));
     let mut homes = accounts.homes;
     if sources.is_some() {
         homes.extend(logins::templated_homes(config).into_iter().map(|home| (String::new(), home)));
@@ -281,6 +314,7 @@ async fn end_followers(log: &Log) {
 /// What the JSON API asks.
 fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
     let footprint = std::mem::take(&mut ready.footprint);
+    let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
     let handle = ready.bound.handle();
     let log = Arc::clone(&ready.log);
     let in_force = InForce {
@@ -322,6 +356,8 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         reloader,
         stop: watch::Sender::new(None),
         is_stopping: AtomicBool::new(false),
+        starter: Arc::new(Mutex::new(starter)),
+        successor: watch::Sender::new(None),
         started: Instant::now(),
         footprint,
         gauges,
@@ -363,7 +399,7 @@ async fn until_stopped(
         }
     });
     let mut living = Box::pin(prove_life());
-    let mut is_stopping = false;
+    let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
             // A signal comes first: a second one must work however busy we are.
@@ -387,6 +423,11 @@ async fn until_stopped(
             },
             () = &mut serving => return Exit::Done,
             () = &mut time, if !is_stopping => (stopper.grace(), "time is up"),
+            number = desk.succeeded(), if !has_left => {
+                has_left = true;
+                stopper.leave(&handle, number);
+                continue;
+            }
             grace = desk.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
             () = &mut watching => continue,
             () = &mut measuring => continue,
@@ -409,6 +450,15 @@ impl Stopper<'_> {
     /// How long transfers may finish unless somebody says otherwise.
     fn grace(&self) -> Duration {
         self.desk.reloader.in_force().config.server.shutdown_grace.0
+    }
+
+    /// Takes no more clients, for another process does, and lets sessions end as they like.
+    fn leave(&self, handle: &Handle, successor: u32) {
+        announce(Announced::Successor(successor));
+        let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
+        let record = Record::new(Level::Info, "handed-over").number("pid", successor.into());
+        self.desk.log.note(&record.number("sessions", sessions));
+        handle.leave();
     }
 
     /// Takes no more clients, lets transfers finish, and says so.

@@ -4,6 +4,9 @@
 #[cfg(unix)]
 mod accounts;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod activation;
+#[cfg(test)]
 mod ban_command;
 #[cfg(test)]
 mod bench_command;
@@ -15,6 +18,9 @@ mod events;
 #[cfg(test)]
 #[cfg(unix)]
 mod few_files;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod hand_over;
 #[cfg(test)]
 mod import_command;
 #[cfg(test)]
@@ -44,6 +50,9 @@ mod serve_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod service_command;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod snippets;
 #[cfg(test)]
 #[cfg(unix)]
 mod steering;
