@@ -24,6 +24,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     // The terminal in which `wharf top` is looked at.
     ("tmux", "tmux"),
     ("python3", "python3"),
+    // Accounts in a real database; each test starts a server of its own.
+    ("initdb", "postgresql"),
+    ("psql", "postgresql-client"),
+    ("setpriv", "util-linux"),
     // The proofs mount small file systems, in namespaces of their own.
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),
@@ -181,6 +185,9 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let folders = std::env::split_paths(&path).chain(cargo.map(|home| home.join("bin")));
     // Debian keeps programs for root out of everybody else's PATH.
     let folders = folders.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    // It keeps each version's programs apart, and out of PATH.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let folders = folders.chain(versions.map(|version| version.path().join("bin")));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 

@@ -34,6 +34,7 @@
 //! To follow it: `record` is what the file can say, `read` reads it, `edit` and `editor` change it,
 //! `disk` has the system calls, and [`FileUsers`] answers logins.
 
+mod admin;
 mod disk;
 mod edit;
 mod editor;
@@ -44,7 +45,10 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use disk::{FILE_BYTES_MAX, Patience, Stamp, lock, replace, stamp};
+pub use admin::FileAdmin;
+pub use disk::{
+    FILE_BYTES_MAX, Patience, Stamp, lock, make_private, open_to_others, replace, stamp,
+};
 pub use edit::{EditError, UserFile};
 pub use editor::{Editor, Owner};
 pub use problem::{FileProblems, OpenError, Problem};

@@ -123,6 +123,17 @@ impl Hasher {
         Ok(work.await.map_err(|_| HashFailed)??)
     }
 
+    /// Makes a new hash if a turn is free this moment, for work that can be left out.
+    pub async fn hash_if_idle(&self, secret: &[u8]) -> Option<String> {
+        let turn = self.spare_turn()?;
+        let secret = Zeroizing::new(secret.to_vec());
+        let work = spawn_blocking(move || {
+            let _turn = turn;
+            password::hash_new(&secret)
+        });
+        work.await.ok()?.ok()
+    }
+
     /// Waits until no hash runs, so that a hash that is being renewed is not lost at the end of
     /// the process. New ones wait meanwhile.
     pub async fn idle(&self) {

@@ -3,8 +3,10 @@
 //! [`file::FileUsers`] keeps them in `users.toml`, [`single::Single`] is one account in memory,
 //! and [`anonymous::WithAnonymous`] adds logins without a password to any store. To follow a
 //! login, read [`mod@file`], then [`hasher`] (how many at once), then [`password`] (which
-//! hashes, at what cost). [`name`], [`rights`] and [`units`] are the rules for what people write.
+//! hashes, at what cost). [`admin`] is what can be changed in every store. [`name`], [`rights`] and
+//! [`units`] are the rules for what people write.
 
+pub mod admin;
 pub mod anonymous;
 pub mod file;
 pub mod hasher;

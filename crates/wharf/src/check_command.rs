@@ -3,15 +3,18 @@
 //! Each subject is a function that fills a [`Page`]; a new one needs a word in `cli::Subject`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use wharf_accounts_sql::Creation;
+
+use crate::accounts::file;
 use crate::cli::{Check, Global, Subject};
 use crate::config::choice::{Durability, Sandbox, Symlinks};
 use crate::config::{Config, Loaded};
 use crate::logins;
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::protection::identity::{Identity, current_name, is_root};
-use crate::protection::reach::Reach;
+use crate::protection::reach::{Reach, Reached};
 use crate::protection::rights::{self, Finding};
 use crate::protection::{Standing, rehearse, system};
 use crate::setup::{config_file, inputs, load};
@@ -109,8 +112,8 @@ fn look_at_protection(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
     let config = subjects.config;
     page.text.push_str("Protection\n");
     look_at_user(config, page)?;
-    let homes = homes(subjects)?;
-    let reach = Reach::of(config, &homes, config.server.users_file.0.exists());
+    let (homes, reached) = homes(subjects)?;
+    let reach = Reach::of(config, &homes, &reached);
     let reach = logins::extend(reach, config);
     let report = rehearse(config.server.sandbox, &reach)?;
     for (name, part) in report.parts() {
@@ -171,12 +174,15 @@ fn look_at_user(config: &Config, page: &mut Page) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The homes of all accounts; of none where there is no file of accounts yet.
-fn homes(subjects: &Subjects<'_>) -> Result<Vec<PathBuf>, Failure> {
+/// The homes of all accounts, and what their store needs; nothing where there is no file of
+/// accounts yet.
+fn homes(subjects: &Subjects<'_>) -> Result<(Vec<PathBuf>, Reached), Failure> {
     let config = subjects.config;
-    if !config.server.users_file.0.exists() && !config.login.anonymous {
-        return Ok(Vec::new());
+    let is_there = file(config).is_none_or(Path::exists);
+    if !is_there && !config.login.anonymous {
+        return Ok((Vec::new(), Reached::default()));
     }
-    let accounts = accounts(config, subjects.is_coloured)?;
-    Ok(accounts.homes.into_iter().map(|(_, home)| home).collect())
+    let accounts = accounts(config, subjects.is_coloured, Creation::No)?;
+    let homes = accounts.homes.into_iter().map(|(_, home)| home).collect();
+    Ok((homes, accounts.reached))
 }

@@ -17,6 +17,7 @@ pub(crate) mod login_sources;
 pub(crate) mod problem;
 pub(crate) mod raw;
 pub(crate) mod show;
+pub(crate) mod store;
 pub(crate) mod units;
 pub(crate) mod value;
 pub(crate) mod wait;

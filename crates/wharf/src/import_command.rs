@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use wharf_users::file::{OpenError, Setting, StoredHash, UserFile};
+use wharf_accounts_sql::Creation;
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{FileAdmin, Setting, StoredHash};
 
+use crate::accounts::{admin, everyone};
 use crate::cli::Global;
 use crate::cli::import::{How, Import, OnConflict};
 use crate::config::Config;
@@ -18,7 +21,7 @@ use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::place::CONFIG_NAME;
 use crate::setup::{config_file, inputs, load};
-use crate::user_command::open_failure;
+use crate::user_command::{Trouble, is_missing, waits};
 
 /// So many passwords are hashed without a word; more take a while.
 const HASHES_QUIET_MAX: usize = 40;
@@ -28,7 +31,7 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     let how = what.how();
     let is_coloured = global.color.is_on();
     let mut found = read(what)?;
-    let target = Target::of(global, &found)?;
+    let target = Target::of(global, &found, how)?;
     settle(&mut found, &target.folder);
     let mut changes = target.changes(&mut found, how, is_coloured)?;
     let text = target.writes_config.then(|| render_config(&found, &source(what)));
@@ -37,7 +40,7 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
         check_result(&found, path, &target.folder)?;
     }
     if !how.write {
-        let shown = preview(config, &target.users, &found.accounts);
+        let shown = preview(config, &target.users.place(), &found.accounts);
         print(&(shown + &report(&found) + &target.last_words(config.is_some())))?;
         return target.refuse_conflicts(how, &changes).map(|()| Exit::Done);
     }
@@ -46,7 +49,7 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     }
     target.refuse_conflicts(how, &changes)?;
     hash(&found.accounts, &mut changes)?;
-    let plan = Plan { config, has_force: how.force, users: &target.users, changes: &changes };
+    let plan = Plan { config, has_force: how.force, users: &*target.users, changes: &changes };
     let old = write(&plan).map_err(|trouble| trouble.into_failure(is_coloured))?;
     print(report(&found).trim_start_matches('\n'))?;
     tell_done(&plan, old.as_deref());
@@ -87,13 +90,13 @@ struct Target {
     config: PathBuf,
     /// The folder of the configuration.
     folder: PathBuf,
-    users: PathBuf,
+    users: Box<dyn UserAdmin>,
     /// Whether a configuration is written: not where only accounts were found and there is one.
     writes_config: bool,
 }
 
 impl Target {
-    fn of(global: &Global, found: &Found) -> Result<Self, Failure> {
+    fn of(global: &Global, found: &Found, how: &How) -> Result<Self, Failure> {
         let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
         let named = global.config.clone().or_else(|| named.map(PathBuf::from));
         let in_use = config_file(global).filter(|path| path.is_file());
@@ -101,7 +104,8 @@ impl Target {
             && let Some(config) = in_use
         {
             let loaded = load(&inputs(global, Some(config.clone()), Vec::new()), false)?;
-            let users = loaded.config.server.users_file.0;
+            let creation = if how.write { Creation::Wanted } else { Creation::No };
+            let users = admin(&loaded.config, creation)?;
             return Ok(Self { folder: folder(&config), config, users, writes_config: false });
         }
         let config = named.unwrap_or_else(|| PathBuf::from(CONFIG_NAME));
@@ -110,7 +114,7 @@ impl Target {
             return Err(Failure::new(format!("there is no folder {}", folder.display()))
                 .help("make it, or write elsewhere with -c FILE"));
         }
-        let users = config.with_file_name("users.toml");
+        let users = Box::new(FileAdmin::new(config.with_file_name("users.toml")));
         Ok(Self { config, folder, users, writes_config: true })
     }
 
@@ -121,10 +125,10 @@ impl Target {
         how: &How,
         is_coloured: bool,
     ) -> Result<Vec<Change>, Failure> {
-        let known: BTreeSet<String> = match UserFile::read(&self.users) {
-            Ok(file) => file.records().iter().map(|record| record.name.clone()).collect(),
-            Err(OpenError::Missing { .. }) => BTreeSet::new(),
-            Err(error) => return Err(open_failure(&error, is_coloured)),
+        let known: BTreeSet<String> = match waits(everyone(&*self.users))? {
+            Ok(records) => records.into_iter().map(|record| record.name).collect(),
+            Err(error) if is_missing(&error) => BTreeSet::new(),
+            Err(error) => return Err(Trouble::from(error).into_failure(is_coloured)),
         };
         let accounts = std::mem::take(&mut found.accounts);
         let mut changes = Vec::new();
@@ -157,14 +161,14 @@ impl Target {
             || names.join(", "),
             |first| format!("{} and {} more", first.join(", "), names.len() - NAMES_MAX),
         );
-        let what = format!("{} has accounts with these names: {shown}", self.users.display());
+        let what = format!("{} has accounts with these names: {shown}", self.users.place());
         Err(Failure::new(format!("{what}; nothing was written")).help(
             "--on-conflict skip keeps them, --on-conflict update puts the new ones over them",
         ))
     }
 
     fn last_words(&self, has_config: bool) -> String {
-        let users = self.users.display();
+        let users = self.users.place();
         let config = self.config.display();
         if !has_config {
             return format!("\nNothing was written. With --write the accounts go to {users}.\n");
@@ -247,7 +251,7 @@ fn tell_done(plan: &Plan<'_>, old: Option<&Path>) {
         tell(&format!("wrote {}\n", config.display()));
     }
     if !plan.changes.is_empty() {
-        let (count, users) = (plan.changes.len(), plan.users.display());
+        let (count, users) = (plan.changes.len(), plan.users.place());
         tell(&format!("wrote {users}, accounts: {count}\n"));
     }
     tell("next:  wharf check\n");

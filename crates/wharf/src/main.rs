@@ -4,6 +4,7 @@
 //! [`config`] (what they mean), then [`wire`] (how they become the engine's settings) and
 //! [`serve_command`].
 
+mod accounts;
 mod ban_command;
 mod ban_file;
 mod bench_command;

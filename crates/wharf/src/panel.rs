@@ -48,8 +48,8 @@ pub(crate) enum Content {
     Accounts {
         /// The config file.
         config: Option<PathBuf>,
-        /// The file of accounts.
-        users_file: PathBuf,
+        /// Where accounts are kept.
+        store: String,
         /// How many accounts there are, and how many of them may log in.
         accounts: usize,
         /// The anonymous folder, if there is one.
@@ -154,8 +154,8 @@ impl Panel {
                     line(out, &label, &format!("{}  {shown}", words.password));
                 }
             },
-            Content::Accounts { users_file, anonymous, .. } => {
-                line(out, words.accounts_file, &users_file.display().to_string());
+            Content::Accounts { store, anonymous, .. } => {
+                line(out, words.accounts_file, store);
                 if let Some(folder) = anonymous {
                     line(out, words.without_password, &folder.display().to_string());
                 }
@@ -329,7 +329,7 @@ mod tests {
         };
         let accounts = Content::Accounts {
             config: Some("/etc/wharf/wharf.toml".into()),
-            users_file: "/etc/wharf/users.toml".into(),
+            store: "/etc/wharf/users.toml".into(),
             accounts: 3,
             anonymous: Some("/srv/ftp/public".into()),
         };

@@ -18,6 +18,7 @@ mod renewal;
 mod run;
 mod sweeping;
 mod warner;
+mod watch;
 mod workers;
 
 use std::path::PathBuf;

@@ -19,6 +19,9 @@ mod systemd;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use wharf_accounts_sql::Creation;
+
+use crate::accounts;
 use crate::cli::Global;
 use crate::cli::service::{Kind, RunAs, Service};
 use crate::config::Config;
@@ -87,7 +90,7 @@ fn setup(global: &Global) -> Result<Setup, Failure> {
     let path = std::path::absolute(&path).unwrap_or(path);
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, Some(path.clone()), Vec::new()), is_coloured)?;
-    let mut homes = wire::accounts(&loaded.config, is_coloured)?.homes;
+    let mut homes = wire::accounts(&loaded.config, is_coloured, Creation::No)?.homes;
     homes.extend(logins::example_home(&loaded.config).map(|home| (String::new(), home)));
     let program = std::env::current_exe()
         .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
@@ -115,7 +118,8 @@ impl Setup {
     fn writable(&self) -> Vec<PathBuf> {
         let config = &self.config;
         let logs = [&config.log.file.0, &config.log.transfer_log.0];
-        let files = logs.into_iter().flatten().chain([&config.server.users_file.0]);
+        let logs = logs.into_iter().flatten().map(PathBuf::as_path);
+        let files = logs.chain(accounts::file(config));
         let mut folders: Vec<_> = files.filter_map(|file| file.parent()).collect();
         folders.extend(self.homes.iter().map(|(_, home)| shared_folder(home)));
         folders.sort_unstable();

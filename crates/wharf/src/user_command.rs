@@ -1,16 +1,20 @@
-//! `wharf user`: accounts in `users.toml`, changed under a lock and in one step.
+//! `wharf user`: accounts looked at and changed, in whichever store they are kept.
 
+mod copy;
 mod export;
 mod facts;
 pub(crate) mod list;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 
-use wharf_users::file::{EditError, Editor, OpenError, Setting, StoredHash, UserFile};
+use tokio::runtime::Builder;
+use wharf_accounts_sql::Creation;
+use wharf_users::admin::{AdminError, Change, Cleared, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{EditError, OpenError, Setting, StoredHash, UserRecord};
 use wharf_users::nearest::nearest;
 use wharf_users::password::looks_like_hash;
 
+use crate::accounts;
 use crate::cli::Global;
 use crate::cli::user::{Facts, Password, User};
 use crate::config::problem::{Place, Problem, Source, render};
@@ -24,21 +28,15 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     let config = config_file(global);
     let has_config = config.is_some();
     let is_coloured = global.color.is_on();
-    let loaded = load(&inputs(global, config, Vec::new()), is_coloured)?;
-    let file = loaded.config.server.users_file.0;
-    let done = match what {
-        User::List { pattern, disabled, json } => {
-            list::list(&file, pattern.as_deref(), *disabled, *json)
+    let config = load(&inputs(global, config, Vec::new()), is_coloured)?.config;
+    let done = waits(async {
+        if let User::Copy(options) = what {
+            return copy::copy(&config, options).await;
         }
-        User::Export { with_hashes, csv: _ } => export::export(&file, *with_hashes),
-        User::Show { name, json } => list::show(&file, name, *json),
-        User::Add { name, facts, password } => add(&file, name, facts, password),
-        User::Edit { name, facts, password } => edit(&file, name, facts, password),
-        User::Passwd { name, password } => set_password(&file, name, password),
-        User::Enable { names } => set_enabled(&file, names, true),
-        User::Disable { names } => set_enabled(&file, names, false),
-        User::Del { names, yes } => delete(&file, names, *yes),
-    };
+        let is_new = matches!(what, User::Add { .. });
+        let creation = if is_new { Creation::Wanted } else { Creation::No };
+        act(&*accounts::admin(&config, creation)?, what).await
+    })?;
     done.map_err(|error| error.into_failure(is_coloured))?;
     if !has_config && matches!(what, User::Add { .. }) {
         tell(
@@ -49,11 +47,40 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Waits for what is done with a store, on this thread.
+///
+/// # Errors
+/// The system gives no runtime.
+pub(crate) fn waits<T>(act: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("the system gives no runtime", &error))?;
+    Ok(runtime.block_on(act))
+}
+
+async fn act(store: &dyn UserAdmin, what: &User) -> Result<(), Trouble> {
+    match what {
+        User::List { pattern, disabled, json } => {
+            list::list(store, pattern.as_deref(), *disabled, *json).await
+        }
+        User::Export { with_hashes, csv: _ } => export::export(store, *with_hashes).await,
+        User::Show { name, json } => list::show(store, name, *json).await,
+        User::Add { name, facts, password } => add(store, name, facts, password).await,
+        User::Edit { name, facts, password } => edit(store, name, facts, password).await,
+        User::Passwd { name, password } => set_password(store, name, password).await,
+        User::Enable { names } => set_enabled(store, names, true).await,
+        User::Disable { names } => set_enabled(store, names, false).await,
+        User::Del { names, yes } => delete(store, names, *yes).await,
+        User::Copy(_) => Ok(()),
+    }
+}
+
 /// Why accounts were not changed or shown.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// The file, or what should happen to it.
+    /// The file, or what should happen to an account.
     File(EditError),
+    /// The database.
+    Store(StoreError),
     /// Everything else.
     Other(Failure),
 }
@@ -70,6 +97,21 @@ impl From<OpenError> for Trouble {
     }
 }
 
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<AdminError> for Trouble {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Edit(error) => Self::File(error),
+            AdminError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         Self::Other(failure)
@@ -81,6 +123,7 @@ impl Trouble {
     pub(crate) fn into_failure(self, is_coloured: bool) -> Failure {
         let error = match self {
             Self::Other(failure) => return failure,
+            Self::Store(error) => return accounts::failure(&error),
             Self::File(error) => error,
         };
         let told = Failure::new(error.to_string());
@@ -144,14 +187,19 @@ pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
     }
 }
 
-fn add(file: &Path, name: &str, facts: &Facts, password: &Password) -> Result<(), Trouble> {
+async fn add(
+    store: &dyn UserAdmin,
+    name: &str,
+    facts: &Facts,
+    password: &Password,
+) -> Result<(), Trouble> {
     if facts.home.is_none() {
         return Err(Failure::usage(format!("where are the files of {name}?"))
             .help(format!("wharf user add {name} --home DIR   (with --create-home to make it)"))
             .into());
     }
     // Before anyone is asked for a password that would be for nothing.
-    if records(file)?.is_some_and(|file| file.record(name).is_some()) {
+    if find(store, name).await?.is_some() {
         return Err(EditError::UserExists(name.to_owned()).into());
     }
     let mut change = facts::Change::of(facts)?;
@@ -159,17 +207,37 @@ fn add(file: &Path, name: &str, facts: &Facts, password: &Password) -> Result<()
     let (hash, fresh) = new_password(password)?;
     change.settings.insert(0, Setting::Password(hash));
     facts::make_home(facts)?;
-    UserFile::edit(file, |editor| {
-        editor.add(name, &change.settings)?;
-        Ok::<_, Trouble>(())
-    })?;
-    tell(&format!("added {name} to {}\n", file.display()));
+    store.add(name, change.settings).await?;
+    tell(&format!("added {name} to {}\n", store.place()));
     print_fresh(fresh)
 }
 
-fn edit(file: &Path, name: &str, facts: &Facts, password: &Password) -> Result<(), Trouble> {
+/// The account, if the store has it. A store that is not there yet has none.
+async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, Trouble> {
+    match store.find(name).await {
+        Ok(record) => Ok(record),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether there is no store yet.
+pub(crate) fn is_missing(error: &AdminError) -> bool {
+    match error {
+        AdminError::Edit(EditError::Open(OpenError::Missing { .. })) => true,
+        AdminError::Store(error) => error.kind == StoreErrorKind::Missing,
+        AdminError::Edit(_) => false,
+    }
+}
+
+async fn edit(
+    store: &dyn UserAdmin,
+    name: &str,
+    facts: &Facts,
+    password: &Password,
+) -> Result<(), Trouble> {
     let mut change = facts::Change::of(facts)?;
-    existing(file, &[name.to_owned()])?;
+    existing(store, &[name.to_owned()]).await?;
     facts::check_home(facts)?;
     let mut fresh = None;
     if password.is_given() {
@@ -183,39 +251,40 @@ fn edit(file: &Path, name: &str, facts: &Facts, password: &Password) -> Result<(
             .into());
     }
     facts::make_home(facts)?;
-    UserFile::edit(file, |editor| {
-        for setting in &change.settings {
-            editor.set(name, setting)?;
-        }
-        for path in &change.cleared_paths {
-            editor.clear_entry(name, "paths", path)?;
-        }
-        Ok::<_, Trouble>(())
-    })?;
+    let facts::Change { settings, cleared_paths } = change;
+    let cleared = cleared_paths.into_iter().map(|path| Cleared::Entry("paths", path)).collect();
+    store.change(&[Change::Set { holder: name.into(), settings, cleared }]).await?;
     tell(&format!("changed {name}\n"));
     print_fresh(fresh)
 }
 
-fn set_password(file: &Path, name: &str, password: &Password) -> Result<(), Trouble> {
-    existing(file, &[name.to_owned()])?;
+async fn set_password(
+    store: &dyn UserAdmin,
+    name: &str,
+    password: &Password,
+) -> Result<(), Trouble> {
+    existing(store, &[name.to_owned()]).await?;
     let (hash, fresh) = new_password(password)?;
-    UserFile::edit(file, |editor| {
-        editor.set(name, &Setting::Password(hash))?;
-        Ok::<_, Trouble>(())
-    })?;
+    store.set_password(name, hash).await?;
     tell(&format!("{name} has a new password\n"));
     print_fresh(fresh)
 }
 
-fn set_enabled(file: &Path, names: &[String], is_enabled: bool) -> Result<(), Trouble> {
-    each(file, names, |editor, name| editor.set(name, &Setting::Enabled(is_enabled)))?;
+async fn set_enabled(
+    store: &dyn UserAdmin,
+    names: &[String],
+    is_enabled: bool,
+) -> Result<(), Trouble> {
+    existing(store, names).await?;
+    let change = |name: &String| Change::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
+    store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
     let what = if is_enabled { "may log in" } else { "may no longer log in" };
     tell(&format!("{} {what}\n", names.join(", ")));
     Ok(())
 }
 
-fn delete(file: &Path, names: &[String], has_yes: bool) -> Result<(), Trouble> {
-    existing(file, names)?;
+async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Result<(), Trouble> {
+    existing(store, names).await?;
     let list = names.join(", ");
     if !has_yes {
         if !std::io::stdin().is_terminal() {
@@ -227,53 +296,33 @@ fn delete(file: &Path, names: &[String], has_yes: bool) -> Result<(), Trouble> {
             return Err(Failure::new("nothing was removed").into());
         }
     }
-    each(file, names, |editor, name| editor.remove(name))?;
+    let change = |name: &String| Change::remove(name.as_str());
+    store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
     tell(&format!("removed {list}; their files stay\n"));
     Ok(())
 }
 
-/// Does one thing to several accounts, or to none if one of them cannot take it.
-fn each(
-    file: &Path,
-    names: &[String],
-    act: impl Fn(&mut Editor, &str) -> Result<(), EditError>,
-) -> Result<(), Trouble> {
-    existing(file, names)?;
-    UserFile::edit(file, |editor| {
-        for name in names {
-            act(editor, name)?;
-        }
-        Ok::<_, Trouble>(())
-    })
-}
-
-/// The accounts, unless there is no file yet.
-fn records(file: &Path) -> Result<Option<UserFile>, Trouble> {
-    match UserFile::read(file) {
-        Ok(records) => Ok(Some(records)),
-        Err(OpenError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Refuses names that no account has, with the one that may have been meant.
-fn existing(file: &Path, names: &[String]) -> Result<(), Trouble> {
-    let Some(records) = records(file)? else {
-        return Err(OpenError::Missing { path: PathBuf::from(file) }.into());
-    };
+async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> {
     for name in names {
-        if records.record(name).is_none() {
-            return Err(no_such_user(&records, name).into());
+        if store.find(name).await?.is_none() {
+            return Err(missing_user(store, name).await?.into());
         }
     }
     Ok(())
 }
 
-pub(crate) fn no_such_user(records: &UserFile, name: &str) -> Failure {
+async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trouble> {
+    let records = accounts::everyone(store).await?;
+    Ok(no_such_user(records.iter().map(|record| record.name.as_str()), name))
+}
+
+/// Nobody has this name; somebody may have one like it.
+pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
     let shown = name.escape_debug();
     let failure =
         Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("there is no user `{shown}`")) };
-    match nearest(name, records.records().iter().map(|record| record.name.as_str())) {
+    match nearest(name, known) {
         Some(near) => failure.help(format!("did you mean `{near}`?")),
         None => failure.help("which there are:  wharf user list"),
     }

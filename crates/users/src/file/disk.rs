@@ -70,6 +70,34 @@ pub(super) fn read(path: &Path) -> Result<(String, Stamp), OpenError> {
     Ok((text, Stamp::of(&about)))
 }
 
+/// Makes an empty file that only its owner may read and write, and who that is is decided as for a
+/// file of accounts; one that is there stays as it is. Blocks.
+///
+/// # Errors
+/// When the system does not make it.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    match system::private(&mut options).open(path) {
+        Ok(file) => {
+            if let Ok(about) = fs::metadata(folder(path)) {
+                system::give(&file, &about);
+            }
+            file.sync_all()
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The permission bits of a file, if they let anybody but its owner read or write it. Blocks.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
+    fs::metadata(path).map(|about| system::open_to_others(&about))
+}
+
 fn unreadable(path: &Path, source: io::Error) -> OpenError {
     let path = path.to_owned();
     match source.kind() {

@@ -137,6 +137,11 @@ impl UserFile {
         self.records.iter().find(|record| record.name == name)
     }
 
+    /// What the accounts' own tables say, in the order of the file.
+    pub fn own_records(&self) -> &[UserRecord] {
+        &self.said.users
+    }
+
     /// What the account's own table says.
     pub fn own(&self, name: &str) -> Option<&UserRecord> {
         self.said.users.iter().find(|record| record.name == name)

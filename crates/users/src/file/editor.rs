@@ -11,6 +11,7 @@ use super::edit::EditError;
 use super::problem::OpenError;
 use super::read::{self, Said};
 use super::record::{FolderRecord, Setting, UserRecord, shown_network};
+use crate::admin::{Change, Cleared};
 use crate::name::check_name;
 use crate::rights::format_rights;
 use crate::units::{format_quota, format_rate};
@@ -23,13 +24,46 @@ pub struct Editor {
 }
 
 impl Editor {
-    pub(super) fn new(path: &Path, text: &str) -> Result<Self, EditError> {
+    /// The accounts of a text such as a file has; `path` is for messages and relative homes.
+    ///
+    /// # Errors
+    /// [`EditError::Open`]: what is wrong in it.
+    pub fn new(path: &Path, text: &str) -> Result<Self, EditError> {
         let said = read::read(path, text).map_err(OpenError::Problems)?;
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
             OpenError::Unreadable { path: path.to_owned(), source }
         })?;
         Ok(Self { document, said })
+    }
+
+    /// Everything as text, with the changes made here.
+    pub fn text(&self) -> String {
+        self.document.to_string()
+    }
+
+    /// The table of an account or a group, with the changes made here.
+    pub fn said(&self, owner: Owner<'_>) -> Option<&dyn TableLike> {
+        self.document.get(owner.section())?.as_table_like()?.get(owner.name())?.as_table_like()
+    }
+
+    /// Does one thing to one account or group.
+    ///
+    /// # Errors
+    /// As the function that does it.
+    pub fn apply(&mut self, change: &Change) -> Result<(), EditError> {
+        let owner = change.holder().owner();
+        match change {
+            Change::Add { settings, .. } => self.add(owner, settings),
+            Change::Set { settings, cleared, .. } => {
+                settings.iter().try_for_each(|setting| self.set(owner, setting))?;
+                cleared.iter().try_for_each(|cleared| match cleared {
+                    Cleared::Key(key) => self.clear(owner, key).map(drop),
+                    Cleared::Entry(inner, path) => self.clear_entry(owner, inner, path).map(drop),
+                })
+            }
+            Change::Remove { .. } => self.remove(owner),
+        }
     }
 
     /// The names, in the order of the file, as it was read.

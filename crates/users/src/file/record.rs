@@ -184,6 +184,59 @@ impl UserRecord {
         hours.into_iter().chain(end).map(Timestamp::as_second).min()
     }
 
+    /// Everything that is said here, as it would be said elsewhere: what is relative is whole, and
+    /// lies below `folder` then.
+    pub fn settings(&self, folder: &Path) -> Vec<Setting> {
+        let Self {
+            name: _,
+            password,
+            groups,
+            home,
+            permissions,
+            enabled,
+            upload_rate,
+            download_rate,
+            transfer_upload_rate,
+            transfer_download_rate,
+            sessions,
+            quota,
+            quota_files,
+            require_tls,
+            allowed_addresses,
+            hours,
+            expires,
+            comment,
+            paths,
+            folders,
+        } = self.clone();
+        let is_said = !home.as_os_str().is_empty();
+        let single = [
+            password.map(Setting::Password),
+            (!groups.is_empty()).then_some(Setting::Groups(groups)),
+            is_said.then(|| Setting::Home(folder.join(home))),
+            permissions.map(Setting::Permissions),
+            enabled.map(Setting::Enabled),
+            upload_rate.map(Setting::UploadRate),
+            download_rate.map(Setting::DownloadRate),
+            transfer_upload_rate.map(Setting::TransferUploadRate),
+            transfer_download_rate.map(Setting::TransferDownloadRate),
+            sessions.map(Setting::Sessions),
+            quota.map(Setting::Quota),
+            quota_files.map(Setting::QuotaFiles),
+            require_tls.map(Setting::RequireTls),
+            allowed_addresses.map(Setting::AllowedAddresses),
+            hours.map(Setting::Hours),
+            expires.map(Setting::Expires),
+            comment.map(Setting::Comment),
+        ];
+        let paths = paths.into_iter().map(|(path, rights)| Setting::Path(path, rights));
+        let folders = folders.into_iter().map(|one| {
+            let target = folder.join(&one.target);
+            Setting::Folder(FolderRecord { target, ..one })
+        });
+        single.into_iter().flatten().chain(paths).chain(folders).collect()
+    }
+
     /// The account for the engine; a relative home lies below `folder`. Groups must have been taken
     /// in already.
     pub fn account(&self, folder: &Path, now: Timestamp) -> Account {

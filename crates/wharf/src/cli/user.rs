@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::import::OnConflict;
+
 /// Manage accounts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
@@ -75,6 +77,32 @@ pub(crate) enum User {
         #[arg(long)]
         yes: bool,
     },
+    /// Copy accounts from one store to another, passwords included
+    Copy(Copy),
+}
+
+/// Between which stores, and what of it.
+#[derive(Debug, Args)]
+pub(crate) struct Copy {
+    /// Only these accounts
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Where they are: file, sqlite:PATH or postgres://… [default: accounts.store]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) from: Option<String>,
+    /// Where they go [default: accounts.store]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) to: Option<String>,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What would be done, one JSON object a line: name, and act as copy, replace or skip
+    #[arg(long, requires = "dry_run")]
+    pub(crate) json: bool,
+    /// Accounts that are there already: skip | update | fail [default: fail]
+    #[arg(long, value_name = "W", default_value = "fail", hide_default_value = true)]
+    #[arg(hide_possible_values = true)]
+    pub(crate) on_conflict: OnConflict,
 }
 
 /// What can be said of an account.

@@ -16,6 +16,7 @@ use super::counts::{AutoCount, FewPrograms, KeptLogs, Whole};
 use super::hook::{EventNames, ExitCodes, ProgramLine, Url};
 use super::layers::Reader;
 use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, Rights, Urls};
+use super::store::AccountStore;
 use super::value::{
     Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
     OptionalAddress, OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value,
@@ -141,7 +142,8 @@ sections! {
         login_message: String = "\"\"",
         /// certificate and state; auto = the system's standard place
         [R] state_dir: AutoPath = "\"auto\"",
-        /// accounts live apart from this file: wharf writes that one, never this one
+        /// accounts live apart from this file: wharf writes that one, never this one;
+        /// accounts.store can name a database instead
         [R] users_file: FilePath = "\"users.toml\"",
         /// started as root: the system's account to become, once ports and keys are open (Linux)
         [R] user: String = "\"\"",
@@ -233,11 +235,16 @@ sections! {
         deny_users: Vec<String> = "[]",
     }
 
-    /// Who proves passwords, and accounts that are kept nowhere here.
+    /// Where accounts are kept, who proves their passwords, and accounts that are kept nowhere here.
     "accounts" Accounts {
+        /// file = server.users_file | sqlite:/var/lib/wharf/users.db, made if it is missing
+        /// | postgres://user@host:5432/database, which can serve many machines
+        [R] store: AccountStore = "\"file\"",
+        /// file whose first line is the password of the database; else the variable PGPASSWORD
+        [R] password_file: OptionalPath = "\"\"",
         /// who is asked, in this order; the first that knows the name decides:
-        /// "file" (users_file) | "pam" | "ldap" | "http". Whoever proves a password, an account of
-        /// that name in users_file says home and rights; without `password` there others prove it
+        /// "file" (the store) | "pam" | "ldap" | "http". Whoever proves a password, an account of
+        /// that name in the store says home and rights; without `password` there others prove it
         [R] login: LoginOrder = "[\"file\"]",
         /// home of an account that is in no file, such as "/srv/ftp/%u" (%u: its name); the folder
         /// above must be there at the start; a home that LDAP or HTTP names stands above it

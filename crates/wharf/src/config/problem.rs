@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::store::masked;
+
 /// One thing to mend or to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -109,7 +111,7 @@ pub(crate) fn render(problems: &[Problem], source: Option<&Source>, is_coloured:
     let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
     for problem in problems {
-        out.push_str(&renderer.render(&[problem.group(source)]));
+        out.push_str(&masked(&renderer.render(&[problem.group(source)])));
         out.push_str("\n\n");
     }
     out

@@ -9,6 +9,7 @@ use wharf_users::units::format_rate;
 use super::keys::{Key, SECTIONS, Section, join};
 use super::layers::{Item, Layers, Origin};
 use super::raw::{Raw, quoted};
+use super::store::masked;
 use super::value::{ListenPort, Value};
 
 /// The column at which comments of the default file begin.
@@ -159,7 +160,7 @@ pub(crate) fn in_force(layers: &Layers, has_origin: bool) -> String {
             }
         }
     }
-    out
+    masked(&out)
 }
 
 /// What is in force, as one JSON object: the full name of each key to its value, and with
@@ -182,7 +183,7 @@ pub(crate) fn in_force_json(layers: &Layers, has_origin: bool) -> String {
             }
         }
     }
-    format!("{{{}}}\n", members.join(","))
+    masked(&format!("{{{}}}\n", members.join(",")))
 }
 
 fn instances(section: &Section, layers: &Layers) -> Vec<String> {

@@ -140,7 +140,7 @@ pub(crate) fn report(found: &Found) -> String {
 }
 
 /// What would be written, for someone who decides.
-pub(crate) fn preview(config: Option<(&Path, &str)>, users: &Path, accounts: &[Account]) -> String {
+pub(crate) fn preview(config: Option<(&Path, &str)>, users: &str, accounts: &[Account]) -> String {
     let mut out = String::new();
     if let Some((path, text)) = config {
         let _ = writeln!(out, "{}:\n", path.display());
@@ -149,7 +149,7 @@ pub(crate) fn preview(config: Option<(&Path, &str)>, users: &Path, accounts: &[A
         }
     }
     if !accounts.is_empty() {
-        let _ = writeln!(out, "\n{}, accounts: {}\n", users.display(), accounts.len());
+        let _ = writeln!(out, "\n{}, accounts: {}\n", users, accounts.len());
         for line in account_table(accounts).lines() {
             let _ = writeln!(out, "    {line}");
         }

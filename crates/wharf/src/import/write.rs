@@ -4,10 +4,11 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use wharf_users::file::{EditError, Editor, Setting, UserFile};
+use wharf_users::admin::{self, UserAdmin};
+use wharf_users::file::Setting;
 
 use crate::outcome::Failure;
-use crate::user_command::Trouble;
+use crate::user_command::{Trouble, waits};
 
 /// What to do with an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +22,13 @@ pub(crate) struct Change {
 }
 
 /// What is to be written.
-#[derive(Debug)]
 pub(crate) struct Plan<'a> {
     /// The configuration and its text; nothing if it stays as it is.
     pub(crate) config: Option<(&'a Path, &'a str)>,
     /// Whether a configuration that is there may be replaced.
     pub(crate) has_force: bool,
-    /// The file of accounts.
-    pub(crate) users: &'a Path,
+    /// The store of accounts.
+    pub(crate) users: &'a dyn UserAdmin,
     /// What happens to it.
     pub(crate) changes: &'a [Change],
 }
@@ -76,16 +76,16 @@ fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
     if plan.changes.is_empty() {
         return Ok(());
     }
-    UserFile::edit(plan.users, |editor| {
-        plan.changes.iter().try_for_each(|change| apply(editor, change)).map_err(Trouble::from)
-    })
-}
-
-fn apply(editor: &mut Editor, change: &Change) -> Result<(), EditError> {
-    if !change.is_update {
-        return editor.add(&change.name, &change.settings);
-    }
-    change.settings.iter().try_for_each(|setting| editor.set(&change.name, setting))
+    let changes = plan.changes.iter().map(|change| {
+        let Change { name, is_update, settings } = change.clone();
+        if is_update {
+            admin::Change::set(name.as_str(), settings)
+        } else {
+            admin::Change::add(name.as_str(), settings)
+        }
+    });
+    let changes: Vec<_> = changes.collect();
+    Ok(waits(plan.users.change(&changes))??)
 }
 
 /// Moves a file that is there to a free name beside it.

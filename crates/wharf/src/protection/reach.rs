@@ -63,10 +63,19 @@ pub(crate) enum Usage {
 pub(crate) enum Connections {
     /// To any port: active mode goes where the client asks.
     Made,
-    /// To these ports: web servers are told of events, and others prove passwords.
+    /// To these: web servers are told of events, others prove passwords, or keep accounts.
     Only(BTreeSet<u16>),
     /// None.
     Never,
+}
+
+/// What the store of accounts needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// The file that it is.
+    pub(crate) file: Option<PathBuf>,
+    /// The ports of the server that it is.
+    pub(crate) ports: Vec<u16>,
 }
 
 /// Whether other programs may be started.
@@ -100,16 +109,14 @@ const SIBLINGS_MAX: usize = 10_000;
 
 impl Reach {
     /// For this configuration and these homes. Looks at the disk, for folders made of homes only.
-    pub(crate) fn of(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Self {
+    pub(crate) fn of(config: &Config, homes: &[PathBuf], store: &Reached) -> Self {
         Self {
             files: match config.files.follow_symlinks {
                 Symlinks::Always => Files::Anywhere("files.follow_symlinks is \"always\""),
-                Symlinks::Inside | Symlinks::Never => {
-                    Files::Only(places(config, homes, has_accounts_file))
-                }
+                Symlinks::Inside | Symlinks::Never => Files::Only(places(config, homes, store)),
             },
             ports: config.passive.ports.0.clone(),
-            connections: connections(config),
+            connections: connections(config, store),
             programs: Programs::Never,
         }
     }
@@ -162,13 +169,14 @@ impl Reach {
 }
 
 /// Where this server connects to.
-fn connections(config: &Config) -> Connections {
+fn connections(config: &Config, store: &Reached) -> Connections {
     if config.active.enabled {
         return Connections::Made;
     }
     let addresses = || config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
     let mut ports: BTreeSet<_> = addresses().map(|address| address.port).collect();
-    if addresses().any(is_name) {
+    ports.extend(&store.ports);
+    if addresses().any(is_name) || !store.ports.is_empty() {
         ports.insert(DNS_PORT);
     }
     if ports.is_empty() { Connections::Never } else { Connections::Only(ports) }
@@ -178,7 +186,7 @@ fn is_name(address: &Address) -> bool {
     !address.host.starts_with('[') && address.host.parse::<IpAddr>().is_err()
 }
 
-fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Place> {
+fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
     let mut places = Vec::new();
     let mut add = |path: PathBuf, usage| {
         // What is missing cannot be named to the kernel, and stays closed when it is made later.
@@ -195,9 +203,9 @@ fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Pl
         add(folder, Usage::Change);
     }
     add(state_folder(config), Usage::Change);
-    if has_accounts_file {
-        // It is replaced when a hash is renewed, which takes a new file beside it.
-        let file = &config.server.users_file.0;
+    if let Some(file) = &store.file {
+        // It is replaced when a hash is renewed, which takes a new file beside it; SQLite keeps
+        // what is not in a database yet beside that.
         let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.clone());
         add(folder_of(&real), Usage::Change);
     }
@@ -224,7 +232,7 @@ fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Pl
     }
     let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
     let looks_up = matches!(config.passive.public_address, PublicAddress::Name(_));
-    if looks_up || webhooks.into_iter().any(is_name) {
+    if looks_up || !store.ports.is_empty() || webhooks.into_iter().any(is_name) {
         for path in NAME_LOOKUP {
             add(path.into(), Usage::Read);
         }
@@ -298,7 +306,7 @@ mod tests {
             std::fs::create_dir_all(top.join(name)).unwrap();
         }
         let homes = ["ftp/anna", "ftp/ben", "own/share"].map(|name| top.join(name));
-        let reach = Reach::of(&config(), &homes, false);
+        let reach = Reach::of(&config(), &homes, &Reached::default());
         assert!(reach.covers(&top.join("ftp/carl")));
         assert!(reach.covers(&top.join("own/share/deeper")));
         assert!(!reach.covers(&top.join("own/diary")));
@@ -310,7 +318,7 @@ mod tests {
     fn row_46_links_out_of_homes_leave_files_open_and_are_the_reason() {
         let mut config = config();
         config.files.follow_symlinks = Symlinks::Always;
-        let reach = Reach::of(&config, &[], false);
+        let reach = Reach::of(&config, &[], &Reached::default());
         assert!(matches!(reach.files, Files::Anywhere(why) if why.contains("follow_symlinks")));
         assert!(reach.covers(Path::new("/anywhere")));
     }
@@ -319,7 +327,9 @@ mod tests {
     fn row_46_a_device_as_a_log_opens_no_folder_of_devices() {
         let mut config = config();
         config.log.file.0 = Some("/dev/null".into());
-        let Files::Only(places) = Reach::of(&config, &[], false).files else { panic!("confined") };
+        let Files::Only(places) = Reach::of(&config, &[], &Reached::default()).files else {
+            panic!("confined")
+        };
         assert!(places.iter().all(|place| place.path != Path::new("/dev")));
         assert!(places.contains(&Place { path: "/dev/null".into(), usage: Usage::Append }));
     }

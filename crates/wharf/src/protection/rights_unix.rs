@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 
 use super::reach::{log_files, state_folder};
+use crate::accounts;
 use crate::config::Config;
 use crate::logins;
 use crate::outcome::{Exit, Failure};
@@ -107,7 +108,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
             });
         }
     }
-    let users_file = [config.server.users_file.0.clone()];
+    let users_file = accounts::file(config).map(Path::to_path_buf);
     for path in users_file.iter().chain(config.tls.private_key.0.as_ref()) {
         findings.extend(facts(path).and_then(|(path, facts)| foreign_owner(&path, &facts)));
     }

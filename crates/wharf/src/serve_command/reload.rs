@@ -13,11 +13,11 @@ use wharf_core::users::Users;
 use wharf_events::check::Checker;
 use wharf_server::Handle;
 use wharf_storage::Quotas;
-use wharf_users::file::FileUsers;
 
 use super::capacity::Room;
 use super::outputs;
 use super::warner::Warner;
+use crate::accounts::Watched;
 use crate::certificate::{CERTIFICATE_WARNING, Facts};
 use crate::config::gather::{Inputs, gather};
 use crate::config::keys::{Key, key_at};
@@ -48,16 +48,16 @@ pub(super) struct InForce {
 pub(super) enum Accounts {
     /// The account of a quick share stays.
     Fixed(Arc<dyn Users>),
-    /// Those of the configuration; without a file there are anonymous visitors only.
-    Configured(Option<FileUsers>, Option<Arc<Sources>>),
+    /// Those of the configuration; without a store there are anonymous visitors only.
+    Configured(Option<Watched>, Option<Arc<Sources>>),
 }
 
 impl Accounts {
-    /// Those of the file, as it was last read.
+    /// Those of the file, as it was last read. A database is not asked for everyone.
     pub(super) fn all(&self) -> Vec<Account> {
         match self {
-            Self::Configured(Some(file), _) => file.accounts(),
-            Self::Configured(None, _) | Self::Fixed(_) => Vec::new(),
+            Self::Configured(Some(Watched::File(file)), _) => file.accounts(),
+            Self::Configured(Some(Watched::Database(_)) | None, _) | Self::Fixed(_) => Vec::new(),
         }
     }
 }
@@ -193,9 +193,9 @@ impl Reloader {
         settings.limits.sessions = sessions;
         let (users, homes) = match &self.accounts {
             Accounts::Fixed(users) => (Arc::clone(users), Vec::new()),
-            Accounts::Configured(file, sources) => {
-                let (homes, _) = wire::homes(&config, file.is_some(), false)?;
-                (wire::users(&config, file.as_ref(), sources.as_deref()), homes)
+            Accounts::Configured(store, sources) => {
+                let homes = wire::homes(&config, store.as_ref(), false)?;
+                (wire::users(&config, store.as_ref(), sources.as_deref()), homes)
             }
         };
         let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach);

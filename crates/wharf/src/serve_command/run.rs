@@ -11,6 +11,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
+use wharf_accounts_sql::Creation;
 use wharf_admin::door::{Door, MetricsDoor};
 use wharf_admin::{Api, Operator};
 use wharf_core::account::Count;
@@ -22,7 +23,7 @@ use wharf_storage::Quotas;
 
 use super::bans::Keeper;
 use super::capacity::Room;
-use super::chores::{Watching, measure, prove_life, watch};
+use super::chores::{measure, prove_life};
 use super::control::Control;
 use super::counters::{Audience, Counters};
 use super::gauges::Gauges;
@@ -32,8 +33,10 @@ use super::reload::{self, InForce, Reloader};
 use super::renewal::Renewal;
 use super::sweeping::sweep_homes;
 use super::warner::Warner;
+use super::watch as accounts_watch;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
+use crate::accounts;
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
@@ -116,6 +119,30 @@ struct Ready {
 }
 
 impl Ready {
+    /// Tells what the operator should know.
+    fn warn(&self, warner: &Warner) {
+        for warning in self.encryption.iter().flat_map(|encryption| &encryption.warnings) {
+            warner.warn(warning);
+        }
+        for warning in &self.accounts.warnings {
+            warner.warn(warning);
+        }
+        warner.of_homes(&self.accounts.homes);
+        if self.accounts.homes.is_empty()
+            && self.accounts.warnings.is_empty()
+            && self.sources.is_none()
+        {
+            warner.of_nobody();
+        }
+        for why in &self.missing_hosts {
+            warner.warn(why);
+        }
+        let closed = [self.control.door.as_ref().err(), self.control.metrics.as_ref().err()];
+        for why in closed.into_iter().flatten().chain(&self.no_room) {
+            warner.warn_for_good(why);
+        }
+    }
+
     /// From here on programs and web servers are told of events.
     fn begin_to_tell(&mut self, worker: Option<deliver::Worker>) -> Result<(), Failure> {
         let Some((told, worker)) = self.told.take().zip(worker) else { return Ok(()) };
@@ -142,7 +169,7 @@ async fn prepare(
     let encryption = wire::encryption(config)?;
     let mut accounts = match &plan.share {
         Some(share) => wire::shared(share),
-        None => wire::accounts(config, plan.is_coloured)?,
+        None => wire::accounts(config, plan.is_coloured, Creation::Wanted)?,
     };
     // A share is for the one account that it was started with.
     let sources = if plan.share.is_none() { Sources::open(config)?.map(Arc::new) } else { None };
@@ -210,7 +237,7 @@ async fn prepare(
 fn reach(plan: &Plan, accounts: &Accounts, control: &Control, has_sources: bool) -> Reach {
     let config = &plan.loaded.config;
     let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
-    let reach = Reach::of(config, &homes, accounts.watched.is_some());
+    let reach = Reach::of(config, &homes, &accounts.reached);
     let reach =
         control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
     let reach = if has_sources { logins::extend(reach, config) } else { reach };
@@ -227,8 +254,8 @@ fn give_up_rights(
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
         identity.assume()?;
-        if ready.accounts.watched.is_some() {
-            rights::readable_by(identity.name(), &config.server.users_file.0)?;
+        if let Some(file) = &ready.accounts.reached.file {
+            rights::readable_by(identity.name(), file)?;
         }
     }
     give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
@@ -242,20 +269,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let has_panel = ready.has_panel;
     let log = Arc::clone(&ready.log);
     let warner = Arc::new(Warner::new(Arc::clone(&log), has_panel));
-    for warning in ready.encryption.iter().flat_map(|encryption| &encryption.warnings) {
-        warner.warn(warning);
-    }
-    warner.of_homes(&ready.accounts.homes);
-    if ready.accounts.homes.is_empty() && ready.sources.is_none() {
-        warner.of_nobody();
-    }
-    for why in &ready.missing_hosts {
-        warner.warn(why);
-    }
-    let closed = [ready.control.door.as_ref().err(), ready.control.metrics.as_ref().err()];
-    for why in closed.into_iter().flatten().chain(&ready.no_room) {
-        warner.warn_for_good(why);
-    }
+    ready.warn(&warner);
     for note in &ready.notes {
         log.note(&Record::new(Level::Info, "sockets").text("note", note));
     }
@@ -289,8 +303,8 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
         log.note(&Record::new(Level::Info, "metrics").text("address", address));
     }
     let doors = (control.door.ok(), metrics);
-    let watching = Watching { users: accounts.watched, sources };
-    let exit = until_stopped(bound, doors, &mut signals, &stopper, watching, options).await;
+    let watched = (accounts.watched, sources);
+    let exit = until_stopped(bound, doors, &mut signals, &stopper, watched, options).await;
     drop((keeper, renewal));
     audience.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
@@ -370,7 +384,7 @@ async fn until_stopped(
     (door, metrics): (Option<Door>, Option<MetricsDoor>),
     signals: &mut Signals,
     stopper: &Stopper<'_>,
-    watched: Watching,
+    watched: accounts_watch::Watching,
     options: &Serve,
 ) -> Exit {
     let handle = bound.handle();
@@ -390,7 +404,7 @@ async fn until_stopped(
         }
     });
     let mut serving = Box::pin(bound.serve());
-    let mut watching = Box::pin(watch(watched, &handle, &desk.log));
+    let mut watching = Box::pin(accounts_watch::watch(watched, &handle, &desk.log));
     let mut measuring = Box::pin(measure(&handle));
     let mut time = Box::pin(async {
         match options.stop_after {
@@ -497,7 +511,7 @@ fn panel(
         Some(share) => Content::Share(share.clone()),
         None => Content::Accounts {
             config: plan.file.clone(),
-            users_file: config.server.users_file.0.clone(),
+            store: accounts::shown(config),
             accounts: accounts.count,
             anonymous: config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous),
         },

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Setup, launchd, systemd};
+use crate::accounts;
 use crate::cli::Global;
 use crate::cli::service::{Install, Kind};
 use crate::os::{give_to, is_administrator};
@@ -219,10 +220,10 @@ fn numbers(list: &str, user: &str) -> Option<(u32, u32)> {
 /// be able to do.
 fn hand_over(setup: &Setup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<String> {
     let mut notes = Vec::new();
-    let users_file = &setup.config.server.users_file.0;
+    let users_file = accounts::file(&setup.config);
     let own_folder = Path::new("/etc/wharf");
-    let folder = users_file.parent().filter(|folder| *folder == own_folder);
-    for path in [Some(users_file.as_path()), folder].into_iter().flatten() {
+    let folder = users_file.and_then(Path::parent).filter(|folder| *folder == own_folder);
+    for path in [users_file, folder].into_iter().flatten() {
         let path = below(root, path);
         if path.exists()
             && let Err(error) = give_to(&path, owner)

@@ -3,20 +3,20 @@
 use std::path::Path;
 
 use wharf_core::account::Rate;
-use wharf_users::file::{OpenError, PERMISSIONS_DEFAULT, UserRecord, shown_network};
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord, shown_network};
 use wharf_users::rights::format_rights;
 use wharf_users::units::{format_quota, format_rate};
 
-use super::{Trouble, records};
+use super::Trouble;
+use crate::accounts::everyone;
 use crate::import::csv::{COLUMNS, written, written_paths};
 use crate::outcome::print;
 
 /// Prints all accounts. Hashes are left out unless they are asked for: whoever has them can try
 /// passwords for as long as he likes.
-pub(super) fn export(file: &Path, has_hashes: bool) -> Result<(), Trouble> {
-    let Some(file) = records(file)? else {
-        return Err(OpenError::Missing { path: file.into() }.into());
-    };
+pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), Trouble> {
+    let records = everyone(store).await?;
     let is_written = |column: &&str| match *column {
         "password_hash" => has_hashes,
         "password" => false,
@@ -24,9 +24,9 @@ pub(super) fn export(file: &Path, has_hashes: bool) -> Result<(), Trouble> {
     };
     let columns: Vec<&str> = COLUMNS.iter().copied().filter(|name| is_written(name)).collect();
     let header: Vec<_> = columns.iter().map(|&name| name.to_owned()).collect();
-    let folder = std::path::absolute(file.folder()).unwrap_or_else(|_| file.folder().to_owned());
+    let folder = std::path::absolute(store.folder()).unwrap_or_else(|_| store.folder().to_owned());
     let mut table = written(&header);
-    for record in file.records() {
+    for record in &records {
         let cells: Vec<_> = columns.iter().map(|name| cell(record, &folder, name)).collect();
         table.push_str(&written(&cells));
     }

@@ -4,30 +4,30 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use wharf_core::account::{Count, Rate, Size};
+use wharf_users::admin::UserAdmin;
 use wharf_users::file::{PERMISSIONS_DEFAULT, StoredHash, UserRecord};
 use wharf_users::rights::format_rights;
 use wharf_users::units::{format_quota, format_rate};
 
-use super::{Trouble, no_such_user, records};
+use super::{Trouble, missing_user};
+use crate::accounts::everyone;
 use crate::config::raw::quoted;
 use crate::outcome::print;
 
 /// Lists the accounts whose name fits.
-pub(super) fn list(
-    file: &Path,
+pub(super) async fn list(
+    store: &dyn UserAdmin,
     pattern: Option<&str>,
     only_disabled: bool,
     is_json: bool,
 ) -> Result<(), Trouble> {
-    let Some(file) = records(file)? else {
-        return Err(wharf_users::file::OpenError::Missing { path: file.into() }.into());
-    };
-    let fitting = file.records().iter().filter(|record| {
+    let records = everyone(store).await?;
+    let fitting = records.iter().filter(|record| {
         pattern.is_none_or(|pattern| fits(pattern, &record.name))
             && !(only_disabled && record.is_enabled())
     });
     if is_json {
-        let lines: String = fitting.map(|record| json(record, file.folder()) + "\n").collect();
+        let lines: String = fitting.map(|record| json(record, store.folder()) + "\n").collect();
         return Ok(print(&lines)?);
     }
     let mut rows = vec![["NAME", "LOGIN", "RIGHTS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
@@ -37,7 +37,7 @@ pub(super) fn list(
             if record.is_enabled() { "yes" } else { "disabled" }.to_owned(),
             format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
             quota(record).unwrap_or_else(|| "-".to_owned()),
-            file.folder().join(&record.home).display().to_string(),
+            store.folder().join(&record.home).display().to_string(),
             record.comment.clone().unwrap_or_default(),
         ]
     }));
@@ -45,21 +45,20 @@ pub(super) fn list(
 }
 
 /// Shows one account.
-pub(super) fn show(file: &Path, name: &str, is_json: bool) -> Result<(), Trouble> {
-    let Some(file) = records(file)? else {
-        return Err(wharf_users::file::OpenError::Missing { path: file.into() }.into());
+pub(super) async fn show(store: &dyn UserAdmin, name: &str, is_json: bool) -> Result<(), Trouble> {
+    let Some(record) = store.find(name).await? else {
+        return Err(missing_user(store, name).await?.into());
     };
-    let record = file.record(name).ok_or_else(|| no_such_user(&file, name))?;
     if is_json {
-        return Ok(print(&(json(record, file.folder()) + "\n"))?);
+        return Ok(print(&(json(&record, store.folder()) + "\n"))?);
     }
     let server = "as the server's limits say";
     let rate = |rate: Option<Rate>| rate.map_or_else(|| server.to_owned(), format_rate);
     let mut rows = vec![
         ("name", record.name.clone()),
         ("login", if record.is_enabled() { "yes" } else { "disabled" }.to_owned()),
-        ("password", password(record).to_owned()),
-        ("home", file.folder().join(&record.home).display().to_string()),
+        ("password", password(&record).to_owned()),
+        ("home", store.folder().join(&record.home).display().to_string()),
         ("rights", format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT))),
     ];
     for (path, rights) in &record.paths {
@@ -73,7 +72,7 @@ pub(super) fn show(file: &Path, name: &str, is_json: bool) -> Result<(), Trouble
     }
     let sessions = record.sessions.map_or_else(|| server.to_owned(), count);
     rows.push(("sessions", sessions));
-    rows.push(("quota", quota(record).unwrap_or_else(|| server.to_owned())));
+    rows.push(("quota", quota(&record).unwrap_or_else(|| server.to_owned())));
     let tls = if record.require_tls.unwrap_or(false) { "required" } else { "as tls.require says" };
     rows.push(("TLS", tls.to_owned()));
     rows.extend(record.comment.clone().map(|comment| ("comment", comment)));

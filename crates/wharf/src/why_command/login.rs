@@ -1,5 +1,6 @@
 //! From the connection to a login: who is let in at all.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use wharf_core::storage::{Storage, Stores};
 use super::act::Act;
 use super::subject::Subject;
 use super::{Case, Fact, Kind};
+use crate::accounts;
 use crate::ban_command::{holds, shown};
 use crate::ban_file::BanFile;
 use crate::config::choice::{TlsMode, TlsRequire};
 use crate::outcome::Failure;
-use crate::protection::reach::Reach;
+use crate::protection::reach::{Reach, Reached};
 use crate::wire;
 
 /// How often, and how long each time, a count of the account's files is waited for: 10 s in all.
@@ -127,7 +129,9 @@ pub(super) async fn enter(
 ) -> Result<Arc<dyn Storage>, Fact> {
     let config = case.config;
     let home = subject.account.home.clone();
-    let reach = Arc::new(Reach::of(config, std::slice::from_ref(&home), true));
+    let file = accounts::file(config).map(Path::to_path_buf);
+    let store = Reached { file, ports: Vec::new() };
+    let reach = Arc::new(Reach::of(config, std::slice::from_ref(&home), &store));
     let quotas = wire::quotas(config);
     let stores = wire::stores(config, Some(&quotas), &reach);
     let storage = stores.open(&subject.account).await.map_err(|error| {

@@ -1,17 +1,20 @@
 //! The account that is asked about, and where each of its settings stands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use wharf_accounts_sql::{Address, Creation};
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
+use wharf_users::admin::UserAdmin;
 use wharf_users::file::{StoredHash, UserFile};
 
 use super::Case;
+use crate::accounts::{Kept, database, everyone};
 use crate::config::login_sources::LoginSource;
 use crate::config::show::origin_of;
 use crate::outcome::{Exit, Failure};
-use crate::user_command::{no_such_user, open_failure};
+use crate::user_command::{Trouble, no_such_user, open_failure, waits};
 use crate::wire;
 
 /// An account, as it stands in its store.
@@ -29,6 +32,8 @@ pub(super) struct Subject {
 enum Origin {
     /// The file of accounts: its path, its content, the account's name.
     File(PathBuf, UserFile, String),
+    /// A database: what it and the account are called.
+    Database(String),
     /// The configuration: where the visitor's rights and folder are said.
     Visitor { rights: String, home: String },
 }
@@ -53,13 +58,19 @@ impl Subject {
                 },
             });
         }
+        if let Kept::Database(address) = &config.accounts.store.0 {
+            return Self::in_database(case, address, is_coloured);
+        }
         let order = &config.accounts.login;
         if order.has_others() && !path.exists() {
             return Err(elsewhere(case));
         }
         let file = UserFile::read(path).map_err(|error| open_failure(&error, is_coloured))?;
         let record = file.record(case.user).ok_or_else(|| {
-            if order.has_others() { elsewhere(case) } else { no_such_user(&file, case.user) }
+            if order.has_others() {
+                return elsewhere(case);
+            }
+            no_such_user(file.records().iter().map(|record| record.name.as_str()), case.user)
         })?;
         // What is not said here, others prove.
         let is_proven_elsewhere = order.has_others() && record.password.is_none();
@@ -73,6 +84,28 @@ impl Subject {
         })
     }
 
+    fn in_database(case: &Case<'_>, address: &Address, is_coloured: bool) -> Result<Self, Failure> {
+        let store = database(address, case.config, Creation::No)?;
+        let failed = |error| Trouble::from(error).into_failure(is_coloured);
+        let found = waits(async {
+            match store.find(case.user).await {
+                Ok(Some(record)) => Ok(Ok(record)),
+                Ok(None) => everyone(&store).await.map(Err),
+                Err(error) => Err(error),
+            }
+        })?;
+        let record = found.map_err(failed)?.map_err(|others| {
+            no_such_user(others.iter().map(|record| record.name.as_str()), case.user)
+        })?;
+        Ok(Self {
+            account: record.account(Path::new(""), Timestamp::now()),
+            is_anonymous: false,
+            is_enabled: record.is_enabled(),
+            has_password: record.password.as_ref().is_some_and(StoredHash::is_usable),
+            origin: Origin::Database(format!("{address}, account {}", record.name)),
+        })
+    }
+
     /// Where a key of the account is said; where nobody says it, so.
     pub(super) fn place(&self, key: &str) -> String {
         match &self.origin {
@@ -80,6 +113,7 @@ impl Subject {
                 "home" => home.clone(),
                 _ => rights.clone(),
             },
+            Origin::Database(shown) => format!("{shown}, column {key}"),
             Origin::File(path, file, name) => {
                 let path = path.display();
                 match (file.line_said(name, key, None), file.line_of(name)) {
@@ -98,6 +132,7 @@ impl Subject {
     pub(super) fn place_of_path(&self, prefix: &VPath) -> String {
         match &self.origin {
             Origin::Visitor { rights, .. } => rights.clone(),
+            Origin::Database(shown) => format!("{shown}, its paths and folders"),
             Origin::File(path, file, name) => {
                 let prefix = prefix.to_string();
                 let line = ["paths", "folders"]

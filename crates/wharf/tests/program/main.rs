@@ -62,6 +62,9 @@ mod support;
 mod user_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
+mod user_stores;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod webhooks;
 #[cfg(test)]
 #[cfg(unix)]

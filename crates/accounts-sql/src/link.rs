@@ -1,0 +1,161 @@
+//! One connection to a database, and what travels over it: the same for both kinds.
+
+use wharf_users::admin::StoreError;
+
+#[cfg(feature = "postgres")]
+use crate::postgres;
+#[cfg(feature = "sqlite")]
+use crate::sqlite;
+
+/// A value of a column or a parameter. What is absent still has a kind: PostgreSQL asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Text.
+    Text(Option<String>),
+    /// A whole number.
+    Number(Option<i64>),
+    /// Yes or no. SQLite keeps it as 1 or 0.
+    Truth(Option<bool>),
+}
+
+/// The values of one row, in the order of the columns.
+pub(crate) type Row = Vec<Value>;
+
+/// What differs between the databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// SQLite, a file.
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    /// PostgreSQL, a server.
+    #[cfg(feature = "postgres")]
+    Postgres,
+}
+
+/// One connection. A statement that was dropped halfway leaves it unusable: it is then closed.
+pub(crate) enum Link {
+    /// To a file.
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlite::Link),
+    /// To a server.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<postgres::Link>),
+}
+
+impl Link {
+    /// What it speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs one statement and returns its rows. Parameters are `?1`, `?2` and so on, and are
+    /// never put into the text.
+    ///
+    /// Dropping it halfway leaves the connection unusable.
+    ///
+    /// # Errors
+    /// The database refuses, is gone, or takes longer than [`STATEMENT_TIME_MAX`].
+    pub(crate) async fn run(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(link) => link.run(sql, values).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(link) => link.run(sql, values).await,
+        }
+    }
+
+    /// Begins to read; everything up to [`Link::commit`] is seen as of one moment.
+    pub(crate) async fn begin_reading(&mut self) -> Result<(), StoreError> {
+        let sql = match self.dialect() {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => "BEGIN",
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.run(sql, &[]).await.map(drop)
+    }
+
+    /// Begins to change, alone: another that changes waits until [`Link::commit`].
+    pub(crate) async fn begin_changing(&mut self) -> Result<(), StoreError> {
+        match self.dialect() {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => self.run("BEGIN IMMEDIATE", &[]).await.map(drop),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => {
+                self.run("BEGIN", &[]).await?;
+                let lock = "SELECT pg_advisory_xact_lock(?1)";
+                self.run(lock, &[Value::from(CHANGE_LOCK)]).await.map(drop)
+            }
+        }
+    }
+
+    /// Ends what was begun, and keeps it.
+    pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.run("COMMIT", &[]).await.map(drop)
+    }
+}
+
+/// How long one statement may take.
+pub(crate) const STATEMENT_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+/// The most rows that one statement may return; who wants more asks for pages.
+pub(crate) const ROWS_MAX: usize = 50_000;
+/// What is said where there are more.
+pub(crate) const TOO_MANY: &str = "more rows than any account can need";
+/// Which of PostgreSQL's advisory locks is ours: "wharf" in ASCII.
+#[cfg(feature = "postgres")]
+const CHANGE_LOCK: i64 = 0x77_68_61_72_66;
+
+impl Value {
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => text.as_deref(),
+            Self::Number(_) | Self::Truth(_) => None,
+        }
+    }
+
+    /// The number, if it is one.
+    pub(crate) fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => *number,
+            Self::Text(_) | Self::Truth(_) => None,
+        }
+    }
+
+    /// Yes or no, if it is one of both.
+    pub(crate) fn truth(&self) -> Option<bool> {
+        match self {
+            Self::Truth(truth) => *truth,
+            Self::Number(Some(0)) => Some(false),
+            Self::Number(Some(1)) => Some(true),
+            Self::Number(_) | Self::Text(_) => None,
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Self::Truth(Some(truth))
+    }
+}

@@ -1,0 +1,310 @@
+//! Accounts and groups as rows, and as the tables of `users.toml` that say the same.
+//!
+//! A column is a key, so what may stand in it, what it means and what is said of a mistake are
+//! those of the file: one reader judges both.
+
+use std::path::Path;
+
+use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
+use wharf_users::admin::{Holder, StoreError, StoreErrorKind};
+use wharf_users::file::{Editor, OpenError, UserFile};
+
+use crate::link::{Row, Value};
+
+/// A key of a table, and the column of the same name.
+pub(crate) struct Column {
+    /// The name of both.
+    pub(crate) key: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Truth,
+    /// Texts, with this between them.
+    List(char),
+}
+
+const fn column(key: &'static str, kind: Kind) -> Column {
+    Column { key, kind }
+}
+
+/// The columns of `groups` behind the name, and of `accounts` behind name and password.
+const COMMON: [Column; 15] = [
+    column("home", Kind::Text),
+    column("permissions", Kind::Text),
+    column("enabled", Kind::Truth),
+    column("upload_rate", Kind::Text),
+    column("download_rate", Kind::Text),
+    column("transfer_upload_rate", Kind::Text),
+    column("transfer_download_rate", Kind::Text),
+    column("sessions", Kind::Number),
+    column("quota", Kind::Text),
+    column("quota_files", Kind::Number),
+    column("require_tls", Kind::Truth),
+    column("allowed_addresses", Kind::List(',')),
+    column("hours", Kind::List(';')),
+    column("expires", Kind::Text),
+    column("comment", Kind::Text),
+];
+const PASSWORD: [Column; 1] = [column("password", Kind::Text)];
+const FOLDER: [Column; 4] = [
+    column("target", Kind::Text),
+    column("permissions", Kind::Text),
+    column("quota", Kind::Text),
+    column("quota_files", Kind::Number),
+];
+
+/// The tables of accounts, or those of groups.
+pub(crate) struct Tables {
+    /// One row for each.
+    pub(crate) main: &'static str,
+    /// The column of the name in the tables of paths and folders.
+    pub(crate) holder: &'static str,
+    /// Rights below paths.
+    pub(crate) paths: &'static str,
+    /// Folders that lie elsewhere.
+    pub(crate) folders: &'static str,
+    section: &'static str,
+    columns: [&'static [Column]; 2],
+}
+
+/// Those of accounts.
+pub(crate) const ACCOUNTS: Tables = Tables {
+    main: "accounts",
+    holder: "account",
+    paths: "paths",
+    folders: "folders",
+    section: "users",
+    columns: [&PASSWORD, &COMMON],
+};
+
+/// Those of groups.
+pub(crate) const GROUPS: Tables = Tables {
+    main: "groups",
+    holder: "group_name",
+    paths: "group_paths",
+    folders: "group_folders",
+    section: "groups",
+    columns: [&[], &COMMON],
+};
+
+/// What stands in a table of folders behind holder and path.
+pub(crate) const FOLDER_COLUMNS: &str = "target, permissions, quota, quota_files";
+
+impl Tables {
+    /// Those of this holder.
+    pub(crate) fn of(holder: &Holder) -> &'static Self {
+        match holder {
+            Holder::User(_) => &ACCOUNTS,
+            Holder::Group(_) => &GROUPS,
+        }
+    }
+
+    /// The columns of the main table, the name first. They are constants: nothing that anybody
+    /// typed is among them.
+    pub(crate) fn columns(&self) -> Vec<&'static str> {
+        std::iter::once("name").chain(self.keys().map(|column| column.key)).collect()
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'static Column> {
+        self.columns.into_iter().flatten()
+    }
+}
+
+/// Accounts and groups as a text such as `users.toml` has.
+#[derive(Default)]
+pub(crate) struct Document {
+    root: Table,
+}
+
+impl Document {
+    /// Takes a row of the main table: the columns of [`Tables::columns`].
+    pub(crate) fn take(&mut self, tables: &Tables, row: &Row) {
+        let mut values = row.iter();
+        let Some(name) = values.next().and_then(Value::text) else { return };
+        let mut table = Table::new();
+        for (column, value) in tables.keys().zip(values) {
+            if let Some(value) = toml(column.kind, value) {
+                table.insert(column.key, Item::Value(value));
+            }
+        }
+        let section = self.root.entry(tables.section).or_insert_with(implicit);
+        if let Some(section) = section.as_table_mut() {
+            section.insert(name, Item::Table(table));
+        }
+    }
+
+    /// Takes a row of `memberships`: account, group.
+    pub(crate) fn take_membership(&mut self, row: &Row) {
+        let [account, group] = row.as_slice() else { return };
+        let Some(group) = group.text() else { return };
+        let Some(account) = self.holder(&ACCOUNTS, account) else { return };
+        let groups = account.entry("groups").or_insert_with(|| Item::Value(Array::new().into()));
+        if let Some(groups) = groups.as_array_mut() {
+            groups.push(group);
+        }
+    }
+
+    /// Takes a row of paths: holder, path, rights.
+    pub(crate) fn take_path(&mut self, tables: &Tables, row: &Row) {
+        let [holder, path, rights] = row.as_slice() else { return };
+        if let Some(rights) = rights.text() {
+            self.take_entry(tables, holder, "paths", path, rights.into());
+        }
+    }
+
+    /// Takes a row of folders: holder, path, [`FOLDER_COLUMNS`].
+    pub(crate) fn take_folder(&mut self, tables: &Tables, row: &Row) {
+        let [holder, path, facts @ ..] = row.as_slice() else { return };
+        let mut folder = InlineTable::new();
+        for (column, value) in FOLDER.iter().zip(facts) {
+            if let Some(value) = toml(column.kind, value) {
+                folder.insert(column.key, value);
+            }
+        }
+        self.take_entry(tables, holder, "folders", path, Toml::InlineTable(folder));
+    }
+
+    fn take_entry(
+        &mut self,
+        tables: &Tables,
+        holder: &Value,
+        key: &str,
+        path: &Value,
+        entry: Toml,
+    ) {
+        let Some(path) = path.text() else { return };
+        let Some(holder) = self.holder(tables, holder) else { return };
+        let entries = holder.entry(key).or_insert_with(|| Item::Table(Table::new()));
+        if let Some(entries) = entries.as_table_mut() {
+            entries.insert(path, Item::Value(entry));
+        }
+    }
+
+    fn holder(&mut self, tables: &Tables, name: &Value) -> Option<&mut Table> {
+        self.root.get_mut(tables.section)?.as_table_mut()?.get_mut(name.text()?)?.as_table_mut()
+    }
+
+    /// The text.
+    pub(crate) fn text(self) -> String {
+        toml_edit::DocumentMut::from(self.root).to_string()
+    }
+}
+
+fn implicit() -> Item {
+    let mut table = Table::new();
+    table.set_implicit(true);
+    Item::Table(table)
+}
+
+/// What a text says; `place` is for messages.
+///
+/// # Errors
+/// `Unusable`: each thing that is wrong, with account and column.
+pub(crate) fn read(place: &str, text: &str) -> Result<UserFile, StoreError> {
+    let file = UserFile::parse(Path::new(place), text).map_err(|error| told(place, &error))?;
+    let is_relative = |home: &Path| !home.as_os_str().is_empty() && !home.is_absolute();
+    let all = [("users", file.own_records()), ("groups", file.groups())];
+    let records =
+        all.iter().flat_map(|(section, records)| records.iter().map(move |r| (section, r)));
+    for (section, record) in records {
+        let targets = record.folders.iter().map(|one| ("folders", one.target.as_path()));
+        let mut whole = std::iter::once(("home", record.home.as_path())).chain(targets);
+        if let Some((key, _)) = whole.find(|(_, path)| is_relative(path)) {
+            let what = format!("{place}: {section}.{}.{key}: it is no whole path", record.name);
+            let help = "a database lies in no folder that it could begin at; write /srv/ftp/NAME";
+            return Err(StoreError::new(StoreErrorKind::Unusable, what).help(help));
+        }
+    }
+    Ok(file)
+}
+
+/// What is wrong with what stands in the tables, without the lines of a text that nobody wrote.
+pub(crate) fn told(place: &str, error: &OpenError) -> StoreError {
+    let OpenError::Problems(found) = error else {
+        return StoreError::new(StoreErrorKind::Unusable, format!("{place}: {error}"));
+    };
+    let lines = found.problems.iter().map(|problem| {
+        let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{place}: {}: {}{help}", problem.key, problem.message)
+    });
+    StoreError::new(StoreErrorKind::Unusable, lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// The rows of one account or group.
+pub(crate) struct Rows {
+    /// The columns of [`Tables::columns`].
+    pub(crate) main: Row,
+    /// Account, group, position.
+    pub(crate) memberships: Vec<Row>,
+    /// Holder, path, rights.
+    pub(crate) paths: Vec<Row>,
+    /// Holder, path, [`FOLDER_COLUMNS`].
+    pub(crate) folders: Vec<Row>,
+}
+
+/// The rows of a holder in what an [`Editor`] has made.
+pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
+    let table = editor.said(holder.owner())?;
+    let (Holder::User(name) | Holder::Group(name)) = holder;
+    let name = || Value::from(name.as_str());
+    let keys = Tables::of(holder).keys();
+    let main = keys.map(|column| value(column.kind, table.get(column.key)));
+    let groups = table.get("groups").and_then(Item::as_array);
+    let groups = groups.into_iter().flatten().filter_map(Toml::as_str).zip(1_i64..);
+    let paths = entries(table, "paths")
+        .map(|(path, rights)| vec![name(), Value::from(path), value(Kind::Text, Some(rights))]);
+    let folders = entries(table, "folders").map(|(path, folder)| {
+        let facts = FOLDER.iter().map(|column| match folder.as_table_like() {
+            Some(folder) => value(column.kind, folder.get(column.key)),
+            // A target alone.
+            None => value(column.kind, Some(folder).filter(|_| column.key == "target")),
+        });
+        [name(), Value::from(path)].into_iter().chain(facts).collect()
+    });
+    Some(Rows {
+        main: std::iter::once(name()).chain(main).collect(),
+        memberships: groups.map(|(group, at)| vec![name(), group.into(), at.into()]).collect(),
+        paths: paths.collect(),
+        folders: folders.collect(),
+    })
+}
+
+fn entries<'a>(table: &'a dyn TableLike, key: &str) -> impl Iterator<Item = (&'a str, &'a Item)> {
+    let entries = table.get(key).and_then(Item::as_table_like);
+    entries.into_iter().flat_map(TableLike::iter)
+}
+
+/// What a column holds, as the value of its key. What is of another kind than it should be stays
+/// as it is: the reader of the text tells.
+fn toml(kind: Kind, value: &Value) -> Option<Toml> {
+    match (kind, value) {
+        (Kind::Truth, value) if value.truth().is_some() => value.truth().map(Toml::from),
+        (Kind::List(between), Value::Text(text)) => {
+            let parts = text.as_deref()?.split(between).map(str::trim);
+            Some(Toml::Array(parts.filter(|part| !part.is_empty()).collect()))
+        }
+        (_, Value::Text(text)) => text.as_deref().map(Toml::from),
+        (_, Value::Number(number)) => number.map(Toml::from),
+        (_, Value::Truth(truth)) => truth.map(Toml::from),
+    }
+}
+
+/// What stands behind a key, for its column.
+fn value(kind: Kind, item: Option<&Item>) -> Value {
+    match kind {
+        Kind::Text => Value::Text(item.and_then(|item| {
+            item.as_str().map(str::to_owned).or_else(|| Some(item.as_integer()?.to_string()))
+        })),
+        // The one word that may stand in the place of a number is "unlimited".
+        Kind::Number => Value::Number(item.map(|item| item.as_integer().unwrap_or_default())),
+        Kind::Truth => Value::Truth(item.and_then(Item::as_bool)),
+        Kind::List(between) => Value::Text(item.and_then(Item::as_array).map(|parts| {
+            let parts: Vec<_> = parts.iter().filter_map(Toml::as_str).collect();
+            parts.join(&format!("{between} "))
+        })),
+    }
+}

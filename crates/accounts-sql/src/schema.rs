@@ -1,0 +1,111 @@
+//! The tables, version by version. What is behind is brought up; what is ahead is refused.
+
+use wharf_users::admin::{StoreError, StoreErrorKind};
+
+use crate::link::{Dialect, Link};
+
+/// Each version's statements, oldest first; a version that was ever released never changes.
+const VERSIONS: &[&str] = &[include_str!("schema/1.sql")];
+
+/// The version that this program reads and writes.
+pub const VERSION: usize = VERSIONS.len();
+
+/// Makes the tables, or brings them to [`VERSION`], whole or not at all. Does nothing where they
+/// are so already.
+///
+/// # Errors
+/// `Unusable`: they are of a newer wharf, or the file is a database of something else.
+pub(crate) async fn bring_up(link: &mut Link) -> Result<(), StoreError> {
+    if version(link).await? == VERSION {
+        return Ok(());
+    }
+    link.begin_changing().await?;
+    // Another program of ours may have done it while this one waited.
+    let found = version(link).await?;
+    if found > VERSION {
+        let what = format!(
+            "the accounts were written by a newer wharf: their tables have version {found}, and \
+             this wharf knows versions up to {VERSION}"
+        );
+        let help = "run the newer wharf, or name another store in accounts.store";
+        return Err(StoreError::new(StoreErrorKind::Unusable, what).help(help));
+    }
+    if found == 0 {
+        refuse_foreign(link).await?;
+    }
+    for (script, number) in VERSIONS.iter().zip(1_i64..).skip(found) {
+        for statement in statements(script) {
+            link.run(&statement, &[]).await?;
+        }
+        let noted = "INSERT INTO wharf_schema (version) VALUES (?1)";
+        link.run(noted, &[number.into()]).await?;
+    }
+    link.commit().await
+}
+
+/// The version of the tables; 0 if there are none.
+async fn version(link: &mut Link) -> Result<usize, StoreError> {
+    let asked = match link.dialect() {
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name = 'wharf_schema'",
+        #[cfg(feature = "postgres")]
+        // Not to_regclass: what that has missed once, it goes on missing within a connection.
+        Dialect::Postgres => {
+            "SELECT count(*) FROM pg_catalog.pg_tables \
+             WHERE tablename = 'wharf_schema' AND schemaname = ANY (current_schemas(false))"
+        }
+    };
+    if number(link, asked).await? == 0 {
+        return Ok(0);
+    }
+    let version = number(link, "SELECT coalesce(max(version), 0) FROM wharf_schema").await?;
+    Ok(usize::try_from(version).unwrap_or_default())
+}
+
+/// A file that has tables, and none of ours, belongs to another program. A database of PostgreSQL
+/// may be shared on purpose.
+async fn refuse_foreign(link: &mut Link) -> Result<(), StoreError> {
+    let asked = match link.dialect() {
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => Some("SELECT count(*) FROM sqlite_master"),
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => None,
+    };
+    let Some(asked) = asked else { return Ok(()) };
+    if number(link, asked).await? == 0 {
+        return Ok(());
+    }
+    let what = "the database belongs to another program: it has tables, and none of wharf's";
+    Err(StoreError::new(StoreErrorKind::Unusable, what)
+        .help("name a file of its own in accounts.store; a new one is made"))
+}
+
+async fn number(link: &mut Link, asked: &str) -> Result<i64, StoreError> {
+    let rows = link.run(asked, &[]).await?;
+    let number = rows.first().and_then(|row| row.first()).and_then(crate::link::Value::number);
+    Ok(number.unwrap_or_default())
+}
+
+/// The statements of a script, without its comments. No text in it holds a semicolon.
+fn statements(script: &str) -> Vec<String> {
+    let lines = script.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let bare: Vec<_> = lines.collect();
+    let bare = bare.join("\n");
+    let parts = bare.split(';').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_cut_into_its_statements() {
+        let script =
+            "-- what; this is\nCREATE TABLE a (\n  b text -- one; two\n);\n\nDROP TABLE c;\n";
+        assert_eq!(statements(script), ["CREATE TABLE a (\n  b text \n)", "DROP TABLE c"]);
+        for script in VERSIONS {
+            assert!(statements(script).iter().all(|statement| statement.starts_with("CREATE ")));
+        }
+    }
+}

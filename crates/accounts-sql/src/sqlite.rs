@@ -1,0 +1,249 @@
+//! A connection to a file of SQLite. Its calls block, so each runs on a blocking thread.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use wharf_users::admin::{StoreError, StoreErrorKind};
+use wharf_users::file::{make_private, open_to_others};
+
+use crate::link::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+
+/// One connection.
+pub(crate) struct Link {
+    path: Arc<PathBuf>,
+    /// None while a statement runs, and for good after one that was given up.
+    connection: Option<Connection>,
+    /// Held by the thread that works for it, however long that takes; none while idle.
+    turn: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// How long a lock of another process is waited for; a statement may take a little longer.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(4);
+
+impl Link {
+    /// Opens the file, which is made if that is wanted.
+    pub(crate) async fn open(
+        path: Arc<PathBuf>,
+        is_made: bool,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Self, StoreError> {
+        let opened = Arc::clone(&path);
+        let turn = Some(Arc::new(turn));
+        let held = turn.clone();
+        let work = spawn_blocking(move || {
+            let _turn = held;
+            open(&opened, is_made)
+        });
+        let connection = match timeout(STATEMENT_TIME_MAX, work).await {
+            Ok(Ok(opened)) => Some(opened?),
+            Ok(Err(_)) => None,
+            Err(_) => return Err(slow(&path)),
+        };
+        Ok(Self { path, connection, turn })
+    }
+
+    /// With a new turn.
+    pub(crate) fn with_turn(self, turn: OwnedSemaphorePermit) -> Self {
+        Self { turn: Some(Arc::new(turn)), ..self }
+    }
+
+    /// Idle, and the turn for another.
+    pub(crate) fn without_turn(mut self) -> (Self, Option<Arc<OwnedSemaphorePermit>>) {
+        let turn = self.turn.take();
+        (self, turn)
+    }
+
+    /// See [`crate::link::Link::run`].
+    pub(crate) async fn run(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        let closed = || failed(&self.path, "the connection was given up");
+        let connection = self.connection.take().ok_or_else(closed)?;
+        let interrupt = connection.get_interrupt_handle();
+        let (sql, values, turn) = (sql.to_owned(), values.to_vec(), self.turn.clone());
+        let work = spawn_blocking(move || {
+            let _turn = turn;
+            let rows = query(&connection, &sql, &values);
+            (connection, rows)
+        });
+        match timeout(STATEMENT_TIME_MAX, work).await {
+            Ok(Ok((connection, rows))) => {
+                self.connection = Some(connection);
+                rows.map_err(|error| told(&self.path, &error))
+            }
+            Ok(Err(_)) => Err(failed(&self.path, "the program ends")),
+            Err(_) => {
+                interrupt.interrupt();
+                Err(slow(&self.path))
+            }
+        }
+    }
+}
+
+/// Opens the file and sets how it is written. Blocks.
+fn open(path: &Path, is_made: bool) -> Result<Connection, StoreError> {
+    if is_made {
+        make_private(path).map_err(|error| unreadable(path, "made", &error))?;
+    }
+    match open_to_others(path) {
+        Ok(None) => {}
+        Ok(Some(mode)) => {
+            let shown = path.display();
+            let what = format!(
+                "{shown} may be read or written by others (mode {mode:04o}), and it holds \
+                 password hashes"
+            );
+            let error = StoreError::new(StoreErrorKind::Unusable, what);
+            return Err(error.help(format!("chmod 600 '{shown}'")));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let what = format!("there are no accounts yet: {} does not exist", path.display());
+            let help = "make the first:  wharf user add NAME --home DIR";
+            return Err(StoreError::new(StoreErrorKind::Missing, what).help(help));
+        }
+        Err(error) => return Err(unreadable(path, "opened", &error)),
+    }
+    refuse_text(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(LOCK_WAIT_MAX)?;
+        // Whoever was told that a change is made finds it after a power cut. Readers and the one
+        // that writes do not wait for each other.
+        connection.execute_batch(
+            "PRAGMA trusted_schema = OFF; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             PRAGMA foreign_keys = ON;",
+        )?;
+        Ok(connection)
+    });
+    opened.map_err(|error| told(path, &error))
+}
+
+/// SQLite would write over a file that is shorter than its first block, whatever stands in it.
+fn refuse_text(path: &Path) -> Result<(), StoreError> {
+    let mut begin = Vec::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(HEADER.len().try_into().unwrap_or(0)).read_to_end(&mut begin));
+    read.map_err(|error| unreadable(path, "opened", &error))?;
+    if begin.is_empty() || begin == HEADER { Ok(()) } else { Err(no_database(path)) }
+}
+
+/// What every database of SQLite begins with.
+const HEADER: &[u8] = b"SQLite format 3\0";
+
+fn no_database(path: &Path) -> StoreError {
+    let what = format!("{} is no database of SQLite", path.display());
+    StoreError::new(StoreErrorKind::Unusable, what)
+        .help("name the file of accounts in accounts.store, or a new one, which is made")
+}
+
+fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.column_count();
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        if rows.len() == ROWS_MAX {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_TOOBIG);
+            return Err(rusqlite::Error::SqliteFailure(error, Some(TOO_MANY.to_owned())));
+        }
+        let values = (0..columns).map(|column| row.get_ref(column).map(value));
+        rows.push(values.collect::<rusqlite::Result<Row>>()?);
+    }
+    Ok(rows)
+}
+
+fn value(found: ValueRef<'_>) -> Value {
+    match found {
+        ValueRef::Integer(number) => Value::Number(Some(number)),
+        ValueRef::Real(number) => Value::Text(Some(number.to_string())),
+        ValueRef::Text(text) => Value::Text(Some(String::from_utf8_lossy(text).into_owned())),
+        // Bytes are in no column of ours; whoever put them there is told by what reads them.
+        ValueRef::Null | ValueRef::Blob(_) => Value::Text(None),
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Text(Some(text)) => ToSqlOutput::from(text.as_str()),
+            Self::Number(Some(number)) => ToSqlOutput::from(*number),
+            Self::Truth(Some(truth)) => ToSqlOutput::from(*truth),
+            Self::Text(None) | Self::Number(None) | Self::Truth(None) => {
+                ToSqlOutput::Borrowed(ValueRef::Null)
+            }
+        })
+    }
+}
+
+/// What a failure of SQLite means, and what would help.
+fn told(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let shown = path.display();
+    let reason = match error {
+        rusqlite::Error::SqliteFailure(_, Some(reason)) => reason.clone(),
+        other => other.to_string(),
+    };
+    let (kind, what, help) = match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => return no_database(path),
+        Some(ErrorCode::ConstraintViolation) => (
+            StoreErrorKind::Conflict,
+            format!("the database {shown} refuses the change: {reason}"),
+            "somebody else changed it meanwhile; try again",
+        ),
+        Some(ErrorCode::DatabaseCorrupt) => (
+            StoreErrorKind::Unusable,
+            format!("the database {shown} is damaged: {reason}"),
+            "put a backup in its place, or rescue what is readable:  sqlite3 FILE .recover",
+        ),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => (
+            StoreErrorKind::Forbidden,
+            format!("the database {shown} cannot be opened for writing: {reason}"),
+            "the account that runs this needs to write to the file and to its folder",
+        ),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            StoreErrorKind::Unreachable,
+            format!("the database {shown} is held by another program"),
+            "close what changes it, such as an open transaction in sqlite3",
+        ),
+        Some(ErrorCode::DiskFull) => (
+            StoreErrorKind::Unreachable,
+            format!("the database {shown} cannot be written: the disk is full"),
+            "make room on its disk",
+        ),
+        _ => (
+            StoreErrorKind::Unreachable,
+            format!("the database {shown} fails: {reason}"),
+            "look at the file and its disk",
+        ),
+    };
+    StoreError::new(kind, what).help(help)
+}
+
+fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StoreErrorKind::Forbidden
+        }
+        _ => StoreErrorKind::Unusable,
+    };
+    let what = format!("the database {} cannot be {act}: {error}", path.display());
+    StoreError::new(kind, what).help("look at the path in accounts.store, and at its folder")
+}
+
+fn slow(path: &Path) -> StoreError {
+    failed(path, &format!("no answer within {} s", STATEMENT_TIME_MAX.as_secs()))
+}
+
+fn failed(path: &Path, reason: &str) -> StoreError {
+    let what = format!("the database {} fails: {reason}", path.display());
+    StoreError::new(StoreErrorKind::Unreachable, what)
+}

@@ -1,0 +1,201 @@
+//! Logins, and what an administrator does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use wharf_core::account::Account;
+use wharf_core::async_trait;
+use wharf_core::users::{Attempt, Denied, Standing, Users};
+use wharf_users::admin::{AdminError, Change, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{StoredHash, UserRecord};
+use wharf_users::hasher::Hasher;
+use wharf_users::password::Verified;
+
+use crate::address::Address;
+use crate::bounds::{Creation, News};
+use crate::pool::Place;
+use crate::store::Store;
+
+/// The accounts of a database. Each login asks it, so a change counts at once, whoever made it.
+///
+/// A database that is gone fails logins and nothing else; it is connected to again by itself.
+#[derive(Clone)]
+pub struct SqlUsers {
+    store: Arc<Store>,
+    hasher: Arc<Hasher>,
+    /// The ports of a server, for whoever confines the process.
+    ports: Vec<u16>,
+    is_overheard: bool,
+}
+
+impl SqlUsers {
+    /// For this database; nothing is connected yet. Reads the certificate that the address names,
+    /// which blocks. `hasher` is shared with the other stores.
+    ///
+    /// # Errors
+    /// The address cannot be used, or this program was built without that kind of database.
+    pub fn new(
+        address: &Address,
+        password: Option<&str>,
+        creation: Creation,
+        hasher: Arc<Hasher>,
+    ) -> Result<Self, StoreError> {
+        let shown = address.to_string();
+        match address {
+            #[cfg(feature = "sqlite")]
+            Address::Sqlite(path) => {
+                let _ = password;
+                let is_made = creation == Creation::Wanted;
+                let place = Place::File { path: Arc::new(path.clone()), is_made };
+                let store = Arc::new(Store::new(place, shown));
+                Ok(Self { store, hasher, ports: Vec::new(), is_overheard: false })
+            }
+            #[cfg(feature = "postgres")]
+            Address::Postgres(server) => {
+                // Who may make a database on a server is not decided here.
+                let _ = creation;
+                let server = crate::postgres::Server::new(server, password)?;
+                let (ports, is_overheard) = (server.ports(), server.is_overheard());
+                let store = Arc::new(Store::new(Place::Server(Box::new(server)), shown));
+                Ok(Self { store, hasher, ports, is_overheard })
+            }
+            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+            _ => Err(crate::bounds::missing(&shown)),
+        }
+    }
+
+    /// Whether it answers; makes its tables, or brings them up to date.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+
+    /// Which of these may not log in any more: gone or disabled. Call it about once a second, for
+    /// accounts that have sessions. Also finds out whether a database that was gone is back.
+    ///
+    /// # Errors
+    /// The database does not answer; [`SqlUsers::take_news`] tells of it once.
+    pub async fn ended(&self, names: &[String]) -> Result<BTreeSet<String>, StoreError> {
+        if names.is_empty() && self.store.pool.is_lost() {
+            self.store.ping().await?;
+        }
+        self.store.ended(names).await
+    }
+
+    /// What happened to the database since this was last asked.
+    pub fn take_news(&self) -> Vec<News> {
+        self.store.pool.take_news()
+    }
+
+    /// Closes the connections that are not in use; others are made when they are needed.
+    pub fn close_idle(&self) {
+        self.store.pool.close_idle();
+    }
+
+    /// The most connections that have been in use at once. For tests and metrics.
+    pub fn connections_most(&self) -> usize {
+        self.store.pool.busy_most()
+    }
+
+    /// The ports that are connected to; none for a file or a socket of Unix.
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// Whether the password hashes cross a network in the clear.
+    pub fn is_overheard(&self) -> bool {
+        self.is_overheard
+    }
+
+    /// Stores a hash of today's strength, if the machine is idle. A failure is no reason to refuse
+    /// a login: the next one tries again, and the pool tells of a database that is gone.
+    async fn renew(&self, record: &UserRecord, secret: &[u8]) {
+        let Some(old) = &record.password else { return };
+        if let Some(new) = self.hasher.hash_if_idle(secret).await {
+            let _ = self.store.renew(&record.name, old.as_str(), &new).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Users for SqlUsers {
+    async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+        let found = self.store.find(attempt.user).await;
+        if let Err(error) = &found
+            && error.kind != StoreErrorKind::Unusable
+        {
+            return Err(denied(error.clone()));
+        }
+        let stored = found.as_ref().ok().and_then(Option::as_ref);
+        let stored = stored.and_then(|record| record.password.as_ref());
+        // Before any answer: a name that does not exist must cost what a wrong password costs.
+        let verified = self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?;
+        let checked = found.map_err(denied)?.ok_or(Denied::UnknownUser)?;
+        if !checked.is_enabled() {
+            return Err(Denied::Disabled);
+        }
+        match verified {
+            Verified::Right => {}
+            Verified::RightButOld => self.renew(&checked, attempt.secret).await,
+            Verified::Wrong => return Err(Denied::WrongPassword),
+            Verified::Unreadable => return Err(Denied::NoPassword),
+        }
+        // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
+        // no session that could have been ended, so it must be stopped here.
+        let record = self.store.find(attempt.user).await.map_err(denied)?;
+        let record = record.ok_or(Denied::UnknownUser)?;
+        let now = Timestamp::now();
+        record.admits(attempt, now)?;
+        Ok(record.account(Path::new(""), now))
+    }
+
+    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+        let Some(record) = self.store.find(attempt.user).await.map_err(denied)? else {
+            return Ok(Standing::Unknown);
+        };
+        let now = Timestamp::now();
+        record.admits(attempt, now)?;
+        let has_password = record.password.is_some();
+        let account = Box::new(record.account(Path::new(""), now));
+        Ok(Standing::Known { account, has_password })
+    }
+}
+
+fn denied(error: StoreError) -> Denied {
+    match error.kind {
+        StoreErrorKind::Busy => Denied::Busy,
+        _ => Denied::Broken(error.into()),
+    }
+}
+
+#[async_trait]
+impl UserAdmin for SqlUsers {
+    fn place(&self) -> String {
+        self.store.shown.clone()
+    }
+
+    /// Homes in a database are whole paths.
+    fn folder(&self) -> &Path {
+        Path::new("")
+    }
+
+    async fn groups(&self) -> Result<Vec<UserRecord>, AdminError> {
+        Ok(self.store.groups().await?.groups().to_vec())
+    }
+
+    async fn page(&self, after: Option<&str>) -> Result<Vec<UserRecord>, AdminError> {
+        Ok(self.store.page(after).await?.own_records().to_vec())
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<UserRecord>, AdminError> {
+        Ok(self.store.find(name).await?)
+    }
+
+    async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
+        self.store.change(changes).await
+    }
+}

@@ -1,0 +1,239 @@
+//! Accounts in a file of SQLite.
+
+use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, News, SqlUsers, VERSION};
+use wharf_core::users::{Denied, Users};
+use wharf_users::admin::{Change, StoreErrorKind, UserAdmin};
+use wharf_users::file::Setting;
+use wharf_users::hasher::Hasher;
+
+use crate::support::{add, attempt, suite};
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("users.db")
+    }
+
+    fn open(&self, creation: Creation) -> SqlUsers {
+        let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
+        SqlUsers::new(&Address::Sqlite(self.path()), None, creation, hasher).unwrap()
+    }
+
+    fn store(&self) -> SqlUsers {
+        self.open(Creation::Wanted)
+    }
+
+    fn by_hand(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_contract_of_a_store() {
+    suite::contract(&Place::new().store()).await;
+}
+
+#[tokio::test]
+async fn accounts_are_added_changed_listed_and_removed() {
+    suite::changes(&Place::new().store()).await;
+}
+
+#[tokio::test]
+async fn a_change_is_whole_or_nothing() {
+    suite::all_or_nothing(&Place::new().store()).await;
+}
+
+#[tokio::test]
+async fn accounts_take_what_they_do_not_say_from_their_groups() {
+    suite::groups(&Place::new().store()).await;
+}
+
+#[tokio::test]
+async fn what_the_pages_show_is_everyone_once() {
+    suite::pages(&Place::new().store()).await;
+}
+
+#[tokio::test]
+async fn row_18_an_unknown_name_costs_a_hash_as_a_wrong_password_does() {
+    let place = Place::new();
+    let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
+    let address = Address::Sqlite(place.path());
+    let store = SqlUsers::new(&address, None, Creation::Wanted, Arc::clone(&hasher)).unwrap();
+    add(&store, "anna", "secret").await;
+    for (name, secret) in [("anna", "wrong"), ("nobody", "wrong")] {
+        let before = hasher.verifications();
+        assert!(store.login(&attempt(name, secret)).await.is_err());
+        assert_eq!(hasher.verifications(), before + 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_renews_an_old_hash_and_leaves_one_that_was_changed() {
+    let place = Place::new();
+    let store = place.store();
+    let old = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
+    add(&store, "anna", "x").await;
+    place.by_hand().execute("UPDATE accounts SET password = ?1", [old]).unwrap();
+    store.login(&attempt("anna", "Pier 39, Zürich")).await.unwrap();
+    let stored = |place: &Place| -> String {
+        let sql = "SELECT password FROM accounts";
+        place.by_hand().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert!(stored(&place).starts_with("$argon2id$"), "{}", stored(&place));
+    store.login(&attempt("anna", "Pier 39, Zürich")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_by_sql_counts_at_the_next_login() {
+    let place = Place::new();
+    let store = place.store();
+    add(&store, "anna", "secret").await;
+    let account = store.login(&attempt("anna", "secret")).await.unwrap();
+    assert_eq!(account.limits.sessions_max, None);
+    let by_hand = place.by_hand();
+    by_hand.execute("UPDATE accounts SET sessions = 3, quota = '20GiB'", []).unwrap();
+    let account = store.login(&attempt("anna", "secret")).await.unwrap();
+    assert_eq!(account.limits.sessions_max.unwrap().number(), Some(3));
+    assert_eq!(account.limits.quota.unwrap().bytes(), Some(20 << 30));
+    by_hand.execute("UPDATE accounts SET enabled = 0", []).unwrap();
+    let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
+    assert!(matches!(denied, Denied::Disabled), "{denied}");
+    let names = ["anna".to_owned()];
+    assert_eq!(store.ended(&names).await.unwrap().into_iter().collect::<Vec<_>>(), names);
+}
+
+#[tokio::test]
+async fn a_mistake_by_sql_is_told_with_account_and_column() {
+    let place = Place::new();
+    let store = place.store();
+    add(&store, "anna", "secret").await;
+    add(&store, "ben", "secret").await;
+    place.by_hand().execute("UPDATE accounts SET quota = 'x' WHERE name = 'anna'", []).unwrap();
+    let denied = store.login(&attempt("anna", "secret")).await.unwrap_err().to_string();
+    assert!(denied.contains("users.anna.quota: `x` is no number"), "{denied}");
+    store.login(&attempt("ben", "secret")).await.unwrap();
+    let error = store.page(None).await.unwrap_err().to_string();
+    assert!(error.contains("users.anna.quota"), "{error}");
+    place.by_hand().execute("UPDATE accounts SET quota = NULL, home = 'anna'", []).unwrap();
+    let error = store.page(None).await.unwrap_err().to_string();
+    assert!(error.contains("users.anna.home: it is no whole path"), "{error}");
+    assert!(store.take_news().is_empty(), "the database itself is well");
+}
+
+#[tokio::test]
+async fn a_new_file_is_its_owners_alone_and_one_open_to_others_is_refused() {
+    let place = Place::new();
+    add(&place.store(), "anna", "secret").await;
+    let mode = std::fs::metadata(place.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o644)).unwrap();
+    let error = place.store().look().await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unusable);
+    assert!(error.to_string().contains("chmod 600"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused_and_stays_as_it_was() {
+    let text = "[users.anna]\nhome = \"/srv/anna\"\n".repeat(100);
+    for (content, part) in [(text.as_str(), "is no database of SQLite"), ("x", "no database")] {
+        let place = Place::new();
+        write_private(&place.path(), content);
+        let error = place.store().look().await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unusable, "{error}");
+        assert!(error.what.contains(part) && error.help.is_some(), "{error}");
+        assert_eq!(std::fs::read_to_string(place.path()).unwrap(), content);
+    }
+    let place = Place::new();
+    write_private(&place.path(), "");
+    place.by_hand().execute("CREATE TABLE bookmarks (url text)", []).unwrap();
+    let error = place.store().look().await.unwrap_err();
+    assert!(error.what.contains("belongs to another program"), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_stays_as_it_was() {
+    let place = Place::new();
+    add(&place.store(), "anna", "secret").await;
+    let newer = i64::try_from(VERSION).unwrap() + 1;
+    place.by_hand().execute("INSERT INTO wharf_schema VALUES (?1)", [newer]).unwrap();
+    let error = place.store().look().await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unusable);
+    assert!(error.what.contains("newer wharf") && error.help.is_some(), "{error}");
+    let denied = place.store().login(&attempt("anna", "secret")).await.unwrap_err();
+    assert!(matches!(denied, Denied::Broken(_)), "{denied}");
+}
+
+#[tokio::test]
+async fn a_missing_file_is_made_only_where_that_is_wanted() {
+    let place = Place::new();
+    let error = place.open(Creation::No).look().await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Missing);
+    assert!(!place.path().exists());
+    place.store().look().await.unwrap();
+    place.open(Creation::No).look().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_comes_back_is_used_again_and_each_is_told_once() {
+    let place = Place::new();
+    add(&place.store(), "anna", "secret").await;
+    let aside = place.folder.path().join("aside");
+    std::fs::rename(place.path(), &aside).unwrap();
+    let store = place.open(Creation::No);
+    for _ in 0..3 {
+        let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
+        assert!(matches!(denied, Denied::Broken(_)), "{denied}");
+    }
+    assert!(matches!(store.take_news().as_slice(), [News::Lost(_)]));
+    std::fs::rename(&aside, place.path()).unwrap();
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::resume();
+    store.login(&attempt("anna", "secret")).await.unwrap();
+    assert_eq!(store.take_news(), [News::Back]);
+}
+
+#[tokio::test]
+async fn somebody_who_holds_the_file_makes_a_change_wait_and_then_fail() {
+    let place = Place::new();
+    let store = place.store();
+    add(&store, "anna", "secret").await;
+    let by_hand = place.by_hand();
+    by_hand.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let change = Change::set("anna", vec![Setting::Enabled(false)]);
+    let error = store.change(std::slice::from_ref(&change)).await.unwrap_err().to_string();
+    assert!(error.contains("held by another program"), "{error}");
+    // Whoever only asks does not wait.
+    store.login(&attempt("anna", "secret")).await.unwrap();
+    by_hand.execute_batch("ROLLBACK").unwrap();
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::resume();
+    store.change(&[change]).await.unwrap();
+}
+
+#[tokio::test]
+async fn row_20_a_thousand_names_at_once_share_a_few_connections() {
+    let place = Place::new();
+    let store = place.store();
+    suite::storm(&store).await;
+    assert!(store.connections_most() <= CONNECTIONS_MAX);
+}
+
+fn write_private(path: &Path, content: &str) {
+    std::fs::write(path, content).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}

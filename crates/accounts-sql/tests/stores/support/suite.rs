@@ -1,0 +1,210 @@
+//! The same questions to every kind of database.
+
+use wharf_accounts_sql::SqlUsers;
+use wharf_core::account::{Count, Rate, Size};
+use wharf_core::conformance;
+use wharf_core::permission::Permissions;
+use wharf_core::users::{Denied, Users};
+use wharf_proto::path::VPath;
+use wharf_users::admin::{Change, Cleared, Holder, UserAdmin};
+use wharf_users::file::{FolderRecord, Setting, StoredHash};
+use wharf_users::hours::{Expiry, Hours};
+
+use super::{add, attempt};
+
+/// The contract of stores.
+pub(crate) async fn contract(store: &SqlUsers) {
+    let secret = std::str::from_utf8(conformance::users::SECRET).unwrap();
+    add(store, conformance::users::NAME, secret).await;
+    conformance::users::users(store).await;
+}
+
+/// Everything that can be said of an account.
+fn everything() -> Vec<Setting> {
+    vec![
+        Setting::Home("/srv/ftp/anna 'quoted' \"twice\" \\ ☃".into()),
+        Setting::Permissions(Permissions::parse("read-write").unwrap()),
+        Setting::Enabled(true),
+        Setting::UploadRate(Rate::from_bytes_per_second(2 << 20)),
+        Setting::DownloadRate(Rate::Unlimited),
+        Setting::TransferUploadRate(Rate::from_bytes_per_second(1)),
+        Setting::TransferDownloadRate(Rate::from_bytes_per_second(1_000_000)),
+        Setting::Sessions(Count::from_number(7)),
+        Setting::Quota(Size::from_bytes(20 << 30)),
+        Setting::QuotaFiles(Count::from_number(0)),
+        Setting::RequireTls(false),
+        Setting::Comment("'); DROP TABLE accounts; --".into()),
+        Setting::AllowedAddresses(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]),
+        Setting::Hours(Hours::parse(["mon,wed 08:00-18:00", "sat 09:00-12:00"]).unwrap()),
+        Setting::Expires(Expiry::parse("2999-12-31").unwrap()),
+        Setting::Folder(FolderRecord {
+            path: path("/music"),
+            target: "/srv/music".into(),
+            permissions: Some(Permissions::READ_ONLY),
+            quota: Some(Size::from_bytes(5 << 30)),
+            quota_files: None,
+        }),
+        Setting::Path(path("/in"), Permissions::parse("upload").unwrap()),
+        Setting::Path(path("/old \"x\""), Permissions::READ_ONLY),
+    ]
+}
+
+fn path(text: &str) -> VPath {
+    VPath::root().resolve(text.as_bytes()).unwrap()
+}
+
+/// What is written is read again, and what is changed leaves the rest.
+pub(crate) async fn changes(store: &SqlUsers) {
+    store.add("anna", everything()).await.unwrap();
+    let record = store.find("anna").await.unwrap().unwrap();
+    let mut told = record.settings(store.folder());
+    let mut meant = everything();
+    let order = |setting: &Setting| (setting.key(), format!("{setting:?}"));
+    told.sort_by_key(order);
+    meant.sort_by_key(order);
+    assert_eq!(told, meant);
+    store.set("anna", vec![Setting::Sessions(Count::from_number(8))]).await.unwrap();
+    let cleared = vec![Cleared::Entry("paths", path("/in")), Cleared::Key("hours")];
+    let change = Change::Set { holder: "anna".into(), settings: vec![], cleared };
+    store.change(&[change]).await.unwrap();
+    let record = store.find("anna").await.unwrap().unwrap();
+    assert_eq!(record.sessions, Some(Count::from_number(8)));
+    assert_eq!(record.quota, Some(Size::from_bytes(20 << 30)));
+    assert_eq!(record.paths.len(), 1);
+    store.set_password("anna", StoredHash::from("!".to_owned())).await.unwrap();
+    let denied = store.login(&attempt("anna", "!")).await.unwrap_err();
+    assert!(matches!(denied, Denied::NoPassword), "{denied}");
+    store.remove("anna").await.unwrap();
+    assert_eq!(store.find("anna").await.unwrap(), None);
+    store.add("anna", everything()).await.unwrap();
+}
+
+/// Of several changes, one that cannot be made keeps the others from being made.
+pub(crate) async fn all_or_nothing(store: &SqlUsers) {
+    add(store, "anna", "secret").await;
+    let home = || vec![Setting::Home("/srv/x".into())];
+    let named = |name: &str| Change::add(name, home());
+    for (last, part) in [
+        (named("anna"), "there is a user `anna` already"),
+        (named("a/b"), "cannot be a user name"),
+        (Change::set("carl", home()), "there is no user `carl`"),
+        (Change::remove("carl"), "there is no user `carl`"),
+    ] {
+        let remove = Change::remove("anna");
+        let first = if last.holder() == &Holder::from("anna") { named("dora") } else { remove };
+        let error = store.change(&[named("ben"), first, last]).await.unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+        let left = store.page(None).await.unwrap();
+        assert_eq!(left.iter().map(|record| &*record.name).collect::<Vec<_>>(), ["anna"]);
+    }
+    let error = store.add("ben", vec![]).await.unwrap_err().to_string();
+    assert!(error.contains("users.ben: it has no `home`"), "{error}");
+    assert_eq!(store.find("ben").await.unwrap(), None);
+}
+
+/// How many accounts fill more than one page.
+const MANY: usize = 1100;
+
+/// Page by page everyone comes once.
+pub(crate) async fn pages(store: &SqlUsers) {
+    let names: Vec<_> = (0..MANY).map(|number| format!("user{number:04}")).collect();
+    let changes = names.iter().map(|name| {
+        Change::add(
+            name.as_str(),
+            vec![
+                Setting::Home(format!("/srv/{name}").into()),
+                Setting::Path(path("/in"), Permissions::READ_ONLY),
+            ],
+        )
+    });
+    store.change(&changes.collect::<Vec<_>>()).await.unwrap();
+    let mut found: Vec<String> = Vec::new();
+    let mut count = 0;
+    loop {
+        let page = store.page(found.last().map(String::as_str)).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        assert!(page.iter().all(|record| record.paths.len() == 1));
+        found.extend(page.into_iter().map(|record| record.name));
+        count += 1;
+    }
+    assert!(count > 1);
+    assert_eq!(found, names);
+}
+
+/// A thousand names, none of which anybody has, and one that is somebody's in between.
+pub(crate) async fn storm(store: &SqlUsers) {
+    add(store, "anna", "secret").await;
+    let names: Vec<_> = (0..1000).map(|number| format!("guess{number}")).collect();
+    let all_of_it = async {
+        let guesses = names.iter().map(|name| async {
+            let denied = store.login(&attempt(name, "x")).await.unwrap_err();
+            assert!(matches!(denied, Denied::UnknownUser | Denied::Busy), "{denied}");
+        });
+        all(guesses.collect()).await;
+    };
+    all_of_it.await;
+    // Nothing of it is left over.
+    store.login(&attempt("anna", "secret")).await.unwrap();
+}
+
+/// Polls them all until each is done.
+async fn all<F: Future<Output = ()>>(futures: Vec<F>) {
+    let mut futures: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+    std::future::poll_fn(|context| {
+        for slot in &mut futures {
+            if slot.as_mut().is_some_and(|future| future.as_mut().poll(context).is_ready()) {
+                *slot = None;
+            }
+        }
+        if futures.iter().all(Option::is_none) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// What accounts take from their groups, and what becomes of groups.
+pub(crate) async fn groups(store: &SqlUsers) {
+    let staff = || Holder::Group("staff".into());
+    let home = Setting::Home("/srv/ftp/%u".into());
+    let folder = FolderRecord {
+        path: path("/music"),
+        target: "/srv/music".into(),
+        permissions: None,
+        quota: None,
+        quota_files: None,
+    };
+    let rights = Setting::Path(path("/in"), Permissions::READ_ONLY);
+    let settings = vec![home, Setting::Quota(Size::from_bytes(7)), rights, Setting::Folder(folder)];
+    let hash = StoredHash::from(wharf_users::password::hash_new(b"secret").unwrap());
+    let of_staff = vec![Setting::Password(hash), Setting::Groups(vec!["staff".into()])];
+    // Both at once: the group comes first, whatever the order of names.
+    let both = [Change::add(staff(), settings.clone()), Change::add("anna", of_staff)];
+    store.change(&both).await.unwrap();
+    let account = store.login(&attempt("anna", "secret")).await.unwrap();
+    assert_eq!(account.home, std::path::Path::new("/srv/ftp/anna"));
+    assert_eq!(account.limits.quota, Some(Size::from_bytes(7)));
+    assert_eq!(account.folders.len(), 1);
+    assert_eq!(store.groups().await.unwrap()[0].settings(store.folder()).len(), settings.len());
+    let own = store.page(None).await.unwrap();
+    assert_eq!((own[0].groups.as_slice(), own[0].quota), (&["staff".to_owned()][..], None));
+    store.change(&[Change::set(staff(), vec![Setting::Enabled(false)])]).await.unwrap();
+    let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
+    assert!(matches!(denied, Denied::Disabled), "{denied}");
+    assert_eq!(store.ended(&["anna".into()]).await.unwrap().len(), 1);
+    // Whom somebody has stays, and so does what somebody needs.
+    let no_home =
+        Change::Set { holder: staff(), settings: vec![], cleared: vec![Cleared::Key("home")] };
+    for change in [Change::remove(staff()), no_home] {
+        let error = store.change(&[change]).await.unwrap_err().to_string();
+        assert!(error.contains("users.anna"), "{error}");
+    }
+    store.set("anna", vec![Setting::Enabled(true)]).await.unwrap();
+    assert!(store.ended(&["anna".into()]).await.unwrap().is_empty(), "her own word counts first");
+    store.change(&[Change::remove(staff()), Change::remove("anna")]).await.unwrap();
+    assert!(store.groups().await.unwrap().is_empty());
+}

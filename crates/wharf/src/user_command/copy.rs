@@ -1,0 +1,182 @@
+//! `wharf user copy`: accounts from one store to another.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use wharf_accounts_sql::Creation;
+use wharf_users::admin::{Change, Holder, UserAdmin};
+use wharf_users::file::UserRecord;
+
+use super::{Trouble, is_missing, list, missing_user};
+use crate::accounts::{Kept, admin_of, everyone};
+use crate::cli::import::OnConflict;
+use crate::cli::user::Copy;
+use crate::config::Config;
+use crate::config::raw::quoted;
+use crate::config::store::masked;
+use crate::outcome::{Failure, print, tell};
+
+/// The most names in a message.
+const NAMES_MAX: usize = 10;
+
+/// What happens to one account.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Copy,
+    Replace,
+    Skip,
+}
+
+impl Act {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Replace => "replace",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Copies accounts with everything that is known of them; nothing is taken from where they were.
+pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble> {
+    let (source, target) = ends(config, options)?;
+    let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
+    let from = admin_of(&source, config, Creation::No)?;
+    let to = admin_of(&target, config, creation)?;
+    let mut records = own(&*from).await?;
+    for name in &options.names {
+        if !records.iter().any(|record| record.name == *name) {
+            return Err(missing_user(&*from, name).await?.into());
+        }
+    }
+    if !options.names.is_empty() {
+        records.retain(|record| options.names.contains(&record.name));
+    }
+    let known = names(&*to).await?;
+    let acts: Vec<_> =
+        records.iter().map(|record| act(known.contains(&record.name), options)).collect();
+    let taken: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
+    let taken: Vec<_> = taken.into_iter().filter(|name| known.contains(*name)).collect();
+    if options.on_conflict == OnConflict::Fail && !taken.is_empty() {
+        return Err(conflict(&to.place(), &taken).into());
+    }
+    let folder = std::path::absolute(from.folder()).unwrap_or_else(|_| from.folder().to_owned());
+    let mut changes = missing_groups(&*from, &*to, &records, &folder).await?;
+    for (record, act) in records.iter().zip(&acts) {
+        if *act == Act::Replace {
+            changes.push(Change::remove(record.name.as_str()));
+        }
+        if *act != Act::Skip {
+            changes.push(Change::add(record.name.as_str(), record.settings(&folder)));
+        }
+    }
+    let rows: Vec<_> =
+        records.iter().zip(&acts).map(|(record, act)| (&*record.name, *act)).collect();
+    if options.dry_run {
+        return show(&rows, options.json);
+    }
+    to.change(&changes).await?;
+    let count = rows.iter().filter(|(_, act)| *act != Act::Skip).count();
+    let skipped = rows.len() - count;
+    tell(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
+    if skipped > 0 {
+        tell(&format!("left as they were, since they are there already: {skipped}\n"));
+    }
+    Ok(())
+}
+
+/// What the accounts' own tables say: what they take from groups they take there, too.
+async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
+    let mut all: Vec<UserRecord> = Vec::new();
+    loop {
+        let page = store.page(all.last().map(|record| record.name.as_str())).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// The groups that the accounts have and the target has not. One that is there stays as it is.
+async fn missing_groups(
+    from: &dyn UserAdmin,
+    to: &dyn UserAdmin,
+    records: &[UserRecord],
+    folder: &Path,
+) -> Result<Vec<Change>, Trouble> {
+    let known = match to.groups().await {
+        Ok(groups) => groups,
+        Err(error) if is_missing(&error) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let is_known = |name: &str| known.iter().any(|group| group.name == name);
+    let is_wanted = |name: &String| records.iter().any(|record| record.groups.contains(name));
+    let groups = from.groups().await?.into_iter();
+    let missing = groups.filter(|group| is_wanted(&group.name) && !is_known(&group.name));
+    let change =
+        |group: UserRecord| Change::add(Holder::Group(group.name.clone()), group.settings(folder));
+    Ok(missing.map(change).collect())
+}
+
+/// From where to where.
+fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
+    let base = std::env::current_dir().unwrap_or_default();
+    let end = |option: &str, text: Option<&String>| match text {
+        None => Ok(config.accounts.store.0.clone()),
+        Some(text) => store(option, text, &base),
+    };
+    let (from, to) = (end("--from", options.from.as_ref())?, end("--to", options.to.as_ref())?);
+    if from == to {
+        let help = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the one in use)";
+        return Err(Failure::usage("that copies from a store to itself").help(help));
+    }
+    Ok((from, to))
+}
+
+fn store(option: &str, text: &str, base: &Path) -> Result<Kept, Failure> {
+    Kept::parse(text, base).map_err(|bad| {
+        let shown = masked(text);
+        Failure::usage(format!("{option} {shown}: {}", bad.why)).help(bad.help)
+    })
+}
+
+fn act(is_there: bool, options: &Copy) -> Act {
+    match (is_there, options.on_conflict) {
+        (false, _) => Act::Copy,
+        (true, OnConflict::Skip) => Act::Skip,
+        (true, OnConflict::Update | OnConflict::Fail) => Act::Replace,
+    }
+}
+
+/// The names that are taken. A store that is not there yet has none.
+async fn names(store: &dyn UserAdmin) -> Result<BTreeSet<String>, Trouble> {
+    match everyone(store).await {
+        Ok(records) => Ok(records.into_iter().map(|record| record.name).collect()),
+        Err(error) if is_missing(&error) => Ok(BTreeSet::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn conflict(place: &str, taken: &[&str]) -> Failure {
+    let shown = taken.get(..NAMES_MAX).map_or_else(
+        || taken.join(", "),
+        |first| format!("{} and {} more", first.join(", "), taken.len() - NAMES_MAX),
+    );
+    Failure::new(format!("{place} has accounts with these names: {shown}; nothing was copied"))
+        .help(
+            "--on-conflict skip keeps them, --on-conflict update puts the new ones in their place",
+        )
+}
+
+/// What would be done: a table for people, JSON for scripts.
+fn show(rows: &[(&str, Act)], is_json: bool) -> Result<(), Trouble> {
+    if is_json {
+        let line = |(name, act): &(&str, Act)| {
+            format!("{{\"name\":{},\"act\":{}}}\n", quoted(name), quoted(act.word()))
+        };
+        return Ok(print(&rows.iter().map(line).collect::<String>())?);
+    }
+    let mut table = vec![["NAME", "WOULD"].map(str::to_owned)];
+    table.extend(rows.iter().map(|(name, act)| [name, act.word()].map(str::to_owned)));
+    Ok(print(&list::table(&table))?)
+}

@@ -1,0 +1,317 @@
+//! Accounts in a database: the same commands, and a server that reads it at each login.
+
+use std::path::Path;
+
+use crate::support::{Place, Ran};
+
+#[path = "../../../accounts-sql/tests/stores/support/server.rs"]
+mod postgres;
+
+use postgres::{PASSWORD, Postgres};
+
+/// A place whose accounts are in a file of SQLite.
+fn with_sqlite() -> Place {
+    let place = Place::new();
+    place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
+    place
+}
+
+/// A place whose accounts are in PostgreSQL.
+fn with_postgres(server: &Postgres) -> Place {
+    let place = Place::new();
+    place.write("password", PASSWORD);
+    let url = server.url();
+    place.write(
+        "wharf.toml",
+        &format!("[accounts]\nstore = \"{url}\"\npassword_file = \"password\"\n"),
+    );
+    place
+}
+
+fn add(place: &Place, name: &str) -> Ran {
+    let words = ["user", "add", name, "--home", name, "--create-home", "--password-file", "-"];
+    place.run_with(&words, "secret\n")
+}
+
+/// What the commands say and show, whatever keeps the accounts; `shown` is what it is called.
+fn every_command_works(place: &Place, shown: &str) {
+    add(place, "anna").exits(0).tells(&format!("added anna to {shown}"));
+    add(place, "anna").exits(1).tells("there is a user `anna` already");
+    add(place, "a/b").exits(2).tells("cannot be a user name");
+    place.run(&["user", "show", "ana"]).exits(4).tells("did you mean `anna`?");
+    place.run(&["user", "disable", "anna", "ana"]).exits(4);
+    let words = ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up"];
+    place
+        .run(&[&words[..], &["2MiB/s", "--quota", "20GiB", "--comment", "it's"]].concat())
+        .exits(0);
+    let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
+    assert!(json.contains("\"enabled\":true,\"has_password\":true,\"home\":"), "{json}");
+    assert!(json.contains("\"paths\":{\"/in\":\"upload\"},\"upload_rate\":2097152"), "{json}");
+    assert!(json.contains("\"comment\":\"it's\""), "{json}");
+    place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);
+    let list = place.run(&["user", "list"]).exits(0).out;
+    assert!(list.contains("\nanna  yes    read-write  20GiB  "), "{list}");
+    place.run(&["user", "disable", "anna"]).exits(0).tells("anna may no longer log in");
+    assert!(place.run(&["user", "list", "--disabled"]).exits(0).out.contains("anna"));
+    place.run(&["user", "enable", "anna"]).exits(0);
+    let export = place.run(&["user", "export"]).exits(0).out;
+    assert!(export.contains("anna,") && !export.contains("argon2"), "{export}");
+    add(place, "ben").exits(0);
+    place.run(&["user", "del", "ben", "--yes"]).exits(0).tells("removed ben; their files stay");
+    place.run(&["user", "show", "ben"]).exits(4);
+}
+
+/// What a running server makes of changes, with nothing but logins and one look a second.
+fn a_server_follows(place: &Place) {
+    let mut server = place.serve(&["--set", &homes(place)]);
+    let mut anna = server.login("anna", "secret");
+    assert!(server.tries("anna", "wrong").starts_with("530 "));
+    assert!(server.tries("nobody", "secret").starts_with("530 "));
+    add(place, "carl").exits(0);
+    place.run_with(&["user", "passwd", "carl", "--password-file", "-"], "other\n").exits(0);
+    server.login("carl", "other");
+    assert!(anna.says("NOOP").starts_with("200 "));
+    place.run(&["user", "disable", "anna"]).exits(0);
+    assert!(server.tries("anna", "secret").starts_with("530 "));
+    assert!(anna.reply().starts_with("421 "), "a session ends with its account");
+    server.signal("TERM");
+    server.waits_for("event=stopped");
+}
+
+#[test]
+fn every_command_and_a_running_server_work_with_sqlite() {
+    let place = with_sqlite();
+    every_command_works(&place, "users.db");
+    a_server_follows(&place);
+    assert!(!place.path("users.toml").exists());
+}
+
+#[test]
+fn every_command_and_a_running_server_work_with_postgresql() {
+    let server = Postgres::start();
+    let place = with_postgres(&server);
+    every_command_works(&place, &server.url());
+    a_server_follows(&place);
+    let names = server.sql("SELECT name FROM accounts ORDER BY name");
+    assert_eq!(names, "anna\ncarl");
+}
+
+#[test]
+fn a_server_starts_with_an_empty_store_and_takes_the_first_account() {
+    let place = with_sqlite();
+    std::fs::create_dir(place.path("anna")).unwrap();
+    let server = place.serve(&["--set", &homes(&place)]);
+    assert!(server.before.contains("there is no account yet"), "{}", server.before);
+    add(&place, "anna").exits(0);
+    server.login("anna", "secret");
+}
+
+fn homes(place: &Place) -> String {
+    format!("server.homes=[\"{}\"]", place.path("").display())
+}
+
+#[test]
+fn a_dead_database_fails_logins_alone_and_comes_back_by_itself() {
+    let mut database = Postgres::start();
+    let place = with_postgres(&database);
+    add(&place, "anna").exits(0);
+    let mut server = place.serve(&[]);
+    let mut anna = server.login("anna", "secret");
+    database.stop();
+    assert!(server.tries("anna", "secret").starts_with("530 "));
+    server.waits_for("event=accounts-unreachable");
+    assert!(anna.says("NOOP").starts_with("200 "), "a session goes on");
+    place.run(&["user", "list"]).exits(1).tells("cannot be reached").tells("help:");
+    database.start_again();
+    server.waits_for("event=accounts-back");
+    server.login("anna", "secret");
+    assert!(anna.says("NOOP").starts_with("200 "));
+    let (_, rest) = server.stop();
+    assert!(!rest.contains("accounts-unreachable"), "told once: {rest}");
+}
+
+#[test]
+fn a_server_starts_without_its_database_and_says_so() {
+    let mut database = Postgres::start();
+    let place = with_postgres(&database);
+    add(&place, "anna").exits(0);
+    database.stop();
+    let mut server = place.serve(&["--set", &homes(&place)]);
+    assert!(server.before.contains("nobody can log in yet"), "{}", server.before);
+    assert!(server.tries("anna", "secret").starts_with("530 "));
+    database.start_again();
+    server.waits_for("event=accounts-back");
+    server.login("anna", "secret");
+}
+
+#[test]
+fn what_is_no_store_is_refused_with_place_remedy_and_number() {
+    let place = Place::new();
+    let text = "[users.anna]\nhome = \"/srv/anna\"\n";
+    place.write("users.db", text);
+    private(&place.path("users.db"));
+    for (store, code, part) in [
+        ("sqlite:users.db", 78, "users.db is no database of SQLite"),
+        ("sqlite:nowhere/users.db", 78, "cannot be made"),
+        ("sqlite:", 78, "it names no file"),
+        ("mysql://a:hidden@b/c", 78, "`mysql` is no kind of store"),
+        ("postgres://wharf:hidden@127.0.0.1:1/x?sslmode=require", 78, "trust anybody"),
+        ("postgres://wharf:hidden@127.0.0.1:1/x?frobnicate=1", 78, "frobnicate"),
+        ("postgres://127.0.0.1:1/x", 78, "names no user"),
+        ("postgres://wharf:hidden@127.0.0.1:1/x", 1, "cannot be reached: connection refused"),
+    ] {
+        place.write("wharf.toml", &format!("[accounts]\nstore = \"{store}\"\n"));
+        let ran = add(&place, "anna").exits(code).tells(part).tells("help");
+        assert!(!ran.err.contains("hidden") && !ran.out.contains("hidden"), "{ran:?}");
+        assert!(!place.path("anna").exists(), "{store}");
+    }
+    assert_eq!(place.read("users.db"), text);
+    place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
+    place.run(&["serve", "-i", "127.0.0.1", "-p", "0"]).exits(78).tells("is no database");
+}
+
+#[test]
+fn a_password_in_an_address_is_never_shown() {
+    let place = Place::new();
+    place.write("wharf.toml", "[accounts]\nstore = \"postgres://wharf:hidden@db.example/x\"\n");
+    for words in [&["config", "show", "--origin"][..], &["config", "show", "--json"]] {
+        let shown = place.run(words).exits(0).out;
+        assert!(shown.contains("postgres://wharf:******@db.example/x"), "{shown}");
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_78() {
+    let place = with_sqlite();
+    add(&place, "anna").exits(0);
+    let by_hand = rusqlite::Connection::open(place.path("users.db")).unwrap();
+    by_hand.execute("INSERT INTO wharf_schema VALUES (1000)", []).unwrap();
+    drop(by_hand);
+    place.run(&["user", "list"]).exits(78).tells("newer wharf").tells("help:");
+    place.run(&["serve", "-i", "127.0.0.1", "-p", "0"]).exits(78).tells("newer wharf");
+}
+
+#[test]
+fn a_wrong_password_of_the_database_is_77() {
+    let server = Postgres::start();
+    let place = with_postgres(&server);
+    place.write("password", "hidden\n");
+    let ran = place.run(&["user", "list"]).exits(77).tells("password authentication failed");
+    assert!(ran.err.contains("accounts.password_file") && !ran.err.contains("hidden"), "{ran:?}");
+    std::fs::remove_file(place.path("password")).unwrap();
+    place.run(&["user", "list"]).exits(1).tells("accounts.password_file: cannot read");
+}
+
+#[test]
+fn accounts_are_copied_between_stores_and_nothing_is_overwritten_unasked() {
+    let place = Place::new();
+    place.write("wharf.toml", "");
+    add(&place, "anna").exits(0);
+    add(&place, "ben").exits(0);
+    place.run(&["user", "edit", "anna", "--path", "/in=upload", "--quota", "1GiB"]).exits(0);
+    let dry =
+        place.run(&["user", "copy", "--to", "sqlite:users.db", "--dry-run", "--json"]).exits(0);
+    assert_eq!(
+        dry.out,
+        "{\"name\":\"anna\",\"act\":\"copy\"}\n{\"name\":\"ben\",\"act\":\"copy\"}\n"
+    );
+    assert!(!place.path("users.db").exists());
+    let copied = place.run(&["user", "copy", "--to", "sqlite:users.db"]).exits(0);
+    assert!(copied.err.contains("copied 2 accounts from users.toml to users.db"), "{copied:?}");
+    let again = ["user", "copy", "--to", "sqlite:users.db"];
+    place.run(&again).exits(1).tells("anna, ben; nothing was copied").tells("--on-conflict");
+    place.run(&["user", "edit", "anna", "--comment", "new"]).exits(0);
+    place.run(&[&again[..], &["--on-conflict", "skip"]].concat()).exits(0).tells("copied 0 ");
+    place.run(&[&again[..], &["anna", "--on-conflict", "update"]].concat()).exits(0);
+    let before = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
+    assert!(before.contains(",new") && before.contains("$argon2id$"), "{before}");
+    place.run(&[&again[..], &["nobody"]].concat()).exits(4).tells("no user `nobody`");
+    place.run(&["user", "copy"]).exits(2).tells("to itself");
+    place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
+    let after = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_csv_is_imported_into_the_store_of_the_configuration() {
+    let place = with_sqlite();
+    place.write("users.csv", "name,home,password\nanna,/srv/anna,secret\nben,/srv/ben,secret\n");
+    place.run(&["import", "csv", "users.csv"]).exits(0);
+    assert!(!place.path("users.db").exists());
+    place.run(&["import", "csv", "users.csv", "--write"]).exits(0).tells("wrote users.db");
+    assert!(place.run(&["user", "list"]).exits(0).out.contains("ben"));
+    place.run(&["import", "csv", "users.csv", "--write"]).exits(1).tells("anna, ben");
+}
+
+/// Names that guess at once, several on each of some connections.
+const GUESSERS: usize = 500;
+const NAMES_EACH: usize = 2;
+
+/// A thousand names are tried while one session keeps asking: it gets each answer, and it got some
+/// before the storm was over.
+fn a_storm_leaves_others_alone(place: &Place) {
+    add(place, "anna").exits(0);
+    let calm = [
+        "limits.connections_per_ip=0",
+        "limits.connections=0",
+        "ban.enabled=false",
+        "login.failure_delay=0s",
+    ];
+    let more = ["login.max_attempts=1000", "limits.connections_before_login=600"];
+    let settings: Vec<_> = calm.iter().chain(&more).flat_map(|key| ["--set", key]).collect();
+    let server = place.serve(&settings);
+    let mut anna = server.login("anna", "secret");
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let order = std::sync::atomic::Ordering::SeqCst;
+    let answers = std::thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            std::thread::scope(|scope| {
+                for guesser in 0..GUESSERS {
+                    let server = &server;
+                    scope.spawn(move || {
+                        let mut client = server.connect();
+                        for number in 0..NAMES_EACH {
+                            client.says(&format!("USER guess{guesser}x{number}"));
+                            let answer = client.says("PASS wrong");
+                            assert!(
+                                answer.starts_with("530 ") || answer.starts_with("421 "),
+                                "{answer}"
+                            );
+                            if answer.starts_with("421 ") {
+                                client = server.connect();
+                            }
+                        }
+                    });
+                }
+            });
+            is_over.store(true, order);
+        });
+        let mut answers = 0;
+        while !is_over.load(order) {
+            assert!(anna.says("NOOP").starts_with("200 "));
+            answers += usize::from(!is_over.load(order));
+        }
+        storm.join().unwrap();
+        answers
+    });
+    assert!(answers > 0, "somebody who is logged in hears nothing during a storm");
+    server.login("anna", "secret");
+}
+
+#[test]
+fn row_20_a_storm_of_a_thousand_names_leaves_sessions_alone_with_sqlite() {
+    a_storm_leaves_others_alone(&with_sqlite());
+}
+
+#[test]
+fn row_20_a_storm_of_a_thousand_names_leaves_sessions_alone_with_postgresql() {
+    let server = Postgres::start();
+    a_storm_leaves_others_alone(&with_postgres(&server));
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'wharf'";
+    assert!(server.sql(count).parse::<usize>().unwrap() <= 4);
+}
+
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}
