@@ -30,6 +30,16 @@ impl Store {
     /// The account with this name, with what it takes from its groups. One that is not there costs
     /// the same questions.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
+        Ok(self.with_groups(name).await?.record(name).cloned())
+    }
+
+    /// What the own row of the account with this name says.
+    pub(crate) async fn own(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
+        Ok(self.with_groups(name).await?.own(name).cloned())
+    }
+
+    /// An account, if it is there, and the groups.
+    async fn with_groups(&self, name: &str) -> Result<UserFile, StoreError> {
         let ask = |name: String| {
             self.pool.ask(move |link| {
                 let one = Which::One(name.as_str().into());
@@ -44,7 +54,7 @@ impl Store {
             })
         };
         let text = ask(name.to_owned()).await?;
-        Ok(read(&self.shown, &text)?.record(name).cloned())
+        read(&self.shown, &text)
     }
 
     /// The groups.

@@ -195,6 +195,10 @@ impl UserAdmin for SqlUsers {
         Ok(self.store.find(name).await?)
     }
 
+    async fn own(&self, name: &str) -> Result<Option<UserRecord>, AdminError> {
+        Ok(self.store.own(name).await?)
+    }
+
     async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
         self.store.change(changes).await
     }

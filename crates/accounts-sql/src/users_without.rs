@@ -104,6 +104,10 @@ impl UserAdmin for SqlUsers {
         match self.never {}
     }
 
+    async fn own(&self, _name: &str) -> Result<Option<UserRecord>, AdminError> {
+        match self.never {}
+    }
+
     async fn change(&self, _changes: &[Change]) -> Result<(), AdminError> {
         match self.never {}
     }

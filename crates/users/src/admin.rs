@@ -42,6 +42,12 @@ pub trait UserAdmin: Send + Sync {
     /// The store cannot be read, or what stands in it is wrong.
     async fn find(&self, name: &str) -> Result<Option<UserRecord>, AdminError>;
 
+    /// What the own table of the account with this name says.
+    ///
+    /// # Errors
+    /// The store cannot be read, or what stands in it is wrong.
+    async fn own(&self, name: &str) -> Result<Option<UserRecord>, AdminError>;
+
     /// Does all of it, in this order, or nothing.
     ///
     /// # Errors

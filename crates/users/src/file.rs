@@ -38,6 +38,7 @@ mod admin;
 mod disk;
 mod edit;
 mod editor;
+mod origin;
 mod place;
 mod problem;
 mod read;
@@ -51,6 +52,7 @@ pub use disk::{
 };
 pub use edit::{EditError, UserFile};
 pub use editor::{Editor, Owner};
+pub use origin::Origin;
 pub use problem::{FileProblems, OpenError, Problem};
 pub use read::{PROBLEMS_MAX, parse_network};
 pub use record::{
@@ -89,6 +91,8 @@ pub struct Changes {
     pub is_reread: bool,
     /// The accounts whose sessions must end: gone or disabled since the last look.
     pub ended: BTreeSet<String>,
+    /// The accounts whose sessions must end when no transfer runs: their hours are over, or they.
+    pub over: BTreeSet<String>,
 }
 
 impl FileUsers {
@@ -101,7 +105,8 @@ impl FileUsers {
         let whole = std::path::absolute(path)
             .map_err(|source| OpenError::Unreadable { path: path.to_owned(), source })?;
         let (records, stamp) = read_all(&whole)?;
-        let state = State { live: live(&records), records, stamp, ..State::new(stamp) };
+        let (live, open) = (live(&records), open(&records));
+        let state = State { records, live, open, ..State::new(stamp) };
         let inner = Inner { path: whole, turn: Mutex::default(), state: Mutex::new(state) };
         Ok(Self { inner: Arc::new(inner), hasher })
     }
@@ -239,7 +244,9 @@ struct State {
     stamp: Option<Stamp>,
     /// The accounts that could log in when `refresh` last looked.
     live: BTreeSet<String>,
-    /// Those of them that were missing at the last look, in a file changed in place.
+    /// The accounts whose time it was then.
+    open: BTreeSet<String>,
+    /// Those of `live` that were missing at the last look, in a file changed in place.
     doubtful: BTreeSet<String>,
     is_reread: bool,
     is_in_place: bool,
@@ -255,6 +262,7 @@ impl State {
             records: Records::new(),
             stamp,
             live: BTreeSet::new(),
+            open: BTreeSet::new(),
             doubtful: BTreeSet::new(),
             is_reread: false,
             is_in_place: false,
@@ -288,8 +296,8 @@ impl Inner {
                 let identity = |stamp: Stamp| stamp.identity;
                 state.is_in_place = before.map(identity) == stamp.map(identity);
                 // Who was added since the last question may have logged in already.
-                let added = live(&records);
-                state.live.extend(added);
+                state.live.extend(live(&records));
+                state.open.extend(open(&records));
                 state.records = records;
                 state.stamp = stamp;
                 state.is_reread = true;
@@ -320,7 +328,11 @@ impl Inner {
         };
         state.live = now.union(&doubtful).cloned().collect();
         state.doubtful = doubtful;
-        Ok(Changes { is_reread: std::mem::take(&mut state.is_reread), ended })
+        let open = open(&state.records);
+        let over = state.open.difference(&open).filter(|name| now.contains(*name));
+        let over = over.cloned().collect();
+        state.open = open;
+        Ok(Changes { is_reread: std::mem::take(&mut state.is_reread), ended, over })
     }
 
     /// Puts a new hash in the place of `old`, unless it is no longer there. Blocks.
@@ -355,8 +367,15 @@ fn read_all(path: &Path) -> Result<(Records, Option<Stamp>), OpenError> {
 }
 
 fn live(records: &Records) -> BTreeSet<String> {
+    names(records, UserRecord::is_enabled)
+}
+
+fn open(records: &Records) -> BTreeSet<String> {
     let now = Timestamp::now();
-    let is_live =
-        |record: &&Arc<UserRecord>| record.is_enabled() && record.admits_time(now).is_ok();
-    records.values().filter(is_live).map(|record| record.name.clone()).collect()
+    names(records, |record| record.admits_time(now).is_ok())
+}
+
+fn names(records: &Records, fits: impl Fn(&UserRecord) -> bool) -> BTreeSet<String> {
+    let fitting = records.values().filter(|record| fits(record));
+    fitting.map(|record| record.name.clone()).collect()
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod ban;
 pub(crate) mod bench;
+pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod live;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use wharf_users::nearest::nearest;
 use crate::outcome::Colour;
 use ban::Ban;
 use bench::Bench;
+use group::Group;
 use import::Import;
 use serve::Serve;
 use service::Service;
@@ -88,6 +90,9 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(Box<User>),
+    /// Manage groups: what many accounts have in common; changes take effect at once
+    #[command(subcommand)]
+    Group(Box<Group>),
     /// Whether an account may do something somewhere, and what decides it: exit 0 or 1
     Why(Why),
     /// List, add and lift bans; changes take effect at once
@@ -190,6 +195,7 @@ Look and act on the running server
 
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del, export
+  group       add, list, show, edit, del
   ban         list, add, del, clear
   why         Whether an account may do something somewhere, and what decides it
   config      default, show, path

@@ -82,6 +82,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Reload(options) => live_command::reload(global, options),
         Command::Stop(options) => live_command::stop(global, options),
         Command::User(what) => user_command::user(global, what),
+        Command::Group(what) => user_command::group(global, what),
         Command::Ban(what) => ban_command::ban(global, what),
         Command::Why(options) => why_command::why(global, options),
         Command::Import(what) => import_command::import(global, what),

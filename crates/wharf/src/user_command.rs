@@ -3,13 +3,17 @@
 mod copy;
 mod export;
 mod facts;
+mod group;
+mod json;
 pub(crate) mod list;
+mod origins;
+mod show;
 
 use std::io::IsTerminal;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{AdminError, Change, Cleared, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::admin::{AdminError, Change, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{EditError, OpenError, Setting, StoredHash, UserRecord};
 use wharf_users::nearest::nearest;
 use wharf_users::password::looks_like_hash;
@@ -17,25 +21,28 @@ use wharf_users::password::looks_like_hash;
 use crate::accounts;
 use crate::cli::Global;
 use crate::cli::user::{Facts, Password, User};
+use crate::config::Loaded;
 use crate::config::problem::{Place, Problem, Source, render};
 use crate::hash_command::{ask_twice, hashed};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, inputs, load};
 use crate::share::{confirm, fresh, read_password_file};
 
+pub(crate) use self::group::group;
+
 /// Does what was asked with the accounts.
 pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     let config = config_file(global);
     let has_config = config.is_some();
     let is_coloured = global.color.is_on();
-    let config = load(&inputs(global, config, Vec::new()), is_coloured)?.config;
+    let loaded = load(&inputs(global, config, Vec::new()), is_coloured)?;
     let done = waits(async {
         if let User::Copy(options) = what {
-            return copy::copy(&config, options).await;
+            return copy::copy(&loaded.config, options).await;
         }
         let is_new = matches!(what, User::Add { .. });
         let creation = if is_new { Creation::Wanted } else { Creation::No };
-        act(&*accounts::admin(&config, creation)?, what).await
+        act(&*accounts::admin(&loaded.config, creation)?, &loaded, what).await
     })?;
     done.map_err(|error| error.into_failure(is_coloured))?;
     if !has_config && matches!(what, User::Add { .. }) {
@@ -57,13 +64,15 @@ pub(crate) fn waits<T>(act: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.block_on(act))
 }
 
-async fn act(store: &dyn UserAdmin, what: &User) -> Result<(), Trouble> {
+async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &User) -> Result<(), Trouble> {
     match what {
-        User::List { pattern, disabled, json } => {
-            list::list(store, pattern.as_deref(), *disabled, *json).await
+        User::List { pattern, disabled, expired, json } => {
+            let pattern = pattern.as_deref();
+            let wanted = list::Wanted { pattern, only_disabled: *disabled, only_expired: *expired };
+            list::list(store, wanted, *json).await
         }
         User::Export { with_hashes, csv: _ } => export::export(store, *with_hashes).await,
-        User::Show { name, json } => list::show(store, name, *json).await,
+        User::Show { name, json } => show::show(store, loaded, name, *json).await,
         User::Add { name, facts, password } => add(store, name, facts, password).await,
         User::Edit { name, facts, password } => edit(store, name, facts, password).await,
         User::Passwd { name, password } => set_password(store, name, password).await,
@@ -131,6 +140,11 @@ impl Trouble {
             EditError::NoSuchUser(_) => {
                 Failure { exit: Exit::NoSuchUser, ..told }.help("which there are:  wharf user list")
             }
+            EditError::NoSuchGroup(_) => Failure { exit: Exit::NoSuchUser, ..told }
+                .help("which there are:  wharf group list"),
+            EditError::GroupExists(name) => {
+                told.help(format!("change it:  wharf group edit {name}"))
+            }
             EditError::UserExists(name) => told.help(format!("change it:  wharf user edit {name}")),
             EditError::BadName(..) => Failure { exit: Exit::Usage, ..told },
             EditError::Open(error) => open_failure(&error, is_coloured),
@@ -193,20 +207,22 @@ async fn add(
     facts: &Facts,
     password: &Password,
 ) -> Result<(), Trouble> {
-    if facts.home.is_none() {
-        return Err(Failure::usage(format!("where are the files of {name}?"))
+    let home = group::home_of(store, name, facts).await?.ok_or_else(|| {
+        Failure::usage(format!("where are the files of {name}?"))
             .help(format!("wharf user add {name} --home DIR   (with --create-home to make it)"))
-            .into());
-    }
+    })?;
     // Before anyone is asked for a password that would be for nothing.
     if find(store, name).await?.is_some() {
         return Err(EditError::UserExists(name.to_owned()).into());
     }
     let mut change = facts::Change::of(facts)?;
-    facts::check_home(facts)?;
+    facts::check_home(&home, facts.create_home)?;
     let (hash, fresh) = new_password(password)?;
     change.settings.insert(0, Setting::Password(hash));
-    facts::make_home(facts)?;
+    if facts.create_home {
+        facts::make_home(&home)?;
+    }
+    change.note_missing();
     store.add(name, change.settings).await?;
     tell(&format!("added {name} to {}\n", store.place()));
     print_fresh(fresh)
@@ -238,21 +254,30 @@ async fn edit(
 ) -> Result<(), Trouble> {
     let mut change = facts::Change::of(facts)?;
     existing(store, &[name.to_owned()]).await?;
-    facts::check_home(facts)?;
+    group::home_of(store, name, facts).await?;
+    match &facts.home {
+        Some(home) => facts::check_home(home, facts.create_home)?,
+        None if facts.create_home => {
+            return Err(Failure::usage("--create-home needs --home DIR").into());
+        }
+        None => {}
+    }
     let mut fresh = None;
     if password.is_given() {
         let (hash, made) = new_password(password)?;
         change.settings.push(Setting::Password(hash));
         fresh = made;
     }
-    if change.settings.is_empty() && change.cleared_paths.is_empty() {
+    if change.is_empty() {
         return Err(Failure::usage("nothing to change was named")
             .help("what can be changed:  wharf user edit --help")
             .into());
     }
-    facts::make_home(facts)?;
-    let facts::Change { settings, cleared_paths } = change;
-    let cleared = cleared_paths.into_iter().map(|path| Cleared::Entry("paths", path)).collect();
+    if let Some(home) = facts.home.as_ref().filter(|_| facts.create_home) {
+        facts::make_home(home)?;
+    }
+    change.note_missing();
+    let facts::Change { settings, cleared } = change;
     store.change(&[Change::Set { holder: name.into(), settings, cleared }]).await?;
     tell(&format!("changed {name}\n"));
     print_fresh(fresh)

@@ -71,6 +71,11 @@ impl UserAdmin for FileAdmin {
         self.read(move |file| file.record(&name).cloned()).await
     }
 
+    async fn own(&self, name: &str) -> Result<Option<UserRecord>, AdminError> {
+        let name = name.to_owned();
+        self.read(move |file| file.own(&name).cloned()).await
+    }
+
     async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
         let (path, changes) = (self.path.clone(), changes.to_vec());
         let change =

@@ -4,9 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use wharf_proto::path::VPath;
+
 use super::disk::{self, Patience};
-use super::editor::Editor;
-use super::place::line_of;
+use super::editor::{Editor, Owner};
+use super::origin::Origin;
+use super::place::{line_of, line_of_entry};
 use super::problem::{FileProblems, OpenError};
 use super::read::{self, Said};
 use super::record::UserRecord;
@@ -157,27 +160,26 @@ impl UserFile {
         self.said.groups.iter().find(|group| group.name == name)
     }
 
-    /// The group from which an account has one of its keys; nothing if its own table says it, or
-    /// nobody does. `inner` is the path of an entry of `paths` or `folders`.
-    pub fn group_of(&self, name: &str, key: &str, inner: Option<&str>) -> Option<&str> {
-        let says = |section: &str, name: &str| match inner {
-            Some(inner) => line_of(&self.text, &[section, name, key], Some(inner)).is_some(),
-            None => line_of(&self.text, &[section, name], Some(key)).is_some(),
-        };
-        if says("users", name) {
-            return None;
-        }
-        self.own(name)?.groups.iter().find(|group| says("groups", group)).map(String::as_str)
+    /// Who says one of the account's keys. `inner` is the path of an entry of `paths` or `folders`.
+    pub fn origin_of(&self, name: &str, key: &str, inner: Option<&VPath>) -> Origin<'_> {
+        let own = self.own(name);
+        own.map_or(Origin::Nobody, |own| own.origin_of(|group| self.group(group), key, inner))
     }
 
     /// The line, counted from 1, at which an account's key is said, be it by one of its groups.
-    pub fn line_said(&self, name: &str, key: &str, inner: Option<&str>) -> Option<usize> {
-        let (section, name) = match self.group_of(name, key, inner) {
-            Some(group) => ("groups", group),
-            None => ("users", name),
-        };
+    pub fn line_said(&self, name: &str, key: &str, inner: Option<&VPath>) -> Option<usize> {
+        match self.origin_of(name, key, inner) {
+            Origin::Own => self.line_in(Owner::User(name), key, inner),
+            Origin::Group(group) => self.line_in(Owner::Group(group), key, inner),
+            Origin::Nobody => None,
+        }
+    }
+
+    /// The line of a key in the table of an account or a group itself.
+    pub fn line_in(&self, owner: Owner<'_>, key: &str, inner: Option<&VPath>) -> Option<usize> {
+        let (section, name) = (owner.section(), owner.name());
         match inner {
-            Some(inner) => line_of(&self.text, &[section, name, key], Some(inner)),
+            Some(inner) => line_of_entry(&self.text, &[section, name, key], inner),
             None => line_of(&self.text, &[section, name], Some(key)),
         }
     }

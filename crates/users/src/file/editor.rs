@@ -258,14 +258,14 @@ pub enum Owner<'a> {
 const SECTIONS: [&str; 2] = ["users", "groups"];
 
 impl<'a> Owner<'a> {
-    fn section(self) -> &'static str {
+    pub(super) fn section(self) -> &'static str {
         match self {
             Self::User(_) => "users",
             Self::Group(_) => "groups",
         }
     }
 
-    fn name(self) -> &'a str {
+    pub(super) fn name(self) -> &'a str {
         match self {
             Self::User(name) | Self::Group(name) => name,
         }

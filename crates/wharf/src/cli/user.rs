@@ -25,6 +25,9 @@ pub(crate) enum User {
         /// Only those that are disabled
         #[arg(long)]
         disabled: bool,
+        /// Only those that have ended
+        #[arg(long)]
+        expired: bool,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
@@ -38,7 +41,7 @@ pub(crate) enum User {
         #[arg(long)]
         with_hashes: bool,
     },
-    /// Show an account as it stands in the file
+    /// Show what is in force for an account, and who says it: it, a group, or nobody
     Show {
         name: String,
         /// One JSON object
@@ -108,19 +111,34 @@ pub(crate) struct Copy {
 /// What can be said of an account.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Facts {
-    /// Its folder; required by add
+    /// Its folder; required by add unless a group says it
     #[arg(long, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// Make the folder if it is missing
     #[arg(long)]
     pub(crate) create_home: bool,
+    /// A group that says what is not said here; repeatable, the first counts before the others;
+    /// empty = none
+    #[arg(long = "group", value_name = "NAME")]
+    pub(crate) groups: Vec<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What can be said of an account and of a group.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Common {
     /// read | read-write | upload | dropbox | full, a list such as list,read,upload, or letters
     /// elradfmwMT [default: read]
     #[arg(long, value_name = "P")]
     pub(crate) perm: Option<String>,
-    /// Other rights below a path of the account; repeatable
+    /// Other rights below a path of the account; repeatable; VPATH= takes them away
     #[arg(long = "path", value_name = "VPATH=P")]
     pub(crate) paths: Vec<String>,
+    /// A folder that lies elsewhere, seen at a path, with rights and a quota of its own; repeatable;
+    /// VPATH= takes it away
+    #[arg(long = "folder", value_name = "VPATH=DIR[:P][:quota=SIZE][:quota_files=N]")]
+    pub(crate) folders: Vec<String>,
     /// Speed of its uploads together, e.g. 2MiB/s
     #[arg(long, value_name = "RATE")]
     pub(crate) up: Option<String>,
@@ -134,8 +152,18 @@ pub(crate) struct Facts {
     #[arg(long, value_name = "SIZE")]
     pub(crate) quota: Option<String>,
     /// How many files and folders it may keep; 0 = no limit
-    #[arg(long, value_name = "N")]
+    #[arg(long, visible_alias = "max-files", value_name = "N")]
     pub(crate) quota_files: Option<u32>,
+    /// Logins from this address or network only; repeatable; empty = from anywhere
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow: Vec<String>,
+    /// Logged in at this time only, e.g. "mon-fri 08:00-18:00" or "22:00-06:00 Europe/Berlin";
+    /// repeatable; empty = at any
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) hours: Vec<String>,
+    /// The last day, e.g. 2027-01-31, or a moment; empty = it does not end
+    #[arg(long, value_name = "DATE")]
+    pub(crate) expires: Option<String>,
     /// Only with TLS
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true")]
@@ -143,6 +171,10 @@ pub(crate) struct Facts {
     /// For you
     #[arg(long, value_name = "TEXT")]
     pub(crate) comment: Option<String>,
+    /// Say nothing of this key of users.toml any more, so that groups or the server decide;
+    /// repeatable
+    #[arg(long, value_name = "KEY")]
+    pub(crate) unset: Vec<String>,
 }
 
 /// Where a password comes from.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use wharf_accounts_sql::{News, SqlUsers};
-use wharf_server::Handle;
+use wharf_server::{EndWhen, Handle};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::FileUsers;
 
@@ -21,6 +21,8 @@ use crate::logins::Sources;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What clients are told whose account is gone or disabled.
 const ENDED: &str = "This account may no longer log in.";
+/// What clients are told whose account has ended, or its hours have.
+const TIME_IS_OVER: &str = "The time of this account is over.";
 
 /// The store of accounts, and those who prove passwords beside it.
 pub(super) type Watching = (Option<Watched>, Option<Arc<Sources>>);
@@ -52,6 +54,7 @@ async fn look_at_file(users: &FileUsers, handle: &Handle, log: &Log) {
             for user in &changes.ended {
                 handle.end_sessions_of(user, ENDED);
             }
+            end_quietly(handle, &changes.over);
             if changes.is_reread {
                 handle.renew_limits(|user| users.limits(user));
                 log.note(&Record::new(Level::Info, "accounts-read"));
@@ -63,6 +66,19 @@ async fn look_at_file(users: &FileUsers, handle: &Handle, log: &Log) {
     if let Some(problem) = problem {
         let record = Record::new(Level::Error, "accounts-unusable");
         log.note(&record.text("reason", problem));
+    }
+}
+
+/// Ends the sessions of accounts whose time is over, each when no transfer runs in it. The engine
+/// does so by itself at the time that was known at the login; this is for one that has changed.
+fn end_quietly(handle: &Handle, over: &BTreeSet<String>) {
+    if over.is_empty() {
+        return;
+    }
+    for view in handle.views() {
+        if view.user.as_ref().is_some_and(|user| over.contains(user)) {
+            handle.end_session(view.number, EndWhen::AfterTransfer, TIME_IS_OVER);
+        }
     }
 }
 

@@ -1,36 +1,79 @@
-//! What options say of an account, as settings of its table.
+//! What options say of an account or a group, as settings of its table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use wharf_core::account::Count;
+use ipnet::IpNet;
+use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
-use wharf_users::file::Setting;
+use wharf_users::admin::Cleared;
+use wharf_users::file::{FolderRecord, KEYS, Setting, parse_network};
+use wharf_users::hours::{Expiry, Hours};
+use wharf_users::nearest::nearest;
 use wharf_users::rights::{BadRights, parse_rights};
 use wharf_users::units::{parse_quota, parse_rate};
 
-use crate::cli::user::Facts;
-use crate::outcome::Failure;
+use crate::cli::group::GroupFacts;
+use crate::cli::user::{Common, Facts};
+use crate::outcome::{Failure, tell};
 
-/// What is to be done to an account's table.
+/// What is to be done to a table.
 #[derive(Debug, Default)]
 pub(super) struct Change {
     /// What it is to say.
     pub(super) settings: Vec<Setting>,
-    /// Paths whose own rights are taken away.
-    pub(super) cleared_paths: Vec<VPath>,
+    /// What it is not to say any more.
+    pub(super) cleared: Vec<Cleared>,
 }
 
 impl Change {
-    /// What the options ask for.
+    /// What the options of an account ask for.
     pub(super) fn of(facts: &Facts) -> Result<Self, Failure> {
         let mut change = Self::default();
-        let settings = &mut change.settings;
-        if let Some(home) = &facts.home {
-            let whole = std::path::absolute(home)
-                .map_err(|error| Failure::io(format!("--home {}", home.display()), &error))?;
-            settings.push(Setting::Home(whole));
+        change.home(facts.home.as_deref())?;
+        if let Some(names) = listed(&facts.groups) {
+            change.settings.push(Setting::Groups(names.map(str::to_owned).collect()));
         }
+        change.common(&facts.common)?;
+        Ok(change)
+    }
+
+    /// What the options of a group ask for.
+    pub(super) fn of_group(facts: &GroupFacts) -> Result<Self, Failure> {
+        let mut change = Self::default();
+        change.home(facts.home.as_deref().map(Path::new))?;
+        change.common(&facts.common)?;
+        Ok(change)
+    }
+
+    /// Whether nothing was asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.settings.is_empty() && self.cleared.is_empty()
+    }
+
+    /// Tells of folders that are not there yet.
+    pub(super) fn note_missing(&self) {
+        for setting in &self.settings {
+            if let Setting::Folder(folder) = setting
+                && !folder.target.is_dir()
+            {
+                let (path, target) = (&folder.path, folder.target.display());
+                tell(&format!(
+                    "note: there is no folder {target}; {path} is not seen until there is one\n"
+                ));
+            }
+        }
+    }
+
+    fn home(&mut self, home: Option<&Path>) -> Result<(), Failure> {
+        if let Some(home) = home {
+            self.settings.push(Setting::Home(whole("--home", home)?));
+        }
+        Ok(())
+    }
+
+    fn common(&mut self, facts: &Common) -> Result<(), Failure> {
+        let settings = &mut self.settings;
         if let Some(rights) = &facts.perm {
             settings.push(Setting::Permissions(rights_of("--perm", rights)?));
         }
@@ -44,9 +87,7 @@ impl Change {
             settings.push(Setting::Sessions(Count::from_number(sessions)));
         }
         if let Some(quota) = &facts.quota {
-            let size = parse_quota(quota)
-                .map_err(|error| Failure::usage(format!("--quota {quota}: {error}")))?;
-            settings.push(Setting::Quota(size));
+            settings.push(Setting::Quota(size_of("--quota", quota)?));
         }
         if let Some(files) = facts.quota_files {
             settings.push(Setting::QuotaFiles(Count::from_number(files)));
@@ -57,43 +98,136 @@ impl Change {
         if let Some(comment) = &facts.comment {
             settings.push(Setting::Comment(comment.clone()));
         }
-        for path in &facts.paths {
-            let (path, rights) = path.rsplit_once('=').ok_or_else(|| {
-                Failure::usage(format!("--path {path}: write PATH=RIGHTS"))
-                    .help("such as --path /incoming=upload")
-            })?;
-            let path = virtual_path(path)?;
-            if rights.is_empty() {
-                change.cleared_paths.push(path);
+        self.times(facts)?;
+        self.entries(facts)?;
+        for key in &facts.unset {
+            self.cleared.push(Cleared::Key(known_key(key)?));
+        }
+        Ok(())
+    }
+
+    /// From where and when, and how long.
+    fn times(&mut self, facts: &Common) -> Result<(), Failure> {
+        if let Some(networks) = listed(&facts.allow) {
+            let networks: Vec<_> = networks.map(network).collect::<Result<_, _>>()?;
+            self.settings.push(Setting::AllowedAddresses(networks));
+        }
+        if let Some(windows) = listed(&facts.hours) {
+            let windows: Vec<_> = windows.collect();
+            if windows.is_empty() {
+                self.cleared.push(Cleared::Key("hours"));
             } else {
-                settings.push(Setting::Path(path, rights_of("--path", rights)?));
+                let hours = Hours::parse(windows)
+                    .map_err(|bad| Failure::usage(format!("--hours: {bad}")))?;
+                self.settings.push(Setting::Hours(hours));
             }
         }
-        Ok(change)
+        match facts.expires.as_deref() {
+            None => {}
+            Some("") => self.cleared.push(Cleared::Key("expires")),
+            Some(text) => {
+                let expiry = Expiry::parse(text)
+                    .map_err(|bad| Failure::usage(format!("--expires: {bad}")))?;
+                self.settings.push(Setting::Expires(expiry));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rights below paths, and folders.
+    fn entries(&mut self, facts: &Common) -> Result<(), Failure> {
+        for text in &facts.paths {
+            let (path, rights) = text.rsplit_once('=').ok_or_else(|| {
+                Failure::usage(format!("--path {text}: write PATH=RIGHTS"))
+                    .help("such as --path /incoming=upload")
+            })?;
+            let path = virtual_path("--path", path)?;
+            if rights.is_empty() {
+                self.cleared.push(Cleared::Entry("paths", path));
+            } else {
+                self.settings.push(Setting::Path(path, rights_of("--path", rights)?));
+            }
+        }
+        for text in &facts.folders {
+            let (path, rest) = text.split_once('=').ok_or_else(|| {
+                Failure::usage(format!("--folder {text}: write PATH=FOLDER"))
+                    .help("such as --folder /music=/srv/music:read")
+            })?;
+            let path = virtual_path("--folder", path)?;
+            if rest.is_empty() {
+                self.cleared.push(Cleared::Entry("folders", path));
+            } else {
+                self.settings.push(Setting::Folder(folder(path, rest)?));
+            }
+        }
+        Ok(())
     }
 }
 
-/// Refuses a folder that is missing and is not to be made.
-pub(super) fn check_home(facts: &Facts) -> Result<(), Failure> {
-    match &facts.home {
-        None if facts.create_home => Err(Failure::usage("--create-home needs --home DIR")),
-        Some(home) if !facts.create_home => require_folder(home),
-        _ => Ok(()),
-    }
+/// The values of an option that may come several times; nothing if it did not come, and none if one
+/// of them is empty.
+fn listed(values: &[String]) -> Option<impl Iterator<Item = &str>> {
+    let is_none = values.iter().any(String::is_empty);
+    let count = if is_none { 0 } else { values.len() };
+    (!values.is_empty()).then(|| values.iter().take(count).map(String::as_str))
 }
 
-/// Makes the account's folder if that was asked for.
-pub(super) fn make_home(facts: &Facts) -> Result<(), Failure> {
-    match &facts.home {
-        Some(home) if facts.create_home => std::fs::create_dir_all(home)
-            .map_err(|error| Failure::io(format!("cannot make {}", home.display()), &error)),
-        _ => Ok(()),
+/// `DIR[:P][:quota=SIZE][:quota_files=N]`. What holds a slash is a part of the folder's path, as in
+/// `C:\music`.
+fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
+    let mut folder = FolderRecord {
+        path,
+        target: PathBuf::new(),
+        permissions: None,
+        quota: None,
+        quota_files: None,
+    };
+    let mut rest = text;
+    while let Some((before, part)) =
+        rest.rsplit_once(':').filter(|(_, part)| !part.contains(['/', '\\']))
+    {
+        if let Some(size) = part.strip_prefix("quota=") {
+            folder.quota = Some(size_of("--folder: quota", size)?);
+        } else if let Some(files) = part.strip_prefix("quota_files=") {
+            let count = files.parse().map(Count::from_number).map_err(|_| {
+                Failure::usage(format!("--folder: `{files}` is no whole number of files"))
+            })?;
+            folder.quota_files = Some(count);
+        } else {
+            folder.permissions = Some(rights_of("--folder", part)?);
+        }
+        rest = before;
     }
+    if rest.is_empty() {
+        return Err(Failure::usage(format!("--folder {text}: where is the folder?"))
+            .help("such as --folder /music=/srv/music:read"));
+    }
+    folder.target = whole("--folder", Path::new(rest))?;
+    Ok(folder)
 }
 
-fn require_folder(home: &Path) -> Result<(), Failure> {
+fn whole(option: &str, path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|error| Failure::io(format!("{option} {}", path.display()), &error))
+}
+
+/// A key that may be taken away. Without a password nobody could log in; `disable` says so.
+fn known_key(text: &str) -> Result<&'static str, Failure> {
+    let known = || KEYS.iter().copied().filter(|key| *key != "password");
+    known().find(|key| *key == text).ok_or_else(|| {
+        let failure = Failure::usage(format!("--unset {text}: there is no such key to take away"));
+        match nearest(text, known()) {
+            Some(near) => failure.help(format!("did you mean `{near}`?")),
+            None => failure.help(known().collect::<Vec<_>>().join(", ")),
+        }
+    })
+}
+
+/// Refuses a home that is missing and is not to be made.
+pub(super) fn check_home(home: &Path, is_made: bool) -> Result<(), Failure> {
     let shown = home.display();
     match std::fs::metadata(home) {
+        _ if is_made => Ok(()),
         Ok(facts) if facts.is_dir() => Ok(()),
         Ok(_) => Err(Failure::new(format!("--home {shown}: this is a file, not a folder"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -104,6 +238,19 @@ fn require_folder(home: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Makes a home.
+pub(super) fn make_home(home: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(home)
+        .map_err(|error| Failure::io(format!("cannot make {}", home.display()), &error))
+}
+
+fn network(text: &str) -> Result<IpNet, Failure> {
+    parse_network(text).ok_or_else(|| {
+        Failure::usage(format!("--allow {text}: this is no address"))
+            .help("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
+    })
+}
+
 fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
     let wrong = |bad: BadRights| {
         Failure::usage(format!("{option} {text}: {}", bad.message())).help(bad.help())
@@ -111,17 +258,68 @@ fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
     parse_rights(text).map_err(wrong)
 }
 
-fn rate_of(option: &str, text: &str) -> Result<wharf_core::account::Rate, Failure> {
+fn rate_of(option: &str, text: &str) -> Result<Rate, Failure> {
     parse_rate(text).map_err(|error| Failure::usage(format!("{option} {text}: {error}")))
 }
 
-fn virtual_path(text: &str) -> Result<VPath, Failure> {
+fn size_of(option: &str, text: &str) -> Result<Size, Failure> {
+    parse_quota(text).map_err(|error| Failure::usage(format!("{option} {text}: {error}")))
+}
+
+fn virtual_path(option: &str, text: &str) -> Result<VPath, Failure> {
     let shown = text.escape_debug();
     if !text.starts_with('/') {
-        return Err(Failure::usage(format!("--path {shown}: a path begins with a slash"))
+        return Err(Failure::usage(format!("{option} {shown}: a path begins with a slash"))
             .help("it is a path as clients see it: / is the account's home"));
     }
-    VPath::root()
-        .resolve(text.as_bytes())
-        .map_err(|_| Failure::usage(format!("--path {shown}: this cannot be a path")))
+    match VPath::root().resolve(text.as_bytes()) {
+        Ok(path) if path.is_root() => {
+            Err(Failure::usage(format!("{option} {shown}: this is the home itself"))
+                .help("its rights are those of --perm, its place that of --home"))
+        }
+        Ok(path) => Ok(path),
+        Err(_) => Err(Failure::usage(format!("{option} {shown}: this cannot be a path"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<FolderRecord, Failure> {
+        folder(VPath::root().resolve(b"/a").unwrap(), text)
+    }
+
+    #[test]
+    fn a_folder_is_read_with_its_rights_and_quota() {
+        let plain = read("/srv/a").unwrap();
+        assert_eq!((plain.target, plain.permissions), ("/srv/a".into(), None));
+        let odd = read("/srv/a:b/c").unwrap();
+        assert_eq!(odd.target, Path::new("/srv/a:b/c"));
+        let whole = read("/srv/a:list,read:quota=5GiB:quota_files=7").unwrap();
+        assert_eq!(whole.target, Path::new("/srv/a"));
+        assert_eq!(whole.permissions, Permissions::parse("list,read").ok());
+        assert_eq!(whole.quota, Some(Size::from_bytes(5 << 30)));
+        assert_eq!(whole.quota_files, Some(Count::from_number(7)));
+        for wrong in ["/srv/a:raed", "/srv/a:quota=5Gb", "/srv/a:quota_files=x", ":read"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_takes_a_list_away() {
+        let change = |common: Common| Change::of(&Facts { common, ..Facts::default() }).unwrap();
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (allow, hours) = (texts(&[""]), texts(&[""]));
+        let expires = Some(String::new());
+        let cleared = change(Common { allow, hours, expires, ..Common::default() });
+        assert_eq!(cleared.settings, [Setting::AllowedAddresses(Vec::new())]);
+        assert_eq!(cleared.cleared, [Cleared::Key("hours"), Cleared::Key("expires")]);
+        let unset = change(Common { unset: texts(&["quota"]), ..Common::default() });
+        assert_eq!(unset.cleared, [Cleared::Key("quota")]);
+        for wrong in ["qouta", "password"] {
+            let common = Common { unset: texts(&[wrong]), ..Common::default() };
+            assert!(Change::of(&Facts { common, ..Facts::default() }).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,40 +1,51 @@
-//! Accounts shown: a table for people, JSON for scripts.
+//! Accounts in a table for people, or line by line for scripts.
 
-use std::fmt::Write as _;
-use std::path::Path;
-
-use wharf_core::account::{Count, Rate, Size};
 use wharf_users::admin::UserAdmin;
-use wharf_users::file::{PERMISSIONS_DEFAULT, StoredHash, UserRecord};
+use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::rights::format_rights;
-use wharf_users::units::{format_quota, format_rate};
 
-use super::{Trouble, missing_user};
+use super::show::{Login, login, quota};
+use super::{Trouble, json};
 use crate::accounts::everyone;
-use crate::config::raw::quoted;
 use crate::outcome::print;
 
-/// Lists the accounts whose name fits.
+/// Which accounts are listed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// Those whose name fits.
+    pub(super) pattern: Option<&'a str>,
+    /// Those that are disabled.
+    pub(super) only_disabled: bool,
+    /// Those that have ended.
+    pub(super) only_expired: bool,
+}
+
+/// Lists the accounts that are wanted.
 pub(super) async fn list(
     store: &dyn UserAdmin,
-    pattern: Option<&str>,
-    only_disabled: bool,
+    wanted: Wanted<'_>,
     is_json: bool,
 ) -> Result<(), Trouble> {
     let records = everyone(store).await?;
+    let is_any = !wanted.only_disabled && !wanted.only_expired;
     let fitting = records.iter().filter(|record| {
-        pattern.is_none_or(|pattern| fits(pattern, &record.name))
-            && !(only_disabled && record.is_enabled())
+        let is_wanted = match login(record) {
+            Login::Open => is_any,
+            Login::Disabled => is_any || wanted.only_disabled,
+            Login::Ended => is_any || wanted.only_expired,
+        };
+        is_wanted && wanted.pattern.is_none_or(|pattern| fits(pattern, &record.name))
     });
     if is_json {
-        let lines: String = fitting.map(|record| json(record, store.folder()) + "\n").collect();
+        let lines: String =
+            fitting.map(|record| json::of(record, store.folder(), &[]) + "\n").collect();
         return Ok(print(&lines)?);
     }
     let mut rows = vec![["NAME", "LOGIN", "RIGHTS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
     rows.extend(fitting.map(|record| {
         [
             record.name.clone(),
-            if record.is_enabled() { "yes" } else { "disabled" }.to_owned(),
+            login(record).word().to_owned(),
             format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
             quota(record).unwrap_or_else(|| "-".to_owned()),
             store.folder().join(&record.home).display().to_string(),
@@ -42,110 +53,6 @@ pub(super) async fn list(
         ]
     }));
     Ok(print(&table(&rows))?)
-}
-
-/// Shows one account.
-pub(super) async fn show(store: &dyn UserAdmin, name: &str, is_json: bool) -> Result<(), Trouble> {
-    let Some(record) = store.find(name).await? else {
-        return Err(missing_user(store, name).await?.into());
-    };
-    if is_json {
-        return Ok(print(&(json(&record, store.folder()) + "\n"))?);
-    }
-    let server = "as the server's limits say";
-    let rate = |rate: Option<Rate>| rate.map_or_else(|| server.to_owned(), format_rate);
-    let mut rows = vec![
-        ("name", record.name.clone()),
-        ("login", if record.is_enabled() { "yes" } else { "disabled" }.to_owned()),
-        ("password", password(&record).to_owned()),
-        ("home", store.folder().join(&record.home).display().to_string()),
-        ("rights", format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT))),
-    ];
-    for (path, rights) in &record.paths {
-        rows.push(("", format!("below {path}: {}", format_rights(*rights))));
-    }
-    rows.push(("uploads", rate(record.upload_rate)));
-    rows.push(("downloads", rate(record.download_rate)));
-    if record.transfer_upload_rate.is_some() || record.transfer_download_rate.is_some() {
-        rows.push(("each upload", rate(record.transfer_upload_rate)));
-        rows.push(("each download", rate(record.transfer_download_rate)));
-    }
-    let sessions = record.sessions.map_or_else(|| server.to_owned(), count);
-    rows.push(("sessions", sessions));
-    rows.push(("quota", quota(&record).unwrap_or_else(|| server.to_owned())));
-    let tls = if record.require_tls.unwrap_or(false) { "required" } else { "as tls.require says" };
-    rows.push(("TLS", tls.to_owned()));
-    rows.extend(record.comment.clone().map(|comment| ("comment", comment)));
-    let mut lines = String::new();
-    for (name, value) in rows {
-        let _ = writeln!(lines, "{name:<14}{value}");
-    }
-    Ok(print(&lines)?)
-}
-
-/// How much the account may keep, if its file says so.
-fn quota(record: &UserRecord) -> Option<String> {
-    let files = record.quota_files.map(|files| match files {
-        Count::Unlimited => "any number of files".to_owned(),
-        Count::AtMost(most) => format!("{most} files"),
-    });
-    let parts: Vec<_> = record.quota.map(format_quota).into_iter().chain(files).collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
-}
-
-fn count(count: Count) -> String {
-    count.number().map_or_else(|| "unlimited".to_owned(), |number| number.to_string())
-}
-
-fn password(record: &UserRecord) -> &'static str {
-    match &record.password {
-        Some(hash) if hash.is_usable() => "set",
-        Some(_) => "locked: what is kept is no hash",
-        None => "none: nobody can log in",
-    }
-}
-
-/// One object on one line; rates in bytes a second, sizes in bytes, 0 for no limit, null for
-/// what the server says.
-fn json(record: &UserRecord, folder: &Path) -> String {
-    let rate = |rate: Option<Rate>| {
-        rate.map_or_else(
-            || "null".to_owned(),
-            |rate| rate.bytes_per_second().unwrap_or_default().to_string(),
-        )
-    };
-    let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
-    let number = |count: Option<Count>| {
-        or_null(count.map(|count| count.number().unwrap_or_default().to_string()))
-    };
-    let size =
-        |size: Option<Size>| or_null(size.map(|size| size.bytes().unwrap_or_default().to_string()));
-    let rights = |rights: wharf_core::permission::Permissions| quoted(&format_rights(rights));
-    let paths: Vec<_> = record
-        .paths
-        .iter()
-        .map(|(path, set)| format!("{}:{}", quoted(&path.to_string()), rights(*set)))
-        .collect();
-    let members = [
-        ("name", quoted(&record.name)),
-        ("enabled", record.is_enabled().to_string()),
-        ("has_password", record.password.as_ref().is_some_and(StoredHash::is_usable).to_string()),
-        ("home", quoted(&folder.join(&record.home).to_string_lossy())),
-        ("permissions", rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT))),
-        ("paths", format!("{{{}}}", paths.join(","))),
-        ("upload_rate", rate(record.upload_rate)),
-        ("download_rate", rate(record.download_rate)),
-        ("transfer_upload_rate", rate(record.transfer_upload_rate)),
-        ("transfer_download_rate", rate(record.transfer_download_rate)),
-        ("sessions", number(record.sessions)),
-        ("quota", size(record.quota)),
-        ("quota_files", number(record.quota_files)),
-        ("require_tls", record.require_tls.unwrap_or(false).to_string()),
-        ("comment", record.comment.as_deref().map_or_else(|| "null".to_owned(), quoted)),
-    ];
-    let members: Vec<_> =
-        members.iter().map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
-    format!("{{{}}}", members.join(","))
 }
 
 /// Columns as wide as their widest cell; the last is not padded.

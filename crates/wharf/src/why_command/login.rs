@@ -4,11 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::sleep;
 use wharf_admin::client::Client;
 use wharf_admin::model::Session;
 use wharf_core::account::{Count, is_name};
 use wharf_core::storage::{Storage, Stores};
+use wharf_core::users::Denied;
+use wharf_users::file::UserRecord;
 
 use super::act::Act;
 use super::subject::Subject;
@@ -117,7 +120,25 @@ fn account(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
             .from(subject.place("require_tls"))
             .help("choose FTPS, explicit, in the client"));
     }
-    Ok(())
+    subject.record.as_ref().map_or(Ok(()), |record| from_there_now(case, subject, record))
+}
+
+/// Whether the account may come from there, at this time.
+fn from_there_now(case: &Case<'_>, subject: &Subject, record: &UserRecord) -> Result<(), Fact> {
+    let told = |denied: Denied, key: &'static str, remedy: &str| {
+        Fact::new(Kind::Account, denied.to_string())
+            .from(subject.place(key))
+            .help(format!("wharf user edit {} {remedy}", case.user))
+    };
+    if let Some(ip) = case.ip {
+        let from_there = record.admits_address(ip);
+        from_there.map_err(|denied| told(denied, "allowed_addresses", "--allow ADDRESS"))?;
+    }
+    let now = Timestamp::from_second(case.now).unwrap_or(Timestamp::MAX);
+    let is_over = record.expires.is_some_and(|expires| expires.end() <= now);
+    let (key, remedy) =
+        if is_over { ("expires", "--expires DAY") } else { ("hours", "--hours WHEN") };
+    record.admits_time(now).map_err(|denied| told(denied, key, remedy))
 }
 
 /// Opens the account's files as the server does, and counts its sessions where one runs.

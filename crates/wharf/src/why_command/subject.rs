@@ -7,7 +7,7 @@ use wharf_accounts_sql::{Address, Creation};
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
-use wharf_users::file::{StoredHash, UserFile};
+use wharf_users::file::{Origin as Said, StoredHash, UserFile, UserRecord};
 
 use super::Case;
 use crate::accounts::{Kept, database, everyone};
@@ -25,6 +25,8 @@ pub(super) struct Subject {
     pub(super) is_enabled: bool,
     /// Whether any password could be right.
     pub(super) has_password: bool,
+    /// What its store says of it; nothing of a visitor.
+    pub(super) record: Option<UserRecord>,
     origin: Origin,
 }
 
@@ -52,6 +54,7 @@ impl Subject {
                 is_anonymous: true,
                 is_enabled: true,
                 has_password: true,
+                record: None,
                 origin: Origin::Visitor {
                     rights: origin_of(case.layers, "login.anonymous_permissions"),
                     home: origin_of(case.layers, "login.anonymous_home"),
@@ -80,6 +83,7 @@ impl Subject {
             is_enabled: record.is_enabled(),
             has_password: is_proven_elsewhere
                 || record.password.as_ref().is_some_and(StoredHash::is_usable),
+            record: Some(record.clone()),
             origin: Origin::File(path.clone(), file, case.user.to_owned()),
         })
     }
@@ -103,6 +107,7 @@ impl Subject {
             is_enabled: record.is_enabled(),
             has_password: record.password.as_ref().is_some_and(StoredHash::is_usable),
             origin: Origin::Database(format!("{address}, account {}", record.name)),
+            record: Some(record),
         })
     }
 
@@ -115,15 +120,13 @@ impl Subject {
             },
             Origin::Database(shown) => format!("{shown}, column {key}"),
             Origin::File(path, file, name) => {
-                let path = path.display();
-                match (file.line_said(name, key, None), file.line_of(name)) {
-                    (Some(line), _) => match file.group_of(name, key, None) {
-                        Some(group) => format!("{path}:{line} (group {group})"),
-                        None => format!("{path}:{line}"),
-                    },
-                    (None, Some(line)) => format!("{path}:{line} (says nothing; the default)"),
-                    (None, None) => path.to_string(),
-                }
+                said_at(path, file, name, key, None).unwrap_or_else(|| {
+                    let path = path.display();
+                    match file.line_of(name) {
+                        Some(line) => format!("{path}:{line} (says nothing; the default)"),
+                        None => path.to_string(),
+                    }
+                })
             }
         }
     }
@@ -133,16 +136,10 @@ impl Subject {
         match &self.origin {
             Origin::Visitor { rights, .. } => rights.clone(),
             Origin::Database(shown) => format!("{shown}, its paths and folders"),
-            Origin::File(path, file, name) => {
-                let prefix = prefix.to_string();
-                let line = ["paths", "folders"]
-                    .iter()
-                    .find_map(|key| file.line_said(name, key, Some(&prefix)));
-                line.map_or_else(
-                    || self.place("paths"),
-                    |line| format!("{}:{line}", path.display()),
-                )
-            }
+            Origin::File(path, file, name) => ["paths", "folders"]
+                .iter()
+                .find_map(|key| said_at(path, file, name, key, Some(prefix)))
+                .unwrap_or_else(|| self.place("paths")),
         }
     }
 }
@@ -161,4 +158,20 @@ fn elsewhere(case: &Case<'_>) -> Failure {
         ..Failure::new(format!("no account {name} is kept here; only {others} may know the name"))
     }
     .help("what it may do is known once it logs in; an account in users_file would decide it")
+}
+
+/// The file and line where an account's key is said, and the group that says it.
+fn said_at(
+    path: &Path,
+    file: &UserFile,
+    name: &str,
+    key: &str,
+    inner: Option<&VPath>,
+) -> Option<String> {
+    let line = file.line_said(name, key, inner)?;
+    let path = path.display();
+    Some(match file.origin_of(name, key, inner) {
+        Said::Group(group) => format!("{path}:{line} (group {group})"),
+        Said::Own | Said::Nobody => format!("{path}:{line}"),
+    })
 }

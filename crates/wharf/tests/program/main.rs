@@ -19,6 +19,8 @@ mod events;
 #[cfg(unix)]
 mod few_files;
 #[cfg(test)]
+mod group_command;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod hand_over;
 #[cfg(test)]

@@ -71,6 +71,7 @@ pub(crate) async fn changes(store: &SqlUsers) {
     assert_eq!(record.sessions, Some(Count::from_number(8)));
     assert_eq!(record.quota, Some(Size::from_bytes(20 << 30)));
     assert_eq!(record.paths.len(), 1);
+    assert_eq!(store.own("anna").await.unwrap(), Some(record));
     store.set_password("anna", StoredHash::from("!".to_owned())).await.unwrap();
     let denied = store.login(&attempt("anna", "!")).await.unwrap_err();
     assert!(matches!(denied, Denied::NoPassword), "{denied}");

@@ -9,7 +9,7 @@ use wharf_core::permission::Permissions;
 use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::VPath;
 
-use super::super::{Editor, FolderRecord, OpenError, Owner, Setting, UserFile};
+use super::super::{Editor, FolderRecord, OpenError, Origin, Owner, Setting, UserFile};
 use super::parse;
 use crate::hours::{Expiry, Hours};
 
@@ -80,14 +80,25 @@ fn an_account_takes_what_it_does_not_say_from_the_first_group_that_does() {
 #[test]
 fn where_a_setting_is_said_is_known() {
     let file = parse(TEXT).unwrap();
-    assert_eq!(file.group_of("anna", "quota", None), Some("staff"));
-    assert_eq!(file.group_of("anna", "sessions", None), None);
+    assert_eq!(file.origin_of("anna", "quota", None), Origin::Group("staff"));
+    assert_eq!(file.origin_of("anna", "sessions", None), Origin::Own);
+    assert_eq!(file.origin_of("anna", "expires", None), Origin::Nobody);
+    let at = |key, inner: &str| file.line_said("anna", key, Some(&path(inner)));
     assert_eq!(file.line_said("anna", "sessions", None), Some(4));
     assert_eq!(file.line_said("anna", "home", None), Some(28));
-    assert_eq!(file.line_said("anna", "paths", Some("/in")), Some(6));
-    assert_eq!(file.line_said("anna", "paths", Some("/out")), Some(22));
-    assert_eq!(file.line_said("anna", "folders", Some("/scans")), Some(25));
+    assert_eq!(at("paths", "/in"), Some(6));
+    assert_eq!(at("paths", "/out"), Some(22));
+    assert_eq!(at("folders", "/scans"), Some(25));
     assert_eq!((file.line_said("anna", "comment", None), file.line_of("ben")), (None, Some(8)));
+}
+
+#[test]
+fn a_comment_is_nobody_elses() {
+    let file = parse("[groups.staff]\nhome = 'a'\ncomment = 'b'\n[users.anna]\ngroups = 'staff'\n");
+    let file = file.unwrap();
+    assert_eq!(file.record("anna").unwrap().comment, None);
+    assert_eq!(file.origin_of("anna", "comment", None), Origin::Nobody);
+    assert_eq!(file.line_in(Owner::Group("staff"), "comment", None), Some(3));
 }
 
 #[test]

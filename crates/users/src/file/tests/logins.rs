@@ -15,6 +15,7 @@ use super::super::disk::{self, Patience};
 use super::super::{EditError, FileUsers, OpenError, Setting, StoredHash, UserFile};
 use super::{OLD_HASH, OLD_SECRET, write};
 use crate::hasher::Hasher;
+use crate::hours::Expiry;
 use crate::password::{Verified, hash_new, verify};
 
 struct House {
@@ -150,6 +151,22 @@ async fn a_disabled_and_a_removed_account_end_once() {
     })
     .unwrap();
     assert_eq!(house.ended().await, ["carl"]);
+    assert_eq!(house.users.refresh().await.unwrap(), super::super::Changes::default());
+}
+
+#[tokio::test]
+async fn an_account_that_ends_is_told_apart_from_one_that_is_disabled() {
+    let house = house();
+    house.edit("anna", &Setting::Expires(Expiry::parse("2020-01-31").unwrap()));
+    let before = house.hasher.verifications();
+    let denied = house.login("anna", b"secret").await.unwrap_err();
+    assert_eq!(denied.to_string(), "the account ended: expires = 2020-01-31");
+    let wrong = house.login("anna", b"wrong").await.unwrap_err();
+    assert!(matches!(wrong, Denied::WrongPassword), "{wrong}");
+    assert_eq!(house.hasher.verifications(), before + 2);
+    let changes = house.users.refresh().await.unwrap();
+    assert_eq!(changes.over, BTreeSet::from(["anna".to_owned()]));
+    assert_eq!(changes.ended, BTreeSet::new());
     assert_eq!(house.users.refresh().await.unwrap(), super::super::Changes::default());
 }
 

@@ -1,0 +1,193 @@
+//! `wharf group`: what many accounts have in common, in whichever store they are kept.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use wharf_accounts_sql::Creation;
+use wharf_users::admin::{Change as Act, Holder, UserAdmin};
+use wharf_users::file::{EditError, UserRecord};
+use wharf_users::name::check_name;
+use wharf_users::nearest::nearest;
+use wharf_users::rights::format_rights;
+
+use super::facts::Change;
+use super::list::table;
+use super::origins::Origins;
+use super::{Trouble, is_missing, json, show, waits};
+use crate::accounts::{self, everyone};
+use crate::cli::Global;
+use crate::cli::group::{Group, GroupFacts};
+use crate::cli::user::Facts;
+use crate::config::Config;
+use crate::config::raw::quoted;
+use crate::outcome::{Exit, Failure, print, tell};
+use crate::setup::{config_file, inputs, load};
+
+/// The most names in a message.
+const NAMES_MAX: usize = 10;
+
+/// Does what was asked with the groups.
+pub(crate) fn group(global: &Global, what: &Group) -> Result<Exit, Failure> {
+    let is_coloured = global.color.is_on();
+    let inputs = inputs(global, config_file(global), Vec::new());
+    let config = load(&inputs, is_coloured)?.config;
+    let is_new = matches!(what, Group::Add { .. });
+    let creation = if is_new { Creation::Wanted } else { Creation::No };
+    let done = waits(async {
+        let store = accounts::admin(&config, creation)?;
+        match what {
+            Group::Add { name, facts } => add(&*store, name, facts).await,
+            Group::List { json } => list(&*store, *json).await,
+            Group::Show { name, json } => show(&*store, &config, name, *json).await,
+            Group::Edit { name, facts } => edit(&*store, name, facts).await,
+            Group::Del { names } => delete(&*store, names).await,
+        }
+    })?;
+    done.map_err(|error| error.into_failure(is_coloured))?;
+    Ok(Exit::Done)
+}
+
+/// Where an account will have its files: its own folder, or what its groups say. Refuses groups
+/// that there are not.
+pub(super) async fn home_of(
+    store: &dyn UserAdmin,
+    name: &str,
+    facts: &Facts,
+) -> Result<Option<PathBuf>, Trouble> {
+    check_name(name).map_err(|problem| EditError::BadName(name.to_owned(), problem))?;
+    let names: Vec<_> = facts.groups.iter().filter(|name| !name.is_empty()).cloned().collect();
+    let known = if names.is_empty() { Vec::new() } else { groups(store).await? };
+    for group in &names {
+        named(&known, group)?;
+    }
+    if let Some(home) = &facts.home {
+        return Ok(Some(home.clone()));
+    }
+    let own = UserRecord { name: name.to_owned(), groups: names, ..UserRecord::default() };
+    let whole = own.with_groups(|name| known.iter().find(|group| group.name == name));
+    let is_said = !whole.home.as_os_str().is_empty();
+    Ok(is_said.then(|| store.folder().join(whole.home)))
+}
+
+async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupFacts) -> Result<(), Trouble> {
+    let change = Change::of_group(facts)?;
+    store.change(&[Act::add(Holder::Group(name.to_owned()), change.settings.clone())]).await?;
+    change.note_missing();
+    tell(&format!("added group {name} to {}\n", store.place()));
+    Ok(())
+}
+
+async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupFacts) -> Result<(), Trouble> {
+    let change = Change::of_group(facts)?;
+    named(&groups(store).await?, name)?;
+    if change.is_empty() {
+        return Err(Failure::usage("nothing to change was named")
+            .help("what can be changed:  wharf group edit --help")
+            .into());
+    }
+    change.note_missing();
+    let Change { settings, cleared } = change;
+    let holder = Holder::Group(name.to_owned());
+    store.change(&[Act::Set { holder, settings, cleared }]).await?;
+    tell(&format!("changed group {name}\n"));
+    Ok(())
+}
+
+async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> {
+    let known = groups(store).await?;
+    let everyone = everyone(store).await?;
+    for name in names {
+        named(&known, name)?;
+        let members = members(&everyone, name);
+        if let Some(first) = members.first() {
+            let some = members.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
+            let more = if members.len() > NAMES_MAX { ", …" } else { "" };
+            let are = if members.len() == 1 { "1 account is" } else { "accounts are" };
+            let count =
+                if members.len() == 1 { String::new() } else { format!("{} ", members.len()) };
+            let what = format!("{count}{are} in the group `{name}`: {some}{more}");
+            let help = format!("take them out first:  wharf user edit {first} --group \"\"");
+            return Err(Failure::new(what).help(help).into());
+        }
+    }
+    let remove = |name: &String| Act::remove(Holder::Group(name.clone()));
+    store.change(&names.iter().map(remove).collect::<Vec<_>>()).await?;
+    tell(&format!("removed group {}\n", names.join(", ")));
+    Ok(())
+}
+
+async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
+    let everyone = everyone(store).await?;
+    let groups = store.groups().await?;
+    if is_json {
+        let line = |group: &UserRecord| {
+            let count = members(&everyone, &group.name).len();
+            json::of_group(group, store.folder(), &[("accounts", count.to_string())]) + "\n"
+        };
+        return Ok(print(&groups.iter().map(line).collect::<String>())?);
+    }
+    let mut rows =
+        vec![["NAME", "ACCOUNTS", "RIGHTS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    rows.extend(groups.iter().map(|group| {
+        let home = store.folder().join(&group.home).display().to_string();
+        [
+            group.name.clone(),
+            members(&everyone, &group.name).len().to_string(),
+            or_dash(group.permissions.map(format_rights)),
+            or_dash(show::quota(group)),
+            or_dash((!group.home.as_os_str().is_empty()).then_some(home)),
+            group.comment.clone().unwrap_or_default(),
+        ]
+    }));
+    Ok(print(&table(&rows))?)
+}
+
+async fn show(
+    store: &dyn UserAdmin,
+    config: &Config,
+    name: &str,
+    is_json: bool,
+) -> Result<(), Trouble> {
+    let known = groups(store).await?;
+    let group = named(&known, name)?;
+    let everyone = everyone(store).await?;
+    let members = members(&everyone, name);
+    let origins = Origins::of_group(group, config)?;
+    if is_json {
+        let names = json::list(members.iter().map(|name| quoted(name)));
+        let more = [("accounts", names), ("origins", show::origins_json(group, &origins))];
+        return Ok(print(&(json::of_group(group, store.folder(), &more) + "\n"))?);
+    }
+    let mut text = show::of_group(group, store.folder(), origins);
+    let names = if members.is_empty() { "none".to_owned() } else { members.join(", ") };
+    let _ = writeln!(text, "{:<14}{names}", "accounts");
+    Ok(print(&text)?)
+}
+
+/// The groups; none where there is no store yet.
+async fn groups(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
+    match store.groups().await {
+        Ok(groups) => Ok(groups),
+        Err(error) if is_missing(&error) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Who is in a group.
+fn members<'a>(everyone: &'a [UserRecord], group: &str) -> Vec<&'a str> {
+    let is_in = |record: &&UserRecord| record.groups.iter().any(|name| name == group);
+    everyone.iter().filter(is_in).map(|record| record.name.as_str()).collect()
+}
+
+/// The group of this name; refuses one that is not there, with the one that may have been meant.
+fn named<'a>(known: &'a [UserRecord], name: &str) -> Result<&'a UserRecord, Failure> {
+    known.iter().find(|group| group.name == name).ok_or_else(|| {
+        let what = format!("there is no group `{}`", name.escape_debug());
+        let failure = Failure { exit: Exit::NoSuchUser, ..Failure::new(what) };
+        match nearest(name, known.iter().map(|group| group.name.as_str())) {
+            Some(near) => failure.help(format!("did you mean `{near}`?")),
+            None => failure.help("which there are:  wharf group list"),
+        }
+    })
+}

@@ -1,0 +1,87 @@
+//! From where the settings of an account or a group are, in the words for people and for scripts.
+
+use wharf_proto::path::VPath;
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{Origin, Owner, UserFile, UserRecord};
+
+use super::Trouble;
+use crate::accounts::Kept;
+use crate::config::Config;
+use crate::config::raw::quoted;
+
+/// Who says what.
+pub(super) struct Origins {
+    /// What the account's or group's own table says.
+    own: UserRecord,
+    groups: Vec<UserRecord>,
+    is_group: bool,
+    /// The file, where a file has lines to tell.
+    file: Option<(String, UserFile)>,
+}
+
+impl Origins {
+    /// Those of an account; nothing if there is none of this name.
+    pub(super) async fn of_user(
+        store: &dyn UserAdmin,
+        config: &Config,
+        name: &str,
+    ) -> Result<Option<Self>, Trouble> {
+        let Some(own) = store.own(name).await? else { return Ok(None) };
+        let groups = store.groups().await?;
+        Ok(Some(Self { own, groups, is_group: false, file: file(config)? }))
+    }
+
+    /// Those of a group.
+    pub(super) fn of_group(group: &UserRecord, config: &Config) -> Result<Self, Trouble> {
+        let (own, groups) = (group.clone(), Vec::new());
+        Ok(Self { own, groups, is_group: true, file: file(config)? })
+    }
+
+    /// Who says a key.
+    pub(super) fn of(&self, key: &str, inner: Option<&VPath>) -> Origin<'_> {
+        let named = |name: &str| self.groups.iter().find(|group| group.name == name);
+        self.own.origin_of(named, key, inner)
+    }
+
+    /// In words; nothing if nobody says it.
+    pub(super) fn told(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
+        let place = self.place(key, inner);
+        match (self.of(key, inner), place) {
+            (Origin::Nobody, _) => None,
+            (Origin::Own, Some(place)) => Some(place),
+            (Origin::Own, None) => Some("its own".to_owned()),
+            (Origin::Group(group), Some(place)) => Some(format!("group {group}, {place}")),
+            (Origin::Group(group), None) => Some(format!("group {group}")),
+        }
+    }
+
+    /// One object; nothing if nobody says it.
+    pub(super) fn json(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
+        let or_null = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), quoted);
+        let group = match self.of(key, inner) {
+            Origin::Nobody => return None,
+            Origin::Own => None,
+            Origin::Group(group) => Some(group),
+        };
+        let place = self.place(key, inner);
+        let (group, place) = (or_null(group), or_null(place.as_deref()));
+        Some(format!("{{\"group\":{group},\"place\":{place}}}"))
+    }
+
+    /// The file and line where it is said.
+    fn place(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
+        let (path, file) = self.file.as_ref()?;
+        let line = if self.is_group {
+            file.line_in(Owner::Group(&self.own.name), key, inner)?
+        } else {
+            file.line_said(&self.own.name, key, inner)?
+        };
+        Some(format!("{path}:{line}"))
+    }
+}
+
+fn file(config: &Config) -> Result<Option<(String, UserFile)>, Trouble> {
+    let Kept::File = config.accounts.store.0 else { return Ok(None) };
+    let path = &config.server.users_file.0;
+    Ok(Some((path.display().to_string(), UserFile::read(path)?)))
+}

@@ -1,0 +1,267 @@
+//! What is in force for one account, or said by one group, and who says it.
+
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+
+use jiff::Timestamp;
+use wharf_core::account::{Count, Rate};
+use wharf_proto::path::VPath;
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{
+    FolderRecord, KEYS, PERMISSIONS_DEFAULT, StoredHash, UserRecord, shown_network,
+};
+use wharf_users::rights::format_rights;
+use wharf_users::units::{format_quota, format_rate};
+
+use super::origins::Origins;
+use super::{Trouble, json, missing_user};
+use crate::config::Loaded;
+use crate::config::raw::quoted;
+use crate::config::show::origin_of;
+use crate::outcome::print;
+
+/// The widest value that makes room for what stands behind it.
+const VALUE_WIDTH_MAX: usize = 48;
+/// Where nobody says anything and the configuration has no say.
+const DEFAULT: &str = "default";
+
+/// Shows one account.
+pub(super) async fn show(
+    store: &dyn UserAdmin,
+    loaded: &Loaded,
+    name: &str,
+    is_json: bool,
+) -> Result<(), Trouble> {
+    let origins = Origins::of_user(store, &loaded.config, name).await?;
+    let (Some(record), Some(origins)) = (store.find(name).await?, origins) else {
+        return Err(missing_user(store, name).await?.into());
+    };
+    if is_json {
+        let more = [("origins", origins_json(&record, &origins))];
+        return Ok(print(&(json::of(&record, store.folder(), &more) + "\n"))?);
+    }
+    let mut sheet = Sheet { record: &record, folder: store.folder(), origins, rows: Vec::new() };
+    sheet.login();
+    sheet.said();
+    sheet.of_server(loaded);
+    Ok(print(&sheet.text())?)
+}
+
+/// What a group says, in rows.
+pub(super) fn of_group(group: &UserRecord, folder: &Path, origins: Origins) -> String {
+    let mut sheet = Sheet { record: group, folder, origins, rows: Vec::new() };
+    sheet.rows.push(("name", group.name.clone(), String::new()));
+    if let Some(is_enabled) = group.enabled {
+        sheet.row("login", "enabled", if is_enabled { "yes" } else { "disabled" });
+    }
+    sheet.said();
+    sheet.text()
+}
+
+/// Who says each key, as one JSON object.
+pub(super) fn origins_json(record: &UserRecord, origins: &Origins) -> String {
+    let entries = |key: &str, paths: Vec<&VPath>| {
+        let entries = paths.into_iter().filter_map(|path| {
+            let origin = origins.json(key, Some(path))?;
+            Some(format!("{}:{origin}", quoted(&path.to_string())))
+        });
+        format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+    };
+    let members = KEYS.iter().filter_map(|key| {
+        let origin = origins.json(key, None)?;
+        let origin = match *key {
+            "paths" => entries(key, record.paths.iter().map(|(path, _)| path).collect()),
+            "folders" => entries(key, record.folders.iter().map(|folder| &folder.path).collect()),
+            _ => origin,
+        };
+        Some(format!("{}:{origin}", quoted(key)))
+    });
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+/// Rows of a title, a value and who says it.
+struct Sheet<'a> {
+    record: &'a UserRecord,
+    folder: &'a Path,
+    origins: Origins,
+    rows: Vec<(&'static str, String, String)>,
+}
+
+impl Sheet<'_> {
+    /// A row of a key.
+    fn row(&mut self, title: &'static str, key: &str, value: impl Display) {
+        let origin = self.origins.told(key, None).unwrap_or_else(|| DEFAULT.to_owned());
+        self.rows.push((title, value.to_string(), origin));
+    }
+
+    /// A row of a key, if anybody says it.
+    fn if_said(&mut self, title: &'static str, key: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.row(title, key, value);
+        }
+    }
+
+    /// Whether and how somebody can log in.
+    fn login(&mut self) {
+        let record = self.record;
+        self.rows.push(("name", record.name.clone(), String::new()));
+        match login(record) {
+            Login::Ended => self.row("login", "expires", "ended"),
+            login => self.row("login", "enabled", login.word()),
+        }
+        self.row("password", "password", password(record));
+        if record.home.as_os_str().is_empty() {
+            self.row("home", "home", "none");
+        }
+        if record.permissions.is_none() {
+            self.row("rights", "permissions", format_rights(PERMISSIONS_DEFAULT));
+        }
+    }
+
+    /// What the account or its groups say.
+    fn said(&mut self) {
+        let record = self.record;
+        let groups = (!record.groups.is_empty()).then(|| record.groups.join(", "));
+        self.if_said("groups", "groups", groups);
+        if !record.home.as_os_str().is_empty() {
+            self.row("home", "home", self.folder.join(&record.home).display());
+        }
+        self.if_said("rights", "permissions", record.permissions.map(format_rights));
+        for (path, rights) in &record.paths {
+            let origin = self.origins.told("paths", Some(path)).unwrap_or_default();
+            let value = format!("below {path}: {}", format_rights(*rights));
+            self.rows.push(("", value, origin));
+        }
+        for folder in &record.folders {
+            let origin = self.origins.told("folders", Some(&folder.path)).unwrap_or_default();
+            self.rows.push(("folder", shown_folder(folder, self.folder), origin));
+        }
+        let addresses = record.allowed_addresses.as_ref();
+        let addresses = addresses.map(|all| joined(all.iter().map(shown_network)));
+        self.if_said("logins from", "allowed_addresses", addresses);
+        self.if_said("hours", "hours", record.hours.as_ref());
+        self.if_said("last day", "expires", record.expires);
+        self.if_said("uploads", "upload_rate", record.upload_rate.map(format_rate));
+        self.if_said("downloads", "download_rate", record.download_rate.map(format_rate));
+        let each = record.transfer_upload_rate.map(format_rate);
+        self.if_said("each upload", "transfer_upload_rate", each);
+        let each = record.transfer_download_rate.map(format_rate);
+        self.if_said("each download", "transfer_download_rate", each);
+        self.if_said("sessions", "sessions", record.sessions.map(count));
+        self.if_said("quota", "quota", record.quota.map(format_quota));
+        self.if_said("quota files", "quota_files", record.quota_files.map(count));
+        let tls = record.require_tls;
+        let tls = tls.map(|is_required| if is_required { "required" } else { "not required" });
+        self.if_said("TLS", "require_tls", tls);
+        self.if_said("comment", "comment", record.comment.as_ref());
+    }
+
+    /// What the configuration says where nobody else does.
+    fn of_server(&mut self, loaded: &Loaded) {
+        let (record, limits) = (self.record, &loaded.config.limits);
+        let mut rows = Vec::new();
+        let mut row = |is_said: bool, title: &'static str, key: &str, value: String| {
+            if !is_said {
+                let origin = match origin_of(&loaded.layers, key) {
+                    origin if origin == DEFAULT => format!("{key}, default"),
+                    origin => format!("{key}, {origin}"),
+                };
+                rows.push((title, value, origin));
+            }
+        };
+        let rate = |rate: Rate| format_rate(rate);
+        let is_said = record.upload_rate.is_some();
+        row(is_said, "uploads", "limits.user_upload_rate", rate(limits.user_upload_rate));
+        let is_said = record.download_rate.is_some();
+        row(is_said, "downloads", "limits.user_download_rate", rate(limits.user_download_rate));
+        let is_said = record.sessions.is_some();
+        row(is_said, "sessions", "limits.sessions_per_user", count(limits.sessions_per_user));
+        let is_said = record.quota.is_some();
+        row(is_said, "quota", "limits.user_quota", format_quota(limits.user_quota));
+        let is_said = record.quota_files.is_some();
+        row(is_said, "quota files", "limits.user_quota_files", count(limits.user_quota_files));
+        // What an account need not do, the server may still ask of everybody.
+        let is_said = record.require_tls == Some(true);
+        row(is_said, "TLS", "tls.require", loaded.config.tls.require.to_string());
+        self.rows.append(&mut rows);
+    }
+
+    fn text(&self) -> String {
+        let widths = self.rows.iter().map(|(_, value, _)| value.chars().count());
+        let width = widths.filter(|width| *width <= VALUE_WIDTH_MAX).max().unwrap_or_default();
+        let mut text = String::new();
+        for (title, value, origin) in &self.rows {
+            let line = format!("{title:<14}{value:<width$}  {origin}");
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text
+    }
+}
+
+/// Whether somebody can log in, as far as the store says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Login {
+    Open,
+    Disabled,
+    Ended,
+}
+
+impl Login {
+    /// As it stands in a table.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Open => "yes",
+            Self::Disabled => "disabled",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// Whether an account is open.
+pub(super) fn login(record: &UserRecord) -> Login {
+    if !record.is_enabled() {
+        Login::Disabled
+    } else if record.expires.is_some_and(|expires| expires.end() <= Timestamp::now()) {
+        Login::Ended
+    } else {
+        Login::Open
+    }
+}
+
+/// What an account or a group may keep, if anybody says so.
+pub(super) fn quota(record: &UserRecord) -> Option<String> {
+    let files = record.quota_files.map(|files| match files {
+        Count::Unlimited => "any number of files".to_owned(),
+        Count::AtMost(most) => format!("{most} files"),
+    });
+    let parts: Vec<_> = record.quota.map(format_quota).into_iter().chain(files).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn shown_folder(folder: &FolderRecord, base: &Path) -> String {
+    let target = base.join(&folder.target);
+    let mut parts = vec![format!("{} = {}", folder.path, target.display())];
+    parts.extend(folder.permissions.map(format_rights));
+    parts.extend(folder.quota.map(format_quota));
+    parts.extend(folder.quota_files.map(|files| format!("{} files", count(files))));
+    if !target.is_dir() {
+        parts.push("not there".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn count(count: Count) -> String {
+    count.number().map_or_else(|| "unlimited".to_owned(), |number| number.to_string())
+}
+
+fn password(record: &UserRecord) -> &'static str {
+    match &record.password {
+        Some(hash) if StoredHash::is_usable(hash) => "set",
+        Some(_) => "locked: what is kept is no hash",
+        None => "none: nobody can log in",
+    }
+}
+
+fn joined(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join(", ")
+}
