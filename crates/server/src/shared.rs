@@ -1,6 +1,6 @@
 //! What all sessions share, behind one `Arc`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use wharf_core::users::Users;
 use wharf_proto::path::escaped;
 
 use crate::admission::{Admission, Neighbour};
+use crate::doctor::Doctor;
 use crate::guard::{Door, Guard, News, Start};
 use crate::lanes::Lanes;
 use crate::net::Net;
@@ -29,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) lanes: Lanes,
+    pub(crate) doctor: Doctor,
+    /// What PASV announces to clients that are not near: a name's address changes as we serve.
+    public_address: Mutex<Option<Ipv4Addr>>,
     upload: Speed,
     download: Speed,
 }
@@ -66,6 +70,8 @@ impl Shared {
             upload: Speed::new(bucket(settings.limits.upload)),
             download: Speed::new(bucket(settings.limits.download)),
             guard: Guard::new(&settings.ban),
+            doctor: Doctor::default(),
+            public_address: Mutex::new(settings.passive.public_address),
             terms: RwLock::new(Arc::new(Terms {
                 settings: Arc::new(settings),
                 users,
@@ -100,11 +106,22 @@ impl Shared {
         let tls = settings.tls.as_ref().map(acceptor).transpose()?.map(Arc::new);
         self.ports.adopt(settings.passive.local_networks.clone(), tls.clone());
         self.guard.adopt(&settings.ban);
+        self.set_public_address(settings.passive.public_address);
         self.upload.adopt(settings.limits.upload);
         self.download.adopt(settings.limits.download);
         let terms = Terms { settings: Arc::new(settings), users, stores, tls };
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
         Ok(())
+    }
+
+    /// What PASV announces to clients that are not near.
+    pub(crate) fn public_address(&self) -> Option<Ipv4Addr> {
+        *self.public_address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, from now on, for sessions that are here too.
+    pub(crate) fn set_public_address(&self, address: Option<Ipv4Addr>) {
+        *self.public_address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
     /// All limits that hold for a transfer of this account from this address.
