@@ -156,3 +156,4 @@ mod tls;
 mod transfer;
 
 pub use server::{BindError, Bound, BoundListener, EndWhen, Handle, Server};
+pub use tls::server_config;

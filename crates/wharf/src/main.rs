@@ -12,6 +12,7 @@ mod check_command;
 mod cli;
 mod config;
 mod config_command;
+mod far_server;
 mod hash_command;
 mod import;
 mod import_command;

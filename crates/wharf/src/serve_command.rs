@@ -4,13 +4,14 @@
 //! at which [`operator`] answers; [`reload`] puts another configuration in force.
 
 mod bans;
-mod capacity;
+pub(crate) mod capacity;
 mod control;
 mod counters;
 mod metrics;
 mod operator;
 mod outputs;
 mod reload;
+mod resolver;
 mod run;
 mod warner;
 mod workers;

@@ -138,6 +138,15 @@ impl Record {
             Event::DataStrangers { first, count } => warn("data-strangers")
                 .text("first", first.to_string())
                 .number("connections", u64::try_from(*count).unwrap_or(u64::MAX)),
+            Event::DataTrouble { network, cause, reason, failed, arrived, remedy } => {
+                warn("doctor")
+                    .text("network", network)
+                    .text("cause", cause)
+                    .number("failed", *failed)
+                    .number("arrived", *arrived)
+                    .text("reason", reason)
+                    .text("help", remedy)
+            }
             Event::StoreFailed { reason } => {
                 Self::new(Level::Error, "store-failed").text("reason", reason)
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wharf_admin::model::{Certificate, Totals};
 use wharf_core::event::Direction;
+use wharf_server::doctor::Report;
 use wharf_server::live::{Doing, Moving, SessionView};
 
 /// What is known at one moment.
@@ -14,6 +15,7 @@ pub(super) struct Moment<'a> {
     /// Uploads and downloads that were cut.
     pub(super) cut: [u64; 2],
     pub(super) data_failures: u64,
+    pub(super) diagnosis: &'a Report,
     pub(super) sessions_max: Option<u64>,
     pub(super) bans: usize,
     pub(super) passive_in_use: usize,
@@ -60,6 +62,12 @@ pub(super) fn page(moment: &Moment<'_>) -> String {
     page.value("transferred_bytes_total", &[("direction", "download")], totals.downloaded_bytes);
     let about = "Data connections that did not come to be.";
     page.one("counter", "data_failures_total", about, moment.data_failures);
+    page.counter("data_failures_by_cause_total", "The same and more, by what the doctor found.");
+    for (cause, count) in &moment.diagnosis.totals {
+        page.value("data_failures_by_cause_total", &[("cause", cause.name())], count);
+    }
+    let about = "Passive data connections that came to be.";
+    page.one("counter", "passive_arrived_total", about, moment.diagnosis.arrived);
     page.one("gauge", "bans", "Addresses and networks that are banned.", moment.bans);
     let about = "Passive ports in use.";
     page.one("gauge", "passive_ports_in_use", about, moment.passive_in_use);
@@ -115,6 +123,8 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
+    use wharf_server::doctor::Cause;
+
     use super::*;
     use crate::snapshot::assert_same;
 
@@ -125,6 +135,11 @@ mod tests {
             totals: Totals { logins: 3, uploaded_bytes: 17, ..Totals::default() },
             cut: [1, 2],
             data_failures: 4,
+            diagnosis: &Report {
+                failures: Vec::new(),
+                totals: vec![(Cause::NoConnection, 3), (Cause::TlsFailed, 0)],
+                arrived: 9,
+            },
             sessions_max: Some(512),
             bans: 5,
             passive_in_use: 6,

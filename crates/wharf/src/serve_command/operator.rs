@@ -14,6 +14,7 @@ use wharf_admin::model::{
 use wharf_admin::{LogLines, Operator};
 use wharf_core::async_trait;
 use wharf_server::Handle;
+use wharf_server::doctor::Failure as Failing;
 use wharf_server::guard::Ban as Banned;
 
 use super::bans::Nudge;
@@ -29,6 +30,9 @@ use crate::outcome::Failure;
 
 /// A certificate that ends sooner is worth a warning.
 const DAYS_LEFT_FEW: i64 = 14;
+
+/// Networks and causes of passive failures that are shown, the most frequent first.
+const SHOWN_MAX: usize = 100;
 
 /// Everything there is to know and to steer of this server.
 pub(super) struct Desk {
@@ -137,7 +141,7 @@ impl Operator for Desk {
     }
 
     fn passive_failures(&self) -> Vec<PassiveFailure> {
-        Vec::new()
+        self.handle.diagnosis().failures.iter().take(SHOWN_MAX).map(passive_failure).collect()
     }
 
     fn certificate(&self) -> Option<Certificate> {
@@ -168,6 +172,7 @@ impl Operator for Desk {
             totals: self.counters.totals(),
             cut: self.counters.cut(),
             data_failures: self.counters.data_failures(),
+            diagnosis: &self.handle.diagnosis(),
             sessions_max: self.sessions_max(),
             bans: self.holding().len(),
             passive_in_use: self.handle.passive_ports_in_use(),
@@ -214,6 +219,19 @@ impl Operator for Desk {
 
     fn log(&self, count: usize, session: Option<u64>, follow: bool) -> LogLines {
         Box::pin(self.log.tail().lines(count, session, follow))
+    }
+}
+
+fn passive_failure(failure: &Failing) -> PassiveFailure {
+    PassiveFailure {
+        network: failure.network.to_string(),
+        cause: failure.cause.name().to_owned(),
+        seen: failure.cause.words().to_owned(),
+        failed: failure.failed,
+        arrived: failure.arrived,
+        last: moment(failure.last).unwrap_or_default(),
+        detail: failure.detail.clone(),
+        remedy: failure.remedy.clone(),
     }
 }
 

@@ -26,6 +26,7 @@ use super::control::Control;
 use super::counters::{Audience, Counters};
 use super::operator::Desk;
 use super::reload::{self, InForce, Reloader};
+use super::resolver::Resolver;
 use super::warner::Warner;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
@@ -286,6 +287,13 @@ async fn until_stopped(
         }
     });
     let mut living = Box::pin(prove_life());
+    let resolver = Resolver {
+        handle: handle.clone(),
+        log: Arc::clone(&desk.log),
+        warner: Arc::clone(&desk.warner),
+        reloader: Arc::clone(&desk.reloader),
+    };
+    let mut resolving = Box::pin(resolver.keep_current());
     let mut is_stopping = false;
     loop {
         let (grace, reason) = tokio::select! {
@@ -311,6 +319,7 @@ async fn until_stopped(
             () = &mut measuring => continue,
             () = &mut answering => continue,
             () = &mut living => continue,
+            () = &mut resolving => continue,
         };
         is_stopping = true;
         stopper.stop(&handle, grace, reason);

@@ -5,7 +5,13 @@ mod ban_command;
 #[cfg(test)]
 mod bench_command;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod check_command;
+#[cfg(test)]
 mod config_command;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod doctor;
 #[cfg(test)]
 #[cfg(unix)]
 mod few_files;
