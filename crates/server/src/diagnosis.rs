@@ -52,7 +52,7 @@ impl Session {
             (Opened::Yes, Some(_)) => {
                 self.shared.doctor.arrived(self.peer.ip(), self.shared.now());
             }
-            (Opened::Yes, None) | (Opened::Unknown, _) | (Opened::GivenUp, None) => {}
+            (Opened::Yes | Opened::GivenUp, None) | (Opened::Unknown, _) => {}
             (Opened::GivenUp, Some(told)) if told.at.elapsed() < WAITED_MIN => {}
             (Opened::No(OpenError::TimedOut) | Opened::GivenUp, Some(told)) => {
                 match strangers.first() {
@@ -86,7 +86,9 @@ impl Session {
         let evidence = Evidence { cause, detail, announced };
         let (peer, now) = (self.peer.ip(), self.shared.now());
         let passive = &self.settings.passive;
-        let Some(failure) = self.shared.doctor.failed(peer, evidence, passive, now) else { return };
+        let Some(failure) = self.shared.doctor.failed(peer, &evidence, passive, now) else {
+            return;
+        };
         let network = failure.network.to_string();
         let seen = cause.words();
         let reason = match failure.detail.as_str() {

@@ -203,7 +203,7 @@ impl Doctor {
     pub(crate) fn failed(
         &self,
         peer: IpAddr,
-        evidence: Evidence,
+        evidence: &Evidence,
         passive: &Passive,
         now: i64,
     ) -> Option<Failure> {

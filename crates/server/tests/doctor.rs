@@ -31,10 +31,10 @@ fn play(world: &World, script: &str) -> Outcome {
 fn causes(outcome: &Outcome) -> Vec<String> {
     let told = outcome.events.iter().filter_map(|line| line.split_once("DataTrouble { "));
     let cause = |(_, rest): (&str, &str)| {
-        let (_, cause) = rest.split_once("cause: \"").unwrap();
-        cause.split('"').next().unwrap().to_owned()
+        let (_, cause) = rest.split_once("cause: \"")?;
+        cause.split('"').next().map(str::to_owned)
     };
-    told.map(cause).collect()
+    told.filter_map(cause).collect()
 }
 
 #[track_caller]
@@ -49,8 +49,7 @@ fn nobody_came_is_told_once_however_often_it_happens() {
     let once = "EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *\n";
     let script = format!("LOGIN;{once}{once}{once}");
     let outcome = assert_diagnosed(&world(), &script, &["no-connection"]);
-    let told = outcome.events.iter().find(|line| line.contains("DataTrouble")).unwrap();
-    assert!(told.contains("TCP 30000-30009"), "{told}");
+    assert!(outcome.events.iter().any(|line| line.contains("TCP 30000-30009")));
     let later = format!(
         "LOGIN;{once}C: NOOP\nS: 200 *\n{}{once}",
         "WAIT 240s\nC: NOOP\nS: 200 *\n".repeat(16)

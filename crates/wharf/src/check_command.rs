@@ -9,6 +9,8 @@ mod net;
 mod page;
 mod ports;
 mod protection;
+#[cfg(test)]
+mod reference;
 mod tls;
 mod users;
 

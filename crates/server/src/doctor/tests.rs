@@ -14,7 +14,7 @@ fn evidence(cause: Cause) -> Evidence {
 }
 
 fn fails(doctor: &Doctor, peer: &str, cause: Cause, now: i64) -> Option<Failure> {
-    doctor.failed(ip(peer), evidence(cause), &Passive::default(), now)
+    doctor.failed(ip(peer), &evidence(cause), &Passive::default(), now)
 }
 
 fn failures(doctor: &Doctor, now: i64) -> Vec<(String, &'static str, u64, u64)> {

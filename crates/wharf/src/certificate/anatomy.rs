@@ -96,7 +96,7 @@ fn shown(name: &[u8]) -> String {
         Some((kind == COMMON_NAME, String::from_utf8_lossy(text).into_owned()))
     });
     let parts: Vec<_> = parts.collect();
-    let common = parts.iter().find(|(is_common, _)| *is_common).or(parts.last());
+    let common = parts.iter().find(|(is_common, _)| *is_common).or_else(|| parts.last());
     let letters = common.map_or("nobody", |(_, text)| text.as_str()).chars();
     letters.filter(|letter| !letter.is_control()).take(NAME_LETTERS_MAX).collect()
 }

@@ -194,7 +194,7 @@ impl Asked<'_> {
         });
         match said {
             Ok(reply) if (200..300).contains(&reply.code) => {
-                page.row("login", &shown(&reply.text()))
+                page.row("login", &shown(&reply.text()));
             }
             Ok(reply) => {
                 page.fail(
@@ -230,7 +230,7 @@ impl Asked<'_> {
     fn try_data(&self, visit: &mut Visit, page: &mut Page) {
         match visit.passive(true).and_then(|at| visit.list_at(at)) {
             Ok(listed) => page.row("EPSV", &told(&listed)),
-            Err(error) => self.no_data("EPSV", &error, page),
+            Err(error) => no_data("EPSV", &error, page),
         }
         if self.address.ip().to_canonical().is_ipv4() {
             self.try_pasv(visit, page);
@@ -247,13 +247,13 @@ impl Asked<'_> {
     fn try_pasv(&self, visit: &mut Visit, page: &mut Page) {
         let at = match visit.passive(false) {
             Ok(at) => at,
-            Err(error) => return self.no_data("PASV", &error, page),
+            Err(error) => return no_data("PASV", &error, page),
         };
         let (announced, ours) = (at.ip(), self.address.ip().to_canonical());
         if announced == ours {
             match visit.list_at(at) {
                 Ok(listed) => page.row("PASV", &format!("{at}, {}", told(&listed))),
-                Err(error) => self.no_data("PASV", &error, page),
+                Err(error) => no_data("PASV", &error, page),
             }
             return;
         }
@@ -269,34 +269,34 @@ impl Asked<'_> {
                 page.note(what, remedy);
             }
             Err(_) => {
-                page.fail(format!("{what}, and no data connection comes to be there"), remedy)
+                page.fail(format!("{what}, and no data connection comes to be there"), remedy);
             }
         }
     }
+}
 
-    fn no_data(&self, how: &str, error: &Error, page: &mut Page) {
-        let remedy = match &error.kind {
-            ErrorKind::TimedOut => {
-                "a firewall on the way drops it: open the server's passive ports there, and \
-                 forward them on its router"
-            }
-            ErrorKind::Io(std::io::ErrorKind::ConnectionRefused, _) => {
-                "nothing listens there: the router or the container does not forward the passive \
-                 ports, or forwards them to other numbers"
-            }
-            ErrorKind::Refused { code: 425, .. } => {
-                "the server saw no connection of ours: something on the way changes addresses or \
-                 ports; at the server:  wharf check net"
-            }
-            ErrorKind::Refused { code: 500..=502, .. } => {
-                page.note(format!("it knows no {how}"), "few clients need it");
-                return;
-            }
-            ErrorKind::Tls(_) => "see the server's log; tls.session_reuse may be what it misses",
-            _ => "see the server's log; at the server:  wharf check net",
-        };
-        page.fail(format!("no data connection over {how}: {error}"), remedy);
-    }
+fn no_data(how: &str, error: &Error, page: &mut Page) {
+    let remedy = match &error.kind {
+        ErrorKind::TimedOut => {
+            "a firewall on the way drops it: open the server's passive ports there, and \
+             forward them on its router"
+        }
+        ErrorKind::Io(std::io::ErrorKind::ConnectionRefused, _) => {
+            "nothing listens there: the router or the container does not forward the passive \
+             ports, or forwards them to other numbers"
+        }
+        ErrorKind::Refused { code: 425, .. } => {
+            "the server saw no connection of ours: something on the way changes addresses or \
+             ports; at the server:  wharf check net"
+        }
+        ErrorKind::Refused { code: 500..=502, .. } => {
+            page.note(format!("it knows no {how}"), "few clients need it");
+            return;
+        }
+        ErrorKind::Tls(_) => "see the server's log; tls.session_reuse may be what it misses",
+        _ => "see the server's log; at the server:  wharf check net",
+    };
+    page.fail(format!("no data connection over {how}: {error}"), remedy);
 }
 
 fn password(options: &Check) -> Result<String, Failure> {

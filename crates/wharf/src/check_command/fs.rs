@@ -110,7 +110,7 @@ fn look_at_system(system: &FileSystem, folder: &Path, page: &mut Page) {
         ),
         "cifs" | "smb3" | "smbfs" | "9p" | "virtiofs" | "vboxsf" => page.note(
             format!("{shown} is on a folder of another computer ({kind})"),
-            "rights and names are those of the other side; if uploads fail at their end, look there",
+            "rights and names are those of the other side; if uploads fail, look there",
         ),
         "fuse" | "fuseblk" | "fuse.sshfs" | "fuse.rclone" | "fuse.mergerfs" | "fuse.s3fs" => page
             .note(
@@ -226,7 +226,7 @@ impl Leftovers {
         if self.count > 0 {
             page.note(
                 format!(
-                    "{} uploads that were cut are kept for longer than files.keep_partials, with {}",
+                    "{} uploads that were cut are older than files.keep_partials, with {}",
                     self.count,
                     show_size(self.bytes)
                 ),

@@ -1,6 +1,6 @@
 //! The subject `net`: how clients find their way here, and what stands in between.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use wharf_admin::model::PassiveFailure;
 use wharf_server::doctor::is_private;
@@ -68,45 +68,51 @@ fn look_at_public(config: &Config, own: &[IpAddr], page: &mut Page) -> Result<()
             );
         }
     }
-    match (&config.passive.public_address, announced) {
-        (setting, Some(address)) => {
-            let name = match setting {
-                PublicAddress::Name(name) => format!(" ({name}, looked up again and again)"),
-                PublicAddress::None | PublicAddress::Address(_) => String::new(),
-            };
-            page.row("announces", &format!("{address} to clients outside{name}"));
-            if is_private(address.into()) {
-                page.warn(
-                    format!("passive.public_address is {address}, which nobody outside can reach"),
-                    "set it to the address of the router, as clients see it",
-                );
-            }
-            let near = &config.passive.local_networks.0;
-            if near.iter().any(|network| network.prefix_len() == 0) {
-                page.warn(
-                    "passive.local_networks takes everybody for near, so nobody is told \
-                     passive.public_address",
-                    "name the networks behind the router alone",
-                );
-            }
-        }
-        (_, None) => {
-            page.row("announces", "the address at which each client reached this server");
-            let is_behind_nat = own.iter().filter(|ip| ip.is_ipv4()).all(|ip| is_private(*ip));
-            if is_behind_nat && own.iter().any(IpAddr::is_ipv4) && container().is_none() {
-                let place = cloud().map_or_else(
-                    || "this computer has private addresses alone".to_owned(),
-                    |cloud| format!("this is a machine of {cloud} with a private address"),
-                );
-                page.note(
-                    format!("{place}: PASV tells them to clients from outside as well"),
-                    "if there are such clients, set passive.public_address to the address or name \
-                     by which they reach it; without, only those that use EPSV get data",
-                );
-            }
-        }
+    match announced {
+        Some(address) => look_at_announced(address, config, page),
+        None => look_at_own(own, page),
     }
     Ok(())
+}
+
+fn look_at_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {
+    let name = match &config.passive.public_address {
+        PublicAddress::Name(name) => format!(" ({name}, looked up again and again)"),
+        PublicAddress::None | PublicAddress::Address(_) => String::new(),
+    };
+    page.row("announces", &format!("{address} to clients outside{name}"));
+    if is_private(address.into()) {
+        page.warn(
+            format!("passive.public_address is {address}, which nobody outside can reach"),
+            "set it to the address of the router, as clients see it",
+        );
+    }
+    let near = &config.passive.local_networks.0;
+    if near.iter().any(|network| network.prefix_len() == 0) {
+        page.warn(
+            "passive.local_networks takes everybody for near, so nobody is told \
+             passive.public_address",
+            "name the networks behind the router alone",
+        );
+    }
+}
+
+/// Without a public address, clients are told the one at which they came.
+fn look_at_own(own: &[IpAddr], page: &mut Page) {
+    page.row("announces", "the address at which each client reached this server");
+    let mut ipv4 = own.iter().filter(|ip| ip.is_ipv4()).peekable();
+    let is_behind_nat = ipv4.peek().is_some() && ipv4.all(|ip| is_private(*ip));
+    if is_behind_nat && container().is_none() {
+        let place = cloud().map_or_else(
+            || "this computer has private addresses alone".to_owned(),
+            |cloud| format!("this is a machine of {cloud} with a private address"),
+        );
+        page.note(
+            format!("{place}: PASV tells them to clients from outside as well"),
+            "if there are such clients, set passive.public_address to the address or name by \
+             which they reach it; without, only those that use EPSV get data",
+        );
+    }
 }
 
 /// What to open, and how.
@@ -159,8 +165,8 @@ fn look_at_range(config: &Config, page: &mut Page) {
         let most = of_address.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
         page.note(
             format!(
-                "one address may have {most} sessions, but there are {count} passive ports: without \
-                 TLS each transfer of one address needs a port of its own"
+                "one address may have {most} sessions, but there are {count} passive ports: \
+                 without TLS each transfer of one address needs a port of its own"
             ),
             "widen passive.ports, or lower limits.connections_per_ip",
         );

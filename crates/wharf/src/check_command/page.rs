@@ -36,7 +36,7 @@ pub(super) struct Finding {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Level {
+pub(super) enum Level {
     /// As it should be.
     Ok,
     /// Good to know.
@@ -48,7 +48,7 @@ enum Level {
 }
 
 impl Level {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Note => "note",
@@ -60,6 +60,28 @@ impl Level {
 
 /// Room for the name of a row.
 const NAME_WIDTH: usize = 12;
+
+/// The fields of a finding, for the reference.
+#[cfg(test)]
+pub(super) const FIELDS: &[(&str, &str)] = &[
+    ("subject", "{subjects}, or `ask` for `--ask`"),
+    ("level", "how bad it is, as below"),
+    (
+        "name",
+        "what it is about, such as `[::]:21` or `certificate`; `null` where `what` says it all",
+    ),
+    ("what", "what was found, in a sentence"),
+    ("help", "what would help; `null` where nothing is wrong"),
+];
+
+/// The levels, for the reference.
+#[cfg(test)]
+pub(super) const LEVELS: &[(Level, &str)] = &[
+    (Level::Ok, "as it should be"),
+    (Level::Note, "good to know"),
+    (Level::Warning, "it serves, but not everybody, or not for long"),
+    (Level::Error, "it does not serve, or not somebody whom it should"),
+];
 
 /// All of it for scripts.
 #[derive(Serialize)]
@@ -256,6 +278,9 @@ mod tests {
         page.warn("port 30000 is in use", "widen passive.ports");
         page.warn("port 30000 is in use", "widen passive.ports");
         let text = serde_json::to_string(&page.findings).unwrap();
+        for (field, _) in FIELDS {
+            assert!(text.contains(&format!("\"{field}\":")), "{field}");
+        }
         assert_eq!(
             text,
             "[{\"subject\":\"ports\",\"level\":\"ok\",\"name\":\"[::]:21\",\

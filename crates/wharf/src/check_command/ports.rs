@@ -18,6 +18,7 @@ use crate::wire;
 /// Ports whose owners are looked for; each is looked up in tables of the whole system.
 const OWNERS_MAX: usize = 64;
 
+#[expect(clippy::unnecessary_wraps, reason = "other subjects can fail as a whole")]
 pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let listeners: Vec<_> = subjects.config.listen.iter().map(wire::listen).collect();
     let own = subjects.server().map(|server| server.pid);

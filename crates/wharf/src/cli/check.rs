@@ -30,7 +30,7 @@ pub(crate) struct Check {
     #[arg(long, value_name = "NAME", requires = "ask")]
     pub(crate) user: Option<String>,
     /// For --user: first line of a file; `-` reads standard input
-    /// [default: WHARF_PASSWORD, or it is asked for]
+    /// [default: that of `WHARF_PASSWORD`, or it is asked for]
     #[arg(long, value_name = "F", requires = "user")]
     pub(crate) password_file: Option<PathBuf>,
     /// For --user: send the password although nothing proves who gets it

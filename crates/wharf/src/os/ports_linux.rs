@@ -43,7 +43,8 @@ pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
             let port = target.and_then(|target| ports_of.get(target.to_str()?));
             if let Some(port) = port {
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                owners.entry(*port).or_insert(Owner { pid, name: name.trim().to_owned() });
+                let owner = || Owner { pid, name: name.trim().to_owned() };
+                owners.entry(*port).or_insert_with(owner);
             }
         }
     }
