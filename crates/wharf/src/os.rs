@@ -136,7 +136,6 @@ pub(crate) fn firewall() -> Option<Firewall> {
 
 /// A file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix tells it"))]
 pub(crate) struct FileSystem {
     /// Its number.
     pub(crate) device: u64,
