@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod bench;
+mod checkout;
 mod coverage;
 mod docs;
 mod fuzz;

@@ -69,11 +69,6 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
 }
 
-/// Every text that git knows, or would know after `git add`: path and content.
-pub(crate) fn texts(root: &Path) -> Result<Vec<(String, String)>, String> {
-    Ok(Tree::read(root)?.texts)
-}
-
 fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings: Vec<_> = RULES.iter().flat_map(|rule| rule(tree)).collect();
     findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));

@@ -121,7 +121,7 @@ impl Known {
 
 /// Writes the page again.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let tree = crate::tidy::texts(root)?;
+    let tree = crate::checkout::texts(root)?;
     let known = Known::read(tree.iter().map(|(path, text)| (path.as_str(), text.as_str())));
     let path = root.join(PAGE);
     let old = fs::read_to_string(&path).map_err(|error| format!("cannot read {PAGE}: {error}"))?;

@@ -1,5 +1,7 @@
-//! The only way in: a socket of this computer that its owner and one group may open.
+//! The ways in: a socket of this computer that its owner and one group may open, and, where
+//! somebody wants it, a port with one page of numbers.
 
+mod metrics;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -13,6 +15,8 @@ use axum::middleware::{Next, from_fn};
 
 use crate::api::Api;
 use crate::routes;
+
+pub use metrics::MetricsDoor;
 
 #[cfg(unix)]
 pub(crate) use unix::connect;

@@ -322,6 +322,30 @@ pub struct Ban {
     pub since: String,
     /// When it ends; nothing if it stays.
     pub until: Option<String>,
+    /// How many bans there were in a row, this one included.
+    pub times: u32,
+    /// Whether somebody asked for it; else too many logins failed.
+    pub by_hand: bool,
+}
+
+/// An account that is locked for addresses from which it never logged in: `GET /v1/locks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+pub struct Lock {
+    /// Its name, as it was tried. There need not be such an account.
+    pub user: String,
+    /// When it ends.
+    pub until: String,
+}
+
+/// `POST /v1/unlock`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// Which accounts; all if absent.
+    #[serde(default)]
+    pub users: Option<Vec<String>>,
 }
 
 /// `POST /v1/bans`.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_core::Stream;
 
 use crate::model::{
-    Ban, Certificate, LastReload, NewBan, PassiveFailure, Problem, Reloaded, Totals,
+    Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals,
 };
 
 /// Lines of the log, each with its line feed, as they come.
@@ -53,6 +53,12 @@ pub trait Operator: Send + Sync {
 
     /// Lifts bans: those of these addresses and networks, or all. Returns what was lifted.
     async fn unban(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Problem>;
+
+    /// The accounts that are locked now.
+    fn locks(&self) -> Vec<Lock>;
+
+    /// Unlocks these accounts, or all. Returns which.
+    async fn unlock(&self, users: Option<Vec<String>>) -> Result<Vec<String>, Problem>;
 
     /// Reads the configuration anew. If it is bad the old one stays.
     async fn reload(&self) -> Result<Reloaded, Problem>;

@@ -18,7 +18,7 @@ use futures_core::Stream;
 use serde::Deserialize;
 
 use crate::api::Api;
-use crate::model::{Done, Kick, NewBan, Problem, Stop};
+use crate::model::{Done, Kick, NewBan, Problem, Stop, Unlock};
 use crate::operator::LogLines;
 
 /// One path and method, as documented.
@@ -67,6 +67,8 @@ pub static ROUTES: &[Route] = &[
         query: &[("address", "string", "Which bans to lift, with commas; all if absent")],
         ..Route::get("/v1/bans", "Lift bans, and say which", "string[]")
     },
+    Route::get("/v1/locks", "Accounts that are locked after too many guesses", "Lock[]"),
+    Route::post("/v1/unlock", "Unlock accounts, and say which", Some("Unlock"), "string[]"),
     Route::post("/v1/reload", "Read config, accounts and certificates anew", None, "Reloaded"),
     Route::post("/v1/stop", "Let transfers finish, then stop", Some("Stop"), "Done"),
     Route {
@@ -101,6 +103,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/sessions/{id}", get(session))
         .route("/v1/kick", post(kick))
         .route("/v1/bans", get(bans).post(ban).delete(unban))
+        .route("/v1/locks", get(locks))
+        .route("/v1/unlock", post(unlock))
         .route("/v1/reload", post(reload))
         .route("/v1/stop", post(stop))
         .route("/v1/log", get(log))
@@ -176,6 +180,19 @@ async fn unban(State(api): State<Api>, query: Result<Query<Unban>, QueryRejectio
     let split = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();
     let lifted = api.operator.unban(query.address.map(split)).await;
     Answer::of(StatusCode::NOT_FOUND, lifted)
+}
+
+async fn locks(State(api): State<Api>) -> Response {
+    Json(api.operator.locks()).into_response()
+}
+
+async fn unlock(State(api): State<Api>, body: Result<Json<Unlock>, JsonRejection>) -> Answer {
+    match body {
+        Ok(Json(unlock)) => {
+            Answer::of(StatusCode::NOT_FOUND, api.operator.unlock(unlock.users).await)
+        }
+        Err(rejection) => bad_body(&rejection),
+    }
 }
 
 async fn reload(State(api): State<Api>) -> Answer {

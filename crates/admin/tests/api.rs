@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use wharf_admin::client::{AskError, Client};
 use wharf_admin::door::Door;
 use wharf_admin::model::{
-    Ban, Certificate, Done, Kick, Kicked, LastReload, NewBan, PassiveFailure, Problem, Reloaded,
-    Session, SessionDetails, SessionState, State, Status, Stop, Totals,
+    Ban, Certificate, Done, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure, Problem,
+    Reloaded, Session, SessionDetails, SessionState, State, Status, Stop, Totals, Unlock,
 };
 use wharf_admin::routes::ROUTES;
 use wharf_admin::{Api, LogLines, Operator};
@@ -81,9 +81,16 @@ impl Operator for Remembers {
     async fn ban(&self, ban: NewBan) -> Result<Ban, Problem> {
         let NewBan { address, reason, .. } = ban;
         let reason = reason.unwrap_or_default();
-        let ban = Ban { address, reason, since: "2026-01-01T00:00:00Z".into(), until: None };
+        let since = "2026-01-01T00:00:00Z".into();
+        let ban = Ban { address, reason, since, until: None, times: 1, by_hand: true };
         self.bans.lock().unwrap().push(ban.clone());
         Ok(ban)
+    }
+    fn locks(&self) -> Vec<Lock> {
+        vec![Lock { user: "anna".into(), until: "2026-01-01T00:00:00Z".into() }]
+    }
+    async fn unlock(&self, users: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
+        Ok(users.unwrap_or_else(|| vec!["anna".into()]))
     }
     async fn unban(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
         let mut bans = self.bans.lock().unwrap();
@@ -211,6 +218,10 @@ fn the_status_counts_and_the_operator_is_asked() {
         let _: Ban = client.post("/v1/bans", &ban).await.unwrap();
         let bans: Vec<Ban> = client.get("/v1/bans").await.unwrap();
         assert_eq!(bans[0].address, "192.0.2.0/24");
+        let locks: Vec<Lock> = client.get("/v1/locks").await.unwrap();
+        assert_eq!(locks[0].user, "anna");
+        let unlocked: Vec<String> = client.post("/v1/unlock", &Unlock::default()).await.unwrap();
+        assert_eq!(unlocked, ["anna"]);
         let lifted: Vec<String> = client.delete("/v1/bans?address=192.0.2.0/24").await.unwrap();
         assert_eq!(lifted, ["192.0.2.0/24"]);
 

@@ -3,6 +3,8 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
+use wharf_proto::path::VPath;
+
 use crate::permission::Rules;
 
 /// An account as the engine uses it once someone has proven to be its owner.
@@ -20,6 +22,24 @@ pub struct Account {
     pub is_anonymous: bool,
     /// Whether a session without TLS on the control connection is refused.
     pub requires_tls: bool,
+    /// Folders that lie elsewhere and are seen below the home. The engine never looks;
+    /// `Stores::open` reads them.
+    pub folders: Vec<Folder>,
+    /// Seconds since 1970 at which it may no longer be logged in: its hours or its time are over.
+    pub until: Option<i64>,
+}
+
+/// A folder that lies outside of the home and is seen in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Folder {
+    /// Where clients see it: not the root. What the home itself has there is covered.
+    pub at: VPath,
+    /// Where it is.
+    pub target: PathBuf,
+    /// How many bytes it may hold, counted apart from the home.
+    pub quota: Option<Size>,
+    /// How many files and folders it may hold.
+    pub quota_files: Option<Count>,
 }
 
 /// How fast and how often one account may come. `None` leaves it to the server's settings.
@@ -146,6 +166,8 @@ impl Account {
             limits: Limits::default(),
             is_anonymous: false,
             requires_tls: false,
+            folders: Vec::new(),
+            until: None,
         }
     }
 }

@@ -57,9 +57,21 @@ pub trait Storage: Send + Sync {
         None
     }
 
+    /// The same where `at` lies: parts of a tree may be counted apart.
+    fn usage_at(&self, at: &VPath) -> Option<Usage> {
+        let _ = at;
+        self.usage()
+    }
+
     /// The room for new content, where the store knows it.
     async fn space(&self) -> Result<Option<Space>> {
         Ok(None)
+    }
+
+    /// The same where `at` lies: parts of a tree may be on other disks.
+    async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
+        let _ = at;
+        self.space().await
     }
 
     /// Removes one file or link, never a directory (`IsADirectory`).

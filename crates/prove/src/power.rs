@@ -5,7 +5,7 @@
 //! With `durability = "full"` all that was confirmed is there, and whole. With `"fast"` it may be
 //! lost, and what was new may be hollow: empty, or zeros where the system had not written bytes.
 //! How often is told; bytes of anything else may not appear. The disk is our own, see
-//! [`drive`](crate::prove::drive).
+//! `drive`.
 
 use std::fs::File;
 use std::io::Write as _;

@@ -31,6 +31,9 @@ const UNKNOWN_BEFORE_LOGIN_MAX: u32 = 10;
 const FOREIGN_VERBS: &[&str] =
     &["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HELO", "EHLO"];
 
+/// What somebody hears whose hours end, or whose account does.
+const TIME_IS_OVER: &str = "The time of this account is over.";
+
 /// Talks with one client from greeting to goodbye, and says why it ended.
 pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Exit {
     match talk(control, session).await {
@@ -130,12 +133,18 @@ async fn next_line(
     mut clock: Pin<&mut Sleep>,
 ) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, Exit> {
     let is_inside = session.logged_in().is_some();
-    let (deadline, exit) = if is_inside {
-        (Instant::now() + session.settings.limits.idle_timeout, Exit::Idle)
-    } else {
-        (session.login_deadline, Exit::LoginTimeout)
-    };
+    let since = Instant::now();
     loop {
+        let (idle_max, age) = session.idle_max();
+        let (deadline, exit) = if is_inside {
+            let idle = since + idle_max;
+            match session.time_is_over() {
+                Some(over) if over < idle => (over, Exit::Ended(TIME_IS_OVER.to_owned())),
+                _ => (idle, Exit::Idle),
+            }
+        } else {
+            (session.login_deadline, Exit::LoginTimeout)
+        };
         let unused = match &session.data {
             Some(DataPort::Passive { until, .. }) => *until,
             _ => deadline,
@@ -153,6 +162,8 @@ async fn next_line(
                 }
                 session.give_up_port();
             }
+            // Another time may hold for being idle.
+            () = session.probe.renewed(age) => {}
         }
     }
 }
@@ -215,7 +226,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         };
         return unknown(session, patience, line, text);
     };
-    session.probe.live.begins(spec.verb);
+    let began = session.probe.live.begins(spec.verb);
     let asked = match gate::admit(spec, session, arg) {
         Ok(()) => spec.run(session, arg).await,
         Err(refusal) => Err(refusal),
@@ -229,7 +240,11 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, refusal)));
     // A transfer is told of with its last reply.
     if let Next::Say(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
-        session.tell(line, !spec.is_secret, reply);
+        let ended = session.tell(line, !spec.is_secret, reply);
+        // How long a password takes is counted with the logins; it would hide all else here.
+        if !spec.is_secret {
+            session.shared.tally.replies.add(ended.duration_since(began));
+        }
     }
     Ok(next)
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use crate::net::{Net, Socket, Stream, at_port};
 use crate::ports::{Arrived, Came, Lease};
 use crate::settings::SessionReuse;
+use crate::tally::OpeningFailure;
 use crate::tls::{Acceptor, Resumed, Tie};
 
 /// Connections of strangers to one passive port, for each session that has a place there, after
@@ -144,6 +145,20 @@ impl Opening<'_> {
         match timeout(self.connect_timeout, self.net.connect(at_port(self.local, 0), to)).await {
             Ok(done) => done.map_err(OpenError::Network),
             Err(_) => Err(OpenError::Network(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+impl OpenError {
+    /// Under which it is counted.
+    pub(crate) fn cause(&self) -> OpeningFailure {
+        match self {
+            Self::TimedOut => OpeningFailure::NoneCame,
+            Self::NotTold { .. } => OpeningFailure::NotTold,
+            Self::Strangers => OpeningFailure::Strangers,
+            Self::Network(_) => OpeningFailure::Network,
+            Self::Tls(_) => OpeningFailure::Tls,
+            Self::NotResumed => OpeningFailure::NotResumed,
         }
     }
 }

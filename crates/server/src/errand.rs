@@ -76,10 +76,7 @@ struct Limits {
 
 impl Limits {
     fn new(session: &Session, direction: Direction) -> Self {
-        let account = session.logged_in().map(|inside| &inside.account);
-        let shaper = account.map_or_else(Shaper::default, |account| {
-            session.shared.shaper(direction, account, session.peer.ip())
-        });
+        let shaper = session.shaper(Some(direction));
         Self { shaper, shared: Arc::clone(&session.shared), probe: Arc::clone(&session.probe) }
     }
 

@@ -152,12 +152,12 @@ impl Files {
 
     /// Refuses a size that could not be stored even if nothing else were. What there is room for
     /// now depends on the upload: it may replace a file, or go on with what was left.
-    pub(crate) async fn check_size(&self, bytes: u64) -> Result<(), Refusal> {
-        let most = self.usage().and_then(|usage| usage.bytes_max.bytes());
+    pub(crate) async fn check_size(&self, at: &VPath, bytes: u64) -> Result<(), Refusal> {
+        let most = self.store.usage_at(at).and_then(|usage| usage.bytes_max.bytes());
         if most.is_some_and(|most| bytes > most) {
             return Err(ErrorKind::OverQuota.into_refusal());
         }
-        match self.store.space().await? {
+        match self.store.space_at(at).await? {
             Some(space) if bytes > space.total => Err(ErrorKind::NoSpace.into_refusal()),
             _ => Ok(()),
         }
@@ -185,10 +185,10 @@ impl Files {
             Start::End => partial.unwrap_or(old),
         };
         let more = announced.saturating_sub(before);
-        if self.store.space().await?.is_some_and(|space| more > space.free) {
+        if self.store.space_at(at).await?.is_some_and(|space| more > space.free) {
             return Err(ErrorKind::NoSpace.into_refusal());
         }
-        if let Some(Usage { kept: Some(kept), bytes_max, .. }) = self.store.usage() {
+        if let Some(Usage { kept: Some(kept), bytes_max, .. }) = self.store.usage_at(at) {
             let others = kept.bytes.saturating_sub(old).saturating_sub(partial.unwrap_or(0));
             let whole = others.saturating_add(announced.max(before));
             if bytes_max.bytes().is_some_and(|most| whole > most) {

@@ -1,6 +1,6 @@
 //! Who may not come in because too many logins failed, or because somebody said so.
 //!
-//! [`mod@book`] holds the facts and has no clock and no lock; here are the lock, the attempts that
+//! `book` holds the facts and has no clock and no lock; here are the lock, the attempts that
 //! are being checked, and what an embedder sees. Times are seconds since 1970.
 
 mod bans;

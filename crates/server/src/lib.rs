@@ -150,6 +150,7 @@ mod session;
 pub mod settings;
 mod shape;
 mod shared;
+pub mod tally;
 #[cfg(test)]
 mod testing;
 mod tls;

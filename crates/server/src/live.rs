@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wharf_core::account::Limits;
 use wharf_core::event::Direction;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
@@ -98,6 +99,8 @@ pub(crate) struct Live(Mutex<Facts>);
 struct Facts {
     local: SocketAddr,
     user: Option<String>,
+    /// The account's own, as long as it is there.
+    limits: Limits,
     tls: Option<&'static str>,
     client: Option<String>,
     charset: &'static str,
@@ -131,6 +134,7 @@ impl Live {
         Self(Mutex::new(Facts {
             local,
             user: None,
+            limits: Limits::default(),
             tls: None,
             client: None,
             charset: "UTF-8",
@@ -142,8 +146,26 @@ impl Live {
         }))
     }
 
-    pub(crate) fn logged_in(&self, user: &str) {
-        self.lock().user = Some(user.to_owned());
+    pub(crate) fn logged_in(&self, user: &str, limits: Limits) {
+        let mut facts = self.lock();
+        facts.user = Some(user.to_owned());
+        facts.limits = limits;
+    }
+
+    /// Whoever is logged in, with the limits of its own.
+    pub(crate) fn account(&self) -> Option<(String, Limits)> {
+        let facts = self.lock();
+        facts.user.clone().map(|user| (user, facts.limits.clone()))
+    }
+
+    /// Takes other limits for the account that is logged in, if `of` knows any. Says whether they
+    /// differ.
+    pub(crate) fn take_limits(&self, of: impl Fn(&str) -> Option<Limits>) -> bool {
+        let mut facts = self.lock();
+        let Some(limits) = facts.user.as_deref().and_then(of) else { return false };
+        let differ = facts.limits != limits;
+        facts.limits = limits;
+        differ
     }
 
     /// Whoever was logged in is not any more.
@@ -170,15 +192,16 @@ impl Live {
         self.lock().client = Some(name.to_owned());
     }
 
-    /// A command has come and is being done.
-    pub(crate) fn begins(&self, verb: &'static str) {
+    /// A command has come and is being done. Returns the moment.
+    pub(crate) fn begins(&self, verb: &'static str) -> Instant {
         let mut facts = self.lock();
         facts.verb = Some(verb);
         facts.heard = Instant::now();
+        facts.heard
     }
 
-    /// A line was answered. `line` holds no secret.
-    pub(crate) fn said(&self, line: &[u8], code: Code, charset: &'static str) {
+    /// A line was answered. `line` holds no secret. Returns the moment.
+    pub(crate) fn said(&self, line: &[u8], code: Code, charset: &'static str) -> Instant {
         let mut facts = self.lock();
         let at = Instant::now();
         if facts.transfer.is_none() {
@@ -191,6 +214,7 @@ impl Live {
         }
         let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
         facts.said.push_back(Said { at, line: line.into(), code });
+        at
     }
 
     /// A transfer begins; `size` bytes are to move, if that is known.
@@ -295,7 +319,7 @@ mod tests {
     async fn what_a_session_does_is_seen_as_it_changes() {
         let live = live();
         assert_eq!(view(&live, 0).doing, Doing::LoggingIn);
-        live.logged_in("anna");
+        live.logged_in("anna", Limits::default());
         assert_eq!(view(&live, 0).doing, Doing::Nothing);
         live.begins("DELE");
         assert_eq!(view(&live, 0).doing, Doing::Command("DELE"));

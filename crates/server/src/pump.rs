@@ -43,14 +43,12 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
 /// What holds for the bytes of one transfer.
 pub(crate) struct Flow<'a> {
-    /// Speed limits.
+    /// Speed limits, and how long nothing may move.
     pub(crate) shaper: &'a Shaper,
     /// Its `moved` counts the bytes on the data connection as they move.
     pub(crate) probe: &'a Arc<Probe>,
     /// Threads for what is large.
     pub(crate) lanes: &'a Lanes,
-    /// How long nothing may move.
-    pub(crate) stall_max: Duration,
     /// Whether line ends are converted (TYPE A).
     pub(crate) is_ascii: bool,
     /// Set once an upload has come to its end: from then on it is the disk that takes its time.
@@ -132,16 +130,21 @@ pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) ->
     match &stream {
         // Closing it is all that TCP needs.
         Stream::Plain(Socket::Tcp(_)) => Ok(()),
-        _ => within(flow.stall_max, stream.shutdown()).await,
+        _ => within(flow, stream.shutdown()).await,
     }
 }
 
 async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(), Cut> {
-    for turn in bytes.chunks(flow.shaper.turn(PIECE_BYTES)) {
+    let mut all = bytes;
+    while !all.is_empty() {
+        // Anew each time: limits may change while a piece is on its way.
+        let most = flow.shaper.turn(PIECE_BYTES).min(all.len());
+        let (turn, others) = all.split_at_checked(most).unwrap_or((all, &[]));
+        all = others;
         flow.shaper.take(turn.len()).await;
         let mut rest = turn;
         while !rest.is_empty() {
-            let sent = within(flow.stall_max, stream.write(rest)).await?;
+            let sent = within(flow, stream.write(rest)).await?;
             if sent == 0 {
                 return Err(Cut::Network(io::ErrorKind::WriteZero.into()));
             }
@@ -149,7 +152,7 @@ async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(),
             rest = rest.get(sent..).unwrap_or_default();
         }
     }
-    within(flow.stall_max, stream.flush()).await
+    within(flow, stream.flush()).await
 }
 
 /// Takes everything from the stream into the sink, to an orderly end, says farewell, and syncs. The
@@ -163,15 +166,14 @@ pub(crate) async fn receive(
         let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
     }
-    let turn = flow.shaper.turn(PIECE_BYTES);
     // A small file needs no more; a full buffer asks for a larger one.
-    let mut room = FIRST_PIECE_BYTES.min(turn);
+    let mut room = FIRST_PIECE_BYTES.min(flow.shaper.turn(PIECE_BYTES));
     let mut buffer = Vec::with_capacity(room);
     let mut intake = Intake::new(flow);
-    let mut can_lend = direct::is_possible(&stream, flow);
+    let mut can_lend = true;
     let mut taken = 0;
     loop {
-        if can_lend && taken >= PIECE_BYTES {
+        if can_lend && taken >= PIECE_BYTES && direct::is_possible(&stream, flow) {
             taken = 0;
             match sink.lend().await? {
                 Some(loan) => {
@@ -186,17 +188,15 @@ pub(crate) async fn receive(
             }
         }
         buffer.clear();
-        let got =
-            within(flow.stall_max, (&mut stream).take(bound(room)).read_buf(&mut buffer)).await?;
+        let got = within(flow, (&mut stream).take(bound(room)).read_buf(&mut buffer)).await?;
         if got == 0 {
             break;
         }
         taken += got;
         count(flow.probe, got);
         flow.shaper.take(got).await;
-        if got == room {
-            room = turn.min(room * 4);
-        }
+        let turn = flow.shaper.turn(PIECE_BYTES);
+        room = turn.min(if got == room { room * 4 } else { room });
         let piece = std::mem::replace(&mut buffer, Vec::with_capacity(room));
         intake.take(Bytes::from(piece), sink, flow).await?;
     }
@@ -303,10 +303,10 @@ fn count(probe: &Probe, bytes: usize) {
     probe.moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
-async fn within<T>(most: Duration, act: impl Future<Output = io::Result<T>>) -> Result<T, Cut> {
-    match timeout(most, act).await {
-        Ok(done) => done.map_err(Cut::Network),
-        Err(_) => Err(Cut::Stalled),
+async fn within<T>(flow: &Flow<'_>, act: impl Future<Output = io::Result<T>>) -> Result<T, Cut> {
+    match flow.shaper.within(act).await {
+        Some(done) => done.map_err(Cut::Network),
+        None => Err(Cut::Stalled),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::live::{Live, SessionView};
 pub(crate) struct Registry {
     sessions: Mutex<BTreeMap<u64, Arc<Probe>>>,
     last: AtomicU64,
+    /// How often the terms have changed on which sessions are served.
+    age: Arc<AtomicU64>,
 }
 
 /// What others may see of a session, and the one thing they may do: end it.
@@ -32,6 +34,7 @@ pub(crate) struct Probe {
     end: AtomicU8,
     reason: OnceLock<String>,
     changed: Notify,
+    age: Arc<AtomicU64>,
 }
 
 /// How soon a session is to end.
@@ -73,6 +76,7 @@ impl Registry {
             end: AtomicU8::new(End::NotYet.level()),
             reason: OnceLock::new(),
             changed: Notify::new(),
+            age: Arc::clone(&self.age),
         });
         self.lock().insert(number, Arc::clone(&probe));
         Registered { probe, registry: Arc::clone(self) }
@@ -84,6 +88,14 @@ impl Registry {
             if probe.is_transferring.load(Ordering::Relaxed) {
                 probe.live.measure(probe.moved.load(Ordering::Relaxed));
             }
+        }
+    }
+
+    /// Has every session look at the terms of now, which must be in place already.
+    pub(crate) fn renew(&self) {
+        self.age.fetch_add(1, Ordering::Release);
+        for probe in self.each() {
+            probe.changed.notify_waiters();
         }
     }
 
@@ -131,6 +143,22 @@ impl Probe {
         }
     }
 
+    /// How often the terms have changed: as long as it stays the same, so do they.
+    pub(crate) fn age(&self) -> u64 {
+        self.age.load(Ordering::Acquire)
+    }
+
+    /// Waits until the terms are others than those of this age. Cancel safe.
+    pub(crate) async fn renewed(&self, age: u64) {
+        loop {
+            let changed = self.changed.notified();
+            if self.age() != age {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Asks the session to end; an earlier reason stands.
     pub(crate) fn end(&self, how: End, reason: &str) {
         let _ = self.reason.set(reason.to_owned());
@@ -167,6 +195,22 @@ mod tests {
         assert!(one.probe.number < two.probe.number);
         drop(one);
         assert_eq!(registry.each().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn everybody_hears_of_other_terms() {
+        let registry = Arc::new(Registry::default());
+        let one = registry.enter(address(1), address(9));
+        let age = one.probe.age();
+        let (probe, hears) = (Arc::clone(&one.probe), tokio::sync::oneshot::channel());
+        let hearing = async {
+            probe.renewed(age).await;
+            hears.0.send(probe.age()).unwrap();
+        };
+        let telling = async { registry.renew() };
+        tokio::join!(hearing, telling);
+        assert_eq!(hears.1.await, Ok(age + 1));
+        assert_eq!(registry.enter(address(2), address(9)).probe.age(), age + 1);
     }
 
     #[tokio::test]

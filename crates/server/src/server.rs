@@ -13,6 +13,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use wharf_core::account::Limits;
 use wharf_core::event::{Event, Events, Ignore};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
@@ -27,8 +28,9 @@ use crate::live::{SaidView, SessionView};
 use crate::net::{Listener, Net, Stream, Tcp};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
-use crate::settings::{Listen, ListenTls, Settings};
+use crate::settings::{Listen, ListenTls, Settings, Tls};
 use crate::shared::Shared;
+use crate::tally::Tally;
 use crate::tls::protection;
 
 /// Accepted clients that wait for their turn to be seated.
@@ -486,7 +488,8 @@ impl Handle {
     }
 
     /// Serves on other terms from now on: new sessions by all of `settings`, logins by `users` and
-    /// `stores`, transfers by the rates. `settings.listen` and `settings.passive.ports` mean
+    /// `stores`, transfers, also those under way, by the rates, and everybody by the time-outs of
+    /// `settings.limits`. `settings.listen` and `settings.passive.ports` mean
     /// nothing here: sockets stay as they are. Sessions that are here keep the rest as they met it.
     ///
     /// # Errors
@@ -500,9 +503,29 @@ impl Handle {
         self.shared.adopt(settings, users, stores)
     }
 
+    /// Begins TLS with another certificate, and by other rules, from now on. What is protected
+    /// already stays as it is, and clients may resume their sessions.
+    ///
+    /// # Errors
+    /// The TLS settings do not work; nothing has changed.
+    pub fn adopt_tls(&self, tls: Tls) -> Result<(), rustls::Error> {
+        self.shared.adopt_tls(tls)
+    }
+
+    /// Has the accounts that are logged in take other limits of their own, where `of` knows any by
+    /// their name: rates hold for transfers under way, the number of sessions for the next login.
+    pub fn renew_limits(&self, of: impl Fn(&str) -> Option<Limits>) {
+        self.shared.renew_limits(of);
+    }
+
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
         self.shared.admission.in_all()
+    }
+
+    /// What is counted of this server.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.shared.tally)
     }
 
     /// How many passive ports are in use.

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::time::Instant;
 use wharf_core::account::Account;
-use wharf_core::event::{Event, Who};
+use wharf_core::event::{Direction, Event, Who};
 use wharf_proto::args::{Mode, TransferType};
 use wharf_proto::facts::FactSet;
 use wharf_proto::path::{VPath, escaped};
@@ -21,6 +22,7 @@ use crate::ports::Claim;
 use crate::refusal::Refusal;
 use crate::registry::Probe;
 use crate::settings::{ListenTls, Settings};
+use crate::shape::{Law, Shaper};
 use crate::shared::Shared;
 use crate::tls::{Acceptor, Tie};
 
@@ -57,6 +59,8 @@ pub(crate) struct Session {
     pub(crate) proxies: Arc<[IpNet]>,
     /// Since when, and why it ended once it did: told on every way out, by the drop.
     started: Instant,
+    /// How long it may say nothing, by the terms of which age.
+    idle: (Duration, u64),
     pub(crate) end: Option<String>,
     /// Set once TLS protects the control connection.
     pub(crate) tie: Option<Tie>,
@@ -155,6 +159,8 @@ impl Session {
         local: SocketAddr,
         listen_tls: ListenTls,
     ) -> Self {
+        // Before the terms: what changes in between is looked at again.
+        let age = probe.age();
         let terms = shared.terms();
         let settings = Arc::clone(&terms.settings);
         Self {
@@ -178,6 +184,7 @@ impl Session {
             proxies: Arc::default(),
             started: Instant::now(),
             end: None,
+            idle: (settings.limits.idle_timeout, age),
             tie: None,
             tls: terms.tls.clone(),
             settings,
@@ -216,6 +223,22 @@ impl Session {
         }
     }
 
+    /// What limits a transfer of this session, as long as it runs.
+    pub(crate) fn shaper(&self, direction: Option<Direction>) -> Shaper {
+        let law: Arc<dyn Law> = Arc::<Shared>::clone(&self.shared);
+        Shaper::new(law, Arc::clone(&self.probe), direction)
+    }
+
+    /// How long it may say nothing, and the age of the terms that say so.
+    pub(crate) fn idle_max(&mut self) -> (Duration, u64) {
+        let age = self.probe.age();
+        // Looked up only as terms change: this is asked for each line.
+        if self.idle.1 != age {
+            self.idle = (self.shared.terms().settings.limits.idle_timeout, age);
+        }
+        self.idle
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         self.tie.is_some()
     }
@@ -225,6 +248,14 @@ impl Session {
             Login::In(inside) => Some(inside),
             Login::Greeted | Login::Named { .. } => None,
         }
+    }
+
+    /// When the account's hours end, or the account does.
+    pub(crate) fn time_is_over(&self) -> Option<Instant> {
+        let until = self.logged_in()?.account.until?;
+        let left = u64::try_from(until.saturating_sub(self.shared.now())).unwrap_or_default();
+        // What is too far away for a clock never comes.
+        Instant::now().checked_add(Duration::from_secs(left))
     }
 
     /// The account's files.
@@ -285,16 +316,17 @@ impl Session {
 
     /// Tells who wants to know of a command and its last reply. Of a secret, and of a line that is
     /// no command, only the first letters are told: a password may stand behind a misspelt verb,
-    /// right after it (`PASSsecret`), or alone.
-    pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) {
+    /// right after it (`PASSsecret`), or alone. Returns the moment.
+    pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
         let kept = if is_open { line } else { verb_alone(line) };
-        self.probe.live.said(kept, reply.code, self.names.charset());
+        let at = self.probe.live.said(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
-            return;
+            return at;
         }
         let line = if is_open { escaped(line) } else { format!("{} ***", escaped(kept)) };
         let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
         self.emit(&Event::Command { line: &line, code: reply.code, text: &text });
+        at
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {

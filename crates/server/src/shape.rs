@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use wharf_core::account::Rate;
+use wharf_core::event::Direction;
+
+use crate::registry::Probe;
 
 /// What one act of a limited transfer moves, as a time at its rate: short, so that the flow is
 /// even and several transfers take fair turns.
@@ -23,22 +27,17 @@ const TURN_BYTES_MIN: usize = 512;
 /// It keeps no tokens but a moment: when the bytes let through so far will have had their time.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    bytes_per_second: AtomicU64,
+    bytes_per_second: u64,
     paid_until: Mutex<Instant>,
 }
 
 impl Bucket {
     fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second: bytes_per_second.into(), paid_until: Mutex::new(Instant::now()) }
+        Self { bytes_per_second, paid_until: Mutex::new(Instant::now()) }
     }
 
     fn rate(&self) -> u64 {
-        self.bytes_per_second.load(Ordering::Relaxed)
-    }
-
-    /// Lets another rate hold from now on, for transfers under way too.
-    pub(crate) fn set_rate(&self, bytes_per_second: u64) {
-        self.bytes_per_second.store(bytes_per_second.max(1), Ordering::Relaxed);
+        self.bytes_per_second
     }
 
     /// Takes the turn of `bytes` and says when it begins.
@@ -58,47 +57,144 @@ impl Bucket {
     }
 }
 
-/// All limits that hold for one transfer. Without any it costs nothing.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shaper(Vec<Arc<Bucket>>);
+/// What holds for one transfer at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// The rates, one for all who share it.
+    pub(crate) buckets: Vec<Arc<Bucket>>,
+    /// How long nothing may move.
+    pub(crate) stall_max: Duration,
+    /// What must move at least.
+    pub(crate) pace: Option<Pace>,
+}
+
+/// What a transfer must move at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    pub(crate) bytes: u64,
+    pub(crate) period: Duration,
+}
+
+/// Who knows what holds now.
+pub(crate) trait Law: Send + Sync {
+    /// For a transfer of this session; without a direction for one that is no file's.
+    fn limits(&self, session: &Probe, direction: Option<Direction>) -> Limits;
+}
+
+/// All limits that hold for one transfer, now: as soon as the terms change it has the new ones.
+///
+/// Where no rate holds and the terms stay, asking costs a load of an atomic.
+pub(crate) struct Shaper {
+    law: Arc<dyn Law>,
+    session: Arc<Probe>,
+    direction: Option<Direction>,
+    held: Mutex<Limits>,
+    /// Of the terms from which they are.
+    age: AtomicU64,
+    is_limited: AtomicBool,
+}
 
 impl Shaper {
-    /// A limit of this transfer alone, if `rate` is one.
-    pub(crate) fn limited(mut self, rate: Rate) -> Self {
-        self.0.extend(rate.bytes_per_second().map(|bytes| Arc::new(Bucket::new(bytes))));
-        self
+    /// For a transfer of a session.
+    pub(crate) fn new(
+        law: Arc<dyn Law>,
+        session: Arc<Probe>,
+        direction: Option<Direction>,
+    ) -> Self {
+        // Before the limits: what changes in between is looked at again.
+        let age = session.age().into();
+        let held = law.limits(&session, direction);
+        let is_limited = (!held.buckets.is_empty()).into();
+        Self { law, session, direction, held: Mutex::new(held), age, is_limited }
     }
 
-    /// A limit shared with others, if there is one.
-    pub(crate) fn shared(mut self, bucket: Option<Arc<Bucket>>) -> Self {
-        self.0.extend(bucket);
-        self
-    }
-
-    /// Whether there is any limit.
+    /// Whether any rate holds.
     pub(crate) fn is_limited(&self) -> bool {
-        !self.0.is_empty()
+        self.keep_up();
+        self.is_limited.load(Ordering::Relaxed)
+    }
+
+    /// The age of the terms that hold.
+    pub(crate) fn age(&self) -> u64 {
+        self.keep_up();
+        self.age.load(Ordering::Relaxed)
+    }
+
+    /// Waits until other terms may hold. Cancel safe.
+    pub(crate) async fn changed(&self) {
+        self.session.renewed(self.age.load(Ordering::Relaxed)).await;
     }
 
     /// How many bytes to move at once: at most `most`, at least 1.
     pub(crate) fn turn(&self, most: usize) -> usize {
+        if !self.is_limited() {
+            return most.max(1);
+        }
         let allowed = |bucket: &Arc<Bucket>| {
             let bytes = u128::from(bucket.rate()) * TURN.as_millis() / 1000;
             usize::try_from(bytes).unwrap_or(usize::MAX).max(TURN_BYTES_MIN)
         };
-        self.0.iter().map(allowed).min().unwrap_or(most).clamp(1, most.max(1))
+        self.held().buckets.iter().map(allowed).min().unwrap_or(most).clamp(1, most.max(1))
     }
 
-    /// The tightest limit in bytes a second.
+    /// The tightest rate in bytes a second.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
-        self.0.iter().map(|bucket| bucket.rate()).min()
+        self.keep_up();
+        self.held().buckets.iter().map(|bucket| bucket.rate()).min()
     }
 
-    /// Waits until `bytes` may pass. Cancel safe, except that a turn once taken is spent.
+    /// What must move at least.
+    pub(crate) fn pace(&self) -> Option<Pace> {
+        self.keep_up();
+        self.held().pace
+    }
+
+    /// Waits until `bytes` may pass; not to the end where other terms come meanwhile. Cancel safe,
+    /// except that a turn once taken is spent.
     pub(crate) async fn take(&self, bytes: usize) {
-        if let Some(begin) = self.0.iter().map(|bucket| bucket.take(bytes)).max() {
-            sleep_until(begin).await;
+        if !self.is_limited() {
+            return;
         }
+        let begin = self.held().buckets.iter().map(|bucket| bucket.take(bytes)).max();
+        let Some(begin) = begin else { return };
+        tokio::select! {
+            // Mostly the turn has begun already.
+            biased;
+            () = sleep_until(begin) => {}
+            () = self.changed() => {}
+        }
+    }
+
+    /// Does what moves bytes; nothing if it takes longer than nothing may move. Cancel safe if
+    /// `act` is.
+    pub(crate) async fn within<T>(&self, act: impl Future<Output = T>) -> Option<T> {
+        let began = Instant::now();
+        let mut act = pin!(act);
+        loop {
+            self.keep_up();
+            let most = self.held().stall_max;
+            tokio::select! {
+                // What is done in time is done.
+                biased;
+                done = timeout(most.saturating_sub(began.elapsed()), &mut act) => return done.ok(),
+                () = self.changed() => {}
+            }
+        }
+    }
+
+    fn keep_up(&self) {
+        let age = self.session.age();
+        if age == self.age.load(Ordering::Relaxed) {
+            return;
+        }
+        let limits = self.law.limits(&self.session, self.direction);
+        self.is_limited.store(!limits.buckets.is_empty(), Ordering::Relaxed);
+        *self.held() = limits;
+        self.age.store(age, Ordering::Relaxed);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Limits> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,7 +207,8 @@ impl<K: Hash + Eq> Buckets<K> {
         Self(Mutex::new(HashMap::new()))
     }
 
-    /// The bucket of `key`, if `rate` is a limit. Those who ask at the same time share it.
+    /// The bucket of `key`, if `rate` is a limit. Those who ask at the same time share it; with
+    /// another rate it is another one, which all move to as they look anew.
     pub(crate) fn of(&self, key: K, rate: Rate) -> Option<Arc<Bucket>> {
         let bytes_per_second = rate.bytes_per_second()?;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,90 +224,10 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 }
 
-/// One bucket for all, if `rate` is a limit.
+/// A bucket of its own, if `rate` is a limit.
 pub(crate) fn bucket(rate: Rate) -> Option<Arc<Bucket>> {
     rate.bytes_per_second().map(|bytes| Arc::new(Bucket::new(bytes)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn moved_in(shaper: &Shaper, time: Duration) -> usize {
-        let end = Instant::now() + time;
-        let mut moved = 0;
-        loop {
-            let turn = shaper.turn(64 * 1024);
-            shaper.take(turn).await;
-            if Instant::now() >= end {
-                return moved;
-            }
-            moved += turn;
-        }
-    }
-
-    /// Within 5 % of the rate over two seconds.
-    fn assert_near(moved: usize, bytes_per_second: u64) {
-        let wanted = usize::try_from(bytes_per_second * 2).unwrap();
-        assert!(moved.abs_diff(wanted) * 20 <= wanted, "{moved} bytes instead of {wanted}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_limit_is_met_at_every_rate() {
-        for rate in [100 << 10, 1 << 20, 10 << 20, 100 << 20] {
-            let shaper = Shaper::default().limited(Rate::from_bytes_per_second(rate));
-            for _window in 0..3 {
-                assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
-            }
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn another_rate_holds_for_transfers_under_way() {
-        let bucket = bucket(Rate::from_bytes_per_second(1 << 20)).unwrap();
-        let shaper = Shaper::default().shared(Some(Arc::clone(&bucket)));
-        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 1 << 20);
-        bucket.set_rate(4 << 20);
-        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 4 << 20);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pause_buys_no_burst() {
-        let rate = 1 << 20;
-        let shaper = Shaper::default().limited(Rate::from_bytes_per_second(rate));
-        shaper.take(1).await;
-        tokio::time::sleep(Duration::from_mins(1)).await;
-        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn two_transfers_share_a_bucket_evenly() {
-        let rate = Rate::from_bytes_per_second(1 << 20);
-        let buckets = Buckets::new();
-        let one = Shaper::default().shared(buckets.of("anna", rate));
-        let two = Shaper::default().shared(buckets.of("anna", rate));
-        let time = Duration::from_secs(4);
-        let (one, two) = tokio::join!(moved_in(&one, time), moved_in(&two, time));
-        assert_near(one, 1 << 20);
-        assert_near(two, 1 << 20);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_tightest_of_several_limits_counts() {
-        let buckets = Buckets::new();
-        let shaper = Shaper::default()
-            .limited(Rate::from_bytes_per_second(1 << 20))
-            .shared(buckets.of("all", Rate::from_bytes_per_second(200 << 10)))
-            .shared(buckets.of("free", Rate::Unlimited));
-        assert_eq!(shaper.bytes_per_second(), Some(200 << 10));
-        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 200 << 10);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_limit_means_no_wait() {
-        let before = Instant::now();
-        Shaper::default().limited(Rate::Unlimited).take(usize::MAX).await;
-        assert_eq!(Instant::now(), before);
-        assert_eq!(Shaper::default().turn(4096), 4096);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use wharf_core::account::{Account, Rate};
+use wharf_core::account::Limits as Own;
 use wharf_core::event::{Direction, Event, Events, Who};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
@@ -16,9 +16,10 @@ use crate::guard::{Door, Guard, News, Start};
 use crate::lanes::Lanes;
 use crate::net::Net;
 use crate::ports::Ports;
-use crate::registry::{End, Registry};
-use crate::settings::{Settings, Tls};
-use crate::shape::{Bucket, Buckets, Shaper, bucket};
+use crate::registry::{End, Probe, Registry};
+use crate::settings::{Limits, Settings, Tls};
+use crate::shape::{self, Buckets, Law, Pace, bucket};
+use crate::tally::Tally;
 use crate::tls::{Acceptor, Tie};
 
 pub(crate) struct Shared {
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) doctor: Doctor,
     /// What PASV announces to clients that are not near: a name's address changes as we serve.
     public_address: Mutex<Option<Ipv4Addr>>,
+    pub(crate) tally: Arc<Tally>,
     upload: Speed,
     download: Speed,
 }
@@ -50,7 +52,7 @@ pub(crate) const BANNED: &str = "Your address is banned; try again later.";
 
 /// The shared limits of one direction.
 struct Speed {
-    all: Mutex<Option<Arc<Bucket>>>,
+    all: Buckets<()>,
     by_address: Buckets<Neighbour>,
     by_user: Buckets<String>,
 }
@@ -67,8 +69,8 @@ impl Shared {
         let (range, near) = (&settings.passive.ports, &settings.passive.local_networks);
         Ok(Self {
             ports: Ports::new(range.clone(), near.clone(), tls.clone()),
-            upload: Speed::new(bucket(settings.limits.upload)),
-            download: Speed::new(bucket(settings.limits.download)),
+            upload: Speed::new(),
+            download: Speed::new(),
             guard: Guard::new(&settings.ban),
             doctor: Doctor::default(),
             public_address: Mutex::new(settings.passive.public_address),
@@ -83,6 +85,7 @@ impl Shared {
             admission: Arc::default(),
             registry: Arc::default(),
             lanes: Lanes::new(),
+            tally: Arc::default(),
         })
     }
 
@@ -107,10 +110,9 @@ impl Shared {
         self.ports.adopt(settings.passive.local_networks.clone(), tls.clone());
         self.guard.adopt(&settings.ban);
         self.set_public_address(settings.passive.public_address);
-        self.upload.adopt(settings.limits.upload);
-        self.download.adopt(settings.limits.download);
         let terms = Terms { settings: Arc::new(settings), users, stores, tls };
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+        self.registry.renew();
         Ok(())
     }
 
@@ -124,30 +126,24 @@ impl Shared {
         *self.public_address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
-    /// All limits that hold for a transfer of this account from this address.
-    pub(crate) fn shaper(&self, direction: Direction, account: &Account, peer: IpAddr) -> Shaper {
+    /// Begins TLS with this from now on; everything else stays.
+    pub(crate) fn adopt_tls(&self, tls: Tls) -> Result<(), rustls::Error> {
         let terms = self.terms();
-        let limits = &terms.settings.limits;
-        let own = &account.limits;
-        let (speed, address, user, transfer) = match direction {
-            Direction::Upload => (
-                &self.upload,
-                limits.address_upload,
-                own.upload.unwrap_or(limits.user_upload),
-                own.transfer_upload.unwrap_or(limits.transfer_upload),
-            ),
-            Direction::Download => (
-                &self.download,
-                limits.address_download,
-                own.download.unwrap_or(limits.user_download),
-                own.transfer_download.unwrap_or(limits.transfer_download),
-            ),
-        };
-        Shaper::default()
-            .limited(transfer)
-            .shared(speed.by_user.of(account.name.clone(), user))
-            .shared(speed.by_address.of(peer.into(), address))
-            .shared(speed.all())
+        let mut settings = Settings { tls: Some(tls), ..(*terms.settings).clone() };
+        // A name may have been looked up again since.
+        settings.passive.public_address = self.public_address();
+        self.adopt(settings, Arc::clone(&terms.users), Arc::clone(&terms.stores))
+    }
+
+    /// Takes other limits for the accounts that are logged in, where `of` knows any.
+    pub(crate) fn renew_limits(&self, of: impl Fn(&str) -> Option<Own>) {
+        let mut differ = false;
+        for probe in self.registry.each() {
+            differ |= probe.live.take_limits(&of);
+        }
+        if differ {
+            self.registry.renew();
+        }
     }
 
     /// Seconds since 1970.
@@ -244,21 +240,49 @@ impl Shared {
     }
 }
 
+impl Law for Shared {
+    fn limits(&self, session: &Probe, direction: Option<Direction>) -> shape::Limits {
+        let terms = self.terms();
+        let limits = &terms.settings.limits;
+        let mut law =
+            shape::Limits { buckets: Vec::new(), stall_max: limits.stall_timeout, pace: None };
+        let Some(direction) = direction else { return law };
+        let Some((user, own)) = session.live.account() else { return law };
+        let (speed, in_all, of_address, of_user, of_transfer) = match direction {
+            Direction::Upload => (
+                &self.upload,
+                limits.upload,
+                limits.address_upload,
+                own.upload.unwrap_or(limits.user_upload),
+                own.transfer_upload.unwrap_or(limits.transfer_upload),
+            ),
+            Direction::Download => (
+                &self.download,
+                limits.download,
+                limits.address_download,
+                own.download.unwrap_or(limits.user_download),
+                own.transfer_download.unwrap_or(limits.transfer_download),
+            ),
+        };
+        law.buckets.extend(bucket(of_transfer));
+        law.buckets.extend(speed.by_user.of(user, of_user));
+        law.buckets.extend(speed.by_address.of(session.peer.ip().into(), of_address));
+        law.buckets.extend(speed.all.of((), in_all));
+        // Where limits of ours may be what is slow, nothing need move.
+        law.pace = pace(limits).filter(|_| law.buckets.is_empty());
+        law
+    }
+}
+
+fn pace(limits: &Limits) -> Option<Pace> {
+    let rate = limits.transfer_min.bytes_per_second()?;
+    let period = limits.transfer_min_period;
+    let bytes = u128::from(rate) * period.as_millis() / 1000;
+    Some(Pace { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), period })
+}
+
 impl Speed {
-    fn new(all: Option<Arc<Bucket>>) -> Self {
-        Self { all: Mutex::new(all), by_address: Buckets::new(), by_user: Buckets::new() }
-    }
-
-    fn all(&self) -> Option<Arc<Bucket>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Another limit of all: where there is one already, for transfers under way too.
-    fn adopt(&self, rate: Rate) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*all, rate.bytes_per_second()) {
-            (Some(bucket), Some(bytes)) => bucket.set_rate(bytes),
-            _ => *all = bucket(rate),
-        }
+    fn new() -> Self {
+        Self { all: Buckets::new(), by_address: Buckets::new(), by_user: Buckets::new() }
     }
 }

@@ -27,7 +27,6 @@ use crate::next::{Errand, Job, Next, Transfer};
 use crate::pump::Local;
 use crate::session::{LoggedIn, Login, Session};
 use crate::settings::{ListenTls, Settings};
-use crate::shape::Shaper;
 use crate::shared::Shared;
 
 /// 2026-11-22 12:00:00 UTC.
@@ -135,7 +134,7 @@ impl Bench {
 impl Bench {
     /// What an errand comes to that nobody disturbs.
     async fn runs(&self, errand: Errand) -> Reply {
-        let (shaper, shared) = (Shaper::default(), &self.session.shared);
+        let (shaper, shared) = (self.session.shaper(None), &self.session.shared);
         let local = Local { shaper: &shaper, probe: &self.session.probe, lanes: &shared.lanes };
         match errand {
             Errand::Digest { source, bytes, of, say } => {

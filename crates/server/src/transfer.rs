@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
-use wharf_core::account::Account;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
@@ -27,7 +26,7 @@ use crate::pump::{self, Cut, Flow};
 use crate::refusal::Refusal;
 use crate::registry::Probe;
 use crate::session::Session;
-use crate::settings::{Limits, SessionReuse, Settings};
+use crate::settings::{SessionReuse, Settings};
 use crate::shape::Shaper;
 use crate::shared::Shared;
 use crate::tls::{Acceptor, Resumed, Tie};
@@ -165,40 +164,29 @@ struct Work {
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
-    pace: Option<Pace>,
     /// Who else came to the port.
     strangers: Vec<IpAddr>,
     /// Whether the client has shown that it resumes TLS sessions, or that it does not.
     resumes: Option<bool>,
 }
 
-/// What a transfer must move at least.
-#[derive(Clone, Copy)]
-struct Pace {
-    bytes: u64,
-    period: Duration,
-}
-
-impl Pace {
-    /// None where there is none, and where limits of ours may be what is slow.
-    fn of(limits: &Limits, shaper: &Shaper) -> Option<Self> {
-        let rate = limits.transfer_min.bytes_per_second()?;
-        let period = limits.transfer_min_period;
-        let bytes = u128::from(rate) * period.as_millis() / 1000;
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        shaper.bytes_per_second().is_none().then_some(Self { bytes, period })
-    }
-
-    /// Waits until less has moved in a period than must.
-    async fn is_missed(self, probe: &Probe, is_whole: &AtomicBool) {
-        let mut before = 0;
-        loop {
-            sleep(self.period).await;
-            let moved = probe.moved.load(Ordering::Relaxed);
-            if moved.saturating_sub(before) < self.bytes && !is_whole.load(Ordering::Relaxed) {
-                return;
-            }
-            before = moved;
+/// Waits until less has moved in a period than must. Terms that change begin a new period.
+async fn is_too_slow(shaper: &Shaper, probe: &Probe, is_whole: &AtomicBool) {
+    loop {
+        let before = probe.moved.load(Ordering::Relaxed);
+        let Some(pace) = shaper.pace() else {
+            shaper.changed().await;
+            continue;
+        };
+        tokio::select! {
+            // By the new terms it may be fast enough.
+            biased;
+            () = shaper.changed() => continue,
+            () = sleep(pace.period) => {}
+        }
+        let moved = probe.moved.load(Ordering::Relaxed);
+        if moved.saturating_sub(before) < pace.bytes && !is_whole.load(Ordering::Relaxed) {
+            return;
         }
     }
 }
@@ -214,12 +202,6 @@ enum Done {
 
 impl Work {
     fn new(session: &Session, job: Job) -> (Self, Option<FileFacts>) {
-        let account = session.logged_in().map(|inside| &inside.account);
-        let limits = |direction, account: Option<&Account>| {
-            account.map_or_else(Shaper::default, |account| {
-                session.shared.shaper(direction, account, session.peer.ip())
-            })
-        };
         let mut announcement = None;
         let (source, sink, file) = match job {
             Job::Send { source, path, is_ascii } => {
@@ -233,18 +215,13 @@ impl Work {
             }
             Job::List { lines } => (Some(Source::Stream(lines)), None, None),
         };
-        let shaper = match &file {
-            Some(file) => limits(file.direction, account),
-            None => Shaper::default(),
-        };
-        let pace = file.as_ref().and_then(|_| Pace::of(&session.settings.limits, &shaper));
+        let shaper = session.shaper(file.as_ref().map(|file| file.direction));
         let work = Self {
             shared: Arc::clone(&session.shared),
             settings: Arc::clone(&session.settings),
             tls: session.tls.clone(),
             probe: Arc::clone(&session.probe),
             shaper,
-            pace,
             local: session.local,
             tie: session.tie.filter(|_| session.parameters.is_private),
             is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
@@ -281,15 +258,18 @@ impl Work {
             connect_timeout: self.settings.active.connect_timeout,
             tls: self.tls.as_deref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
         };
+        let asked = Instant::now();
         let data = match opening.open(port, &mut self.strangers).await {
             Ok(data) => data,
             Err(error) => {
+                self.shared.tally.opening_failed(error.cause());
                 let is_unproven = matches!(error, OpenError::NotTold { .. });
                 self.resumes = is_unproven.then_some(false);
                 return Done::NotOpened(error);
             }
         };
         self.is_open = true;
+        self.shared.tally.openings.add(asked.elapsed());
         self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
         self.lease = data.lease;
         self.is_tls = data.resumed.is_some();
@@ -299,7 +279,6 @@ impl Work {
             shaper: &self.shaper,
             probe: &self.probe,
             lanes: &self.shared.lanes,
-            stall_max: self.settings.limits.stall_timeout,
             is_ascii: self.is_ascii,
             is_whole: &is_whole,
             deflate: self.deflate,
@@ -312,14 +291,11 @@ impl Work {
                 (None, None) => Ok(()),
             }
         };
-        let ended = match self.pace {
-            None => moving.await,
-            Some(pace) => tokio::select! {
-                // What is done in time is done.
-                biased;
-                moved = moving => moved,
-                () = pace.is_missed(&self.probe, &is_whole) => Err(Cut::TooSlow),
-            },
+        let ended = tokio::select! {
+            // What is done in time is done.
+            biased;
+            moved = moving => moved,
+            () = is_too_slow(&self.shaper, &self.probe, &is_whole) => Err(Cut::TooSlow),
         };
         let came = self.probe.moved.load(Ordering::Relaxed);
         match ended {
@@ -466,11 +442,19 @@ fn report(
         session.emit(&Event::StoreFailed { reason: &verdict.reason });
     }
     if let Some(file) = file {
+        let took = started.elapsed();
+        if verdict.reason.is_empty() {
+            let tally = &session.shared.tally;
+            match file.direction {
+                Direction::Upload => tally.uploads.add(took),
+                Direction::Download => tally.downloads.add(took),
+            }
+        }
         session.emit(&Event::Transferred(&Transferred {
             direction: file.direction,
             path: &file.path,
             bytes: session.probe.moved.load(Ordering::Relaxed),
-            took: started.elapsed(),
+            took,
             is_complete: verdict.reason.is_empty(),
             is_ascii: file.is_ascii,
             is_tls: work.is_tls,

@@ -47,7 +47,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
-use wharf_core::account::Account;
+use wharf_core::account::{Account, Count};
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{
@@ -62,6 +62,7 @@ use self::tree::Tree;
 use self::upload::Upload;
 
 use crate::meter::Quota;
+use crate::mounts::Mounts;
 
 pub use self::leftover::TEMP_PREFIX;
 pub use self::quotas::Quotas;
@@ -346,15 +347,13 @@ impl fmt::Debug for Disks {
     }
 }
 
-#[async_trait]
-impl Stores for Disks {
-    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
-        let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
-        let umask = self.umask_of(account);
+impl Disks {
+    /// A folder for an account: the one that other sessions have open, or a new one.
+    async fn disk(&self, name: &str, path: &Path, quota: Quota, umask: u32) -> Result<Disk> {
         let options = DiskOptions { umask, ..self.options.clone() };
-        let home = (account.name.clone(), account.home.clone(), quota, umask);
+        let home = (name.to_owned(), path.to_owned(), quota, umask);
         if let Some(tree) = self.shared(&home) {
-            return Ok(Arc::new(Disk { tree }));
+            return Ok(Disk { tree });
         }
         let metered = match &self.quotas {
             Some(quotas) => quotas.metered(&home.1, quota).await?,
@@ -370,6 +369,31 @@ impl Stores for Disks {
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
         all.insert(home, Arc::downgrade(&disk.tree));
-        Ok(Arc::new(disk))
+        Ok(disk)
+    }
+}
+
+#[async_trait]
+impl Stores for Disks {
+    /// A folder of the account that cannot be opened is not there; whoever checks the configuration
+    /// tells of it.
+    async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
+        let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
+        let umask = self.umask_of(account);
+        let home = self.disk(&account.name, &account.home, quota, umask).await?;
+        if account.folders.is_empty() {
+            return Ok(Arc::new(home));
+        }
+        let mut folders: Vec<(VPath, Arc<dyn Storage>)> = Vec::new();
+        for folder in &account.folders {
+            let quota = Quota {
+                bytes: folder.quota.unwrap_or_default(),
+                files: folder.quota_files.unwrap_or(Count::Unlimited),
+            };
+            if let Ok(disk) = self.disk(&account.name, &folder.target, quota, umask).await {
+                folders.push((folder.at.clone(), Arc::new(disk)));
+            }
+        }
+        Ok(Arc::new(Mounts::new(Arc::new(home), folders)))
     }
 }

@@ -10,6 +10,7 @@
 mod disk;
 mod memory;
 mod meter;
+mod mounts;
 mod name;
 mod time;
 
@@ -19,3 +20,4 @@ pub use disk::{
 };
 pub use memory::Memory;
 pub use meter::Quota;
+pub use mounts::Mounts;

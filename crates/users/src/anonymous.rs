@@ -36,6 +36,11 @@ impl<U: Users + ?Sized> WithAnonymous<U> {
         self.account.limits = limits;
         self
     }
+
+    /// Whom every visitor becomes.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
 }
 
 #[async_trait]

@@ -14,17 +14,30 @@
 //! quota = "20GiB"              # bytes that it may keep; 0 or "unlimited": any number
 //! quota_files = 0              # files and folders
 //! require_tls = false
+//! allowed_addresses = ["10.0.0.0/8"]   # it may log in from there only
+//! hours = ["mon-fri 08:00-18:00"]      # and be logged in then only; a zone may stand behind
+//! expires = "2027-01-31"       # the last day; or a moment
 //! comment = "tests"
+//! groups = ["staff"]           # what is not said here is as the first of these says
 //!
 //! [users.anna.paths]           # rights below these paths; the longest path counts
 //! "/incoming" = "upload"
+//!
+//! [users.anna.folders]         # folders that lie elsewhere
+//! "/music" = "/srv/music"
+//! "/scans" = { target = "/srv/scans", permissions = "read-write", quota = "5GiB" }
+//!
+//! [groups.staff]               # all that an account may have but a password and groups
+//! home = "/srv/ftp/%u"         # %u is the account's name
 //! ```
 //!
-//! To follow it: `record` is what the file can say, `read` reads it, `edit` changes it, `disk`
-//! has the system calls, and [`FileUsers`] answers logins.
+//! To follow it: `record` is what the file can say, `read` reads it, `edit` and `editor` change it,
+//! `disk` has the system calls, and [`FileUsers`] answers logins.
 
 mod disk;
 mod edit;
+mod editor;
+mod place;
 mod problem;
 mod read;
 mod record;
@@ -32,17 +45,22 @@ mod record;
 mod tests;
 
 pub use disk::{FILE_BYTES_MAX, Patience, Stamp, lock, replace, stamp};
-pub use edit::{EditError, Editor, UserFile};
+pub use edit::{EditError, UserFile};
+pub use editor::{Editor, Owner};
 pub use problem::{FileProblems, OpenError, Problem};
-pub use read::PROBLEMS_MAX;
-pub use record::{KEYS, PERMISSIONS_DEFAULT, Setting, StoredHash, UserRecord};
+pub use read::{PROBLEMS_MAX, parse_network};
+pub use record::{
+    FolderRecord, KEYS, KEYS_OF_ACCOUNTS, NAME_MARK, PERMISSIONS_DEFAULT, Setting, StoredHash,
+    UserRecord, shown_network,
+};
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tokio::task::spawn_blocking;
-use wharf_core::account::Account;
+use wharf_core::account::{Account, Limits};
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
 use zeroize::Zeroizing;
@@ -101,6 +119,23 @@ impl FileUsers {
         self.inner.changes()
     }
 
+    /// All accounts, as the file was last read.
+    pub fn accounts(&self) -> Vec<Account> {
+        let folder = disk::folder(&self.inner.path);
+        self.inner
+            .state()
+            .records
+            .values()
+            .map(|record| record.account(folder, Timestamp::now()))
+            .collect()
+    }
+
+    /// The limits of an account's own, as the file was last read.
+    pub fn limits(&self, name: &str) -> Option<Limits> {
+        let record = self.inner.state().records.get(name).cloned()?;
+        Some(record.account(disk::folder(&self.inner.path), Timestamp::now()).limits)
+    }
+
     /// Why the file cannot be used, or why a hash could not be renewed, if that has not been told.
     pub fn take_problem(&self) -> Option<EditError> {
         let mut state = self.inner.state();
@@ -142,6 +177,7 @@ impl Users for FileUsers {
         // no session that could have been ended, so it must be stopped here.
         let record = self.inner.state().records.get(attempt.user).cloned();
         let record = record.ok_or(Denied::UnknownUser)?;
+        let now = Timestamp::now();
         if !record.is_enabled() {
             return Err(Denied::Disabled);
         }
@@ -151,10 +187,8 @@ impl Users for FileUsers {
             Verified::Wrong => return Err(Denied::WrongPassword),
             Verified::Unreadable => return Err(Denied::NoPassword),
         }
-        if record.require_tls == Some(true) && !attempt.is_tls {
-            return Err(Denied::Refused("the account must use TLS".to_owned()));
-        }
-        Ok(record.account(disk::folder(&self.inner.path)))
+        record.admits(attempt, now)?;
+        Ok(record.account(disk::folder(&self.inner.path), now))
     }
 }
 
@@ -294,12 +328,14 @@ impl Inner {
 
 fn read_all(path: &Path) -> Result<(Records, Option<Stamp>), OpenError> {
     let (text, stamp) = disk::read(path)?;
-    let records = read::read(path, &text).map_err(OpenError::Problems)?;
-    let named = records.into_iter().map(|record| (record.name.clone(), Arc::new(record)));
+    let said = read::read(path, &text).map_err(OpenError::Problems)?;
+    let named = said.whole().into_iter().map(|record| (record.name.clone(), Arc::new(record)));
     Ok((named.collect(), Some(stamp)))
 }
 
 fn live(records: &Records) -> BTreeSet<String> {
-    let enabled = records.values().filter(|record| record.is_enabled());
-    enabled.map(|record| record.name.clone()).collect()
+    let now = Timestamp::now();
+    let is_live =
+        |record: &&Arc<UserRecord>| record.is_enabled() && record.admits_time(now).is_ok();
+    records.values().filter(is_live).map(|record| record.name.clone()).collect()
 }

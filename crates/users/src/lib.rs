@@ -8,6 +8,7 @@
 pub mod anonymous;
 pub mod file;
 pub mod hasher;
+pub mod hours;
 mod md5_crypt;
 pub mod name;
 pub mod nearest;

@@ -1,15 +1,18 @@
 //! `wharf ban`: who may not come in, shown and changed, with or without a running server.
 
+mod live;
+
 use std::io::IsTerminal;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use wharf_server::guard::{BANS_MAX, Ban as Banned, Lock};
+use wharf_admin::client::Client;
+use wharf_server::guard::{BANS_MAX, Ban as Banned, Lock, Memory};
 
 use crate::ban_file::{BanFile, Found, REASON_BYTES_MAX};
 use crate::cli::Global;
-use crate::cli::ban::Ban;
+use crate::cli::ban::{Act, Ban};
 use crate::config::raw::quoted;
 use crate::config::units::{parse_duration, show_duration};
 use crate::outcome::{Exit, Failure, print, tell};
@@ -17,28 +20,64 @@ use crate::setup::{config_file, inputs, load};
 use crate::share::confirm;
 use crate::user_command::list::table;
 
-/// Does what was asked with the bans.
+/// Does what was asked with the bans: the running server is asked, and without one the file is
+/// changed that the next one reads.
 pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
-    let config = config_file(global);
-    let config = load(&inputs(global, config, Vec::new()), global.color.is_on())?.config;
-    let file = BanFile::of(&config);
+    let path = config_file(global);
+    let inputs = inputs(global, path.clone(), Vec::new());
+    let config = load(&inputs, global.color.is_on())?.config;
     let now = Timestamp::now().as_second();
-    match what {
-        Ban::List { json } => list(&file, *json, now)?,
-        Ban::Add { addresses, time, reason } => {
+    let book = match live::server(global, what.socket.as_deref(), path.as_deref())? {
+        Some(server) => Book::Server(server),
+        None => Book::File(BanFile::of(&config)),
+    };
+    match &what.act {
+        Act::List { json } => list(&book.read()?, *json, now)?,
+        Act::Add { addresses, time, reason } => {
             let networks = addresses.iter().map(|address| network(address));
             let networks = networks.collect::<Result<Vec<_>, _>>()?;
-            refuse_allowed(&networks, &config.ban.allow.0)?;
-            add(&file, &networks, time.as_deref(), reason.as_deref(), now)?;
+            let until = time.as_deref().map(|time| until(time, now)).transpose()?;
+            let reason = reason.as_deref().unwrap_or_default();
+            refuse_long(reason)?;
+            match &book {
+                Book::Server(server) => live::add(server, &networks, until, reason, now)?,
+                Book::File(file) => {
+                    refuse_allowed(&networks, &config.ban.allow.0)?;
+                    add(file, &networks, until, reason, now)?;
+                }
+            }
+            let time = until.map_or_else(
+                || "until you lift it".to_owned(),
+                |at| format!("for {}", left(at, now)),
+            );
+            for network in networks {
+                tell(&format!("banned {} {time}\n", shown(network)));
+            }
         }
-        Ban::Del { addresses, users } => del(&file, addresses, users, now)?,
-        Ban::Clear { yes } => clear(&file, *yes, now)?,
+        Act::Del { addresses, users } => del(&book, addresses, users, now)?,
+        Act::Clear { yes } => clear(&book, *yes, now)?,
     }
     Ok(Exit::Done)
 }
 
-fn list(file: &BanFile, is_json: bool, now: i64) -> Result<(), Failure> {
-    let memory = read(file)?.memory;
+/// Where bans are.
+enum Book {
+    /// With a server that runs.
+    Server(Client),
+    /// In the file of one that does not.
+    File(BanFile),
+}
+
+impl Book {
+    fn read(&self) -> Result<Memory, Failure> {
+        match self {
+            Self::Server(server) => live::read(server),
+            Self::File(file) => Ok(read(file)?.memory),
+        }
+    }
+}
+
+fn list(memory: &Memory, is_json: bool, now: i64) -> Result<(), Failure> {
     let bans: Vec<_> = memory.bans.iter().filter(|ban| holds(ban, now)).collect();
     let locks: Vec<_> = memory.locks.iter().filter(|lock| now < lock.until).collect();
     if is_json {
@@ -70,13 +109,10 @@ fn list(file: &BanFile, is_json: bool, now: i64) -> Result<(), Failure> {
 fn add(
     file: &BanFile,
     networks: &[IpNet],
-    time: Option<&str>,
-    reason: Option<&str>,
+    until: Option<i64>,
+    reason: &str,
     now: i64,
 ) -> Result<(), Failure> {
-    let until = time.map(|time| until(time, now)).transpose()?;
-    let reason = reason.unwrap_or_default();
-    refuse_long(reason)?;
     edit(file, |found| {
         let bans = &mut found.memory.bans;
         bans.retain(|ban| !networks.contains(&ban.network));
@@ -93,13 +129,7 @@ fn add(
             reason: reason.to_owned(),
         }));
         Ok(())
-    })?;
-    let time =
-        until.map_or_else(|| "until you lift it".to_owned(), |at| format!("for {}", left(at, now)));
-    for network in networks {
-        tell(&format!("banned {} {time}\n", shown(*network)));
-    }
-    Ok(())
+    })
 }
 
 /// A reason is one line in the file.
@@ -111,11 +141,11 @@ pub(crate) fn refuse_long(reason: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn del(file: &BanFile, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
+fn del(book: &Book, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
     let networks = addresses.iter().map(|address| network(address));
     let networks = networks.collect::<Result<Vec<_>, _>>()?;
-    edit(file, |found| {
-        let memory = &mut found.memory;
+    // All or nothing: what is missing is told before anything changes.
+    let refuse_missing = |memory: &Memory| {
         for network in &networks {
             let is_it = |ban: &Banned| ban.network == *network && holds(ban, now);
             if !memory.bans.iter().any(is_it) {
@@ -124,14 +154,24 @@ fn del(file: &BanFile, addresses: &[String], users: &[String], now: i64) -> Resu
         }
         for user in users {
             if !memory.locks.iter().any(|lock| lock.user == *user && now < lock.until) {
-                let what = format!("the account `{}` is not locked", user.escape_debug());
-                return Err(Failure::new(what).help("what is:  wharf ban list"));
+                return Err(not_locked(user));
             }
         }
-        memory.bans.retain(|ban| !networks.contains(&ban.network));
-        memory.locks.retain(|lock| !users.contains(&lock.user));
         Ok(())
-    })?;
+    };
+    match book {
+        Book::Server(server) => {
+            refuse_missing(&live::read(server)?)?;
+            live::lift(server, &networks, users)?;
+        }
+        Book::File(file) => edit(file, |found| {
+            let memory = &mut found.memory;
+            refuse_missing(memory)?;
+            memory.bans.retain(|ban| !networks.contains(&ban.network));
+            memory.locks.retain(|lock| !users.contains(&lock.user));
+            Ok(())
+        })?,
+    }
     for network in networks {
         tell(&format!("{} may come in again\n", shown(network)));
     }
@@ -141,8 +181,8 @@ fn del(file: &BanFile, addresses: &[String], users: &[String], now: i64) -> Resu
     Ok(())
 }
 
-fn clear(file: &BanFile, has_yes: bool, now: i64) -> Result<(), Failure> {
-    let memory = read(file)?.memory;
+fn clear(book: &Book, has_yes: bool, now: i64) -> Result<(), Failure> {
+    let memory = book.read()?;
     let bans = memory.bans.iter().filter(|ban| holds(ban, now)).count();
     let locks = memory.locks.iter().filter(|lock| now < lock.until).count();
     let what = format!("all bans ({bans}) and all locks of accounts ({locks})");
@@ -155,11 +195,14 @@ fn clear(file: &BanFile, has_yes: bool, now: i64) -> Result<(), Failure> {
             return Err(Failure::new("nothing was lifted"));
         }
     }
-    edit(file, |found| {
-        found.memory.bans.clear();
-        found.memory.locks.clear();
-        Ok(())
-    })?;
+    match book {
+        Book::Server(server) => live::clear(server)?,
+        Book::File(file) => edit(file, |found| {
+            found.memory.bans.clear();
+            found.memory.locks.clear();
+            Ok(())
+        })?,
+    }
     tell(&format!("lifted {what}\n"));
     Ok(())
 }
@@ -215,9 +258,19 @@ pub(crate) fn refuse_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<()
     Err(Failure::new(what).help("take it out of ban.allow in the configuration first"))
 }
 
+/// For one who unlocks an account that is not locked.
+pub(crate) fn not_locked(user: &str) -> Failure {
+    let what = format!("the account `{}` is not locked", user.escape_debug());
+    missing(what).help("what is:  wharf ban list")
+}
+
+fn missing(what: String) -> Failure {
+    Failure { exit: Exit::NoSuchUser, ..Failure::new(what) }
+}
+
 /// For one who lifts a ban that there is not.
 pub(crate) fn not_banned(network: IpNet, bans: &[Banned], now: i64) -> Failure {
-    let failure = Failure::new(format!("{} is not banned", shown(network)));
+    let failure = missing(format!("{} is not banned", shown(network)));
     let around = bans.iter().find(|ban| ban.network.contains(&network) && holds(ban, now));
     match around {
         Some(ban) => {

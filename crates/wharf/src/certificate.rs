@@ -44,6 +44,12 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// SHA-256 in pairs of digits, as in `9A:41:…`.
+    pub(crate) fn shown_fingerprint(&self) -> String {
+        let hex: Vec<_> = self.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
+        hex.join(":")
+    }
+
     /// Of the first certificate of a chain.
     pub(crate) fn of(pair: &Pair) -> Self {
         let first = pair.chain.first().map_or(&[][..], AsRef::as_ref);
@@ -55,6 +61,9 @@ impl Facts {
         }
     }
 }
+
+/// How every warning begins that is about the certificate itself.
+pub(crate) const CERTIFICATE_WARNING: &str = "the certificate ";
 
 /// The one file that holds the self-made certificate and its key: one file, so that no crash can
 /// leave a key of one and a certificate of another.
@@ -144,7 +153,7 @@ fn expiry_warning(chain: &[CertificateDer<'_>], path: &Path) -> Option<String> {
     let until = validity::not_after(chain.first()?)?;
     let day = until.strftime("%Y-%m-%d");
     (until < Timestamp::now())
-        .then(|| format!("the certificate {} expired on {day}", path.display()))
+        .then(|| format!("{CERTIFICATE_WARNING}{} expired on {day}", path.display()))
 }
 
 fn read(path: &Path, what: &str) -> Result<String, Failure> {

@@ -5,11 +5,14 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod import;
 pub(crate) mod live;
+#[cfg(test)]
+mod reference;
 pub(crate) mod serve;
 pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 pub(crate) mod user;
+pub(crate) mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,6 +28,7 @@ use import::Import;
 use serve::Serve;
 use service::Service;
 use user::User;
+use why::Why;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -85,8 +89,9 @@ pub(crate) enum Command {
     /// Manage accounts in users.toml; changes take effect at once
     #[command(subcommand)]
     User(Box<User>),
-    /// List, add and lift bans; changes take effect within a second
-    #[command(subcommand)]
+    /// Whether an account may do something somewhere, and what decides it: exit 0 or 1
+    Why(Why),
+    /// List, add and lift bans; changes take effect at once
     Ban(Ban),
     /// Move in from another server: read its set-up, show the result, write it with --write
     #[command(subcommand)]
@@ -164,6 +169,7 @@ Look and act on the running server
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del, export
   ban         list, add, del, clear
+  why         Whether an account may do something somewhere, and what decides it
   config      default, show, path
   import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 

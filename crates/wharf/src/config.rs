@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) names: keys::Names,
     pub(crate) compat: keys::Compat,
     pub(crate) control: keys::Control,
+    /// `[metrics]`
+    pub(crate) metrics: keys::Metrics,
     pub(crate) log: keys::Logging,
 }
 
@@ -96,6 +98,7 @@ impl Config {
             names: keys::Names::read(reader, "names"),
             compat: keys::Compat::read(reader, "compat"),
             control: keys::Control::read(reader, "control"),
+            metrics: keys::Metrics::read(reader, "metrics"),
             log: keys::Logging::read(reader, "log"),
         }
     }

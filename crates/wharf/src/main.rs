@@ -32,6 +32,7 @@ mod share;
 mod snapshot;
 mod top_command;
 mod user_command;
+mod why_command;
 mod wire;
 mod words;
 
@@ -75,6 +76,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Stop(options) => live_command::stop(global, options),
         Command::User(what) => user_command::user(global, what),
         Command::Ban(what) => ban_command::ban(global, what),
+        Command::Why(options) => why_command::why(global, options),
         Command::Import(what) => import_command::import(global, what),
         Command::Bench(options) => bench_command::bench(options),
         Command::Hash(options) => hash_command::hash(options),

@@ -3,6 +3,12 @@
 #[cfg_attr(unix, path = "os/disk_unix.rs")]
 #[cfg_attr(not(unix), path = "os/disk_other.rs")]
 mod disk;
+#[cfg(target_os = "linux")]
+#[path = "os/footprint_linux.rs"]
+mod footprint;
+#[cfg(not(target_os = "linux"))]
+#[path = "os/footprint_other.rs"]
+mod footprint;
 #[cfg_attr(target_os = "linux", path = "os/network_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "os/network_other.rs")]
 mod network;
@@ -21,18 +27,20 @@ use std::path::Path;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
-    is_administrator, is_journal, mask_new_files, may_write, mode_if_open, open_to_group,
-    private_file, private_folder, proof_of_life_every, raise_file_limit, real_folder,
-    socket_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, appended_privately, can_change, disk_of, free_files,
+    give_to, hold_window, is_administrator, is_journal, is_owner, mask_new_files, may_write,
+    mode_if_open, open_to_group, private_file, private_folder, proof_of_life_every,
+    raise_file_limit, real_folder, socket_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, announce, appended, appended_privately, free_files, give_to, hold_window,
-    is_administrator, is_journal, mask_new_files, may_write, mode_if_open, open_to_group,
-    private_file, private_folder, proof_of_life_every, raise_file_limit, real_folder,
-    socket_folder, sync_folder,
+    PORT_REMEDY, Signals, announce, appended, appended_privately, can_change, disk_of, free_files,
+    give_to, hold_window, is_administrator, is_journal, is_owner, mask_new_files, may_write,
+    mode_if_open, open_to_group, private_file, private_folder, proof_of_life_every,
+    raise_file_limit, real_folder, socket_folder, sync_folder,
 };
+
+pub(crate) use footprint::Footprint;
 
 /// What somebody asks of a running server by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub(crate) enum Asked {
     Stop(Stop),
     /// To open its logs anew (SIGUSR1).
     Reopen,
+    /// To write how it is into its log (SIGUSR2).
+    Summary,
     /// To take note of a new configuration (SIGHUP).
     Reload,
 }

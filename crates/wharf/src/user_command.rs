@@ -188,7 +188,7 @@ fn edit(file: &Path, name: &str, facts: &Facts, password: &Password) -> Result<(
             editor.set(name, setting)?;
         }
         for path in &change.cleared_paths {
-            editor.clear_path(name, path)?;
+            editor.clear_entry(name, "paths", path)?;
         }
         Ok::<_, Trouble>(())
     })?;
@@ -227,7 +227,7 @@ fn delete(file: &Path, names: &[String], has_yes: bool) -> Result<(), Trouble> {
             return Err(Failure::new("nothing was removed").into());
         }
     }
-    each(file, names, Editor::remove)?;
+    each(file, names, |editor, name| editor.remove(name))?;
     tell(&format!("removed {list}; their files stay\n"));
     Ok(())
 }
@@ -269,7 +269,7 @@ fn existing(file: &Path, names: &[String]) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn no_such_user(records: &UserFile, name: &str) -> Failure {
+pub(crate) fn no_such_user(records: &UserFile, name: &str) -> Failure {
     let shown = name.escape_debug();
     let failure =
         Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("there is no user `{shown}`")) };

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
 use wharf_core::async_trait;
@@ -366,12 +367,20 @@ pub(crate) fn users(config: &Config, file: Option<&FileUsers>) -> Arc<dyn Users>
         None => Arc::new(Nobody),
     };
     match anonymous_home(config) {
-        Some(home) => {
-            let rights = anonymous_rights(config.login.anonymous_permissions);
-            Arc::new(WithAnonymous::new(users, home, rights).with_limits(for_many()))
-        }
+        Some(home) => Arc::new(with_visitor(users, config, home)),
         None => users,
     }
+}
+
+/// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
+pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
+    let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
+    visitors.is_anonymous(user).then(|| visitors.account().clone())
+}
+
+fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
+    let rights = anonymous_rights(config.login.anonymous_permissions);
+    WithAnonymous::new(users, home, rights).with_limits(for_many())
 }
 
 /// Every folder that is served, with whose it is, and how many accounts the file has.
@@ -381,18 +390,23 @@ pub(crate) fn homes(
     is_coloured: bool,
 ) -> Result<(Vec<(String, PathBuf)>, usize), Failure> {
     let mut homes = Vec::new();
+    let mut count = 0;
     if has_file {
         let file = UserFile::read(&config.server.users_file.0)
             .map_err(|error| open_failure(&error, is_coloured))?;
-        let accounts = file.records().iter().map(|record| record.account(file.folder()));
-        homes.extend(accounts.map(|account| (account.name, account.home)));
+        count = file.records().len();
+        for record in file.records() {
+            let account = record.account(file.folder(), Timestamp::now());
+            let folders = account.folders.iter().map(|folder| folder.target.clone());
+            let all = std::iter::once(account.home.clone()).chain(folders);
+            homes.extend(all.map(|home| (account.name.clone(), home)));
+        }
     }
-    let count = homes.len();
     homes.extend(anonymous_home(config).map(|home| ("anonymous".to_owned(), home.to_owned())));
     Ok((homes, count))
 }
 
-/// The folder of anonymous visitors, if there are any.
+/// The folder of visitors, if there may be any.
 pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
     config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
 }

@@ -1,9 +1,9 @@
-//! The files of the checkout, read once.
+//! What the rules look at.
 
 use std::path::Path;
-use std::process::Command;
 
 use super::source::{self, Source};
+use crate::checkout;
 
 /// Everything the rules may look at.
 pub(super) struct Tree {
@@ -14,30 +14,9 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// The files that git tracks, and new ones that it does not ignore.
+    /// Everything that belongs to the checkout.
     pub(super) fn read(root: &Path) -> Result<Self, String> {
-        let mut command = Command::new("git");
-        command.current_dir(root);
-        command.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-        let output = command.output().map_err(|error| format!("cannot start git: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!(
-                "tidy asks git which files there are, and git says: {}\n\
-                 help: run it in a git checkout",
-                said.trim()
-            ));
-        }
-        let names = String::from_utf8_lossy(&output.stdout);
-        let mut paths: Vec<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        // A file that is gone but still tracked, and one that is no text, hold nothing to check.
-        let read = |path: &&str| {
-            let text = std::fs::read_to_string(root.join(path)).ok()?;
-            Some(((*path).to_owned(), text))
-        };
-        Ok(Self::new(paths.iter().filter_map(read)))
+        Ok(Self::new(checkout::texts(root)?))
     }
 
     /// From paths and contents.

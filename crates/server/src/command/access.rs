@@ -111,7 +111,11 @@ async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let denied = match entered {
         Ok(next) => {
             // A visitor without a password is no sign of anybody.
-            attempt.entered(session.logged_in().is_some() && !is_anonymous(session, &user));
+            let is_inside = session.logged_in().is_some();
+            if is_inside {
+                session.shared.tally.logins.add(arrived.elapsed());
+            }
+            attempt.entered(is_inside && !is_anonymous(session, &user));
             return Ok(next);
         }
         Err(denied) => denied,
@@ -185,7 +189,7 @@ async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> 
     };
     let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
     let text = welcome(session, &account);
-    session.probe.live.logged_in(&account.name);
+    session.probe.live.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;
     session.newcomer = None;
     session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
@@ -205,6 +209,7 @@ fn welcome(session: &Session, account: &Account) -> Reply {
 
 /// Answers a failed login, after a time that tells nothing of what was looked at.
 async fn turn_away(session: &mut Session, user: &str, denied: &Denied, arrived: Instant) -> Next {
+    session.shared.tally.login_failed(denied);
     let event = Event::LoginFailed { user: &escaped(user.as_bytes()), reason: &denied.to_string() };
     session.emit(&event);
     session.shared.tell_news();

@@ -124,7 +124,7 @@ static ALLO: Spec = Spec {
 async fn allo(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.pending.announced = None;
     let bytes = parse_allo(arg)?;
-    session.files()?.check_size(bytes).await?;
+    session.files()?.check_size(&session.cwd, bytes).await?;
     // Who does not know the size says 0.
     session.pending.announced = Some(bytes).filter(|bytes| *bytes > 0);
     // Some cameras take 202 for a failure and try for ever.

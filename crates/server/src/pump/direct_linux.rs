@@ -27,7 +27,7 @@ use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::Loan;
 
 use self::sealed::{Opening, Sealing};
-use super::{Cut, Flow, Rest, shortened, within};
+use super::{Cut, Flow, Rest, bound, shortened, within};
 use crate::lanes::Lane;
 use crate::net::{Connection, Socket, Stream};
 use crate::registry::Probe;
@@ -48,7 +48,7 @@ const PIPE_BYTES: usize = 1024 * 1024;
 enum Stop {
     /// All is moved.
     Done,
-    /// Others wait for a lane.
+    /// Others wait for a lane, a limit holds, or other terms do.
     Turn,
     /// The client does not keep up.
     Slow,
@@ -155,6 +155,17 @@ struct Way<'a> {
     is_riding: bool,
 }
 
+/// How far a ride goes at most.
+#[derive(Clone, Copy)]
+struct Leg {
+    /// The most that may move.
+    bytes: u64,
+    /// The age of the terms that say so.
+    age: u64,
+    /// Whether it waits a moment for the client.
+    is_patient: bool,
+}
+
 /// What a lane does with a socket.
 trait Work: Send + 'static {
     /// What the socket must be ready for.
@@ -162,8 +173,9 @@ trait Work: Send + 'static {
     /// How much goes over a lane before others have their turn: a few milliseconds of work.
     const TURN_BYTES: u64;
 
-    /// Moves what it can without waiting for the client, and says how much that was.
-    fn step(&mut self, socket: &Socket2) -> Step;
+    /// Moves what it can without waiting for the client, about `most` bytes at most, and says how
+    /// much that was.
+    fn step(&mut self, socket: &Socket2, most: u64) -> Step;
 }
 
 /// What a step came to.
@@ -194,17 +206,23 @@ impl<'a> Way<'a> {
         })
     }
 
-    /// Works on a lane until there is a reason to leave it.
+    /// Works on a lane until there is a reason to leave it. Under a limit it moves a turn at most,
+    /// and waits for the next.
     async fn ride<W: Work>(&mut self, mut work: W) -> Result<(W, Stop), Cut> {
+        let shaper = self.flow.shaper;
+        let leg = Leg {
+            age: shaper.age(),
+            bytes: bound(shaper.turn(usize::MAX)),
+            is_patient: self.keeps_up,
+        };
         let lane = self.flow.lanes.enter().await;
         let socket = Arc::clone(&self.socket);
         let probe = Arc::clone(self.flow.probe);
-        let is_patient = self.keeps_up;
         // News from before the ride mean nothing after it.
         self.connection.forget(self.interest);
         self.is_riding = true;
         let ridden = spawn_blocking(move || {
-            let ended = ride(&mut work, &socket, &lane, &probe, is_patient);
+            let ended = ride(&mut work, &socket, &lane, &probe, leg);
             drop(lane);
             (work, ended)
         });
@@ -212,6 +230,10 @@ impl<'a> Way<'a> {
             ridden.await.map_err(|panic| Cut::Store(Error::new(ErrorKind::Broken, panic)))?;
         self.is_riding = false;
         let (stop, moved) = ended?;
+        if shaper.is_limited() {
+            shaper.take(usize::try_from(moved).unwrap_or(usize::MAX)).await;
+            return Ok((work, stop));
+        }
         self.pays = moved >= PAYING_BYTES;
         self.keeps_up = moved >= W::TURN_BYTES / 4;
         Ok((work, stop))
@@ -231,7 +253,7 @@ impl<'a> Way<'a> {
                 }
                 Stop::Slow => {
                     let ready = self.connection.ready(self.interest);
-                    within(self.flow.stall_max, ready).await?;
+                    within(self.flow, ready).await?;
                     if slowness == Slowness::Gathers && !self.pays {
                         sleep(PATIENCE).await;
                     }
@@ -256,21 +278,22 @@ fn ride<W: Work>(
     socket: &Socket2,
     lane: &Lane,
     probe: &Probe,
-    is_patient: bool,
+    leg: Leg,
 ) -> Result<(Stop, u64), Cut> {
     let mut moved: u64 = 0;
     let began = Instant::now();
     loop {
-        match work.step(socket) {
+        match work.step(socket, leg.bytes.saturating_sub(moved)) {
             Step::Moved(bytes) => {
                 moved = moved.saturating_add(bytes);
                 probe.moved.fetch_add(bytes, Ordering::Relaxed);
                 let is_over = || moved >= W::TURN_BYTES || began.elapsed() >= TURN_TIME;
-                if lane.is_wanted() && is_over() {
+                let is_bound = || moved >= leg.bytes || probe.age() != leg.age;
+                if is_bound() || lane.is_wanted() && is_over() {
                     return Ok((Stop::Turn, moved));
                 }
             }
-            Step::Wait if !is_patient => return Ok((Stop::Slow, moved)),
+            Step::Wait if !leg.is_patient => return Ok((Stop::Slow, moved)),
             Step::Wait if !wait(socket, work)? => return Ok((Stop::Slow, moved)),
             Step::Wait => {}
             Step::Done => return Ok((Stop::Done, moved)),
@@ -301,11 +324,11 @@ impl Work for Sending {
     const FOR: PollFlags = PollFlags::OUT;
     const TURN_BYTES: u64 = 16 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket2) -> Step {
+    fn step(&mut self, socket: &Socket2, most: u64) -> Step {
         if self.left == 0 {
             return Step::Done;
         }
-        let most = usize::try_from(self.left.min(SPAN_BYTES)).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.left.min(SPAN_BYTES).min(most)).unwrap_or(usize::MAX);
         match sendfile(socket, &self.file, Some(&mut self.from), most) {
             Ok(0) => Step::Cut(Cut::Store(shortened())),
             Ok(sent) => {
@@ -376,9 +399,10 @@ impl Work for Receiving {
     const FOR: PollFlags = PollFlags::IN;
     const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket2) -> Step {
+    fn step(&mut self, socket: &Socket2, most: u64) -> Step {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        let got = match splice(socket, None, &self.pipe.r#in, None, PIPE_BYTES, flags) {
+        let got = match splice(socket, None, &self.pipe.r#in, None, most, flags) {
             Ok(0) => return Step::Done,
             Ok(got) => got,
             Err(Errno::INTR) => return Step::Moved(0),

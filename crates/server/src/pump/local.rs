@@ -54,9 +54,12 @@ impl Local<'_> {
     }
 
     async fn pass(&self, piece: &Bytes) {
-        for turn in piece.chunks(self.shaper.turn(super::PIECE_BYTES)) {
-            self.shaper.take(turn.len()).await;
-            count(self.probe, turn.len());
+        let mut left = piece.len();
+        while left > 0 {
+            let turn = self.shaper.turn(super::PIECE_BYTES).min(left);
+            self.shaper.take(turn).await;
+            count(self.probe, turn);
+            left -= turn;
         }
         // A store in memory never waits, and others are to have their turn.
         tokio::task::yield_now().await;

@@ -34,8 +34,8 @@ impl Sealing {
     }
 
     /// Seals the next block. Gives its bytes; none at the end.
-    fn seal(&mut self) -> Result<u64, Cut> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(PLAIN_BYTES);
+    fn seal(&mut self, most: u64) -> Result<u64, Cut> {
+        let most = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX).min(PLAIN_BYTES);
         let room = self.plain.get_mut(..most).unwrap_or_default();
         let got = self.file.read_at(room, self.from).map_err(store)?;
         if got == 0 {
@@ -54,7 +54,7 @@ impl Work for Sealing {
     const FOR: PollFlags = PollFlags::OUT;
     const TURN_BYTES: u64 = 4 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket) -> Step {
+    fn step(&mut self, socket: &Socket, most: u64) -> Step {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut &*socket) {
                 Ok(_) => {}
@@ -62,7 +62,7 @@ impl Work for Sealing {
             }
         }
         if self.left > 0 {
-            return self.seal().map_or_else(Step::Cut, Step::Moved);
+            return self.seal(most).map_or_else(Step::Cut, Step::Moved);
         }
         if std::mem::replace(&mut self.has_said_farewell, true) {
             return Step::Done;
@@ -123,13 +123,14 @@ impl Opening {
         while self.tls.wants_write() && self.tls.write_tls(&mut &*socket).is_ok() {}
     }
 
-    fn take(&mut self, socket: &Socket) -> Result<Step, Cut> {
+    fn take(&mut self, socket: &Socket, most: u64) -> Result<Step, Cut> {
         if self.is_at_end {
             return Ok(Step::Done);
         }
         let got = if std::mem::replace(&mut self.has_begun, true) {
             let mut socket = socket;
-            match socket.read(&mut self.wire) {
+            let most = usize::try_from(most).unwrap_or(usize::MAX).min(WIRE_BYTES);
+            match socket.read(self.wire.get_mut(..most).unwrap_or_default()) {
                 // Without a farewell somebody may have cut it.
                 Ok(0) => return Err(Cut::Network(io::ErrorKind::UnexpectedEof.into())),
                 Ok(got) => got,
@@ -153,8 +154,8 @@ impl Work for Opening {
     const FOR: PollFlags = PollFlags::IN;
     const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket) -> Step {
-        self.take(socket).unwrap_or_else(Step::Cut)
+    fn step(&mut self, socket: &Socket, most: u64) -> Step {
+        self.take(socket, most).unwrap_or_else(Step::Cut)
     }
 }
 

@@ -87,8 +87,8 @@ impl Quotas {
         }
     }
 
-    /// The account's quota.
-    pub(super) fn quota_of(&self, account: &Account) -> Quota {
+    /// The account's quota: its own, or that of accounts that say nothing.
+    pub fn quota_of(&self, account: &Account) -> Quota {
         Quota::of(account, *self.otherwise())
     }
 

@@ -1,15 +1,18 @@
 //! Reads the text of `users.toml`, and says everything that is wrong with it at once.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use toml_edit::{Document, Item, Key, TableLike};
 use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 
 use super::problem::{FileProblems, Problem};
-use super::record::{KEYS, StoredHash, UserRecord};
+use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord};
+use crate::hours::{Expiry, Hours};
 use crate::name::check_name;
 use crate::nearest::nearest;
 use crate::password::looks_like_hash;
@@ -19,20 +22,40 @@ use crate::units::{UNLIMITED, parse_quota, parse_rate};
 /// The most problems told at once. Whoever has more has the wrong file.
 pub const PROBLEMS_MAX: usize = 200;
 
-/// Reads the accounts, in the order of the file; `path` is for the messages.
-pub(super) fn read(path: &Path, source: &str) -> Result<Vec<UserRecord>, FileProblems> {
+/// What a folder's table may say.
+const KEYS_OF_FOLDERS: [&str; 4] = ["target", "permissions", "quota", "quota_files"];
+/// The most groups of one account.
+const GROUPS_MAX: usize = 20;
+
+/// All that a file says, as it is written and in its order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    pub(super) groups: Vec<UserRecord>,
+    pub(super) users: Vec<UserRecord>,
+}
+
+impl Said {
+    /// The accounts, with what they take from their groups.
+    pub(super) fn whole(&self) -> Vec<UserRecord> {
+        let groups = |name: &str| self.groups.iter().find(|group| group.name == name);
+        self.users.iter().map(|user| user.with_groups(groups)).collect()
+    }
+}
+
+/// Reads the accounts and groups; `path` is for the messages.
+pub(super) fn read(path: &Path, source: &str) -> Result<Said, FileProblems> {
     let mut reader = Reader { source, problems: Vec::new(), secrets: Vec::new() };
-    let records = match Document::parse(source) {
+    let said = match Document::parse(source) {
         Ok(document) => reader.document(document.as_table()),
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
             reader.blame(span, String::new(), error.message().to_owned(), None);
             reader.secrets = likely_secrets(source);
-            Vec::new()
+            Said::default()
         }
     };
     if reader.problems.is_empty() {
-        return Ok(records);
+        return Ok(said);
     }
     reader.problems.sort_by_key(|problem| problem.span.start);
     reader.secrets.sort_by_key(|span| span.start);
@@ -60,35 +83,80 @@ struct Found<'a> {
 }
 
 impl Reader<'_> {
-    fn document(&mut self, root: &dyn TableLike) -> Vec<UserRecord> {
-        let mut records = Vec::new();
+    fn document(&mut self, root: &dyn TableLike) -> Said {
+        const HELP: &str =
+            "accounts are tables such as [users.anna], groups such as [groups.staff]";
+        let mut said = Said::default();
+        let mut users = Vec::new();
         for found in entries(root, "") {
-            if found.name != "users" {
-                self.unknown(&found, &["users"], "accounts are tables such as [users.anna]");
+            if !matches!(found.name, "users" | "groups") {
+                self.unknown(&found, &["users", "groups"], HELP);
                 continue;
             }
-            let Some(users) = self.table(&found, "accounts are tables such as [users.anna]") else {
+            let Some(table) = self.table(&found, HELP) else { continue };
+            if found.name == "users" {
+                users = entries(table, "users");
                 continue;
-            };
-            for user in entries(users, "users") {
-                records.extend(self.user(&user));
+            }
+            for group in entries(table, "groups") {
+                said.groups.extend(self.group(&group));
             }
         }
-        records
+        // Behind the groups, wherever those stand.
+        for user in users {
+            let record = self.user(&user, &said.groups);
+            said.users.extend(record);
+        }
+        said
     }
 
-    fn user(&mut self, user: &Found<'_>) -> Option<UserRecord> {
-        if let Err(problem) = check_name(user.name) {
-            self.blame(user.key_span.clone(), user.key.clone(), problem.to_string(), None);
+    fn group(&mut self, group: &Found<'_>) -> Option<UserRecord> {
+        let known: Vec<_> =
+            KEYS.iter().copied().filter(|key| !KEYS_OF_ACCOUNTS.contains(key)).collect();
+        self.record(group, "a group is a table such as [groups.staff]", &known)
+    }
+
+    fn user(&mut self, user: &Found<'_>, groups: &[UserRecord]) -> Option<UserRecord> {
+        let record = self.record(user, "an account is a table such as [users.anna]", &KEYS)?;
+        let of_record = |name: &String| groups.iter().find(|group| group.name == *name);
+        let has_home = record
+            .groups
+            .iter()
+            .filter_map(of_record)
+            .any(|group| !group.home.as_os_str().is_empty());
+        let table = user.item.as_table_like()?;
+        if let Some((key, item)) = table.get_key_value("groups") {
+            let found = found_at(key, item, &user.key);
+            for name in record.groups.iter().filter(|name| of_record(name).is_none()) {
+                let known = groups.iter().map(|group| group.name.as_str());
+                let help = nearest(name, known).map_or_else(
+                    || format!("make it: a table [groups.{name}]"),
+                    |meant| format!("did you mean `{meant}`?"),
+                );
+                let message = format!("there is no group `{}`", name.escape_debug());
+                self.blame_value(&found, message, Some(help));
+            }
         }
-        let table = self.table(user, "an account is a table such as [users.anna]")?;
-        let mut record = UserRecord { name: user.name.to_owned(), ..UserRecord::default() };
-        for found in entries(table, &user.key) {
-            self.setting(&mut record, &found);
-        }
-        if !table.contains_key("home") {
+        if !table.contains_key("home") && !has_home {
             let help = "add where its files are, such as: home = \"/srv/ftp/anna\"";
             self.blame_key(user, "it has no `home`".to_owned(), Some(help.to_owned()));
+        }
+        Some(record)
+    }
+
+    /// An account or a group: all that its table says.
+    fn record(&mut self, found: &Found<'_>, help: &str, known: &[&str]) -> Option<UserRecord> {
+        if let Err(problem) = check_name(found.name) {
+            self.blame(found.key_span.clone(), found.key.clone(), problem.to_string(), None);
+        }
+        let table = self.table(found, help)?;
+        let mut record = UserRecord { name: found.name.to_owned(), ..UserRecord::default() };
+        for entry in entries(table, &found.key) {
+            if known.contains(&entry.name) {
+                self.setting(&mut record, &entry);
+            } else {
+                self.unknown(&entry, known, &format!("known keys: {}", known.join(", ")));
+            }
         }
         Some(record)
     }
@@ -107,9 +175,14 @@ impl Reader<'_> {
             "quota" => record.quota = self.size(found),
             "quota_files" => record.quota_files = self.count(found),
             "require_tls" => record.require_tls = self.truth(found),
+            "allowed_addresses" => record.allowed_addresses = self.addresses(found),
+            "hours" => record.hours = self.hours(found),
+            "expires" => record.expires = self.expires(found),
             "comment" => record.comment = self.text(found).map(str::to_owned),
+            "groups" => record.groups = self.groups(found),
             "paths" => record.paths = self.paths(found),
-            _ => self.unknown(found, &KEYS, &format!("known keys: {}", KEYS.join(", "))),
+            // Whoever asks has looked that it is one of the keys.
+            _ => record.folders = self.folders(found),
         }
     }
 
@@ -213,10 +286,122 @@ impl Reader<'_> {
         paths
     }
 
+    fn groups(&mut self, found: &Found<'_>) -> Vec<String> {
+        let names = self.texts(found, "names of groups, as in [\"staff\"]");
+        if names.len() > GROUPS_MAX {
+            let message = format!("an account has at most {GROUPS_MAX} groups");
+            self.blame_value(found, message, None);
+        }
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn addresses(&mut self, found: &Found<'_>) -> Option<Vec<IpNet>> {
+        let help = "write addresses and networks, as in [\"192.0.2.7\", \"10.0.0.0/8\"]";
+        let texts = self.texts(found, "addresses and networks, as in [\"10.0.0.0/8\"]");
+        let mut networks = Vec::new();
+        for text in texts {
+            if let Some(network) = parse_network(text) {
+                networks.push(network);
+            } else {
+                let message = format!("`{}` is no address", text.escape_debug());
+                self.blame_value(found, message, Some(help.to_owned()));
+            }
+        }
+        // An empty list means what no list means, so that a list can be emptied.
+        (!networks.is_empty()).then_some(networks)
+    }
+
+    fn hours(&mut self, found: &Found<'_>) -> Option<Hours> {
+        let windows = self.texts(found, "times of the week, as in [\"mon-fri 08:00-18:00\"]");
+        if windows.is_empty() {
+            return None;
+        }
+        let hours = Hours::parse(windows);
+        hours.map_err(|bad| self.blame_value(found, bad.to_string(), None)).ok()
+    }
+
+    fn expires(&mut self, found: &Found<'_>) -> Option<Expiry> {
+        let date = found.item.as_datetime().map(ToString::to_string);
+        let text = match &date {
+            Some(text) => text,
+            None => self.text_or(found, "a day", "write the last day, as in 2027-01-31")?,
+        };
+        let expiry = Expiry::parse(text);
+        expiry.map_err(|bad| self.blame_value(found, bad.to_string(), None)).ok()
+    }
+
+    fn folders(&mut self, found: &Found<'_>) -> Vec<FolderRecord> {
+        let help = "folders that lie elsewhere are a table such as: \"/music\" = \"/srv/music\"";
+        let mut folders: Vec<FolderRecord> = Vec::new();
+        let Some(table) = self.table(found, help) else { return folders };
+        for entry in entries(table, &found.key) {
+            let path = self.virtual_path(&entry);
+            let folder = self.folder(&entry);
+            let Some((path, folder)) = path.zip(folder) else { continue };
+            if folders.iter().any(|known| known.path == path) {
+                let message = format!("`{path}` has its folder above already");
+                self.blame_key(&entry, message, Some("keep one of them".to_owned()));
+            } else {
+                folders.push(FolderRecord { path, ..folder });
+            }
+        }
+        folders
+    }
+
+    /// A target alone, or a table with more.
+    fn folder(&mut self, entry: &Found<'_>) -> Option<FolderRecord> {
+        let mut folder = FolderRecord {
+            path: VPath::root(),
+            target: PathBuf::new(),
+            permissions: None,
+            quota: None,
+            quota_files: None,
+        };
+        let Some(table) = entry.item.as_table_like() else {
+            folder.target = self.home(entry)?;
+            return Some(folder);
+        };
+        for found in entries(table, &entry.key) {
+            match found.name {
+                "target" => folder.target = self.home(&found).unwrap_or_default(),
+                "permissions" => folder.permissions = self.permissions(&found),
+                "quota" => folder.quota = self.size(&found),
+                "quota_files" => folder.quota_files = self.count(&found),
+                _ => self.unknown(
+                    &found,
+                    &KEYS_OF_FOLDERS,
+                    &format!("known keys: {}", KEYS_OF_FOLDERS.join(", ")),
+                ),
+            }
+        }
+        if !table.contains_key("target") {
+            let help = "add where the folder is, such as: target = \"/srv/music\"";
+            self.blame_key(entry, "it has no `target`".to_owned(), Some(help.to_owned()));
+        }
+        Some(folder)
+    }
+
+    /// The texts of a list; one text alone is a list of it.
+    fn texts<'a>(&mut self, found: &Found<'a>, wanted: &str) -> Vec<&'a str> {
+        if let Some(text) = found.item.as_str() {
+            return vec![text];
+        }
+        let list = found.item.as_array();
+        let texts: Option<Vec<_>> =
+            list.and_then(|list| list.iter().map(toml_edit::Value::as_str).collect());
+        texts.unwrap_or_else(|| {
+            let message = format!("expected a list of {wanted}, found {}", kind(found.item));
+            self.blame_value(found, message, None);
+            Vec::new()
+        })
+    }
+
     fn virtual_path(&mut self, entry: &Found<'_>) -> Option<VPath> {
         let problem = if entry.name.starts_with('/') {
             match VPath::root().resolve(entry.name.as_bytes()) {
-                Ok(path) if path.is_root() => "the rights of the whole home stand in `permissions`",
+                Ok(path) if path.is_root() => {
+                    "this is the home itself: its rights stand in `permissions`"
+                }
                 Ok(path) => return Some(path),
                 Err(_) => "it is too long or holds a NUL",
             }
@@ -287,6 +472,13 @@ fn found_at<'a>(key: &'a Key, item: &'a Item, parent: &str) -> Found<'a> {
     let span = item.span().unwrap_or_else(|| key_span.clone());
     let path = format!("{parent}{dot}{}", key.display_repr());
     Found { name: key.get(), key: path, item, key_span, span }
+}
+
+/// A network, or an address as a network of one.
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    address.ok().or_else(|| text.parse::<IpNet>().map(|network| network.trunc()).ok())
 }
 
 /// The kind of a value in plain words.

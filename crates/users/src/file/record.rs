@@ -1,23 +1,37 @@
-//! An account as its file states it.
+//! An account, and a group of them, as their file states them.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use wharf_core::account::{Account, Count, Limits, Rate, Size};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use wharf_core::account::{Account, Count, Folder, Limits, Rate, Size};
 use wharf_core::permission::{Permissions, Rules};
+use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::VPath;
+
+use crate::hours::{Expiry, Hours};
 
 /// The rights of an account whose file names none.
 pub const PERMISSIONS_DEFAULT: Permissions = Permissions::READ_ONLY;
+/// What stands in a group's home for the name of each of its accounts.
+pub const NAME_MARK: &str = "%u";
 
-/// An account as its file states it; nothing where the file says nothing.
+/// An account or a group as its file states it; nothing where the file says nothing.
+///
+/// An account takes what it does not say itself from its groups, the first that says it; see
+/// [`UserRecord::with_groups`]. A group has no password and no groups of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserRecord {
     /// The name: it has passed [`check_name`](crate::name::check_name).
     pub name: String,
     /// The password's hash. Nobody can log in without one.
     pub password: Option<StoredHash>,
-    /// Where its files are, as written: relative to the file's folder.
+    /// The groups from which it takes what it does not say itself, the first before the others.
+    pub groups: Vec<String>,
+    /// Where its files are, as written: relative to the file's folder. Empty if it is not said. In
+    /// a group, [`NAME_MARK`] stands for the account's name.
     pub home: PathBuf,
     /// What it may do; [`PERMISSIONS_DEFAULT`] if absent.
     pub permissions: Option<Permissions>,
@@ -39,10 +53,33 @@ pub struct UserRecord {
     pub quota_files: Option<Count>,
     /// Whether it must use TLS; it need not if absent.
     pub require_tls: Option<bool>,
+    /// The only addresses from which it may log in; from any if absent.
+    pub allowed_addresses: Option<Vec<IpNet>>,
+    /// The only hours in which it may be logged in; at any time if absent.
+    pub hours: Option<Hours>,
+    /// When it ends; never if absent.
+    pub expires: Option<Expiry>,
     /// A note for people.
     pub comment: Option<String>,
     /// Rights below some paths, in the order of the file.
     pub paths: Vec<(VPath, Permissions)>,
+    /// Folders that lie elsewhere, in the order of the file.
+    pub folders: Vec<FolderRecord>,
+}
+
+/// A folder outside of the home, seen in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderRecord {
+    /// Where clients see it.
+    pub path: VPath,
+    /// Where it is, as written: relative to the file's folder.
+    pub target: PathBuf,
+    /// What may be done there; if absent, what the account's rules say of the path.
+    pub permissions: Option<Permissions>,
+    /// How many bytes it may hold, counted apart from the home.
+    pub quota: Option<Size>,
+    /// How many files and folders it may hold.
+    pub quota_files: Option<Count>,
 }
 
 impl UserRecord {
@@ -51,13 +88,111 @@ impl UserRecord {
         self.enabled.unwrap_or(true)
     }
 
-    /// The account for the engine; a relative home lies below `folder`.
-    pub fn account(&self, folder: &Path) -> Account {
+    /// The account with all that it takes from its groups: `groups` has them by name, and those
+    /// that are not there say nothing. A list, such as that of addresses, is taken whole; rights of
+    /// paths and folders are taken one by one.
+    #[must_use]
+    pub fn with_groups<'a>(&self, groups: impl Fn(&str) -> Option<&'a Self>) -> Self {
+        let mut whole = self.clone();
+        for group in self.groups.iter().filter_map(|name| groups(name)) {
+            whole.take(group);
+        }
+        whole
+    }
+
+    fn take(&mut self, group: &Self) {
+        if self.home.as_os_str().is_empty() {
+            self.home = home_of(&group.home, &self.name);
+        }
+        or(&mut self.permissions, group.permissions.as_ref());
+        or(&mut self.enabled, group.enabled.as_ref());
+        or(&mut self.upload_rate, group.upload_rate.as_ref());
+        or(&mut self.download_rate, group.download_rate.as_ref());
+        or(&mut self.transfer_upload_rate, group.transfer_upload_rate.as_ref());
+        or(&mut self.transfer_download_rate, group.transfer_download_rate.as_ref());
+        or(&mut self.sessions, group.sessions.as_ref());
+        or(&mut self.quota, group.quota.as_ref());
+        or(&mut self.quota_files, group.quota_files.as_ref());
+        or(&mut self.require_tls, group.require_tls.as_ref());
+        or(&mut self.allowed_addresses, group.allowed_addresses.as_ref());
+        or(&mut self.hours, group.hours.as_ref());
+        or(&mut self.expires, group.expires.as_ref());
+        for (path, rights) in &group.paths {
+            if !self.paths.iter().any(|(known, _)| known == path) {
+                self.paths.push((path.clone(), *rights));
+            }
+        }
+        for folder in &group.folders {
+            if !self.folders.iter().any(|known| known.path == folder.path) {
+                self.folders.push(folder.clone());
+            }
+        }
+    }
+
+    /// Whether whoever has proven to be the owner may log in like this, now. Groups must have been
+    /// taken in already.
+    ///
+    /// # Errors
+    /// What forbids it.
+    pub fn admits(&self, attempt: &Attempt<'_>, now: Timestamp) -> Result<(), Denied> {
+        if !self.is_enabled() {
+            return Err(Denied::Disabled);
+        }
+        self.admits_address(attempt.peer)?;
+        self.admits_time(now)?;
+        if self.require_tls == Some(true) && !attempt.is_tls {
+            return Err(Denied::Refused("the account must use TLS".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether it may log in from there.
+    ///
+    /// # Errors
+    /// Its addresses, in a sentence.
+    pub fn admits_address(&self, peer: IpAddr) -> Result<(), Denied> {
+        let Some(allowed) = &self.allowed_addresses else { return Ok(()) };
+        let peer = peer.to_canonical();
+        if allowed.iter().any(|network| network.contains(&peer)) {
+            return Ok(());
+        }
+        let allowed: Vec<_> = allowed.iter().map(shown_network).collect();
+        let why = format!("the account may log in from {} only", allowed.join(", "));
+        Err(Denied::Refused(why))
+    }
+
+    /// Whether it may be logged in at that time.
+    ///
+    /// # Errors
+    /// Its end or its hours, in a sentence.
+    pub fn admits_time(&self, now: Timestamp) -> Result<(), Denied> {
+        if let Some(expires) = self.expires.filter(|expires| expires.end() <= now) {
+            return Err(Denied::Refused(format!("the account ended: expires = {expires}")));
+        }
+        match &self.hours {
+            Some(hours) if !hours.is_open(now) => {
+                Err(Denied::Refused(format!("the account may log in at {hours} only")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When whoever is logged in now must leave.
+    fn until(&self, now: Timestamp) -> Option<i64> {
+        let hours = self.hours.as_ref().and_then(|hours| hours.close(now));
+        let end = self.expires.map(Expiry::end);
+        hours.into_iter().chain(end).map(Timestamp::as_second).min()
+    }
+
+    /// The account for the engine; a relative home lies below `folder`. Groups must have been taken
+    /// in already.
+    pub fn account(&self, folder: &Path, now: Timestamp) -> Account {
         let rules = Rules::everywhere(self.permissions.unwrap_or(PERMISSIONS_DEFAULT));
-        let rules = self
-            .paths
-            .iter()
-            .fold(rules, |rules, (path, rights)| rules.with(path.clone(), *rights));
+        let of_folders = self.folders.iter().filter_map(|one| Some((&one.path, one.permissions?)));
+        let of_paths = self.paths.iter().map(|(path, rights)| (path, *rights));
+        let rules = of_folders
+            .chain(of_paths)
+            .fold(rules, |rules, (path, rights)| rules.with(path.clone(), rights));
         let mut account = Account::new(&self.name, folder.join(&self.home), rules);
         account.limits = Limits {
             upload: self.upload_rate,
@@ -69,7 +204,41 @@ impl UserRecord {
             quota_files: self.quota_files,
         };
         account.requires_tls = self.require_tls.unwrap_or(false);
+        account.folders = self
+            .folders
+            .iter()
+            .map(|one| Folder {
+                at: one.path.clone(),
+                target: folder.join(&one.target),
+                quota: one.quota,
+                quota_files: one.quota_files,
+            })
+            .collect();
+        account.until = self.until(now);
         account
+    }
+}
+
+fn or<T: Clone>(own: &mut Option<T>, other: Option<&T>) {
+    if own.is_none() {
+        *own = other.cloned();
+    }
+}
+
+/// A group's home for one of its accounts. The name is one plain component of a path.
+fn home_of(home: &Path, name: &str) -> PathBuf {
+    match home.to_str() {
+        Some(text) => text.replace(NAME_MARK, name).into(),
+        None => home.to_owned(),
+    }
+}
+
+/// A single address as such.
+pub fn shown_network(network: &IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_string()
+    } else {
+        network.to_string()
     }
 }
 
@@ -101,11 +270,13 @@ impl fmt::Debug for StoredHash {
     }
 }
 
-/// One thing that an account's table may say.
+/// One thing that an account's or a group's table may say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting {
     /// `password`: the hash of a password.
     Password(StoredHash),
+    /// `groups`.
+    Groups(Vec<String>),
     /// `home`.
     Home(PathBuf),
     /// `permissions`.
@@ -128,17 +299,26 @@ pub enum Setting {
     QuotaFiles(Count),
     /// `require_tls`.
     RequireTls(bool),
+    /// `allowed_addresses`.
+    AllowedAddresses(Vec<IpNet>),
+    /// `hours`.
+    Hours(Hours),
+    /// `expires`.
+    Expires(Expiry),
     /// `comment`.
     Comment(String),
     /// An entry of `paths`.
     Path(VPath, Permissions),
+    /// An entry of `folders`.
+    Folder(FolderRecord),
 }
 
 impl Setting {
-    /// The key in the account's table.
+    /// The key in the table.
     pub fn key(&self) -> &'static str {
         match self {
             Self::Password(_) => "password",
+            Self::Groups(_) => "groups",
             Self::Home(_) => "home",
             Self::Permissions(_) => "permissions",
             Self::Enabled(_) => "enabled",
@@ -150,15 +330,20 @@ impl Setting {
             Self::Quota(_) => "quota",
             Self::QuotaFiles(_) => "quota_files",
             Self::RequireTls(_) => "require_tls",
+            Self::AllowedAddresses(_) => "allowed_addresses",
+            Self::Hours(_) => "hours",
+            Self::Expires(_) => "expires",
             Self::Comment(_) => "comment",
             Self::Path(..) => "paths",
+            Self::Folder(_) => "folders",
         }
     }
 }
 
 /// Every key of an account's table, in the order in which they are told.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 19] = [
     "password",
+    "groups",
     "home",
     "permissions",
     "enabled",
@@ -170,6 +355,13 @@ pub const KEYS: [&str; 14] = [
     "quota",
     "quota_files",
     "require_tls",
+    "allowed_addresses",
+    "hours",
+    "expires",
     "comment",
     "paths",
+    "folders",
 ];
+
+/// The keys that only an account has.
+pub const KEYS_OF_ACCOUNTS: [&str; 2] = ["password", "groups"];

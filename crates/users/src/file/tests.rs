@@ -1,6 +1,7 @@
 //! What a file of accounts must do, in three parts.
 
 mod editing;
+mod groups;
 mod logins;
 mod reading;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use wharf_core::permission::Permissions;
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::{UserFile, UserRecord};
@@ -25,9 +26,12 @@ const WEAK_HASHES: &[(&str, &str)] = &[
     ("{SSHA512}", "one round of salted SHA-512"),
 ];
 
-/// An account, as far as its home goes.
+/// An account, as far as its home goes, or one of its other folders.
 struct Tenant {
     name: String,
+    /// What it loses if the folder cannot be used.
+    loses: String,
+    is_home: bool,
     home: PathBuf,
     rights: Permissions,
     is_enabled: bool,
@@ -50,7 +54,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
             look_at_record(record, config, page);
         }
         look_at_names(records, page);
-        tenants.extend(records.iter().map(|record| tenant(record, file.folder())));
+        tenants.extend(records.iter().flat_map(|record| folders(record, file.folder())));
     } else {
         page.row("accounts", &format!("none: there is no {}", path.display()));
         if !config.login.anonymous {
@@ -60,6 +64,8 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     if let Some(home) = anonymous_home(config) {
         tenants.push(Tenant {
             name: "anonymous".to_owned(),
+            loses: "anonymous cannot log in".to_owned(),
+            is_home: true,
             home: home.to_owned(),
             rights: anonymous_rights(config.login.anonymous_permissions),
             is_enabled: true,
@@ -81,14 +87,28 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     Ok(())
 }
 
-fn tenant(record: &UserRecord, folder: &Path) -> Tenant {
-    let account = record.account(folder);
-    Tenant {
+/// Its home, and what else it is shown.
+fn folders(record: &UserRecord, folder: &Path) -> Vec<Tenant> {
+    let account = record.account(folder, Timestamp::now());
+    let is_enabled = record.is_enabled();
+    let name = account.name;
+    let home = Tenant {
+        loses: format!("{name} cannot log in"),
+        name: name.clone(),
+        is_home: true,
         rights: account.rules.anywhere(),
-        name: account.name,
         home: account.home,
-        is_enabled: record.is_enabled(),
-    }
+        is_enabled,
+    };
+    let others = account.folders.into_iter().map(|other| Tenant {
+        loses: format!("{name} cannot use {}", other.at),
+        name: name.clone(),
+        is_home: false,
+        rights: account.rules.at(&other.at),
+        home: other.target,
+        is_enabled,
+    });
+    std::iter::once(home).chain(others).collect()
 }
 
 fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
@@ -154,17 +174,17 @@ fn look_at_home(
     who: Option<(u32, u32)>,
     server: &str,
 ) -> Option<(String, String)> {
-    let Tenant { name, home, rights, .. } = tenant;
+    let Tenant { name, loses, home, rights, .. } = tenant;
     let shown = home.display();
     match std::fs::metadata(home) {
         Ok(facts) if facts.is_dir() => {}
         Ok(_) => {
             let remedy = format!("name a folder:  wharf user edit {name} --home DIR");
-            return Some((format!("{name} cannot log in: {shown} is no folder"), remedy));
+            return Some((format!("{loses}: {shown} is no folder"), remedy));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let remedy = format!("make it:  mkdir -p '{shown}' && chown {server} '{shown}'");
-            return Some((format!("{name} cannot log in: there is no folder {shown}"), remedy));
+            return Some((format!("{loses}: there is no folder {shown}"), remedy));
         }
         Err(error) => {
             let what =
@@ -176,7 +196,7 @@ fn look_at_home(
         .ancestors()
         .find(|folder| !folder.as_os_str().is_empty() && !may(folder, who, Wish::Enter));
     if let Some(folder) = above {
-        let what = format!("{name} cannot log in: {server} may not enter {}", folder.display());
+        let what = format!("{loses}: {server} may not enter {}", folder.display());
         let remedy = format!("chown {server} '{0}', or chmod +x '{0}'", folder.display());
         return Some((what, remedy));
     }
@@ -207,7 +227,7 @@ const CHANGES: Permissions = Permissions::UPLOAD
 /// Accounts that see the files of another one.
 fn look_at_nesting(tenants: &[Tenant], page: &mut Page) {
     let mut homes: BTreeMap<PathBuf, Vec<&str>> = BTreeMap::new();
-    for tenant in tenants {
+    for tenant in tenants.iter().filter(|tenant| tenant.is_home) {
         if let Ok(home) = std::fs::canonicalize(&tenant.home) {
             homes.entry(home).or_default().push(&tenant.name);
         }

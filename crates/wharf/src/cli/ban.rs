@@ -1,10 +1,23 @@
 //! What `wharf ban` takes.
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `wharf ban`.
+#[derive(Debug, Args)]
+pub(crate) struct Ban {
+    #[command(subcommand)]
+    pub(crate) act: Act,
+    /// The server's control socket, if it is not that of the config in use
+    #[arg(long, global = true, value_name = "SOCKET", env = "WHARF_SOCKET")]
+    #[arg(hide_env_values = true)]
+    pub(crate) socket: Option<PathBuf>,
+}
 
 /// List, add and lift bans.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Ban {
+pub(crate) enum Act {
     /// List bans and locked accounts
     List {
         /// One JSON object a line

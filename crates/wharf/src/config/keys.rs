@@ -16,7 +16,8 @@ use super::counts::{AutoCount, Whole};
 use super::layers::Reader;
 use super::value::{
     Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
-    OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value, Version,
+    OptionalAddress, OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value,
+    Version,
 };
 use super::wait::{Patience, Span, Wait};
 
@@ -342,6 +343,13 @@ sections! {
         [R] socket: AutoPath = "\"auto\"",
         /// members of this group of the system may use it too; empty = who runs wharf, and root
         [R] group: String = "\"\"",
+    }
+
+    /// Numbers for Prometheus. They are always at /metrics on the control socket.
+    "metrics" Metrics {
+        /// a TCP address for /metrics alone, e.g. "127.0.0.1:9121"; empty = none
+        /// whoever reaches it reads the names of accounts that have a quota
+        [R] listen: OptionalAddress = "\"\"",
     }
 
     /// What is written down.

@@ -192,6 +192,11 @@ fn instances(section: &Section, layers: &Layers) -> Vec<String> {
     (0..layers.listeners.max(1)).map(|index| format!("{}.{index}", section.name)).collect()
 }
 
+/// Who said the value of a key, by its full name.
+pub(crate) fn origin_of(layers: &Layers, path: &str) -> String {
+    origin(layers.item(path), layers)
+}
+
 fn origin(item: Option<&Item>, layers: &Layers) -> String {
     match (item.map(|item| &item.origin), &layers.source) {
         (None, _) => "default".into(),

@@ -1,6 +1,6 @@
 //! The kinds of values that keys have: each reads itself and says what it would have wanted.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -260,6 +260,27 @@ impl Value for IpAddr {
                 "localhost" => wrong.help("this computer alone is \"127.0.0.1\" or \"[::1]\""),
                 _ => wrong.help(format!("write {}", Self::KIND)),
             }
+        })
+    }
+}
+
+/// An address with a port, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
+
+impl Value for OptionalAddress {
+    const KIND: &'static str = "an IP address with a port, such as \"127.0.0.1:9121\", or \"\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        text.parse().map(|address| Self(Some(address))).map_err(|_| {
+            let wrong = Wrong::new(format!("`{text}` is no IP address with a port"));
+            let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
+            let port = port.unwrap_or("9121");
+            wrong.help(format!("for this computer alone write \"127.0.0.1:{port}\""))
         })
     }
 }

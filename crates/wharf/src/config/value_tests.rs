@@ -36,6 +36,18 @@ fn listen_ports_and_addresses_read_as_people_write_them() {
 }
 
 #[test]
+fn an_address_for_metrics_has_a_port_and_no_name() {
+    let address = |text: &str| parse::<OptionalAddress>(text).map(|OptionalAddress(one)| one);
+    assert_eq!(address(""), Ok(None));
+    assert_eq!(address("127.0.0.1:9121"), Ok(Some("127.0.0.1:9121".parse().unwrap())));
+    assert_eq!(address("[::1]:9121"), Ok(Some("[::1]:9121".parse().unwrap())));
+    for (text, port) in [("9000", "9000"), (":9000", "9000"), ("localhost:9", "9"), ("x", "9121")] {
+        let help = format!("for this computer alone write \"127.0.0.1:{port}\"");
+        assert_eq!(address(text).unwrap_err().help, Some(help));
+    }
+}
+
+#[test]
 fn networks_are_words_addresses_and_prefixes() {
     let Networks(networks) = parse("loopback, 192.168.1.77/24, 2001:db8::1").unwrap();
     let shown: Vec<_> = networks.iter().map(ToString::to_string).collect();

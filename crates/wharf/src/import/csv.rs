@@ -26,7 +26,7 @@ use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, Text};
 use crate::outcome::Failure;
 
 /// The columns that an export writes; an import takes them in any order.
-pub(crate) const COLUMNS: [&str; 14] = [
+pub(crate) const COLUMNS: [&str; 19] = [
     "name",
     "password_hash",
     "password",
@@ -39,7 +39,12 @@ pub(crate) const COLUMNS: [&str; 14] = [
     "transfer_upload_rate",
     "transfer_download_rate",
     "sessions",
+    "quota",
+    "quota_files",
     "require_tls",
+    "allow",
+    "hours",
+    "expires",
     "comment",
 ];
 
@@ -65,12 +70,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("down", "download_rate"),
     ("note", "comment"),
     ("备注", "comment"),
-    ("quota", "quota"),
-    ("quota_files", "quota_files"),
-    ("allow", "allow"),
+    ("allowed_addresses", "allow"),
     ("deny", "deny"),
-    ("hours", "hours"),
-    ("expires", "expires"),
     ("groups", "groups"),
 ];
 

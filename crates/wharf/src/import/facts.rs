@@ -1,6 +1,8 @@
-//! Facts of accounts for which `users.toml` has no key. This is the one place to add a key to.
+//! Facts of accounts, as settings of `users.toml`; the one place to add another to.
 
-use wharf_users::file::Setting;
+use wharf_core::account::{Count, Size};
+use wharf_users::file::{Setting, parse_network};
+use wharf_users::hours::{Expiry, Hours};
 use wharf_users::units::format_size;
 
 use super::model::{Account, Fact, Found};
@@ -14,7 +16,7 @@ pub(crate) fn settings(account: &Account, found: &mut Found) -> Vec<Setting> {
         } else {
             let name = account.name.escape_debug();
             let what = format!("account `{name}`: {}", described(fact));
-            found.lost(&account.spot, what, "wharf has no such setting for an account yet");
+            found.lost(&account.spot, what, remedy(fact));
         }
     }
     settings
@@ -23,13 +25,35 @@ pub(crate) fn settings(account: &Account, found: &mut Found) -> Vec<Setting> {
 /// What `users.toml` can say of it.
 fn setting(fact: &Fact) -> Option<Setting> {
     match fact {
-        Fact::Quota(_)
-        | Fact::QuotaFiles(_)
-        | Fact::Allow(_)
-        | Fact::Deny(_)
-        | Fact::Hours(_)
-        | Fact::Expires(_)
-        | Fact::Groups(_) => None,
+        Fact::Quota(bytes) => Some(Setting::Quota(Size::from_bytes(*bytes))),
+        Fact::QuotaFiles(files) => {
+            let files = u32::try_from(*files).unwrap_or(u32::MAX);
+            Some(Setting::QuotaFiles(Count::from_number(files)))
+        }
+        Fact::Allow(networks) => {
+            let networks = networks.split([',', ';', ' ']).filter(|text| !text.is_empty());
+            let networks: Option<Vec<_>> = networks.map(parse_network).collect();
+            networks.filter(|networks| !networks.is_empty()).map(Setting::AllowedAddresses)
+        }
+        Fact::Hours(hours) => {
+            Hours::parse(hours.split(';').map(str::trim)).ok().map(Setting::Hours)
+        }
+        Fact::Expires(day) => Expiry::parse(day).ok().map(Setting::Expires),
+        Fact::Deny(_) | Fact::Groups(_) => None,
+    }
+}
+
+/// Why it is not carried over.
+fn remedy(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::Deny(_) => "wharf knows the addresses from which an account may log in, and bans",
+        Fact::Groups(_) => {
+            "groups of wharf hold settings: make them in users.toml, and name them in its `groups`"
+        }
+        Fact::Allow(_) => "names of hosts cannot be given: write addresses in `allowed_addresses`",
+        Fact::Hours(_) => "write them in `hours`, as in \"mon-fri 08:00-18:00\"",
+        Fact::Expires(_) => "write the last day in `expires`, as in \"2027-01-31\"",
+        Fact::Quota(_) | Fact::QuotaFiles(_) => "write it in `quota` or `quota_files`",
     }
 }
 

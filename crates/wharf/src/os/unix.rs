@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Announced, Asked, Stop};
@@ -21,6 +22,7 @@ pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     reopen: Signal,
+    summary: Signal,
     hang_up: Signal,
     /// Whether somebody sits in front of it: then a hang-up means that they left.
     has_terminal: bool,
@@ -33,6 +35,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             reopen: signal(SignalKind::user_defined1())?,
+            summary: signal(SignalKind::user_defined2())?,
             hang_up: signal(SignalKind::hangup())?,
             has_terminal: io::stdin().is_terminal()
                 || io::stdout().is_terminal()
@@ -53,6 +56,7 @@ impl Signals {
                 Asked::Reload
             },
             _ = self.reopen.recv() => Asked::Reopen,
+            _ = self.summary.recv() => Asked::Summary,
         }
     }
 }
@@ -159,6 +163,26 @@ pub(crate) fn may_write(folder: &Path, (user, group): (u32, u32)) -> bool {
     })
 }
 
+/// The disk that a folder is on: its number, the bytes that are free for us, and all that it has.
+pub(crate) fn disk_of(folder: &Path) -> Option<(u64, u64, u64)> {
+    let device = fs::metadata(folder).ok()?.dev();
+    let room = rustix::fs::statvfs(folder).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(room.f_frsize);
+    Some((device, bytes(room.f_bavail), bytes(room.f_blocks)))
+}
+
+/// Whether the system lets this process change names in a folder.
+pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Whether this process may change the facts of a file: it is its owner's, or root's.
+pub(crate) fn is_owner(path: &Path) -> bool {
+    let who = rustix::process::geteuid();
+    who.is_root() || fs::symlink_metadata(path).is_ok_and(|facts| facts.uid() == who.as_raw())
+}
+
 /// Makes new names in a folder survive a power failure.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -178,13 +202,16 @@ pub(crate) fn is_journal() -> bool {
 /// Tells systemd how we are, if it asked to be told (`NOTIFY_SOCKET`). Anybody else misses nothing.
 pub(crate) fn announce(what: Announced) {
     let state = match what {
-        Announced::Ready => sd_notify::NotifyState::Ready,
-        Announced::Stopping => sd_notify::NotifyState::Stopping,
-        Announced::Reloading => sd_notify::NotifyState::Reloading,
-        Announced::Alive => sd_notify::NotifyState::Watchdog,
+        Announced::Ready => NotifyState::Ready,
+        Announced::Stopping => NotifyState::Stopping,
+        Announced::Reloading => NotifyState::Reloading,
+        Announced::Alive => NotifyState::Watchdog,
     };
+    // By the time of a reload the manager (Type=notify-reload) tells ours from an earlier one.
+    let time = (what == Announced::Reloading).then(NotifyState::monotonic_usec_now);
+    let states: Vec<_> = std::iter::once(state).chain(time.and_then(Result::ok)).collect();
     // Whether it arrives is the manager's concern: without it we serve all the same.
-    let _ = sd_notify::notify(&[state]);
+    let _ = sd_notify::notify(&states);
 }
 
 /// How often the manager wants to hear that we live: twice in the time after which it would end us.

@@ -120,9 +120,24 @@ pub(crate) fn is_administrator() -> bool {
     true
 }
 
+/// What its list of rights says is only known once it is tried.
+pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
+    std::fs::metadata(folder).map(drop)
+}
+
+/// Here too.
+pub(crate) fn is_owner(_path: &Path) -> bool {
+    true
+}
+
 /// Permission bits are no notion here.
 pub(crate) fn may_write(_folder: &Path, _owner: (u32, u32)) -> bool {
     true
+}
+
+/// The disk that a folder is on; not told here.
+pub(crate) fn disk_of(_folder: &Path) -> Option<(u64, u64, u64)> {
+    None
 }
 
 /// Folders cannot be synced here; NTFS keeps a journal of names.

@@ -1,11 +1,12 @@
-//! The socket at which commands such as `wharf who` reach this server.
+//! The socket at which commands such as `wharf who` reach this server, and the port for metrics.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use wharf_admin::door::Door;
+use wharf_admin::door::{Door, MetricsDoor};
 
-use crate::config::keys;
+use crate::config::Config;
 use crate::os::{open_to_group, socket_folder};
 use crate::outcome::plain;
 use crate::place;
@@ -16,21 +17,31 @@ pub(super) struct Control {
     /// Where it is, or would be.
     pub(super) socket: PathBuf,
     pub(super) door: Result<Door, String>,
+    /// The port for metrics, if one is wanted.
+    pub(super) metrics: Result<Option<MetricsDoor>, String>,
 }
 
 impl Control {
-    /// Opens it, for `identity` if this process becomes somebody else. Needs a runtime.
-    pub(super) fn open(config: &keys::Control, identity: Option<&Identity>) -> Self {
+    /// Opens them, for `identity` if this process becomes somebody else. Needs a runtime.
+    pub(super) fn open(config: &Config, identity: Option<&Identity>) -> Self {
+        let Config { control: config, metrics, .. } = config;
         let usual = || place::control_sockets().into_iter().next().unwrap_or_default();
         let socket = config.socket.0.clone().unwrap_or_else(usual);
         let door = open(&socket, &config.group, identity);
-        Self { socket, door }
+        let metrics = metrics.listen.0.map(open_metrics).transpose();
+        Self { socket, door, metrics }
     }
 
     /// The folder in which the socket's name is taken away at the end.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.door.is_ok().then(|| self.socket.parent()).flatten()
     }
+}
+
+fn open_metrics(address: SocketAddr) -> Result<MetricsDoor, String> {
+    MetricsDoor::open(address).map_err(|error| {
+        format!("{address} cannot be had for metrics: {}; see metrics.listen", plain(&error))
+    })
 }
 
 fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door, String> {

@@ -15,7 +15,6 @@ pub(super) struct Counters {
     turned_away: AtomicU64,
     logins: AtomicU64,
     failed_logins: AtomicU64,
-    data_failures: AtomicU64,
     uploads: Transfers,
     downloads: Transfers,
 }
@@ -35,7 +34,6 @@ impl Counters {
             Event::TurnedAway { .. } => &self.turned_away,
             Event::LoggedIn => &self.logins,
             Event::LoginFailed { .. } => &self.failed_logins,
-            Event::DataFailed { .. } => &self.data_failures,
             Event::Transferred(transfer) => {
                 let transfers = match transfer.direction {
                     Direction::Upload => &self.uploads,
@@ -69,11 +67,6 @@ impl Counters {
     /// Uploads and downloads that were cut.
     pub(super) fn cut(&self) -> [u64; 2] {
         [&self.uploads.cut, &self.downloads.cut].map(|cut| cut.load(Ordering::Relaxed))
-    }
-
-    /// Data connections that did not come to be.
-    pub(super) fn data_failures(&self) -> u64 {
-        self.data_failures.load(Ordering::Relaxed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the JSON API asks of this program: its configuration, its bans, its log.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,23 +10,28 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use wharf_admin::model::{
-    Ban, Certificate, LastReload, NewBan, PassiveFailure, Problem, Reloaded, Totals,
+    Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals,
 };
 use wharf_admin::{LogLines, Operator};
 use wharf_core::async_trait;
 use wharf_server::Handle;
-use wharf_server::doctor::Failure as Failing;
-use wharf_server::guard::Ban as Banned;
+use wharf_server::doctor::{Failure as Failing, Report};
+use wharf_server::guard::{Ban as Banned, Lock as Locked};
+use wharf_server::live::{Doing, SessionView};
 
 use super::bans::Nudge;
 use super::counters::Counters;
+use super::gauges::Gauges;
 use super::metrics::{Moment, page};
 use super::reload::{InForce, Reloader};
 use super::warner::Warner;
-use crate::ban_command::{holds, network, not_banned, refuse_allowed, refuse_long, shown};
+use crate::ban_command::{
+    holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
+};
 use crate::certificate::Facts;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::os::Footprint;
 use crate::outcome::Failure;
 
 /// A certificate that ends sooner is worth a warning.
@@ -46,6 +52,8 @@ pub(super) struct Desk {
     pub(super) stop: watch::Sender<Option<Duration>>,
     pub(super) is_stopping: AtomicBool,
     pub(super) started: Instant,
+    pub(super) footprint: Footprint,
+    pub(super) gauges: Gauges,
 }
 
 impl Desk {
@@ -54,6 +62,32 @@ impl Desk {
         let mut stop = self.stop.subscribe();
         let told = stop.wait_for(Option::is_some).await;
         told.ok().and_then(|grace| *grace).unwrap_or_default()
+    }
+
+    /// The server in one line.
+    pub(super) fn summary(&self) -> Record {
+        let views = self.handle.views();
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let moving = |view: &&SessionView| matches!(view.doing, Doing::Transfer(_));
+        let totals = self.totals();
+        let record = Record::new(Level::Info, "status")
+            .number("uptime", self.started.elapsed().as_secs())
+            .number("sessions", number(views.len()))
+            .number("logged_in", number(views.iter().filter(|view| view.user.is_some()).count()))
+            .number("transfers", number(views.iter().filter(moving).count()))
+            .number("logins", totals.logins)
+            .number("failed_logins", totals.failed_logins)
+            .number("uploads", totals.uploads)
+            .number("downloads", totals.downloads)
+            .number("failed_transfers", totals.failed_transfers)
+            .number("uploaded_bytes", totals.uploaded_bytes)
+            .number("downloaded_bytes", totals.downloaded_bytes)
+            .number("bans", number(self.holding().len()))
+            .number("warnings", number(self.warnings().len()));
+        match self.footprint.resident_bytes() {
+            Some(bytes) => record.number("memory_bytes", bytes),
+            None => record,
+        }
     }
 
     fn in_force(&self) -> MutexGuard<'_, InForce> {
@@ -67,6 +101,15 @@ impl Desk {
         bans.retain(|ban| holds(ban, now));
         bans.sort_by_key(|ban| ban.network);
         bans
+    }
+
+    fn locked(&self) -> Vec<Locked> {
+        let now = Timestamp::now().as_second();
+        let (_, memory) = self.handle.guard_memory();
+        let mut locks = memory.locks;
+        locks.retain(|lock| now < lock.until);
+        locks.sort_by(|one, other| one.user.cmp(&other.user));
+        locks
     }
 
     fn write_bans(&self) {
@@ -158,8 +201,7 @@ impl Operator for Desk {
         let days = certificate.and_then(|certificate| certificate.days_left);
         if let Some(days) = days.filter(|days| (0..DAYS_LEFT_FEW).contains(days)) {
             warnings.push(format!(
-                "the certificate ends in {days} days; put a new one in its place, then:  wharf \
-                 reload"
+                "the certificate ends in {days} days; put a new one in its place, and it is served"
             ));
         }
         warnings
@@ -167,12 +209,14 @@ impl Operator for Desk {
 
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
+        let diagnosis = self.handle.diagnosis();
         page(&Moment {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
-            data_failures: self.counters.data_failures(),
-            diagnosis: &self.handle.diagnosis(),
+            diagnosis: &diagnosis,
+            tally: &self.handle.tally(),
+            found: &self.gauges.found(),
             sessions_max: self.sessions_max(),
             bans: self.holding().len(),
             passive_in_use: self.handle.passive_ports_in_use(),
@@ -180,6 +224,12 @@ impl Operator for Desk {
             certificate: self.certificate().as_ref(),
             uptime: self.started.elapsed(),
             is_stopping: self.is_stopping(),
+            failing_networks: failing_networks(&diagnosis),
+            is_reload_refused: self.last_reload().is_some_and(|last| !last.is_in_force),
+            warnings: self.warnings().len(),
+            memory: self.footprint.resident_bytes(),
+            open_files: self.footprint.open_files(),
+            open_files_max: Footprint::open_files_max(),
         })
     }
 
@@ -193,6 +243,25 @@ impl Operator for Desk {
 
     async fn unban(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
         self.lift(addresses).map_err(problem)
+    }
+
+    fn locks(&self) -> Vec<Lock> {
+        let locks = self.locked().into_iter();
+        let told = locks.map(|lock| Some(Lock { until: moment(lock.until)?, user: lock.user }));
+        told.flatten().collect()
+    }
+
+    async fn unlock(&self, users: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
+        let locked: Vec<_> = self.locked().into_iter().map(|lock| lock.user).collect();
+        let users = users.unwrap_or_else(|| locked.clone());
+        if let Some(user) = users.iter().find(|user| !locked.contains(user)) {
+            return Err(problem(not_locked(user)));
+        }
+        for user in &users {
+            self.handle.unlock_account(user);
+        }
+        self.write_bans();
+        Ok(users)
     }
 
     async fn reload(&self) -> Result<Reloaded, Problem> {
@@ -220,6 +289,11 @@ impl Operator for Desk {
     fn log(&self, count: usize, session: Option<u64>, follow: bool) -> LogLines {
         Box::pin(self.log.tail().lines(count, session, follow))
     }
+}
+
+fn failing_networks(diagnosis: &Report) -> usize {
+    let networks: BTreeSet<_> = diagnosis.failures.iter().map(|one| one.network).collect();
+    networks.len()
 }
 
 fn passive_failure(failure: &Failing) -> PassiveFailure {
@@ -250,6 +324,8 @@ fn told(ban: &Banned) -> Ban {
         reason: ban.reason.clone(),
         since: moment(ban.since).unwrap_or_default(),
         until: ban.until.and_then(moment),
+        times: ban.times,
+        by_hand: ban.is_by_hand,
     }
 }
 
@@ -259,10 +335,9 @@ fn moment(seconds: i64) -> Option<String> {
 
 fn shown_certificate(facts: &Facts) -> Certificate {
     const DAY: i64 = 24 * 60 * 60;
-    let hex: Vec<_> = facts.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
     let left = |end: Timestamp| (end.as_second() - Timestamp::now().as_second()).div_euclid(DAY);
     Certificate {
-        fingerprint: hex.join(":"),
+        fingerprint: facts.shown_fingerprint(),
         names: facts.names.clone(),
         not_after: facts.not_after.map(|end| end.to_string()),
         days_left: facts.not_after.map(left),

@@ -8,7 +8,7 @@ use std::thread::Builder as Thread;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use wharf_admin::model::{LastReload, Reloaded};
-use wharf_core::account::Count;
+use wharf_core::account::{Account, Count};
 use wharf_core::users::Users;
 use wharf_server::Handle;
 use wharf_storage::Quotas;
@@ -17,7 +17,7 @@ use wharf_users::file::FileUsers;
 use super::capacity::Room;
 use super::outputs;
 use super::warner::Warner;
-use crate::certificate::Facts;
+use crate::certificate::{CERTIFICATE_WARNING, Facts};
 use crate::config::gather::{Inputs, gather};
 use crate::config::keys::{Key, key_at};
 use crate::config::layers::Layers;
@@ -50,6 +50,16 @@ pub(super) enum Accounts {
     Configured(Option<FileUsers>),
 }
 
+impl Accounts {
+    /// Those of the file, as it was last read.
+    pub(super) fn all(&self) -> Vec<Account> {
+        match self {
+            Self::Configured(Some(file)) => file.accounts(),
+            Self::Configured(None) | Self::Fixed(_) => Vec::new(),
+        }
+    }
+}
+
 /// Everything that takes part in a reload.
 pub(super) struct Reloader {
     pub(super) inputs: Inputs,
@@ -65,6 +75,14 @@ pub(super) struct Reloader {
     pub(super) in_force: Mutex<InForce>,
     /// One at a time.
     pub(super) turn: Mutex<()>,
+}
+
+/// What became of a certificate that was looked at.
+pub(super) enum Renewed {
+    /// It is the one that is served already.
+    Nothing,
+    /// It is another, and served from now on.
+    Served(Facts),
 }
 
 impl Reloader {
@@ -110,6 +128,31 @@ impl Reloader {
         done
     }
 
+    /// Serves what the files of the certificate hold now, if it is a pair. Blocks.
+    ///
+    /// # Errors
+    /// Why it cannot be served. The one before stays.
+    pub(super) fn renew_certificate(&self) -> Result<Renewed, Failure> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (config, before) = {
+            let in_force = self.in_force();
+            (in_force.config.clone(), in_force.certificate.clone())
+        };
+        let Some(next) = wire::encryption(&config).map_err(beyond_reach)? else {
+            return Ok(Renewed::Nothing);
+        };
+        self.handle.adopt_tls(next.tls).map_err(|error| refused(&error))?;
+        if before.as_ref() == Some(&next.facts) {
+            return Ok(Renewed::Nothing);
+        }
+        self.in_force().certificate = Some(next.facts.clone());
+        self.warner.forget_those(|warning| warning.starts_with(CERTIFICATE_WARNING));
+        for warning in &next.warnings {
+            self.warner.warn(warning);
+        }
+        Ok(Renewed::Served(next.facts))
+    }
+
     fn tell(&self, done: &Result<Reloaded, Failure>) {
         // The rest shows the places in the file, for the one who asked.
         let problem = done
@@ -152,9 +195,7 @@ impl Reloader {
             }
         };
         let stores = Arc::new(wire::stores(&config, self.quotas.as_ref(), &self.reach));
-        self.handle
-            .adopt(settings, users, stores)
-            .map_err(|error| Failure::new(format!("the TLS settings do not work: {error}")))?;
+        self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;
         // From here on nothing fails.
         if let Some(quotas) = &self.quotas {
             quotas.set_otherwise(wire::user_quota(&config));
@@ -210,6 +251,10 @@ impl Reloader {
                 .help("the server goes on as before; mend the file, then:  wharf reload")
         })
     }
+}
+
+fn refused(error: &rustls::Error) -> Failure {
+    Failure::new(format!("the TLS settings do not work: {error}"))
 }
 
 /// A confined server may be unable to read what another process could.

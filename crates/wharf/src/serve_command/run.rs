@@ -12,7 +12,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use wharf_admin::door::Door;
+use wharf_admin::door::{Door, MetricsDoor};
 use wharf_admin::{Api, Operator};
 use wharf_core::account::Count;
 use wharf_server::settings::ListenTls;
@@ -24,8 +24,10 @@ use super::bans::Keeper;
 use super::capacity::Room;
 use super::control::Control;
 use super::counters::{Audience, Counters};
+use super::gauges::Gauges;
 use super::operator::Desk;
 use super::reload::{self, InForce, Reloader};
+use super::renewal::Renewal;
 use super::resolver::Resolver;
 use super::warner::Warner;
 use super::workers::Workers;
@@ -36,7 +38,7 @@ use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::os::{
-    Announced, Asked, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
+    Announced, Asked, Footprint, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
     private_folder, proof_of_life_every, raise_file_limit,
 };
 use crate::outcome::{Exit, Failure, plain, tell};
@@ -91,6 +93,7 @@ struct Ready {
     no_room: Option<String>,
     counters: Arc<Counters>,
     control: Control,
+    footprint: Footprint,
     has_panel: bool,
 }
 
@@ -116,7 +119,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
-    let control = Control::open(&config.control, identity.as_ref());
+    let control = Control::open(config, identity.as_ref());
     let reach = Reach::of(config, &homes, accounts.watched.is_some());
     let reach =
         control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
@@ -144,6 +147,8 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         no_room,
         counters,
         control,
+        // While files of the system can still be opened.
+        footprint: Footprint::open(),
         has_panel,
     })
 }
@@ -162,7 +167,7 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
     confine(config.server.sandbox, &ready.reach)
 }
 
-async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failure> {
+async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, Failure> {
     let config = &plan.loaded.config;
     let has_panel = ready.has_panel;
     let log = Arc::clone(&ready.log);
@@ -174,7 +179,8 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
     if ready.accounts.homes.is_empty() {
         warner.of_nobody();
     }
-    for why in ready.control.door.as_ref().err().into_iter().chain(&ready.no_room) {
+    let closed = [ready.control.door.as_ref().err(), ready.control.metrics.as_ref().err()];
+    for why in closed.into_iter().flatten().chain(&ready.no_room) {
         warner.warn_for_good(why);
     }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
@@ -189,16 +195,21 @@ async fn serve(plan: &Plan, options: &Serve, ready: Ready) -> Result<Exit, Failu
         warner.of_protection(report);
     }
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
-    let desk = Arc::new(desk(plan, &ready, &warner, &keeper));
+    let desk = Arc::new(desk(plan, &mut ready, &warner, &keeper));
+    let renewal = Renewal::start(Arc::clone(&desk.reloader));
     let Ready { accounts, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
     sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let stopper = Stopper { desk: &desk, has_panel };
-    let door = control.door.ok();
+    let metrics = control.metrics.ok().flatten();
+    if let Some(address) = metrics.as_ref().and_then(|door| door.address().ok()) {
+        log.note(&Record::new(Level::Info, "metrics").text("address", address));
+    }
+    let doors = (control.door.ok(), metrics);
     let watching = Watching { users: accounts.watched };
-    let exit = until_stopped(bound, door, &mut signals, &stopper, watching, options).await;
-    drop(keeper);
+    let exit = until_stopped(bound, doors, &mut signals, &stopper, watching, options).await;
+    drop((keeper, renewal));
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
@@ -218,7 +229,8 @@ async fn end_followers(log: &Log) {
 }
 
 /// What the JSON API asks.
-fn desk(plan: &Plan, ready: &Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
+fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
+    let footprint = std::mem::take(&mut ready.footprint);
     let handle = ready.bound.handle();
     let log = Arc::clone(&ready.log);
     let in_force = InForce {
@@ -245,23 +257,27 @@ fn desk(plan: &Plan, ready: &Ready, warner: &Arc<Warner>, keeper: &Keeper) -> De
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
     };
+    let reloader = Arc::new(reloader);
+    let gauges = Gauges::start(Arc::clone(&reloader));
     Desk {
         handle,
         log,
         counters: Arc::clone(&ready.counters),
         warner: Arc::clone(warner),
         nudge: Mutex::new(keeper.nudge()),
-        reloader: Arc::new(reloader),
+        reloader,
         stop: watch::Sender::new(None),
         is_stopping: AtomicBool::new(false),
         started: Instant::now(),
+        footprint,
+        gauges,
     }
 }
 
 /// Serves; a first signal lets transfers finish, a second one ends everything at once.
 async fn until_stopped(
     bound: Bound,
-    door: Option<Door>,
+    (door, metrics): (Option<Door>, Option<MetricsDoor>),
     signals: &mut Signals,
     stopper: &Stopper<'_>,
     watched: Watching,
@@ -271,6 +287,12 @@ async fn until_stopped(
     let desk = stopper.desk;
     let operator: Arc<dyn Operator> = desk.clone();
     let api = Api::new(handle.clone(), bound.listeners(), operator);
+    let mut telling = Box::pin(async {
+        match metrics {
+            Some(door) => door.serve(desk.clone()).await,
+            None => pending().await,
+        }
+    });
     let mut answering = Box::pin(async {
         match door {
             Some(door) => door.serve(api).await,
@@ -307,6 +329,10 @@ async fn until_stopped(
                     desk.log.reopen();
                     continue;
                 }
+                Asked::Summary => {
+                    desk.log.note(&desk.summary());
+                    continue;
+                }
                 Asked::Reload => {
                     Arc::clone(&desk.reloader).begin(drop);
                     continue;
@@ -318,6 +344,7 @@ async fn until_stopped(
             () = &mut watching => continue,
             () = &mut measuring => continue,
             () = &mut answering => continue,
+            () = &mut telling => continue,
             () = &mut living => continue,
             () = &mut resolving => continue,
         };
@@ -401,6 +428,7 @@ async fn watch(watching: Watching, handle: &Handle, log: &Log) {
                     handle.end_sessions_of(user, "This account may no longer log in.");
                 }
                 if changes.is_reread {
+                    handle.renew_limits(|user| users.limits(user));
                     log.note(&Record::new(Level::Info, "accounts-read"));
                 }
                 users.take_problem().map(|problem| problem.to_string())

@@ -41,6 +41,11 @@ impl Warner {
         self.kept().retain(|told| told.is_lasting);
     }
 
+    /// Forgets what is no longer so.
+    pub(super) fn forget_those(&self, is_over: impl Fn(&str) -> bool) {
+        self.kept().retain(|told| !is_over(&told.text));
+    }
+
     /// Tells a warning, and keeps it until the configuration changes.
     pub(super) fn warn(&self, text: &str) {
         self.tell(text, false);

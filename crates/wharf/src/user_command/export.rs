@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use wharf_core::account::Rate;
-use wharf_users::file::{OpenError, PERMISSIONS_DEFAULT, UserRecord};
+use wharf_users::file::{OpenError, PERMISSIONS_DEFAULT, UserRecord, shown_network};
 use wharf_users::rights::format_rights;
-use wharf_users::units::format_rate;
+use wharf_users::units::{format_quota, format_rate};
 
 use super::{Trouble, records};
 use crate::import::csv::{COLUMNS, written, written_paths};
@@ -53,6 +53,17 @@ fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
             let count = record.sessions.map(|count| count.number().unwrap_or_default());
             count.map(|number| number.to_string()).unwrap_or_default()
         }
+        "quota" => record.quota.map(format_quota).unwrap_or_default(),
+        "quota_files" => {
+            let count = record.quota_files.map(|count| count.number().unwrap_or_default());
+            count.map(|number| number.to_string()).unwrap_or_default()
+        }
+        "allow" => {
+            let networks = record.allowed_addresses.iter().flatten().map(shown_network);
+            networks.collect::<Vec<_>>().join(" ")
+        }
+        "hours" => record.hours.as_ref().map(ToString::to_string).unwrap_or_default(),
+        "expires" => record.expires.map(|expires| expires.to_string()).unwrap_or_default(),
         "require_tls" => record.require_tls.unwrap_or(false).to_string(),
         _ => record.comment.clone().unwrap_or_default(),
     }

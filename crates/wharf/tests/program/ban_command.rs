@@ -83,6 +83,37 @@ fn row_17_guesses_lead_to_a_ban_that_survives_a_restart() {
     comes_to(server.address, "220 ");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_running_server_is_asked_and_what_it_is_told_holds_at_once() {
+    let place = shared();
+    let server = serve(&place);
+    // Whoever may only use the socket cannot write this.
+    let words = ["ban", "add", "127.0.0.1", "203.0.113.0/24", "--for", "1h", "--reason", "a test"];
+    place.run(&words).exits(0).tells("banned 203.0.113.0/24 for 1h");
+    assert!(greeting(server.address).starts_with("421 Your address is banned"));
+    let json = place.run(&["ban", "list", "--json"]).exits(0).out;
+    let bans: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(bans[0]["network"], "127.0.0.1/32");
+    assert_eq!((&bans[1]["by"], &bans[1]["reason"]), (&"hand".into(), &"a test".into()));
+    place.run(&["ban", "del", "192.0.2.1"]).exits(4).tells("192.0.2.1 is not banned");
+    place.run(&["ban", "del", "--user", "anna"]).exits(4).tells("`anna` is not locked");
+    place.run(&["ban", "del", "127.0.0.1"]).exits(0);
+    assert!(greeting(server.address).starts_with("220 "));
+    place.run(&["ban", "clear", "--yes"]).exits(0);
+    place.run(&["ban", "list"]).exits(0).tells("nobody is banned");
+    // Another configuration is another server's, with a file of its own.
+    place.write("other.toml", "config_version = 1\n");
+    let other = |words: &[&str]| place.run(&[&["-c", "other.toml", "ban"], words].concat());
+    other(&["add", "192.0.2.9"]).exits(0);
+    let missing = place.path("missing.sock");
+    let named = ["list", "--socket", missing.to_str().unwrap()];
+    other(&named).exits(3).tells("no server is running");
+    let (_, log) = server.stop();
+    assert!(log.contains("method=\"POST\" path=\"/v1/bans\""), "{log}");
+}
+
 #[test]
 fn bans_are_changed_without_a_server_and_bad_input_has_a_remedy() {
     let place = Place::new();
@@ -98,9 +129,9 @@ fn bans_are_changed_without_a_server_and_bad_input_has_a_remedy() {
         (&["ban", "add", "192.0.2.1", "--for", "soon"], 2, "write a time such as 30m"),
         (&["ban", "add", "192.0.2.1", "--reason", "a\nb"], 2, "one line"),
         (&["ban", "del"], 2, "ADDRESS"),
-        (&["ban", "del", "192.0.2.1"], 1, "192.0.2.1 is not banned"),
-        (&["ban", "del", "203.0.113.9"], 1, "it is part of 203.0.113.0/24"),
-        (&["ban", "del", "--user", "anna"], 1, "`anna` is not locked"),
+        (&["ban", "del", "192.0.2.1"], 4, "192.0.2.1 is not banned"),
+        (&["ban", "del", "203.0.113.9"], 4, "it is part of 203.0.113.0/24"),
+        (&["ban", "del", "--user", "anna"], 4, "`anna` is not locked"),
     ] {
         place.run(words).exits(code).tells(part);
     }

@@ -60,7 +60,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     let told = "3 of 4 failed for 127.0.0.0/24: no data connection came";
     assert!(screen.contains(told) && screen.contains("help: "), "{screen}");
     let metrics = metrics(&place.path("run/control.sock"));
-    let counted = "wharf_data_failures_by_cause_total{cause=\"no-connection\"} 3\n";
+    let counted = "wharf_doctor_failures_total{cause=\"no-connection\"} 3\n";
     assert!(metrics.contains(counted), "{metrics}");
     assert!(metrics.contains("wharf_passive_arrived_total 1\n"), "{metrics}");
     let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection came";

@@ -1,6 +1,9 @@
 //! The built program, as a person or a script meets it.
 
 #[cfg(test)]
+#[cfg(unix)]
+mod accounts;
+#[cfg(test)]
 mod ban_command;
 #[cfg(test)]
 mod bench_command;
@@ -32,6 +35,12 @@ mod serve_command;
 #[cfg(target_os = "linux")]
 mod service_command;
 #[cfg(test)]
+#[cfg(unix)]
+mod steering;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod user_command;
+#[cfg(test)]
+#[cfg(unix)]
+mod why_command;

@@ -83,14 +83,16 @@ fn a_service_is_installed_into_an_image_and_taken_out_again() {
 }
 
 #[test]
-fn systemd_hears_that_we_are_ready_alive_and_stopping() {
+fn systemd_hears_that_we_are_ready_alive_reloading_and_stopping() {
     let place = set_up();
     let socket = place.path("notify");
     let heard = UnixDatagram::bind(&socket).unwrap();
     heard.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
     let mut command = place.command(&["--set", "listen.0.port=0", "serve", "-i", "127.0.0.1"]);
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "100000");
-    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    // With a terminal a hang-up means that somebody left.
+    let null = std::process::Stdio::null;
+    let mut child = command.stdin(null()).stdout(null()).stderr(null()).spawn().unwrap();
     let next = || {
         let mut bytes = [0; 256];
         let count = heard.recv(&mut bytes).expect("systemd is told something");
@@ -100,9 +102,17 @@ fn systemd_hears_that_we_are_ready_alive_and_stopping() {
     assert_eq!(next().trim(), "WATCHDOG=1");
     assert_eq!(next().trim(), "WATCHDOG=1");
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
-    let last = std::iter::repeat_with(next).find(|told| told.trim() != "WATCHDOG=1");
-    assert_eq!(last.unwrap().trim(), "STOPPING=1");
+    let signal = |name| {
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    };
+    let news = || std::iter::repeat_with(next).find(|told| told.trim() != "WATCHDOG=1").unwrap();
+    signal("HUP");
+    let told = news();
+    let time = told.trim().strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+    assert!(time.parse::<u64>().unwrap() > 0);
+    assert_eq!(news().trim(), "READY=1");
+    signal("TERM");
+    assert_eq!(news().trim(), "STOPPING=1");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 

@@ -218,13 +218,13 @@ impl Serving {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Reads its log up to a line with this in it.
-    pub(crate) fn waits_for(&mut self, part: &str) {
+    /// Reads its log up to a line with this in it, and returns that line.
+    pub(crate) fn waits_for(&mut self, part: &str) -> String {
         loop {
             let mut line = String::new();
             assert!(self.lines.read_line(&mut line).unwrap() > 0, "it ended without {part}");
             if line.contains(part) {
-                return;
+                return line;
             }
         }
     }

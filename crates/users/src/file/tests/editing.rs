@@ -147,9 +147,9 @@ fn keys_and_paths_can_be_cleared() {
         .edit(|editor| {
             assert!(editor.clear("anna", "permissions")?);
             assert!(!editor.clear("anna", "permissions")?);
-            assert!(editor.clear_path("bert", &path("/in"))?);
-            assert!(!editor.clear_path("bert", &path("/in"))?);
-            assert!(!editor.clear_path("anna", &path("/in"))?);
+            assert!(editor.clear_entry("bert", "paths", &path("/in"))?);
+            assert!(!editor.clear_entry("bert", "paths", &path("/in"))?);
+            assert!(!editor.clear_entry("anna", "paths", &path("/in"))?);
             Ok(())
         })
         .unwrap();

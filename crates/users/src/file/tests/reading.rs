@@ -48,7 +48,7 @@ fn every_key_is_read() {
     let file = parse(WHOLE).unwrap();
     let anna = file.record("anna").unwrap();
     assert_eq!(anna.password.as_ref().map(StoredHash::as_str), Some(OLD_HASH));
-    let account = anna.account(file.folder());
+    let account = anna.account(file.folder(), jiff::Timestamp::now());
     assert_eq!(account.home, Path::new("/etc/wharf/anna"));
     assert!(account.requires_tls && anna.is_enabled());
     assert_eq!(account.limits.upload.and_then(Rate::bytes_per_second), Some(2 << 20));
@@ -67,7 +67,7 @@ fn what_is_absent_is_safe() {
     let file = parse(WHOLE).unwrap();
     let wang = file.record("王 小明").unwrap();
     assert_eq!(wang.password, None);
-    let account = wang.account(file.folder());
+    let account = wang.account(file.folder(), jiff::Timestamp::now());
     assert_eq!(account.home, Path::new("/srv/ftp/wang"));
     assert_eq!(account.rules.anywhere(), Permissions::READ_ONLY);
     assert_eq!(account.limits.upload, None);
@@ -121,7 +121,8 @@ eva = 3
     assert_eq!(
         told(&text),
         "\
-2:1: version: `version` is no known key (accounts are tables such as [users.anna])
+2:1: version: `version` is no known key (accounts are tables such as [users.anna], \
+groups such as [groups.staff])
 4:1: users.anna.pasword: `pasword` is no known key (did you mean `password`?)
 5:8: users.anna.home: expected a text, found a whole number (write it in quotes: \"…\")
 6:15: users.anna.permissions: `raed` is no right (did you mean `read`?)
@@ -137,7 +138,7 @@ no limit)
 15:8: users.anna.paths.\"/a\": `wirte` is no right (use read, read-write, upload, dropbox, full or \
 none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
 17:1: users.anna.paths.\"/b/\": `/b` has its rights above already (keep one of them)
-18:1: users.anna.paths.\"/\": the rights of the whole home stand in `permissions`
+18:1: users.anna.paths.\"/\": this is the home itself: its rights stand in `permissions`
 19:8: users.\".hidden\": a user name does not begin with `.`
 20:8: users.\".hidden\".home: `~` means nothing here (write the whole path, or one relative to the \
 folder of this file)

@@ -1,0 +1,179 @@
+use crate::registry::{Registered, Registry};
+
+use super::*;
+
+/// A law that a test makes.
+#[derive(Default)]
+struct Written(Mutex<Vec<Arc<Bucket>>>);
+
+impl Law for Written {
+    fn limits(&self, _: &Probe, _: Option<Direction>) -> Limits {
+        let buckets = self.0.lock().unwrap().clone();
+        Limits { buckets, stall_max: Duration::from_mins(1), pace: None }
+    }
+}
+
+/// One session, and what holds for its transfers.
+struct Scene {
+    registry: Arc<Registry>,
+    session: Registered,
+    law: Arc<Written>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let registry = Arc::new(Registry::default());
+        let address = "192.0.2.1:21".parse().unwrap();
+        let session = registry.enter(address, address);
+        Self { registry, session, law: Arc::default() }
+    }
+
+    fn shaper(&self, buckets: impl IntoIterator<Item = Option<Arc<Bucket>>>) -> Shaper {
+        self.write(buckets);
+        let law: Arc<dyn Law> = Arc::<Written>::clone(&self.law);
+        Shaper::new(law, Arc::clone(&self.session.probe), None)
+    }
+
+    /// Makes another law, of which nobody has heard yet.
+    fn write(&self, buckets: impl IntoIterator<Item = Option<Arc<Bucket>>>) {
+        *self.law.0.lock().unwrap() = buckets.into_iter().flatten().collect();
+    }
+}
+
+fn rate(bytes_per_second: u64) -> Option<Arc<Bucket>> {
+    bucket(Rate::from_bytes_per_second(bytes_per_second))
+}
+
+async fn moved_in(shaper: &Shaper, time: Duration) -> usize {
+    let end = Instant::now() + time;
+    let mut moved = 0;
+    loop {
+        let turn = shaper.turn(64 * 1024);
+        shaper.take(turn).await;
+        if Instant::now() >= end {
+            return moved;
+        }
+        moved += turn;
+    }
+}
+
+/// Within 5 % of the rate over two seconds.
+fn assert_near(moved: usize, bytes_per_second: u64) {
+    let wanted = usize::try_from(bytes_per_second * 2).unwrap();
+    assert!(moved.abs_diff(wanted) * 20 <= wanted, "{moved} bytes instead of {wanted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_met_at_every_rate() {
+    for rate in [100 << 10, 1 << 20, 10 << 20, 100 << 20] {
+        let shaper = Scene::new().shaper([self::rate(rate)]);
+        for _window in 0..3 {
+            assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_rate_holds_for_transfers_under_way() {
+    let scene = Scene::new();
+    let shaper = scene.shaper([rate(1 << 20)]);
+    for bytes in [1 << 20, 4 << 20, 100 << 10] {
+        scene.write([rate(bytes)]);
+        scene.registry.renew();
+        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_comes_and_goes_while_a_transfer_runs() {
+    let scene = Scene::new();
+    let shaper = scene.shaper([]);
+    assert!(!shaper.is_limited());
+    scene.write([rate(1 << 20)]);
+    assert!(!shaper.is_limited(), "nobody has heard of it");
+    scene.registry.renew();
+    assert!(shaper.is_limited());
+    assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 1 << 20);
+    scene.write([]);
+    scene.registry.renew();
+    let before = Instant::now();
+    shaper.take(usize::MAX).await;
+    assert_eq!(Instant::now(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_turn_of_the_old_limit_waits_no_longer_than_it_holds() {
+    let scene = Scene::new();
+    let shaper = scene.shaper([rate(1)]);
+    shaper.take(1_000_000).await;
+    let before = Instant::now();
+    let waiting = shaper.take(1);
+    let lifting = async {
+        tokio::task::yield_now().await;
+        scene.write([]);
+        scene.registry.renew();
+    };
+    tokio::join!(waiting, lifting);
+    assert_eq!(Instant::now(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_may_move_for_as_long_as_holds_now_and_no_renewal_begins_anew() {
+    let scene = Scene::new();
+    let shaper = scene.shaper([]);
+    let before = Instant::now();
+    let renewing = async {
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            scene.registry.renew();
+        }
+    };
+    tokio::select! {
+        biased;
+        given_up = shaper.within(std::future::pending::<()>()) => assert_eq!(given_up, None),
+        () = renewing => panic!("it waits on and on"),
+    }
+    assert_eq!(Instant::now().duration_since(before), Duration::from_mins(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_buys_no_burst() {
+    let rate = 1 << 20;
+    let shaper = Scene::new().shaper([self::rate(rate)]);
+    shaper.take(1).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_transfers_share_a_bucket_evenly() {
+    let rate = Rate::from_bytes_per_second(1 << 20);
+    let buckets = Buckets::new();
+    let one = Scene::new().shaper([buckets.of("anna", rate)]);
+    let two = Scene::new().shaper([buckets.of("anna", rate)]);
+    let time = Duration::from_secs(4);
+    let (one, two) = tokio::join!(moved_in(&one, time), moved_in(&two, time));
+    assert_near(one, 1 << 20);
+    assert_near(two, 1 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tightest_of_several_limits_counts() {
+    let buckets = Buckets::new();
+    let shaper = Scene::new().shaper([
+        rate(1 << 20),
+        buckets.of("all", Rate::from_bytes_per_second(200 << 10)),
+        buckets.of("free", Rate::Unlimited),
+    ]);
+    assert_eq!(shaper.bytes_per_second(), Some(200 << 10));
+    assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 200 << 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_limit_means_no_wait() {
+    let before = Instant::now();
+    let shaper = Scene::new().shaper([bucket(Rate::Unlimited)]);
+    shaper.take(usize::MAX).await;
+    assert_eq!(Instant::now(), before);
+    assert_eq!(shaper.turn(4096), 4096);
+}

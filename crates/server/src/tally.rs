@@ -1,0 +1,249 @@
+//! What the engine counts of itself: how long things take, and why they fail. Atomics alone, so
+//! that counting costs no client anything.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use wharf_core::users::Denied;
+
+/// Everything counted since the start.
+#[derive(Debug)]
+pub struct Tally {
+    /// From a command to its answer, apart from PASS and from what moves data.
+    pub replies: Histogram,
+    /// From a password to its answer, where it was right.
+    pub logins: Histogram,
+    /// From the first reply of a transfer to the moment when its data connection is open, TLS
+    /// included: the time to the first byte.
+    pub openings: Histogram,
+    /// From the first to the last reply of uploads that came to their end.
+    pub uploads: Histogram,
+    /// The same of downloads.
+    pub downloads: Histogram,
+    login_failures: [AtomicU64; LOGIN_CAUSES.len()],
+    opening_failures: [AtomicU64; OpeningFailure::ALL.len()],
+}
+
+/// How many things took how long.
+#[derive(Debug)]
+pub struct Histogram {
+    bounds: &'static [Duration],
+    /// One more than bounds: the last one is for what takes longer.
+    counts: [AtomicU64; BUCKETS_MAX],
+    micros: AtomicU64,
+}
+
+/// A histogram at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distribution {
+    /// Upper bounds, and how many took at most so long: each count holds those before it.
+    pub at_most: Vec<(Duration, u64)>,
+    /// How many there were.
+    pub count: u64,
+    /// What all took together.
+    pub sum: Duration,
+}
+
+/// Why a data connection did not come to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpeningFailure {
+    /// Nobody came to the port.
+    NoneCame,
+    /// Who came could not be told from others at a shared port.
+    NotTold,
+    /// Others kept coming to the port.
+    Strangers,
+    /// The network failed, or the client's port refused.
+    Network,
+    /// TLS failed.
+    Tls,
+    /// TLS did not show that it is the same client.
+    NotResumed,
+}
+
+const BUCKETS_MAX: usize = 12;
+
+/// For what a client waits.
+const QUICK: &[Duration] = &[
+    Duration::from_micros(100),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(20),
+];
+
+/// For what takes as long as its files are large.
+const LONG: &[Duration] = &[
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+];
+
+const LOGIN_CAUSES: &[&str] = &[
+    "unknown_user",
+    "wrong_password",
+    "disabled",
+    "no_password",
+    "refused",
+    "busy",
+    "store",
+    "other",
+];
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            replies: Histogram::new(QUICK),
+            logins: Histogram::new(QUICK),
+            openings: Histogram::new(QUICK),
+            uploads: Histogram::new(LONG),
+            downloads: Histogram::new(LONG),
+            login_failures: Default::default(),
+            opening_failures: Default::default(),
+        }
+    }
+}
+
+impl Tally {
+    /// Logins that failed, by cause. Every cause is there.
+    pub fn login_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        LOGIN_CAUSES.iter().copied().zip(self.login_failures.iter().map(read))
+    }
+
+    /// Data connections that did not come to be, by cause. Every cause is there.
+    pub fn opening_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let causes = OpeningFailure::ALL.iter().map(|cause| cause.name());
+        causes.zip(self.opening_failures.iter().map(read))
+    }
+
+    pub(crate) fn login_failed(&self, denied: &Denied) {
+        let cause = match denied {
+            Denied::UnknownUser => "unknown_user",
+            Denied::WrongPassword => "wrong_password",
+            Denied::Disabled => "disabled",
+            Denied::NoPassword => "no_password",
+            Denied::Refused(_) => "refused",
+            Denied::Busy => "busy",
+            Denied::Broken(_) => "store",
+            _ => "other",
+        };
+        let place = LOGIN_CAUSES.iter().position(|known| *known == cause);
+        add(place.and_then(|place| self.login_failures.get(place)));
+    }
+
+    pub(crate) fn opening_failed(&self, cause: OpeningFailure) {
+        let place = OpeningFailure::ALL.iter().position(|known| *known == cause);
+        add(place.and_then(|place| self.opening_failures.get(place)));
+    }
+}
+
+impl OpeningFailure {
+    const ALL: [Self; 6] = [
+        Self::NoneCame,
+        Self::NotTold,
+        Self::Strangers,
+        Self::Network,
+        Self::Tls,
+        Self::NotResumed,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoneCame => "none_came",
+            Self::NotTold => "not_told_apart",
+            Self::Strangers => "strangers",
+            Self::Network => "network",
+            Self::Tls => "tls",
+            Self::NotResumed => "not_resumed",
+        }
+    }
+}
+
+fn add(counter: Option<&AtomicU64>) {
+    if let Some(counter) = counter {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+impl Histogram {
+    fn new(bounds: &'static [Duration]) -> Self {
+        Self { bounds, counts: Default::default(), micros: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn add(&self, took: Duration) {
+        let place = self.bounds.iter().position(|bound| took <= *bound);
+        add(self.counts.get(place.unwrap_or(self.bounds.len())));
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// What was counted up to now.
+    pub fn read(&self) -> Distribution {
+        let mut count = 0;
+        let mut counts = self.counts.iter().map(|counter| {
+            count += read(counter);
+            count
+        });
+        let at_most = self.bounds.iter().copied().zip(counts.by_ref()).collect();
+        counts.for_each(drop);
+        Distribution { at_most, count, sum: Duration::from_micros(read(&self.micros)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bucket_holds_those_before_it_and_the_last_one_all() {
+        let histogram = Histogram::new(QUICK);
+        for took in [0, 1, 5, 6, 20_000, 20_001, 10_000_000] {
+            histogram.add(Duration::from_millis(took));
+        }
+        let read = histogram.read();
+        let at_most = |bound| read.at_most.iter().find(|(each, _)| *each == bound).unwrap().1;
+        assert_eq!(at_most(Duration::from_micros(500)), 1);
+        assert_eq!(at_most(Duration::from_millis(1)), 2);
+        assert_eq!(at_most(Duration::from_millis(5)), 3);
+        assert_eq!(at_most(Duration::from_millis(10)), 4);
+        assert_eq!(at_most(Duration::from_secs(20)), 5);
+        assert_eq!((read.count, read.sum), (7, Duration::from_millis(10_040_013)));
+    }
+
+    #[test]
+    fn bounds_rise_and_leave_one_bucket_for_the_rest() {
+        for bounds in [QUICK, LONG] {
+            assert!(bounds.is_sorted() && bounds.len() < BUCKETS_MAX);
+        }
+    }
+
+    #[test]
+    fn failures_count_under_their_cause_alone() {
+        let tally = Tally::default();
+        tally.login_failed(&Denied::WrongPassword);
+        tally.opening_failed(OpeningFailure::Tls);
+        let counted: Vec<_> = tally.login_failures().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [("wrong_password", 1)]);
+        let counted: Vec<_> = tally.opening_failures().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [("tls", 1)]);
+        assert_eq!(tally.login_failures().count(), LOGIN_CAUSES.len());
+    }
+}

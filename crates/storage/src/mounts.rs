@@ -1,0 +1,379 @@
+//! Several trees seen as one: a home, and folders that lie elsewhere.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use futures_core::Stream;
+use wharf_core::error::{ErrorKind, Result};
+use wharf_core::storage::{
+    Caps, Change, Entries, EntryStream, Replace, Sink, Source, Space, Storage, Usage, Wanted, Write,
+};
+use wharf_proto::entry::{Entry, Kind};
+use wharf_proto::path::VPath;
+
+/// A tree with others mounted in it.
+///
+/// Whatever the home has at or below the place of a folder is covered by it. A folder itself, and
+/// what lies above it, can be neither removed nor renamed; a rename from one tree to another is
+/// `CrossesDevices`. Folders on the way to one that the home does not have are seen as empty but
+/// for it. Usage and space are those of the home where no path is named.
+pub struct Mounts {
+    home: Arc<dyn Storage>,
+    folders: BTreeMap<VPath, Arc<dyn Storage>>,
+}
+
+/// Where a path leads.
+struct Place<'a> {
+    store: &'a Arc<dyn Storage>,
+    /// Below the root of that store.
+    at: VPath,
+    is_home: bool,
+}
+
+impl Mounts {
+    /// Sees each of `folders` at its path, which is not the root.
+    pub fn new(
+        home: Arc<dyn Storage>,
+        folders: impl IntoIterator<Item = (VPath, Arc<dyn Storage>)>,
+    ) -> Self {
+        let folders = folders.into_iter().filter(|(at, _)| !at.is_root()).collect();
+        Self { home, folders }
+    }
+
+    /// The store of a path: that of the folder whose place is its longest prefix.
+    fn place(&self, at: &VPath) -> Place<'_> {
+        let within = self.folders.iter().filter(|(prefix, _)| at.is_within(prefix));
+        let nearest = within.max_by_key(|(prefix, _)| prefix.as_bytes().len());
+        let Some((prefix, store)) = nearest else {
+            return Place { store: &self.home, at: at.clone(), is_home: true };
+        };
+        let depth = prefix.names().count();
+        let below = at.names().skip(depth).try_fold(VPath::root(), |path, name| path.join(name));
+        // A part of a path is a path.
+        Place { store, at: below.unwrap_or_else(|_| VPath::root()), is_home: false }
+    }
+
+    /// The names that lead from `at` to folders, each once, and the folder if it is there.
+    fn next(&self, at: &VPath) -> BTreeMap<Vec<u8>, Option<&Arc<dyn Storage>>> {
+        let depth = at.names().count();
+        let mut names = BTreeMap::new();
+        for (path, store) in &self.folders {
+            let mut rest = path.names().skip(depth);
+            let Some(name) = rest.next().filter(|_| path.is_within(at)) else { continue };
+            let is_there = rest.next().is_none();
+            let known = names.entry(name.to_vec()).or_insert(None);
+            if is_there {
+                *known = Some(store);
+            }
+        }
+        names
+    }
+
+    /// Whether `at` is a folder's place, or lies above one.
+    fn is_fixed(&self, at: &VPath) -> bool {
+        self.folders.keys().any(|path| path.is_within(at))
+    }
+
+    /// A folder on the way to others, where the home has none.
+    async fn stat_above(&self, at: &VPath) -> Result<Entry> {
+        match self.home.stat(at).await {
+            Ok(entry) if entry.kind == Kind::Dir => Ok(entry),
+            _ => Ok(Entry::new(at.name().unwrap_or(b"/"), Kind::Dir, 0)),
+        }
+    }
+
+    async fn entry(&self, name: &[u8], at: &VPath) -> Option<Entry> {
+        let entry = self.stat(&at.join(name).ok()?).await.ok()?;
+        Some(Entry { name: name.to_vec(), ..entry })
+    }
+}
+
+#[async_trait]
+impl Storage for Mounts {
+    /// What all of them can; names are alike in any case where they are in one of them.
+    fn caps(&self) -> Caps {
+        self.folders.values().map(|store| store.caps()).fold(self.home.caps(), |all, one| Caps {
+            resumes: all.resumes && one.resumes,
+            appends: all.appends && one.appends,
+            sets_times: all.sets_times && one.sets_times,
+            sets_mode: all.sets_mode && one.sets_mode,
+            ignores_case: all.ignores_case || one.ignores_case,
+        })
+    }
+
+    async fn stat(&self, at: &VPath) -> Result<Entry> {
+        let place = self.place(at);
+        if place.is_home && !at.is_root() && self.is_fixed(at) {
+            return self.stat_above(at).await;
+        }
+        let entry = place.store.stat(&place.at).await?;
+        // A folder has the name of its place, not that of its target.
+        Ok(match at.name() {
+            Some(name) if place.at.is_root() => Entry { name: name.to_vec(), ..entry },
+            _ => entry,
+        })
+    }
+
+    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
+        let place = self.place(at);
+        let next = self.next(at);
+        let listed = place.store.list(&place.at, wanted).await;
+        if next.is_empty() {
+            return listed;
+        }
+        let mut mounted = Vec::new();
+        for name in next.keys() {
+            mounted.extend(self.entry(name, at).await);
+        }
+        let own = match listed {
+            Ok(own) => own,
+            // The home need not have a folder that is only on the way.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                Entries::Blocking(Box::new(std::iter::empty()))
+            }
+            Err(error) => return Err(error),
+        };
+        let names: Vec<_> = next.into_keys().collect();
+        Ok(joined(own, names, mounted))
+    }
+
+    async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
+        let place = self.place(at);
+        place.store.read(&place.at, from).await
+    }
+
+    async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
+        if self.is_fixed(at) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        let place = self.place(at);
+        place.store.write(&place.at, how).await
+    }
+
+    async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
+        let place = self.place(at);
+        place.store.partial(&place.at).await
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.home.usage()
+    }
+
+    fn usage_at(&self, at: &VPath) -> Option<Usage> {
+        let place = self.place(at);
+        place.store.usage_at(&place.at)
+    }
+
+    async fn space(&self) -> Result<Option<Space>> {
+        self.home.space().await
+    }
+
+    async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
+        let place = self.place(at);
+        place.store.space_at(&place.at).await
+    }
+
+    async fn remove_file(&self, at: &VPath) -> Result<()> {
+        if self.is_fixed(at) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        let place = self.place(at);
+        place.store.remove_file(&place.at).await
+    }
+
+    async fn remove_dir(&self, at: &VPath) -> Result<()> {
+        if self.is_fixed(at) {
+            return Err(ErrorKind::Forbidden.into());
+        }
+        let place = self.place(at);
+        place.store.remove_dir(&place.at).await
+    }
+
+    async fn make_dir(&self, at: &VPath) -> Result<()> {
+        if self.is_fixed(at) {
+            return Err(ErrorKind::Exists.into());
+        }
+        let place = self.place(at);
+        place.store.make_dir(&place.at).await
+    }
+
+    async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
+        if self.is_fixed(from) {
+            return Err(ErrorKind::Forbidden.into());
+        }
+        if self.is_fixed(to) {
+            return Err(ErrorKind::Exists.into());
+        }
+        let (from, to) = (self.place(from), self.place(to));
+        if !Arc::ptr_eq(from.store, to.store) {
+            // Whether there is anything to rename is told first.
+            from.store.stat(&from.at).await?;
+            return Err(ErrorKind::CrossesDevices.into());
+        }
+        from.store.rename(&from.at, &to.at, replace).await
+    }
+
+    async fn set(&self, at: &VPath, change: Change) -> Result<()> {
+        let place = self.place(at);
+        place.store.set(&place.at, change).await
+    }
+}
+
+/// The entries of a directory without those that are covered, and then those that cover them.
+fn joined(own: Entries, covered: Vec<Vec<u8>>, mounted: Vec<Entry>) -> Entries {
+    match own {
+        Entries::Blocking(entries) => {
+            let open = entries.filter(move |entry| {
+                entry.as_ref().map_or(true, |entry| !covered.contains(&entry.name))
+            });
+            Entries::Blocking(Box::new(open.chain(mounted.into_iter().map(Ok))))
+        }
+        Entries::Stream(batches) => {
+            Entries::Stream(Box::pin(Batches { own: batches, covered, mounted }))
+        }
+    }
+}
+
+/// Batches without what is covered, and one more with what covers it.
+struct Batches {
+    own: EntryStream,
+    covered: Vec<Vec<u8>>,
+    mounted: Vec<Entry>,
+}
+
+impl Stream for Batches {
+    type Item = Result<Vec<Entry>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(self.own.as_mut().poll_next(context)) {
+                Some(Ok(mut batch)) => {
+                    batch.retain(|entry| !self.covered.contains(&entry.name));
+                    if !batch.is_empty() {
+                        return Poll::Ready(Some(Ok(batch)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    let last = std::mem::take(&mut self.mounted);
+                    return Poll::Ready((!last.is_empty()).then_some(Ok(last)));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use wharf_core::storage::Start;
+
+    use super::*;
+    use crate::Memory;
+
+    fn path(text: &str) -> VPath {
+        VPath::root().resolve(text.as_bytes()).unwrap()
+    }
+
+    async fn put(store: &dyn Storage, at: &str) -> Result<()> {
+        let how = Write { start: Start::Fresh, replace: Replace::Allowed };
+        let mut sink = store.write(&path(at), how).await?;
+        sink.write(Bytes::from_static(b"text")).await?;
+        sink.commit().await.map(drop)
+    }
+
+    async fn names(store: &dyn Storage, at: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        match store.list(&path(at), Wanted::Facts).await.unwrap() {
+            Entries::Blocking(entries) => {
+                names.extend(entries.map(|entry| entry.unwrap().name));
+            }
+            Entries::Stream(mut batches) => {
+                while let Some(batch) =
+                    std::future::poll_fn(|context| batches.as_mut().poll_next(context)).await
+                {
+                    names.extend(batch.unwrap().into_iter().map(|entry| entry.name));
+                }
+            }
+        }
+        let mut names: Vec<_> =
+            names.into_iter().map(|name| String::from_utf8(name).unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A home with `/a` and `/music/old`, and folders at `/music` and `/deep/er/x`.
+    async fn tree() -> (Arc<dyn Storage>, Arc<dyn Storage>, Mounts) {
+        let home: Arc<dyn Storage> = Arc::new(Memory::new());
+        let music: Arc<dyn Storage> = Arc::new(Memory::new());
+        let deep: Arc<dyn Storage> = Arc::new(Memory::new());
+        put(&*home, "/a").await.unwrap();
+        home.make_dir(&path("/music")).await.unwrap();
+        put(&*home, "/music/old").await.unwrap();
+        put(&*music, "/song").await.unwrap();
+        put(&*deep, "/d").await.unwrap();
+        let folders = [(path("/music"), Arc::clone(&music)), (path("/deep/er/x"), deep)];
+        let all = Mounts::new(Arc::clone(&home), folders);
+        (home, music, all)
+    }
+
+    fn kind<T>(result: Result<T>) -> ErrorKind {
+        result.err().expect("it fails").kind
+    }
+
+    #[tokio::test]
+    async fn a_store_to_which_folders_may_come_keeps_the_promises_of_a_store() {
+        wharf_core::conformance::storage(|| Arc::new(Mounts::new(Arc::new(Memory::new()), [])))
+            .await;
+    }
+
+    #[tokio::test]
+    async fn folders_cover_what_the_home_has_and_are_listed_where_they_are() {
+        let (home, _, all) = tree().await;
+        assert_eq!(names(&all, "/").await, ["a", "deep", "music"]);
+        assert_eq!(names(&all, "/music").await, ["song"]);
+        assert_eq!(names(&all, "/deep").await, ["er"]);
+        assert_eq!(names(&all, "/deep/er").await, ["x"]);
+        assert_eq!(names(&all, "/deep/er/x").await, ["d"]);
+        let music = all.stat(&path("/music")).await.unwrap();
+        assert_eq!((music.kind, &*music.name), (Kind::Dir, &b"music"[..]));
+        assert_eq!(all.stat(&path("/deep")).await.unwrap().kind, Kind::Dir);
+        assert_eq!(kind(all.read(&path("/music/old"), 0).await), ErrorKind::NotFound);
+        put(&all, "/music/new").await.unwrap();
+        assert_eq!(names(&all, "/music").await, ["new", "song"]);
+        assert_eq!(names(&*home, "/music").await, ["old"]);
+    }
+
+    #[tokio::test]
+    async fn places_of_folders_stay_and_nothing_crosses_them_by_a_rename() {
+        let (_, music, all) = tree().await;
+        let rename = |from: &'static str, to: &'static str| {
+            let all = &all;
+            async move { all.rename(&path(from), &path(to), Replace::Allowed).await }
+        };
+        for fixed in ["/music", "/deep", "/deep/er", "/deep/er/x"] {
+            assert_eq!(kind(all.remove_dir(&path(fixed)).await), ErrorKind::Forbidden, "{fixed}");
+            assert_eq!(kind(all.remove_file(&path(fixed)).await), ErrorKind::IsADirectory);
+            assert_eq!(kind(all.make_dir(&path(fixed)).await), ErrorKind::Exists);
+            assert_eq!(kind(put(&all, fixed).await), ErrorKind::IsADirectory);
+            assert_eq!(
+                kind(all.rename(&path(fixed), &path("/z"), Replace::Allowed).await),
+                ErrorKind::Forbidden
+            );
+            assert_eq!(
+                kind(all.rename(&path("/a"), &path(fixed), Replace::Allowed).await),
+                ErrorKind::Exists
+            );
+        }
+        assert_eq!(kind(rename("/a", "/music/a").await), ErrorKind::CrossesDevices);
+        assert_eq!(kind(rename("/none", "/music/a").await), ErrorKind::NotFound);
+        rename("/music/song", "/music/tune").await.unwrap();
+        assert_eq!(names(&*music, "/").await, ["tune"]);
+        rename("/a", "/b").await.unwrap();
+        all.remove_file(&path("/music/tune")).await.unwrap();
+        assert!(names(&*music, "/").await.is_empty());
+    }
+}

@@ -1,0 +1,341 @@
+//! Accounts and groups of a file while they are changed: comments, order and spelling stay.
+
+use std::io;
+use std::path::Path;
+
+use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
+use wharf_core::account::Rate;
+use wharf_proto::path::VPath;
+
+use super::edit::EditError;
+use super::problem::OpenError;
+use super::read::{self, Said};
+use super::record::{FolderRecord, Setting, UserRecord, shown_network};
+use crate::name::check_name;
+use crate::rights::format_rights;
+use crate::units::{format_quota, format_rate};
+
+/// The accounts of a file while they are changed.
+#[derive(Debug)]
+pub struct Editor {
+    pub(super) document: DocumentMut,
+    said: Said,
+}
+
+impl Editor {
+    pub(super) fn new(path: &Path, text: &str) -> Result<Self, EditError> {
+        let said = read::read(path, text).map_err(OpenError::Problems)?;
+        let document = text.parse().map_err(|error: toml_edit::TomlError| {
+            let source = io::Error::new(io::ErrorKind::InvalidData, error);
+            OpenError::Unreadable { path: path.to_owned(), source }
+        })?;
+        Ok(Self { document, said })
+    }
+
+    /// The names, in the order of the file, as it was read.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.said.users.iter().map(|record| record.name.as_str())
+    }
+
+    /// What the account's own table said when it was read, before the changes made here.
+    pub fn record(&self, name: &str) -> Option<&UserRecord> {
+        self.said.users.iter().find(|record| record.name == name)
+    }
+
+    /// The names of groups, in the order of the file, as it was read.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.said.groups.iter().map(|group| group.name.as_str())
+    }
+
+    /// Adds an account or a group at the end of the file. An account needs a home, from its
+    /// settings or its groups.
+    ///
+    /// # Errors
+    /// `BadName`, `UserExists`, `GroupExists`, `NotText`; without a home, `Unusable` when the
+    /// change ends.
+    pub fn add<'a>(
+        &mut self,
+        owner: impl Into<Owner<'a>>,
+        settings: &[Setting],
+    ) -> Result<(), EditError> {
+        let owner = owner.into();
+        let name = owner.name();
+        check_name(name).map_err(|problem| EditError::BadName(name.to_owned(), problem))?;
+        let all = self.document.entry(owner.section()).or_insert_with(|| {
+            let mut all = Table::new();
+            all.set_implicit(true);
+            Item::Table(all)
+        });
+        let all = all.as_table_like_mut().ok_or_else(|| owner.missing())?;
+        if all.contains_key(name) {
+            return Err(owner.taken());
+        }
+        all.insert(name, Item::Table(Table::new()));
+        // What stood at the end of the file stays above it, then one empty line.
+        let mut above = self.document.trailing().as_str().unwrap_or_default().to_owned();
+        if !above.is_empty() && !above.ends_with('\n') {
+            above.push('\n');
+        }
+        self.document.set_trailing("");
+        let last = self.tables().filter_map(Table::position).max();
+        if let Some(table) = self.table(owner)?.as_table_mut() {
+            table.set_position(last.map(|last| last + 1));
+            table.decor_mut().set_prefix(format!("{above}\n"));
+        }
+        settings.iter().try_for_each(|setting| self.set(owner, setting))
+    }
+
+    /// Sets one thing; a comment behind the old value stays. An empty list takes the key away.
+    ///
+    /// # Errors
+    /// `NoSuchUser`, `NoSuchGroup`, `NotText`.
+    pub fn set<'a>(
+        &mut self,
+        owner: impl Into<Owner<'a>>,
+        setting: &Setting,
+    ) -> Result<(), EditError> {
+        let owner = owner.into();
+        let value = value(setting)?;
+        let table = self.table(owner)?;
+        let is_inline = table.is_inline_table();
+        let table = table.as_table_like_mut().ok_or_else(|| owner.missing())?;
+        let (Setting::Path(path, _) | Setting::Folder(FolderRecord { path, .. })) = setting else {
+            if value.as_array().is_some_and(toml_edit::Array::is_empty) {
+                table.remove(setting.key());
+            } else {
+                put(table, setting.key(), value);
+            }
+            return Ok(());
+        };
+        let inner = setting.key();
+        let key = written(table, inner, path).map_or_else(|| text_of(inner, path), Ok)?;
+        if !table.contains_key(inner) {
+            let new = if is_inline {
+                Item::Value(Value::InlineTable(InlineTable::new()))
+            } else {
+                Item::Table(Table::new())
+            };
+            table.insert(inner, new);
+        }
+        if let Some(entries) = table.get_mut(inner).and_then(Item::as_table_like_mut) {
+            put(entries, &key, value);
+        }
+        Ok(())
+    }
+
+    /// Takes one key away, so that its default holds; says whether it was there.
+    ///
+    /// # Errors
+    /// `NoSuchUser`, `NoSuchGroup`; `Unusable` when the change ends, if the home is gone.
+    pub fn clear<'a>(&mut self, owner: impl Into<Owner<'a>>, key: &str) -> Result<bool, EditError> {
+        let table = self.table(owner.into())?.as_table_like_mut();
+        Ok(table.is_some_and(|table| table.remove(key).is_some()))
+    }
+
+    /// Takes one entry of `paths` or `folders` away; says whether there was one.
+    ///
+    /// # Errors
+    /// `NoSuchUser`, `NoSuchGroup`.
+    pub fn clear_entry<'a>(
+        &mut self,
+        owner: impl Into<Owner<'a>>,
+        inner: &str,
+        path: &VPath,
+    ) -> Result<bool, EditError> {
+        let owner = owner.into();
+        let table = self.table(owner)?.as_table_like_mut().ok_or_else(|| owner.missing())?;
+        let Some(key) = written(table, inner, path) else { return Ok(false) };
+        let entries = table.get_mut(inner).and_then(Item::as_table_like_mut);
+        Ok(entries.is_some_and(|entries| entries.remove(&key).is_some()))
+    }
+
+    /// Takes an account or a group out, with the comment right above it. What stands further above,
+    /// behind an empty line, stays: it may be about the whole file.
+    ///
+    /// # Errors
+    /// `NoSuchUser`, `NoSuchGroup`; `Unusable` when the change ends, if somebody has the group.
+    pub fn remove<'a>(&mut self, owner: impl Into<Owner<'a>>) -> Result<(), EditError> {
+        let owner = owner.into();
+        let all = self.document.get_mut(owner.section()).and_then(Item::as_table_like_mut);
+        let gone = all.and_then(|all| all.remove(owner.name())).ok_or_else(|| owner.missing())?;
+        let Item::Table(gone) = gone else { return Ok(()) };
+        let first = parts(&gone).min_by_key(|part| part.position()).unwrap_or(&gone);
+        let (position, above) = (first.position(), text_above(first));
+        if let Some((kept, _)) = above.rsplit_once("\n\n").filter(|(kept, _)| kept.contains('#')) {
+            self.prepend(position, &format!("{kept}\n"));
+        }
+        Ok(())
+    }
+
+    /// Puts a comment before the first table behind `position`, else at the end.
+    fn prepend(&mut self, position: Option<isize>, comment: &str) {
+        let next = self
+            .tables()
+            .map(Table::position)
+            .filter(|found| *found > position)
+            .min()
+            .and_then(|next| self.table_at(next));
+        if let Some(next) = next {
+            let new = format!("{comment}{}", text_above(next));
+            next.decor_mut().set_prefix(new);
+        } else {
+            let old = self.document.trailing().as_str().unwrap_or_default();
+            let new = format!("{comment}{old}");
+            self.document.set_trailing(new);
+        }
+    }
+
+    /// The tables of accounts and groups with a header of their own, and those within.
+    fn tables(&self) -> impl Iterator<Item = &Table> {
+        let sections = SECTIONS.iter().filter_map(|name| self.document.get(name)?.as_table());
+        let owners = sections.flat_map(Table::iter);
+        owners.filter_map(|(_, item)| item.as_table()).flat_map(parts)
+    }
+
+    fn table_at(&mut self, position: Option<isize>) -> Option<&mut Table> {
+        let owners = self.document.iter_mut().filter_map(|(name, section)| {
+            if SECTIONS.contains(&name.get()) { section.as_table_mut() } else { None }
+        });
+        let owners = owners.flat_map(|section| section.iter_mut());
+        owners.filter_map(|(_, item)| item.as_table_mut()).find_map(|owner| {
+            if owner.position() == position {
+                return Some(owner);
+            }
+            let inner = owner.iter_mut().filter_map(|(_, item)| item.as_table_mut());
+            inner.into_iter().find(|inner| inner.position() == position)
+        })
+    }
+
+    fn table(&mut self, owner: Owner<'_>) -> Result<&mut Item, EditError> {
+        let all = self.document.get_mut(owner.section()).and_then(Item::as_table_like_mut);
+        all.and_then(|all| all.get_mut(owner.name())).ok_or_else(|| owner.missing())
+    }
+}
+
+/// Whose table it is. A name alone is that of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// An account.
+    User(&'a str),
+    /// A group.
+    Group(&'a str),
+}
+
+const SECTIONS: [&str; 2] = ["users", "groups"];
+
+impl<'a> Owner<'a> {
+    fn section(self) -> &'static str {
+        match self {
+            Self::User(_) => "users",
+            Self::Group(_) => "groups",
+        }
+    }
+
+    fn name(self) -> &'a str {
+        match self {
+            Self::User(name) | Self::Group(name) => name,
+        }
+    }
+
+    fn missing(self) -> EditError {
+        match self {
+            Self::User(name) => EditError::NoSuchUser(name.to_owned()),
+            Self::Group(name) => EditError::NoSuchGroup(name.to_owned()),
+        }
+    }
+
+    fn taken(self) -> EditError {
+        match self {
+            Self::User(name) => EditError::UserExists(name.to_owned()),
+            Self::Group(name) => EditError::GroupExists(name.to_owned()),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Owner<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::User(name)
+    }
+}
+
+impl<'a> From<&'a String> for Owner<'a> {
+    fn from(name: &'a String) -> Self {
+        Self::User(name)
+    }
+}
+
+/// An owner's table, its `paths` and its `folders`.
+fn parts(owner: &Table) -> impl Iterator<Item = &Table> {
+    let inner = ["paths", "folders"].into_iter().filter_map(|key| owner.get(key)?.as_table());
+    std::iter::once(owner).chain(inner)
+}
+
+/// The comments and empty lines above a table.
+fn text_above(table: &Table) -> &str {
+    table.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default()
+}
+
+/// How a path is written in `paths` or `folders`: `/a/` and `/a` are the same path.
+fn written(table: &dyn TableLike, inner: &str, path: &VPath) -> Option<String> {
+    let entries = table.get(inner)?.as_table_like()?;
+    let is_same = |key: &str| VPath::root().resolve(key.as_bytes()).as_ref() == Ok(path);
+    entries.iter().map(|(key, _)| key).find(|key| is_same(key)).map(str::to_owned)
+}
+
+fn text_of(inner: &'static str, path: &VPath) -> Result<String, EditError> {
+    String::from_utf8(path.as_bytes().to_vec()).map_err(|_| EditError::NotText(inner))
+}
+
+/// Puts a value under a key; what stands around an old one, such as a comment, stays.
+fn put(table: &mut dyn TableLike, key: &str, mut value: Value) {
+    if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
+        *value.decor_mut() = old.decor().clone();
+        *old = value;
+    } else {
+        table.insert(key, Item::Value(value));
+    }
+}
+
+fn value(setting: &Setting) -> Result<Value, EditError> {
+    Ok(match setting {
+        Setting::Password(hash) => hash.as_str().into(),
+        Setting::Home(home) => home.to_str().ok_or(EditError::NotText("home"))?.into(),
+        Setting::Permissions(rights) | Setting::Path(_, rights) => format_rights(*rights).into(),
+        Setting::Enabled(truth) | Setting::RequireTls(truth) => (*truth).into(),
+        Setting::UploadRate(rate)
+        | Setting::DownloadRate(rate)
+        | Setting::TransferUploadRate(rate)
+        | Setting::TransferDownloadRate(rate) => rate_value(*rate),
+        Setting::Quota(size) => format_quota(*size).into(),
+        Setting::Sessions(count) | Setting::QuotaFiles(count) => {
+            i64::from(count.number().unwrap_or(0)).into()
+        }
+        Setting::Comment(text) => text.as_str().into(),
+        Setting::Groups(names) => names.iter().map(String::as_str).collect(),
+        Setting::AllowedAddresses(networks) => networks.iter().map(shown_network).collect(),
+        Setting::Hours(hours) => hours.windows().collect(),
+        Setting::Expires(expiry) => expiry.to_string().into(),
+        Setting::Folder(folder) => folder_value(folder)?,
+    })
+}
+
+/// The target alone where that is all.
+fn folder_value(folder: &FolderRecord) -> Result<Value, EditError> {
+    let target = folder.target.to_str().ok_or(EditError::NotText("folders"))?;
+    let mut table = InlineTable::new();
+    table.insert("target", target.into());
+    if let Some(rights) = folder.permissions {
+        table.insert("permissions", format_rights(rights).into());
+    }
+    if let Some(quota) = folder.quota {
+        table.insert("quota", format_quota(quota).into());
+    }
+    if let Some(files) = folder.quota_files {
+        table.insert("quota_files", i64::from(files.number().unwrap_or(0)).into());
+    }
+    Ok(if table.len() == 1 { target.into() } else { Value::InlineTable(table) })
+}
+
+fn rate_value(rate: Rate) -> Value {
+    format_rate(rate).into()
+}

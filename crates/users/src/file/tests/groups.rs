@@ -1,0 +1,211 @@
+//! Groups, hours, addresses, ends and folders.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use jiff::Timestamp;
+use wharf_core::account::{Count, Size};
+use wharf_core::permission::Permissions;
+use wharf_core::users::{Attempt, Denied};
+use wharf_proto::path::VPath;
+
+use super::super::{Editor, FolderRecord, OpenError, Owner, Setting, UserFile};
+use super::parse;
+use crate::hours::{Expiry, Hours};
+
+const TEXT: &str = r#"
+[users.anna]
+groups = ["night", "staff"]
+sessions = 3
+[users.anna.paths]
+"/in" = "none"
+
+[users.ben]
+home = "/srv/ben"
+groups = "staff"
+hours = ["09:00-10:00 UTC", "12:00-13:00 UTC"]
+expires = 2027-01-31T18:00:00Z
+allowed_addresses = ["192.0.2.7", "2001:db8::/32"]
+
+[groups.staff]
+home = "/srv/staff/%u"
+permissions = "read-write"
+sessions = 9
+quota = "2GiB"
+[groups.staff.paths]
+"/in" = "upload"
+"/out" = "read"
+[groups.staff.folders]
+"/music" = "music"
+"/scans" = { target = "/srv/scans", permissions = "full", quota = "1KiB", quota_files = 7 }
+
+[groups.night]
+home = "/srv/night/%u"
+hours = "fri 22:00-06:00 UTC"
+"#;
+
+fn moment(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn path(text: &str) -> VPath {
+    VPath::root().resolve(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn an_account_takes_what_it_does_not_say_from_the_first_group_that_does() {
+    let file = parse(TEXT).unwrap();
+    let anna = file.record("anna").unwrap();
+    assert_eq!(anna.home, Path::new("/srv/night/anna"));
+    assert_eq!(anna.permissions, Some(Permissions::parse("read-write").unwrap()));
+    assert_eq!(anna.sessions, Some(Count::from_number(3)));
+    assert_eq!(anna.quota, Some(Size::from_bytes(2 << 30)));
+    assert!(anna.hours.is_some() && file.record("ben").unwrap().sessions.is_some());
+    let account = anna.account(file.folder(), moment("2026-11-27T23:00:00Z"));
+    assert_eq!(account.rules.at(&path("/in")), Permissions::NONE);
+    assert_eq!(account.rules.at(&path("/out")), Permissions::READ_ONLY);
+    assert_eq!(account.rules.at(&path("/scans/a")), Permissions::FULL);
+    let folders: Vec<_> =
+        account.folders.iter().map(|one| (one.at.to_string(), one.target.clone())).collect();
+    assert_eq!(
+        folders,
+        [("/music".into(), "/etc/wharf/music".into()), ("/scans".into(), "/srv/scans".into())]
+    );
+    assert_eq!(account.folders[1].quota_files, Some(Count::from_number(7)));
+    assert_eq!(account.until, Some(moment("2026-11-28T06:00:00Z").as_second()));
+    // The table itself says little.
+    assert_eq!(file.own("anna").unwrap().permissions, None);
+}
+
+#[test]
+fn where_a_setting_is_said_is_known() {
+    let file = parse(TEXT).unwrap();
+    assert_eq!(file.group_of("anna", "quota", None), Some("staff"));
+    assert_eq!(file.group_of("anna", "sessions", None), None);
+    assert_eq!(file.line_said("anna", "sessions", None), Some(4));
+    assert_eq!(file.line_said("anna", "home", None), Some(28));
+    assert_eq!(file.line_said("anna", "paths", Some("/in")), Some(6));
+    assert_eq!(file.line_said("anna", "paths", Some("/out")), Some(22));
+    assert_eq!(file.line_said("anna", "folders", Some("/scans")), Some(25));
+    assert_eq!((file.line_said("anna", "comment", None), file.line_of("ben")), (None, Some(8)));
+}
+
+#[test]
+fn who_comes_from_elsewhere_at_another_time_or_too_late_is_told_so() {
+    let file = parse(TEXT).unwrap();
+    let ben = file.record("ben").unwrap();
+    let tries = |peer: &str, now: &str| {
+        let peer: IpAddr = peer.parse().unwrap();
+        let attempt = Attempt { user: "ben", secret: b"", peer, is_tls: true };
+        match ben.admits(&attempt, moment(now)) {
+            Ok(()) => "in".to_owned(),
+            Err(Denied::Refused(why)) => why,
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(tries("192.0.2.7", "2026-11-23T09:30:00Z"), "in");
+    assert_eq!(tries("::ffff:192.0.2.7", "2026-11-23T12:00:00Z"), "in");
+    assert_eq!(tries("2001:db8:7::1", "2026-11-23T12:00:00Z"), "in");
+    let elsewhere = "the account may log in from 192.0.2.7, 2001:db8::/32 only";
+    assert_eq!(tries("192.0.2.8", "2026-11-23T09:30:00Z"), elsewhere);
+    let hours = "the account may log in at 09:00-10:00 UTC; 12:00-13:00 UTC only";
+    assert_eq!(tries("192.0.2.7", "2026-11-23T10:00:00Z"), hours);
+    let ended = "the account ended: expires = 2027-01-31T18:00:00Z";
+    assert_eq!(tries("192.0.2.7", "2027-02-01T09:30:00Z"), ended);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let text = r#"
+[users.anna]
+groups = ["stuff", 7]
+[users.ben]
+groups = ["stuff"]
+hours = ["9-17"]
+expires = "soon"
+allowed_addresses = ["10.0.0.0/8", "home"]
+[users.ben.folders]
+"/" = "/srv"
+"/a" = { permissions = "read" }
+"/b" = { target = "/b", mode = 7 }
+[groups.staff]
+password = "x"
+groups = ["a"]
+"#;
+    let Err(OpenError::Problems(problems)) = parse(text) else { panic!("no problems") };
+    let told = problems.to_string().replace("/etc/wharf/users.toml:", "");
+    for line in [
+        "3:10: users.anna.groups: expected a list of names of groups, as in [\"staff\"], found",
+        "5:10: users.ben.groups: there is no group `stuff` (did you mean `staff`?)",
+        "6:9: users.ben.hours: `9-17` is no time of the week; write it as in mon-fri 08:00-18:00",
+        "7:11: users.ben.expires: `soon` is no day",
+        "8:21: users.ben.allowed_addresses: `home` is no address",
+        "10:1: users.ben.folders.\"/\": this is the home itself",
+        "11:1: users.ben.folders.\"/a\": it has no `target`",
+        "12:25: users.ben.folders.\"/b\".mode: `mode` is no known key",
+        "14:1: groups.staff.password: `password` is no known key",
+        "15:1: groups.staff.groups: `groups` is no known key",
+    ] {
+        assert!(told.contains(line), "{line}\nis not in\n{told}");
+    }
+}
+
+#[test]
+fn groups_and_folders_are_written_as_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users.toml");
+    let scans = FolderRecord {
+        path: path("/scans"),
+        target: "/srv/scans".into(),
+        permissions: Some(Permissions::READ_ONLY),
+        quota: Some(Size::from_bytes(1 << 20)),
+        quota_files: None,
+    };
+    let plain = FolderRecord {
+        path: path("/a"),
+        target: "a".into(),
+        permissions: None,
+        quota: None,
+        quota_files: None,
+    };
+    let hours = Hours::parse(["mon-fri 08:00-18:00"]).unwrap();
+    let expiry = Expiry::parse("2027-01-31").unwrap();
+    let networks = vec!["10.0.0.0/8".parse().unwrap()];
+    let edit = |change: &dyn Fn(&mut Editor) -> Result<(), super::super::EditError>| {
+        UserFile::edit(&file, |editor| change(editor))
+    };
+    edit(&|editor| {
+        editor.add(Owner::Group("staff"), &[Setting::Home("/srv/%u".into())])?;
+        editor.add("anna", &[Setting::Groups(vec!["staff".into()])])?;
+        editor.set("anna", &Setting::Folder(scans.clone()))?;
+        editor.set("anna", &Setting::Folder(plain.clone()))?;
+        editor.set(Owner::Group("staff"), &Setting::Hours(hours.clone()))?;
+        editor.set(Owner::Group("staff"), &Setting::Expires(expiry))?;
+        editor.set(Owner::Group("staff"), &Setting::AllowedAddresses(networks.clone()))
+    })
+    .unwrap();
+    let read = UserFile::read(&file).unwrap();
+    let anna = read.record("anna").unwrap();
+    assert_eq!(anna.folders, [scans.clone(), plain.clone()]);
+    assert_eq!((&anna.hours, anna.expires), (&Some(hours.clone()), Some(expiry)));
+    assert_eq!(anna.allowed_addresses, Some(networks.clone()));
+    assert_eq!(anna.home, Path::new("/srv/anna"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\"/a\" = \"a\"\n"), "{text}");
+    // Somebody has the group.
+    let in_use = edit(&|editor| editor.remove(Owner::Group("staff"))).unwrap_err().to_string();
+    assert!(in_use.contains("there is no group `staff`"), "{in_use}");
+    let taken = edit(&|editor| editor.add(Owner::Group("staff"), &[])).unwrap_err().to_string();
+    assert_eq!(taken, "there is a group `staff` already");
+    edit(&|editor| {
+        assert!(editor.clear_entry("anna", "folders", &path("/a"))?);
+        editor.set(Owner::Group("staff"), &Setting::AllowedAddresses(Vec::new()))?;
+        editor.set("anna", &Setting::Home("/srv/anna".into()))?;
+        editor.set("anna", &Setting::Groups(Vec::new()))?;
+        editor.remove(Owner::Group("staff"))
+    })
+    .unwrap();
+    let read = UserFile::read(&file).unwrap();
+    assert!(read.groups().is_empty() && read.record("anna").unwrap().groups.is_empty());
+    assert_eq!(read.record("anna").unwrap().folders, [scans]);
+}

@@ -1,0 +1,110 @@
+//! Bans of a server that runs, over its API: whoever may use its socket need not be able to write
+//! its files, and what changes holds at once.
+
+use std::path::Path;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use wharf_admin::client::{AskError, Client};
+use wharf_admin::model::{Ban, Lock, NewBan, Status, Unlock};
+use wharf_server::guard::{Ban as Banned, Lock as Locked, Memory};
+
+use super::network;
+use crate::cli::{Global, live::Reach};
+use crate::live_command::{ask, client};
+use crate::outcome::{Exit, Failure};
+
+/// The server whose bans are meant: the one at a socket that was named, else the one that runs with
+/// this configuration, if there is one.
+pub(super) fn server(
+    global: &Global,
+    socket: Option<&Path>,
+    config: Option<&Path>,
+) -> Result<Option<Client>, Failure> {
+    let client = client(global, &Reach { socket: socket.map(Path::to_owned) });
+    let asked = ask(async { client.get::<Status>("/v1/status").await });
+    match asked {
+        Ok(_) if socket.is_some() => Ok(Some(client)),
+        Ok(status) => {
+            let config = config.and_then(|path| std::path::absolute(path).ok());
+            let config = config.map(|path| path.display().to_string());
+            // Another server's bans are not in our file, and ours are not its.
+            Ok((status.config == config).then_some(client))
+        }
+        Err(failure) if failure.exit == Exit::NotRunning && socket.is_none() => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What the server knows.
+pub(super) fn read(server: &Client) -> Result<Memory, Failure> {
+    let (bans, locks) = ask(async {
+        let bans: Vec<Ban> = server.get("/v1/bans").await?;
+        let locks: Vec<Lock> = server.get("/v1/locks").await?;
+        Ok((bans, locks))
+    })?;
+    let bans = bans.iter().map(banned).collect::<Result<_, _>>()?;
+    let locks = locks.into_iter().map(|lock| {
+        let until = seconds(&lock.until)?;
+        Ok(Locked { user: lock.user, until })
+    });
+    Ok(Memory { bans, locks: locks.collect::<Result<_, Failure>>()?, ..Memory::default() })
+}
+
+fn banned(ban: &Ban) -> Result<Banned, Failure> {
+    Ok(Banned {
+        network: network(&ban.address)?,
+        since: seconds(&ban.since)?,
+        until: ban.until.as_deref().map(seconds).transpose()?,
+        times: ban.times,
+        is_by_hand: ban.by_hand,
+        reason: ban.reason.clone(),
+    })
+}
+
+fn seconds(moment: &str) -> Result<i64, Failure> {
+    let wrong = |_| Failure::new(format!("the server tells of no time: {moment:?}"));
+    moment.parse::<Timestamp>().map(Timestamp::as_second).map_err(wrong)
+}
+
+/// Bans networks, and ends their sessions.
+pub(super) fn add(
+    server: &Client,
+    networks: &[IpNet],
+    until: Option<i64>,
+    reason: &str,
+    now: i64,
+) -> Result<(), Failure> {
+    let seconds = until.and_then(|until| u64::try_from(until.saturating_sub(now)).ok());
+    for network in networks {
+        let reason = Some(reason.to_owned());
+        let ban = NewBan { address: network.to_string(), seconds, reason, kick: true };
+        let _: Ban = ask(async { server.post("/v1/bans", &ban).await })?;
+    }
+    Ok(())
+}
+
+/// Lifts the bans of these networks, and unlocks these accounts.
+pub(super) fn lift(server: &Client, networks: &[IpNet], users: &[String]) -> Result<(), Failure> {
+    ask(async {
+        if !networks.is_empty() {
+            let addresses: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            let path = format!("/v1/bans?address={}", addresses.join(","));
+            let _: Vec<String> = server.delete(&path).await?;
+        }
+        if !users.is_empty() {
+            let unlock = Unlock { users: Some(users.to_vec()) };
+            let _: Vec<String> = server.post("/v1/unlock", &unlock).await?;
+        }
+        Ok::<_, AskError>(())
+    })
+}
+
+/// Lifts everything.
+pub(super) fn clear(server: &Client) -> Result<(), Failure> {
+    ask(async {
+        let _: Vec<String> = server.delete("/v1/bans").await?;
+        let _: Vec<String> = server.post("/v1/unlock", &Unlock::default()).await?;
+        Ok::<_, AskError>(())
+    })
+}

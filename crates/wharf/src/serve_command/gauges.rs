@@ -1,0 +1,161 @@
+//! What is looked up now and then, beside everything else: room on disks, and use of quotas. A disk
+//! may be slow or away, and nobody waits for it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder as Thread;
+use std::time::Duration;
+
+use wharf_core::account::Account;
+use wharf_core::storage::Kept;
+use wharf_storage::Quotas;
+
+use super::reload::Reloader;
+use crate::os::disk_of;
+use crate::wire;
+
+/// How often it is looked up.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Disks that are told of.
+const DISKS_MAX: usize = 16;
+/// Accounts that are told of, the fullest first.
+const QUOTAS_MAX: usize = 500;
+
+/// What was found when it was last looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) disks: Vec<Disk>,
+    pub(super) quotas: Vec<QuotaUse>,
+}
+
+/// The room on one disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Disk {
+    /// The first of the homes on it.
+    pub(super) folder: String,
+    pub(super) free: u64,
+    pub(super) size: u64,
+}
+
+/// How much an account keeps, and may keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct QuotaUse {
+    pub(super) user: String,
+    pub(super) kept: Kept,
+    pub(super) bytes_max: Option<u64>,
+    pub(super) files_max: Option<u64>,
+}
+
+/// Looks things up on a thread of its own, until it is dropped.
+pub(super) struct Gauges {
+    found: Arc<Mutex<Found>>,
+    _end: Sender<()>,
+}
+
+impl Gauges {
+    /// Begins to look.
+    pub(super) fn start(reloader: Arc<Reloader>) -> Self {
+        let found = Arc::<Mutex<Found>>::default();
+        let (end, ended) = channel();
+        let kept = Arc::clone(&found);
+        let look = move || {
+            loop {
+                let seen = look(&reloader);
+                *kept.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+                if ended.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        };
+        // Without a thread these numbers are missing, and nothing else.
+        let _ = Thread::new().name("gauges".to_owned()).spawn(look);
+        Self { found, _end: end }
+    }
+
+    /// What was found last.
+    pub(super) fn found(&self) -> Found {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn look(reloader: &Reloader) -> Found {
+    let accounts = reloader.accounts.all();
+    let visitors = wire::anonymous_home(&reloader.in_force().config).map(Path::to_owned);
+    let mut homes: Vec<PathBuf> = accounts.iter().map(|account| account.home.clone()).collect();
+    homes.extend(visitors);
+    homes.sort();
+    homes.dedup();
+    let quotas = reloader.quotas.as_ref().map(|quotas| uses(&accounts, quotas));
+    Found { disks: disks(&homes), quotas: quotas.unwrap_or_default() }
+}
+
+fn disks(homes: &[PathBuf]) -> Vec<Disk> {
+    let mut disks = BTreeMap::new();
+    for home in homes {
+        let Some((number, free, size)) = disk_of(home) else { continue };
+        let folder = home.display().to_string();
+        disks.entry(number).or_insert(Disk { folder, free, size });
+        if disks.len() >= DISKS_MAX {
+            break;
+        }
+    }
+    disks.into_values().collect()
+}
+
+fn uses(accounts: &[Account], quotas: &Quotas) -> Vec<QuotaUse> {
+    let use_of = |account: &Account| {
+        let quota = quotas.quota_of(account);
+        let (bytes_max, files_max) = (quota.bytes.bytes(), quota.files.number().map(u64::from));
+        if !quota.is_limited() {
+            return None;
+        }
+        let kept = quotas.kept(&account.home)?;
+        Some(QuotaUse { user: account.name.clone(), kept, bytes_max, files_max })
+    };
+    let mut uses: Vec<_> = accounts.iter().filter_map(use_of).collect();
+    uses.sort_by(|one, other| {
+        other.fullness().cmp(&one.fullness()).then_with(|| one.user.cmp(&other.user))
+    });
+    uses.truncate(QUOTAS_MAX);
+    uses
+}
+
+impl QuotaUse {
+    /// In thousandths of what it may keep.
+    fn fullness(&self) -> u128 {
+        let share = |kept: u64, most: Option<u64>| {
+            most.map_or(0, |most| u128::from(kept) * 1000 / u128::from(most.max(1)))
+        };
+        share(self.kept.bytes, self.bytes_max).max(share(self.kept.files, self.files_max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn homes_on_one_disk_are_one_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let homes = ["a", "b", "missing"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&homes[0]).unwrap();
+        std::fs::create_dir(&homes[1]).unwrap();
+        let disks = disks(&homes);
+        let expected = if cfg!(unix) { vec![homes[0].display().to_string()] } else { Vec::new() };
+        assert_eq!(disks.iter().map(|disk| disk.folder.clone()).collect::<Vec<_>>(), expected);
+        assert!(disks.iter().all(|disk| 0 < disk.free && disk.free <= disk.size));
+    }
+
+    #[test]
+    fn an_account_is_as_full_as_its_fullest_limit() {
+        let fullness = |bytes, bytes_max, files, files_max| {
+            let (user, kept) = (String::new(), Kept { bytes, files });
+            QuotaUse { user, kept, bytes_max, files_max }.fullness()
+        };
+        assert_eq!(fullness(50, Some(100), 9, Some(10)), 900);
+        assert_eq!(fullness(50, Some(100), 9, None), 500);
+        assert_eq!(fullness(u64::MAX, Some(u64::MAX), 0, None), 1000);
+    }
+}

@@ -1,0 +1,172 @@
+//! `wharf why`: whether an account may do something somewhere, and the one thing that decides it.
+//!
+//! The questions stand in the order in which the server asks them: [`login`] until somebody is in,
+//! [`files`] for the act itself. The first "no" decides; where there is none, it is the right that
+//! allows it. Files are looked at as whom the server runs as, and nothing is changed.
+
+mod act;
+mod files;
+mod login;
+mod subject;
+mod tell;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use wharf_proto::path::VPath;
+
+use crate::cli::Global;
+use crate::cli::why::Why;
+use crate::config::layers::Layers;
+use crate::config::show::origin_of;
+use crate::config::{Config, Loaded};
+use crate::live_command::client;
+use crate::outcome::{Exit, Failure, print};
+use crate::protection::identity::{Identity, current_name};
+use crate::setup::{config_file, inputs, load};
+use act::Act;
+use subject::Subject;
+
+/// What is asked.
+pub(crate) struct Case<'a> {
+    config: &'a Config,
+    layers: &'a Layers,
+    user: &'a str,
+    at: VPath,
+    act: Act,
+    /// From where; unknown if nobody said.
+    ip: Option<IpAddr>,
+    /// Whether the client uses TLS.
+    is_tls: bool,
+    /// Seconds since 1970.
+    now: i64,
+}
+
+/// Something that decides, or could have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fact {
+    kind: Kind,
+    /// The rule or the fact, as in `permissions = "read"`.
+    what: String,
+    /// Where it stands, as in `/etc/wharf/users.toml:12`.
+    from: Option<String>,
+    /// What would change the answer.
+    help: Option<String>,
+}
+
+/// What sort of thing decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The account as such: it is disabled, it has no password.
+    Account,
+    /// A ban of an address, or the lock of an account.
+    Ban,
+    /// A number of sessions.
+    Limit,
+    /// What TLS is asked for.
+    Tls,
+    /// A setting of the server.
+    Setting,
+    /// A right of the account.
+    Right,
+    /// What it may keep.
+    Quota,
+    /// What is on the disk.
+    File,
+}
+
+impl Fact {
+    fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), from: None, help: None }
+    }
+
+    fn from(self, place: impl Into<String>) -> Self {
+        Self { from: Some(place.into()), ..self }
+    }
+
+    fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+impl Case<'_> {
+    /// Where a key of the configuration is said, as in `/etc/wharf/wharf.toml:7`.
+    fn place(&self, key: &str) -> String {
+        origin_of(self.layers, key)
+    }
+
+    /// A fact about a key: what it says, and where.
+    fn setting(&self, kind: Kind, key: &str, value: impl std::fmt::Display) -> Fact {
+        Fact::new(kind, format!("{key} = {value}")).from(self.place(key))
+    }
+}
+
+/// Says allow or deny, and why: 0 for allow, 1 for deny.
+pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
+    let act = Act::read(&options.action)
+        .map_err(|help| Failure::usage(format!("{}: no such action", options.action)).help(help))?;
+    let inputs = inputs(global, config_file(global), Vec::new());
+    let is_coloured = global.color.is_on();
+    let Loaded { config, layers, .. } = load(&inputs, is_coloured)?;
+    let case = Case {
+        config: &config,
+        layers: &layers,
+        user: &options.user,
+        at: virtual_path(&options.path)?,
+        act,
+        ip: options.ip.map(|ip| ip.to_canonical()),
+        is_tls: !options.plain,
+        now: Timestamp::now().as_second(),
+    };
+    let mut notes = Vec::new();
+    let client = client(global, &options.reach);
+    let subject = Subject::find(&case, is_coloured)?;
+    let before = login::before(&case, &subject)?;
+    become_server(&config, &mut notes)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("the system gives no event queue", &error))?;
+    let decided = runtime.block_on(async {
+        if let Err(fact) = before {
+            return Err(fact);
+        }
+        let storage = login::enter(&case, &subject, &client, &mut notes).await?;
+        files::decide(&case, &subject, &*storage).await
+    });
+    print(&if options.json {
+        tell::json(&case, &decided, &notes)
+    } else {
+        tell::text(&case, &decided, &notes)
+    })?;
+    Ok(if decided.is_ok() { Exit::Done } else { Exit::Failed })
+}
+
+/// Looks at files as the server does from here on.
+fn become_server(config: &Config, notes: &mut Vec<String>) -> Result<(), Failure> {
+    match Identity::wanted(&config.server) {
+        Ok(Some(identity)) => identity.assume()?,
+        Ok(None) => {}
+        Err(_) => notes.push(format!(
+            "files were looked at as {}, and the server runs as {}: root can ask as the server",
+            current_name(),
+            config.server.user
+        )),
+    }
+    Ok(())
+}
+
+/// A path as clients write it; what does not begin with a slash lies below the account's home.
+fn virtual_path(text: &str) -> Result<VPath, Failure> {
+    VPath::root().resolve(text.as_bytes()).map_err(|_| {
+        Failure::usage(format!("{}: this cannot be a path", text.escape_debug()))
+            .help("write it as clients do: / is the account's home")
+    })
+}
+
+/// Where the account's file lies on this computer.
+fn real_path(subject: &Subject, at: &VPath) -> PathBuf {
+    let names = at.names().map(|name| String::from_utf8_lossy(name).into_owned());
+    names.fold(subject.account.home.clone(), |path, name| path.join(name))
+}

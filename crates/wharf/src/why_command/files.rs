@@ -1,0 +1,314 @@
+//! The act itself: the server's settings, the account's rights, and what is on the disk.
+
+use std::path::Path;
+
+use wharf_core::error::ErrorKind;
+use wharf_core::permission::Permissions;
+use wharf_core::storage::{Entries, Storage, Wanted};
+use wharf_proto::entry::{Entry, Kind as FileKind};
+use wharf_proto::path::VPath;
+use wharf_users::rights::format_rights;
+
+use super::act::Act;
+use super::subject::Subject;
+use super::{Case, Fact, Kind, real_path};
+use crate::os;
+use crate::protection::identity::current_name;
+
+/// What decides: a right that allows it, or whatever stands in its way first.
+pub(super) async fn decide(
+    case: &Case<'_>,
+    subject: &Subject,
+    storage: &dyn Storage,
+) -> Result<Fact, Fact> {
+    commands(case)?;
+    if case.act == Act::Login {
+        return Ok(Fact::new(Kind::Account, "nothing stands in the way of a right password")
+            .from(subject.place("password")));
+    }
+    let allowed = right(case, subject, storage, &case.at, case.act.needs())?;
+    let question = Question { case, subject, storage };
+    question.disk().await?;
+    Ok(allowed)
+}
+
+/// Whether clients have a command for it.
+fn commands(case: &Case<'_>) -> Result<(), Fact> {
+    let off = &case.config.compat.disable_commands.0;
+    let is_off = |verb: &&&str| off.iter().any(|known| known == **verb);
+    match case.act.verbs().iter().find(is_off) {
+        // Only the usual command counts: others do the same.
+        Some(verb) if Some(verb) == case.act.verbs().first() => {
+            Err(case.setting(Kind::Setting, "compat.disable_commands", format!("[… \"{verb}\" …]")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The rule that is about a path: that of the longest prefix.
+fn right(
+    case: &Case<'_>,
+    subject: &Subject,
+    storage: &dyn Storage,
+    at: &VPath,
+    needed: Permissions,
+) -> Result<Fact, Fact> {
+    let rules = &subject.account.rules;
+    let ignores_case = storage.caps().ignores_case;
+    let rights = if ignores_case { rules.at_any_case(at) } else { rules.at(at) };
+    let prefix = rules
+        .each()
+        .filter(|(prefix, _)| at.is_within(prefix))
+        .max_by_key(|(prefix, _)| prefix.as_bytes().len())
+        .map_or_else(VPath::root, |(prefix, _)| prefix.clone());
+    let shown = format_rights(rights);
+    let (what, place) = if prefix.is_root() {
+        (format!("permissions = \"{shown}\""), subject.place("permissions"))
+    } else {
+        (format!("paths.\"{prefix}\" = \"{shown}\""), subject.place_of_path(&prefix))
+    };
+    let fact = Fact::new(Kind::Right, what).from(place);
+    if rights.contains(needed) {
+        return Ok(fact);
+    }
+    let missing = Permissions::EACH
+        .iter()
+        .filter(|(right, ..)| needed.contains(*right) && !rights.contains(*right))
+        .map(|(.., name)| *name)
+        .collect::<Vec<_>>()
+        .join(",");
+    let user = case.user;
+    Err(Fact { what: format!("{}, and `{missing}` is not in it", fact.what), ..fact }.help(
+        if subject.is_anonymous {
+            "login.anonymous_permissions says what visitors may do".to_owned()
+        } else {
+            format!("wharf user edit {user} --path {prefix}={shown},{missing}")
+        },
+    ))
+}
+
+struct Question<'a> {
+    case: &'a Case<'a>,
+    subject: &'a Subject,
+    storage: &'a dyn Storage,
+}
+
+impl Question<'_> {
+    async fn disk(&self) -> Result<(), Fact> {
+        let at = &self.case.at;
+        let found = self.stat(at).await?;
+        match self.case.act {
+            Act::Login => Ok(()),
+            Act::List | Act::Chmod | Act::Mtime => self.present(found).map(drop),
+            Act::Enter => self.folder(found).map(drop),
+            Act::Read | Act::Hash | Act::Copy => self.readable(found).await,
+            Act::Upload | Act::Append => self.storable(found).await,
+            Act::Delete => {
+                self.file(found)?;
+                self.folder_changes(at)
+            }
+            Act::Rmdir => {
+                self.folder(found)?;
+                self.not_top()?;
+                self.empty(at).await?;
+                self.folder_changes(at)
+            }
+            Act::Rename => {
+                self.present(found)?;
+                self.not_top()?;
+                self.folder_changes(at)
+            }
+            Act::Mkdir => {
+                if found.is_some() {
+                    return Err(self.fact("something has that name already"));
+                }
+                self.room_for_a_file()?;
+                self.parent(at).await
+            }
+        }?;
+        self.owned()
+    }
+
+    /// Something on the disk, by its real path.
+    fn fact(&self, what: &str) -> Fact {
+        let path = real_path(self.subject, &self.case.at);
+        Fact::new(Kind::File, what).from(shown(&path))
+    }
+
+    async fn stat(&self, at: &VPath) -> Result<Option<Entry>, Fact> {
+        match self.storage.stat(at).await {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.fact(&error.to_string()).help(remedy(error.kind))),
+        }
+    }
+
+    fn present(&self, found: Option<Entry>) -> Result<Entry, Fact> {
+        found.ok_or_else(|| self.fact("nothing has that name"))
+    }
+
+    fn file(&self, found: Option<Entry>) -> Result<Entry, Fact> {
+        let entry = self.present(found)?;
+        if entry.kind == FileKind::Dir {
+            return Err(self.fact("this is a folder, not a file"));
+        }
+        Ok(entry)
+    }
+
+    fn folder(&self, found: Option<Entry>) -> Result<Entry, Fact> {
+        let entry = self.present(found)?;
+        if entry.kind != FileKind::Dir {
+            return Err(self.fact("this is no folder"));
+        }
+        Ok(entry)
+    }
+
+    fn not_top(&self) -> Result<(), Fact> {
+        if self.case.at.is_root() {
+            return Err(self.fact("the top folder stays as it is"));
+        }
+        Ok(())
+    }
+
+    async fn readable(&self, found: Option<Entry>) -> Result<(), Fact> {
+        self.file(found)?;
+        match self.storage.read(&self.case.at, 0).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.fact(&error.to_string()).help(remedy(error.kind))),
+        }
+    }
+
+    async fn storable(&self, found: Option<Entry>) -> Result<(), Fact> {
+        let at = &self.case.at;
+        match found {
+            Some(entry) if entry.kind == FileKind::Dir => {
+                return Err(self.fact("this is a folder, not a file"));
+            }
+            Some(_) if self.case.act == Act::Upload => {
+                if !self.case.config.files.overwrite {
+                    return Err(self.case.setting(
+                        Kind::Setting,
+                        "files.overwrite",
+                        "false, and a file is there",
+                    ));
+                }
+                let needed = Permissions::OVERWRITE;
+                right(self.case, self.subject, self.storage, at, needed)?;
+            }
+            Some(_) => {}
+            None => self.room_for_a_file()?,
+        }
+        self.room().await?;
+        self.parent(at).await
+    }
+
+    /// Whether bytes more may be kept.
+    async fn room(&self) -> Result<(), Fact> {
+        if let Some(usage) = self.storage.usage()
+            && let (Some(kept), Some(most)) = (usage.kept, usage.bytes_max.bytes())
+            && kept.bytes >= most
+        {
+            return Err(self.quota("quota", kept.bytes, most));
+        }
+        match self.storage.space().await {
+            Ok(Some(space)) if space.free == 0 => {
+                Err(self.fact("the disk has no room left beside files.reserve"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn room_for_a_file(&self) -> Result<(), Fact> {
+        if let Some(usage) = self.storage.usage()
+            && let (Some(kept), Some(most)) = (usage.kept, usage.files_max.number())
+            && kept.files >= u64::from(most)
+        {
+            return Err(self.quota("quota_files", kept.files, u64::from(most)));
+        }
+        Ok(())
+    }
+
+    fn quota(&self, key: &str, kept: u64, most: u64) -> Fact {
+        let limits = &self.subject.account.limits;
+        let is_own =
+            if key == "quota" { limits.quota.is_some() } else { limits.quota_files.is_some() };
+        let value = format!("{most}, and {kept} are kept");
+        let fact = if is_own {
+            Fact::new(Kind::Quota, format!("{key} = {value}")).from(self.subject.place(key))
+        } else {
+            self.case.setting(Kind::Quota, &format!("limits.user_{key}"), value)
+        };
+        fact.help(format!("wharf user edit {} --quota SIZE, or remove files", self.case.user))
+    }
+
+    async fn empty(&self, at: &VPath) -> Result<(), Fact> {
+        let is_empty = match self.storage.list(at, Wanted::Names).await {
+            Ok(Entries::Blocking(mut entries)) => entries.next().is_none(),
+            // Every store of a server of ours blocks; of others nothing is told.
+            Ok(Entries::Stream(_)) => true,
+            Err(error) => {
+                return Err(self.fact(&error.to_string()).help(remedy(error.kind)));
+            }
+        };
+        if is_empty { Ok(()) } else { Err(self.fact("the folder is not empty")) }
+    }
+
+    /// Whether the folder in which a name comes to be is there, or may be made.
+    async fn parent(&self, at: &VPath) -> Result<(), Fact> {
+        let parent = at.parent().unwrap_or_else(VPath::root);
+        match self.stat(&parent).await? {
+            Some(entry) if entry.kind == FileKind::Dir => self.folder_changes(at),
+            Some(_) => Err(self.fact("what should be its folder is none")),
+            None if self.case.config.files.make_parents => {
+                let needed = Permissions::MKDIR;
+                right(self.case, self.subject, self.storage, &parent, needed).map(drop)
+            }
+            None => Err(self
+                .fact("its folder is missing")
+                .help("make it, or let uploads make missing folders:  files.make_parents = true")),
+        }
+    }
+
+    /// Whether the system lets the server change names in the folder of `at`.
+    fn folder_changes(&self, at: &VPath) -> Result<(), Fact> {
+        let parent = at.parent().unwrap_or_else(VPath::root);
+        let folder = real_path(self.subject, &parent);
+        os::can_change(&folder).map_err(|error| {
+            let who = current_name();
+            let what = format!("the system does not let {who} change this folder: {error}");
+            Fact::new(Kind::File, what)
+                .from(shown(&folder))
+                .help(format!("chown {who} {0}, or chmod it", folder.display()))
+        })
+    }
+
+    /// Only who has a file may change its mode and its time.
+    fn owned(&self) -> Result<(), Fact> {
+        if !matches!(self.case.act, Act::Chmod | Act::Mtime) {
+            return Ok(());
+        }
+        let path = real_path(self.subject, &self.case.at);
+        if os::is_owner(&path) {
+            return Ok(());
+        }
+        let who = current_name();
+        Err(self.fact(&format!("it does not belong to {who}, as whom the server runs")))
+    }
+}
+
+/// A path of this computer that was made of what clients say.
+fn shown(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
+}
+
+/// What helps against an error of the disk.
+fn remedy(kind: ErrorKind) -> String {
+    match kind {
+        ErrorKind::Forbidden => format!(
+            "the system refuses it to {}, or a link leads out of the home \
+             (files.follow_symlinks)",
+            current_name()
+        ),
+        _ => "look at the path on the server".to_owned(),
+    }
+}

@@ -1,0 +1,194 @@
+//! From the connection to a login: who is let in at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use wharf_admin::client::Client;
+use wharf_admin::model::Session;
+use wharf_core::account::{Count, is_name};
+use wharf_core::storage::{Storage, Stores};
+
+use super::act::Act;
+use super::subject::Subject;
+use super::{Case, Fact, Kind};
+use crate::ban_command::{holds, shown};
+use crate::ban_file::BanFile;
+use crate::config::choice::{TlsMode, TlsRequire};
+use crate::outcome::Failure;
+use crate::protection::reach::Reach;
+use crate::wire;
+
+/// How often, and how long each time, a count of the account's files is waited for: 10 s in all.
+const COUNT_LOOKS_MAX: u32 = 1000;
+const COUNT_PAUSE: Duration = Duration::from_millis(10);
+
+/// What is asked before the files are opened.
+pub(super) fn before(case: &Case<'_>, subject: &Subject) -> Result<Result<(), Fact>, Failure> {
+    let bans = BanFile::of(case.config);
+    let memory = bans
+        .read()
+        .map_err(|error| Failure::io(format!("cannot read {}", bans.path().display()), &error))?
+        .memory;
+    Ok((|| {
+        if let Some(ip) = case.ip {
+            let ban =
+                memory.bans.iter().find(|ban| ban.network.contains(&ip) && holds(ban, case.now));
+            if let Some(ban) = ban {
+                let network = shown(ban.network);
+                let why = if ban.reason.is_empty() { "by hand" } else { &ban.reason };
+                return Err(Fact::new(Kind::Ban, format!("{network} is banned: {why}"))
+                    .from(bans.path().display().to_string())
+                    .help(format!("wharf ban del {network}")));
+            }
+        }
+        named(case)?;
+        tls(case, subject)?;
+        let lock = memory.locks.iter().find(|lock| lock.user == case.user && case.now < lock.until);
+        let is_usual = case.ip.is_some_and(|ip| {
+            memory.usual.iter().any(|usual| usual.user == case.user && usual.network.contains(&ip))
+        });
+        if lock.is_some() && !is_usual {
+            let what = "the account is locked for addresses from which it never logged in";
+            return Err(Fact::new(Kind::Ban, what)
+                .from(bans.path().display().to_string())
+                .help(format!("wharf ban del --user {}", case.user)));
+        }
+        account(case, subject)
+    })())
+}
+
+/// Whether it can be said at all.
+fn named(case: &Case<'_>) -> Result<(), Fact> {
+    if is_name(case.user) {
+        return Ok(());
+    }
+    Err(Fact::new(Kind::Account, "the server takes no such name from a client"))
+}
+
+/// Whether the password may come in the clear.
+fn tls(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
+    let config = case.config;
+    if case.is_tls || config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
+        return Ok(());
+    }
+    let is_secret = !subject.is_anonymous;
+    let is_near = case.ip.is_none_or(|ip| {
+        config.passive.local_networks.0.iter().any(|network| network.contains(&ip))
+    });
+    let is_refused = match config.tls.require {
+        TlsRequire::Off => false,
+        TlsRequire::Public => is_secret && !is_near,
+        TlsRequire::Login => is_secret,
+        TlsRequire::All => true,
+    };
+    if is_refused {
+        let value = format!("\"{}\", and the client uses no TLS", config.tls.require);
+        return Err(case
+            .setting(Kind::Tls, "tls.require", value)
+            .help("choose FTPS, explicit, in the client"));
+    }
+    Ok(())
+}
+
+/// What the account itself says of logins.
+fn account(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
+    let user = case.user;
+    if subject.is_anonymous {
+        return Ok(());
+    }
+    if !subject.is_enabled {
+        return Err(Fact::new(Kind::Account, "enabled = false")
+            .from(subject.place("enabled"))
+            .help(format!("wharf user enable {user}")));
+    }
+    if !subject.has_password {
+        return Err(Fact::new(Kind::Account, "it has no password that anybody could give")
+            .from(subject.place("password"))
+            .help(format!("wharf user passwd {user}")));
+    }
+    if case.config.login.deny_users.iter().any(|denied| denied == user) {
+        return Err(case.setting(Kind::Setting, "login.deny_users", format!("[… \"{user}\" …]")));
+    }
+    if subject.account.requires_tls && !case.is_tls {
+        return Err(Fact::new(Kind::Tls, "require_tls = true, and the client uses no TLS")
+            .from(subject.place("require_tls"))
+            .help("choose FTPS, explicit, in the client"));
+    }
+    Ok(())
+}
+
+/// Opens the account's files as the server does, and counts its sessions where one runs.
+pub(super) async fn enter(
+    case: &Case<'_>,
+    subject: &Subject,
+    client: &Client,
+    notes: &mut Vec<String>,
+) -> Result<Arc<dyn Storage>, Fact> {
+    let config = case.config;
+    let home = subject.account.home.clone();
+    let reach = Arc::new(Reach::of(config, std::slice::from_ref(&home), true));
+    let quotas = wire::quotas(config);
+    let stores = wire::stores(config, Some(&quotas), &reach);
+    let storage = stores.open(&subject.account).await.map_err(|error| {
+        Fact::new(Kind::File, format!("the home {} cannot be opened: {error}", home.display()))
+            .from(subject.place("home"))
+            .help(format!("wharf user edit {} --home DIR, or mend the folder", case.user))
+    })?;
+    if matches!(case.act, Act::Upload | Act::Append | Act::Mkdir) && !is_counted(&*storage).await {
+        notes.push("what the account keeps is still being counted: its quota was not".to_owned());
+    }
+    match client.get::<Vec<Session>>("/v1/sessions").await {
+        Ok(sessions) => seats(case, subject, &sessions)?,
+        Err(_) => notes.push("no running server was found: sessions were not counted".to_owned()),
+    }
+    Ok(storage)
+}
+
+/// Waits for the count of what the account keeps, where there is a quota.
+async fn is_counted(storage: &dyn Storage) -> bool {
+    for _ in 0..COUNT_LOOKS_MAX {
+        if storage.usage().is_none_or(|usage| usage.kept.is_some()) {
+            return true;
+        }
+        sleep(COUNT_PAUSE).await;
+    }
+    false
+}
+
+/// Whether one more session fits.
+fn seats(case: &Case<'_>, subject: &Subject, sessions: &[Session]) -> Result<(), Fact> {
+    let limits = &case.config.limits;
+    let is_full = |most: Count, count: usize| !most.admits(count);
+    if is_full(limits.connections, sessions.len()) {
+        let value = format!("{}, and {} are here", shown_count(limits.connections), sessions.len());
+        return Err(case.setting(Kind::Limit, "limits.connections", value));
+    }
+    let of_user = |session: &&Session| session.user.as_deref() == Some(&subject.account.name);
+    let count = sessions.iter().filter(of_user).count();
+    let (most, is_own) = match subject.account.limits.sessions_max {
+        Some(own) => (own, true),
+        None => (limits.sessions_per_user, false),
+    };
+    if is_full(most, count) {
+        let value = format!("{}, and {count} are here", shown_count(most));
+        let fact = if is_own {
+            Fact::new(Kind::Limit, format!("sessions = {value}")).from(subject.place("sessions"))
+        } else {
+            case.setting(Kind::Limit, "limits.sessions_per_user", value)
+        };
+        return Err(fact.help("wharf who --user shows them; wharf kick ends them"));
+    }
+    let Some(ip) = case.ip else { return Ok(()) };
+    let near = |session: &&Session| session.ip.parse() == Ok(ip);
+    let count = sessions.iter().filter(near).count();
+    if is_full(limits.connections_per_ip, count) {
+        let value = format!("{}, and {count} are here", shown_count(limits.connections_per_ip));
+        return Err(case.setting(Kind::Limit, "limits.connections_per_ip", value));
+    }
+    Ok(())
+}
+
+fn shown_count(count: Count) -> String {
+    count.number().map_or_else(|| "unlimited".to_owned(), |number| number.to_string())
+}

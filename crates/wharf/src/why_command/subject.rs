@@ -1,0 +1,103 @@
+//! The account that is asked about, and where each of its settings stands.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use wharf_core::account::Account;
+use wharf_proto::path::VPath;
+use wharf_users::file::{StoredHash, UserFile};
+
+use super::Case;
+use crate::config::show::origin_of;
+use crate::outcome::Failure;
+use crate::user_command::{no_such_user, open_failure};
+use crate::wire;
+
+/// An account, as it stands in its store.
+pub(super) struct Subject {
+    /// As the engine has it.
+    pub(super) account: Account,
+    pub(super) is_anonymous: bool,
+    pub(super) is_enabled: bool,
+    /// Whether any password could be right.
+    pub(super) has_password: bool,
+    origin: Origin,
+}
+
+/// From where its settings are.
+enum Origin {
+    /// The file of accounts: its path, its content, the account's name.
+    File(PathBuf, UserFile, String),
+    /// The configuration: where the visitor's rights and folder are said.
+    Visitor { rights: String, home: String },
+}
+
+impl Subject {
+    /// Finds the account.
+    ///
+    /// # Errors
+    /// There is none of this name, or its store cannot be read.
+    pub(super) fn find(case: &Case<'_>, is_coloured: bool) -> Result<Self, Failure> {
+        let config = case.config;
+        let path = &config.server.users_file.0;
+        if let Some(account) = wire::visitor(config, case.user) {
+            return Ok(Self {
+                account,
+                is_anonymous: true,
+                is_enabled: true,
+                has_password: true,
+                origin: Origin::Visitor {
+                    rights: origin_of(case.layers, "login.anonymous_permissions"),
+                    home: origin_of(case.layers, "login.anonymous_home"),
+                },
+            });
+        }
+        let file = UserFile::read(path).map_err(|error| open_failure(&error, is_coloured))?;
+        let record = file.record(case.user).ok_or_else(|| no_such_user(&file, case.user))?;
+        Ok(Self {
+            account: record.account(file.folder(), Timestamp::now()),
+            is_anonymous: false,
+            is_enabled: record.is_enabled(),
+            has_password: record.password.as_ref().is_some_and(StoredHash::is_usable),
+            origin: Origin::File(path.clone(), file, case.user.to_owned()),
+        })
+    }
+
+    /// Where a key of the account is said; where nobody says it, so.
+    pub(super) fn place(&self, key: &str) -> String {
+        match &self.origin {
+            Origin::Visitor { rights, home } => match key {
+                "home" => home.clone(),
+                _ => rights.clone(),
+            },
+            Origin::File(path, file, name) => {
+                let path = path.display();
+                match (file.line_said(name, key, None), file.line_of(name)) {
+                    (Some(line), _) => match file.group_of(name, key, None) {
+                        Some(group) => format!("{path}:{line} (group {group})"),
+                        None => format!("{path}:{line}"),
+                    },
+                    (None, Some(line)) => format!("{path}:{line} (says nothing; the default)"),
+                    (None, None) => path.to_string(),
+                }
+            }
+        }
+    }
+
+    /// Where the rights below a path are said.
+    pub(super) fn place_of_path(&self, prefix: &VPath) -> String {
+        match &self.origin {
+            Origin::Visitor { rights, .. } => rights.clone(),
+            Origin::File(path, file, name) => {
+                let prefix = prefix.to_string();
+                let line = ["paths", "folders"]
+                    .iter()
+                    .find_map(|key| file.line_said(name, key, Some(&prefix)));
+                line.map_or_else(
+                    || self.place("paths"),
+                    |line| format!("{}:{line}", path.display()),
+                )
+            }
+        }
+    }
+}

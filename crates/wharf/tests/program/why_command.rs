@@ -1,0 +1,206 @@
+//! `wharf why` says what the server does, and what decides it.
+
+use serde_json::Value;
+
+use crate::support::{Client, Place};
+
+/// What is asked, and what a client sends to find out.
+struct Case {
+    action: &'static str,
+    path: &'static str,
+    line: Line,
+}
+
+/// How a client tries it.
+enum Line {
+    /// One command; 2xx or 350 is a yes.
+    Says(&'static str),
+    /// A command that moves data.
+    Moves(&'static str),
+}
+
+use Line::{Moves, Says};
+
+const CASES: &[Case] = &[
+    case("enter", "/", Says("CWD /")),
+    case("enter", "/sub", Says("CWD /sub")),
+    case("enter", "/a.txt", Says("CWD /a.txt")),
+    case("enter", "/secret", Says("CWD /secret")),
+    case("list", "/sub", Moves("NLST /sub")),
+    case("list", "/secret", Moves("NLST /secret")),
+    case("list", "/a.txt", Says("MLST /a.txt")),
+    case("list", "/missing", Says("MLST /missing")),
+    case("read", "/a.txt", Moves("RETR /a.txt")),
+    case("read", "/missing", Moves("RETR /missing")),
+    case("read", "/sub", Moves("RETR /sub")),
+    case("read", "/in/x", Moves("RETR /in/x")),
+    case("read", "/secret/x", Moves("RETR /secret/x")),
+    case("read", "/out/x", Moves("RETR /out/x")),
+    case("hash", "/a.txt", Says("HASH /a.txt")),
+    case("hash", "/secret/x", Says("HASH /secret/x")),
+    case("upload", "/new.txt", Moves("STOR /new.txt")),
+    case("upload", "/in/new.txt", Moves("STOR /in/new.txt")),
+    case("upload", "/in/x", Moves("STOR /in/x")),
+    case("upload", "/all/over.txt", Moves("STOR /all/over.txt")),
+    case("upload", "/all/none/x", Moves("STOR /all/none/x")),
+    case("upload", "/all/sub", Moves("STOR /all/sub")),
+    case("append", "/in/x", Moves("APPE /in/x")),
+    case("append", "/a.txt", Moves("APPE /a.txt")),
+    case("delete", "/all/gone.txt", Says("DELE /all/gone.txt")),
+    case("delete", "/all/sub", Says("DELE /all/sub")),
+    case("delete", "/a.txt", Says("DELE /a.txt")),
+    case("rmdir", "/all/sub", Says("RMD /all/sub")),
+    case("rmdir", "/all/full", Says("RMD /all/full")),
+    case("rmdir", "/all/f.txt", Says("RMD /all/f.txt")),
+    case("rmdir", "/sub", Says("RMD /sub")),
+    case("rename", "/all/f.txt", Says("RNFR /all/f.txt")),
+    case("rename", "/all/missing", Says("RNFR /all/missing")),
+    case("rename", "/a.txt", Says("RNFR /a.txt")),
+    case("mkdir", "/all/fresh", Says("MKD /all/fresh")),
+    case("mkdir", "/all/full", Says("MKD /all/full")),
+    case("mkdir", "/all/no/deep", Says("MKD /all/no/deep")),
+    case("mkdir", "/fresh", Says("MKD /fresh")),
+    case("chmod", "/all/f.txt", Says("SITE CHMOD 600 /all/f.txt")),
+    case("chmod", "/a.txt", Says("SITE CHMOD 600 /a.txt")),
+    case("mtime", "/all/f.txt", Says("MFMT 20200101000000 /all/f.txt")),
+    case("mtime", "/a.txt", Says("MFMT 20200101000000 /a.txt")),
+];
+
+const fn case(action: &'static str, path: &'static str, line: Line) -> Case {
+    Case { action, path, line }
+}
+
+impl Case {
+    /// Whether the server lets the client do it.
+    fn is_done(&self, client: &mut Client) -> bool {
+        match self.line {
+            Says(line) => client.says_all(line).starts_with(['2', '3']),
+            Moves(line) => {
+                let data = client.data();
+                let reply = client.says(line);
+                drop(data);
+                // With nothing to say the first reply may be the last.
+                reply.starts_with("150 ") && client.reply().starts_with("226 ")
+            }
+        }
+    }
+}
+
+/// anna may read, drop files into /in, do all in /all and nothing in /secret.
+fn place() -> Place {
+    let place = Place::new();
+    // A server of this computer's own must not be asked.
+    place.write("wharf.toml", "config_version = 1\n[control]\nsocket = \"run/control.sock\"\n");
+    for folder in ["sub", "in", "secret", "all/sub", "all/full"] {
+        std::fs::create_dir_all(place.path("home").join(folder)).unwrap();
+    }
+    for file in ["a.txt", "in/x", "secret/x", "all/full/x", "all/gone.txt", "all/f.txt"] {
+        place.write(&format!("home/{file}"), "text");
+    }
+    place.write("home/all/over.txt", "text");
+    place.write("outside", "text");
+    std::os::unix::fs::symlink("../outside", place.path("home/out")).unwrap();
+    let rights = ["--path", "/in=upload", "--path", "/all=full", "--path", "/secret=none"];
+    let words = ["user", "add", "anna", "--home", "home", "--perm", "read"];
+    let words = [&words[..], &rights, &["--password-file", "-"]].concat();
+    place.run_with(&words, "secret\n").exits(0);
+    place
+}
+
+fn why(place: &Place, words: &[&str]) -> Value {
+    let ran = place.run(&[&["why", "--json"][..], words].concat());
+    assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+#[test]
+fn why_says_what_the_server_does() {
+    let place = place();
+    let server = place.serve(&["serve"]);
+    let told: Vec<_> =
+        CASES.iter().map(|case| why(&place, &["anna", case.path, case.action])).collect();
+    // Asking changes nothing.
+    assert!(place.path("home/all/gone.txt").exists() && !place.path("home/all/fresh").exists());
+    let mut anna = server.login("anna", "secret");
+    for (case, told) in CASES.iter().zip(&told) {
+        let verdict = if case.is_done(&mut anna) { "allow" } else { "deny" };
+        assert_eq!(told["verdict"], verdict, "{} {}: {told}", case.action, case.path);
+    }
+    let denied = told.iter().filter(|told| told["verdict"] == "deny").count();
+    assert!(denied > 10 && denied < CASES.len() - 10, "{denied}");
+}
+
+#[test]
+fn the_rule_that_decides_is_told_with_its_line() {
+    let place = place();
+    let ran = place.run(&["why", "anna", "/in/new.txt", "read"]).exits(1);
+    assert_eq!(
+        ran.out,
+        "deny: anna may not fetch /in/new.txt\n  \
+         right   paths.\"/in\" = \"upload\", and `read` is not in it\n  \
+         from    users.toml:10\n  \
+         help    wharf user edit anna --path /in=upload,read\n  \
+         note    no running server was found: sessions were not counted\n",
+        "{}",
+        place.read("users.toml")
+    );
+    let told = why(&place, &["anna", "/a.txt", "RETR"]);
+    assert_eq!((&told["verdict"], &told["kind"]), (&"allow".into(), &"right".into()));
+    assert_eq!(told["what"], "permissions = \"read\"");
+    assert_eq!(why(&place, &["anna", "/", "login"])["verdict"], "allow");
+}
+
+#[test]
+fn each_thing_that_shuts_somebody_out_is_told() {
+    let place = place();
+    let kind = |words: &[&str]| {
+        let told = why(&place, words);
+        assert_eq!(told["verdict"], "deny", "{told}");
+        (told["kind"].as_str().unwrap().to_owned(), told["what"].as_str().unwrap().to_owned())
+    };
+    let (of, what) = kind(&["anna", "/", "login", "--ip", "203.0.113.9", "--plain"]);
+    assert_eq!((&*of, &*what), ("tls", "tls.require = \"public\", and the client uses no TLS"));
+    place.run(&["ban", "add", "203.0.113.9", "--reason", "scanner"]).exits(0);
+    let (of, what) = kind(&["anna", "/", "login", "--ip", "203.0.113.9"]);
+    assert_eq!((&*of, &*what), ("ban", "203.0.113.9 is banned: scanner"));
+    place.run(&["user", "edit", "anna", "--quota-files", "1"]).exits(0);
+    let (of, what) = kind(&["anna", "/all/new.txt", "upload"]);
+    assert_eq!((&*of, &*what), ("quota", "quota_files = 1, and 13 are kept"));
+    assert_eq!(why(&place, &["anna", "/all/over.txt", "upload"])["verdict"], "allow");
+    place.write("wharf.toml", "config_version = 1\n[files]\noverwrite = false\n");
+    let (of, what) = kind(&["anna", "/all/over.txt", "upload"]);
+    assert_eq!((&*of, &*what), ("setting", "files.overwrite = false, and a file is there"));
+    let off = "config_version = 1\n[compat]\ndisable_commands = [\"RETR\"]\n";
+    place.write("wharf.toml", off);
+    let (of, what) = kind(&["anna", "/a.txt", "read"]);
+    assert_eq!((&*of, &*what), ("setting", "compat.disable_commands = [… \"RETR\" …]"));
+    assert_eq!(why(&place, &["anna", "/a.txt", "read"])["from"], "wharf.toml:3");
+    place.run(&["user", "disable", "anna"]).exits(0);
+    let (of, what) = kind(&["anna", "/a.txt", "list"]);
+    assert_eq!((&*of, &*what), ("account", "enabled = false"));
+}
+
+#[test]
+fn sessions_of_a_running_server_count() {
+    let place = place();
+    place.run(&["user", "edit", "anna", "--sessions", "1"]).exits(0);
+    let server = place.serve(&["serve"]);
+    assert_eq!(why(&place, &["anna", "/", "login"])["verdict"], "allow");
+    let _anna = server.login("anna", "secret");
+    let told = why(&place, &["anna", "/", "login"]);
+    assert_eq!(
+        (&told["kind"], &told["what"]),
+        (&"limit".into(), &"sessions = 1, and 1 are here".into())
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_remedy() {
+    let place = place();
+    place.run(&["why", "ann", "/", "login"]).exits(4).tells("anna");
+    place.run(&["why", "anna", "/", "fly"]).exits(2).tells("use login, enter, list");
+    let odd = place.run(&["why", "anna", "/a\u{1}\n", "list"]).exits(1).out;
+    assert!(odd.contains("\n  from    home/a\\u{1}\\n\n"), "{odd}");
+    place.write("users.toml", "[users.anna\n");
+    place.run(&["why", "anna", "/", "login"]).exits(78).tells("users.toml");
+}

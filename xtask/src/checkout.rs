@@ -1,0 +1,31 @@
+//! The files of the checkout.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The path from the top, with slashes, and the content of every text that git tracks, and of new
+/// ones that it does not ignore; in the order of the paths.
+pub(crate) fn texts(root: &Path) -> Result<Vec<(String, String)>, String> {
+    let mut command = Command::new("git");
+    command.current_dir(root);
+    command.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    let output = command.output().map_err(|error| format!("cannot start git: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!(
+            "git is asked which files there are, and says: {}\n\
+             help: run it in a git checkout",
+            said.trim()
+        ));
+    }
+    let names = String::from_utf8_lossy(&output.stdout);
+    let mut paths: Vec<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    // A file that is gone but still tracked, and one that is no text, hold nothing to check.
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(root.join(path)).ok()?;
+        Some((path.to_owned(), text))
+    };
+    Ok(paths.into_iter().filter_map(read).collect())
+}
