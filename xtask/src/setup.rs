@@ -24,6 +24,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     // The terminal in which `wharf top` is looked at.
     ("tmux", "tmux"),
     ("python3", "python3"),
+    // A router that translates addresses, in network namespaces.
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
     // The proofs mount small file systems, in namespaces of their own.
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),

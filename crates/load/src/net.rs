@@ -72,6 +72,7 @@ pub(crate) fn accept_one(
     timeout: Duration,
 ) -> io::Result<TcpStream> {
     let begun = now();
+    let mut stranger = None;
     while begun.elapsed() < timeout {
         match listener.accept() {
             Ok((stream, peer)) if peer.ip().to_canonical() == from.to_canonical() => {
@@ -80,12 +81,15 @@ pub(crate) fn accept_one(
                 stream.set_write_timeout(Some(timeout.max(TIMEOUT_MIN)))?;
                 return Ok(stream);
             }
-            Ok(_) => {}
+            Ok((_, peer)) => stranger = Some(peer.ip()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(LOOK_EVERY),
             Err(error) => return Err(error),
         }
     }
-    Err(io::ErrorKind::TimedOut.into())
+    Err(match stranger {
+        None => io::ErrorKind::TimedOut.into(),
+        Some(ip) => io::Error::other(format!("a connection came from {ip}, not from the server")),
+    })
 }
 
 /// The standard library has no time-out for accepting.

@@ -77,7 +77,11 @@ impl Session {
             Some(announced) if is_far(announced) => Cause::AnnouncedPrivate,
             _ => Cause::NoConnection,
         };
-        let detail = told.announced.map_or_else(String::new, |ip| format!("PASV announced {ip}"));
+        let detail = match (told.announced, cause) {
+            (None, _) => String::new(),
+            (Some(announced), Cause::AnnouncedPrivate) => announced.to_string(),
+            (Some(announced), _) => format!("PASV announced {announced}"),
+        };
         self.diagnose(cause, detail, told.announced);
     }
 

@@ -48,9 +48,17 @@ impl Subjects<'_> {
     fn server(&self) -> Option<&Status> {
         let ask = || {
             let client = client(self.global, &Reach { socket: None });
-            answer_of(async { client.get("/v1/status").await }).ok()
+            let status: Option<Status> = answer_of(async { client.get("/v1/status").await }).ok();
+            // The system's own server may be another one.
+            status.filter(|status| status.config == self.absolute_file())
         };
         self.server.get_or_init(ask).as_ref()
+    }
+
+    fn absolute_file(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        Some(file.display().to_string())
     }
 
     /// Who is going to serve: another account of the system, or nobody else.

@@ -20,10 +20,8 @@ pub(crate) struct Check {
     /// One JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Ask a server as its clients do: greeting, TLS, certificate, data connections
-    ///
-    /// Nothing else is tested then unless it is named, so that it works on a computer without any
-    /// configuration; that is where it says most: outside.
+    /// Ask a server as its clients do, best from outside: greeting, TLS, certificate, data
+    /// connections; nothing of this computer is tested then, unless it is named
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) ask: Option<String>,
     /// For --ask: log in as this account, and list in passive and active mode

@@ -28,6 +28,9 @@ mod live_commands;
 mod logs;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
+mod nat;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod protection;
 #[cfg(test)]
 mod serve_command;
