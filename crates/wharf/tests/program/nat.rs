@@ -123,7 +123,8 @@ fn errors(ran: &Ran) -> String {
     let whole: Value = serde_json::from_str(&ran.out).unwrap();
     let all = whole["findings"].as_array().unwrap().clone();
     let errors = all.iter().filter(|one| one["level"] == "error");
-    errors.map(|one| format!("{} | {}\n", one["what"], one["help"])).collect()
+    let lines = errors.map(|one| format!("{} | {}", one["what"], one["help"]));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn causes(place: &Place) -> Vec<String> {
