@@ -33,9 +33,20 @@ const PROGRAMS: &[(&str, &str)] = &[
     // Judges our units; it need not be what this computer starts with.
     ("systemd-analyze", "systemd"),
     ("systemd-sysusers", "systemd"),
+    // A directory that proves passwords.
+    ("slapd", "slapd"),
     // The fuzzer's engine and the cryptography library are C and C++.
     ("cc", "gcc"),
     ("c++", "g++"),
+];
+
+/// A library that the build or the tests need: its file below the system's folders of libraries,
+/// and the Debian package that holds it.
+const LIBRARIES: &[(&str, &str)] = &[
+    // The feature `pam` links it.
+    ("libpam.so", "libpam0g-dev"),
+    // Rules of PAM in a folder of a test, and a module that knows made-up people.
+    ("libpam_wrapper.so", "libpam-wrapper"),
 ];
 
 /// A cargo tool, and the version that is known to work here.
@@ -69,13 +80,13 @@ pub(crate) fn for_coverage() -> Result<(), String> {
 
 /// Installs what is missing, and says so.
 pub(crate) fn run() -> Result<(), String> {
-    let packages = missing_packages(|program| find(program).is_some());
+    let packages = missing_packages(|program| find(program).is_some(), has_library);
     if !packages.is_empty() {
         install_packages(&packages)?;
-        let missing = missing_packages(|program| find(program).is_some());
+        let missing = missing_packages(|program| find(program).is_some(), has_library);
         if !missing.is_empty() {
             return Err(format!(
-                "apt-get installed {}, but its programs are not in PATH",
+                "apt-get installed {}, but its programs or libraries are not found",
                 missing.join(" ")
             ));
         }
@@ -88,8 +99,12 @@ pub(crate) fn run() -> Result<(), String> {
     Ok(())
 }
 
-fn missing_packages(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let missing = PROGRAMS.iter().filter(|(program, _)| !is_there(program));
+fn missing_packages(
+    has_program: impl Fn(&str) -> bool,
+    has_library: impl Fn(&str) -> bool,
+) -> Vec<&'static str> {
+    let programs = PROGRAMS.iter().filter(|(program, _)| !has_program(program));
+    let missing = programs.chain(LIBRARIES.iter().filter(|(library, _)| !has_library(library)));
     let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
     packages.dedup();
     packages
@@ -157,19 +172,30 @@ fn find(program: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
+/// Whether a library is where the system keeps them: `/usr/lib`, or a folder there that is named
+/// after the processor.
+fn has_library(name: &str) -> bool {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let folders =
+        folders.map(|entry| entry.path()).chain(["/usr/lib", "/usr/lib64"].map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).any(|file| file.is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_missing_package_is_named_once() {
-        let packages = missing_packages(|program| !program.starts_with("ncftp"));
+        let packages = missing_packages(|program| !program.starts_with("ncftp"), |_| true);
         assert_eq!(packages, ["ncftp"]);
+        let packages = missing_packages(|_| true, |library| library != "libpam.so");
+        assert_eq!(packages, ["libpam0g-dev"]);
     }
 
     #[test]
     fn nothing_is_missing_where_all_is_there() {
-        assert!(missing_packages(|_| true).is_empty());
+        assert!(missing_packages(|_| true, |_| true).is_empty());
     }
 
     #[test]

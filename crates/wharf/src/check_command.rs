@@ -26,6 +26,7 @@ use crate::cli::live::Reach;
 use crate::config::problem::Severity;
 use crate::config::{Config, Loaded};
 use crate::live_command::{ask as answer_of, client};
+use crate::logins;
 use crate::outcome::{Exit, Failure};
 use crate::protection::identity::Identity;
 use crate::protection::rights;
@@ -151,6 +152,7 @@ fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failur
         }
     }
     rights::refuse_open(subjects.config, subjects.file.as_deref())?;
+    logins::check(subjects.config)?;
     page.line(match &subjects.file {
         Some(file) => format!("{}: the configuration is sound", file.display()),
         None => "There is no config file; the defaults are sound.".to_owned(),

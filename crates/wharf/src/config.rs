@@ -5,12 +5,14 @@
 //! is wrong; [`show`] prints the default file, the reference and what is in force.
 
 pub(crate) mod check;
+pub(crate) mod check_logins;
 pub(crate) mod choice;
 pub(crate) mod counts;
 pub(crate) mod file;
 pub(crate) mod gather;
 pub(crate) mod keys;
 pub(crate) mod layers;
+pub(crate) mod login_sources;
 pub(crate) mod problem;
 pub(crate) mod raw;
 pub(crate) mod show;
@@ -32,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) active: keys::Active,
     pub(crate) tls: keys::Tls,
     pub(crate) login: keys::Login,
+    pub(crate) accounts: keys::Accounts,
+    pub(crate) pam: keys::PamLogin,
+    pub(crate) ldap: keys::LdapLogin,
+    pub(crate) http: keys::HttpLogin,
     pub(crate) ban: keys::Banning,
     pub(crate) limits: keys::Limits,
     pub(crate) files: keys::Files,
@@ -92,6 +98,10 @@ impl Config {
             active: keys::Active::read(reader, "active"),
             tls: keys::Tls::read(reader, "tls"),
             login: keys::Login::read(reader, "login"),
+            accounts: keys::Accounts::read(reader, "accounts"),
+            pam: keys::PamLogin::read(reader, "accounts.pam"),
+            ldap: keys::LdapLogin::read(reader, "accounts.ldap"),
+            http: keys::HttpLogin::read(reader, "accounts.http"),
             ban: keys::Banning::read(reader, "ban"),
             limits: keys::Limits::read(reader, "limits"),
             files: keys::Files::read(reader, "files"),

@@ -18,6 +18,7 @@ mod import;
 mod import_command;
 mod live_command;
 mod log;
+mod logins;
 mod man_command;
 mod os;
 mod outcome;
@@ -42,6 +43,10 @@ use cli::{Cli, Command};
 use outcome::{Exit, Failure};
 
 fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(number) = logins::helper(&words) {
+        return number.into();
+    }
     let cli = match cli::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => {

@@ -15,6 +15,7 @@ mod reload;
 mod renewal;
 mod resolver;
 mod run;
+mod sweeping;
 mod warner;
 mod workers;
 

@@ -13,6 +13,7 @@ use crate::cli::Global;
 use crate::cli::service::{Kind, RunAs, Service};
 use crate::config::Config;
 use crate::config::value::ListenPort;
+use crate::logins;
 use crate::outcome::{Exit, Failure, print};
 use crate::setup::{config_file, inputs, load};
 use crate::wire;
@@ -58,7 +59,8 @@ fn setup(global: &Global) -> Result<Setup, Failure> {
     let path = std::path::absolute(&path).unwrap_or(path);
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, Some(path.clone()), Vec::new()), is_coloured)?;
-    let homes = wire::accounts(&loaded.config, is_coloured)?.homes;
+    let mut homes = wire::accounts(&loaded.config, is_coloured)?.homes;
+    homes.extend(logins::example_home(&loaded.config).map(|home| (String::new(), home)));
     let program = std::env::current_exe()
         .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
     Ok(Setup { program, path, config: loaded.config, homes })

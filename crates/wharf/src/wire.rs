@@ -26,8 +26,10 @@ use crate::config::choice::{
     AnonymousPermissions, Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks,
     TlsMode, TlsRequire, TlsVersion,
 };
+use crate::config::login_sources::LoginSource;
 use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
 use crate::config::{Config, choice, keys, value};
+use crate::logins::Sources;
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
@@ -349,7 +351,9 @@ pub(crate) struct Accounts {
 /// The accounts of the file, and the anonymous visitor if there is one.
 pub(crate) fn accounts(config: &Config, is_coloured: bool) -> Result<Accounts, Failure> {
     let path = &config.server.users_file.0;
-    let has_file = anonymous_home(config).is_none() || path.exists();
+    let needs_file =
+        anonymous_home(config).is_none() && config.accounts.login.has(LoginSource::File);
+    let has_file = needs_file || path.exists();
     let (homes, count) = homes(config, has_file, is_coloured)?;
     let watched = if has_file {
         let failed = |error| open_failure(&error, is_coloured);
@@ -357,14 +361,23 @@ pub(crate) fn accounts(config: &Config, is_coloured: bool) -> Result<Accounts, F
     } else {
         None
     };
-    Ok(Accounts { users: users(config, watched.as_ref()), watched, count, homes })
+    Ok(Accounts { users: users(config, watched.as_ref(), None), watched, count, homes })
 }
 
-/// Those of the file, if there is one, and the anonymous visitor if the configuration has one.
-pub(crate) fn users(config: &Config, file: Option<&FileUsers>) -> Arc<dyn Users> {
+/// Those of the file, if there is one, those whose passwords others prove, and the anonymous
+/// visitor if the configuration has one.
+pub(crate) fn users(
+    config: &Config,
+    file: Option<&FileUsers>,
+    sources: Option<&Sources>,
+) -> Arc<dyn Users> {
     let users: Arc<dyn Users> = match file {
         Some(file) => Arc::new(file.clone()),
         None => Arc::new(Nobody),
+    };
+    let users = match sources {
+        Some(sources) => sources.before(users),
+        None => users,
     };
     match anonymous_home(config) {
         Some(home) => Arc::new(with_visitor(users, config, home)),

@@ -31,6 +31,8 @@ static ACTS: &[Act] = &[
             "crates/users/src/password",
             "crates/users/src/hasher",
             "crates/users/src/file",
+            // The home of an account that nobody keeps is made at its first login.
+            "crates/login/src/template.rs",
             "crates/server/src/pump",
             // Lines of entries that a store reads by blocking calls, a bounded piece at a time.
             "crates/server/src/lines.rs",
@@ -60,6 +62,8 @@ static ACTS: &[Act] = &[
             // The program that shows what is possible, and the wait for a server that starts.
             "crates/bench/src/bare.rs",
             "crates/bench/src/running.rs",
+            // A login service is asked on the way out.
+            "crates/login/src/http/service/exchange.rs",
             // The API is another way in, for this computer alone.
             "crates/admin/src/door/",
             // The client that measures has a door of its own, to servers outside.
@@ -84,6 +88,7 @@ static ACTS: &[Act] = &[
         homes: &[
             "crates/storage/src/disk",
             "crates/users/",
+            "crates/login/",
             "crates/wharf/",
             "crates/load/",
             "crates/bench/",

@@ -3,6 +3,7 @@
 use super::page::Page;
 use super::{Subjects, homes};
 use crate::config::choice::{Durability, Sandbox, Symlinks};
+use crate::logins;
 use crate::outcome::Failure;
 use crate::protection::identity::{current_name, is_root};
 use crate::protection::reach::Reach;
@@ -13,6 +14,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     look_at_user(subjects, page)?;
     let homes: Vec<_> = homes(subjects)?.into_iter().map(|(_, home)| home).collect();
     let reach = Reach::of(config, &homes, config.server.users_file.0.exists());
+    let reach = logins::extend(reach, config);
     let report = rehearse(config.server.sandbox, &reach)?;
     for (name, part) in report.parts() {
         page.row(name, &part.told());

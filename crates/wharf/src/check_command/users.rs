@@ -12,6 +12,7 @@ use wharf_users::file::{UserFile, UserRecord};
 use super::Subjects;
 use super::page::Page;
 use crate::config::Config;
+use crate::config::login_sources::LoginSource;
 use crate::os::{Wish, file_system, may};
 use crate::outcome::{Failure, plain};
 use crate::protection::identity::current_name;
@@ -126,12 +127,14 @@ fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
             "give it another name, or write anonymous = false in [login]",
         );
     }
-    let Some(hash) = &record.password else {
-        return no_password(record, page);
+    let Some(hash) = record.password.as_ref().filter(|hash| hash.is_usable()) else {
+        // Where others prove passwords, none is kept here.
+        let others = [LoginSource::Pam, LoginSource::Ldap, LoginSource::Http];
+        if !others.into_iter().any(|source| config.accounts.login.has(source)) {
+            no_password(record, page);
+        }
+        return;
     };
-    if !hash.is_usable() {
-        return no_password(record, page);
-    }
     let weak = WEAK_HASHES.iter().find(|(start, _)| hash.as_str().starts_with(start));
     if let Some((_, kind)) = weak {
         page.note(

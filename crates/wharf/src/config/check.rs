@@ -1,6 +1,7 @@
 //! What each key alone cannot know: contradictions between keys, and things that must exist.
 
 use super::Config;
+use super::check_logins;
 use super::choice::{AnonymousPermissions, Sandbox, Symlinks, TlsMode, TlsRequire};
 use super::layers::Layers;
 use super::problem::{Place, Problem};
@@ -34,6 +35,7 @@ const CHECKS: &[(&[&str], Check)] = &[
     (&["server.user", "server.group", "passive.ports"], check_identity),
     (&["server.sandbox", "files.follow_symlinks"], check_sandbox),
     (&["log."], check_logs),
+    (&["accounts."], check_logins::check),
 ];
 
 /// Where a listener was written: its port if it has one, else whatever it has.

@@ -99,9 +99,10 @@ fn which_listener(flag: &Flag, count: usize, place: Place) -> Problem {
 fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<Problem>) {
     let place = item.origin.place();
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let is_section = SECTIONS.iter().any(|known| known.name == section);
     let (section, index) = match section.split_once('.') {
-        Some((list, index)) => (list, Some(index)),
-        None => (section, None),
+        Some((list, index)) if !is_section => (list, Some(index)),
+        _ => (section, None),
     };
     let known = SECTIONS.iter().find(|known| known.name == section);
     let Some(known) = known.filter(|known| known.keys.iter().any(|key| key.name == name)) else {

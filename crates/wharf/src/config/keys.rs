@@ -14,6 +14,7 @@ use super::choice::{
 };
 use super::counts::{AutoCount, Whole};
 use super::layers::Reader;
+use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, Rights, Urls};
 use super::value::{
     Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
     OptionalAddress, OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value,
@@ -66,7 +67,9 @@ pub(crate) fn join(section: &str, name: &str) -> String {
 /// The key that a full name means, such as `listen.0.port`.
 pub(crate) fn key_at(path: &str) -> Option<&'static Key> {
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let section = section.split_once('.').map_or(section, |(list, _)| list);
+    let is_section = SECTIONS.iter().any(|known| known.name == section);
+    let list = section.split_once('.').filter(|_| !is_section);
+    let section = list.map_or(section, |(list, _)| list);
     keys().find(|key| key.section == section && key.name == name)
 }
 
@@ -229,6 +232,84 @@ sections! {
         timeout: Wait = "\"60s\"",
         /// names refused before any check
         deny_users: Vec<String> = "[]",
+    }
+
+    /// Who proves passwords, and accounts that are kept nowhere here.
+    "accounts" Accounts {
+        /// who is asked, in this order; the first that knows the name decides:
+        /// "file" (users_file) | "pam" | "ldap" | "http". Whoever proves a password, an account of
+        /// that name in users_file says home and rights; without `password` there others prove it
+        [R] login: LoginOrder = "[\"file\"]",
+        /// home of an account that is in no file, such as "/srv/ftp/%u" (%u: its name); the folder
+        /// above must be there at the start; a home that LDAP or HTTP names stands above it
+        [R] home: HomePattern = "\"\"",
+        /// true: that home is made at the first login
+        [R] create_home: bool = "false",
+        /// what an account that is in no file may do: read | read-write | upload | dropbox | full
+        /// or names of rights; LDAP and HTTP can say otherwise
+        [R] permissions: Rights = "\"read\"",
+    }
+
+    /// Passwords of this system's accounts (Linux). Their files belong to who runs wharf.
+    "accounts.pam" PamLogin {
+        /// the rules: the file of this name in /etc/pam.d
+        [R] service: String = "\"wharf\"",
+        /// logins at once
+        [R] connections: Positive = "4",
+        /// how long one may take
+        [R] timeout: Wait = "\"15s\"",
+    }
+
+    /// Passwords in a directory such as OpenLDAP or Active Directory.
+    "accounts.ldap" LdapLogin {
+        /// e.g. ["ldaps://dc1.example.com", "ldap://10.0.0.5:389"], tried in this order
+        [R] urls: Urls = "[]",
+        /// ldap:// becomes TLS before anything is said; false: passwords travel in the clear
+        [R] start_tls: bool = "true",
+        /// PEM file with the authorities to trust; empty = those of the system
+        [R] ca_file: OptionalPath = "\"\"",
+        /// who searches, e.g. "cn=wharf,ou=services,dc=example,dc=org"; empty = anybody may
+        [R] bind_dn: String = "\"\"",
+        /// a file with its password in the first line
+        [R] bind_password_file: OptionalPath = "\"\"",
+        /// below which entry to search, e.g. "ou=people,dc=example,dc=org"
+        [R] base: String = "\"\"",
+        /// what the one entry of a name meets; Active Directory: "(sAMAccountName=%u)"
+        [R] filter: String = "\"(uid=%u)\"",
+        /// instead of a search: the DN of a name, e.g. "uid=%u,ou=people,dc=example,dc=org"
+        [R] user_dn: String = "\"\"",
+        /// the DN of a group (member, uniqueMember or memberUid) that one must be in; empty = none
+        [R] group: String = "\"\"",
+        /// the attribute with the name as it is spelled there: ANNA and anna are one account
+        [R] name_attribute: String = "\"uid\"",
+        /// the attribute with the home, such as "homeDirectory"; empty = none
+        [R] home_attribute: String = "\"\"",
+        /// the attribute with the rights, written as in users_file; empty = none
+        [R] permissions_attribute: String = "\"\"",
+        /// the attribute with the quota, in bytes or as "20GiB"; empty = none
+        [R] quota_attribute: String = "\"\"",
+        /// logins at once, each with a connection
+        [R] connections: Positive = "8",
+        /// how long one may take
+        [R] timeout: Wait = "\"10s\"",
+    }
+
+    /// Passwords that a web service of yours proves; docs/guide/logins.md has what it is asked.
+    "accounts.http" HttpLogin {
+        /// e.g. "https://login.example.com/wharf"
+        [R] url: OptionalUrl = "\"\"",
+        /// true: http:// to another computer is fine, though passwords travel in the clear
+        [R] allow_plain: bool = "false",
+        /// PEM file with the authorities to trust; empty = those of the system
+        [R] ca_file: OptionalPath = "\"\"",
+        /// a file with a token in the first line, sent as "Authorization: Bearer ..."
+        [R] token_file: OptionalPath = "\"\"",
+        /// a file with a secret in the first line; signs each question (X-Wharf-Signature)
+        [R] secret_file: OptionalPath = "\"\"",
+        /// logins at once, each with a connection
+        [R] connections: Positive = "8",
+        /// how long one may take
+        [R] timeout: Wait = "\"10s\"",
     }
 
     /// Those who guess passwords. `wharf ban` lists bans, and adds and lifts them.

@@ -19,6 +19,8 @@ pub(crate) struct Reach {
     pub(crate) ports: RangeInclusive<u16>,
     /// Whether connections may be made.
     pub(crate) connections: Connections,
+    /// Ports to which they may be made in any case.
+    pub(crate) services: BTreeSet<u16>,
     /// Whether other programs may be started.
     pub(crate) programs: Programs,
 }
@@ -102,6 +104,7 @@ impl Reach {
             },
             ports: config.passive.ports.0.clone(),
             connections: if config.active.enabled { Connections::Made } else { Connections::Never },
+            services: BTreeSet::new(),
             programs: Programs::Never,
         }
     }
@@ -112,6 +115,17 @@ impl Reach {
             places.push(Place { path, usage });
         }
         self
+    }
+
+    /// The same, and connections to these ports; with `has_names`, names are looked up for them.
+    pub(crate) fn and_services(
+        mut self,
+        ports: impl IntoIterator<Item = u16>,
+        has_names: bool,
+    ) -> Self {
+        self.services.extend(ports);
+        let files = NAME_LOOKUP.iter().filter(|_| has_names);
+        files.fold(self, |reach, file| reach.and(Path::new(file), Usage::Read))
     }
 
     /// The same, and what is read anew when the configuration is: files may have been replaced by

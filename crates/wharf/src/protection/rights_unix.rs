@@ -9,6 +9,7 @@ use rustix::process::geteuid;
 
 use super::reach::{log_files, state_folder};
 use crate::config::Config;
+use crate::logins;
 use crate::outcome::{Exit, Failure};
 
 /// Something about the rights of a file that should be otherwise.
@@ -109,6 +110,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     for path in users_file.iter().chain(config.tls.private_key.0.as_ref()) {
         findings.extend(facts(path).and_then(|(path, facts)| foreign_owner(&path, &facts)));
     }
+    findings.extend(logins::secret_files(config).filter_map(facts).filter_map(open_secret));
     for (path, facts) in log_files(config).iter().filter_map(facts) {
         let mode = mode(&facts);
         if facts.is_file() && mode & OTHERS_WRITE != 0 {
@@ -176,6 +178,17 @@ fn foreign_owner(path: &Path, facts: &Metadata) -> Option<Finding> {
             path.display()
         ),
         gravity: Gravity::Slight,
+    })
+}
+
+/// A file with a password of ours that others may read or change.
+fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<Finding> {
+    let (shown, mode) = (path.display(), mode(&facts));
+    (facts.is_file() && mode & 0o077 != 0).then(|| Finding {
+        what: format!("others may read or write the secret in {shown} (mode {mode:04o})"),
+        remedy: format!("chmod 600 '{shown}'"),
+        // A group of its own may be how another program gets at it, too.
+        gravity: if mode & 0o027 == 0 { Gravity::Slight } else { Gravity::Fatal },
     })
 }
 

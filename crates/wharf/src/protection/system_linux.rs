@@ -110,6 +110,11 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
         for port in reach.ports.clone() {
             rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
         }
+        if reach.connections == Connections::Never {
+            for port in &reach.services {
+                rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+            }
+        }
         if reach.connections == Connections::Made {
             // Active mode goes out from any free port of ours.
             rules = rules.add_rule(NetPort::new(0, AccessNet::BindTcp))?;
@@ -177,7 +182,8 @@ fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
             let (first, last) = (reach.ports.start(), reach.ports.end());
             let out = match reach.connections {
                 Connections::Made => "any port out",
-                Connections::Never => "none out",
+                Connections::Never if reach.services.is_empty() => "none out",
+                Connections::Never => "only those who prove passwords out",
             };
             Standing::On(format!("only {first}-{last} in, {out} ({version})"))
         } else {

@@ -26,6 +26,7 @@ use crate::config::show::value_text;
 use crate::config::{Config, Loaded};
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::logins::Sources;
 use crate::os::{Announced, announce};
 use crate::outcome::{Exit, Failure};
 use crate::protection::reach::Reach;
@@ -47,15 +48,15 @@ pub(super) enum Accounts {
     /// The account of a quick share stays.
     Fixed(Arc<dyn Users>),
     /// Those of the configuration; without a file there are anonymous visitors only.
-    Configured(Option<FileUsers>),
+    Configured(Option<FileUsers>, Option<Arc<Sources>>),
 }
 
 impl Accounts {
     /// Those of the file, as it was last read.
     pub(super) fn all(&self) -> Vec<Account> {
         match self {
-            Self::Configured(Some(file)) => file.accounts(),
-            Self::Configured(None) | Self::Fixed(_) => Vec::new(),
+            Self::Configured(Some(file), _) => file.accounts(),
+            Self::Configured(None, _) | Self::Fixed(_) => Vec::new(),
         }
     }
 }
@@ -189,9 +190,9 @@ impl Reloader {
         settings.limits.sessions = sessions;
         let (users, homes) = match &self.accounts {
             Accounts::Fixed(users) => (Arc::clone(users), Vec::new()),
-            Accounts::Configured(file) => {
+            Accounts::Configured(file, sources) => {
                 let (homes, _) = wire::homes(&config, file.is_some(), false)?;
-                (wire::users(&config, file.as_ref()), homes)
+                (wire::users(&config, file.as_ref(), sources.as_deref()), homes)
             }
         };
         let stores = Arc::new(wire::stores(&config, self.quotas.as_ref(), &self.reach));
@@ -219,7 +220,7 @@ impl Reloader {
             self.warner.warn(warning);
         }
         self.warner.of_homes(&homes);
-        if homes.is_empty() && matches!(self.accounts, Accounts::Configured(_)) {
+        if homes.is_empty() && matches!(self.accounts, Accounts::Configured(_, None)) {
             self.warner.of_nobody();
         }
         let mut in_force = self.in_force();

@@ -3,7 +3,6 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use wharf_admin::{Api, Operator};
 use wharf_core::account::Count;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
-use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
+use wharf_storage::Quotas;
 use wharf_users::file::FileUsers;
 
 use super::bans::Keeper;
@@ -29,6 +28,7 @@ use super::operator::Desk;
 use super::reload::{self, InForce, Reloader};
 use super::renewal::Renewal;
 use super::resolver::Resolver;
+use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
@@ -37,6 +37,7 @@ use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::logins::{self, Sources};
 use crate::os::{
     Announced, Asked, Footprint, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
     private_folder, proof_of_life_every, raise_file_limit,
@@ -79,6 +80,7 @@ pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
 /// Everything that is opened and read, before anyone is served.
 struct Ready {
     accounts: Accounts,
+    sources: Option<Arc<Sources>>,
     encryption: Option<wire::Encryption>,
     log: Arc<Log>,
     bound: Bound,
@@ -95,6 +97,8 @@ struct Ready {
     control: Control,
     footprint: Footprint,
     has_panel: bool,
+    /// What to say of servers that prove passwords and cannot be found.
+    missing_hosts: Vec<String>,
 }
 
 async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
@@ -104,10 +108,15 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     // What is missing now could not be made later. Where it cannot be made, whoever needs it says.
     let _ = private_folder(&reach::state_folder(config));
     let encryption = wire::encryption(config)?;
-    let accounts = match &plan.share {
+    let mut accounts = match &plan.share {
         Some(share) => wire::shared(share),
         None => wire::accounts(config, plan.is_coloured)?,
     };
+    // A share is for the one account that it was started with.
+    let sources = if plan.share.is_none() { Sources::open(config)?.map(Arc::new) } else { None };
+    if let Some(sources) = &sources {
+        accounts.users = wire::users(config, accounts.watched.as_ref(), Some(sources));
+    }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
     let room = Room::beside(settings.listen.len());
@@ -123,7 +132,9 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let reach = Reach::of(config, &homes, accounts.watched.is_some());
     let reach =
         control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
+    let reach = if sources.is_some() { logins::extend(reach, config) } else { reach };
     let reach = Arc::new(reach.and_for_reloads(config, plan.file.as_deref()));
+    let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
     let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach));
@@ -134,6 +145,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     let report = None;
     Ok(Ready {
         accounts,
+        sources,
         encryption,
         log,
         bound,
@@ -150,6 +162,7 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         // While files of the system can still be opened.
         footprint: Footprint::open(),
         has_panel,
+        missing_hosts,
     })
 }
 
@@ -176,8 +189,11 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
         warner.warn(warning);
     }
     warner.of_homes(&ready.accounts.homes);
-    if ready.accounts.homes.is_empty() {
+    if ready.accounts.homes.is_empty() && ready.sources.is_none() {
         warner.of_nobody();
+    }
+    for why in &ready.missing_hosts {
+        warner.warn(why);
     }
     let closed = [ready.control.door.as_ref().err(), ready.control.metrics.as_ref().err()];
     for why in closed.into_iter().flatten().chain(&ready.no_room) {
@@ -197,17 +213,21 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
     let desk = Arc::new(desk(plan, &mut ready, &warner, &keeper));
     let renewal = Renewal::start(Arc::clone(&desk.reloader));
-    let Ready { accounts, bound, mut signals, quotas, control, .. } = ready;
+    let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
-    sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
+    let mut homes = accounts.homes;
+    if sources.is_some() {
+        homes.extend(logins::templated_homes(config).into_iter().map(|home| (String::new(), home)));
+    }
+    sweep_homes(homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let stopper = Stopper { desk: &desk, has_panel };
     let metrics = control.metrics.ok().flatten();
     if let Some(address) = metrics.as_ref().and_then(|door| door.address().ok()) {
         log.note(&Record::new(Level::Info, "metrics").text("address", address));
     }
     let doors = (control.door.ok(), metrics);
-    let watching = Watching { users: accounts.watched };
+    let watching = Watching { users: accounts.watched, sources };
     let exit = until_stopped(bound, doors, &mut signals, &stopper, watching, options).await;
     drop((keeper, renewal));
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
@@ -248,7 +268,9 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         warner: Arc::clone(warner),
         accounts: match &plan.share {
             Some(_) => reload::Accounts::Fixed(Arc::clone(&ready.accounts.users)),
-            None => reload::Accounts::Configured(ready.accounts.watched.clone()),
+            None => {
+                reload::Accounts::Configured(ready.accounts.watched.clone(), ready.sources.clone())
+            }
         },
         quotas: ready.quotas.clone(),
         room: ready.room,
@@ -412,77 +434,47 @@ impl Stopper<'_> {
 /// Whose changes are looked for while serving.
 struct Watching {
     users: Option<FileUsers>,
+    sources: Option<Arc<Sources>>,
 }
 
 /// Looks at the file of accounts, and ends the sessions of accounts that are gone or disabled.
 /// Never returns.
 async fn watch(watching: Watching, handle: &Handle, log: &Log) {
-    let Watching { users: Some(users), .. } = watching else { return pending().await };
+    let Watching { users, sources } = watching;
+    if users.is_none() && sources.is_none() {
+        return pending().await;
+    }
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let problem = match users.refresh().await {
-            Ok(changes) => {
-                for user in &changes.ended {
-                    handle.end_sessions_of(user, "This account may no longer log in.");
-                }
-                if changes.is_reread {
-                    handle.renew_limits(|user| users.limits(user));
-                    log.note(&Record::new(Level::Info, "accounts-read"));
-                }
-                users.take_problem().map(|problem| problem.to_string())
-            }
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(problem) = problem {
-            let record = Record::new(Level::Error, "accounts-unusable");
-            log.note(&record.text("reason", problem));
+        for record in sources.iter().flat_map(|sources| sources.records()) {
+            log.note(&record);
+        }
+        if let Some(users) = &users {
+            look(users, handle, log).await;
         }
     }
 }
 
-/// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
-/// One line tells of all of it, if there was anything.
-fn sweep_homes(
-    homes: Vec<(String, PathBuf)>,
-    options: DiskOptions,
-    quotas: Option<Quotas>,
-    log: Arc<Log>,
-) {
-    let mut folders: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
-    folders.sort();
-    folders.dedup();
-    let swept = move || {
-        let mut all = Swept::default();
-        let count = folders.len();
-        for folder in folders {
-            let swept = match &quotas {
-                Some(quotas) => quotas.sweep(&folder, &options),
-                None => sweep(&folder, &options),
-            };
-            match swept {
-                Ok(swept) => all += swept,
-                Err(error) => log.note(
-                    &Record::new(Level::Warn, "sweep-failed")
-                        .text("folder", folder.display().to_string())
-                        .text("reason", plain(&error)),
-                ),
+async fn look(users: &FileUsers, handle: &Handle, log: &Log) {
+    let problem = match users.refresh().await {
+        Ok(changes) => {
+            for user in &changes.ended {
+                handle.end_sessions_of(user, "This account may no longer log in.");
             }
+            if changes.is_reread {
+                handle.renew_limits(|user| users.limits(user));
+                log.note(&Record::new(Level::Info, "accounts-read"));
+            }
+            users.take_problem().map(|problem| problem.to_string())
         }
-        if all != Swept::default() {
-            log.note(
-                &Record::new(Level::Info, "swept")
-                    .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
-                    .number("removed", all.removed)
-                    .number("bytes", all.bytes)
-                    .number("kept", all.kept)
-                    .number("skipped", all.skipped),
-            );
-        }
+        Err(error) => Some(error.to_string()),
     };
-    // Without a thread nothing is swept this time; the next start tries again.
-    let _ = std::thread::Builder::new().name("sweep".into()).spawn(swept);
+    if let Some(problem) = problem {
+        let record = Record::new(Level::Error, "accounts-unusable");
+        log.note(&record.text("reason", problem));
+    }
 }
 
 fn panel(

@@ -8,8 +8,9 @@ use wharf_proto::path::VPath;
 use wharf_users::file::{StoredHash, UserFile};
 
 use super::Case;
+use crate::config::login_sources::LoginSource;
 use crate::config::show::origin_of;
-use crate::outcome::Failure;
+use crate::outcome::{Exit, Failure};
 use crate::user_command::{no_such_user, open_failure};
 use crate::wire;
 
@@ -52,13 +53,22 @@ impl Subject {
                 },
             });
         }
+        let order = &config.accounts.login;
+        if order.has_others() && !path.exists() {
+            return Err(elsewhere(case));
+        }
         let file = UserFile::read(path).map_err(|error| open_failure(&error, is_coloured))?;
-        let record = file.record(case.user).ok_or_else(|| no_such_user(&file, case.user))?;
+        let record = file.record(case.user).ok_or_else(|| {
+            if order.has_others() { elsewhere(case) } else { no_such_user(&file, case.user) }
+        })?;
+        // What is not said here, others prove.
+        let is_proven_elsewhere = order.has_others() && record.password.is_none();
         Ok(Self {
             account: record.account(file.folder(), Timestamp::now()),
             is_anonymous: false,
             is_enabled: record.is_enabled(),
-            has_password: record.password.as_ref().is_some_and(StoredHash::is_usable),
+            has_password: is_proven_elsewhere
+                || record.password.as_ref().is_some_and(StoredHash::is_usable),
             origin: Origin::File(path.clone(), file, case.user.to_owned()),
         })
     }
@@ -100,4 +110,20 @@ impl Subject {
             }
         }
     }
+}
+
+/// No account of this name is kept here, and somebody else may know it.
+fn elsewhere(case: &Case<'_>) -> Failure {
+    let order = &case.config.accounts.login.0;
+    let others: Vec<_> = order
+        .iter()
+        .filter(|source| **source != LoginSource::File)
+        .map(|source| source.word())
+        .collect();
+    let (name, others) = (case.user.escape_debug(), others.join(", "));
+    Failure {
+        exit: Exit::NoSuchUser,
+        ..Failure::new(format!("no account {name} is kept here; only {others} may know the name"))
+    }
+    .help("what it may do is known once it logs in; an account in users_file would decide it")
 }

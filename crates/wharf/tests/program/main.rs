@@ -24,6 +24,19 @@ mod import_command;
 #[cfg(unix)]
 mod live_commands;
 #[cfg(test)]
+#[cfg(feature = "http-login")]
+mod logins_http;
+#[cfg(test)]
+#[cfg(feature = "ldap")]
+#[cfg(target_os = "linux")]
+mod logins_ldap;
+#[cfg(test)]
+#[cfg(feature = "pam")]
+#[cfg(target_os = "linux")]
+mod logins_pam;
+#[cfg(test)]
+mod logins_without;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod logs;
 #[cfg(test)]

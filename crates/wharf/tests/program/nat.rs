@@ -29,7 +29,8 @@ impl Networks {
         }
         all.link(&all.server, "192.168.1.2/24", "inner", "192.168.1.1/24");
         all.link(&all.client, "198.51.100.10/24", "outer", "198.51.100.1/24");
-        assert!(all.within(&all.router, "sysctl", &["-qw", "net.ipv4.ip_forward=1"]));
+        let forward = ["sysctl", "-qw", "net.ipv4.ip_forward=1"];
+        assert!(run("ip", &[&["netns", "exec", &all.router][..], &forward].concat()));
         Some(all)
     }
 
@@ -46,10 +47,6 @@ impl Networks {
         }
         let (gateway, _) = gateway.split_once('/').unwrap();
         ip(&["-n", to, "route", "add", "default", "via", gateway]);
-    }
-
-    fn within(&self, namespace: &str, program: &str, words: &[&str]) -> bool {
-        run("ip", &[&["netns", "exec", namespace, program][..], words].concat())
     }
 
     /// Has the router forward these ports from outside, and refuse everything else.
@@ -71,25 +68,10 @@ impl Networks {
         assert!(nft.wait().unwrap().success(), "nft is needed: cargo xtask setup installs it");
     }
 
-    /// `wharf` in the namespace of the client or the server.
-    fn wharf(&self, place: &Place, namespace: &str, words: &[&str]) -> Command {
-        let own = place.command(words);
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace]).arg(own.get_program()).args(own.get_args());
-        command.current_dir(place.path("")).env("WHARF_PASSWORD", "secret");
-        for (name, value) in own.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command
-    }
-
     fn asks(&self, place: &Place) -> Ran {
         let words =
             ["check", "--ask", "198.51.100.1:2121", "--user", "anna", "--insecure", "--json"];
-        let output = self.wharf(place, &self.client, &words).output().unwrap();
+        let output = wharf(place, &self.client, &words).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
@@ -101,6 +83,21 @@ impl Drop for Networks {
             run("ip", &["netns", "del", name]);
         }
     }
+}
+
+/// `wharf` in the namespace of the client or the server.
+fn wharf(place: &Place, namespace: &str, words: &[&str]) -> Command {
+    let own = place.command(words);
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(own.get_program()).args(own.get_args());
+    command.current_dir(place.path("")).env("WHARF_PASSWORD", "secret");
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
 }
 
 /// A server that ends with the test.
@@ -153,7 +150,7 @@ fn behind_a_router_the_doctor_tells_what_is_missing_until_all_works() {
     place.write("wharf.toml", config);
     let words = ["user", "add", "anna", "--home", "home", "--create-home", "--perm", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
-    let mut serve = networks.wharf(&place, &networks.server, &["serve"]);
+    let mut serve = wharf(&place, &networks.server, &["serve"]);
     let mut server = Server(serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     // Held to the end: what the server writes is read by nobody from here on, and is little.
     let mut lines = BufReader::new(server.0.stderr.take().unwrap());

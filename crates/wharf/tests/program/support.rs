@@ -154,7 +154,7 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Waits until it is ready.
-    fn start(mut child: Child) -> Self {
+    pub(crate) fn start(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut before = String::new();
         let address = loop {
