@@ -35,6 +35,17 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("systemd-sysusers", "systemd"),
     // A directory that proves passwords.
     ("slapd", "slapd"),
+    ("systemd-socket-activate", "systemd"),
+    // They read our logs and rotate them.
+    ("fail2ban-regex", "fail2ban"),
+    ("logrotate", "logrotate"),
+    // The package is built and tried out.
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("strip", "binutils"),
+    ("ip", "iproute2"),
+    // They judge our completions; bash is everywhere.
+    ("zsh", "zsh"),
+    ("fish", "fish"),
     // The fuzzer's engine and the cryptography library are C and C++.
     ("cc", "gcc"),
     ("c++", "g++"),
@@ -50,8 +61,12 @@ const LIBRARIES: &[(&str, &str)] = &[
 ];
 
 /// A cargo tool, and the version that is known to work here.
-const TOOLS: &[(&str, &str)] =
-    &[("cargo-nextest", "0.9.143"), ("cargo-deny", "0.20.2"), ("cargo-fuzz", "0.13.2")];
+const TOOLS: &[(&str, &str)] = &[
+    ("cargo-nextest", "0.9.143"),
+    ("cargo-deny", "0.20.2"),
+    ("cargo-fuzz", "0.13.2"),
+    ("cargo-deb", "3.8.0"),
+];
 
 /// Tools run for seconds and are built once: optimising them would cost minutes. Measured on two
 /// cores: 44 s for cargo-deny and 12 s for cargo-fuzz this way.
@@ -130,7 +145,7 @@ fn install_packages(packages: &[&str]) -> Result<(), String> {
 }
 
 /// A command with the system's rights: as it is for root, else by sudo.
-fn as_root(words: &[&str]) -> Result<Command, String> {
+pub(crate) fn as_root(words: &[&str]) -> Result<Command, String> {
     let output = Command::new("id").arg("-u").output();
     let is_root = output.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     let mut line = words.to_vec();
@@ -162,7 +177,7 @@ fn install_tool(tool: &str, version: &str) -> Result<(), String> {
 }
 
 /// Where a program is: in PATH, or in cargo's folder of installed tools.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo")));

@@ -289,6 +289,18 @@ pub struct Kicked {
     pub banned: Vec<String>,
 }
 
+/// `POST /v1/hand-over`: who serves now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+pub struct HandedOver {
+    /// The process that takes clients from now on.
+    pub pid: u32,
+    /// The process that was asked; it ends with its last session.
+    pub old_pid: u32,
+    /// Sessions that end there.
+    pub sessions: u64,
+}
+
 /// `POST /v1/reload`: what changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]

@@ -311,6 +311,7 @@ impl Session {
             user: self.logged_in().map(|inside| inside.account.name.clone()),
             is_tls: self.is_tls(),
             client: self.client.clone(),
+            tree: self.logged_in().map(|inside| inside.files.tree()).unwrap_or_default(),
         }
     }
 

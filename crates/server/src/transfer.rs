@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
+use wharf_core::error::ErrorKind;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
@@ -314,6 +315,8 @@ struct Verdict {
     reason: String,
     is_data_failure: bool,
     is_store_failure: bool,
+    /// Whether somebody looked at the upload and refused it.
+    is_refused: bool,
 }
 
 /// Publishes what is whole, gives up what is not, and finds the words for it.
@@ -357,10 +360,11 @@ fn done() -> Verdict {
 
 fn store_failed(error: wharf_core::error::Error) -> Verdict {
     let reason = error.to_string();
+    let is_refused = error.kind == ErrorKind::Refused;
     let refusal = Refusal::from(error);
     let is_store_failure = matches!(refusal, Refusal::Broken(_));
     let replies = vec![refusal.reply(Code::LOCAL_ERROR)];
-    Verdict { is_store_failure, ..Verdict::new(replies, reason) }
+    Verdict { is_store_failure, is_refused, ..Verdict::new(replies, reason) }
 }
 
 fn failed(ending: Ending<Done>) -> Verdict {
@@ -424,7 +428,14 @@ fn failed(ending: Ending<Done>) -> Verdict {
 
 impl Verdict {
     fn new(replies: Vec<Reply>, reason: String) -> Self {
-        Self { replies, exit: None, reason, is_data_failure: false, is_store_failure: false }
+        Self {
+            replies,
+            exit: None,
+            reason,
+            is_data_failure: false,
+            is_store_failure: false,
+            is_refused: false,
+        }
     }
 }
 
@@ -442,6 +453,11 @@ fn report(
         session.emit(&Event::StoreFailed { reason: &verdict.reason });
     }
     if let Some(file) = file {
+        let bytes = session.probe.moved.load(Ordering::Relaxed);
+        if verdict.is_refused {
+            let (path, reason) = (&file.path, verdict.reason.as_str());
+            session.emit(&Event::UploadRefused { path, bytes, reason });
+        }
         let took = started.elapsed();
         if verdict.reason.is_empty() {
             let tally = &session.shared.tally;
@@ -453,7 +469,7 @@ fn report(
         session.emit(&Event::Transferred(&Transferred {
             direction: file.direction,
             path: &file.path,
-            bytes: session.probe.moved.load(Ordering::Relaxed),
+            bytes,
             took,
             is_complete: verdict.reason.is_empty(),
             is_ascii: file.is_ascii,

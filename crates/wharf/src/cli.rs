@@ -114,6 +114,9 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Is started by wharf itself, to start programs
+    #[command(name = crate::deliver::WORKER_COMMAND, hide = true)]
+    StartPrograms,
     /// Version and what it was built for
     Version,
 }

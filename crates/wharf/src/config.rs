@@ -10,6 +10,7 @@ pub(crate) mod choice;
 pub(crate) mod counts;
 pub(crate) mod file;
 pub(crate) mod gather;
+pub(crate) mod hook;
 pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod login_sources;
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     /// `[metrics]`
     pub(crate) metrics: keys::Metrics,
     pub(crate) log: keys::Logging,
+    pub(crate) events: keys::Told,
+    pub(crate) webhooks: Vec<keys::Webhook>,
 }
 
 /// A configuration that was read, good or bad.
@@ -88,7 +91,14 @@ impl Loaded {
 impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         let keys::Preamble { config_version: Version } = keys::Preamble::read(reader, "");
-        let listeners = reader.layers.listeners.max(1);
+        let listeners = reader.layers.tables("listen").max(1);
+        let mut webhooks: Vec<_> = (0..reader.layers.tables("webhook"))
+            .map(|index| keys::Webhook::read(reader, &format!("webhook.{index}")))
+            .collect();
+        // A table without an address, as the default file has it, is none.
+        while webhooks.last().is_some_and(|webhook| webhook.url.0.is_none()) {
+            webhooks.pop();
+        }
         Self {
             server: keys::Server::read(reader, "server"),
             listen: (0..listeners)
@@ -110,6 +120,8 @@ impl Config {
             control: keys::Control::read(reader, "control"),
             metrics: keys::Metrics::read(reader, "metrics"),
             log: keys::Logging::read(reader, "log"),
+            events: keys::Told::read(reader, "events"),
+            webhooks,
         }
     }
 }

@@ -12,6 +12,7 @@ mod check_command;
 mod cli;
 mod config;
 mod config_command;
+mod deliver;
 mod far_server;
 mod hash_command;
 mod import;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.tell(is_coloured);
+            os::tell_predecessor(Err(&failure.message));
             os::hold_window();
             failure.exit.into()
         }
@@ -88,6 +90,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Service(what) => service_command::service(global, what),
         Command::Completions { shell } => man_command::completions(*shell),
         Command::Man { folder } => man_command::man(folder),
+        Command::StartPrograms => deliver::work(),
         Command::Version => outcome::print(&version()).map(|()| Exit::Done),
     }
 }

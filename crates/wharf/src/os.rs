@@ -9,12 +9,22 @@ mod footprint;
 #[cfg(not(target_os = "linux"))]
 #[path = "os/footprint_other.rs"]
 mod footprint;
+#[cfg(unix)]
+mod inherited;
 #[cfg_attr(target_os = "linux", path = "os/network_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "os/network_other.rs")]
 mod network;
 #[cfg_attr(target_os = "linux", path = "os/ports_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "os/ports_other.rs")]
 mod ports;
+#[cfg(windows)]
+#[path = "os/service_windows.rs"]
+mod service;
+#[cfg(unix)]
+mod succession;
+#[cfg(windows)]
+#[path = "os/succession_windows.rs"]
+mod succession;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -22,9 +32,15 @@ mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::{SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+#[cfg(unix)]
+pub(crate) use inherited::inherited;
+#[cfg(windows)]
+pub(crate) use service::{SERVICE, announce, become_service};
+pub(crate) use succession::{Starter, be_starter, be_successor, is_successor, tell_predecessor};
 #[cfg(unix)]
 pub(crate) use unix::{
     PORT_REMEDY, Signals, announce, appended, appended_privately, can_change, disk_of, free_files,
@@ -34,13 +50,23 @@ pub(crate) use unix::{
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, announce, appended, appended_privately, can_change, disk_of, free_files,
-    give_to, hold_window, is_administrator, is_journal, is_owner, mask_new_files, may_write,
-    mode_if_open, open_to_group, private_file, private_folder, proof_of_life_every,
-    raise_file_limit, real_folder, socket_folder, sync_folder,
+    PORT_REMEDY, Signals, appended, appended_privately, can_change, disk_of, free_files,
+    hold_window, inherited, is_journal, is_owner, mask_new_files, mode_if_open, open_to_group,
+    private_file, private_folder, proof_of_life_every, raise_file_limit, real_folder,
+    socket_folder, sync_folder,
 };
 
 pub(crate) use footprint::Footprint;
+
+/// A listening socket that was open before we started.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// What the one who opened it calls it; may be empty.
+    pub(crate) name: String,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    pub(crate) listener: TcpListener,
+}
 
 /// What somebody asks of a running server by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +218,8 @@ pub(crate) enum Announced {
     Stopping,
     /// The configuration is read anew.
     Reloading,
+    /// Another process serves in our place; its number.
+    Successor(u32),
     /// Nothing hangs.
     Alive,
 }

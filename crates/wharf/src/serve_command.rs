@@ -5,9 +5,11 @@
 
 mod bans;
 pub(crate) mod capacity;
+mod chores;
 mod control;
 mod counters;
 mod gauges;
+mod inherited;
 mod metrics;
 mod operator;
 mod outputs;

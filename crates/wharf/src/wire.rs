@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -13,6 +13,7 @@ use wharf_core::error::{Error, ErrorKind};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Users;
+use wharf_events::check::Checker;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
 use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
@@ -293,12 +294,19 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
 pub(crate) struct Fenced {
     disks: Disks,
     reach: Arc<Reach>,
+    /// Who has uploads looked at; it comes once the process is confined.
+    checker: Arc<OnceLock<Arc<Checker>>>,
 }
 
 impl Fenced {
     /// Those of `disks` that lie within `reach`.
     pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
-        Self { disks, reach }
+        Self { disks, reach, checker: Arc::default() }
+    }
+
+    /// Has uploads looked at, once there is somebody who does.
+    pub(crate) fn checked(self, checker: &Arc<OnceLock<Arc<Checker>>>) -> Self {
+        Self { checker: Arc::clone(checker), ..self }
     }
 }
 
@@ -312,7 +320,11 @@ impl Stores for Fenced {
                  wharf, or name a folder above it in server.homes and restart once";
             return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
         }
-        opened
+        let opened = opened?;
+        Ok(match self.checker.get() {
+            Some(checker) => checker.over(opened, account),
+            None => opened,
+        })
     }
 }
 

@@ -27,6 +27,8 @@ static ACTS: &[Act] = &[
         words: &["spawn_blocking", "block_in_place"],
         homes: &[
             "crates/storage/src/disk",
+            // It passes on what the disk store says.
+            "crates/storage/src/mounts.rs",
             // Hashes take long, and the accounts file is read at a login.
             "crates/users/src/password",
             "crates/users/src/hasher",
@@ -87,6 +89,8 @@ static ACTS: &[Act] = &[
         // The program, its accounts and its tools: their paths come from who runs them.
         homes: &[
             "crates/storage/src/disk",
+            // It passes on what the disk store says.
+            "crates/storage/src/mounts.rs",
             "crates/users/",
             "crates/login/",
             "crates/wharf/",
@@ -97,6 +101,10 @@ static ACTS: &[Act] = &[
             "crates/sim/",
             // Where an account's files are: written by who made the account.
             "crates/core/src/account.rs",
+            // Where programs beside the server find files, as the disk store says.
+            "crates/core/src/event.rs",
+            "crates/core/src/storage.rs",
+            "crates/events/",
             "crates/server/src/certificate.rs",
             "crates/server/src/command/reference.rs",
             "crates/server/src/command/paths.rs",

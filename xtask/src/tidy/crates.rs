@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("crates/storage", &["wharf-proto", "wharf-core"], &[]),
     ("crates/users", &["wharf-proto", "wharf-core"], &[]),
     ("crates/login", &["wharf-proto", "wharf-core", "wharf-users"], &[]),
+    ("crates/events", &["wharf-proto", "wharf-core"], &["wharf-storage"]),
     (
         "crates/admin",
         &["wharf-proto", "wharf-core", "wharf-server"],
@@ -36,6 +37,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "wharf-login",
             "wharf-load",
             "wharf-admin",
+            "wharf-events",
         ],
         &["wharf-sim"],
     ),

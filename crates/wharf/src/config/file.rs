@@ -74,7 +74,7 @@ pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<Pro
                         }
                         _ => problems.push(not_a_section(section, at.clone())),
                     }
-                    layers.listeners = layers.listeners.max(index + 1);
+                    layers.have_tables(section.name, index + 1);
                 }
             }
             (Some(section), _) => problems.push(not_a_section(section, at)),

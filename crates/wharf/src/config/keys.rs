@@ -10,9 +10,10 @@ use wharf_core::account::{Count, Rate, Size};
 
 use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
-    NameEncoding, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
+    NameEncoding, OnFailure, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
 };
-use super::counts::{AutoCount, Whole};
+use super::counts::{AutoCount, FewPrograms, KeptLogs, Whole};
+use super::hook::{EventNames, ExitCodes, ProgramLine, Url};
 use super::layers::Reader;
 use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, Rights, Urls};
 use super::value::{
@@ -448,8 +449,89 @@ sections! {
         /// a file for logins, deletions and changes of rights as JSON lines, each written
         /// before the client is answered
         [R] audit_file: OptionalPath = "\"\"",
+        /// the three files above are put aside before they are larger than this; 0 = never
+        /// wharf.log becomes wharf.log.1, what was .1 becomes .2, and so on
+        [R] rotate_size: Size = "0",
+        /// true: they are put aside when a day is over, too
+        [R] rotate_daily: bool = "false",
+        /// how many of each are kept beside the one that is written
+        [R] rotate_keep: KeptLogs = "7",
+        /// true: all of those but the newest are packed (gzip)
+        [R] rotate_compress: bool = "false",
         /// every command and its reply; passwords are always masked
         commands: bool = "false",
+    }
+
+    /// Programs that are told what happened, and one that is asked before uploads are published.
+    "events" Told {
+        /// after a login, e.g. ["/usr/local/bin/hook", "{user}"]: the program, then its arguments
+        /// no shell sees them; one that is {user}, {file} … alone stands for what the event says
+        [R] on_login: ProgramLine = "[]",
+        /// after a login that failed
+        [R] on_login_failed: ProgramLine = "[]",
+        /// after the session of somebody who had logged in
+        [R] on_logout: ProgramLine = "[]",
+        /// once an upload stands under its name
+        [R] on_upload: ProgramLine = "[]",
+        /// after an upload that was cut, or refused
+        [R] on_upload_failed: ProgramLine = "[]",
+        /// after a whole download
+        [R] on_download: ProgramLine = "[]",
+        /// after a download that was cut
+        [R] on_download_failed: ProgramLine = "[]",
+        /// after a file was removed
+        [R] on_delete: ProgramLine = "[]",
+        /// after something got another name
+        [R] on_rename: ProgramLine = "[]",
+        /// after a folder was made
+        [R] on_mkdir: ProgramLine = "[]",
+        /// after a folder was removed
+        [R] on_rmdir: ProgramLine = "[]",
+        /// after an address was banned
+        [R] on_ban: ProgramLine = "[]",
+        /// after anything that docs/reference/events.md lists
+        [R] on_event: ProgramLine = "[]",
+        /// how long each of them may run; then it is killed, with all that it started
+        [R] timeout: Wait = "\"30s\"",
+        /// how many run at a time; up to 1000 events wait, and what comes then is dropped and told
+        [R] workers: FewPrograms = "2",
+        /// how often an event is told again if the program ends with another number than 0
+        [R] retries: Whole = "2",
+        /// the pause before that; each further one is twice as long
+        [R] retry_pause: Span = "\"5s\"",
+        /// asked about each upload before it is published, e.g. ["/usr/local/bin/scan", "{draft}"]
+        /// 0 publishes; check_refuses says what refuses; its first line is what the client hears
+        [R] check_upload: ProgramLine = "[]",
+        /// numbers with which it refuses; all others but 0 mean that it failed
+        [R] check_refuses: ExitCodes = "[1]",
+        /// what becomes of an upload if it fails or takes too long: refuse | allow
+        [R] check_failure: OnFailure = "\"refuse\"",
+        /// how long it may take
+        [R] check_timeout: Wait = "\"2m\"",
+        /// how many uploads are looked at, at a time; others wait
+        [R] check_workers: FewPrograms = "4",
+        /// a folder for what was refused (1000 files at most); empty: it is removed
+        [R] quarantine: OptionalPath = "\"\"",
+    }
+
+    /// A web server that is told what happened; repeat the table for more.
+    (list) "webhook" Webhook {
+        /// where to send events, e.g. "https://example.com/wharf"; empty = none
+        [R] url: Url = "\"\"",
+        /// which, e.g. ["upload", "login-failed"]; empty = all
+        [R] events: EventNames = "[]",
+        /// a file with the secret that requests are signed with, for its owner alone to read
+        [R] secret_file: OptionalPath = "\"\"",
+        /// a PEM file of authorities to trust instead of the system's
+        [R] ca_file: OptionalPath = "\"\"",
+        /// how long a request may take
+        [R] timeout: Wait = "\"10s\"",
+        /// the pause before the second try; each further one is twice as long, 5m at most
+        [R] retry_pause: Wait = "\"1s\"",
+        /// how long an event is tried
+        [R] give_up_after: Wait = "\"24h\"",
+        /// what waits on disk at most, in server.state_dir; what comes then is dropped and told
+        [R] spool_size: Size = "\"64MiB\"",
     }
 }
 
@@ -467,9 +549,9 @@ mod tests {
     }
 
     #[test]
-    fn only_listeners_repeat() {
+    fn only_listeners_and_webhooks_repeat() {
         let lists: Vec<_> = SECTIONS.iter().filter(|section| section.is_list).collect();
-        assert_eq!(lists.len(), 1);
-        assert_eq!(lists[0].name, "listen");
+        let names: Vec<_> = lists.iter().map(|section| section.name).collect();
+        assert_eq!(names, ["listen", "webhook"]);
     }
 }

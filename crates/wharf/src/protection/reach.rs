@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::config::choice::Symlinks;
+use crate::config::hook::Address;
 use crate::config::value::PublicAddress;
 use crate::place;
 
@@ -19,8 +21,6 @@ pub(crate) struct Reach {
     pub(crate) ports: RangeInclusive<u16>,
     /// Whether connections may be made.
     pub(crate) connections: Connections,
-    /// Ports to which they may be made in any case.
-    pub(crate) services: BTreeSet<u16>,
     /// Whether other programs may be started.
     pub(crate) programs: Programs,
 }
@@ -52,15 +52,19 @@ pub(crate) enum Usage {
     Remove,
     /// Writing to files, and making new ones.
     Append,
+    /// The same, and putting them aside: reading, renaming, removing them.
+    Rotate,
     /// Everything but starting programs and making devices.
     Change,
 }
 
 /// Whether connections may be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Connections {
     /// To any port: active mode goes where the client asks.
     Made,
+    /// To these ports: web servers are told of events, and others prove passwords.
+    Only(BTreeSet<u16>),
     /// None.
     Never,
 }
@@ -68,7 +72,7 @@ pub(crate) enum Connections {
 /// Whether other programs may be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Programs {
-    /// None: nothing in the configuration names one.
+    /// None: those that events start are started by a process that began before.
     Never,
 }
 
@@ -89,6 +93,8 @@ const NAME_LOOKUP: &[&str] = &[
     "/etc/resolv.conf",
     "/run/systemd/resolve",
 ];
+/// What is too long for a datagram of a name server comes by TCP.
+const DNS_PORT: u16 = 53;
 /// A folder with more entries than this is no folder of homes that is worth reading.
 const SIBLINGS_MAX: usize = 10_000;
 
@@ -103,8 +109,7 @@ impl Reach {
                 }
             },
             ports: config.passive.ports.0.clone(),
-            connections: if config.active.enabled { Connections::Made } else { Connections::Never },
-            services: BTreeSet::new(),
+            connections: connections(config),
             programs: Programs::Never,
         }
     }
@@ -123,7 +128,12 @@ impl Reach {
         ports: impl IntoIterator<Item = u16>,
         has_names: bool,
     ) -> Self {
-        self.services.extend(ports);
+        let ports = ports.into_iter();
+        self.connections = match self.connections {
+            Connections::Made => Connections::Made,
+            Connections::Only(known) => Connections::Only(known.into_iter().chain(ports).collect()),
+            Connections::Never => Connections::Only(ports.collect()),
+        };
         let files = NAME_LOOKUP.iter().filter(|_| has_names);
         files.fold(self, |reach, file| reach.and(Path::new(file), Usage::Read))
     }
@@ -149,6 +159,23 @@ impl Reach {
         let mut roots = changing.map(|place| &place.path);
         roots.any(|root| real.starts_with(root) || home.starts_with(root))
     }
+}
+
+/// Where this server connects to.
+fn connections(config: &Config) -> Connections {
+    if config.active.enabled {
+        return Connections::Made;
+    }
+    let addresses = || config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
+    let mut ports: BTreeSet<_> = addresses().map(|address| address.port).collect();
+    if addresses().any(is_name) {
+        ports.insert(DNS_PORT);
+    }
+    if ports.is_empty() { Connections::Never } else { Connections::Only(ports) }
+}
+
+fn is_name(address: &Address) -> bool {
+    !address.host.starts_with('[') && address.host.parse::<IpAddr>().is_err()
 }
 
 fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Place> {
@@ -177,7 +204,9 @@ fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Pl
     for log in log_files(config) {
         // A log is opened anew after it was renamed. What is no file, such as /dev/null, is not.
         let is_file = std::fs::metadata(&log).map_or(true, |facts| facts.is_file());
-        add(if is_file { folder_of(&log) } else { log }, Usage::Append);
+        let is_rotated = config.log.rotate_daily || config.log.rotate_size.bytes().is_some();
+        let usage = if is_rotated && is_file { Usage::Rotate } else { Usage::Append };
+        add(if is_file { folder_of(&log) } else { log }, usage);
     }
     for pem in [&config.tls.certificate.0, &config.tls.private_key.0].into_iter().flatten() {
         add(pem.clone(), Usage::Read);
@@ -190,7 +219,12 @@ fn places(config: &Config, homes: &[PathBuf], has_accounts_file: bool) -> Vec<Pl
             add(path, Usage::Read);
         }
     }
-    if matches!(config.passive.public_address, PublicAddress::Name(_)) {
+    if let Some(folder) = &config.events.quarantine.0 {
+        add(folder.clone(), Usage::Change);
+    }
+    let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
+    let looks_up = matches!(config.passive.public_address, PublicAddress::Name(_));
+    if looks_up || webhooks.into_iter().any(is_name) {
         for path in NAME_LOOKUP {
             add(path.into(), Usage::Read);
         }

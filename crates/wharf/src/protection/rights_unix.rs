@@ -1,5 +1,6 @@
 //! Unix: who else may change what this server relies on.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -111,6 +112,19 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         findings.extend(facts(path).and_then(|(path, facts)| foreign_owner(&path, &facts)));
     }
     findings.extend(logins::secret_files(config).filter_map(facts).filter_map(open_secret));
+    let programs = config.events.programs().into_iter();
+    let programs: BTreeSet<_> = programs.filter_map(|(_, line)| line.0.first()).collect();
+    for (path, facts) in programs.into_iter().filter_map(facts) {
+        let mode = mode(&facts);
+        if mode & OTHERS_WRITE != 0 {
+            let shown = path.display();
+            findings.push(Finding {
+                what: format!("anybody may write the program {shown}, which wharf starts"),
+                remedy: format!("chmod o-w '{shown}'"),
+                gravity: Gravity::Fatal,
+            });
+        }
+    }
     for (path, facts) in log_files(config).iter().filter_map(facts) {
         let mode = mode(&facts);
         if facts.is_file() && mode & OTHERS_WRITE != 0 {

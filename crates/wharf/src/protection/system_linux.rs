@@ -89,7 +89,7 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
     }
     if kernel.ports {
         ruleset = ruleset.handle_access(AccessNet::BindTcp)?;
-        if reach.connections == Connections::Never {
+        if reach.connections != Connections::Made {
             ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
         }
     }
@@ -110,8 +110,8 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
         for port in reach.ports.clone() {
             rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
         }
-        if reach.connections == Connections::Never {
-            for port in &reach.services {
+        if let Connections::Only(ports) = &reach.connections {
+            for port in ports {
                 rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
             }
         }
@@ -148,6 +148,9 @@ fn rights(usage: Usage) -> BitFlags<AccessFs> {
         Usage::Read => AccessFs::ReadFile | AccessFs::ReadDir,
         Usage::Remove => AccessFs::RemoveFile.into(),
         Usage::Append => AccessFs::WriteFile | AccessFs::MakeReg,
+        Usage::Rotate => {
+            AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::ReadFile | AccessFs::RemoveFile
+        }
         // Links, pipes and sockets are never made, but those that lie there may be renamed.
         Usage::Change => make_bitflags!(AccessFs::{
             ReadFile | ReadDir | WriteFile | Truncate | Refer | RemoveFile | RemoveDir
@@ -180,10 +183,13 @@ fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
         },
         ports: if kernel.ports {
             let (first, last) = (reach.ports.start(), reach.ports.end());
-            let out = match reach.connections {
-                Connections::Made => "any port out",
-                Connections::Never if reach.services.is_empty() => "none out",
-                Connections::Never => "only those who prove passwords out",
+            let out = match &reach.connections {
+                Connections::Made => "any port out".to_owned(),
+                Connections::Only(ports) => {
+                    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+                    format!("{} out", ports.join(" "))
+                }
+                Connections::Never => "none out".to_owned(),
             };
             Standing::On(format!("only {first}-{last} in, {out} ({version})"))
         } else {

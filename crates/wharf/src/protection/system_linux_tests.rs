@@ -21,7 +21,6 @@ fn confined<T: Send>(folder: &Path, connections: Connections, act: impl FnOnce()
         ]),
         ports: 49_000..=49_001,
         connections,
-        services: [49_002].into(),
         programs: Programs::Never,
     };
     thread::scope(|scope| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder as Thread;
 
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use wharf_admin::model::{LastReload, Reloaded};
 use wharf_core::account::{Account, Count};
 use wharf_core::users::Users;
+use wharf_events::check::Checker;
 use wharf_server::Handle;
 use wharf_storage::Quotas;
 use wharf_users::file::FileUsers;
@@ -71,6 +72,8 @@ pub(super) struct Reloader {
     pub(super) quotas: Option<Quotas>,
     pub(super) room: Room,
     pub(super) reach: Arc<Reach>,
+    /// Who has uploads looked at, if anybody does.
+    pub(super) checker: Arc<OnceLock<Arc<Checker>>>,
     /// Whether the kernel refuses what lies beyond the reach.
     pub(super) is_confined: bool,
     pub(super) in_force: Mutex<InForce>,
@@ -195,7 +198,8 @@ impl Reloader {
                 (wire::users(&config, file.as_ref(), sources.as_deref()), homes)
             }
         };
-        let stores = Arc::new(wire::stores(&config, self.quotas.as_ref(), &self.reach));
+        let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach);
+        let stores = Arc::new(stores.checked(&self.checker));
         self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;
         // From here on nothing fails.
         if let Some(quotas) = &self.quotas {

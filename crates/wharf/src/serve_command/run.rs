@@ -4,27 +4,30 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep};
 use wharf_admin::door::{Door, MetricsDoor};
 use wharf_admin::{Api, Operator};
 use wharf_core::account::Count;
+use wharf_core::event::Events;
+use wharf_events::check::Checker;
 use wharf_server::settings::ListenTls;
 use wharf_server::{BindError, Bound, Handle, Server};
 use wharf_storage::Quotas;
-use wharf_users::file::FileUsers;
 
 use super::bans::Keeper;
 use super::capacity::Room;
+use super::chores::{Watching, measure, prove_life, watch};
 use super::control::Control;
 use super::counters::{Audience, Counters};
 use super::gauges::Gauges;
-use super::operator::Desk;
+use super::inherited::{Surplus, assign};
+use super::operator::{Desk, starter};
 use super::reload::{self, InForce, Reloader};
 use super::renewal::Renewal;
 use super::resolver::Resolver;
@@ -35,13 +38,15 @@ use super::{Plan, outputs, tell_fresh_password};
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
+use crate::deliver;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::{self, Sources};
 use crate::os::{
-    Announced, Asked, Footprint, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
-    private_folder, proof_of_life_every, raise_file_limit,
+    Announced, Asked, Footprint, Inherited, PORT_REMEDY, Signals, Stop, announce, inherited,
+    mask_new_files, port_owner, private_folder, raise_file_limit,
 };
+use crate::os::{Starter, is_successor, tell_predecessor};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
@@ -51,10 +56,6 @@ use crate::protection::reach::{self, Reach, Usage};
 use crate::protection::{Report, Standing, confine, rights};
 use crate::wire::{self, Accounts};
 
-/// How often the file of accounts is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often the speed of transfers is measured.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Turns that are left to others before the end: whoever follows the log takes its last lines.
 const LAST_TURNS: u32 = 100;
 /// Below this only root, or a capability, opens ports.
@@ -67,13 +68,20 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     raise_file_limit();
     mask_new_files();
+    let inherited = inherited().map_err(|why| {
+        Failure { exit: Exit::ConfigInvalid, ..Failure::new(why) }
+            .help("wharf takes stream sockets:  ListenStream=  in the socket unit")
+    })?;
     let mut workers =
         Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
     let runtimes = workers.handles();
-    let mut ready = workers.alone(prepare(plan, options, runtimes))?;
-    ready.report = Some(give_up_rights(plan, &ready)?);
+    let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
+    ready.starter = starter(plan);
+    let (report, worker) = give_up_rights(plan, &mut ready)?;
+    ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
     ready.log.begin()?;
+    ready.begin_to_tell(worker)?;
     workers.run(serve(plan, options, ready))
 }
 
@@ -95,13 +103,38 @@ struct Ready {
     no_room: Option<String>,
     counters: Arc<Counters>,
     control: Control,
+    /// Who is told of events, until that begins.
+    told: Option<deliver::Prepared>,
+    audience: Arc<Audience>,
+    checker: Arc<OnceLock<Arc<Checker>>>,
+    /// What is to be said about sockets that were handed over.
+    notes: Vec<String>,
+    starter: Result<Starter, String>,
     footprint: Footprint,
     has_panel: bool,
     /// What to say of servers that prove passwords and cannot be found.
     missing_hosts: Vec<String>,
 }
 
-async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
+impl Ready {
+    /// From here on programs and web servers are told of events.
+    fn begin_to_tell(&mut self, worker: Option<deliver::Worker>) -> Result<(), Failure> {
+        let Some((told, worker)) = self.told.take().zip(worker) else { return Ok(()) };
+        let delivery = told.begin(worker)?;
+        if let Some(checker) = delivery.checker() {
+            let _ = self.checker.set(Arc::clone(checker));
+        }
+        self.audience.add(delivery);
+        Ok(())
+    }
+}
+
+async fn prepare(
+    plan: &Plan,
+    options: &Serve,
+    runtimes: Vec<Runtime>,
+    inherited: Vec<Inherited>,
+) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
     rights::refuse_open(config, plan.file.as_deref())?;
     let identity = Identity::wanted(&config.server)?;
@@ -119,6 +152,8 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
+    let surplus = if is_successor() { Surplus::Closed } else { Surplus::Refused };
+    let assigned = assign(inherited, &settings.listen, surplus)?;
     let room = Room::beside(settings.listen.len());
     let (sessions, no_room) = room.of(settings.limits.sessions);
     settings.limits.sessions = sessions;
@@ -127,21 +162,22 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     // Before the first client: whoever stops us during the start stops us in good order too.
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
-    let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
     let control = Control::open(config, identity.as_ref());
-    let reach = Reach::of(config, &homes, accounts.watched.is_some());
-    let reach =
-        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
-    let reach = if sources.is_some() { logins::extend(reach, config) } else { reach };
-    let reach = Arc::new(reach.and_for_reloads(config, plan.file.as_deref()));
+    let reach = Arc::new(reach(plan, &accounts, &control, sources.is_some()));
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
-    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach));
+    let checker = Arc::default();
+    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
-    let audience = Audience { log: Arc::clone(&log), counters: Arc::clone(&counters) };
-    let bound = server.events(Arc::new(audience)).bind().await.map_err(bind_failure)?;
+    let told = deliver::Prepared::of(config, &log)?;
+    let audience = Arc::new(Audience::new(Arc::clone(&log), Arc::clone(&counters)));
+    let events: Arc<dyn Events> = audience.clone();
+    let server = server.events(events);
+    let opened = assigned.sockets.into_iter();
+    let server = opened.fold(server, |server, (index, socket)| server.opened(index, socket));
+    let bound = server.bind().await.map_err(bind_failure)?;
     let report = None;
     Ok(Ready {
         accounts,
@@ -159,6 +195,11 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         no_room,
         counters,
         control,
+        told,
+        audience,
+        checker,
+        notes: assigned.notes,
+        starter: Err(String::new()),
         // While files of the system can still be opened.
         footprint: Footprint::open(),
         has_panel,
@@ -166,9 +207,24 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     })
 }
 
-/// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
-fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
+/// Everything that is reached from now on.
+fn reach(plan: &Plan, accounts: &Accounts, control: &Control, has_sources: bool) -> Reach {
     let config = &plan.loaded.config;
+    let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
+    let reach = Reach::of(config, &homes, accounts.watched.is_some());
+    let reach =
+        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
+    let reach = if has_sources { logins::extend(reach, config) } else { reach };
+    reach.and_for_reloads(config, plan.file.as_deref())
+}
+
+/// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
+fn give_up_rights(
+    plan: &Plan,
+    ready: &mut Ready,
+) -> Result<(Report, Option<deliver::Worker>), Failure> {
+    let config = &plan.loaded.config;
+    ready.control.take_place();
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
         identity.assume()?;
@@ -177,7 +233,9 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
         }
     }
     give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
-    confine(config.server.sandbox, &ready.reach)
+    // Programs that are told of events have the same user, and lie beyond the confinement.
+    let worker = ready.told.as_ref().map(deliver::Prepared::start_worker).transpose()?;
+    Ok((confine(config.server.sandbox, &ready.reach)?, worker))
 }
 
 async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, Failure> {
@@ -199,6 +257,9 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     for why in closed.into_iter().flatten().chain(&ready.no_room) {
         warner.warn_for_good(why);
     }
+    for note in &ready.notes {
+        log.note(&Record::new(Level::Info, "sockets").text("note", note));
+    }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =
         addresses(&panel.listeners, &panel.own_addresses).iter().map(Address::url).collect();
@@ -213,9 +274,11 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
     let desk = Arc::new(desk(plan, &mut ready, &warner, &keeper));
     let renewal = Renewal::start(Arc::clone(&desk.reloader));
+    let audience = Arc::clone(&desk.audience);
     let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
+    tell_predecessor(Ok(()));
     let mut homes = accounts.homes;
     if sources.is_some() {
         homes.extend(logins::templated_homes(config).into_iter().map(|home| (String::new(), home)));
@@ -230,6 +293,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let watching = Watching { users: accounts.watched, sources };
     let exit = until_stopped(bound, doors, &mut signals, &stopper, watching, options).await;
     drop((keeper, renewal));
+    audience.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
@@ -251,6 +315,7 @@ async fn end_followers(log: &Log) {
 /// What the JSON API asks.
 fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
     let footprint = std::mem::take(&mut ready.footprint);
+    let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
     let handle = ready.bound.handle();
     let log = Arc::clone(&ready.log);
     let in_force = InForce {
@@ -275,6 +340,7 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         quotas: ready.quotas.clone(),
         room: ready.room,
         reach: Arc::clone(&ready.reach),
+        checker: Arc::clone(&ready.checker),
         is_confined: report.is_some_and(|report| matches!(report.files, Standing::On(_))),
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
@@ -285,11 +351,14 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         handle,
         log,
         counters: Arc::clone(&ready.counters),
+        audience: Arc::clone(&ready.audience),
         warner: Arc::clone(warner),
         nudge: Mutex::new(keeper.nudge()),
         reloader,
         stop: watch::Sender::new(None),
         is_stopping: AtomicBool::new(false),
+        starter: Arc::new(Mutex::new(starter)),
+        successor: watch::Sender::new(None),
         started: Instant::now(),
         footprint,
         gauges,
@@ -338,7 +407,7 @@ async fn until_stopped(
         reloader: Arc::clone(&desk.reloader),
     };
     let mut resolving = Box::pin(resolver.keep_current());
-    let mut is_stopping = false;
+    let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
             // A signal comes first: a second one must work however busy we are.
@@ -362,6 +431,11 @@ async fn until_stopped(
             },
             () = &mut serving => return Exit::Done,
             () = &mut time, if !is_stopping => (stopper.grace(), "time is up"),
+            number = desk.succeeded(), if !has_left => {
+                has_left = true;
+                stopper.leave(&handle, number);
+                continue;
+            }
             grace = desk.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
             () = &mut watching => continue,
             () = &mut measuring => continue,
@@ -375,28 +449,6 @@ async fn until_stopped(
     }
 }
 
-/// Measures how fast transfers are, for those who look. Never returns.
-async fn measure(handle: &Handle) {
-    let mut ticks = interval(MEASURE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        handle.measure();
-    }
-}
-
-/// Tells the manager of services now and then that nothing hangs, where it wants to hear it. Never
-/// returns.
-async fn prove_life() {
-    let Some(every) = proof_of_life_every() else { return pending().await };
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        announce(Announced::Alive);
-    }
-}
-
 /// What is needed to stop in good order.
 struct Stopper<'a> {
     desk: &'a Arc<Desk>,
@@ -407,6 +459,15 @@ impl Stopper<'_> {
     /// How long transfers may finish unless somebody says otherwise.
     fn grace(&self) -> Duration {
         self.desk.reloader.in_force().config.server.shutdown_grace.0
+    }
+
+    /// Takes no more clients, for another process does, and lets sessions end as they like.
+    fn leave(&self, handle: &Handle, successor: u32) {
+        announce(Announced::Successor(successor));
+        let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
+        let record = Record::new(Level::Info, "handed-over").number("pid", successor.into());
+        self.desk.log.note(&record.number("sessions", sessions));
+        handle.leave();
     }
 
     /// Takes no more clients, lets transfers finish, and says so.
@@ -428,52 +489,6 @@ impl Stopper<'_> {
             });
         }
         handle.shut_down(grace);
-    }
-}
-
-/// Whose changes are looked for while serving.
-struct Watching {
-    users: Option<FileUsers>,
-    sources: Option<Arc<Sources>>,
-}
-
-/// Looks at the file of accounts, and ends the sessions of accounts that are gone or disabled.
-/// Never returns.
-async fn watch(watching: Watching, handle: &Handle, log: &Log) {
-    let Watching { users, sources } = watching;
-    if users.is_none() && sources.is_none() {
-        return pending().await;
-    }
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        for record in sources.iter().flat_map(|sources| sources.records()) {
-            log.note(&record);
-        }
-        if let Some(users) = &users {
-            look(users, handle, log).await;
-        }
-    }
-}
-
-async fn look(users: &FileUsers, handle: &Handle, log: &Log) {
-    let problem = match users.refresh().await {
-        Ok(changes) => {
-            for user in &changes.ended {
-                handle.end_sessions_of(user, "This account may no longer log in.");
-            }
-            if changes.is_reread {
-                handle.renew_limits(|user| users.limits(user));
-                log.note(&Record::new(Level::Info, "accounts-read"));
-            }
-            users.take_problem().map(|problem| problem.to_string())
-        }
-        Err(error) => Some(error.to_string()),
-    };
-    if let Some(problem) = problem {
-        let record = Record::new(Level::Error, "accounts-unusable");
-        log.note(&record.text("reason", problem));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Unfinished uploads that nobody came back for.
+//! Unfinished uploads that nobody came back for are removed after a start.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,6 +4,9 @@
 #[cfg(unix)]
 mod accounts;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod activation;
+#[cfg(test)]
 mod ban_command;
 #[cfg(test)]
 mod bench_command;
@@ -16,8 +19,14 @@ mod config_command;
 #[cfg(target_os = "linux")]
 mod doctor;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod events;
+#[cfg(test)]
 #[cfg(unix)]
 mod few_files;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod hand_over;
 #[cfg(test)]
 mod import_command;
 #[cfg(test)]
@@ -51,12 +60,18 @@ mod serve_command;
 #[cfg(target_os = "linux")]
 mod service_command;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod snippets;
+#[cfg(test)]
 #[cfg(unix)]
 mod steering;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod user_command;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod webhooks;
 #[cfg(test)]
 #[cfg(unix)]
 mod why_command;

@@ -235,6 +235,12 @@ impl Serving {
         self.ends()
     }
 
+    /// Waits for its end, whoever else still writes to its log.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn leaves(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Waits for its end, and returns its number and its last lines.
     pub(crate) fn ends(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
