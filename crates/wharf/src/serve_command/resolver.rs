@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use wharf_server::Handle;
 
+use super::operator::Desk;
 use super::reload::Reloader;
 use super::warner::Warner;
 use crate::config::value::PublicAddress;
@@ -19,13 +20,23 @@ use crate::wire::look_up;
 
 /// Keeps the address up to date.
 pub(super) struct Resolver {
-    pub(super) handle: Handle,
-    pub(super) log: Arc<Log>,
-    pub(super) warner: Arc<Warner>,
-    pub(super) reloader: Arc<Reloader>,
+    handle: Handle,
+    log: Arc<Log>,
+    warner: Arc<Warner>,
+    reloader: Arc<Reloader>,
 }
 
 impl Resolver {
+    /// For the server behind this desk.
+    pub(super) fn of(desk: &Desk) -> Self {
+        Self {
+            handle: desk.handle.clone(),
+            log: Arc::clone(&desk.log),
+            warner: Arc::clone(&desk.warner),
+            reloader: Arc::clone(&desk.reloader),
+        }
+    }
+
     /// Never returns. The name server is asked on a thread of its own, one at a time, so nobody
     /// waits for it.
     pub(super) async fn keep_current(self) {

@@ -400,13 +400,7 @@ async fn until_stopped(
         }
     });
     let mut living = Box::pin(prove_life());
-    let resolver = Resolver {
-        handle: handle.clone(),
-        log: Arc::clone(&desk.log),
-        warner: Arc::clone(&desk.warner),
-        reloader: Arc::clone(&desk.reloader),
-    };
-    let mut resolving = Box::pin(resolver.keep_current());
+    let mut resolving = Box::pin(Resolver::of(desk).keep_current());
     let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
