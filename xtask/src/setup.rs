@@ -28,6 +28,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("initdb", "postgresql"),
     ("psql", "postgresql-client"),
     ("setpriv", "util-linux"),
+    // A router that translates addresses, in network namespaces.
+    ("nft", "nftables"),
     // The proofs mount small file systems, in namespaces of their own.
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),

@@ -129,14 +129,18 @@ pub struct Passive {
 pub struct PassiveFailure {
     /// The clients: an IPv4 /24 or an IPv6 /64.
     pub network: String,
-    /// What was seen.
+    /// Why, as in `no-connection`: one word of a list in docs/guide/when-transfers-do-not-start.md.
     pub cause: String,
+    /// What was seen, in words.
+    pub seen: String,
     /// How often, in about the last day.
     pub failed: u64,
     /// How many passive data connections from there came to be in that time.
     pub arrived: u64,
     /// When it last happened.
     pub last: String,
+    /// More about the last time, such as an address; may be empty.
+    pub detail: String,
     /// What would help.
     pub remedy: String,
 }

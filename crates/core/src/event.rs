@@ -168,6 +168,22 @@ pub enum Event<'a> {
         /// How many connections there were.
         count: usize,
     },
+    /// Data connections of a network do not come to be. Told once an hour for each network and
+    /// cause.
+    DataTrouble {
+        /// The clients: an IPv4 /24 or an IPv6 /64.
+        network: &'a str,
+        /// The cause, as scripts know it, such as `no-connection`.
+        cause: &'a str,
+        /// What was seen, for the operator.
+        reason: &'a str,
+        /// How often in about the last day.
+        failed: u64,
+        /// How many came to be in that time.
+        arrived: u64,
+        /// What would help.
+        remedy: &'a str,
+    },
     /// The store failed in a way that an operator should look at.
     StoreFailed {
         /// What was asked, and what the store said.

@@ -137,6 +137,16 @@ impl Net for Tcp {
     }
 }
 
+/// Whether an address could be listened on. It is taken for a moment and not listened on, so that
+/// nobody connects meanwhile, and two who try do not see each other. On `::`, `takes_ipv4` says
+/// whether IPv4 clients would come, too.
+///
+/// # Errors
+/// What the system says.
+pub fn try_address(at: SocketAddr, takes_ipv4: bool) -> io::Result<()> {
+    bound(at, takes_ipv4).map(drop)
+}
+
 /// A socket for clients that was made elsewhere and listens already.
 ///
 /// # Errors
@@ -153,6 +163,12 @@ fn control_door(listener: TcpListener) -> io::Result<TcpDoor> {
 
 /// A nonblocking socket that listens. On `::`, `takes_ipv4` says whether IPv4 clients come, too.
 fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpListener> {
+    let socket = bound(at, takes_ipv4)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+fn bound(at: SocketAddr, takes_ipv4: bool) -> io::Result<socket2::Socket> {
     let socket = door::socket(Domain::for_address(at))?;
     if at.is_ipv6() {
         socket.set_only_v6(!takes_ipv4)?;
@@ -161,8 +177,7 @@ fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpLis
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&at.into())?;
-    socket.listen(backlog)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 struct TcpDoor {

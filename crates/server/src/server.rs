@@ -576,6 +576,7 @@ impl std::error::Error for BindError {
 }
 
 mod bans;
+mod passive;
 #[cfg(test)]
 mod survival_tests;
 

@@ -18,6 +18,7 @@ use wharf_proto::reply::{Code, Reply};
 use crate::attend::{Ending, Held, attend};
 use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
+use crate::diagnosis::Opened;
 use crate::exit::Exit;
 use crate::live::Moving;
 use crate::next::{Announced, Job, Transfer};
@@ -60,6 +61,7 @@ pub(crate) async fn run(
     session.probe.is_transferring.store(true, Ordering::Relaxed);
     session.probe.live.moves(moving(file.as_ref()), work.size());
     let mut held = None;
+    let told = port.told();
     let end = {
         let is_sending = work.source.is_some();
         let mut moving = pin!(work.run(port));
@@ -78,6 +80,7 @@ pub(crate) async fn run(
         session.shared.ports.keep(lease);
     }
     session.data_resumes = work.resumes.or(session.data_resumes);
+    session.learn(told, &opened(&end, &work), &work.strangers);
     if let Some(&first) = work.strangers.first() {
         session.emit(&Event::DataStrangers { first, count: work.strangers.len() });
     }
@@ -115,6 +118,17 @@ pub(crate) async fn run(
     }
 }
 
+/// What became of the data connection.
+fn opened<'a>(end: &'a Ending<Done>, work: &Work) -> Opened<'a> {
+    match end {
+        _ if work.is_open => Opened::Yes,
+        Ending::Done(Done::NotOpened(error)) => Opened::No(error),
+        Ending::Aborted | Ending::Lost(_) => Opened::GivenUp,
+        // Somebody else ended it.
+        Ending::Ended(_) | Ending::Done(_) => Opened::Unknown,
+    }
+}
+
 /// What a future comes to without waiting. It can be polled on as usual.
 fn at_once<T>(act: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     act.poll(&mut Context::from_waker(Waker::noop()))
@@ -147,6 +161,7 @@ struct Work {
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
     announced: Option<Announced>,
+    is_open: bool,
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
@@ -216,6 +231,7 @@ impl Work {
             sink,
             // What is packed is announced by its own size, and counted on the way by another.
             announced: announcement.filter(|_| session.parameters.deflate().is_none()),
+            is_open: false,
             is_tls: false,
             is_unproven: false,
             lease: None,
@@ -253,6 +269,7 @@ impl Work {
                 return Done::NotOpened(error);
             }
         };
+        self.is_open = true;
         self.shared.tally.openings.add(asked.elapsed());
         self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
         self.lease = data.lease;

@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod config_command;
 mod deliver;
+mod far_server;
 mod hash_command;
 mod import;
 mod import_command;

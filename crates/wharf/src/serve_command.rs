@@ -4,7 +4,7 @@
 //! at which [`operator`] answers; [`reload`] puts another configuration in force.
 
 mod bans;
-mod capacity;
+pub(crate) mod capacity;
 mod chores;
 mod control;
 mod counters;
@@ -15,6 +15,7 @@ mod operator;
 mod outputs;
 mod reload;
 mod renewal;
+mod resolver;
 mod run;
 mod sweeping;
 mod warner;

@@ -1,7 +1,7 @@
 //! The one page that joins the crates: a configuration becomes the engine's settings, accounts and
 //! stores.
 
-use std::net::{Ipv4Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -91,7 +91,8 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
     })
 }
 
-fn listen(listen: &keys::Listen) -> engine::Listen {
+/// A listener for the engine.
+pub(crate) fn listen(listen: &keys::Listen) -> engine::Listen {
     let tls = listen_tls(listen.tls);
     let ports = match (listen.port, tls) {
         (ListenPort::Fixed(port), _) => vec![port],
@@ -156,22 +157,29 @@ fn names(names: &keys::Names) -> engine::Names {
 }
 
 /// Looks a host name up, once: PASV must not wait for a name server.
-fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>, Failure> {
-    let name = match address {
-        PublicAddress::None => return Ok(None),
-        PublicAddress::Address(ip) => return Ok(Some(*ip)),
-        PublicAddress::Name(name) => name,
-    };
+pub(crate) fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>, Failure> {
+    match address {
+        PublicAddress::None => Ok(None),
+        PublicAddress::Address(ip) => Ok(Some(*ip)),
+        PublicAddress::Name(name) => look_up(name).map(|found| found.first().copied()),
+    }
+}
+
+/// The IPv4 addresses of a host name, at least one.
+pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
     let help = "write the address itself in passive.public_address (-n)";
-    let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
+    let found = (name, 0).to_socket_addrs().map_err(|error| {
         Failure::io(format!("the public address {name} cannot be looked up"), &error).help(help)
     })?;
-    let ipv4 = found.into_iter().find_map(|address| match address.ip().to_canonical() {
-        std::net::IpAddr::V4(ip) => Some(ip),
-        std::net::IpAddr::V6(_) => None,
+    let ipv4 = found.into_iter().filter_map(|address| match address.ip().to_canonical() {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
     });
-    let missing = || Failure::new(format!("{name} has no IPv4 address to announce")).help(help);
-    ipv4.map(Some).ok_or_else(missing)
+    let ipv4: Vec<_> = ipv4.collect();
+    if ipv4.is_empty() {
+        return Err(Failure::new(format!("{name} has no IPv4 address to announce")).help(help));
+    }
+    Ok(ipv4)
 }
 
 /// A certificate ready to serve, and what is to be said about it.
@@ -202,8 +210,10 @@ fn certificate(
     Certificate::from_der(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new("tls.private_key is not the key of tls.certificate")
-                .help("they come in pairs; was one of the two files renewed without the other?")
+            ..Failure::new("tls.private_key is not the key of tls.certificate").help(
+                "they come in pairs: was one of the two files renewed without the other? the \
+                     server's own certificate must be the first in its file",
+            )
         },
         other => Failure {
             exit: Exit::ConfigInvalid,
@@ -243,6 +253,11 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
         facts,
         warnings: pair.warnings,
     }))
+}
+
+/// The certificate that would be served, and those that stand for it.
+pub(crate) fn chain(config: &Config) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    pair(config).map(|pair| pair.chain)
 }
 
 fn pair(config: &Config) -> Result<Pair, Failure> {
@@ -534,7 +549,8 @@ fn for_many() -> AccountLimits {
     AccountLimits { sessions_max: Some(Count::Unlimited), ..AccountLimits::default() }
 }
 
-fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
+/// What anonymous visitors may do.
+pub(crate) fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
     // A preset has the same word; less than reading cannot be meant by any.
     Permissions::parse(&rights.to_string()).unwrap_or(Permissions::NONE)
 }

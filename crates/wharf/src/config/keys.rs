@@ -180,8 +180,10 @@ sections! {
         /// what PASV announces: auto = the address at which the client reached us
         address: Announced = "\"auto\"",
         /// IPv4 address or host name announced to clients outside local_networks (NAT, Docker);
-        /// a name is looked up at the start and with each reload
+        /// a name is looked up at the start, with each reload, and every `resolve_every`
         public_address: PublicAddress = "\"\"",
+        /// how often a host name in public_address is looked up again
+        resolve_every: Wait = "\"5m\"",
         /// clients from here get `address`; "private" = RFC 1918, ULA, loopback, link-local
         local_networks: Networks = "[\"private\"]",
         /// from the reply to PASV or EPSV to the data connection

@@ -111,7 +111,9 @@ fn settle_certificate(found: &mut Found, folder: &Path) {
         (true, true) => {
             let loaded = load(found, &[certificate, key], folder);
             match check_certificate(&loaded.config) {
-                Ok(_) => return,
+                Ok(_) if loaded.is_valid() => return,
+                // One of the two is there, and empty.
+                Ok(_) => "certificate and private key come in pairs".to_owned(),
                 Err(failure) => failure.message,
             }
         }

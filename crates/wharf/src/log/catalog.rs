@@ -175,6 +175,19 @@ pub(crate) static KINDS: &[Kind] = &[
         ..TOLD
     },
     Kind {
+        name: "doctor",
+        about: "Data connections of a network do not come to be; told once an hour for each cause.",
+        fields: &[
+            ("network", "the clients: an IPv4 /24 or an IPv6 /64"),
+            ("cause", "why, such as `no-connection`"),
+            ("failed", "how often in about the last day"),
+            ("arrived", "how many came to be in that time"),
+            ("reason", "what was seen"),
+            ("help", "what would help"),
+        ],
+        ..TOLD
+    },
+    Kind {
         name: "store-failed",
         about: "The disk, or what else keeps files, failed.",
         fields: &[("reason", "what was asked, and what it said")],

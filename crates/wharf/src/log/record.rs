@@ -155,6 +155,7 @@ impl Record {
             Event::DataStrangers { first, count } => warn("data-strangers")
                 .text("first", first.to_string())
                 .number("connections", u64::try_from(*count).unwrap_or(u64::MAX)),
+            Event::DataTrouble { .. } => Self::of_trouble(event)?,
             Event::StoreFailed { reason } => {
                 Self::new(Level::Error, "store-failed").text("reason", reason)
             }
@@ -167,6 +168,15 @@ impl Record {
         };
         let session = Session { number: who.session, peer: who.peer, user: who.user.clone() };
         Some(Self { session: Some(session), ..record })
+    }
+
+    fn of_trouble(event: &Event<'_>) -> Option<Self> {
+        let Event::DataTrouble { network, cause, reason, failed, arrived, remedy } = event else {
+            return None;
+        };
+        let record = Self::new(Level::Warn, "doctor").text("network", network);
+        let record = record.text("cause", cause).number("failed", *failed);
+        Some(record.number("arrived", *arrived).text("reason", reason).text("help", remedy))
     }
 
     fn of_transfer(transfer: &Transferred<'_>) -> Self {

@@ -1,5 +1,6 @@
 //! What the JSON API asks of this program: its configuration, its bans, its log.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder as Thread;
@@ -16,6 +17,7 @@ use wharf_admin::model::{
 use wharf_admin::{LogLines, Operator};
 use wharf_core::async_trait;
 use wharf_server::Handle;
+use wharf_server::doctor::{Failure as Failing, Report};
 use wharf_server::guard::{Ban as Banned, Lock as Locked};
 use wharf_server::live::{Doing, SessionView};
 
@@ -37,6 +39,9 @@ use crate::outcome::{Failure, plain};
 
 /// A certificate that ends sooner is worth a warning.
 const DAYS_LEFT_FEW: i64 = 14;
+
+/// Networks and causes of passive failures that are shown, the most frequent first.
+const SHOWN_MAX: usize = 100;
 
 /// Everything there is to know and to steer of this server.
 pub(super) struct Desk {
@@ -233,7 +238,7 @@ impl Operator for Desk {
     }
 
     fn passive_failures(&self) -> Vec<PassiveFailure> {
-        Vec::new()
+        self.handle.diagnosis().failures.iter().take(SHOWN_MAX).map(passive_failure).collect()
     }
 
     fn certificate(&self) -> Option<Certificate> {
@@ -258,10 +263,12 @@ impl Operator for Desk {
 
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
+        let diagnosis = self.handle.diagnosis();
         let own = page(&Moment {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
+            diagnosis: &diagnosis,
             tally: &self.handle.tally(),
             found: &self.gauges.found(),
             sessions_max: self.sessions_max(),
@@ -271,7 +278,7 @@ impl Operator for Desk {
             certificate: self.certificate().as_ref(),
             uptime: self.started.elapsed(),
             is_stopping: self.is_stopping(),
-            failing_networks: self.passive_failures().len(),
+            failing_networks: failing_networks(&diagnosis),
             is_reload_refused: self.last_reload().is_some_and(|last| !last.is_in_force),
             warnings: self.warnings().len(),
             memory: self.footprint.resident_bytes(),
@@ -347,6 +354,24 @@ impl Operator for Desk {
 
     fn log(&self, count: usize, session: Option<u64>, follow: bool) -> LogLines {
         Box::pin(self.log.tail().lines(count, session, follow))
+    }
+}
+
+fn failing_networks(diagnosis: &Report) -> usize {
+    let networks: BTreeSet<_> = diagnosis.failures.iter().map(|one| one.network).collect();
+    networks.len()
+}
+
+fn passive_failure(failure: &Failing) -> PassiveFailure {
+    PassiveFailure {
+        network: failure.network.to_string(),
+        cause: failure.cause.name().to_owned(),
+        seen: failure.cause.words().to_owned(),
+        failed: failure.failed,
+        arrived: failure.arrived,
+        last: moment(failure.last).unwrap_or_default(),
+        detail: failure.detail.clone(),
+        remedy: failure.remedy.clone(),
     }
 }
 

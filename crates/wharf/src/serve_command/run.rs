@@ -31,6 +31,7 @@ use super::inherited::{Surplus, assign};
 use super::operator::{Desk, starter};
 use super::reload::{self, InForce, Reloader};
 use super::renewal::Renewal;
+use super::resolver::Resolver;
 use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::watch as accounts_watch;
@@ -413,6 +414,7 @@ async fn until_stopped(
         }
     });
     let mut living = Box::pin(prove_life());
+    let mut resolving = Box::pin(Resolver::of(desk).keep_current());
     let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
@@ -448,6 +450,7 @@ async fn until_stopped(
             () = &mut answering => continue,
             () = &mut telling => continue,
             () = &mut living => continue,
+            () = &mut resolving => continue,
         };
         is_stopping = true;
         stopper.stop(&handle, grace, reason);

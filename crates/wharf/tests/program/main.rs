@@ -11,7 +11,13 @@ mod ban_command;
 #[cfg(test)]
 mod bench_command;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod check_command;
+#[cfg(test)]
 mod config_command;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod doctor;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod events;
@@ -44,6 +50,9 @@ mod logins_without;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod logs;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod nat;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod protection;
