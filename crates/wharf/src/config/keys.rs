@@ -237,7 +237,7 @@ sections! {
         deny_users: Vec<String> = "[]",
     }
 
-    /// Where accounts are kept, who proves their passwords, and accounts that are kept nowhere here.
+    /// Where accounts are kept, who proves their passwords, and who is kept nowhere here.
     "accounts" Accounts {
         /// file = server.users_file | sqlite:/var/lib/wharf/users.db, made if it is missing
         /// | postgres://user@host:5432/database, which can serve many machines
