@@ -238,8 +238,16 @@ impl Rules {
 
 /// The path in one case of letters and in one normal form: file systems that ignore the one ignore
 /// the other as well. Letter by letter, as they do it: `ß` is not `ss`.
-fn folded(path: &VPath) -> String {
-    let text = String::from_utf8_lossy(path.as_bytes());
+pub fn folded(path: &VPath) -> String {
+    folded_text(&String::from_utf8_lossy(path.as_bytes()))
+}
+
+/// The same for one name.
+pub fn folded_name(name: &[u8]) -> String {
+    folded_text(&String::from_utf8_lossy(name))
+}
+
+fn folded_text(text: &str) -> String {
     text.nfd().map(folded_letter).collect()
 }
 

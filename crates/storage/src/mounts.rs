@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use async_trait::async_trait;
 use futures_core::Stream;
 use wharf_core::error::{ErrorKind, Result};
+use wharf_core::permission::{folded, folded_name};
 use wharf_core::storage::{
     Caps, Change, Entries, EntryStream, Replace, Sink, Source, Space, Storage, Usage, Wanted, Write,
 };
@@ -21,9 +22,13 @@ use wharf_proto::path::VPath;
 /// what lies above it, can be neither removed nor renamed; a rename from one tree to another is
 /// `CrossesDevices`. Folders on the way to one that the home does not have are seen as empty but
 /// for it. Usage and space are those of the home where no path is named.
+///
+/// Where the home does not tell upper from lower case, the place of a folder covers every way to
+/// spell it.
 pub struct Mounts {
     home: Arc<dyn Storage>,
     folders: BTreeMap<VPath, Arc<dyn Storage>>,
+    ignores_case: bool,
 }
 
 /// Where a path leads.
@@ -41,12 +46,23 @@ impl Mounts {
         folders: impl IntoIterator<Item = (VPath, Arc<dyn Storage>)>,
     ) -> Self {
         let folders = folders.into_iter().filter(|(at, _)| !at.is_root()).collect();
-        Self { home, folders }
+        let ignores_case = home.caps().ignores_case;
+        Self { home, folders, ignores_case }
+    }
+
+    /// Whether `at` is `prefix` or lies below it, in the home's eyes.
+    fn is_within(&self, at: &VPath, prefix: &VPath) -> bool {
+        if !self.ignores_case {
+            return at.is_within(prefix);
+        }
+        let (at, prefix) = (folded(at), folded(prefix));
+        let below = at.strip_prefix(prefix.trim_end_matches('/'));
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 
     /// The store of a path: that of the folder whose place is its longest prefix.
     fn place(&self, at: &VPath) -> Place<'_> {
-        let within = self.folders.iter().filter(|(prefix, _)| at.is_within(prefix));
+        let within = self.folders.iter().filter(|(prefix, _)| self.is_within(at, prefix));
         let nearest = within.max_by_key(|(prefix, _)| prefix.as_bytes().len());
         let Some((prefix, store)) = nearest else {
             return Place { store: &self.home, at: at.clone(), is_home: true };
@@ -63,7 +79,7 @@ impl Mounts {
         let mut names = BTreeMap::new();
         for (path, store) in &self.folders {
             let mut rest = path.names().skip(depth);
-            let Some(name) = rest.next().filter(|_| path.is_within(at)) else { continue };
+            let Some(name) = rest.next().filter(|_| self.is_within(path, at)) else { continue };
             let is_there = rest.next().is_none();
             let known = names.entry(name.to_vec()).or_insert(None);
             if is_there {
@@ -75,7 +91,7 @@ impl Mounts {
 
     /// Whether `at` is a folder's place, or lies above one.
     fn is_fixed(&self, at: &VPath) -> bool {
-        self.folders.keys().any(|path| path.is_within(at))
+        self.folders.keys().any(|path| self.is_within(path, at))
     }
 
     /// A folder on the way to others, where the home has none.
@@ -137,8 +153,9 @@ impl Storage for Mounts {
             }
             Err(error) => return Err(error),
         };
-        let names: Vec<_> = next.into_keys().collect();
-        Ok(joined(own, names, mounted))
+        let names = next.into_keys().collect();
+        let covered = Covered { names, ignores_case: self.ignores_case };
+        Ok(joined(own, covered, mounted))
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
@@ -229,11 +246,11 @@ impl Storage for Mounts {
 }
 
 /// The entries of a directory without those that are covered, and then those that cover them.
-fn joined(own: Entries, covered: Vec<Vec<u8>>, mounted: Vec<Entry>) -> Entries {
+fn joined(own: Entries, covered: Covered, mounted: Vec<Entry>) -> Entries {
     match own {
         Entries::Blocking(entries) => {
             let open = entries.filter(move |entry| {
-                entry.as_ref().map_or(true, |entry| !covered.contains(&entry.name))
+                entry.as_ref().map_or(true, |entry| !covered.has(&entry.name))
             });
             Entries::Blocking(Box::new(open.chain(mounted.into_iter().map(Ok))))
         }
@@ -243,10 +260,25 @@ fn joined(own: Entries, covered: Vec<Vec<u8>>, mounted: Vec<Entry>) -> Entries {
     }
 }
 
+/// The names in a directory that folders cover.
+struct Covered {
+    names: Vec<Vec<u8>>,
+    ignores_case: bool,
+}
+
+impl Covered {
+    fn has(&self, name: &[u8]) -> bool {
+        let is_same = |known: &Vec<u8>| {
+            known == name || self.ignores_case && folded_name(known) == folded_name(name)
+        };
+        self.names.iter().any(is_same)
+    }
+}
+
 /// Batches without what is covered, and one more with what covers it.
 struct Batches {
     own: EntryStream,
-    covered: Vec<Vec<u8>>,
+    covered: Covered,
     mounted: Vec<Entry>,
 }
 
@@ -257,7 +289,7 @@ impl Stream for Batches {
         loop {
             match ready!(self.own.as_mut().poll_next(context)) {
                 Some(Ok(mut batch)) => {
-                    batch.retain(|entry| !self.covered.contains(&entry.name));
+                    batch.retain(|entry| !self.covered.has(&entry.name));
                     if !batch.is_empty() {
                         return Poll::Ready(Some(Ok(batch)));
                     }
@@ -381,5 +413,24 @@ mod tests {
         rename("/a", "/b").await.unwrap();
         all.remove_file(&path("/music/tune")).await.unwrap();
         assert!(names(&*music, "/").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn row_30_where_case_does_not_matter_no_spelling_uncovers_what_is_covered() {
+        let (home, music, _) = tree().await;
+        let all = Mounts {
+            ignores_case: true,
+            ..Mounts::new(Arc::clone(&home), [(path("/Music"), Arc::clone(&music))])
+        };
+        assert_eq!(names(&all, "/").await, ["Music", "a"]);
+        for spelt in ["/music", "/MUSIC", "/Music"] {
+            assert_eq!(names(&all, spelt).await, ["song"], "{spelt}");
+            let old = path(&format!("{spelt}/old"));
+            assert_eq!(kind(all.read(&old, 0).await), ErrorKind::NotFound);
+            assert_eq!(kind(all.remove_dir(&path(spelt)).await), ErrorKind::Forbidden);
+        }
+        let to = path("/MUSIC/a");
+        let across = all.rename(&path("/a"), &to, Replace::Allowed).await;
+        assert_eq!(kind(across), ErrorKind::CrossesDevices);
     }
 }

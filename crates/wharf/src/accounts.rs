@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::runtime::Builder;
 use wharf_accounts_sql::{Address, BadAddress, Creation, SqlUsers};
+use wharf_proto::path::VPath;
 use wharf_users::admin::{AdminError, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{FileAdmin, FileUsers, UserRecord};
 use wharf_users::hasher::Hasher;
@@ -160,14 +161,43 @@ pub(crate) fn alone<T: Send>(act: impl Future<Output = T> + Send) -> Result<T, F
     })
 }
 
-/// The homes of accounts and their folders that lie elsewhere, with whose they are.
-pub(crate) fn homes(records: &[UserRecord], folder: &Path) -> Vec<(String, PathBuf)> {
+/// For whom a folder of this computer is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// As the home of this account.
+    Home(String),
+    /// As the folder that this account sees at a path.
+    Folder(String, VPath),
+}
+
+impl Use {
+    /// Whose it is.
+    pub(crate) fn account(&self) -> &str {
+        match self {
+            Self::Home(name) | Self::Folder(name, _) => name,
+        }
+    }
+
+    /// What does not work without it.
+    pub(crate) fn lost(&self) -> String {
+        match self {
+            Self::Home(name) => format!("{name} cannot log in"),
+            Self::Folder(name, path) => format!("{name} does not see {path}"),
+        }
+    }
+}
+
+/// The homes of accounts and their folders that lie elsewhere.
+pub(crate) fn homes(records: &[UserRecord], folder: &Path) -> Vec<(Use, PathBuf)> {
     let now = Timestamp::now();
     let accounts = records.iter().map(|record| record.account(folder, now));
     let homes = accounts.flat_map(|account| {
-        let folders = account.folders.into_iter().map(|folder| folder.target);
-        let all = std::iter::once(account.home).chain(folders).collect::<Vec<_>>();
-        all.into_iter().map(move |home| (account.name.clone(), home))
+        let name = account.name;
+        let home = (Use::Home(name.clone()), account.home);
+        let folders = account.folders.into_iter();
+        let folders =
+            folders.map(move |folder| (Use::Folder(name.clone(), folder.at), folder.target));
+        std::iter::once(home).chain(folders)
     });
     homes.collect()
 }

@@ -21,7 +21,7 @@ use wharf_accounts_sql::Creation;
 use wharf_admin::model::Status;
 
 use self::page::Page;
-use crate::accounts::file;
+use crate::accounts::{Use, file};
 use crate::cli::Global;
 use crate::cli::check::{Check, Subject};
 use crate::cli::live::Reach;
@@ -165,7 +165,7 @@ fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failur
 
 /// The homes of all accounts, with whose they are, and what their store needs; nothing where there
 /// is no store of accounts yet.
-fn homes(subjects: &Subjects<'_>) -> Result<(Vec<(String, PathBuf)>, Reached), Failure> {
+fn homes(subjects: &Subjects<'_>) -> Result<(Vec<(Use, PathBuf)>, Reached), Failure> {
     let config = subjects.config;
     let is_there = file(config).is_none_or(Path::exists);
     if !is_there && !config.login.anonymous {

@@ -25,7 +25,7 @@ pub const PROBLEMS_MAX: usize = 200;
 /// What a folder's table may say.
 const KEYS_OF_FOLDERS: [&str; 4] = ["target", "permissions", "quota", "quota_files"];
 /// The most groups of one account.
-const GROUPS_MAX: usize = 20;
+pub const GROUPS_MAX: usize = 20;
 
 /// All that a file says, as it is written and in its order.
 #[derive(Clone, Debug, Default)]

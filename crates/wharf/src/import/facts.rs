@@ -1,8 +1,9 @@
 //! Facts of accounts, as settings of `users.toml`; the one place to add another to.
 
 use wharf_core::account::{Count, Size};
-use wharf_users::file::{Setting, parse_network};
+use wharf_users::file::{GROUPS_MAX, Setting, parse_network};
 use wharf_users::hours::{Expiry, Hours};
+use wharf_users::name::check_name;
 use wharf_users::units::format_size;
 
 use super::model::{Account, Fact, Found};
@@ -39,7 +40,20 @@ fn setting(fact: &Fact) -> Option<Setting> {
             Hours::parse(hours.split(';').map(str::trim)).ok().map(Setting::Hours)
         }
         Fact::Expires(day) => Expiry::parse(day).ok().map(Setting::Expires),
-        Fact::Deny(_) | Fact::Groups(_) => None,
+        Fact::Groups(groups) => {
+            let mut names: Vec<String> = Vec::new();
+            for name in groups.split([',', ';']).map(str::trim).filter(|name| !name.is_empty()) {
+                if check_name(name).is_err() {
+                    return None;
+                }
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
+            let is_some = (1..=GROUPS_MAX).contains(&names.len());
+            is_some.then_some(Setting::Groups(names))
+        }
+        Fact::Deny(_) => None,
     }
 }
 
@@ -48,7 +62,7 @@ fn remedy(fact: &Fact) -> &'static str {
     match fact {
         Fact::Deny(_) => "wharf knows the addresses from which an account may log in, and bans",
         Fact::Groups(_) => {
-            "groups of wharf hold settings: make them in users.toml, and name them in its `groups`"
+            "they are too many, or one cannot be a name: write those that matter in `groups`"
         }
         Fact::Allow(_) => "names of hosts cannot be given: write addresses in `allowed_addresses`",
         Fact::Hours(_) => "write them in `hours`, as in \"mon-fri 08:00-18:00\"",

@@ -1,5 +1,6 @@
 //! Writes `wharf.toml` and `users.toml`: both or neither.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use wharf_users::admin::{self, UserAdmin};
 use wharf_users::file::Setting;
 
 use crate::outcome::Failure;
-use crate::user_command::{Trouble, waits};
+use crate::user_command::{Trouble, is_missing, waits};
 
 /// What to do with an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +86,35 @@ fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
         }
     });
     let changes: Vec<_> = changes.collect();
-    Ok(waits(plan.users.change(&changes))??)
+    waits(async {
+        // What they say can be given to them later; who is in them stands.
+        let mut all = missing_groups(plan).await?;
+        all.extend(changes);
+        Ok(plan.users.change(&all).await?)
+    })?
+}
+
+/// The groups that accounts are in and the store does not have, empty.
+async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> {
+    let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
+    let names: BTreeSet<&String> = of_accounts
+        .filter_map(|setting| match setting {
+            Setting::Groups(names) => Some(names),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = match plan.users.groups().await {
+        Ok(groups) => groups,
+        Err(error) if is_missing(&error) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let missing = names.into_iter().filter(|name| !known.iter().any(|group| group.name == **name));
+    let add = |name: &String| admin::Change::add(admin::Holder::Group(name.clone()), Vec::new());
+    Ok(missing.map(add).collect())
 }
 
 /// Moves a file that is there to a free name beside it.

@@ -216,9 +216,9 @@ impl Reloader {
         });
         let is_far = |home: &Path| self.is_confined && !self.reach.covers(home);
         warnings.extend(no_room);
-        warnings.extend(homes.iter().filter(|(_, home)| is_far(home)).map(|(name, home)| {
-            let home = home.display();
-            format!("{name} cannot log in before a restart: wharf confined itself without {home}")
+        warnings.extend(homes.iter().filter(|(_, home)| is_far(home)).map(|(used, home)| {
+            let (lost, home) = (used.lost(), home.display());
+            format!("{lost} before a restart: wharf confined itself without {home}")
         }));
         for warning in &warnings {
             self.warner.warn(warning);

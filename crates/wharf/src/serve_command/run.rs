@@ -295,7 +295,11 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     tell_predecessor(Ok(()));
     let mut homes = accounts.homes;
     if sources.is_some() {
-        homes.extend(logins::templated_homes(config).into_iter().map(|home| (String::new(), home)));
+        homes.extend(
+            logins::templated_homes(config)
+                .into_iter()
+                .map(|home| (accounts::Use::Home(String::new()), home)),
+        );
     }
     sweep_homes(homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let stopper = Stopper { desk: &desk, has_panel };

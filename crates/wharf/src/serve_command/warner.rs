@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::accounts::Use;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::outcome::tell;
@@ -73,19 +74,20 @@ impl Warner {
         }
     }
 
-    /// Tells of homes that are missing, and of those that anybody on this computer may replace.
-    pub(super) fn of_homes(&self, homes: &[(String, PathBuf)]) {
-        for (name, home) in homes {
+    /// Tells of homes and folders that are missing, and of those that anybody on this computer may
+    /// replace.
+    pub(super) fn of_homes(&self, homes: &[(Use, PathBuf)]) {
+        for (used, home) in homes {
+            let lost = used.lost();
             match std::fs::read_dir(home) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let (home, user) = (home.display(), current_name());
-                    let who = format!("{name} cannot log in");
-                    self.warn(&format!("{who}: {user} may not open the folder {home}"));
+                    self.warn(&format!("{lost}: {user} may not open the folder {home}"));
                 }
                 Err(_) => {
                     let home = home.display();
-                    self.warn(&format!("{name} cannot log in: there is no folder {home}"));
+                    self.warn(&format!("{lost}: there is no folder {home}"));
                 }
             }
             for finding in rights::of_home(home).iter().filter(|finding| finding.is_grave()) {

@@ -231,9 +231,9 @@ fn hand_over(setup: &Setup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<S
             notes.push(format!("{} stays as it is: {}", path.display(), plain(&error)));
         }
     }
-    for (name, home) in &setup.homes {
+    for (used, home) in &setup.homes {
         if !crate::os::may_write(&below(root, home), owner) {
-            let home = home.display();
+            let (name, home) = (used.account(), home.display());
             notes.push(format!(
                 "the service runs as {user}, which may not write to {home} of {name}; give it: \
                  chown -R {user} '{home}'"

@@ -13,7 +13,7 @@ use wharf_users::file::{FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{Nobody, Single};
 
-use crate::accounts::{self, Kept, Watched, alone, database, everyone};
+use crate::accounts::{self, Kept, Use, Watched, alone, database, everyone};
 use crate::config::Config;
 use crate::config::choice::AnonymousPermissions;
 use crate::config::login_sources::LoginSource;
@@ -33,8 +33,8 @@ pub(crate) struct Accounts {
     pub(crate) reached: Reached,
     /// How many accounts it has.
     pub(crate) count: usize,
-    /// Every folder that is served, with whose it is.
-    pub(crate) homes: Vec<(String, PathBuf)>,
+    /// Every folder that is served, and for whom.
+    pub(crate) homes: Vec<(Use, PathBuf)>,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -80,12 +80,12 @@ pub(crate) fn users(
     }
 }
 
-/// Every folder that is served, with whose it is.
+/// Every folder that is served, and for whom.
 pub(crate) fn homes(
     config: &Config,
     watched: Option<&Watched>,
     is_coloured: bool,
-) -> Result<Vec<(String, PathBuf)>, Failure> {
+) -> Result<Vec<(Use, PathBuf)>, Failure> {
     let mut homes = match watched {
         Some(Watched::File(_)) => {
             let file = UserFile::read(&config.server.users_file.0)
@@ -103,8 +103,8 @@ pub(crate) fn homes(
     Ok(homes)
 }
 
-fn visitors_home(config: &Config) -> Option<(String, PathBuf)> {
-    anonymous_home(config).map(|home| ("anonymous".to_owned(), home.to_owned()))
+fn visitors_home(config: &Config) -> Option<(Use, PathBuf)> {
+    anonymous_home(config).map(|home| (Use::Home("anonymous".to_owned()), home.to_owned()))
 }
 
 /// Everyone in a database.
@@ -213,7 +213,7 @@ pub(crate) fn shared(share: &Share) -> Accounts {
             Arc::new(Single::new(account, password.text.as_bytes()))
         }
     };
-    let homes = vec![(String::new(), share.folder.clone())];
+    let homes = vec![(Use::Home(String::new()), share.folder.clone())];
     Accounts { users, count: 1, homes, ..nobody() }
 }
 

@@ -79,6 +79,19 @@ fn a_group_gives_what_an_account_does_not_say() {
 }
 
 #[test]
+fn a_folder_that_is_missing_is_told_and_nothing_else_fails() {
+    let place = place(ACCOUNTS);
+    std::fs::remove_dir(place.path("music")).unwrap();
+    let told = "anna does not see /music: there is no folder ";
+    place.run(&["check"]).exits(0).tells(told);
+    let mut server = place.serve(&["serve"]);
+    server.waits_for(told);
+    let mut anna = server.login("anna", "secret");
+    assert_eq!(anna.fetches("NLST").trim(), "scans");
+    assert!(anna.says("CWD /music").starts_with("550 "));
+}
+
+#[test]
 fn addresses_ends_and_hours_shut_out_and_the_log_says_which() {
     let place = place(ACCOUNTS);
     let mut server = place.serve(&["serve"]);
