@@ -4,6 +4,7 @@
 //! at which [`operator`] answers; [`reload`] puts another configuration in force.
 
 mod bans;
+mod binding;
 pub(crate) mod capacity;
 mod chores;
 mod control;

@@ -49,7 +49,19 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     // A rival, in a workspace of its own.
     ("crates/bench/libunftp", &[], &[]),
     ("xtask", &[], &[]),
-    ("fuzz", &["wharf-proto", "wharf-core", "wharf-server", "wharf-users", "wharf-sim"], &[]),
+    (
+        "fuzz",
+        &[
+            "wharf-proto",
+            "wharf-core",
+            "wharf-server",
+            "wharf-users",
+            "wharf-login",
+            "wharf-accounts-sql",
+            "wharf-sim",
+        ],
+        &[],
+    ),
 ];
 
 /// Words that may not stand in the code of a crate, tests apart.

@@ -4,7 +4,7 @@
 //! starts a *starter*: this program once more, with the rights of the start, which waits. All that
 //! a server can ask of it is to start what it was itself started as, at sockets that come with the
 //! word: a starter that had them all the time would keep ports from whoever follows a crash. It
-//! starts a *successor*, which puts the sockets where systemd would ([`super::inherited`]) and
+//! starts a *successor*, which puts the sockets where systemd would (`inherited`) and
 //! becomes the new program. That says on its standard input when
 //! it serves, or why it cannot. The starter passes this on, and ends once there is a new server,
 //! which has a starter of its own.
