@@ -9,6 +9,12 @@ mod program {
     pub(crate) mod config;
 }
 
+#[path = "../../crates/wharf/src/log"]
+#[expect(dead_code, reason = "the program uses the rest")]
+mod log {
+    pub(crate) mod catalog;
+}
+
 use libfuzzer_sys::fuzz_target;
 use program::config::layers::Layers;
 use program::config::problem::{Source, render};

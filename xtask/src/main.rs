@@ -12,6 +12,7 @@ mod coverage;
 mod docs;
 mod fuzz;
 mod outcome;
+mod package;
 mod picture;
 mod process;
 mod prove;
@@ -32,6 +33,9 @@ Usage: cargo xtask <COMMAND>
   setup    Only install what the tests need
   tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
   docs     Write the generated documents again
+  deb [--binary FILE]
+           Build the Debian package target/deb/wharf.deb, with the release profile or of a
+           program that is built already
   bench    Measure wharf beside other servers; `cargo xtask bench --help` tells how
   prove    Put wharf under force and check it; `cargo xtask prove --help` tells how
   prove fuzz [--runs N] [TARGET]...
@@ -66,6 +70,7 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["tidy"] => tidy::run(&root),
         ["docs"] => docs::run(&root),
         ["bench", rest @ ..] => bench::run(&root, rest),
+        ["deb", rest @ ..] => package::build(&root, rest),
         ["prove", "fuzz", rest @ ..] => fuzz::long(&root, rest),
         ["prove", "sim", rest @ ..] => simulation::run(&root, rest),
         ["prove", rest @ ..] => prove::run(&root, rest),

@@ -28,20 +28,48 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("initdb", "postgresql"),
     ("psql", "postgresql-client"),
     ("setpriv", "util-linux"),
+    // A router that translates addresses, in network namespaces.
+    ("nft", "nftables"),
     // The proofs mount small file systems, in namespaces of their own.
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),
     // Judges our units; it need not be what this computer starts with.
     ("systemd-analyze", "systemd"),
     ("systemd-sysusers", "systemd"),
+    // A directory that proves passwords.
+    ("slapd", "slapd"),
+    ("systemd-socket-activate", "systemd"),
+    // They read our logs and rotate them.
+    ("fail2ban-regex", "fail2ban"),
+    ("logrotate", "logrotate"),
+    // The package is built and tried out.
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("strip", "binutils"),
+    ("ip", "iproute2"),
+    // They judge our completions; bash is everywhere.
+    ("zsh", "zsh"),
+    ("fish", "fish"),
     // The fuzzer's engine and the cryptography library are C and C++.
     ("cc", "gcc"),
     ("c++", "g++"),
 ];
 
+/// A library that the build or the tests need: its file below the system's folders of libraries,
+/// and the Debian package that holds it.
+const LIBRARIES: &[(&str, &str)] = &[
+    // The feature `pam` links it.
+    ("libpam.so", "libpam0g-dev"),
+    // Rules of PAM in a folder of a test, and a module that knows made-up people.
+    ("libpam_wrapper.so", "libpam-wrapper"),
+];
+
 /// A cargo tool, and the version that is known to work here.
-const TOOLS: &[(&str, &str)] =
-    &[("cargo-nextest", "0.9.143"), ("cargo-deny", "0.20.2"), ("cargo-fuzz", "0.13.2")];
+const TOOLS: &[(&str, &str)] = &[
+    ("cargo-nextest", "0.9.143"),
+    ("cargo-deny", "0.20.2"),
+    ("cargo-fuzz", "0.13.2"),
+    ("cargo-deb", "3.8.0"),
+];
 
 /// Tools run for seconds and are built once: optimising them would cost minutes. Measured on two
 /// cores: 44 s for cargo-deny and 12 s for cargo-fuzz this way.
@@ -70,13 +98,13 @@ pub(crate) fn for_coverage() -> Result<(), String> {
 
 /// Installs what is missing, and says so.
 pub(crate) fn run() -> Result<(), String> {
-    let packages = missing_packages(|program| find(program).is_some());
+    let packages = missing_packages(|program| find(program).is_some(), has_library);
     if !packages.is_empty() {
         install_packages(&packages)?;
-        let missing = missing_packages(|program| find(program).is_some());
+        let missing = missing_packages(|program| find(program).is_some(), has_library);
         if !missing.is_empty() {
             return Err(format!(
-                "apt-get installed {}, but its programs are not in PATH",
+                "apt-get installed {}, but its programs or libraries are not found",
                 missing.join(" ")
             ));
         }
@@ -89,8 +117,12 @@ pub(crate) fn run() -> Result<(), String> {
     Ok(())
 }
 
-fn missing_packages(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let missing = PROGRAMS.iter().filter(|(program, _)| !is_there(program));
+fn missing_packages(
+    has_program: impl Fn(&str) -> bool,
+    has_library: impl Fn(&str) -> bool,
+) -> Vec<&'static str> {
+    let programs = PROGRAMS.iter().filter(|(program, _)| !has_program(program));
+    let missing = programs.chain(LIBRARIES.iter().filter(|(library, _)| !has_library(library)));
     let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
     packages.dedup();
     packages
@@ -116,7 +148,7 @@ fn install_packages(packages: &[&str]) -> Result<(), String> {
 }
 
 /// A command with the system's rights: as it is for root, else by sudo.
-fn as_root(words: &[&str]) -> Result<Command, String> {
+pub(crate) fn as_root(words: &[&str]) -> Result<Command, String> {
     let output = Command::new("id").arg("-u").output();
     let is_root = output.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     let mut line = words.to_vec();
@@ -148,7 +180,7 @@ fn install_tool(tool: &str, version: &str) -> Result<(), String> {
 }
 
 /// Where a program is: in PATH, or in cargo's folder of installed tools.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
@@ -161,19 +193,30 @@ fn find(program: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
+/// Whether a library is where the system keeps them: `/usr/lib`, or a folder there that is named
+/// after the processor.
+fn has_library(name: &str) -> bool {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let folders =
+        folders.map(|entry| entry.path()).chain(["/usr/lib", "/usr/lib64"].map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).any(|file| file.is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_missing_package_is_named_once() {
-        let packages = missing_packages(|program| !program.starts_with("ncftp"));
+        let packages = missing_packages(|program| !program.starts_with("ncftp"), |_| true);
         assert_eq!(packages, ["ncftp"]);
+        let packages = missing_packages(|_| true, |library| library != "libpam.so");
+        assert_eq!(packages, ["libpam0g-dev"]);
     }
 
     #[test]
     fn nothing_is_missing_where_all_is_there() {
-        assert!(missing_packages(|_| true).is_empty());
+        assert!(missing_packages(|_| true, |_| true).is_empty());
     }
 
     #[test]

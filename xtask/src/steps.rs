@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process::{cargo, succeeds};
-use crate::{fuzz, prove, setup, tidy};
+use crate::{fuzz, package, prove, setup, tidy};
 
 /// One thing that must hold.
 struct Step {
@@ -21,6 +21,7 @@ enum Work {
     Tidy,
     Fuzz,
     Prove,
+    Package,
 }
 
 // Features are the same in every step, so that what one has built the next can use.
@@ -61,6 +62,11 @@ static STEPS: &[Step] = &[
         name: "doctest",
         about: "the examples in the documentation",
         work: Work::Cargo(&["test", "--doc", "--workspace", "--all-features", "--quiet"], &[]),
+    },
+    Step {
+        name: "package",
+        about: "the Debian package is built, installed, run, upgraded and purged",
+        work: Work::Package,
     },
     Step { name: "prove", about: "the short form of every proof", work: Work::Prove },
     Step { name: "fuzz", about: "a short run of every fuzz target", work: Work::Fuzz },
@@ -130,6 +136,7 @@ impl Work {
             }
             Self::Tidy => tidy::run(root),
             Self::Fuzz => fuzz::short(root),
+            Self::Package => package::check(root),
             Self::Prove => prove::run(root, &["--debug", "--short"]),
         }
     }

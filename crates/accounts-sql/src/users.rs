@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
-use wharf_core::users::{Attempt, Denied, Users};
+use wharf_core::users::{Attempt, Denied, Standing, Users};
 use wharf_users::admin::{AdminError, Change, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{StoredHash, UserRecord};
 use wharf_users::hasher::Hasher;
@@ -151,6 +151,17 @@ impl Users for SqlUsers {
         let now = Timestamp::now();
         record.admits(attempt, now)?;
         Ok(record.account(Path::new(""), now))
+    }
+
+    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+        let Some(record) = self.store.find(attempt.user).await.map_err(denied)? else {
+            return Ok(Standing::Unknown);
+        };
+        let now = Timestamp::now();
+        record.admits(attempt, now)?;
+        let has_password = record.password.is_some();
+        let account = Box::new(record.account(Path::new(""), now));
+        Ok(Standing::Known { account, has_password })
     }
 }
 

@@ -40,6 +40,29 @@ impl Door {
         Listener::open(path, group).map(Self)
     }
 
+    /// Listens beside `path`, for a server that is to take the place of the one there; see
+    /// [`Door::take_place`].
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_beside(path: &Path, group: Option<u32>) -> io::Result<Self> {
+        Listener::open_beside(path, group).map(Self)
+    }
+
+    /// From now on who asks at the path itself asks here, in one step. The server that was asked
+    /// there before leaves our file alone.
+    ///
+    /// # Errors
+    /// What the system says; then all is as before.
+    pub fn take_place(&mut self) -> io::Result<()> {
+        self.0.take_place()
+    }
+
+    /// Where its file is now.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     /// Answers for ever. Dropping the future ends what is being answered.
     pub async fn serve(self, api: Api) {
         let operator = api.operator.clone();

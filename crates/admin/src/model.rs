@@ -129,14 +129,18 @@ pub struct Passive {
 pub struct PassiveFailure {
     /// The clients: an IPv4 /24 or an IPv6 /64.
     pub network: String,
-    /// What was seen.
+    /// Why, as in `no-connection`: one word of a list in docs/guide/when-transfers-do-not-start.md.
     pub cause: String,
+    /// What was seen, in words.
+    pub seen: String,
     /// How often, in about the last day.
     pub failed: u64,
     /// How many passive data connections from there came to be in that time.
     pub arrived: u64,
     /// When it last happened.
     pub last: String,
+    /// More about the last time, such as an address; may be empty.
+    pub detail: String,
     /// What would help.
     pub remedy: String,
 }
@@ -283,6 +287,18 @@ pub struct Kicked {
     pub sessions: Vec<u64>,
     /// The addresses that were banned.
     pub banned: Vec<String>,
+}
+
+/// `POST /v1/hand-over`: who serves now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(JsonSchema))]
+pub struct HandedOver {
+    /// The process that takes clients from now on.
+    pub pid: u32,
+    /// The process that was asked; it ends with its last session.
+    pub old_pid: u32,
+    /// Sessions that end there.
+    pub sessions: u64,
 }
 
 /// `POST /v1/reload`: what changed.

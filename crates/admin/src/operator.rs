@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures_core::Stream;
 
 use crate::model::{
-    Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals,
+    Ban, Certificate, HandedOver, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded,
+    Totals,
 };
 
 /// Lines of the log, each with its line feed, as they come.
@@ -62,6 +63,10 @@ pub trait Operator: Send + Sync {
 
     /// Reads the configuration anew. If it is bad the old one stays.
     async fn reload(&self) -> Result<Reloaded, Problem>;
+
+    /// Starts the program anew, in a process that takes the listening sockets over. The sessions
+    /// of now end in this one. If the new one does not serve, all stays as it is.
+    async fn hand_over(&self) -> Result<HandedOver, Problem>;
 
     /// Stops the server: transfers may finish within `grace`, or within the configuration's time.
     fn stop(&self, grace: Option<Duration>);

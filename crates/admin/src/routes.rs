@@ -67,6 +67,12 @@ pub static ROUTES: &[Route] = &[
         query: &[("address", "string", "Which bans to lift, with commas; all if absent")],
         ..Route::get("/v1/bans", "Lift bans, and say which", "string[]")
     },
+    Route::post(
+        "/v1/hand-over",
+        "Start the program anew at the same sockets; sessions end in the old process",
+        None,
+        "HandedOver",
+    ),
     Route::get("/v1/locks", "Accounts that are locked after too many guesses", "Lock[]"),
     Route::post("/v1/unlock", "Unlock accounts, and say which", Some("Unlock"), "string[]"),
     Route::post("/v1/reload", "Read config, accounts and certificates anew", None, "Reloaded"),
@@ -103,6 +109,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/sessions/{id}", get(session))
         .route("/v1/kick", post(kick))
         .route("/v1/bans", get(bans).post(ban).delete(unban))
+        .route("/v1/hand-over", post(hand_over))
         .route("/v1/locks", get(locks))
         .route("/v1/unlock", post(unlock))
         .route("/v1/reload", post(reload))
@@ -180,6 +187,10 @@ async fn unban(State(api): State<Api>, query: Result<Query<Unban>, QueryRejectio
     let split = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();
     let lifted = api.operator.unban(query.address.map(split)).await;
     Answer::of(StatusCode::NOT_FOUND, lifted)
+}
+
+async fn hand_over(State(api): State<Api>) -> Answer {
+    Answer::of(StatusCode::CONFLICT, api.operator.hand_over().await)
 }
 
 async fn locks(State(api): State<Api>) -> Response {

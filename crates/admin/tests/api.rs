@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use wharf_admin::client::{AskError, Client};
 use wharf_admin::door::Door;
 use wharf_admin::model::{
-    Ban, Certificate, Done, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure, Problem,
-    Reloaded, Session, SessionDetails, SessionState, State, Status, Stop, Totals, Unlock,
+    Ban, Certificate, Done, HandedOver, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure,
+    Problem, Reloaded, Session, SessionDetails, SessionState, State, Status, Stop, Totals, Unlock,
 };
 use wharf_admin::routes::ROUTES;
 use wharf_admin::{Api, LogLines, Operator};
@@ -102,6 +102,9 @@ impl Operator for Remembers {
     }
     async fn reload(&self) -> Result<Reloaded, Problem> {
         Err(Problem { error: "wharf.toml has mistakes: 1 error".into(), help: None })
+    }
+    async fn hand_over(&self) -> Result<HandedOver, Problem> {
+        Ok(HandedOver { pid: 2, old_pid: 1, sessions: 3 })
     }
     fn stop(&self, grace: Option<Duration>) {
         self.stopped.lock().unwrap().push(grace);
@@ -227,6 +230,8 @@ fn the_status_counts_and_the_operator_is_asked() {
 
         let refused = client.post::<Reloaded>("/v1/reload", &Done {}).await.unwrap_err();
         assert_eq!(refused.to_string(), "wharf.toml has mistakes: 1 error");
+        let handed: HandedOver = client.post("/v1/hand-over", &Done {}).await.unwrap();
+        assert_eq!((handed.pid, handed.old_pid, handed.sessions), (2, 1, 3));
         let mut log = Vec::new();
         let take = |piece: &[u8]| log.extend_from_slice(piece);
         client.follow("/v1/log?lines=5&session=1", take).await.unwrap();

@@ -50,6 +50,11 @@ pub enum ErrorKind {
     Unsupported,
     /// Two places on different file systems, which a rename cannot join.
     CrossesDevices,
+    /// Whoever looks at uploads before they are published refused this one. The source is for the
+    /// client too.
+    Refused,
+    /// Nobody could look at an upload that must be looked at before it is published.
+    Unchecked,
     /// The store itself failed: a disk error, a lost connection, a broken promise.
     Broken,
 }
@@ -117,6 +122,8 @@ impl fmt::Display for ErrorKind {
             Self::Exhausted => "out of open files",
             Self::Unsupported => "not supported by this store",
             Self::CrossesDevices => "on another file system",
+            Self::Refused => "refused",
+            Self::Unchecked => "not checked",
             Self::Broken => "the store failed",
         })
     }

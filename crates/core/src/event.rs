@@ -1,10 +1,15 @@
 //! What happened, told after the fact.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
+
+use crate::storage::Storage;
 
 /// Somebody who wants to know: a log, an audit trail, counters.
 ///
@@ -34,6 +39,30 @@ pub struct Who {
     pub is_tls: bool,
     /// What the client calls itself (CLNT), with anything harmful escaped.
     pub client: Option<String>,
+    /// The account's files, once logged in.
+    pub tree: Tree,
+}
+
+/// The files of an account, for those who want to know where the operating system has them.
+#[derive(Clone, Default)]
+pub struct Tree(Option<Arc<dyn Storage>>);
+
+impl Tree {
+    /// That of an account whose files are here.
+    pub fn of(files: Arc<dyn Storage>) -> Self {
+        Self(Some(files))
+    }
+
+    /// Where the operating system has a path; none where it has it nowhere, or nobody is logged in.
+    pub fn real_path(&self, at: &VPath) -> Option<PathBuf> {
+        self.0.as_ref()?.real_path(at)
+    }
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.is_some() { "Tree(..)" } else { "Tree" })
+    }
 }
 
 /// One thing that happened. Every event is one line in a log.
@@ -92,6 +121,16 @@ pub enum Event<'a> {
     },
     /// A file went one way or the other, whole or not.
     Transferred(&'a Transferred<'a>),
+    /// An upload had come whole, and was refused before it was published: a virus, say. Told
+    /// beside the `Transferred` that is not complete.
+    UploadRefused {
+        /// Where it would have stood.
+        path: &'a VPath,
+        /// Bytes on the data connection.
+        bytes: u64,
+        /// What was said of it.
+        reason: &'a str,
+    },
     /// A file was removed.
     FileRemoved(&'a VPath),
     /// A directory was made.
@@ -128,6 +167,22 @@ pub enum Event<'a> {
         first: IpAddr,
         /// How many connections there were.
         count: usize,
+    },
+    /// Data connections of a network do not come to be. Told once an hour for each network and
+    /// cause.
+    DataTrouble {
+        /// The clients: an IPv4 /24 or an IPv6 /64.
+        network: &'a str,
+        /// The cause, as scripts know it, such as `no-connection`.
+        cause: &'a str,
+        /// What was seen, for the operator.
+        reason: &'a str,
+        /// How often in about the last day.
+        failed: u64,
+        /// How many came to be in that time.
+        arrived: u64,
+        /// What would help.
+        remedy: &'a str,
     },
     /// The store failed in a way that an operator should look at.
     StoreFailed {

@@ -3,6 +3,7 @@
 //! A [`Storage`] is one account's tree. Every path is a [`VPath`] below its root, so a store never
 //! meets `..` or a NUL. Whether an account may do a thing is settled before a store is asked.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -54,6 +55,13 @@ pub trait Storage: Send + Sync {
 
     /// What the account keeps and may keep, as far as anybody counts. Waits for nothing.
     fn usage(&self) -> Option<Usage> {
+        None
+    }
+
+    /// Where the operating system has this path, for programs beside the server; none where it
+    /// has it nowhere. Waits for nothing and looks at nothing, so there need not be anything.
+    fn real_path(&self, at: &VPath) -> Option<PathBuf> {
+        let _ = at;
         None
     }
 
@@ -243,6 +251,13 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Brings all that was written to the file that takes it, and says where that is: for programs
+    /// that look at an upload before it is published. None: there is no such file. After an error
+    /// only `abort` may follow.
+    async fn draft(&mut self) -> Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
     /// Publishes the file: until this returns, the old content stands under the name; after it,
     /// the whole new one does, as durable as the store was told to be. On an error nothing is
     /// published.
@@ -254,6 +269,12 @@ pub trait Sink: Send {
     /// Ends the write without publishing. What was written may be kept, out of sight, for this
     /// account to resume.
     async fn abort(self: Box<Self>);
+
+    /// Ends the write without publishing, and keeps nothing of it that could be resumed. A store
+    /// that keeps unfinished writes must say how.
+    async fn discard(self: Box<Self>) {
+        self.abort().await;
+    }
 }
 
 /// A file that a sink has lent. Whoever has it drops it when nothing more will be written: an

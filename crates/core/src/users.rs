@@ -17,12 +17,36 @@ pub trait Users: Send + Sync {
     /// must leave nothing half done.
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied>;
 
+    /// Says what is known of the name whatever the password, for whoever has it proven elsewhere.
+    ///
+    /// All of the account's own rules hold as for a login: one that is switched off, or may not
+    /// come like this, is an error. A store that keeps passwords without accounts need not answer.
+    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+        let _ = attempt;
+        Ok(Standing::Unknown)
+    }
+
     /// Whether `user` names the account that needs no password. Such a login is no secret, so it
     /// is allowed without TLS where policy asks TLS for passwords.
     fn is_anonymous(&self, user: &str) -> bool {
         let _ = user;
         false
     }
+}
+
+/// What a store knows of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Unknown,
+    /// An account.
+    Known {
+        /// As it is after a login.
+        account: Box<Account>,
+        /// Whether the store has something about its password, be it that there is none. If not,
+        /// somebody else may prove whose it is.
+        has_password: bool,
+    },
 }
 
 /// Someone at the door.

@@ -44,6 +44,7 @@ mod system;
 mod target;
 mod tls;
 mod transfer;
+mod visit;
 mod worker;
 
 pub use errand::Errand;
@@ -55,3 +56,5 @@ pub use plan::{Case, Content, Listing, Plan, Reading};
 pub use progress::Progress;
 pub use run::{Prepared, prepare};
 pub use target::{Target, Tls, TlsMode, Trust};
+pub use tls::client_config;
+pub use visit::{Listed, Reply, Secured, Visit};

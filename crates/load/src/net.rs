@@ -1,11 +1,13 @@
 //! Sockets: how a session reaches its server, and a connection with or without TLS.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread::sleep;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::clock::now;
 use crate::system;
 use crate::tls::TlsStream;
 
@@ -52,6 +54,46 @@ impl Door {
 
 const SESSIONS_PER_SOURCE: usize = 20_000;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// Listens for one data connection, at the address of a control connection's own end.
+pub(crate) fn listen_beside(local: SocketAddr) -> io::Result<TcpListener> {
+    let address = SocketAddr::new(local.ip(), 0);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&address.into())?;
+    socket.listen(1)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Waits for the server; whoever else comes is turned away.
+pub(crate) fn accept_one(
+    listener: &TcpListener,
+    from: IpAddr,
+    timeout: Duration,
+) -> io::Result<TcpStream> {
+    let begun = now();
+    let mut stranger = None;
+    while begun.elapsed() < timeout {
+        match listener.accept() {
+            Ok((stream, peer)) if peer.ip().to_canonical() == from.to_canonical() => {
+                stream.set_nonblocking(false)?;
+                stream.set_read_timeout(Some(timeout.max(TIMEOUT_MIN)))?;
+                stream.set_write_timeout(Some(timeout.max(TIMEOUT_MIN)))?;
+                return Ok(stream);
+            }
+            Ok((_, peer)) => stranger = Some(peer.ip()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(LOOK_EVERY),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(match stranger {
+        None => io::ErrorKind::TimedOut.into(),
+        Some(ip) => io::Error::other(format!("a connection came from {ip}, not from the server")),
+    })
+}
+
+/// The standard library has no time-out for accepting.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A connection, with or without TLS.
 #[derive(Debug)]

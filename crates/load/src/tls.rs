@@ -9,6 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme,
+    SupportedProtocolVersion,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -17,10 +18,20 @@ use crate::target::Trust;
 
 /// What all sessions have in common.
 pub(crate) fn config(trust: &Trust) -> Result<ClientConfig, ErrorKind> {
+    client_config(trust, rustls::ALL_VERSIONS).map_err(|error| ErrorKind::Tls(error.to_string()))
+}
+
+/// A client of TLS that trusts these certificates, and speaks these versions.
+///
+/// # Errors
+/// There is no version.
+pub fn client_config(
+    trust: &Trust,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ErrorKind::Tls(error.to_string()))?;
+        .with_protocol_versions(versions)?;
     Ok(match trust {
         Trust::Roots(roots) => builder.with_root_certificates(Arc::clone(roots)),
         Trust::Any => {
@@ -95,6 +106,11 @@ impl TlsStream {
         let suite = self.connection.negotiated_cipher_suite();
         let suite = suite.and_then(|suite| suite.suite().as_str().map(str::to_owned));
         (version.unwrap_or_default().replace('_', "."), suite.unwrap_or_default())
+    }
+
+    /// The certificates that the server showed.
+    pub(crate) fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.connection.peer_certificates().map(<[_]>::to_vec).unwrap_or_default()
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {

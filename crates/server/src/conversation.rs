@@ -160,7 +160,7 @@ async fn next_line(
                 if Instant::now() >= deadline {
                     return Err(exit);
                 }
-                session.data = None;
+                session.give_up_port();
             }
             // Another time may hold for being idle.
             () = session.probe.renewed(age) => {}
@@ -233,6 +233,9 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     };
     if !spec.keeps_pending {
         session.pending.forget(spec.leaves);
+    }
+    if spec.moves_data && !matches!(asked, Ok(Next::Transfer(_))) {
+        session.excuse_from_coming();
     }
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, refusal)));
     // A transfer is told of with its last reply.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -20,9 +20,29 @@ const STRANGERS_MAX: usize = 8;
 /// Where the data of the next transfer is to go.
 pub(crate) enum DataPort {
     /// We listen, and the client connects. The lease is given up at `until` if no transfer begins.
-    Passive { lease: Lease, until: Instant },
+    Passive { lease: Lease, until: Instant, told: Told },
     /// The client listens, and we connect.
     Active(SocketAddr),
+}
+
+/// What the client was told of a passive port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) at: Instant,
+    /// What PASV announced; nothing for EPSV.
+    pub(crate) announced: Option<Ipv4Addr>,
+    /// Whether a command that moves data was refused since: then the client has no reason to come.
+    pub(crate) is_excused: bool,
+}
+
+impl DataPort {
+    /// What the client was told; nothing in active mode.
+    pub(crate) fn told(&self) -> Option<Told> {
+        match self {
+            Self::Passive { told, .. } => Some(*told),
+            Self::Active(_) => None,
+        }
+    }
 }
 
 /// What must be known to open a data connection.

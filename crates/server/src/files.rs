@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
+use wharf_core::event::Tree;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{
     Change, Entries, Replace, Sink, Source, Start, Storage, Usage, Wanted, Write,
@@ -33,6 +34,11 @@ impl Files {
             makes_parents: settings.makes_parents,
             may_overwrite: settings.may_overwrite,
         }
+    }
+
+    /// Where the operating system has them, for those who are told of events.
+    pub(crate) fn tree(&self) -> Tree {
+        Tree::of(Arc::clone(&self.store))
     }
 
     /// Whether the account may ever do this, anywhere.

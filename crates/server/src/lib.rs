@@ -127,7 +127,9 @@ mod command;
 mod control;
 mod conversation;
 mod data;
+mod diagnosis;
 mod digest;
+pub mod doctor;
 mod errand;
 mod exit;
 mod files;
@@ -155,3 +157,4 @@ mod tls;
 mod transfer;
 
 pub use server::{BindError, Bound, BoundListener, EndWhen, Handle, Server};
+pub use tls::server_config;

@@ -64,6 +64,14 @@ pub trait Listener: Send + Sync {
     /// The next connection. Cancel safe. Errors are survivable: the caller tries again.
     async fn accept(&self) -> io::Result<Socket>;
 
+    /// The same socket once more, for another process.
+    ///
+    /// # Errors
+    /// It is no socket of this computer, or the system has no descriptor left.
+    fn duplicate(&self) -> io::Result<TcpListener> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// If the system has no descriptors left: takes some who wait, with one that was saved for
     /// this, tells them `words` as far as they take them at once, and closes. Says who they were.
     fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {
@@ -102,9 +110,7 @@ pub struct Tcp;
 #[async_trait]
 impl Net for Tcp {
     async fn listen(&self, at: SocketAddr, takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
-        let listener = listener(at, CONTROL_BACKLOG, takes_ipv4)?;
-        let spare = Spare::new(&listener)?;
-        Ok(Box::new(TcpDoor { door: Door::new(listener)?, spare: Some(spare) }))
+        Ok(Box::new(control_door(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?))
     }
 
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
@@ -131,8 +137,38 @@ impl Net for Tcp {
     }
 }
 
+/// Whether an address could be listened on. It is taken for a moment and not listened on, so that
+/// nobody connects meanwhile, and two who try do not see each other. On `::`, `takes_ipv4` says
+/// whether IPv4 clients would come, too.
+///
+/// # Errors
+/// What the system says.
+pub fn try_address(at: SocketAddr, takes_ipv4: bool) -> io::Result<()> {
+    bound(at, takes_ipv4).map(drop)
+}
+
+/// A socket for clients that was made elsewhere and listens already.
+///
+/// # Errors
+/// The system cannot make it nonblocking.
+pub(crate) fn adopted(listener: TcpListener) -> io::Result<Box<dyn Listener>> {
+    listener.set_nonblocking(true)?;
+    Ok(Box::new(control_door(listener)?))
+}
+
+fn control_door(listener: TcpListener) -> io::Result<TcpDoor> {
+    let spare = Spare::new(&listener)?;
+    Ok(TcpDoor { door: Door::new(listener)?, spare: Some(spare) })
+}
+
 /// A nonblocking socket that listens. On `::`, `takes_ipv4` says whether IPv4 clients come, too.
 fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpListener> {
+    let socket = bound(at, takes_ipv4)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+fn bound(at: SocketAddr, takes_ipv4: bool) -> io::Result<socket2::Socket> {
     let socket = door::socket(Domain::for_address(at))?;
     if at.is_ipv6() {
         socket.set_only_v6(!takes_ipv4)?;
@@ -141,8 +177,7 @@ fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpLis
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&at.into())?;
-    socket.listen(backlog)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 struct TcpDoor {
@@ -160,6 +195,10 @@ impl Listener for TcpDoor {
     async fn accept(&self) -> io::Result<Socket> {
         let connection = self.door.accept().await?;
         Ok(Socket::Tcp(if self.spare.is_some() { connection.into_control()? } else { connection }))
+    }
+
+    fn duplicate(&self) -> io::Result<TcpListener> {
+        self.door.duplicate()
     }
 
     fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {

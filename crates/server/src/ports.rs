@@ -272,6 +272,11 @@ impl Lease {
         self.berth.unproven(self.session)
     }
 
+    /// Whether a connection has come for this session and was not taken.
+    pub(crate) fn has_come(&self) -> bool {
+        self.berth.has_come(self.session)
+    }
+
     /// The next connection for this session, or of a stranger. Cancel safe.
     pub(crate) async fn next(&self) -> std::io::Result<Came> {
         self.berth.next(self.session).await

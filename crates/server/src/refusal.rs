@@ -1,8 +1,10 @@
 //! Every error becomes one reply, here.
 
+use std::error::Error as _;
+
 use wharf_core::error::{Error, ErrorKind};
 use wharf_proto::args::ArgError;
-use wharf_proto::path::PathError;
+use wharf_proto::path::{PathError, escaped};
 use wharf_proto::reply::{Code, Reply, Text};
 
 /// A command that ends early.
@@ -68,6 +70,14 @@ impl From<Error> for Refusal {
                 Code::FILE_BUSY,
                 "What you keep here is still being counted; try again in a moment.",
             ),
+            ErrorKind::Refused => {
+                // Whoever refused it says why, in words that are meant for the client.
+                let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
+                Self::say(Code::OVER_QUOTA, why.unwrap_or_else(|| "Refused.".to_owned()))
+            }
+            ErrorKind::Unchecked => {
+                Self::say(Code::LOCAL_ERROR, "The file could not be checked; try again later.")
+            }
             ErrorKind::Busy => Self::say(Code::FILE_BUSY, "It is in use; try again later."),
             _ => Self::Broken(error.to_string()),
         }

@@ -1,11 +1,13 @@
 //! Listening, seating, spawning, and ending it all in an orderly way.
 
 mod doors;
+mod opening;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -20,6 +22,7 @@ use wharf_core::users::Users;
 use wharf_proto::reply::{Code, Reply};
 
 use self::doors::{Arrival, Door};
+use self::opening::{adopt, open};
 use crate::admission::{Entry, Room};
 use crate::control::Control;
 use crate::conversation::converse;
@@ -28,7 +31,7 @@ use crate::live::{SaidView, SessionView};
 use crate::net::{Listener, Net, Stream, Tcp};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
-use crate::settings::{Listen, ListenTls, Settings, Tls};
+use crate::settings::{ListenTls, Settings, Tls};
 use crate::shared::Shared;
 use crate::tally::Tally;
 use crate::tls::protection;
@@ -76,6 +79,7 @@ pub struct Server {
     events: Arc<dyn Events>,
     net: Arc<dyn Net>,
     runtimes: Vec<Runtime>,
+    opened: BTreeMap<usize, TcpListener>,
 }
 
 /// A server that listens: clients that connect wait until [`Bound::serve`] runs.
@@ -84,6 +88,7 @@ pub struct Bound {
     doors: Vec<Door>,
     listeners: Vec<BoundListener>,
     stop: watch::Sender<Option<Duration>>,
+    leave: watch::Sender<bool>,
     workers: Vec<Worker>,
 }
 
@@ -108,6 +113,9 @@ pub struct Handle {
     registry: Arc<Registry>,
     shared: Arc<Shared>,
     stop: watch::Sender<Option<Duration>>,
+    leave: watch::Sender<bool>,
+    /// As long as they are listened at.
+    listeners: Arc<[Weak<dyn Listener>]>,
 }
 
 /// How soon a session is to end.
@@ -139,7 +147,8 @@ impl Server {
     /// A server with these settings, accounts and files, that tells nobody what happens.
     pub fn new(settings: Settings, users: Arc<dyn Users>, stores: Arc<dyn Stores>) -> Self {
         let (events, net) = (Arc::new(Ignore), Arc::new(Tcp));
-        Self { settings, users, stores, events, net, runtimes: Vec::new() }
+        let (runtimes, opened) = (Vec::new(), BTreeMap::new());
+        Self { settings, users, stores, events, net, runtimes, opened }
     }
 
     /// Tells `events` what happens.
@@ -167,69 +176,45 @@ impl Server {
         self
     }
 
+    /// Takes a socket that listens already for the entry `index` of `settings.listen`: one that
+    /// a service manager opened, or that another process served before. Its own address holds,
+    /// not that of the entry.
+    #[must_use]
+    pub fn opened(mut self, index: usize, listener: TcpListener) -> Self {
+        self.opened.insert(index, listener);
+        self
+    }
+
     /// Begins to listen, on every address or on none.
     ///
     /// # Errors
     /// The first address that cannot be had.
-    pub async fn bind(self) -> Result<Bound, BindError> {
+    pub async fn bind(mut self) -> Result<Bound, BindError> {
         if self.settings.listen.is_empty() {
             return Err(BindError::Settings("there is no address to listen on"));
         }
         let mut doors = Vec::new();
         let mut listeners = Vec::new();
-        for listen in &self.settings.listen {
+        for (index, listen) in self.settings.listen.iter().enumerate() {
             if listen.tls == ListenTls::Implicit && self.settings.tls.is_none() {
                 return Err(BindError::Settings("an implicit TLS listener needs a certificate"));
             }
             let (tls, proxies) = (listen.tls, listen.proxy_from.clone().into());
-            let listener = open(&*self.net, &self.settings, listen).await?;
+            let listener = match self.opened.remove(&index) {
+                Some(opened) => adopt(opened)?,
+                None => open(&*self.net, &self.settings, listen).await?,
+            };
             listeners.push(BoundListener { address: listener.local_address(), tls });
-            doors.push(Door { listener, tls, proxies });
+            doors.push(Door { listener: listener.into(), tls, proxies });
         }
         let shared = Shared::new(self.settings, self.net, self.users, self.stores, self.events)
             .map_err(BindError::Tls)?;
         let stop = watch::Sender::new(None);
         let worker = |runtime| Worker { runtime, clients: Arc::default() };
         let workers = self.runtimes.into_iter().map(worker).collect();
-        Ok(Bound { shared: Arc::new(shared), doors, listeners, stop, workers })
+        let leave = watch::Sender::new(false);
+        Ok(Bound { shared: Arc::new(shared), doors, listeners, stop, leave, workers })
     }
-}
-
-/// Listens on the first port that the system permits.
-async fn open(
-    net: &dyn Net,
-    settings: &Settings,
-    listen: &Listen,
-) -> Result<Box<dyn Listener>, BindError> {
-    let has_own_ipv4 = settings.listen.iter().any(|other| {
-        other.address.is_ipv4() && other.ports.iter().any(|port| listen.ports.contains(port))
-    });
-    let mut last = None;
-    for &port in &listen.ports {
-        let address = SocketAddr::new(listen.address, port);
-        match net.listen(address, !has_own_ipv4).await {
-            Ok(door) => return Ok(door),
-            // A computer without IPv6 still shares its folder.
-            Err(error) if listen.address.is_unspecified() && has_no_ipv6(&error, address) => {
-                let address = SocketAddr::from(([0, 0, 0, 0], port));
-                match net.listen(address, false).await {
-                    Ok(door) => return Ok(door),
-                    Err(source) => last = Some(BindError::Address { address, source }),
-                }
-            }
-            Err(source) => last = Some(BindError::Address { address, source }),
-        }
-        let is_forbidden = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
-        if !matches!(&last, Some(BindError::Address { source, .. }) if is_forbidden(source)) {
-            break;
-        }
-    }
-    Err(last.unwrap_or(BindError::Settings("a listener has no port to try")))
-}
-
-fn has_no_ipv6(error: &io::Error, address: SocketAddr) -> bool {
-    address.is_ipv6()
-        && matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
 }
 
 impl Bound {
@@ -244,29 +229,42 @@ impl Bound {
             registry: Arc::clone(&self.shared.registry),
             shared: Arc::clone(&self.shared),
             stop: self.stop.clone(),
+            leave: self.leave.clone(),
+            listeners: self.doors.iter().map(|door| Arc::downgrade(&door.listener)).collect(),
         }
     }
 
-    /// Serves until [`Handle::shut_down`] is called and every session has ended. Dropping the
+    /// Serves until [`Handle::shut_down`] or [`Handle::leave`] is called and every session has
+    /// ended. Dropping the
     /// future ends everything at once; uploads under way are then not published.
     pub async fn serve(self) {
         let (arrive, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
         let mut doors = JoinSet::new();
         for door in self.doors {
-            doors.spawn(door.keep(Arc::clone(&self.shared), arrive.clone()));
+            let leave = self.leave.subscribe();
+            doors.spawn(door.keep(Arc::clone(&self.shared), arrive.clone(), leave));
         }
         drop(arrive);
         let mut stop = self.stop.subscribe();
         let mut sessions = JoinSet::new();
         let mut turned_away = JoinSet::new();
+        let mut is_open = true;
         let grace = loop {
+            if !is_open && sessions.is_empty() && turned_away.is_empty() {
+                return;
+            }
             let arrival = tokio::select! {
                 // Stopping comes first, so that a flood of clients cannot put it off.
                 biased;
                 grace = stopped(&mut stop) => break grace,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
                 Some(_) = turned_away.join_next(), if !turned_away.is_empty() => continue,
-                Some(arrival) = arrivals.recv() => arrival,
+                arrival = arrivals.recv(), if is_open => arrival,
+            };
+            let Some(arrival) = arrival else {
+                // Every door is shut: we left.
+                is_open = false;
+                continue;
             };
             match seat(&self.shared, &arrival) {
                 Ok((entry, peer)) => {
@@ -448,6 +446,27 @@ impl Handle {
         });
     }
 
+    /// The listening sockets once more, in the order of `settings.listen`: for another process
+    /// that is to serve at them. See [`Handle::leave`].
+    ///
+    /// # Errors
+    /// Nobody listens any more, a listener is no socket of this computer, or the system has no
+    /// descriptor left.
+    pub fn duplicates(&self) -> io::Result<Vec<TcpListener>> {
+        let duplicate = |listener: &Weak<dyn Listener>| match listener.upgrade() {
+            Some(listener) => listener.duplicate(),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        self.listeners.iter().map(duplicate).collect()
+    }
+
+    /// Takes no more clients, and leaves those who are here alone: [`Bound::serve`] returns when
+    /// the last of them has gone. Nobody is lost who was accepted, and whoever waits at a listening
+    /// socket waits for the process that has it, too.
+    pub fn leave(&self) {
+        self.leave.send_replace(true);
+    }
+
     /// Ends the sessions of an account now: 426 to a running transfer, then 421 with `reason`.
     pub fn end_sessions_of(&self, user: &str, reason: &str) {
         for probe in self.registry.each() {
@@ -557,6 +576,7 @@ impl std::error::Error for BindError {
 }
 
 mod bans;
+mod passive;
 #[cfg(test)]
 mod survival_tests;
 

@@ -207,7 +207,7 @@ impl Session {
         self.cwd = VPath::root();
         self.parameters = Parameters::new(self.listen_tls);
         self.pending = Pending::default();
-        self.data = None;
+        self.give_up_port();
         self.data_resumes = None;
         self.names = Names::new(&self.settings.names);
     }
@@ -311,6 +311,7 @@ impl Session {
             user: self.logged_in().map(|inside| inside.account.name.clone()),
             is_tls: self.is_tls(),
             client: self.client.clone(),
+            tree: self.logged_in().map(|inside| inside.files.tree()).unwrap_or_default(),
         }
     }
 
@@ -344,6 +345,10 @@ fn verb_alone(line: &[u8]) -> &[u8] {
 /// One line for every session that began, also where its task was dropped in the middle.
 impl Drop for Session {
     fn drop(&mut self) {
+        // One that is cut off says nothing of its client.
+        if self.end.is_some() {
+            self.give_up_port();
+        }
         self.shared.ports.forget(self.probe.number);
         let reason = self.end.as_deref().unwrap_or("cut off as the server stopped");
         self.emit(&Event::Ended { reason, after: self.started.elapsed() });

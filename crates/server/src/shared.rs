@@ -1,16 +1,17 @@
 //! What all sessions share, behind one `Arc`.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use wharf_core::account::Limits as Own;
-use wharf_core::event::{Direction, Event, Events, Who};
+use wharf_core::event::{Direction, Event, Events, Tree, Who};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::path::escaped;
 
 use crate::admission::{Admission, Neighbour};
+use crate::doctor::Doctor;
 use crate::guard::{Door, Guard, News, Start};
 use crate::lanes::Lanes;
 use crate::net::Net;
@@ -30,6 +31,9 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) lanes: Lanes,
+    pub(crate) doctor: Doctor,
+    /// What PASV announces to clients that are not near: a name's address changes as we serve.
+    public_address: Mutex<Option<Ipv4Addr>>,
     pub(crate) tally: Arc<Tally>,
     upload: Speed,
     download: Speed,
@@ -68,6 +72,8 @@ impl Shared {
             upload: Speed::new(),
             download: Speed::new(),
             guard: Guard::new(&settings.ban),
+            doctor: Doctor::default(),
+            public_address: Mutex::new(settings.passive.public_address),
             terms: RwLock::new(Arc::new(Terms {
                 settings: Arc::new(settings),
                 users,
@@ -103,16 +109,29 @@ impl Shared {
         let tls = settings.tls.as_ref().map(acceptor).transpose()?.map(Arc::new);
         self.ports.adopt(settings.passive.local_networks.clone(), tls.clone());
         self.guard.adopt(&settings.ban);
+        self.set_public_address(settings.passive.public_address);
         let terms = Terms { settings: Arc::new(settings), users, stores, tls };
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
         self.registry.renew();
         Ok(())
     }
 
+    /// What PASV announces to clients that are not near.
+    pub(crate) fn public_address(&self) -> Option<Ipv4Addr> {
+        *self.public_address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, from now on, for sessions that are here too.
+    pub(crate) fn set_public_address(&self, address: Option<Ipv4Addr>) {
+        *self.public_address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
     /// Begins TLS with this from now on; everything else stays.
     pub(crate) fn adopt_tls(&self, tls: Tls) -> Result<(), rustls::Error> {
         let terms = self.terms();
-        let settings = Settings { tls: Some(tls), ..(*terms.settings).clone() };
+        let mut settings = Settings { tls: Some(tls), ..(*terms.settings).clone() };
+        // A name may have been looked up again since.
+        settings.passive.public_address = self.public_address();
         self.adopt(settings, Arc::clone(&terms.users), Arc::clone(&terms.stores))
     }
 
@@ -204,7 +223,15 @@ impl Shared {
 
     /// Tells of somebody who has no session.
     pub(crate) fn emit_at_the_door(&self, peer: SocketAddr, local: SocketAddr, event: &Event<'_>) {
-        let who = Who { session: 0, peer, local, user: None, is_tls: false, client: None };
+        let who = Who {
+            session: 0,
+            peer,
+            local,
+            user: None,
+            is_tls: false,
+            client: None,
+            tree: Tree::default(),
+        };
         self.events.emit(&who, event);
     }
 

@@ -28,6 +28,16 @@ const TICKETS: usize = 4;
 /// TLS 1.2 sessions remembered for clients without tickets; rustls keeps 256 unless told.
 const SESSIONS_REMEMBERED: usize = 16_384;
 
+/// The configuration of rustls that these settings come to, as control connections have it: to
+/// try a handshake without a server.
+///
+/// # Errors
+/// The settings do not work.
+pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let tied = Tied { tie: Tie::default(), takes: Takes::Any };
+    Ok(Acceptor::new(settings)?.config(tied, TICKETS))
+}
+
 /// Makes TLS connections out of plain ones.
 pub(crate) struct Acceptor {
     base: ServerConfig,

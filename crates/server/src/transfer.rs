@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
+use wharf_core::error::ErrorKind;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
@@ -17,6 +18,7 @@ use wharf_proto::reply::{Code, Reply};
 use crate::attend::{Ending, Held, attend};
 use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
+use crate::diagnosis::Opened;
 use crate::exit::Exit;
 use crate::live::Moving;
 use crate::next::{Announced, Job, Transfer};
@@ -59,6 +61,7 @@ pub(crate) async fn run(
     session.probe.is_transferring.store(true, Ordering::Relaxed);
     session.probe.live.moves(moving(file.as_ref()), work.size());
     let mut held = None;
+    let told = port.told();
     let end = {
         let is_sending = work.source.is_some();
         let mut moving = pin!(work.run(port));
@@ -77,6 +80,7 @@ pub(crate) async fn run(
         session.shared.ports.keep(lease);
     }
     session.data_resumes = work.resumes.or(session.data_resumes);
+    session.learn(told, &opened(&end, &work), &work.strangers);
     if let Some(&first) = work.strangers.first() {
         session.emit(&Event::DataStrangers { first, count: work.strangers.len() });
     }
@@ -114,6 +118,17 @@ pub(crate) async fn run(
     }
 }
 
+/// What became of the data connection.
+fn opened<'a>(end: &'a Ending<Done>, work: &Work) -> Opened<'a> {
+    match end {
+        _ if work.is_open => Opened::Yes,
+        Ending::Done(Done::NotOpened(error)) => Opened::No(error),
+        Ending::Aborted | Ending::Lost(_) => Opened::GivenUp,
+        // Somebody else ended it.
+        Ending::Ended(_) | Ending::Done(_) => Opened::Unknown,
+    }
+}
+
 /// What a future comes to without waiting. It can be polled on as usual.
 fn at_once<T>(act: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     act.poll(&mut Context::from_waker(Waker::noop()))
@@ -146,6 +161,7 @@ struct Work {
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
     announced: Option<Announced>,
+    is_open: bool,
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
@@ -215,6 +231,7 @@ impl Work {
             sink,
             // What is packed is announced by its own size, and counted on the way by another.
             announced: announcement.filter(|_| session.parameters.deflate().is_none()),
+            is_open: false,
             is_tls: false,
             is_unproven: false,
             lease: None,
@@ -252,6 +269,7 @@ impl Work {
                 return Done::NotOpened(error);
             }
         };
+        self.is_open = true;
         self.shared.tally.openings.add(asked.elapsed());
         self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
         self.lease = data.lease;
@@ -297,6 +315,8 @@ struct Verdict {
     reason: String,
     is_data_failure: bool,
     is_store_failure: bool,
+    /// Whether somebody looked at the upload and refused it.
+    is_refused: bool,
 }
 
 /// Publishes what is whole, gives up what is not, and finds the words for it.
@@ -340,10 +360,11 @@ fn done() -> Verdict {
 
 fn store_failed(error: wharf_core::error::Error) -> Verdict {
     let reason = error.to_string();
+    let is_refused = error.kind == ErrorKind::Refused;
     let refusal = Refusal::from(error);
     let is_store_failure = matches!(refusal, Refusal::Broken(_));
     let replies = vec![refusal.reply(Code::LOCAL_ERROR)];
-    Verdict { is_store_failure, ..Verdict::new(replies, reason) }
+    Verdict { is_store_failure, is_refused, ..Verdict::new(replies, reason) }
 }
 
 fn failed(ending: Ending<Done>) -> Verdict {
@@ -407,7 +428,14 @@ fn failed(ending: Ending<Done>) -> Verdict {
 
 impl Verdict {
     fn new(replies: Vec<Reply>, reason: String) -> Self {
-        Self { replies, exit: None, reason, is_data_failure: false, is_store_failure: false }
+        Self {
+            replies,
+            exit: None,
+            reason,
+            is_data_failure: false,
+            is_store_failure: false,
+            is_refused: false,
+        }
     }
 }
 
@@ -425,6 +453,11 @@ fn report(
         session.emit(&Event::StoreFailed { reason: &verdict.reason });
     }
     if let Some(file) = file {
+        let bytes = session.probe.moved.load(Ordering::Relaxed);
+        if verdict.is_refused {
+            let (path, reason) = (&file.path, verdict.reason.as_str());
+            session.emit(&Event::UploadRefused { path, bytes, reason });
+        }
         let took = started.elapsed();
         if verdict.reason.is_empty() {
             let tally = &session.shared.tally;
@@ -436,7 +469,7 @@ fn report(
         session.emit(&Event::Transferred(&Transferred {
             direction: file.direction,
             path: &file.path,
-            bytes: session.probe.moved.load(Ordering::Relaxed),
+            bytes,
             took,
             is_complete: verdict.reason.is_empty(),
             is_ascii: file.is_ascii,

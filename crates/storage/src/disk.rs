@@ -262,6 +262,10 @@ impl Storage for Disk {
         metered.quota.is_limited().then(|| metered.usage())
     }
 
+    fn real_path(&self, at: &VPath) -> Option<PathBuf> {
+        Some(self.tree.real_path(at))
+    }
+
     async fn space(&self) -> Result<Option<Space>> {
         self.act(Tree::space).await
     }

@@ -395,6 +395,10 @@ impl Sink for Upload {
     }
 
     async fn abort(self: Box<Self>) {}
+
+    async fn discard(mut self: Box<Self>) {
+        self.is_worth_keeping = false;
+    }
 }
 
 impl Drop for Upload {

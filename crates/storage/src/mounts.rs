@@ -1,6 +1,7 @@
 //! Several trees seen as one: a home, and folders that lie elsewhere.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -191,6 +192,11 @@ impl Storage for Mounts {
     async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
         let place = self.place(at);
         place.store.space_at(&place.at).await
+    }
+
+    fn real_path(&self, at: &VPath) -> Option<PathBuf> {
+        let place = self.place(at);
+        place.store.real_path(&place.at)
     }
 
     async fn remove_file(&self, at: &VPath) -> Result<()> {

@@ -29,7 +29,7 @@ pub trait UserAdmin: Send + Sync {
     /// The store cannot be read, or what stands in it is wrong.
     async fn groups(&self) -> Result<Vec<UserRecord>, AdminError>;
 
-    /// Up to [`PAGE_MAX`] accounts, as their own tables say, behind the one called `after`, from
+    /// Up to [`PAGE_MAX`] accounts, as their own tables say, behind the one called `after`, or from
     /// the first if there is none, in an order that stays. An empty page is behind the last.
     ///
     /// # Errors

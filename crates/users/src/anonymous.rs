@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wharf_core::account::{Account, Limits};
 use wharf_core::async_trait;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::users::{Attempt, Denied, Users};
+use wharf_core::users::{Attempt, Denied, Standing, Users};
 
 /// The names that need no password, in any case: `ftp` is what many clients send (RFC 1635).
 pub const ANONYMOUS_NAMES: [&str; 2] = ["anonymous", "ftp"];
@@ -50,6 +50,16 @@ impl<U: Users + ?Sized> Users for WithAnonymous<U> {
             return Ok(self.account.clone());
         }
         self.inner.login(attempt).await
+    }
+
+    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+        if self.is_anonymous(attempt.user) {
+            return Ok(Standing::Known {
+                account: Box::new(self.account.clone()),
+                has_password: true,
+            });
+        }
+        self.inner.standing(attempt).await
     }
 
     fn is_anonymous(&self, user: &str) -> bool {

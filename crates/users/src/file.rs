@@ -68,7 +68,7 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use wharf_core::account::{Account, Limits};
 use wharf_core::async_trait;
-use wharf_core::users::{Attempt, Denied, Users};
+use wharf_core::users::{Attempt, Denied, Standing, Users};
 use zeroize::Zeroizing;
 
 use crate::hasher::{Hasher, Turn};
@@ -198,6 +198,23 @@ impl Users for FileUsers {
         }
         record.admits(attempt, now)?;
         Ok(record.account(disk::folder(&self.inner.path), now))
+    }
+
+    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+        let inner = Arc::clone(&self.inner);
+        let looked = spawn_blocking(move || inner.look()).await;
+        looked.map_err(|error| Denied::Broken(error.into()))?;
+        let Some(record) = self.inner.state().records.get(attempt.user).cloned() else {
+            return Ok(Standing::Unknown);
+        };
+        if !record.is_enabled() {
+            return Err(Denied::Disabled);
+        }
+        let now = Timestamp::now();
+        record.admits(attempt, now)?;
+        let has_password = record.password.is_some();
+        let account = Box::new(record.account(disk::folder(&self.inner.path), now));
+        Ok(Standing::Known { account, has_password })
     }
 }
 

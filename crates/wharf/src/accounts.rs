@@ -5,37 +5,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::runtime::Builder;
-use wharf_accounts_sql::{Address, BadAddress, Creation, SqlUsers};
+use wharf_accounts_sql::{Address, Creation, SqlUsers};
 use wharf_proto::path::VPath;
 use wharf_users::admin::{AdminError, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{FileAdmin, FileUsers, UserRecord};
 use wharf_users::hasher::Hasher;
 
 use crate::config::Config;
+pub(crate) use crate::config::store::Kept;
 use crate::outcome::{Exit, Failure};
 use crate::share::read_password_file;
-
-/// Where accounts are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    /// In the file that `server.users_file` names.
-    File,
-    /// In a database.
-    Database(Address),
-}
-
-impl Kept {
-    /// Reads `file`, `sqlite:…` or `postgres://…`; a relative file lies below `base`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
-        if text == "file" {
-            return Ok(Self::File);
-        }
-        Address::parse(text, base).map(Self::Database)
-    }
-}
 
 /// The file that accounts are kept in, whatever kind of file it is; none for a server.
 pub(crate) fn file(config: &Config) -> Option<&Path> {

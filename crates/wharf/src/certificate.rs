@@ -1,5 +1,6 @@
 //! The server's certificate: read from PEM files, or made on first use and kept.
 
+mod anatomy;
 mod validity;
 
 use std::fs::{self, File};
@@ -12,6 +13,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::anatomy::{Anatomy, Key, covers};
 use crate::os::{mode_if_open, private_file, private_folder, sync_folder};
 use crate::outcome::{Exit, Failure, plain};
 
@@ -131,6 +133,16 @@ pub(crate) fn self_made(folder: &Path, names: &[String]) -> Result<Pair, Failure
     })?;
     warnings.extend(expiry_warning(&chain, &path));
     Ok(Pair { chain, key, is_self_made: true, warnings })
+}
+
+/// The names and addresses that a certificate is for.
+pub(crate) fn names_of(certificate: &[u8]) -> Vec<String> {
+    validity::names(certificate)
+}
+
+/// Whether there is a self-made certificate in `folder`.
+pub(crate) fn has_kept(folder: &Path) -> bool {
+    folder.join(KEPT_NAME).exists()
 }
 
 fn chain_of(text: &str) -> Vec<CertificateDer<'static>> {

@@ -1,183 +1,170 @@
 //! `wharf check`: whether a server could start, how it would be protected, and what to mend.
 //!
-//! Each subject is a function that fills a [`Page`]; a new one needs a word in `cli::Subject`.
+//! Each subject is a function that fills a [`Page`]; a new one needs a word in `cli::check` and a
+//! row in [`SUBJECTS`].
 
-use std::fmt::Write as _;
+mod ask;
+mod fs;
+mod net;
+mod page;
+mod ports;
+mod protection;
+#[cfg(test)]
+mod reference;
+mod tls;
+mod users;
+
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use wharf_accounts_sql::Creation;
+use wharf_admin::model::Status;
 
+use self::page::Page;
 use crate::accounts::{Use, file};
-use crate::cli::{Check, Global, Subject};
-use crate::config::choice::{Durability, Sandbox, Symlinks};
+use crate::cli::Global;
+use crate::cli::check::{Check, Subject};
+use crate::cli::live::Reach;
+use crate::config::problem::Severity;
 use crate::config::{Config, Loaded};
-use crate::outcome::{Exit, Failure, print, tell};
-use crate::protection::identity::{Identity, current_name, is_root};
-use crate::protection::reach::{Reach, Reached};
-use crate::protection::rights::{self, Finding};
-use crate::protection::{Standing, rehearse, system};
+use crate::live_command::{ask as answer_of, client};
+use crate::logins;
+use crate::outcome::{Exit, Failure};
+use crate::protection::identity::Identity;
+use crate::protection::reach::Reached;
+use crate::protection::rights;
 use crate::setup::{config_file, inputs, load};
 use crate::wire::{accounts, check_certificate};
 
-/// What was found out.
-#[derive(Debug, Default)]
-struct Page {
-    /// For standard output.
-    text: String,
-    /// For standard error: what, and what mends it.
-    warnings: Vec<(String, String)>,
-    /// The same, but good to know only.
-    notes: Vec<(String, String)>,
-}
-
 /// What is looked at.
 struct Subjects<'a> {
+    global: &'a Global,
     config: &'a Config,
     file: Option<PathBuf>,
     is_coloured: bool,
+    /// Whether the certificate has a subject of its own this time.
+    looks_at_tls: bool,
+    server: OnceCell<Option<Status>>,
 }
 
-/// Tests what it is asked to, says what it found, and ends with a number for scripts: 0, or 78 for
-/// mistakes and, with `--strict`, for warnings too.
+impl Subjects<'_> {
+    /// The server of this configuration, if it runs and lets us ask.
+    fn server(&self) -> Option<&Status> {
+        let ask = || {
+            let client = client(self.global, &Reach { socket: None });
+            let status: Option<Status> = answer_of(async { client.get("/v1/status").await }).ok();
+            // The system's own server may be another one.
+            status.filter(|status| status.config == self.absolute_file())
+        };
+        self.server.get_or_init(ask).as_ref()
+    }
+
+    fn absolute_file(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        Some(file.display().to_string())
+    }
+
+    /// Who is going to serve: another account of the system, or nobody else.
+    fn identity(&self) -> Result<Option<Identity>, Failure> {
+        Identity::wanted(&self.config.server)
+    }
+}
+
+/// Tests what it is asked to, says what it found, and ends with a number for scripts.
 pub(crate) fn check(global: &Global, options: &Check) -> Result<Exit, Failure> {
+    let mut page = Page::new(options.json);
+    if let Some(server) = &options.ask {
+        page.begin("ask", "");
+        if let Err(failure) = ask::look(server, options, &mut page) {
+            page.failed(failure);
+        }
+        page.print_section()?;
+    }
+    if options.ask.is_none() || !options.what.is_empty() {
+        check_here(global, options, &mut page)?;
+    }
+    page.end(options.strict)
+}
+
+/// Tests this computer and its configuration.
+fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), Failure> {
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
-    let Loaded { config, problems, .. } = load(&inputs, is_coloured)?;
-    let subjects = Subjects { config: &config, file: inputs.file, is_coloured };
-    let mut page = Page::default();
-    for (subject, look) in SUBJECTS {
-        if options.what.is_empty() || options.what.contains(subject) {
-            look(&subjects, &mut page)?;
+    let loaded = if options.json { Loaded::load(&inputs) } else { load(&inputs, is_coloured)? };
+    page.begin("config", "");
+    for problem in &loaded.problems {
+        match problem.severity {
+            Severity::Error => page.problem(problem.title.clone(), problem.help.clone()),
+            // Else `load` has told it.
+            Severity::Warning => page.told(problem.title.clone(), problem.help.clone()),
         }
     }
-    print(&page.text)?;
-    for (kind, list) in [("note", &page.notes), ("warning", &page.warnings)] {
-        for (what, remedy) in list {
-            tell(&format!("{kind}: {what}\nhelp: {remedy}\n"));
+    if !loaded.is_valid() {
+        return Ok(());
+    }
+    let is_chosen = |subject: &Subject| {
+        options.what.is_empty()
+            || options.what.contains(&Subject::All)
+            || options.what.contains(subject)
+    };
+    let subjects = Subjects {
+        global,
+        config: &loaded.config,
+        file: inputs.file,
+        is_coloured,
+        looks_at_tls: is_chosen(&Subject::Tls),
+        server: OnceCell::new(),
+    };
+    for (subject, name, title, look) in SUBJECTS {
+        if is_chosen(subject) {
+            page.begin(name, title);
+            if let Err(failure) = look(&subjects, page) {
+                page.failed(failure);
+            }
+            page.print_section()?;
         }
     }
-    // Problems that are errors ended it in `load`.
-    let count = page.warnings.len() + problems.len();
-    if options.strict && count > 0 {
-        let warnings = if count == 1 { "warning" } else { "warnings" };
-        return Err(Failure {
-            exit: Exit::ConfigInvalid,
-            ..Failure::new(format!("{count} {warnings}, and --strict takes none"))
-        });
-    }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 type Look = fn(&Subjects<'_>, &mut Page) -> Result<(), Failure>;
 
-/// Each subject and how it is looked at, in the order of the page.
-const SUBJECTS: &[(Subject, Look)] =
-    &[(Subject::Config, look_at_config), (Subject::Protection, look_at_protection)];
-
-impl Page {
-    fn row(&mut self, name: &str, text: &str) {
-        let _ = writeln!(self.text, "  {name:<12}{text}");
-    }
-
-    fn warn(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.warnings.push((what.into(), remedy.into()));
-    }
-
-    fn found(&mut self, findings: Vec<Finding>) {
-        for finding in findings {
-            let list = if finding.is_grave() { &mut self.warnings } else { &mut self.notes };
-            let one = (finding.what().to_owned(), finding.remedy().to_owned());
-            if !list.contains(&one) {
-                list.push(one);
-            }
-        }
-    }
-}
+/// Each subject, its name for scripts, its title, and how it is looked at, in the order of the
+/// page.
+const SUBJECTS: &[(Subject, &str, &str, Look)] = &[
+    (Subject::Config, "config", "", look_at_config),
+    (Subject::Protection, "protection", "Protection", protection::look),
+    (Subject::Ports, "ports", "Ports", ports::look),
+    (Subject::Tls, "tls", "TLS", tls::look),
+    (Subject::Net, "net", "Network", net::look),
+    (Subject::Users, "users", "Accounts", users::look),
+    (Subject::Fs, "fs", "Disks", fs::look),
+];
 
 fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
-    for warning in check_certificate(subjects.config)? {
-        page.warn(warning, "get a new one from where this one came");
+    let warnings = match check_certificate(subjects.config) {
+        Ok(warnings) => warnings,
+        // It is told once, where the rest of the certificate is.
+        Err(_) if subjects.looks_at_tls => Vec::new(),
+        Err(failure) => return Err(failure),
+    };
+    if !subjects.looks_at_tls {
+        for warning in warnings {
+            page.warn(warning, "get a new one from where this one came");
+        }
     }
     rights::refuse_open(subjects.config, subjects.file.as_deref())?;
-    let _ = match &subjects.file {
-        Some(file) => writeln!(page.text, "{}: the configuration is sound", file.display()),
-        None => writeln!(page.text, "There is no config file; the defaults are sound."),
-    };
+    logins::check(subjects.config)?;
+    page.line(match &subjects.file {
+        Some(file) => format!("{}: the configuration is sound", file.display()),
+        None => "There is no config file; the defaults are sound.".to_owned(),
+    });
     Ok(())
 }
 
-fn look_at_protection(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
-    let config = subjects.config;
-    page.text.push_str("Protection\n");
-    look_at_user(config, page)?;
-    let (used, reached) = homes(subjects)?;
-    let homes: Vec<_> = used.iter().map(|(_, home)| home.clone()).collect();
-    let reach = Reach::of(config, &homes, &reached);
-    let report = rehearse(config.server.sandbox, &reach)?;
-    for (name, part) in report.parts() {
-        page.row(name, &part.told());
-    }
-    let open = [("files", &report.files), ("system calls", &report.calls)];
-    for (what, part) in open {
-        if let Standing::Off(why) = part {
-            let remedy = match config.server.sandbox {
-                Sandbox::Off => "write sandbox = \"auto\" in [server]",
-                _ if config.files.follow_symlinks == Symlinks::Always => {
-                    "write follow_symlinks = \"inside\" in [files]"
-                }
-                _ => "a kernel of Linux 5.19 or newer with Landlock and seccomp can confine it",
-            };
-            page.warn(format!("{what} are not confined: {why}"), remedy);
-        }
-    }
-    page.row(
-        "paths",
-        if system::has_openat2() {
-            "kept below each home by the kernel (openat2)"
-        } else {
-            "kept below each home by a walk that follows no links; there is no openat2"
-        },
-    );
-    page.row(
-        "uploads",
-        match config.files.durability {
-            Durability::Full => "synced to the disk before they are confirmed",
-            Durability::Fast => {
-                "whole, but not synced before they are confirmed (files.durability)"
-            }
-        },
-    );
-    let umask = config.files.umask.0;
-    page.row("new files", &format!("{:04o}, folders {:04o}", 0o666 & !umask, 0o777 & !umask));
-    if umask & 0o002 == 0 {
-        let what = "anybody on this computer may write what accounts upload (files.umask)";
-        page.warn(what, "write umask = \"022\" in [files]");
-    }
-    page.found(rights::of_config(config, subjects.file.as_deref()));
-    for (used, home) in &used {
-        page.found(rights::of_home(home));
-        if matches!(used, Use::Folder(..)) && !home.is_dir() {
-            let what = format!("{}: there is no folder {}", used.lost(), home.display());
-            page.warn(what, "make it, or name another");
-        }
-    }
-    Ok(())
-}
-
-fn look_at_user(config: &Config, page: &mut Page) -> Result<(), Failure> {
-    match Identity::wanted(&config.server)? {
-        Some(identity) => page.row("user", &format!("becomes {} for good", identity.name())),
-        None => page.row("user", &format!("serves as {}", current_name())),
-    }
-    if is_root() && config.server.user.is_empty() {
-        let remedy = "make an account of the system for it and name that in server.user";
-        page.warn("it would serve as root", remedy);
-    }
-    Ok(())
-}
-
-/// The homes and folders of all accounts, and what their store needs; nothing where there is no
-/// file of accounts yet.
+/// The homes of all accounts, with whose they are, and what their store needs; nothing where there
+/// is no store of accounts yet.
 fn homes(subjects: &Subjects<'_>) -> Result<(Vec<(Use, PathBuf)>, Reached), Failure> {
     let config = subjects.config;
     let is_there = file(config).is_none_or(Path::exists);

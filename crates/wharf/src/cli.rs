@@ -2,6 +2,7 @@
 
 pub(crate) mod ban;
 pub(crate) mod bench;
+pub(crate) mod check;
 pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod live;
@@ -23,6 +24,7 @@ use wharf_users::nearest::nearest;
 use crate::outcome::Colour;
 use ban::Ban;
 use bench::Bench;
+use check::Check;
 use group::Group;
 use import::Import;
 use serve::Serve;
@@ -68,7 +70,6 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<Serve>),
-    /// Test the config and the protection without serving: every mistake at once, exit 78
     Check(Check),
     /// The running server in one screen
     Status(live::Status),
@@ -118,28 +119,11 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Is started by wharf itself, to start programs
+    #[command(name = crate::deliver::WORKER_COMMAND, hide = true)]
+    StartPrograms,
     /// Version and what it was built for
     Version,
-}
-
-/// `wharf check`.
-#[derive(Debug, Args)]
-pub(crate) struct Check {
-    /// What to test; all if none is named
-    #[arg(value_name = "WHAT")]
-    pub(crate) what: Vec<Subject>,
-    /// Warnings are mistakes too: exit 78
-    #[arg(long)]
-    pub(crate) strict: bool,
-}
-
-/// What `wharf check` can test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Subject {
-    /// The config file, the environment and what they name
-    Config,
-    /// User, sandbox, rights of files and folders, and what could not be had
-    Protection,
 }
 
 /// `wharf config`.
@@ -178,7 +162,7 @@ Usage: wharf [OPTIONS] [DIR]            the same as: wharf serve [DIR]
 
 Share and run
   serve       Share a folder, or run from a config file
-  check       Test config, rights and sandbox without serving
+  check       Test config, ports, certificate, network, accounts and disks without serving
   service     Start with the computer: install, uninstall, start, stop, status, unit
 
 Look and act on the running server

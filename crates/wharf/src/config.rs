@@ -5,12 +5,15 @@
 //! is wrong; [`show`] prints the default file, the reference and what is in force.
 
 pub(crate) mod check;
+pub(crate) mod check_logins;
 pub(crate) mod choice;
 pub(crate) mod counts;
 pub(crate) mod file;
 pub(crate) mod gather;
+pub(crate) mod hook;
 pub(crate) mod keys;
 pub(crate) mod layers;
+pub(crate) mod login_sources;
 pub(crate) mod problem;
 pub(crate) mod raw;
 pub(crate) mod show;
@@ -28,12 +31,15 @@ use value::Version;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) server: keys::Server,
-    pub(crate) accounts: keys::Accounts,
     pub(crate) listen: Vec<keys::Listen>,
     pub(crate) passive: keys::Passive,
     pub(crate) active: keys::Active,
     pub(crate) tls: keys::Tls,
     pub(crate) login: keys::Login,
+    pub(crate) accounts: keys::Accounts,
+    pub(crate) pam: keys::PamLogin,
+    pub(crate) ldap: keys::LdapLogin,
+    pub(crate) http: keys::HttpLogin,
     pub(crate) ban: keys::Banning,
     pub(crate) limits: keys::Limits,
     pub(crate) files: keys::Files,
@@ -43,6 +49,8 @@ pub(crate) struct Config {
     /// `[metrics]`
     pub(crate) metrics: keys::Metrics,
     pub(crate) log: keys::Logging,
+    pub(crate) events: keys::Told,
+    pub(crate) webhooks: Vec<keys::Webhook>,
 }
 
 /// A configuration that was read, good or bad.
@@ -84,10 +92,16 @@ impl Loaded {
 impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         let keys::Preamble { config_version: Version } = keys::Preamble::read(reader, "");
-        let listeners = reader.layers.listeners.max(1);
+        let listeners = reader.layers.tables("listen").max(1);
+        let mut webhooks: Vec<_> = (0..reader.layers.tables("webhook"))
+            .map(|index| keys::Webhook::read(reader, &format!("webhook.{index}")))
+            .collect();
+        // A table without an address, as the default file has it, is none.
+        while webhooks.last().is_some_and(|webhook| webhook.url.0.is_none()) {
+            webhooks.pop();
+        }
         Self {
             server: keys::Server::read(reader, "server"),
-            accounts: keys::Accounts::read(reader, "accounts"),
             listen: (0..listeners)
                 .map(|index| keys::Listen::read(reader, &format!("listen.{index}")))
                 .collect(),
@@ -95,6 +109,10 @@ impl Config {
             active: keys::Active::read(reader, "active"),
             tls: keys::Tls::read(reader, "tls"),
             login: keys::Login::read(reader, "login"),
+            accounts: keys::Accounts::read(reader, "accounts"),
+            pam: keys::PamLogin::read(reader, "accounts.pam"),
+            ldap: keys::LdapLogin::read(reader, "accounts.ldap"),
+            http: keys::HttpLogin::read(reader, "accounts.http"),
             ban: keys::Banning::read(reader, "ban"),
             limits: keys::Limits::read(reader, "limits"),
             files: keys::Files::read(reader, "files"),
@@ -103,6 +121,8 @@ impl Config {
             control: keys::Control::read(reader, "control"),
             metrics: keys::Metrics::read(reader, "metrics"),
             log: keys::Logging::read(reader, "log"),
+            events: keys::Told::read(reader, "events"),
+            webhooks,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wharf_admin::client::{AskError, Client};
-use wharf_admin::model::{Done, Kick, Kicked, Reloaded, Session, Status, Stop};
+use wharf_admin::model::{Done, HandedOver, Kick, Kicked, Reloaded, Session, Status, Stop};
 
 use crate::cli::{Global, live};
 use crate::outcome::{Exit, Failure, print, tell};
@@ -84,6 +84,9 @@ pub(crate) fn log(global: &Global, options: &live::Log) -> Result<Exit, Failure>
 
 /// `wharf reload`.
 pub(crate) fn reload(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
+    if options.binary {
+        return hand_over(global, options);
+    }
     let asked = ask(async { client(global, &options.reach).post("/v1/reload", &Done {}).await });
     let reloaded: Reloaded = asked.map_err(|failure| match failure.exit {
         Exit::Failed => Failure { exit: Exit::ConfigInvalid, ..failure },
@@ -97,6 +100,22 @@ pub(crate) fn reload(global: &Global, options: &live::Reload) -> Result<Exit, Fa
         tell(&format!("warning: {warning}\n"));
     }
     print(&summary::reloaded(&reloaded))?;
+    Ok(Exit::Done)
+}
+
+/// `wharf reload --binary`.
+fn hand_over(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
+    let asked = async { client(global, &options.reach).post("/v1/hand-over", &Done {}).await };
+    let handed_over: HandedOver = ask(asked)?;
+    if options.json {
+        print(&json(&handed_over)?)?;
+        return Ok(Exit::Done);
+    }
+    let HandedOver { pid, old_pid, sessions } = handed_over;
+    print(&format!(
+        "Process {pid} serves now; {sessions} sessions finish in process {old_pid}, which ends \
+         with them.\n"
+    ))?;
     Ok(Exit::Done)
 }
 

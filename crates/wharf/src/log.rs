@@ -6,10 +6,13 @@
 //! memory.
 
 pub(crate) mod audit;
+pub(crate) mod catalog;
 #[cfg(test)]
 mod forgery_tests;
+pub(crate) mod journal;
 pub(crate) mod line;
 pub(crate) mod record;
+pub(crate) mod rotation;
 pub(crate) mod tail;
 pub(crate) mod target;
 #[cfg(test)]
@@ -83,7 +86,7 @@ impl Log {
         let transfer_log = options.transfer_log.as_ref().map(|_| targets.len());
         targets.extend(options.transfer_log);
         let style = styles.first().copied().unwrap_or(Style::Text);
-        let note_line = move |note: &Note| line::render(style, &Zoned::now(), &note_record(note));
+        let note_line = move |note: &Note| rendered(style, &Zoned::now(), &note_record(note));
         Self {
             styles,
             wanted: RwLock::new(Wanted {
@@ -110,6 +113,9 @@ impl Log {
         let now = Zoned::now();
         if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {
             self.tell_kept(&now, audit.write(&line::render(Style::Json, &now, record)));
+            if let Some(reason) = audit.take_problem() {
+                self.hand_over(&now, &note_record(&Note::NotRotated(reason)));
+            }
         }
         self.hand_over(&now, record);
     }
@@ -124,7 +130,7 @@ impl Log {
             match style {
                 Style::Text => self.writer.write(number, text.clone()),
                 style if style.shows(record) => {
-                    self.writer.write(number, line::render(*style, now, record));
+                    self.writer.write(number, rendered(*style, now, record));
                 }
                 _ => {}
             }
@@ -173,11 +179,22 @@ impl Log {
     }
 }
 
+/// The line, or for the journal the entry.
+fn rendered(style: Style, now: &Zoned, record: &Record) -> Vec<u8> {
+    match style {
+        Style::Entry => journal::entry(record),
+        style => line::render(style, now, record).into_bytes(),
+    }
+}
+
 fn note_record(note: &Note) -> Record {
     match note {
         Note::Dropped(count) => Record::new(Level::Warn, "lines-dropped").number("count", *count),
         Note::NotReopened(reason) => {
             Record::new(Level::Error, "log-not-reopened").text("reason", reason)
+        }
+        Note::NotRotated(reason) => {
+            Record::new(Level::Error, "log-not-rotated").text("reason", reason)
         }
     }
 }

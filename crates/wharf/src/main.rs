@@ -13,11 +13,14 @@ mod check_command;
 mod cli;
 mod config;
 mod config_command;
+mod deliver;
+mod far_server;
 mod hash_command;
 mod import;
 mod import_command;
 mod live_command;
 mod log;
+mod logins;
 mod man_command;
 mod os;
 mod outcome;
@@ -42,6 +45,10 @@ use cli::{Cli, Command};
 use outcome::{Exit, Failure};
 
 fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(number) = logins::helper(&words) {
+        return number.into();
+    }
     let cli = match cli::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => {
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.tell(is_coloured);
+            os::tell_predecessor(Err(&failure.message));
             os::hold_window();
             failure.exit.into()
         }
@@ -84,6 +92,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Service(what) => service_command::service(global, what),
         Command::Completions { shell } => man_command::completions(*shell),
         Command::Man { folder } => man_command::man(folder),
+        Command::StartPrograms => deliver::work(),
         Command::Version => outcome::print(&version()).map(|()| Exit::Done),
     }
 }

@@ -81,18 +81,25 @@ impl Failure {
     }
 }
 
+impl Exit {
+    /// The number itself.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotRunning => 3,
+            Self::NoSuchUser => 4,
+            Self::Forbidden => 77,
+            Self::ConfigInvalid => 78,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::NotRunning => 3,
-            Exit::NoSuchUser => 4,
-            Exit::Forbidden => 77,
-            Exit::ConfigInvalid => 78,
-            Exit::Interrupted => 130,
-        })
+        Self::from(exit.number())
     }
 }
 

@@ -51,6 +51,11 @@ pub(crate) fn host_name() -> Option<String> {
     system::host_name().filter(|name| !name.is_empty() && name != "localhost")
 }
 
+/// This program, to be started once more.
+pub(crate) fn own_program() -> std::io::Result<PathBuf> {
+    system::own_program()
+}
+
 /// By a language tag such as `zh_CN.UTF-8`.
 fn encoding_of(language: &str) -> &'static encoding_rs::Encoding {
     let language = language.to_ascii_lowercase().replace('-', "_");

@@ -4,16 +4,21 @@
 //! at which [`operator`] answers; [`reload`] puts another configuration in force.
 
 mod bans;
-mod capacity;
+mod binding;
+pub(crate) mod capacity;
+mod chores;
 mod control;
 mod counters;
 mod gauges;
+mod inherited;
 mod metrics;
 mod operator;
 mod outputs;
 mod reload;
 mod renewal;
+mod resolver;
 mod run;
+mod sweeping;
 mod warner;
 mod watch;
 mod workers;

@@ -1,12 +1,22 @@
 //! `wharf service`: the system starts wharf with the computer, and again after a crash.
 //!
 //! [`systemd`] and [`launchd`] write the files as text; [`manager`] puts them in place and speaks
-//! with the system's own manager of services.
+//! with the system's own manager of services, of which Windows has another one; [`firewall`] says
+//! what must be let through.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "each system has its own words"))]
+mod firewall;
+#[cfg_attr(windows, expect(dead_code, reason = "places of other systems"))]
 mod launchd;
+#[cfg(not(windows))]
 mod manager;
+#[cfg(windows)]
+#[path = "service_command/manager_windows.rs"]
+mod manager;
+#[cfg_attr(windows, expect(dead_code, reason = "places of other systems"))]
 mod systemd;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_accounts_sql::Creation;
@@ -16,7 +26,11 @@ use crate::accounts::Use;
 use crate::cli::Global;
 use crate::cli::service::{Kind, RunAs, Service};
 use crate::config::Config;
+use crate::config::choice::TlsMode;
+use crate::config::keys::Listen;
 use crate::config::value::ListenPort;
+use crate::logins;
+use crate::os::{be_starter, be_successor};
 use crate::outcome::{Exit, Failure, print};
 use crate::setup::{config_file, inputs, load};
 use crate::wire;
@@ -29,9 +43,16 @@ pub(crate) fn service(global: &Global, what: &Service) -> Result<Exit, Failure> 
         Service::Start => manager::start(),
         Service::Stop => manager::stop(),
         Service::Status => manager::status(),
+        Service::Run => manager::serve(global),
+        Service::Starter { words } => ended(be_starter(words)),
+        Service::Successor { words } => ended(be_successor(words)),
         Service::Unit { account, kind } => {
+            let Some(kind) = kind.or_else(manager::own_kind) else {
+                return Err(Failure::usage("services of this system have no files")
+                    .help("print one for another system:  --kind systemd | socket | launchd"));
+            };
             let setup = setup(global)?;
-            print(&match kind.unwrap_or_else(manager::own_kind) {
+            print(&match kind {
                 Kind::Systemd => setup.unit(account)?.text(),
                 Kind::Socket => systemd::socket(&setup.addresses()),
                 Kind::Launchd => launchd::plist(&setup.program, &setup.path, &account.user),
@@ -39,6 +60,14 @@ pub(crate) fn service(global: &Global, what: &Service) -> Result<Exit, Failure> 
             Ok(Exit::Done)
         }
     }
+}
+
+/// The end of a process that only a server starts.
+fn ended(how: std::io::Result<()>) -> Result<Exit, Failure> {
+    how.map(|()| Exit::Done).map_err(|error| {
+        Failure::io("a server starts this, nobody else; it ended", &error)
+            .help("serve:  wharf serve   or put a new program in place:  wharf reload --binary")
+    })
 }
 
 /// What the service will serve from.
@@ -62,7 +91,8 @@ fn setup(global: &Global) -> Result<Setup, Failure> {
     let path = std::path::absolute(&path).unwrap_or(path);
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, Some(path.clone()), Vec::new()), is_coloured)?;
-    let homes = wire::accounts(&loaded.config, is_coloured, Creation::No)?.homes;
+    let mut homes = wire::accounts(&loaded.config, is_coloured, Creation::No)?.homes;
+    homes.extend(logins::example_home(&loaded.config).map(|home| (Use::Home(String::new()), home)));
     let program = std::env::current_exe()
         .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
     Ok(Setup { program, path, config: loaded.config, homes })
@@ -106,14 +136,23 @@ impl Setup {
 
     /// Where it listens, as systemd writes it.
     fn addresses(&self) -> Vec<String> {
-        let port = |port: ListenPort| match port {
-            ListenPort::Fixed(port) => port,
-            ListenPort::Auto => 21,
-        };
         let listen = self.config.listen.iter();
-        listen
-            .map(|listen| std::net::SocketAddr::new(listen.address, port(listen.port)).to_string())
-            .collect()
+        listen.map(|listen| SocketAddr::new(listen.address, port(listen)).to_string()).collect()
+    }
+
+    /// What clients must reach.
+    fn openings(&self) -> firewall::Openings {
+        let control = self.config.listen.iter().map(port).collect();
+        firewall::Openings { control, data: self.config.passive.ports.0.clone() }
+    }
+}
+
+/// A service gets the port that everybody expects.
+fn port(listen: &Listen) -> u16 {
+    match (listen.port, listen.tls) {
+        (ListenPort::Fixed(port), _) => port,
+        (ListenPort::Auto, TlsMode::Implicit) => 990,
+        (ListenPort::Auto, TlsMode::Explicit | TlsMode::Off) => 21,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Global;
 use crate::config::gather::{Flag, Inputs};
-use crate::config::keys::{Key, keys};
+use crate::config::keys::{Key, key_at};
 use crate::config::problem::{count, render};
 use crate::config::raw::{Raw, quoted};
 use crate::config::show::value_text;
@@ -81,13 +81,10 @@ pub(crate) fn flags_as_file(layers: &Layers) -> String {
     let mut section = String::new();
     for (path, raw) in layers.set_by_flags() {
         let Some((table, name)) = path.rsplit_once('.') else { continue };
-        let known = table.split_once('.').map_or(table, |(list, _)| list);
-        let Some(key) = keys().find(|key| key.section == known && key.name == name) else {
-            continue;
-        };
+        let Some(key) = key_at(path) else { continue };
         if table != section {
             table.clone_into(&mut section);
-            let list = table.split_once('.').map(|(list, _)| format!("[[{list}]]"));
+            let list = (table != key.section).then(|| format!("[[{}]]", key.section));
             let _ = writeln!(out, "\n{}", list.unwrap_or_else(|| format!("[{table}]")));
         }
         let _ = writeln!(out, "{name} = {}", portable(key, raw));

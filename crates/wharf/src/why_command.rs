@@ -41,6 +41,10 @@ pub(crate) struct Case<'a> {
     is_tls: bool,
     /// Seconds since 1970.
     now: i64,
+    /// The config file, as a running server tells its own.
+    file: Option<String>,
+    /// Whether the server to ask was named.
+    is_named: bool,
 }
 
 /// Something that decides, or could have.
@@ -118,6 +122,10 @@ pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
         ip: options.ip.map(|ip| ip.to_canonical()),
         is_tls: !options.plain,
         now: Timestamp::now().as_second(),
+        file: inputs.file.as_ref().map(|file| {
+            std::path::absolute(file).unwrap_or_else(|_| file.clone()).display().to_string()
+        }),
+        is_named: options.reach.socket.is_some(),
     };
     let mut notes = Vec::new();
     let client = client(global, &options.reach);

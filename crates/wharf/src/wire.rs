@@ -1,41 +1,36 @@
 //! The one page that joins the crates: a configuration becomes the engine's settings, accounts and
 //! stores.
 
-use std::net::{Ipv4Addr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod accounts;
+
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::sync::{Arc, OnceLock};
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use wharf_accounts_sql::{Address, Creation, SqlUsers};
-use wharf_core::account::{Account, Count, Limits as AccountLimits};
+use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind};
-use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{Storage, Stores};
-use wharf_core::users::Users;
+use wharf_events::check::Checker;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
 use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
-use wharf_users::admin::{AdminError, StoreErrorKind};
-use wharf_users::anonymous::WithAnonymous;
-use wharf_users::file::{FileUsers, UserFile, UserRecord};
-use wharf_users::hasher::Hasher;
-use wharf_users::single::{Nobody, Single};
 
-use crate::accounts::{self, Kept, Use, Watched, alone, database, everyone};
 use crate::certificate::{Facts, Pair, from_files, self_made};
 use crate::config::choice::{
-    AnonymousPermissions, Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks,
-    TlsMode, TlsRequire, TlsVersion,
+    Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire,
+    TlsVersion,
 };
 use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
 use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
-use crate::protection::reach::{Reach, Reached, state_folder};
-use crate::share::{Access, Share};
-use crate::user_command::{Trouble, open_failure};
+use crate::protection::reach::{Reach, state_folder};
+
+pub(crate) use accounts::{
+    Accounts, accounts, anonymous_home, anonymous_rights, homes, shared, users, visitor,
+};
 
 /// The engine's settings.
 pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Settings, Failure> {
@@ -88,7 +83,8 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
     })
 }
 
-fn listen(listen: &keys::Listen) -> engine::Listen {
+/// A listener for the engine.
+pub(crate) fn listen(listen: &keys::Listen) -> engine::Listen {
     let tls = listen_tls(listen.tls);
     let ports = match (listen.port, tls) {
         (ListenPort::Fixed(port), _) => vec![port],
@@ -153,22 +149,29 @@ fn names(names: &keys::Names) -> engine::Names {
 }
 
 /// Looks a host name up, once: PASV must not wait for a name server.
-fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>, Failure> {
-    let name = match address {
-        PublicAddress::None => return Ok(None),
-        PublicAddress::Address(ip) => return Ok(Some(*ip)),
-        PublicAddress::Name(name) => name,
-    };
+pub(crate) fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>, Failure> {
+    match address {
+        PublicAddress::None => Ok(None),
+        PublicAddress::Address(ip) => Ok(Some(*ip)),
+        PublicAddress::Name(name) => look_up(name).map(|found| found.first().copied()),
+    }
+}
+
+/// The IPv4 addresses of a host name, at least one.
+pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
     let help = "write the address itself in passive.public_address (-n)";
-    let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
+    let found = (name, 0).to_socket_addrs().map_err(|error| {
         Failure::io(format!("the public address {name} cannot be looked up"), &error).help(help)
     })?;
-    let ipv4 = found.into_iter().find_map(|address| match address.ip().to_canonical() {
-        std::net::IpAddr::V4(ip) => Some(ip),
-        std::net::IpAddr::V6(_) => None,
+    let ipv4 = found.into_iter().filter_map(|address| match address.ip().to_canonical() {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
     });
-    let missing = || Failure::new(format!("{name} has no IPv4 address to announce")).help(help);
-    ipv4.map(Some).ok_or_else(missing)
+    let ipv4: Vec<_> = ipv4.collect();
+    if ipv4.is_empty() {
+        return Err(Failure::new(format!("{name} has no IPv4 address to announce")).help(help));
+    }
+    Ok(ipv4)
 }
 
 /// A certificate ready to serve, and what is to be said about it.
@@ -199,8 +202,10 @@ fn certificate(
     Certificate::from_der(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new("tls.private_key is not the key of tls.certificate")
-                .help("they come in pairs; was one of the two files renewed without the other?")
+            ..Failure::new("tls.private_key is not the key of tls.certificate").help(
+                "they come in pairs: was one of the two files renewed without the other? the \
+                     server's own certificate must be the first in its file",
+            )
         },
         other => Failure {
             exit: Exit::ConfigInvalid,
@@ -242,6 +247,11 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
     }))
 }
 
+/// The certificate that would be served, and those that stand for it.
+pub(crate) fn chain(config: &Config) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    pair(config).map(|pair| pair.chain)
+}
+
 fn pair(config: &Config) -> Result<Pair, Failure> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
         return from_files(certificate, key);
@@ -278,12 +288,19 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
 pub(crate) struct Fenced {
     disks: Disks,
     reach: Arc<Reach>,
+    /// Who has uploads looked at; it comes once the process is confined.
+    checker: Arc<OnceLock<Arc<Checker>>>,
 }
 
 impl Fenced {
     /// Those of `disks` that lie within `reach`.
     pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
-        Self { disks, reach }
+        Self { disks, reach, checker: Arc::default() }
+    }
+
+    /// Has uploads looked at, once there is somebody who does.
+    pub(crate) fn checked(self, checker: &Arc<OnceLock<Arc<Checker>>>) -> Self {
+        Self { checker: Arc::clone(checker), ..self }
     }
 }
 
@@ -297,7 +314,11 @@ impl Stores for Fenced {
                  wharf, or name a folder above it in server.homes and restart once";
             return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
         }
-        opened
+        let opened = opened?;
+        Ok(match self.checker.get() {
+            Some(checker) => checker.over(opened, account),
+            None => opened,
+        })
     }
 }
 
@@ -321,203 +342,14 @@ pub(crate) fn stores(config: &Config, quotas: Option<&Quotas>, reach: &Arc<Reach
     Fenced::new(disks, Arc::clone(reach))
 }
 
-/// Who may log in, and where their files are.
-pub(crate) struct Accounts {
-    /// For the engine.
-    pub(crate) users: Arc<dyn Users>,
-    /// The store, to be looked at now and then.
-    pub(crate) watched: Option<Watched>,
-    /// What of the computer the store needs.
-    pub(crate) reached: Reached,
-    /// How many accounts it has.
-    pub(crate) count: usize,
-    /// Every folder that is served, and for whom.
-    pub(crate) homes: Vec<(Use, PathBuf)>,
-    /// What the operator should know.
-    pub(crate) warnings: Vec<String>,
-}
-
-/// The accounts of the store, and the anonymous visitor if there is one.
-pub(crate) fn accounts(
-    config: &Config,
-    is_coloured: bool,
-    creation: Creation,
-) -> Result<Accounts, Failure> {
-    let has_visitor = anonymous_home(config).is_some();
-    let mut accounts = match &config.accounts.store.0 {
-        Kept::File if has_visitor && !config.server.users_file.0.exists() => nobody(),
-        Kept::File => of_file(&config.server.users_file.0, is_coloured)?,
-        Kept::Database(address) => of_database(config, address, creation)?,
-    };
-    accounts.users = users(config, accounts.watched.as_ref());
-    accounts.homes.extend(visitors_home(config));
-    Ok(accounts)
-}
-
-/// Those of the store, if there is one, and the anonymous visitor if the configuration has one.
-pub(crate) fn users(config: &Config, watched: Option<&Watched>) -> Arc<dyn Users> {
-    let users: Arc<dyn Users> = match watched {
-        Some(Watched::File(file)) => Arc::new(file.clone()),
-        Some(Watched::Database(database)) => Arc::new(database.clone()),
-        None => Arc::new(Nobody),
-    };
-    match anonymous_home(config) {
-        Some(home) => Arc::new(with_visitor(users, config, home)),
-        None => users,
-    }
-}
-
-/// Every folder that is served, and for whom.
-pub(crate) fn homes(
-    config: &Config,
-    watched: Option<&Watched>,
-    is_coloured: bool,
-) -> Result<Vec<(Use, PathBuf)>, Failure> {
-    let mut homes = match watched {
-        Some(Watched::File(_)) => {
-            let file = UserFile::read(&config.server.users_file.0)
-                .map_err(|error| open_failure(&error, is_coloured))?;
-            accounts::homes(file.records(), file.folder())
-        }
-        // A database that is gone keeps nothing else from changing.
-        Some(Watched::Database(users)) => {
-            let records = all_of(users)?.unwrap_or_default();
-            accounts::homes(&records, Path::new(""))
-        }
-        None => Vec::new(),
-    };
-    homes.extend(visitors_home(config));
-    Ok(homes)
-}
-
-fn visitors_home(config: &Config) -> Option<(Use, PathBuf)> {
-    anonymous_home(config).map(|home| (Use::Home("anonymous".to_owned()), home.to_owned()))
-}
-
-/// Everyone in a database.
-fn all_of(users: &SqlUsers) -> Result<Result<Vec<UserRecord>, AdminError>, Failure> {
-    alone(async {
-        let records = everyone(users).await;
-        // The connections end with the thread that waits here.
-        users.close_idle();
-        records
-    })
-}
-
-/// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
-pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
-    let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
-    visitors.is_anonymous(user).then(|| visitors.account().clone())
-}
-
-fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
-    let rights = anonymous_rights(config.login.anonymous_permissions);
-    WithAnonymous::new(users, home, rights).with_limits(for_many())
-}
-
-fn nobody() -> Accounts {
-    Accounts {
-        users: Arc::new(Nobody),
-        watched: None,
-        reached: Reached::default(),
-        count: 0,
-        homes: Vec::new(),
-        warnings: Vec::new(),
-    }
-}
-
-fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
-    let failed = |error| open_failure(&error, is_coloured);
-    let file = UserFile::read(path).map_err(failed)?;
-    let users = FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?;
-    Ok(Accounts {
-        users: Arc::new(users.clone()),
-        watched: Some(Watched::File(users)),
-        reached: Reached { file: Some(path.to_owned()), ports: Vec::new() },
-        count: file.records().len(),
-        homes: accounts::homes(file.records(), file.folder()),
-        warnings: Vec::new(),
-    })
-}
-
-/// A database that does not answer now may do so later, as after a start of the whole computer:
-/// wharf serves, and connects to it by itself. One that refuses us or is no store of ours is a
-/// mistake, which is told before anyone is served.
-fn of_database(
-    config: &Config,
-    address: &Address,
-    creation: Creation,
-) -> Result<Accounts, Failure> {
-    let users = database(address, config, creation)?;
-    let mut warnings = Vec::new();
-    let records = match all_of(&users)? {
-        Ok(records) => records,
-        Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Unreachable => {
-            warnings.push(format!(
-                "nobody can log in yet: {error}; wharf connects by itself when it is back, and \
-                 needs its homes to be below server.homes until the next start"
-            ));
-            Vec::new()
-        }
-        Err(error) => return Err(Trouble::from(error).into_failure(false)),
-    };
-    if users.is_overheard() {
-        warnings.push(format!(
-            "password hashes come from {address} over the network in the clear; add \
-             ?sslrootcert=FILE to accounts.store"
-        ));
-    }
-    let file = match address {
-        Address::Sqlite(path) => Some(path.clone()),
-        Address::Postgres(_) => None,
-    };
-    Ok(Accounts {
-        users: Arc::new(users.clone()),
-        reached: Reached { file, ports: users.ports().to_vec() },
-        watched: Some(Watched::Database(users)),
-        count: records.len(),
-        homes: accounts::homes(&records, Path::new("")),
-        warnings,
-    })
-}
-
-/// The folder of visitors, if there may be any.
-pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
-    config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
-}
-
-/// The one account of a quick share.
-pub(crate) fn shared(share: &Share) -> Accounts {
-    let users: Arc<dyn Users> = match &share.access {
-        Access::Anonymous(rights) => {
-            let rights = anonymous_rights(*rights);
-            let users = WithAnonymous::new(Arc::new(Nobody), &share.folder, rights);
-            Arc::new(users.with_limits(for_many()))
-        }
-        Access::Account { user, password, rights } => {
-            let mut account = Account::new(user, &share.folder, Rules::everywhere(*rights));
-            account.limits = for_many();
-            Arc::new(Single::new(account, password.text.as_bytes()))
-        }
-    };
-    let homes = vec![(Use::Home(String::new()), share.folder.clone())];
-    Accounts { users, count: 1, homes, ..nobody() }
-}
-
-/// An account that many people share has as many sessions as the server.
-fn for_many() -> AccountLimits {
-    AccountLimits { sessions_max: Some(Count::Unlimited), ..AccountLimits::default() }
-}
-
-fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
-    // A preset has the same word; less than reading cannot be meant by any.
-    Permissions::parse(&rights.to_string()).unwrap_or(Permissions::NONE)
-}
-
 #[cfg(test)]
 mod tests {
+    use wharf_core::permission::Permissions;
+
+    use super::accounts::for_many;
     use super::*;
     use crate::config::Loaded;
+    use crate::config::choice::AnonymousPermissions;
     use crate::config::gather::Inputs;
 
     #[test]

@@ -27,10 +27,14 @@ static ACTS: &[Act] = &[
         words: &["spawn_blocking", "block_in_place"],
         homes: &[
             "crates/storage/src/disk",
+            // It passes on what the disk store says.
+            "crates/storage/src/mounts.rs",
             // Hashes take long, and the accounts file is read at a login.
             "crates/users/src/password",
             "crates/users/src/hasher",
             "crates/users/src/file",
+            // The home of an account that nobody keeps is made at its first login.
+            "crates/login/src/template.rs",
             // A statement of SQLite, which has no other way; a turn of the pool bounds how many.
             "crates/accounts-sql/src/sqlite.rs",
             "crates/server/src/pump",
@@ -62,6 +66,8 @@ static ACTS: &[Act] = &[
             // The program that shows what is possible, and the wait for a server that starts.
             "crates/bench/src/bare.rs",
             "crates/bench/src/running.rs",
+            // A login service is asked on the way out.
+            "crates/login/src/http/service/exchange.rs",
             // The API is another way in, for this computer alone.
             "crates/admin/src/door/",
             // The client that measures has a door of its own, to servers outside.
@@ -85,7 +91,10 @@ static ACTS: &[Act] = &[
         // The program, its accounts and its tools: their paths come from who runs them.
         homes: &[
             "crates/storage/src/disk",
+            // It passes on what the disk store says.
+            "crates/storage/src/mounts.rs",
             "crates/users/",
+            "crates/login/",
             "crates/accounts-sql/",
             "crates/wharf/",
             "crates/load/",
@@ -95,6 +104,10 @@ static ACTS: &[Act] = &[
             "crates/sim/",
             // Where an account's files are: written by who made the account.
             "crates/core/src/account.rs",
+            // Where programs beside the server find files, as the disk store says.
+            "crates/core/src/event.rs",
+            "crates/core/src/storage.rs",
+            "crates/events/",
             "crates/server/src/certificate.rs",
             "crates/server/src/command/reference.rs",
             "crates/server/src/command/paths.rs",

@@ -13,9 +13,9 @@ const FLOORS: &[(u8, &[&str])] = &[
     (7, &["conversation"]),
     (6, &["transfer", "errand", "attend", "gate"]),
     (5, &["command"]),
-    (4, &["session", "exit"]),
+    (4, &["session", "exit", "diagnosis"]),
     (3, &["control", "data", "shared"]),
-    (2, &["pump", "tls", "next", "ports", "files", "lines", "admission", "guard"]),
+    (2, &["pump", "tls", "next", "ports", "files", "lines", "admission", "guard", "doctor"]),
     (
         1,
         &[

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use axum::extract::connect_info::Connected;
@@ -14,6 +14,10 @@ use tokio::net::{UnixListener, UnixStream, unix};
 pub(super) struct Listener {
     socket: UnixListener,
     path: PathBuf,
+    /// The number of the file; another server may have put its own in its place.
+    inode: u64,
+    /// Where it is to be, if it is not there yet.
+    place: Option<PathBuf>,
 }
 
 /// Who asks.
@@ -28,19 +32,52 @@ impl Listener {
             }
             fs::remove_file(path)?;
         }
+        Self::bind(path, group)
+    }
+
+    /// Beside `path`, at which another server still listens.
+    pub(super) fn open_beside(path: &Path, group: Option<u32>) -> io::Result<Self> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut listener = Self::bind(&beside, group)?;
+        listener.place = Some(path.to_owned());
+        Ok(listener)
+    }
+
+    pub(super) fn take_place(&mut self) -> io::Result<()> {
+        if let Some(place) = self.place.take() {
+            fs::rename(&self.path, &place)?;
+            self.path = place;
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn bind(path: &Path, group: Option<u32>) -> io::Result<Self> {
         let socket = UnixListener::bind(path)?;
         if let Some(group) = group {
             std::os::unix::fs::chown(path, None, Some(group))?;
         }
         let mode = if group.is_some() { 0o660 } else { 0o600 };
         fs::set_permissions(path, Permissions::from_mode(mode))?;
-        Ok(Self { socket, path: path.to_owned() })
+        let inode = fs::symlink_metadata(path)?.ino();
+        Ok(Self { socket, path: path.to_owned(), inode, place: None })
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if fs::symlink_metadata(&self.path).is_ok_and(|facts| facts.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

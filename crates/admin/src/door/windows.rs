@@ -39,6 +39,22 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// Nobody takes over from another process here.
+    pub(super) fn open_beside(path: &Path, group: Option<u32>) -> io::Result<Self> {
+        Self::open(path, group)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "other systems have a file to rename")]
+    pub(super) fn take_place(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        Path::new(&self.name)
+    }
+}
+
 fn first(name: &OsStr) -> io::Result<NamedPipeServer> {
     ServerOptions::new().first_pipe_instance(true).reject_remote_clients(true).create(name)
 }

@@ -12,7 +12,8 @@ use wharf_proto::address::{
 use wharf_proto::reply::Code;
 
 use super::spec::{Arg, Meanwhile, Run, Spec};
-use crate::data::DataPort;
+use crate::data::{DataPort, Told};
+use crate::doctor::{Cause, is_private};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::{Pending, Session};
@@ -39,8 +40,8 @@ async fn pasv(session: &mut Session) -> Result<Next, Refusal> {
     let IpAddr::V4(local) = session.local.ip() else {
         return Next::say(Code::NOT_IMPLEMENTED, "PASV knows IPv4 only; use EPSV.");
     };
-    let port = listen(session).await?;
     let address = announced(session, local);
+    let port = listen(session, Some(address)).await?;
     Next::say(Code::PASSIVE, format!("Entering passive mode ({}).", pasv_numbers(address, port)))
 }
 
@@ -48,7 +49,7 @@ async fn pasv(session: &mut Session) -> Result<Next, Refusal> {
 fn announced(session: &Session, local: Ipv4Addr) -> Ipv4Addr {
     let passive = &session.settings.passive;
     let is_near = passive.local_networks.iter().any(|near| near.contains(&session.peer.ip()));
-    let public = if is_near { None } else { passive.public_address };
+    let public = if is_near { None } else { session.shared.public_address() };
     public.or(passive.address).unwrap_or(local)
 }
 
@@ -79,7 +80,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             return Next::say(Code::BAD_ARGUMENT, "Send EPSV alone, EPSV 1, EPSV 2 or EPSV ALL.");
         }
     }
-    let port = listen(session).await?;
+    let port = listen(session, None).await?;
     Next::say(
         Code::EXTENDED_PASSIVE,
         format!("Entering extended passive mode {}", epsv_numbers(port)),
@@ -92,13 +93,14 @@ fn wrong_family(family: u8) -> Result<Next, Refusal> {
 }
 
 /// Takes a port in place of whatever stood for the next transfer, and says which.
-async fn listen(session: &mut Session) -> Result<u16, Refusal> {
-    session.data = None;
+async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u16, Refusal> {
+    session.give_up_port();
     let (claim, shared) = (session.claim(), &session.shared);
     let Some(lease) = shared.ports.lease_again(&*shared.net, session.local, &claim).await else {
         session.emit(&Event::DataFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });
+        session.diagnose(Cause::NoPort, String::new(), announced);
         return Err(Refusal::say(
             Code::NO_DATA_CONNECTION,
             "All data ports are in use; try again.",
@@ -106,7 +108,8 @@ async fn listen(session: &mut Session) -> Result<u16, Refusal> {
     };
     let port = lease.port();
     let until = Instant::now() + session.settings.passive.accept_timeout.max(UNUSED_MAX);
-    session.data = Some(DataPort::Passive { lease, until });
+    let told = Told { at: Instant::now(), announced, is_excused: false };
+    session.data = Some(DataPort::Passive { lease, until, told });
     Ok(port)
 }
 
@@ -163,7 +166,7 @@ fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 /// Remembers where to connect. Whoever asks for what is refused has lost its place: the port of
 /// before and a restart point are forgotten, too.
 fn connect_later(session: &mut Session, to: Result<SocketAddr, Refusal>) -> Result<Next, Refusal> {
-    session.data = None;
+    session.give_up_port();
     match to.and_then(|to| admitted(session, to)) {
         Ok(address) => {
             session.data = Some(DataPort::Active(address));
@@ -186,6 +189,9 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
     refuse_if_extended_only(session)?;
     // lftp says `::` for its own address in active mode over IPv6.
     if to.ip().to_canonical() != session.peer.ip() && !to.ip().is_unspecified() {
+        if is_private(to.ip()) && !is_private(session.peer.ip()) {
+            session.diagnose(Cause::NamedPrivate, to.ip().to_string(), None);
+        }
         return refuse(Code::NOT_UNDERSTOOD, "Data goes to your own address only.");
     }
     if to.port() < PORT_MIN {
@@ -208,7 +214,7 @@ static ABOR: Spec = Spec {
 
 /// ABOR with no transfer: the one that it meant may have ended as it came.
 fn abor(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
-    session.data = None;
+    session.give_up_port();
     Next::say(Code::TRANSFER_DONE, "No transfer is running.")
 }
 

@@ -29,6 +29,10 @@ impl Door {
         self.listener.local_addr()
     }
 
+    pub(super) fn duplicate(&self) -> io::Result<TcpListener> {
+        self.listener.try_clone()
+    }
+
     /// The next connection. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<Connection> {
         if self.watched.get().is_none() {

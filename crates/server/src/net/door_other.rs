@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::connection::Connection;
@@ -19,6 +19,10 @@ impl Door {
 
     pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+
+    pub(super) fn duplicate(&self) -> io::Result<std::net::TcpListener> {
+        SockRef::from(&self.0).try_clone().map(Into::into)
     }
 
     /// The next connection. Cancel safe.

@@ -203,6 +203,15 @@ impl Berth {
         self.poll_listener().is_pending()
     }
 
+    /// Whether a connection has come that is, or may be, a session's, and was not taken.
+    pub(super) fn has_come(&self, session: u64) -> bool {
+        self.clear();
+        let mut here = self.here();
+        let may_be = !here.unsorted.is_empty();
+        let guest = here.guest(session);
+        guest.is_some_and(|guest| may_be || guest.unproven > 0 || !guest.arrived.is_empty())
+    }
+
     /// Takes the port out of everybody's sight for the one session that is here; not if others are.
     pub(super) fn keep(&self) -> bool {
         let mut here = self.here();

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use wharf_core::event::{Event, Who};
+use wharf_core::event::{Event, Tree, Who};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::net::{Listener, Socket, introduced, plain};
@@ -27,7 +27,7 @@ const NO_DESCRIPTOR: &str = "Too many sessions; try again later.";
 
 /// An address at which clients come in.
 pub(super) struct Door {
-    pub(super) listener: Box<dyn Listener>,
+    pub(super) listener: Arc<dyn Listener>,
     pub(super) tls: ListenTls,
     /// Where proxies come from that say for whom they come. Without any, clients come themselves.
     pub(super) proxies: Arc<[IpNet]>,
@@ -41,14 +41,20 @@ pub(super) struct Arrival {
 }
 
 impl Door {
-    /// Accepts for ever.
-    pub(super) async fn keep(self, shared: Arc<Shared>, arrive: mpsc::Sender<Arrival>) {
+    /// Accepts until `leave` is true. Who was accepted by then is passed on, too.
+    pub(super) async fn keep(
+        self,
+        shared: Arc<Shared>,
+        arrive: mpsc::Sender<Arrival>,
+        mut leave: watch::Receiver<bool>,
+    ) {
         let mut pause = ACCEPT_PAUSE;
         let mut introductions = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                // What is done makes room first.
+                // Nobody is taken once we leave; then what is done makes room.
                 biased;
+                Ok(_) = leave.wait_for(|leave| *leave) => break,
                 Some(_) = introductions.join_next(), if !introductions.is_empty() => continue,
                 accepted = self.listener.accept() => accepted,
             };
@@ -70,6 +76,8 @@ impl Door {
                 }
             }
         }
+        // Proxies that were accepted may say yet for whom they come.
+        while introductions.join_next().await.is_some() {}
     }
 
     fn arrival(&self, socket: Socket) -> Arrival {
@@ -127,6 +135,14 @@ fn unintroduced(error: &io::Error) -> String {
 }
 
 fn tell(shared: &Shared, peer: SocketAddr, local: SocketAddr, reason: &str) {
-    let who = Who { session: 0, peer, local, user: None, is_tls: false, client: None };
+    let who = Who {
+        session: 0,
+        peer,
+        local,
+        user: None,
+        is_tls: false,
+        client: None,
+        tree: Tree::default(),
+    };
     shared.events.emit(&who, &Event::TurnedAway { reason });
 }

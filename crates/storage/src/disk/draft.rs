@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind as Io, IoSlice, Read, Seek, SeekFrom, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::leftover::{
 };
 use super::loan::{Borrowed, Borrower};
 use super::space::Headroom;
-use super::system::{Directory, Own};
+use super::system::{Directory, Own, real_name};
 use super::tree::{Place, Tree, check_replaceable, refuse_hidden};
 use crate::meter::{Charge, Metered};
 use crate::name::check_new;
@@ -39,6 +40,8 @@ pub(super) struct Draft {
     name: Vec<u8>,
     /// Whether `name` is the one under which this account finds it again.
     is_findable: bool,
+    /// What others call the folder in which it is.
+    folder: PathBuf,
     /// The name of this account's unfinished upload to the target, which publishing forgets.
     partial: Vec<u8>,
     keep: Duration,
@@ -115,6 +118,7 @@ impl Draft {
         // counted as gone.
         let counting = tree.counting()?;
         let mut draft = Self::claim(tree, place, how.replace)?;
+        draft.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
         draft.is_there = is_there;
         draft.charge_for(tree)?;
         drop(counting);
@@ -185,6 +189,7 @@ impl Draft {
             is_there: false,
             name,
             is_findable,
+            folder: PathBuf::new(),
             partial,
             keep,
             is_durable: tree.is_durable(),
@@ -323,6 +328,16 @@ impl Draft {
             self.synced = Some(self.length);
         }
         Ok(())
+    }
+
+    /// Where programs beside the server find it.
+    pub(super) fn real_path(&self) -> PathBuf {
+        self.folder.join(real_name(&self.name))
+    }
+
+    /// Nothing of it may be resumed.
+    pub(super) fn spoil(&mut self) {
+        self.state = State::Spoilt;
     }
 
     /// Whether syncing does anything.

@@ -1,7 +1,7 @@
 //! An account's folder, as blocking calls.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
@@ -16,7 +16,7 @@ use super::leftover::{
 use super::pace::Pace;
 use super::space;
 use super::system::read_at_once;
-use super::system::{Directory, Own, Reader, Root, check_name};
+use super::system::{Directory, Own, Reader, Root, check_name, real_name};
 use super::{DiskOptions, Durability};
 use crate::meter::{Change as Counting, Metered};
 use crate::name::check_new;
@@ -27,6 +27,8 @@ const WHOLE_BYTES_MAX: usize = 64 * 1024;
 /// The open root, whose it is, and how it behaves.
 pub(super) struct Tree {
     pub(super) root: Root,
+    /// By which path it was opened.
+    pub(super) folder: PathBuf,
     pub(super) account: String,
     pub(super) options: DiskOptions,
     pub(super) pace: Pace,
@@ -46,20 +48,26 @@ impl Tree {
         let opened = Root::open(root, options.follow_symlinks).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot open {}: {error}", root.display()))
         })?;
-        Ok(Self::over(opened, account, options))
+        Ok(Self::over(opened, root, account, options))
     }
 
     /// The same if the folder is at hand; anything odd is for `open` to tell.
     pub(super) fn open_at_once(root: &Path, account: &str, options: &DiskOptions) -> Option<Self> {
         let opened = Root::open_at_once(root, options.follow_symlinks)?;
-        Some(Self::over(opened, account, options))
+        Some(Self::over(opened, root, account, options))
     }
 
-    fn over(root: Root, account: &str, options: &DiskOptions) -> Self {
+    fn over(root: Root, folder: &Path, account: &str, options: &DiskOptions) -> Self {
         let pace = Pace::new(root.medium());
         let ignores_case = root.ignores_case();
         let (account, options) = (account.to_owned(), options.clone());
-        Self { root, account, options, pace, metered: None, ignores_case }
+        let folder = folder.to_owned();
+        Self { root, folder, account, options, pace, metered: None, ignores_case }
+    }
+
+    /// What others call a path of this tree.
+    pub(super) fn real_path(&self, at: &VPath) -> PathBuf {
+        at.names().fold(self.folder.clone(), |path, name| path.join(real_name(name)))
     }
 
     /// Whether a path is at hand and leads to the root of this tree.

@@ -3,9 +3,11 @@
 //! A path of more than one name is opened in one place, [`Root::open`]; everything else takes one
 //! name in an open directory and follows no link.
 
+use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -218,6 +220,11 @@ fn check_regular(kind: Kind) -> Result<()> {
         Kind::Dir => Err(ErrorKind::IsADirectory.into()),
         Kind::Link | Kind::Other => Err(ErrorKind::Forbidden.into()),
     }
+}
+
+/// A name as others than this store take it.
+pub(super) fn real_name(name: &[u8]) -> &OsStr {
+    OsStr::from_bytes(name)
 }
 
 /// Every name that [`VPath`] can hold is one on Unix.

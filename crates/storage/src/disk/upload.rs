@@ -1,5 +1,6 @@
 //! The async side of an upload: it gathers bytes and hands them to a blocking thread.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -102,6 +103,15 @@ impl Sink for Upload {
         self.settle().await.map(drop)
     }
 
+    async fn draft(&mut self) -> Result<Option<PathBuf>> {
+        let (mut draft, pieces) = self.take().await?;
+        self.writing = Some(spawn_blocking(move || {
+            draft.write(&pieces)?;
+            Ok(draft)
+        }));
+        Ok(self.settle().await?.as_ref().map(Draft::real_path))
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
         let (mut draft, pieces) = self.take().await?;
         if self.tree.changes_at_once() {
@@ -124,6 +134,16 @@ impl Sink for Upload {
             let ended = spawn_blocking(move || {
                 // What does not fit is not kept: the draft then removes itself.
                 let _ = draft.write(&pieces);
+            });
+            let _ = ended.await;
+        }
+    }
+
+    async fn discard(mut self: Box<Self>) {
+        if let Ok((mut draft, _)) = self.take().await {
+            let ended = spawn_blocking(move || {
+                draft.spoil();
+                drop(draft);
             });
             let _ = ended.await;
         }

@@ -23,6 +23,12 @@ use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = false;
+
+/// A name as others than this store take it.
+pub(super) fn real_name(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
 /// Reads what the system has in memory, where it says so; here it does not.
 pub(super) fn read_at_once(_: &File, _: u64, _: usize, _: Medium) -> Option<Vec<u8>> {
     None

@@ -61,7 +61,7 @@ fn name_of((tag, name): (u8, &[u8])) -> Option<String> {
 }
 
 /// The elements that follow each other, each as its tag and content.
-fn each(mut der: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+pub(super) fn each(mut der: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (tag, content, rest) = element(der)?;
         der = rest;
@@ -79,7 +79,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// The first element: its tag, its content, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
     let mut length = usize::from(first);
@@ -97,7 +97,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`; two digits mean 1950 to 2049 (RFC 5280 §4.1.2.5.1).
-fn time_of(tag: u8, text: &str) -> Option<Timestamp> {
+pub(super) fn time_of(tag: u8, text: &str) -> Option<Timestamp> {
     let text = text.strip_suffix('Z')?;
     let whole = match tag {
         UTC_TIME if text.as_bytes() < b"50".as_slice() => format!("20{text}"),

@@ -121,6 +121,9 @@ pub(crate) struct Log {
 /// `wharf reload`.
 #[derive(Debug, Args)]
 pub(crate) struct Reload {
+    /// Start the program anew, from its file as it is now; sessions end in the old process
+    #[arg(long)]
+    pub(crate) binary: bool,
     /// One JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -41,7 +41,7 @@ fn page() -> String {
     let of_all: Vec<_> = root.get_arguments().filter(is_global).cloned().collect();
     out.push_str("\n## Options of every command\n");
     table(&mut out, of_all.iter());
-    for command in root.get_subcommands() {
+    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
         section(&mut out, command, "wharf", 2);
     }
     out

@@ -1,5 +1,6 @@
 //! What `wharf service` takes.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -21,6 +22,15 @@ pub(crate) enum Service {
     Stop,
     /// Say whether it is installed and running
     Status,
+    /// Serve as a service of Windows: its manager of services starts this
+    #[command(hide = true)]
+    Run,
+    /// Wait for a server's word to start it anew: each server starts one of these
+    #[command(hide = true)]
+    Starter { words: Vec<OsString> },
+    /// Become a server at the sockets of another one
+    #[command(hide = true)]
+    Successor { words: Vec<OsString> },
     /// Print the service file that `install` would write
     Unit {
         #[command(flatten)]
@@ -39,6 +49,9 @@ pub(crate) struct Install {
     /// Write it down, but do not start it now
     #[arg(long)]
     pub(crate) no_start: bool,
+    /// Let clients through the firewall of Windows; elsewhere say how
+    #[arg(long)]
+    pub(crate) firewall: bool,
     /// Replace a service file that is there
     #[arg(long)]
     pub(crate) force: bool,
@@ -50,7 +63,7 @@ pub(crate) struct Install {
 /// Who the service is.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunAs {
-    /// The account of the system under which it runs; made if it is `wharf` and missing
+    /// The account of the system under which it runs; `wharf` is made if it is missing
     #[arg(long, value_name = "ACCOUNT", default_value = "wharf")]
     pub(crate) user: String,
 }

@@ -135,8 +135,8 @@ pub(crate) struct Common {
     /// Other rights below a path of the account; repeatable; VPATH= takes them away
     #[arg(long = "path", value_name = "VPATH=P")]
     pub(crate) paths: Vec<String>,
-    /// A folder that lies elsewhere, seen at a path, with rights and a quota of its own;
-    /// repeatable; VPATH= takes it away
+    /// A folder from elsewhere, seen at a path, with rights and a quota of its own; repeatable;
+    /// VPATH= takes it away
     #[arg(long = "folder", value_name = "VPATH=DIR[:P][:quota=SIZE][:quota_files=N]")]
     pub(crate) folders: Vec<String>,
     /// Speed of its uploads together, e.g. 2MiB/s

@@ -1,11 +1,12 @@
 //! What each key alone cannot know: contradictions between keys, and things that must exist.
 
-use super::Config;
+use super::check_logins;
 use super::choice::{AnonymousPermissions, Sandbox, Symlinks, TlsMode, TlsRequire};
 use super::layers::Layers;
 use super::problem::{Place, Problem};
 use super::units::show_duration;
 use super::value::ListenPort;
+use super::{Config, keys};
 
 /// Everything that is wrong with a configuration whose values are right each by itself. Where a
 /// key in `wrong` is concerned nothing is checked: its value is not what its author meant.
@@ -34,6 +35,9 @@ const CHECKS: &[(&[&str], Check)] = &[
     (&["server.user", "server.group", "passive.ports"], check_identity),
     (&["server.sandbox", "files.follow_symlinks"], check_sandbox),
     (&["log."], check_logs),
+    (&["accounts."], check_logins::check),
+    (&["events."], check_programs),
+    (&["webhook."], check_webhooks),
 ];
 
 /// Where a listener was written: its port if it has one, else whatever it has.
@@ -285,3 +289,58 @@ fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
         }
     }
 }
+
+/// What is missing is found now, and not when the first event comes.
+fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let events = &config.events;
+    for (name, line) in events.programs() {
+        let place = || layers.place_of(&format!("events.{name}"));
+        if let Some(program) = line.0.first()
+            && !std::fs::metadata(program).is_ok_and(|facts| facts.is_file())
+        {
+            let title = format!("`events.{name}`: there is no program {program}");
+            problems.push(Problem::error(title, place()));
+        }
+        let is_draft = |word: &String| word == "{draft}";
+        if name != "check_upload" && line.0.iter().any(is_draft) {
+            let title = format!("`events.{name}`: only check_upload has a {{draft}}");
+            let help = "{file} is where the operating system has the file";
+            problems.push(Problem::error(title, place()).help(help));
+        }
+    }
+    if let Some(folder) = events.quarantine.0.as_deref().filter(|folder| !folder.is_dir()) {
+        let shown = folder.display();
+        let place = layers.place_of("events.quarantine");
+        let problem =
+            Problem::error(format!("there is no folder {shown} to put files into"), place);
+        problems
+            .push(problem.help(format!("make it, for the server's user:  mkdir -m 700 {shown}")));
+    }
+}
+
+fn check_webhooks(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    for (index, webhook) in config.webhooks.iter().enumerate() {
+        let Some(address) = &webhook.url.0 else { continue };
+        let place = layers.place_of(&format!("webhook.{index}.url"));
+        let is_same = |other: &&keys::Webhook| other.url.0.as_ref() == Some(address);
+        if config.webhooks.iter().take(index).any(|other| is_same(&other)) {
+            let problem = Problem::error("two webhooks have this address", place.clone());
+            problems.push(problem.help("name all events in one of them"));
+        }
+        let host = address.host.trim_matches(['[', ']']);
+        let is_here = host == "localhost"
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        if !address.is_tls && !is_here {
+            let title = "names of accounts and files would cross the network in the clear";
+            let problem = Problem::warning(title, place.clone());
+            problems.push(problem.help("write https:// if the web server has a certificate"));
+        }
+        if index >= WEBHOOKS_MAX {
+            let title = format!("more than {WEBHOOKS_MAX} webhooks");
+            problems.push(Problem::error(title, place));
+        }
+    }
+}
+
+/// Each has a thread and a folder of its own.
+const WEBHOOKS_MAX: usize = 16;

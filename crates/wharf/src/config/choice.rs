@@ -109,6 +109,14 @@ choice! {
         Always = "always",
     }
 
+    /// What becomes of uploads that could not be looked at.
+    OnFailure {
+        /// They are not published.
+        Refuse = "refuse",
+        /// They are.
+        Allow = "allow",
+    }
+
     /// Whether the process is confined.
     Sandbox {
         /// As far as the system can.

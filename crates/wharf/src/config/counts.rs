@@ -22,6 +22,33 @@ impl Value for Whole {
     }
 }
 
+macro_rules! bounded {
+    ($($(#[doc = $about:literal])+ $name:ident = $kind:literal, $most:literal;)+) => {$(
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) struct $name(pub(crate) u32);
+
+        impl Value for $name {
+            const KIND: &'static str = $kind;
+
+            fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+                let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+                let fitting = u32::try_from(number).ok().filter(|n| (1..=$most).contains(n));
+                fitting.map(Self).ok_or_else(|| {
+                    Wrong::new(format!("expected {}, found {number}", Self::KIND))
+                })
+            }
+        }
+    )+};
+}
+
+bounded! {
+    /// Old logs; each rotation renames them all.
+    KeptLogs = "a whole number from 1 to 1000", 1000;
+    /// Programs at a time; each is a process of its own.
+    FewPrograms = "a whole number from 1 to 60", 60;
+}
+
 /// A number that follows from another one unless it is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AutoCount {

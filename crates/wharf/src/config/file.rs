@@ -74,7 +74,7 @@ pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<Pro
                         }
                         _ => problems.push(not_a_section(section, at.clone())),
                     }
-                    layers.listeners = layers.listeners.max(index + 1);
+                    layers.have_tables(section.name, index + 1);
                 }
             }
             (Some(section), _) => problems.push(not_a_section(section, at)),
@@ -94,7 +94,13 @@ fn take_table(
     problems: &mut Vec<Problem>,
 ) {
     for (name, value) in table {
-        if section.keys.iter().any(|key| key.name == name.get_ref()) {
+        let inner = join(section.name, name.get_ref());
+        let inner = SECTIONS.iter().find(|known| !section.name.is_empty() && known.name == inner);
+        if let (Some(inner), DeValue::Table(table)) = (inner, value.get_ref()) {
+            take_table(inner, inner.name, table, layers, problems);
+        } else if let Some(inner) = inner {
+            problems.push(not_a_section(inner, Place::File(name.span())));
+        } else if section.keys.iter().any(|key| key.name == name.get_ref()) {
             layers.put(&join(path, name.get_ref()), item(value.get_ref(), value.span()));
         } else {
             problems.push(unknown(section.name, name.get_ref(), Place::File(name.span())));

@@ -73,7 +73,7 @@ pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<Problem>) {
     if inputs.forgets_listeners {
         layers.forget_listeners();
     }
-    let named_elsewhere = layers.listeners;
+    let named_elsewhere = layers.tables("listen");
     for flag in &inputs.flags {
         let origin = Origin::Flag(flag.shown.clone());
         if flag.path.starts_with(EVERY_LISTENER) && named_elsewhere > 1 {
@@ -99,9 +99,10 @@ fn which_listener(flag: &Flag, count: usize, place: Place) -> Problem {
 fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<Problem>) {
     let place = item.origin.place();
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let is_section = SECTIONS.iter().any(|known| known.name == section);
     let (section, index) = match section.split_once('.') {
-        Some((list, index)) => (list, Some(index)),
-        None => (section, None),
+        Some((list, index)) if !is_section => (list, Some(index)),
+        _ => (section, None),
     };
     let known = SECTIONS.iter().find(|known| known.name == section);
     let Some(known) = known.filter(|known| known.keys.iter().any(|key| key.name == name)) else {
@@ -109,28 +110,33 @@ fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<Problem
         return;
     };
     if known.is_list && index == Some(EVERY) {
-        layers.listeners = layers.listeners.max(1);
-        for index in 0..layers.listeners {
+        layers.have_tables(known.name, 1);
+        for index in 0..layers.tables(section) {
             layers.put(&join(&format!("{section}.{index}"), name), item.clone());
         }
         return;
     }
     match (known.is_list, index.map(str::parse::<usize>)) {
         (false, None) => layers.put(path, item),
-        (true, Some(Ok(index))) if index <= layers.listeners => {
-            layers.listeners = layers.listeners.max(index + 1);
+        (true, Some(Ok(index))) if index <= layers.tables(section) => {
+            layers.have_tables(known.name, index + 1);
             layers.put(&join(&format!("{section}.{index}"), name), item);
         }
         (true, Some(Ok(index))) => {
-            let title = format!("`{path}`: there is no listener number {index}");
-            let help = format!("the next one is `{section}.{}.{name}`", layers.listeners);
+            let title = format!("`{path}`: there is no {} number {index}", what_of(section));
+            let help = format!("the next one is `{section}.{}.{name}`", layers.tables(section));
             problems.push(Problem::error(title, place).help(help));
         }
         (true, _) => {
-            let title = format!("`{path}`: which listener is meant?");
+            let title = format!("`{path}`: which {} is meant?", what_of(section));
             let help = format!("they are counted from 0: `{section}.0.{name}`");
             problems.push(Problem::error(title, place).help(help));
         }
         (false, Some(_)) => problems.push(file::unknown(section, name, place)),
     }
+}
+
+/// What a table of a section that may be repeated is.
+fn what_of(section: &str) -> &str {
+    if section == "listen" { "listener" } else { section }
 }

@@ -10,10 +10,12 @@ use wharf_core::account::{Count, Rate, Size};
 
 use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
-    NameEncoding, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
+    NameEncoding, OnFailure, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
 };
-use super::counts::{AutoCount, Whole};
+use super::counts::{AutoCount, FewPrograms, KeptLogs, Whole};
+use super::hook::{EventNames, ExitCodes, ProgramLine, Url};
 use super::layers::Reader;
+use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, Rights, Urls};
 use super::store::AccountStore;
 use super::value::{
     Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
@@ -67,7 +69,9 @@ pub(crate) fn join(section: &str, name: &str) -> String {
 /// The key that a full name means, such as `listen.0.port`.
 pub(crate) fn key_at(path: &str) -> Option<&'static Key> {
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let section = section.split_once('.').map_or(section, |(list, _)| list);
+    let is_section = SECTIONS.iter().any(|known| known.name == section);
+    let list = section.split_once('.').filter(|_| !is_section);
+    let section = list.map_or(section, |(list, _)| list);
     keys().find(|key| key.section == section && key.name == name)
 }
 
@@ -155,15 +159,6 @@ sections! {
         shutdown_grace: Span = "\"30s\"",
     }
 
-    /// Where accounts are kept.
-    "accounts" Accounts {
-        /// file = server.users_file | sqlite:/var/lib/wharf/users.db, made if it is missing
-        /// | postgres://user@host:5432/database, which can serve many machines
-        [R] store: AccountStore = "\"file\"",
-        /// file whose first line is the password of the database; else the variable PGPASSWORD
-        [R] password_file: OptionalPath = "\"\"",
-    }
-
     /// Where to listen; repeat the table for more addresses.
     (list) "listen" Listen {
         /// all interfaces, IPv4 and IPv6
@@ -185,8 +180,10 @@ sections! {
         /// what PASV announces: auto = the address at which the client reached us
         address: Announced = "\"auto\"",
         /// IPv4 address or host name announced to clients outside local_networks (NAT, Docker);
-        /// a name is looked up at the start and with each reload
+        /// a name is looked up at the start, with each reload, and every `resolve_every`
         public_address: PublicAddress = "\"\"",
+        /// how often a host name in public_address is looked up again
+        resolve_every: Wait = "\"5m\"",
         /// clients from here get `address`; "private" = RFC 1918, ULA, loopback, link-local
         local_networks: Networks = "[\"private\"]",
         /// from the reply to PASV or EPSV to the data connection
@@ -238,6 +235,89 @@ sections! {
         timeout: Wait = "\"60s\"",
         /// names refused before any check
         deny_users: Vec<String> = "[]",
+    }
+
+    /// Where accounts are kept, who proves their passwords, and who is kept nowhere here.
+    "accounts" Accounts {
+        /// file = server.users_file | sqlite:/var/lib/wharf/users.db, made if it is missing
+        /// | postgres://user@host:5432/database, which can serve many machines
+        [R] store: AccountStore = "\"file\"",
+        /// file whose first line is the password of the database; else the variable PGPASSWORD
+        [R] password_file: OptionalPath = "\"\"",
+        /// who is asked, in this order; the first that knows the name decides:
+        /// "file" (the store) | "pam" | "ldap" | "http". Whoever proves a password, an account of
+        /// that name in the store says home and rights; without `password` there others prove it
+        [R] login: LoginOrder = "[\"file\"]",
+        /// home of an account that is in no file, such as "/srv/ftp/%u" (%u: its name); the folder
+        /// above must be there at the start; a home that LDAP or HTTP names stands above it
+        [R] home: HomePattern = "\"\"",
+        /// true: that home is made at the first login
+        [R] create_home: bool = "false",
+        /// what an account that is in no file may do: read | read-write | upload | dropbox | full
+        /// or names of rights; LDAP and HTTP can say otherwise
+        [R] permissions: Rights = "\"read\"",
+    }
+
+    /// Passwords of this system's accounts (Linux). Their files belong to who runs wharf.
+    "accounts.pam" PamLogin {
+        /// the rules: the file of this name in /etc/pam.d
+        [R] service: String = "\"wharf\"",
+        /// logins at once
+        [R] connections: Positive = "4",
+        /// how long one may take
+        [R] timeout: Wait = "\"15s\"",
+    }
+
+    /// Passwords in a directory such as OpenLDAP or Active Directory.
+    "accounts.ldap" LdapLogin {
+        /// e.g. ["ldaps://dc1.example.com", "ldap://10.0.0.5:389"], tried in this order
+        [R] urls: Urls = "[]",
+        /// ldap:// becomes TLS before anything is said; false: passwords travel in the clear
+        [R] start_tls: bool = "true",
+        /// PEM file with the authorities to trust; empty = those of the system
+        [R] ca_file: OptionalPath = "\"\"",
+        /// who searches, e.g. "cn=wharf,ou=services,dc=example,dc=org"; empty = anybody may
+        [R] bind_dn: String = "\"\"",
+        /// a file with its password in the first line
+        [R] bind_password_file: OptionalPath = "\"\"",
+        /// below which entry to search, e.g. "ou=people,dc=example,dc=org"
+        [R] base: String = "\"\"",
+        /// what the one entry of a name meets; Active Directory: "(sAMAccountName=%u)"
+        [R] filter: String = "\"(uid=%u)\"",
+        /// instead of a search: the DN of a name, e.g. "uid=%u,ou=people,dc=example,dc=org"
+        [R] user_dn: String = "\"\"",
+        /// the DN of a group (member, uniqueMember or memberUid) that one must be in; empty = none
+        [R] group: String = "\"\"",
+        /// the attribute with the name as it is spelled there: ANNA and anna are one account
+        [R] name_attribute: String = "\"uid\"",
+        /// the attribute with the home, such as "homeDirectory"; empty = none
+        [R] home_attribute: String = "\"\"",
+        /// the attribute with the rights, written as in users_file; empty = none
+        [R] permissions_attribute: String = "\"\"",
+        /// the attribute with the quota, in bytes or as "20GiB"; empty = none
+        [R] quota_attribute: String = "\"\"",
+        /// logins at once, each with a connection
+        [R] connections: Positive = "8",
+        /// how long one may take
+        [R] timeout: Wait = "\"10s\"",
+    }
+
+    /// Passwords that a web service of yours proves; docs/guide/logins.md has what it is asked.
+    "accounts.http" HttpLogin {
+        /// e.g. "https://login.example.com/wharf"
+        [R] url: OptionalUrl = "\"\"",
+        /// true: http:// to another computer is fine, though passwords travel in the clear
+        [R] allow_plain: bool = "false",
+        /// PEM file with the authorities to trust; empty = those of the system
+        [R] ca_file: OptionalPath = "\"\"",
+        /// a file with a token in the first line, sent as "Authorization: Bearer ..."
+        [R] token_file: OptionalPath = "\"\"",
+        /// a file with a secret in the first line; signs each question (X-Wharf-Signature)
+        [R] secret_file: OptionalPath = "\"\"",
+        /// logins at once, each with a connection
+        [R] connections: Positive = "8",
+        /// how long one may take
+        [R] timeout: Wait = "\"10s\"",
     }
 
     /// Those who guess passwords. `wharf ban` lists bans, and adds and lifts them.
@@ -376,8 +456,89 @@ sections! {
         /// a file for logins, deletions and changes of rights as JSON lines, each written
         /// before the client is answered
         [R] audit_file: OptionalPath = "\"\"",
+        /// the three files above are put aside before they are larger than this; 0 = never
+        /// wharf.log becomes wharf.log.1, what was .1 becomes .2, and so on
+        [R] rotate_size: Size = "0",
+        /// true: they are put aside when a day is over, too
+        [R] rotate_daily: bool = "false",
+        /// how many of each are kept beside the one that is written
+        [R] rotate_keep: KeptLogs = "7",
+        /// true: all of those but the newest are packed (gzip)
+        [R] rotate_compress: bool = "false",
         /// every command and its reply; passwords are always masked
         commands: bool = "false",
+    }
+
+    /// Programs that are told what happened, and one that is asked before uploads are published.
+    "events" Told {
+        /// after a login, e.g. ["/usr/local/bin/hook", "{user}"]: the program, then its arguments
+        /// no shell sees them; one that is {user}, {file} … alone stands for what the event says
+        [R] on_login: ProgramLine = "[]",
+        /// after a login that failed
+        [R] on_login_failed: ProgramLine = "[]",
+        /// after the session of somebody who had logged in
+        [R] on_logout: ProgramLine = "[]",
+        /// once an upload stands under its name
+        [R] on_upload: ProgramLine = "[]",
+        /// after an upload that was cut, or refused
+        [R] on_upload_failed: ProgramLine = "[]",
+        /// after a whole download
+        [R] on_download: ProgramLine = "[]",
+        /// after a download that was cut
+        [R] on_download_failed: ProgramLine = "[]",
+        /// after a file was removed
+        [R] on_delete: ProgramLine = "[]",
+        /// after something got another name
+        [R] on_rename: ProgramLine = "[]",
+        /// after a folder was made
+        [R] on_mkdir: ProgramLine = "[]",
+        /// after a folder was removed
+        [R] on_rmdir: ProgramLine = "[]",
+        /// after an address was banned
+        [R] on_ban: ProgramLine = "[]",
+        /// after anything that docs/reference/events.md lists
+        [R] on_event: ProgramLine = "[]",
+        /// how long each of them may run; then it is killed, with all that it started
+        [R] timeout: Wait = "\"30s\"",
+        /// how many run at a time; up to 1000 events wait, and what comes then is dropped and told
+        [R] workers: FewPrograms = "2",
+        /// how often an event is told again if the program ends with another number than 0
+        [R] retries: Whole = "2",
+        /// the pause before that; each further one is twice as long
+        [R] retry_pause: Span = "\"5s\"",
+        /// asked about each upload before it is published, e.g. ["/usr/local/bin/scan", "{draft}"]
+        /// 0 publishes; check_refuses says what refuses; its first line is what the client hears
+        [R] check_upload: ProgramLine = "[]",
+        /// numbers with which it refuses; all others but 0 mean that it failed
+        [R] check_refuses: ExitCodes = "[1]",
+        /// what becomes of an upload if it fails or takes too long: refuse | allow
+        [R] check_failure: OnFailure = "\"refuse\"",
+        /// how long it may take
+        [R] check_timeout: Wait = "\"2m\"",
+        /// how many uploads are looked at, at a time; others wait
+        [R] check_workers: FewPrograms = "4",
+        /// a folder for what was refused (1000 files at most); empty: it is removed
+        [R] quarantine: OptionalPath = "\"\"",
+    }
+
+    /// A web server that is told what happened; repeat the table for more.
+    (list) "webhook" Webhook {
+        /// where to send events, e.g. "https://example.com/wharf"; empty = none
+        [R] url: Url = "\"\"",
+        /// which, e.g. ["upload", "login-failed"]; empty = all
+        [R] events: EventNames = "[]",
+        /// a file with the secret that requests are signed with, for its owner alone to read
+        [R] secret_file: OptionalPath = "\"\"",
+        /// a PEM file of authorities to trust instead of the system's
+        [R] ca_file: OptionalPath = "\"\"",
+        /// how long a request may take
+        [R] timeout: Wait = "\"10s\"",
+        /// the pause before the second try; each further one is twice as long, 5m at most
+        [R] retry_pause: Wait = "\"1s\"",
+        /// how long an event is tried
+        [R] give_up_after: Wait = "\"24h\"",
+        /// what waits on disk at most, in server.state_dir; what comes then is dropped and told
+        [R] spool_size: Size = "\"64MiB\"",
     }
 }
 
@@ -395,9 +556,9 @@ mod tests {
     }
 
     #[test]
-    fn only_listeners_repeat() {
+    fn only_listeners_and_webhooks_repeat() {
         let lists: Vec<_> = SECTIONS.iter().filter(|section| section.is_list).collect();
-        assert_eq!(lists.len(), 1);
-        assert_eq!(lists[0].name, "listen");
+        let names: Vec<_> = lists.iter().map(|section| section.name).collect();
+        assert_eq!(names, ["listen", "webhook"]);
     }
 }

@@ -12,8 +12,8 @@ use super::value::Value;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layers {
     items: BTreeMap<String, Item>,
-    /// How many `[[listen]]` tables there are.
-    pub(crate) listeners: usize,
+    /// How many tables there are of each section that may be repeated.
+    tables: BTreeMap<&'static str, usize>,
     /// Whether the file could not be read at all.
     pub(crate) is_broken: bool,
     /// The file's text, to show excerpts of.
@@ -51,7 +51,18 @@ impl Layers {
     /// Forgets every listener that was named so far.
     pub(crate) fn forget_listeners(&mut self) {
         self.items.retain(|path, _| !path.starts_with("listen."));
-        self.listeners = 0;
+        self.tables.remove("listen");
+    }
+
+    /// How many tables of a section were named.
+    pub(crate) fn tables(&self, section: &str) -> usize {
+        self.tables.get(section).copied().unwrap_or_default()
+    }
+
+    /// Takes note that there are so many, at least.
+    pub(crate) fn have_tables(&mut self, section: &'static str, count: usize) {
+        let known = self.tables.entry(section).or_default();
+        *known = count.max(*known);
     }
 
     /// Puts a value at a key that is known to exist.
@@ -59,12 +70,12 @@ impl Layers {
         self.items.insert(path.into(), item);
     }
 
-    /// Takes the values of some keys from other layers, listeners with their number.
+    /// Takes the values of some keys from other layers, repeated tables with their number.
     pub(crate) fn hold(&mut self, from: &Self, is_held: impl Fn(&str) -> bool) {
         self.items.retain(|path, _| !is_held(path));
         let held = from.items.iter().filter(|(path, _)| is_held(path));
         self.items.extend(held.map(|(path, item)| (path.clone(), item.clone())));
-        self.listeners = from.listeners;
+        self.tables.clone_from(&from.tables);
     }
 
     /// The full name of every value that some layer says.

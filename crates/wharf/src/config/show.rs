@@ -76,7 +76,7 @@ pub(crate) fn reference() -> String {
          `wharf config default` prints a file with all of them.\n\n\
          The command line stands above the environment, that above the file, that above the \
          default. In the environment `passive.ports` is called `WHARF__PASSIVE__PORTS`, on the \
-         command line `--set passive.ports=30000-31999`. Listeners are counted from 0: \
+         command line `--set passive.ports=30000-31999`. Tables that repeat are counted from 0: \
          `listen.0.port`, `WHARF__LISTEN__0__PORT`. `wharf config show --origin` says what is in \
          force and who said so; `wharf check` finds every mistake at once and exits 78.\n\n\
          Rates take `KiB/s`, `MiB/s`, `GiB/s` (1024) and `KB/s`, `MB/s`, `GB/s` (1000); times take \
@@ -190,7 +190,10 @@ fn instances(section: &Section, layers: &Layers) -> Vec<String> {
     if !section.is_list {
         return vec![section.name.into()];
     }
-    (0..layers.listeners.max(1)).map(|index| format!("{}.{index}", section.name)).collect()
+    // There is always somewhere to listen.
+    let least = usize::from(section.name == "listen");
+    let count = layers.tables(section.name).max(least);
+    (0..count).map(|index| format!("{}.{index}", section.name)).collect()
 }
 
 /// Who said the value of a key, by its full name.

@@ -2,9 +2,32 @@
 
 use std::path::Path;
 
+use wharf_accounts_sql::{Address, BadAddress};
+
 use super::raw::Raw;
 use super::value::{Value, Wrong};
-use crate::accounts::Kept;
+
+/// Where accounts are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// In the file that `server.users_file` names.
+    File,
+    /// In a database.
+    Database(Address),
+}
+
+impl Kept {
+    /// Reads `file`, `sqlite:…` or `postgres://…`; a relative file lies below `base`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
+        if text == "file" {
+            return Ok(Self::File);
+        }
+        Address::parse(text, base).map(Self::Database)
+    }
+}
 
 /// `file`, `sqlite:PATH` or `postgres://…`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -96,15 +96,15 @@ fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
 
 /// The groups that accounts are in and the store does not have, empty.
 async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> {
-    let settings = plan.changes.iter().flat_map(|change| &change.settings);
-    let wanted: BTreeSet<&String> = settings
+    let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
+    let names: BTreeSet<&String> = of_accounts
         .filter_map(|setting| match setting {
-            Setting::Groups(groups) => Some(groups),
+            Setting::Groups(names) => Some(names),
             _ => None,
         })
         .flatten()
         .collect();
-    if wanted.is_empty() {
+    if names.is_empty() {
         return Ok(Vec::new());
     }
     let known = match plan.users.groups().await {
@@ -112,7 +112,7 @@ async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> 
         Err(error) if is_missing(&error) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    let missing = wanted.into_iter().filter(|name| !known.iter().any(|group| group.name == **name));
+    let missing = names.into_iter().filter(|name| !known.iter().any(|group| group.name == **name));
     let add = |name: &String| admin::Change::add(admin::Holder::Group(name.clone()), Vec::new());
     Ok(missing.map(add).collect())
 }

@@ -75,10 +75,7 @@ fn passive(passive: &Passive) -> Vec<(&'static str, String)> {
         let all = failure.failed + failure.arrived;
         rows.push((
             "",
-            format!(
-                "{} of {all} failed for {}: {}",
-                failure.failed, failure.network, failure.cause
-            ),
+            format!("{} of {all} failed for {}: {}", failure.failed, failure.network, failure.seen),
         ));
         rows.push(("", format!("  help: {}", failure.remedy)));
     }
@@ -132,7 +129,9 @@ mod tests {
                 in_use: 3,
                 failures: vec![PassiveFailure {
                     network: "203.0.113.0/24".into(),
-                    cause: "no data connection came".into(),
+                    cause: "no-connection".into(),
+                    seen: "no data connection came".into(),
+                    detail: String::new(),
                     failed: 14,
                     arrived: 0,
                     last: "2026-11-22T15:07:41Z".into(),

@@ -8,6 +8,8 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::catalog::kind;
+use super::rotation::Rules;
 use super::target::Target;
 use crate::outcome::{Exit, Failure, plain};
 
@@ -37,11 +39,11 @@ pub(crate) enum Kept {
 }
 
 impl Audit {
-    /// At the end of this file.
+    /// At the end of this file, which is put aside as `rules` say.
     ///
     /// # Errors
     /// It cannot be opened, or is no plain file.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, rules: Rules) -> Result<Self, Failure> {
         let shown = path.display();
         if std::fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
             let message = format!("log.audit_file {shown} is no plain file");
@@ -50,7 +52,7 @@ impl Audit {
         }
         let target = Target::private_file(path)
             .map_err(|error| Failure::io(format!("cannot open the audit log {shown}"), &error))?;
-        Ok(Self::at(target))
+        Ok(Self::at(target.rotated(rules)))
     }
 
     /// In this place.
@@ -75,6 +77,11 @@ impl Audit {
         if before == 0 { Kept::Whole } else { Kept::After(before) }
     }
 
+    /// Why the file could not be put aside; told once.
+    pub(crate) fn take_problem(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).target.take_problem()
+    }
+
     /// Opens the file anew.
     ///
     /// # Errors
@@ -85,30 +92,22 @@ impl Audit {
     }
 }
 
-/// Whether an event goes there: who came in or did not, what was removed or renamed or given other
-/// rights, what was changed about accounts and the server itself.
+/// Whether an event goes there: who came in or did not, what was moved, removed, renamed or given
+/// other rights, what was changed about accounts and the server itself.
 pub(crate) fn is_audited(event: &str) -> bool {
-    matches!(
-        event,
-        "login"
-            | "login-failed"
-            | "turned-away"
-            | "banned"
-            | "ban-lifted"
-            | "control"
-            | "delete"
-            | "rmdir"
-            | "rename"
-            | "change"
-            | "accounts-read"
-            | "accounts-unusable"
-            | "protection"
-            | "ready"
-            | "reloaded"
-            | "reload-refused"
-            | "stopping"
-            | "stopped"
-    )
+    kind(event).is_some_and(|kind| kind.is_audited)
+        || matches!(
+            event,
+            "control"
+                | "accounts-read"
+                | "accounts-unusable"
+                | "protection"
+                | "ready"
+                | "reloaded"
+                | "reload-refused"
+                | "stopping"
+                | "stopped"
+        )
 }
 
 #[cfg(test)]
@@ -120,6 +119,6 @@ mod bans_tests {
         for event in ["banned", "ban-lifted", "login", "delete"] {
             assert!(is_audited(event), "{event}");
         }
-        assert!(!is_audited("download"));
+        assert!(!is_audited("connected") && !is_audited("command"));
     }
 }

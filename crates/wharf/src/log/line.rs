@@ -18,6 +18,8 @@ pub(crate) enum Style {
     Json,
     /// As text, with journald's level in front and without a time: journald has its own.
     Journal,
+    /// An entry of systemd's journal, by its own protocol; its text is that of `Journal`.
+    Entry,
     /// `15:07  anna 192.0.2.7  upload  /photo.jpg  4.1 MiB  38 MiB/s`
     Panel,
 }
@@ -44,19 +46,27 @@ pub(crate) fn render(style: Style, now: &Zoned, record: &Record) -> String {
             let time = now.strftime("%Y-%m-%dT%H:%M:%S%:z");
             format!("{time} {}{}", level(record.level).to_uppercase(), pairs(record))
         }
-        Style::Journal => {
-            let priority = match record.level {
-                Level::Nothing | Level::Error => 3,
-                Level::Warn => 4,
-                Level::Info => 6,
-            };
-            format!("<{priority}>{}", pairs(record).trim_start())
-        }
+        Style::Journal => format!("<{}>{}", priority(record.level), message(record)),
+        Style::Entry => message(record),
         Style::Json => json(now, record),
         Style::Panel => panel(now, record),
     };
     line.push('\n');
     line
+}
+
+/// As syslog counts them.
+pub(super) fn priority(level: Level) -> u8 {
+    match level {
+        Level::Nothing | Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+    }
+}
+
+/// The line without time and level.
+pub(super) fn message(record: &Record) -> String {
+    pairs(record).trim_start().to_owned()
 }
 
 fn level(level: Level) -> &'static str {
@@ -111,7 +121,7 @@ fn panel(now: &Zoned, record: &Record) -> String {
     parts.push(record.event.replace('-', " "));
     for name in ["path", "to", "addresses", "line"] {
         let arrow = if name == "to" { "-> " } else { "" };
-        parts.extend(text(record, name).map(|text| format!("{arrow}{text}")));
+        parts.extend(shown(record, name).map(|text| format!("{arrow}{text}")));
     }
     if let Some(Field::Number(bytes)) = record.field("bytes") {
         parts.push(show_size(*bytes));
@@ -140,6 +150,13 @@ fn text<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
     }
 }
 
+fn shown(record: &Record, name: &str) -> Option<String> {
+    match record.field(name) {
+        Some(Field::Path(path)) => Some(path.to_string()),
+        _ => text(record, name).map(str::to_owned),
+    }
+}
+
 /// Bytes a second for people; none for a moment too short to mean anything.
 fn speed(bytes: u64, took: Duration) -> Option<String> {
     const SHORTEST: Duration = Duration::from_millis(10);
@@ -151,13 +168,14 @@ fn speed(bytes: u64, took: Duration) -> Option<String> {
 }
 
 /// An IPv4 client of an IPv6 socket by its IPv4 address.
-pub(super) fn address(ip: IpAddr) -> IpAddr {
+pub(crate) fn address(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 
 fn value(field: &Field) -> String {
     match field {
         Field::Text(text) => bounded(text),
+        Field::Path(path) => bounded(&path.to_string()),
         Field::Number(number) => number.to_string(),
         Field::Seconds(time) => format!("{}.{:03}", time.as_secs(), time.subsec_millis()),
         Field::Boolean(is_true) => is_true.to_string(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wharf_core::event::{Direction, Event, Transferred, Who};
+use wharf_proto::path::VPath;
 
 /// How much a line matters, the most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +49,8 @@ pub(crate) struct Session {
 pub(crate) enum Field {
     /// Text, always quoted.
     Text(String),
+    /// A path of an account, shown escaped.
+    Path(VPath),
     /// A number.
     Number(u64),
     /// A time, in seconds with three digits.
@@ -68,6 +71,11 @@ impl Record {
         self
     }
 
+    fn path(mut self, name: &'static str, path: &VPath) -> Self {
+        self.fields.push((name, Field::Path(path.clone())));
+        self
+    }
+
     /// With a number.
     pub(crate) fn number(mut self, name: &'static str, number: u64) -> Self {
         self.fields.push((name, Field::Number(number)));
@@ -77,6 +85,11 @@ impl Record {
     fn seconds(mut self, time: Duration) -> Self {
         self.fields.push(("seconds", Field::Seconds(time)));
         self
+    }
+
+    /// With yes or no.
+    pub(crate) fn flag(self, name: &'static str, is_true: bool) -> Self {
+        self.boolean(name, is_true)
     }
 
     fn boolean(mut self, name: &'static str, is_true: bool) -> Self {
@@ -127,17 +140,22 @@ impl Record {
                 .text("reason", reason)
                 .boolean("tls", who.is_tls),
             Event::Transferred(transfer) => Self::of_transfer(transfer),
-            Event::FileRemoved(path) => info("delete").text("path", path),
-            Event::DirectoryMade(path) => info("mkdir").text("path", path),
-            Event::DirectoryRemoved(path) => info("rmdir").text("path", path),
-            Event::Copied { from, to } => info("copy").text("path", from).text("to", to),
-            Event::Renamed { from, to } => info("rename").text("path", from).text("to", to),
-            Event::Changed(path) => info("change").text("path", path),
+            Event::UploadRefused { path, bytes, reason } => warn("upload-refused")
+                .path("path", path)
+                .number("bytes", *bytes)
+                .text("reason", reason),
+            Event::FileRemoved(path) => info("delete").path("path", path),
+            Event::DirectoryMade(path) => info("mkdir").path("path", path),
+            Event::DirectoryRemoved(path) => info("rmdir").path("path", path),
+            Event::Copied { from, to } => info("copy").path("path", from).path("to", to),
+            Event::Renamed { from, to } => info("rename").path("path", from).path("to", to),
+            Event::Changed(path) => info("change").path("path", path),
             Event::DataFailed { reason } => warn("data-failed").text("reason", reason),
             Event::DataUnproven => info("data-unproven"),
             Event::DataStrangers { first, count } => warn("data-strangers")
                 .text("first", first.to_string())
                 .number("connections", u64::try_from(*count).unwrap_or(u64::MAX)),
+            Event::DataTrouble { .. } => Self::of_trouble(event)?,
             Event::StoreFailed { reason } => {
                 Self::new(Level::Error, "store-failed").text("reason", reason)
             }
@@ -152,13 +170,22 @@ impl Record {
         Some(Self { session: Some(session), ..record })
     }
 
+    fn of_trouble(event: &Event<'_>) -> Option<Self> {
+        let Event::DataTrouble { network, cause, reason, failed, arrived, remedy } = event else {
+            return None;
+        };
+        let record = Self::new(Level::Warn, "doctor").text("network", network);
+        let record = record.text("cause", cause).number("failed", *failed);
+        Some(record.number("arrived", *arrived).text("reason", reason).text("help", remedy))
+    }
+
     fn of_transfer(transfer: &Transferred<'_>) -> Self {
         let event = match transfer.direction {
             Direction::Upload => "upload",
             Direction::Download => "download",
         };
         let record = Self::new(Level::Info, event)
-            .text("path", transfer.path)
+            .path("path", transfer.path)
             .number("bytes", transfer.bytes)
             .seconds(transfer.took)
             .boolean("complete", transfer.is_complete)

@@ -4,8 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::journal::Journal;
+use super::rotation::{Rules, Turner};
 use crate::os::{appended, appended_privately};
-use crate::outcome::Failure;
+use crate::outcome::{Failure, plain};
 
 /// One place for lines.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(crate) struct Target {
     sink: Sink,
     /// Whether the last line there is half a line: the disk took no more.
     is_torn: bool,
+    /// Why the file could not be put aside, if nobody was told yet.
+    problem: Option<String>,
 }
 
 enum Sink {
@@ -21,7 +25,9 @@ enum Sink {
         file: File,
         path: PathBuf,
         open: fn() -> OpenOptions,
+        turner: Option<Turner>,
     },
+    Journal(Journal),
     #[cfg(test)]
     Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>),
     /// Takes so many bytes and then none, until there is room again.
@@ -38,7 +44,16 @@ impl std::fmt::Debug for Sink {
 impl Target {
     /// Standard error.
     pub(crate) fn standard_error() -> Self {
-        Self { sink: Sink::StandardError, is_torn: false }
+        Self::at(Sink::StandardError)
+    }
+
+    /// The journal of systemd, which takes entries instead of lines.
+    pub(crate) fn journal(journal: Journal) -> Self {
+        Self::at(Sink::Journal(journal))
+    }
+
+    fn at(sink: Sink) -> Self {
+        Self { sink, is_torn: false, problem: None }
     }
 
     /// The end of this file, which is made if it is missing, for its owner and group to read.
@@ -54,26 +69,41 @@ impl Target {
 
     fn opened(path: &Path, open: fn() -> OpenOptions) -> io::Result<Self> {
         let file = open().open(path)?;
-        Ok(Self { sink: Sink::File { file, path: path.to_owned(), open }, is_torn: false })
+        Ok(Self::at(Sink::File { file, path: path.to_owned(), open, turner: None }))
+    }
+
+    /// Puts the file aside as these rules say, if it is one.
+    #[must_use]
+    pub(crate) fn rotated(mut self, rules: Rules) -> Self {
+        if let Sink::File { file, turner, .. } = &mut self.sink {
+            let is_plain = file.metadata().is_ok_and(|facts| facts.is_file());
+            *turner = (rules.is_on() && is_plain).then(|| Turner::new(rules, file));
+        }
+        self
+    }
+
+    /// Why the file could not be put aside; told once.
+    pub(crate) fn take_problem(&mut self) -> Option<String> {
+        self.problem.take()
     }
 
     /// Memory, for tests.
     #[cfg(test)]
     pub(crate) fn memory(memory: &std::sync::Arc<std::sync::Mutex<Vec<u8>>>) -> Self {
-        Self { sink: Sink::Memory(std::sync::Arc::clone(memory)), is_torn: false }
+        Self::at(Sink::Memory(std::sync::Arc::clone(memory)))
     }
 
     /// A disk with so much room, for tests.
     #[cfg(test)]
     pub(crate) fn full(disk: &std::sync::Arc<std::sync::Mutex<(Vec<u8>, usize)>>) -> Self {
-        Self { sink: Sink::Full(std::sync::Arc::clone(disk)), is_torn: false }
+        Self::at(Sink::Full(std::sync::Arc::clone(disk)))
     }
 
     /// The file, if it is one.
     pub(crate) fn as_file(&self) -> Option<&File> {
         match &self.sink {
             Sink::File { file, .. } => Some(file),
-            Sink::StandardError => None,
+            Sink::StandardError | Sink::Journal(_) => None,
             #[cfg(test)]
             Sink::Memory(_) | Sink::Full(_) => None,
         }
@@ -81,11 +111,14 @@ impl Target {
 
     /// Opens the file anew, in case it was renamed. What is no file stays.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
-        if let Sink::File { file, path, open } = &mut self.sink {
+        if let Sink::File { file, path, open, turner } = &mut self.sink {
             let fresh = open().open(&*path).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })?;
             *file = fresh;
+            if let Some(turner) = turner {
+                turner.look(file);
+            }
             self.is_torn = false;
         }
         Ok(())
@@ -94,9 +127,46 @@ impl Target {
     /// Writes whole lines, and says how many of them were lost. A line of which only a beginning
     /// was taken is lost, and ended before the next one, so that no line ever holds parts of two.
     pub(crate) fn write_lines(&mut self, lines: &[u8]) -> u64 {
-        if lines.is_empty() {
-            return 0;
+        if let Sink::Journal(journal) = &mut self.sink {
+            return journal.write(lines);
         }
+        let mut lost = 0;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let mut share = self.share(rest);
+            if share == 0 {
+                self.turn();
+                // Where that fails the old file goes on.
+                share = match self.share(rest) {
+                    0 => rest.len(),
+                    share => share,
+                };
+            }
+            let (now, later) = rest.split_at(share.min(rest.len()));
+            lost += self.write_some(now);
+            rest = later;
+        }
+        lost
+    }
+
+    /// How much of `lines` goes into the file before it is put aside.
+    fn share(&self, lines: &[u8]) -> usize {
+        match &self.sink {
+            Sink::File { turner: Some(turner), .. } => turner.share(lines),
+            _ => lines.len(),
+        }
+    }
+
+    /// Puts the file aside and begins a new one.
+    fn turn(&mut self) {
+        let Sink::File { path, turner: Some(turner), .. } = &mut self.sink else { return };
+        let done = turner.turn(path).and_then(|()| self.reopen());
+        if let Err(error) = done {
+            self.problem = Some(plain(&error));
+        }
+    }
+
+    fn write_some(&mut self, lines: &[u8]) -> u64 {
         if self.is_torn && self.write(b"\n").is_ok_and(|count| count == 1) {
             self.is_torn = false;
         }
@@ -122,7 +192,15 @@ impl Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.sink {
             Sink::StandardError => io::stderr().lock().write(bytes),
-            Sink::File { file, .. } => file.write(bytes),
+            Sink::File { file, turner, .. } => {
+                let written = file.write(bytes)?;
+                if let Some(turner) = turner {
+                    turner.wrote(written);
+                }
+                Ok(written)
+            }
+            // What goes there has its own way.
+            Sink::Journal(_) => Ok(bytes.len()),
             #[cfg(test)]
             Sink::Memory(memory) => {
                 memory.lock().unwrap().extend_from_slice(bytes);

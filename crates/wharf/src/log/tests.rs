@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use wharf_core::event::{Direction, Transferred};
+use wharf_core::event::{Direction, Transferred, Tree};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
 use super::*;
 use crate::config::raw::Raw;
+use rotation::Rules;
 
 fn now() -> Zoned {
     "2026-11-22T15:07:41+01:00[Europe/Berlin]".parse().unwrap()
@@ -24,6 +25,7 @@ fn who(user: Option<&str>) -> Who {
         user: user.map(str::to_owned),
         is_tls: true,
         client: Some("lftp".into()),
+        tree: Tree::default(),
     }
 }
 
@@ -86,10 +88,19 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
     for event in [
         Event::Connected,
         Event::TurnedAway { reason: "too many sessions" },
+        Event::Banned {
+            network: "192.0.2.7/32",
+            reason: "too many failed logins",
+            time: Some(Duration::from_mins(10)),
+            is_by_hand: false,
+        },
+        Event::BanLifted { network: "192.0.2.7/32", reason: "it was over" },
+        Event::AccountLocked { user: "anna", time: Duration::from_mins(10) },
         Event::Secured { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" },
         Event::LoggedIn,
         Event::LoginFailed { user: "root", reason: "no such account" },
         Event::Transferred(&broken),
+        Event::UploadRefused { path: &a, bytes: 68, reason: "refused (a virus)" },
         Event::FileRemoved(&a),
         Event::DirectoryMade(&a),
         Event::DirectoryRemoved(&a),
@@ -98,6 +109,14 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::Changed(&a),
         Event::DataFailed { reason: "no connection came within 20s" },
         Event::DataUnproven,
+        Event::DataTrouble {
+            network: "203.0.113.0/24",
+            cause: "no-connection",
+            reason: "no data connection came",
+            failed: 14,
+            arrived: 0,
+            remedy: "open TCP 30000-30999 in the firewall",
+        },
         Event::DataStrangers { first: [198, 51, 100, 7].into(), count: 2 },
         Event::StoreFailed { reason: "write /a: input/output error" },
         Event::Command { line: "PASS ***", code: Code::FILE_DONE, text: "Removed." },
@@ -115,6 +134,24 @@ fn every_event_has_its_line() {
         page.push('\n');
     }
     crate::snapshot::assert_same("crates/wharf/snapshots/log-lines.txt", &page);
+}
+
+#[test]
+fn every_event_and_field_stands_in_the_catalog_and_nothing_else_does() {
+    let mut seen = std::collections::BTreeMap::<_, std::collections::BTreeSet<_>>::new();
+    with_every_event(|event| {
+        let record = Record::of(&who(None), event).unwrap();
+        let names = record.fields.iter().map(|(name, _)| *name);
+        seen.entry(record.event).or_default().extend(names);
+    });
+    // A download has the fields of an upload.
+    let of_upload = seen["upload"].clone();
+    seen.insert("download", of_upload);
+    let listed: std::collections::BTreeMap<_, std::collections::BTreeSet<_>> = catalog::KINDS
+        .iter()
+        .map(|kind| (kind.name, kind.fields.iter().map(|(name, _)| *name).collect()))
+        .collect();
+    assert_eq!(seen, listed);
 }
 
 #[test]
@@ -275,4 +312,56 @@ fn row_43_lines_without_room_are_counted_and_told() {
         .sum();
     assert!(dropped > 0);
     assert_eq!(written + dropped, lines + 1);
+}
+
+#[test]
+fn row_44_nothing_is_lost_or_torn_when_logs_are_put_aside_under_many_writers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wharf.log");
+    let rules = Rules { size_max: Some(20_000), is_daily: true, kept: 900, is_compressed: false };
+    let audit = Audit::open(&folder.path().join("audit.log"), rules).unwrap();
+    let log = started(Options {
+        outputs: vec![Output {
+            style: Style::Json,
+            target: Target::file(&path).unwrap().rotated(rules),
+        }],
+        level_max: Level::Info,
+        has_commands: false,
+        transfer_log: None,
+        audit: Some(audit),
+    });
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let log = &log;
+            scope.spawn(move || {
+                for number in 0..1500 {
+                    let record = Record::new(Level::Info, "ready");
+                    log.note(&record.number("writer", writer).number("number", number));
+                }
+            });
+        }
+    });
+    drop(log);
+    let mut seen = std::collections::BTreeMap::<String, Vec<String>>::new();
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert!(entry.metadata().unwrap().len() <= 20_000);
+        files += 1;
+        let name = entry.file_name().into_string().unwrap();
+        let (kind, _) = name.split_once('.').unwrap();
+        let lines = std::fs::read_to_string(entry.path()).unwrap();
+        for line in lines.lines() {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            let key = format!("{} {}", value["writer"], value["number"]);
+            seen.entry(kind.to_owned()).or_default().push(key);
+        }
+    }
+    assert!(files > 20, "{files}");
+    for kind in ["wharf", "audit"] {
+        let lines = seen.get_mut(kind).unwrap();
+        lines.sort();
+        lines.dedup();
+        assert_eq!(lines.len(), 6000, "{kind}");
+    }
 }

@@ -39,7 +39,7 @@ impl std::fmt::Debug for Thread {
 /// What the thread is told.
 enum Message {
     /// A line, and the number of its target.
-    Line(usize, String),
+    Line(usize, Vec<u8>),
     /// Answer when all before this is written.
     Flush(SyncSender<()>),
     /// Open all files anew: they may have been renamed.
@@ -53,10 +53,12 @@ pub(crate) enum Note {
     Dropped(u64),
     /// A log could not be opened anew, for this reason; the old file goes on.
     NotReopened(String),
+    /// A log could not be put aside, for this reason; it goes on and grows.
+    NotRotated(String),
 }
 
 /// Makes a line of a note.
-type NoteLine = Box<dyn Fn(&Note) -> String + Send>;
+type NoteLine = Box<dyn Fn(&Note) -> Vec<u8> + Send>;
 
 impl Writer {
     /// Makes everything ready. Lines wait until [`Writer::begin`].
@@ -64,7 +66,7 @@ impl Writer {
         let (sender, messages) = sync_channel(LINES_WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let scribe = Scribe {
-            batches: vec![String::new(); targets.len()],
+            batches: vec![Vec::new(); targets.len()],
             messages,
             targets,
             dropped: Arc::clone(&dropped),
@@ -96,9 +98,9 @@ impl Writer {
 
     /// Hands over a line for target number `target`. If too many wait already it is dropped, and
     /// counted.
-    pub(crate) fn write(&self, target: usize, line: String) {
+    pub(crate) fn write(&self, target: usize, line: impl Into<Vec<u8>>) {
         let Some(sender) = &self.sender else { return };
-        if let Err(TrySendError::Full(_)) = sender.try_send(Message::Line(target, line)) {
+        if let Err(TrySendError::Full(_)) = sender.try_send(Message::Line(target, line.into())) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -146,7 +148,7 @@ impl Drop for Writer {
 struct Scribe {
     messages: Receiver<Message>,
     targets: Vec<Target>,
-    batches: Vec<String>,
+    batches: Vec<Vec<u8>>,
     dropped: Arc<AtomicU64>,
     /// Lines that are lost, and of which the log does not say so yet.
     untold: u64,
@@ -164,7 +166,7 @@ impl Scribe {
                 match message {
                     Message::Line(target, line) => {
                         if let Some(batch) = self.batches.get_mut(target) {
-                            batch.push_str(&line);
+                            batch.extend_from_slice(&line);
                         }
                     }
                     Message::Flush(answer) => waiting.push(answer),
@@ -188,7 +190,8 @@ impl Scribe {
         for (target, batch) in self.targets.iter_mut().zip(&mut self.batches) {
             // A full disk must not stop the server: what is lost is counted, and told as soon as
             // there is room.
-            self.untold += target.write_lines(batch.as_bytes());
+            self.untold += target.write_lines(batch);
+            self.notes.extend(target.take_problem().map(Note::NotRotated));
             batch.clear();
         }
         self.tell_notes();
@@ -198,11 +201,11 @@ impl Scribe {
     fn tell_notes(&mut self) {
         let Some(target) = self.targets.first_mut() else { return };
         for note in self.notes.drain(..) {
-            target.write_lines((self.note_line)(&note).as_bytes());
+            target.write_lines(&(self.note_line)(&note));
         }
         if self.untold > 0 {
             let line = (self.note_line)(&Note::Dropped(self.untold));
-            if target.write_lines(line.as_bytes()) == 0 {
+            if target.write_lines(&line) == 0 {
                 self.untold = 0;
             }
         }

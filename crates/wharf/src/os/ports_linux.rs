@@ -1,43 +1,98 @@
-//! Who listens on a port, from `/proc`.
+//! Who has a port, from `/proc`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::RangeInclusive;
+
+use super::Owner;
 
 /// Processes that are looked at; more would make an error message slow.
 const PROCESSES_MAX: usize = 20_000;
 
 /// The process that listens on `port`, if we may see it.
 pub(super) fn port_owner(port: u16) -> Option<String> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .find_map(|table| listening_inode(&table, port))?;
-    let wanted = format!("socket:[{inode}]");
-    for process in fs::read_dir("/proc").ok()?.take(PROCESSES_MAX).filter_map(Result::ok) {
-        let pid = process.file_name().into_string().ok().filter(|name| name.parse::<u32>().is_ok());
+    port_owners(&BTreeSet::from([port])).remove(&port).map(|owner| owner.to_string())
+}
+
+/// The processes that have these ports, as far as we may see them: those that listen, and where
+/// nobody does, those with a connection from there.
+pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let tables: Vec<_> = tables.iter().filter_map(|table| fs::read_to_string(table).ok()).collect();
+    let mut ports_of: BTreeMap<String, u16> = BTreeMap::new();
+    for port in ports {
+        let tables = || tables.iter().map(String::as_str);
+        let listening = || tables().find_map(|table| inode(table, *port, Some(LISTEN)));
+        let connected = || tables().find_map(|table| inode(table, *port, None));
+        if let Some(inode) = listening().or_else(connected) {
+            ports_of.insert(format!("socket:[{inode}]"), *port);
+        }
+    }
+    let mut owners = BTreeMap::new();
+    let Ok(processes) = fs::read_dir("/proc") else { return owners };
+    for process in processes.take(PROCESSES_MAX).filter_map(Result::ok) {
+        if owners.len() == ports_of.len() {
+            break;
+        }
+        let pid = process.file_name().into_string().ok().and_then(|name| name.parse().ok());
         let (Some(pid), Ok(files)) = (pid, fs::read_dir(process.path().join("fd"))) else {
             continue;
         };
-        let has_it = files.filter_map(Result::ok).any(|file| {
-            fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())
-        });
-        if has_it {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("pid {pid} ({})", name.trim()));
+        for file in files.filter_map(Result::ok) {
+            let target = fs::read_link(file.path()).ok();
+            let port = target.and_then(|target| ports_of.get(target.to_str()?));
+            if let Some(port) = port {
+                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+                let owner = || Owner { pid, name: name.trim().to_owned() };
+                owners.entry(*port).or_insert_with(owner);
+            }
         }
     }
-    None
+    owners
 }
 
-/// The socket that listens on a port, in a table whose lines read
+/// The ports from which the system makes connections.
+pub(super) fn ephemeral_ports() -> Option<RangeInclusive<u16>> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut words = text.split_whitespace();
+    Some(words.next()?.parse().ok()?..=words.next()?.parse().ok()?)
+}
+
+/// Ports within them that are never taken for that.
+pub(super) fn reserved_ports() -> Vec<RangeInclusive<u16>> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports");
+    text.map(|text| ranges(text.trim())).unwrap_or_default()
+}
+
+/// None here.
+pub(super) fn refused_ports() -> Vec<RangeInclusive<u16>> {
+    Vec::new()
+}
+
+/// As in `30000-30999,40000`.
+fn ranges(text: &str) -> Vec<RangeInclusive<u16>> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    text.split(',').filter_map(range).collect()
+}
+
+/// The state of a socket that listens.
+const LISTEN: &str = "0A";
+
+/// The socket on a port, in a table whose lines read
 /// `0: 0100007F:0849 00000000:0000 0A …`: number, local address, remote address, state, and the
 /// inode in the tenth column.
-fn listening_inode(table: &str, port: u16) -> Option<String> {
-    const LISTEN: &str = "0A";
+fn inode(table: &str, port: u16, state: Option<&str>) -> Option<String> {
     table.lines().skip(1).find_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let (_, hex) = columns.get(1)?.rsplit_once(':')?;
-        let is_it = u16::from_str_radix(hex, 16) == Ok(port) && columns.get(3) == Some(&LISTEN);
-        is_it.then(|| columns.get(9).map(|inode| (*inode).to_owned()))?
+        let is_it = u16::from_str_radix(hex, 16) == Ok(port)
+            && state.is_none_or(|state| columns.get(3) == Some(&state));
+        // A connection that lingers after its program has no inode.
+        let inode = columns.get(9).filter(|inode| **inode != "0");
+        is_it.then(|| inode.map(|inode| (*inode).to_owned()))?
     })
 }
 
@@ -53,11 +108,19 @@ mod tests {
     }
 
     #[test]
-    fn only_listening_sockets_count() {
+    fn listening_sockets_count_first() {
         let table = "  sl  local_address rem_address   st\n   \
             0: 0100007F:0849 00000000:0000 01 0:0 0:0 0 0 0 11 1\n   \
-            1: 0100007F:0849 00000000:0000 0A 0:0 0:0 0 0 0 22 1\n";
-        assert_eq!(listening_inode(table, 0x849).as_deref(), Some("22"));
-        assert_eq!(listening_inode(table, 0x850), None);
+            1: 0100007F:0849 00000000:0000 0A 0:0 0:0 0 0 0 22 1\n   \
+            2: 0100007F:0850 00000000:0000 06 0:0 0:0 0 0 0 0 1\n";
+        assert_eq!(inode(table, 0x849, Some(LISTEN)).as_deref(), Some("22"));
+        assert_eq!(inode(table, 0x849, None).as_deref(), Some("11"));
+        assert_eq!(inode(table, 0x850, None), None);
+    }
+
+    #[test]
+    fn reserved_ports_are_read_as_the_kernel_writes_them() {
+        assert_eq!(ranges("30000-30999,40000"), [30_000..=30_999, 40_000..=40_000]);
+        assert_eq!(ranges(""), []);
     }
 }

@@ -206,6 +206,11 @@ pub(crate) fn announce(what: Announced) {
         Announced::Stopping => NotifyState::Stopping,
         Announced::Reloading => NotifyState::Reloading,
         Announced::Alive => NotifyState::Watchdog,
+        // It serves already, and is heard only once systemd knows it.
+        Announced::Successor(number) => {
+            let _ = sd_notify::notify(&[NotifyState::MainPid(number), NotifyState::Ready]);
+            return;
+        }
     };
     // By the time of a reload the manager (Type=notify-reload) tells ours from an earlier one.
     let time = (what == Announced::Reloading).then(NotifyState::monotonic_usec_now);

@@ -10,7 +10,8 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
-use super::{Announced, Asked, Stop};
+use super::service::asked_by_windows;
+use super::{Asked, Inherited, Stop};
 use crate::outcome::tell;
 
 /// What helps with a port that the system does not give: another program has it for itself
@@ -49,8 +50,15 @@ impl Signals {
             _ = self.pause.recv() => Asked::Stop(Stop::Interrupt),
             _ = self.close.recv() => Asked::Stop(Stop::Terminate),
             _ = self.shutdown.recv() => Asked::Stop(Stop::Terminate),
+            asked = asked_by_windows() => asked,
         }
     }
+}
+
+/// Nobody hands sockets over here.
+#[expect(clippy::unnecessary_wraps, reason = "other systems hand sockets over, and some are wrong")]
+pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
+    Ok(Vec::new())
 }
 
 /// Nothing to do here.
@@ -110,16 +118,6 @@ pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(path)
 }
 
-/// Files inherit their owner here.
-pub(crate) fn give_to(_path: &Path, _owner: (u32, u32)) -> io::Result<()> {
-    Ok(())
-}
-
-/// Windows asks for itself.
-pub(crate) fn is_administrator() -> bool {
-    true
-}
-
 /// What its list of rights says is only known once it is tried.
 pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
     std::fs::metadata(folder).map(drop)
@@ -127,11 +125,6 @@ pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
 
 /// Here too.
 pub(crate) fn is_owner(_path: &Path) -> bool {
-    true
-}
-
-/// Permission bits are no notion here.
-pub(crate) fn may_write(_folder: &Path, _owner: (u32, u32)) -> bool {
     true
 }
 
@@ -160,9 +153,6 @@ pub(crate) fn hold_window() {
 pub(crate) fn is_journal() -> bool {
     false
 }
-
-/// A service of Windows reports its state in another way.
-pub(crate) fn announce(_what: Announced) {}
 
 /// Windows does not ask.
 pub(crate) fn proof_of_life_every() -> Option<Duration> {

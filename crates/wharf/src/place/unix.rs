@@ -53,6 +53,12 @@ pub(super) fn host_name() -> Option<String> {
     rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }
 
+/// This program, to be started once more: on Linux also after its file was replaced.
+pub(super) fn own_program() -> std::io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Ok(own) } else { std::env::current_exe() }
+}
+
 /// A base directory; relative ones are to be ignored, says the XDG specification.
 fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute =

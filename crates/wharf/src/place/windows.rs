@@ -33,6 +33,11 @@ pub(super) fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
 
+/// This program, to be started once more.
+pub(super) fn own_program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// Relative only where the environment is bare, as a broken service may have it.
 fn own_folder() -> PathBuf {
     let known = |name: &str| std::env::var_os(name).map(PathBuf::from);

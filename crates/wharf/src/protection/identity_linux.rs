@@ -67,6 +67,11 @@ impl Identity {
         &self.name
     }
 
+    /// The number of the account, and that of its group.
+    pub(crate) fn numbers(&self) -> (u32, u32) {
+        (self.user.as_raw(), self.group.as_raw())
+    }
+
     fn find(user: &str, group: &str) -> Result<Self, Failure> {
         let found = match user.parse() {
             Ok(number) => User::from_uid(Uid::from_raw(number)),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::config::choice::Symlinks;
+use crate::config::hook::Address;
 use crate::config::value::PublicAddress;
 use crate::place;
 
@@ -50,6 +52,8 @@ pub(crate) enum Usage {
     Remove,
     /// Writing to files, and making new ones.
     Append,
+    /// The same, and putting them aside: reading, renaming, removing them.
+    Rotate,
     /// Everything but starting programs and making devices.
     Change,
 }
@@ -59,8 +63,8 @@ pub(crate) enum Usage {
 pub(crate) enum Connections {
     /// To any port: active mode goes where the client asks.
     Made,
-    /// To these: a server of accounts is there.
-    Only(Vec<u16>),
+    /// To these: web servers are told of events, others prove passwords, or keep accounts.
+    Only(BTreeSet<u16>),
     /// None.
     Never,
 }
@@ -77,7 +81,7 @@ pub(crate) struct Reached {
 /// Whether other programs may be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Programs {
-    /// None: nothing in the configuration names one.
+    /// None: those that events start are started by a process that began before.
     Never,
 }
 
@@ -98,8 +102,8 @@ const NAME_LOOKUP: &[&str] = &[
     "/etc/resolv.conf",
     "/run/systemd/resolve",
 ];
-/// Name servers answer here when an answer is long.
-const NAME_SERVER_PORT: u16 = 53;
+/// What is too long for a datagram of a name server comes by TCP.
+const DNS_PORT: u16 = 53;
 /// A folder with more entries than this is no folder of homes that is worth reading.
 const SIBLINGS_MAX: usize = 10_000;
 
@@ -125,6 +129,22 @@ impl Reach {
         self
     }
 
+    /// The same, and connections to these ports; with `has_names`, names are looked up for them.
+    pub(crate) fn and_services(
+        mut self,
+        ports: impl IntoIterator<Item = u16>,
+        has_names: bool,
+    ) -> Self {
+        let ports = ports.into_iter();
+        self.connections = match self.connections {
+            Connections::Made => Connections::Made,
+            Connections::Only(known) => Connections::Only(known.into_iter().chain(ports).collect()),
+            Connections::Never => Connections::Only(ports.collect()),
+        };
+        let files = NAME_LOOKUP.iter().filter(|_| has_names);
+        files.fold(self, |reach, file| reach.and(Path::new(file), Usage::Read))
+    }
+
     /// The same, and what is read anew when the configuration is: files may have been replaced by
     /// others of their name, so that their folders must be readable.
     pub(crate) fn and_for_reloads(self, config: &Config, file: Option<&Path>) -> Self {
@@ -148,12 +168,22 @@ impl Reach {
     }
 }
 
+/// Where this server connects to.
 fn connections(config: &Config, store: &Reached) -> Connections {
-    match store.ports.as_slice() {
-        _ if config.active.enabled => Connections::Made,
-        [] => Connections::Never,
-        ports => Connections::Only(ports.iter().copied().chain([NAME_SERVER_PORT]).collect()),
+    if config.active.enabled {
+        return Connections::Made;
     }
+    let addresses = || config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
+    let mut ports: BTreeSet<_> = addresses().map(|address| address.port).collect();
+    ports.extend(&store.ports);
+    if addresses().any(is_name) || !store.ports.is_empty() {
+        ports.insert(DNS_PORT);
+    }
+    if ports.is_empty() { Connections::Never } else { Connections::Only(ports) }
+}
+
+fn is_name(address: &Address) -> bool {
+    !address.host.starts_with('[') && address.host.parse::<IpAddr>().is_err()
 }
 
 fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
@@ -182,7 +212,9 @@ fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
     for log in log_files(config) {
         // A log is opened anew after it was renamed. What is no file, such as /dev/null, is not.
         let is_file = std::fs::metadata(&log).map_or(true, |facts| facts.is_file());
-        add(if is_file { folder_of(&log) } else { log }, Usage::Append);
+        let is_rotated = config.log.rotate_daily || config.log.rotate_size.bytes().is_some();
+        let usage = if is_rotated && is_file { Usage::Rotate } else { Usage::Append };
+        add(if is_file { folder_of(&log) } else { log }, usage);
     }
     for pem in [&config.tls.certificate.0, &config.tls.private_key.0].into_iter().flatten() {
         add(pem.clone(), Usage::Read);
@@ -195,7 +227,12 @@ fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
             add(path, Usage::Read);
         }
     }
-    if matches!(config.passive.public_address, PublicAddress::Name(_)) || !store.ports.is_empty() {
+    if let Some(folder) = &config.events.quarantine.0 {
+        add(folder.clone(), Usage::Change);
+    }
+    let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
+    let looks_up = matches!(config.passive.public_address, PublicAddress::Name(_));
+    if looks_up || !store.ports.is_empty() || webhooks.into_iter().any(is_name) {
         for path in NAME_LOOKUP {
             add(path.into(), Usage::Read);
         }

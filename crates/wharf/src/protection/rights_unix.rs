@@ -1,5 +1,6 @@
 //! Unix: who else may change what this server relies on.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,6 +11,7 @@ use rustix::process::geteuid;
 use super::reach::{log_files, state_folder};
 use crate::accounts;
 use crate::config::Config;
+use crate::logins;
 use crate::outcome::{Exit, Failure};
 
 /// Something about the rights of a file that should be otherwise.
@@ -110,6 +112,20 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     for path in users_file.iter().chain(config.tls.private_key.0.as_ref()) {
         findings.extend(facts(path).and_then(|(path, facts)| foreign_owner(&path, &facts)));
     }
+    findings.extend(logins::secret_files(config).filter_map(facts).filter_map(open_secret));
+    let programs = config.events.programs().into_iter();
+    let programs: BTreeSet<_> = programs.filter_map(|(_, line)| line.0.first()).collect();
+    for (path, facts) in programs.into_iter().filter_map(facts) {
+        let mode = mode(&facts);
+        if mode & OTHERS_WRITE != 0 {
+            let shown = path.display();
+            findings.push(Finding {
+                what: format!("anybody may write the program {shown}, which wharf starts"),
+                remedy: format!("chmod o-w '{shown}'"),
+                gravity: Gravity::Fatal,
+            });
+        }
+    }
     for (path, facts) in log_files(config).iter().filter_map(facts) {
         let mode = mode(&facts);
         if facts.is_file() && mode & OTHERS_WRITE != 0 {
@@ -177,6 +193,17 @@ fn foreign_owner(path: &Path, facts: &Metadata) -> Option<Finding> {
             path.display()
         ),
         gravity: Gravity::Slight,
+    })
+}
+
+/// A file with a password of ours that others may read or change.
+fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<Finding> {
+    let (shown, mode) = (path.display(), mode(&facts));
+    (facts.is_file() && mode & 0o077 != 0).then(|| Finding {
+        what: format!("others may read or write the secret in {shown} (mode {mode:04o})"),
+        remedy: format!("chmod 600 '{shown}'"),
+        // A group of its own may be how another program gets at it, too.
+        gravity: if mode & 0o027 == 0 { Gravity::Slight } else { Gravity::Fatal },
     })
 }
 

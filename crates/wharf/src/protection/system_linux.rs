@@ -148,6 +148,9 @@ fn rights(usage: Usage) -> BitFlags<AccessFs> {
         Usage::Read => AccessFs::ReadFile | AccessFs::ReadDir,
         Usage::Remove => AccessFs::RemoveFile.into(),
         Usage::Append => AccessFs::WriteFile | AccessFs::MakeReg,
+        Usage::Rotate => {
+            AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::ReadFile | AccessFs::RemoveFile
+        }
         // Links, pipes and sockets are never made, but those that lie there may be renamed.
         Usage::Change => make_bitflags!(AccessFs::{
             ReadFile | ReadDir | WriteFile | Truncate | Refer | RemoveFile | RemoveDir
@@ -183,8 +186,8 @@ fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
             let out = match &reach.connections {
                 Connections::Made => "any port out".to_owned(),
                 Connections::Only(ports) => {
-                    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
-                    format!("{} out", ports.join(" and "))
+                    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+                    format!("{} out", ports.join(" "))
                 }
                 Connections::Never => "none out".to_owned(),
             };

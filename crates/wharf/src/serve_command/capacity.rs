@@ -13,20 +13,20 @@ const FILES_OF_SERVER: u64 = 16;
 /// What the system permitted when nobody was here yet. A reload finds descriptors in use, so it
 /// goes by what was found at the start.
 #[derive(Clone, Copy)]
-pub(super) struct Room {
+pub(crate) struct Room {
     free: Option<u64>,
 }
 
 impl Room {
     /// What there is beside so many listening addresses.
-    pub(super) fn beside(listeners: usize) -> Self {
+    pub(crate) fn beside(listeners: usize) -> Self {
         let for_listeners = u64::try_from(listeners * FILES_OF_LISTENER).unwrap_or(u64::MAX);
         Self { free: free_files().map(|free| free.saturating_sub(for_listeners)) }
     }
 
     /// The sessions that can be served at a time of those that are wanted, and what to say if that
     /// is not all of them.
-    pub(super) fn of(self, wanted: Count) -> (Count, Option<String>) {
+    pub(crate) fn of(self, wanted: Count) -> (Count, Option<String>) {
         self.free.map_or((wanted, None), |free| fitting(wanted, free))
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use wharf_admin::door::{Door, MetricsDoor};
 
 use crate::config::Config;
-use crate::os::{open_to_group, socket_folder};
+use crate::os::{is_successor, open_to_group, socket_folder};
 use crate::outcome::plain;
 use crate::place;
 use crate::protection::identity::{Identity, group_number};
@@ -30,6 +30,20 @@ impl Control {
         let door = open(&socket, &config.group, identity);
         let metrics = metrics.listen.0.map(open_metrics).transpose();
         Self { socket, door, metrics }
+    }
+
+    /// From now on who asks at the socket asks this server. It does nothing where nobody was asked
+    /// there before.
+    pub(super) fn take_place(&mut self) {
+        if let Ok(door) = &mut self.door
+            && let Err(error) = door.take_place()
+        {
+            let shown = self.socket.display();
+            self.door = Err(format!(
+                "the socket {shown} of the server before this one cannot be taken over: {}",
+                plain(&error)
+            ));
+        }
     }
 
     /// The folder in which the socket's name is taken away at the end.
@@ -65,7 +79,9 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door,
         // Where that fails the group has no use of it, and finds out.
         let _ = open_to_group(folder, number);
     }
-    let door = Door::open(socket, number).map_err(|error| match error.kind() {
+    let opened =
+        if is_successor() { Door::open_beside(socket, number) } else { Door::open(socket, number) };
+    let door = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "another wharf is asked at {shown}, so {without}; give one of them its own: \
              control.socket"
@@ -73,7 +89,7 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door,
         _ => format!("{without}: {shown}: {}; name another place: control.socket", plain(&error)),
     })?;
     if let Some(identity) = identity {
-        identity.give_socket(socket, made.as_deref(), number.is_some());
+        identity.give_socket(door.path(), made.as_deref(), number.is_some());
     }
     Ok(door)
 }

@@ -1,11 +1,12 @@
 //! What happened since the start, counted; and the one who hands events to the log as well.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use wharf_admin::model::Totals;
 use wharf_core::event::{Direction, Event, Events, Who};
 
+use crate::deliver::Delivery;
 use crate::log::Log;
 
 /// Counts since the start.
@@ -72,14 +73,42 @@ impl Counters {
 
 /// Everybody who wants to know what happens.
 pub(super) struct Audience {
-    pub(super) log: Arc<Log>,
-    pub(super) counters: Arc<Counters>,
+    log: Arc<Log>,
+    counters: Arc<Counters>,
+    /// Programs and web servers, once they can be told.
+    delivery: OnceLock<Delivery>,
+}
+
+impl Audience {
+    pub(super) fn new(log: Arc<Log>, counters: Arc<Counters>) -> Self {
+        Self { log, counters, delivery: OnceLock::new() }
+    }
+
+    /// Has programs and web servers told, from now on.
+    pub(super) fn add(&self, delivery: Delivery) {
+        let _ = self.delivery.set(delivery);
+    }
+
+    /// Tells what waits, for a moment, and then nothing more.
+    pub(super) fn close(&self) {
+        if let Some(delivery) = self.delivery.get() {
+            delivery.close();
+        }
+    }
+
+    /// What became of events, in the text format of Prometheus; empty where nobody is told.
+    pub(super) fn metrics(&self) -> String {
+        self.delivery.get().map(|delivery| delivery.counts().page()).unwrap_or_default()
+    }
 }
 
 impl Events for Audience {
     fn emit(&self, who: &Who, event: &Event<'_>) {
         self.counters.count(event);
         self.log.emit(who, event);
+        if let Some(delivery) = self.delivery.get() {
+            delivery.emit(who, event);
+        }
     }
 
     fn wants_commands(&self) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wharf_admin::model::{Certificate, Totals};
 use wharf_core::event::Direction;
+use wharf_server::doctor::Report;
 use wharf_server::live::{Doing, Moving, SessionView};
 use wharf_server::tally::{Histogram, Tally};
 
@@ -16,6 +17,7 @@ pub(super) struct Moment<'a> {
     pub(super) totals: Totals,
     /// Uploads and downloads that were cut.
     pub(super) cut: [u64; 2],
+    pub(super) diagnosis: &'a Report,
     pub(super) tally: &'a Tally,
     pub(super) found: &'a Found,
     pub(super) sessions_max: Option<u64>,
@@ -121,6 +123,14 @@ fn transfers(page: &mut Page, moment: &Moment<'_>) {
     for (cause, count) in moment.tally.opening_failures() {
         page.value("data_failures_total", &[("cause", cause)], count);
     }
+    let about = "What the doctor found of data connections that did not come to be, by cause; also \
+                 of clients that never asked for a transfer.";
+    page.head("counter", "doctor_failures_total", about);
+    for (cause, count) in &moment.diagnosis.totals {
+        page.value("doctor_failures_total", &[("cause", cause.name())], count);
+    }
+    let about = "Passive data connections that came to be.";
+    page.one("counter", "passive_arrived_total", about, moment.diagnosis.arrived);
     let about = "Networks of clients for which passive mode failed in about the last day.";
     page.one("gauge", "passive_failing_networks", about, moment.failing_networks);
     let about = "Passive ports in use.";

@@ -1,24 +1,29 @@
 //! What the JSON API asks of this program: its configuration, its bans, its log.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder as Thread;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use wharf_admin::model::{
-    Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals,
+    Ban, Certificate, HandedOver, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded,
+    Totals,
 };
 use wharf_admin::{LogLines, Operator};
 use wharf_core::async_trait;
 use wharf_server::Handle;
+use wharf_server::doctor::{Failure as Failing, Report};
 use wharf_server::guard::{Ban as Banned, Lock as Locked};
 use wharf_server::live::{Doing, SessionView};
 
+use super::Plan;
 use super::bans::Nudge;
-use super::counters::Counters;
+use super::counters::{Audience, Counters};
 use super::gauges::Gauges;
 use super::metrics::{Moment, page};
 use super::reload::{InForce, Reloader};
@@ -29,23 +34,31 @@ use crate::ban_command::{
 use crate::certificate::Facts;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
-use crate::os::Footprint;
-use crate::outcome::Failure;
+use crate::os::{Footprint, Starter};
+use crate::outcome::{Failure, plain};
 
 /// A certificate that ends sooner is worth a warning.
 const DAYS_LEFT_FEW: i64 = 14;
+
+/// Networks and causes of passive failures that are shown, the most frequent first.
+const SHOWN_MAX: usize = 100;
 
 /// Everything there is to know and to steer of this server.
 pub(super) struct Desk {
     pub(super) handle: Handle,
     pub(super) log: Arc<Log>,
     pub(super) counters: Arc<Counters>,
+    pub(super) audience: Arc<Audience>,
     pub(super) warner: Arc<Warner>,
     pub(super) nudge: Mutex<Nudge>,
     pub(super) reloader: Arc<Reloader>,
     /// How long transfers may finish, once somebody asked for a stop.
     pub(super) stop: watch::Sender<Option<Duration>>,
     pub(super) is_stopping: AtomicBool,
+    /// Who can start the program anew, or why nobody can.
+    pub(super) starter: Arc<Mutex<Result<Starter, String>>>,
+    /// The process that serves from now on, once there is one.
+    pub(super) successor: watch::Sender<Option<u32>>,
     pub(super) started: Instant,
     pub(super) footprint: Footprint,
     pub(super) gauges: Gauges,
@@ -57,6 +70,43 @@ impl Desk {
         let mut stop = self.stop.subscribe();
         let told = stop.wait_for(Option::is_some).await;
         told.ok().and_then(|grace| *grace).unwrap_or_default()
+    }
+
+    /// Waits until another process serves in our place: its number. Cancel safe.
+    pub(super) async fn succeeded(&self) -> u32 {
+        let mut successor = self.successor.subscribe();
+        let number = successor.wait_for(Option::is_some).await.ok().and_then(|number| *number);
+        match number {
+            Some(number) => number,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Has the program started anew. It takes as long as a start, so it has a thread of its own.
+    async fn succeed(&self) -> Result<u32, Failure> {
+        if self.is_stopping() || self.successor.borrow().is_some() {
+            return Err(Failure::new("this server takes no more clients itself"));
+        }
+        let sockets = self
+            .handle
+            .duplicates()
+            .map_err(|error| Failure::io("the listening sockets cannot be handed over", &error))?;
+        let (done, outcome) = oneshot::channel();
+        let starter = Arc::clone(&self.starter);
+        let start = move || {
+            let mut starter = starter.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = done.send(match &mut *starter {
+                Ok(starter) => starter.start(&sockets),
+                Err(why) => Err(why.clone()),
+            });
+        };
+        // Without a thread `done` is dropped, and we hear of it.
+        let _ = Thread::new().name("hand-over".to_owned()).spawn(start);
+        let number = outcome.await.unwrap_or_else(|_| Err("the system gives no thread".into()));
+        number.map_err(|why| {
+            Failure::new(format!("the new program does not serve: {why}"))
+                .help("this server goes on as before; mend it, then:  wharf reload --binary")
+        })
     }
 
     /// The server in one line.
@@ -157,6 +207,15 @@ impl Desk {
     }
 }
 
+/// Somebody who can start this program anew when we no longer can; or why there is nobody.
+pub(super) fn starter(plan: &Plan) -> Result<Starter, String> {
+    if plan.share.is_some() {
+        return Err("a share has a password of its own; start another one instead".to_owned());
+    }
+    Starter::begin()
+        .map_err(|error| format!("at the start of this server it failed: {}", plain(&error)))
+}
+
 #[async_trait]
 impl Operator for Desk {
     fn config(&self) -> Option<String> {
@@ -179,7 +238,7 @@ impl Operator for Desk {
     }
 
     fn passive_failures(&self) -> Vec<PassiveFailure> {
-        Vec::new()
+        self.handle.diagnosis().failures.iter().take(SHOWN_MAX).map(passive_failure).collect()
     }
 
     fn certificate(&self) -> Option<Certificate> {
@@ -204,10 +263,12 @@ impl Operator for Desk {
 
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
-        page(&Moment {
+        let diagnosis = self.handle.diagnosis();
+        let own = page(&Moment {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
+            diagnosis: &diagnosis,
             tally: &self.handle.tally(),
             found: &self.gauges.found(),
             sessions_max: self.sessions_max(),
@@ -217,13 +278,14 @@ impl Operator for Desk {
             certificate: self.certificate().as_ref(),
             uptime: self.started.elapsed(),
             is_stopping: self.is_stopping(),
-            failing_networks: self.passive_failures().len(),
+            failing_networks: failing_networks(&diagnosis),
             is_reload_refused: self.last_reload().is_some_and(|last| !last.is_in_force),
             warnings: self.warnings().len(),
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
             open_files_max: Footprint::open_files_max(),
-        })
+        });
+        own + &self.audience.metrics()
     }
 
     fn bans(&self) -> Vec<Ban> {
@@ -261,6 +323,17 @@ impl Operator for Desk {
         Arc::clone(&self.reloader).reload().await.map_err(problem)
     }
 
+    async fn hand_over(&self) -> Result<HandedOver, Problem> {
+        let pid = self.succeed().await.map_err(|failure| {
+            let record = Record::new(Level::Error, "hand-over-failed");
+            self.log.note(&record.text("reason", &failure.message));
+            problem(failure)
+        })?;
+        self.successor.send_replace(Some(pid));
+        let sessions = u64::try_from(self.handle.sessions()).unwrap_or_default();
+        Ok(HandedOver { pid, old_pid: std::process::id(), sessions })
+    }
+
     fn stop(&self, grace: Option<Duration>) {
         let usual = self.in_force().config.server.shutdown_grace.0;
         self.stop.send_if_modified(|stop| {
@@ -281,6 +354,24 @@ impl Operator for Desk {
 
     fn log(&self, count: usize, session: Option<u64>, follow: bool) -> LogLines {
         Box::pin(self.log.tail().lines(count, session, follow))
+    }
+}
+
+fn failing_networks(diagnosis: &Report) -> usize {
+    let networks: BTreeSet<_> = diagnosis.failures.iter().map(|one| one.network).collect();
+    networks.len()
+}
+
+fn passive_failure(failure: &Failing) -> PassiveFailure {
+    PassiveFailure {
+        network: failure.network.to_string(),
+        cause: failure.cause.name().to_owned(),
+        seen: failure.cause.words().to_owned(),
+        failed: failure.failed,
+        arrived: failure.arrived,
+        last: moment(failure.last).unwrap_or_default(),
+        detail: failure.detail.clone(),
+        remedy: failure.remedy.clone(),
     }
 }
 

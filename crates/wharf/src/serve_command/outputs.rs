@@ -1,13 +1,16 @@
 //! Where lines go: the start panel's terminal, the log, the transfer log.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use crate::cli::serve::Serve;
 use crate::config::choice::{LogFormat, LogLevel};
 use crate::config::keys;
 use crate::log::audit::Audit;
+use crate::log::journal::Journal;
 use crate::log::line::Style;
 use crate::log::record::Level;
+use crate::log::rotation::Rules;
 use crate::log::target::Target;
 use crate::log::{Log, Options, Output, Wanted};
 use crate::os::is_journal;
@@ -39,6 +42,25 @@ pub(super) fn wanted(config: &keys::Logging) -> Wanted {
     Wanted { level_max, has_commands: config.commands }
 }
 
+/// When files of the log are put aside.
+fn rotation(config: &keys::Logging) -> Rules {
+    Rules {
+        size_max: config.rotate_size.bytes(),
+        is_daily: config.rotate_daily,
+        kept: config.rotate_keep.0,
+        is_compressed: config.rotate_compress,
+    }
+}
+
+/// Standard error; where journald reads it, the journal itself, which takes fields.
+fn standard(style: Style) -> Output {
+    let journal = (style == Style::Journal).then(|| Journal::open(Path::new(Journal::PLACE)));
+    match journal.flatten() {
+        Some(journal) => Output { style: Style::Entry, target: Target::journal(journal) },
+        None => Output { style, target: Target::standard_error() },
+    }
+}
+
 /// Makes the log ready as the configuration wants it, with files that `identity` can open again.
 pub(super) fn log(
     config: &keys::Logging,
@@ -55,16 +77,18 @@ pub(super) fn log(
     if has_panel {
         outputs.push(Output { style: Style::Panel, target: Target::standard_error() });
     }
+    let rules = rotation(config);
     match &config.file.0 {
-        Some(path) => outputs.push(Output { style, target: Target::file(path)? }),
-        None if !has_panel => outputs.push(Output { style, target: Target::standard_error() }),
+        Some(path) => outputs.push(Output { style, target: Target::file(path)?.rotated(rules) }),
+        None if !has_panel => outputs.push(standard(style)),
         None => {}
     }
     let transfer_log = match &config.transfer_log.0 {
-        Some(path) => Some(Target::file(path)?),
+        Some(path) => Some(Target::file(path)?.rotated(rules)),
         None => None,
     };
-    let audit = config.audit_file.0.as_deref().map(Audit::open).transpose()?;
+    let audit_file = config.audit_file.0.as_deref();
+    let audit = audit_file.map(|path| Audit::open(path, rules)).transpose()?;
     if let Some(identity) = identity {
         let targets = outputs.iter().map(|output| &output.target).chain(&transfer_log);
         targets.filter_map(Target::as_file).for_each(|file| identity.give_log(file));

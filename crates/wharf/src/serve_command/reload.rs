@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder as Thread;
 
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use wharf_admin::model::{LastReload, Reloaded};
 use wharf_core::account::{Account, Count};
 use wharf_core::users::Users;
+use wharf_events::check::Checker;
 use wharf_server::Handle;
 use wharf_storage::Quotas;
 
@@ -26,6 +27,7 @@ use crate::config::show::value_text;
 use crate::config::{Config, Loaded};
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::logins::Sources;
 use crate::os::{Announced, announce};
 use crate::outcome::{Exit, Failure};
 use crate::protection::reach::Reach;
@@ -47,15 +49,15 @@ pub(super) enum Accounts {
     /// The account of a quick share stays.
     Fixed(Arc<dyn Users>),
     /// Those of the configuration; without a store there are anonymous visitors only.
-    Configured(Option<Watched>),
+    Configured(Option<Watched>, Option<Arc<Sources>>),
 }
 
 impl Accounts {
     /// Those of the file, as it was last read. A database is not asked for everyone.
     pub(super) fn all(&self) -> Vec<Account> {
         match self {
-            Self::Configured(Some(Watched::File(file))) => file.accounts(),
-            Self::Configured(Some(Watched::Database(_)) | None) | Self::Fixed(_) => Vec::new(),
+            Self::Configured(Some(Watched::File(file)), _) => file.accounts(),
+            Self::Configured(Some(Watched::Database(_)) | None, _) | Self::Fixed(_) => Vec::new(),
         }
     }
 }
@@ -70,6 +72,8 @@ pub(super) struct Reloader {
     pub(super) quotas: Option<Quotas>,
     pub(super) room: Room,
     pub(super) reach: Arc<Reach>,
+    /// Who has uploads looked at, if anybody does.
+    pub(super) checker: Arc<OnceLock<Arc<Checker>>>,
     /// Whether the kernel refuses what lies beyond the reach.
     pub(super) is_confined: bool,
     pub(super) in_force: Mutex<InForce>,
@@ -189,12 +193,13 @@ impl Reloader {
         settings.limits.sessions = sessions;
         let (users, homes) = match &self.accounts {
             Accounts::Fixed(users) => (Arc::clone(users), Vec::new()),
-            Accounts::Configured(store) => {
+            Accounts::Configured(store, sources) => {
                 let homes = wire::homes(&config, store.as_ref(), false)?;
-                (wire::users(&config, store.as_ref()), homes)
+                (wire::users(&config, store.as_ref(), sources.as_deref()), homes)
             }
         };
-        let stores = Arc::new(wire::stores(&config, self.quotas.as_ref(), &self.reach));
+        let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach);
+        let stores = Arc::new(stores.checked(&self.checker));
         self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;
         // From here on nothing fails.
         if let Some(quotas) = &self.quotas {
@@ -219,7 +224,7 @@ impl Reloader {
             self.warner.warn(warning);
         }
         self.warner.of_homes(&homes);
-        if homes.is_empty() && matches!(self.accounts, Accounts::Configured(_)) {
+        if homes.is_empty() && matches!(self.accounts, Accounts::Configured(_, None)) {
             self.warner.of_nobody();
         }
         let mut in_force = self.in_force();

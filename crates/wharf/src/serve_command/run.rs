@@ -1,47 +1,55 @@
 //! Binding, serving, and stopping in good order.
 
 use std::future::pending;
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep};
 use wharf_accounts_sql::Creation;
 use wharf_admin::door::{Door, MetricsDoor};
 use wharf_admin::{Api, Operator};
 use wharf_core::account::Count;
+use wharf_core::event::Events;
+use wharf_events::check::Checker;
 use wharf_server::settings::ListenTls;
-use wharf_server::{BindError, Bound, Handle, Server};
-use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
+use wharf_server::{Bound, Handle, Server};
+use wharf_storage::Quotas;
 
 use super::bans::Keeper;
+use super::binding::bind_failure;
 use super::capacity::Room;
+use super::chores::{measure, prove_life};
 use super::control::Control;
 use super::counters::{Audience, Counters};
 use super::gauges::Gauges;
-use super::operator::Desk;
+use super::inherited::{Surplus, assign};
+use super::operator::{Desk, starter};
 use super::reload::{self, InForce, Reloader};
 use super::renewal::Renewal;
+use super::resolver::Resolver;
+use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::watch as accounts_watch;
 use super::workers::Workers;
 use super::{Plan, outputs, tell_fresh_password};
-use crate::accounts::{self, Use, Watched};
+use crate::accounts;
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
 use crate::config::units::show_duration;
+use crate::deliver;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::logins::{self, Sources};
 use crate::os::{
-    Announced, Asked, Footprint, PORT_REMEDY, Signals, Stop, announce, mask_new_files, port_owner,
-    private_folder, proof_of_life_every, raise_file_limit,
+    Announced, Asked, Footprint, Inherited, Signals, Stop, announce, inherited, mask_new_files,
+    private_folder, raise_file_limit,
 };
+use crate::os::{Starter, is_successor, tell_predecessor};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
@@ -51,8 +59,6 @@ use crate::protection::reach::{self, Reach, Usage};
 use crate::protection::{Report, Standing, confine, rights};
 use crate::wire::{self, Accounts};
 
-/// How often the speed of transfers is measured.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Turns that are left to others before the end: whoever follows the log takes its last lines.
 const LAST_TURNS: u32 = 100;
 /// Below this only root, or a capability, opens ports.
@@ -65,19 +71,27 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     raise_file_limit();
     mask_new_files();
+    let inherited = inherited().map_err(|why| {
+        Failure { exit: Exit::ConfigInvalid, ..Failure::new(why) }
+            .help("wharf takes stream sockets:  ListenStream=  in the socket unit")
+    })?;
     let mut workers =
         Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
     let runtimes = workers.handles();
-    let mut ready = workers.alone(prepare(plan, options, runtimes))?;
-    ready.report = Some(give_up_rights(plan, &ready)?);
+    let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
+    ready.starter = starter(plan);
+    let (report, worker) = give_up_rights(plan, &mut ready)?;
+    ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
     ready.log.begin()?;
+    ready.begin_to_tell(worker)?;
     workers.run(serve(plan, options, ready))
 }
 
 /// Everything that is opened and read, before anyone is served.
 struct Ready {
     accounts: Accounts,
+    sources: Option<Arc<Sources>>,
     encryption: Option<wire::Encryption>,
     log: Arc<Log>,
     bound: Bound,
@@ -92,23 +106,81 @@ struct Ready {
     no_room: Option<String>,
     counters: Arc<Counters>,
     control: Control,
+    /// Who is told of events, until that begins.
+    told: Option<deliver::Prepared>,
+    audience: Arc<Audience>,
+    checker: Arc<OnceLock<Arc<Checker>>>,
+    /// What is to be said about sockets that were handed over.
+    notes: Vec<String>,
+    starter: Result<Starter, String>,
     footprint: Footprint,
     has_panel: bool,
+    /// What to say of servers that prove passwords and cannot be found.
+    missing_hosts: Vec<String>,
 }
 
-async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result<Ready, Failure> {
+impl Ready {
+    /// Tells what the operator should know.
+    fn warn(&self, warner: &Warner) {
+        for warning in self.encryption.iter().flat_map(|encryption| &encryption.warnings) {
+            warner.warn(warning);
+        }
+        for warning in &self.accounts.warnings {
+            warner.warn(warning);
+        }
+        warner.of_homes(&self.accounts.homes);
+        if self.accounts.homes.is_empty()
+            && self.accounts.warnings.is_empty()
+            && self.sources.is_none()
+        {
+            warner.of_nobody();
+        }
+        for why in &self.missing_hosts {
+            warner.warn(why);
+        }
+        let closed = [self.control.door.as_ref().err(), self.control.metrics.as_ref().err()];
+        for why in closed.into_iter().flatten().chain(&self.no_room) {
+            warner.warn_for_good(why);
+        }
+    }
+
+    /// From here on programs and web servers are told of events.
+    fn begin_to_tell(&mut self, worker: Option<deliver::Worker>) -> Result<(), Failure> {
+        let Some((told, worker)) = self.told.take().zip(worker) else { return Ok(()) };
+        let delivery = told.begin(worker)?;
+        if let Some(checker) = delivery.checker() {
+            let _ = self.checker.set(Arc::clone(checker));
+        }
+        self.audience.add(delivery);
+        Ok(())
+    }
+}
+
+async fn prepare(
+    plan: &Plan,
+    options: &Serve,
+    runtimes: Vec<Runtime>,
+    inherited: Vec<Inherited>,
+) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
     rights::refuse_open(config, plan.file.as_deref())?;
     let identity = Identity::wanted(&config.server)?;
     // What is missing now could not be made later. Where it cannot be made, whoever needs it says.
     let _ = private_folder(&reach::state_folder(config));
     let encryption = wire::encryption(config)?;
-    let accounts = match &plan.share {
+    let mut accounts = match &plan.share {
         Some(share) => wire::shared(share),
         None => wire::accounts(config, plan.is_coloured, Creation::Wanted)?,
     };
+    // A share is for the one account that it was started with.
+    let sources = if plan.share.is_none() { Sources::open(config)?.map(Arc::new) } else { None };
+    if let Some(sources) = &sources {
+        accounts.users = wire::users(config, accounts.watched.as_ref(), Some(sources));
+    }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
     let mut settings = wire::settings(config, tls)?;
+    let surplus = if is_successor() { Surplus::Closed } else { Surplus::Refused };
+    let assigned = assign(inherited, &settings.listen, surplus)?;
     let room = Room::beside(settings.listen.len());
     let (sessions, no_room) = room.of(settings.limits.sessions);
     settings.limits.sessions = sessions;
@@ -117,22 +189,26 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
     // Before the first client: whoever stops us during the start stops us in good order too.
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
-    let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
     let control = Control::open(config, identity.as_ref());
-    let reach = Reach::of(config, &homes, &accounts.reached);
-    let reach =
-        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
-    let reach = Arc::new(reach.and_for_reloads(config, plan.file.as_deref()));
+    let reach = Arc::new(reach(plan, &accounts, &control, sources.is_some()));
+    let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
-    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach));
+    let checker = Arc::default();
+    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
-    let audience = Audience { log: Arc::clone(&log), counters: Arc::clone(&counters) };
-    let bound = server.events(Arc::new(audience)).bind().await.map_err(bind_failure)?;
+    let told = deliver::Prepared::of(config, &log)?;
+    let audience = Arc::new(Audience::new(Arc::clone(&log), Arc::clone(&counters)));
+    let events: Arc<dyn Events> = audience.clone();
+    let server = server.events(events);
+    let opened = assigned.sockets.into_iter();
+    let server = opened.fold(server, |server, (index, socket)| server.opened(index, socket));
+    let bound = server.bind().await.map_err(bind_failure)?;
     let report = None;
     Ok(Ready {
         accounts,
+        sources,
         encryption,
         log,
         bound,
@@ -146,15 +222,36 @@ async fn prepare(plan: &Plan, options: &Serve, runtimes: Vec<Runtime>) -> Result
         no_room,
         counters,
         control,
+        told,
+        audience,
+        checker,
+        notes: assigned.notes,
+        starter: Err(String::new()),
         // While files of the system can still be opened.
         footprint: Footprint::open(),
         has_panel,
+        missing_hosts,
     })
 }
 
-/// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
-fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
+/// Everything that is reached from now on.
+fn reach(plan: &Plan, accounts: &Accounts, control: &Control, has_sources: bool) -> Reach {
     let config = &plan.loaded.config;
+    let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
+    let reach = Reach::of(config, &homes, &accounts.reached);
+    let reach =
+        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
+    let reach = if has_sources { logins::extend(reach, config) } else { reach };
+    reach.and_for_reloads(config, plan.file.as_deref())
+}
+
+/// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
+fn give_up_rights(
+    plan: &Plan,
+    ready: &mut Ready,
+) -> Result<(Report, Option<deliver::Worker>), Failure> {
+    let config = &plan.loaded.config;
+    ready.control.take_place();
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
         identity.assume()?;
@@ -163,7 +260,9 @@ fn give_up_rights(plan: &Plan, ready: &Ready) -> Result<Report, Failure> {
         }
     }
     give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
-    confine(config.server.sandbox, &ready.reach)
+    // Programs that are told of events have the same user, and lie beyond the confinement.
+    let worker = ready.told.as_ref().map(deliver::Prepared::start_worker).transpose()?;
+    Ok((confine(config.server.sandbox, &ready.reach)?, worker))
 }
 
 async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, Failure> {
@@ -171,19 +270,9 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let has_panel = ready.has_panel;
     let log = Arc::clone(&ready.log);
     let warner = Arc::new(Warner::new(Arc::clone(&log), has_panel));
-    for warning in ready.encryption.iter().flat_map(|encryption| &encryption.warnings) {
-        warner.warn(warning);
-    }
-    for warning in &ready.accounts.warnings {
-        warner.warn(warning);
-    }
-    warner.of_homes(&ready.accounts.homes);
-    if ready.accounts.homes.is_empty() && ready.accounts.warnings.is_empty() {
-        warner.of_nobody();
-    }
-    let closed = [ready.control.door.as_ref().err(), ready.control.metrics.as_ref().err()];
-    for why in closed.into_iter().flatten().chain(&ready.no_room) {
-        warner.warn_for_good(why);
+    ready.warn(&warner);
+    for note in &ready.notes {
+        log.note(&Record::new(Level::Info, "sockets").text("note", note));
     }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =
@@ -199,19 +288,30 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
     let desk = Arc::new(desk(plan, &mut ready, &warner, &keeper));
     let renewal = Renewal::start(Arc::clone(&desk.reloader));
-    let Ready { accounts, bound, mut signals, quotas, control, .. } = ready;
+    let audience = Arc::clone(&desk.audience);
+    let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(Announced::Ready);
-    sweep_homes(accounts.homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
+    tell_predecessor(Ok(()));
+    let mut homes = accounts.homes;
+    if sources.is_some() {
+        homes.extend(
+            logins::templated_homes(config)
+                .into_iter()
+                .map(|home| (accounts::Use::Home(String::new()), home)),
+        );
+    }
+    sweep_homes(homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let stopper = Stopper { desk: &desk, has_panel };
     let metrics = control.metrics.ok().flatten();
     if let Some(address) = metrics.as_ref().and_then(|door| door.address().ok()) {
         log.note(&Record::new(Level::Info, "metrics").text("address", address));
     }
     let doors = (control.door.ok(), metrics);
-    let watched = accounts.watched;
+    let watched = (accounts.watched, sources);
     let exit = until_stopped(bound, doors, &mut signals, &stopper, watched, options).await;
     drop((keeper, renewal));
+    audience.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
@@ -233,6 +333,7 @@ async fn end_followers(log: &Log) {
 /// What the JSON API asks.
 fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
     let footprint = std::mem::take(&mut ready.footprint);
+    let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
     let handle = ready.bound.handle();
     let log = Arc::clone(&ready.log);
     let in_force = InForce {
@@ -250,11 +351,14 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         warner: Arc::clone(warner),
         accounts: match &plan.share {
             Some(_) => reload::Accounts::Fixed(Arc::clone(&ready.accounts.users)),
-            None => reload::Accounts::Configured(ready.accounts.watched.clone()),
+            None => {
+                reload::Accounts::Configured(ready.accounts.watched.clone(), ready.sources.clone())
+            }
         },
         quotas: ready.quotas.clone(),
         room: ready.room,
         reach: Arc::clone(&ready.reach),
+        checker: Arc::clone(&ready.checker),
         is_confined: report.is_some_and(|report| matches!(report.files, Standing::On(_))),
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
@@ -265,11 +369,14 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         handle,
         log,
         counters: Arc::clone(&ready.counters),
+        audience: Arc::clone(&ready.audience),
         warner: Arc::clone(warner),
         nudge: Mutex::new(keeper.nudge()),
         reloader,
         stop: watch::Sender::new(None),
         is_stopping: AtomicBool::new(false),
+        starter: Arc::new(Mutex::new(starter)),
+        successor: watch::Sender::new(None),
         started: Instant::now(),
         footprint,
         gauges,
@@ -282,7 +389,7 @@ async fn until_stopped(
     (door, metrics): (Option<Door>, Option<MetricsDoor>),
     signals: &mut Signals,
     stopper: &Stopper<'_>,
-    watched: Option<Watched>,
+    watched: accounts_watch::Watching,
     options: &Serve,
 ) -> Exit {
     let handle = bound.handle();
@@ -311,7 +418,8 @@ async fn until_stopped(
         }
     });
     let mut living = Box::pin(prove_life());
-    let mut is_stopping = false;
+    let mut resolving = Box::pin(Resolver::of(desk).keep_current());
+    let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
             // A signal comes first: a second one must work however busy we are.
@@ -335,37 +443,21 @@ async fn until_stopped(
             },
             () = &mut serving => return Exit::Done,
             () = &mut time, if !is_stopping => (stopper.grace(), "time is up"),
+            number = desk.succeeded(), if !has_left => {
+                has_left = true;
+                stopper.leave(&handle, number);
+                continue;
+            }
             grace = desk.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
             () = &mut watching => continue,
             () = &mut measuring => continue,
             () = &mut answering => continue,
             () = &mut telling => continue,
             () = &mut living => continue,
+            () = &mut resolving => continue,
         };
         is_stopping = true;
         stopper.stop(&handle, grace, reason);
-    }
-}
-
-/// Measures how fast transfers are, for those who look. Never returns.
-async fn measure(handle: &Handle) {
-    let mut ticks = interval(MEASURE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        handle.measure();
-    }
-}
-
-/// Tells the manager of services now and then that nothing hangs, where it wants to hear it. Never
-/// returns.
-async fn prove_life() {
-    let Some(every) = proof_of_life_every() else { return pending().await };
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        announce(Announced::Alive);
     }
 }
 
@@ -379,6 +471,15 @@ impl Stopper<'_> {
     /// How long transfers may finish unless somebody says otherwise.
     fn grace(&self) -> Duration {
         self.desk.reloader.in_force().config.server.shutdown_grace.0
+    }
+
+    /// Takes no more clients, for another process does, and lets sessions end as they like.
+    fn leave(&self, handle: &Handle, successor: u32) {
+        announce(Announced::Successor(successor));
+        let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
+        let record = Record::new(Level::Info, "handed-over").number("pid", successor.into());
+        self.desk.log.note(&record.number("sessions", sessions));
+        handle.leave();
     }
 
     /// Takes no more clients, lets transfers finish, and says so.
@@ -401,49 +502,6 @@ impl Stopper<'_> {
         }
         handle.shut_down(grace);
     }
-}
-
-/// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
-/// One line tells of all of it, if there was anything.
-fn sweep_homes(
-    homes: Vec<(Use, PathBuf)>,
-    options: DiskOptions,
-    quotas: Option<Quotas>,
-    log: Arc<Log>,
-) {
-    let mut folders: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
-    folders.sort();
-    folders.dedup();
-    let swept = move || {
-        let mut all = Swept::default();
-        let count = folders.len();
-        for folder in folders {
-            let swept = match &quotas {
-                Some(quotas) => quotas.sweep(&folder, &options),
-                None => sweep(&folder, &options),
-            };
-            match swept {
-                Ok(swept) => all += swept,
-                Err(error) => log.note(
-                    &Record::new(Level::Warn, "sweep-failed")
-                        .text("folder", folder.display().to_string())
-                        .text("reason", plain(&error)),
-                ),
-            }
-        }
-        if all != Swept::default() {
-            log.note(
-                &Record::new(Level::Info, "swept")
-                    .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
-                    .number("removed", all.removed)
-                    .number("bytes", all.bytes)
-                    .number("kept", all.kept)
-                    .number("skipped", all.skipped),
-            );
-        }
-    };
-    // Without a thread nothing is swept this time; the next start tries again.
-    let _ = std::thread::Builder::new().name("sweep".into()).spawn(swept);
 }
 
 fn panel(
@@ -479,65 +537,5 @@ fn panel(
         upload: config.limits.upload_rate,
         download: config.limits.download_rate,
         stop_after: options.stop_after,
-    }
-}
-
-/// Why it cannot listen, and what would help.
-fn bind_failure(error: BindError) -> Failure {
-    let BindError::Address { address, source } = error else {
-        return Failure::new(error.to_string());
-    };
-    let port = address.port();
-    // Any free port would do; 2121 is the one that everybody uses next.
-    let other = if port == 2121 { 2122 } else { 2121 };
-    match source.kind() {
-        io::ErrorKind::AddrInUse => {
-            let owner = port_owner(port).map(|owner| format!(" by {owner}"));
-            Failure::new(format!("port {port} is in use{}", owner.unwrap_or_default()))
-                .help(format!("choose another with -p {other}"))
-        }
-        io::ErrorKind::PermissionDenied => {
-            let failure = Failure::new(format!("the system does not permit port {port}"));
-            let failure = Failure { exit: Exit::Forbidden, ..failure };
-            failure.help(format!("choose another with -p {other}, or {PORT_REMEDY}"))
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
-            Failure::new(format!("this computer has no address {}", address.ip()))
-                .help(format!("it has {}", own.join(", ")))
-        }
-        _ => Failure::io(format!("cannot listen on {address}"), &source),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(kind: io::ErrorKind, address: &str) -> (Exit, String, String) {
-        let address = address.parse().unwrap();
-        let failure = bind_failure(BindError::Address { address, source: kind.into() });
-        (failure.exit, failure.message, failure.help.unwrap_or_default())
-    }
-
-    #[test]
-    fn a_port_that_is_in_use_is_told_with_its_owner() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (exit, message, help) = told(io::ErrorKind::AddrInUse, &address);
-        assert_eq!(exit, Exit::Failed);
-        assert!(message.contains("is in use by pid ") || !cfg!(target_os = "linux"), "{message}");
-        assert_eq!(help, "choose another with -p 2121");
-    }
-
-    #[test]
-    fn each_reason_for_not_listening_has_its_remedy() {
-        let (exit, _, help) = told(io::ErrorKind::PermissionDenied, "[::]:21");
-        assert_eq!(exit, Exit::Forbidden);
-        assert!(help.starts_with("choose another with -p 2121, or "), "{help}");
-        assert!(help.contains("setcap") || !cfg!(target_os = "linux"), "{help}");
-        let (_, message, help) = told(io::ErrorKind::AddrNotAvailable, "192.0.2.1:21");
-        assert_eq!(message, "this computer has no address 192.0.2.1");
-        assert!(help.contains("127.0.0.1"), "{help}");
     }
 }

@@ -57,6 +57,11 @@ impl Warner {
         self.tell(text, true);
     }
 
+    /// Takes a warning back: what it told is over.
+    pub(super) fn withdraw(&self, text: &str) {
+        self.kept().retain(|told| told.text != text);
+    }
+
     fn tell(&self, text: &str, is_lasting: bool) {
         if self.has_panel {
             tell(&format!("warning: {text}\n"));

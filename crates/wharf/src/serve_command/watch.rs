@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -14,6 +15,7 @@ use wharf_users::file::FileUsers;
 use crate::accounts::Watched;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
+use crate::logins::Sources;
 
 /// How often the store of accounts is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -22,17 +24,26 @@ const ENDED: &str = "This account may no longer log in.";
 /// What clients are told whose account has ended, or its hours have.
 const TIME_IS_OVER: &str = "The time of this account is over.";
 
+/// The store of accounts, and those who prove passwords beside it.
+pub(super) type Watching = (Option<Watched>, Option<Arc<Sources>>);
+
 /// Looks at the store of accounts, and ends the sessions of accounts that are gone or disabled.
 /// Never returns.
-pub(super) async fn watch(watched: Option<Watched>, handle: &Handle, log: &Log) {
-    let Some(watched) = watched else { return pending().await };
+pub(super) async fn watch((watched, sources): Watching, handle: &Handle, log: &Log) {
+    if watched.is_none() && sources.is_none() {
+        return pending().await;
+    }
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        for record in sources.iter().flat_map(|sources| sources.records()) {
+            log.note(&record);
+        }
         match &watched {
-            Watched::File(users) => look_at_file(users, handle, log).await,
-            Watched::Database(users) => look_at_database(users, handle, log).await,
+            Some(Watched::File(users)) => look_at_file(users, handle, log).await,
+            Some(Watched::Database(users)) => look_at_database(users, handle, log).await,
+            None => {}
         }
     }
 }

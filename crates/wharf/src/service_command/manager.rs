@@ -6,6 +6,7 @@ use std::process::Command;
 
 use super::{Setup, launchd, systemd};
 use crate::accounts;
+use crate::cli::Global;
 use crate::cli::service::{Install, Kind};
 use crate::os::{give_to, is_administrator};
 use crate::outcome::{Exit, Failure, plain, print, tell};
@@ -15,16 +16,30 @@ const SERVICE: &str = "wharf.service";
 const OWN_USER: &str = "wharf";
 
 /// The kind of this system.
-pub(super) fn own_kind() -> Kind {
+#[expect(clippy::unnecessary_wraps, reason = "services of Windows have no files")]
+pub(super) fn own_kind() -> Option<Kind> {
+    Some(file_kind())
+}
+
+fn file_kind() -> Kind {
     if std::env::consts::OS == "macos" { Kind::Launchd } else { Kind::Systemd }
+}
+
+/// Only Windows starts services in this way.
+pub(super) fn serve(_global: &Global) -> Result<Exit, Failure> {
+    Err(Failure::usage("only the manager of services of Windows starts wharf like this")
+        .help("serve:  wharf serve   or make it a service:  wharf service install"))
 }
 
 /// Writes the unit, and has it started now and with the computer.
 pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure> {
     let root = options.root.clone().unwrap_or_else(|| "/".into());
     need_rights(options.root.is_some(), "install")?;
+    if options.firewall {
+        tell(&format!("a firewall must let this through:\n{}", setup.openings().of_linux()));
+    }
     let user = &options.account.user;
-    let (place, text) = match own_kind() {
+    let (place, text) = match file_kind() {
         Kind::Launchd => (launchd::PLIST, launchd::plist(&setup.program, &setup.path, user)),
         Kind::Systemd | Kind::Socket => (systemd::UNIT, setup.unit(&options.account)?.text()),
     };
@@ -33,7 +48,7 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
         return Err(Failure::new(format!("{} is there already", file.display()))
             .help("write it anew:  wharf service install --force"));
     }
-    if own_kind() == Kind::Launchd {
+    if file_kind() == Kind::Launchd {
         return install_launchd(&file, &text, options);
     }
     if user == OWN_USER {
@@ -77,7 +92,7 @@ fn install_launchd(file: &Path, text: &str, options: &Install) -> Result<Exit, F
 pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     need_rights(root.is_some(), "uninstall")?;
     let below = root.unwrap_or_else(|| Path::new("/"));
-    let is_launchd = own_kind() == Kind::Launchd;
+    let is_launchd = file_kind() == Kind::Launchd;
     let file = below.join(if is_launchd { launchd::PLIST } else { systemd::UNIT });
     if !file.exists() {
         return Err(Failure::new(format!(
@@ -110,7 +125,7 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
 }
 
 pub(super) fn start() -> Result<Exit, Failure> {
-    match own_kind() {
+    match file_kind() {
         Kind::Launchd => run("launchctl", &["kickstart", LAUNCHD_SERVICE])?,
         Kind::Systemd | Kind::Socket => systemctl(&["start", SERVICE])?,
     }
@@ -118,7 +133,7 @@ pub(super) fn start() -> Result<Exit, Failure> {
 }
 
 pub(super) fn stop() -> Result<Exit, Failure> {
-    match own_kind() {
+    match file_kind() {
         Kind::Launchd => run("launchctl", &["kill", "SIGTERM", LAUNCHD_SERVICE])?,
         Kind::Systemd | Kind::Socket => systemctl(&["stop", SERVICE])?,
     }
@@ -129,7 +144,7 @@ const LAUNCHD_SERVICE: &str = "system/io.github.wharf-ftp.wharf";
 
 /// Says in one line whether it is installed and running: exit 0 if it runs, 3 if not.
 pub(super) fn status() -> Result<Exit, Failure> {
-    let file = Path::new("/").join(match own_kind() {
+    let file = Path::new("/").join(match file_kind() {
         Kind::Launchd => launchd::PLIST,
         Kind::Systemd | Kind::Socket => systemd::UNIT,
     });
@@ -138,7 +153,7 @@ pub(super) fn status() -> Result<Exit, Failure> {
         print("not installed; make wharf start with the computer:  wharf service install\n")?;
         return Ok(Exit::NotRunning);
     }
-    let words: &[&str] = match own_kind() {
+    let words: &[&str] = match file_kind() {
         Kind::Launchd => &["launchctl", "print", LAUNCHD_SERVICE],
         Kind::Systemd | Kind::Socket => &["systemctl", "is-active", SERVICE],
     };

@@ -49,6 +49,8 @@ impl Unit {
              ExecStartPre={program} --config {config} check config\n\
              ExecStart={program} --config {config} serve\n\
              ExecReload={program} --config {config} reload\n\
+             # Programs that events start may finish when the server stops.\n\
+             KillMode=mixed\n\
              TimeoutStopSec={stop}s\n\
              WatchdogSec=30s\n\
              Restart=on-failure\n\
@@ -56,11 +58,13 @@ impl Unit {
              # The command line, the rights or the config are wrong: no second start.\n\
              RestartPreventExitStatus=2 77 78\n\
              LimitNOFILE=65536\n\n\
-             # Certificate and state: /var/lib/wharf. The control socket: /run/wharf.\n\
+             # State: /var/lib/wharf. Control socket: /run/wharf. Log files: /var/log/wharf.\n\
              StateDirectory=wharf\n\
              StateDirectoryMode=0700\n\
              RuntimeDirectory=wharf\n\
              RuntimeDirectoryMode=0750\n\
+             LogsDirectory=wharf\n\
+             LogsDirectoryMode=0750\n\
              # The rest of the system is read-only. Add homes that lie elsewhere.\n",
             user = self.user,
         );

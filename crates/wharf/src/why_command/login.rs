@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::sleep;
 use wharf_admin::client::Client;
-use wharf_admin::model::Session;
+use wharf_admin::model::{Session, Status};
 use wharf_core::account::{Count, is_name};
 use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Denied;
@@ -163,11 +163,20 @@ pub(super) async fn enter(
     if matches!(case.act, Act::Upload | Act::Append | Act::Mkdir) && !is_counted(&*storage).await {
         notes.push("what the account keeps is still being counted: its quota was not".to_owned());
     }
-    match client.get::<Vec<Session>>("/v1/sessions").await {
-        Ok(sessions) => seats(case, subject, &sessions)?,
-        Err(_) => notes.push("no running server was found: sessions were not counted".to_owned()),
+    match sessions(case, client).await {
+        Some(sessions) => seats(case, subject, &sessions)?,
+        None => notes.push("no running server was found: sessions were not counted".to_owned()),
     }
     Ok(storage)
+}
+
+/// Who is here, if the server of this configuration runs: the system's own may be another one.
+async fn sessions(case: &Case<'_>, client: &Client) -> Option<Vec<Session>> {
+    let status = client.get::<Status>("/v1/status").await.ok()?;
+    if !case.is_named && status.config != case.file {
+        return None;
+    }
+    client.get("/v1/sessions").await.ok()
 }
 
 /// Waits for the count of what the account keeps, where there is a quota.

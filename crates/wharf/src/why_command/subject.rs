@@ -11,8 +11,9 @@ use wharf_users::file::{Origin as Said, StoredHash, UserFile, UserRecord};
 
 use super::Case;
 use crate::accounts::{Kept, database, everyone};
+use crate::config::login_sources::LoginSource;
 use crate::config::show::origin_of;
-use crate::outcome::Failure;
+use crate::outcome::{Exit, Failure};
 use crate::user_command::{Trouble, no_such_user, open_failure, waits};
 use crate::wire;
 
@@ -63,15 +64,25 @@ impl Subject {
         if let Kept::Database(address) = &config.accounts.store.0 {
             return Self::in_database(case, address, is_coloured);
         }
+        let order = &config.accounts.login;
+        if order.has_others() && !path.exists() {
+            return Err(elsewhere(case));
+        }
         let file = UserFile::read(path).map_err(|error| open_failure(&error, is_coloured))?;
         let record = file.record(case.user).ok_or_else(|| {
+            if order.has_others() {
+                return elsewhere(case);
+            }
             no_such_user(file.records().iter().map(|record| record.name.as_str()), case.user)
         })?;
+        // What is not said here, others prove.
+        let is_proven_elsewhere = order.has_others() && record.password.is_none();
         Ok(Self {
             account: record.account(file.folder(), Timestamp::now()),
             is_anonymous: false,
             is_enabled: record.is_enabled(),
-            has_password: record.password.as_ref().is_some_and(StoredHash::is_usable),
+            has_password: is_proven_elsewhere
+                || record.password.as_ref().is_some_and(StoredHash::is_usable),
             record: Some(record.clone()),
             origin: Origin::File(path.clone(), file, case.user.to_owned()),
         })
@@ -131,6 +142,22 @@ impl Subject {
                 .unwrap_or_else(|| self.place("paths")),
         }
     }
+}
+
+/// No account of this name is kept here, and somebody else may know it.
+fn elsewhere(case: &Case<'_>) -> Failure {
+    let order = &case.config.accounts.login.0;
+    let others: Vec<_> = order
+        .iter()
+        .filter(|source| **source != LoginSource::File)
+        .map(|source| source.word())
+        .collect();
+    let (name, others) = (case.user.escape_debug(), others.join(", "));
+    Failure {
+        exit: Exit::NoSuchUser,
+        ..Failure::new(format!("no account {name} is kept here; only {others} may know the name"))
+    }
+    .help("what it may do is known once it logs in; an account in users_file would decide it")
 }
 
 /// The file and line where an account's key is said, and the group that says it.

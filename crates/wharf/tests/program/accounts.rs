@@ -82,8 +82,11 @@ fn a_group_gives_what_an_account_does_not_say() {
 fn a_folder_that_is_missing_is_told_and_nothing_else_fails() {
     let place = place(ACCOUNTS);
     std::fs::remove_dir(place.path("music")).unwrap();
+    place
+        .run(&["check", "users"])
+        .exits(1)
+        .tells("anna cannot use /music: there is no folder music");
     let told = "anna does not see /music: there is no folder ";
-    place.run(&["check"]).exits(0).tells(told);
     let config = format!("{}[log]\nfile = \"wharf.log\"\n", place.read("wharf.toml"));
     place.write("wharf.toml", &config);
     let server = place.serve_quietly(&["serve"], "wharf.log");

@@ -214,3 +214,42 @@ fn row_42_json_lines_of_hostile_names_read_back() {
     }
     assert!(count > 2 * names.len());
 }
+
+#[test]
+fn row_44_logs_put_themselves_aside_while_the_server_is_confined() {
+    let place = shared();
+    fs::create_dir(place.path("logs")).unwrap();
+    let (log, audit) = (
+        set("log.file", &place, "logs/wharf.log"),
+        set("log.audit_file", &place, "logs/audit.log"),
+    );
+    let rules = ["log.rotate_size=3000", "log.rotate_keep=500", "log.rotate_compress=true"];
+    let mut words = [SHARE, &["--set", &log, "--set", &audit]].concat();
+    words.extend(rules.iter().flat_map(|rule| ["--set", rule]));
+    let server = place.serve_quietly(&words, "logs/wharf.log");
+    let mut client = server.login("me", "secret");
+    for number in 0..120 {
+        assert!(client.stores(&format!("{number}.txt"), "new").starts_with("226 "));
+    }
+    drop(client);
+    assert_eq!(server.stop().0, Some(0));
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    let mut packed = 0;
+    for name in crate::support::names(&place.path("logs")) {
+        let path = place.path("logs").join(&name);
+        let text = if path.extension().is_some_and(|end| end == "gz") {
+            packed += 1;
+            let out = Command::new("gzip").arg("-dc").arg(&path).output().unwrap();
+            String::from_utf8(out.stdout).unwrap()
+        } else {
+            fs::read_to_string(&path).unwrap()
+        };
+        let uploads = text
+            .lines()
+            .filter(|line| line.contains("event=upload ") || line.contains("\"event\":\"upload\""));
+        *seen.entry(name.split('.').next().unwrap().to_owned()).or_default() += uploads.count();
+    }
+    assert!(packed > 0 && seen.len() == 2, "{packed}");
+    assert_eq!(seen["wharf"], 120);
+    assert_eq!(seen["audit"], 120);
+}

@@ -154,7 +154,7 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Waits until it is ready.
-    fn start(mut child: Child) -> Self {
+    pub(crate) fn start(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut before = String::new();
         let address = loop {
@@ -233,6 +233,12 @@ impl Serving {
     pub(crate) fn stop(self) -> (Option<i32>, String) {
         self.signal("TERM");
         self.ends()
+    }
+
+    /// Waits for its end, whoever else still writes to its log.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn leaves(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Waits for its end, and returns its number and its last lines.

@@ -6,6 +6,8 @@ use std::path::Path;
 use wharf_core::storage::Kept;
 
 use super::super::gauges::{Disk, QuotaUse};
+use wharf_server::doctor::Cause;
+
 use super::*;
 use crate::snapshot::assert_same;
 
@@ -30,6 +32,11 @@ fn full_page() -> String {
         views: &[],
         totals: Totals { logins: 3, uploaded_bytes: 17, ..Totals::default() },
         cut: [1, 2],
+        diagnosis: &Report {
+            failures: Vec::new(),
+            totals: vec![(Cause::NoConnection, 3), (Cause::TlsFailed, 0)],
+            arrived: 9,
+        },
         tally: &Tally::default(),
         found: &found,
         sessions_max: Some(512),

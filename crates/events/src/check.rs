@@ -1,0 +1,374 @@
+//! A layer over a store that has each upload looked at before it is published.
+//!
+//! The program is asked when the last byte has come and before the file gets its name. The engine
+//! still hears its client meanwhile, so the client may give up, and asks how it stands; until there
+//! is a verdict it hears no 226. A refused upload is removed, or put aside; nobody can resume it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use wharf_core::account::Account;
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{
+    Caps, Change, Entries, Loan, Replace, Sink, Source, Space, Storage, Stored, Usage, Wanted,
+    Write,
+};
+use wharf_proto::entry::Entry;
+use wharf_proto::path::{VPath, escaped};
+
+use crate::Notice;
+use crate::programs::Programs;
+use crate::worker::{End, Outcome};
+
+/// What a client hears of the program's reason at most.
+const REASON_CHARS_MAX: usize = 200;
+/// Files that are put aside at most; what is refused after that is removed.
+const ASIDE_MAX: usize = 1000;
+
+/// An upload that waits for its verdict.
+#[derive(Debug)]
+pub struct Upload<'a> {
+    /// The account's name.
+    pub user: &'a str,
+    /// Where it will stand, as the client names it.
+    pub path: &'a VPath,
+    /// Where it will stand, as the operating system names it, if it does.
+    pub file: Option<&'a Path>,
+    /// Where it lies now.
+    pub draft: &'a Path,
+}
+
+/// What becomes of uploads that could not be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unchecked {
+    /// They are not published; the client may come back.
+    Refused,
+    /// They are published.
+    Allowed,
+}
+
+/// What the operator should know.
+#[derive(Debug)]
+pub enum Report<'a> {
+    /// An upload could not be looked at.
+    Failed {
+        /// Which one.
+        upload: &'a Upload<'a>,
+        /// Why not.
+        reason: &'a str,
+        /// Whether it is published all the same.
+        is_allowed: bool,
+    },
+    /// An upload was refused, and put aside or not.
+    Aside {
+        /// Which one.
+        upload: &'a Upload<'a>,
+        /// Where it is now.
+        place: std::result::Result<&'a Path, &'a str>,
+    },
+}
+
+/// Who asks the program.
+pub struct Checker {
+    /// Where it is started.
+    pub programs: Programs,
+    /// Its number there.
+    pub program: usize,
+    /// The numbers with which it refuses; 0 lets an upload pass, any other is a failure.
+    pub refusing: Vec<i32>,
+    /// What a failure means.
+    pub unchecked: Unchecked,
+    /// The folder to put refused uploads into; without one they are removed.
+    pub quarantine: Option<PathBuf>,
+    /// Makes what the program is told.
+    pub notice: Box<dyn Fn(&Upload<'_>) -> Notice + Send + Sync>,
+    /// Takes reports.
+    pub tell: Box<dyn Fn(&Report<'_>) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Checker {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Checker").field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+/// What a checker says.
+enum Verdict {
+    Pass,
+    Refused(String),
+    Failed(String),
+}
+
+impl Checker {
+    /// An account's files, with every upload looked at.
+    pub fn over(self: &Arc<Self>, store: Arc<dyn Storage>, account: &Account) -> Arc<dyn Storage> {
+        Arc::new(Checked { store, user: account.name.as_str().into(), checker: Arc::clone(self) })
+    }
+
+    async fn ask(&self, upload: &Upload<'_>) -> Verdict {
+        let notice = (self.notice)(upload);
+        match self.programs.ask(self.program, &notice).await {
+            Ok(outcome) => self.verdict(upload, &outcome),
+            Err(why) => Verdict::Failed(why.to_owned()),
+        }
+    }
+
+    fn verdict(&self, upload: &Upload<'_>, outcome: &Outcome) -> Verdict {
+        match &outcome.end {
+            End::Exited(0) => Verdict::Pass,
+            End::Exited(code) if self.refusing.contains(code) => {
+                Verdict::Refused(reason(upload, outcome))
+            }
+            End::Exited(code) => {
+                let said = first_line(&outcome.err).or_else(|| first_line(&outcome.out));
+                let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+                Verdict::Failed(format!("the program ended with {code}{said}"))
+            }
+            End::Killed => Verdict::Failed("the program was killed".to_owned()),
+            End::TimedOut => Verdict::Failed("the program took too long".to_owned()),
+            End::NotStarted(why) => Verdict::Failed(format!("it cannot be started: {why}")),
+        }
+    }
+
+    /// Keeps what was refused, if that is wanted.
+    async fn put_aside(&self, upload: &Upload<'_>, id: &str) {
+        let Some(folder) = self.quarantine.clone() else { return };
+        let (draft, name) = (upload.draft.to_owned(), aside_name(id, upload));
+        let (answer, answered) = oneshot::channel();
+        let act = move || {
+            // The client may be gone.
+            let _ = answer.send(keep(&draft, &folder, &name));
+        };
+        let begun = std::thread::Builder::new().name("quarantine".to_owned()).spawn(act);
+        let kept = match begun {
+            Ok(_) => answered.await.unwrap_or_else(|_| Err("the thread broke off".to_owned())),
+            Err(error) => Err(error.to_string()),
+        };
+        let place = kept.as_deref().map_err(String::as_str);
+        (self.tell)(&Report::Aside { upload, place });
+    }
+}
+
+/// What the client hears: the program's first line, without the place where the draft lies.
+fn reason(upload: &Upload<'_>, outcome: &Outcome) -> String {
+    let said = first_line(&outcome.out).or_else(|| first_line(&outcome.err));
+    let Some(said) = said else { return "The file was refused.".to_owned() };
+    let name = upload.path.name().map(escaped).unwrap_or_default();
+    let said = said.replace(&*upload.draft.to_string_lossy(), &name);
+    let folder = upload.draft.parent().map(Path::to_string_lossy).unwrap_or_default();
+    let said = if folder.len() > 1 { said.replace(&*folder, "") } else { said };
+    let said: String = said.chars().take(REASON_CHARS_MAX).collect();
+    format!("Refused: {said}")
+}
+
+fn first_line(said: &[u8]) -> Option<String> {
+    let line = said.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let line = line.into_iter().find(|line| !line.is_empty())?;
+    Some(String::from_utf8_lossy(line).into_owned())
+}
+
+/// A name of its own, by which a person still knows the file.
+fn aside_name(id: &str, upload: &Upload<'_>) -> String {
+    let name = upload.path.name().unwrap_or_default();
+    let name: String = String::from_utf8_lossy(name)
+        .chars()
+        .map(|letter| if letter.is_alphanumeric() || ".-_".contains(letter) { letter } else { '_' })
+        .take(60)
+        .collect();
+    format!("{id}-{name}")
+}
+
+fn keep(draft: &Path, folder: &Path, name: &str) -> std::result::Result<PathBuf, String> {
+    let plain = |error: std::io::Error| error.to_string();
+    let kept = std::fs::read_dir(folder).map_err(plain)?.take(ASIDE_MAX).count();
+    if kept >= ASIDE_MAX {
+        return Err(format!("there are {ASIDE_MAX} files in it already"));
+    }
+    let place = folder.join(name);
+    // The store removes its own name of the file; on another file system there is only a copy.
+    std::fs::hard_link(draft, &place)
+        .or_else(|_| std::fs::copy(draft, &place).map(drop))
+        .map_err(plain)?;
+    Ok(place)
+}
+
+/// A store whose uploads are looked at.
+struct Checked {
+    store: Arc<dyn Storage>,
+    user: Arc<str>,
+    checker: Arc<Checker>,
+}
+
+#[async_trait]
+impl Storage for Checked {
+    fn caps(&self) -> Caps {
+        self.store.caps()
+    }
+
+    async fn stat(&self, at: &VPath) -> Result<Entry> {
+        self.store.stat(at).await
+    }
+
+    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
+        self.store.list(at, wanted).await
+    }
+
+    async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
+        self.store.read(at, from).await
+    }
+
+    async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
+        let sink = self.store.write(at, how).await?;
+        Ok(Box::new(CheckedSink {
+            sink,
+            at: at.clone(),
+            file: self.store.real_path(at),
+            user: Arc::clone(&self.user),
+            checker: Arc::clone(&self.checker),
+            state: State::Open,
+        }))
+    }
+
+    async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
+        self.store.partial(at).await
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.store.usage()
+    }
+
+    fn real_path(&self, at: &VPath) -> Option<PathBuf> {
+        self.store.real_path(at)
+    }
+
+    async fn space(&self) -> Result<Option<Space>> {
+        self.store.space().await
+    }
+
+    async fn remove_file(&self, at: &VPath) -> Result<()> {
+        self.store.remove_file(at).await
+    }
+
+    async fn remove_dir(&self, at: &VPath) -> Result<()> {
+        self.store.remove_dir(at).await
+    }
+
+    async fn make_dir(&self, at: &VPath) -> Result<()> {
+        self.store.make_dir(at).await
+    }
+
+    async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
+        self.store.rename(from, to, replace).await
+    }
+
+    async fn set(&self, at: &VPath, change: Change) -> Result<()> {
+        self.store.set(at, change).await
+    }
+}
+
+struct CheckedSink {
+    sink: Box<dyn Sink>,
+    at: VPath,
+    file: Option<PathBuf>,
+    user: Arc<str>,
+    checker: Arc<Checker>,
+    state: State,
+}
+
+/// Where an upload stands with its checker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody looked at it as it is.
+    Open,
+    Passed,
+    Refused,
+}
+
+impl CheckedSink {
+    /// Has it looked at.
+    async fn check(&mut self) -> Result<()> {
+        let checker = Arc::clone(&self.checker);
+        let Some(draft) = self.sink.draft().await? else {
+            // Such a store keeps no files that a program could open.
+            let why = "this store keeps no files that a program could look at";
+            return Err(Error::new(ErrorKind::Unchecked, why));
+        };
+        let (user, file) = (Arc::clone(&self.user), self.file.clone());
+        let at = self.at.clone();
+        let upload = Upload { user: &user, path: &at, file: file.as_deref(), draft: &draft };
+        match checker.ask(&upload).await {
+            Verdict::Pass => {}
+            Verdict::Refused(reason) => {
+                self.state = State::Refused;
+                let id = (checker.notice)(&upload).id().to_owned();
+                checker.put_aside(&upload, &id).await;
+                return Err(Error::new(ErrorKind::Refused, reason));
+            }
+            Verdict::Failed(reason) => {
+                let is_allowed = checker.unchecked == Unchecked::Allowed;
+                let report = Report::Failed { upload: &upload, reason: &reason, is_allowed };
+                (checker.tell)(&report);
+                if !is_allowed {
+                    return Err(Error::new(ErrorKind::Unchecked, reason));
+                }
+            }
+        }
+        self.state = State::Passed;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for CheckedSink {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.state = State::Open;
+        self.sink.write(chunk).await
+    }
+
+    async fn lend(&mut self) -> Result<Option<Loan>> {
+        self.state = State::Open;
+        self.sink.lend().await
+    }
+
+    fn take_back(&mut self, failed: bool) {
+        self.sink.take_back(failed);
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        self.sink.sync().await?;
+        self.check().await
+    }
+
+    async fn draft(&mut self) -> Result<Option<PathBuf>> {
+        self.sink.draft().await
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<Stored> {
+        if self.state == State::Open
+            && let Err(error) = self.check().await
+        {
+            self.abort().await;
+            return Err(error);
+        }
+        self.sink.commit().await
+    }
+
+    async fn abort(self: Box<Self>) {
+        match self.state {
+            // Nobody may come back to it.
+            State::Refused => self.sink.discard().await,
+            State::Open | State::Passed => self.sink.abort().await,
+        }
+    }
+
+    async fn discard(self: Box<Self>) {
+        self.sink.discard().await;
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

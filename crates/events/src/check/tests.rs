@@ -1,0 +1,145 @@
+//! Uploads that pass, are refused, and cannot be looked at.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use wharf_core::storage::Start;
+use wharf_storage::{Disk, DiskOptions};
+
+use super::*;
+use crate::programs::{Limits, Program, Started};
+
+const LIMITS: Limits =
+    Limits { runs_max: 1, checks_max: 2, retries_max: 0, pause: Duration::from_secs(1) };
+
+/// A store whose checker is a script, and what it reported.
+struct Bench {
+    folder: tempfile::TempDir,
+    store: Arc<dyn Storage>,
+    reports: Arc<Mutex<Vec<String>>>,
+}
+
+fn bench(script: &str, unchecked: Unchecked) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::create_dir(folder.path().join("aside")).unwrap();
+    let arguments = ["/bin/sh", "-c", script, "sh", "{draft}"].map(str::to_owned).to_vec();
+    let time_max = Duration::from_mins(1);
+    let program = Program { name: "check_upload".to_owned(), arguments, time_max };
+    let started = Started::within(vec![program]);
+    let reports = Arc::<Mutex<Vec<String>>>::default();
+    let told = Arc::clone(&reports);
+    let checker = Arc::new(Checker {
+        programs: started.begin(LIMITS, Box::new(|_| {})).unwrap(),
+        program: 0,
+        refusing: vec![1],
+        unchecked,
+        quarantine: Some(folder.path().join("aside")),
+        notice: Box::new(|upload| {
+            let draft = upload.draft.to_str().unwrap().as_bytes().to_vec();
+            let variables = vec![("draft".to_owned(), draft)];
+            Notice::new("1".to_owned(), "check-upload", "{}".to_owned(), variables)
+        }),
+        tell: Box::new(move |report| told.lock().unwrap().push(format!("{report:?}"))),
+    });
+    let options =
+        DiskOptions { durability: wharf_storage::Durability::Fast, ..DiskOptions::default() };
+    let disk = Arc::new(Disk::open(&home, "anna", &options).unwrap());
+    let store = checker.over(disk, &account(&home));
+    Bench { folder, store, reports }
+}
+
+fn account(home: &Path) -> Account {
+    let rules =
+        wharf_core::permission::Rules::everywhere(wharf_core::permission::Permissions::READ_ONLY);
+    Account::new("anna", home, rules)
+}
+
+fn path(name: &str) -> VPath {
+    VPath::root().resolve(name.as_bytes()).unwrap()
+}
+
+impl Bench {
+    async fn stores(&self, name: &str, text: &'static str) -> Result<Stored> {
+        let how = Write { start: Start::Fresh, replace: Replace::Allowed };
+        let mut sink = self.store.write(&path(name), how).await?;
+        sink.write(Bytes::from_static(text.as_bytes())).await?;
+        if let Err(error) = sink.sync().await {
+            sink.abort().await;
+            return Err(error);
+        }
+        sink.commit().await
+    }
+
+    /// Everything in a folder, hidden things too.
+    fn files(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+/// Finds EICAR in what it is given, like a scanner: the first line tells where and what.
+const SCANNER: &str =
+    "if grep -q EICAR \"$1\"; then echo \"$1: Eicar-Test-Signature FOUND\"; exit 1; fi";
+
+#[tokio::test]
+async fn clean_files_are_published_and_a_virus_is_not() {
+    let bench = bench(SCANNER, Unchecked::Refused);
+    assert_eq!(bench.stores("/a.txt", "hello").await.unwrap().size, 5);
+    let error = bench.stores("/bad name.txt", "EICAR").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused);
+    let told = error.to_string();
+    assert_eq!(told, "refused (Refused: bad name.txt: Eicar-Test-Signature FOUND)");
+    assert_eq!(bench.files("home"), ["a.txt"]);
+    assert_eq!(bench.files("aside"), ["1-bad_name.txt"]);
+    assert!(bench.reports.lock().unwrap()[0].starts_with("Aside"));
+    assert_eq!(bench.store.partial(&path("/bad name.txt")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_checker_that_fails_refuses_or_allows_as_it_was_told_to() {
+    let refusing = bench("echo no database >&2; exit 2", Unchecked::Refused);
+    let error = refusing.stores("/a.txt", "hello").await.unwrap_err();
+    assert_eq!(error.to_string(), "not checked (the program ended with 2: no database)");
+    assert!(!refusing.files("home").contains(&"a.txt".to_owned()));
+    let allowing = bench("exit 2", Unchecked::Allowed);
+    assert!(allowing.stores("/a.txt", "hello").await.is_ok());
+    assert!(allowing.reports.lock().unwrap()[0].contains("is_allowed: true"));
+}
+
+#[tokio::test]
+async fn whoever_does_not_sync_is_checked_all_the_same() {
+    let bench = bench(SCANNER, Unchecked::Refused);
+    let how = Write { start: Start::Fresh, replace: Replace::Allowed };
+    let mut sink = bench.store.write(&path("/a.txt"), how).await.unwrap();
+    sink.write(Bytes::from_static(b"EICAR")).await.unwrap();
+    assert_eq!(sink.commit().await.unwrap_err().kind, ErrorKind::Refused);
+    assert!(bench.files("home").is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_leaves_nothing_published() {
+    let bench = bench("sleep 1000", Unchecked::Refused);
+    let how = Write { start: Start::Fresh, replace: Replace::Allowed };
+    let mut sink = bench.store.write(&path("/a.txt"), how).await.unwrap();
+    sink.write(Bytes::from_static(b"hello")).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(50), sink.sync()).await;
+    assert!(waited.is_err());
+    sink.abort().await;
+    assert!(!bench.files("home").contains(&"a.txt".to_owned()));
+    // What was whole can be resumed, and is looked at then.
+    assert_eq!(bench.store.partial(&path("/a.txt")).await.unwrap(), Some(5));
+}
+
+#[tokio::test]
+async fn a_checked_store_is_a_store_like_any_other() {
+    let benches = Mutex::new(Vec::new());
+    let make = || {
+        let bench = bench("exit 0", Unchecked::Refused);
+        let store = Arc::clone(&bench.store);
+        benches.lock().unwrap().push(bench);
+        store
+    };
+    wharf_core::conformance::storage(make).await;
+}

@@ -1,0 +1,270 @@
+//! Events for web servers: kept on disk until they are taken.
+//!
+//! A session appends its event to a file (`spool`), which is quick and outlives a crash of this
+//! process; a thread takes the events out in their order, signs each (`sign`), and sends it
+//! (`send`), again and again with growing pauses until it is taken. What was taken just before a
+//! crash may be sent twice, under the same number.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Notice;
+use crate::clock::{now, unix_millis};
+
+#[cfg_attr(feature = "webhooks", path = "webhook/send.rs")]
+#[cfg_attr(not(feature = "webhooks"), path = "webhook/send_never.rs")]
+mod send;
+pub mod sign;
+mod spool;
+
+use send::{Answer, Sender};
+use spool::{Kept, Spool, Spooled};
+
+/// The longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_mins(5);
+/// How often an event is sent to a server that says it is wrong, before it is given up.
+const WRONG_MAX: u32 = 5;
+
+/// Where events go.
+#[derive(Clone)]
+pub struct Settings {
+    /// `https://…` or `http://…`.
+    pub url: String,
+    /// What requests are signed with; empty: they are not.
+    pub secret: Vec<u8>,
+    /// Certificates of authorities to trust instead of the system's, as PEM.
+    pub authorities: Option<Vec<u8>>,
+    /// From the start of a request to its answer.
+    pub time_max: Duration,
+    /// The pause before the second try; each further one is twice as long, five minutes at most.
+    pub pause: Duration,
+    /// How long one event is tried before it is given up.
+    pub patience: Duration,
+    /// Bytes that wait at most; what comes then is dropped.
+    pub spool_bytes_max: u64,
+    /// The folder of all spools; each has one in it, named after its address.
+    pub folder: PathBuf,
+    /// What the program calls itself in requests.
+    pub agent: String,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Settings").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// What the operator should know.
+#[derive(Debug)]
+pub enum Report<'a> {
+    /// An event was not taken; it will be sent again. Told for the first failure in a row.
+    Failing {
+        /// Where it was to go.
+        url: &'a str,
+        /// Why not.
+        reason: &'a str,
+    },
+    /// Events are taken again.
+    Recovered {
+        /// By whom.
+        url: &'a str,
+    },
+    /// An event was given up.
+    GivenUp {
+        /// Where it was to go.
+        url: &'a str,
+        /// Its number.
+        id: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// There is no room for events; told for the first in a row.
+    Full {
+        /// Where they were to go.
+        url: &'a str,
+        /// Why there is none.
+        reason: &'a str,
+    },
+    /// There is room again, and so many were dropped.
+    Dropped {
+        /// Where they were to go.
+        url: &'a str,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// Who takes reports. It is called on a thread of ours, or that of a session, and may not wait.
+pub type Tell = Arc<dyn Fn(&Report<'_>) + Send + Sync>;
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that were taken.
+    pub delivered: u64,
+    /// Tries that failed.
+    pub retried: u64,
+    /// Events that were given up.
+    pub given_up: u64,
+    /// Events that found no room.
+    pub dropped: u64,
+    /// Bytes that wait on the disk.
+    pub spooled_bytes: u64,
+}
+
+/// One web server that is told of events.
+#[derive(Clone)]
+pub struct Webhook {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    sender: Sender,
+    spool: Spool,
+    tell: Tell,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Webhook").field("settings", &self.shared.settings).finish()
+    }
+}
+
+impl Webhook {
+    /// Reads certificates and opens the spool. Events are kept from now on, and sent from
+    /// [`Webhook::begin`] on.
+    ///
+    /// # Errors
+    /// What cannot be read or opened, in a sentence.
+    pub fn open(settings: Settings, tell: Tell) -> Result<Self, String> {
+        let sender = Sender::new(&settings)?;
+        let folder = settings.folder.join(sign::folder_name(&settings.url));
+        let spool = Spool::open(&folder, settings.spool_bytes_max)
+            .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
+        Ok(Self { shared: Arc::new(Shared { settings, sender, spool, tell }) })
+    }
+
+    /// Starts the thread that sends.
+    ///
+    /// # Errors
+    /// The system gives none.
+    pub fn begin(&self) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let act = move || shared.send_all();
+        std::thread::Builder::new().name("webhook".to_owned()).spawn(act).map(drop)
+    }
+
+    /// Keeps an event until it is taken. It is with the operating system when this returns.
+    pub fn keep(&self, notice: &Notice) {
+        let Shared { spool, tell, settings, .. } = &*self.shared;
+        let url = settings.url.as_str();
+        let line =
+            format!("{} {} {} {}\n", unix_millis(), notice.id(), notice.event(), notice.body());
+        match spool.append(line.as_bytes()) {
+            Kept::Whole | Kept::Lost(None) => {}
+            Kept::After(count) => tell(&Report::Dropped { url, count }),
+            Kept::Lost(Some(reason)) => tell(&Report::Full { url, reason: &reason }),
+        }
+    }
+
+    /// Counts since the start.
+    pub fn counts(&self) -> Counts {
+        self.shared.spool.counts()
+    }
+
+    /// Where its spool is.
+    pub fn folder(&self) -> &Path {
+        self.shared.spool.folder()
+    }
+
+    /// Waits a moment for what is being sent; the rest stays on disk for the next start.
+    pub fn close(&self, within: Duration) {
+        self.shared.spool.close(within);
+    }
+}
+
+impl Shared {
+    fn send_all(&self) {
+        let mut is_failing = false;
+        while let Some(spooled) = self.spool.next() {
+            let begun = now();
+            let mut failures = 0;
+            while let Err(failed) = self.attempt(&spooled) {
+                failures += 1;
+                let url = self.settings.url.as_str();
+                if self.is_hopeless(&failed, failures, begun) {
+                    let (id, reason) = (spooled.id.as_str(), failed.reason.as_str());
+                    (self.tell)(&Report::GivenUp { url, id, reason });
+                    self.spool.count(|counts| counts.given_up += 1);
+                    break;
+                }
+                if !is_failing {
+                    is_failing = true;
+                    (self.tell)(&Report::Failing { url, reason: &failed.reason });
+                }
+                self.spool.count(|counts| counts.retried += 1);
+                if !self.spool.rest(pause(self.settings.pause, failures)) {
+                    return;
+                }
+            }
+            if failures == 0 && is_failing {
+                is_failing = false;
+                (self.tell)(&Report::Recovered { url: &self.settings.url });
+            }
+            self.spool.done(&spooled);
+        }
+    }
+
+    fn attempt(&self, spooled: &Spooled) -> Result<(), Failed> {
+        let time = unix_millis() / 1000;
+        let signature = (!self.settings.secret.is_empty())
+            .then(|| sign::header(&self.settings.secret, time, &spooled.body));
+        match self.sender.send(spooled, signature.as_deref()) {
+            Answer::Taken => {
+                self.spool.count(|counts| counts.delivered += 1);
+                Ok(())
+            }
+            Answer::Wrong(reason) => Err(Failed { reason, is_wrong: true }),
+            Answer::Later(reason) => Err(Failed { reason, is_wrong: false }),
+        }
+    }
+
+    fn is_hopeless(&self, failed: &Failed, failures: u32, begun: Instant) -> bool {
+        let is_refused = failed.is_wrong && failures >= WRONG_MAX;
+        is_refused || now().saturating_duration_since(begun) >= self.settings.patience
+    }
+}
+
+/// A try that failed.
+struct Failed {
+    reason: String,
+    /// The server says that the event itself is wrong.
+    is_wrong: bool,
+}
+
+/// Half of it is left to chance, so that many servers do not come back at once.
+fn pause(first: Duration, failures: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(failures.saturating_sub(1).min(20));
+    let whole = first.saturating_mul(factor).min(PAUSE_MAX);
+    let chance = getrandom::u32().map_or(0, |number| number % 1000);
+    whole / 2 + whole.saturating_mul(chance) / 2000
+}
+
+#[cfg(test)]
+mod pause_tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_half_of_each_is_chance() {
+        let first = Duration::from_secs(1);
+        for (failures, seconds) in [(1, 1), (2, 2), (5, 16), (60, 300)] {
+            let whole = Duration::from_secs(seconds);
+            for _ in 0..50 {
+                let pause = pause(first, failures);
+                assert!(pause >= whole / 2 && pause <= whole, "{failures}: {pause:?}");
+            }
+        }
+    }
+}

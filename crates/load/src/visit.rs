@@ -1,0 +1,233 @@
+//! One client that looks at a server step by step, and says what it met at each.
+
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
+use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
+
+use crate::control::Control;
+use crate::error::{Error, ErrorKind};
+use crate::net::{Door, Wire, accept_one, listen_beside};
+use crate::target::Tls;
+use crate::tls::{self, TlsStream};
+
+/// A control connection, looked at line by line.
+#[derive(Debug)]
+pub struct Visit {
+    address: SocketAddr,
+    /// Our own end.
+    local: SocketAddr,
+    timeout: Duration,
+    /// Missing only while TLS begins, or once that has failed.
+    control: Option<Control>,
+    tls: Option<(Arc<ClientConfig>, Tls)>,
+}
+
+/// What a server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The code.
+    pub code: u16,
+    /// Its lines, without the code.
+    pub lines: Vec<String>,
+}
+
+/// What TLS came to.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    /// As in `TLSv1.3`.
+    pub version: String,
+    /// As in `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: String,
+    /// The certificates that the server showed, its own first.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+/// A listing that came over a data connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Bytes that came.
+    pub bytes: u64,
+    /// Whether the TLS session of the control connection was resumed; nothing without TLS.
+    pub is_resumed: Option<bool>,
+}
+
+impl Visit {
+    /// Connects; nothing is read yet. Each step takes `timeout` at most.
+    ///
+    /// # Errors
+    /// What the network says.
+    pub fn open(address: SocketAddr, timeout: Duration) -> Result<Self, Error> {
+        let failed =
+            |error: std::io::Error| Error::new(format!("connect to {address}"), error.into());
+        let socket = Door::new(address, 0, timeout).connect(None).map_err(failed)?;
+        socket.set_nodelay(true).map_err(failed)?;
+        let local = socket.local_addr().map_err(failed)?;
+        let control = Some(Control::new(Wire::Plain(socket)));
+        Ok(Self { address, local, timeout, control, tls: None })
+    }
+
+    /// Hears what the server says of itself.
+    ///
+    /// # Errors
+    /// Such as [`ErrorKind::Garbled`] if it does not speak FTP.
+    pub fn greeting(&mut self) -> Result<Reply, Error> {
+        self.hear("the greeting")
+    }
+
+    /// Says a line and hears the reply, whatever it is.
+    ///
+    /// # Errors
+    /// What the network says. A password does not stand in it.
+    pub fn say(&mut self, line: &str) -> Result<Reply, Error> {
+        let step = line.split(' ').next().unwrap_or(line).to_owned();
+        let said = self.control().and_then(|control| control.call(line));
+        said.map(|reply| Reply::of(&reply)).map_err(|kind| Error::new(step, kind))
+    }
+
+    /// Puts TLS on the control connection: right after connecting, or after `AUTH TLS`.
+    ///
+    /// # Errors
+    /// Why there is no TLS. The connection is of no use then.
+    pub fn secure(&mut self, tls: &Tls) -> Result<Secured, Error> {
+        let step = |kind| Error::new("the TLS handshake", kind);
+        let config = tls::of_session(&tls::config(&tls.trust).map_err(step)?);
+        let Some(Wire::Plain(socket)) = self.control.take().and_then(Control::into_wire) else {
+            let what = "bytes in front of the TLS handshake".to_owned();
+            return Err(step(ErrorKind::Garbled(what)));
+        };
+        let stream = TlsStream::handshake(&config, &tls.name, socket, false).map_err(step)?;
+        let (version, cipher) = stream.agreed();
+        let chain = stream.certificates();
+        self.control = Some(Control::new(Wire::Tls(Box::new(stream))));
+        self.tls = Some((config, tls.clone()));
+        Ok(Secured { version, cipher, chain })
+    }
+
+    /// Asks for a passive port: by EPSV, which says a port alone, or by PASV.
+    ///
+    /// # Errors
+    /// The server refuses, or what it says is no address.
+    pub fn passive(&mut self, is_extended: bool) -> Result<SocketAddr, Error> {
+        let line = if is_extended { "EPSV" } else { "PASV" };
+        let reply = self.say(line)?;
+        let text = reply.text();
+        let bytes = text.as_bytes();
+        let wanted = if is_extended { 229 } else { 227 };
+        if reply.code != wanted {
+            return Err(Error::new(line, reply.refusal()));
+        }
+        let address = if is_extended {
+            parse_epsv_reply(bytes).map(|port| SocketAddr::new(self.address.ip(), port))
+        } else {
+            parse_pasv_reply(bytes).map(SocketAddr::V4)
+        };
+        address.ok_or_else(|| Error::new(line, ErrorKind::Garbled(text)))
+    }
+
+    /// Lists the current directory over a data connection to this address.
+    ///
+    /// # Errors
+    /// At which step it failed.
+    pub fn list_at(&mut self, at: SocketAddr) -> Result<Listed, Error> {
+        let failed = |error: std::io::Error| {
+            Error::new(format!("open a data connection to {at}"), error.into())
+        };
+        let socket = Door::new(at, 0, self.timeout).connect(None).map_err(failed)?;
+        let reply = self.say("LIST")?;
+        if !(100..200).contains(&reply.code) {
+            return Err(Error::new("LIST", reply.refusal()));
+        }
+        self.take_listing(socket)
+    }
+
+    /// Lists the current directory over a data connection that the server makes to us.
+    ///
+    /// # Errors
+    /// At which step it failed.
+    pub fn list_active(&mut self) -> Result<Listed, Error> {
+        let failed = |error: std::io::Error| Error::new("wait for the server", error.into());
+        let listener = listen_beside(self.local).map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        let line = match self.local.ip().to_canonical() {
+            IpAddr::V4(ip) => format!("PORT {}", pasv_numbers(ip, port)),
+            IpAddr::V6(ip) => format!("EPRT |2|{ip}|{port}|"),
+        };
+        for (line, is_fine) in [(line.as_str(), 200..300), ("LIST", 100..200)] {
+            let reply = self.say(line)?;
+            if !is_fine.contains(&reply.code) {
+                return Err(Error::new(line, reply.refusal()));
+            }
+        }
+        let socket = accept_one(&listener, self.address.ip(), self.timeout).map_err(failed)?;
+        self.take_listing(socket)
+    }
+
+    fn take_listing(&mut self, socket: std::net::TcpStream) -> Result<Listed, Error> {
+        let mut is_resumed = None;
+        let mut wire = match &self.tls {
+            None => Wire::Plain(socket),
+            Some((config, tls)) => {
+                let step = |kind| Error::new("the TLS handshake for data", kind);
+                let stream =
+                    TlsStream::handshake(config, &tls.name, socket, false).map_err(step)?;
+                is_resumed = Some(stream.is_resumed());
+                Wire::Tls(Box::new(stream))
+            }
+        };
+        let mut bytes = 0;
+        let mut piece = [0; 4096];
+        while bytes < LISTING_BYTES_MAX {
+            let failed = |error: std::io::Error| Error::new("read the listing", error.into());
+            let count = wire.read(&mut piece).map_err(failed)?;
+            if count == 0 {
+                break;
+            }
+            bytes += u64::try_from(count).unwrap_or(u64::MAX);
+        }
+        drop(wire);
+        let done = self.hear("the end of LIST")?;
+        if !(200..300).contains(&done.code) && bytes < LISTING_BYTES_MAX {
+            return Err(Error::new("LIST", done.refusal()));
+        }
+        Ok(Listed { bytes, is_resumed })
+    }
+
+    /// Our own end of the control connection.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn hear(&mut self, step: &str) -> Result<Reply, Error> {
+        let heard = self.control().and_then(Control::reply);
+        heard.map(|reply| Reply::of(&reply)).map_err(|kind| Error::new(step, kind))
+    }
+
+    fn control(&mut self) -> Result<&mut Control, ErrorKind> {
+        self.control.as_mut().ok_or(ErrorKind::Closed)
+    }
+}
+
+/// A listing that is longer is not read to its end.
+const LISTING_BYTES_MAX: u64 = 16 << 20;
+
+impl Reply {
+    fn of(reply: &wharf_proto::reply::Reply) -> Self {
+        let lines = reply.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned());
+        Self { code: reply.code.number(), lines: lines.collect() }
+    }
+
+    /// Its last line.
+    pub fn text(&self) -> String {
+        self.lines.last().cloned().unwrap_or_default()
+    }
+
+    /// As an error.
+    pub fn refusal(&self) -> ErrorKind {
+        ErrorKind::Refused { code: self.code, text: self.text() }
+    }
+}

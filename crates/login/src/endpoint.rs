@@ -1,0 +1,220 @@
+//! Where a server is, out of its URL.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// The longest URL that is taken.
+const URL_BYTES_MAX: usize = 2048;
+
+/// A server: how it is spoken to, where it is, and what is asked there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// How it is spoken to.
+    pub scheme: Scheme,
+    /// Its name or address; that of IPv6 without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The path with its query, from the first slash on.
+    pub path: String,
+}
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `ldap://`.
+    Ldap,
+    /// `ldaps://`, with TLS from the start.
+    Ldaps,
+    /// `http://`.
+    Http,
+    /// `https://`.
+    Https,
+}
+
+impl Scheme {
+    const ALL: [Self; 4] = [Self::Ldap, Self::Ldaps, Self::Http, Self::Https];
+
+    /// The word before `://`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ldap => "ldap",
+            Self::Ldaps => "ldaps",
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// Whether TLS begins at once.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Ldaps | Self::Https)
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Self::Ldap => 389,
+            Self::Ldaps => 636,
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// What is wrong with a URL, to follow its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UrlError(&'static str);
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.0)
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+impl Endpoint {
+    /// Takes a URL apart: `scheme://host[:port][/path]`.
+    ///
+    /// # Errors
+    /// What is wrong with it. Names and passwords in URLs are refused: they end up in logs.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        let is_odd = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'<' | b'>');
+        if url.len() > URL_BYTES_MAX || url.bytes().any(is_odd) {
+            return Err(UrlError("is no URL: it is too long, or has spaces or odd characters"));
+        }
+        let (word, rest) = url
+            .split_once("://")
+            .ok_or(UrlError("is no URL: it has no scheme, such as ldaps:// or https://"))?;
+        let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.word() == word);
+        let scheme = scheme.ok_or(UrlError("has a scheme that is not known here"))?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        if authority.contains('@') {
+            return Err(UrlError("holds a name or a password, and URLs end up in logs"));
+        }
+        if path.contains('#') {
+            return Err(UrlError("has a fragment (#), which no server hears of"));
+        }
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => {
+                let (host, port) = rest.split_once(']').ok_or(UrlError("has no `]`"))?;
+                if host.parse::<std::net::Ipv6Addr>().is_err() {
+                    return Err(UrlError("has no IPv6 address between its brackets"));
+                }
+                (host, if port.is_empty() { Some("") } else { port.strip_prefix(':') })
+            }
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, Some("")),
+            },
+        };
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+        if host.is_empty() || !host.bytes().all(is_host) {
+            return Err(UrlError("names no host"));
+        }
+        let port = match port {
+            Some("") => scheme.port(),
+            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let port = port.parse().ok().filter(|port| *port > 0);
+                port.ok_or(UrlError("has a port that does not exist"))?
+            }
+            _ => return Err(UrlError("has a port that is no number")),
+        };
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(Self { scheme, host: host.to_owned(), port, path })
+    }
+
+    /// Whether it is on this computer, as far as its name tells.
+    pub fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => self.host.eq_ignore_ascii_case("localhost"),
+        }
+    }
+
+    /// Whether a name server must be asked for its address.
+    pub fn has_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
+    /// The host with its port, as in a URL.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Without its path, whose query may hold a secret.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}://{}", self.scheme.word(), self.authority())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn urls_have_ports_of_their_own_and_usual_ones() {
+        for (url, shown, path) in [
+            ("ldap://dc1.example.com", "ldap://dc1.example.com:389", "/"),
+            ("ldaps://10.0.0.5:3269/", "ldaps://10.0.0.5:3269", "/"),
+            ("http://[::1]:8080/login?x=1", "http://[::1]:8080", "/login?x=1"),
+            ("https://login.example.com/wharf", "https://login.example.com:443", "/wharf"),
+            ("https://a?x", "https://a:443", "/?x"),
+        ] {
+            let endpoint = Endpoint::parse(url).unwrap();
+            assert_eq!((endpoint.to_string().as_str(), endpoint.path.as_str()), (shown, path));
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_ours_is_told_why() {
+        for (url, part) in [
+            ("example.com", "no scheme"),
+            ("ftp://example.com", "not known"),
+            ("ldap://", "no host"),
+            ("ldap://a b", "odd characters"),
+            ("http://me:secret@example.com/", "password"),
+            ("http://a:0/", "does not exist"),
+            ("http://a:x/", "no number"),
+            ("http://a:99999/", "does not exist"),
+            ("http://[::1/", "no `]`"),
+            ("http://[a]/", "IPv6"),
+            ("http://[::1]x/", "no number"),
+            ("https://a/#t", "fragment"),
+        ] {
+            let error = Endpoint::parse(url).unwrap_err().to_string();
+            assert!(error.contains(part), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_known_by_address_and_name() {
+        let is_loopback = |url| Endpoint::parse(url).unwrap().is_loopback();
+        assert!(is_loopback("http://127.0.0.1:1/") && is_loopback("http://[::1]/"));
+        assert!(is_loopback("http://localhost/"));
+        assert!(!is_loopback("http://10.0.0.1/") && !is_loopback("http://localhost.evil.com/"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_parser_and_what_is_shown_reads_back(text in "\\PC{0,40}") {
+            for url in [text.clone(), format!("http://{text}"), format!("ldap://{text}")] {
+                if let Ok(endpoint) = Endpoint::parse(&url) {
+                    let again = Endpoint::parse(&endpoint.to_string()).unwrap();
+                    prop_assert_eq!(
+                        (again.scheme, again.host, again.port),
+                        (endpoint.scheme, endpoint.host, endpoint.port)
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The account in an answer: a JSON object, every member optional.
+//!
+//! ```json
+//! {
+//!   "name": "anna",
+//!   "home": "/srv/ftp/anna",
+//!   "permissions": "read-write",
+//!   "paths": { "/incoming": "upload" },
+//!   "quota": "20GiB",
+//!   "quota_files": 10000,
+//!   "upload_rate": "2MiB/s",
+//!   "download_rate": 0,
+//!   "sessions": 5,
+//!   "require_tls": true
+//! }
+//! ```
+//!
+//! Members and values are those of a file of accounts. One that is not known is a mistake: it may
+//! be a right that was meant to be taken away.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use wharf_core::account::{Count, Limits, Rate, Size};
+use wharf_core::permission::Permissions;
+use wharf_proto::path::VPath;
+use wharf_users::rights::parse_rights;
+use wharf_users::units::{parse_quota, parse_rate};
+
+use crate::source::Proven;
+
+/// How many paths with rights of their own an answer may name.
+const PATHS_MAX: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    name: Option<String>,
+    home: Option<PathBuf>,
+    permissions: Option<String>,
+    #[serde(default)]
+    paths: BTreeMap<String, String>,
+    quota: Option<Amount>,
+    quota_files: Option<u32>,
+    upload_rate: Option<Amount>,
+    download_rate: Option<Amount>,
+    sessions: Option<u32>,
+    #[serde(default)]
+    require_tls: bool,
+}
+
+/// A number of bytes, or a text such as `20GiB`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Amount {
+    Bytes(u64),
+    Text(String),
+}
+
+/// Reads the account of an answer; what is wrong with it, in words.
+pub(super) fn read(body: &[u8]) -> Result<Proven, String> {
+    // A list would be taken for the members in order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err("it is no JSON object".to_owned());
+    }
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    if answer.paths.len() > PATHS_MAX {
+        return Err(format!("paths: more than {PATHS_MAX}"));
+    }
+    let paths: Result<Vec<_>, String> = answer.paths.iter().map(path).collect();
+    Ok(Proven {
+        name: answer.name,
+        home: answer.home,
+        system_home: None,
+        permissions: answer.permissions.as_deref().map(rights).transpose()?,
+        paths: paths?,
+        limits: Limits {
+            upload: answer.upload_rate.map(|rate| self::rate("upload_rate", rate)).transpose()?,
+            download: answer
+                .download_rate
+                .map(|rate| self::rate("download_rate", rate))
+                .transpose()?,
+            sessions_max: answer.sessions.map(Count::from_number),
+            quota: answer.quota.map(size).transpose()?,
+            quota_files: answer.quota_files.map(Count::from_number),
+            ..Limits::default()
+        },
+        requires_tls: answer.require_tls,
+    })
+}
+
+fn rights(text: &str) -> Result<Permissions, String> {
+    parse_rights(text).map_err(|bad| format!("permissions: {}", bad.message()))
+}
+
+fn path((path, rights): (&String, &String)) -> Result<(VPath, Permissions), String> {
+    let place = path
+        .starts_with('/')
+        .then(|| VPath::root().resolve(path.as_bytes()).ok())
+        .flatten()
+        .ok_or_else(|| format!("paths: {} is no path from /", path.escape_debug()))?;
+    Ok((place, self::rights(rights)?))
+}
+
+fn rate(name: &str, amount: Amount) -> Result<Rate, String> {
+    match amount {
+        Amount::Bytes(bytes) => Ok(Rate::from_bytes_per_second(bytes)),
+        Amount::Text(text) => parse_rate(&text).map_err(|error| format!("{name}: {error}")),
+    }
+}
+
+fn size(amount: Amount) -> Result<Size, String> {
+    match amount {
+        Amount::Bytes(bytes) => Ok(Size::from_bytes(bytes)),
+        Amount::Text(text) => parse_quota(&text).map_err(|error| format!("quota: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_account_is_read_and_nothing_need_be_said() {
+        assert_eq!(read(b"{}"), Ok(Proven::default()));
+        let proven = read(
+            br#"{"name": "anna", "home": "/srv/a", "permissions": "read-write",
+                 "paths": {"/in": "upload"}, "quota": "1GiB", "quota_files": 10,
+                 "upload_rate": "2MiB/s", "download_rate": 0, "sessions": 5, "require_tls": true}"#,
+        )
+        .unwrap();
+        assert_eq!(proven.limits.quota.and_then(Size::bytes), Some(1 << 30));
+        assert_eq!(proven.limits.upload.and_then(Rate::bytes_per_second), Some(2 << 20));
+        assert_eq!(proven.limits.download, Some(Rate::Unlimited));
+        assert_eq!((proven.paths.len(), proven.requires_tls), (1, true));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_and_lets_nobody_in() {
+        for (text, part) in [
+            ("", "no JSON object"),
+            ("[]", "no JSON object"),
+            ("null", "no JSON object"),
+            ("{", "EOF"),
+            (r#"{"permision": "read"}"#, "permision"),
+            (r#"{"permissions": "everything"}"#, "permissions: "),
+            (r#"{"paths": {"in": "read"}}"#, "no path from /"),
+            (r#"{"paths": {"/in": "x"}}"#, "permissions: "),
+            (r#"{"quota": "much"}"#, "quota: "),
+            (r#"{"upload_rate": "fast"}"#, "upload_rate: "),
+            (r#"{"sessions": -1}"#, "invalid value"),
+            (r"{} {}", "trailing"),
+        ] {
+            let why = read(text.as_bytes()).unwrap_err();
+            assert!(why.contains(part), "{text}: {why}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_breaks_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = read(&bytes);
+        }
+    }
+}

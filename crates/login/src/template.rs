@@ -1,0 +1,200 @@
+//! Accounts that no store has: where their files are and what they may do.
+
+use std::path::{Component, Path, PathBuf};
+
+use tokio::task::spawn_blocking;
+use wharf_core::account::{Account, is_name};
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::users::Denied;
+
+use crate::source::Proven;
+
+/// What stands for the name.
+pub const NAME_MARK: &str = "%u";
+
+/// A home with the account's name in it, such as `/srv/ftp/%u`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HomeTemplate(String);
+
+/// Why a text is no template of homes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TemplateError {
+    /// It does not begin at the root.
+    NotAbsolute,
+    /// It has `..` in it, or a NUL.
+    Climbs,
+    /// It has a `%` that is not that of `%u`.
+    UnknownMark,
+}
+
+impl HomeTemplate {
+    /// Takes a text for what it is.
+    ///
+    /// # Errors
+    /// [`TemplateError`].
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        if text.replace(NAME_MARK, "").contains('%') {
+            return Err(TemplateError::UnknownMark);
+        }
+        check_home(Path::new(text))?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The home of an account.
+    pub fn home(&self, name: &str) -> PathBuf {
+        PathBuf::from(self.0.replace(NAME_MARK, name))
+    }
+
+    /// The folder that all homes lie in: the part above the first component with a name in it, or
+    /// the whole where all share one home.
+    pub fn folder(&self) -> PathBuf {
+        let path = Path::new(&self.0);
+        let is_fixed =
+            |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(NAME_MARK);
+        path.components().take_while(is_fixed).collect()
+    }
+}
+
+/// What an account is that somebody has proven to be theirs, and that no store has.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// Where its files are, unless the source says so.
+    pub home: Option<HomeTemplate>,
+    /// Whether that home is made when it is missing.
+    pub makes_home: bool,
+    /// What it may do, unless the source says so.
+    pub permissions: Permissions,
+}
+
+impl Template {
+    /// The account of `name`.
+    ///
+    /// # Errors
+    /// `Refused` where nothing says where its files are, or what says so cannot be used; `Broken`
+    /// when its home cannot be made.
+    pub async fn account(&self, name: &str, proven: Proven) -> Result<Account, Denied> {
+        if !is_name(name) {
+            let why = format!("the name {} cannot be an account's", name.escape_debug());
+            return Err(Denied::Refused(why));
+        }
+        let templated = self.home.as_ref().map(|home| home.home(name));
+        let is_ours = proven.home.is_none() && templated.is_some();
+        let home = proven.home.or(templated).or(proven.system_home).ok_or_else(|| {
+            let why = "nothing says where its files are: no account of this name is kept, and \
+                       accounts.home is empty";
+            Denied::Refused(why.to_owned())
+        })?;
+        check_home(&home).map_err(|_| {
+            let shown = home.display().to_string();
+            Denied::Refused(format!("{} cannot be a home", shown.escape_debug()))
+        })?;
+        if is_ours && self.makes_home {
+            make(home.clone()).await?;
+        }
+        let rules = Rules::everywhere(proven.permissions.unwrap_or(self.permissions));
+        let rules =
+            proven.paths.into_iter().fold(rules, |rules, (path, rights)| rules.with(path, rights));
+        let mut account = Account::new(name, home, rules);
+        account.limits = proven.limits;
+        account.requires_tls = proven.requires_tls;
+        Ok(account)
+    }
+}
+
+/// A home begins at the root, is not the root itself, and climbs nowhere.
+fn check_home(home: &Path) -> Result<(), TemplateError> {
+    if !home.is_absolute() {
+        return Err(TemplateError::NotAbsolute);
+    }
+    let climbs = home.components().any(|part| part == Component::ParentDir)
+        || home.as_os_str().as_encoded_bytes().contains(&0)
+        || home.parent().is_none();
+    if climbs { Err(TemplateError::Climbs) } else { Ok(()) }
+}
+
+async fn make(home: PathBuf) -> Result<(), Denied> {
+    let shown = home.display().to_string();
+    let made = spawn_blocking(move || std::fs::create_dir_all(home)).await;
+    let failed = |error: std::io::Error| {
+        let sentence = format!("the home {shown} cannot be made: {error}");
+        Denied::Broken(std::io::Error::new(error.kind(), sentence).into())
+    };
+    made.map_err(std::io::Error::other).flatten().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(home: &str) -> Template {
+        let home = (!home.is_empty()).then(|| HomeTemplate::parse(home).unwrap());
+        Template { home, makes_home: false, permissions: Permissions::READ_ONLY }
+    }
+
+    #[test]
+    fn a_template_begins_at_the_root_and_knows_one_mark() {
+        for text in ["/srv/ftp/%u", "/srv/ftp", "/srv/%u/files", "/srv/ftp-%u"] {
+            assert!(HomeTemplate::parse(text).is_ok(), "{text}");
+        }
+        for (text, error) in [
+            ("srv/%u", TemplateError::NotAbsolute),
+            ("", TemplateError::NotAbsolute),
+            ("%u", TemplateError::NotAbsolute),
+            ("/srv/../%u", TemplateError::Climbs),
+            ("/", TemplateError::Climbs),
+            ("/srv/%n", TemplateError::UnknownMark),
+            ("/srv/100%", TemplateError::UnknownMark),
+        ] {
+            assert_eq!(HomeTemplate::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_folder_of_homes_ends_above_the_name() {
+        for (text, folder) in [
+            ("/srv/ftp/%u", "/srv/ftp"),
+            ("/srv/%u/files", "/srv"),
+            ("/srv/x-%u", "/srv"),
+            ("/srv/all", "/srv/all"),
+        ] {
+            assert_eq!(HomeTemplate::parse(text).unwrap().folder(), Path::new(folder), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_source_says_stands_above_the_template_and_the_system_below() {
+        let home = async |template: &str, home: &str, system: &str| {
+            let some = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
+            let proven =
+                Proven { home: some(home), system_home: some(system), ..Proven::default() };
+            self::template(template).account("anna", proven).await.map(|account| account.home)
+        };
+        assert_eq!(home("/t/%u", "/said", "/sys").await.unwrap(), Path::new("/said"));
+        assert_eq!(home("/t/%u", "", "/sys").await.unwrap(), Path::new("/t/anna"));
+        assert_eq!(home("", "", "/sys").await.unwrap(), Path::new("/sys"));
+        for (template, said) in [("", ""), ("", "relative"), ("", "/a/../b"), ("/t", "/")] {
+            let denied = home(template, said, "").await.unwrap_err();
+            assert!(matches!(denied, Denied::Refused(_)), "{denied}");
+        }
+    }
+
+    #[tokio::test]
+    async fn row_22_a_name_that_climbs_gets_no_account() {
+        for name in ["..", "../x", "a/b", "", ".ssh", "a\0"] {
+            let denied = template("/srv/%u").account(name, Proven::default()).await;
+            assert!(matches!(denied, Err(Denied::Refused(_))), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_home_is_made_only_where_that_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("{}/%u", folder.path().display());
+        let mut template = template(&text);
+        template.account("anna", Proven::default()).await.unwrap();
+        assert!(!folder.path().join("anna").exists());
+        template.makes_home = true;
+        template.account("anna", Proven::default()).await.unwrap();
+        assert!(folder.path().join("anna").is_dir());
+    }
+}

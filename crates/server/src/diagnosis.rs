@@ -1,0 +1,126 @@
+//! What became of each data port, for the doctor.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use wharf_core::event::Event;
+
+use crate::data::{DataPort, OpenError, Told};
+use crate::doctor::{Cause, Evidence, is_private};
+use crate::session::Session;
+
+/// A client that gives up its transfer sooner has not waited for its data connection.
+const WAITED_MIN: Duration = Duration::from_secs(1);
+
+/// What became of a data connection that a transfer waited for.
+pub(crate) enum Opened<'a> {
+    /// It came to be.
+    Yes,
+    /// It did not.
+    No(&'a OpenError),
+    /// The client gave up or left while we waited.
+    GivenUp,
+    /// We gave up; that says nothing of the client.
+    Unknown,
+}
+
+impl Session {
+    /// Gives up the port for the next transfer. One that nobody came to, although nothing told the
+    /// client to stay away, is counted: many clients connect first, and ask for a transfer only
+    /// then.
+    pub(crate) fn give_up_port(&mut self) {
+        let Some(DataPort::Passive { lease, told, .. }) = self.data.take() else { return };
+        if !told.is_excused && !lease.has_come() {
+            self.nobody_came(told);
+        }
+    }
+
+    /// A command that moves data was refused: the client has no reason to connect for it.
+    pub(crate) fn excuse_from_coming(&mut self) {
+        if let Some(DataPort::Passive { told, .. }) = &mut self.data {
+            told.is_excused = true;
+        }
+    }
+
+    /// Learns from a transfer; `told` is of its passive port, if it had one.
+    pub(crate) fn learn(&self, told: Option<Told>, opened: &Opened<'_>, strangers: &[IpAddr]) {
+        for stranger in strangers {
+            self.shared.doctor.stray(*stranger);
+        }
+        let announced = told.and_then(|told| told.announced);
+        match (opened, told) {
+            (Opened::Yes, Some(_)) => {
+                self.shared.doctor.arrived(self.peer.ip(), self.shared.now());
+            }
+            (Opened::Yes | Opened::GivenUp, None) | (Opened::Unknown, _) => {}
+            (Opened::GivenUp, Some(told)) if told.at.elapsed() < WAITED_MIN => {}
+            (Opened::No(OpenError::TimedOut) | Opened::GivenUp, Some(told)) => {
+                match strangers.first() {
+                    Some(first) => {
+                        self.diagnose(Cause::OtherAddress, first.to_string(), announced);
+                    }
+                    None => self.nobody_came(told),
+                }
+            }
+            (Opened::No(error), told) => {
+                let (cause, detail) = cause_of(error, told.is_some(), strangers);
+                self.diagnose(cause, detail, announced);
+            }
+        }
+    }
+
+    fn nobody_came(&self, told: Told) {
+        let peer = self.peer.ip();
+        let is_far = |announced: Ipv4Addr| is_private(announced.into()) && !is_private(peer);
+        let cause = match told.announced {
+            _ if self.shared.doctor.has_strayed(peer, told.at) => Cause::OtherPort,
+            Some(announced) if is_far(announced) => Cause::AnnouncedPrivate,
+            _ => Cause::NoConnection,
+        };
+        let detail = match (told.announced, cause) {
+            (None, _) => String::new(),
+            (Some(announced), Cause::AnnouncedPrivate) => announced.to_string(),
+            (Some(announced), _) => format!("PASV announced {announced}"),
+        };
+        self.diagnose(cause, detail, told.announced);
+    }
+
+    /// Counts a data connection that did not come to be, and tells of it once in a while.
+    pub(crate) fn diagnose(&self, cause: Cause, detail: String, announced: Option<Ipv4Addr>) {
+        let evidence = Evidence { cause, detail, announced };
+        let (peer, now) = (self.peer.ip(), self.shared.now());
+        let passive = &self.settings.passive;
+        let Some(failure) = self.shared.doctor.failed(peer, &evidence, passive, now) else {
+            return;
+        };
+        let network = failure.network.to_string();
+        let seen = cause.words();
+        let reason = match failure.detail.as_str() {
+            "" => seen.to_owned(),
+            detail => format!("{seen} ({detail})"),
+        };
+        self.emit(&Event::DataTrouble {
+            network: &network,
+            cause: cause.name(),
+            reason: &reason,
+            failed: failure.failed,
+            arrived: failure.arrived,
+            remedy: &failure.remedy,
+        });
+    }
+}
+
+fn cause_of(error: &OpenError, is_passive: bool, strangers: &[IpAddr]) -> (Cause, String) {
+    match error {
+        OpenError::TimedOut => (Cause::NoConnection, String::new()),
+        OpenError::Strangers => {
+            let first = strangers.first();
+            (Cause::OtherAddress, first.map(ToString::to_string).unwrap_or_default())
+        }
+        OpenError::NotTold { .. } => (Cause::NotToldApart, String::new()),
+        OpenError::Tls(error) => (Cause::TlsFailed, error.to_string()),
+        OpenError::NotResumed => (Cause::NotResumed, String::new()),
+        OpenError::Network(error) if is_passive => (Cause::System, error.to_string()),
+        OpenError::Network(error) => (Cause::NotReached, error.to_string()),
+    }
+}

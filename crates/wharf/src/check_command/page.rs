@@ -1,0 +1,292 @@
+//! What was found, as a person or a script reads it.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::outcome::{Exit, Failure, print, tell};
+use crate::protection::rights;
+
+/// The findings of all subjects, in order.
+pub(super) struct Page {
+    is_json: bool,
+    subject: &'static str,
+    findings: Vec<Finding>,
+    /// Of the section that is being written, for standard output.
+    text: String,
+    /// How many findings were printed already.
+    printed: usize,
+    /// The worst that was found, as a number for scripts.
+    exit: Option<Exit>,
+}
+
+/// One thing that was found. The names of fields are frozen: scripts read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    subject: &'static str,
+    level: Level,
+    /// What it is about, such as a port; nothing where `what` says it all.
+    name: Option<String>,
+    what: String,
+    help: Option<String>,
+    /// Whether a person has been told already.
+    #[serde(skip)]
+    is_told: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// As it should be.
+    Ok,
+    /// Good to know.
+    Note,
+    /// It serves, but not everybody, or not for long.
+    Warning,
+    /// It does not serve, or not somebody whom it should.
+    Error,
+}
+
+impl Level {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Room for the name of a row.
+const NAME_WIDTH: usize = 12;
+
+/// The fields of a finding, for the reference.
+#[cfg(test)]
+pub(super) const FIELDS: &[(&str, &str)] = &[
+    ("subject", "{subjects}, or `ask` for `--ask`"),
+    ("level", "how bad it is, as below"),
+    (
+        "name",
+        "what it is about, such as `[::]:21` or `certificate`; `null` where `what` says it all",
+    ),
+    ("what", "what was found, in a sentence"),
+    ("help", "what would help; `null` where nothing is wrong"),
+];
+
+/// The levels, for the reference.
+#[cfg(test)]
+pub(super) const LEVELS: &[(Level, &str)] = &[
+    (Level::Ok, "as it should be"),
+    (Level::Note, "good to know"),
+    (Level::Warning, "it serves, but not everybody, or not for long"),
+    (Level::Error, "it does not serve, or not somebody whom it should"),
+];
+
+/// All of it for scripts.
+#[derive(Serialize)]
+struct Whole<'a> {
+    findings: &'a [Finding],
+    errors: usize,
+    warnings: usize,
+    notes: usize,
+}
+
+impl Page {
+    pub(super) fn new(is_json: bool) -> Self {
+        let (findings, text) = (Vec::new(), String::new());
+        Self { is_json, subject: "", findings, text, printed: 0, exit: None }
+    }
+
+    /// Begins a section; `title` may be empty.
+    pub(super) fn begin(&mut self, subject: &'static str, title: &str) {
+        self.subject = subject;
+        if !title.is_empty() {
+            let _ = writeln!(self.text, "{title}");
+        }
+    }
+
+    /// Something that is as it should be, in a sentence.
+    pub(super) fn line(&mut self, text: String) {
+        let _ = writeln!(self.text, "{text}");
+        self.add(Level::Ok, None, text, None);
+    }
+
+    /// Something that is as it should be, by its name.
+    pub(super) fn row(&mut self, name: &str, text: &str) {
+        let gap = if name.chars().count() < NAME_WIDTH { "" } else { " " };
+        let _ = writeln!(self.text, "  {name:<NAME_WIDTH$}{gap}{text}");
+        self.add(Level::Ok, Some(name.to_owned()), text.to_owned(), None);
+    }
+
+    /// Something that is good to know.
+    pub(super) fn note(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Level::Note, None, what.into(), Some(remedy.into()));
+    }
+
+    /// Something that should be mended.
+    pub(super) fn warn(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Level::Warning, None, what.into(), Some(remedy.into()));
+    }
+
+    /// Something that keeps it from serving, or somebody from being served.
+    pub(super) fn fail(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.failed(Failure::new(what).help(remedy));
+    }
+
+    /// The same, as it would end a start.
+    pub(super) fn failed(&mut self, failure: Failure) {
+        if failure.message.is_empty() {
+            self.worsen(failure.exit);
+            return;
+        }
+        self.worsen(failure.exit);
+        self.add(Level::Error, None, failure.message, failure.help);
+    }
+
+    /// A mistake in the configuration.
+    pub(super) fn problem(&mut self, what: String, help: Option<String>) {
+        let failure = Failure { exit: Exit::ConfigInvalid, help, ..Failure::new(what) };
+        self.failed(failure);
+    }
+
+    /// A warning that a person has read already.
+    pub(super) fn told(&mut self, what: String, help: Option<String>) {
+        self.add(Level::Warning, None, what, help);
+        if let Some(last) = self.findings.last_mut() {
+            last.is_told = true;
+        }
+    }
+
+    /// What rights of files should be otherwise.
+    pub(super) fn found(&mut self, findings: Vec<rights::Finding>) {
+        for finding in findings {
+            let level = if finding.is_grave() { Level::Warning } else { Level::Note };
+            let remedy = Some(finding.remedy().to_owned());
+            self.add(level, None, finding.what().to_owned(), remedy);
+        }
+    }
+
+    fn add(&mut self, level: Level, name: Option<String>, what: String, help: Option<String>) {
+        let subject = self.subject;
+        let finding = Finding { subject, level, name, what, help, is_told: false };
+        let is_same = |other: &Finding| other.what == finding.what && other.help == finding.help;
+        // Two subjects may come upon the same.
+        if level == Level::Ok || !self.findings.iter().any(is_same) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// A bad configuration is the first thing to mend, then what takes rights.
+    fn worsen(&mut self, exit: Exit) {
+        let rank = |exit: Exit| match exit {
+            Exit::ConfigInvalid => 2,
+            Exit::Forbidden => 1,
+            _ => 0,
+        };
+        if self.exit.is_none_or(|before| rank(exit) > rank(before)) {
+            self.exit = Some(exit);
+        }
+    }
+
+    /// Shows the section: what is fine on standard output, what to mend on standard error.
+    pub(super) fn print_section(&mut self) -> Result<(), Failure> {
+        let text = std::mem::take(&mut self.text);
+        let from = std::mem::replace(&mut self.printed, self.findings.len());
+        if self.is_json {
+            return Ok(());
+        }
+        print(&text)?;
+        let mut trouble: Vec<_> = self.findings.iter().skip(from).collect();
+        trouble.retain(|finding| finding.level != Level::Ok && !finding.is_told);
+        for finding in trouble {
+            let mut lines = format!("{}: {}\n", finding.level.name(), finding.what);
+            if let Some(help) = &finding.help {
+                let _ = writeln!(lines, "help: {help}");
+            }
+            tell(&lines);
+        }
+        Ok(())
+    }
+
+    /// Says what it comes to.
+    pub(super) fn end(mut self, is_strict: bool) -> Result<Exit, Failure> {
+        self.print_section()?;
+        let count = |level| self.findings.iter().filter(|one| one.level == level).count();
+        let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+        if self.is_json {
+            let findings = &self.findings;
+            let whole = Whole { findings, errors, warnings, notes: count(Level::Note) };
+            let text = serde_json::to_string(&whole);
+            print(&(text.map_err(|error| Failure::new(error.to_string()))? + "\n"))?;
+        }
+        let told =
+            |failure: Failure| if self.is_json { Failure::silent(failure.exit) } else { failure };
+        let (of_errors, of_warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        if let Some(exit) = self.exit {
+            let message = format!("the check found {of_errors} and {of_warnings}");
+            return Err(told(Failure { exit, ..Failure::new(message) }));
+        }
+        if is_strict && warnings > 0 {
+            let message = format!("{of_warnings}, and --strict takes none");
+            return Err(told(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn counted(count: usize, name: &str) -> String {
+    match count {
+        0 => format!("no {name}"),
+        1 => format!("1 {name}"),
+        _ => format!("{count} {name}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_decides_the_number() {
+        let end = |fill: fn(&mut Page), is_strict| {
+            let mut page = Page::new(true);
+            fill(&mut page);
+            page.end(is_strict).map_err(|failure| failure.exit)
+        };
+        assert_eq!(end(|page| page.note("a", "b"), true), Ok(Exit::Done));
+        assert_eq!(end(|page| page.warn("a", "b"), false), Ok(Exit::Done));
+        assert_eq!(end(|page| page.warn("a", "b"), true), Err(Exit::ConfigInvalid));
+        assert_eq!(end(|page| page.fail("a", "b"), false), Err(Exit::Failed));
+        let forbidden = |page: &mut Page| {
+            page.fail("a", "b");
+            page.failed(Failure { exit: Exit::Forbidden, ..Failure::new("c") });
+        };
+        assert_eq!(end(forbidden, true), Err(Exit::Forbidden));
+        let broken = |page: &mut Page| {
+            page.problem("d".into(), None);
+            page.failed(Failure { exit: Exit::Forbidden, ..Failure::new("c") });
+        };
+        assert_eq!(end(broken, false), Err(Exit::ConfigInvalid));
+    }
+
+    #[test]
+    fn fields_for_scripts_are_frozen() {
+        let mut page = Page::new(true);
+        page.begin("ports", "Ports");
+        page.row("[::]:21", "can be opened");
+        page.warn("port 30000 is in use", "widen passive.ports");
+        page.warn("port 30000 is in use", "widen passive.ports");
+        let text = serde_json::to_string(&page.findings).unwrap();
+        for (field, _) in FIELDS {
+            assert!(text.contains(&format!("\"{field}\":")), "{field}");
+        }
+        assert_eq!(
+            text,
+            "[{\"subject\":\"ports\",\"level\":\"ok\",\"name\":\"[::]:21\",\
+             \"what\":\"can be opened\",\"help\":null},\
+             {\"subject\":\"ports\",\"level\":\"warning\",\"name\":null,\
+             \"what\":\"port 30000 is in use\",\"help\":\"widen passive.ports\"}]"
+        );
+    }
+}

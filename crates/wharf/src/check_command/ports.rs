@@ -1,0 +1,257 @@
+//! The subject `ports`: whether each listener and every passive port can be had, and who has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use wharf_server::net::try_address;
+use wharf_server::settings;
+
+use super::Subjects;
+use super::page::Page;
+use crate::os::{Owner, PORT_REMEDY, ephemeral_ports, port_owners, refused_ports, reserved_ports};
+use crate::outcome::{Exit, Failure, plain};
+use crate::panel::own_addresses;
+use crate::wire;
+
+/// Ports whose owners are looked for; each is looked up in tables of the whole system.
+const OWNERS_MAX: usize = 64;
+
+#[expect(clippy::unnecessary_wraps, reason = "other subjects can fail as a whole")]
+pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+    let listeners: Vec<_> = subjects.config.listen.iter().map(wire::listen).collect();
+    let own = subjects.server().map(|server| server.pid);
+    for listen in &listeners {
+        look_at_listener(listen, &listeners, own, page);
+    }
+    let addresses: BTreeSet<IpAddr> = listeners.iter().map(|listen| listen.address).collect();
+    let range = subjects.config.passive.ports.0.clone();
+    for address in addresses {
+        look_at_range(address, &range, own, page);
+    }
+    for listen in &listeners {
+        if let Some(port) = listen.ports.iter().find(|port| range.contains(port)) {
+            page.warn(
+                format!("port {port} of a listener is one of the passive ports {}", shown(&range)),
+                "give passive.ports a range without it",
+            );
+        }
+    }
+    look_at_system_ranges(&range, page);
+    Ok(())
+}
+
+/// Tries the ports of a listener as a start does: the next one if the system forbids one.
+fn look_at_listener(
+    listen: &settings::Listen,
+    all: &[settings::Listen],
+    own: Option<u32>,
+    page: &mut Page,
+) {
+    let has_own_ipv4 = all.iter().any(|other| {
+        other.address.is_ipv4() && other.ports.iter().any(|port| listen.ports.contains(port))
+    });
+    let mut last: Option<(SocketAddr, io::Error)> = None;
+    for &port in &listen.ports {
+        let at = SocketAddr::new(listen.address, port);
+        match try_either(at, !has_own_ipv4) {
+            Ok(at) => {
+                let at = if port == 0 { at.ip().to_string() } else { at.to_string() };
+                let before = last.as_ref().map(|(before, _)| before.port());
+                let instead = before.map_or_else(String::new, |before| {
+                    format!("; this account of the system may not have port {before}")
+                });
+                page.row(&at, &format!("can be opened{instead}"));
+                return;
+            }
+            Err((at, error)) => {
+                let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+                last = Some((at, error));
+                if !is_forbidden {
+                    break;
+                }
+            }
+        }
+    }
+    if let Some((at, error)) = last {
+        tell_of_listener(at, &error, own, page);
+    }
+}
+
+/// A computer without IPv6 still serves IPv4.
+fn try_either(at: SocketAddr, takes_ipv4: bool) -> Result<SocketAddr, (SocketAddr, io::Error)> {
+    let lacks_ipv6 = |error: &io::Error| {
+        at.is_ipv6()
+            && at.ip().is_unspecified()
+            && matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+    };
+    match try_address(at, takes_ipv4) {
+        Ok(()) => Ok(at),
+        Err(error) if lacks_ipv6(&error) => {
+            let at = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), at.port());
+            try_address(at, false).map(|()| at).map_err(|error| (at, error))
+        }
+        Err(error) => Err((at, error)),
+    }
+}
+
+fn tell_of_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &mut Page) {
+    let port = at.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => match port_owners(&BTreeSet::from([port])).remove(&port) {
+            Some(owner) if own == Some(owner.pid) => {
+                page.row(&at.to_string(), &format!("the running server has it, {owner}"));
+            }
+            owner => {
+                let who = owner.map_or_else(|| UNKNOWN.to_owned(), |owner| owner.to_string());
+                page.fail(
+                    format!("port {port} is in use by {who}"),
+                    "stop that program, or choose another port: listen.port, or -p",
+                );
+            }
+        },
+        io::ErrorKind::PermissionDenied => {
+            let what = format!("the system does not permit port {port}");
+            page.failed(
+                Failure { exit: Exit::Forbidden, ..Failure::new(what) }
+                    .help(format!("choose another (listen.port), or {PORT_REMEDY}")),
+            );
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
+            page.fail(
+                format!("this computer has no address {}", at.ip()),
+                format!("it has {}; name one of them, or all with \"::\"", own.join(", ")),
+            );
+        }
+        _ => page.fail(
+            format!("{at} cannot be listened on: {}", plain(error)),
+            "the system's own log may say why",
+        ),
+    }
+}
+
+const UNKNOWN: &str = "a program that is not to be seen from here (root sees all)";
+
+fn look_at_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>, page: &mut Page) {
+    let mut taken = BTreeSet::new();
+    let mut others: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    for port in range.clone() {
+        if let Err((_, error)) = try_either(SocketAddr::new(address, port), true) {
+            match error.kind() {
+                io::ErrorKind::AddrInUse => drop(taken.insert(port)),
+                // Told once, for the listener.
+                io::ErrorKind::AddrNotAvailable => return,
+                _ => drop(others.entry(plain(&error)).or_default().insert(port)),
+            }
+        }
+    }
+    let owners = port_owners(&taken.iter().copied().take(OWNERS_MAX).collect());
+    let is_ours = |owner: &Owner| own == Some(owner.pid);
+    let ours: BTreeSet<u16> =
+        owners.iter().filter_map(|(port, owner)| is_ours(owner).then_some(*port)).collect();
+    let count = range.clone().count();
+    let lost = taken.len() - ours.len() + others.values().map(BTreeSet::len).sum::<usize>();
+    let name = if address.is_unspecified() { String::new() } else { format!(" on {address}") };
+    let of_server = match ours.len() {
+        0 => String::new(),
+        number => format!(", {number} of them in use by the running server"),
+    };
+    if lost == 0 {
+        page.row(
+            &shown(range),
+            &format!("all {count} passive ports can be opened{name}{of_server}"),
+        );
+        return;
+    }
+    page.row(
+        &shown(range),
+        &format!("{} of {count} passive ports can be opened{name}{of_server}", count - lost),
+    );
+    let mut who: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    for port in taken.difference(&ours) {
+        let owner = owners.get(port).map_or_else(|| UNKNOWN.to_owned(), ToString::to_string);
+        who.entry(format!("in use by {owner}")).or_default().insert(*port);
+    }
+    who.extend(others);
+    for (why, ports) in who {
+        let ports_shown = list(&ports);
+        let plural = if ports.len() == 1 { "port" } else { "ports" };
+        let what = format!("passive {plural} {ports_shown}{name}: {why}");
+        let remedy = "wharf passes over them; stop that program, or choose another range: \
+                      passive.ports";
+        if lost == count {
+            page.fail(what, remedy);
+        } else {
+            page.warn(what, remedy);
+        }
+    }
+}
+
+/// The system's own ideas about ports of the range.
+fn look_at_system_ranges(range: &RangeInclusive<u16>, page: &mut Page) {
+    for kept in refused_ports().iter().filter(|kept| overlaps(kept, range)) {
+        page.warn(format!("the system keeps the ports {} for itself", shown(kept)), PORT_REMEDY);
+    }
+    let reserved = reserved_ports();
+    let Some(ephemeral) = ephemeral_ports().filter(|ephemeral| overlaps(ephemeral, range)) else {
+        return;
+    };
+    let is_kept = |port: &u16| reserved.iter().any(|kept| kept.contains(port));
+    if range.clone().filter(|port| ephemeral.contains(port)).all(|port| is_kept(&port)) {
+        return;
+    }
+    page.note(
+        format!(
+            "the system makes its own connections from {}, and takes some of the passive ports {} \
+             for them now and then",
+            shown(&ephemeral),
+            shown(range)
+        ),
+        format!(
+            "keep them free:  sysctl -w net.ipv4.ip_local_reserved_ports={}   or choose lower ones",
+            shown(range)
+        ),
+    );
+}
+
+fn overlaps(one: &RangeInclusive<u16>, other: &RangeInclusive<u16>) -> bool {
+    one.start() <= other.end() && other.start() <= one.end()
+}
+
+pub(super) fn shown(range: &RangeInclusive<u16>) -> String {
+    if range.start() == range.end() {
+        return range.start().to_string();
+    }
+    format!("{}-{}", range.start(), range.end())
+}
+
+/// As in `30000, 30005-30007`.
+fn list(ports: &BTreeSet<u16>) -> String {
+    let mut ranges: Vec<RangeInclusive<u16>> = Vec::new();
+    for &port in ports {
+        match ranges.last_mut() {
+            Some(last) if last.end().checked_add(1) == Some(port) => *last = *last.start()..=port,
+            _ => ranges.push(port..=port),
+        }
+    }
+    ranges.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_in_a_row_are_one_range() {
+        assert_eq!(list(&BTreeSet::from([7, 5, 6, 9, 65_535])), "5-7, 9, 65535");
+        assert_eq!(list(&BTreeSet::new()), "");
+    }
+
+    #[test]
+    fn ranges_meet_at_their_ends() {
+        assert!(overlaps(&(1..=5), &(5..=9)) && overlaps(&(5..=9), &(1..=5)));
+        assert!(!overlaps(&(1..=4), &(5..=9)));
+    }
+}

@@ -1,0 +1,76 @@
+//! The subject `protection`: who serves, what the kernel refuses, and rights of files.
+
+use super::page::Page;
+use super::{Subjects, homes};
+use crate::config::choice::{Durability, Sandbox, Symlinks};
+use crate::logins;
+use crate::outcome::Failure;
+use crate::protection::identity::{current_name, is_root};
+use crate::protection::reach::Reach;
+use crate::protection::{Standing, rehearse, rights, system};
+
+pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+    let config = subjects.config;
+    look_at_user(subjects, page)?;
+    let (homes, reached) = homes(subjects)?;
+    let homes: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
+    let reach = Reach::of(config, &homes, &reached);
+    let reach = logins::extend(reach, config);
+    let report = rehearse(config.server.sandbox, &reach)?;
+    for (name, part) in report.parts() {
+        page.row(name, &part.told());
+    }
+    let open = [("files", &report.files), ("system calls", &report.calls)];
+    for (what, part) in open {
+        if let Standing::Off(why) = part {
+            let remedy = match config.server.sandbox {
+                Sandbox::Off => "write sandbox = \"auto\" in [server]",
+                _ if config.files.follow_symlinks == Symlinks::Always => {
+                    "write follow_symlinks = \"inside\" in [files]"
+                }
+                _ => "a kernel of Linux 5.19 or newer with Landlock and seccomp can confine it",
+            };
+            page.warn(format!("{what} are not confined: {why}"), remedy);
+        }
+    }
+    page.row(
+        "paths",
+        if system::has_openat2() {
+            "kept below each home by the kernel (openat2)"
+        } else {
+            "kept below each home by a walk that follows no links; there is no openat2"
+        },
+    );
+    page.row(
+        "uploads",
+        match config.files.durability {
+            Durability::Full => "synced to the disk before they are confirmed",
+            Durability::Fast => {
+                "whole, but not synced before they are confirmed (files.durability)"
+            }
+        },
+    );
+    let umask = config.files.umask.0;
+    page.row("new files", &format!("{:04o}, folders {:04o}", 0o666 & !umask, 0o777 & !umask));
+    if umask & 0o002 == 0 {
+        let what = "anybody on this computer may write what accounts upload (files.umask)";
+        page.warn(what, "write umask = \"022\" in [files]");
+    }
+    page.found(rights::of_config(config, subjects.file.as_deref()));
+    for home in &homes {
+        page.found(rights::of_home(home));
+    }
+    Ok(())
+}
+
+fn look_at_user(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+    match subjects.identity()? {
+        Some(identity) => page.row("user", &format!("becomes {} for good", identity.name())),
+        None => page.row("user", &format!("serves as {}", current_name())),
+    }
+    if is_root() && subjects.config.server.user.is_empty() {
+        let remedy = "make an account of the system for it and name that in server.user";
+        page.warn("it would serve as root", remedy);
+    }
+    Ok(())
+}

@@ -1,0 +1,320 @@
+//! The subject `tls`: the certificate and its key, and whether clients would take them.
+
+use std::io;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::{ClientConnection, ServerConnection};
+use rustls_pki_types::ServerName;
+use wharf_load::{Trust, client_config};
+use wharf_server::server_config;
+use wharf_server::settings::TlsVersion;
+
+use super::Subjects;
+use super::page::Page;
+use crate::certificate::{Anatomy, Facts, Key, covers, has_kept};
+use crate::config::choice::TlsMode;
+use crate::config::value::PublicAddress;
+use crate::far_server::system_roots;
+use crate::outcome::{Exit, Failure};
+use crate::place;
+use crate::protection::reach::state_folder;
+use crate::wire::{self, Encryption};
+
+/// Sooner than this, the end of a certificate is a warning.
+const DAYS_LEFT_FEW: i64 = 14;
+/// Sooner than this it is worth a note: certificates of ninety days are renewed by then.
+const DAYS_LEFT_SOME: i64 = 25;
+const RSA_BITS_MIN: usize = 2048;
+/// Flights of a handshake; more mean that it goes nowhere.
+const FLIGHTS_MAX: usize = 10;
+
+pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+    let config = subjects.config;
+    if config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
+        page.row("tls", "no listener offers it");
+        page.note(
+            "passwords and files can be read and changed on the way",
+            "write tls = \"explicit\" in [[listen]]: clients that know no TLS go on without",
+        );
+        return Ok(());
+    }
+    let is_self_made = config.tls.certificate.0.is_none();
+    if is_self_made && !has_kept(&state_folder(config)) {
+        page.row("certificate", "one is made at the first start, and kept");
+        return Ok(());
+    }
+    let encryption = wire::encryption(config)?;
+    let Some(encryption) = encryption else { return Ok(()) };
+    let chain = wire::chain(config)?;
+    let Some(parts) = chain.iter().map(|one| Anatomy::of(one)).collect::<Option<Vec<_>>>() else {
+        page.fail(
+            "the certificate cannot be read: it is not written as RFC 5280 says",
+            "have it made anew",
+        );
+        return Ok(());
+    };
+    let Some(own) = parts.first() else { return Ok(()) };
+    look_at_key(own, page);
+    look_at_dates(&parts, page);
+    look_at_names(subjects, &encryption.facts, page);
+    look_at_chain(&parts, &encryption.facts, page);
+    shake_hands(&encryption, page);
+    if !is_self_made {
+        look_as_a_client(&encryption, own, page);
+    }
+    Ok(())
+}
+
+fn look_at_key(own: &Anatomy<'_>, page: &mut Page) {
+    page.row("key", &format!("{}, and it is that of the certificate", own.key.shown()));
+    if let Key::Rsa(bits) = own.key
+        && bits < RSA_BITS_MIN
+    {
+        page.warn(
+            format!("the key is weak: RSA with {bits} bits"),
+            "make a new one of 2048 bits or more, or on a curve (ECDSA P-256), with a new \
+             certificate",
+        );
+    }
+    if own.has_weak_signature {
+        page.warn(
+            "the certificate's signature uses MD5 or SHA-1, which can be forged",
+            "have it issued anew; clients of today refuse it",
+        );
+    }
+}
+
+fn look_at_dates(parts: &[Anatomy<'_>], page: &mut Page) {
+    const DAY: i64 = 24 * 60 * 60;
+    let now = Timestamp::now();
+    for (place, part) in parts.iter().enumerate() {
+        let what = if place == 0 {
+            "the certificate".to_owned()
+        } else {
+            format!("certificate {} of the chain, {},", place + 1, part.subject_shown())
+        };
+        if let Some(begin) = part.not_before.filter(|begin| *begin > now) {
+            page.failed(
+                Failure {
+                    exit: Exit::ConfigInvalid,
+                    ..Failure::new(format!("{what} begins only on {}", day(begin)))
+                }
+                .help("is this computer's clock right?"),
+            );
+        }
+        let Some(end) = part.not_after else { continue };
+        let left = (end.as_second() - now.as_second()).div_euclid(DAY);
+        let remedy = "put a new one in its place, then:  wharf reload";
+        if left < 0 {
+            let message = format!("{what} ended on {}: clients refuse it", day(end));
+            let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
+            page.failed(failure.help(remedy));
+        } else if left < DAYS_LEFT_FEW {
+            page.warn(format!("{what} ends in {left} days, on {}", day(end)), remedy);
+        } else if left < DAYS_LEFT_SOME {
+            page.note(format!("{what} ends in {left} days, on {}", day(end)), remedy);
+        } else if place == 0 {
+            page.row("dates", &format!("until {}, {left} days", day(end)));
+        }
+    }
+}
+
+fn day(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%d").to_string()
+}
+
+/// Whether the names by which clients find this server are in the certificate.
+fn look_at_names(subjects: &Subjects<'_>, facts: &Facts, page: &mut Page) {
+    let names = &facts.names;
+    if names.is_empty() {
+        page.warn(
+            "the certificate is for no name (it has no subjectAltName)",
+            "have it issued with the names that clients use; a common name alone is not looked at",
+        );
+        return;
+    }
+    page.row("names", &names.join(", "));
+    if facts.is_self_made {
+        page.note(
+            "wharf made the certificate itself: clients ask once whether to trust it",
+            "compare the fingerprint that wharf status shows, or name one of an authority: \
+             tls.certificate",
+        );
+        return;
+    }
+    let config = subjects.config;
+    let public = match &config.passive.public_address {
+        PublicAddress::Name(name) => Some(name),
+        PublicAddress::None | PublicAddress::Address(_) => None,
+    };
+    let wanted = config.tls.names.iter().map(|name| ("tls.names", name));
+    let wanted = wanted.chain(public.map(|name| ("passive.public_address", name)));
+    let mut is_fine = true;
+    for (key, name) in wanted.filter(|(_, name)| !covers(names, name)) {
+        is_fine = false;
+        page.warn(
+            format!("the certificate is not for {name}, which {key} names"),
+            "have it issued for that name too: clients that use it are warned",
+        );
+    }
+    let host = place::host_name().filter(|host| host.contains('.') && is_fine);
+    if let Some(host) = host.filter(|host| !covers(names, host)) {
+        page.note(
+            format!("the certificate is not for {host}, this computer's own name"),
+            "clients must use one of the names that it is for",
+        );
+    }
+}
+
+fn look_at_chain(parts: &[Anatomy<'_>], facts: &Facts, page: &mut Page) {
+    for (place, pair) in parts.windows(2).enumerate() {
+        if let [one, next] = pair
+            && one.issuer != next.subject
+        {
+            let (number, issuer) = (place + 1, one.issuer_shown());
+            page.warn(
+                format!(
+                    "the chain is out of order: certificate {number} was issued by {issuer}, and \
+                     behind it stands {}",
+                    next.subject_shown()
+                ),
+                "write the server's own certificate first, then the one of its issuer, and so on",
+            );
+            return;
+        }
+    }
+    if !facts.is_self_made {
+        let shown: Vec<_> = parts.iter().map(Anatomy::subject_shown).collect();
+        page.row("chain", &shown.join(" <- "));
+    }
+}
+
+/// A handshake of each version with ourselves.
+fn shake_hands(encryption: &Encryption, page: &mut Page) {
+    let versions: &[_] = match encryption.tls.version_min {
+        TlsVersion::V1_2 => &[&rustls::version::TLS12, &rustls::version::TLS13],
+        TlsVersion::V1_3 => &[&rustls::version::TLS13],
+    };
+    let mut agreed = Vec::new();
+    for version in versions {
+        match handshake(encryption, &Trust::Any, Some(version)) {
+            Ok(how) => agreed.push(how),
+            Err(Trouble::Rustls(error)) => page.fail(
+                format!("a handshake with ourselves fails: {error}"),
+                "have certificate and key made anew; clients would fail in the same way",
+            ),
+            Err(Trouble::Endless) => {
+                page.fail("a handshake with ourselves has no end", "have them made anew");
+            }
+        }
+    }
+    if !agreed.is_empty() {
+        page.row("handshake", &agreed.join(", "));
+    }
+}
+
+/// Whether a client that trusts what this system trusts would take the certificate.
+fn look_as_a_client(encryption: &Encryption, own: &Anatomy<'_>, page: &mut Page) {
+    let Ok(roots) = system_roots() else { return };
+    let Err(Trouble::Rustls(error)) = handshake(encryption, &Trust::Roots(Arc::new(roots)), None)
+    else {
+        return page.row("trust", "what this system trusts leads to it");
+    };
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            if own.is_self_signed() {
+                page.note(
+                    "the certificate is signed by itself: clients ask once whether to trust it",
+                    "one of an authority spares them that",
+                );
+            } else {
+                page.warn(
+                    format!(
+                        "no certificate that this system trusts leads to it: {} issued the last \
+                         one of the chain",
+                        own.issuer_shown()
+                    ),
+                    "append the certificates between (\"full chain\") to tls.certificate, unless \
+                     that issuer is one that your clients know",
+                );
+            }
+        }
+        // Dates and names have been told in plainer words.
+        rustls::Error::InvalidCertificate(
+            rustls::CertificateError::Expired
+            | rustls::CertificateError::ExpiredContext { .. }
+            | rustls::CertificateError::NotValidYet
+            | rustls::CertificateError::NotValidYetContext { .. }
+            | rustls::CertificateError::NotValidForName
+            | rustls::CertificateError::NotValidForNameContext { .. },
+        ) => {}
+        other => page.warn(
+            format!("a client that trusts what this system trusts would refuse it: {other}"),
+            "have it made anew",
+        ),
+    }
+}
+
+/// Why a handshake in memory does not come to its end.
+enum Trouble {
+    Rustls(rustls::Error),
+    Endless,
+}
+
+impl From<rustls::Error> for Trouble {
+    fn from(error: rustls::Error) -> Self {
+        Self::Rustls(error)
+    }
+}
+
+/// What a client and a server with this certificate agree on, in memory.
+fn handshake(
+    encryption: &Encryption,
+    trust: &Trust,
+    version: Option<&'static rustls::SupportedProtocolVersion>,
+) -> Result<String, Trouble> {
+    let name = encryption.facts.names.iter().find_map(|name| {
+        let plain = name.replacen("*.", "ftp.", 1);
+        ServerName::try_from(plain).ok()
+    });
+    let any = || ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
+    let name = name.unwrap_or_else(any);
+    let versions: Vec<_> = match version {
+        Some(version) => vec![version],
+        None => rustls::ALL_VERSIONS.to_vec(),
+    };
+    let config = client_config(trust, &versions)?;
+    let mut client = ClientConnection::new(Arc::new(config), name)?;
+    let mut server = ServerConnection::new(server_config(&encryption.tls)?)?;
+    for _ in 0..FLIGHTS_MAX {
+        if !client.is_handshaking() && !server.is_handshaking() {
+            let version = client.protocol_version().and_then(|version| version.as_str());
+            let version = version.unwrap_or_default().replace('_', ".");
+            let suite = client.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+            return Ok(format!("{version} {}", suite.unwrap_or_default()));
+        }
+        let mut flight = Vec::new();
+        while client.wants_write() && client.write_tls(&mut flight).is_ok() {}
+        feed(&flight, |bytes| server.read_tls(bytes).map(drop))?;
+        server.process_new_packets()?;
+        let mut flight = Vec::new();
+        while server.wants_write() && server.write_tls(&mut flight).is_ok() {}
+        feed(&flight, |bytes| client.read_tls(bytes).map(drop))?;
+        client.process_new_packets()?;
+    }
+    Err(Trouble::Endless)
+}
+
+fn feed(
+    mut flight: &[u8],
+    mut read: impl FnMut(&mut &[u8]) -> io::Result<()>,
+) -> Result<(), Trouble> {
+    while !flight.is_empty() {
+        let before = flight.len();
+        if read(&mut flight).is_err() || flight.len() == before {
+            return Err(Trouble::Endless);
+        }
+    }
+    Ok(())
+}

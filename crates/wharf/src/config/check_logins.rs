@@ -1,0 +1,187 @@
+//! What must be said about those who prove passwords, and what contradicts itself.
+
+use wharf_login::endpoint::Scheme;
+
+use super::Config;
+use super::layers::Layers;
+use super::login_sources::LoginSource;
+use super::problem::{Place, Problem};
+
+/// Everything that is wrong with `[accounts]` and the tables below it.
+pub(super) fn check(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    check_built(config, layers, problems);
+    check_unasked(config, layers, problems);
+    let order = &config.accounts.login;
+    if order.has(LoginSource::Pam) {
+        check_pam(config, layers, problems);
+    }
+    if order.has(LoginSource::Ldap) {
+        check_ldap(config, layers, problems);
+        check_ldap_secrecy(config, layers, problems);
+    }
+    if order.has(LoginSource::Http) {
+        check_http(config, layers, problems);
+    }
+    check_homes(config, layers, problems);
+}
+
+/// For each that can be left out: its features of cargo, and whether it is here.
+const BUILT: [(LoginSource, &str, &str, bool); 3] = [
+    (LoginSource::Pam, "PAM", "pam", cfg!(feature = "pam")),
+    (LoginSource::Ldap, "LDAP", "ldap", cfg!(feature = "ldap")),
+    (LoginSource::Http, "HTTP logins", "http-login", cfg!(feature = "http-login")),
+];
+
+fn check_built(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    for (source, name, feature, is_built) in BUILT {
+        if config.accounts.login.has(source) && !is_built {
+            let title = format!("this wharf was built without {name}");
+            let problem = Problem::error(title, layers.place_of("accounts.login"));
+            problems.push(problem.help(format!(
+                "take one that has it, or build it:  cargo build --release --features {feature}"
+            )));
+        }
+    }
+}
+
+/// Somebody who is described and never asked.
+fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let described = [
+        (LoginSource::Ldap, "accounts.ldap.urls", !config.ldap.urls.0.is_empty()),
+        (LoginSource::Http, "accounts.http.url", config.http.url.0.is_some()),
+    ];
+    for (source, path, is_described) in described {
+        if is_described && !config.accounts.login.has(source) {
+            let title =
+                format!("`{path}` does nothing as long as `accounts.login` does not name it");
+            let problem = Problem::warning(title, layers.place_of(path));
+            let word = source.word();
+            problems
+                .push(problem.help(format!("write login = [\"file\", \"{word}\"] in [accounts]")));
+        }
+    }
+}
+
+fn check_pam(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let service = &config.pam.service;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if service.is_empty() || service.starts_with('.') || !service.bytes().all(is_plain) {
+        let title = format!("`{}` is no name of PAM rules", service.escape_debug());
+        let problem = Problem::error(title, layers.place_of("accounts.pam.service"));
+        problems.push(problem.help("it is the name of a file in /etc/pam.d, such as \"wharf\""));
+    }
+}
+
+fn check_ldap(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let ldap = &config.ldap;
+    let place = |key: &str| match layers.place_of(&format!("accounts.ldap.{key}")) {
+        Place::Nowhere => layers.place_of("accounts.login"),
+        place => place,
+    };
+    let mut blame = |key: &str, title: &str, help: &str| {
+        problems.push(Problem::error(title, place(key)).help(help));
+    };
+    if ldap.urls.0.is_empty() {
+        let help = "name its servers in [accounts.ldap]: urls = [\"ldaps://dc1.example.com\"]";
+        blame("urls", "it is not said where the directory is", help);
+    }
+    if ldap.user_dn.is_empty() {
+        if ldap.base.is_empty() {
+            let help = "write base = \"ou=people,dc=example,dc=org\", or user_dn for no search";
+            blame("base", "it is not said where the directory is searched", help);
+        }
+        if !ldap.filter.contains("%u") {
+            let help = "%u stands for the name: filter = \"(uid=%u)\"";
+            blame("filter", "`accounts.ldap.filter` is the same for every name", help);
+        } else if !is_balanced(&ldap.filter) {
+            let help = "a filter stands in brackets: filter = \"(&(objectClass=person)(uid=%u))\"";
+            blame("filter", "`accounts.ldap.filter` is no filter", help);
+        }
+    } else {
+        if !ldap.user_dn.contains("%u") {
+            let help = "%u stands for the name: user_dn = \"uid=%u,ou=people,dc=example,dc=org\"";
+            blame("user_dn", "`accounts.ldap.user_dn` is the same for every name", help);
+        }
+        for (key, text) in [("base", &ldap.base), ("bind_dn", &ldap.bind_dn)] {
+            if !text.is_empty() {
+                let title =
+                    format!("`accounts.ldap.{key}` is for a search, and user_dn needs none");
+                blame(key, &title, "leave one of the two out");
+            }
+        }
+    }
+    if ldap.bind_dn.is_empty() && ldap.bind_password_file.0.is_some() {
+        let help = "name it too: bind_dn = \"cn=wharf,dc=example,dc=org\"";
+        blame("bind_password_file", "it is not said whose password that is", help);
+    }
+    if !ldap.bind_dn.is_empty() && ldap.bind_password_file.0.is_none() {
+        let help = "write it into a file of its own: bind_password_file = \"ldap.password\"";
+        blame("bind_dn", "`accounts.ldap.bind_dn` has no password", help);
+    }
+}
+
+/// Whether every bracket has its other half, with one filter around it all.
+fn is_balanced(filter: &str) -> bool {
+    let mut depth = 0_usize;
+    for letter in filter.chars() {
+        match letter {
+            '(' => depth += 1,
+            ')' if depth == 0 => return false,
+            ')' => depth -= 1,
+            _ if depth == 0 => return false,
+            _ => {}
+        }
+    }
+    depth == 0
+}
+
+fn check_ldap_secrecy(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let ldap = &config.ldap;
+    let is_open = |server: &&wharf_login::endpoint::Endpoint| {
+        server.scheme == Scheme::Ldap && !ldap.start_tls && !server.is_loopback()
+    };
+    if let Some(server) = ldap.urls.0.iter().find(is_open) {
+        let title = format!("passwords would cross the network to {server} in the clear");
+        let problem = Problem::warning(title, layers.place_of("accounts.ldap.start_tls"));
+        problems.push(problem.help("write start_tls = true, or ldaps:// in urls"));
+    }
+}
+
+fn check_http(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let Some(url) = &config.http.url.0 else {
+        let title = "it is not said where the login service is";
+        let problem = Problem::error(title, layers.place_of("accounts.login"));
+        let help = "name it in [accounts.http]: url = \"https://login.example.com/wharf\"";
+        problems.push(problem.help(help));
+        return;
+    };
+    if url.scheme == Scheme::Http && !url.is_loopback() && !config.http.allow_plain {
+        let title = format!("passwords would cross the network to {url} in the clear");
+        let problem = Problem::error(title, layers.place_of("accounts.http.url"));
+        let help = "write https://, or allow_plain = true where the network is yours alone";
+        problems.push(problem.help(help));
+    }
+}
+
+fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+    let accounts = &config.accounts;
+    let place = || layers.place_of("accounts.home");
+    if let Some(home) = accounts.home.0.as_ref().filter(|_| accounts.login.has_others()) {
+        let folder = home.folder();
+        let shown = folder.display();
+        match std::fs::metadata(&folder) {
+            Ok(facts) if facts.is_dir() => {}
+            Ok(_) => problems.push(Problem::error(format!("{shown} is not a folder"), place())),
+            Err(error) => {
+                let title = format!("the folder of homes {shown} cannot be used: {error}");
+                problems
+                    .push(Problem::error(title, place()).help(format!("make it:  mkdir {shown}")));
+            }
+        }
+    }
+    if accounts.create_home && accounts.home.0.is_none() {
+        let title = "there is no `accounts.home` that could be made";
+        let problem = Problem::warning(title, layers.place_of("accounts.create_home"));
+        problems.push(problem.help("write home = \"/srv/ftp/%u\", or leave create_home out"));
+    }
+}

@@ -1,0 +1,258 @@
+//! Programs and web servers as values of keys.
+
+use std::path::Path;
+
+use wharf_users::nearest::nearest;
+
+use super::keys::Told;
+use super::raw::Raw;
+use super::value::{Value, Wrong};
+use crate::log::catalog::{field_names, told_names};
+
+/// What a check before publishing says besides what every program is told.
+pub(crate) const DRAFT: &str = "draft";
+/// More arguments than anybody types.
+const ARGUMENTS_MAX: usize = 100;
+
+/// A program and its arguments; empty for none. An argument that is `{name}` alone stands for what
+/// the event says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProgramLine(pub(crate) Vec<String>);
+
+impl Value for ProgramLine {
+    const KIND: &'static str = "a program and its arguments such as [\"/opt/hook\", \"{file}\"]";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let members = match raw {
+            Raw::Text(text) if !text.is_empty() => {
+                return Err(Wrong::kind::<Self>(raw).help(format!(
+                    "no shell takes it apart: write each word for itself, as in [{}]",
+                    text.split_whitespace()
+                        .map(|word| format!("{word:?}"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )));
+            }
+            raw => Vec::<String>::read(raw, Path::new("")).map_err(|_| Wrong::kind::<Self>(raw))?,
+        };
+        let Some(program) = members.first() else { return Ok(Self::default()) };
+        if !Path::new(program).is_absolute() {
+            return Err(Wrong::new(format!("`{program}` is no absolute path"))
+                .help("write where the program is, such as \"/usr/local/bin/hook\""));
+        }
+        if members.len() > ARGUMENTS_MAX || members.iter().any(|member| member.contains('\0')) {
+            return Err(Wrong::new(format!(
+                "at most {ARGUMENTS_MAX} arguments are possible, and none has a NUL character"
+            )));
+        }
+        members.iter().try_for_each(|member| check_argument(member))?;
+        Ok(Self(members))
+    }
+}
+
+/// A misspelt placeholder would be an argument like any other.
+fn check_argument(argument: &str) -> Result<(), Wrong> {
+    let known = || field_names().chain([DRAFT]);
+    let word = argument.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let is_word =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    match word {
+        Some(word) if is_word(word) && !known().any(|name| name == word) => {
+            let wrong = Wrong::new(format!("{{{word}}} stands for nothing that events say"));
+            Err(match nearest(word, known()) {
+                Some(near) => wrong.help(format!("did you mean {{{near}}}?")),
+                None => wrong.help("docs/reference/events.md lists what they say"),
+            })
+        }
+        Some(_) => Ok(()),
+        None => match known().find(|name| argument.contains(&format!("{{{name}}}"))) {
+            Some(name) => Err(Wrong::new(format!("{{{name}}} is only a part of `{argument}`"))
+                .help(format!("it must stand alone, as an argument of its own: \"{{{name}}}\""))),
+            None => Ok(()),
+        },
+    }
+}
+
+impl Told {
+    /// Every key that names a program.
+    pub(crate) fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
+        [
+            ("on_login", &self.on_login),
+            ("on_login_failed", &self.on_login_failed),
+            ("on_logout", &self.on_logout),
+            ("on_upload", &self.on_upload),
+            ("on_upload_failed", &self.on_upload_failed),
+            ("on_download", &self.on_download),
+            ("on_download_failed", &self.on_download_failed),
+            ("on_delete", &self.on_delete),
+            ("on_rename", &self.on_rename),
+            ("on_mkdir", &self.on_mkdir),
+            ("on_rmdir", &self.on_rmdir),
+            ("on_ban", &self.on_ban),
+            ("on_event", &self.on_event),
+            ("check_upload", &self.check_upload),
+        ]
+    }
+}
+
+/// Numbers with which a program can end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExitCodes(pub(crate) Vec<i32>);
+
+impl Value for ExitCodes {
+    const KIND: &'static str = "a list of numbers from 1 to 255 such as [1]";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let members = raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        let code = |member: &Raw| {
+            let code = member.integer().and_then(|number| i32::try_from(number).ok());
+            code.filter(|code| (1..=255).contains(code)).ok_or_else(|| Wrong::kind::<Self>(raw))
+        };
+        members.iter().map(code).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Names of events; empty for all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EventNames(pub(crate) Vec<String>);
+
+impl Value for EventNames {
+    const KIND: &'static str = "a list of events such as [\"upload\", \"login-failed\"]";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let names =
+            Vec::<String>::read(raw, Path::new("")).map_err(|_| Wrong::kind::<Self>(raw))?;
+        for name in &names {
+            if !told_names().any(|known| known == name) {
+                let wrong = Wrong::new(format!("there is no event `{name}`"));
+                return Err(match nearest(name, told_names()) {
+                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
+                    None => wrong.help(format!(
+                        "these are there: {}",
+                        told_names().collect::<Vec<_>>().join(", ")
+                    )),
+                });
+            }
+        }
+        Ok(Self(names))
+    }
+}
+
+/// The address of a web server, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Url(pub(crate) Option<Address>);
+
+/// Where a web server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// As it was written.
+    pub(crate) whole: String,
+    /// Whether TLS protects it.
+    pub(crate) is_tls: bool,
+    /// Name or IP address.
+    pub(crate) host: String,
+    /// By itself or by custom.
+    pub(crate) port: u16,
+}
+
+impl Address {
+    /// The address for logs: what stands behind the host is often a secret.
+    pub(crate) fn shown(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}:{}", self.host, self.port)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (is_tls, rest) = match text.split_once("://")? {
+            ("https", rest) => (true, rest),
+            ("http", rest) => (false, rest),
+            _ => return None,
+        };
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        let authority = rest.split(['/', '?', '#']).next().filter(|_| is_plain)?;
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            _ => (authority, if is_tls { 443 } else { 80 }),
+        };
+        let is_host = !host.is_empty()
+            && !host.contains('@')
+            && (host.starts_with('[') == host.ends_with(']'))
+            && (!host.contains(':') || host.starts_with('['));
+        let whole = text.to_owned();
+        (is_host && port > 0).then(|| Self { whole, is_tls, host: host.to_owned(), port })
+    }
+}
+
+impl Value for Url {
+    const KIND: &'static str = "an address such as \"https://example.com/wharf\", or \"\" for none";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        match Address::parse(text) {
+            Some(address) => Ok(Self(Some(address))),
+            None if text.contains('@') => Err(Wrong::new("an address cannot hold a password")
+                .help("sign requests instead: secret_file")),
+            None => Err(Wrong::new(format!("`{text}` is no address of a web server"))
+                .help("write it whole, such as \"https://example.com/wharf\"")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::parse;
+    use super::*;
+
+    fn program(text: &str) -> Result<ProgramLine, Wrong> {
+        ProgramLine::read(&Raw::parse_toml(text).unwrap(), Path::new(""))
+    }
+
+    #[test]
+    fn a_program_is_words_and_placeholders_stand_alone() {
+        let line = program(r#"["/opt/hook", "--", "{file}", "a b", "{}", "{A}"]"#).unwrap();
+        assert_eq!(line.0.len(), 6);
+        assert_eq!(program("[]").unwrap(), ProgramLine::default());
+        for (text, part) in [
+            (r#""/opt/hook {file}""#, "\"/opt/hook\", \"{file}\""),
+            (r#"["hook"]"#, "where the program is"),
+            (r#"["/opt/hook", "{fiel}"]"#, "did you mean {file}?"),
+            (r#"["/opt/hook", "--file={file}"]"#, "an argument of its own"),
+        ] {
+            let wrong = program(text).unwrap_err();
+            assert!(wrong.help.as_ref().unwrap().contains(part), "{text}: {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_whole_and_hold_no_password() {
+        let address = |text: &str| parse::<Url>(text).unwrap().0.unwrap();
+        assert_eq!(address("https://a.example/x?y=z").shown(), "https://a.example:443");
+        assert_eq!(address("http://[::1]:8080").port, 8080);
+        assert_eq!(address("http://[::1]/").host, "[::1]");
+        assert_eq!(parse::<Url>("").unwrap(), Url(None));
+        for wrong in [
+            "example.com",
+            "ftp://x",
+            "https://",
+            "https://a:b@c/",
+            "https://a b/",
+            "http://x:0/",
+            "http://::1/",
+        ] {
+            assert!(parse::<Url>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn events_and_numbers_are_checked() {
+        assert!(parse::<EventNames>("upload, login-failed").is_ok());
+        let wrong = parse::<EventNames>("uplaod").unwrap_err();
+        assert_eq!(wrong.help.as_deref(), Some("did you mean \"upload\"?"));
+        assert!(parse::<EventNames>("command").is_err());
+        assert_eq!(parse::<ExitCodes>("1, 3").unwrap().0, [1, 3]);
+        assert!(parse::<ExitCodes>("0").is_err() && parse::<ExitCodes>("256").is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! Who proves passwords, and where they are, as values of keys.
+
+use std::path::Path;
+
+use wharf_core::permission::Permissions;
+use wharf_login::endpoint::{Endpoint, Scheme};
+use wharf_login::template::{HomeTemplate, TemplateError};
+use wharf_users::nearest::nearest;
+use wharf_users::rights::parse_rights;
+
+use super::raw::Raw;
+use super::value::{Value, Wrong};
+
+/// One who proves passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginSource {
+    /// The file of accounts.
+    File,
+    /// This system.
+    Pam,
+    /// A directory.
+    Ldap,
+    /// A web service.
+    Http,
+}
+
+impl LoginSource {
+    const ALL: [Self; 4] = [Self::File, Self::Pam, Self::Ldap, Self::Http];
+
+    /// Its word in the configuration.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Pam => "pam",
+            Self::Ldap => "ldap",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// Those who prove passwords, in the order in which they are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoginOrder(pub(crate) Vec<LoginSource>);
+
+impl LoginOrder {
+    /// Whether this one is asked.
+    pub(crate) fn has(&self, source: LoginSource) -> bool {
+        self.0.contains(&source)
+    }
+
+    /// Whether anybody but the file is asked.
+    pub(crate) fn has_others(&self) -> bool {
+        self.0.iter().any(|source| *source != LoginSource::File)
+    }
+}
+
+impl Value for LoginOrder {
+    const KIND: &'static str = "a list of \"file\", \"pam\", \"ldap\", \"http\"";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+        let known = || LoginSource::ALL.into_iter().map(LoginSource::word);
+        let mut order = Vec::new();
+        for word in words {
+            let found = LoginSource::ALL.into_iter().find(|source| source.word() == word);
+            let source = found.ok_or_else(|| {
+                let wrong = Wrong::new(format!("nobody called `{word}` proves passwords"));
+                match nearest(&word, known()) {
+                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
+                    None => wrong.help(format!("write {}", Self::KIND)),
+                }
+            })?;
+            if order.contains(&source) {
+                return Err(Wrong::new(format!("\"{word}\" is in the list twice")));
+            }
+            order.push(source);
+        }
+        if order.is_empty() {
+            return Err(Wrong::new("nobody would prove passwords").help("write [\"file\"]"));
+        }
+        Ok(Self(order))
+    }
+}
+
+/// Homes of accounts that are in no file, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HomePattern(pub(crate) Option<HomeTemplate>);
+
+impl Value for HomePattern {
+    const KIND: &'static str = "a path such as \"/srv/ftp/%u\", or \"\" for none";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let whole = base.join(text);
+        let template = HomeTemplate::parse(&whole.to_string_lossy());
+        template.map(|template| Self(Some(template))).map_err(|error| {
+            let wrong = Wrong::new(format!("`{text}` is no home for accounts"));
+            wrong.help(match error {
+                TemplateError::UnknownMark => "%u stands for the name, and no other % is known",
+                TemplateError::NotAbsolute => "write the whole path, such as \"/srv/ftp/%u\"",
+                TemplateError::Climbs => "a home is below /, and has no `..` in it",
+            })
+        })
+    }
+}
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rights(pub(crate) Permissions);
+
+impl Value for Rights {
+    const KIND: &'static str = "rights such as \"read-write\" or \"list,read,upload\"";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        parse_rights(text).map(Self).map_err(|bad| Wrong::new(bad.message()).help(bad.help()))
+    }
+}
+
+/// Servers of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Urls(pub(crate) Vec<Endpoint>);
+
+/// The most servers of one directory: each has its share of the time for a login.
+const URLS_MAX: usize = 8;
+
+impl Value for Urls {
+    const KIND: &'static str = "a list of URLs such as [\"ldaps://dc1.example.com\"]";
+
+    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+        if words.len() > URLS_MAX {
+            return Err(Wrong::new(format!("more than {URLS_MAX} servers")));
+        }
+        let schemes = [Scheme::Ldap, Scheme::Ldaps];
+        words.iter().map(|word| endpoint(word, &schemes)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A web service, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OptionalUrl(pub(crate) Option<Endpoint>);
+
+impl Value for OptionalUrl {
+    const KIND: &'static str =
+        "a URL such as \"https://login.example.com/wharf\", or \"\" for none";
+
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        endpoint(text, &[Scheme::Http, Scheme::Https]).map(Some).map(Self)
+    }
+}
+
+fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, Wrong> {
+    let words: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.word())).collect();
+    let help =
+        format!("write {}HOST or {}HOST:PORT", words.join("HOST, "), words.join("HOST:PORT, "));
+    // What is wrong may be the password in it.
+    let shown = if text.contains('@') { "the URL" } else { text };
+    match Endpoint::parse(text) {
+        Ok(endpoint) if schemes.contains(&endpoint.scheme) => Ok(endpoint),
+        Ok(_) => {
+            Err(Wrong::new(format!("`{shown}` begins with neither of {}", words.join(" ")))
+                .help(help))
+        }
+        Err(error) => Err(Wrong::new(format!("`{shown}` {error}")).help(help)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::parse;
+    use super::*;
+
+    #[test]
+    fn the_order_is_kept_and_each_is_asked_once() {
+        let order = parse::<LoginOrder>("ldap, file").unwrap();
+        assert_eq!(order.0, [LoginSource::Ldap, LoginSource::File]);
+        assert!(order.has_others() && !parse::<LoginOrder>("file").unwrap().has_others());
+        for (text, part) in [("", "nobody would"), ("ldap,ldap", "twice"), ("ldapp", "`ldapp`")] {
+            assert!(parse::<LoginOrder>(text).unwrap_err().why.contains(part), "{text}");
+        }
+        let help = parse::<LoginOrder>("ldapp").unwrap_err().help;
+        assert_eq!(help.as_deref(), Some("did you mean \"ldap\"?"));
+    }
+
+    #[test]
+    fn urls_are_of_their_kind_and_hold_no_password() {
+        assert!(parse::<Urls>("ldaps://a, ldap://b:1389").is_ok());
+        assert!(parse::<Urls>("https://a").is_err());
+        assert!(parse::<OptionalUrl>("https://a/b").is_ok() && parse::<OptionalUrl>("").is_ok());
+        let wrong = parse::<OptionalUrl>("https://me:hunter2@a/").unwrap_err();
+        assert!(!wrong.why.contains("hunter2"), "{}", wrong.why);
+    }
+
+    #[test]
+    fn a_home_without_a_root_begins_at_the_configuration() {
+        let raw = Raw::Text("homes/%u".into());
+        assert!(HomePattern::read(&raw, Path::new("/etc/wharf")).is_ok());
+        let wrong = parse::<HomePattern>("/srv/%n").unwrap_err();
+        assert!(wrong.help.unwrap().contains("%u stands for the name"));
+    }
+}

@@ -1,0 +1,231 @@
+//! An event as others are told of it: one JSON object, and names with values.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Zoned;
+use wharf_core::event::Who;
+use wharf_events::Notice;
+use wharf_events::check::Upload;
+use wharf_proto::path::{VPath, escaped};
+
+use crate::config::raw::quoted;
+use crate::log::line::address;
+use crate::log::record::{Field, Record};
+use crate::outcome::Failure;
+use crate::place::host_name;
+
+/// The longest text besides paths, in characters.
+const TEXT_CHARS_MAX: usize = 2500;
+
+/// Makes messages, each with a number of its own.
+pub(super) struct Maker {
+    /// By chance, of this start alone.
+    origin: String,
+    count: AtomicU64,
+    host: String,
+}
+
+impl Maker {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let origin = getrandom::u64()
+            .map_err(|error| Failure::new(format!("the system gives no randomness: {error}")))?;
+        let host = host_name().unwrap_or_else(|| "localhost".to_owned());
+        Ok(Self { origin: format!("{origin:016x}"), count: AtomicU64::new(0), host })
+    }
+
+    /// What is told of an event.
+    pub(super) fn of_event(&self, who: &Who, record: &Record) -> Notice {
+        let mut message = self.begin(record.event);
+        message.number("session", who.session);
+        message.text("ip", &address(who.peer.ip()).to_string());
+        message.number("port", who.peer.port().into());
+        message.maybe("user", who.user.as_deref());
+        message.text("protocol", if who.is_tls { "ftps" } else { "ftp" });
+        for (name, field) in &record.fields {
+            match field {
+                Field::Text(text) => message.text(name, text),
+                Field::Number(number) => message.number(name, *number),
+                Field::Seconds(time) => {
+                    let text = format!("{}.{:03}", time.as_secs(), time.subsec_millis());
+                    message.bare(name, &text);
+                }
+                Field::Boolean(is_true) => message.bare(name, &is_true.to_string()),
+                Field::Path(path) => {
+                    message.path(name, path);
+                    let file = if *name == "path" { "file" } else { "to_file" };
+                    if let Some(real) = who.tree.real_path(path) {
+                        message.file(file, &real);
+                    }
+                }
+            }
+        }
+        message.end()
+    }
+
+    /// What a check before publishing is asked.
+    pub(super) fn of_upload(&self, upload: &Upload<'_>) -> Notice {
+        let mut message = self.begin("check-upload");
+        message.text("user", upload.user);
+        message.path("path", upload.path);
+        if let Some(file) = upload.file {
+            message.file("file", file);
+        }
+        message.file("draft", upload.draft);
+        message.end()
+    }
+
+    fn begin(&self, event: &'static str) -> Message {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{number}", self.origin);
+        let mut message =
+            Message { id: id.clone(), event, body: "{".to_owned(), variables: Vec::new() };
+        message.text("id", &id);
+        message.text("time", &Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string());
+        message.text("host", &self.host);
+        message.text("event", event);
+        message
+    }
+}
+
+/// A message that grows.
+struct Message {
+    id: String,
+    event: &'static str,
+    body: String,
+    variables: Vec<(String, Vec<u8>)>,
+}
+
+impl Message {
+    fn text(&mut self, name: &str, text: &str) {
+        // Some reasons have the words of others in them.
+        let text: String = text.chars().take(TEXT_CHARS_MAX).collect();
+        self.member(name, &quoted(&text));
+        self.variables.push((name.to_owned(), text.into_bytes()));
+    }
+
+    fn maybe(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            return self.text(name, text);
+        }
+        self.member(name, "null");
+        self.variables.push((name.to_owned(), Vec::new()));
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        self.bare(name, &number.to_string());
+    }
+
+    /// What needs no quotes.
+    fn bare(&mut self, name: &str, value: &str) {
+        self.member(name, value);
+        self.variables.push((name.to_owned(), value.as_bytes().to_vec()));
+    }
+
+    fn path(&mut self, name: &str, path: &VPath) {
+        self.bytes(name, path.as_bytes());
+    }
+
+    fn file(&mut self, name: &str, path: &Path) {
+        self.bytes(name, path.as_os_str().as_encoded_bytes());
+    }
+
+    /// Whole, whatever it holds: a program must find the file.
+    fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            self.member(name, &quoted(text));
+        } else {
+            self.member(name, &quoted(&escaped(bytes)));
+            let mut hex = String::with_capacity(bytes.len() * 2);
+            for byte in bytes {
+                let _ = write!(hex, "{byte:02x}");
+            }
+            self.member(&format!("{name}_hex"), &quoted(&hex));
+        }
+        self.variables.push((name.to_owned(), bytes.to_vec()));
+    }
+
+    fn member(&mut self, name: &str, value: &str) {
+        let comma = if self.body.len() > 1 { "," } else { "" };
+        let _ = write!(self.body, "{comma}\"{name}\":{value}");
+    }
+
+    fn end(mut self) -> Notice {
+        self.body.push('}');
+        Notice::new(self.id, self.event, self.body, self.variables)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use wharf_core::event::{Event, Tree};
+    use wharf_storage::{Disk, DiskOptions};
+
+    use super::*;
+
+    fn who(tree: Tree, user: Option<&str>) -> Who {
+        Who {
+            session: 42,
+            peer: "[::ffff:192.0.2.7]:50000".parse().unwrap(),
+            local: "192.0.2.1:21".parse().unwrap(),
+            user: user.map(str::to_owned),
+            is_tls: true,
+            client: None,
+            tree,
+        }
+    }
+
+    fn made(who: &Who, event: &Event<'_>) -> Notice {
+        Maker::new().unwrap().of_event(who, &Record::of(who, event).unwrap())
+    }
+
+    fn variable<'a>(notice: &'a Notice, name: &str) -> &'a [u8] {
+        &notice.variables().iter().find(|(known, _)| known == name).unwrap().1
+    }
+
+    #[tokio::test]
+    async fn a_message_says_who_what_and_where_the_system_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path(), "anna", &DiskOptions::default()).unwrap();
+        let who = who(Tree::of(Arc::new(disk)), Some("anna"));
+        let path = VPath::root().resolve(b"/a b\n\"$(x)").unwrap();
+        let notice = made(&who, &Event::FileRemoved(&path));
+        let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();
+        assert_eq!(json["event"], "delete");
+        assert_eq!(json["user"], "anna");
+        assert_eq!(json["ip"], "192.0.2.7");
+        assert_eq!(json["protocol"], "ftps");
+        assert_eq!(json["path"], "/a b\n\"$(x)");
+        let file = folder.path().join("a b\n\"$(x)");
+        assert_eq!(json["file"], file.to_str().unwrap());
+        assert_eq!(variable(&notice, "file"), file.to_str().unwrap().as_bytes());
+        assert_eq!(variable(&notice, "session"), b"42");
+        assert_eq!(json["id"], notice.id());
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_told_byte_for_byte_and_the_json_is_one_line(
+            name in proptest::collection::vec(1u8..=255, 1..200),
+            user in any::<Option<String>>(),
+        ) {
+            let path = VPath::root().resolve(&name).unwrap();
+            let who = who(Tree::default(), user.as_deref());
+            let notice = made(&who, &Event::Renamed { from: &path, to: &path });
+            prop_assert!(!notice.body().contains('\n'));
+            let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();
+            prop_assert_eq!(json["user"].as_str(), user.as_deref());
+            prop_assert_eq!(variable(&notice, "path"), path.as_bytes());
+            let hex = json["to_hex"].as_str().map(|hex| {
+                let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+                (0..hex.len()).step_by(2).map(digits).collect::<Vec<u8>>()
+            });
+            let told = hex.unwrap_or_else(|| json["to"].as_str().unwrap().as_bytes().to_vec());
+            prop_assert_eq!(told, path.as_bytes());
+        }
+    }
+}

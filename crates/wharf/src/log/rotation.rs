@@ -1,0 +1,291 @@
+//! When a log is put aside, and under which name.
+//!
+//! `wharf.log` becomes `wharf.log.1`, what was `.1` becomes `.2`, and so on; the oldest goes. With
+//! compression all but the newest are packed, by a thread of its own, one at a time.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+use crate::os::private_file;
+
+/// When logs are put aside, and how many are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// Before a log is larger than this.
+    pub(crate) size_max: Option<u64>,
+    /// When a day is over.
+    pub(crate) is_daily: bool,
+    /// How many are kept beside the one that is written; one at least.
+    pub(crate) kept: u32,
+    /// Whether all but the newest are packed.
+    pub(crate) is_compressed: bool,
+}
+
+/// The state of one log that is put aside now and then.
+#[derive(Debug)]
+pub(super) struct Turner {
+    rules: Rules,
+    today: fn() -> Date,
+    /// The day of what is in the file.
+    day: Date,
+    size: u64,
+    /// After a failure nothing is tried until the file is so large, or another day is over.
+    not_below: u64,
+    is_packing: Arc<AtomicBool>,
+}
+
+impl Rules {
+    /// Whether logs are put aside at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.size_max.is_some() || self.is_daily
+    }
+}
+
+impl Turner {
+    /// For a file as it was found.
+    pub(super) fn new(rules: Rules, file: &File) -> Self {
+        Self::with_clock(rules, file, || Zoned::now().date())
+    }
+
+    pub(super) fn with_clock(rules: Rules, file: &File, today: fn() -> Date) -> Self {
+        let is_packing = Arc::default();
+        let mut turner = Self { rules, today, day: today(), size: 0, not_below: 0, is_packing };
+        turner.look(file);
+        turner
+    }
+
+    /// Takes note of a file that was opened anew.
+    pub(super) fn look(&mut self, file: &File) {
+        let facts = file.metadata().ok();
+        self.size = facts.as_ref().map_or(0, fs::Metadata::len);
+        self.not_below = 0;
+        let changed = facts.and_then(|facts| facts.modified().ok());
+        let changed = changed.and_then(|time| Timestamp::try_from(time).ok());
+        self.day = match changed {
+            Some(time) if self.size > 0 => time.to_zoned(TimeZone::system()).date(),
+            _ => (self.today)(),
+        };
+    }
+
+    /// How many bytes of `lines`, whole lines, go into the file before it is put aside; none if
+    /// that is to be done first.
+    pub(super) fn share(&self, lines: &[u8]) -> usize {
+        if self.size == 0 {
+            return self.fitting(lines).max(first_line(lines));
+        }
+        // While an older one is packed its name must not become another's: this one grows on.
+        if self.is_packing.load(Ordering::Acquire) {
+            return lines.len();
+        }
+        if self.rules.is_daily && (self.today)() != self.day {
+            return 0;
+        }
+        if self.size < self.not_below { lines.len() } else { self.fitting(lines) }
+    }
+
+    fn fitting(&self, lines: &[u8]) -> usize {
+        let Some(most) = self.rules.size_max else { return lines.len() };
+        let room = usize::try_from(most.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        if lines.len() <= room {
+            return lines.len();
+        }
+        let within = lines.get(..room).unwrap_or(lines);
+        within.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+    }
+
+    /// Counts what was written.
+    pub(super) fn wrote(&mut self, bytes: usize) {
+        self.size = self.size.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Puts the file at `path` aside. After an error it stands where it stood, and this is tried
+    /// again when as much again was written, or the next day.
+    pub(super) fn turn(&mut self, path: &Path) -> io::Result<()> {
+        let done = self.shift(path);
+        if done.is_err() {
+            let step = self.rules.size_max.unwrap_or(u64::MAX);
+            self.not_below = self.size.saturating_add(step);
+            self.day = (self.today)();
+        }
+        done
+    }
+
+    fn shift(&self, path: &Path) -> io::Result<()> {
+        for suffix in ["", PACKED] {
+            absent_is_fine(fs::remove_file(aside(path, self.rules.kept, suffix)))?;
+        }
+        for number in (1..self.rules.kept).rev() {
+            for suffix in ["", PACKED] {
+                let (from, to) = (aside(path, number, suffix), aside(path, number + 1, suffix));
+                absent_is_fine(fs::rename(from, to))?;
+            }
+        }
+        // Somebody else may have taken it away just now.
+        absent_is_fine(fs::rename(path, aside(path, 1, "")))?;
+        if self.rules.is_compressed && self.rules.kept > 1 {
+            self.begin_packing(path);
+        }
+        Ok(())
+    }
+
+    fn begin_packing(&self, path: &Path) {
+        let (plain, packed) = (aside(path, 2, ""), aside(path, 2, PACKED));
+        if !plain.exists() {
+            return;
+        }
+        let is_packing = Arc::clone(&self.is_packing);
+        is_packing.store(true, Ordering::Release);
+        let done = Arc::clone(&is_packing);
+        let act = move || {
+            // What cannot be packed stays as it is.
+            if pack(&plain, &packed).is_err() {
+                let _ = fs::remove_file(&packed);
+            }
+            done.store(false, Ordering::Release);
+        };
+        if std::thread::Builder::new().name("log-pack".into()).spawn(act).is_err() {
+            is_packing.store(false, Ordering::Release);
+        }
+    }
+}
+
+fn pack(plain: &Path, packed: &Path) -> io::Result<()> {
+    let mut from = BufReader::new(File::open(plain)?);
+    // Whoever may read the one may read the other.
+    let rights = from.get_ref().metadata()?.permissions();
+    let file = private_file().truncate(false).create_new(true).open(packed)?;
+    file.set_permissions(rights)?;
+    let to = BufWriter::new(file);
+    let mut encoder = GzEncoder::new(to, Compression::default());
+    io::copy(&mut from, &mut encoder)?;
+    encoder.finish()?.flush()?;
+    fs::remove_file(plain)
+}
+
+/// The name of the log that was put aside `number` times.
+fn aside(path: &Path, number: u32, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(format!(".{number}{suffix}"));
+    name.into()
+}
+
+fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn first_line(lines: &[u8]) -> usize {
+    lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |at| at + 1)
+}
+
+const PACKED: &str = ".gz";
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    const RULES: Rules =
+        Rules { size_max: Some(10), is_daily: false, kept: 3, is_compressed: false };
+
+    fn day_one() -> Date {
+        Date::constant(2026, 11, 22)
+    }
+
+    fn day_two() -> Date {
+        Date::constant(2026, 11, 23)
+    }
+
+    fn empty(rules: Rules, today: fn() -> Date) -> (tempfile::TempDir, PathBuf, Turner) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wharf.log");
+        let file = File::create(&path).unwrap();
+        let turner = Turner::with_clock(rules, &file, today);
+        (folder, path, turner)
+    }
+
+    #[test]
+    fn whole_lines_go_in_until_the_file_is_full() {
+        let (_folder, _, mut turner) = empty(RULES, day_one);
+        assert_eq!(turner.share(b"abcd\nefgh\nij\n"), 10);
+        turner.wrote(10);
+        assert_eq!(turner.share(b"ij\n"), 0);
+        // A line that fits nowhere has a file of its own.
+        let (_folder, _, turner) = empty(RULES, day_one);
+        assert_eq!(turner.share(b"a very long line\nb\n"), 17);
+    }
+
+    #[test]
+    fn another_day_is_another_file_and_an_empty_one_is_not_put_aside() {
+        let rules = Rules { size_max: None, is_daily: true, ..RULES };
+        let (_folder, _, mut turner) = empty(rules, day_one);
+        turner.wrote(5);
+        assert_eq!(turner.share(b"a\n"), 2);
+        turner.today = day_two;
+        assert_eq!(turner.share(b"a\n"), 0);
+        turner.size = 0;
+        assert_eq!(turner.share(b"a\n"), 2);
+    }
+
+    #[test]
+    fn the_oldest_goes_and_the_others_move_on() {
+        let (folder, path, mut turner) = empty(RULES, day_one);
+        for round in 0..5 {
+            fs::write(&path, format!("{round}")).unwrap();
+            turner.turn(&path).unwrap();
+        }
+        let read = |number| fs::read_to_string(aside(&path, number, "")).unwrap();
+        assert_eq!([read(1), read(2), read(3)], ["4", "3", "2"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_tried_again_later() {
+        let (folder, path, mut turner) = empty(RULES, day_one);
+        // A folder that holds something cannot be replaced by a file.
+        fs::create_dir_all(folder.path().join("wharf.log.3/x")).unwrap();
+        turner.wrote(10);
+        assert!(turner.turn(&path).is_err() && path.exists());
+        assert_eq!(turner.share(b"abc\n"), 4);
+        turner.wrote(10);
+        assert_eq!(turner.share(b"abc\n"), 0);
+    }
+
+    #[test]
+    fn all_but_the_newest_are_packed_and_read_back() {
+        let rules = Rules { is_compressed: true, ..RULES };
+        let (_folder, path, mut turner) = empty(rules, day_one);
+        for text in ["first", "second"] {
+            fs::write(&path, text).unwrap();
+            turner.turn(&path).unwrap();
+        }
+        turner.wrote(10);
+        while turner.is_packing.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        assert_eq!(turner.share(b"abc\n"), 0);
+        turner.is_packing.store(true, Ordering::Release);
+        assert_eq!(turner.share(b"abc\n"), 4);
+        let mut text = String::new();
+        let packed = File::open(aside(&path, 2, PACKED)).unwrap();
+        GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "first");
+        assert!(!aside(&path, 2, "").exists());
+        assert_eq!(fs::read_to_string(aside(&path, 1, "")).unwrap(), "second");
+    }
+}

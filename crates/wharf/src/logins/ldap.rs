@@ -1,0 +1,45 @@
+//! A directory, as the configuration describes it.
+
+use std::sync::Arc;
+
+use wharf_login::ldap::{Attributes, Finding, Password, Settings, open};
+use wharf_login::source::Source;
+
+use super::{at_once, not_opened, secret};
+use crate::config::Config;
+use crate::outcome::Failure;
+
+/// Reads its files, and connects to nobody yet.
+pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, Failure> {
+    let ldap = &config.ldap;
+    let text = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let password = secret::read_optional(
+        "accounts.ldap.bind_password_file",
+        ldap.bind_password_file.0.as_deref(),
+    )?;
+    let finding = match text(&ldap.user_dn) {
+        Some(template) => Finding::Template(template),
+        None => Finding::Search {
+            binder: text(&ldap.bind_dn)
+                .zip(password.map(|password| Password::new(password.as_str().to_owned()))),
+            base: ldap.base.clone(),
+            filter: ldap.filter.clone(),
+        },
+    };
+    let settings = Settings {
+        servers: ldap.urls.0.clone(),
+        starts_tls: ldap.start_tls,
+        ca_file: ldap.ca_file.0.clone(),
+        finding,
+        group: text(&ldap.group),
+        name_attribute: ldap.name_attribute.clone(),
+        attributes: Attributes {
+            home: ldap.home_attribute.clone(),
+            permissions: ldap.permissions_attribute.clone(),
+            quota: ldap.quota_attribute.clone(),
+        },
+        connections: at_once(ldap.connections.0),
+        time_max: ldap.timeout.0,
+    };
+    open(settings).map_err(|error| not_opened("accounts.ldap.ca_file", &error))
+}

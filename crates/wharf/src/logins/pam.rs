@@ -1,0 +1,22 @@
+//! This system's accounts, as the configuration describes them.
+
+use std::sync::Arc;
+
+use wharf_login::pam::{Settings, open};
+use wharf_login::source::Source;
+
+use super::{at_once, not_opened};
+use crate::config::Config;
+use crate::outcome::Failure;
+
+/// Starts the helper that keeps the rights of the start.
+pub(super) fn start(config: &Config) -> Result<Arc<dyn Source>, Failure> {
+    let settings = Settings {
+        service: config.pam.service.clone(),
+        at_once: at_once(config.pam.connections.0),
+        time_max: config.pam.timeout.0,
+    };
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
+    open(&settings, &program).map_err(|error| not_opened("accounts.login", &error))
+}

@@ -1,0 +1,18 @@
+//! What a folder's file system is like, where there are no permission bits.
+
+use std::path::Path;
+
+use super::{FileSystem, Wish};
+
+/// Not known here.
+pub(super) fn file_system(_folder: &Path) -> Option<FileSystem> {
+    None
+}
+
+/// Whether we may, as far as a look tells it.
+pub(super) fn may(path: &Path, _who: Option<(u32, u32)>, wish: Wish) -> bool {
+    match wish {
+        Wish::Enter | Wish::Read => std::fs::read_dir(path).is_ok(),
+        Wish::Write => std::fs::metadata(path).is_ok_and(|facts| !facts.permissions().readonly()),
+    }
+}

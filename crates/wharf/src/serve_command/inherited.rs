@@ -1,0 +1,174 @@
+//! Which listener of the configuration gets which socket that was open before we started.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, TcpListener};
+
+use wharf_server::settings::Listen;
+
+use crate::os::Inherited;
+use crate::outcome::{Exit, Failure};
+
+/// Sockets, each for a listener of the configuration, by its place there.
+#[derive(Debug, Default)]
+pub(super) struct Assigned {
+    pub(super) sockets: BTreeMap<usize, TcpListener>,
+    /// What is worth knowing: listeners that got none.
+    pub(super) notes: Vec<String>,
+}
+
+/// What becomes of a socket for which there is no listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Surplus {
+    /// Nobody would ever answer there, since the manager keeps it open: no start.
+    Refused,
+    /// It is closed with us: we have the last copy.
+    Closed,
+}
+
+/// Gives each socket to the listener that it is named after (`listen.0`, `listen.1`), else to that
+/// of its address.
+///
+/// # Errors
+/// A socket belongs to none of them, or two belong to one.
+pub(super) fn assign(
+    sockets: Vec<Inherited>,
+    listeners: &[Listen],
+    surplus: Surplus,
+) -> Result<Assigned, Failure> {
+    let mut assigned = Assigned::default();
+    if sockets.is_empty() {
+        return Ok(assigned);
+    }
+    for socket in sockets {
+        let taken: BTreeSet<usize> = assigned.sockets.keys().copied().collect();
+        match (place_of(&socket, listeners, &taken), surplus) {
+            (Some(index), _) => drop(assigned.sockets.insert(index, socket.listener)),
+            (None, Surplus::Refused) => return Err(homeless(&socket, listeners)),
+            (None, Surplus::Closed) => assigned
+                .notes
+                .push(format!("no listener of the config is at {} any more", socket.address)),
+        }
+    }
+    for (index, listener) in listeners.iter().enumerate() {
+        if !assigned.sockets.contains_key(&index) {
+            assigned.notes.push(format!(
+                "listen.{index} ({}) was handed no socket, so wharf opened it",
+                told(listener)
+            ));
+        }
+    }
+    Ok(assigned)
+}
+
+/// The first listener that has none yet and is meant by its name, else by its address.
+fn place_of(socket: &Inherited, listeners: &[Listen], taken: &BTreeSet<usize>) -> Option<usize> {
+    let named = socket.name.strip_prefix("listen.").and_then(|number| number.parse().ok());
+    if let Some(index) = named {
+        return (index < listeners.len() && !taken.contains(&index)).then_some(index);
+    }
+    let free = listeners.iter().enumerate().filter(|(index, _)| !taken.contains(index));
+    let fitting = free.filter(|(_, listener)| fits(socket.address, listener));
+    // An exact port comes before one that the system may choose.
+    fitting.min_by_key(|(_, listener)| listener.ports.contains(&0)).map(|(index, _)| index)
+}
+
+fn fits(address: SocketAddr, listener: &Listen) -> bool {
+    let has_port = listener.ports.iter().any(|port| *port == 0 || *port == address.port());
+    has_port && listener.address.to_canonical() == address.ip().to_canonical()
+}
+
+fn homeless(socket: &Inherited, listeners: &[Listen]) -> Failure {
+    let all: Vec<_> = listeners.iter().map(told).collect();
+    let name = match socket.name.as_str() {
+        "" => String::new(),
+        name => format!(" (`{name}`)"),
+    };
+    let (address, port) = (socket.address.ip(), socket.address.port());
+    Failure {
+        exit: Exit::ConfigInvalid,
+        ..Failure::new(format!(
+            "a socket at {}{name} was handed over, and no listener of the config is for it; they \
+             are at {}",
+            socket.address,
+            all.join(", ")
+        ))
+    }
+    .help(format!(
+        "add it to the config:  [[listen]]  address = \"{address}\"  port = {port}   or make the \
+         socket unit anew:  wharf service unit --kind socket"
+    ))
+}
+
+fn told(listener: &Listen) -> String {
+    let port = match listener.ports.as_slice() {
+        [0] | [] => "any port".to_owned(),
+        ports => ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
+    };
+    format!("{} port {port}", listener.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(address: &str, ports: &[u16]) -> Listen {
+        Listen { address: address.parse().unwrap(), ports: ports.into(), ..Listen::default() }
+    }
+
+    fn socket(name: &str) -> Inherited {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        Inherited { name: name.into(), address, listener }
+    }
+
+    fn places(assigned: &Assigned) -> Vec<usize> {
+        assigned.sockets.keys().copied().collect()
+    }
+
+    #[test]
+    fn a_socket_goes_to_the_listener_at_its_address() {
+        let socket = socket("wharf.socket");
+        let port = socket.address.port();
+        let listeners =
+            [listener("127.0.0.1", &[0]), listener("::", &[port]), listener("127.0.0.1", &[port])];
+        let assigned = assign(vec![socket], &listeners, Surplus::Refused).unwrap();
+        assert_eq!(places(&assigned), [2]);
+        assert_eq!(assigned.notes.len(), 2);
+        assert!(assigned.notes[0].starts_with("listen.0 (127.0.0.1 port any port) was handed no"));
+    }
+
+    #[test]
+    fn a_name_decides_whatever_the_address_is() {
+        let listeners = [listener("::", &[21]), listener("::", &[990])];
+        let both = vec![socket("listen.1"), socket("listen.0")];
+        let assigned = assign(both, &listeners, Surplus::Refused).unwrap();
+        assert_eq!(places(&assigned), [0, 1]);
+        assert!(assigned.notes.is_empty());
+    }
+
+    #[test]
+    fn a_socket_for_nobody_ends_the_start_with_both_sides_named() {
+        let failure = assign(vec![socket("")], &[listener("::", &[21, 2121])], Surplus::Refused);
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.exit, Exit::ConfigInvalid);
+        assert!(failure.message.contains("they are at :: port 21 or 2121"), "{}", failure.message);
+        assert!(failure.help.unwrap().contains("address = \"127.0.0.1\""));
+        for names in [["listen.0", "listen.0"], ["listen.0", "listen.7"]] {
+            let sockets = names.map(socket).into();
+            assert!(assign(sockets, &[listener("::", &[21])], Surplus::Refused).is_err());
+        }
+    }
+
+    #[test]
+    fn a_socket_that_only_we_have_is_closed_when_nobody_wants_it() {
+        let assigned = assign(vec![socket("")], &[listener("::", &[21])], Surplus::Closed).unwrap();
+        assert!(assigned.sockets.is_empty());
+        assert!(assigned.notes[0].starts_with("no listener of the config is at 127.0.0.1:"));
+    }
+
+    #[test]
+    fn without_sockets_there_is_nothing_to_say() {
+        let assigned = assign(Vec::new(), &[listener("::", &[21])], Surplus::Refused).unwrap();
+        assert!(assigned.sockets.is_empty() && assigned.notes.is_empty());
+    }
+}

@@ -1,0 +1,156 @@
+//! The address behind a host name in `passive.public_address`, looked up again and again: homes
+//! and offices get another one overnight.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::thread::Builder as Thread;
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+use wharf_server::Handle;
+
+use super::operator::Desk;
+use super::reload::Reloader;
+use super::warner::Warner;
+use crate::config::value::PublicAddress;
+use crate::log::Log;
+use crate::log::record::{Level, Record};
+use crate::outcome::Failure;
+use crate::wire::look_up;
+
+/// Keeps the address up to date.
+pub(super) struct Resolver {
+    handle: Handle,
+    log: Arc<Log>,
+    warner: Arc<Warner>,
+    reloader: Arc<Reloader>,
+}
+
+impl Resolver {
+    /// For the server behind this desk.
+    pub(super) fn of(desk: &Desk) -> Self {
+        Self {
+            handle: desk.handle.clone(),
+            log: Arc::clone(&desk.log),
+            warner: Arc::clone(&desk.warner),
+            reloader: Arc::clone(&desk.reloader),
+        }
+    }
+
+    /// Never returns. The name server is asked on a thread of its own, one at a time, so nobody
+    /// waits for it.
+    pub(super) async fn keep_current(self) {
+        let mut warned: Option<String> = None;
+        loop {
+            let every = self.reloader.in_force().config.passive.resolve_every.0;
+            sleep(every).await;
+            let Some(name) = self.name() else { continue };
+            let found = asked(name.clone()).await;
+            // A reload has looked another one up meanwhile.
+            if self.name().as_ref() != Some(&name) {
+                continue;
+            }
+            match next(self.handle.public_address(), &found, warned.is_some()) {
+                Next::Keep { is_fine } => {
+                    if let Some(text) = warned.take_if(|_| is_fine) {
+                        self.warner.withdraw(&text);
+                    }
+                }
+                Next::Announce(address) => {
+                    if let Some(text) = warned.take() {
+                        self.warner.withdraw(&text);
+                    }
+                    self.announce(&name, address);
+                }
+                Next::Warn(why) => {
+                    let text = self.told(&why);
+                    self.warner.warn(&text);
+                    warned = Some(text);
+                }
+            }
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        match &self.reloader.in_force().config.passive.public_address {
+            PublicAddress::Name(name) => Some(name.clone()),
+            PublicAddress::None | PublicAddress::Address(_) => None,
+        }
+    }
+
+    fn announce(&self, name: &str, address: Ipv4Addr) {
+        let before = self.handle.public_address();
+        self.handle.set_public_address(Some(address));
+        let record = Record::new(Level::Info, "public-address").text("name", name);
+        let before = before.map_or_else(String::new, |before| before.to_string());
+        self.log.note(&record.text("address", address.to_string()).text("before", before));
+    }
+
+    fn told(&self, why: &str) -> String {
+        let stays = self.handle.public_address().map_or_else(
+            || "nothing is announced".to_owned(),
+            |address| format!("{address} stays announced"),
+        );
+        format!("{why} (passive.public_address); {stays} until it can be")
+    }
+}
+
+/// What follows from a look at the name server.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Keep { is_fine: bool },
+    Announce(Ipv4Addr),
+    Warn(String),
+}
+
+/// A name with several addresses keeps the one that is announced: which comes first changes with
+/// each answer. One that cannot be found keeps it too, and is told once.
+fn next(
+    announced: Option<Ipv4Addr>,
+    found: &Result<Vec<Ipv4Addr>, Failure>,
+    is_warned: bool,
+) -> Next {
+    match found {
+        Ok(addresses) if announced.is_some_and(|one| addresses.contains(&one)) => {
+            Next::Keep { is_fine: true }
+        }
+        Ok(addresses) => match addresses.first() {
+            Some(first) => Next::Announce(*first),
+            None => Next::Keep { is_fine: true },
+        },
+        Err(_) if is_warned => Next::Keep { is_fine: false },
+        Err(failure) => Next::Warn(failure.message.clone()),
+    }
+}
+
+async fn asked(name: String) -> Result<Vec<Ipv4Addr>, Failure> {
+    let (answer, answered) = oneshot::channel();
+    let act = move || {
+        let _ = answer.send(look_up(&name));
+    };
+    // Without a thread `act` is dropped, and whoever waits finds out.
+    let _ = Thread::new().name("resolve".to_owned()).spawn(act);
+    answered.await.unwrap_or_else(|_| Err(Failure::new("the system gives no thread")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_still_among_the_answers_stays_and_another_is_announced() {
+        let [one, two] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
+        let found = |addresses: &[Ipv4Addr]| Ok(addresses.to_vec());
+        assert_eq!(next(Some(one), &found(&[two, one]), true), Next::Keep { is_fine: true });
+        assert_eq!(next(Some(one), &found(&[two]), false), Next::Announce(two));
+        assert_eq!(next(None, &found(&[one, two]), false), Next::Announce(one));
+    }
+
+    #[test]
+    fn a_name_that_is_not_found_is_told_once_and_changes_nothing() {
+        let gone = Err(Failure::new("the public address x cannot be looked up: why"));
+        let one = Some(Ipv4Addr::new(203, 0, 113, 1));
+        assert!(matches!(next(one, &gone, false), Next::Warn(why) if why.contains('x')));
+        assert_eq!(next(one, &gone, true), Next::Keep { is_fine: false });
+    }
+}

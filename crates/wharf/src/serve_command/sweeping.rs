@@ -1,0 +1,54 @@
+//! Unfinished uploads that nobody came back for are removed after a start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
+
+use crate::accounts::Use;
+use crate::log::Log;
+use crate::log::record::{Level, Record};
+use crate::outcome::plain;
+
+/// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
+/// One line tells of all of it, if there was anything.
+pub(super) fn sweep_homes(
+    homes: Vec<(Use, PathBuf)>,
+    options: DiskOptions,
+    quotas: Option<Quotas>,
+    log: Arc<Log>,
+) {
+    let mut folders: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
+    folders.sort();
+    folders.dedup();
+    let swept = move || {
+        let mut all = Swept::default();
+        let count = folders.len();
+        for folder in folders {
+            let swept = match &quotas {
+                Some(quotas) => quotas.sweep(&folder, &options),
+                None => sweep(&folder, &options),
+            };
+            match swept {
+                Ok(swept) => all += swept,
+                Err(error) => log.note(
+                    &Record::new(Level::Warn, "sweep-failed")
+                        .text("folder", folder.display().to_string())
+                        .text("reason", plain(&error)),
+                ),
+            }
+        }
+        if all != Swept::default() {
+            log.note(
+                &Record::new(Level::Info, "swept")
+                    .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
+                    .number("removed", all.removed)
+                    .number("bytes", all.bytes)
+                    .number("kept", all.kept)
+                    .number("skipped", all.skipped),
+            );
+        }
+    };
+    // Without a thread nothing is swept this time; the next start tries again.
+    let _ = std::thread::Builder::new().name("sweep".into()).spawn(swept);
+}

@@ -1,0 +1,80 @@
+//! What a firewall must let through, in the words of each.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// What clients must reach.
+#[derive(Debug)]
+pub(super) struct Openings {
+    /// Control ports.
+    pub(super) control: Vec<u16>,
+    /// Data ports of passive mode.
+    pub(super) data: RangeInclusive<u16>,
+}
+
+/// The name of our rule in the firewall of Windows.
+pub(super) const RULE: &str = "wharf FTP server";
+
+impl Openings {
+    /// What `netsh` is told to let clients reach this program, at these ports alone.
+    pub(super) fn netsh(&self, program: &Path) -> Vec<String> {
+        let ports: Vec<_> = self.ports('-');
+        let mut words = netsh("add");
+        words.extend([
+            "dir=in".to_owned(),
+            "action=allow".to_owned(),
+            "protocol=TCP".to_owned(),
+            format!("localport={}", ports.join(",")),
+            format!("program={}", program.display()),
+        ]);
+        words
+    }
+
+    /// The commands for the firewalls that Linux most often has.
+    pub(super) fn of_linux(&self) -> String {
+        let all = self.ports(':').join(",");
+        let each: Vec<_> =
+            self.ports('-').iter().map(|port| format!("--add-port={port}/tcp")).collect();
+        format!(
+            "  ufw allow {all}/tcp\n  firewall-cmd --permanent {} && firewall-cmd --reload\n",
+            each.join(" ")
+        )
+    }
+
+    fn ports(&self, between: char) -> Vec<String> {
+        let (first, last) = (self.data.start(), self.data.end());
+        let control = self.control.iter().map(ToString::to_string);
+        control.chain([format!("{first}{between}{last}")]).collect()
+    }
+}
+
+/// What `netsh` is told to forget our rule.
+pub(super) fn netsh_forget() -> Vec<String> {
+    netsh("delete")
+}
+
+fn netsh(verb: &str) -> Vec<String> {
+    let words = ["advfirewall", "firewall", verb, "rule"].map(str::to_owned);
+    words.into_iter().chain([format!("name={RULE}")]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_firewall_is_told_in_its_own_words() {
+        let openings = Openings { control: vec![21, 990], data: 30000..=30999 };
+        let words = openings.netsh(Path::new(r"C:\Program Files\wharf.exe"));
+        let line = "advfirewall firewall add rule name=wharf FTP server dir=in action=allow \
+                    protocol=TCP localport=21,990,30000-30999 program=C:\\Program Files\\wharf.exe";
+        assert_eq!(words.join(" "), line);
+        assert_eq!(
+            netsh_forget().join(" "),
+            "advfirewall firewall delete rule name=wharf FTP server"
+        );
+        let told = openings.of_linux();
+        assert!(told.contains("ufw allow 21,990,30000:30999/tcp\n"), "{told}");
+        assert!(told.contains("--add-port=990/tcp --add-port=30000-30999/tcp &&"), "{told}");
+    }
+}

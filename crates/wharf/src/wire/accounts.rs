@@ -1,0 +1,229 @@
+//! A configuration becomes the accounts that may log in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wharf_accounts_sql::{Address, Creation, SqlUsers};
+use wharf_core::account::{Account, Count, Limits as AccountLimits};
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::users::Users;
+use wharf_users::admin::{AdminError, StoreErrorKind};
+use wharf_users::anonymous::WithAnonymous;
+use wharf_users::file::{FileUsers, UserFile, UserRecord};
+use wharf_users::hasher::Hasher;
+use wharf_users::single::{Nobody, Single};
+
+use crate::accounts::{self, Kept, Use, Watched, alone, database, everyone};
+use crate::config::Config;
+use crate::config::choice::AnonymousPermissions;
+use crate::config::login_sources::LoginSource;
+use crate::logins::Sources;
+use crate::outcome::Failure;
+use crate::protection::reach::Reached;
+use crate::share::{Access, Share};
+use crate::user_command::{Trouble, open_failure};
+
+/// Who may log in, and where their files are.
+pub(crate) struct Accounts {
+    /// For the engine.
+    pub(crate) users: Arc<dyn Users>,
+    /// The store, to be looked at now and then.
+    pub(crate) watched: Option<Watched>,
+    /// What of the computer the store needs.
+    pub(crate) reached: Reached,
+    /// How many accounts it has.
+    pub(crate) count: usize,
+    /// Every folder that is served, and for whom.
+    pub(crate) homes: Vec<(Use, PathBuf)>,
+    /// What the operator should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The accounts of the store, and the anonymous visitor if there is one.
+pub(crate) fn accounts(
+    config: &Config,
+    is_coloured: bool,
+    creation: Creation,
+) -> Result<Accounts, Failure> {
+    let path = &config.server.users_file.0;
+    let needs_file =
+        anonymous_home(config).is_none() && config.accounts.login.has(LoginSource::File);
+    let mut accounts = match &config.accounts.store.0 {
+        Kept::File if !needs_file && !path.exists() => nobody(),
+        Kept::File => of_file(path, is_coloured)?,
+        Kept::Database(address) => of_database(config, address, creation)?,
+    };
+    accounts.users = users(config, accounts.watched.as_ref(), None);
+    accounts.homes.extend(visitors_home(config));
+    Ok(accounts)
+}
+
+/// Those of the store, if there is one, those whose passwords others prove, and the anonymous
+/// visitor if the configuration has one.
+pub(crate) fn users(
+    config: &Config,
+    watched: Option<&Watched>,
+    sources: Option<&Sources>,
+) -> Arc<dyn Users> {
+    let users: Arc<dyn Users> = match watched {
+        Some(Watched::File(file)) => Arc::new(file.clone()),
+        Some(Watched::Database(database)) => Arc::new(database.clone()),
+        None => Arc::new(Nobody),
+    };
+    let users = match sources {
+        Some(sources) => sources.before(users),
+        None => users,
+    };
+    match anonymous_home(config) {
+        Some(home) => Arc::new(with_visitor(users, config, home)),
+        None => users,
+    }
+}
+
+/// Every folder that is served, and for whom.
+pub(crate) fn homes(
+    config: &Config,
+    watched: Option<&Watched>,
+    is_coloured: bool,
+) -> Result<Vec<(Use, PathBuf)>, Failure> {
+    let mut homes = match watched {
+        Some(Watched::File(_)) => {
+            let file = UserFile::read(&config.server.users_file.0)
+                .map_err(|error| open_failure(&error, is_coloured))?;
+            accounts::homes(file.records(), file.folder())
+        }
+        // A database that is gone keeps nothing else from changing.
+        Some(Watched::Database(users)) => {
+            let records = all_of(users)?.unwrap_or_default();
+            accounts::homes(&records, Path::new(""))
+        }
+        None => Vec::new(),
+    };
+    homes.extend(visitors_home(config));
+    Ok(homes)
+}
+
+fn visitors_home(config: &Config) -> Option<(Use, PathBuf)> {
+    anonymous_home(config).map(|home| (Use::Home("anonymous".to_owned()), home.to_owned()))
+}
+
+/// Everyone in a database.
+fn all_of(users: &SqlUsers) -> Result<Result<Vec<UserRecord>, AdminError>, Failure> {
+    alone(async {
+        let records = everyone(users).await;
+        // The connections end with the thread that waits here.
+        users.close_idle();
+        records
+    })
+}
+
+/// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
+pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
+    let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
+    visitors.is_anonymous(user).then(|| visitors.account().clone())
+}
+
+fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
+    let rights = anonymous_rights(config.login.anonymous_permissions);
+    WithAnonymous::new(users, home, rights).with_limits(for_many())
+}
+
+fn nobody() -> Accounts {
+    Accounts {
+        users: Arc::new(Nobody),
+        watched: None,
+        reached: Reached::default(),
+        count: 0,
+        homes: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
+    let failed = |error| open_failure(&error, is_coloured);
+    let file = UserFile::read(path).map_err(failed)?;
+    let users = FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?;
+    Ok(Accounts {
+        users: Arc::new(users.clone()),
+        watched: Some(Watched::File(users)),
+        reached: Reached { file: Some(path.to_owned()), ports: Vec::new() },
+        count: file.records().len(),
+        homes: accounts::homes(file.records(), file.folder()),
+        warnings: Vec::new(),
+    })
+}
+
+/// A database that does not answer now may do so later, as after a start of the whole computer:
+/// wharf serves, and connects to it by itself. One that refuses us or is no store of ours is a
+/// mistake, which is told before anyone is served.
+fn of_database(
+    config: &Config,
+    address: &Address,
+    creation: Creation,
+) -> Result<Accounts, Failure> {
+    let users = database(address, config, creation)?;
+    let mut warnings = Vec::new();
+    let records = match all_of(&users)? {
+        Ok(records) => records,
+        Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Unreachable => {
+            warnings.push(format!(
+                "nobody can log in yet: {error}; wharf connects by itself when it is back, and \
+                 needs its homes to be below server.homes until the next start"
+            ));
+            Vec::new()
+        }
+        Err(error) => return Err(Trouble::from(error).into_failure(false)),
+    };
+    if users.is_overheard() {
+        warnings.push(format!(
+            "password hashes come from {address} over the network in the clear; add \
+             ?sslrootcert=FILE to accounts.store"
+        ));
+    }
+    let file = match address {
+        Address::Sqlite(path) => Some(path.clone()),
+        Address::Postgres(_) => None,
+    };
+    Ok(Accounts {
+        users: Arc::new(users.clone()),
+        reached: Reached { file, ports: users.ports().to_vec() },
+        watched: Some(Watched::Database(users)),
+        count: records.len(),
+        homes: accounts::homes(&records, Path::new("")),
+        warnings,
+    })
+}
+
+/// The folder of visitors, if there may be any.
+pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
+    config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
+}
+
+/// The one account of a quick share.
+pub(crate) fn shared(share: &Share) -> Accounts {
+    let users: Arc<dyn Users> = match &share.access {
+        Access::Anonymous(rights) => {
+            let rights = anonymous_rights(*rights);
+            let users = WithAnonymous::new(Arc::new(Nobody), &share.folder, rights);
+            Arc::new(users.with_limits(for_many()))
+        }
+        Access::Account { user, password, rights } => {
+            let mut account = Account::new(user, &share.folder, Rules::everywhere(*rights));
+            account.limits = for_many();
+            Arc::new(Single::new(account, password.text.as_bytes()))
+        }
+    };
+    let homes = vec![(Use::Home(String::new()), share.folder.clone())];
+    Accounts { users, count: 1, homes, ..nobody() }
+}
+
+/// An account that many people share has as many sessions as the server.
+pub(super) fn for_many() -> AccountLimits {
+    AccountLimits { sessions_max: Some(Count::Unlimited), ..AccountLimits::default() }
+}
+
+/// What anonymous visitors may do.
+pub(crate) fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
+    // A preset has the same word; less than reading cannot be meant by any.
+    Permissions::parse(&rights.to_string()).unwrap_or(Permissions::NONE)
+}

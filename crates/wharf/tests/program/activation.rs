@@ -1,0 +1,158 @@
+//! Sockets that systemd opens and hands over.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::Place;
+
+/// A place whose config listens at these addresses, with anna's account.
+fn listening(addresses: &[SocketAddr]) -> Place {
+    let place = Place::new();
+    std::fs::create_dir(place.path("files")).unwrap();
+    let mut text = "[passive]\nports = \"49160-49260\"\n".to_owned();
+    for at in addresses {
+        let (address, port) = (at.ip(), at.port());
+        let _ = write!(text, "[[listen]]\naddress = \"{address}\"\nport = {port}\n");
+    }
+    place.write("wharf.toml", &text);
+    let files = place.path("files");
+    let words = ["user", "add", "anna", "--home", files.to_str().unwrap(), "--perm", "full"];
+    let words = [&words[..], &["--password-file", "-"]].concat();
+    place.run_with(&words, "secret\n").exits(0);
+    place
+}
+
+/// An address that nobody listens at.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// systemd's own program opens sockets and becomes wharf when a client comes.
+fn activated(place: &Place, sockets: &[(SocketAddr, &str)]) -> Activated {
+    let program = place.command(&[]);
+    let mut command = Command::new("systemd-socket-activate");
+    for (address, _) in sockets {
+        command.arg(format!("--listen={address}"));
+    }
+    let names: Vec<_> = sockets.iter().map(|(_, name)| *name).collect();
+    command.arg(format!("--fdname={}", names.join(":")));
+    for (name, value) in program.get_envs() {
+        if let Some(value) = value {
+            let (name, value) = (name.to_str().unwrap(), value.to_str().unwrap());
+            command.arg(format!("--setenv={name}={value}"));
+        }
+    }
+    command.arg(program.get_program()).args(["--config", "wharf.toml", "serve"]);
+    command.current_dir(place.path("")).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("systemd-socket-activate is in Debian's systemd");
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    for _ in sockets {
+        let said = lines.find(|line| line.contains("Listening on"));
+        assert!(said.is_some(), "it listens");
+    }
+    Activated { child, lines: Box::new(lines) }
+}
+
+struct Activated {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+impl Activated {
+    fn says(&mut self, part: &str) -> String {
+        self.lines.find(|line| line.contains(part)).unwrap_or_else(|| panic!("nothing of {part}"))
+    }
+
+    fn ends(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Activated {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The reply to what is said right after the greeting.
+fn greeted(at: SocketAddr, line: &str) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_client_that_came_before_wharf_did_is_served_at_the_sockets_of_systemd() {
+    let (first, second) = (free(), free());
+    let place = listening(&[first, second]);
+    let mut server = activated(&place, &[(second, "wharf.socket"), (first, "wharf.socket")]);
+    // Nothing of ours runs yet: this connection is what starts it.
+    let text = greeted(first, "USER anna");
+    assert!(text.starts_with("220 ") && text.contains("331 "), "{text}");
+    let ready = server.says("event=ready");
+    assert!(ready.contains(&first.to_string()) && ready.contains(&second.to_string()), "{ready}");
+    assert!(greeted(second, "NOOP").starts_with("220 "));
+    assert_eq!(server.ends(), Some(0));
+}
+
+#[test]
+fn a_name_says_whose_a_socket_is_and_the_rest_is_opened_by_wharf() {
+    let (named, elsewhere, own) = (free(), free(), free());
+    let place = listening(&[own, named]);
+    let mut server = activated(&place, &[(elsewhere, "listen.1")]);
+    assert!(greeted(elsewhere, "NOOP").starts_with("220 "));
+    let note = server.says("event=sockets");
+    assert!(note.contains("listen.0") && note.contains("was handed no socket"), "{note}");
+    assert!(greeted(own, "NOOP").starts_with("220 "));
+    assert!(TcpStream::connect(named).is_err(), "its socket is the one that was handed over");
+    assert_eq!(server.ends(), Some(0));
+}
+
+#[test]
+fn a_socket_for_nobody_ends_the_start_with_a_remedy() {
+    let (configured, other) = (free(), free());
+    let place = listening(&[configured]);
+    let mut server = activated(&place, &[(other, "wharf.socket")]);
+    drop(TcpStream::connect(other).unwrap());
+    let error = server.says("error:");
+    assert!(error.contains(&other.to_string()), "{error}");
+    assert!(error.contains(&configured.port().to_string()), "{error}");
+    assert!(server.says("help:").contains("wharf service unit --kind socket"));
+    assert_eq!(server.child.wait().unwrap().code(), Some(78));
+}
+
+#[test]
+fn what_is_no_listening_socket_is_named_by_its_number() {
+    let place = listening(&[free()]);
+    let program = place.command(&[]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" 3</dev/null", "sh"]);
+    command.arg(program.get_program()).args(["--config", "wharf.toml", "serve"]);
+    command.current_dir(place.path(""));
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("descriptor 3") && said.contains("ListenStream="), "{said}");
+}
+
+#[test]
+fn sockets_for_another_process_are_left_alone() {
+    let at = free();
+    let place = listening(&[at]);
+    let mut command = place.command(&["--config", "wharf.toml", "serve"]);
+    command.env("LISTEN_FDS", "5").env("LISTEN_PID", "1");
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut server = Activated { child, lines: Box::new(lines) };
+    server.says("event=ready");
+    assert!(greeted(at, "NOOP").starts_with("220 "));
+    assert_eq!(server.ends(), Some(0));
+}

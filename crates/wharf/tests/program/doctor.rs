@@ -1,0 +1,121 @@
+//! What becomes of clients whose data connections do not come to be: status, log, metrics, check.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Place, Serving};
+
+fn place(config: &str) -> Place {
+    let place = Place::new();
+    place.write("wharf.toml", config);
+    let words = ["user", "add", "anna", "--home", "home", "--create-home", "--perm", "full"];
+    place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
+    place
+}
+
+fn passive(place: &Place) -> Value {
+    let ran = place.run(&["status", "--json"]).exits(0);
+    let status: Value = serde_json::from_str(&ran.out).unwrap();
+    status["passive"].clone()
+}
+
+/// Asks for a data port, for a transfer, and never connects.
+fn fails(server: &Serving) {
+    let mut anna = server.login("anna", "secret");
+    assert!(anna.says("EPSV").starts_with("229 "));
+    assert!(anna.says("LIST").starts_with("150 "));
+    assert!(anna.reply().starts_with("425 "));
+}
+
+fn metrics(socket: &Path) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: wharf\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_check() {
+    let place = place("[passive]\naccept_timeout = \"100ms\"\n");
+    let server = place.serve(&["serve"]);
+    for _ in 0..3 {
+        fails(&server);
+    }
+    assert!(server.login("anna", "secret").stores("a.txt", "hello").starts_with("226 "));
+    let passive = passive(&place);
+    assert_eq!(passive["failures"].as_array().unwrap().len(), 1, "{passive}");
+    let failure = &passive["failures"][0];
+    assert_eq!(failure["network"], "127.0.0.0/24");
+    assert_eq!(failure["cause"], "no-connection");
+    assert_eq!(failure["seen"], "no data connection came");
+    assert_eq!((&failure["failed"], &failure["arrived"]), (&3.into(), &1.into()));
+    assert!(failure["remedy"].as_str().unwrap().contains("49160-49260"), "{failure}");
+    assert!(failure["last"].as_str().unwrap().ends_with('Z'), "{failure}");
+    let screen = place.run(&["status"]).exits(0).out;
+    let told = "3 of 4 failed for 127.0.0.0/24: no data connection came";
+    assert!(screen.contains(told) && screen.contains("help: "), "{screen}");
+    let metrics = metrics(&place.path("run/control.sock"));
+    let counted = "wharf_doctor_failures_total{cause=\"no-connection\"} 3\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(metrics.contains("wharf_passive_arrived_total 1\n"), "{metrics}");
+    let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection came";
+    place.run(&["check", "net"]).exits(0).tells(told).tells("TCP 49160-49260");
+    place.run(&["check", "net", "--strict"]).exits(78);
+    let (_, log) = server.stop();
+    assert_eq!(log.matches("event=doctor ").count(), 1, "{log}");
+    assert!(log.contains("cause=\"no-connection\"") && log.contains("help=\""), "{log}");
+}
+
+#[test]
+fn a_client_that_gives_up_before_it_asks_for_a_file_is_seen_too() {
+    let place = place("");
+    let server = place.serve(&["serve"]);
+    let mut anna = server.login("anna", "secret");
+    assert!(anna.says("EPSV").starts_with("229 "));
+    assert!(anna.says("PASV").starts_with("227 "));
+    assert!(anna.says("QUIT").starts_with("221 "));
+    assert_eq!(anna.reply(), "");
+    let mut passive = passive(&place);
+    for _ in 0..1000 {
+        if passive["failures"][0]["failed"] == 2 {
+            break;
+        }
+        passive = self::passive(&place);
+    }
+    assert_eq!(passive["failures"][0]["failed"], 2, "{passive}");
+}
+
+#[test]
+fn a_range_that_is_used_up_is_a_cause_of_its_own() {
+    let place = place("");
+    let server = place.serve(&["serve", "-r", "49270-49270"]);
+    let mut one = server.login("anna", "secret");
+    let mut two = server.login("anna", "secret");
+    assert!(one.says("EPSV").starts_with("229 "));
+    assert!(two.says("EPSV").starts_with("425 "));
+    let failures = passive(&place)["failures"].clone();
+    assert_eq!(failures[0]["cause"], "no-port", "{failures}");
+    assert!(failures[0]["remedy"].as_str().unwrap().contains("widen passive.ports"));
+}
+
+/// `localhost` is a name that this computer answers by itself.
+#[test]
+fn a_host_name_is_looked_up_and_one_that_is_gone_changes_nothing() {
+    let config = "[passive]\npublic_address = \"localhost\"\nlocal_networks = []\n\
+                  resolve_every = \"10ms\"\n[tls]\nrequire = \"off\"\n";
+    let place = place(config);
+    let server = place.serve(&["serve"]);
+    assert!(server.login("anna", "secret").says("PASV").contains("(127,0,0,1,"));
+    place.write("wharf.toml", &config.replace("localhost", "no-such-host.invalid"));
+    place.run(&["reload"]).exits(78).tells("no-such-host.invalid");
+    let mut session = server.login("anna", "secret");
+    place.write("wharf.toml", &config.replace("localhost", "127.0.0.9"));
+    place.run(&["reload"]).exits(0);
+    // A session that was here before is told the new one, too.
+    assert!(session.says("PASV").contains("(127,0,0,9,"));
+}

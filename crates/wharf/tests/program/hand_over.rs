@@ -1,0 +1,196 @@
+//! `wharf reload --binary`: a new process takes over, and nobody notices.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::support::{Place, Ran, Serving};
+
+/// The number of `nobody` on every Linux.
+const NOBODY: u32 = 65_534;
+
+fn place() -> Place {
+    let place = Place::new();
+    fs::create_dir(place.path("files")).unwrap();
+    place.write("wharf.toml", "");
+    let words = ["user", "add", "anna", "--home", "files", "--perm", "full"];
+    place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
+    place
+}
+
+fn hand_over(place: &Place) -> Ran {
+    place.run(&["reload", "--binary"])
+}
+
+/// The process that answers at the control socket.
+fn answering(place: &Place) -> u32 {
+    let status = place.run(&["status", "--json"]).exits(0);
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    u32::try_from(status["pid"].as_u64().unwrap()).unwrap()
+}
+
+/// Stops the process that answers, which is no child of ours, and waits for its end.
+fn stop(place: &Place) {
+    let pid = answering(place);
+    place.run(&["stop", "--grace", "0s"]).exits(0);
+    while fs::exists(format!("/proc/{pid}/exe")).unwrap() && !is_dead(pid) {
+        std::thread::yield_now();
+    }
+}
+
+/// Whoever ended and was not waited for by anybody is still listed.
+fn is_dead(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
+/// One hand-over with a client that stays and one that comes behind it.
+fn goes_on(place: &Place, mut server: Serving) {
+    let mut before = server.login("anna", "secret");
+    let ran = hand_over(place).exits(0);
+    let new = answering(place);
+    assert_ne!(new, server.pid());
+    assert!(ran.out.starts_with(&format!("Process {new} serves now; 1 sessions")), "{ran:?}");
+    // The one that was here is served by the old process, and one that comes by the new one.
+    assert!(before.stores("old.txt", "old").starts_with("226 "));
+    let mut behind = server.login("anna", "secret");
+    assert!(behind.stores("new.txt", "new").starts_with("226 "));
+    assert_eq!(before.fetches("RETR new.txt"), "new");
+    assert!(before.says("QUIT").starts_with("221 "));
+    assert_eq!(server.leaves(), Some(0), "the old process ends with its last session");
+    // What took over can be taken over from.
+    hand_over(place).exits(0);
+    assert_ne!(answering(place), new);
+    assert!(behind.says("NOOP").starts_with("200 "));
+    behind.says("QUIT");
+    server.login("anna", "secret");
+    stop(place);
+    assert!(TcpStream::connect(server.address).is_err(), "nobody has the socket any more");
+}
+
+#[test]
+fn a_new_process_takes_clients_and_the_old_one_ends_with_its_last() {
+    let place = place();
+    let server = place.serve(&["serve"]);
+    goes_on(&place, server);
+}
+
+#[test]
+fn a_server_that_left_root_behind_and_is_confined_hands_over_too() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: only root can become somebody else");
+        return;
+    }
+    let place = place();
+    place.write("wharf.toml", "[server]\nuser = \"nobody\"\nsandbox = \"on\"\n");
+    for name in ["", "files", "users.toml"] {
+        chown(place.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = place.serve(&["serve"]);
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+    goes_on(&place, server);
+}
+
+#[test]
+fn a_new_process_that_cannot_serve_leaves_the_old_one_in_place() {
+    let place = place();
+    let mut server = place.serve(&["serve"]);
+    place.write("wharf.toml", "[limits]\nconnections = \"many\"\n");
+    let ran = hand_over(&place).exits(1).tells("the new program does not serve");
+    assert!(ran.err.contains("goes on as before"), "{ran:?}");
+    assert_eq!(answering(&place), server.pid());
+    server.waits_for("event=hand-over-failed");
+    server.login("anna", "secret");
+    place.write("wharf.toml", "");
+    hand_over(&place).exits(0);
+    assert_eq!(server.leaves(), Some(0));
+    stop(&place);
+}
+
+#[test]
+fn a_file_that_is_no_program_is_named_as_the_reason() {
+    let place = place();
+    let usual = place.command(&[]);
+    let program = place.path("wharf");
+    fs::copy(usual.get_program(), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(["serve", "-i", "127.0.0.1", "-p", "0"]).current_dir(place.path(""));
+    for (name, value) in usual.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    lines.find(|line| line.contains("event=ready")).expect("it serves");
+    fs::remove_file(&program).unwrap();
+    hand_over(&place).exits(1).tells("no such file");
+    place.write("wharf", "this is text\n");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    hand_over(&place).exits(1).tells("exec format error");
+    assert_eq!(answering(&place), child.id());
+    place.run(&["stop"]).exits(0);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_share_has_no_successor() {
+    let place = place();
+    let server = place.serve(&["-d", "files", "-u", "me", "-P", "secret"]);
+    hand_over(&place).exits(1).tells("a share has a password of its own");
+    server.tries("me", "secret");
+}
+
+#[test]
+fn nobody_who_connects_meanwhile_is_lost() {
+    let place = place();
+    let server = place.serve(&["--set", "limits.connections_per_ip=0", "serve"]);
+    let (is_over, count) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    assert!(server.connect().says("QUIT").starts_with("221 "));
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..5 {
+            let before = count.load(Ordering::Relaxed);
+            hand_over(&place).exits(0);
+            while count.load(Ordering::Relaxed) < before + 20 {
+                std::thread::yield_now();
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    stop(&place);
+}
+
+#[test]
+fn systemd_is_told_who_serves_now() {
+    let place = place();
+    let socket = place.path("notify");
+    let heard = UnixDatagram::bind(&socket).unwrap();
+    heard.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let mut command = place.command(&["serve", "-i", "127.0.0.1", "-p", "0"]);
+    command.env("NOTIFY_SOCKET", &socket).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let next = || {
+        let mut bytes = [0; 256];
+        let count = heard.recv(&mut bytes).expect("systemd is told something");
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    };
+    assert_eq!(next().trim(), "READY=1");
+    hand_over(&place).exits(0);
+    let new = answering(&place);
+    let told = std::iter::repeat_with(next).find(|told| told.contains("MAINPID")).unwrap();
+    assert!(told.contains(&format!("MAINPID={new}\n")) && told.contains("READY=1"), "{told}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    stop(&place);
+}

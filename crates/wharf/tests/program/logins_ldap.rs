@@ -1,0 +1,364 @@
+//! Logins that a directory proves: slapd, started by the test without any rights.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::support::{Place, Serving};
+
+/// A directory that runs, in a folder of its own.
+struct Slapd {
+    place: Place,
+    child: Option<Child>,
+    ldap: u16,
+    ldaps: u16,
+}
+
+const PEOPLE: &str = "
+dn: dc=example,dc=org
+objectClass: dcObject
+objectClass: organization
+o: Example
+dc: example
+
+dn: ou=people,dc=example,dc=org
+objectClass: organizationalUnit
+ou: people
+
+dn: ou=others,dc=example,dc=org
+objectClass: organizationalUnit
+ou: others
+
+dn: cn=reader,dc=example,dc=org
+objectClass: person
+cn: reader
+sn: reader
+userPassword: reads
+
+dn: cn=policy,dc=example,dc=org
+objectClass: device
+objectClass: pwdPolicy
+cn: policy
+pwdAttribute: userPassword
+pwdLockout: TRUE
+
+dn: cn=ftp,dc=example,dc=org
+objectClass: groupOfNames
+cn: ftp
+member: uid=anna,ou=people,dc=example,dc=org
+member: uid=a*b\\2c,ou=people,dc=example,dc=org
+";
+
+fn person(name: &str, dn: &str, ou: &str, more: &str) -> String {
+    format!(
+        "\ndn: uid={dn},ou={ou},dc=example,dc=org\nobjectClass: inetOrgPerson\n\
+         objectClass: posixAccount\nuid: {name}\ncn: x\nsn: x\nuidNumber: 20001\n\
+         gidNumber: 20001\nhomeDirectory: /nowhere/{name}\nuserPassword: right\n{more}"
+    )
+}
+
+/// Debian keeps it out of everybody's PATH.
+fn program(name: &str) -> PathBuf {
+    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/libexec"];
+    let mut files = folders.iter().map(|folder| PathBuf::from(folder).join(name));
+    files
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| panic!("{name} is missing: cargo xtask setup installs it"))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Slapd {
+    fn start() -> Self {
+        let place = Place::new();
+        fs::create_dir(place.path("data")).unwrap();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        place.write("ca.pem", &made.cert.pem());
+        place.write("key.pem", &made.signing_key.serialize_pem());
+        let path = |name: &str| place.path(name).display().to_string();
+        let config = format!(
+            "include /etc/ldap/schema/core.schema\ninclude /etc/ldap/schema/cosine.schema\n\
+             include /etc/ldap/schema/inetorgperson.schema\ninclude /etc/ldap/schema/nis.schema\n\
+             modulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload ppolicy\n\
+             pidfile {}\nTLSCertificateFile {}\nTLSCertificateKeyFile {}\n\
+             access to attrs=userPassword by anonymous auth by * none\n\
+             access to * by dn.exact=\"cn=reader,dc=example,dc=org\" read by self read by * none\n\
+             database mdb\nmaxsize 16777216\nsuffix \"dc=example,dc=org\"\n\
+             rootdn \"cn=admin,dc=example,dc=org\"\nrootpw secret\ndirectory {}\n\
+             overlay ppolicy\nppolicy_default \"cn=policy,dc=example,dc=org\"\n",
+            path("pid"),
+            path("ca.pem"),
+            path("key.pem"),
+            path("data"),
+        );
+        place.write("slapd.conf", &config);
+        let people = [
+            PEOPLE.to_owned(),
+            person("anna", "anna", "people", "description: read-write\nemployeeNumber: 1MiB\n"),
+            person("ben", "ben", "people", ""),
+            person("a*b,", "a*b\\2c", "people", ""),
+            person("twin", "twin", "people", ""),
+            person("twin", "twin", "others", ""),
+            person("gone", "gone", "people", "pwdAccountLockedTime: 000001010000Z\n"),
+            person("odd", "odd", "people", "description: everything\n"),
+        ];
+        place.write("people.ldif", &people.concat());
+        let mut add = Command::new(program("slapadd"));
+        add.arg("-f").arg(place.path("slapd.conf")).arg("-l").arg(place.path("people.ldif"));
+        let added = add.output().unwrap();
+        assert!(added.status.success(), "{added:?}");
+        let mut slapd = Self { place, child: None, ldap: free_port(), ldaps: free_port() };
+        slapd.run();
+        slapd
+    }
+
+    /// Runs it, and waits until it answers.
+    fn run(&mut self) {
+        let urls = format!("ldap://127.0.0.1:{} ldaps://127.0.0.1:{}", self.ldap, self.ldaps);
+        let mut command = Command::new(program("slapd"));
+        command.arg("-f").arg(self.place.path("slapd.conf")).args(["-h", &urls, "-d", "0"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        while TcpStream::connect(("127.0.0.1", self.ldaps)).is_err() {
+            assert!(child.try_wait().unwrap().is_none(), "slapd ended");
+            std::thread::yield_now();
+        }
+        self.child = Some(child);
+    }
+
+    fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// A server that asks it; `more` stands in `[accounts.ldap]`.
+    fn place(&self, more: &str) -> Place {
+        let place = Place::new();
+        fs::create_dir(place.path("homes")).unwrap();
+        fs::create_dir(place.path("kept")).unwrap();
+        place.write("password", "reads\n");
+        fs::set_permissions(place.path("password"), PermissionsExt::from_mode(0o600)).unwrap();
+        place.write("ca.pem", &self.place.read("ca.pem"));
+        let config = format!(
+            "[accounts]\nlogin = [\"file\", \"ldap\"]\nhome = \"homes/%u\"\ncreate_home = true\n\
+             [accounts.ldap]\nurls = [\"ldap://127.0.0.1:{}\"]\nca_file = \"ca.pem\"\n\
+             timeout = \"20s\"\n{more}\n\
+             [login]\nfailure_delay = \"0s\"\n[ban]\nenabled = false\n",
+            self.ldap
+        );
+        place.write("wharf.toml", &config);
+        let words = ["user", "add", "file", "--home", "kept", "--password-file", "-"];
+        place.run_with(&words, "secret\n").exits(0);
+        place
+    }
+}
+
+impl Drop for Slapd {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// How a directory is mostly asked.
+const SEARCH: &str = "
+base = \"dc=example,dc=org\"
+filter = \"(&(objectClass=person)(uid=%u))\"
+bind_dn = \"cn=reader,dc=example,dc=org\"
+bind_password_file = \"password\"
+permissions_attribute = \"description\"
+quota_attribute = \"employeeNumber\"
+";
+
+#[track_caller]
+fn refuses(server: &Serving, user: &str, password: &str) {
+    let reply = server.tries(user, password);
+    assert!(reply.starts_with("530 "), "{user} {password}: {reply}");
+}
+
+#[track_caller]
+fn has(log: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+}
+
+#[test]
+fn the_directory_lets_in_refuses_and_knows_nobody() {
+    let slapd = Slapd::start();
+    let place = slapd.place(SEARCH);
+    let server = place.serve(&[]);
+    let mut client = server.login("anna", "right");
+    assert!(client.stores("a.txt", "hello").starts_with("226 "));
+    assert_eq!(place.read("homes/anna/a.txt"), "hello");
+    let reply = client.stores("large", &"x".repeat(2 << 20));
+    assert!(reply.starts_with("552 "), "the quota is the directory's: {reply}");
+    assert!(server.login("ben", "right").stores("a", "x").starts_with("553 "), "read by default");
+    // Another spelling is the same account, with the same home.
+    assert_eq!(server.login("ANNA", "right").fetches("RETR a.txt"), "hello");
+    assert!(!place.path("homes/ANNA").exists());
+    server.login("file", "secret");
+    for (user, password) in [
+        ("anna", "wrong"),
+        ("anna", ""),
+        ("ben", ""),
+        ("nobody", "right"),
+        ("nobody", ""),
+        ("gone", "right"),
+        ("twin", "right"),
+        ("odd", "right"),
+        ("file", "right"),
+    ] {
+        refuses(&server, user, password);
+    }
+    let (_, log) = server.stop();
+    has(
+        &log,
+        &[
+            "tried=\"anna\" reason=\"wrong password\"",
+            "tried=\"nobody\" reason=\"no such account\"",
+            "tried=\"gone\" reason=\"wrong password\"",
+            "tried=\"twin\" reason=\"the directory has several entries",
+            "tried=\"odd\" reason=\"its attribute description cannot be read",
+        ],
+    );
+    assert!(!log.contains("login-source-down") && !log.contains("\"right\""), "{log}");
+}
+
+#[test]
+fn row_21_no_name_is_more_than_a_name() {
+    let slapd = Slapd::start();
+    for more in [SEARCH, "user_dn = \"uid=%u,ou=people,dc=example,dc=org\""] {
+        let place = slapd.place(more);
+        let server = place.serve(&[]);
+        server.login("a*b,", "right");
+        for user in [
+            "*",
+            "an*",
+            "anna)(uid=*",
+            "*)(uid=anna",
+            "anna)(|(uid=*",
+            "anna,ou=people",
+            "a*b\\2c",
+            "anna+uid=ben",
+            "(&)",
+        ] {
+            for password in ["right", ""] {
+                let reply = server.tries(user, password);
+                assert!(reply.starts_with("530 ") || reply.starts_with("503 "), "{user}: {reply}");
+            }
+        }
+        let (_, log) = server.stop();
+        assert!(!log.contains("login-source-down"), "{log}");
+    }
+}
+
+#[test]
+fn a_group_can_be_asked_for_and_a_dn_made_without_a_search() {
+    let slapd = Slapd::start();
+    let group = format!("{SEARCH}\ngroup = \"cn=ftp,dc=example,dc=org\"");
+    let place = slapd.place(&group);
+    let server = place.serve(&[]);
+    server.login("anna", "right");
+    server.login("a*b,", "right");
+    refuses(&server, "ben", "right");
+    let (_, log) = server.stop();
+    has(&log, &["tried=\"ben\" reason=\"it is not in accounts.ldap.group\""]);
+    let place = slapd.place("user_dn = \"uid=%u,ou=people,dc=example,dc=org\"");
+    let server = place.serve(&["--set", "accounts.ldap.permissions_attribute=description"]);
+    assert!(server.login("anna", "right").stores("a", "x").starts_with("226 "));
+    for (user, password) in [("anna", "wrong"), ("anna", ""), ("nobody", "right")] {
+        refuses(&server, user, password);
+    }
+}
+
+#[test]
+fn tls_is_asked_for_and_its_authority_must_be_right() {
+    let slapd = Slapd::start();
+    let place = slapd.place(SEARCH);
+    let ldaps = format!("accounts.ldap.urls=ldaps://127.0.0.1:{}", slapd.ldaps);
+    place.serve(&["--set", &ldaps]).login("anna", "right");
+    place.serve(&["--set", "accounts.ldap.start_tls=false"]).login("anna", "right");
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    place.write("ca.pem", &other.cert.pem());
+    for words in [&[][..], &["--set", &ldaps]] {
+        let server = place.serve(words);
+        let reply = server.tries("anna", "right");
+        assert!(!reply.starts_with('2'), "{reply}");
+        let (_, log) = server.stop();
+        has(&log, &["invalid peer certificate"]);
+    }
+}
+
+#[test]
+fn a_dead_directory_is_told_once_the_next_one_is_asked_and_the_file_goes_on() {
+    let mut slapd = Slapd::start();
+    let place = slapd.place(SEARCH);
+    let nobody = free_port();
+    let two =
+        format!("accounts.ldap.urls=ldap://127.0.0.1:{nobody}, ldap://127.0.0.1:{}", slapd.ldap);
+    let mut server = place.serve(&["--set", &two]);
+    server.login("anna", "right");
+    slapd.end();
+    let first = server.tries("anna", "right");
+    assert!(!first.starts_with('2'), "{first}");
+    assert_eq!(server.tries("nobody", "right"), first, "an unknown name is told the same");
+    server.login("file", "secret");
+    server.waits_for("event=login-source-down source=\"ldap\" reason=\"ldap://127.0.0.1:");
+    assert_eq!(server.tries("anna", "right"), first);
+    slapd.run();
+    server.login("anna", "right");
+    server.waits_for("event=login-source-back source=\"ldap\"");
+    let (_, rest) = server.stop();
+    assert!(!rest.contains("login-source-down"), "once: {rest}");
+}
+
+#[test]
+fn mistakes_in_what_is_asked_are_told_and_are_nobodys_fault() {
+    let slapd = Slapd::start();
+    let place = slapd.place(SEARCH);
+    for (setting, why) in [
+        ("accounts.ldap.bind_dn=cn=nobody,dc=example,dc=org", "bind_dn cannot log in: code 49"),
+        ("accounts.ldap.base=dc=elsewhere,dc=org", "accounts.ldap.base does not exist"),
+        ("accounts.ldap.group=cn=none,dc=example,dc=org", "accounts.ldap.group does not exist"),
+    ] {
+        let server = place.serve(&["--set", setting]);
+        let reply = server.tries("anna", "right");
+        assert!(!reply.starts_with('2'), "{setting}: {reply}");
+        server.login("file", "secret");
+        let (_, log) = server.stop();
+        has(&log, &[why]);
+        assert!(!log.contains("reads"), "{log}");
+    }
+}
+
+#[test]
+fn a_storm_of_names_is_answered_and_the_file_goes_on() {
+    const NAMES: usize = 60;
+    let slapd = Slapd::start();
+    let place = slapd.place(SEARCH);
+    let server = &place.serve(&[
+        "--set",
+        "accounts.ldap.connections=2",
+        "--set",
+        "limits.connections_per_ip=0",
+        "--set",
+        "limits.connections_before_login=0",
+    ]);
+    std::thread::scope(|scope| {
+        let storm: Vec<_> = (0..NAMES)
+            .map(|number| scope.spawn(move || server.tries(&format!("name{number}"), "right")))
+            .collect();
+        server.login("file", "secret");
+        for login in storm {
+            let reply = login.join().unwrap();
+            assert!(reply.starts_with('5') || reply.starts_with('4'), "{reply}");
+        }
+    });
+    server.login("anna", "right");
+}

@@ -1,0 +1,131 @@
+//! The Debian package: built, and tried out in a layer above this computer's root.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{cargo, succeeds};
+use crate::setup::{as_root, find};
+
+/// Where what goes into the package is put together, below the checkout. `[package.metadata.deb]`
+/// in `crates/wharf/Cargo.toml` names it too.
+const STAGE: &str = "target/deb";
+/// Shells for which the package has completions.
+const SHELLS: &[&str] = &["bash", "zsh", "fish"];
+/// The most that a trial may write: packages, accounts, files of a few bytes.
+const LAYER_SIZE: &str = "size=512m";
+/// A trial takes some ten seconds.
+const TRIAL_SECONDS: &str = "300";
+
+/// Builds the package: with the release profile, or of a program that is there already.
+pub(crate) fn build(root: &Path, words: &[&str]) -> Result<(), String> {
+    let program = match words {
+        [] => release(root)?,
+        ["--binary", file] => root.join(file),
+        _ => return Err("usage: cargo xtask deb [--binary FILE]".to_owned()),
+    };
+    let package = package(root, &program)?;
+    eprintln!("xtask: wrote {}", package.display());
+    Ok(())
+}
+
+/// Builds it of what the tests have built, and installs, runs, upgrades and purges it.
+pub(crate) fn check(root: &Path) -> Result<(), String> {
+    let mut build = cargo(root);
+    build.args(["build", "--quiet", "--bins", "--workspace", "--all-features"]);
+    if !succeeds(&mut build)? {
+        return Err("the program does not build, see above".to_owned());
+    }
+    let package = package(root, &target(root).join("debug/wharf"))?;
+    try_out(root, &package)
+}
+
+fn release(root: &Path) -> Result<PathBuf, String> {
+    let mut build = cargo(root);
+    build.args(["build", "--profile", "dist", "--package", "wharf", "--bin", "wharf"]);
+    if succeeds(&mut build)? {
+        Ok(target(root).join("dist/wharf"))
+    } else {
+        Err("the program does not build, see above".to_owned())
+    }
+}
+
+fn target(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    target.map_or_else(|| root.join("target"), |target| root.join(target))
+}
+
+/// Puts together what the package holds, and has cargo-deb pack it.
+fn package(root: &Path, program: &Path) -> Result<PathBuf, String> {
+    let stage = root.join(STAGE);
+    let man = stage.join("man");
+    // Pages of commands that are gone must not stay.
+    let _ = fs::remove_dir_all(&man);
+    fs::create_dir_all(&man).map_err(|error| format!("cannot make {}: {error}", man.display()))?;
+    let staged = stage.join("wharf");
+    let mut strip = Command::new("strip");
+    done(strip.arg("-o").arg(&staged).arg(program))?;
+    let mut pages = Command::new(&staged);
+    done(pages.arg("man").arg(&man))?;
+    for shell in SHELLS {
+        let output = Command::new(&staged).args(["completions", shell]).output();
+        let output = output.map_err(|error| format!("cannot run {}: {error}", staged.display()))?;
+        let file = stage.join(format!("wharf.{shell}"));
+        fs::write(&file, output.stdout)
+            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    }
+    let package = stage.join("wharf.deb");
+    let mut pack = cargo(root);
+    // The program is stripped already, and its debug symbols are nobody's.
+    pack.args(["deb", "--quiet", "--package", "wharf", "--no-build", "--no-strip", "--no-dbgsym"]);
+    // Its own packer would take long for so little.
+    pack.args(["--compress-system", "--output"]).arg(&package);
+    done(&mut pack)?;
+    Ok(package)
+}
+
+/// Runs the trial in namespaces of its own: a layer of memory above this computer's root takes
+/// what it writes, and its network is loopback alone, where port 21 is free.
+fn try_out(root: &Path, package: &Path) -> Result<(), String> {
+    let script = root.join("packaging/debian/try.sh");
+    let line = format!(
+        "set -eu\n\
+         layer=$(mktemp -d)\n\
+         mount -t tmpfs -o {LAYER_SIZE} tmpfs \"$layer\"\n\
+         mkdir \"$layer/changes\" \"$layer/work\" \"$layer/root\" \"$layer/files\"\n\
+         cp \"$1\" \"$layer/files/try.sh\"; cp \"$2\" \"$layer/files/wharf.deb\"\n\
+         mount -t overlay overlay \
+         -o \"lowerdir=/,upperdir=$layer/changes,workdir=$layer/work\" \"$layer/root\"\n\
+         mount -t proc proc \"$layer/root/proc\"\n\
+         mount --bind /dev \"$layer/root/dev\"\n\
+         mount -t tmpfs tmpfs \"$layer/root/tmp\"\n\
+         cp \"$layer/files/try.sh\" \"$layer/files/wharf.deb\" \"$layer/root/tmp\"\n\
+         exec timeout {TRIAL_SECONDS} chroot \"$layer/root\" sh /tmp/try.sh /tmp/wharf.deb\n"
+    );
+    let mut trial = as_root(&["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c"])?;
+    trial.arg(line).arg("sh").arg(script).arg(package).env("DEBIAN_FRONTEND", "noninteractive");
+    // Debian keeps programs for root out of everybody else's PATH.
+    trial.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    if succeeds(&mut trial)? {
+        Ok(())
+    } else {
+        Err(format!(
+            "the package does not do what it should, see above\n\
+             help: look at it with `dpkg-deb --contents {}`",
+            package.display()
+        ))
+    }
+}
+
+fn done(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    if succeeds(command)? {
+        return Ok(());
+    }
+    let missing = if find(&program).is_none() && !program.contains('/') {
+        "\nhelp: cargo xtask setup installs it"
+    } else {
+        ""
+    };
+    Err(format!("`{program}` failed, see above{missing}"))
+}
