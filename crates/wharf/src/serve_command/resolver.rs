@@ -46,7 +46,8 @@ impl Resolver {
             sleep(every).await;
             let Some(name) = self.name() else { continue };
             let found = asked(name.clone()).await;
-            // A reload has looked another one up meanwhile.
+            // A reload under way, or one since, has looked another one up.
+            let Ok(_turn) = self.reloader.turn.try_lock() else { continue };
             if self.name().as_ref() != Some(&name) {
                 continue;
             }
