@@ -92,15 +92,15 @@ fn try_out(root: &Path, package: &Path) -> Result<(), String> {
         "set -eu\n\
          layer=$(mktemp -d)\n\
          mount -t tmpfs -o {LAYER_SIZE} tmpfs \"$layer\"\n\
-         mkdir \"$layer/changes\" \"$layer/work\" \"$layer/root\" \"$layer/files\"\n\
+         mkdir \"$layer/changes\" \"$layer/work\" \"$layer/system\" \"$layer/files\"\n\
          cp \"$1\" \"$layer/files/try.sh\"; cp \"$2\" \"$layer/files/wharf.deb\"\n\
          mount -t overlay overlay \
-         -o \"lowerdir=/,upperdir=$layer/changes,workdir=$layer/work\" \"$layer/root\"\n\
-         mount -t proc proc \"$layer/root/proc\"\n\
-         mount --bind /dev \"$layer/root/dev\"\n\
-         mount -t tmpfs tmpfs \"$layer/root/tmp\"\n\
-         cp \"$layer/files/try.sh\" \"$layer/files/wharf.deb\" \"$layer/root/tmp\"\n\
-         exec timeout {TRIAL_SECONDS} chroot \"$layer/root\" sh /tmp/try.sh /tmp/wharf.deb\n"
+         -o \"lowerdir=/,upperdir=$layer/changes,workdir=$layer/work\" \"$layer/system\"\n\
+         mount -t proc proc \"$layer/system/proc\"\n\
+         mount --bind /dev \"$layer/system/dev\"\n\
+         mount -t tmpfs tmpfs \"$layer/system/tmp\"\n\
+         cp \"$layer/files/try.sh\" \"$layer/files/wharf.deb\" \"$layer/system/tmp\"\n\
+         exec timeout {TRIAL_SECONDS} chroot \"$layer/system\" sh /tmp/try.sh /tmp/wharf.deb\n"
     );
     let mut trial = as_root(&["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c"])?;
     trial.arg(line).arg("sh").arg(script).arg(package).env("DEBIAN_FRONTEND", "noninteractive");
