@@ -63,6 +63,7 @@ use self::upload::Upload;
 
 use crate::meter::Quota;
 use crate::mounts::Mounts;
+use crate::server_files::ServerFiles;
 
 pub use self::leftover::TEMP_PREFIX;
 pub use self::quotas::Quotas;
@@ -302,6 +303,7 @@ impl Storage for Disk {
 pub struct Disks {
     options: DiskOptions,
     quotas: Option<Quotas>,
+    server_files: ServerFiles,
     open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
 }
 
@@ -316,7 +318,8 @@ impl Disks {
     pub fn new(options: DiskOptions) -> Self {
         // Read it now: a sandbox may forbid it later.
         boot::identity();
-        Self { options, quotas: None, open: Arc::default() }
+        let server_files = ServerFiles::default();
+        Self { options, quotas: None, server_files, open: Arc::default() }
     }
 
     /// Counts what accounts with a quota keep, and holds them to it. Without this, quotas mean
@@ -324,6 +327,12 @@ impl Disks {
     #[must_use]
     pub fn with_quotas(self, quotas: Quotas) -> Self {
         Self { quotas: Some(quotas), ..self }
+    }
+
+    /// Denies these to every account, in every folder.
+    #[must_use]
+    pub fn without(self, server_files: ServerFiles) -> Self {
+        Self { server_files, ..self }
     }
 
     /// The bits that new files of an account do not get. What anybody may drop and nobody fetch is
@@ -356,6 +365,10 @@ impl Disks {
     async fn disk(&self, name: &str, path: &Path, quota: Quota, umask: u32) -> Result<Disk> {
         let options = DiskOptions { umask, ..self.options.clone() };
         let home = (name.to_owned(), path.to_owned(), quota, umask);
+        if let Some(own) = self.server_files.folder_around(path) {
+            let told = format!("it lies in {}, which the server keeps for itself", own.display());
+            return Err(Error::new(ErrorKind::Forbidden, io::Error::other(told)));
+        }
         if let Some(tree) = self.shared(&home) {
             return Ok(Disk { tree });
         }
@@ -369,7 +382,9 @@ impl Disks {
             let (name, path, ..) = home.clone();
             unblocked(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
         };
-        let disk = Disk { tree: Arc::new(Tree { metered, ..tree }) };
+        let mut tree = Tree { metered, ..tree };
+        tree.root.deny(&self.server_files);
+        let disk = Disk { tree: Arc::new(tree) };
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
         all.insert(home, Arc::downgrade(&disk.tree));

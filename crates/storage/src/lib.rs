@@ -12,6 +12,7 @@ mod memory;
 mod meter;
 mod mounts;
 mod name;
+mod server_files;
 mod time;
 
 pub use disk::{
@@ -21,3 +22,4 @@ pub use disk::{
 pub use memory::Memory;
 pub use meter::Quota;
 pub use mounts::Mounts;
+pub use server_files::{Extent, ServerFiles};

@@ -5,7 +5,7 @@ mod validity;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -14,7 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::anatomy::{Anatomy, Key, covers};
-use crate::os::{mode_if_open, private_file, private_folder, sync_folder};
+use crate::os::{Access, Spot, mode_if_open, private_folder, sync_folder};
 use crate::outcome::{Exit, Failure, plain};
 
 /// A certificate chain and its key, read but not yet joined.
@@ -185,7 +185,15 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     refuse_open_key(path)?;
-    read(path, "certificate").map(Some)
+    let read = || {
+        let mut text = String::new();
+        let file = Spot::find(path)?.open(Access::Read)?;
+        file.take(PEM_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    read().map(Some).map_err(|error: io::Error| {
+        Failure::io(format!("cannot read the certificate {}", path.display()), &error)
+    })
 }
 
 /// A key that others can read is no secret any more.
@@ -223,26 +231,30 @@ fn make(names: &[String]) -> Result<String, Failure> {
 /// Keeps the text at `path`, whole or not at all, for its owner alone. What is there stays.
 fn keep(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     private_folder(folder)?;
-    let temporary = temporary(folder);
-    let written = write_synced(&temporary, text).and_then(|()| {
-        // A link, unlike a rename, never replaces what another wharf has put there meanwhile.
-        match fs::hard_link(&temporary, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(_) => fs::rename(&temporary, path),
-            Ok(()) => Ok(()),
-        }
-    });
-    let _ = fs::remove_file(&temporary);
-    written?;
-    sync_folder(folder)
+    // Its folder may belong to the server's user, and this process be root: the name cannot be
+    // guessed, and the file is made only where nothing is.
+    let temporary = Spot::find(&folder.join(temporary_name()?))?;
+    let kept = Spot::find(path)?;
+    let written = write_synced(&temporary, text).and_then(|()| temporary.rename_to_free(&kept));
+    if written.is_err() {
+        let _ = temporary.remove();
+    }
+    match written {
+        // What another wharf has put there meanwhile stays.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder(folder),
+    }
 }
 
-fn temporary(folder: &Path) -> PathBuf {
-    folder.join(format!(".{KEPT_NAME}.{}", std::process::id()))
+fn temporary_name() -> io::Result<String> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(format!(".{KEPT_NAME}.{:016x}", u64::from_ne_bytes(random)))
 }
 
-fn write_synced(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = private_file().open(path)?;
+fn write_synced(spot: &Spot, text: &str) -> io::Result<()> {
+    let mut file = spot.open(Access::New(0o600))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -53,7 +53,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     // As text, not as a doc comment: the help is no Markdown.
-    #[arg(help = "[env: WHARF_CONFIG] [default: ./wharf.toml, then the system's place]")]
+    #[arg(help = "[env: WHARF_CONFIG] [default: the system's place]")]
     #[arg(short, long, value_name = "FILE", global = true, help_heading = EVERY_COMMAND)]
     pub(crate) config: Option<PathBuf>,
     /// Override one setting; repeatable

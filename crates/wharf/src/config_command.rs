@@ -33,5 +33,5 @@ fn path(global: &Global) -> Result<Exit, Failure> {
     let places: Vec<_> =
         place::config_candidates().iter().map(|path| path.display().to_string()).collect();
     Err(Failure::new(format!("there is no config file; looked for {}", places.join(", ")))
-        .help("make one:  wharf config default > wharf.toml"))
+        .help("make one, and name it with -c:  wharf config default > FILE"))
 }

@@ -21,6 +21,8 @@ use words::{Words, columns};
 pub(crate) struct Panel {
     /// The language.
     pub(crate) words: &'static Words,
+    /// The config file in force, if there is one.
+    pub(crate) config: Option<PathBuf>,
     /// What is served.
     pub(crate) content: Content,
     /// Where.
@@ -46,8 +48,6 @@ pub(crate) enum Content {
     Share(Share),
     /// Accounts.
     Accounts {
-        /// The config file.
-        config: Option<PathBuf>,
         /// Where accounts are kept.
         store: String,
         /// How many accounts there are, and how many of them may log in.
@@ -101,19 +101,20 @@ impl Panel {
 
     fn headline(&self) -> String {
         let words = self.words;
+        let from =
+            self.config.as_ref().map(|path| format!("   ({} {})", words.config, path.display()));
+        let from = from.unwrap_or_default();
         match &self.content {
             Content::Share(share) => {
                 let (folder, rights) = (share.folder.display(), words.rights(&share.access));
-                format!("wharf   {}  {folder}   ({rights})\n", words.sharing)
+                format!("wharf   {}  {folder}   ({rights}){from}\n", words.sharing)
             }
-            Content::Accounts { config, accounts, .. } => {
+            Content::Accounts { accounts, .. } => {
                 let accounts = match accounts {
                     1 => words.one_account.to_owned(),
                     number => format!("{number} {}", words.accounts),
                 };
-                let from =
-                    config.as_ref().map(|path| format!("   ({} {})", words.config, path.display()));
-                format!("wharf   {}  {accounts}{}\n", words.serving, from.unwrap_or_default())
+                format!("wharf   {}  {accounts}{from}\n", words.serving)
             }
         }
     }
@@ -285,6 +286,8 @@ mod tests {
     fn panel(content: Content) -> Panel {
         Panel {
             words: &words::ENGLISH,
+            config: matches!(content, Content::Accounts { .. })
+                .then(|| "/etc/wharf/wharf.toml".into()),
             content,
             listeners: vec![("[::]:2121".parse().unwrap(), ListenTls::Explicit)],
             own_addresses: ["127.0.0.1", "192.168.1.20"].map(|ip| ip.parse().unwrap()).to_vec(),
@@ -328,7 +331,6 @@ mod tests {
             access: Access::Anonymous(AnonymousPermissions::Dropbox),
         };
         let accounts = Content::Accounts {
-            config: Some("/etc/wharf/wharf.toml".into()),
             store: "/etc/wharf/users.toml".into(),
             accounts: 3,
             anonymous: Some("/srv/ftp/public".into()),

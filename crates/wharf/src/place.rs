@@ -14,11 +14,10 @@ use windows as system;
 /// The configuration's name in whatever folder.
 pub(crate) const CONFIG_NAME: &str = "wharf.toml";
 
-/// Every place where a configuration is looked for, the first found being the one.
+/// Every place where a configuration is looked for, the first found being the one. The current
+/// folder is none of them: clients may have put a file there.
 pub(crate) fn config_candidates() -> Vec<PathBuf> {
-    let mut candidates = vec![PathBuf::from(CONFIG_NAME)];
-    candidates.extend(system::config_folders().into_iter().map(|dir| dir.join(CONFIG_NAME)));
-    candidates
+    system::config_folders().into_iter().map(|dir| dir.join(CONFIG_NAME)).collect()
 }
 
 /// Where a configuration would be put on this system.

@@ -23,13 +23,15 @@ mod warner;
 mod watch;
 mod workers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::Global;
 use crate::cli::serve::Serve;
 use crate::config::Loaded;
 use crate::config::gather::{Flag, Inputs};
 use crate::config::raw::Raw;
+#[cfg(unix)]
+use crate::os::{is_successor, only_root_changes};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, flags_as_file, inputs, load};
 use crate::share::{Access, Share, confirm_open_share};
@@ -44,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) file: Option<PathBuf>,
     /// The folder to share; none: the accounts of the configuration.
     pub(crate) share: Option<Share>,
+    /// Files of wharf's own that the command line names.
+    pub(crate) own_files: Vec<PathBuf>,
     /// Whether to use colour.
     pub(crate) is_coloured: bool,
 }
@@ -65,6 +69,9 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
         });
     }
     let is_coloured = global.color.is_on();
+    if let Some(file) = &file {
+        refuse_foreign_orders(file)?;
+    }
     let inputs = inputs(global, file.clone(), flags);
     let loaded = load(&inputs, is_coloured)?;
     if options.print_config {
@@ -77,7 +84,22 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
         confirm_open_share(share, options.yes)?;
         refuse_fresh_password_of_a_service(share)?;
     }
-    run::run(&Plan { inputs, loaded, file, share, is_coloured }, options)
+    let own_files = options.password_file.iter().filter(|path| path.is_file()).cloned().collect();
+    run::run(&Plan { inputs, loaded, file, share, own_files, is_coloured }, options)
+}
+
+/// A server that takes the place of another one was started at that one's word. That one has given
+/// up its rights; with a config file that it could have changed it would get them back.
+fn refuse_foreign_orders(file: &Path) -> Result<(), Failure> {
+    #[cfg(unix)]
+    if is_successor() {
+        only_root_changes(file).map_err(|error| {
+            Failure::io(format!("cannot use the config file {}", file.display()), &error)
+                .help("let only root change it and the folders above it, or restart wharf")
+        })?;
+    }
+    let _ = file;
+    Ok(())
 }
 
 /// Accounts live in a file of their own, so the config says in words how to make this one.

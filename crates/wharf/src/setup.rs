@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use crate::cli::Global;
 use crate::config::gather::{Flag, Inputs};
@@ -18,7 +19,25 @@ use crate::place;
 pub(crate) fn config_file(global: &Global) -> Option<PathBuf> {
     let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
     let named = global.config.clone().or_else(|| named.map(PathBuf::from));
-    named.or_else(|| place::config_candidates().into_iter().find(|path| path.is_file()))
+    named.or_else(|| {
+        let found = place::config_candidates().into_iter().find(|path| path.is_file());
+        note_unused(found.as_deref());
+        found
+    })
+}
+
+/// Says once that a file of the current folder is not used: earlier versions took it, and whoever
+/// may upload to that folder could have made it.
+fn note_unused(used: Option<&Path>) {
+    static NOTED: Once = Once::new();
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let unused = Path::new(place::CONFIG_NAME);
+    let is_used = used.is_some_and(|used| real(used) == real(unused));
+    if unused.symlink_metadata().is_ok() && !is_used {
+        NOTED.call_once(|| {
+            tell("note: ./wharf.toml is not used; to use it:  wharf -c ./wharf.toml\n");
+        });
+    }
 }
 
 /// All layers, with `flags` of the command itself; `--set` stands above those.

@@ -47,8 +47,8 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     done.map_err(|error| error.into_failure(is_coloured))?;
     if !has_config && matches!(what, User::Add { .. }) {
         tell(
-            "note: there is no config file yet, and without one wharf ignores accounts; make one \
-              with\n      wharf config default > wharf.toml   (in the same folder)\n",
+            "note: there is no config file, and without one wharf ignores accounts; make one and \
+              name it:\n      wharf config default > wharf.toml   wharf -c wharf.toml\n",
         );
     }
     Ok(Exit::Done)

@@ -14,7 +14,9 @@ use wharf_core::storage::{Storage, Stores};
 use wharf_events::check::Checker;
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{self as engine, ListenTls, Settings};
-use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve};
+use wharf_storage::{
+    DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve, ServerFiles,
+};
 
 use crate::certificate::{Facts, Pair, from_files, self_made};
 use crate::config::choice::{
@@ -333,8 +335,13 @@ pub(crate) fn user_quota(config: &Config) -> Quota {
 }
 
 /// Where accounts' files are.
-pub(crate) fn stores(config: &Config, quotas: Option<&Quotas>, reach: &Arc<Reach>) -> Fenced {
-    let disks = Disks::new(disk(config));
+pub(crate) fn stores(
+    config: &Config,
+    quotas: Option<&Quotas>,
+    reach: &Arc<Reach>,
+    server_files: ServerFiles,
+) -> Fenced {
+    let disks = Disks::new(disk(config)).without(server_files);
     let disks = match quotas {
         Some(quotas) => disks.with_quotas(quotas.clone()),
         None => disks,

@@ -1,13 +1,15 @@
 //! Unix: a socket with a path, and permission bits.
 
 use std::fmt;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
+use rustix::fs::Mode;
+use rustix::process::umask;
 use tokio::net::{UnixListener, UnixStream, unix};
 
 /// A listening socket.
@@ -62,12 +64,15 @@ impl Listener {
     }
 
     fn bind(path: &Path, group: Option<u32>) -> io::Result<Self> {
-        let socket = UnixListener::bind(path)?;
+        // It is never open to others, not for a moment: who connected then would stay.
+        let mask = if group.is_some() { 0o117 } else { 0o177 };
+        let before = umask(Mode::from_raw_mode(mask));
+        let bound = UnixListener::bind(path);
+        umask(before);
+        let socket = bound?;
         if let Some(group) = group {
-            std::os::unix::fs::chown(path, None, Some(group))?;
+            std::os::unix::fs::lchown(path, None, Some(group))?;
         }
-        let mode = if group.is_some() { 0o660 } else { 0o600 };
-        fs::set_permissions(path, Permissions::from_mode(mode))?;
         let inode = fs::symlink_metadata(path)?.ino();
         Ok(Self { socket, path: path.to_owned(), inode, place: None })
     }

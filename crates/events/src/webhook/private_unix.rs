@@ -5,10 +5,13 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// How to open a file that only its owner may read.
+use rustix::fs::OFlags;
+
+/// How to open a file that only its owner may read. A link is never followed: the folder may
+/// belong to the server's user while root opens it.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.mode(0o600);
+    options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 

@@ -12,6 +12,7 @@ use super::facts_unix;
 use super::fault::fault;
 use super::leftover::is_hidden;
 use super::system::{Directory, Root};
+use crate::server_files::DeniedNames;
 
 #[cfg(target_os = "linux")]
 use super::names_linux::Reading;
@@ -59,11 +60,14 @@ pub(super) struct Reader {
     reading: Reading,
     at: VPath,
     wanted: Wanted,
+    /// The server's own names here; none where no name needs to be looked at.
+    denied: Option<DeniedNames>,
 }
 
 impl Reader {
-    pub(super) fn new(dir: Directory, at: VPath, wanted: Wanted) -> Result<Self> {
-        Ok(Self { reading: Reading::new(&dir).map_err(fault)?, dir, at, wanted })
+    pub(super) fn new(root: &Root, dir: Directory, at: VPath, wanted: Wanted) -> Result<Self> {
+        let denied = root.denied_names(&dir);
+        Ok(Self { reading: Reading::new(&dir).map_err(fault)?, dir, at, wanted, denied })
     }
 
     /// The next entry, none at the end. What vanishes meanwhile is left out.
@@ -74,22 +78,38 @@ impl Reader {
             if matches!(bytes, b"." | b"..") || is_hidden(bytes) {
                 continue;
             }
-            if self.wanted == Wanted::Names {
+            let is_denied = self.denied.as_ref().is_some_and(|denied| denied.has_name(bytes));
+            if is_denied {
+                continue;
+            }
+            if self.wanted == Wanted::Names && self.denied.is_none() {
                 return Ok(Some(Entry::new(bytes, Kind::File, 0)));
             }
             let entry = match facts_unix::of_name(&self.dir, name) {
-                Ok(entry) if entry.kind == Kind::Link => followed(root, &self.at, bytes, entry),
+                Ok(entry) if root.denies_entry(&entry) => continue,
+                Ok(entry) if entry.kind == Kind::Link => {
+                    match followed(root, &self.at, bytes, entry) {
+                        Some(entry) => entry,
+                        None => continue,
+                    }
+                }
                 Ok(entry) => entry,
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(fault(error)),
             };
+            if self.wanted == Wanted::Names {
+                return Ok(Some(Entry::new(bytes, Kind::File, 0)));
+            }
             return Ok(Some(Entry { name: bytes.to_vec(), ..entry }));
         }
     }
 }
 
-/// What a link leads to, if it may be followed; else the link.
-fn followed(root: &Root, dir: &VPath, name: &[u8], link: Entry) -> Entry {
-    let reached = dir.join(name).ok().and_then(|at| root.stat(&at).ok());
-    reached.unwrap_or(link)
+/// What a link leads to, if it may be followed; else the link. None if that is denied.
+fn followed(root: &Root, dir: &VPath, name: &[u8], link: Entry) -> Option<Entry> {
+    let Ok(at) = dir.join(name) else { return Some(link) };
+    match root.stat(&at) {
+        Ok(reached) => Some(reached),
+        Err(_) => (!root.leads_to_denied(&at)).then_some(link),
+    }
 }

@@ -135,7 +135,7 @@ impl Tree {
 
     pub(super) fn list(&self, at: &VPath, wanted: Wanted) -> Result<Reader> {
         refuse_hidden(at, ErrorKind::NotFound)?;
-        Reader::new(self.root.directory(at)?, at.clone(), wanted)
+        Reader::new(&self.root, self.root.directory(at)?, at.clone(), wanted)
     }
 
     pub(super) fn read(&self, at: &VPath, from: u64) -> Result<Source> {
@@ -278,7 +278,9 @@ impl Tree {
     pub(super) fn place_at_once<'a>(&self, at: &'a VPath) -> Option<Place<'a>> {
         let (parent, name) = (at.parent()?, at.name()?);
         check_name(name).ok()?;
-        Some(Place { dir: self.root.directory_at_once(&parent)?, name })
+        let dir = self.root.directory_at_once(&parent)?;
+        self.root.check_place(at, &dir, name).ok()?;
+        Some(Place { dir, name })
     }
 
     /// The open parent of a path, and its last name. `of_root` is what the root fails with.
@@ -287,7 +289,9 @@ impl Tree {
             return Err(of_root.into());
         };
         check_name(name)?;
-        Ok(Place { dir: self.root.directory(&parent)?, name })
+        let dir = self.root.directory(&parent)?;
+        self.root.check_place(at, &dir, name)?;
+        Ok(Place { dir, name })
     }
 
     /// What stands at a place: for a link what it leads to, or a link if it leads nowhere that

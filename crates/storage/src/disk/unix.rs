@@ -25,6 +25,7 @@ use wharf_proto::path::VPath;
 use super::fault::fault;
 use super::pace::Medium;
 use super::{FollowSymlinks, beneath_walk, facts_unix};
+use crate::server_files::{DeniedNames, Reach, ServerFiles, Watch};
 use crate::time::system_time;
 
 pub(super) use super::reader_unix::{Names, Reader};
@@ -49,6 +50,8 @@ pub(super) struct Root {
     fd: OwnedFd,
     links: FollowSymlinks,
     way: Way,
+    /// What of the server's own is denied.
+    server_files: ServerFiles,
 }
 
 /// How paths are kept below the root.
@@ -66,14 +69,15 @@ impl Root {
         let way = if beneath_linux::is_supported(&fd) { Way::Kernel } else { Way::Walk };
         #[cfg(not(target_os = "linux"))]
         let way = Way::Walk;
-        Ok(Self { fd, links, way })
+        Ok(Self { fd, links, way, server_files: ServerFiles::default() })
     }
 
     /// The same if it is at hand, where the kernel has all that we need.
     pub(super) fn open_at_once(path: &Path, links: FollowSymlinks) -> Option<Self> {
         #[cfg(target_os = "linux")]
         if let Some(fd) = beneath_linux::open_top_at_once(path) {
-            return Some(Self { fd, links, way: Way::Kernel });
+            let server_files = ServerFiles::default();
+            return Some(Self { fd, links, way: Way::Kernel, server_files });
         }
         let _ = (path, links);
         None
@@ -83,12 +87,70 @@ impl Root {
         self.way = Way::Walk;
     }
 
+    /// Denies these from now on.
+    pub(super) fn deny(&mut self, server_files: &ServerFiles) {
+        self.server_files = server_files.clone();
+    }
+
+    /// What this tree is to the server's files. Where links lead anywhere, so does the tree.
+    fn reach_of(&self, watch: &Watch) -> Reach {
+        if self.links == FollowSymlinks::Always { Reach::Above } else { watch.reach(&self.fd) }
+    }
+
+    /// Whether what was opened at a path is denied, by what it is or by its name.
+    fn denies(&self, at: &VPath, open: impl AsFd) -> bool {
+        let Some(watch) = self.server_files.watch() else { return false };
+        let reach = self.reach_of(watch);
+        if watch.denies(open, reach) {
+            return true;
+        }
+        if reach == Reach::Apart {
+            return false;
+        }
+        let (Some(parent), Some(name)) = (at.parent(), at.name()) else { return false };
+        let folder = self.open_unjudged(&parent, LOOK | OFlags::DIRECTORY);
+        folder.is_ok_and(|folder| watch.denies_name(folder, name, reach))
+    }
+
+    /// Whether an entry of a listing is denied.
+    pub(super) fn denies_entry(&self, entry: &Entry) -> bool {
+        self.server_files.watch().is_some_and(|watch| watch.denies_id(entry.unique))
+    }
+
+    /// The names in a folder that are denied; none where no listing needs to look at each.
+    pub(super) fn denied_names(&self, dir: &Directory) -> Option<DeniedNames> {
+        let watch = self.server_files.watch()?;
+        watch.denied_names(dir, self.reach_of(watch))
+    }
+
+    /// Whether a path leads to what is denied, as far as links are followed here.
+    pub(super) fn leads_to_denied(&self, at: &VPath) -> bool {
+        self.server_files.watch().is_some()
+            && self.open_unjudged(at, LOOK).is_ok_and(|open| self.denies(at, open))
+    }
+
+    /// Refuses to make, remove or rename a name that is the server's, that leads to what is, or
+    /// below which something of it lies.
+    pub(super) fn check_place(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
+        let Some(watch) = self.server_files.watch() else { return Ok(()) };
+        let reach = self.reach_of(watch);
+        if watch.holds(dir, name, reach) || self.leads_to_denied(at) {
+            return Err(denied());
+        }
+        Ok(())
+    }
+
     /// The root itself, to be read.
     pub(super) fn top(&self) -> io::Result<Directory> {
         Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())? })
     }
 
     fn open_at(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
+        let open = self.open_unjudged(at, flags)?;
+        if self.denies(at, &open) { Err(Errno::ACCESS) } else { Ok(open) }
+    }
+
+    fn open_unjudged(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
         match self.way {
             #[cfg(target_os = "linux")]
             Way::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
@@ -128,7 +190,8 @@ impl Root {
     fn reach_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
         #[cfg(target_os = "linux")]
         if self.way == Way::Kernel {
-            return beneath_linux::open_at_once(&self.fd, at.relative(), flags, self.links);
+            let open = beneath_linux::open_at_once(&self.fd, at.relative(), flags, self.links)?;
+            return (!self.denies(at, &open)).then_some(open);
         }
         let _ = (at, flags);
         None
@@ -156,7 +219,11 @@ impl Root {
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         let name = at.name().unwrap_or(b".");
-        let reached = self.open_at(at, LOOK).and_then(facts_unix::of_open);
+        let reached = self.open_unjudged(at, LOOK);
+        if reached.as_ref().is_ok_and(|open| self.denies(at, open)) {
+            return Err(denied());
+        }
+        let reached = reached.and_then(facts_unix::of_open);
         let entry = match (reached, at.parent()) {
             (Ok(entry), _) => entry,
             // A link that may not be followed is shown as such.
@@ -212,6 +279,11 @@ impl Root {
             }
         }
     }
+}
+
+/// What the server keeps for itself answers as a right that is missing.
+fn denied() -> Error {
+    Error::new(ErrorKind::Forbidden, "it is one of the server's own files")
 }
 
 fn check_regular(kind: Kind) -> Result<()> {

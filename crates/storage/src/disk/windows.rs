@@ -19,6 +19,7 @@ use super::fault::fault;
 use super::leftover::is_hidden;
 use super::pace::Medium;
 use super::windows_name::is_plain;
+use crate::server_files::ServerFiles;
 use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
@@ -39,6 +40,8 @@ pub(super) struct Root {
     /// In the form that Windows takes as it stands (`\\?\`).
     path: PathBuf,
     links: FollowSymlinks,
+    /// What of the server's own is denied.
+    server_files: ServerFiles,
 }
 
 impl Root {
@@ -47,7 +50,7 @@ impl Root {
         if !path.metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self { path, links })
+        Ok(Self { path, links, server_files: ServerFiles::default() })
     }
 
     /// Upper and lower case are the same in names. A folder can be told to tell them apart; that it
@@ -97,8 +100,34 @@ impl Root {
         Ok(Directory { path: self.path.clone() })
     }
 
-    /// The path on disk. Links on the way are followed as the root allows.
+    /// Denies these from now on.
+    pub(super) fn deny(&mut self, server_files: &ServerFiles) {
+        self.server_files = server_files.clone();
+    }
+
+    fn denies(&self, path: &Path) -> bool {
+        self.server_files.watch().is_some_and(|watch| watch.denies(path))
+    }
+
+    /// Refuses to make, remove or rename a name that is the server's, that leads to what is, or
+    /// below which something of it lies.
+    pub(super) fn check_place(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
+        let Some(watch) = self.server_files.watch() else { return Ok(()) };
+        let leads_there = || self.follow(at).is_ok_and(|path| watch.denies(&path));
+        if watch.holds(&dir.path.join(text(name)?)) || leads_there() {
+            return Err(denied());
+        }
+        Ok(())
+    }
+
+    /// The path on disk of what is not denied.
     fn locate(&self, at: &VPath) -> Result<PathBuf> {
+        let path = self.follow(at)?;
+        if self.denies(&path) { Err(denied()) } else { Ok(path) }
+    }
+
+    /// The path on disk. Links on the way are followed as the root allows.
+    fn follow(&self, at: &VPath) -> Result<PathBuf> {
         let mut path = self.path.clone();
         for name in at.names() {
             path.push(text(name)?);
@@ -121,6 +150,9 @@ impl Root {
         let reached = self.locate(at).and_then(|path| path.symlink_metadata().map_err(fault));
         let facts = match (reached, at.parent()) {
             (Ok(facts), _) => facts,
+            (Err(error), _) if self.follow(at).is_ok_and(|path| self.denies(&path)) => {
+                return Err(error);
+            }
             // A link that may not be followed is shown as such.
             (Err(error), Some(parent)) => {
                 let Ok(dir) = self.locate(&parent) else { return Err(error) };
@@ -161,6 +193,11 @@ impl Root {
         let moment = system_time(moment).ok_or(ErrorKind::Unsupported)?;
         file.set_modified(moment).map_err(fault)
     }
+}
+
+/// What the server keeps for itself answers as a right that is missing.
+fn denied() -> Error {
+    Error::new(ErrorKind::Forbidden, "it is one of the server's own files")
 }
 
 fn check_regular(kind: Kind) -> Result<()> {
@@ -410,7 +447,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(dir: Directory, at: VPath, wanted: Wanted) -> Result<Self> {
+    pub(super) fn new(_: &Root, dir: Directory, at: VPath, wanted: Wanted) -> Result<Self> {
         Ok(Self { names: dir.names().map_err(fault)?, dir, at, wanted })
     }
 
@@ -422,13 +459,17 @@ impl Reader {
             if is_hidden(&name) || check_name(&name).is_err() {
                 continue;
             }
+            if self.dir.of(&name).is_ok_and(|path| root.denies(&path)) {
+                continue;
+            }
             // Too long a path is one that nobody can name.
             let Ok(at) = self.at.join(&name) else { continue };
             if self.wanted == Wanted::Names {
                 return Ok(Some(Entry::new(name, Kind::File, 0)));
             }
             match self.entry(root, name, &at) {
-                Err(error) if error.kind == ErrorKind::NotFound => {}
+                // It vanished, or is a link to what is denied.
+                Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Forbidden) => {}
                 known => return known.map(Some),
             }
         }

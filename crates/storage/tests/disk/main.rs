@@ -7,6 +7,7 @@ mod full;
 mod links;
 mod names;
 mod race;
+mod server_files;
 mod sweep;
 mod uploads;
 

@@ -71,8 +71,8 @@ fn where_it_cannot_be_kept_it_serves_with_a_warning() {
 fn files(folder: &Path, text: &str) -> (PathBuf, PathBuf) {
     let (certificate, key) = text.split_at(text.find("-----BEGIN PRIVATE").unwrap());
     let (at, key_at) = (folder.join("cert.pem"), folder.join("key.pem"));
-    write_synced(&at, certificate).unwrap();
-    write_synced(&key_at, key).unwrap();
+    write_synced(&Spot::find(&at).unwrap(), certificate).unwrap();
+    write_synced(&Spot::find(&key_at).unwrap(), key).unwrap();
     (at, key_at)
 }
 

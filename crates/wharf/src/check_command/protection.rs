@@ -1,11 +1,15 @@
 //! The subject `protection`: who serves, what the kernel refuses, and rights of files.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use super::page::Page;
 use super::{Subjects, homes};
 use crate::config::choice::{Durability, Sandbox, Symlinks};
 use crate::logins;
 use crate::outcome::Failure;
 use crate::protection::identity::{current_name, is_root};
+use crate::protection::own_files::{MOVE, beneath, own_files, server_files, within};
 use crate::protection::reach::Reach;
 use crate::protection::{Standing, rehearse, rights, system};
 
@@ -56,11 +60,34 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         let what = "anybody on this computer may write what accounts upload (files.umask)";
         page.warn(what, "write umask = \"022\" in [files]");
     }
+    look_at_own_files(subjects, &homes, page);
     page.found(rights::of_config(config, subjects.file.as_deref()));
     for home in &homes {
         page.found(rights::of_home(home));
     }
     Ok(())
+}
+
+/// Says of each home what of wharf's own lies in it.
+fn look_at_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page) {
+    let (config, file) = (subjects.config, subjects.file.as_deref());
+    let own = own_files(config, file, &[]);
+    let files = server_files(config, file, &[]);
+    let homes: BTreeSet<_> = homes.iter().chain(&config.server.homes.0).collect();
+    for home in homes {
+        if let Some(around) = files.folder_around(home) {
+            page.warn(within(home, &around), MOVE);
+            continue;
+        }
+        for own in beneath(&own, &files, home) {
+            let (what, path, home) = (own.what, own.path.display(), home.display());
+            page.warn(
+                format!("{what} {path} lies in the home {home}"),
+                "no account can list, read or change it; keep it elsewhere, away from what is \
+                 served",
+            );
+        }
+    }
 }
 
 fn look_at_user(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {

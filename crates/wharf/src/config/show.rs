@@ -24,8 +24,9 @@ pub(crate) fn default_file() -> String {
          # Order of precedence: command line, environment, this file, built-in default.\n\
          # Rates take KiB/s MiB/s GiB/s, times take ms s m h d; 0 or \"unlimited\" is no limit.\n\
          # Relative paths begin at this file's folder.\n\
-         # Keys are read when wharf starts; accounts (users.toml) take effect at once.\n\
-         # [R] = about something that is made at the start: it will always need a restart.\n",
+         # wharf reads the file that -c or WHARF_CONFIG names, else /etc/wharf/wharf.toml.\n\
+         # Changed keys take effect with `wharf reload`, accounts (users.toml) at once.\n\
+         # [R] = takes effect at the next start of the server.\n",
     );
     for section in SECTIONS {
         out.push('\n');
@@ -71,8 +72,9 @@ pub(crate) fn reference() -> String {
          Every key there is. This page is generated from the keys themselves (`cargo xtask \
          docs`); do not edit it.\n\n\
          `wharf` reads one TOML file: the one named by `-c`/`--config` or `WHARF_CONFIG`, else \
-         `./wharf.toml`, else the system's place (`/etc/wharf/wharf.toml`; for a user \
-         `~/.config/wharf/wharf.toml`). `wharf config path` prints which. Every key has a default; \
+         that in the system's place (`/etc/wharf/wharf.toml`; for a user \
+         `~/.config/wharf/wharf.toml`). A `wharf.toml` in the current folder is not used unless \
+         it is named. `wharf config path` prints which. Every key has a default; \
          `wharf config default` prints a file with all of them.\n\n\
          The command line stands above the environment, that above the file, that above the \
          default. In the environment `passive.ports` is called `WHARF__PASSIVE__PORTS`, on the \
@@ -82,8 +84,8 @@ pub(crate) fn reference() -> String {
          Rates take `KiB/s`, `MiB/s`, `GiB/s` (1024) and `KB/s`, `MB/s`, `GB/s` (1000); times take \
          `ms`, `s`, `m`, `h`, `d`, also together: `\"5m 30s\"`. `0` or `\"unlimited\"` means no \
          limit. Relative paths in the file begin at the file's folder, those of variables and \
-         options at the current one. Keys are read when wharf starts; \
-         those marked **R** are about something that is made only then, such as a socket.\n",
+         options at the current one. Changed keys take \
+         effect with `wharf reload`; those marked **R** at the next start of the server.\n",
     );
     for section in SECTIONS {
         if section.name.is_empty() {

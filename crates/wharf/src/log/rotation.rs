@@ -16,7 +16,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use crate::os::private_file;
+use crate::os::{Access, Spot};
 
 /// When logs are put aside, and how many are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,16 +122,16 @@ impl Turner {
 
     fn shift(&self, path: &Path) -> io::Result<()> {
         for suffix in ["", PACKED] {
-            absent_is_fine(fs::remove_file(aside(path, self.rules.kept, suffix)))?;
+            absent_is_fine(remove(&aside(path, self.rules.kept, suffix)))?;
         }
         for number in (1..self.rules.kept).rev() {
             for suffix in ["", PACKED] {
                 let (from, to) = (aside(path, number, suffix), aside(path, number + 1, suffix));
-                absent_is_fine(fs::rename(from, to))?;
+                absent_is_fine(rename(&from, &to))?;
             }
         }
         // Somebody else may have taken it away just now.
-        absent_is_fine(fs::rename(path, aside(path, 1, "")))?;
+        absent_is_fine(rename(path, &aside(path, 1, "")))?;
         if self.rules.is_compressed && self.rules.kept > 1 {
             self.begin_packing(path);
         }
@@ -149,7 +149,7 @@ impl Turner {
         let act = move || {
             // What cannot be packed stays as it is.
             if pack(&plain, &packed).is_err() {
-                let _ = fs::remove_file(&packed);
+                let _ = remove(&packed);
             }
             done.store(false, Ordering::Release);
         };
@@ -160,16 +160,24 @@ impl Turner {
 }
 
 fn pack(plain: &Path, packed: &Path) -> io::Result<()> {
-    let mut from = BufReader::new(File::open(plain)?);
+    let mut from = BufReader::new(Spot::find(plain)?.open(Access::Read)?);
     // Whoever may read the one may read the other.
     let rights = from.get_ref().metadata()?.permissions();
-    let file = private_file().truncate(false).create_new(true).open(packed)?;
+    let file = Spot::find(packed)?.open(Access::New(0o600))?;
     file.set_permissions(rights)?;
     let to = BufWriter::new(file);
     let mut encoder = GzEncoder::new(to, Compression::default());
     io::copy(&mut from, &mut encoder)?;
     encoder.finish()?.flush()?;
-    fs::remove_file(plain)
+    remove(plain)
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    Spot::find(from)?.rename(&Spot::find(to)?)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    Spot::find(path)?.remove()
 }
 
 /// The name of the log that was put aside `number` times.

@@ -1,12 +1,12 @@
 //! Where lines go.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::journal::Journal;
 use super::rotation::{Rules, Turner};
-use crate::os::{appended, appended_privately};
+use crate::os::{Access, Spot};
 use crate::outcome::{Failure, plain};
 
 /// One place for lines.
@@ -24,7 +24,8 @@ enum Sink {
     File {
         file: File,
         path: PathBuf,
-        open: fn() -> OpenOptions,
+        /// The permission bits of a new file.
+        mode: u32,
         turner: Option<Turner>,
     },
     Journal(Journal),
@@ -58,18 +59,18 @@ impl Target {
 
     /// The end of this file, which is made if it is missing, for its owner and group to read.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
-        Self::opened(path, appended)
+        Self::opened(path, 0o640)
             .map_err(|error| Failure::io(format!("cannot open the log {}", path.display()), &error))
     }
 
     /// The same for its owner alone to read.
     pub(crate) fn private_file(path: &Path) -> io::Result<Self> {
-        Self::opened(path, appended_privately)
+        Self::opened(path, 0o600)
     }
 
-    fn opened(path: &Path, open: fn() -> OpenOptions) -> io::Result<Self> {
-        let file = open().open(path)?;
-        Ok(Self::at(Sink::File { file, path: path.to_owned(), open, turner: None }))
+    fn opened(path: &Path, mode: u32) -> io::Result<Self> {
+        let file = Spot::find(path)?.open(Access::Append(mode))?;
+        Ok(Self::at(Sink::File { file, path: path.to_owned(), mode, turner: None }))
     }
 
     /// Puts the file aside as these rules say, if it is one.
@@ -111,8 +112,9 @@ impl Target {
 
     /// Opens the file anew, in case it was renamed. What is no file stays.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
-        if let Sink::File { file, path, open, turner } = &mut self.sink {
-            let fresh = open().open(&*path).map_err(|error| {
+        if let Sink::File { file, path, mode, turner } = &mut self.sink {
+            let opened = Spot::find(path).and_then(|spot| spot.open(Access::Append(*mode)));
+            let fresh = opened.map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })?;
             *file = fresh;

@@ -16,7 +16,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use rustix::net::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::inherited::{FIRST, SOCKETS_MAX};
+use super::spot::only_root_changes;
 use crate::outcome::plain;
 
 /// A new server has this long until it serves.
@@ -129,6 +130,11 @@ fn succeed(words: &[OsString], sockets: &[OwnedFd]) -> Result<u32, String> {
     let failed = |error: io::Error| format!("a new process cannot be started: {}", plain(&error));
     let (line, other) = UnixStream::pair().map_err(failed)?;
     let program = own_program().map_err(failed)?;
+    // The server that asks has given up its rights: what it could change is not run with ours.
+    only_root_changes(&program).map_err(failed)?;
+    if let Some(named) = words.first() {
+        only_root_changes(Path::new(named)).map_err(failed)?;
+    }
     let mut command = Command::new(program);
     command.args(["service", "successor", "--"]).args(words).stdin(OwnedFd::from(other));
     let mut process = command.spawn().map_err(failed)?;

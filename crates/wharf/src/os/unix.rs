@@ -1,6 +1,6 @@
 //! Unix: signals, the number of open files, and permission bits.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -80,27 +80,6 @@ pub(crate) fn free_files() -> Option<u64> {
 /// Where the system does not say: what a start leaves open, and a few more.
 const OPEN_FILES_GUESSED: usize = 64;
 
-/// How to write a file anew that only its owner may read.
-pub(crate) fn private_file() -> OpenOptions {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options
-}
-
-/// How to write to the end of a log, which its group may read.
-pub(crate) fn appended() -> OpenOptions {
-    let mut options = File::options();
-    options.append(true).create(true).mode(0o640);
-    options
-}
-
-/// How to write to the end of a log that only its owner may read.
-pub(crate) fn appended_privately() -> OpenOptions {
-    let mut options = File::options();
-    options.append(true).create(true).mode(0o600);
-    options
-}
-
 /// Takes from new files what their makers did not think to take: nothing of ours is for everybody,
 /// and what accounts upload has bits of its own.
 pub(crate) fn mask_new_files() {
@@ -125,8 +104,12 @@ pub(crate) fn socket_folder(socket: &Path) -> io::Result<Option<PathBuf>> {
 
 /// Lets the members of a group, by its number, into a folder of ours.
 pub(crate) fn open_to_group(folder: &Path, group: u32) -> io::Result<()> {
-    std::os::unix::fs::chown(folder, None, Some(group))?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o750))
+    // What was opened is given, not what the path leads to by then.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY;
+    let folder =
+        File::options().read(true).custom_flags(flags.bits().cast_signed()).open(folder)?;
+    std::os::unix::fs::fchown(&folder, None, Some(group))?;
+    folder.set_permissions(fs::Permissions::from_mode(0o750))
 }
 
 /// The permission bits of a file that others than its owner may read or write.

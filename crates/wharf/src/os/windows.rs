@@ -69,23 +69,11 @@ pub(crate) fn free_files() -> Option<u64> {
     None
 }
 
-/// How to write a file anew; the folder's rights are the file's.
-pub(crate) fn private_file() -> OpenOptions {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    options
-}
-
-/// How to write to the end of a log.
+/// How to write to the end of a file.
 pub(crate) fn appended() -> OpenOptions {
     let mut options = File::options();
     options.append(true).create(true);
     options
-}
-
-/// The same; the folder's rights are the file's.
-pub(crate) fn appended_privately() -> OpenOptions {
-    appended()
 }
 
 /// Nothing to do here: new files have the rights of their folder.

@@ -1,19 +1,21 @@
 //! Linux: who this process is, and how it becomes somebody with fewer rights, for good.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown, lchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::{
     Gid, Group, Uid, User, getgroups, getresgid, getresuid, setgroups, setresgid, setresuid, setuid,
 };
+use rustix::fs::FileType;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
 use crate::config::keys;
+use crate::os::{Spot, open_to_group};
 use crate::outcome::{Exit, Failure};
 
 /// An account of the system to become.
@@ -110,15 +112,17 @@ impl Identity {
         if !facts.is_dir() || facts.permissions().mode() & 0o077 != 0 {
             return;
         }
-        // The files first: once the folder is theirs, names in it may come to mean others.
-        for entry in fs::read_dir(folder).into_iter().flatten().take(STATE_FILES_MAX).flatten() {
-            let is_plain =
-                entry.metadata().is_ok_and(|facts| facts.is_file() && facts.nlink() == 1);
-            if is_plain {
-                let _ = lchown(entry.path(), Some(self.user.as_raw()), Some(self.group.as_raw()));
+        // The folder may be theirs since an earlier start: names in it may come to mean others at
+        // any time, so each is opened first, and what was opened is judged and given.
+        let give = |path: &Path, kind| {
+            if let Ok(spot) = Spot::find(path) {
+                spot.give(kind, Some(self.user.as_raw()), Some(self.group.as_raw()));
             }
+        };
+        for entry in fs::read_dir(folder).into_iter().flatten().take(STATE_FILES_MAX).flatten() {
+            give(&entry.path(), FileType::RegularFile);
         }
-        let _ = lchown(folder, Some(self.user.as_raw()), Some(self.group.as_raw()));
+        give(folder, FileType::Directory);
     }
 
     /// Gives it an open log of root's, so that it can be opened anew after a rotation.
@@ -129,11 +133,15 @@ impl Identity {
         }
     }
 
-    /// Gives it the control socket, and the folder made for it; a group that has either keeps it.
+    /// Gives it the control socket. The folder made for it stays root's, so that no other socket
+    /// can be put in its place, and lets the account's group in, unless another group has it.
     pub(crate) fn give_socket(&self, socket: &Path, folder: Option<&Path>, keeps_group: bool) {
         let group = (!keeps_group).then_some(self.group.as_raw());
-        for path in folder.into_iter().chain([socket]) {
-            let _ = lchown(path, Some(self.user.as_raw()), group);
+        if let (Some(folder), Some(group)) = (folder, group) {
+            let _ = open_to_group(folder, group);
+        }
+        if let Ok(spot) = Spot::find(socket) {
+            spot.give(FileType::Socket, Some(self.user.as_raw()), group);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A configuration read anew while clients are served: all of it is in force then, or nothing.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder as Thread;
 
@@ -30,6 +30,7 @@ use crate::log::record::{Level, Record};
 use crate::logins::Sources;
 use crate::os::{Announced, announce};
 use crate::outcome::{Exit, Failure};
+use crate::protection::own_files::server_files;
 use crate::protection::reach::Reach;
 use crate::protection::rights;
 use crate::wire;
@@ -74,6 +75,8 @@ pub(super) struct Reloader {
     pub(super) reach: Arc<Reach>,
     /// Who has uploads looked at, if anybody does.
     pub(super) checker: Arc<OnceLock<Arc<Checker>>>,
+    /// Files of wharf's own that the command line names.
+    pub(super) own_files: Vec<PathBuf>,
     /// Whether the kernel refuses what lies beyond the reach.
     pub(super) is_confined: bool,
     pub(super) in_force: Mutex<InForce>,
@@ -198,7 +201,8 @@ impl Reloader {
                 (wire::users(&config, store.as_ref(), sources.as_deref()), homes)
             }
         };
-        let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach);
+        let own = server_files(&config, self.file(), &self.own_files);
+        let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach, own);
         let stores = Arc::new(stores.checked(&self.checker));
         self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;
         // From here on nothing fails.

@@ -55,6 +55,7 @@ use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
 use crate::place;
 use crate::protection::identity::{Identity, give_up_capabilities};
+use crate::protection::own_files::{refuse_home, server_files};
 use crate::protection::reach::{self, Reach, Usage};
 use crate::protection::{Report, Standing, confine, rights};
 use crate::wire::{self, Accounts};
@@ -191,11 +192,15 @@ async fn prepare(
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let control = Control::open(config, identity.as_ref());
     let reach = Arc::new(reach(plan, &accounts, &control, sources.is_some()));
+    let own = server_files(config, plan.file.as_deref(), &plan.own_files);
+    if let Some(share) = &plan.share {
+        refuse_home(&own, &share.folder)?;
+    }
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
     let checker = Arc::default();
-    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach).checked(&checker));
+    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach, own).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
     let told = deliver::Prepared::of(config, &log)?;
@@ -358,6 +363,7 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         quotas: ready.quotas.clone(),
         room: ready.room,
         reach: Arc::clone(&ready.reach),
+        own_files: plan.own_files.clone(),
         checker: Arc::clone(&ready.checker),
         is_confined: report.is_some_and(|report| matches!(report.files, Standing::On(_))),
         in_force: Mutex::new(in_force),
@@ -517,7 +523,6 @@ fn panel(
     let content = match &plan.share {
         Some(share) => Content::Share(share.clone()),
         None => Content::Accounts {
-            config: plan.file.clone(),
             store: accounts::shown(config),
             accounts: accounts.count,
             anonymous: config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous),
@@ -525,6 +530,10 @@ fn panel(
     };
     Panel {
         words: Words::of_locale(&place::language()),
+        config: plan
+            .file
+            .as_ref()
+            .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone())),
         content,
         listeners,
         own_addresses: own_addresses(),

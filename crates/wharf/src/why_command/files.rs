@@ -14,6 +14,7 @@ use super::subject::Subject;
 use super::{Case, Fact, Kind, real_path};
 use crate::os;
 use crate::protection::identity::current_name;
+use crate::protection::own_files::{named, own_files, server_files};
 
 /// What decides: a right that allows it, or whatever stands in its way first.
 pub(super) async fn decide(
@@ -26,6 +27,7 @@ pub(super) async fn decide(
         return Ok(Fact::new(Kind::Account, "nothing stands in the way of a right password")
             .from(subject.place("password")));
     }
+    own(case, storage)?;
     let allowed = right(case, subject, storage, &case.at, case.act.needs())?;
     let question = Question { case, subject, storage };
     question.disk().await?;
@@ -43,6 +45,25 @@ fn commands(case: &Case<'_>) -> Result<(), Fact> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether it is one of wharf's own files, or a folder above one.
+fn own(case: &Case<'_>, storage: &dyn Storage) -> Result<(), Fact> {
+    let Some(path) = storage.real_path(&case.at) else { return Ok(()) };
+    let file = case.file.as_deref().map(Path::new);
+    let files = server_files(case.config, file, &[]);
+    let (what, place) = if files.contains(&path) {
+        let all = own_files(case.config, file, &[]);
+        let own = named(&all, &path).unwrap_or_else(|| "one of its own files".to_owned());
+        (format!("wharf keeps {own} for itself"), path)
+    } else if matches!(case.act, Act::Rename | Act::Rmdir | Act::Delete) && files.is_above(&path) {
+        ("files that wharf keeps for itself lie below it".to_owned(), path)
+    } else {
+        return Ok(());
+    };
+    Err(Fact::new(Kind::Right, format!("\"none\" for every account: {what}"))
+        .from(shown(&place))
+        .help("keep it elsewhere, away from what is served; wharf check names all of them"))
 }
 
 /// The rule that is about a path: that of the longest prefix.

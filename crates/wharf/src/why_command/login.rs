@@ -21,6 +21,7 @@ use crate::ban_command::{holds, shown};
 use crate::ban_file::BanFile;
 use crate::config::choice::{TlsMode, TlsRequire};
 use crate::outcome::Failure;
+use crate::protection::own_files::server_files;
 use crate::protection::reach::{Reach, Reached};
 use crate::wire;
 
@@ -154,7 +155,9 @@ pub(super) async fn enter(
     let store = Reached { file, ports: Vec::new() };
     let reach = Arc::new(Reach::of(config, std::slice::from_ref(&home), &store));
     let quotas = wire::quotas(config);
-    let stores = wire::stores(config, Some(&quotas), &reach);
+    let file = case.file.as_deref().map(Path::new);
+    let own = server_files(config, file, &[]);
+    let stores = wire::stores(config, Some(&quotas), &reach, own);
     let storage = stores.open(&subject.account).await.map_err(|error| {
         Fact::new(Kind::File, format!("the home {} cannot be opened: {error}", home.display()))
             .from(subject.place("home"))

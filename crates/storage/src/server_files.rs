@@ -1,0 +1,112 @@
+//! Files and folders of the server itself, which no account reaches through any store.
+//!
+//! Configuration, accounts, keys and state lie somewhere on the same disks as what is served, and
+//! a home may lie above them. They are recognised by identity, not by path: a hard link, a
+//! symbolic link and a second mount lead to the same file.
+
+#[cfg_attr(unix, path = "server_files/unix.rs")]
+#[cfg_attr(not(unix), path = "server_files/other.rs")]
+mod system;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) use system::Watch;
+#[cfg(unix)]
+pub(crate) use system::{DeniedNames, Reach};
+
+/// How much of a path is the server's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// This file alone.
+    File,
+    /// This file, and files beside it whose names are made of its own: the backups and swap files
+    /// of editors, journals of databases, temporaries.
+    FileAndCopies,
+    /// This folder with everything in it, also what is made later.
+    Folder,
+}
+
+/// Files and folders of the server itself. They are denied to every account: not listed, not
+/// opened, not changed, and no folder above them is renamed or removed.
+///
+/// The default denies nothing. Cloning is cheap.
+#[derive(Clone, Default)]
+pub struct ServerFiles {
+    watch: Option<Arc<Watch>>,
+}
+
+impl ServerFiles {
+    /// These, whether they exist now or are made later.
+    pub fn new(paths: impl IntoIterator<Item = (PathBuf, Extent)>) -> Self {
+        let paths: Vec<_> = paths
+            .into_iter()
+            .map(|(path, extent)| (std::path::absolute(&path).unwrap_or(path), extent))
+            .collect();
+        let watch = (!paths.is_empty()).then(|| Arc::new(Watch::new(paths)));
+        Self { watch }
+    }
+
+    /// Those of the paths that lie in a folder, however it is called.
+    pub fn beneath(&self, folder: &Path) -> Vec<PathBuf> {
+        self.watch.as_ref().map(|watch| watch.beneath(folder)).unwrap_or_default()
+    }
+
+    /// The folder of the server's in which a folder lies, or which it is. Such a folder cannot be
+    /// served: everything in it is denied.
+    pub fn folder_around(&self, folder: &Path) -> Option<PathBuf> {
+        self.watch.as_ref()?.folder_around(folder)
+    }
+
+    /// Whether a path leads to something that is denied.
+    pub fn contains(&self, path: &Path) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.contains(path))
+    }
+
+    /// Whether something that is denied lies below a path, which then keeps its name.
+    pub fn is_above(&self, path: &Path) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_above(path))
+    }
+
+    pub(crate) fn watch(&self) -> Option<&Arc<Watch>> {
+        self.watch.as_ref()
+    }
+}
+
+impl fmt::Debug for ServerFiles {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ServerFiles").field("is_empty", &self.watch.is_none()).finish()
+    }
+}
+
+/// Whether a name in a file's folder is made of the file's own: `users.toml~`, `.users.toml.swp`,
+/// `#users.toml#`, `users.db-wal`.
+fn is_copy(name: &[u8], file: &[u8]) -> bool {
+    let start = name.iter().position(|byte| !b".#~".contains(byte)).unwrap_or(name.len());
+    // The file's own name may begin with a dot.
+    [name, name.get(start..).unwrap_or_default()].into_iter().any(|name| {
+        let rest = name.get(file.len()..);
+        let begins = name.get(..file.len()).is_some_and(|it| it.eq_ignore_ascii_case(file));
+        begins && rest.is_some_and(|rest| rest.first().is_none_or(|byte| b".-_~# ".contains(byte)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_that_editors_and_databases_make_are_known_by_their_names() {
+        for name in
+            ["users.toml", "users.toml~", ".users.toml.swp", "#users.toml#", "users.toml.bak"]
+        {
+            assert!(is_copy(name.as_bytes(), b"users.toml"), "{name}");
+        }
+        assert!(is_copy(b"users.db-wal", b"users.db"));
+        assert!(is_copy(b".secret", b".secret"));
+        for name in ["users.tom", "users.tomlx", "other-users.toml", "my.users.toml", ""] {
+            assert!(!is_copy(name.as_bytes(), b"users.toml"), "{name}");
+        }
+    }
+}

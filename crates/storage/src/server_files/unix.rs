@@ -1,0 +1,403 @@
+//! Unix: files are told apart by device and inode.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
+
+use super::{Extent, is_copy};
+
+/// A file, by its device and inode.
+type Id = (u64, u64);
+
+/// How many links one path may lead through, as on Linux.
+const LINKS_MAX: usize = 40;
+/// How deep folders of the server's are looked into; wharf makes two levels.
+const DEPTH_MAX: usize = 16;
+/// How many entries of folders of the server's are known by identity. What lies beyond is still
+/// denied by the folder in which it is reached.
+const ENTRIES_MAX: usize = 100_000;
+/// For trees that no path of the server's lies in, what was learnt holds this long.
+const STALE_MAX: Duration = Duration::from_secs(1);
+/// A folder that changed so shortly before it was read may have changed again at the same time:
+/// the clock of file systems is coarse.
+const COARSE: Duration = Duration::from_millis(50);
+/// How many folders above one are asked whether they are the server's.
+const ABOVE_MAX: usize = 256;
+
+/// What the server's paths lead to, learnt again whenever that may have changed.
+pub(crate) struct Watch {
+    paths: Vec<(PathBuf, Extent)>,
+    known: Mutex<(Arc<Known>, Instant)>,
+}
+
+/// What the server's paths led to when they were last followed.
+#[derive(Default)]
+struct Known {
+    /// Every name on the way, and what it was.
+    steps: Vec<(PathBuf, Option<Step>)>,
+    /// Folders that were read, and when they had changed last.
+    folders_read: Vec<(PathBuf, Stamp)>,
+    /// When that was.
+    read_at: Option<SystemTime>,
+    /// What is denied.
+    own: HashSet<Id>,
+    /// Folders of the server's, with those in them.
+    own_folders: HashMap<Id, PathBuf>,
+    /// Folders and links on the way: they keep their names and places.
+    on_the_way: HashSet<Id>,
+    /// Folders that are walked through, and what lies below.
+    above: HashMap<Id, Vec<PathBuf>>,
+    /// Whether a file of the server's has a second name, which may be anywhere.
+    has_aliases: bool,
+    /// Names that are denied in a folder, also while nothing has them.
+    names: Vec<(Id, Vec<u8>, Extent)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Step {
+    id: Id,
+    /// When it was changed, for links: one may be replaced by another at the same inode.
+    changed: Option<(i64, i64)>,
+}
+
+type Stamp = Option<(Id, i64, i64, i64, i64)>;
+
+/// What a tree is to the server's files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Some of them lie in it.
+    Above,
+    /// None is known to.
+    Apart,
+}
+
+impl Watch {
+    pub(super) fn new(paths: Vec<(PathBuf, Extent)>) -> Self {
+        let known = Arc::new(learn(&paths, &Known::default()));
+        Self { paths, known: Mutex::new((known, Instant::now())) }
+    }
+
+    /// What is known now. With [`Reach::Apart`] it may be a second old.
+    fn known(&self, reach: Reach) -> Arc<Known> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if reach == Reach::Apart && known.1.elapsed() < STALE_MAX {
+            return Arc::clone(&known.0);
+        }
+        if !known.0.is_current() {
+            known.0 = Arc::new(learn(&self.paths, &known.0));
+        }
+        known.1 = Instant::now();
+        Arc::clone(&known.0)
+    }
+
+    /// Whether the tree with this root has any of the server's files in it.
+    pub(crate) fn reach(&self, root: impl AsFd) -> Reach {
+        let known = self.known(Reach::Apart);
+        match fstat(root) {
+            Ok(facts) if !known.above.contains_key(&id(&facts)) => Reach::Apart,
+            _ => Reach::Above,
+        }
+    }
+
+    /// Whether something open is denied.
+    pub(crate) fn denies(&self, open: impl AsFd, reach: Reach) -> bool {
+        let Ok(facts) = fstat(open) else { return true };
+        self.denies_facts(&facts, reach)
+    }
+
+    fn denies_facts(&self, facts: &Stat, reach: Reach) -> bool {
+        let is_file = FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile;
+        // It was replaced while it was opened, and may have been one of the server's.
+        let is_gone = is_file && facts.st_nlink == 0 && reach == Reach::Above;
+        // A file with a second name may be one of the server's from anywhere.
+        let reach = if is_file && facts.st_nlink > 1 { Reach::Above } else { reach };
+        is_gone || self.known(reach).own.contains(&id(facts))
+    }
+
+    /// Whether an entry of a listing is denied.
+    ///
+    /// Folders with many files that have two names would cost much: what is a second old will do.
+    pub(crate) fn denies_id(&self, unique: Option<(u64, u64)>) -> bool {
+        unique.is_some_and(|id| self.known(Reach::Apart).own.contains(&id))
+    }
+
+    /// The names in a folder that are denied; none where no name needs to be looked at.
+    pub(crate) fn denied_names(&self, folder: impl AsFd, reach: Reach) -> Option<DeniedNames> {
+        // From here on a listing may rely on what is known.
+        let known = self.known(reach);
+        if reach == Reach::Apart && !known.has_aliases {
+            return None;
+        }
+        let folder = fstat(folder).ok().map(|facts| id(&facts))?;
+        Some(DeniedNames { known, folder })
+    }
+
+    /// Whether a name in a folder is denied, whatever it leads to and also if nothing has it.
+    pub(crate) fn denies_name(&self, folder: impl AsFd, name: &[u8], reach: Reach) -> bool {
+        let Ok(facts) = fstat(folder) else { return true };
+        let known = self.known(reach);
+        let folder = id(&facts);
+        known.own_folders.contains_key(&folder) || known.has_name(folder, name)
+    }
+
+    /// Whether a name in a folder may not be made, removed or renamed: it is denied, or leads to
+    /// what is.
+    pub(crate) fn holds(&self, folder: impl AsFd, name: &[u8], reach: Reach) -> bool {
+        if self.denies_name(&folder, name, reach) {
+            return true;
+        }
+        match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(facts) => {
+                self.denies_facts(&facts, reach)
+                    || self.known(reach).on_the_way.contains(&id(&facts))
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(super) fn beneath(&self, folder: &Path) -> Vec<PathBuf> {
+        let known = self.known(Reach::Above);
+        let of =
+            std::fs::metadata(folder).ok().and_then(|it| known.above.get(&id_of(&it)).cloned());
+        of.unwrap_or_default()
+    }
+
+    pub(super) fn folder_around(&self, folder: &Path) -> Option<PathBuf> {
+        let known = self.known(Reach::Above);
+        let mut at = std::fs::canonicalize(folder).ok()?;
+        for _ in 0..ABOVE_MAX {
+            let found =
+                std::fs::metadata(&at).ok().and_then(|it| known.own_folders.get(&id_of(&it)));
+            if let Some(found) = found {
+                return Some(found.clone());
+            }
+            if !at.pop() {
+                break;
+            }
+        }
+        None
+    }
+
+    pub(super) fn contains(&self, path: &Path) -> bool {
+        let known = self.known(Reach::Above);
+        if std::fs::metadata(path).is_ok_and(|it| known.own.contains(&id_of(&it))) {
+            return true;
+        }
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        std::fs::metadata(folder).is_ok_and(|it| {
+            let folder = id_of(&it);
+            known.own_folders.contains_key(&folder) || known.has_name(folder, name.as_bytes())
+        })
+    }
+
+    pub(super) fn is_above(&self, path: &Path) -> bool {
+        let known = self.known(Reach::Above);
+        std::fs::symlink_metadata(path).is_ok_and(|it| known.on_the_way.contains(&id_of(&it)))
+    }
+}
+
+/// The names in one folder that are denied.
+pub(crate) struct DeniedNames {
+    known: Arc<Known>,
+    folder: Id,
+}
+
+impl DeniedNames {
+    pub(crate) fn has_name(&self, name: &[u8]) -> bool {
+        self.known.has_name(self.folder, name)
+    }
+}
+
+impl Known {
+    fn has_name(&self, folder: Id, name: &[u8]) -> bool {
+        self.names.iter().any(|(of, own, extent)| {
+            *of == folder
+                && match extent {
+                    Extent::FileAndCopies => is_copy(name, own),
+                    Extent::File | Extent::Folder => name.eq_ignore_ascii_case(own),
+                }
+        })
+    }
+
+    /// Whether all paths still lead where they led.
+    fn is_current(&self) -> bool {
+        let is_settled = |stamp: &Stamp| match (stamp, self.read_at) {
+            (Some((_, seconds, nanos, ..)), Some(read_at)) => {
+                let seconds = u64::try_from(*seconds).unwrap_or_default();
+                let nanos = u32::try_from(*nanos).unwrap_or_default();
+                let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+                read_at.duration_since(changed).is_ok_and(|age| age > COARSE)
+            }
+            _ => true,
+        };
+        self.steps.iter().all(|(path, step)| step_at(path) == *step)
+            && self
+                .folders_read
+                .iter()
+                .all(|(path, stamp)| is_settled(stamp) && stamp_of(path) == *stamp)
+    }
+}
+
+fn id(facts: &Stat) -> Id {
+    let number = |value: i128| u64::try_from(value).unwrap_or_default();
+    (number(i128::from(facts.st_dev)), number(i128::from(facts.st_ino)))
+}
+
+fn id_of(facts: &std::fs::Metadata) -> Id {
+    (facts.dev(), facts.ino())
+}
+
+fn step_at(path: &Path) -> Option<Step> {
+    let facts = std::fs::symlink_metadata(path).ok()?;
+    let changed = facts.is_symlink().then(|| (facts.ctime(), facts.ctime_nsec()));
+    Some(Step { id: id_of(&facts), changed })
+}
+
+fn stamp_of(path: &Path) -> Stamp {
+    let facts = std::fs::symlink_metadata(path).ok()?;
+    Some((id_of(&facts), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec()))
+}
+
+/// Follows every path, name by name. What this process may not look at any more, after it gave up
+/// rights, is taken to be as it was.
+fn learn(paths: &[(PathBuf, Extent)], before: &Known) -> Known {
+    let mut known = Known { read_at: Some(SystemTime::now()), ..Known::default() };
+    for (path, extent) in paths {
+        Walk { known: &mut known, before, path, extent: *extent, links: 0 }.follow();
+    }
+    known
+}
+
+struct Walk<'a> {
+    known: &'a mut Known,
+    before: &'a Known,
+    path: &'a Path,
+    extent: Extent,
+    links: usize,
+}
+
+impl Walk<'_> {
+    fn follow(&mut self) {
+        let mut ahead: Vec<_> = names(self.path);
+        let mut here = PathBuf::from("/");
+        while let Some(name) = ahead.pop() {
+            if name.as_bytes() == b".." {
+                here.pop();
+                continue;
+            }
+            let Some(folder) = self.pass(&here) else { return };
+            let at = here.join(&name);
+            let found = std::fs::symlink_metadata(&at);
+            let step = match &found {
+                Ok(_) => step_at(&at),
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    self.remembered(&at)
+                }
+                Err(_) => None,
+            };
+            self.known.steps.push((at.clone(), step));
+            let is_last = ahead.is_empty();
+            let Ok(facts) = found else {
+                // Nothing is there yet, and no account makes it.
+                let extent = if is_last { self.extent } else { Extent::File };
+                self.known.names.push((folder, name.as_bytes().to_vec(), extent));
+                if let Some(step) = step.filter(|_| is_last) {
+                    self.known.own.insert(step.id);
+                }
+                return;
+            };
+            if facts.is_symlink() {
+                self.known.on_the_way.insert(id_of(&facts));
+                self.links += 1;
+                let Ok(target) = std::fs::read_link(&at) else { return };
+                if self.links > LINKS_MAX {
+                    return;
+                }
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                if is_last {
+                    self.known.names.push((folder, name.as_bytes().to_vec(), self.extent));
+                }
+                ahead.extend(names(&target));
+                continue;
+            }
+            if is_last {
+                self.known.names.push((folder, name.as_bytes().to_vec(), self.extent));
+                self.reached(&at, &facts);
+                return;
+            }
+            self.known.on_the_way.insert(id_of(&facts));
+            here = at;
+        }
+    }
+
+    /// Notes a folder that a path leads through.
+    fn pass(&mut self, folder: &Path) -> Option<Id> {
+        let folder = id_of(&std::fs::metadata(folder).ok()?);
+        let below = self.known.above.entry(folder).or_default();
+        if !below.iter().any(|path| path == self.path) {
+            below.push(self.path.to_owned());
+        }
+        Some(folder)
+    }
+
+    fn remembered(&self, at: &Path) -> Option<Step> {
+        self.before.steps.iter().find(|(path, _)| path == at).and_then(|(_, step)| *step)
+    }
+
+    fn reached(&mut self, at: &Path, facts: &std::fs::Metadata) {
+        if !facts.is_dir() {
+            self.take(facts);
+        } else if self.extent == Extent::Folder {
+            self.take_folder(at);
+        }
+    }
+
+    fn take(&mut self, facts: &std::fs::Metadata) {
+        self.known.own.insert(id_of(facts));
+        self.known.has_aliases |= facts.nlink() > 1;
+    }
+
+    /// Takes a folder with everything in it.
+    fn take_folder(&mut self, top: &Path) {
+        let mut ahead = vec![(top.to_owned(), 0)];
+        while let Some((folder, depth)) = ahead.pop() {
+            let stamp = stamp_of(&folder);
+            let Some((folder_id, ..)) = stamp else { continue };
+            self.known.own.insert(folder_id);
+            self.known.own_folders.insert(folder_id, self.path.to_owned());
+            self.known.folders_read.push((folder.clone(), stamp));
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            for entry in entries.filter_map(Result::ok) {
+                if self.known.own.len() >= ENTRIES_MAX {
+                    return;
+                }
+                let Ok(facts) = entry.metadata() else { continue };
+                if !facts.is_dir() {
+                    self.take(&facts);
+                } else if depth < DEPTH_MAX {
+                    ahead.push((entry.path(), depth + 1));
+                }
+            }
+        }
+    }
+}
+
+/// The names of a path, the first one last.
+fn names(path: &Path) -> Vec<std::ffi::OsString> {
+    path.components()
+        .rev()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}

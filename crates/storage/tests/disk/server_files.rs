@@ -1,0 +1,179 @@
+//! Files of the server itself: no home, virtual folder, link or second name leads to them.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wharf_core::account::{Account, Folder};
+use wharf_core::error::ErrorKind;
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Change, Entries, Replace, Start, Storage, Stores, Wanted};
+use wharf_storage::{Disks, Extent, ServerFiles};
+
+use super::{World, fails, fast, path, write};
+
+const DENIED: &[ErrorKind] = &[ErrorKind::Forbidden];
+
+/// A home with the accounts and the state of a server below it, and files of the account's own.
+fn world() -> (World, Disks) {
+    let world = World::new();
+    let root = &world.root;
+    fs::create_dir_all(root.join("conf/deep")).unwrap();
+    fs::create_dir_all(root.join("state/webhooks")).unwrap();
+    fs::create_dir(root.join("mine")).unwrap();
+    for file in ["conf/users.toml", "conf/deep/other", "state/key.pem", "mine/file", "top"] {
+        fs::write(root.join(file), file).unwrap();
+    }
+    let files = ServerFiles::new([
+        (root.join("conf/users.toml"), Extent::FileAndCopies),
+        (root.join("state"), Extent::Folder),
+        (root.join("hooks/run.sh"), Extent::File),
+    ]);
+    (world, Disks::new(fast()).without(files))
+}
+
+async fn open(disks: &Disks, home: PathBuf) -> Arc<dyn Storage> {
+    let account = Account::new("anna", home, Rules::everywhere(Permissions::ALL));
+    disks.open(&account).await.unwrap()
+}
+
+async fn names(store: &dyn Storage, at: &str, wanted: Wanted) -> Vec<String> {
+    let Entries::Blocking(entries) = store.list(&path(at), wanted).await.unwrap() else {
+        unreachable!("a folder is read by blocking calls");
+    };
+    let mut names: Vec<_> =
+        entries.map(|entry| String::from_utf8_lossy(&entry.unwrap().name).into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Every act on the path is denied.
+async fn is_denied(store: &dyn Storage, at: &str) {
+    let told = |act: &str| format!("{act} {at}");
+    let spot = path(at);
+    // What is not there is missing, but cannot be made.
+    let none = &[ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::NotADirectory];
+    fails(store.stat(&spot).await, none, &told("stat"));
+    fails(store.list(&spot, Wanted::Names).await.map(drop), none, &told("list"));
+    fails(store.read(&spot, 0).await.map(drop), none, &told("read"));
+    fails(store.write(&spot, write(Start::Fresh)).await.map(drop), DENIED, &told("write"));
+    fails(store.write(&spot, write(Start::End)).await.map(drop), DENIED, &told("append"));
+    fails(store.remove_file(&spot).await, DENIED, &told("remove"));
+    fails(store.remove_dir(&spot).await, DENIED, &told("remove the folder"));
+    fails(store.make_dir(&spot).await, DENIED, &told("make the folder"));
+    let (mine, free) = (path("/top"), path("/mine/new"));
+    fails(store.rename(&spot, &free, Replace::Allowed).await, DENIED, &told("rename"));
+    fails(store.rename(&mine, &spot, Replace::Allowed).await, DENIED, &told("rename over"));
+    fails(store.set(&spot, Change::Mode(0o777)).await, none, &told("change"));
+}
+
+#[tokio::test]
+async fn row_53_the_servers_own_files_are_denied_and_their_neighbours_are_not() {
+    let (world, disks) = world();
+    let store = open(&disks, world.root.clone()).await;
+    for wanted in [Wanted::Names, Wanted::Facts] {
+        assert_eq!(names(&*store, "/", wanted).await, ["conf", "mine", "top"]);
+        assert_eq!(names(&*store, "/conf", wanted).await, ["deep"]);
+    }
+    for at in ["/conf/users.toml", "/conf/users.toml~", "/conf/.users.toml.swp", "/state"] {
+        is_denied(&*store, at).await;
+    }
+    for at in ["/state/key.pem", "/state/webhooks", "/state/webhooks/new", "/hooks"] {
+        is_denied(&*store, at).await;
+    }
+    store.read(&path("/conf/deep/other"), 0).await.unwrap();
+    store.rename(&path("/mine/file"), &path("/conf/deep/file"), Replace::Allowed).await.unwrap();
+    store.remove_file(&path("/conf/deep/file")).await.unwrap();
+    store.rename(&path("/conf/deep"), &path("/deep"), Replace::Forbidden).await.unwrap();
+}
+
+#[tokio::test]
+async fn row_53_no_folder_above_them_is_renamed_removed_or_replaced() {
+    let (world, disks) = world();
+    let store = open(&disks, world.root.clone()).await;
+    let to = path("/mine/conf");
+    fails(store.rename(&path("/conf"), &to, Replace::Forbidden).await, DENIED, "rename above");
+    fs::create_dir(world.root.join("empty")).unwrap();
+    let over = store.rename(&path("/empty"), &path("/conf"), Replace::Allowed).await;
+    fails(over, DENIED, "rename over what is above");
+    fails(store.remove_dir(&path("/conf")).await, DENIED, "remove above");
+    store.rename(&path("/mine"), &path("/yours"), Replace::Forbidden).await.unwrap();
+}
+
+#[tokio::test]
+async fn row_53_links_and_second_names_lead_to_nothing() {
+    let (world, disks) = world();
+    let root = &world.root;
+    symlink("conf/users.toml", root.join("link")).unwrap();
+    symlink("../state", root.join("mine/folder")).unwrap();
+    symlink("mine", root.join("good")).unwrap();
+    fs::hard_link(root.join("conf/users.toml"), root.join("mine/alias")).unwrap();
+    fs::hard_link(root.join("top"), root.join("mine/top")).unwrap();
+    let store = open(&disks, root.clone()).await;
+    for wanted in [Wanted::Names, Wanted::Facts] {
+        assert_eq!(names(&*store, "/", wanted).await, ["conf", "good", "mine", "top"]);
+        assert_eq!(names(&*store, "/mine", wanted).await, ["file", "top"]);
+    }
+    for at in ["/link", "/mine/folder", "/mine/folder/key.pem", "/mine/alias", "/good/alias"] {
+        is_denied(&*store, at).await;
+    }
+    store.read(&path("/good/top"), 0).await.unwrap();
+    // From a home in which nothing of the server's lies, too.
+    let other = open(&disks, root.join("mine")).await;
+    is_denied_alias(&*other).await;
+    assert_eq!(names(&*other, "/", Wanted::Names).await, ["file", "folder", "top"]);
+}
+
+async fn is_denied_alias(store: &dyn Storage) {
+    fails(store.read(&path("/alias"), 0).await.map(drop), DENIED, "read the second name");
+    fails(store.remove_file(&path("/alias")).await, DENIED, "remove the second name");
+    store.read(&path("/top"), 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn row_53_what_is_made_or_replaced_later_is_denied_in_folders_that_are_open() {
+    let (world, disks) = world();
+    let store = open(&disks, world.root.clone()).await;
+    let (users, state) = (world.root.join("conf/users.toml"), world.root.join("state"));
+    for round in 0..50 {
+        let fresh = world.root.join("conf/.fresh");
+        fs::write(&fresh, format!("{round}")).unwrap();
+        fs::rename(&fresh, &users).unwrap();
+        fs::write(state.join(format!("later-{round}")), "x").unwrap();
+        symlink(format!("state/later-{round}"), world.root.join(format!("way-{round}"))).unwrap();
+        let alias = world.root.join(format!("alias-{round}"));
+        fs::hard_link(&users, &alias).unwrap();
+        for at in
+            ["/conf/users.toml".to_owned(), format!("/way-{round}"), format!("/alias-{round}")]
+        {
+            fails(store.read(&path(&at), 0).await.map(drop), DENIED, &at);
+        }
+        fs::remove_file(alias).unwrap();
+    }
+    store.read(&path("/top"), 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn row_53_virtual_folders_are_no_way_around_it() {
+    let (world, disks) = world();
+    let mut account =
+        Account::new("anna", world.root.join("mine"), Rules::everywhere(Permissions::ALL));
+    account.folders = vec![
+        folder("/all", world.root.clone()),
+        folder("/conf", world.root.join("conf")),
+        folder("/state", world.root.join("state")),
+    ];
+    let store = disks.open(&account).await.unwrap();
+    fails(store.read(&path("/all/state/key.pem"), 0).await.map(drop), DENIED, "below");
+    fails(store.read(&path("/conf/users.toml"), 0).await.map(drop), DENIED, "beside");
+    store.read(&path("/all/top"), 0).await.unwrap();
+    // A folder of the server's is no folder of an account.
+    assert!(store.read(&path("/state/key.pem"), 0).await.is_err());
+    let within = Account { home: world.root.join("state/webhooks"), ..account };
+    fails(disks.open(&within).await.map(drop), DENIED, "a home in the state");
+}
+
+fn folder(at: &str, target: PathBuf) -> Folder {
+    Folder { at: path(at), target, quota: None, quota_files: None }
+}

@@ -1,0 +1,52 @@
+//! Systems on which no user opens files for another: files are opened by their paths.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A path.
+#[derive(Debug)]
+pub(crate) struct Spot(PathBuf);
+
+/// What is wanted of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// To read it.
+    Read,
+    /// To write to its end; it is made if it is missing.
+    Append(u32),
+    /// To write it from the start; it must not be there yet.
+    New(u32),
+}
+
+impl Spot {
+    #[expect(clippy::unnecessary_wraps, reason = "other systems look at the folders of the path")]
+    pub(crate) fn find(path: &Path) -> io::Result<Self> {
+        Ok(Self(path.to_owned()))
+    }
+
+    pub(crate) fn open(&self, access: Access) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        match access {
+            Access::Read => options.read(true),
+            Access::Append(_) => options.append(true).create(true),
+            Access::New(_) => options.write(true).create_new(true),
+        };
+        options.open(&self.0)
+    }
+
+    pub(crate) fn rename(&self, to: &Self) -> io::Result<()> {
+        fs::rename(&self.0, &to.0)
+    }
+
+    pub(crate) fn rename_to_free(&self, to: &Self) -> io::Result<()> {
+        if to.0.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.rename(to)
+    }
+
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        fs::remove_file(&self.0)
+    }
+}
