@@ -42,6 +42,9 @@ pub enum ErrorKind {
     OverQuota,
     /// What the account keeps is still being counted; until then nothing may change.
     Uncounted,
+    /// The account left an upload of so many bytes unfinished that was to replace the file: what is
+    /// sent now could be meant for either.
+    Unfinished(u64),
     /// Someone else holds it; trying later may help.
     Busy,
     /// The server is out of something that comes back when others are done, such as open files.
@@ -107,6 +110,9 @@ impl fmt::Display for Error {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
+            Self::Unfinished(bytes) => {
+                return write!(out, "an upload of {bytes} bytes to it is unfinished");
+            }
             Self::NotFound => "no such file or directory",
             Self::Exists => "the name is taken",
             Self::NotADirectory => "not a directory",

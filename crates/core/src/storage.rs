@@ -43,11 +43,13 @@ pub trait Storage: Send + Sync {
     /// A file's content from byte `from` on; `BadOffset` if the file is shorter than that.
     async fn read(&self, at: &VPath, from: u64) -> Result<Source>;
 
-    /// Begins to write a file. Nothing is to be seen under the name until `commit`.
+    /// Begins to write a file. Nothing is to be seen under the name until `commit`. What takes long,
+    /// such as copying what the write begins with, is left to the sink.
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>>;
 
     /// How many bytes of an upload to this path this account left unfinished, if it can be
-    /// resumed. Other accounts' unfinished uploads do not count.
+    /// resumed: the file that stood there when it began, or its absence, is still what stands
+    /// there. One that holds no byte, and other accounts' unfinished uploads, do not count.
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
         let _ = at;
         Ok(None)
@@ -150,7 +152,8 @@ pub struct Write {
     /// Where the first byte goes.
     pub start: Start,
     /// Whether a file of that name may be replaced. If not and there is one, `Exists`, both when
-    /// the write begins and when it is published.
+    /// the write begins and when it is published. Adding to a file ([`Start::End`]) does not
+    /// replace it.
     pub replace: Replace,
 }
 
@@ -159,11 +162,14 @@ pub struct Write {
 pub enum Start {
     /// A new content from its first byte. An unfinished upload of this account is forgotten.
     Fresh,
-    /// Byte `n` of this account's unfinished upload, or else of the file that is there. All
-    /// before it is kept, all behind it replaced. `BadOffset` if that is shorter than `n`.
+    /// Byte `n` of this account's unfinished upload ([`Storage::partial`]), or else of the file that
+    /// is there. All before it is kept, all behind it replaced. `BadOffset` if that is shorter than
+    /// `n`; `Busy` if an upload of this account to that file runs.
     At(u64),
-    /// The end of this account's unfinished upload, or else of the file that is there, or else
-    /// a new file.
+    /// The end of the file that is there: the bytes are added to the file itself when all of them
+    /// have come. `Unfinished` if this account left an upload unfinished that was to replace it;
+    /// `Busy` if one runs. Where no file is, the end of this account's unfinished upload, or else a
+    /// new file.
     End,
 }
 
@@ -243,8 +249,8 @@ pub trait Sink: Send {
         let _ = failed;
     }
 
-    /// Brings all that was written to where it lasts, as far as the store was told to, so that
-    /// `commit` has little left to do. The engine calls it behind the last byte, and still hears
+    /// Brings all that was written to where it belongs and lasts, as far as the store was told to,
+    /// so that `commit` has little left to do. The engine calls it behind the last byte, and still hears
     /// its client meanwhile: dropping the future is the same as `abort`. After an error only
     /// `abort` may follow.
     async fn sync(&mut self) -> Result<()> {
@@ -252,8 +258,9 @@ pub trait Sink: Send {
     }
 
     /// Brings all that was written to the file that takes it, and says where that is: for programs
-    /// that look at an upload before it is published. None: there is no such file. After an error
-    /// only `abort` may follow.
+    /// that look at an upload before it is published. Of bytes that are added to a file that is the
+    /// whole file as it will be, and it is asked for before `sync`. None: there is no such file.
+    /// After an error only `abort` may follow.
     async fn draft(&mut self) -> Result<Option<PathBuf>> {
         Ok(None)
     }

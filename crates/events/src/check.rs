@@ -244,8 +244,16 @@ impl Storage for Checked {
         self.store.real_path(at)
     }
 
+    fn usage_at(&self, at: &VPath) -> Option<Usage> {
+        self.store.usage_at(at)
+    }
+
     async fn space(&self) -> Result<Option<Space>> {
         self.store.space().await
+    }
+
+    async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
+        self.store.space_at(at).await
     }
 
     async fn remove_file(&self, at: &VPath) -> Result<()> {
@@ -338,8 +346,9 @@ impl Sink for CheckedSink {
     }
 
     async fn sync(&mut self) -> Result<()> {
-        self.sink.sync().await?;
-        self.check().await
+        // What is added to a file reaches it by `sync`: nothing may before it was looked at.
+        self.check().await?;
+        self.sink.sync().await
     }
 
     async fn draft(&mut self) -> Result<Option<PathBuf>> {

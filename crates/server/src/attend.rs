@@ -30,8 +30,9 @@ pub(crate) enum Ending<T> {
 
 /// Hears the control line until `act` is done or over for another reason.
 ///
-/// The control line comes first, so that ABOR is heard even when data never pauses. One line at
-/// most is held; then no more is read, and TCP holds the client back.
+/// The control line comes first, so that ABOR is heard even when data never pauses. One line is held;
+/// behind it only ABOR is heard, past a bounded number of lines that wait. Then no more is read, and
+/// TCP holds the client back.
 pub(crate) async fn attend<T>(
     control: &mut Control,
     session: &mut Session,
@@ -40,13 +41,13 @@ pub(crate) async fn attend<T>(
 ) -> Ending<T> {
     loop {
         let probe = Arc::clone(&session.probe);
-        let heard = tokio::select! {
+        let line = tokio::select! {
             biased;
-            line = control.line(), if held.is_none() => line,
+            line = heard(control, held.is_some()) => line,
             reason = probe.ended(End::Now) => return Ending::Ended(reason.to_owned()),
             done = &mut act => return Ending::Done(done),
         };
-        match heard {
+        match line {
             Err(gone) => return Ending::Lost(gone),
             // It is answered with 500, and counted, when its turn comes.
             Ok(Err(too_long)) => *held = Some(Err(too_long)),
@@ -61,6 +62,18 @@ pub(crate) async fn attend<T>(
             },
         }
     }
+}
+
+/// The next line; behind one that waits only ABOR.
+async fn heard(
+    control: &mut Control,
+    is_behind: bool,
+) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+    if is_behind { control.urgent_line(is_abort).await.map(Ok) } else { control.line().await }
+}
+
+fn is_abort(line: &[u8]) -> bool {
+    meanwhile(line) == Meanwhile::Abort
 }
 
 fn meanwhile(line: &[u8]) -> Meanwhile {

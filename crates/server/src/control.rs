@@ -1,6 +1,7 @@
 //! The control connection: lines in, replies out, TLS up.
 
-use std::future::poll_fn;
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -25,6 +26,10 @@ pub(crate) const LINE_BYTES_MAX: usize = 4200;
 const READ_BYTES: usize = 2048;
 /// How much a client may have sent ahead for its end to be looked for behind it.
 const SENT_AHEAD_MAX: usize = 4 * READ_BYTES;
+/// Lines that are read behind one that waits, in search of ABOR, and how many bytes they may have.
+/// Then no more is read, and TCP holds the client back.
+const AHEAD_LINES_MAX: usize = 16;
+const AHEAD_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
 /// How a handshake of TLS begins, and no line of text.
 const TLS: u8 = 0x16;
 /// A client that does not take its replies for this long is gone.
@@ -35,6 +40,8 @@ pub(crate) struct Control {
     /// Taken only while TLS is being put on.
     stream: Option<Stream>,
     decoder: LineDecoder,
+    /// Lines that were read ahead and wait for their turn.
+    ahead: VecDeque<Result<Vec<u8>, LineTooLong>>,
     out: Vec<u8>,
     /// Whether anything has come yet.
     has_heard: bool,
@@ -58,6 +65,7 @@ impl Control {
         Self {
             stream: Some(stream),
             decoder: LineDecoder::new(LINE_BYTES_MAX_BEFORE_LOGIN),
+            ahead: VecDeque::new(),
             out: Vec::new(),
             has_heard: false,
         }
@@ -71,6 +79,33 @@ impl Control {
     ///
     /// Reads no more while a whole line is here, so a client that sends ahead is held back by TCP.
     pub(crate) async fn line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+        if let Some(line) = self.ahead.pop_front() {
+            return Ok(line);
+        }
+        self.next_line().await
+    }
+
+    /// Reads on behind a line that waits, until there is one of which `is_urgent` says so; it is
+    /// taken out of turn. The others wait for theirs, in order. Cancel safe.
+    ///
+    /// Never ends once so much waits that no more is read.
+    pub(crate) async fn urgent_line(
+        &mut self,
+        is_urgent: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, Gone> {
+        loop {
+            let bytes = self.ahead.iter().flatten().fold(0, |sum: usize, line| sum + line.len());
+            if self.ahead.len() >= AHEAD_LINES_MAX || bytes >= AHEAD_BYTES_MAX {
+                return pending().await;
+            }
+            match self.next_line().await? {
+                Ok(line) if is_urgent(&line) => return Ok(line),
+                line => self.ahead.push_back(line),
+            }
+        }
+    }
+
+    async fn next_line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
         poll_fn(|context| {
             loop {
                 if let Some(line) = self.decoder.next_line() {
@@ -116,7 +151,7 @@ impl Control {
 
     /// Whether bytes of the client are here that no line has used up.
     pub(crate) fn has_buffered(&self) -> bool {
-        self.decoder.has_buffered()
+        !self.ahead.is_empty() || self.decoder.has_buffered()
     }
 
     /// Sends replies, each line in the session's character set, in one write.

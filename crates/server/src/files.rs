@@ -55,24 +55,20 @@ impl Files {
         Ok(entry)
     }
 
-    /// How long a file is for somebody who means to go on with an upload: as long as what this
-    /// account left unfinished, if it did.
+    /// The facts of a file as RETR would send it (RFC 3659 §4); where none stands, how much this
+    /// account left of an unfinished upload, for a client that means to go on with it.
     pub(crate) async fn size(&self, at: &VPath) -> Result<Entry, Refusal> {
-        self.require(at, Permissions::LIST, "You may not look here.")?;
-        let partial = if self.rights(at).contains(Permissions::UPLOAD) {
-            self.store.partial(at).await?
-        } else {
-            None
+        let missing = match self.stat(at).await {
+            Ok(entry) => return Ok(entry),
+            Err(refusal) => refusal,
         };
-        match (self.stat(at).await, partial) {
-            (Ok(entry), Some(size)) if entry.kind == Kind::File => Ok(Entry { size, ..entry }),
-            (Err(_), Some(size)) => {
-                let mut entry = Entry::new(at.name().unwrap_or_default(), Kind::File, size);
-                entry.perm = self.perm(at, Kind::File);
-                Ok(entry)
-            }
-            (entry, _) => entry,
+        if !self.rights(at).contains(Permissions::LIST.union(Permissions::UPLOAD)) {
+            return Err(missing);
         }
+        let size = self.store.partial(at).await?.ok_or(missing)?;
+        let mut entry = Entry::new(at.name().unwrap_or_default(), Kind::File, size);
+        entry.perm = self.perm(at, Kind::File);
+        Ok(entry)
     }
 
     /// Whether something is there. Says nothing to accounts that may not look.
@@ -181,14 +177,16 @@ impl Files {
         announced: u64,
     ) -> Result<u64, Refusal> {
         let partial = self.store.partial(at).await?;
-        let old = match self.store.stat(at).await {
-            Ok(entry) if entry.kind == Kind::File => entry.size,
-            _ => 0,
+        let stands = match self.store.stat(at).await {
+            Ok(entry) if entry.kind == Kind::File => Some(entry.size),
+            _ => None,
         };
+        let old = stands.unwrap_or(0);
         let before = match start {
             Start::Fresh => 0,
             Start::At(at) => at,
-            Start::End => partial.unwrap_or(old),
+            // What is there is added to; only where nothing is an unfinished upload goes on.
+            Start::End => stands.or(partial).unwrap_or(0),
         };
         let more = announced.saturating_sub(before);
         if self.store.space_at(at).await?.is_some_and(|space| more > space.free) {
@@ -213,9 +211,12 @@ impl Files {
         self.write(at, Write { start: Start::Fresh, replace: Replace::Forbidden }).await
     }
 
+    /// Begins to add to a file. Where an unfinished upload or a new file takes a name that something
+    /// else got meanwhile, that is replaced only with the right to.
     pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
         self.require(at, Permissions::APPEND, "You may not append to files here.")?;
-        self.write(at, Write { start: Start::End, replace: Replace::Allowed }).await
+        let may = self.may_overwrite && self.rights(at).contains(Permissions::OVERWRITE);
+        self.write(at, Write { start: Start::End, replace: Replace::when(may) }).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>, Refusal> {

@@ -78,6 +78,10 @@ impl From<Error> for Refusal {
             ErrorKind::Unchecked => {
                 Self::say(Code::LOCAL_ERROR, "The file could not be checked; try again later.")
             }
+            ErrorKind::Unfinished(bytes) => Self::say(
+                Code::FILE_UNAVAILABLE,
+                format!("Unfinished upload of {bytes} bytes: continue with REST, or STOR again."),
+            ),
             ErrorKind::Busy => Self::say(Code::FILE_BUSY, "It is in use; try again later."),
             _ => Self::Broken(error.to_string()),
         }

@@ -1,8 +1,11 @@
 //! Folders of the operating system.
 
+mod append;
+mod copying;
 mod count;
 mod draft;
 mod fault;
+mod journal;
 mod ledger;
 mod leftover;
 mod listing;
@@ -56,7 +59,8 @@ use wharf_core::storage::{
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 
-use self::draft::Draft;
+use self::append::Append;
+use self::draft::{Begun, Draft};
 use self::listing::Listing;
 use self::tree::Tree;
 use self::upload::Upload;
@@ -81,7 +85,8 @@ pub struct DiskOptions {
     /// process's own umask does not matter. What an anonymous account uploads that may read nothing
     /// is for its owner alone in any case, where [`Disks`] opens its home.
     pub umask: u32,
-    /// How long an unfinished upload can be resumed. Zero: none is ever kept.
+    /// How long an unfinished upload can be resumed. Zero: none is ever kept. [`Disks`] keeps none
+    /// of anonymous accounts, whose visitors share one name.
     pub keep_partials: Duration,
     /// The room on the file system that uploads leave free. Windows does not say how much there
     /// is, so there it means nothing.
@@ -132,11 +137,15 @@ pub enum FollowSymlinks {
 /// the kernel confines it (`openat2`), elsewhere each directory is opened without following links.
 ///
 /// Uploads are written to a hidden temporary in the same directory (see [`TEMP_PREFIX`]) and
-/// renamed when they are whole, so they take the room of old and new content at a time, and
-/// appending to a file costs a copy of it. What was written before an upload was given up is kept
-/// for [`DiskOptions::keep_partials`], for that account alone, and on Linux until the system is
-/// started again: what was not synced before a power failure may be there as zeros. When the disk
+/// renamed when they are whole, so they take the room of old and new content at a time. What was
+/// written before an upload was given up is kept for [`DiskOptions::keep_partials`], for that account
+/// alone, as long as the file that it was to replace stays as it was, and on Linux until the system
+/// is started again: what was not synced before a power failure may be there as zeros. When the disk
 /// is full the temporary is removed, or cut to the length it was resumed with.
+///
+/// Bytes to be added to a file are staged in a temporary, too, and then written to the file itself,
+/// with its old length in a journal, so that a crash leaves the old content. Through a link a file is
+/// copied instead, and takes the place of the link.
 ///
 /// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
 /// called within a tokio runtime; those of a listing run where its entries are taken. Dropping a
@@ -244,13 +253,17 @@ impl Storage for Disk {
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         self.counted().await?;
-        let draft = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
-            begun?
+        let begun = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
+            Begun::Upload(begun?)
         } else {
             let at = at.clone();
             self.act(move |tree| Draft::begin(tree, &at, how)).await?
         };
-        Ok(Box::new(Upload::new(Arc::clone(&self.tree), draft)))
+        let tree = Arc::clone(&self.tree);
+        Ok(match begun {
+            Begun::Upload(draft) => Box::new(Upload::new(tree, draft)),
+            Begun::Append(draft, dir, name) => Box::new(Append::new(tree, draft, dir, name)),
+        })
     }
 
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
@@ -307,8 +320,11 @@ pub struct Disks {
     open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
 }
 
-/// Whose folder, where, how much it may hold, and which permission bits new files do not get.
-type Home = (String, PathBuf, Quota, u32);
+/// Whose folder, where, how much it may hold, and how new files and unfinished uploads are kept.
+type Home = (String, PathBuf, Quota, Keeping);
+
+/// Which permission bits new files do not get, and how long unfinished uploads are kept.
+type Keeping = (u32, Duration);
 
 /// Nothing for anybody but the owner.
 const UMASK_OF_DROPS: u32 = 0o077;
@@ -343,6 +359,12 @@ impl Disks {
         if is_dropbox { self.options.umask | UMASK_OF_DROPS } else { self.options.umask }
     }
 
+    /// How long unfinished uploads of an account are kept. Visitors share one name, so none of theirs
+    /// is: another one would go on with it.
+    fn keep_partials_of(&self, account: &Account) -> Duration {
+        if account.is_anonymous { Duration::ZERO } else { self.options.keep_partials }
+    }
+
     /// The folder of another session, if the path still leads to it.
     fn shared(&self, home: &Home) -> Option<Arc<Tree>> {
         let tree = self.all().get(home)?.upgrade()?;
@@ -362,9 +384,16 @@ impl fmt::Debug for Disks {
 
 impl Disks {
     /// A folder for an account: the one that other sessions have open, or a new one.
-    async fn disk(&self, name: &str, path: &Path, quota: Quota, umask: u32) -> Result<Disk> {
-        let options = DiskOptions { umask, ..self.options.clone() };
-        let home = (name.to_owned(), path.to_owned(), quota, umask);
+    async fn disk(
+        &self,
+        name: &str,
+        path: &Path,
+        quota: Quota,
+        keeping: Keeping,
+    ) -> Result<Disk> {
+        let (umask, keep_partials) = keeping;
+        let options = DiskOptions { umask, keep_partials, ..self.options.clone() };
+        let home = (name.to_owned(), path.to_owned(), quota, keeping);
         if let Some(own) = self.server_files.folder_around(path) {
             let told = format!("it lies in {}, which the server keeps for itself", own.display());
             return Err(Error::new(ErrorKind::Forbidden, io::Error::other(told)));
@@ -382,7 +411,7 @@ impl Disks {
             let (name, path, ..) = home.clone();
             unblocked(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
         };
-        let mut tree = Tree { metered, ..tree };
+        let mut tree = tree.metered_by(metered);
         tree.root.deny(&self.server_files);
         let disk = Disk { tree: Arc::new(tree) };
         let mut all = self.all();
@@ -398,8 +427,8 @@ impl Stores for Disks {
     /// tells of it.
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
-        let umask = self.umask_of(account);
-        let home = self.disk(&account.name, &account.home, quota, umask).await?;
+        let keeping = (self.umask_of(account), self.keep_partials_of(account));
+        let home = self.disk(&account.name, &account.home, quota, keeping).await?;
         if account.folders.is_empty() {
             return Ok(Arc::new(home));
         }
@@ -409,7 +438,7 @@ impl Stores for Disks {
                 bytes: folder.quota.unwrap_or_default(),
                 files: folder.quota_files.unwrap_or(Count::Unlimited),
             };
-            if let Ok(disk) = self.disk(&account.name, &folder.target, quota, umask).await {
+            if let Ok(disk) = self.disk(&account.name, &folder.target, quota, keeping).await {
                 folders.push((folder.at.clone(), Arc::new(disk)));
             }
         }

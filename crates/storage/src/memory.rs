@@ -4,6 +4,7 @@
 mod tests;
 mod tree;
 
+use std::collections::hash_map;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
-use self::tree::Tree;
+use self::tree::{Identity, Partial, PartialKey, Tree};
 use crate::meter::{Charge, Meter, Metered, Quota};
 
 /// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
@@ -44,6 +45,7 @@ pub struct Memory {
     tree: Arc<Mutex<Tree>>,
     account: Arc<str>,
     quota: Quota,
+    keeps_partials: bool,
 }
 
 impl Memory {
@@ -58,6 +60,7 @@ impl Memory {
             tree: Arc::new(Mutex::new(Tree::new(clock))),
             account: Arc::from(""),
             quota: Quota::UNLIMITED,
+            keeps_partials: true,
         }
     }
 
@@ -65,6 +68,13 @@ impl Memory {
     #[must_use]
     pub fn for_account(&self, name: &str) -> Self {
         Self { account: Arc::from(name), quota: Quota::UNLIMITED, ..self.clone() }
+    }
+
+    /// The same tree, in which this handle and its clones leave no unfinished uploads: for an account
+    /// that many share.
+    #[must_use]
+    pub fn without_partials(&self) -> Self {
+        Self { keeps_partials: false, ..self.clone() }
     }
 
     /// The same tree, of which this handle and its clones may keep only so much. From the first
@@ -151,6 +161,43 @@ impl Memory {
         Ok(())
     }
 
+    /// Forgets what this account left unfinished under a name that means something else now.
+    fn forget(&self, tree: &mut Tree, at: &VPath) -> Result<()> {
+        let key = (Arc::clone(&self.account), at.clone());
+        match tree.partials.remove(&key) {
+            Some(partial) => self.freed(tree, length(&partial.content)),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to add to the file of this number.
+    fn append(&self, tree: &Tree, key: PartialKey, number: u64) -> Result<Box<dyn Sink>> {
+        if tree.running.contains_key(&key) {
+            return Err(ErrorKind::Busy.into());
+        }
+        if let Some(partial) = tree.partial(&key) {
+            return Err(ErrorKind::Unfinished(length(&partial.content)).into());
+        }
+        let charge = match self.metered(tree) {
+            None => None,
+            Some(metered) => {
+                let charge = Charge::begin(&metered, None, Some(0))?;
+                charge.check_room()?;
+                Some(charge)
+            }
+        };
+        Ok(Box::new(Upload {
+            memory: self.clone(),
+            charge,
+            at: key.1,
+            replace: Replace::Allowed,
+            content: Vec::new(),
+            base: None,
+            adds_to: Some(number),
+            is_worth_keeping: false,
+        }))
+    }
+
     /// Charges an upload that begins with so many bytes, and goes on with an unfinished one if
     /// there are bytes of that.
     fn charge(
@@ -186,6 +233,7 @@ impl Memory {
 impl Stores for Memory {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let memory = self.for_account(&account.name);
+        let memory = if account.is_anonymous { memory.without_partials() } else { memory };
         let quota = Quota::of(account, Quota::UNLIMITED);
         Ok(Arc::new(if quota.is_limited() { memory.with_quota(quota) } else { memory }))
     }
@@ -222,39 +270,45 @@ impl Storage for Memory {
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         let mut tree = self.tree();
-        tree.check_write(at, how.replace)?;
+        let base = tree.identity(at);
         let key = (Arc::clone(&self.account), at.clone());
-        let partial = tree.partials.get(&key).cloned();
-        let was_partial = partial.is_some();
-        let partial_bytes = partial.as_ref().map(|partial| length(partial));
-        let before = match how.start {
-            Start::Fresh => Vec::new(),
-            Start::End => match partial {
-                Some(partial) => partial,
-                None => tree.file(at).map(|content| content.to_vec()).unwrap_or_default(),
-            },
-            Start::At(keep) => {
-                let content = partial.map(Bytes::from).or_else(|| tree.file(at).ok());
-                first_bytes(&content.unwrap_or_default(), keep)?
-            }
+        if let (Start::End, Some((number, _)), Ok(_)) = (how.start, base, tree.file(at)) {
+            return self.append(&tree, key, number);
+        }
+        tree.check_write(at, how.replace)?;
+        if base.is_some() && how.start != Start::Fresh && tree.running.contains_key(&key) {
+            return Err(ErrorKind::Busy.into());
+        }
+        let partial = tree.partial(&key).filter(|_| how.start != Start::Fresh);
+        let resumed = partial.is_some();
+        let before = match (how.start, partial) {
+            (Start::Fresh, _) | (Start::End, None) => Vec::new(),
+            (Start::End, Some(partial)) => partial.content.clone(),
+            (Start::At(keep), Some(partial)) => first_bytes(&partial.content, keep)?,
+            (Start::At(keep), None) => first_bytes(&tree.file(at).unwrap_or_default(), keep)?,
         };
-        let charge = self.charge(&tree, at, partial_bytes, length(&before))?;
+        let left = tree.partials.get(&key).map(|partial| length(&partial.content));
+        let charge = self.charge(&tree, at, left, length(&before))?;
         tree.partials.remove(&key);
-        let resumed = was_partial && how.start != Start::Fresh;
+        *tree.running.entry(key).or_default() += 1;
         let upload = Upload {
             charge,
             memory: self.clone(),
             at: at.clone(),
             replace: how.replace,
             content: before,
-            is_worth_keeping: resumed,
+            base,
+            adds_to: None,
+            // What was to replace a file and was cut early must be known as that.
+            is_worth_keeping: resumed || base.is_some() && how.start == Start::Fresh,
         };
         Ok(Box::new(upload))
     }
 
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
         let key = (Arc::clone(&self.account), at.clone());
-        Ok(self.tree().partials.get(&key).map(|content| length(content)))
+        let bytes = self.tree().partial(&key).map(|partial| length(&partial.content));
+        Ok(bytes.filter(|bytes| *bytes > 0))
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -266,13 +320,18 @@ impl Storage for Memory {
         let mut tree = self.tree();
         let bytes = length(&tree.file(at)?);
         tree.remove_file(at)?;
-        self.freed(&tree, bytes)
+        self.freed(&tree, bytes)?;
+        self.forget(&mut tree, at)
     }
 
     async fn remove_dir(&self, at: &VPath) -> Result<()> {
         let mut tree = self.tree();
         tree.remove_dir(at)?;
-        self.freed(&tree, 0)
+        self.freed(&tree, 0)?;
+        for bytes in tree.forget_below(at) {
+            self.freed(&tree, bytes)?;
+        }
+        Ok(())
     }
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
@@ -292,6 +351,10 @@ impl Storage for Memory {
         let mut tree = self.tree();
         let replaced = if from == to { None } else { tree.file(to).ok() };
         tree.rename(from, to, replace)?;
+        if from != to {
+            self.forget(&mut tree, from)?;
+            self.forget(&mut tree, to)?;
+        }
         replaced.map_or(Ok(()), |replaced| self.freed(&tree, length(&replaced)))
     }
 
@@ -346,13 +409,18 @@ impl Stream for Reading {
     }
 }
 
-/// A write under way: the whole content, apart from the tree until it is published.
+/// A write under way: the whole content or what is to be added, apart from the tree until it is
+/// published.
 struct Upload {
     memory: Memory,
     charge: Option<Charge>,
     at: VPath,
     replace: Replace,
     content: Vec<u8>,
+    /// What stood there when it began.
+    base: Option<Identity>,
+    /// The number of the file to which the content is to be added, if it is.
+    adds_to: Option<u64>,
     /// Whether dropping it leaves something to resume: it was resumed, or took bytes.
     is_worth_keeping: bool,
 }
@@ -368,13 +436,16 @@ impl Sink for Upload {
             charge.grow(length(&chunk))?;
         }
         self.content.extend_from_slice(&chunk);
-        self.is_worth_keeping |= !chunk.is_empty();
+        self.is_worth_keeping |= !chunk.is_empty() && self.adds_to.is_none();
         Ok(())
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
         self.is_worth_keeping = false;
         let content = std::mem::take(&mut self.content);
+        if let Some(number) = self.adds_to {
+            return self.add(number, &content);
+        }
         let size = length(&content);
         let key = (Arc::clone(&self.memory.account), self.at.clone());
         let charge = self.charge.take();
@@ -389,7 +460,7 @@ impl Sink for Upload {
             charge.published();
         }
         if let Some(older) = tree.partials.remove(&key) {
-            memory.freed(&tree, length(&older))?;
+            memory.freed(&tree, length(&older.content))?;
         }
         Ok(Stored { size })
     }
@@ -401,22 +472,53 @@ impl Sink for Upload {
     }
 }
 
+impl Upload {
+    /// Adds the content to its file.
+    fn add(mut self: Box<Self>, number: u64, content: &[u8]) -> Result<Stored> {
+        let memory = self.memory.clone();
+        let mut tree = memory.tree();
+        if content.is_empty() {
+            return Ok(Stored { size: length(&tree.file(&self.at)?) });
+        }
+        if let Some(charge) = &self.charge {
+            charge.check_publish(length(content), Some(0))?;
+        }
+        let size = tree.append(&self.at, number, content)?;
+        if let Some(charge) = self.charge.take() {
+            charge.published();
+        }
+        drop(tree);
+        Ok(Stored { size })
+    }
+}
+
 impl Drop for Upload {
     fn drop(&mut self) {
         let bytes = length(&self.content);
         let memory = self.memory.clone();
         let mut tree = memory.tree();
+        if self.adds_to.is_none() {
+            let key = (Arc::clone(&memory.account), self.at.clone());
+            if let hash_map::Entry::Occupied(mut running) = tree.running.entry(key) {
+                *running.get_mut() -= 1;
+                if *running.get() == 0 {
+                    running.remove();
+                }
+            }
+        }
         let may_stay = self.charge.as_ref().is_none_or(|charge| charge.may_stay(bytes));
-        let is_left = self.is_worth_keeping && bytes > 0 && may_stay;
+        let is_worth_keeping = self.is_worth_keeping && (bytes > 0 || self.base.is_some());
+        let is_left = is_worth_keeping && memory.keeps_partials && may_stay;
         if let Some(charge) = self.charge.take() {
             charge.end(is_left.then_some(bytes));
         }
         if is_left {
             let content = std::mem::take(&mut self.content);
             let key = (Arc::clone(&memory.account), self.at.clone());
-            if let Some(older) = tree.partials.insert(key, content) {
+            let partial = Partial { content, base: self.base };
+            if let Some(older) = tree.partials.insert(key, partial) {
                 // Memory counts at any time: there is nobody to tell of a failure.
-                let _ = memory.freed(&tree, length(&older));
+                let _ = memory.freed(&tree, length(&older.content));
             }
         }
     }

@@ -218,6 +218,30 @@ impl Meter {
         &self,
         act: impl FnOnce() -> Result<Option<u64>, E>,
     ) -> Result<Option<u64>, E> {
+        let removed = self.free_by(|| {
+            let removed = act()?;
+            let gone = removed.map(|bytes| Kept { bytes, files: 1 });
+            Ok((removed, gone.unwrap_or_default()))
+        });
+        removed.map(Option::flatten)
+    }
+
+    /// Cuts a file to what it was. `act` gives the bytes that went by that.
+    pub(crate) fn shrink<T: Default, E>(
+        &self,
+        act: impl FnOnce() -> Result<(T, u64), E>,
+    ) -> Result<T, E> {
+        let shrunk =
+            self.free_by(|| act().map(|(done, bytes)| (done, Kept { bytes, files: 0 })));
+        shrunk.map(Option::unwrap_or_default)
+    }
+
+    /// Does an act by which something is gone, and takes that out of the count. None where nothing
+    /// may change any more.
+    fn free_by<T, E>(
+        &self,
+        act: impl FnOnce() -> Result<(T, Kept), E>,
+    ) -> Result<Option<T>, E> {
         if let (Some(witness), State::Counted) = (&self.witness, self.state()) {
             // Where this fails a crash leaves a count that is too high: nobody gains by that.
             let _ = witness.tell();
@@ -230,14 +254,17 @@ impl Meter {
             numbers.running += 1;
         }
         let names = self.names();
-        let removed = act();
+        let done = act();
         let mut numbers = self.numbers();
-        if let Ok(Some(bytes)) = removed {
-            numbers.free(Kept { bytes, files: 1 });
-        }
+        let done = done.map(|(done, gone)| {
+            if gone != Kept::default() {
+                numbers.free(gone);
+            }
+            Some(done)
+        });
         numbers.running = numbers.running.saturating_sub(1);
         drop((numbers, names));
-        removed
+        done
     }
 }
 

@@ -173,6 +173,10 @@ fn walked(folder: &Path) -> Kept {
     let mut kept = Kept::default();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
+        // Some bytes beside an upload, which is counted.
+        if entry.file_name().to_string_lossy().ends_with(".base") {
+            continue;
+        }
         let facts = entry.metadata().unwrap();
         kept.files += 1;
         if facts.is_dir() {

@@ -68,7 +68,7 @@ async fn stor(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static APPE: Spec = Spec {
     verb: "APPE",
     syntax: "APPE <path>",
-    about: "Add to a file, or go on with an upload that was cut",
+    about: "Add to a file, or go on with an upload that was cut where no file is",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     moves_data: true,

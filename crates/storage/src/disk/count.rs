@@ -7,6 +7,7 @@ use wharf_core::storage::Kept;
 use wharf_proto::entry::Kind;
 
 use super::FollowSymlinks;
+use super::leftover::{Purpose, purpose};
 use super::system::{Directory, Names, Root};
 
 /// How deep a count goes. Each level costs an open file while it is being read.
@@ -28,6 +29,10 @@ pub(super) fn count(root: &Path) -> io::Result<Kept> {
             continue;
         };
         let name = entry?.name;
+        if matches!(purpose(&name), Some(Purpose::Base | Purpose::Undo)) {
+            // Some bytes beside an upload, which is counted.
+            continue;
+        }
         match dir.measure(&name).map_err(io::Error::other)? {
             Some((Kind::File, bytes)) => {
                 kept.files = kept.files.saturating_add(1);

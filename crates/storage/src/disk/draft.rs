@@ -1,30 +1,28 @@
 //! What an upload is until it is published: a hidden temporary beside its target.
 
+mod begin;
+
 use std::fs::File;
-use std::io::{self, ErrorKind as Io, IoSlice, Read, Seek, SeekFrom, Write as _};
-use std::path::PathBuf;
+use std::io::{self, ErrorKind as Io, IoSlice, Seek, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Loan, Replace, Start, Stored, Write};
+use wharf_core::storage::{Loan, Replace, Stored};
 use wharf_proto::entry::Kind;
-use wharf_proto::path::VPath;
 
+use super::copying::Copying;
 use super::fault::fault;
-use super::leftover::{
-    Claim, claim, leads_to_hidden, partial_name, remove_if_unused, resumable, throwaway_name,
-};
+use super::leftover::{forget_base, note_base, remove_if_unused};
 use super::loan::{Borrowed, Borrower};
 use super::space::Headroom;
-use super::system::{Directory, Own, real_name};
-use super::tree::{Place, Tree, check_replaceable, refuse_hidden};
-use crate::meter::{Charge, Metered};
-use crate::name::check_new;
+use super::system::{Directory, real_name};
+use crate::meter::Charge;
 
-/// How often a name for a temporary is tried.
-const TRIES_MAX: usize = 10;
+pub(super) use self::begin::{Begun, Left, claim_throwaway};
+
 /// The most pieces in one call; the system takes 1024 at most.
 const PIECES_MAX: usize = 512;
 
@@ -35,8 +33,12 @@ pub(super) struct Draft {
     file: File,
     /// How many bytes were in it when it was claimed; none if it was made then.
     found: Option<u64>,
-    /// Whether something stood at the target when the upload began.
-    is_there: bool,
+    /// The identity of what stood at the target when the upload began; none if nothing did.
+    base: Option<String>,
+    /// Whether `base` is written down beside the temporary.
+    is_noted: bool,
+    /// The first bytes of the file that is there, on their way into the temporary.
+    copying: Option<Copying>,
     name: Vec<u8>,
     /// Whether `name` is the one under which this account finds it again.
     is_findable: bool,
@@ -49,8 +51,11 @@ pub(super) struct Draft {
     replace: Replace,
     /// Permission bits of a file that replaces none.
     mode: u32,
-    /// How many bytes an earlier upload left that this one goes on with.
-    resumed: u64,
+    /// How many bytes an earlier upload left that this one goes on with, if it does.
+    resumed: Option<u64>,
+    /// Whether it is kept without a byte, so that an upload that was to replace a file and was cut
+    /// early is known as one.
+    keeps_empty: bool,
     /// How many bytes there are now.
     length: u64,
     /// Whether somebody else writes to the file.
@@ -82,147 +87,23 @@ enum State {
 }
 
 impl Draft {
-    /// Claims a temporary and brings it to the state in which the first byte can be written.
-    pub(super) fn begin(tree: &Tree, at: &VPath, how: Write) -> Result<Self> {
-        refuse_hidden(at, ErrorKind::Forbidden)?;
-        let place = tree.place(at, ErrorKind::IsADirectory)?;
-        Self::begin_in(tree, place, at, how)
+    /// Whether what it begins with is still to be copied.
+    pub(super) fn is_copying(&self) -> bool {
+        self.copying.is_some()
     }
 
-    /// The same for a new file, if that takes no time worth a thread; none if it may.
-    pub(super) fn begin_at_once(tree: &Tree, at: &VPath, how: Write) -> Option<Result<Self>> {
-        let is_known = tree.metered.as_ref().is_none_or(Metered::is_ready);
-        let is_small = how.start == Start::Fresh && tree.changes_at_once() && is_known;
-        if !is_small || leads_to_hidden(at) {
-            return None;
-        }
-        tree.pace.timed(|| {
-            let place = tree.place_at_once(at)?;
-            Some(Self::begin_in(tree, place, at, how))
-        })
-    }
-
-    fn begin_in(tree: &Tree, place: Place<'_>, at: &VPath, how: Write) -> Result<Self> {
-        let is_there = match tree.what_stands(&place, at)? {
-            None => {
-                check_new(place.name)?;
-                false
-            }
-            Some(kind) => {
-                check_replaceable(kind)?;
-                how.replace.check(true)?;
-                true
-            }
-        };
-        // What was made just now and is not counted yet must not be taken for something old, and
-        // counted as gone.
-        let counting = tree.counting()?;
-        let mut draft = Self::claim(tree, place, how.replace)?;
-        draft.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
-        draft.is_there = is_there;
-        draft.charge_for(tree)?;
-        drop(counting);
-        draft.prepare(tree, at, how.start)?;
-        draft.headroom.take(&draft.file, 0)?;
-        if let Some(charge) = &draft.charge {
-            charge.check_room()?;
-        }
-        Ok(draft)
-    }
-
-    /// Counts it as something that the account keeps.
-    fn charge_for(&mut self, tree: &Tree) -> Result<()> {
-        let Some(metered) = &tree.metered else { return Ok(()) };
-        let there = if self.is_there { self.dir.measure(&self.target)? } else { None };
-        let replaces = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
-        match Charge::begin(metered, self.found, replaces) {
-            Ok(charge) => self.charge = Some(Arc::new(charge)),
-            Err(error) => {
-                // What was left there is counted already, and stays.
-                self.resumed = self.found.unwrap_or(0);
-                self.length = self.resumed;
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings it to the state in which the first byte can be written.
-    fn prepare(&mut self, tree: &Tree, at: &VPath, start: Start) -> Result<()> {
-        if start == Start::Fresh {
-            // Mostly it was made just now.
-            if self.found.is_some_and(|found| found > 0) {
-                self.truncate(0)?;
-            }
-            return Ok(());
-        }
-        match (self.resume()?, self.is_there) {
-            (Some(length), _) => self.cut(start, length)?,
-            (None, true) => {
-                let (old, length) = tree.root.open_file(at)?;
-                self.copy(&old, kept(start, length)?)?;
-            }
-            (None, false) => {
-                kept(start, 0)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The account's own temporary for this target; another one if that is in use or odd.
-    fn claim(tree: &Tree, place: Place<'_>, replace: Replace) -> Result<Self> {
-        let partial = partial_name(&tree.account, place.name);
-        let keep = tree.options.keep_partials;
-        let found = if keep.is_zero() { None } else { claim_partial(&place.dir, &partial)? };
-        let is_findable = found.is_some();
-        let (file, found, name) = if let Some((file, length)) = found {
-            (file, length, partial.clone())
+    /// Copies a part of what it begins with. It takes a moment only, so that a client that gives up
+    /// is heard. After an error the draft must be dropped.
+    pub(super) fn copy_on(&mut self) -> Result<()> {
+        let Some(mut copying) = self.copying.take() else { return Ok(()) };
+        let state = std::mem::replace(&mut self.state, State::Spoilt);
+        if copying.step(&mut self.file)? {
+            self.length = copying.length();
+            self.state = state;
         } else {
-            let (file, name) = claim_throwaway(&place.dir)?;
-            (file, None, name)
-        };
-        Ok(Self {
-            target: place.name.to_vec(),
-            dir: place.dir,
-            file,
-            found,
-            is_there: false,
-            name,
-            is_findable,
-            folder: PathBuf::new(),
-            partial,
-            keep,
-            is_durable: tree.is_durable(),
-            replace,
-            mode: 0o666 & !tree.options.umask,
-            resumed: 0,
-            length: 0,
-            is_lent: false,
-            borrower: None,
-            synced: None,
-            state: State::Untouched,
-            headroom: Headroom::of(tree.options.reserve),
-            charge: None,
-        })
-    }
-
-    /// What an earlier upload left, if that can be resumed; else an empty draft.
-    fn resume(&mut self) -> Result<Option<u64>> {
-        let found = resumable(&self.file, self.keep).map_err(fault)?;
-        match found {
-            Some(length) => {
-                self.resumed = length;
-                self.length = length;
-            }
-            None => self.truncate(0)?,
+            self.copying = Some(copying);
+            self.state = state;
         }
-        Ok(found)
-    }
-
-    fn cut(&mut self, start: Start, length: u64) -> Result<()> {
-        let keep = kept(start, length)?;
-        self.truncate(keep)?;
-        self.resumed = keep;
         Ok(())
     }
 
@@ -243,22 +124,20 @@ impl Draft {
         self.charge.as_ref().map_or(Ok(()), |charge| charge.grow(bytes))
     }
 
-    /// Begins with the first bytes of a file that is there.
-    fn copy(&mut self, old: &File, keep: u64) -> Result<()> {
-        self.take_room(keep)?;
-        let copied = io::copy(&mut old.take(keep), &mut self.file);
-        match copied {
-            Ok(copied) if copied == keep => {
-                self.length = keep;
-                Ok(())
-            }
-            Ok(_) => Err(Error::new(ErrorKind::Busy, "the file shrank while it was copied")),
-            Err(error) => Err(fault(error)),
+    /// Writes the next bytes of an upload that goes on. After an error the draft must be dropped.
+    pub(super) fn write(&mut self, pieces: &[Bytes]) -> Result<()> {
+        if !pieces.is_empty() {
+            self.note()?;
         }
+        self.write_last(pieces)
     }
 
-    /// Writes the next bytes. After an error the draft must be dropped.
-    pub(super) fn write(&mut self, pieces: &[Bytes]) -> Result<()> {
+    /// The same for bytes behind which nothing comes, so that they are published or removed next.
+    pub(super) fn write_last(&mut self, pieces: &[Bytes]) -> Result<()> {
+        if self.is_copying() {
+            self.state = State::Spoilt;
+            return Err(Error::new(ErrorKind::Broken, "what it begins with is not there yet"));
+        }
         for pieces in pieces.chunks(PIECES_MAX) {
             let bytes = pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.len()));
             self.take_room(u64::try_from(bytes).unwrap_or(u64::MAX)).inspect_err(|_| {
@@ -269,6 +148,15 @@ impl Draft {
                 self.state = State::Torn;
                 fault(error)
             })?;
+        }
+        Ok(())
+    }
+
+    /// Writes down beside it what it is to replace, so that this is known after a crash, too.
+    fn note(&mut self) -> Result<()> {
+        if let (Some(base), true, false) = (&self.base, self.is_findable, self.is_noted) {
+            note_base(&self.dir, &self.name, base).map_err(fault)?;
+            self.is_noted = true;
         }
         Ok(())
     }
@@ -292,6 +180,7 @@ impl Draft {
 
     /// The file at the place of the next byte, for somebody who writes to it without us.
     pub(super) fn lend(&mut self) -> Result<Loan> {
+        self.note()?;
         let file = self.file.try_clone().map_err(fault)?;
         self.is_lent = true;
         let borrowed = Borrowed::new(self.headroom, self.charge.clone());
@@ -335,6 +224,11 @@ impl Draft {
         self.folder.join(real_name(&self.name))
     }
 
+    /// What others call the folder in which it is.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Nothing of it may be resumed.
     pub(super) fn spoil(&mut self) {
         self.state = State::Spoilt;
@@ -350,7 +244,7 @@ impl Draft {
     pub(super) fn publish(mut self) -> Result<Stored> {
         self.state = State::Spoilt;
         // What came there since the upload began keeps nothing.
-        let stands = if self.is_there { self.dir.mode(&self.target)? } else { None };
+        let stands = if self.base.is_some() { self.dir.mode(&self.target)? } else { None };
         self.dir.set_mode(&self.file, stands.unwrap_or(self.mode)).map_err(fault)?;
         self.sync()?;
         self.take_place()?;
@@ -362,15 +256,9 @@ impl Draft {
 
     /// Renames the draft, and counts what is gone by that.
     fn take_place(&mut self) -> Result<()> {
-        let rename = || self.dir.rename(&self.name, &self.dir, &self.target, self.replace);
-        // What an earlier upload to this name left is older than what stands there now.
-        let forget = || {
-            let forgets = !self.is_findable;
-            forgets.then(|| remove_if_unused(&self.dir, &self.partial, Duration::ZERO))
-        };
         let Some(charge) = &self.charge else {
-            rename()?;
-            let _ = forget();
+            self.rename()?;
+            let _ = self.forget_other();
             self.state = State::Published;
             return Ok(());
         };
@@ -378,9 +266,9 @@ impl Draft {
         let there = self.dir.measure(&self.target)?;
         let replaced = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
         charge.check_publish(self.length, replaced)?;
-        rename()?;
+        self.rename()?;
         charge.published();
-        if let Some(Ok(Some(bytes))) = forget() {
+        if let Some(Ok(Some(bytes))) = self.forget_other() {
             counting.freed(bytes, 1);
         }
         drop(counting);
@@ -388,18 +276,69 @@ impl Draft {
         Ok(())
     }
 
+    fn rename(&self) -> Result<()> {
+        self.dir.rename(&self.name, &self.dir, &self.target, self.replace)?;
+        if self.is_noted {
+            forget_base(&self.dir, &self.name);
+        }
+        Ok(())
+    }
+
+    /// What an earlier upload to this name left is older than what stands there now.
+    fn forget_other(&self) -> Option<io::Result<Option<u64>>> {
+        let forgets = !self.is_findable;
+        forgets.then(|| remove_if_unused(&self.dir, &self.partial, Duration::ZERO))
+    }
+
+    /// The bytes that are to be added to a file, and how many.
+    pub(super) fn staged(&self) -> Result<(File, u64)> {
+        Ok((self.file.try_clone().map_err(fault)?, self.length))
+    }
+
+    /// Whether what is done must last.
+    pub(super) fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
+    /// Whether as much as it has may be kept, now that it is to be added to a file.
+    pub(super) fn check_added(&self) -> Result<()> {
+        self.charge.as_ref().map_or(Ok(()), |charge| charge.check_publish(self.length, Some(0)))
+    }
+
+    /// Ends it when its bytes are in another file. `end` makes them stay there, and says on its side
+    /// whether that will last.
+    ///
+    /// # Errors
+    /// That of `end`: the bytes are not there, and not here either.
+    pub(super) fn added(mut self, end: impl FnOnce() -> Result<Result<()>>) -> Result<()> {
+        self.state = State::Spoilt;
+        let charge = self.charge.clone();
+        let counting = charge.as_ref().map(|charge| charge.metered().change()).transpose()?;
+        let lasts = end()?;
+        if self.dir.unlink(&self.name).is_ok() {
+            if let Some(charge) = &charge {
+                charge.published();
+            }
+            self.state = State::Published;
+        }
+        drop(counting);
+        lasts
+    }
+
     /// Whether the draft stays for its account, brought to the state in which it is resumed.
     fn stays(&mut self) -> bool {
-        let is_kept = match self.state {
-            State::Untouched => self.resumed > 0,
-            State::Written => true,
-            State::Torn => self.resumed > 0 && self.truncate(self.resumed).is_ok(),
-            State::Spoilt | State::Published => false,
+        let is_kept = match (self.state, self.resumed) {
+            (State::Written, _) | (State::Untouched, Some(_)) => true,
+            (State::Untouched, None) => self.keeps_empty,
+            (State::Torn, Some(resumed)) => self.truncate(resumed).is_ok(),
+            (State::Torn, None) | (State::Spoilt | State::Published, _) => false,
         };
         is_kept
             && self.is_findable
-            && self.length > 0
+            && !self.is_copying()
+            && (self.length > 0 || self.base.is_some())
             && self.charge.as_ref().is_none_or(|charge| charge.may_stay(self.length))
+            && self.note().is_ok()
             && (!self.is_durable || self.file.sync_all().is_ok())
     }
 }
@@ -416,60 +355,11 @@ impl Drop for Draft {
         }
         // Where removing fails, the sweep comes back to it.
         let is_left = self.stays() || self.dir.unlink(&self.name).is_err();
+        if !is_left && (self.is_noted || self.found.is_some()) {
+            forget_base(&self.dir, &self.name);
+        }
         if let Some(charge) = &self.charge {
             charge.end(is_left.then_some(self.length));
         }
     }
-}
-
-/// How many bytes of `length` a write keeps.
-fn kept(start: Start, length: u64) -> Result<u64> {
-    match start {
-        Start::Fresh => Ok(0),
-        Start::End => Ok(length),
-        Start::At(keep) if keep <= length => Ok(keep),
-        Start::At(_) => Err(ErrorKind::BadOffset.into()),
-    }
-}
-
-/// The temporary under the account's own name and its length, or none if it cannot be had.
-fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Option<(File, Option<u64>)>> {
-    let mut is_new = false;
-    for _ in 0..TRIES_MAX {
-        let file = match dir.create(name) {
-            Ok(file) => {
-                is_new = true;
-                file
-            }
-            Err(error) if error.kind() != Io::AlreadyExists => return Err(fault(error)),
-            Err(_) => match dir.open_own(name).map_err(fault)? {
-                Own::Found(file) => file,
-                Own::Foreign => return Ok(None),
-                Own::Missing => continue,
-            },
-        };
-        match claim(dir, name, &file) {
-            Claim::Held(length) => return Ok(Some((file, (!is_new).then_some(length)))),
-            // Someone who only asks for its length is done at once.
-            Claim::Taken => std::thread::yield_now(),
-            Claim::Impossible => return Ok(None),
-        }
-    }
-    Ok(None)
-}
-
-fn claim_throwaway(dir: &Directory) -> Result<(File, Vec<u8>)> {
-    for _ in 0..TRIES_MAX {
-        let name = throwaway_name().map_err(fault)?;
-        match dir.create(&name) {
-            // Without locks its name alone makes it ours. A sweep may have taken it meanwhile.
-            Ok(file) if !matches!(claim(dir, &name, &file), Claim::Taken) => {
-                return Ok((file, name));
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == Io::AlreadyExists => {}
-            Err(error) => return Err(fault(error)),
-        }
-    }
-    Err(Error::new(ErrorKind::Busy, "no name for a temporary is free"))
 }

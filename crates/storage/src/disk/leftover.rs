@@ -1,7 +1,7 @@
-//! The names of our own temporaries, and who may take one.
+//! The names of our own temporaries, what each is bound to, and who may take one.
 
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, ErrorKind as Io, Read, Write as _};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -14,11 +14,18 @@ use super::system::{Directory, Own};
 /// letters, whether we made the thing or not.
 ///
 /// `.wharf-` + 32 hex digits + `.part` is what one account uploads to one name; it can be resumed,
-/// also after a crash. `.wharf-` + 32 hex digits + `.tmp` serves a second upload to that name.
+/// also after a crash. The same with `.base` beside it holds the identity of the file that stood
+/// under that name when the upload began. `.wharf-` + 32 hex digits + `.tmp` serves a second upload
+/// to that name, or one that adds to a file, and `.undo` says how long a file was before bytes were
+/// added to it.
 pub const TEMP_PREFIX: &str = ".wharf-";
 
 const PARTIAL_SUFFIX: &[u8] = b".part";
 const THROWAWAY_SUFFIX: &[u8] = b".tmp";
+const BASE_SUFFIX: &[u8] = b".base";
+const UNDO_SUFFIX: &[u8] = b".undo";
+/// The longest identity that is read.
+const BASE_BYTES_MAX: u64 = 512;
 /// Bytes in a name, so that nobody guesses it and none meets another.
 const TAG_BYTES: usize = 16;
 
@@ -34,15 +41,37 @@ pub(super) fn leads_to_hidden(at: &VPath) -> bool {
     at.names().any(is_hidden)
 }
 
+/// What a temporary serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It holds bytes of an upload.
+    Upload,
+    /// It holds the identity of the file that an upload is to replace.
+    Base,
+    /// It holds the length of a file to which bytes are being added.
+    Undo,
+}
+
+/// What the name is for, if it is just as we make them.
+pub(super) fn purpose(name: &[u8]) -> Option<Purpose> {
+    let rest = name.strip_prefix(TEMP_PREFIX.as_bytes())?;
+    let (tag, suffix) = rest.split_at_checked(2 * TAG_BYTES)?;
+    let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if !tag.iter().all(is_hex) {
+        return None;
+    }
+    match suffix {
+        PARTIAL_SUFFIX | THROWAWAY_SUFFIX => Some(Purpose::Upload),
+        BASE_SUFFIX => Some(Purpose::Base),
+        UNDO_SUFFIX => Some(Purpose::Undo),
+        _ => None,
+    }
+}
+
 /// Whether the name is just as we make them.
-pub(super) fn is_ours(name: &[u8]) -> bool {
-    let tag = name.strip_prefix(TEMP_PREFIX.as_bytes()).and_then(|rest| {
-        rest.strip_suffix(PARTIAL_SUFFIX).or_else(|| rest.strip_suffix(THROWAWAY_SUFFIX))
-    });
-    tag.is_some_and(|tag| {
-        let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        tag.len() == 2 * TAG_BYTES && tag.iter().all(is_hex)
-    })
+#[cfg(test)]
+fn is_ours(name: &[u8]) -> bool {
+    purpose(name).is_some()
 }
 
 /// The name under which an account's upload to `target` waits, in the same directory.
@@ -59,6 +88,74 @@ fn partial_name_of(boot: &[u8], account: &str, target: &[u8]) -> Vec<u8> {
     let digest = Sha256::new().chain_update(account).chain_update([0]).chain_update(target);
     let digest = digest.chain_update([0]).chain_update(boot);
     named(digest.finalize().as_slice(), PARTIAL_SUFFIX)
+}
+
+/// The name of the journal of what is being added to `target`, in the same directory. It is the same
+/// for every account, and after the system was started again.
+pub(super) fn undo_name(target: &[u8]) -> Vec<u8> {
+    let digest = Sha256::new().chain_update(b"append").chain_update([0]).chain_update(target);
+    named(digest.finalize().as_slice(), UNDO_SUFFIX)
+}
+
+/// Where the identity lies that the upload `partial` is bound to.
+fn base_name(partial: &[u8]) -> Vec<u8> {
+    let mut name = partial.strip_suffix(PARTIAL_SUFFIX).unwrap_or(partial).to_vec();
+    name.extend_from_slice(BASE_SUFFIX);
+    name
+}
+
+/// Writes down what the upload `partial` is to replace. The caller holds the lock on it.
+pub(super) fn note_base(dir: &Directory, partial: &[u8], base: &str) -> io::Result<()> {
+    let name = base_name(partial);
+    let mut file = match dir.create(&name) {
+        Err(error) if error.kind() == Io::AlreadyExists => match dir.open_own(&name)? {
+            Own::Found(file) => file,
+            Own::Foreign | Own::Missing => return Err(error),
+        },
+        made => made?,
+    };
+    file.set_len(0)?;
+    file.write_all(base.as_bytes())
+}
+
+/// What the upload `partial` is to replace, as it was written down; none if it was not.
+pub(super) fn noted_base(dir: &Directory, partial: &[u8]) -> io::Result<Option<String>> {
+    let Own::Found(file) = dir.open_own(&base_name(partial))? else { return Ok(None) };
+    let mut base = Vec::new();
+    file.take(BASE_BYTES_MAX).read_to_end(&mut base)?;
+    // What is torn equals no identity.
+    Ok(Some(String::from_utf8_lossy(&base).into_owned()))
+}
+
+/// Removes the identity of an upload that is gone. Call it after the upload's own name is: an
+/// identity without upload is harmless, an upload without identity would be taken for one to a
+/// new name.
+pub(super) fn forget_base(dir: &Directory, partial: &[u8]) {
+    if partial.ends_with(PARTIAL_SUFFIX) {
+        // Where it fails, the sweep comes back to it.
+        let _ = dir.unlink(&base_name(partial));
+    }
+}
+
+/// Whether an identity belongs to no upload.
+pub(super) fn is_orphan(dir: &Directory, base: &[u8]) -> bool {
+    let mut partial = base.strip_suffix(BASE_SUFFIX).unwrap_or(base).to_vec();
+    partial.extend_from_slice(PARTIAL_SUFFIX);
+    matches!(dir.look(&partial), Ok(None))
+}
+
+/// Whether an upload of `length` bytes for which `noted` was written down may go on over what
+/// stands there now.
+///
+/// The first bytes of an upload are written without a note, which follows with the next ones. So an
+/// empty one that a crash left over a file may have been meant for it; who goes on with that must
+/// not get a mixture.
+pub(super) fn is_based_on(noted: Option<&str>, stands: Option<&str>, length: u64) -> bool {
+    match (noted, stands) {
+        (None, Some(_)) => length == 0,
+        (None, None) => length > 0,
+        (noted, stands) => noted == stands,
+    }
 }
 
 /// A name that nothing else has.
@@ -97,20 +194,19 @@ pub(super) fn claim(dir: &Directory, name: &[u8], file: &File) -> Claim {
     }
 }
 
-/// How many bytes a temporary has to resume; none if it is empty or too old.
-pub(super) fn resumable(file: &File, keep: Duration) -> io::Result<Option<u64>> {
-    let facts = file.metadata()?;
-    Ok(Some(facts.len()).filter(|length| *length > 0 && !is_older(facts.modified().ok(), keep)))
-}
-
 /// Whether something changed longer ago than `keep`. A time in the future is not long ago.
 pub(super) fn is_older(modified: Option<SystemTime>, keep: Duration) -> bool {
     let age = modified.and_then(|moment| SystemTime::now().duration_since(moment).ok());
     keep.is_zero() || age.is_some_and(|age| age > keep)
 }
 
-/// Removes a temporary that nobody uses, if it is one of ours and older than `keep`. Gives its
-/// length, or none if it was left.
+/// Whether a temporary may still be resumed, by its age.
+pub(super) fn is_in_time(file: &File, keep: Duration) -> io::Result<bool> {
+    Ok(!is_older(file.metadata()?.modified().ok(), keep))
+}
+
+/// Removes a temporary of an upload that nobody uses, if it is one of ours and older than `keep`.
+/// Gives its length, or none if it was left.
 pub(super) fn remove_if_unused(
     dir: &Directory,
     name: &[u8],
@@ -123,6 +219,7 @@ pub(super) fn remove_if_unused(
         return Ok(None);
     }
     dir.unlink(name)?;
+    forget_base(dir, name);
     Ok(Some(facts.len()))
 }
 
@@ -146,6 +243,34 @@ mod tests {
         let (one, other) = (b"boot 1".as_slice(), b"boot 2".as_slice());
         assert_ne!(partial_name_of(one, "anna", b"a"), partial_name_of(other, "anna", b"a"));
         assert_eq!(partial_name_of(one, "anna", b"a"), partial_name_of(one, "anna", b"a"));
+    }
+
+    #[test]
+    fn row_56_an_upload_goes_on_only_over_what_it_was_made_for() {
+        let (one, other) = (Some("1:5:9"), Some("2:5:9"));
+        for length in [0, 7] {
+            assert!(is_based_on(one, one, length));
+            for (noted, stands) in [(one, other), (one, None)] {
+                assert!(!is_based_on(noted, stands, length), "{noted:?} {stands:?}");
+            }
+        }
+        assert!(is_based_on(None, None, 7));
+        assert!(!is_based_on(None, one, 7));
+        // Left by a crash before the note was written.
+        assert!(is_based_on(None, one, 0));
+        assert!(!is_based_on(None, None, 0));
+    }
+
+    #[test]
+    fn each_temporary_is_known_by_its_name() {
+        let partial = partial_name("anna", b"a");
+        assert_eq!(purpose(&partial), Some(Purpose::Upload));
+        assert_eq!(purpose(&throwaway_name().unwrap()), Some(Purpose::Upload));
+        assert_eq!(purpose(&base_name(&partial)), Some(Purpose::Base));
+        assert_eq!(purpose(&undo_name(b"a")), Some(Purpose::Undo));
+        assert_eq!(undo_name(b"a"), undo_name(b"a"));
+        assert_ne!(undo_name(b"a"), undo_name(b"b"));
+        assert_eq!(purpose(b".wharf-0123456789abcdef.base"), None);
     }
 
     #[cfg(unix)]

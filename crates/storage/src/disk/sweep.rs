@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::leftover::{is_ours, remove_if_unused};
+use super::journal;
+use super::leftover::{Purpose, is_orphan, purpose, remove_if_unused};
 use super::system::{Directory, Names, Root};
 use super::{DiskOptions, FollowSymlinks};
 use crate::meter::Meter;
@@ -25,7 +26,8 @@ pub struct Swept {
 }
 
 /// Removes our own temporaries beneath `root` that are older than `options.keep_partials`, except
-/// those in use. Follows no link and touches nothing else.
+/// those in use, and cuts off what a crash left of bytes that were being added to a file. Follows no
+/// link and touches nothing else.
 ///
 /// Blocks for as long as it takes to look at every directory. It may run while uploads do.
 ///
@@ -61,10 +63,27 @@ pub(super) fn sweep_counted(
                 continue;
             }
         };
-        if is_ours(&entry.name) {
-            let remove = || remove_if_unused(&level.dir, &entry.name, options.keep_partials);
-            swept.note(&meter.map_or_else(remove, |meter| meter.sweep(remove)));
-        } else if entry.may_be_dir {
+        match purpose(&entry.name) {
+            Some(Purpose::Upload) => {
+                let remove = || remove_if_unused(&level.dir, &entry.name, options.keep_partials);
+                swept.note(&meter.map_or_else(remove, |meter| meter.sweep(remove)));
+                continue;
+            }
+            Some(Purpose::Base) => {
+                if is_orphan(&level.dir, &entry.name) {
+                    let _ = level.dir.unlink(&entry.name);
+                }
+                continue;
+            }
+            Some(Purpose::Undo) => {
+                let undo = || journal::recover_by(&level.dir, &entry.name).map(|cut| ((), cut));
+                let undone = meter.map_or_else(|| undo().map(drop), |meter| meter.shrink(undo));
+                swept.skipped += u64::from(undone.is_err());
+                continue;
+            }
+            None => {}
+        }
+        if entry.may_be_dir {
             let below = level.below(&entry.name);
             match below {
                 Ok(Some(below)) if open.len() < DEPTH_MAX => open.push(below),
@@ -73,6 +92,7 @@ pub(super) fn sweep_counted(
             }
         }
     }
+    journal::was_swept(root);
     Ok(swept)
 }
 

@@ -1,5 +1,6 @@
 //! An account's folder, as blocking calls.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +10,15 @@ use wharf_core::storage::{Change, Replace, Source, Space, Wanted};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
+use super::draft::Left;
 use super::fault::fault;
+use super::journal::{self, Recovery, is_in_flux, settled, settled_by};
 use super::leftover::{
-    is_hidden, is_ours, leads_to_hidden, partial_name, remove_if_unused, resumable,
+    Purpose, is_based_on, is_hidden, is_in_time, leads_to_hidden, noted_base, partial_name,
+    purpose, remove_if_unused,
 };
 use super::pace::Pace;
-use super::space;
+use super::space::{self, Headroom};
 use super::system::read_at_once;
 use super::system::{Directory, Own, Reader, Root, check_name, real_name};
 use super::{DiskOptions, Durability};
@@ -35,6 +39,7 @@ pub(super) struct Tree {
     /// Set where what is kept is counted.
     pub(super) metered: Option<Metered>,
     pub(super) ignores_case: bool,
+    recovery: Recovery,
 }
 
 /// A directory and a name in it.
@@ -61,8 +66,13 @@ impl Tree {
         let pace = Pace::new(root.medium());
         let ignores_case = root.ignores_case();
         let (account, options) = (account.to_owned(), options.clone());
-        let folder = folder.to_owned();
-        Self { root, folder, account, options, pace, metered: None, ignores_case }
+        let (folder, recovery) = (folder.to_owned(), Recovery::of(folder));
+        Self { root, folder, account, options, pace, metered: None, ignores_case, recovery }
+    }
+
+    /// The same, with what is kept counted.
+    pub(super) fn metered_by(self, metered: Option<Metered>) -> Self {
+        Self { metered, ..self }
     }
 
     /// What others call a path of this tree.
@@ -98,30 +108,37 @@ impl Tree {
         Ok(space.map(|space| self.options.reserve.left_of(space)))
     }
 
+    /// Whether there is room for so many bytes on the file system of an open file.
+    pub(super) fn check_space(&self, file: &File, bytes: u64) -> Result<()> {
+        Headroom::of(self.options.reserve).take(file, bytes)
+    }
+
     pub(super) fn is_durable(&self) -> bool {
         self.options.durability == Durability::Full
     }
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         refuse_hidden(at, ErrorKind::NotFound)?;
-        self.root.stat(at)
+        self.recover(at);
+        self.root.stat(at).map(as_readers_see)
     }
 
     /// The facts of a path, if they are at hand; anything odd is for `stat` to tell.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
-        if leads_to_hidden(at) || !self.pace.is_quick() {
+        if leads_to_hidden(at) || !self.pace.is_quick() || !self.recovery.is_done(at) {
             return None;
         }
-        self.pace.timed(|| self.root.stat_at_once(at))
+        self.pace.timed(|| self.root.stat_at_once(at)).map(as_readers_see)
     }
 
     /// A file's content, if it is at hand; anything odd is for `read` to tell.
     pub(super) fn read_at_once(&self, at: &VPath, from: u64) -> Option<Source> {
-        if leads_to_hidden(at) || !self.pace.is_quick() {
+        if leads_to_hidden(at) || !self.pace.is_quick() || !self.recovery.is_done(at) {
             return None;
         }
         self.pace.timed(|| {
             let (file, size) = self.root.open_file_at_once(at)?;
+            let size = settled(&file, size);
             let len = size.checked_sub(from)?;
             match usize::try_from(len) {
                 Ok(few) if few <= WHOLE_BYTES_MAX => {
@@ -140,7 +157,9 @@ impl Tree {
 
     pub(super) fn read(&self, at: &VPath, from: u64) -> Result<Source> {
         refuse_hidden(at, ErrorKind::NotFound)?;
+        self.recover(at);
         let (file, size) = self.root.open_file(at)?;
+        let size = settled(&file, size);
         let len = size.checked_sub(from).ok_or(ErrorKind::BadOffset)?;
         Ok(Source::File { file, from, len })
     }
@@ -154,13 +173,70 @@ impl Tree {
             Err(error) if error.kind == ErrorKind::Broken => return Err(error),
             Err(_) => return Ok(None),
         };
+        let base = self.base(&place, at)?;
+        Ok(match self.find_left(&place, base.as_deref())? {
+            Left::Bytes(bytes) => Some(bytes).filter(|bytes| *bytes > 0),
+            Left::Nothing | Left::InUse => None,
+        })
+    }
+
+    /// What this account left unfinished over what stands there now.
+    pub(super) fn find_left(&self, place: &Place<'_>, base: Option<&str>) -> Result<Left> {
         let name = partial_name(&self.account, place.name);
-        let Own::Found(file) = place.dir.open_own(&name).map_err(fault)? else { return Ok(None) };
+        let Own::Found(file) = place.dir.open_own(&name).map_err(fault)? else {
+            return Ok(Left::Nothing);
+        };
         // Shared, so that two who ask do not hinder one another.
-        if file.try_lock_shared().is_err() || place.dir.length_if_same(&name, &file).is_none() {
-            return Ok(None);
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Left::InUse),
+            Err(TryLockError::Error(_)) => return Ok(Left::Nothing),
         }
-        resumable(&file, self.options.keep_partials).map_err(fault)
+        let Some(length) = place.dir.length_if_same(&name, &file) else { return Ok(Left::Nothing) };
+        let keep = self.options.keep_partials;
+        let noted = noted_base(&place.dir, &name).map_err(fault)?;
+        let is_valid = is_in_time(&file, keep).map_err(fault)?
+            && is_based_on(noted.as_deref(), base, length);
+        Ok(if is_valid { Left::Bytes(length) } else { Left::Nothing })
+    }
+
+    /// The identity of what stands there, that of what a link leads to included; none if nothing
+    /// does. An upload that was cut goes on only where this is still the same.
+    pub(super) fn base(&self, place: &Place<'_>, at: &VPath) -> Result<Option<String>> {
+        let Some(identity) = place.dir.identity(place.name)? else { return Ok(None) };
+        if place.dir.look(place.name)? != Some(Kind::Link) {
+            return Ok(Some(identity));
+        }
+        let behind = self.root.stat(at)?;
+        let (size, modified) = (behind.size, behind.modified);
+        Ok(Some(format!("{identity} {:?} {size} {modified:?}", behind.unique)))
+    }
+
+    /// Cuts off what a crash left of bytes that were being added to a file.
+    pub(super) fn recover(&self, at: &VPath) {
+        if self.recovery.is_done(at) {
+            return;
+        }
+        let Ok(place) = self.place(at, ErrorKind::IsADirectory) else { return };
+        let recover = || journal::recover(&place.dir, place.name).map(|bytes| ((), bytes));
+        let recovered = match &self.metered {
+            Some(metered) => metered.meter.shrink(recover),
+            None => recover().map(drop),
+        };
+        // Else the next look tries again.
+        if recovered.is_ok() {
+            self.recovery.done(at);
+        }
+    }
+
+    /// Removes what this account left unfinished under a name that means something else now.
+    fn forget_left(&self, place: &Place<'_>, counting: Option<&Counting<'_>>) {
+        let name = partial_name(&self.account, place.name);
+        // Where it fails, the sweep comes back to it.
+        let removed = remove_if_unused(&place.dir, &name, std::time::Duration::ZERO);
+        if let (Ok(Some(bytes)), Some(counting)) = (removed, counting) {
+            counting.freed(bytes, 1);
+        }
     }
 
     pub(super) fn remove_file(&self, at: &VPath) -> Result<()> {
@@ -175,6 +251,7 @@ impl Tree {
                 if let (Some(counting), Kind::File) = (&counting, kind) {
                     counting.freed(bytes, 1);
                 }
+                self.forget_left(&place, counting.as_ref());
             }
         }
         drop(counting);
@@ -236,6 +313,14 @@ impl Tree {
         if is_dir && to.is_within(from) {
             return Err(ErrorKind::Forbidden.into());
         }
+        if kind == Kind::File {
+            self.recover(from);
+            // Its journal knows it by its old name.
+            let may_grow = journal::is_any_in_flux();
+            if may_grow && self.root.open_file(from).is_ok_and(|(file, _)| is_in_flux(&file)) {
+                return Err(ErrorKind::Busy.into());
+            }
+        }
         let new = self.place(to, ErrorKind::Exists)?;
         let counting = self.counting()?;
         let mut replaced = None;
@@ -263,6 +348,9 @@ impl Tree {
         old.dir.rename(old.name, &new.dir, new.name, replace)?;
         if let (Some(counting), Some(bytes)) = (&counting, replaced) {
             counting.freed(bytes, 1);
+        }
+        for place in [&old, &new] {
+            self.forget_left(place, counting.as_ref());
         }
         drop(counting);
         self.sync(&new.dir)?;
@@ -309,6 +397,11 @@ impl Tree {
     }
 }
 
+/// The facts of a file without what is just being added to it.
+fn as_readers_see(entry: Entry) -> Entry {
+    Entry { size: settled_by(entry.unique, entry.size), ..entry }
+}
+
 /// Whether a file may take the place of what stands there.
 pub(super) fn check_replaceable(there: Kind) -> Result<()> {
     match there {
@@ -327,12 +420,17 @@ pub(super) fn refuse_hidden(at: &VPath, kind: ErrorKind) -> Result<()> {
 fn remove_leftovers(dir: &Directory, counting: Option<&Counting<'_>>) -> Result<()> {
     for entry in dir.names().map_err(fault)? {
         let name = entry.map_err(fault)?.name;
-        if !is_hidden(&name) || !is_ours(&name) {
+        if !is_hidden(&name) || purpose(&name).is_none() {
             return Err(ErrorKind::NotEmpty.into());
         }
     }
     for entry in dir.names().map_err(fault)? {
         let name = entry.map_err(fault)?.name;
+        if purpose(&name) != Some(Purpose::Upload) {
+            // It goes with its upload, or its file is gone. What an upload still uses stays.
+            let _ = dir.unlink(&name);
+            continue;
+        }
         let removed = remove_if_unused(dir, &name, std::time::Duration::ZERO).map_err(fault)?;
         let bytes = removed.ok_or(ErrorKind::Busy)?;
         if let Some(counting) = counting {

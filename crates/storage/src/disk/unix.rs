@@ -322,6 +322,31 @@ pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -
     (got == len).then_some(bytes)
 }
 
+/// What tells one file from another, and a change of it: it is another text after each of them. That
+/// it was written to is seen by its length and its times, of which the last cannot be set.
+fn identity_of(facts: &rustix::fs::Stat) -> String {
+    format!(
+        "{}:{}:{}.{}:{}.{}",
+        facts.st_ino,
+        facts.st_size,
+        facts.st_mtime,
+        facts.st_mtime_nsec,
+        facts.st_ctime,
+        facts.st_ctime_nsec
+    )
+}
+
+/// The identity of an open file, as [`Directory::identity`] gives that of a name.
+pub(super) fn identity(file: &File) -> io::Result<String> {
+    Ok(identity_of(&fstat(file)?))
+}
+
+/// What an open file keeps for as long as it is there, whatever is written to it.
+pub(super) fn number(file: &File) -> io::Result<(u64, u64)> {
+    let facts = fstat(file)?;
+    Ok((facts_unix::number(facts.st_dev), facts_unix::number(facts.st_ino)))
+}
+
 /// An open directory. Its methods take one name in it and follow no link.
 pub(super) struct Directory {
     fd: OwnedFd,
@@ -352,6 +377,33 @@ impl Directory {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(fault(error)),
         }
+    }
+
+    /// The identity of what stands there, of a link itself; none if there is nothing.
+    pub(super) fn identity(&self, name: &[u8]) -> Result<Option<String>> {
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(facts) => Ok(Some(identity_of(&facts))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    /// A regular file to which bytes are to be added, and which can be read. `Forbidden` for a link
+    /// or what is no file.
+    pub(super) fn open_to_append(&self, name: &[u8]) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
+        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = match openat(&self.fd, name, flags, Mode::empty()) {
+            Err(Errno::LOOP | Errno::MLINK) => return Err(ErrorKind::Forbidden.into()),
+            opened => opened.map_err(fault)?,
+        };
+        check_regular(facts_unix::kind(fstat(&fd).map_err(fault)?.st_mode))?;
+        Ok(File::from(fd))
+    }
+
+    /// The same directory once more.
+    pub(super) fn again(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()? })
     }
 
     /// The permission bits of a regular file that stands there. None if there is nothing, or a

@@ -45,13 +45,47 @@ impl Upload {
         Ok(&mut self.draft)
     }
 
-    /// The draft to act on, and what is still to be written to it.
+    /// The draft to act on, and what is still to be written to it. What the draft begins with is
+    /// copied first, a part at a time.
+    ///
+    /// Cancel safe: the copy goes on the next time.
     async fn take(&mut self) -> Result<(Draft, Vec<Bytes>)> {
+        while self.settle().await?.as_ref().is_some_and(Draft::is_copying) {
+            let Some(mut draft) = self.draft.take() else { break };
+            self.writing = Some(spawn_blocking(move || {
+                draft.copy_on()?;
+                Ok(draft)
+            }));
+        }
+        self.take_as_it_is().await
+    }
+
+    /// The same without the copy, for what comes to nothing.
+    async fn take_as_it_is(&mut self) -> Result<(Draft, Vec<Bytes>)> {
         let draft = self.settle().await?.take();
         let draft =
             draft.ok_or_else(|| Error::new(ErrorKind::Broken, "an earlier write failed"))?;
         self.gathered_bytes = 0;
         Ok((draft, std::mem::take(&mut self.gathered)))
+    }
+
+    /// The draft with all that was written.
+    pub(super) async fn draft_mut(&mut self) -> Result<&mut Draft> {
+        let (mut draft, pieces) = self.take().await?;
+        if pieces.is_empty() {
+            return Ok(self.draft.insert(draft));
+        }
+        self.writing = Some(spawn_blocking(move || {
+            draft.write_last(&pieces)?;
+            Ok(draft)
+        }));
+        let broken = || Error::new(ErrorKind::Broken, "an earlier write failed");
+        self.settle().await?.as_mut().ok_or_else(broken)
+    }
+
+    /// The draft, all of which is written.
+    pub(super) async fn take_draft(mut self) -> Result<Draft> {
+        self.take().await.map(|(draft, _)| draft)
     }
 }
 
@@ -91,12 +125,13 @@ impl Sink for Upload {
     }
 
     async fn sync(&mut self) -> Result<()> {
-        if self.draft.as_ref().is_some_and(|draft| !draft.needs_sync()) {
+        let draft = self.draft.as_ref();
+        if draft.is_some_and(|draft| !draft.needs_sync() && !draft.is_copying()) {
             return Ok(());
         }
         let (mut draft, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
-            draft.write(&pieces)?;
+            draft.write_last(&pieces)?;
             draft.sync()?;
             Ok(draft)
         }));
@@ -116,13 +151,13 @@ impl Sink for Upload {
         let (mut draft, pieces) = self.take().await?;
         if self.tree.changes_at_once() {
             return self.tree.pace.timed(|| {
-                draft.write(&pieces)?;
+                draft.write_last(&pieces)?;
                 draft.publish()
             });
         }
         // From here on it runs to its end, also if nobody waits.
         let publishing = spawn_blocking(move || {
-            draft.write(&pieces)?;
+            draft.write_last(&pieces)?;
             draft.publish()
         });
         unblocked(publishing.await)
@@ -130,7 +165,7 @@ impl Sink for Upload {
 
     async fn abort(mut self: Box<Self>) {
         // What an error was about has been told; the draft it concerned is gone already.
-        if let Ok((mut draft, pieces)) = self.take().await {
+        if let Ok((mut draft, pieces)) = self.take_as_it_is().await {
             let ended = spawn_blocking(move || {
                 // What does not fit is not kept: the draft then removes itself.
                 let _ = draft.write(&pieces);
@@ -140,7 +175,7 @@ impl Sink for Upload {
     }
 
     async fn discard(mut self: Box<Self>) {
-        if let Ok((mut draft, _)) = self.take().await {
+        if let Ok((mut draft, _)) = self.take_as_it_is().await {
             let ended = spawn_blocking(move || {
                 draft.spoil();
                 drop(draft);

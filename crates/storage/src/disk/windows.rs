@@ -248,6 +248,29 @@ pub(super) fn check_name(name: &[u8]) -> Result<()> {
     Err(Error::new(ErrorKind::BadName, told))
 }
 
+/// What tells one file from another, and a change of it: it is another text after each of them.
+fn identity_of(facts: &Metadata) -> String {
+    let nanos = |time: io::Result<std::time::SystemTime>| {
+        let since = time.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        since.unwrap_or_default().as_nanos()
+    };
+    format!("{}:{}:{}", facts.len(), nanos(facts.modified()), nanos(facts.created()))
+}
+
+/// The identity of an open file, as [`Directory::identity`] gives that of a name.
+pub(super) fn identity(file: &File) -> io::Result<String> {
+    Ok(identity_of(&file.metadata()?))
+}
+
+/// What an open file keeps for as long as it is there, whatever is written to it.
+pub(super) fn number(file: &File) -> io::Result<(u64, u64)> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    // The volume and the number of the file; the same hash in each run of one build.
+    let mut hasher = DefaultHasher::new();
+    Handle::from_file(file.try_clone()?)?.hash(&mut hasher);
+    Ok((0, hasher.finish()))
+}
+
 /// A directory, by its path. Its methods take one name in it and follow no link.
 pub(super) struct Directory {
     path: PathBuf,
@@ -286,6 +309,26 @@ impl Directory {
     /// What stands there, if anything, and how long it is.
     pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
         Ok(self.facts(name).map_err(fault)?.map(|facts| (kind(&facts), facts.len())))
+    }
+
+    /// The identity of what stands there, of a link itself; none if there is nothing.
+    pub(super) fn identity(&self, name: &[u8]) -> Result<Option<String>> {
+        Ok(self.facts(name).map_err(fault)?.as_ref().map(identity_of))
+    }
+
+    /// A regular file to which bytes are to be added, and which can be read. `Forbidden` for a link
+    /// or what is no file.
+    pub(super) fn open_to_append(&self, name: &[u8]) -> Result<File> {
+        let facts = self.facts(name).map_err(fault)?.ok_or(ErrorKind::NotFound)?;
+        check_regular(kind(&facts))?;
+        let path = self.of(name).map_err(fault)?;
+        OpenOptions::new().read(true).write(true).open(path).map_err(fault)
+    }
+
+    /// The same directory once more.
+    #[expect(clippy::unnecessary_wraps, reason = "other systems have to open it")]
+    pub(super) fn again(&self) -> io::Result<Self> {
+        Ok(Self { path: self.path.clone() })
     }
 
     /// Permission bits, of which there are none; an error if what stands there is no file.

@@ -15,7 +15,18 @@ use crate::meter::Meter;
 use crate::name::check_new;
 
 /// Whose unfinished upload to which path.
-type PartialKey = (Arc<str>, VPath);
+pub(super) type PartialKey = (Arc<str>, VPath);
+
+/// What tells one file from another, and a change of its content: its number, and how often it
+/// changed.
+pub(super) type Identity = (u64, u64);
+
+/// An upload that was left unfinished.
+pub(super) struct Partial {
+    pub(super) content: Vec<u8>,
+    /// What stood there when it began.
+    pub(super) base: Option<Identity>,
+}
 
 /// All nodes, and what uploads left unfinished.
 pub(super) struct Tree {
@@ -23,7 +34,9 @@ pub(super) struct Tree {
     root: Node,
     /// By directory, then by name: what one directory holds stands together.
     nodes: BTreeMap<(VPath, Vec<u8>), Node>,
-    pub(super) partials: HashMap<PartialKey, Vec<u8>>,
+    pub(super) partials: HashMap<PartialKey, Partial>,
+    /// How many uploads are under way.
+    pub(super) running: HashMap<PartialKey, usize>,
     made: u64,
     /// Set once somebody counts what is kept.
     pub(super) meter: Option<Arc<Meter>>,
@@ -36,18 +49,28 @@ struct Node {
     created: Timestamp,
     mode: u32,
     number: u64,
+    /// How often its content changed.
+    changes: u64,
 }
 
 impl Tree {
     pub(super) fn new(clock: fn() -> Timestamp) -> Self {
         let root = Node::new(None, clock(), 0);
-        Self { clock, root, nodes: BTreeMap::new(), partials: HashMap::new(), made: 0, meter: None }
+        Self {
+            clock,
+            root,
+            nodes: BTreeMap::new(),
+            partials: HashMap::new(),
+            running: HashMap::new(),
+            made: 0,
+            meter: None,
+        }
     }
 
     /// What is there, unfinished uploads among it.
     pub(super) fn kept(&self) -> Kept {
         let files = self.nodes.values().map(|node| node.content.as_deref().unwrap_or_default());
-        let partials = self.partials.values().map(Vec::as_slice);
+        let partials = self.partials.values().map(|partial| partial.content.as_slice());
         files.chain(partials).fold(Kept::default(), |sum, content| Kept {
             bytes: sum.bytes.saturating_add(super::length(content)),
             files: sum.files.saturating_add(1),
@@ -68,6 +91,46 @@ impl Tree {
 
     pub(super) fn file(&self, at: &VPath) -> Result<Bytes> {
         self.node(at)?.content.clone().ok_or_else(|| ErrorKind::IsADirectory.into())
+    }
+
+    /// The identity of what stands there; none if nothing does.
+    pub(super) fn identity(&self, at: &VPath) -> Option<Identity> {
+        self.node(at).ok().map(|node| (node.number, node.changes))
+    }
+
+    /// What this account left unfinished over what stands there now.
+    pub(super) fn partial(&self, key: &PartialKey) -> Option<&Partial> {
+        let partial = self.partials.get(key)?;
+        let is_valid = partial.base == self.identity(&key.1)
+            && (partial.base.is_some() || !partial.content.is_empty());
+        is_valid.then_some(partial)
+    }
+
+    /// Adds bytes to the file of this number, and gives its length.
+    pub(super) fn append(&mut self, at: &VPath, number: u64, more: &[u8]) -> Result<u64> {
+        let now = (self.clock)();
+        let node = self.node_mut(at)?;
+        let Some(content) = node.content.as_ref().filter(|_| node.number == number) else {
+            return Err(ErrorKind::Busy.into());
+        };
+        if more.len() > super::FILE_BYTES_MAX.saturating_sub(content.len()) {
+            return Err(ErrorKind::NoSpace.into());
+        }
+        let content = Bytes::from([content, more].concat());
+        let length = super::length(&content);
+        node.content = Some(content);
+        node.modified = now;
+        node.changes = node.changes.saturating_add(1);
+        Ok(length)
+    }
+
+    /// Forgets what was left unfinished beneath a directory, and gives how much each was.
+    pub(super) fn forget_below(&mut self, dir: &VPath) -> Vec<u64> {
+        let is_below = |key: &PartialKey, _: &mut Partial| key.1.is_within(dir);
+        self.partials
+            .extract_if(is_below)
+            .map(|(_, partial)| super::length(&partial.content))
+            .collect()
     }
 
     /// At most `most` entries of a directory, by name, from behind `after`. A directory that is
@@ -193,6 +256,16 @@ impl Tree {
             dir_after.join(&name).map_err(|_| ErrorKind::BadName)?;
             moves.push(((dir, name.clone()), (dir_after, name)));
         }
+        let mut partials = Vec::new();
+        let is_below = |key: &PartialKey, _: &mut Partial| key.1 != *from && key.1.is_within(from);
+        for ((account, path), partial) in self.partials.extract_if(is_below) {
+            let mut path_after = to.clone();
+            for step in path.names().skip(from.names().count()) {
+                path_after = path_after.join(step).map_err(|_| ErrorKind::BadName)?;
+            }
+            partials.push(((account, path_after), partial));
+        }
+        self.partials.extend(partials);
         let node = self.remove(from)?;
         if let Some(place) = place(to) {
             self.nodes.insert(place, node);
@@ -260,7 +333,7 @@ impl Tree {
 impl Node {
     fn new(content: Option<Bytes>, moment: Timestamp, number: u64) -> Self {
         let mode = if content.is_some() { 0o644 } else { 0o755 };
-        Self { content, modified: moment, created: moment, mode, number }
+        Self { content, modified: moment, created: moment, mode, number, changes: 0 }
     }
 
     fn entry(&self, name: &[u8]) -> Entry {

@@ -22,10 +22,15 @@ cases![
     a_directory_removed_meanwhile_fails_the_commit,
     a_write_begins_within_a_file,
     a_write_appends,
+    an_append_that_is_given_up_adds_nothing,
+    appends_add_to_one_another,
     an_unfinished_upload_is_resumed,
     an_unfinished_upload_is_appended_to,
     an_unfinished_upload_counts_before_the_file,
     an_unfinished_upload_is_forgotten,
+    an_unfinished_upload_over_a_file_is_not_appended_to,
+    an_unfinished_upload_is_void_when_the_file_is_another,
+    an_upload_cut_before_its_first_byte_is_known_as_one,
     a_dropped_upload_is_kept_as_an_aborted_one,
     two_uploads_to_one_name_give_one_whole_file,
     hostile_names_are_not_created,
@@ -116,7 +121,7 @@ async fn pieces_of_any_length_come_out_in_order(probe: &Probe) {
 
 async fn a_taken_name_is_refused_when_a_write_begins(probe: &Probe) {
     probe.put("/f", b"old").await;
-    for start in [Start::Fresh, Start::End, Start::At(1)] {
+    for start in [Start::Fresh, Start::At(1)] {
         let written =
             probe.store.write(&probe.path("/f"), Write { start, replace: Forbidden }).await;
         let unable = !probe.store.caps().resumes || !probe.store.caps().appends;
@@ -204,6 +209,55 @@ async fn a_write_appends(probe: &Probe) {
         probe.works(sink.commit().await, "commit");
         probe.holds("/f", after.as_bytes(), "after commit").await;
     }
+    // Nothing is replaced by that.
+    let mut sink = probe.begin("/f", Start::End, Forbidden).await;
+    probe.feed(&mut sink, b"d").await;
+    probe.same(probe.works(sink.commit().await, "commit").size, 4, "the size committed");
+    probe.holds("/f", b"abcd", "after commit").await;
+}
+
+async fn an_append_that_is_given_up_adds_nothing(probe: &Probe) {
+    if !probe.store.caps().appends {
+        return;
+    }
+    probe.put("/f", b"old").await;
+    for ends_well in [true, false] {
+        let mut sink = probe.begin("/f", Start::End, Allowed).await;
+        probe.feed(&mut sink, &vec![1; 300_000]).await;
+        if ends_well {
+            probe.works(sink.sync().await, "sync");
+            probe.holds("/f", b"old", "before commit").await;
+            sink.abort().await;
+        } else {
+            drop(sink);
+        }
+        probe.holds("/f", b"old", "an append that was given up").await;
+        probe.same(unfinished(probe, "/f").await, None, "it leaves nothing");
+        let sink = probe.begin("/f", Start::End, Allowed).await;
+        probe.works(sink.commit().await, "commit without a byte");
+        probe.holds("/f", b"old", "nothing was added").await;
+    }
+}
+
+async fn appends_add_to_one_another(probe: &Probe) {
+    if !probe.store.caps().appends {
+        return;
+    }
+    probe.put("/f", b"old").await;
+    let mut first = probe.begin("/f", Start::End, Allowed).await;
+    let mut second = probe.begin("/f", Start::End, Allowed).await;
+    probe.feed(&mut first, b" first").await;
+    probe.feed(&mut second, b" second").await;
+    probe.works(second.commit().await, "commit the one");
+    probe.works(first.commit().await, "commit the other");
+    probe.holds("/f", b"old second first", "after both").await;
+
+    let mut append = probe.begin("/f", Start::End, Allowed).await;
+    probe.feed(&mut append, b"!").await;
+    probe.works(probe.store.remove_file(&probe.path("/f")).await, "remove");
+    let kinds = &[ErrorKind::NotFound, ErrorKind::Busy];
+    probe.fails(append.commit().await, kinds, "an append to a file that is gone");
+    probe.is_absent("/f", "an append to a file that is gone").await;
 }
 
 /// Leaves an upload unfinished; says whether the store keeps such things.
@@ -278,10 +332,84 @@ async fn an_unfinished_upload_is_forgotten(probe: &Probe) {
     probe.same(unfinished(probe, "/f").await, None, "after a fresh upload");
 
     leave(probe, "/f", b"012").await;
-    let sink = probe.begin("/f", Start::End, Allowed).await;
+    let sink = probe.begin("/f", Start::At(3), Allowed).await;
     probe.works(sink.commit().await, "commit");
     probe.same(unfinished(probe, "/f").await, None, "after it was finished");
     probe.holds("/f", b"012", "after it was finished").await;
+}
+
+async fn an_unfinished_upload_over_a_file_is_not_appended_to(probe: &Probe) {
+    probe.put("/f", b"old").await;
+    if !leave(probe, "/f", b"012345").await {
+        return;
+    }
+    let append = Write { start: Start::End, replace: Allowed };
+    let begun = probe.store.write(&probe.path("/f"), append).await;
+    probe.fails(begun, &[ErrorKind::Unfinished(6)], "an append");
+    probe.same(unfinished(probe, "/f").await, Some(6), "after an append that was refused");
+    probe.holds("/f", b"old", "after an append that was refused").await;
+    // What the old file holds says nothing: the client goes on from its length.
+    let mut sink = probe.begin("/f", Start::At(3), Allowed).await;
+    probe.feed(&mut sink, b"xyz").await;
+    probe.works(sink.commit().await, "commit");
+    probe.holds("/f", b"012xyz", "the new file, whole").await;
+    let mut sink = probe.begin("/f", Start::End, Allowed).await;
+    probe.feed(&mut sink, b"!").await;
+    probe.works(sink.commit().await, "commit");
+    probe.holds("/f", b"012xyz!", "with nothing unfinished it is added").await;
+}
+
+async fn an_unfinished_upload_is_void_when_the_file_is_another(probe: &Probe) {
+    for way in 0..4 {
+        probe.put("/f", b"old").await;
+        probe.put("/g", b"other").await;
+        if !leave(probe, "/f", b"0123456789").await {
+            return;
+        }
+        let (f, g, h) = (probe.path("/f"), probe.path("/g"), probe.path("/h"));
+        let (done, now) = match way {
+            0 => (probe.store.remove_file(&f).await, None),
+            1 => (probe.store.rename(&f, &h, Allowed).await, None),
+            2 => (probe.store.rename(&g, &f, Allowed).await, Some("other")),
+            // It comes back as another.
+            _ => {
+                probe.works(probe.store.rename(&f, &h, Allowed).await, "rename");
+                (probe.store.rename(&g, &f, Allowed).await, Some("other"))
+            }
+        };
+        probe.works(done, "change what stands there");
+        probe.same(unfinished(probe, "/f").await, None, "what was made for another file");
+        let behind = Write { start: Start::At(6), replace: Allowed };
+        let begun = probe.store.write(&f, behind).await;
+        probe.fails(begun, &[ErrorKind::BadOffset], "it cannot be resumed");
+        let mut sink = probe.begin("/f", Start::End, Allowed).await;
+        probe.feed(&mut sink, b"!").await;
+        probe.works(sink.commit().await, "commit");
+        let wanted = format!("{}!", now.unwrap_or_default());
+        probe.holds("/f", wanted.as_bytes(), "an append adds to what is there").await;
+    }
+}
+
+async fn an_upload_cut_before_its_first_byte_is_known_as_one(probe: &Probe) {
+    probe.put("/f", b"old").await;
+    if !leave(probe, "/g", b"012").await {
+        return;
+    }
+    probe.begin("/f", Start::Fresh, Allowed).await.abort().await;
+    probe.same(unfinished(probe, "/f").await, None, "there is nothing to be told of");
+    // Who goes on where the old file ends, as its length says, would make a mixture.
+    for (start, kind) in
+        [(Start::At(3), ErrorKind::BadOffset), (Start::End, ErrorKind::Unfinished(0))]
+    {
+        let begun = probe.store.write(&probe.path("/f"), Write { start, replace: Allowed }).await;
+        probe.fails(begun, &[kind], "going on behind the old file");
+    }
+    probe.holds("/f", b"old", "nothing happened").await;
+    probe.put("/f", b"new").await;
+    let mut sink = probe.begin("/f", Start::At(2), Allowed).await;
+    probe.feed(&mut sink, b"xt").await;
+    probe.works(sink.commit().await, "commit");
+    probe.holds("/f", b"next", "after a whole upload").await;
 }
 
 async fn a_dropped_upload_is_kept_as_an_aborted_one(probe: &Probe) {

@@ -1,0 +1,383 @@
+//! Bytes that are added to a file: they are staged beside it, and added when all of them are there.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
+use wharf_core::async_trait;
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{Loan, Sink, Stored};
+
+use super::copying::Copying;
+use super::draft::{Draft, claim_throwaway};
+use super::fault::fault;
+use super::journal::{Hidden, Journal};
+use super::system::{Directory, identity, real_name};
+use super::tree::Tree;
+use super::unblocked;
+use super::upload::Upload;
+
+/// Bytes added in one go.
+const STEP_BYTES: u64 = 4 * 1024 * 1024;
+/// How often, and how long apart, a file is tried to which others are adding.
+const LOCK_TRIES_MAX: u32 = 1000;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// An APPE to a file that is there. [`Sink::sync`] adds the bytes, a part at a time, so that a
+/// client that gives up is heard, and `commit` only ends the journal: until then the file is cut
+/// back to what it was, at once or after a crash.
+pub(super) struct Append {
+    tree: Arc<Tree>,
+    dir: Arc<Directory>,
+    target: Vec<u8>,
+    /// None when it is over.
+    stage: Option<Upload>,
+    /// The thread that adds bytes.
+    adding: Option<JoinHandle<Result<Growth>>>,
+    /// All bytes are in the file.
+    grown: Option<Growth>,
+    whole: Option<Whole>,
+}
+
+impl Append {
+    pub(super) fn new(tree: Arc<Tree>, draft: Draft, dir: Directory, target: Vec<u8>) -> Self {
+        Self {
+            stage: Some(Upload::new(Arc::clone(&tree), draft)),
+            tree,
+            dir: Arc::new(dir),
+            target,
+            adding: None,
+            grown: None,
+            whole: None,
+        }
+    }
+
+    fn stage(&mut self) -> Result<&mut Upload> {
+        self.stage.as_mut().ok_or_else(|| ErrorKind::Broken.into())
+    }
+
+    /// Adds what was staged to the file. Cancel safe: the thread is waited for again the next time.
+    async fn grow(&mut self) -> Result<()> {
+        if self.grown.is_some() {
+            return Ok(());
+        }
+        let mut growth = match self.adding.take() {
+            Some(adding) => self.wait_for(adding).await?,
+            None => {
+                let Some(growth) = self.begin().await? else { return Ok(()) };
+                growth
+            }
+        };
+        while !growth.is_done() {
+            let adding = spawn_blocking(move || {
+                growth.step()?;
+                Ok(growth)
+            });
+            growth = self.wait_for(adding).await?;
+        }
+        self.grown = Some(growth);
+        Ok(())
+    }
+
+    async fn wait_for(&mut self, adding: JoinHandle<Result<Growth>>) -> Result<Growth> {
+        let adding = self.adding.insert(adding);
+        let ended = adding.await;
+        self.adding = None;
+        unblocked(ended)
+    }
+
+    /// Locks the file, behind those who add to it now; none if there is nothing to add.
+    async fn begin(&mut self) -> Result<Option<Growth>> {
+        for _ in 0..LOCK_TRIES_MAX {
+            let draft = self.stage()?.draft_mut().await?;
+            let (staged, length) = draft.staged()?;
+            draft.check_added()?;
+            if length == 0 {
+                return Ok(None);
+            }
+            let is_durable = draft.is_durable();
+            let (tree, dir, target) =
+                (Arc::clone(&self.tree), Arc::clone(&self.dir), self.target.clone());
+            let expected = self.whole.as_ref().map(|whole| whole.identity.clone());
+            let begun = spawn_blocking(move || {
+                Growth::begin(&tree, &dir, &target, (staged, length), expected, is_durable)
+            });
+            if let Some(growth) = unblocked(begun.await)? {
+                return Ok(Some(growth));
+            }
+            sleep(LOCK_PAUSE).await;
+        }
+        Err(Error::new(ErrorKind::Busy, "others are adding to the file"))
+    }
+
+    /// A copy of the file with what is to be added to it, for those who look at it before.
+    async fn make_whole(&mut self) -> Result<PathBuf> {
+        let (staged, length) = self.stage()?.draft_mut().await?.staged()?;
+        let folder = self.stage()?.draft_mut().await?.folder().to_owned();
+        let (dir, target) = (Arc::clone(&self.dir), self.target.clone());
+        let made = spawn_blocking(move || Whole::begin(dir, &target, (staged, length)));
+        let mut whole = unblocked(made.await)?;
+        while !whole.is_done() {
+            let step = spawn_blocking(move || {
+                whole.step()?;
+                Ok(whole)
+            });
+            whole = unblocked(step.await)?;
+        }
+        let path = folder.join(real_name(&whole.name));
+        self.whole = Some(whole);
+        Ok(path)
+    }
+
+    /// Gives up, and cuts the file back.
+    async fn give_up(&mut self) {
+        if let Some(adding) = self.adding.take() {
+            // Its file is cut back as it is dropped, here or by the thread.
+            let grown = adding.await.ok().and_then(Result::ok);
+            self.grown = grown.or(self.grown.take());
+        }
+        let (grown, whole) = (self.grown.take(), self.whole.take());
+        if grown.is_some() || whole.is_some() {
+            let _ = spawn_blocking(move || drop((grown, whole))).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Append {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.stage()?.write(chunk).await
+    }
+
+    async fn lend(&mut self) -> Result<Option<Loan>> {
+        self.stage()?.lend().await
+    }
+
+    fn take_back(&mut self, failed: bool) {
+        if let Some(stage) = &mut self.stage {
+            stage.take_back(failed);
+        }
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        self.grow().await
+    }
+
+    async fn draft(&mut self) -> Result<Option<PathBuf>> {
+        self.make_whole().await.map(Some)
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<Stored> {
+        if let Err(error) = self.grow().await {
+            self.give_up().await;
+            return Err(error);
+        }
+        let draft = self.stage.take().ok_or(ErrorKind::Broken)?.take_draft().await?;
+        let (grown, whole) = (self.grown.take(), self.whole.take());
+        let Some(growth) = grown else {
+            // Nothing was sent, and nothing changes.
+            let size = self.dir.measure(&self.target)?.map_or(0, |(_, bytes)| bytes);
+            return Ok(Stored { size });
+        };
+        // From here on it runs to its end, also if nothing waits for it.
+        let ending = spawn_blocking(move || {
+            drop(whole);
+            let size = growth.new;
+            draft.added(|| growth.end())?;
+            Ok(Stored { size })
+        });
+        unblocked(ending.await)
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        self.give_up().await;
+        if let Some(stage) = self.stage.take() {
+            Box::new(stage).discard().await;
+        }
+    }
+}
+
+/// Nothing waits, so a thread of its own cuts the file back; one that is being written to is cut by
+/// the thread that does it.
+impl Drop for Append {
+    fn drop(&mut self) {
+        let (grown, whole) = (self.grown.take(), self.whole.take());
+        if grown.is_none() && whole.is_none() {
+            return;
+        }
+        let end = move || drop((grown, whole));
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(end)),
+            Err(_) => end(),
+        }
+    }
+}
+
+/// A file to which bytes are being added. Dropping it cuts the file back.
+struct Growth {
+    target: Vec<u8>,
+    file: File,
+    staged: File,
+    old: u64,
+    new: u64,
+    /// How long the file is by what was added.
+    length: u64,
+    is_durable: bool,
+    is_synced: bool,
+    /// None when it is over.
+    journal: Option<Journal>,
+    /// Dropped last, when the file is as it stays.
+    _hidden: Hidden,
+}
+
+impl Growth {
+    /// None if others are adding to the file.
+    fn begin(
+        tree: &Tree,
+        dir: &Directory,
+        target: &[u8],
+        (staged, length): (File, u64),
+        expected: Option<String>,
+        is_durable: bool,
+    ) -> Result<Option<Self>> {
+        let mut cut = 0;
+        let journal =
+            Journal::lock(dir.again().map_err(fault)?, target, &mut |bytes| cut += bytes)?;
+        if let (Some(metered), true) = (&tree.metered, cut > 0) {
+            let _ = metered.meter.shrink(|| Ok::<_, ()>(((), cut)));
+        }
+        let Some(mut journal) = journal else { return Ok(None) };
+        let file = dir.open_to_append(target)?;
+        if expected.is_some_and(|expected| identity(&file).is_ok_and(|found| found != expected)) {
+            return Err(Error::new(ErrorKind::Busy, "the file was changed while it was checked"));
+        }
+        let old = file.metadata().map_err(fault)?.len();
+        let new = old.saturating_add(length);
+        tree.check_space(&file, length)?;
+        let Some(hidden) = Hidden::behind(&file, old)? else { return Ok(None) };
+        journal.begin(&file, (old, new), is_durable)?;
+        Ok(Some(Self {
+            target: target.to_vec(),
+            file,
+            staged,
+            old,
+            new,
+            length: old,
+            is_durable,
+            is_synced: false,
+            journal: Some(journal),
+            _hidden: hidden,
+        }))
+    }
+
+    fn is_done(&self) -> bool {
+        self.length == self.new && self.is_synced
+    }
+
+    /// Adds the next bytes; behind the last ones they are made to last.
+    fn step(&mut self) -> Result<()> {
+        let done = self.length.saturating_sub(self.old);
+        let most = self.new.saturating_sub(self.length).min(STEP_BYTES);
+        self.staged.seek(SeekFrom::Start(done)).map_err(fault)?;
+        // Where programs of this machine write to it, too, nothing of theirs is overwritten.
+        self.file.seek(SeekFrom::End(0)).map_err(fault)?;
+        let copied = io::copy(&mut (&self.staged).take(most), &mut self.file);
+        self.length = self.length.saturating_add(*copied.as_ref().unwrap_or(&0));
+        if copied.map_err(fault)? < most {
+            return Err(Error::new(ErrorKind::Broken, "staged bytes are gone"));
+        }
+        if self.length == self.new {
+            if self.is_durable {
+                self.file.sync_all().map_err(fault)?;
+            }
+            self.is_synced = true;
+        }
+        Ok(())
+    }
+
+    /// What was added stays; the inner result says whether that lasts.
+    ///
+    /// # Errors
+    /// Where it does not stay.
+    fn end(mut self) -> Result<Result<()>> {
+        let Some(journal) = &mut self.journal else { return Ok(Ok(())) };
+        if journal.dir().length_if_same(&self.target, &self.file).is_none() {
+            return Err(Error::new(ErrorKind::Busy, "the file was replaced meanwhile"));
+        }
+        let lasts = journal.end(self.is_durable)?;
+        self.journal = None;
+        Ok(lasts)
+    }
+
+    /// Cuts the file to what it was. Where programs of this machine wrote to it meanwhile, nothing
+    /// of theirs may be lost, so what was added stays, too.
+    fn cut(&mut self) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if length > self.old && length <= self.new {
+            self.file.set_len(self.old)?;
+            if self.is_durable {
+                self.file.sync_all()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Growth {
+    fn drop(&mut self) {
+        let Some(journal) = self.journal.take() else { return };
+        match self.cut() {
+            Ok(()) => drop(journal),
+            Err(_) => journal.leave(),
+        }
+    }
+}
+
+/// A copy of a file with the bytes that are to be added to it. Dropping it removes it.
+struct Whole {
+    dir: Arc<Directory>,
+    name: Vec<u8>,
+    new: File,
+    /// The file as it was copied.
+    identity: String,
+    parts: Vec<Copying>,
+}
+
+impl Whole {
+    fn begin(dir: Arc<Directory>, target: &[u8], (staged, length): (File, u64)) -> Result<Self> {
+        let old = dir.open_to_append(target)?;
+        let (found, size) =
+            (identity(&old).map_err(fault)?, old.metadata().map_err(fault)?.len());
+        let (new, name) = claim_throwaway(&dir)?;
+        let mut whole = Self { dir, name, new, identity: found, parts: Vec::new() };
+        // From the last to the first.
+        whole.parts.extend(Copying::of(staged, length)?);
+        whole.parts.extend(Copying::of(old, size)?);
+        Ok(whole)
+    }
+
+    fn is_done(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let Some(part) = self.parts.last_mut() else { return Ok(()) };
+        if part.step(&mut self.new)? {
+            self.parts.pop();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        // Where it fails, the sweep comes back to it.
+        let _ = self.dir.unlink(&self.name);
+    }
+}

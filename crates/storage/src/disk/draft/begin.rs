@@ -1,0 +1,329 @@
+//! How a draft begins: what it claims, what it goes on with, and what it may not.
+
+use std::fs::File;
+use std::io::ErrorKind as Io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::storage::{Replace, Start, Write};
+use wharf_proto::entry::Kind;
+use wharf_proto::path::VPath;
+
+use super::{Draft, State};
+use crate::disk::copying::Copying;
+use crate::disk::fault::fault;
+use crate::disk::leftover::{
+    Claim, claim, forget_base, is_based_on, is_in_time, leads_to_hidden, noted_base, partial_name,
+    throwaway_name,
+};
+use crate::disk::space::Headroom;
+use crate::disk::system::{Directory, Own};
+use crate::disk::tree::{Place, Tree, check_replaceable, refuse_hidden};
+use crate::meter::{Charge, Metered};
+use crate::name::check_new;
+
+/// How often a name for a temporary is tried.
+const TRIES_MAX: usize = 10;
+
+/// What a write turns out to be.
+pub(in crate::disk) enum Begun {
+    /// A new content, which takes the name when it is whole.
+    Upload(Draft),
+    /// Bytes to be added to the file of that name in that directory.
+    Append(Draft, Directory, Vec<u8>),
+}
+
+/// What an account left unfinished over what stands there now.
+pub(in crate::disk) enum Left {
+    Nothing,
+    /// An upload that runs.
+    InUse,
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl Draft {
+    /// Claims a temporary and brings it to the state in which the first byte can be written, as
+    /// soon as what it begins with was copied.
+    pub(in crate::disk) fn begin(tree: &Tree, at: &VPath, how: Write) -> Result<Begun> {
+        refuse_hidden(at, ErrorKind::Forbidden)?;
+        let place = tree.place(at, ErrorKind::IsADirectory)?;
+        if how.start == Start::End && place.dir.look(place.name)? == Some(Kind::File) {
+            let (dir, name) = (place.dir.again().map_err(fault)?, place.name.to_vec());
+            return Ok(Begun::Append(Self::begin_append(tree, place, at)?, dir, name));
+        }
+        Self::begin_in(tree, place, at, how).map(Begun::Upload)
+    }
+
+    /// The same for a new file, if that takes no time worth a thread; none if it may.
+    pub(in crate::disk) fn begin_at_once(tree: &Tree, at: &VPath, how: Write) -> Option<Result<Self>> {
+        let is_known = tree.metered.as_ref().is_none_or(Metered::is_ready);
+        let is_small = how.start == Start::Fresh && tree.changes_at_once() && is_known;
+        if !is_small || leads_to_hidden(at) {
+            return None;
+        }
+        tree.pace.timed(|| {
+            let place = tree.place_at_once(at)?;
+            Some(Self::begin_in(tree, place, at, how))
+        })
+    }
+
+    fn begin_in(tree: &Tree, place: Place<'_>, at: &VPath, how: Write) -> Result<Self> {
+        match tree.what_stands(&place, at)? {
+            None => check_new(place.name)?,
+            Some(kind) => {
+                check_replaceable(kind)?;
+                how.replace.check(true)?;
+            }
+        }
+        let base = tree.base(&place, at)?;
+        // What was made just now and is not counted yet must not be taken for something old, and
+        // counted as gone.
+        let counting = tree.counting()?;
+        let mut draft = match Self::claim(tree, place, how.replace)? {
+            // An upload of this account runs, or the server has not seen yet that it was cut: what
+            // is sent on its behalf must not be added to the old file.
+            (_, true) if base.is_some() && !matches!(how.start, Start::Fresh | Start::At(0)) => {
+                return Err(Error::new(ErrorKind::Busy, "another upload to it is under way"));
+            }
+            (draft, _) => draft,
+        };
+        draft.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
+        draft.base = base;
+        draft.charge_for(tree)?;
+        drop(counting);
+        draft.prepare(tree, at, how.start)?;
+        draft.headroom.take(&draft.file, 0)?;
+        if let Some(charge) = &draft.charge {
+            charge.check_room()?;
+        }
+        draft.keeps_empty = draft.base.is_some() && how.start == Start::Fresh;
+        Ok(draft)
+    }
+
+    /// A temporary for bytes that are to be added to a file.
+    fn begin_append(tree: &Tree, place: Place<'_>, at: &VPath) -> Result<Self> {
+        let base = tree.base(&place, at)?;
+        match tree.find_left(&place, base.as_deref())? {
+            Left::Nothing => {}
+            Left::InUse => {
+                return Err(Error::new(ErrorKind::Busy, "another upload to it is under way"));
+            }
+            Left::Bytes(bytes) => return Err(ErrorKind::Unfinished(bytes).into()),
+        }
+        // Who may not write to it hears that before sending anything.
+        drop(place.dir.open_to_append(place.name)?);
+        let counting = tree.counting()?;
+        let (file, name) = claim_throwaway(&place.dir)?;
+        let mut draft = Self::with(tree, place, Replace::Allowed, (file, None, name));
+        draft.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
+        draft.base = base;
+        // It is no file of its own once it is done.
+        draft.charge_by(tree, Some(0))?;
+        drop(counting);
+        draft.headroom.take(&draft.file, 0)?;
+        if let Some(charge) = &draft.charge {
+            charge.check_room()?;
+        }
+        Ok(draft)
+    }
+
+    /// Counts it as something that the account keeps.
+    fn charge_for(&mut self, tree: &Tree) -> Result<()> {
+        let is_there = tree.metered.is_some() && self.base.is_some();
+        let there = if is_there { self.dir.measure(&self.target)? } else { None };
+        let replaces = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
+        self.charge_by(tree, replaces)
+    }
+
+    fn charge_by(&mut self, tree: &Tree, replaces: Option<u64>) -> Result<()> {
+        let Some(metered) = &tree.metered else { return Ok(()) };
+        match Charge::begin(metered, self.found, replaces) {
+            Ok(charge) => self.charge = Some(Arc::new(charge)),
+            Err(error) => {
+                // What was left there is counted already, and stays.
+                self.resumed = self.found;
+                self.length = self.found.unwrap_or(0);
+                // What it was made for stays, too.
+                self.is_noted = true;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings it to the state in which the first byte can be written.
+    fn prepare(&mut self, tree: &Tree, at: &VPath, start: Start) -> Result<()> {
+        let left = if start == Start::Fresh { None } else { self.resumable()? };
+        if let Some((length, is_noted)) = left {
+            self.is_noted = is_noted;
+            self.resumed = Some(length);
+            self.length = length;
+            return self.cut(start, length);
+        }
+        self.forget_found()?;
+        match (start, self.base.is_some()) {
+            (Start::Fresh, _) => {}
+            (start, true) => {
+                tree.recover(at);
+                let (old, length) = tree.root.open_file(at)?;
+                let keep = kept(start, length)?;
+                self.take_room(keep)?;
+                self.copying = Copying::of(old, keep)?;
+            }
+            (start, false) => {
+                kept(start, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes an earlier upload left that this one may go on with, none if it may not: it
+    /// is too old, or was made for something else than what stands there now. Says whether what it
+    /// was made for is written down.
+    fn resumable(&self) -> Result<Option<(u64, bool)>> {
+        let Some(length) = self.found else { return Ok(None) };
+        if !is_in_time(&self.file, self.keep).map_err(fault)? {
+            return Ok(None);
+        }
+        let noted = noted_base(&self.dir, &self.name).map_err(fault)?;
+        let is_valid = is_based_on(noted.as_deref(), self.base.as_deref(), length);
+        Ok(is_valid.then_some((length, noted.is_some())))
+    }
+
+    /// Empties what was found.
+    fn forget_found(&mut self) -> Result<()> {
+        if let Some(found) = self.found {
+            if found > 0 {
+                self.truncate(0)?;
+            }
+            forget_base(&self.dir, &self.name);
+        }
+        Ok(())
+    }
+
+    /// The account's own temporary for this target; another one if that is in use or odd. Says
+    /// whether it is in use.
+    fn claim(tree: &Tree, place: Place<'_>, replace: Replace) -> Result<(Self, bool)> {
+        let partial = partial_name(&tree.account, place.name);
+        let keep = tree.options.keep_partials;
+        let claimed =
+            if keep.is_zero() { Claimed::Not } else { claim_partial(&place.dir, &partial)? };
+        let is_in_use = matches!(claimed, Claimed::InUse);
+        let (parts, is_findable) = match claimed {
+            Claimed::Held(file, found) => ((file, found, partial), true),
+            Claimed::InUse | Claimed::Not => {
+                let (file, name) = claim_throwaway(&place.dir)?;
+                ((file, None, name), false)
+            }
+        };
+        let mut draft = Self::with(tree, place, replace, parts);
+        draft.is_findable = is_findable;
+        Ok((draft, is_in_use))
+    }
+
+    fn with(
+        tree: &Tree,
+        place: Place<'_>,
+        replace: Replace,
+        (file, found, name): (File, Option<u64>, Vec<u8>),
+    ) -> Self {
+        Self {
+            target: place.name.to_vec(),
+            partial: partial_name(&tree.account, place.name),
+            dir: place.dir,
+            file,
+            found,
+            base: None,
+            is_noted: false,
+            copying: None,
+            name,
+            is_findable: false,
+            folder: PathBuf::new(),
+            keep: tree.options.keep_partials,
+            is_durable: tree.is_durable(),
+            replace,
+            mode: 0o666 & !tree.options.umask,
+            resumed: None,
+            keeps_empty: false,
+            length: 0,
+            is_lent: false,
+            borrower: None,
+            synced: None,
+            state: State::Untouched,
+            headroom: Headroom::of(tree.options.reserve),
+            charge: None,
+        }
+    }
+
+    fn cut(&mut self, start: Start, length: u64) -> Result<()> {
+        let keep = kept(start, length)?;
+        self.truncate(keep)?;
+        self.resumed = Some(keep);
+        Ok(())
+    }
+}
+
+/// How many bytes of `length` a write keeps.
+fn kept(start: Start, length: u64) -> Result<u64> {
+    match start {
+        Start::Fresh => Ok(0),
+        Start::End => Ok(length),
+        Start::At(keep) if keep <= length => Ok(keep),
+        Start::At(_) => Err(ErrorKind::BadOffset.into()),
+    }
+}
+
+/// The temporary under the account's own name.
+enum Claimed {
+    /// It is ours; its length if it was there before.
+    Held(File, Option<u64>),
+    /// Another upload of this account uses it.
+    InUse,
+    /// It cannot be had.
+    Not,
+}
+
+fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Claimed> {
+    let mut is_new = false;
+    for _ in 0..TRIES_MAX {
+        let file = match dir.create(name) {
+            Ok(file) => {
+                is_new = true;
+                file
+            }
+            Err(error) if error.kind() != Io::AlreadyExists => return Err(fault(error)),
+            Err(_) => match dir.open_own(name).map_err(fault)? {
+                Own::Found(file) => file,
+                Own::Foreign => return Ok(Claimed::Not),
+                Own::Missing => continue,
+            },
+        };
+        match claim(dir, name, &file) {
+            Claim::Held(length) => {
+                return Ok(Claimed::Held(file, (!is_new).then_some(length)));
+            }
+            // One that only asks for its length is done at once.
+            Claim::Taken => std::thread::yield_now(),
+            Claim::Impossible => return Ok(Claimed::Not),
+        }
+    }
+    Ok(Claimed::InUse)
+}
+
+pub(in crate::disk) fn claim_throwaway(dir: &Directory) -> Result<(File, Vec<u8>)> {
+    for _ in 0..TRIES_MAX {
+        let name = throwaway_name().map_err(fault)?;
+        match dir.create(&name) {
+            // Without locks its name alone makes it ours. A sweep may have taken it meanwhile.
+            Ok(file) if !matches!(claim(dir, &name, &file), Claim::Taken) => {
+                return Ok((file, name));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == Io::AlreadyExists => {}
+            Err(error) => return Err(fault(error)),
+        }
+    }
+    Err(Error::new(ErrorKind::Busy, "no name for a temporary is free"))
+}

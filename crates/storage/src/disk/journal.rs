@@ -1,0 +1,347 @@
+//! Bytes on their way into a file that is there: the journal that undoes them after a crash, and
+//! the length that readers see until they are whole.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use wharf_core::error::{ErrorKind, Result};
+use wharf_proto::path::VPath;
+
+use super::fault::fault;
+use super::leftover::{Claim, claim, undo_name};
+use super::system::{Directory, Own, number};
+
+/// The longest journal that is read: a name and some numbers.
+const RECORD_BYTES_MAX: u64 = 4096;
+/// How a journal begins. What begins otherwise was cut while it was written, before its file was
+/// touched.
+const RECORD_HEAD: &str = "wharf append 1";
+/// How it ends.
+const RECORD_END: &[u8] = b"\nend\n";
+/// How often a journal is opened that others remove meanwhile.
+const TRIES_MAX: usize = 10;
+/// How many paths a tree remembers as looked after.
+const KNOWN_MAX: usize = 4096;
+
+/// The journal of one file, locked: nothing else is added to the file meanwhile. Dropping it removes
+/// it, as if nothing had been added.
+pub(super) struct Journal {
+    dir: Directory,
+    name: Vec<u8>,
+    target: Vec<u8>,
+    file: File,
+    is_over: bool,
+}
+
+/// What a journal says.
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    target: Vec<u8>,
+    /// The length to which the file is cut back.
+    old: u64,
+    /// The length that it was to have.
+    new: u64,
+    number: (u64, u64),
+}
+
+impl Journal {
+    /// Takes the lock on the file `target`; none if somebody else has it. What a crash left there
+    /// is undone, and `freed` hears of the bytes.
+    pub(super) fn lock(
+        dir: Directory,
+        target: &[u8],
+        freed: &mut dyn FnMut(u64),
+    ) -> Result<Option<Self>> {
+        let name = undo_name(target);
+        for _ in 0..TRIES_MAX {
+            let file = match dir.create(&name) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    match dir.open_own(&name).map_err(fault)? {
+                        Own::Found(file) => file,
+                        Own::Missing => continue,
+                        Own::Foreign => return Err(ErrorKind::Forbidden.into()),
+                    }
+                }
+                Err(error) => return Err(fault(error)),
+            };
+            match claim(&dir, &name, &file) {
+                Claim::Held(_) | Claim::Impossible => {
+                    let target = target.to_vec();
+                    let mut journal = Self { dir, name, target, file, is_over: false };
+                    freed(journal.undo()?);
+                    return Ok(Some(journal));
+                }
+                // Its owner may have removed it just now.
+                Claim::Taken if matches!(dir.look(&name), Ok(None)) => {}
+                Claim::Taken => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Cuts the file back, if it is the one that the journal is about and as long as it can be by
+    /// what it says. Gives how many bytes that frees.
+    fn undo(&mut self) -> Result<u64> {
+        let Some(record) = self.read()? else { return Ok(0) };
+        let freed = record.undo(&self.dir)?;
+        self.file.set_len(0).map_err(fault)?;
+        Ok(freed)
+    }
+
+    fn read(&mut self) -> Result<Option<Record>> {
+        Record::read(&mut self.file).map_err(fault)
+    }
+
+    /// Writes down that a file is about to grow from `old` bytes to `new`; with `is_durable` so
+    /// that a power failure does not lose that.
+    pub(super) fn begin(
+        &mut self,
+        file: &File,
+        (old, new): (u64, u64),
+        is_durable: bool,
+    ) -> Result<()> {
+        let number = number(file).map_err(fault)?;
+        let record = Record { target: self.target.clone(), old, new, number };
+        let write = |journal: &mut File| {
+            journal.set_len(0)?;
+            journal.seek(SeekFrom::Start(0))?;
+            journal.write_all(&record.text())?;
+            if is_durable { journal.sync_all() } else { Ok(()) }
+        };
+        write(&mut self.file).map_err(fault)?;
+        if is_durable { self.dir.sync().map_err(fault) } else { Ok(()) }
+    }
+
+    /// The directory in which the file lies.
+    pub(super) fn dir(&self) -> &Directory {
+        &self.dir
+    }
+
+    /// Removes it: from here on what was added stays. The inner result says whether that lasts.
+    pub(super) fn end(&mut self, is_durable: bool) -> Result<Result<()>> {
+        self.dir.unlink(&self.name).map_err(fault)?;
+        self.is_over = true;
+        Ok(if is_durable { self.dir.sync().map_err(fault) } else { Ok(()) })
+    }
+
+    /// Leaves it for the next look: what was added could not be cut off.
+    pub(super) fn leave(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // Where it fails, the sweep comes back to it.
+            let _ = self.dir.unlink(&self.name);
+        }
+    }
+}
+
+impl Record {
+    fn text(&self) -> Vec<u8> {
+        let (device, node) = self.number;
+        let head = format!("{RECORD_HEAD} {} {} {device} {node}\n", self.old, self.new);
+        [head.as_bytes(), &self.target, RECORD_END].concat()
+    }
+
+    /// None if it is not whole.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let rest = text.strip_prefix(RECORD_HEAD.as_bytes())?.strip_suffix(RECORD_END)?;
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let (numbers, target) = rest.split_at_checked(end)?;
+        let numbers = std::str::from_utf8(numbers).ok()?.trim().split(' ');
+        let numbers: Vec<u64> = numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?;
+        let [old, new, device, node] = numbers.as_slice() else { return None };
+        let target = target.get(1..).filter(|target| !target.is_empty())?.to_vec();
+        Some(Self { target, old: *old, new: *new, number: (*device, *node) })
+    }
+
+    fn read(journal: &mut File) -> io::Result<Option<Self>> {
+        let mut text = Vec::new();
+        journal.seek(SeekFrom::Start(0))?;
+        journal.take(RECORD_BYTES_MAX).read_to_end(&mut text)?;
+        Ok(Self::parse(&text))
+    }
+
+    /// Cuts the file back. It stays as it is if it is another one by now, or so long that others
+    /// must have written to it.
+    fn undo(&self, dir: &Directory) -> Result<u64> {
+        let file = match dir.open_to_append(&self.target) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+                return Ok(0);
+            }
+            Err(error) => return Err(error),
+        };
+        let length = file.metadata().map_err(fault)?.len();
+        // The number of a device may be another one after a start of the system.
+        let is_same = number(&file).map_err(fault)?.1 == self.number.1;
+        if !is_same || length <= self.old || length > self.new {
+            return Ok(0);
+        }
+        file.set_len(self.old).and_then(|()| file.sync_all()).map_err(fault)?;
+        Ok(length.saturating_sub(self.old))
+    }
+}
+
+/// Undoes what a crash left of bytes that were being added to `target`, if nobody adds to it now.
+/// Gives how many bytes that freed.
+pub(super) fn recover(dir: &Directory, target: &[u8]) -> Result<u64> {
+    recover_by(dir, &undo_name(target))
+}
+
+/// The same by the name of the journal. The journal is removed.
+pub(super) fn recover_by(dir: &Directory, name: &[u8]) -> Result<u64> {
+    let Own::Found(mut file) = dir.open_own(name).map_err(fault)? else { return Ok(0) };
+    if !matches!(claim(dir, name, &file), Claim::Held(_)) {
+        return Ok(0);
+    }
+    let record = Record::read(&mut file).map_err(fault)?;
+    let freed = record.map_or(Ok(0), |record| record.undo(dir))?;
+    dir.unlink(name).map_err(fault)?;
+    Ok(freed)
+}
+
+/// Files to which bytes are being added, and the length that readers see meanwhile.
+static IN_FLUX: LazyLock<Mutex<HashMap<(u64, u64), u64>>> = LazyLock::new(Mutex::default);
+/// How many there are, for those who ask at each read.
+static IN_FLUX_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+fn in_flux() -> MutexGuard<'static, HashMap<(u64, u64), u64>> {
+    IN_FLUX.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets readers see a file as it was. Dropping it shows the file as it is.
+pub(super) struct Hidden((u64, u64));
+
+impl Hidden {
+    /// None if something is being added to the file already, by another of its names.
+    pub(super) fn behind(file: &File, length: u64) -> Result<Option<Self>> {
+        let number = number(file).map_err(fault)?;
+        let mut all = in_flux();
+        if all.contains_key(&number) {
+            return Ok(None);
+        }
+        all.insert(number, length);
+        IN_FLUX_COUNT.store(all.len(), Ordering::SeqCst);
+        Ok(Some(Self(number)))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let mut all = in_flux();
+        all.remove(&self.0);
+        IN_FLUX_COUNT.store(all.len(), Ordering::SeqCst);
+    }
+}
+
+/// The length of a file for its readers.
+pub(super) fn settled(file: &File, length: u64) -> u64 {
+    if !is_any_in_flux() {
+        return length;
+    }
+    number(file).map_or(length, |number| settled_by(Some(number), length))
+}
+
+/// The same by its number.
+pub(super) fn settled_by(number: Option<(u64, u64)>, length: u64) -> u64 {
+    if !is_any_in_flux() {
+        return length;
+    }
+    number.and_then(|number| in_flux().get(&number).copied()).map_or(length, |old| old.min(length))
+}
+
+/// Whether bytes are being added to any file.
+pub(super) fn is_any_in_flux() -> bool {
+    IN_FLUX_COUNT.load(Ordering::SeqCst) > 0
+}
+
+/// Whether bytes are being added to this file.
+pub(super) fn is_in_flux(file: &File) -> bool {
+    number(file).is_ok_and(|number| in_flux().contains_key(&number))
+}
+
+/// Which files of a tree a crash may have left torn: all, until the tree was swept in this run of
+/// the program, except those that were looked after.
+pub(super) struct Recovery {
+    is_swept: Arc<AtomicBool>,
+    known: Mutex<HashSet<VPath>>,
+}
+
+/// Which folders were swept.
+fn swept(root: &Path) -> Arc<AtomicBool> {
+    static SWEPT: LazyLock<Mutex<HashMap<PathBuf, Arc<AtomicBool>>>> =
+        LazyLock::new(Mutex::default);
+    let mut all = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(all.entry(root.to_owned()).or_default())
+}
+
+/// Notes that everything beneath a folder was looked after.
+pub(super) fn was_swept(root: &Path) {
+    swept(root).store(true, Ordering::Release);
+}
+
+impl Recovery {
+    pub(super) fn of(root: &Path) -> Self {
+        Self { is_swept: swept(root), known: Mutex::default() }
+    }
+
+    /// Whether a file needs no look.
+    pub(super) fn is_done(&self, at: &VPath) -> bool {
+        self.is_swept.load(Ordering::Acquire) || self.known().contains(at)
+    }
+
+    /// Notes that a file needs no more looks.
+    pub(super) fn done(&self, at: &VPath) {
+        let mut known = self.known();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(at.clone());
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<VPath>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_never_in_part() {
+        let record =
+            Record { target: b"a\nb end\n".to_vec(), old: 3, new: u64::MAX, number: (1, 2) };
+        let text = record.text();
+        assert_eq!(Record::parse(&text), Some(record));
+        for length in 0..text.len() {
+            assert_eq!(Record::parse(&text[..length]), None, "{length}");
+        }
+        assert_eq!(Record::parse(b"wharf append 1 1 2 3 4\n\nend\n"), None);
+        assert_eq!(Record::parse(b"wharf append 1 1 2 3\nf\nend\n"), None);
+    }
+
+    #[test]
+    fn a_file_that_grows_has_its_old_length_for_readers() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(settled(&file, 9), 9);
+        let hidden = Hidden::behind(&file, 5).unwrap().unwrap();
+        assert_eq!(settled(&file, 9), 5);
+        assert_eq!(settled(&file, 4), 4, "who cuts it is believed");
+        assert!(is_in_flux(&file));
+        assert!(Hidden::behind(&file, 9).unwrap().is_none(), "one at a time");
+        let other = tempfile::tempfile().unwrap();
+        assert_eq!(settled(&other, 9), 9);
+        drop(hidden);
+        assert_eq!(settled(&file, 9), 9);
+    }
+}
