@@ -62,6 +62,7 @@ impl Api {
             certificate: self.operator.certificate(),
             reload: self.operator.last_reload(),
             warnings: self.operator.warnings(),
+            home_folders: self.operator.home_folders(),
         }
     }
 

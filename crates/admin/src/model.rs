@@ -40,6 +40,9 @@ pub struct Status {
     pub reload: Option<LastReload>,
     /// What an operator should look at, each with its remedy.
     pub warnings: Vec<String>,
+    /// The folders below which homes can be opened; nothing if the server is not confined.
+    #[serde(default)]
+    pub home_folders: Option<Vec<String>>,
 }
 
 /// What the server as a whole does.

@@ -43,6 +43,11 @@ pub trait Operator: Send + Sync {
     /// What somebody should look at.
     fn warnings(&self) -> Vec<String>;
 
+    /// The folders below which homes can be opened; nothing if the server is not confined.
+    fn home_folders(&self) -> Option<Vec<String>> {
+        None
+    }
+
     /// Everything counted, in the text format of Prometheus.
     fn metrics(&self) -> String;
 

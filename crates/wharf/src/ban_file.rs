@@ -1,6 +1,8 @@
 //! The file of bans: what the server remembers of those who guess, and what `wharf ban` changes.
 //!
-//! One line is one fact. Both change it under a lock and replace it as a whole:
+//! One line is one fact. Both change it under a lock and replace it as a whole. The last line says
+//! that it is complete, and which of the server's writings it was made from: whoever has it in an
+//! editor may save an old one over a newer one.
 //!
 //! ```text
 //! wharf-bans 1
@@ -8,6 +10,7 @@
 //! ban 2001:db8::/32 since 1795348800 until - times 1 by hand scanner
 //! lock 1795349400 anna
 //! usual 192.0.2.7/32 1795348800 anna
+//! # end of revision 7
 //! ```
 
 use std::fmt::Write as _;
@@ -24,6 +27,10 @@ use crate::place;
 
 /// The file's name in the folder for state.
 const NAME: &str = "bans";
+/// What a file that could not be used is renamed to.
+const REJECTED: &str = "bans.rejected";
+/// How the last line begins.
+const END: &str = "# end of revision ";
 /// The first line.
 const TITLE: &str = "wharf-bans 1";
 /// The largest file that is read: all that the engine remembers takes less.
@@ -44,6 +51,10 @@ pub(crate) struct Found {
     pub(crate) memory: Memory,
     /// Lines that make no sense; they are passed over.
     pub(crate) bad_lines: usize,
+    /// Which of the server's writings it was made from; none if it does not say.
+    pub(crate) revision: Option<u64>,
+    /// Whether the file is there, begins as it should, and ends with a whole line.
+    pub(crate) is_whole: bool,
 }
 
 /// The right to change the file, until dropped.
@@ -95,7 +106,22 @@ impl BanFile {
 impl Locked<'_> {
     /// Puts this in the place of what it says.
     pub(crate) fn write(&self, memory: &Memory) -> io::Result<()> {
-        replace(&self.file.path, &show(memory))
+        replace(&self.file.path, &show(memory, None))
+    }
+
+    /// The same for the server, which tells its writings apart.
+    pub(crate) fn write_revision(&self, memory: &Memory, revision: u64) -> io::Result<()> {
+        replace(&self.file.path, &show(memory, Some(revision)))
+    }
+
+    /// Renames a file that cannot be used, and returns its new path. Nothing if it is missing.
+    pub(crate) fn put_rejected_beside(&self) -> io::Result<Option<PathBuf>> {
+        let beside = self.file.path.with_file_name(REJECTED);
+        match std::fs::rename(&self.file.path, &beside) {
+            Ok(()) => Ok(Some(beside)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -106,7 +132,7 @@ pub(crate) fn sort(memory: &mut Memory) {
     memory.usual.sort_by(|a, b| (&a.user, a.network).cmp(&(&b.user, b.network)));
 }
 
-fn show(memory: &Memory) -> String {
+fn show(memory: &Memory, revision: Option<u64>) -> String {
     let mut text = format!("{TITLE}\n");
     for ban in &memory.bans {
         let Ban { network, since, times, .. } = ban;
@@ -124,13 +150,21 @@ fn show(memory: &Memory) -> String {
     for Usual { user, network, last } in &memory.usual {
         let _ = writeln!(text, "usual {network} {last} {user}");
     }
+    if let Some(revision) = revision {
+        let _ = writeln!(text, "{END}{revision}");
+    }
     text
 }
 
 fn parse(text: &str) -> Found {
-    let mut found = Found::default();
+    let is_whole = text.lines().next() == Some(TITLE) && text.ends_with('\n');
+    let mut found = Found { is_whole, ..Found::default() };
     for line in text.lines().filter(|line| !line.is_empty() && *line != TITLE) {
-        if fact(line, &mut found.memory).is_none() {
+        if let Some(revision) = line.strip_prefix(END) {
+            found.revision = revision.parse().ok();
+        } else if line.starts_with('#') {
+            // A remark of an administrator.
+        } else if fact(line, &mut found.memory).is_none() {
             found.bad_lines += 1;
         }
     }
@@ -220,7 +254,12 @@ mod tests {
         let file = BanFile { path: folder.path().join("state").join(NAME) };
         assert_eq!(file.read().unwrap(), Found::default());
         file.lock().unwrap().write(&memory()).unwrap();
-        assert_eq!(file.read().unwrap(), Found { memory: memory(), bad_lines: 0 });
+        let found = file.read().unwrap();
+        assert_eq!((found.memory, found.bad_lines, found.revision), (memory(), 0, None));
+        file.lock().unwrap().write_revision(&memory(), 7).unwrap();
+        let found = file.read().unwrap();
+        assert_eq!((found.memory, found.bad_lines, found.revision), (memory(), 0, Some(7)));
+        assert!(found.is_whole);
         assert!(file.stamp().is_some());
     }
 
@@ -237,10 +276,20 @@ mod tests {
 
     #[test]
     fn lines_that_make_no_sense_are_passed_over_and_counted() {
-        let text = show(&memory()).replace("until 2 ", "until later ") + "what\nlock anna\n";
+        let text = show(&memory(), None).replace("until 2 ", "until later ") + "what\nlock anna\n";
         let found = parse(&text);
         assert_eq!((found.memory.bans.len(), found.memory.locks.len()), (1, 1));
         assert_eq!(found.bad_lines, 3);
+    }
+
+    #[test]
+    fn row_17_half_a_file_is_told_from_a_whole_one() {
+        let text = show(&memory(), Some(3));
+        assert!(parse(&text).is_whole);
+        assert!(parse(&format!("{text}# a remark\n")).is_whole);
+        for half in ["", "wharf-bans 1", &text[..text.len() - 1], &text["wharf-bans 1\n".len()..]] {
+            assert!(!parse(half).is_whole, "{half:?}");
+        }
     }
 
     proptest! {

@@ -254,5 +254,8 @@ fn tell_done(plan: &Plan<'_>, old: Option<&Path>) {
         let (count, users) = (plan.changes.len(), plan.users.place());
         tell(&format!("wrote {users}, accounts: {count}\n"));
     }
-    tell("next:  wharf check\n");
+    match plan.config {
+        Some((config, _)) => tell(&format!("next:  wharf -c {} check\n", config.display())),
+        None => tell("next:  wharf check\n"),
+    }
 }

@@ -5,7 +5,7 @@ mod summary;
 pub(crate) mod text;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wharf_admin::client::{AskError, Client};
@@ -138,6 +138,35 @@ pub(crate) fn client(global: &Global, reach: &live::Reach) -> Client {
     });
     Client::new(&socket)
 }
+
+/// The running server of a config file, if it runs and can be asked: the system's own may be
+/// another one.
+pub(crate) async fn server_of(
+    client: &Client,
+    file: Option<&str>,
+    is_named: bool,
+) -> Option<Status> {
+    let status = client.get::<Status>("/v1/status").await.ok()?;
+    (is_named || status.config.as_deref() == file).then_some(status)
+}
+
+/// Says that a running server cannot open a folder; nothing if it can.
+pub(crate) fn beyond_sandbox(server: &Status, folder: &Path) -> Option<String> {
+    let folders = server.home_folders.as_ref()?;
+    // What is missing is made below what is there.
+    let there = folder.ancestors().find_map(|above| std::fs::canonicalize(above).ok());
+    let covers = |root: &String| {
+        folder.starts_with(root) || there.as_ref().is_some_and(|there| there.starts_with(root))
+    };
+    (!folders.iter().any(covers)).then(|| {
+        let folder = folder.display();
+        format!("the running server confined itself without {folder} when it started")
+    })
+}
+
+/// What helps then.
+pub(crate) const RESTART: &str =
+    "restart wharf; with a folder above it in server.homes the next account needs no restart";
 
 /// The socket that the configuration names; a broken one names none, for whoever mends it may need
 /// these commands.

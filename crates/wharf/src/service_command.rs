@@ -32,6 +32,8 @@ use crate::config::value::ListenPort;
 use crate::logins;
 use crate::os::{be_starter, be_successor};
 use crate::outcome::{Exit, Failure, print};
+use crate::place;
+use crate::protection::reach::written;
 use crate::setup::{config_file, inputs, load};
 use crate::wire;
 
@@ -84,8 +86,8 @@ pub(super) struct Setup {
 fn setup(global: &Global) -> Result<Setup, Failure> {
     let Some(path) = config_file(global) else {
         return Err(Failure::new("a service needs a config file, and there is none").help(
-            "make one:  wharf config default > wharf.toml   and an account:  wharf user add NAME \
-             --home DIR",
+            "make one, and name it with -c:  wharf config default > wharf.toml   and an account:  \
+             wharf -c wharf.toml user add NAME --home DIR",
         ));
     };
     let path = std::path::absolute(&path).unwrap_or(path);
@@ -118,11 +120,14 @@ impl Setup {
     /// Folders that the service writes to, each once, none below another.
     fn writable(&self) -> Vec<PathBuf> {
         let config = &self.config;
-        let logs = [&config.log.file.0, &config.log.transfer_log.0];
-        let logs = logs.into_iter().flatten().map(PathBuf::as_path);
-        let files = logs.chain(accounts::file(config));
-        let mut folders: Vec<_> = files.filter_map(|file| file.parent()).collect();
-        folders.extend(self.homes.iter().map(|(_, home)| shared_folder(home)));
+        let homes: Vec<_> =
+            self.homes.iter().map(|(_, home)| shared_folder(home).to_path_buf()).collect();
+        let written = written(config, &homes, accounts::file(config));
+        // The usual folder of the state is made by the manager of services.
+        let usual = config.server.state_dir.0.is_none().then(place::state_folder);
+        let all = written.iter().map(|place| place.path.as_path());
+        let is_meant = |path: &&Path| usual.as_deref() != Some(*path) && !path.starts_with("/dev");
+        let mut folders: Vec<_> = all.filter(is_meant).collect();
         folders.sort_unstable();
         folders.dedup();
         let mut kept: Vec<PathBuf> = Vec::new();

@@ -10,6 +10,7 @@ mod origins;
 mod show;
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
@@ -20,10 +21,12 @@ use wharf_users::password::looks_like_hash;
 
 use crate::accounts;
 use crate::cli::Global;
+use crate::cli::live::Reach;
 use crate::cli::user::{Facts, Password, User};
 use crate::config::Loaded;
 use crate::config::problem::{Place, Problem, Source, render};
 use crate::hash_command::{ask_twice, hashed};
+use crate::live_command::{RESTART, beyond_sandbox, client, server_of};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, inputs, load};
 use crate::share::{confirm, fresh, read_password_file};
@@ -34,6 +37,9 @@ pub(crate) use self::group::group;
 pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     let config = config_file(global);
     let has_config = config.is_some();
+    let shown_file = config.as_ref().map(|file| {
+        std::path::absolute(file).unwrap_or_else(|_| file.clone()).display().to_string()
+    });
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, config, Vec::new()), is_coloured)?;
     let done = waits(async {
@@ -45,6 +51,7 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
         act(&*accounts::admin(&loaded.config, creation)?, &loaded, what).await
     })?;
     done.map_err(|error| error.into_failure(is_coloured))?;
+    note_sandbox(global, shown_file.as_deref(), what);
     if !has_config && matches!(what, User::Add { .. }) {
         tell(
             "note: there is no config file, and without one wharf ignores accounts; make one and \
@@ -52,6 +59,31 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
         );
     }
     Ok(Exit::Done)
+}
+
+/// Tells of homes and folders that the running server cannot open before a restart.
+fn note_sandbox(global: &Global, file: Option<&str>, what: &User) {
+    let (User::Add { facts, .. } | User::Edit { facts, .. }) = what else { return };
+    let Ok(change) = facts::Change::of(facts) else { return };
+    let folders: Vec<_> = change.settings.iter().filter_map(folder_of).collect();
+    if folders.is_empty() {
+        return;
+    }
+    let client = client(global, &Reach { socket: None });
+    let Ok(Some(server)) = waits(server_of(&client, file, false)) else { return };
+    for folder in folders {
+        if let Some(why) = beyond_sandbox(&server, folder) {
+            tell(&format!("warning: {why}; {RESTART}\n"));
+        }
+    }
+}
+
+fn folder_of(setting: &Setting) -> Option<&Path> {
+    match setting {
+        Setting::Home(home) => Some(home),
+        Setting::Folder(folder) => Some(&folder.target),
+        _ => None,
+    }
 }
 
 /// Waits for what is done with a store, on this thread.

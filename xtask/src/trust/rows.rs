@@ -300,9 +300,10 @@ pub(super) static ROWS: &[Row] = &[
     row(
         46,
         "More power than needed",
-        "Started as root with `server.user` it binds and becomes that user for good; without, it \
-         stays root, keeps only what files need, and says so; on Linux Landlock bounds what it \
-         may reach and seccomp refuses what a server never calls; `wharf check` says what holds.",
+        "Started as root with `server.user` it binds and becomes that user for good; until then \
+         it opens nothing through links of that user, see row 54; without `server.user` it stays \
+         root, keeps only what files need, and says so; on Linux Landlock bounds what it may \
+         reach and seccomp refuses what a server never calls; `wharf check` says what holds.",
     ),
     row(
         47,
@@ -330,6 +331,21 @@ pub(super) static ROWS: &[Row] = &[
         "Few dependencies, locked, of permitted licences and one source; no crate here may be \
          unsafe; SECURITY.md gives 90 days.",
     ),
+    row(
+        53,
+        "Configuration from where others write, and the server's own files within a home",
+        "No command takes a `wharf.toml` of the current folder; configuration, accounts, keys, \
+         state, logs, secrets and programs of events are denied to every account in every folder, \
+         by the identity of the file: links, second names and folders above them too.",
+    ),
+    row(
+        54,
+        "Root in folders of others",
+        "What is opened with root's rights is walked on open folders; where another user may \
+         change a folder no link is followed, a file there is regular, has one name and a known \
+         owner, and a new one is made only where nothing is; what is given away is what was \
+         opened; a successor takes no program and no config that others may change.",
+    ),
 ];
 
 #[cfg(test)]
@@ -338,7 +354,7 @@ mod tests {
 
     #[test]
     fn the_rows_are_in_order_and_each_says_what_is_done() {
-        assert!(ROWS.iter().map(|row| row.number).eq(1..=52));
+        assert!(ROWS.iter().map(|row| row.number).eq(1..=54));
         for row in ROWS {
             assert!(row.answer.ends_with('.') && !row.fault.ends_with('.'), "row {}", row.number);
             assert!(!row.answer.contains('|') && !row.fault.contains('|'), "row {}", row.number);

@@ -1,5 +1,7 @@
 //! Certificates made, kept and read.
 
+use std::path::PathBuf;
+
 use super::*;
 
 fn names() -> Vec<String> {

@@ -151,6 +151,7 @@ mod tests {
                 is_in_force: false,
                 problem: Some("wharf.toml has mistakes: 1 error".into()),
             }),
+            home_folders: None,
             warnings: vec!["anna cannot log in: there is no folder /srv/ftp/anna".into()],
         }
     }

@@ -158,6 +158,13 @@ impl Reach {
         folders.fold(self, |reach, folder| reach.and(&folder, Usage::Read))
     }
 
+    /// The folders below which homes can be opened; nothing if all can.
+    pub(crate) fn home_folders(&self) -> Option<Vec<PathBuf>> {
+        let Files::Only(places) = &self.files else { return None };
+        let changing = places.iter().filter(|place| place.usage == Usage::Change);
+        Some(changing.map(|place| place.path.clone()).collect())
+    }
+
     /// Whether an account's home lies where it can be opened.
     pub(crate) fn covers(&self, home: &Path) -> bool {
         let Files::Only(places) = &self.files else { return true };
@@ -196,25 +203,11 @@ fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
             places.push(place);
         }
     };
-    for home in homes.iter().chain(&config.server.homes.0) {
-        add(home.clone(), Usage::Change);
+    for place in written(config, homes, store.file.as_deref()) {
+        add(place.path, place.usage);
     }
     for folder in folders_of_homes(homes) {
         add(folder, Usage::Change);
-    }
-    add(state_folder(config), Usage::Change);
-    if let Some(file) = &store.file {
-        // It is replaced when a hash is renewed, which takes a new file beside it; SQLite keeps
-        // what is not in a database yet beside that.
-        let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.clone());
-        add(folder_of(&real), Usage::Change);
-    }
-    for log in log_files(config) {
-        // A log is opened anew after it was renamed. What is no file, such as /dev/null, is not.
-        let is_file = std::fs::metadata(&log).map_or(true, |facts| facts.is_file());
-        let is_rotated = config.log.rotate_daily || config.log.rotate_size.bytes().is_some();
-        let usage = if is_rotated && is_file { Usage::Rotate } else { Usage::Append };
-        add(if is_file { folder_of(&log) } else { log }, usage);
     }
     for pem in [&config.tls.certificate.0, &config.tls.private_key.0].into_iter().flatten() {
         add(pem.clone(), Usage::Read);
@@ -227,9 +220,6 @@ fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
             add(path, Usage::Read);
         }
     }
-    if let Some(folder) = &config.events.quarantine.0 {
-        add(folder.clone(), Usage::Change);
-    }
     let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
     let looks_up = matches!(config.passive.public_address, PublicAddress::Name(_));
     if looks_up || !store.ports.is_empty() || webhooks.into_iter().any(is_name) {
@@ -237,6 +227,33 @@ fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
             add(path.into(), Usage::Read);
         }
     }
+    places
+}
+
+/// Every place that a running server writes to, also those that are not there yet. Units of
+/// services are made of the same list.
+pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) -> Vec<Place> {
+    let change = |path: PathBuf| Place { path, usage: Usage::Change };
+    let homes = homes.iter().chain(&config.server.homes.0).cloned();
+    let mut places: Vec<_> = homes.map(change).collect();
+    places.push(change(state_folder(config)));
+    if let Some(file) = store {
+        // It is replaced when a hash is renewed, which takes a new file beside it; SQLite keeps
+        // what is not in a database yet beside that.
+        let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        places.push(change(folder_of(&real)));
+    }
+    for log in log_files(config) {
+        // A log is opened anew after it was renamed. What is no file, such as /dev/null, is not.
+        let is_file = std::fs::metadata(&log).map_or(true, |facts| facts.is_file());
+        let is_rotated = config.log.rotate_daily || config.log.rotate_size.bytes().is_some();
+        let usage = if is_rotated && is_file { Usage::Rotate } else { Usage::Append };
+        places.push(Place { path: if is_file { folder_of(&log) } else { log }, usage });
+    }
+    places.extend(config.events.quarantine.0.clone().map(change));
+    // Its name is taken away at the end.
+    let socket = config.control.socket.0.as_deref();
+    places.extend(socket.map(|path| Place { path: folder_of(path), usage: Usage::Remove }));
     places
 }
 

@@ -12,6 +12,7 @@ use super::reach::{log_files, state_folder};
 use crate::accounts;
 use crate::config::Config;
 use crate::logins;
+use crate::os::only_root_changes;
 use crate::outcome::{Exit, Failure};
 
 /// Something about the rights of a file that should be otherwise.
@@ -78,22 +79,7 @@ pub(crate) fn refuse_open(config: &Config, file: Option<&Path>) -> Result<(), Fa
 pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some((path, facts)) = file.and_then(facts) {
-        let shown = path.display();
-        let mode = mode(&facts);
-        if mode & OTHERS_WRITE != 0 {
-            findings.push(Finding {
-                what: format!("anybody may write the config file {shown} (mode {mode:04o})"),
-                remedy: format!("chmod o-w '{shown}'"),
-                gravity: Gravity::Fatal,
-            });
-        } else if mode & GROUP_WRITES != 0 {
-            findings.push(Finding {
-                what: format!("the group may write the config file {shown} (mode {mode:04o})"),
-                remedy: format!("chmod g-w '{shown}', unless all in it may run this server"),
-                gravity: Gravity::Slight,
-            });
-        }
-        findings.extend(foreign_owner(&path, &facts));
+        findings.extend(of_config_file(config, &path, &facts));
     }
     if let Some((path, facts)) = facts(state_folder(config)) {
         let shown = path.display();
@@ -136,6 +122,38 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
                 gravity: Gravity::Grave,
             });
         }
+    }
+    findings
+}
+
+fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let shown = path.display();
+    let mode = mode(facts);
+    if mode & OTHERS_WRITE != 0 {
+        findings.push(Finding {
+            what: format!("anybody may write the config file {shown} (mode {mode:04o})"),
+            remedy: format!("chmod o-w '{shown}'"),
+            gravity: Gravity::Fatal,
+        });
+    } else if mode & GROUP_WRITES != 0 {
+        findings.push(Finding {
+            what: format!("the group may write the config file {shown} (mode {mode:04o})"),
+            remedy: format!("chmod g-w '{shown}', unless all in it may run this server"),
+            gravity: Gravity::Slight,
+        });
+    }
+    findings.extend(foreign_owner(path, facts));
+    let is_exposed = !config.server.user.is_empty() && only_root_changes(path).is_err();
+    if is_exposed {
+        findings.push(Finding {
+            what: format!("another user than root may change {shown} or a folder above it"),
+            remedy: "let it belong to root: a server that gave up root's rights would get \
+                     them back with it, so reload --binary refuses; keep users.toml in a \
+                     folder of its own"
+                .to_owned(),
+            gravity: Gravity::Grave,
+        });
     }
     findings
 }

@@ -1,6 +1,6 @@
 //! What the guard knows, kept in a file that `wharf ban` may change meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -12,7 +12,7 @@ use wharf_server::Handle;
 use wharf_server::guard::{Ban, Memory};
 use wharf_users::file::Stamp;
 
-use crate::ban_file::{BanFile, sort};
+use crate::ban_file::{BanFile, Locked, sort};
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::outcome::plain;
@@ -22,6 +22,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What the guard learns is written after so many looks at the earliest: a flood of guesses must
 /// not become a flood of writing.
 const LOOKS_BEFORE_WRITING: u32 = 5;
+
+/// A file that cannot be used is renamed after so many looks: an editor is done by then.
+const LOOKS_BEFORE_REJECTING: u32 = 5;
+/// How many of its own writings the server remembers, for editors that began with one of them.
+const WRITINGS_KEPT_MAX: usize = 16;
 
 /// Keeps the file on a thread of its own. Dropped, it writes for the last time.
 pub(super) struct Keeper {
@@ -93,6 +98,12 @@ struct Sync {
     version: u64,
     /// What both held then.
     base: Memory,
+    /// The number of the last writing, and what the last few held.
+    revision: u64,
+    written: VecDeque<(u64, Memory)>,
+    /// Of the file at the last look, and how often it has not been usable since.
+    seen: Option<Stamp>,
+    bad_looks: u32,
     looks: u32,
     has_complained: bool,
 }
@@ -100,7 +111,20 @@ struct Sync {
 impl Sync {
     fn new(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
         let base = Memory::default();
-        Self { file, handle, log, stamp: None, version: 0, base, looks: 0, has_complained: false }
+        Self {
+            file,
+            handle,
+            log,
+            stamp: None,
+            version: 0,
+            base,
+            revision: 0,
+            written: VecDeque::new(),
+            seen: None,
+            bad_looks: 0,
+            looks: 0,
+            has_complained: false,
+        }
     }
 
     fn begin(&mut self) {
@@ -114,6 +138,8 @@ impl Sync {
                     ));
                 }
                 self.handle.remember_guard(found.memory.clone());
+                self.revision = found.revision.unwrap_or_default();
+                self.note_written(self.revision, found.memory.clone());
                 self.base = found.memory;
                 self.version = self.handle.guard_version();
             }
@@ -125,8 +151,11 @@ impl Sync {
     fn look(&mut self, is_urgent: bool) {
         self.handle.sweep_bans();
         self.looks += 1;
-        let is_edited = self.file.stamp() != self.stamp;
-        let has_learnt = self.handle.guard_version() != self.version;
+        let stamp = self.file.stamp();
+        // An editor may be writing: what changes at each look is not finished.
+        let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp || is_urgent;
+        let is_edited = stamp != self.stamp && is_settled;
+        let has_learnt = self.handle.guard_version() != self.version && stamp == self.stamp;
         if is_edited || (has_learnt && (is_urgent || self.looks >= LOOKS_BEFORE_WRITING)) {
             self.looks = 0;
             match self.meet() {
@@ -140,8 +169,20 @@ impl Sync {
     fn meet(&mut self) -> io::Result<()> {
         let file = self.file.clone();
         let locked = file.lock()?;
-        let found = file.read()?.memory;
-        let (before, after) = (by_network(&self.base), by_network(&found));
+        let read = file.read()?;
+        if !read.is_whole || read.bad_lines > 0 {
+            return self.pass_over(&locked, read.bad_lines);
+        }
+        self.bad_looks = 0;
+        let found = read.memory;
+        // An editor may have begun with what was written some time ago: only what it changed
+        // counts. Of a writing that is not known any more, only what is new does.
+        let known = |revision| self.written.iter().find(|(number, _)| *number == revision);
+        let base = match read.revision {
+            None => self.base.clone(),
+            Some(revision) => known(revision).map(|(_, base)| base.clone()).unwrap_or_default(),
+        };
+        let (before, after) = (by_network(&base), by_network(&found));
         for (network, ban) in &after {
             if before.get(network) != Some(ban) {
                 // Where there are too many, the server keeps those it has.
@@ -152,17 +193,54 @@ impl Sync {
             self.handle.lift_ban(*network);
         }
         let is_locked = |user: &String| found.locks.iter().any(|lock| lock.user == *user);
-        for lock in self.base.locks.iter().filter(|lock| !is_locked(&lock.user)) {
+        for lock in base.locks.iter().filter(|lock| !is_locked(&lock.user)) {
             self.handle.unlock_account(&lock.user);
         }
         let (version, mut memory) = self.handle.guard_memory();
         sort(&mut memory);
-        if memory != found {
-            locked.write(&memory)?;
+        if memory != found || read.revision != Some(self.revision) {
+            self.write(&locked, &memory)?;
         }
         self.stamp = file.stamp();
         (self.version, self.base) = (version, memory);
         Ok(())
+    }
+
+    /// Leaves alone what cannot be used, and lifts no ban for it. If it stays so, it is renamed
+    /// and what the server knows is written again.
+    fn pass_over(&mut self, locked: &Locked<'_>, bad_lines: usize) -> io::Result<()> {
+        self.bad_looks = self.bad_looks.saturating_add(1);
+        if self.bad_looks < LOOKS_BEFORE_REJECTING {
+            return Ok(());
+        }
+        self.bad_looks = 0;
+        let rejected = locked.put_rejected_beside()?;
+        let (version, mut memory) = self.handle.guard_memory();
+        sort(&mut memory);
+        self.write(locked, &memory)?;
+        self.stamp = self.file.stamp();
+        (self.version, self.base) = (version, memory);
+        let Some(rejected) = rejected else { return Ok(()) };
+        let why = match bad_lines {
+            0 => "it is incomplete".to_owned(),
+            number => format!("{number} lines make no sense"),
+        };
+        let kept = rejected.display();
+        Err(io::Error::other(format!("changes were not used: {why}; the file is now {kept}")))
+    }
+
+    fn write(&mut self, locked: &Locked<'_>, memory: &Memory) -> io::Result<()> {
+        self.revision = self.revision.saturating_add(1);
+        locked.write_revision(memory, self.revision)?;
+        self.note_written(self.revision, memory.clone());
+        Ok(())
+    }
+
+    fn note_written(&mut self, revision: u64, memory: Memory) {
+        if self.written.len() >= WRITINGS_KEPT_MAX {
+            self.written.pop_front();
+        }
+        self.written.push_back((revision, memory));
     }
 
     /// Once, until it works again.

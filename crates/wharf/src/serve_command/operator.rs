@@ -1,6 +1,7 @@
 //! What the JSON API asks of this program: its configuration, its bans, its log.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder as Thread;
@@ -247,6 +248,12 @@ impl Operator for Desk {
 
     fn last_reload(&self) -> Option<LastReload> {
         self.in_force().last_reload.clone()
+    }
+
+    fn home_folders(&self) -> Option<Vec<String>> {
+        let folders = self.reloader.is_confined.then(|| self.reloader.reach.home_folders());
+        let shown = |folder: &PathBuf| folder.display().to_string();
+        folders.flatten().map(|folders| folders.iter().map(shown).collect())
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -18,7 +18,7 @@ use wharf_core::event::Events;
 use wharf_events::check::Checker;
 use wharf_server::settings::ListenTls;
 use wharf_server::{Bound, Handle, Server};
-use wharf_storage::Quotas;
+use wharf_storage::{Quotas, ServerFiles};
 
 use super::bans::Keeper;
 use super::binding::bind_failure;
@@ -192,10 +192,7 @@ async fn prepare(
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let control = Control::open(config, identity.as_ref());
     let reach = Arc::new(reach(plan, &accounts, &control, sources.is_some()));
-    let own = server_files(config, plan.file.as_deref(), &plan.own_files);
-    if let Some(share) = &plan.share {
-        refuse_home(&own, &share.folder)?;
-    }
+    let own = own_files(plan)?;
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
@@ -237,6 +234,15 @@ async fn prepare(
         has_panel,
         missing_hosts,
     })
+}
+
+/// What is denied to every account.
+fn own_files(plan: &Plan) -> Result<ServerFiles, Failure> {
+    let own = server_files(&plan.loaded.config, plan.file.as_deref(), &plan.own_files);
+    if let Some(share) = &plan.share {
+        refuse_home(&own, &share.folder)?;
+    }
+    Ok(own)
 }
 
 /// Everything that is reached from now on.

@@ -1,5 +1,6 @@
 //! A property list of launchd (macOS), as text.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where services of the whole computer live.
@@ -51,6 +52,44 @@ pub(super) fn plist(program: &Path, config: &Path, user: &str) -> String {
     )
 }
 
+/// The home of the account, below which its state is.
+pub(super) const HOME: &str = "/var/lib/wharf";
+/// Numbers that macOS leaves to services of others.
+const NUMBERS: std::ops::RangeInclusive<u32> = 400..=499;
+
+/// A number that no user and no group has, by what `dscl . -list` prints: a name and a number in
+/// each line.
+pub(super) fn free_number(lists: &[&str]) -> Option<u32> {
+    let taken: BTreeSet<u32> = lists
+        .iter()
+        .flat_map(|list| list.lines())
+        .filter_map(|line| line.split_whitespace().last()?.parse().ok())
+        .collect();
+    NUMBERS.rev().find(|number| !taken.contains(number))
+}
+
+/// The arguments of `dscl` that make an account of the system with a group of its own, one call
+/// each. Nobody logs in to it.
+pub(super) fn account(user: &str, number: u32) -> Vec<Vec<String>> {
+    let number = number.to_string();
+    let (of_user, of_group) = (format!("/Users/{user}"), format!("/Groups/{user}"));
+    [
+        (&of_group, "PrimaryGroupID", number.as_str()),
+        (&of_group, "RealName", "wharf FTP server"),
+        (&of_group, "Password", "*"),
+        (&of_user, "UniqueID", &number),
+        (&of_user, "PrimaryGroupID", &number),
+        (&of_user, "RealName", "wharf FTP server"),
+        (&of_user, "UserShell", "/usr/bin/false"),
+        (&of_user, "NFSHomeDirectory", HOME),
+        (&of_user, "Password", "*"),
+        (&of_user, "IsHidden", "1"),
+    ]
+    .into_iter()
+    .map(|(record, key, value)| [".", "-create", record, key, value].map(str::to_owned).into())
+    .collect()
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -59,6 +98,21 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::snapshot::assert_same;
+
+    #[test]
+    fn the_account_gets_a_number_that_no_user_and_no_group_has() {
+        let users = "_amavisd   83\nanna  501\n_one   499\n";
+        let groups = "_analyticsusers 250\n_two 498\nnobody -2\n";
+        assert_eq!(free_number(&[users, groups]), Some(497));
+        let all: String = (400..=499).map(|number| format!("u {number}\n")).collect();
+        assert_eq!(free_number(&[&all, groups]), None);
+        let calls = account("wharf", 497);
+        let call =
+            |key: &str| calls.iter().find(|call| call[2] == "/Users/wharf" && call[3] == key);
+        assert_eq!(call("UniqueID").unwrap()[4], "497");
+        assert_eq!(call("UserShell").unwrap()[4], "/usr/bin/false");
+        assert!(calls.iter().any(|call| call[2] == "/Groups/wharf" && call[4] == "497"));
+    }
 
     #[test]
     fn the_property_list_is_up_to_date() {

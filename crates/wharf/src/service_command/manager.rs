@@ -8,7 +8,7 @@ use super::{Setup, launchd, systemd};
 use crate::accounts;
 use crate::cli::Global;
 use crate::cli::service::{Install, Kind};
-use crate::os::{give_to, is_administrator};
+use crate::os::{give_to, is_administrator, private_folder};
 use crate::outcome::{Exit, Failure, plain, print, tell};
 
 const SERVICE: &str = "wharf.service";
@@ -49,7 +49,7 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
             .help("write it anew:  wharf service install --force"));
     }
     if file_kind() == Kind::Launchd {
-        return install_launchd(&file, &text, options);
+        return install_launchd(setup, &file, &text, options);
     }
     if user == OWN_USER {
         make_account(&root)?;
@@ -79,9 +79,32 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-fn install_launchd(file: &Path, text: &str, options: &Install) -> Result<Exit, Failure> {
+fn install_launchd(
+    setup: &Setup,
+    file: &Path,
+    text: &str,
+    options: &Install,
+) -> Result<Exit, Failure> {
+    let user = &options.account.user;
+    let mut notes = Vec::new();
+    if options.root.is_none() {
+        let owner = match owner_on_mac(user) {
+            Some(owner) => owner,
+            None if user == OWN_USER => make_account_on_mac(user)?,
+            None => {
+                return Err(Failure::new(format!("this system has no account `{user}`"))
+                    .help("leave --user out: `wharf` is made for you"));
+            }
+        };
+        notes = hand_over(setup, Path::new("/"), user, owner);
+    } else if user == OWN_USER {
+        notes.push(format!("accounts of another system are not made: make `{user}` there"));
+    }
     write(file, text)?;
     tell(&format!("wrote {}\n", file.display()));
+    for note in notes {
+        tell(&format!("warning: {note}\n"));
+    }
     if options.root.is_none() && !options.no_start {
         run("launchctl", &["bootstrap", "system", &file.to_string_lossy()])?;
     }
@@ -190,6 +213,27 @@ fn make_account(root: &Path) -> Result<(), Failure> {
     run("systemd-sysusers", &[&format!("--root={}", root.display()), &file.to_string_lossy()])
 }
 
+/// Makes the account of the service with a group of its own, and its home.
+fn make_account_on_mac(user: &str) -> Result<(u32, u32), Failure> {
+    let list = |record: &str, key: &str| said_by("dscl", &[".", "-list", record, key]);
+    let (users, groups) = (list("/Users", "UniqueID")?, list("/Groups", "PrimaryGroupID")?);
+    let number = launchd::free_number(&[&users, &groups])
+        .ok_or_else(|| Failure::new("no number is left for an account of a service (400-499)"))?;
+    for call in launchd::account(user, number) {
+        run("dscl", &call.iter().map(String::as_str).collect::<Vec<_>>())?;
+    }
+    let home = Path::new(launchd::HOME);
+    let failed = |error| Failure::io(format!("cannot make {}", home.display()), &error);
+    private_folder(home).and_then(|()| give_to(home, (number, number))).map_err(failed)?;
+    Ok((number, number))
+}
+
+/// The numbers of an account and its group, if there is such an account.
+fn owner_on_mac(user: &str) -> Option<(u32, u32)> {
+    let number = |what| said_by("id", &[what, user]).ok()?.trim().parse().ok();
+    Some((number("-u")?, number("-g")?))
+}
+
 /// The numbers of an account and its group, from the system's list.
 fn owner_of(root: &Path, user: &str) -> Result<(u32, u32), Failure> {
     let list = fs::read_to_string(root.join("etc/passwd")).unwrap_or_default();
@@ -257,6 +301,17 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
 
 fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
     run("systemctl", arguments)
+}
+
+/// What a program of the system prints.
+fn said_by(program: &str, arguments: &[&str]) -> Result<String, Failure> {
+    let failed = |error| Failure::io(format!("cannot run {program}"), &error);
+    let output = Command::new(program).args(arguments).output().map_err(failed)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Failure::new(format!("{program} {} failed: {said}", arguments.join(" "))));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Runs a program of the system to its end; its own words are told where it fails.

@@ -55,6 +55,7 @@ fn status() -> Status {
         certificate: None,
         reload: None,
         warnings: Vec::new(),
+        home_folders: None,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::accounts;
 use crate::ban_command::{holds, shown};
 use crate::ban_file::BanFile;
 use crate::config::choice::{TlsMode, TlsRequire};
+use crate::live_command::{RESTART, beyond_sandbox, server_of};
 use crate::outcome::Failure;
 use crate::protection::own_files::server_files;
 use crate::protection::reach::{Reach, Reached};
@@ -166,20 +167,26 @@ pub(super) async fn enter(
     if matches!(case.act, Act::Upload | Act::Append | Act::Mkdir) && !is_counted(&*storage).await {
         notes.push("what the account keeps is still being counted: its quota was not".to_owned());
     }
-    match sessions(case, client).await {
-        Some(sessions) => seats(case, subject, &sessions)?,
+    match server(case, client).await {
+        Some((server, sessions)) => {
+            let real = storage.real_path(&case.at);
+            for folder in [Some(home), real].into_iter().flatten() {
+                if let Some(what) = beyond_sandbox(&server, &folder) {
+                    let fact = Fact::new(Kind::Setting, what).from(subject.place("home"));
+                    return Err(fact.help(RESTART));
+                }
+            }
+            seats(case, subject, &sessions)?;
+        }
         None => notes.push("no running server was found: sessions were not counted".to_owned()),
     }
     Ok(storage)
 }
 
-/// Who is here, if the server of this configuration runs: the system's own may be another one.
-async fn sessions(case: &Case<'_>, client: &Client) -> Option<Vec<Session>> {
-    let status = client.get::<Status>("/v1/status").await.ok()?;
-    if !case.is_named && status.config != case.file {
-        return None;
-    }
-    client.get("/v1/sessions").await.ok()
+/// The server of this configuration and who is there, if it runs.
+async fn server(case: &Case<'_>, client: &Client) -> Option<(Status, Vec<Session>)> {
+    let status = server_of(client, case.file.as_deref(), case.is_named).await?;
+    Some((status, client.get("/v1/sessions").await.ok()?))
 }
 
 /// Waits for the count of what the account keeps, where there is a quota.

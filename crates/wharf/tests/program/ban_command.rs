@@ -181,3 +181,73 @@ fn row_51_no_reply_tells_of_the_computer_or_the_version() {
         }
     }
 }
+
+/// Looks at the list of bans until it is as wanted: the server looks at its file once a second.
+fn list_comes_to(place: &Place, is_wanted: impl Fn(&str) -> bool) {
+    for _ in 0..600 {
+        if is_wanted(&place.run(&["ban", "list"]).exits(0).out) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{}", place.run(&["ban", "list"]).out);
+}
+
+#[test]
+fn row_17_half_a_file_of_bans_lifts_none_and_a_whole_one_lifts_what_it_leaves_out() {
+    let place = shared();
+    let server = serve(&place);
+    place.run(&["ban", "add", "192.0.2.7"]).exits(0);
+    place.run(&["ban", "add", "192.0.2.8"]).exits(0);
+    let file = place.path("state/bans");
+    let whole = || -> String {
+        loop {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if text.contains("192.0.2.8") && text.contains("# end of revision") {
+                return text;
+            }
+            std::thread::yield_now();
+        }
+    };
+    let text = whole();
+    for half in ["", "wharf-bans 1", text.split_inclusive("192.0").next().unwrap()] {
+        std::fs::write(&file, half).unwrap();
+        whole();
+        let list = place.run(&["ban", "list"]).exits(0).out;
+        assert!(list.contains("192.0.2.7") && list.contains("192.0.2.8"), "{half:?} {list}");
+    }
+    assert!(place.path("state/bans.rejected").exists());
+    // A file that is whole is what its editor wants.
+    let kept: Vec<_> =
+        whole().lines().filter(|line| !line.contains(".7/")).map(str::to_owned).collect();
+    std::fs::write(&file, kept.join("\n") + "\n").unwrap();
+    list_comes_to(&place, |list| !list.contains("192.0.2.7") && list.contains("192.0.2.8"));
+    let (_, rest) = server.stop();
+    assert!(rest.contains("event=bans-unkept"), "{rest}");
+}
+
+#[test]
+fn row_17_an_editor_that_saves_an_old_file_changes_only_what_it_edited() {
+    let place = shared();
+    let server = serve(&place);
+    place.run(&["ban", "add", "192.0.2.7"]).exits(0);
+    let file = place.path("state/bans");
+    list_comes_to(&place, |_| {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.contains("# end of revision"))
+    });
+    let opened = std::fs::read_to_string(&file).unwrap();
+    // The server learns of another one while the editor is open.
+    place.run(&["ban", "add", "192.0.2.8"]).exits(0);
+    list_comes_to(&place, |_| {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.contains("192.0.2.8"))
+    });
+    let added = opened.replace("192.0.2.7/32", "192.0.2.9/32");
+    let fresh = place.path("state/.bans.swp");
+    std::fs::write(&fresh, added).unwrap();
+    std::fs::rename(&fresh, &file).unwrap();
+    list_comes_to(&place, |list| {
+        let has = |address| list.contains(address);
+        has("192.0.2.9") && has("192.0.2.8") && !has("192.0.2.7")
+    });
+    drop(server.stop());
+}

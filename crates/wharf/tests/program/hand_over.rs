@@ -84,15 +84,41 @@ fn a_server_that_left_root_behind_and_is_confined_hands_over_too() {
         eprintln!("not run: only root can become somebody else");
         return;
     }
-    let place = place();
-    place.write("wharf.toml", "[server]\nuser = \"nobody\"\nsandbox = \"on\"\n");
-    for name in ["", "files", "users.toml"] {
-        chown(place.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
-    }
-    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let place = for_nobody();
     let server = place.serve(&["serve"]);
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     assert!(status.contains("Seccomp:\t2"), "{status}");
+    goes_on(&place, server);
+}
+
+/// A place whose server becomes `nobody`, who may change the accounts and not the configuration.
+fn for_nobody() -> Place {
+    let place = place();
+    let config = "[server]\nuser = \"nobody\"\nusers_file = \"own/users.toml\"\nsandbox = \"on\"\n";
+    place.write("wharf.toml", config);
+    fs::create_dir(place.path("own")).unwrap();
+    fs::rename(place.path("users.toml"), place.path("own/users.toml")).unwrap();
+    for name in ["own", "files", "own/users.toml"] {
+        chown(place.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    place
+}
+
+#[test]
+fn row_54_a_server_that_left_root_behind_gets_nothing_back_by_a_config_that_it_can_change() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: only root can become somebody else");
+        return;
+    }
+    let place = for_nobody();
+    let mut server = place.serve(&["serve"]);
+    // Whoever may change the folder may put another config in its place.
+    chown(place.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    hand_over(&place).exits(1).tells("the new program does not serve");
+    server.waits_for("event=hand-over-failed");
+    assert_eq!(answering(&place), server.pid());
+    chown(place.path(""), Some(0), Some(0)).unwrap();
     goes_on(&place, server);
 }
 

@@ -55,6 +55,7 @@ mod logs;
 mod nat;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
+mod own_files;
 mod protection;
 #[cfg(test)]
 mod serve_command;

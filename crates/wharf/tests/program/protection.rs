@@ -288,3 +288,57 @@ fn row_29_a_home_that_anybody_may_change_is_told_at_the_start_and_refused_by_str
     let server = place.serve(&[]);
     assert!(!server.before.contains(part), "{}", server.before);
 }
+
+/// Logs in a folder that the server's user may change, with links of that user's to files of root's.
+#[test]
+fn row_54_root_opens_no_log_through_a_link_that_the_servers_user_made() {
+    if !is_root() {
+        eprintln!("not run: only root opens files for somebody else");
+        return;
+    }
+    for key in ["file", "transfer_log", "audit_file"] {
+        let place = for_nobody();
+        fs::create_dir(place.path("logs")).unwrap();
+        chown(place.path("logs"), Some(NOBODY), Some(NOBODY)).unwrap();
+        let config = format!("[server]\nuser = \"nobody\"\n[log]\n{key} = \"logs/it.log\"\n");
+        place.write("wharf.toml", &config);
+        place.write("secret", "of root\n");
+        fs::set_permissions(place.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+        for is_hard in [false, true] {
+            if is_hard {
+                fs::hard_link(place.path("secret"), place.path("logs/it.log")).unwrap();
+            } else {
+                symlink("../secret", place.path("logs/it.log")).unwrap();
+            }
+            let words = ["serve", "-i", "127.0.0.1", "-p", "0", "--for", "1ms"];
+            let ran = place.run(&words);
+            assert!(ran.code != Some(0) && ran.err.contains("refused for safety"), "{ran:?}");
+            let facts = fs::metadata(place.path("secret")).unwrap();
+            assert_eq!((facts.uid(), place.read("secret").as_str()), (0, "of root\n"), "{key}");
+            fs::remove_file(place.path("logs/it.log")).unwrap();
+        }
+        // A file of its own is written, and belongs to the server's user.
+        place.run(&["serve", "-i", "127.0.0.1", "-p", "0", "--for", "1ms"]).exits(0);
+        assert_eq!(fs::metadata(place.path("logs/it.log")).unwrap().uid(), NOBODY, "{key}");
+    }
+}
+
+#[test]
+fn row_54_the_folder_that_is_made_for_the_control_socket_stays_roots() {
+    if !is_root() {
+        eprintln!("not run: only root gives sockets away");
+        return;
+    }
+    let place = for_nobody();
+    let server = place.serve(&["serve"]);
+    let folder = fs::metadata(place.path("run")).unwrap();
+    assert_eq!((folder.uid(), folder.gid(), folder.mode() & 0o7777), (0, NOBODY, 0o750));
+    let socket = fs::symlink_metadata(place.path("run/control.sock")).unwrap();
+    assert_eq!((socket.uid(), socket.mode() & 0o7777), (NOBODY, 0o600));
+    place.run(&["status"]).exits(0);
+    drop(server.stop());
+    // What it could not take away is replaced by the next start.
+    let server = place.serve(&["serve"]);
+    place.run(&["status"]).exits(0);
+    drop(server.stop());
+}

@@ -51,6 +51,43 @@ fn systemd_has_nothing_to_say_about_our_units() {
 }
 
 #[test]
+fn a_unit_lists_every_place_that_the_running_server_writes_to() {
+    let place = Place::new();
+    let world = tempfile::tempdir().expect("there is room");
+    let at = |name: &str| world.path().join(name).display().to_string();
+    for folder in ["homes/anna", "more", "music/all", "quarantine", "logs", "run", "own", "read"] {
+        std::fs::create_dir_all(at(folder)).expect("it is a new place");
+    }
+    let config = format!(
+        "[server]\nusers_file = '{}'\nhomes = ['{}']\n[log]\naudit_file = '{}'\n[events]\n\
+         quarantine = '{}'\ncheck_upload = ['/bin/true']\n[control]\nsocket = '{}'\n",
+        at("own/users.toml"),
+        at("more"),
+        at("logs/audit.log"),
+        at("quarantine"),
+        at("run/control.sock")
+    );
+    place.write("wharf.toml", &config);
+    let (home, music) = (at("homes/anna"), format!("/music={}", at("music/all")));
+    let words =
+        ["user", "add", "anna", "--home", &home, "--folder", &music, "--password-file", "-"];
+    place.run_with(&words, "secret\n").exits(0);
+    let text = place.run(&["service", "unit"]).exits(0).out;
+    let lists = |path: &str| {
+        let is_listed = |line: &str| {
+            let listed = line.strip_prefix("ReadWritePaths=-");
+            listed.is_some_and(|listed| Path::new(path).starts_with(listed.trim_matches('"')))
+        };
+        text.lines().any(is_listed)
+    };
+    for name in ["homes/anna", "more", "music/all", "quarantine", "logs", "run", "own"] {
+        assert!(lists(&at(name)), "{name}: {text}");
+    }
+    assert!(text.contains("ReadWritePaths=-state\n"), "{text}");
+    assert!(!lists(&at("read")) && !lists("/etc"), "{text}");
+}
+
+#[test]
 fn a_service_needs_a_sound_config() {
     let place = Place::new();
     place.run(&["service", "unit"]).exits(1).tells("a service needs a config file");

@@ -1,0 +1,99 @@
+//! What wharf keeps for itself, and what it takes from the current folder.
+
+use std::fs;
+
+use crate::support::Place;
+
+/// A share that a client made a `wharf.toml` in.
+fn planted() -> Place {
+    let place = Place::new();
+    place.write("wharf.toml", "[server]\ngreeting = \"planted\"\n");
+    place
+}
+
+#[test]
+fn row_53_a_wharf_toml_of_the_current_folder_is_named_and_not_used() {
+    let place = planted();
+    for words in [&["config", "path"][..], &["config", "show"], &["check", "config"]] {
+        let mut command = place.command(words);
+        let output = command.env_remove("WHARF_CONFIG").output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(err.matches("./wharf.toml is not used").count(), 1, "{words:?} {err}");
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(!out.contains("planted"), "{words:?} {out}");
+    }
+    // One that is named counts.
+    let ran = place.run(&["-c", "wharf.toml", "config", "show"]).exits(0);
+    assert!(ran.out.contains("planted") && !ran.err.contains("not used"), "{ran:?}");
+}
+
+#[test]
+fn row_53_no_account_reaches_what_wharf_keeps_for_itself_and_check_says_so() {
+    let place = Place::new();
+    place.write("wharf.toml", "config_version = 1\n[log]\nfile = \"wharf.log\"\n");
+    place.write("mine.txt", "mine");
+    let home = place.path("");
+    let home = home.to_str().unwrap();
+    let words = ["user", "add", "anna", "--home", home, "--perm", "full", "--password-file", "-"];
+    place.run_with(&words, "secret\n").exits(0);
+    let server = place.serve_quietly(&["serve"], "wharf.log");
+    let mut client = server.login("anna", "secret");
+    for name in ["wharf.toml", "users.toml", "wharf.log", "state", "state/self-signed.pem"] {
+        for command in ["SIZE", "MDTM", "DELE", "RNFR", "CWD", "MLST"] {
+            let reply = client.says(&format!("{command} {name}"));
+            assert!(reply.starts_with("550 "), "{command} {name}: {reply}");
+        }
+        assert!(client.stores(name, "x").starts_with("55"), "{name}");
+    }
+    assert!(client.says("MKD state").starts_with("550 "));
+    assert_eq!(client.fetches("NLST").split_whitespace().collect::<Vec<_>>(), ["mine.txt"]);
+    let listed = client.fetches("LIST");
+    assert!(listed.contains("mine.txt") && !listed.contains("users.toml"), "{listed}");
+    assert_eq!(client.fetches("RETR mine.txt"), "mine");
+    assert!(client.says("RNFR mine.txt").starts_with("350 "));
+    assert!(client.says("RNTO users.toml").starts_with("55"));
+    let ran = place.run(&["check", "protection"]);
+    for part in ["the accounts file users.toml lies in the home", "the state folder state lies in"]
+    {
+        assert!(ran.err.contains(part) || ran.out.contains(part), "{part}: {ran:?}");
+    }
+    let why = place.run(&["why", "anna", "/users.toml", "read"]).exits(1);
+    assert!(why.out.contains("the accounts file"), "{why:?}");
+    place.run(&["why", "anna", "/mine.txt", "read"]).exits(0);
+    drop(server.stop());
+}
+
+#[test]
+fn row_53_a_share_of_a_folder_of_wharfs_own_does_not_start() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("state/below")).unwrap();
+    let words = ["-d", "state/below", "-u", "me", "-P", "secret", "-i", "127.0.0.1", "-p", "0"];
+    place.run(&words).exits(78).tells("which wharf keeps for itself");
+}
+
+#[test]
+fn the_running_servers_sandbox_is_known_to_why_and_to_user_add() {
+    let place = Place::new();
+    place.write("wharf.toml", "[server]\nsandbox = \"auto\"\n");
+    for home in ["homes/anna", "far"] {
+        fs::create_dir_all(place.path(home)).unwrap();
+    }
+    let add = |name: &str, home: &str| {
+        let words = ["user", "add", name, "--home", home, "--password-file", "-"];
+        place.run_with(&words, "secret\n").exits(0)
+    };
+    add("anna", "homes/anna");
+    let server = place.serve(&["serve"]);
+    if server.before.contains("files=\"off") {
+        return;
+    }
+    let near = add("bert", "homes/anna");
+    assert!(!near.err.contains("confined itself"), "{near:?}");
+    let far = add("carl", "far");
+    // Its folder holds the accounts file, whose folder is open: then nothing is to be said.
+    let is_open = !far.err.contains("confined itself");
+    let why = place.run(&["why", "carl", "/", "list"]);
+    assert_eq!(why.code == Some(0), is_open, "{why:?}");
+    place.run(&["why", "anna", "/", "list"]).exits(0);
+    drop(server.stop());
+}
