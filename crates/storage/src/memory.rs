@@ -23,7 +23,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
 use self::tree::Tree;
-use crate::meter::{Charge, Meter, Metered, Quota};
+use crate::meter::{Charge, FileId, Meter, Metered, Quota, Replaced};
 
 /// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
 const FILE_BYTES_MAX: usize = 1 << 30;
@@ -151,6 +151,14 @@ impl Memory {
         Ok(())
     }
 
+    /// Tells uploads to `at` that what they were to replace is no longer there.
+    fn moved(&self, tree: &Tree, at: &VPath) -> Result<()> {
+        if let Some(metered) = self.metered(tree) {
+            metered.change()?.moved(file_id(at));
+        }
+        Ok(())
+    }
+
     /// Charges an upload that begins with so many bytes, and goes on with an unfinished one if
     /// there are bytes of that.
     fn charge(
@@ -161,7 +169,7 @@ impl Memory {
         bytes: u64,
     ) -> Result<Option<Charge>> {
         let Some(metered) = self.metered(tree) else { return Ok(None) };
-        let replaces = tree.file(at).ok().map(|content| length(&content));
+        let replaces = replaced(tree, at);
         let charge = Charge::begin(&metered, partial, replaces)?;
         let begun = match bytes.checked_sub(partial.unwrap_or(0)) {
             Some(more) if more > 0 => charge.grow(more),
@@ -266,6 +274,7 @@ impl Storage for Memory {
         let mut tree = self.tree();
         let bytes = length(&tree.file(at)?);
         tree.remove_file(at)?;
+        self.moved(&tree, at)?;
         self.freed(&tree, bytes)
     }
 
@@ -292,6 +301,10 @@ impl Storage for Memory {
         let mut tree = self.tree();
         let replaced = if from == to { None } else { tree.file(to).ok() };
         tree.rename(from, to, replace)?;
+        if from != to {
+            self.moved(&tree, from)?;
+            self.moved(&tree, to)?;
+        }
         replaced.map_or(Ok(()), |replaced| self.freed(&tree, length(&replaced)))
     }
 
@@ -304,6 +317,20 @@ fn first_bytes(content: &[u8], keep: u64) -> Result<Vec<u8>> {
     let keep = usize::try_from(keep).map_err(|_| ErrorKind::BadOffset)?;
     let kept = content.get(..keep).ok_or(ErrorKind::BadOffset)?;
     Ok(kept.to_vec())
+}
+
+/// Names are all that tells files in memory apart.
+fn file_id(at: &VPath) -> FileId {
+    use std::hash::{Hash as _, Hasher as _};
+    let mut hasher = std::hash::DefaultHasher::new();
+    at.hash(&mut hasher);
+    (hasher.finish(), 0)
+}
+
+/// The file that an upload to `at` takes the place of, if there is one.
+fn replaced(tree: &Tree, at: &VPath) -> Option<Replaced> {
+    let content = tree.file(at).ok()?;
+    Some(Replaced { file: file_id(at), bytes: length(&content) })
 }
 
 fn length(content: &[u8]) -> u64 {
@@ -380,7 +407,7 @@ impl Sink for Upload {
         let charge = self.charge.take();
         let memory = self.memory.clone();
         let mut tree = memory.tree();
-        let replaced = tree.file(&self.at).ok().map(|content| length(&content));
+        let replaced = replaced(&tree, &self.at);
         if let Some(charge) = &charge {
             charge.check_publish(size, replaced)?;
         }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Loan, Replace, Start, Stored, Write};
-use wharf_proto::entry::Kind;
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
@@ -133,8 +132,7 @@ impl Draft {
     /// Counts it as something that the account keeps.
     fn charge_for(&mut self, tree: &Tree) -> Result<()> {
         let Some(metered) = &tree.metered else { return Ok(()) };
-        let there = if self.is_there { self.dir.measure(&self.target)? } else { None };
-        let replaces = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
+        let replaces = if self.is_there { self.dir.file(&self.target)? } else { None };
         match Charge::begin(metered, self.found, replaces) {
             Ok(charge) => self.charge = Some(Arc::new(charge)),
             Err(error) => {
@@ -375,8 +373,7 @@ impl Draft {
             return Ok(());
         };
         let counting = charge.metered().change()?;
-        let there = self.dir.measure(&self.target)?;
-        let replaced = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
+        let replaced = self.dir.file(&self.target)?;
         charge.check_publish(self.length, replaced)?;
         rename()?;
         charge.published();

@@ -19,6 +19,7 @@ use super::fault::fault;
 use super::leftover::is_hidden;
 use super::pace::Medium;
 use super::windows_name::is_plain;
+use crate::meter::Replaced;
 use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
@@ -249,6 +250,15 @@ impl Directory {
     /// What stands there, if anything, and how long it is.
     pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
         Ok(self.facts(name).map_err(fault)?.map(|facts| (kind(&facts), facts.len())))
+    }
+
+    /// A regular file that stands there, and how long it is. Its path tells it apart.
+    pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
+        use std::hash::{Hash as _, Hasher as _};
+        let Some((Kind::File, bytes)) = self.measure(name)? else { return Ok(None) };
+        let mut hasher = std::hash::DefaultHasher::new();
+        self.of(name).map_err(fault)?.to_string_lossy().to_lowercase().hash(&mut hasher);
+        Ok(Some(Replaced { file: (hasher.finish(), 0), bytes }))
     }
 
     /// Permission bits, of which there are none; an error if what stands there is no file.
