@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wharf_proto::entry::{Entry, Kind, Owner, Perm};
+use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::facts::FactSet;
 use wharf_proto::listing::{Facts, Format, Long, Offset, Short};
 use wharf_proto::time::Timestamp;
@@ -12,11 +12,11 @@ use wharf_proto::time::Timestamp;
 type Numbers = (u64, u64, u32, u8, u8);
 /// Moments: the present, the change, the making.
 type Moments = (i64, i64, Option<i64>);
-/// User, group, device and inode.
-type Ids = (Option<u32>, Option<u32>, Option<(u64, u64)>);
+/// Device and inode.
+type Ids = Option<(u64, u64)>;
 
 fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
-    let ((size, links, mode, kind, perm), moments, (user, group, unique), facts, name) = input;
+    let ((size, links, mode, kind, perm), moments, unique, facts, name) = input;
     let at = |seconds| Timestamp { seconds, nanos: 0 };
     let (now, modified, created) = moments;
     let kind = match kind % 4 {
@@ -32,7 +32,6 @@ fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
         modified: at(modified),
         created: created.map(at),
         mode,
-        owner: Owner { user, group },
         links,
         unique,
         perm: Perm::default().with(perm),

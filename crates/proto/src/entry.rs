@@ -17,8 +17,6 @@ pub struct Entry {
     pub created: Option<Timestamp>,
     /// Permission bits of Unix, `0o7777` at most.
     pub mode: u32,
-    /// Owner and group, shown by `LIST`.
-    pub owner: Owner,
     /// How many names it has (hard links); 1 where the store has no such thing.
     pub links: u64,
     /// Says for two entries whether they are the same thing (RFC 3659 §7.5.2): device and inode.
@@ -39,15 +37,6 @@ pub enum Kind {
     Link,
     /// A pipe, socket or device. It is listed so that nobody wonders, and never opened.
     Other,
-}
-
-/// Who owns an entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Owner {
-    /// User id of Unix, where there is one.
-    pub user: Option<u32>,
-    /// Group id of Unix, where there is one.
-    pub group: Option<u32>,
 }
 
 /// The letters of the `perm` fact (RFC 3659 §7.5.5), as a set.
@@ -103,7 +92,6 @@ impl Entry {
             modified: Timestamp::default(),
             created: None,
             mode: if kind == Kind::Dir { 0o755 } else { 0o644 },
-            owner: Owner::default(),
             links: 1,
             unique: None,
             perm: Perm::default(),

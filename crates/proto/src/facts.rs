@@ -1,6 +1,7 @@
 //! Which facts of RFC 3659 §7.5 a session wants to see in `MLSD` and `MLST`.
 
-/// One fact that this server can tell.
+/// One fact that this server can tell. Owner and group (`UNIX.owner`, `UNIX.group`) are not among
+/// them: accounts of the system are not for clients to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// `type`: file, dir, or another.
@@ -17,15 +18,11 @@ pub enum Fact {
     Unique,
     /// `UNIX.mode`: permission bits, octal.
     UnixMode,
-    /// `UNIX.owner`: user id.
-    UnixOwner,
-    /// `UNIX.group`: group id.
-    UnixGroup,
 }
 
 impl Fact {
     /// Every fact, in the order in which facts are written.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 7] = [
         Self::Type,
         Self::Size,
         Self::Modify,
@@ -33,8 +30,6 @@ impl Fact {
         Self::Perm,
         Self::Unique,
         Self::UnixMode,
-        Self::UnixOwner,
-        Self::UnixGroup,
     ];
 
     /// The name on the wire. Clients may write it in any case.
@@ -47,8 +42,6 @@ impl Fact {
             Self::Perm => "perm",
             Self::Unique => "unique",
             Self::UnixMode => "UNIX.mode",
-            Self::UnixOwner => "UNIX.owner",
-            Self::UnixGroup => "UNIX.group",
         }
     }
 
@@ -61,8 +54,6 @@ impl Fact {
             Self::Perm => 1 << 4,
             Self::Unique => 1 << 5,
             Self::UnixMode => 1 << 6,
-            Self::UnixOwner => 1 << 7,
-            Self::UnixGroup => 1 << 8,
         }
     }
 }
@@ -81,8 +72,7 @@ impl FactSet {
     /// No fact at all. RFC 3659 §7.9 lets a client ask for that.
     pub const NONE: Self = Self(0);
 
-    /// What a session sees that has not asked for others. Owners are left out: numbers of accounts
-    /// of the machine are nobody's business unless asked for, and make each line longer.
+    /// What a session sees that has not asked for others.
     pub const DEFAULT: Self = Self::NONE
         .with(Fact::Type)
         .with(Fact::Size)
@@ -144,10 +134,7 @@ mod tests {
 
     #[test]
     fn feat_lists_all_and_stars_the_selected() {
-        assert_eq!(
-            FactSet::DEFAULT.feat(),
-            "type*;size*;modify*;create;perm*;unique*;UNIX.mode*;UNIX.owner;UNIX.group;"
-        );
+        assert_eq!(FactSet::DEFAULT.feat(), "type*;size*;modify*;create;perm*;unique*;UNIX.mode*;");
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub trait Format: Send + Sync {
 /// ```
 ///
 /// Columns: mode, links (4), owner (8), group (8), size (9), date (12), name; a value too long for
-/// its column widens it. Owners are numbers, and `ftp` where there is none. A pipe, socket or
+/// its column widens it. Owner and group are always `ftp`: accounts of
+/// the system are not for clients to know, and columns must be there. A pipe, socket or
 /// device is shown as `p`, since clients that know any of them know the pipe. A link that is not
 /// followed shows no target: where it leads is not for clients to know.
 #[derive(Clone, Debug)]
@@ -91,11 +92,7 @@ impl Format for Long {
         write_mode(entry, out);
         out.push(b' ');
         digits::write::<10>(out, entry.links, 4, b' ');
-        for owner in [entry.owner.user, entry.owner.group] {
-            out.push(b' ');
-            write_owner(owner, out);
-        }
-        out.push(b' ');
+        out.extend_from_slice(OWNER_AND_GROUP);
         digits::write::<10>(out, entry.size, 9, b' ');
         out.push(b' ');
         self.write_date(entry.modified, out);
@@ -182,18 +179,9 @@ impl Facts {
                 None => return false,
             },
             Fact::UnixMode => digits::write::<8>(out, (entry.mode & 0o7777).into(), 4, b'0'),
-            Fact::UnixOwner => return write_id(entry.owner.user, out),
-            Fact::UnixGroup => return write_id(entry.owner.group, out),
         }
         true
     }
-}
-
-fn write_id(id: Option<u32>, out: &mut Vec<u8>) -> bool {
-    if let Some(id) = id {
-        digits::decimal(out, id.into());
-    }
-    id.is_some()
 }
 
 fn kind_text(kind: Kind) -> &'static str {
@@ -275,19 +263,7 @@ fn write_mode(entry: &Entry, out: &mut Vec<u8>) {
     ]);
 }
 
-fn write_owner(id: Option<u32>, out: &mut Vec<u8>) {
-    let start = out.len();
-    match id {
-        Some(id) => digits::decimal(out, id.into()),
-        None => out.extend_from_slice(b"ftp"),
-    }
-    let end = start + OWNER_WIDTH;
-    if out.len() < end {
-        out.resize(end, b' ');
-    }
-}
-
-const OWNER_WIDTH: usize = 8;
+const OWNER_AND_GROUP: &[u8] = b" ftp      ftp      ";
 
 fn end_with_name(name: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
@@ -307,7 +283,7 @@ fn end_with_name(name: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Owner, Perm};
+    use crate::entry::Perm;
     use proptest::prelude::*;
 
     fn moment(text: &str) -> Timestamp {
@@ -335,18 +311,16 @@ mod tests {
     #[test]
     fn long_lines_have_the_columns_of_ls() {
         let mut file = entry("name", Kind::File);
-        file.owner = Owner { user: Some(0), group: Some(0) };
-        let expected = "-rw-r--r--    1 0        0             1234 Jul 22 17:14 name\r\n";
+        let expected = "-rw-r--r--    1 ftp      ftp           1234 Jul 22 17:14 name\r\n";
         assert_eq!(long(&file), expected);
         let mut dir = entry(" two  words ", Kind::Dir);
         (dir.size, dir.links) = (0, 12);
         let expected = "drwxr-xr-x   12 ftp      ftp              0 Jul 22 17:14  two  words \r\n";
         assert_eq!(long(&dir), expected);
         file.kind = Kind::Link;
-        file.owner.user = Some(4_294_967_295);
         file.size = u64::MAX;
         let expected =
-            "lrw-r--r--    1 4294967295 0        18446744073709551615 Jul 22 17:14 name\r\n";
+            "lrw-r--r--    1 ftp      ftp      18446744073709551615 Jul 22 17:14 name\r\n";
         assert_eq!(long(&file), expected);
         assert!(long(&entry("pipe", Kind::Other)).starts_with("prw-r--r--"));
     }
@@ -422,10 +396,9 @@ mod tests {
         let default = "type=file;size=1234;modify=20260722171400;perm=rw;unique=2eg1a;\
                        UNIX.mode=0644; na;me\r\n";
         assert_eq!(line(&mut Facts::default(), &file), default);
-        file.owner = Owner { user: Some(1000), group: None };
         file.created = Some(moment("20260101000000"));
         let all = "type=file;size=1234;modify=20260722171400;create=20260101000000;perm=rw;\
-                   unique=2eg1a;UNIX.mode=0644;UNIX.owner=1000; na;me\r\n";
+                   unique=2eg1a;UNIX.mode=0644; na;me\r\n";
         assert_eq!(line(&mut all_facts(), &file), all);
         assert_eq!(line(&mut Facts::new(FactSet::NONE), &file), " na;me\r\n");
     }

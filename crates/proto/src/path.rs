@@ -146,7 +146,7 @@ fn write_escaped(bytes: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for letter in chunk.valid().chars() {
             match letter {
                 '\\' => out.write_str("\\\\")?,
-                letter if forges(letter) => {
+                letter if is_deceptive(letter) => {
                     let mut buffer = [0; 4];
                     for byte in letter.encode_utf8(&mut buffer).bytes() {
                         write!(out, "\\x{byte:02x}")?;
@@ -162,10 +162,13 @@ fn write_escaped(bytes: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Whether a letter can end a line, move a cursor, or turn the direction of what follows.
-fn forges(letter: char) -> bool {
+/// Whether a letter can end a line, move a cursor, or change the direction of what is written
+/// around it: control characters, line and paragraph separators, and every character of the
+/// Unicode property `Bidi_Control`. Texts of clients are shown to administrators without them.
+pub fn is_deceptive(letter: char) -> bool {
     letter.is_control()
-        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
+        || matches!(letter, '\u{2028}' | '\u{2029}')
+        || matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}')
         || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -189,6 +192,19 @@ mod tests {
         assert_eq!(resolve("/a", ".."), "/");
         assert_eq!(resolve("/", "..."), "/...");
         assert_eq!(resolve("/", " lead"), "/ lead");
+    }
+
+    #[test]
+    fn row_43_every_control_of_direction_is_escaped_and_letters_of_such_scripts_are_not() {
+        let controls = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+                        \u{2066}\u{2067}\u{2068}\u{2069}\u{2028}\u{2029}\u{85}\u{7f}";
+        for letter in controls.chars() {
+            let text = escaped(format!("a{letter}b").as_bytes());
+            assert!(text.starts_with("a\\x") && text.is_ascii(), "{text}");
+        }
+        for plain in ["مرحبا", "שלום", "\u{200d}", "中文"] {
+            assert_eq!(escaped(plain.as_bytes()), plain);
+        }
     }
 
     #[test]

@@ -191,7 +191,8 @@ impl Session {
         }
     }
 
-    /// Leaves the account, if there is one. It is a newcomer again, with time to log in.
+    /// Leaves the account, if there is one, with its folder and what its commands left for others.
+    /// It is a newcomer again, with time to log in.
     pub(crate) fn leave(&mut self) {
         if matches!(self.login, Login::In(_)) {
             self.newcomer = Some(self.shared.admission.newcomer_again());
@@ -199,14 +200,14 @@ impl Session {
         }
         self.probe.live.left();
         self.login = Login::Greeted;
+        self.cwd = VPath::root();
+        self.pending = Pending::default();
     }
 
     /// Forgets who it is and all it set, as REIN and the start of TLS demand (RFC 4217 §4).
     pub(crate) fn start_over(&mut self) {
         self.leave();
-        self.cwd = VPath::root();
         self.parameters = Parameters::new(self.listen_tls);
-        self.pending = Pending::default();
         self.give_up_port();
         self.data_resumes = None;
         self.names = Names::new(&self.settings.names);

@@ -24,7 +24,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
 use self::tree::{Identity, Partial, PartialKey, Tree};
-use crate::meter::{Charge, Meter, Metered, Quota};
+use crate::meter::{Charge, FileId, Meter, Metered, Quota, Replaced};
 
 /// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
 const FILE_BYTES_MAX: usize = 1 << 30;
@@ -171,17 +171,19 @@ impl Memory {
     }
 
     /// Begins to add to the file of this number.
-    fn append(&self, tree: &Tree, key: PartialKey, number: u64) -> Result<Box<dyn Sink>> {
+    fn append(&self, tree: &mut Tree, key: PartialKey, number: u64) -> Result<Box<dyn Sink>> {
         if tree.running.contains_key(&key) {
             return Err(ErrorKind::Busy.into());
         }
         if let Some(partial) = tree.partial(&key) {
             return Err(ErrorKind::Unfinished(length(&partial.content)).into());
         }
+        // It is no file of its own once it is done.
+        let stage = Replaced { file: (tree.next_number(), STAGES), bytes: 0 };
         let charge = match self.metered(tree) {
             None => None,
             Some(metered) => {
-                let charge = Charge::begin(&metered, None, Some(0))?;
+                let charge = Charge::begin(&metered, None, Some(stage))?;
                 charge.check_room()?;
                 Some(charge)
             }
@@ -193,9 +195,17 @@ impl Memory {
             replace: Replace::Allowed,
             content: Vec::new(),
             base: None,
-            adds_to: Some(number),
+            adds_to: Some(Addition { number, stage }),
             is_worth_keeping: false,
         }))
+    }
+
+    /// Tells uploads to `at` that what they were to replace is no longer there.
+    fn moved(&self, tree: &Tree, at: &VPath) -> Result<()> {
+        if let Some(metered) = self.metered(tree) {
+            metered.change()?.moved(file_id(at));
+        }
+        Ok(())
     }
 
     /// Charges an upload that begins with so many bytes, and goes on with an unfinished one if
@@ -208,7 +218,7 @@ impl Memory {
         bytes: u64,
     ) -> Result<Option<Charge>> {
         let Some(metered) = self.metered(tree) else { return Ok(None) };
-        let replaces = tree.file(at).ok().map(|content| length(&content));
+        let replaces = replaced(tree, at);
         let charge = Charge::begin(&metered, partial, replaces)?;
         let begun = match bytes.checked_sub(partial.unwrap_or(0)) {
             Some(more) if more > 0 => charge.grow(more),
@@ -273,7 +283,7 @@ impl Storage for Memory {
         let base = tree.identity(at);
         let key = (Arc::clone(&self.account), at.clone());
         if let (Start::End, Some((number, _)), Ok(_)) = (how.start, base, tree.file(at)) {
-            return self.append(&tree, key, number);
+            return self.append(&mut tree, key, number);
         }
         tree.check_write(at, how.replace)?;
         if base.is_some() && how.start != Start::Fresh && tree.running.contains_key(&key) {
@@ -320,6 +330,7 @@ impl Storage for Memory {
         let mut tree = self.tree();
         let bytes = length(&tree.file(at)?);
         tree.remove_file(at)?;
+        self.moved(&tree, at)?;
         self.freed(&tree, bytes)?;
         self.forget(&mut tree, at)
     }
@@ -352,6 +363,8 @@ impl Storage for Memory {
         let replaced = if from == to { None } else { tree.file(to).ok() };
         tree.rename(from, to, replace)?;
         if from != to {
+            self.moved(&tree, from)?;
+            self.moved(&tree, to)?;
             self.forget(&mut tree, from)?;
             self.forget(&mut tree, to)?;
         }
@@ -367,6 +380,23 @@ fn first_bytes(content: &[u8], keep: u64) -> Result<Vec<u8>> {
     let keep = usize::try_from(keep).map_err(|_| ErrorKind::BadOffset)?;
     let kept = content.get(..keep).ok_or(ErrorKind::BadOffset)?;
     Ok(kept.to_vec())
+}
+
+/// Where the identities of staged bytes are told from those of files, whose second number is 0.
+const STAGES: u64 = 1;
+
+/// Names are all that tells files in memory apart.
+fn file_id(at: &VPath) -> FileId {
+    use std::hash::{Hash as _, Hasher as _};
+    let mut hasher = std::hash::DefaultHasher::new();
+    at.hash(&mut hasher);
+    (hasher.finish(), 0)
+}
+
+/// The file that an upload to `at` takes the place of, if there is one.
+fn replaced(tree: &Tree, at: &VPath) -> Option<Replaced> {
+    let content = tree.file(at).ok()?;
+    Some(Replaced { file: file_id(at), bytes: length(&content) })
 }
 
 fn length(content: &[u8]) -> u64 {
@@ -419,10 +449,19 @@ struct Upload {
     content: Vec<u8>,
     /// What stood there when it began.
     base: Option<Identity>,
-    /// The number of the file to which the content is to be added, if it is.
-    adds_to: Option<u64>,
+    /// To what the content is to be added, if it is.
+    adds_to: Option<Addition>,
     /// Whether dropping it leaves something to resume: it was resumed, or took bytes.
     is_worth_keeping: bool,
+}
+
+/// A write that adds to a file.
+#[derive(Clone, Copy)]
+struct Addition {
+    /// The number of the file.
+    number: u64,
+    /// What holds the bytes until they are added, as a quota counts it.
+    stage: Replaced,
 }
 
 #[async_trait]
@@ -443,15 +482,15 @@ impl Sink for Upload {
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
         self.is_worth_keeping = false;
         let content = std::mem::take(&mut self.content);
-        if let Some(number) = self.adds_to {
-            return self.add(number, &content);
+        if let Some(to) = self.adds_to {
+            return self.add(to, &content);
         }
         let size = length(&content);
         let key = (Arc::clone(&self.memory.account), self.at.clone());
         let charge = self.charge.take();
         let memory = self.memory.clone();
         let mut tree = memory.tree();
-        let replaced = tree.file(&self.at).ok().map(|content| length(&content));
+        let replaced = replaced(&tree, &self.at);
         if let Some(charge) = &charge {
             charge.check_publish(size, replaced)?;
         }
@@ -474,16 +513,16 @@ impl Sink for Upload {
 
 impl Upload {
     /// Adds the content to its file.
-    fn add(mut self: Box<Self>, number: u64, content: &[u8]) -> Result<Stored> {
+    fn add(mut self: Box<Self>, to: Addition, content: &[u8]) -> Result<Stored> {
         let memory = self.memory.clone();
         let mut tree = memory.tree();
         if content.is_empty() {
             return Ok(Stored { size: length(&tree.file(&self.at)?) });
         }
         if let Some(charge) = &self.charge {
-            charge.check_publish(length(content), Some(0))?;
+            charge.check_publish(length(content), Some(to.stage))?;
         }
-        let size = tree.append(&self.at, number, content)?;
+        let size = tree.append(&self.at, to.number, content)?;
         if let Some(charge) = self.charge.take() {
             charge.published();
         }

@@ -6,10 +6,11 @@
 //! became of an upload that nobody waited for.
 
 mod charge;
+mod credit;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,8 +18,11 @@ use tokio::time::timeout;
 use wharf_core::account::{Account, Count, Size};
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Kept, Usage};
+use wharf_proto::path::VPath;
 
 pub(crate) use self::charge::Charge;
+use self::credit::Credits;
+pub(crate) use self::credit::{FileId, Replaced};
 
 /// How long an act waits for the count of what is there. Longer than most counts take, and shorter
 /// than clients wait for an answer.
@@ -70,6 +74,9 @@ pub(crate) struct Meter {
     numbers: Mutex<Numbers>,
     /// Held while a name gets or loses its file, so that what it stood for is known for certain.
     names: Mutex<()>,
+    /// Homes of others that lie in this one, below which paths: what is removed there was not, or
+    /// not only, counted here.
+    inner: Mutex<Vec<(VPath, Weak<Meter>)>>,
     /// Told when a count ends.
     counted: Notify,
     witness: Option<Arc<dyn Witness>>,
@@ -90,13 +97,19 @@ struct Numbers {
     state: State,
     kept: Kept,
     /// The part of `kept` that goes when uploads under way take the place of what is there.
-    shadow: Kept,
+    credits: Credits,
     /// Changes and uploads under way.
     running: u64,
     /// Grows with every change.
     changes: u64,
     /// When it was counted, in seconds since 1970.
     counted_at: u64,
+    /// Whether the witness knew before the count began. If not, another server may have changed
+    /// files during it, so the count holds until the end of this run and is never written down.
+    is_witnessed: bool,
+    /// Whether something was removed that may have been counted elsewhere: the count is at least
+    /// what is there, and is made again at the next login.
+    is_stale: bool,
 }
 
 impl Meter {
@@ -111,11 +124,23 @@ impl Meter {
     }
 
     fn with(state: State, kept: Kept, counted_at: u64, witness: Option<Arc<dyn Witness>>) -> Self {
-        let shadow = Kept::default();
-        let numbers = Numbers { state, kept, shadow, running: 0, changes: 0, counted_at };
+        let credits = Credits::default();
+        let is_witnessed = state == State::Counted;
+        let (running, changes) = (0, 0);
+        let numbers = Numbers {
+            state,
+            kept,
+            credits,
+            running,
+            changes,
+            counted_at,
+            is_witnessed,
+            is_stale: false,
+        };
         Self {
             numbers: Mutex::new(numbers),
             names: Mutex::new(()),
+            inner: Mutex::default(),
             counted: Notify::new(),
             witness,
         }
@@ -128,6 +153,20 @@ impl Meter {
 
     fn names(&self) -> MutexGuard<'_, ()> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns that the home of another meter lies in this one, below `at`.
+    pub(crate) fn add_inner(&self, at: VPath, meter: &Arc<Self>) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.retain(|(known, meter)| *known != at && meter.strong_count() > 0);
+        inner.push((at, Arc::downgrade(meter)));
+    }
+
+    /// The meters of the homes in this one in which a path lies.
+    fn inner_at(&self, at: &VPath) -> Vec<Arc<Self>> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let around = inner.iter().filter(|(home, _)| at.is_within(home));
+        around.filter_map(|(_, meter)| meter.upgrade()).collect()
     }
 
     fn state(&self) -> State {
@@ -145,7 +184,11 @@ impl Meter {
         let numbers = self.numbers();
         match numbers.state {
             State::Uncounted(_) => true,
-            State::Counted => now.saturating_sub(numbers.counted_at) > old.as_secs(),
+            State::Counted => {
+                !numbers.is_witnessed
+                    || numbers.is_stale
+                    || now.saturating_sub(numbers.counted_at) > old.as_secs()
+            }
             State::Counting | State::Closed => false,
         }
     }
@@ -161,12 +204,20 @@ impl Meter {
     /// Counts with `walk`. What was counted before goes on in the meantime; a count during which
     /// something changed is then worth nothing. Says whether it was taken.
     pub(crate) fn count(&self, now: u64, walk: impl FnOnce() -> std::io::Result<Kept>) -> bool {
-        let before = {
-            let numbers = self.numbers();
+        // Before the first file is looked at: a count is worth writing down only if no other
+        // server could change anything from here on, also where this one never does.
+        let is_witnessed = self.witness.as_ref().is_none_or(|witness| witness.tell().is_ok());
+        let (before, was_stale) = {
+            let mut numbers = self.numbers();
+            // What is removed from here on is not seen for certain.
+            let was_stale = std::mem::take(&mut numbers.is_stale);
             match numbers.state {
-                State::Counted if numbers.running == 0 => Some(numbers.changes),
-                State::Counted | State::Closed => return false,
-                State::Counting | State::Uncounted(_) => None,
+                State::Counted if numbers.running == 0 => (Some(numbers.changes), was_stale),
+                State::Counted | State::Closed => {
+                    numbers.is_stale = was_stale;
+                    return false;
+                }
+                State::Counting | State::Uncounted(_) => (None, was_stale),
             }
         };
         // Where nothing may change, not even the sweep may.
@@ -180,6 +231,7 @@ impl Meter {
             (Ok(kept), _) if is_undisturbed => {
                 numbers.kept = kept;
                 numbers.counted_at = now;
+                numbers.is_witnessed = is_witnessed;
                 numbers.state = State::Counted;
                 true
             }
@@ -187,7 +239,10 @@ impl Meter {
                 numbers.state = State::Uncounted(Some(error.to_string().into()));
                 false
             }
-            _ => false,
+            _ => {
+                numbers.is_stale |= was_stale;
+                false
+            }
         };
         drop(numbers);
         // Only now: what is removed from here on is missing in what was walked over.
@@ -209,6 +264,9 @@ impl Meter {
             return None;
         }
         numbers.state = State::Closed;
+        if !numbers.is_witnessed || numbers.is_stale {
+            return None;
+        }
         Some((numbers.kept, numbers.counted_at))
     }
 
@@ -231,17 +289,13 @@ impl Meter {
         &self,
         act: impl FnOnce() -> Result<(T, u64), E>,
     ) -> Result<T, E> {
-        let shrunk =
-            self.free_by(|| act().map(|(done, bytes)| (done, Kept { bytes, files: 0 })));
+        let shrunk = self.free_by(|| act().map(|(done, bytes)| (done, Kept { bytes, files: 0 })));
         shrunk.map(Option::unwrap_or_default)
     }
 
     /// Does an act by which something is gone, and takes that out of the count. None where nothing
     /// may change any more.
-    fn free_by<T, E>(
-        &self,
-        act: impl FnOnce() -> Result<(T, Kept), E>,
-    ) -> Result<Option<T>, E> {
+    fn free_by<T, E>(&self, act: impl FnOnce() -> Result<(T, Kept), E>) -> Result<Option<T>, E> {
         if let (Some(witness), State::Counted) = (&self.witness, self.state()) {
             // Where this fails a crash leaves a count that is too high: nobody gains by that.
             let _ = witness.tell();
@@ -277,10 +331,7 @@ impl Numbers {
 
     /// What counts against a limit.
     fn lasting(&self) -> Kept {
-        Kept {
-            bytes: self.kept.bytes.saturating_sub(self.shadow.bytes),
-            files: self.kept.files.saturating_sub(self.shadow.files),
-        }
+        self.credits.without(self.kept)
     }
 
     fn check_counted(&self) -> Result<()> {
@@ -363,6 +414,26 @@ impl Change<'_> {
     /// Something is gone.
     pub(crate) fn freed(&self, bytes: u64, files: u64) {
         self.meter.numbers().free(Kept { bytes, files });
+    }
+
+    /// Something at `at` is gone. In the home of another account nobody knows in which count it
+    /// was: neither is lowered, so that no account gains by it, and both are made again.
+    pub(crate) fn freed_at(&self, at: &VPath, bytes: u64, files: u64) {
+        let inner = self.meter.inner_at(at);
+        if inner.is_empty() {
+            return self.freed(bytes, files);
+        }
+        for meter in &inner {
+            meter.numbers().is_stale = true;
+        }
+        let mut numbers = self.meter.numbers();
+        numbers.is_stale = true;
+        numbers.changes = numbers.changes.wrapping_add(1);
+    }
+
+    /// A file has another name now, or none: no upload replaces it any more.
+    pub(crate) fn moved(&self, file: FileId) {
+        self.meter.numbers().credits.revoke(file);
     }
 
     /// Whether one more file or directory may be kept.

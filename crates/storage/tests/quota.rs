@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use tokio::runtime::Builder;
 use wharf_core::account::{Account, Count, Size};
 use wharf_core::error::ErrorKind;
@@ -239,8 +240,17 @@ impl Place {
     }
 }
 
+/// Few cases, as each makes many files, unless the environment asks for more; and seeds beside this
+/// file, where they are found again.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { 48 };
+    let seeds = FileFailurePersistence::WithSource("proptest-regressions");
+    ProptestConfig { cases, failure_persistence: Some(Box::new(seeds)), ..usual }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn row_37_invariant_4_what_is_counted_on_disk_is_what_is_there_also_after_a_crash(
@@ -363,6 +373,40 @@ async fn row_37_a_damaged_ledger_is_not_believed() {
         open(quotas).await.close().unwrap();
         assert_eq!(fs::read_to_string(&ledger).unwrap().lines().count(), 3);
     }
+}
+
+#[tokio::test]
+async fn row_37_removing_from_an_inner_home_does_not_make_room_in_the_outer_one() {
+    let place = Place::new();
+    let inner = place.home.join("inner");
+    fs::create_dir(&inner).unwrap();
+    let quotas = place.quotas();
+    let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+    let outer = disks.open(&account("anna", &place.home)).await.unwrap();
+    let inside = disks.open(&account("bert", &inner)).await.unwrap();
+    let how = Write { start: Start::Fresh, replace: Replace::Forbidden };
+    let put = async |store: &dyn Storage, at: &str, bytes: usize| {
+        let mut sink = store.write(&path(at), how).await?;
+        sink.write(Bytes::from(vec![1; bytes])).await?;
+        sink.commit().await
+    };
+    put(&*outer, "/mine", 1500).await.unwrap();
+    put(&*inside, "/theirs", 1000).await.unwrap();
+    outer.remove_file(&path("/inner/theirs")).await.unwrap();
+    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 1500, files: 2 }));
+    assert_eq!(put(&*outer, "/more", 600).await.unwrap_err().kind, ErrorKind::OverQuota);
+    // Beside the inner home removing makes room, and a login counts what the removal left open.
+    outer.remove_file(&path("/mine")).await.unwrap();
+    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 0, files: 1 }));
+    assert_eq!(quotas.kept(&inner), Some(Kept { bytes: 1000, files: 1 }));
+    let again = disks.open(&account("bert", &inner)).await.unwrap();
+    for _ in 0..200_000 {
+        if quotas.kept(&inner) == Some(Kept::default()) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(again.usage().unwrap().kept, Some(Kept::default()));
 }
 
 #[cfg(unix)]

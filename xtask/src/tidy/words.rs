@@ -47,8 +47,15 @@ static PLACE: Rule = Rule {
     remedy: "use a path such as /srv/ftp in examples, and a temporary folder in tests",
 };
 
+static SEEDS: Rule = Rule {
+    name: "seeds",
+    why: "proptest finds no place for failures of a test that has no lib.rs or main.rs above it",
+    remedy: "use FileFailurePersistence::WithSource(\"proptest-regressions\") in its config",
+};
+
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings: Vec<_> = tree.sources.iter().flat_map(allowances).collect();
+    findings.extend(tree.sources.iter().filter_map(lost_seeds));
     for (path, text) in &tree.texts {
         let is_source = SOURCES.iter().any(|ending| path.ends_with(ending));
         for (line, number) in text.lines().zip(1..) {
@@ -70,6 +77,15 @@ fn allowances(source: &Source) -> Vec<Finding> {
     lines.map(|line| ALLOW.broken(&source.path, line.number, "`allow`")).collect()
 }
 
+/// Property tests whose failures would not be kept: those of integration tests of one file.
+fn lost_seeds(source: &Source) -> Option<Finding> {
+    let (_, file) = source.path.split_once("/tests/")?;
+    let is_lost = !file.contains('/')
+        && source::has_word(&source.code, "proptest!")
+        && !source.code.contains("FileFailurePersistence::WithSource(");
+    is_lost.then(|| SEEDS.broken(&source.path, 1, "`proptest!`"))
+}
+
 /// Whether a path in `line` begins with `place`. Part of an address or of a longer path is none.
 fn has_place(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(offset, _)| {
@@ -82,6 +98,19 @@ fn has_place(line: &str, place: &str) -> bool {
 mod tests {
     use super::*;
     use crate::tidy::found;
+
+    #[test]
+    fn property_tests_that_lose_their_seeds_are_found() {
+        let (lost, kept) = ("proptest! { }", "proptest! { } FileFailurePersistence::WithSource(x)");
+        assert_eq!(found(check, &[("crates/core/tests/a.rs", lost)]).len(), 1);
+        for (path, text) in [
+            ("crates/core/tests/a.rs", kept),
+            ("crates/core/tests/a/b.rs", lost),
+            ("crates/core/src/a.rs", lost),
+        ] {
+            assert_eq!(found(check, &[(path, text)]).len(), 0, "{path}");
+        }
+    }
 
     #[test]
     fn allowances_are_found_and_expectations_are_not() {

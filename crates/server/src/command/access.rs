@@ -321,6 +321,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn row_19_a_new_login_starts_at_the_top_and_goes_on_with_nothing() {
+        for again in ["USER anna", "REIN"] {
+            let mut bench = Bench::new().with_file("/sub/a", b"a");
+            for line in ["USER anna", "PASS secret", "CWD /sub", "RNFR a"] {
+                bench.says(line).await;
+            }
+            assert_eq!(bench.says("PWD").await, "257 \"/sub\" is the current directory.");
+            bench.says("RNFR a").await;
+            bench.says(again).await;
+            bench.says("USER anna").await;
+            assert_eq!(bench.says("PASS secret").await, "230 Logged in.");
+            assert_eq!(bench.says("PWD").await, "257 \"/\" is the current directory.", "{again}");
+            assert!(bench.session.pending.rename_from.is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_login_needs_a_name_first_and_comes_once() {
         let mut bench = Bench::new();
         assert_eq!(bench.says("PASS secret").await, "503 Send USER first.");

@@ -260,8 +260,8 @@ mod tests {
         assert_eq!(
             bench.says("FEAT").await,
             "211-Features: /  CLNT /  EPRT /  EPSV /  HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32 /  \
-             MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*;UNIX.owner;\
-             UNIX.group; /  MODE Z /  REST STREAM /  SIZE /  TVFS /  UTF8 / 211 End"
+             MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*; /  \
+             MODE Z /  REST STREAM /  SIZE /  TVFS /  UTF8 / 211 End"
         );
     }
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Loan, Replace, Stored};
-use wharf_proto::entry::Kind;
 
 use super::copying::Copying;
 use super::fault::fault;
@@ -19,7 +18,7 @@ use super::leftover::{forget_base, note_base, remove_if_unused};
 use super::loan::{Borrowed, Borrower};
 use super::space::Headroom;
 use super::system::{Directory, real_name};
-use crate::meter::Charge;
+use crate::meter::{Charge, Replaced};
 
 pub(super) use self::begin::{Begun, Left, claim_throwaway};
 
@@ -263,8 +262,7 @@ impl Draft {
             return Ok(());
         };
         let counting = charge.metered().change()?;
-        let there = self.dir.measure(&self.target)?;
-        let replaced = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
+        let replaced = self.dir.file(&self.target)?;
         charge.check_publish(self.length, replaced)?;
         self.rename()?;
         charge.published();
@@ -302,7 +300,13 @@ impl Draft {
 
     /// Whether as much as it has may be kept, now that it is to be added to a file.
     pub(super) fn check_added(&self) -> Result<()> {
-        self.charge.as_ref().map_or(Ok(()), |charge| charge.check_publish(self.length, Some(0)))
+        let Some(charge) = &self.charge else { return Ok(()) };
+        charge.check_publish(self.length, self.as_stage()?)
+    }
+
+    /// Itself as what goes when its bytes are in another file.
+    fn as_stage(&self) -> Result<Option<Replaced>> {
+        Ok(self.dir.file(&self.name)?.map(|file| Replaced { bytes: 0, ..file }))
     }
 
     /// Ends it when its bytes are in another file. `end` makes them stay there, and says on its side

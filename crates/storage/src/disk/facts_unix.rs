@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, RawMode, Stat, fstat, statat};
 use rustix::io::Errno;
 use rustix::io::Result;
 use rustix::path::Arg;
-use wharf_proto::entry::{Entry, Kind, Owner};
+use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::time::Timestamp;
 
 /// The facts of a name in a directory; of a link itself.
@@ -44,7 +44,6 @@ fn entry(stat: &Stat) -> Entry {
     Entry {
         modified: Timestamp { seconds: number(stat.st_mtime), nanos: number(stat.st_mtime_nsec) },
         mode: number::<_, u32>(stat.st_mode) & 0o7777,
-        owner: Owner { user: Some(stat.st_uid), group: Some(stat.st_gid) },
         links: number(stat.st_nlink),
         unique: Some((number(stat.st_dev), number(stat.st_ino))),
         ..Entry::new(Vec::new(), kind(stat.st_mode), number(stat.st_size))
@@ -64,7 +63,7 @@ mod extended {
     use rustix::fs::{AtFlags, Statx, StatxFlags, StatxTimestamp, makedev, statx};
     use rustix::io::Result;
     use rustix::path::Arg;
-    use wharf_proto::entry::{Entry, Owner};
+    use wharf_proto::entry::Entry;
     use wharf_proto::time::Timestamp;
 
     pub(super) fn of(at: BorrowedFd<'_>, name: impl Arg, flags: AtFlags) -> Result<Entry> {
@@ -80,7 +79,6 @@ mod extended {
             modified: timestamp(&stat.stx_mtime),
             created: knows_birth.then(|| timestamp(&stat.stx_btime)),
             mode: u32::from(stat.stx_mode) & 0o7777,
-            owner: Owner { user: Some(stat.stx_uid), group: Some(stat.stx_gid) },
             links: u64::from(stat.stx_nlink),
             unique: Some((device, stat.stx_ino)),
             ..Entry::new(Vec::new(), kind, stat.stx_size)

@@ -213,14 +213,14 @@ pub(super) fn remove_if_unused(
     keep: Duration,
 ) -> io::Result<Option<u64>> {
     let Own::Found(file) = dir.open_own(name)? else { return Ok(None) };
-    let facts = file.metadata()?;
-    if !is_older(facts.modified().ok(), keep) || !matches!(claim(dir, name, &file), Claim::Held(_))
-    {
+    // Its facts count only once it is ours: an upload that is just ending may still add to it.
+    let Claim::Held(length) = claim(dir, name, &file) else { return Ok(None) };
+    if !is_older(file.metadata()?.modified().ok(), keep) {
         return Ok(None);
     }
     dir.unlink(name)?;
     forget_base(dir, name);
-    Ok(Some(facts.len()))
+    Ok(Some(length))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The homes whose content is counted: which there are, and when they are counted anew.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use tokio::task::spawn_blocking;
 use wharf_core::account::Account;
 use wharf_core::error::Result;
 use wharf_core::storage::Kept;
+use wharf_proto::path::VPath;
 
 use super::count::count;
 use super::fault::fault;
@@ -38,7 +40,8 @@ const END_PAUSE: Duration = Duration::from_millis(10);
 /// else; it is thrown away if something was changed meanwhile, and tried again at the next one.
 ///
 /// Where one home lies in another, what is done in the inner one is seen in the outer by its next
-/// count. What lies behind links is not counted.
+/// count. What the outer account removes there lowers no count, since it may have been counted in
+/// either; both are then counted at their next login. What lies behind links is not counted.
 #[derive(Clone)]
 pub struct Quotas {
     all: Arc<All>,
@@ -75,7 +78,9 @@ impl Quotas {
         let witness: Arc<dyn Witness> = ledger.clone();
         let meter = |(kept, counted_at)| Meter::counted(kept, counted_at, Some(witness.clone()));
         let known = ledger.read().into_iter();
-        let counted = known.map(|(home, counted)| (home, Arc::new(meter(counted)))).collect();
+        let counted: HashMap<_, _> =
+            known.map(|(home, counted)| (home, Arc::new(meter(counted)))).collect();
+        nest(&counted);
         let homes = Mutex::new(Homes { counted, swept: HashMap::new() });
         Self {
             all: Arc::new(All {
@@ -131,6 +136,14 @@ impl Quotas {
                 None => {
                     let swept = homes.swept.remove(&home);
                     let meter = swept.unwrap_or_else(|| self.uncounted());
+                    for (other, known) in &homes.counted {
+                        if let Some(at) = below(other, &home) {
+                            known.add_inner(at, &meter);
+                        }
+                        if let Some(at) = below(&home, other) {
+                            meter.add_inner(at, known);
+                        }
+                    }
                     homes.counted.insert(home.clone(), Arc::clone(&meter));
                     meter
                 }
@@ -188,8 +201,8 @@ impl Quotas {
     /// # Errors
     /// Where that cannot be written; every home is then counted anew.
     pub fn close(&self) -> io::Result<()> {
-        let homes = self.homes();
-        let meters = &homes.counted;
+        // Never waits with the lock held: logins and sweeps that still run need it.
+        let meters: HashMap<_, _> = self.homes().counted.clone();
         for _ in 0..END_LOOKS_MAX {
             if meters.values().all(|meter| !meter.is_changing()) {
                 break;
@@ -239,6 +252,26 @@ impl Drop for Worker {
             queue.workers = queue.workers.saturating_sub(1);
         }
     }
+}
+
+/// Tells each meter of the homes that lie in its own.
+fn nest(homes: &HashMap<PathBuf, Arc<Meter>>) {
+    for (home, meter) in homes {
+        // Going up costs less than comparing each with each.
+        for outer in home.ancestors().skip(1) {
+            if let (Some(known), Some(at)) = (homes.get(outer), below(outer, home)) {
+                known.add_inner(at, meter);
+            }
+        }
+    }
+}
+
+/// Where a home lies in another; none if it does not.
+fn below(outer: &Path, inner: &Path) -> Option<VPath> {
+    let mut names = inner.strip_prefix(outer).ok()?.iter().peekable();
+    names.peek()?;
+    let names = names.map(OsStr::as_encoded_bytes);
+    names.map(<[u8]>::to_vec).try_fold(VPath::root(), |path, name| path.join(&name)).ok()
 }
 
 fn now() -> u64 {

@@ -22,7 +22,7 @@ use super::space::{self, Headroom};
 use super::system::read_at_once;
 use super::system::{Directory, Own, Reader, Root, check_name, real_name};
 use super::{DiskOptions, Durability};
-use crate::meter::{Change as Counting, Metered};
+use crate::meter::{Change as Counting, Metered, Replaced};
 use crate::name::check_new;
 
 /// A file up to this size is read in one go when it is opened.
@@ -195,8 +195,8 @@ impl Tree {
         let Some(length) = place.dir.length_if_same(&name, &file) else { return Ok(Left::Nothing) };
         let keep = self.options.keep_partials;
         let noted = noted_base(&place.dir, &name).map_err(fault)?;
-        let is_valid = is_in_time(&file, keep).map_err(fault)?
-            && is_based_on(noted.as_deref(), base, length);
+        let is_valid =
+            is_in_time(&file, keep).map_err(fault)? && is_based_on(noted.as_deref(), base, length);
         Ok(if is_valid { Left::Bytes(length) } else { Left::Nothing })
     }
 
@@ -246,10 +246,12 @@ impl Tree {
         match place.dir.measure(place.name)? {
             None => return Err(ErrorKind::NotFound.into()),
             Some((Kind::Dir, _)) => return Err(ErrorKind::IsADirectory.into()),
-            Some((kind, bytes)) => {
+            Some(_) => {
+                let file = self.file_of(&place)?;
                 place.dir.unlink(place.name).map_err(fault)?;
-                if let (Some(counting), Kind::File) = (&counting, kind) {
-                    counting.freed(bytes, 1);
+                if let (Some(counting), Some(gone)) = (&counting, file) {
+                    counting.moved(gone.file);
+                    counting.freed_at(at, gone.bytes, 1);
                 }
                 self.forget_left(&place, counting.as_ref());
             }
@@ -272,11 +274,11 @@ impl Tree {
                 return Err(error);
             }
             let leftovers = place.dir.subdirectory(place.name).map_err(fault)?;
-            remove_leftovers(&leftovers, counting.as_ref())?;
+            remove_leftovers(&leftovers, at, counting.as_ref())?;
             place.dir.remove_dir(place.name)?;
         }
         if let Some(counting) = &counting {
-            counting.freed(0, 1);
+            counting.freed_at(at, 0, 1);
         }
         drop(counting);
         self.sync(&place.dir)
@@ -336,18 +338,20 @@ impl Tree {
                     (false, there) => check_replaceable(there)?,
                 }
                 // A link is replaced itself, and holds nothing.
-                if counting.is_some()
-                    && let Some((Kind::File, bytes)) = new.dir.measure(new.name)?
-                {
-                    replaced = Some(bytes);
-                }
+                replaced = self.file_of(&new)?;
             }
         }
         // The system would replace an empty directory by a directory: it must not.
         let replace = if is_dir { Replace::Forbidden } else { replace };
+        let moved = self.file_of(&old)?;
         old.dir.rename(old.name, &new.dir, new.name, replace)?;
-        if let (Some(counting), Some(bytes)) = (&counting, replaced) {
-            counting.freed(bytes, 1);
+        if let Some(counting) = &counting {
+            for file in moved.iter().chain(&replaced) {
+                counting.moved(file.file);
+            }
+            if let Some(gone) = replaced {
+                counting.freed_at(to, gone.bytes, 1);
+            }
         }
         for place in [&old, &new] {
             self.forget_left(place, counting.as_ref());
@@ -391,6 +395,11 @@ impl Tree {
         }
     }
 
+    /// A regular file that stands there, where what is kept is counted.
+    fn file_of(&self, place: &Place<'_>) -> Result<Option<Replaced>> {
+        if self.metered.is_some() { place.dir.file(place.name) } else { Ok(None) }
+    }
+
     /// Makes changes of a directory last, where that is wanted.
     pub(super) fn sync(&self, dir: &Directory) -> Result<()> {
         if self.is_durable() { dir.sync().map_err(fault) } else { Ok(()) }
@@ -417,7 +426,7 @@ pub(super) fn refuse_hidden(at: &VPath, kind: ErrorKind) -> Result<()> {
 
 /// Empties a directory that holds nothing but temporaries of ours. `NotEmpty`, with nothing
 /// removed, if it holds anything else; `Busy` if an upload is under way there.
-fn remove_leftovers(dir: &Directory, counting: Option<&Counting<'_>>) -> Result<()> {
+fn remove_leftovers(dir: &Directory, at: &VPath, counting: Option<&Counting<'_>>) -> Result<()> {
     for entry in dir.names().map_err(fault)? {
         let name = entry.map_err(fault)?.name;
         if !is_hidden(&name) || purpose(&name).is_none() {
@@ -434,7 +443,7 @@ fn remove_leftovers(dir: &Directory, counting: Option<&Counting<'_>>) -> Result<
         let removed = remove_if_unused(dir, &name, std::time::Duration::ZERO).map_err(fault)?;
         let bytes = removed.ok_or(ErrorKind::Busy)?;
         if let Some(counting) = counting {
-            counting.freed(bytes, 1);
+            counting.freed_at(at, bytes, 1);
         }
     }
     Ok(())

@@ -25,6 +25,7 @@ use wharf_proto::path::VPath;
 use super::fault::fault;
 use super::pace::Medium;
 use super::{FollowSymlinks, beneath_walk, facts_unix};
+use crate::meter::Replaced;
 use crate::server_files::{DeniedNames, Reach, ServerFiles, Watch};
 use crate::time::system_time;
 
@@ -384,6 +385,18 @@ impl Directory {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(facts) => Ok(Some(identity_of(&facts))),
             Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    /// A regular file that stands there, by what tells it apart, and how long it is.
+    pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(facts) if facts_unix::kind(facts.st_mode) == Kind::File => Ok(Some(Replaced {
+                file: (facts_unix::number(facts.st_dev), facts_unix::number(facts.st_ino)),
+                bytes: facts_unix::number(facts.st_size),
+            })),
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(fault(error)),
         }
     }

@@ -19,6 +19,7 @@ use super::fault::fault;
 use super::leftover::is_hidden;
 use super::pace::Medium;
 use super::windows_name::is_plain;
+use crate::meter::Replaced;
 use crate::server_files::ServerFiles;
 use crate::time::{system_time, timestamp};
 
@@ -329,6 +330,15 @@ impl Directory {
     #[expect(clippy::unnecessary_wraps, reason = "other systems have to open it")]
     pub(super) fn again(&self) -> io::Result<Self> {
         Ok(Self { path: self.path.clone() })
+    }
+
+    /// A regular file that stands there, and how long it is. Its path tells it apart.
+    pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
+        use std::hash::{Hash as _, Hasher as _};
+        let Some((Kind::File, bytes)) = self.measure(name)? else { return Ok(None) };
+        let mut hasher = std::hash::DefaultHasher::new();
+        self.of(name).map_err(fault)?.to_string_lossy().to_lowercase().hash(&mut hasher);
+        Ok(Some(Replaced { file: (hasher.finish(), 0), bytes }))
     }
 
     /// Permission bits, of which there are none; an error if what stands there is no file.

@@ -106,6 +106,12 @@ impl Tree {
         is_valid.then_some(partial)
     }
 
+    /// A number that nothing had before.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.made = self.made.saturating_add(1);
+        self.made
+    }
+
     /// Adds bytes to the file of this number, and gives its length.
     pub(super) fn append(&mut self, at: &VPath, number: u64, more: &[u8]) -> Result<u64> {
         let now = (self.clock)();
@@ -282,8 +288,8 @@ impl Tree {
     /// Inserts a node. What it takes the place of gives it its mode.
     fn insert(&mut self, at: &VPath, content: Option<Bytes>) -> Result<()> {
         let place = place(at).ok_or(ErrorKind::IsADirectory)?;
-        self.made = self.made.saturating_add(1);
-        let mut node = Node::new(content, (self.clock)(), self.made);
+        let number = self.next_number();
+        let mut node = Node::new(content, (self.clock)(), number);
         if let Some(there) = self.nodes.get(&place) {
             node.mode = there.mode;
         }

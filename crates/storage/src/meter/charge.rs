@@ -5,13 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use wharf_core::error::{ErrorKind, Result};
 use wharf_core::storage::Kept;
 
+use super::credit::{Replaced, Ticket};
 use super::{Metered, Numbers};
 
 /// An upload's part in what is kept: one file, and its bytes.
 ///
 /// An upload that is to replace a file is given that file's size on top while it runs, because it
-/// will free as much: so whoever may keep a file may also replace it by one of its size. If it is
-/// cut, it stays only if both fit.
+/// will free as much: so whoever may keep a file may also replace it by one of its size. Of several
+/// uploads to one name one has this credit, and none has it once the file is moved. An upload that
+/// is cut stays only if both fit.
 pub(crate) struct Charge {
     metered: Metered,
     held: Mutex<Held>,
@@ -20,36 +22,59 @@ pub(crate) struct Charge {
 #[derive(Default)]
 struct Held {
     bytes: u64,
-    /// What goes when the upload is published.
-    credit: Kept,
+    /// The right to the size of the file that is to be replaced, and that size.
+    credit: Option<(Ticket, u64)>,
+    /// What goes when the upload is published, as was checked last.
+    replaced: Option<Replaced>,
     is_over: bool,
 }
 
 impl Held {
-    /// The part of it that its credit covers.
-    fn shadow(&self) -> Kept {
-        Kept { bytes: self.bytes.min(self.credit.bytes), files: self.credit.files.min(1) }
+    /// The part of so many bytes that its credit covers.
+    fn covered(&self, bytes: u64) -> Kept {
+        let covered = |(_, most): (Ticket, u64)| Kept { bytes: bytes.min(most), files: 1 };
+        self.credit.map_or_else(Kept::default, covered)
+    }
+
+    /// Forgets a credit for a file that has been moved since.
+    fn refresh(&mut self, numbers: &Numbers) {
+        self.credit = self.credit.filter(|(ticket, _)| numbers.credits.holds(*ticket));
+    }
+
+    /// Has so many bytes from here on.
+    fn set(&mut self, bytes: u64, numbers: &mut Numbers) {
+        let old = std::mem::replace(&mut self.bytes, bytes);
+        numbers.kept.bytes = numbers.kept.bytes.saturating_sub(old).saturating_add(bytes);
+        if let Some((ticket, _)) = self.credit {
+            numbers.credits.set(ticket, self.covered(bytes));
+        }
+    }
+
+    /// Does without its credit.
+    fn give_back(&mut self, numbers: &mut Numbers) {
+        if let Some((ticket, _)) = self.credit.take() {
+            numbers.credits.end(ticket);
+        }
     }
 }
 
 impl Charge {
     /// For an upload that goes on with `found` bytes of an earlier one, or begins a file; it is to
-    /// take the place of a file of `replaces` bytes.
+    /// take the place of a file.
     ///
     /// # Errors
     /// `OverQuota` if there may be no more files; as [`Metered::change`] otherwise.
     pub(crate) fn begin(
         metered: &Metered,
         found: Option<u64>,
-        replaces: Option<u64>,
+        replaces: Option<Replaced>,
     ) -> Result<Self> {
         if let Some(witness) = &metered.meter.witness {
             witness.tell()?;
         }
-        let credit = replaces.map_or_else(Kept::default, |bytes| Kept { bytes, files: 1 });
-        let held = Held { bytes: found.unwrap_or(0), credit, ..Held::default() };
         let mut numbers = metered.meter.numbers();
         numbers.check_counted()?;
+        let replaces = replaces.filter(|it| !numbers.credits.has(it.file));
         if found.is_none() {
             let files = numbers.lasting().files.saturating_add(1);
             if replaces.is_none() && !metered.quota.admits(Kept { bytes: 0, files }) {
@@ -57,7 +82,11 @@ impl Charge {
             }
             numbers.kept.files = numbers.kept.files.saturating_add(1);
         }
-        numbers.shade(Kept::default(), held.shadow());
+        let credit = replaces.map(|it| (numbers.credits.take(it.file), it.bytes));
+        let held = Held { bytes: found.unwrap_or(0), credit, ..Held::default() };
+        if let Some((ticket, _)) = credit {
+            numbers.credits.set(ticket, held.covered(held.bytes));
+        }
         numbers.running += 1;
         numbers.changes = numbers.changes.wrapping_add(1);
         drop(numbers);
@@ -70,10 +99,13 @@ impl Charge {
 
     /// Fails if not one byte more would fit, so that a client hears it before it sends any.
     pub(crate) fn check_room(&self) -> Result<()> {
-        let held = self.held();
-        let lasting = self.metered.meter.numbers().lasting();
-        let left = self.metered.quota.bytes.bytes().map(|most| most.saturating_sub(lasting.bytes));
-        if held.bytes == 0 && held.credit.bytes == 0 && left == Some(0) {
+        let mut held = self.held();
+        let numbers = self.metered.meter.numbers();
+        held.refresh(&numbers);
+        let most = self.metered.quota.bytes.bytes();
+        let left = most.map(|most| most.saturating_sub(numbers.lasting().bytes));
+        let is_credited = held.credit.is_some_and(|(_, most)| most > 0);
+        if held.bytes == 0 && !is_credited && left == Some(0) {
             return Err(ErrorKind::OverQuota.into());
         }
         Ok(())
@@ -88,50 +120,44 @@ impl Charge {
         if held.is_over {
             return Err(ErrorKind::Broken.into());
         }
-        let before = held.shadow();
         let mut numbers = self.metered.meter.numbers();
-        let grown = Held {
-            bytes: held.bytes.saturating_add(bytes),
-            credit: held.credit,
-            ..Held::default()
-        };
-        let counted = bytes.saturating_sub(grown.shadow().bytes.saturating_sub(before.bytes));
+        held.refresh(&numbers);
+        let grown = held.bytes.saturating_add(bytes);
+        let more_covered = held.covered(grown).bytes.saturating_sub(held.covered(held.bytes).bytes);
+        let counted = bytes.saturating_sub(more_covered);
         let lasting = numbers.lasting().bytes.saturating_add(counted);
         let most = self.metered.quota.bytes.bytes();
         if counted > 0 && most.is_some_and(|most| lasting > most) {
             return Err(ErrorKind::OverQuota.into());
         }
-        held.bytes = grown.bytes;
-        numbers.kept.bytes = numbers.kept.bytes.saturating_add(bytes);
-        numbers.shade(before, grown.shadow());
+        held.set(grown, &mut numbers);
         Ok(())
     }
 
     /// The upload has so many bytes, fewer than before or as a writer left them.
     pub(crate) fn set(&self, bytes: u64) {
         let mut held = self.held();
-        self.set_held(&mut held, bytes, None);
-    }
-
-    fn set_held(&self, held: &mut Held, bytes: u64, credit: Option<Kept>) {
-        let (before, old) = (held.shadow(), held.bytes);
-        held.bytes = bytes;
-        held.credit = credit.unwrap_or(held.credit);
         let mut numbers = self.metered.meter.numbers();
-        numbers.kept.bytes = numbers.kept.bytes.saturating_sub(old).saturating_add(bytes);
-        numbers.shade(before, held.shadow());
+        held.refresh(&numbers);
+        held.set(bytes, &mut numbers);
     }
 
-    /// Whether the upload, with so many bytes, may take the place of a file of `replaced` bytes.
-    /// From here on it is counted by just that.
-    pub(crate) fn check_publish(&self, bytes: u64, replaced: Option<u64>) -> Result<()> {
+    /// Whether the upload, with so many bytes, may take the place of `replaced`, which stands there
+    /// now; nothing may change that until it is published.
+    pub(crate) fn check_publish(&self, bytes: u64, replaced: Option<Replaced>) -> Result<()> {
         let mut held = self.held();
-        let credit = replaced.map_or_else(Kept::default, |bytes| Kept { bytes, files: 1 });
-        self.set_held(&mut held, bytes, Some(credit));
-        let mut lasting = self.metered.meter.numbers().lasting();
+        let mut numbers = self.metered.meter.numbers();
+        held.refresh(&numbers);
+        held.set(bytes, &mut numbers);
+        held.replaced = replaced;
+        let stands = replaced.map(|it| it.file);
+        if held.credit.is_some_and(|(ticket, _)| Some(ticket.file()) != stands) {
+            held.give_back(&mut numbers);
+        }
+        let mut lasting = numbers.credits.without_replaced(numbers.kept, replaced);
         match replaced {
             // Whoever gets smaller gets in, also where the limit was lowered meanwhile.
-            Some(replaced) if bytes <= replaced => return Ok(()),
+            Some(replaced) if bytes <= replaced.bytes => return Ok(()),
             Some(_) => lasting.files = 0,
             None => {}
         }
@@ -141,21 +167,30 @@ impl Charge {
     /// The upload has taken its place, and what stood there is gone, as was checked last.
     pub(crate) fn published(&self) {
         let mut held = self.held();
-        let gone = held.credit;
+        let gone = held.replaced.take();
+        if let Some(gone) = gone {
+            // Another upload may have had the credit for it.
+            self.metered.meter.numbers().credits.revoke(gone.file);
+        }
+        let gone = gone.map_or_else(Kept::default, |gone| Kept { bytes: gone.bytes, files: 1 });
         self.end_held(&mut held, gone);
     }
 
     /// Whether what is there of a cut upload, so many bytes, may stay.
     pub(crate) fn may_stay(&self, bytes: u64) -> bool {
         let mut held = self.held();
-        self.set_held(&mut held, bytes, Some(Kept::default()));
-        self.metered.quota.admits(self.metered.meter.numbers().lasting())
+        let mut numbers = self.metered.meter.numbers();
+        held.give_back(&mut numbers);
+        held.set(bytes, &mut numbers);
+        self.metered.quota.admits(numbers.lasting())
     }
 
     /// The upload was not published, and nothing is left of it, or so many bytes are.
     pub(crate) fn end(&self, left: Option<u64>) {
         let mut held = self.held();
-        self.set_held(&mut held, left.unwrap_or(0), Some(Kept::default()));
+        if !held.is_over {
+            held.set(left.unwrap_or(0), &mut self.metered.meter.numbers());
+        }
         let files = u64::from(left.is_none());
         self.end_held(&mut held, Kept { bytes: 0, files });
     }
@@ -165,7 +200,7 @@ impl Charge {
             return;
         }
         let mut numbers = self.metered.meter.numbers();
-        numbers.shade(held.shadow(), Kept::default());
+        held.give_back(&mut numbers);
         numbers.free(gone);
         numbers.running = numbers.running.saturating_sub(1);
     }
@@ -181,14 +216,5 @@ impl Drop for Charge {
         if !self.held().is_over {
             self.end(None);
         }
-    }
-}
-
-impl Numbers {
-    /// Puts one upload's part of the shadow in the place of another.
-    fn shade(&mut self, before: Kept, after: Kept) {
-        let shadow = &mut self.shadow;
-        shadow.bytes = shadow.bytes.saturating_sub(before.bytes).saturating_add(after.bytes);
-        shadow.files = shadow.files.saturating_sub(before.files).saturating_add(after.files);
     }
 }

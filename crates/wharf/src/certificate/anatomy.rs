@@ -1,6 +1,7 @@
 //! What a certificate is made of, as far as clients look at it, read straight from its DER.
 
 use jiff::Timestamp;
+use wharf_proto::path::is_deceptive;
 
 use super::validity::{each, element, time_of};
 
@@ -98,7 +99,7 @@ fn shown(name: &[u8]) -> String {
     let parts: Vec<_> = parts.collect();
     let common = parts.iter().find(|(is_common, _)| *is_common).or_else(|| parts.last());
     let letters = common.map_or("nobody", |(_, text)| text.as_str()).chars();
-    letters.filter(|letter| !letter.is_control()).take(NAME_LETTERS_MAX).collect()
+    letters.filter(|letter| !is_deceptive(*letter)).take(NAME_LETTERS_MAX).collect()
 }
 
 /// `SEQUENCE { SEQUENCE { OID kind, curve }, BIT STRING { 0, SEQUENCE { INTEGER modulus, … } } }`

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use toml::de::{DeInteger, DeValue};
+use wharf_proto::path::is_deceptive;
 
 /// A value of a configuration file, an environment variable or a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +130,7 @@ pub(crate) fn quoted(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            letter if letter.is_control() => {
+            letter if is_deceptive(letter) => {
                 let _ = write!(out, "\\u{:04x}", u32::from(letter));
             }
             letter => out.push(letter),

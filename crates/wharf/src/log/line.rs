@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Zoned;
+use wharf_proto::path::is_deceptive;
 
 use super::record::{Field, Level, Record};
 use crate::config::units::show_size;
@@ -140,7 +141,7 @@ fn panel(now: &Zoned, record: &Record) -> String {
     parts.extend(text(record, "reason").filter(|reason| !reason.is_empty()).map(str::to_owned));
     // What a session says was escaped by the engine; this is the last door to a terminal.
     let line = parts.join("  ");
-    line.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    line.chars().map(|letter| if is_deceptive(letter) { '?' } else { letter }).collect()
 }
 
 fn text<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
@@ -190,7 +191,7 @@ fn bounded(text: &str) -> String {
         match letter {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            letter if letter.is_control() || is_deceptive(letter) => {
+            letter if is_deceptive(letter) => {
                 let _ = write!(out, "\\u{:04x}", u32::from(letter));
             }
             letter => out.push(letter),
@@ -202,9 +203,4 @@ fn bounded(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// Letters that turn a line around or break it on a screen.
-fn is_deceptive(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

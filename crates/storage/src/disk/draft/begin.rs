@@ -20,7 +20,7 @@ use crate::disk::leftover::{
 use crate::disk::space::Headroom;
 use crate::disk::system::{Directory, Own};
 use crate::disk::tree::{Place, Tree, check_replaceable, refuse_hidden};
-use crate::meter::{Charge, Metered};
+use crate::meter::{Charge, Metered, Replaced};
 use crate::name::check_new;
 
 /// How often a name for a temporary is tried.
@@ -57,7 +57,11 @@ impl Draft {
     }
 
     /// The same for a new file, if that takes no time worth a thread; none if it may.
-    pub(in crate::disk) fn begin_at_once(tree: &Tree, at: &VPath, how: Write) -> Option<Result<Self>> {
+    pub(in crate::disk) fn begin_at_once(
+        tree: &Tree,
+        at: &VPath,
+        how: Write,
+    ) -> Option<Result<Self>> {
         let is_known = tree.metered.as_ref().is_none_or(Metered::is_ready);
         let is_small = how.start == Start::Fresh && tree.changes_at_once() && is_known;
         if !is_small || leads_to_hidden(at) {
@@ -120,7 +124,8 @@ impl Draft {
         draft.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
         draft.base = base;
         // It is no file of its own once it is done.
-        draft.charge_by(tree, Some(0))?;
+        let stage = draft.as_stage()?;
+        draft.charge_by(tree, stage)?;
         drop(counting);
         draft.headroom.take(&draft.file, 0)?;
         if let Some(charge) = &draft.charge {
@@ -132,12 +137,11 @@ impl Draft {
     /// Counts it as something that the account keeps.
     fn charge_for(&mut self, tree: &Tree) -> Result<()> {
         let is_there = tree.metered.is_some() && self.base.is_some();
-        let there = if is_there { self.dir.measure(&self.target)? } else { None };
-        let replaces = there.and_then(|(kind, bytes)| (kind == Kind::File).then_some(bytes));
+        let replaces = if is_there { self.dir.file(&self.target)? } else { None };
         self.charge_by(tree, replaces)
     }
 
-    fn charge_by(&mut self, tree: &Tree, replaces: Option<u64>) -> Result<()> {
+    fn charge_by(&mut self, tree: &Tree, replaces: Option<Replaced>) -> Result<()> {
         let Some(metered) = &tree.metered else { return Ok(()) };
         match Charge::begin(metered, self.found, replaces) {
             Ok(charge) => self.charge = Some(Arc::new(charge)),
