@@ -70,6 +70,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Some(line) => line,
             None => next_line(control, session, clock.as_mut()).await?,
         };
+        session.announce();
         let line = line.ok().filter(|line| !is_too_long(session, line));
         let next = if let Some(line) = &line {
             answer_in_time(session, line, &mut patience).await?
@@ -115,8 +116,10 @@ fn is_too_long(session: &Session, line: &[u8]) -> bool {
 }
 
 async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
-    let text = session.settings.greeting.lines().map(str::to_owned);
-    Ok(control.send([&Reply::lines(Code::READY, text)], &session.names).await?)
+    if session.is_greeted {
+        return Ok(());
+    }
+    Ok(control.send([&session.settings.greeting_reply()], &session.names).await?)
 }
 
 /// What a session may still get wrong.
@@ -142,6 +145,10 @@ async fn next_line(
                 Some(over) if over < idle => (over, Exit::Ended(TIME_IS_OVER.to_owned())),
                 _ => (idle, Exit::Idle),
             }
+        } else if let Some(idle) = since.checked_add(idle_max)
+            && idle < session.login_deadline
+        {
+            (idle, Exit::Idle)
         } else {
             (session.login_deadline, Exit::LoginTimeout)
         };
@@ -199,8 +206,8 @@ async fn answer_in_time(
         // An answer that is there is given.
         biased;
         answered = answer => answered.unwrap_or(Err(Exit::LoginTimeout)),
-        // A failed login is answered late, and nobody waits for that.
-        reason = probe.ended(End::Now) => Err(Exit::Ended(reason.to_owned())),
+        // A failed login is answered late, and the end of the server does not wait for that.
+        reason = probe.ended(End::AfterTransfer) => Err(Exit::Ended(reason.to_owned())),
     }
 }
 
@@ -293,7 +300,15 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     };
     control.send([reply], &session.names).await?;
     let tie = session.shared.new_tie();
-    let protection = control.secure(&acceptor, tie).await.map_err(Exit::Tls)?;
+    let (probe, deadline) = (Arc::clone(&session.probe), session.silence_deadline());
+    let protection = tokio::select! {
+        // A handshake that is done counts.
+        biased;
+        secured = timeout_at(deadline, control.secure(&acceptor, tie)) => {
+            secured.map_err(|_| Exit::Idle)?.map_err(Exit::Tls)?
+        }
+        reason = probe.ended(End::AfterTransfer) => return Err(Exit::Ended(reason.to_owned())),
+    };
     session.start_over();
     session.tie = Some(tie);
     session.probe.live.secured(protection.version);

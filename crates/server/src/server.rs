@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use wharf_core::account::Limits;
 use wharf_core::event::{Event, Events, Ignore};
 use wharf_core::storage::Stores;
@@ -23,8 +23,8 @@ use wharf_proto::reply::{Code, Reply};
 
 use self::doors::{Arrival, Door};
 use self::opening::{adopt, open};
-use crate::admission::{Entry, Room};
-use crate::control::Control;
+use crate::admission::{Entry, Full, Room};
+use crate::control::{Control, Gone};
 use crate::conversation::converse;
 use crate::exit::Exit;
 use crate::live::{SaidView, SessionView};
@@ -42,6 +42,8 @@ const ARRIVALS_MAX: usize = 64;
 const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
 /// Clients that are being turned away at a time; more are closed without a word.
 const TURNED_AWAY_MAX: usize = 64;
+/// Where TLS begins at once, its first byte must come within this time.
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 /// Sessions that are told to end now are given this long to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// A file that is being published then has this long to be done, so that its client is told what
@@ -316,10 +318,10 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
 }
 
 fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), Refused> {
-    let gone = |_| Refused { reason: "gone", is_told: true };
+    let gone = |_| Refused { reply: "gone", limit: None };
     let peer = arrival.socket.peer_address().map_err(gone)?;
     let local = arrival.socket.local_address().map_err(gone)?;
-    shared.door(peer, local).map_err(|reason| Refused { reason, is_told: true })?;
+    shared.door(peer, local).map_err(|reply| Refused { reply, limit: None })?;
     let terms = shared.terms();
     let limits = &terms.settings.limits;
     let room = Room {
@@ -330,16 +332,17 @@ fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), 
     };
     let is_known = shared.guard.is_known(peer.ip(), shared.now());
     let entry = shared.admission.enter(peer.ip(), is_known, room);
-    Ok((entry.map_err(|reason| Refused { reason, is_told: false })?, peer))
+    let refused = |full: Full| Refused { reply: full.reply, limit: Some(full.limit) };
+    Ok((entry.map_err(refused)?, peer))
 }
 
 /// Why a client cannot come in.
 #[derive(Clone, Copy)]
 struct Refused {
     /// For the client.
-    reason: &'static str,
-    /// Whether the operator has been told already.
-    is_told: bool,
+    reply: &'static str,
+    /// The setting that is the limit; none where the operator has been told already.
+    limit: Option<&'static str>,
 }
 
 /// Says why a client cannot come in. Where TLS begins at once there is no way to say it.
@@ -348,13 +351,13 @@ async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, refused: Refused) 
     else {
         return;
     };
-    let Refused { reason, is_told } = refused;
-    if !is_told {
-        shared.emit_at_the_door(peer, local, &Event::TurnedAway { reason });
+    if let Some(limit) = refused.limit {
+        let reason = format!("{} ({limit})", refused.reply);
+        shared.emit_at_the_door(peer, local, &Event::TurnedAway { reason: &reason });
     }
     if arrival.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
-        Reply::new(Code::CLOSING, reason).write(&mut bytes);
+        Reply::new(Code::CLOSING, refused.reply).write(&mut bytes);
         let say = async {
             arrival.socket.write_all(&bytes).await?;
             arrival.socket.shutdown().await
@@ -371,7 +374,7 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: So
     let mut session = Session::new(&shared, probe, local, arrival.tls);
     session.proxies = Arc::clone(&arrival.proxies);
     session.newcomer = Some(entry.newcomer);
-    session.emit(&Event::Connected);
+    session.is_greeted = arrival.is_greeted;
     let talk = async {
         // In a box, so that a session does not keep room for its TLS handshake.
         let mut control = match Box::pin(start(&shared, &mut session, arrival)).await {
@@ -380,6 +383,7 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: So
         };
         let exit = converse(&mut control, &mut session).await;
         control.close().await;
+        session.is_silent = !control.has_heard() && matches!(exit, Exit::Gone(_));
         exit
     };
     let exit = tokio::select! {
@@ -410,7 +414,25 @@ async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Resu
     let no_tls = || Exit::Tls(io::Error::other("there is no certificate"));
     let acceptor = session.tls.clone().ok_or_else(no_tls)?;
     let tie = shared.new_tie();
-    let stream = acceptor.control(arrival.socket, tie).await.map_err(Exit::Tls)?;
+    let deadline = session.silence_deadline();
+    let probe = Arc::clone(&session.probe);
+    let handshake = async {
+        let first = deadline.min(Instant::now() + FIRST_BYTE_MAX);
+        let heard = timeout_at(first, arrival.socket.heard()).await.map_err(|_| Exit::Idle)?;
+        let Some(socket) = heard else {
+            session.is_silent = true;
+            return Err(Exit::Gone(Gone::Closed));
+        };
+        session.announce();
+        let shaken = timeout_at(deadline, acceptor.control(socket, tie)).await;
+        shaken.map_err(|_| Exit::Idle)?.map_err(Exit::Tls)
+    };
+    let stream = tokio::select! {
+        // A handshake that is done counts.
+        biased;
+        stream = handshake => stream?,
+        reason = probe.ended(End::AfterTransfer) => return Err(Exit::Ended(reason.to_owned())),
+    };
     let protection = protection(&stream);
     session.tie = Some(tie);
     session.probe.live.secured(protection.version);
