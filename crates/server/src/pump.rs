@@ -132,7 +132,7 @@ pub(crate) async fn send(
     end(stream, flow).await
 }
 
-/// Says that there is no more: with TLS by its close_notify, then with a FIN.
+/// Says that there is no more: with TLS by its `close_notify`, then with a FIN.
 async fn end(mut stream: Stream, flow: &Flow<'_>) -> Result<Closing, Cut> {
     match within(flow, stream.shutdown()).await {
         // The client has ended the connection already.

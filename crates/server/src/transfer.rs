@@ -37,12 +37,15 @@ const DYING_MAX: Duration = Duration::from_millis(2);
 /// Uploads from this size on are worth the wait; it is lost in the time that they take.
 const LARGE_BYTES: u64 = 1 << 20;
 
-/// For how long after 150 the last reply of a download waits until the client, too, has ended the
-/// data connection, which shows that it has read 150. A client that finds both replies together
-/// takes the second for one that has not come (aria2 then waits a minute for it). Most transfers
-/// take longer, and most clients are quicker; those that keep their end open until they have the
-/// last reply wait for this long.
-const READS_OPENING_MAX: Duration = Duration::from_millis(100);
+/// For how long the last reply of a download waits until the client, too, has ended the data
+/// connection, which shows that it has read 150. A client that finds both replies together takes
+/// the second for one that has not come (aria2 then waits a minute for it). Most clients are much
+/// quicker.
+const READS_OPENING_MAX: Duration = Duration::from_millis(500);
+/// The same for a client that was seen to keep its end open until it has the last reply.
+const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
+/// A transfer that took longer needs none of this: its client has long read 150.
+const SHORT_MAX: Duration = Duration::from_secs(2);
 /// Once the server is to end, a transfer in which nothing has moved yet has this long to begin.
 const BEGINS_MAX: Duration = Duration::from_millis(700);
 /// The same for one that has stopped. A client that reads slowly takes what the systems on both
@@ -151,11 +154,12 @@ async fn let_read(
     said: Instant,
     held: &mut Held,
 ) -> bool {
-    let most = READS_OPENING_MAX.saturating_sub(said.elapsed());
-    if most.is_zero() {
+    if said.elapsed() > SHORT_MAX {
         return false;
     }
+    let most = if session.keeps_data_open { KEEPS_OPEN_MAX } else { READS_OPENING_MAX };
     let ending = attend(control, session, pin!(timeout(most, closing.ended())), held).await;
+    session.keeps_data_open |= matches!(ending, Ending::Done(Err(_)));
     // Whatever else has happened is found when the last reply is sent, and after it.
     matches!(ending, Ending::Aborted)
 }

@@ -57,6 +57,9 @@ mod nat;
 #[cfg(target_os = "linux")]
 mod protection;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod quiet_clients;
+#[cfg(test)]
 mod serve_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

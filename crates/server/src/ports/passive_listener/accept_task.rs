@@ -27,6 +27,7 @@ pub(super) struct AcceptTask {
 struct Work(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl AcceptTask {
+    #[expect(clippy::disallowed_methods, reason = "no session's task may wait for another's")]
     pub(super) fn spawn(listener: Arc<dyn Listener>, waiters: Arc<Waiters>) -> Self {
         let accepting: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(accept_for_all(listener, waiters));
