@@ -2,8 +2,9 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
 use wharf_core::event::Event;
 use wharf_proto::command::{Command, CommandError};
 use wharf_proto::reply::{Code, Reply};
@@ -22,6 +23,8 @@ use crate::registry::End;
 use crate::session::Session;
 use crate::transfer;
 
+/// Once the server is to end, a client that takes no replies is waited for no longer than this.
+const TAKES_REPLY_MAX: Duration = Duration::from_millis(700);
 /// Lines too long for a command, after which a session ends.
 const TOO_LONG_MAX: u32 = 3;
 /// Lines before a login that are no command of ours, after which a session ends.
@@ -82,7 +85,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
         };
         match next {
-            Next::Say(reply) => control.send([&reply], &session.names).await?,
+            Next::Say(reply) => say(control, session, &reply).await?,
             // What is rare and large lives in boxes while it runs: an idle session would have to
             // keep room for it.
             Next::Transfer(job) => {
@@ -120,6 +123,20 @@ async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
         return Ok(());
     }
     Ok(control.send([&session.settings.greeting_reply()], &session.names).await?)
+}
+
+/// Sends a reply. Once the session is to end, its client has a moment to take it.
+async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), Exit> {
+    let too_long = async {
+        session.probe.ended(End::AfterTransfer).await;
+        sleep(TAKES_REPLY_MAX).await;
+    };
+    tokio::select! {
+        // Mostly it is taken at once.
+        biased;
+        sent = control.send([reply], &session.names) => Ok(sent?),
+        () = too_long => Err(Exit::Gone(Gone::NotReading)),
+    }
 }
 
 /// What a session may still get wrong.

@@ -2,6 +2,7 @@
 
 mod doors;
 mod opening;
+mod start;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 use wharf_core::account::Limits;
 use wharf_core::event::{Event, Events, Ignore};
 use wharf_core::storage::Stores;
@@ -23,18 +24,17 @@ use wharf_proto::reply::{Code, Reply};
 
 use self::doors::{Arrival, Door};
 use self::opening::{adopt, open};
+use self::start::start;
 use crate::admission::{Entry, Full, Room};
-use crate::control::{Control, Gone};
 use crate::conversation::converse;
 use crate::exit::Exit;
 use crate::live::{SaidView, SessionView};
-use crate::net::{Listener, Net, Stream, Tcp};
+use crate::net::{Listener, Net, Tcp};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
 use crate::settings::{ListenTls, Settings, Tls};
 use crate::shared::Shared;
 use crate::tally::Tally;
-use crate::tls::protection;
 
 /// Accepted clients that wait for their turn to be seated.
 const ARRIVALS_MAX: usize = 64;
@@ -42,8 +42,6 @@ const ARRIVALS_MAX: usize = 64;
 const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
 /// Clients that are being turned away at a time; more are closed without a word.
 const TURNED_AWAY_MAX: usize = 64;
-/// Where TLS begins at once, its first byte must come within this time.
-const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 /// Sessions that are told to end now are given this long to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// A file that is being published then has this long to be done, so that its client is told what
@@ -404,40 +402,6 @@ async fn cut_off(probe: &Probe) -> Exit {
     // The conversation is polled first, so it goes on behind a commit before it is dropped here.
     let _ = timeout(COMMIT_MAX, probe.committed()).await;
     Exit::Ended(format!("{reason} (cut off: it did not end by itself)"))
-}
-
-/// The control connection, with TLS already on where the listener is implicit.
-async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Result<Control, Exit> {
-    if arrival.tls != ListenTls::Implicit {
-        return Ok(Control::new(Stream::Plain(arrival.socket)));
-    }
-    let no_tls = || Exit::Tls(io::Error::other("there is no certificate"));
-    let acceptor = session.tls.clone().ok_or_else(no_tls)?;
-    let tie = shared.new_tie();
-    let deadline = session.silence_deadline();
-    let probe = Arc::clone(&session.probe);
-    let handshake = async {
-        let first = deadline.min(Instant::now() + FIRST_BYTE_MAX);
-        let heard = timeout_at(first, arrival.socket.heard()).await.map_err(|_| Exit::Idle)?;
-        let Some(socket) = heard else {
-            session.is_silent = true;
-            return Err(Exit::Gone(Gone::Closed));
-        };
-        session.announce();
-        let shaken = timeout_at(deadline, acceptor.control(socket, tie)).await;
-        shaken.map_err(|_| Exit::Idle)?.map_err(Exit::Tls)
-    };
-    let stream = tokio::select! {
-        // A handshake that is done counts.
-        biased;
-        stream = handshake => stream?,
-        reason = probe.ended(End::AfterTransfer) => return Err(Exit::Ended(reason.to_owned())),
-    };
-    let protection = protection(&stream);
-    session.tie = Some(tie);
-    session.probe.live.secured(protection.version);
-    session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
-    Ok(Control::new(Stream::Tls(Box::new(stream))))
 }
 
 /// Lets transfers end within `grace`, then ends them.

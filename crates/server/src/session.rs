@@ -56,8 +56,8 @@ pub(crate) struct Session {
     pub(crate) has_unproven_data: bool,
     /// Whether its data connections have resumed its TLS session, as far as any came.
     pub(crate) data_resumes: Option<bool>,
-    /// Whether it was seen to end a data connection only once it had the last reply.
-    pub(crate) keeps_data_open: bool,
+    /// How many downloads in a row it has not ended before it had the last reply.
+    pub(crate) data_kept_open: u8,
     /// The proxies through which clients of its listener come; none if they come themselves.
     pub(crate) proxies: Arc<[IpNet]>,
     /// Since when, and why it ended once it did: told on every way out, by the drop.
@@ -191,7 +191,7 @@ impl Session {
             client: None,
             has_unproven_data: false,
             data_resumes: None,
-            keeps_data_open: false,
+            data_kept_open: 0,
             proxies: Arc::default(),
             started: Instant::now(),
             end: None,

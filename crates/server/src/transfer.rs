@@ -41,9 +41,11 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// connection, which shows that it has read 150. A client that finds both replies together takes
 /// the second for one that has not come (aria2 then waits a minute for it). Most clients are much
 /// quicker.
-const READS_OPENING_MAX: Duration = Duration::from_millis(500);
-/// The same for a client that was seen to keep its end open until it has the last reply.
+const READS_OPENING_MAX: Duration = Duration::from_secs(1);
+/// The same for a client that keeps its end open until it has the last reply.
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
+/// So many downloads in a row show that a client does that, and is not only slow.
+const KEPT_OPEN_MAX: u8 = 2;
 /// A transfer that took longer needs none of this: its client has long read 150.
 const SHORT_MAX: Duration = Duration::from_secs(2);
 /// Once the server is to end, a transfer in which nothing has moved yet has this long to begin.
@@ -157,9 +159,13 @@ async fn let_read(
     if said.elapsed() > SHORT_MAX {
         return false;
     }
-    let most = if session.keeps_data_open { KEEPS_OPEN_MAX } else { READS_OPENING_MAX };
+    let keeps_open = session.data_kept_open >= KEPT_OPEN_MAX;
+    let most = if keeps_open { KEEPS_OPEN_MAX } else { READS_OPENING_MAX };
     let ending = attend(control, session, pin!(timeout(most, closing.ended())), held).await;
-    session.keeps_data_open |= matches!(ending, Ending::Done(Err(_)));
+    session.data_kept_open = match &ending {
+        Ending::Done(Err(_)) => session.data_kept_open.saturating_add(1),
+        _ => 0,
+    };
     // Whatever else has happened is found when the last reply is sent, and after it.
     matches!(ending, Ending::Aborted)
 }

@@ -1,5 +1,6 @@
 //! Real sockets: limits of speed that a running server gets, changes and loses.
 #![expect(clippy::unwrap_used, reason = "what fails fails the test")]
+#![expect(clippy::disallowed_methods, reason = "these are clients")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Scene {
         let settings = Settings { listen: vec![listen], tls: Some(tls()), ..Settings::default() };
         let (accounts, files) = (Arc::clone(&users), Arc::clone(&stores));
         let bound = Server::new(settings.clone(), accounts, files).bind().await.unwrap();
-        let (handle, server) = (bound.handle(), bound.listeners()[0].address);
+        let (handle, server) = (bound.handle(), bound.listeners().first().unwrap().address);
         let mut clients = JoinSet::new();
         clients.spawn(bound.serve());
         let mut scene = Self { server, handle, settings, users, stores, clients };

@@ -123,8 +123,8 @@ impl PassiveListener {
         }
     }
 
-    /// Hands over what waits to be accepted, and closes what is for no session. Says whether nothing
-    /// waits any more: not where the system does not let us accept.
+    /// Hands over what waits to be accepted, and closes what is for no session. Says whether
+    /// nothing waits any more: not where the system does not let us accept.
     fn clear(&self) -> bool {
         for _ in 0..STALE_MAX {
             match self.poll_listener() {

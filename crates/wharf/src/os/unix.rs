@@ -32,9 +32,9 @@ pub(crate) struct Signals {
 }
 
 /// Signals that end a process unless it catches them, and mean nothing to a server: timers and
-/// descriptors that it did not ask to be told of, and a broken pipe. One that goes astray, or is sent
-/// by mistake, must not end every transfer. Those that report a fault of the process itself, or that
-/// it has used up its share of the processor, keep their meaning.
+/// descriptors that it did not ask to be told of, and a broken pipe. One that goes astray, or is
+/// sent by mistake, must not end every transfer. Those that report a fault of the process itself,
+/// or that it has used up its share of the processor, keep their meaning.
 const MEANINGLESS: &[fn() -> SignalKind] = &[
     SignalKind::alarm,
     SignalKind::pipe,

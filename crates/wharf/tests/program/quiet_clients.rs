@@ -1,5 +1,5 @@
-//! What a server does about those who say nothing: checks of the port, stray signals, and whatever a
-//! stop must not wait for.
+//! What a server does about those who say nothing: checks of the port, stray signals, and
+//! whatever a stop must not wait for.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
