@@ -14,6 +14,15 @@ fn serve(place: &Place) -> Serving {
     place.serve(&["-w", "share", "-u", "me", "-P", "secret"])
 }
 
+/// One account, anna, and a configuration with these lines.
+fn with_an_account(config: &str) -> Place {
+    let place = Place::new();
+    place.write("wharf.toml", &format!("config_version = 1\n{config}"));
+    let words = ["-c", "wharf.toml", "user", "add", "anna", "--home", "home", "--create-home"];
+    place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
+    place
+}
+
 #[test]
 fn row_44_a_signal_that_means_nothing_to_a_server_does_not_end_it() {
     let place = Place::new();
@@ -75,23 +84,19 @@ fn a_check_of_the_port_leaves_no_line_and_a_session_does() {
 
 #[test]
 fn row_05_the_log_names_the_limit_of_each_421() {
-    let place = Place::new();
-    std::fs::create_dir(place.path("share")).unwrap();
-    for (limit, users) in [("limits.connections_per_ip=1", 0), ("limits.sessions_per_user=1", 1)] {
-        let words = ["share", "-u", "me", "-P", "secret", "--set", limit];
-        let mut server = place.serve(&words);
-        let mut first = server.connect();
-        if users == 1 {
-            first = server.login("me", "secret");
-            assert!(server.tries("me", "secret").starts_with("421 "));
+    for key in ["connections_per_ip", "sessions_per_user"] {
+        let place = with_an_account(&format!("[limits]\n{key} = 1\n"));
+        let mut server = place.serve(&["-c", "wharf.toml", "serve"]);
+        let mut first = server.login("anna", "secret");
+        if key == "sessions_per_user" {
+            assert!(server.tries("anna", "secret").starts_with("421 "));
         } else {
-            let mut second = TcpStream::connect(server.address).unwrap();
             let mut reply = String::new();
+            let mut second = TcpStream::connect(server.address).unwrap();
             second.read_to_string(&mut reply).unwrap();
             assert!(reply.starts_with("421 "), "{reply}");
         }
-        let (key, _) = limit.split_once('=').unwrap();
-        assert!(server.waits_for("event=turned-away").contains(key));
+        assert!(server.waits_for("event=turned-away").contains(&format!("limits.{key}")));
         assert!(first.says("NOOP").starts_with("200 "));
     }
 }
@@ -106,8 +111,7 @@ fn from(last: u8, to: SocketAddr) -> TcpStream {
 
 #[test]
 fn a_kick_with_a_ban_spares_the_address_that_is_never_banned_and_ends_the_others() {
-    let place = Place::new();
-    place.write("wharf.toml", "config_version = 1\n[ban]\nallow = [\"127.0.0.1\"]\n");
+    let place = with_an_account("[ban]\nallow = [\"127.0.0.1\"]\n");
     let server = place.serve(&["-c", "wharf.toml", "serve"]);
     let mut allowed = server.connect();
     let mut others = [2, 3].map(|last| from(last, server.address));
