@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ncftpget", "ncftp"),
     ("ncftpls", "ncftp"),
     ("rclone", "rclone"),
+    ("aria2c", "aria2"),
     ("wget", "wget"),
     ("haproxy", "haproxy"),
     ("openssl", "openssl"),

@@ -110,10 +110,11 @@ impl Api {
                 || view.user.as_ref().is_some_and(|user| kick.users.contains(user))
                 || networks.iter().any(|network| network.contains(&plain(view.peer.ip())))
         };
-        let meant: Vec<_> = views.iter().filter(is_meant).collect();
+        let mut meant: Vec<_> = views.iter().filter(is_meant).collect();
         let reason = kick.reason.as_deref().unwrap_or(KICKED);
         let mut kicked = Kicked::default();
         if let Some(seconds) = kick.ban_seconds {
+            self.spare_allowed(&mut meant, &mut kicked);
             let addresses: BTreeSet<IpAddr> =
                 meant.iter().map(|view| plain(view.peer.ip())).collect();
             for address in addresses {
@@ -130,6 +131,19 @@ impl Api {
             }
         }
         Ok(kicked)
+    }
+
+    /// Leaves out sessions of addresses that are never banned. Where all are of such, the ban is
+    /// refused with the setting that says so.
+    fn spare_allowed(&self, meant: &mut Vec<&SessionView>, kicked: &mut Kicked) {
+        let is_spared = |view: &&SessionView| self.operator.is_never_banned(plain(view.peer.ip()));
+        if meant.iter().all(is_spared) {
+            return;
+        }
+        let addresses = meant.iter().filter(|view| is_spared(view)).map(|view| view.peer.ip());
+        let spared: BTreeSet<IpAddr> = addresses.map(plain).collect();
+        kicked.spared = spared.iter().map(ToString::to_string).collect();
+        meant.retain(|view| !is_spared(view));
     }
 }
 

@@ -290,6 +290,9 @@ pub struct Kicked {
     pub sessions: Vec<u64>,
     /// The addresses that were banned.
     pub banned: Vec<String>,
+    /// The addresses that are never banned (`ban.allow`): their sessions were left alone.
+    #[serde(default)]
+    pub spared: Vec<String>,
 }
 
 /// `POST /v1/hand-over`: who serves now.

@@ -1,5 +1,6 @@
 //! What the API cannot do by itself: the program's part.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -53,6 +54,11 @@ pub trait Operator: Send + Sync {
 
     /// The bans of now.
     fn bans(&self) -> Vec<Ban>;
+
+    /// Whether no ban can be of this address.
+    fn is_never_banned(&self, _: IpAddr) -> bool {
+        false
+    }
 
     /// Bans an address or a network, and says what is in force then.
     async fn ban(&self, ban: NewBan) -> Result<Ban, Problem>;

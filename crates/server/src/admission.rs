@@ -69,6 +69,15 @@ pub(crate) struct Entry {
     pub(crate) newcomer: Seat,
 }
 
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full {
+    /// For the client.
+    pub(crate) reply: &'static str,
+    /// The setting of the configuration that is the limit.
+    pub(crate) limit: &'static str,
+}
+
 /// How many may be here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
@@ -90,25 +99,28 @@ impl Room {
 }
 
 impl Admission {
-    /// A place for a session from `address`, or the reason why there is none, for the client.
+    /// A place for a session from `address`, or the reason why there is none.
     /// `is_known`: somebody logged in from there lately.
     pub(crate) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
         is_known: bool,
         room: Room,
-    ) -> Result<Entry, &'static str> {
+    ) -> Result<Entry, Full> {
         let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let in_all_max = if is_known { room.in_all_max } else { room.for_strangers() };
         if !in_all_max.admits(present.in_all) {
-            return Err("Too many sessions; try again later.");
+            let reply = "Too many sessions; try again later.";
+            return Err(Full { reply, limit: "limits.connections" });
         }
         if !is_known && !room.before_login_max.admits(present.before_login) {
-            return Err("Too many clients that have not logged in; try again later.");
+            let reply = "Too many clients that have not logged in; try again later.";
+            return Err(Full { reply, limit: "limits.connections_before_login" });
         }
         let neighbour = Neighbour::from(address);
         if !take(&mut present.of_address, neighbour, room.of_address_max) {
-            return Err("Too many sessions from your address.");
+            let reply = "Too many sessions from your address.";
+            return Err(Full { reply, limit: "limits.connections_per_ip" });
         }
         present.in_all += 1;
         present.before_login += 1;
@@ -186,7 +198,7 @@ mod tests {
         address: &str,
         in_all: u32,
         of_address: u32,
-    ) -> Result<Entry, &'static str> {
+    ) -> Result<Entry, Full> {
         admission.enter(address.parse().unwrap(), false, room(in_all, of_address))
     }
 
@@ -198,7 +210,7 @@ mod tests {
             |address: &str, is_known| admission.enter(address.parse().unwrap(), is_known, room);
         let Entry { seat: _inside, newcomer } = enter("192.0.2.1", false).unwrap();
         let _two = enter("192.0.2.2", false).unwrap();
-        assert!(enter("192.0.2.3", false).unwrap_err().contains("not logged in"));
+        assert!(enter("192.0.2.3", false).unwrap_err().limit.ends_with("before_login"));
         // An address that is known is let in all the same.
         let known = enter("192.0.2.3", true).unwrap();
         drop(known);
@@ -248,7 +260,8 @@ mod tests {
         assert!(seat(&admission, "2001:db8:1:2:ffff::9", 0, 1).is_err());
         assert!(seat(&admission, "2001:db8:1:3::1", 0, 1).is_ok());
         let _four = seat(&admission, "192.0.2.1", 0, 1).unwrap();
-        assert!(seat(&admission, "::ffff:192.0.2.1", 0, 1).is_err());
+        let full = seat(&admission, "::ffff:192.0.2.1", 0, 1).unwrap_err();
+        assert_eq!(full.limit, "limits.connections_per_ip");
     }
 
     #[test]

@@ -149,6 +149,11 @@ impl Control {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether the client has sent anything yet, beside what TLS itself needs.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.has_heard
+    }
+
     /// Whether bytes of the client are here that no line has used up.
     pub(crate) fn has_buffered(&self) -> bool {
         !self.ahead.is_empty() || self.decoder.has_buffered()

@@ -2,8 +2,9 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
 use wharf_core::event::Event;
 use wharf_proto::command::{Command, CommandError};
 use wharf_proto::reply::{Code, Reply};
@@ -22,6 +23,8 @@ use crate::registry::End;
 use crate::session::Session;
 use crate::transfer;
 
+/// Once the server is to end, a client that takes no replies is waited for no longer than this.
+const TAKES_REPLY_MAX: Duration = Duration::from_millis(700);
 /// Lines too long for a command, after which a session ends.
 const TOO_LONG_MAX: u32 = 3;
 /// Lines before a login that are no command of ours, after which a session ends.
@@ -70,6 +73,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Some(line) => line,
             None => next_line(control, session, clock.as_mut()).await?,
         };
+        session.announce();
         let line = line.ok().filter(|line| !is_too_long(session, line));
         let next = if let Some(line) = &line {
             answer_in_time(session, line, &mut patience).await?
@@ -81,7 +85,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
         };
         match next {
-            Next::Say(reply) => control.send([&reply], &session.names).await?,
+            Next::Say(reply) => say(control, session, &reply).await?,
             // What is rare and large lives in boxes while it runs: an idle session would have to
             // keep room for it.
             Next::Transfer(job) => {
@@ -115,8 +119,24 @@ fn is_too_long(session: &Session, line: &[u8]) -> bool {
 }
 
 async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
-    let text = session.settings.greeting.lines().map(str::to_owned);
-    Ok(control.send([&Reply::lines(Code::READY, text)], &session.names).await?)
+    if session.is_greeted {
+        return Ok(());
+    }
+    Ok(control.send([&session.settings.greeting_reply()], &session.names).await?)
+}
+
+/// Sends a reply. Once the session is to end, its client has a moment to take it.
+async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), Exit> {
+    let too_long = async {
+        session.probe.ended(End::AfterTransfer).await;
+        sleep(TAKES_REPLY_MAX).await;
+    };
+    tokio::select! {
+        // Mostly it is taken at once.
+        biased;
+        sent = control.send([reply], &session.names) => Ok(sent?),
+        () = too_long => Err(Exit::Gone(Gone::NotReading)),
+    }
 }
 
 /// What a session may still get wrong.
@@ -142,6 +162,10 @@ async fn next_line(
                 Some(over) if over < idle => (over, Exit::Ended(TIME_IS_OVER.to_owned())),
                 _ => (idle, Exit::Idle),
             }
+        } else if let Some(idle) = since.checked_add(idle_max)
+            && idle < session.login_deadline
+        {
+            (idle, Exit::Idle)
         } else {
             (session.login_deadline, Exit::LoginTimeout)
         };
@@ -199,8 +223,8 @@ async fn answer_in_time(
         // An answer that is there is given.
         biased;
         answered = answer => answered.unwrap_or(Err(Exit::LoginTimeout)),
-        // A failed login is answered late, and nobody waits for that.
-        reason = probe.ended(End::Now) => Err(Exit::Ended(reason.to_owned())),
+        // A failed login is answered late, and the end of the server does not wait for that.
+        reason = probe.ended(End::AfterTransfer) => Err(Exit::Ended(reason.to_owned())),
     }
 }
 
@@ -293,7 +317,15 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     };
     control.send([reply], &session.names).await?;
     let tie = session.shared.new_tie();
-    let protection = control.secure(&acceptor, tie).await.map_err(Exit::Tls)?;
+    let (probe, deadline) = (Arc::clone(&session.probe), session.silence_deadline());
+    let protection = tokio::select! {
+        // A handshake that is done counts.
+        biased;
+        secured = timeout_at(deadline, control.secure(&acceptor, tie)) => {
+            secured.map_err(|_| Exit::Idle)?.map_err(Exit::Tls)?
+        }
+        reason = probe.ended(End::AfterTransfer) => return Err(Exit::Ended(reason.to_owned())),
+    };
     session.start_over();
     session.tie = Some(tie);
     session.probe.live.secured(protection.version);

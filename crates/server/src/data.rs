@@ -5,17 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::net::{Net, Socket, Stream, at_port};
-use crate::ports::{Arrived, Came, Lease};
+use crate::ports::{Arrived, Came, Lease, UnexpectedPeers};
 use crate::settings::SessionReuse;
 use crate::tally::OpeningFailure;
 use crate::tls::{Acceptor, Resumed, Tie};
-
-/// Connections of strangers to one passive port, for each session that has a place there, after
-/// which waiting ends: nobody's port is knocked at so often by chance.
-const STRANGERS_MAX: usize = 8;
 
 /// Where the data of the next transfer is to go.
 pub(crate) enum DataPort {
@@ -61,11 +57,11 @@ pub(crate) struct Opening<'a> {
 pub(crate) enum OpenError {
     /// Nobody came in time.
     TimedOut,
+    /// Others came, this address first, and not the client.
+    OtherAddress(IpAddr),
     /// Who came to a port that others of the same address have too did not resume the TLS session
     /// of any, so many times.
     NotTold { times: usize },
-    /// Strangers kept coming.
-    Strangers,
     /// The listener or the connection failed.
     Network(io::Error),
     /// The TLS handshake failed.
@@ -84,15 +80,15 @@ pub(crate) struct Data {
 }
 
 impl Opening<'_> {
-    /// Opens the connection. Dropping the future closes everything and frees the port. Strangers
-    /// who came meanwhile are in `strangers` then, in any case.
+    /// Opens the connection. Dropping the future closes everything and frees the port. Others who
+    /// came meanwhile are in `unexpected` then, in any case.
     pub(crate) async fn open(
         &self,
         port: DataPort,
-        strangers: &mut Vec<IpAddr>,
+        unexpected: &mut UnexpectedPeers,
     ) -> Result<Data, OpenError> {
         let (socket, lease) = match port {
-            DataPort::Passive { lease, .. } => match self.accept(&lease, strangers).await? {
+            DataPort::Passive { lease, .. } => match self.accept(&lease, unexpected).await? {
                 Arrived::Plain(socket) => (socket, Some(lease)),
                 Arrived::Own(stream) if self.tls.is_some() => {
                     let (stream, resumed) = (Stream::Tls(stream), Some(Resumed::Own));
@@ -114,29 +110,31 @@ impl Opening<'_> {
         Ok(Data { stream: Stream::Tls(Box::new(stream)), resumed: Some(resumed), lease })
     }
 
-    /// Waits for the client on the passive port. Whoever else comes is dropped, and waiting goes
-    /// on (RFC 2577 §8, port stealing).
+    /// Waits for the client on the passive port. Other peers are closed, at a bounded rate, and
+    /// waiting continues for `accept_timeout` however many come (RFC 2577 §8, port stealing).
     async fn accept(
         &self,
         lease: &Lease,
-        strangers: &mut Vec<IpAddr>,
+        unexpected: &mut UnexpectedPeers,
     ) -> Result<Arrived, OpenError> {
         let wait = async {
             loop {
                 match lease.next().await.map_err(OpenError::Network)? {
                     Came::Mine(arrived) => return Ok(arrived),
-                    Came::Stranger(address) => strangers.push(address),
-                }
-                if strangers.len() >= STRANGERS_MAX * lease.guests().max(1) {
-                    return Err(OpenError::Strangers);
+                    Came::Unexpected(address) => {
+                        if let Some(pause) = unexpected.note(address) {
+                            sleep(pause).await;
+                        }
+                    }
                 }
             }
         };
         match timeout(self.accept_timeout, wait).await {
             Ok(done) => done,
-            Err(_) => Err(match lease.unproven() {
-                0 => OpenError::TimedOut,
-                times => OpenError::NotTold { times },
+            Err(_) => Err(match (lease.unproven(), unexpected.addresses().first()) {
+                (0, None) => OpenError::TimedOut,
+                (0, Some(first)) => OpenError::OtherAddress(*first),
+                (times, _) => OpenError::NotTold { times },
             }),
         }
     }
@@ -154,8 +152,8 @@ impl OpenError {
     pub(crate) fn cause(&self) -> OpeningFailure {
         match self {
             Self::TimedOut => OpeningFailure::NoneCame,
+            Self::OtherAddress(_) => OpeningFailure::Strangers,
             Self::NotTold { .. } => OpeningFailure::NotTold,
-            Self::Strangers => OpeningFailure::Strangers,
             Self::Network(_) => OpeningFailure::Network,
             Self::Tls(_) => OpeningFailure::Tls,
             Self::NotResumed => OpeningFailure::NotResumed,
@@ -168,12 +166,14 @@ impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => out.write_str("no data connection came"),
+            Self::OtherAddress(address) => {
+                write!(out, "data connections came from a different address ({address}) only")
+            }
             Self::NotTold { times } => write!(
                 out,
                 "{times} data connections came that resumed no TLS session, to a port that \
                  several sessions of one address share; widen passive.ports for such clients"
             ),
-            Self::Strangers => out.write_str("others than the client kept connecting"),
             Self::Network(error) => write!(out, "the data connection failed: {error}"),
             Self::Tls(error) => write!(out, "TLS on the data connection failed: {error}"),
             Self::NotResumed => out.write_str(

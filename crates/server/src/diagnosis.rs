@@ -43,9 +43,9 @@ impl Session {
     }
 
     /// Learns from a transfer; `told` is of its passive port, if it had one.
-    pub(crate) fn learn(&self, told: Option<Told>, opened: &Opened<'_>, strangers: &[IpAddr]) {
-        for stranger in strangers {
-            self.shared.doctor.stray(*stranger);
+    pub(crate) fn learn(&self, told: Option<Told>, opened: &Opened<'_>, unexpected: &[IpAddr]) {
+        for peer in unexpected {
+            self.shared.doctor.stray(*peer);
         }
         let announced = told.and_then(|told| told.announced);
         match (opened, told) {
@@ -55,7 +55,7 @@ impl Session {
             (Opened::Yes | Opened::GivenUp, None) | (Opened::Unknown, _) => {}
             (Opened::GivenUp, Some(told)) if told.at.elapsed() < WAITED_MIN => {}
             (Opened::No(OpenError::TimedOut) | Opened::GivenUp, Some(told)) => {
-                match strangers.first() {
+                match unexpected.first() {
                     Some(first) => {
                         self.diagnose(Cause::OtherAddress, first.to_string(), announced);
                     }
@@ -63,7 +63,7 @@ impl Session {
                 }
             }
             (Opened::No(error), told) => {
-                let (cause, detail) = cause_of(error, told.is_some(), strangers);
+                let (cause, detail) = cause_of(error, told.is_some());
                 self.diagnose(cause, detail, announced);
             }
         }
@@ -110,13 +110,10 @@ impl Session {
     }
 }
 
-fn cause_of(error: &OpenError, is_passive: bool, strangers: &[IpAddr]) -> (Cause, String) {
+fn cause_of(error: &OpenError, is_passive: bool) -> (Cause, String) {
     match error {
         OpenError::TimedOut => (Cause::NoConnection, String::new()),
-        OpenError::Strangers => {
-            let first = strangers.first();
-            (Cause::OtherAddress, first.map(ToString::to_string).unwrap_or_default())
-        }
+        OpenError::OtherAddress(first) => (Cause::OtherAddress, first.to_string()),
         OpenError::NotTold { .. } => (Cause::NotToldApart, String::new()),
         OpenError::Tls(error) => (Cause::TlsFailed, error.to_string()),
         OpenError::NotResumed => (Cause::NotResumed, String::new()),

@@ -29,7 +29,7 @@ use self::door::Door;
 use self::spare::Spare;
 
 pub use self::connection::Connection;
-pub(crate) use self::introduction::introduced;
+pub(crate) use self::introduction::{Introduced, introduced};
 
 /// Bursts of clients wait here; the kernel lowers it to its own limit.
 const CONTROL_BACKLOG: i32 = 4096;
@@ -61,7 +61,8 @@ pub trait Listener: Send + Sync {
     /// Where it listens.
     fn local_address(&self) -> SocketAddr;
 
-    /// The next connection. Cancel safe. Errors are survivable: the caller tries again.
+    /// The next connection. Cancel safe, and several may wait at a time: each connection is for one
+    /// of them. Errors are survivable: the caller tries again.
     async fn accept(&self) -> io::Result<Socket>;
 
     /// The same socket once more, for another process.

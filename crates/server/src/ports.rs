@@ -1,6 +1,7 @@
 //! Leases of passive data ports.
 
-mod berth;
+mod passive_listener;
+mod unexpected;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -9,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, We
 
 use ipnet::IpNet;
 
-use self::berth::Berth;
+use self::passive_listener::{PassiveListener, Sharing};
 use crate::admission::Neighbour;
 use crate::net::{Net, at_port};
 use crate::tls::Acceptor;
 
-pub(crate) use self::berth::{Arrived, Came, Claim};
+pub(crate) use self::passive_listener::{Arrived, Came, Claim};
+pub(crate) use self::unexpected::UnexpectedPeers;
 
 /// Each port that is kept is a descriptor that nobody uses.
 const KEPT_MAX: usize = 256;
@@ -41,7 +43,7 @@ struct Terms {
 #[derive(Default)]
 struct Open {
     /// Where we listen, or are about to.
-    berths: BTreeMap<SocketAddr, Weak<Berth>>,
+    listeners: BTreeMap<SocketAddr, Weak<PassiveListener>>,
     of_address: HashMap<Neighbour, usize>,
 }
 
@@ -50,7 +52,7 @@ struct Open {
 pub(crate) struct Lease {
     session: u64,
     peer: IpAddr,
-    berth: Arc<Berth>,
+    listener: Arc<PassiveListener>,
     _counted: Option<Counted>,
 }
 
@@ -101,8 +103,8 @@ impl Ports {
         }
         let Some(counted) = counted else { return self.share(at, claim, None) };
         loop {
-            if let Some(berth) = self.open_berth(net, at, claim).await {
-                return Some(Lease::new(claim, Arc::new(berth), Some(counted)).listed(self));
+            if let Some(listener) = self.open_listener(net, at, claim).await {
+                return Some(Lease::new(claim, Arc::new(listener), Some(counted)).listed(self));
             }
             // A port that a session keeps for later is free for one that needs it now.
             let kept = self.all_kept().pop_first();
@@ -112,12 +114,12 @@ impl Ports {
         }
     }
 
-    async fn open_berth(
+    async fn open_listener(
         self: &Arc<Self>,
         net: &dyn Net,
         at: SocketAddr,
         claim: &Claim,
-    ) -> Option<Berth> {
+    ) -> Option<PassiveListener> {
         let (first, last) = (u32::from(*self.range.start()), u32::from(*self.range.end()));
         let count = last.checked_sub(first)? + 1;
         let mut chance = [0; 4];
@@ -128,7 +130,7 @@ impl Ports {
             let Some(reserved) = self.reserve(at_port(at, port)) else { continue };
             if let Ok(listener) = net.listen_data(reserved.address).await {
                 let tls = self.terms().tls.clone();
-                return Some(Berth::new(listener, tls, reserved, claim.clone()));
+                return Some(PassiveListener::new(listener, tls, reserved, claim.clone()));
             }
         }
         None
@@ -141,25 +143,27 @@ impl Ports {
         claim: &Claim,
         counted: Option<Counted>,
     ) -> Option<Lease> {
-        let berths: Vec<_> = self.all_open().berths.values().filter_map(Weak::upgrade).collect();
-        let near = |berth: &&Arc<Berth>| at_port(berth.address(), at.port()) == at;
-        let ranked = berths.iter().filter(near).filter_map(|berth| {
-            let (sharing, guests) = berth.sharing(claim)?;
-            let is_open = counted.is_some() || sharing != berth::Sharing::Addresses;
-            is_open.then_some((sharing, guests, berth))
+        let listeners: Vec<_> =
+            self.all_open().listeners.values().filter_map(Weak::upgrade).collect();
+        let near = |listener: &&Arc<PassiveListener>| at_port(listener.address(), at.port()) == at;
+        let ranked = listeners.iter().filter(near).filter_map(|listener| {
+            let (sharing, sessions) = listener.sharing(claim)?;
+            let is_open = counted.is_some() || sharing != Sharing::Addresses;
+            is_open.then_some((sharing, sessions, listener))
         });
         let mut ranked: Vec<_> = ranked.collect();
-        ranked.sort_by_key(|(sharing, guests, _)| (*sharing, *guests));
-        let berth =
-            ranked.into_iter().find_map(|(.., berth)| berth.join(claim).then_some(berth))?;
-        Some(Lease::new(claim, Arc::clone(berth), counted))
+        ranked.sort_by_key(|(sharing, sessions, _)| (*sharing, *sessions));
+        let listener = ranked
+            .into_iter()
+            .find_map(|(.., listener)| listener.join(claim).then_some(listener))?;
+        Some(Lease::new(claim, Arc::clone(listener), counted))
     }
 
     /// Keeps a port for the next transfer of the same session, which saves making another. One
     /// that others have too is left to them.
     pub(crate) fn keep(&self, lease: Lease) {
         let mut kept = self.all_kept();
-        if kept.len() < KEPT_MAX && lease.berth.keep() {
+        if kept.len() < KEPT_MAX && lease.listener.keep() {
             kept.insert(lease.session, lease);
         }
     }
@@ -174,8 +178,8 @@ impl Ports {
     ) -> Option<Lease> {
         let kept = self.all_kept().remove(&claim.session);
         match kept {
-            Some(kept) if kept.berth.is_untouched() => {
-                kept.berth.take_again(claim.clone());
+            Some(kept) if kept.listener.is_untouched() => {
+                kept.listener.take_again(claim.clone());
                 Some(kept)
             }
             Some(touched) => {
@@ -210,10 +214,10 @@ impl Ports {
 
     fn reserve(self: &Arc<Self>, address: SocketAddr) -> Option<Reserved> {
         let mut open = self.all_open();
-        if open.berths.contains_key(&address) {
+        if open.listeners.contains_key(&address) {
             return None;
         }
-        open.berths.insert(address, Weak::new());
+        open.listeners.insert(address, Weak::new());
         Some(Reserved { address, ports: Arc::downgrade(self) })
     }
 
@@ -241,58 +245,59 @@ impl Ports {
     /// How many ports are out on lease, those apart that are only kept.
     pub(crate) fn leased(&self) -> usize {
         let kept = self.all_kept().len();
-        self.all_open().berths.len().saturating_sub(kept)
+        self.all_open().listeners.len().saturating_sub(kept)
     }
 }
 
 impl Lease {
-    fn new(claim: &Claim, berth: Arc<Berth>, counted: Option<Counted>) -> Self {
-        Self { session: claim.session, peer: claim.peer, berth, _counted: counted }
+    fn new(claim: &Claim, listener: Arc<PassiveListener>, counted: Option<Counted>) -> Self {
+        Self { session: claim.session, peer: claim.peer, listener, _counted: counted }
     }
 
     /// Lets others find the port.
     fn listed(self, ports: &Ports) -> Self {
-        let berth = Arc::downgrade(&self.berth);
-        ports.all_open().berths.insert(self.berth.address(), berth);
+        let listener = Arc::downgrade(&self.listener);
+        ports.all_open().listeners.insert(self.listener.address(), listener);
         self
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.berth.address().port()
+        self.listener.address().port()
     }
 
     /// How many sessions have a place at this port.
-    pub(crate) fn guests(&self) -> usize {
-        self.berth.guests()
+    #[cfg(test)]
+    pub(crate) fn sessions(&self) -> usize {
+        self.listener.sessions()
     }
 
     /// How many connections might have been this session's, but resumed no TLS session although
     /// the port is shared.
     pub(crate) fn unproven(&self) -> usize {
-        self.berth.unproven(self.session)
+        self.listener.unproven(self.session)
     }
 
     /// Whether a connection has come for this session and was not taken.
     pub(crate) fn has_come(&self) -> bool {
-        self.berth.has_come(self.session)
+        self.listener.has_come(self.session)
     }
 
-    /// The next connection for this session, or of a stranger. Cancel safe.
+    /// The next connection for this session, or of an unexpected peer. Cancel safe.
     pub(crate) async fn next(&self) -> std::io::Result<Came> {
-        self.berth.next(self.session).await
+        self.listener.next(self.session).await
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.berth.leave(self.session);
+        self.listener.leave(self.session);
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
         if let Some(ports) = self.ports.upgrade() {
-            ports.all_open().berths.remove(&self.address);
+            ports.all_open().listeners.remove(&self.address);
         }
     }
 }

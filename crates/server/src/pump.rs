@@ -87,17 +87,19 @@ struct Rest {
     len: u64,
 }
 
-/// Sends a source to its end and closes the stream. Dropping the future closes everything.
-pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) -> Result<(), Cut> {
+/// Sends a source to its end, and says that there is no more: what is left of the connection comes
+/// back. Dropping the future closes everything.
+pub(crate) async fn send(
+    source: Source,
+    mut stream: Stream,
+    flow: &Flow<'_>,
+) -> Result<Closing, Cut> {
     let mut pieces = match source {
         Source::File { file, from, len } if direct::is_possible(&stream, flow) => {
-            match direct::send(file, from, len, stream, flow).await? {
-                None => return Ok(()),
-                Some((Rest { file, from, len }, back)) => {
-                    stream = back;
-                    Pieces::File(FilePieces::new(file, from, len))
-                }
-            }
+            let (rest, back) = direct::send(file, from, len, stream, flow).await?;
+            let Some(Rest { file, from, len }) = rest else { return end(back, flow).await };
+            stream = back;
+            Pieces::File(FilePieces::new(file, from, len))
         }
         source => Pieces::of(source),
     };
@@ -127,10 +129,27 @@ pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) ->
     if let Some(packing) = packing {
         write(&packing.finish()?, &mut stream, flow).await?;
     }
-    match &stream {
-        // Closing it is all that TCP needs.
-        Stream::Plain(Socket::Tcp(_)) => Ok(()),
-        _ => within(flow, stream.shutdown()).await,
+    end(stream, flow).await
+}
+
+/// Says that there is no more: with TLS by its `close_notify`, then with a FIN.
+async fn end(mut stream: Stream, flow: &Flow<'_>) -> Result<Closing, Cut> {
+    match within(flow, stream.shutdown()).await {
+        // The client has ended the connection already.
+        Err(Cut::Network(error)) if error.kind() == io::ErrorKind::NotConnected => {}
+        ended => ended?,
+    }
+    Ok(Closing(stream))
+}
+
+/// A connection on which everything was sent.
+pub(crate) struct Closing(Stream);
+
+impl Closing {
+    /// Waits until the client ends it too, which it does once it has read everything; or breaks it,
+    /// or says anything.
+    pub(crate) async fn ended(mut self) {
+        let _ = self.0.read(&mut [0; 64]).await;
     }
 }
 
@@ -138,11 +157,11 @@ async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(),
     let mut all = bytes;
     while !all.is_empty() {
         // Anew each time: limits may change while a piece is on its way.
-        let most = flow.shaper.turn(PIECE_BYTES).min(all.len());
-        let (turn, others) = all.split_at_checked(most).unwrap_or((all, &[]));
+        let turn = flow.shaper.turn(PIECE_BYTES);
+        let most = turn.bytes.min(all.len());
+        let (mut rest, others) = all.split_at_checked(most).unwrap_or((all, &[]));
         all = others;
-        flow.shaper.take(turn.len()).await;
-        let mut rest = turn;
+        flow.shaper.take(&turn, rest.len()).await;
         while !rest.is_empty() {
             let sent = within(flow, stream.write(rest)).await?;
             if sent == 0 {
@@ -167,7 +186,8 @@ pub(crate) async fn receive(
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
     }
     // A small file needs no more; a full buffer asks for a larger one.
-    let mut room = FIRST_PIECE_BYTES.min(flow.shaper.turn(PIECE_BYTES));
+    let mut turn = flow.shaper.turn(PIECE_BYTES);
+    let mut room = FIRST_PIECE_BYTES.min(turn.bytes);
     let mut buffer = Vec::with_capacity(room);
     let mut intake = Intake::new(flow);
     let mut can_lend = true;
@@ -194,9 +214,9 @@ pub(crate) async fn receive(
         }
         taken += got;
         count(flow.probe, got);
-        flow.shaper.take(got).await;
-        let turn = flow.shaper.turn(PIECE_BYTES);
-        room = turn.min(if got == room { room * 4 } else { room });
+        flow.shaper.take(&turn, got).await;
+        turn = flow.shaper.turn(PIECE_BYTES);
+        room = turn.bytes.min(if got == room { room * 4 } else { room });
         let piece = std::mem::replace(&mut buffer, Vec::with_capacity(room));
         intake.take(Bytes::from(piece), sink, flow).await?;
     }

@@ -2,6 +2,7 @@
 
 mod doors;
 mod opening;
+mod start;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,18 +24,17 @@ use wharf_proto::reply::{Code, Reply};
 
 use self::doors::{Arrival, Door};
 use self::opening::{adopt, open};
-use crate::admission::{Entry, Room};
-use crate::control::Control;
+use self::start::start;
+use crate::admission::{Entry, Full, Room};
 use crate::conversation::converse;
 use crate::exit::Exit;
 use crate::live::{SaidView, SessionView};
-use crate::net::{Listener, Net, Stream, Tcp};
+use crate::net::{Listener, Net, Tcp};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
 use crate::settings::{ListenTls, Settings, Tls};
 use crate::shared::Shared;
 use crate::tally::Tally;
-use crate::tls::protection;
 
 /// Accepted clients that wait for their turn to be seated.
 const ARRIVALS_MAX: usize = 64;
@@ -316,10 +316,10 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
 }
 
 fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), Refused> {
-    let gone = |_| Refused { reason: "gone", is_told: true };
+    let gone = |_| Refused { reply: "gone", limit: None };
     let peer = arrival.socket.peer_address().map_err(gone)?;
     let local = arrival.socket.local_address().map_err(gone)?;
-    shared.door(peer, local).map_err(|reason| Refused { reason, is_told: true })?;
+    shared.door(peer, local).map_err(|reply| Refused { reply, limit: None })?;
     let terms = shared.terms();
     let limits = &terms.settings.limits;
     let room = Room {
@@ -330,16 +330,17 @@ fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), 
     };
     let is_known = shared.guard.is_known(peer.ip(), shared.now());
     let entry = shared.admission.enter(peer.ip(), is_known, room);
-    Ok((entry.map_err(|reason| Refused { reason, is_told: false })?, peer))
+    let refused = |full: Full| Refused { reply: full.reply, limit: Some(full.limit) };
+    Ok((entry.map_err(refused)?, peer))
 }
 
 /// Why a client cannot come in.
 #[derive(Clone, Copy)]
 struct Refused {
     /// For the client.
-    reason: &'static str,
-    /// Whether the operator has been told already.
-    is_told: bool,
+    reply: &'static str,
+    /// The setting that is the limit; none where the operator has been told already.
+    limit: Option<&'static str>,
 }
 
 /// Says why a client cannot come in. Where TLS begins at once there is no way to say it.
@@ -348,13 +349,13 @@ async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, refused: Refused) 
     else {
         return;
     };
-    let Refused { reason, is_told } = refused;
-    if !is_told {
-        shared.emit_at_the_door(peer, local, &Event::TurnedAway { reason });
+    if let Some(limit) = refused.limit {
+        let reason = format!("{} ({limit})", refused.reply);
+        shared.emit_at_the_door(peer, local, &Event::TurnedAway { reason: &reason });
     }
     if arrival.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
-        Reply::new(Code::CLOSING, reason).write(&mut bytes);
+        Reply::new(Code::CLOSING, refused.reply).write(&mut bytes);
         let say = async {
             arrival.socket.write_all(&bytes).await?;
             arrival.socket.shutdown().await
@@ -371,7 +372,7 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: So
     let mut session = Session::new(&shared, probe, local, arrival.tls);
     session.proxies = Arc::clone(&arrival.proxies);
     session.newcomer = Some(entry.newcomer);
-    session.emit(&Event::Connected);
+    session.is_greeted = arrival.is_greeted;
     let talk = async {
         // In a box, so that a session does not keep room for its TLS handshake.
         let mut control = match Box::pin(start(&shared, &mut session, arrival)).await {
@@ -380,6 +381,7 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: So
         };
         let exit = converse(&mut control, &mut session).await;
         control.close().await;
+        session.is_silent = !control.has_heard() && matches!(exit, Exit::Gone(_));
         exit
     };
     let exit = tokio::select! {
@@ -400,22 +402,6 @@ async fn cut_off(probe: &Probe) -> Exit {
     // The conversation is polled first, so it goes on behind a commit before it is dropped here.
     let _ = timeout(COMMIT_MAX, probe.committed()).await;
     Exit::Ended(format!("{reason} (cut off: it did not end by itself)"))
-}
-
-/// The control connection, with TLS already on where the listener is implicit.
-async fn start(shared: &Shared, session: &mut Session, arrival: Arrival) -> Result<Control, Exit> {
-    if arrival.tls != ListenTls::Implicit {
-        return Ok(Control::new(Stream::Plain(arrival.socket)));
-    }
-    let no_tls = || Exit::Tls(io::Error::other("there is no certificate"));
-    let acceptor = session.tls.clone().ok_or_else(no_tls)?;
-    let tie = shared.new_tie();
-    let stream = acceptor.control(arrival.socket, tie).await.map_err(Exit::Tls)?;
-    let protection = protection(&stream);
-    session.tie = Some(tie);
-    session.probe.live.secured(protection.version);
-    session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
-    Ok(Control::new(Stream::Tls(Box::new(stream))))
 }
 
 /// Lets transfers end within `grace`, then ends them.

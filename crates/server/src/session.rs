@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     pub(crate) has_unproven_data: bool,
     /// Whether its data connections have resumed its TLS session, as far as any came.
     pub(crate) data_resumes: Option<bool>,
+    /// How many downloads in a row it has not ended before it had the last reply.
+    pub(crate) data_kept_open: u8,
     /// The proxies through which clients of its listener come; none if they come themselves.
     pub(crate) proxies: Arc<[IpNet]>,
     /// Since when, and why it ended once it did: told on every way out, by the drop.
@@ -62,6 +65,13 @@ pub(crate) struct Session {
     /// How long it may say nothing, by the terms of which age.
     idle: (Duration, u64),
     pub(crate) end: Option<String>,
+    /// Whether the client has heard 220 already.
+    pub(crate) is_greeted: bool,
+    /// Whether the client left and had not sent a byte, as a check of the port does: of that
+    /// nothing is told.
+    pub(crate) is_silent: bool,
+    /// Whether it has been told of that there is this session.
+    is_announced: AtomicBool,
     /// Set once TLS protects the control connection.
     pub(crate) tie: Option<Tie>,
 }
@@ -181,9 +191,13 @@ impl Session {
             client: None,
             has_unproven_data: false,
             data_resumes: None,
+            data_kept_open: 0,
             proxies: Arc::default(),
             started: Instant::now(),
             end: None,
+            is_greeted: false,
+            is_silent: false,
+            is_announced: false.into(),
             idle: (settings.limits.idle_timeout, age),
             tie: None,
             tls: terms.tls.clone(),
@@ -238,6 +252,13 @@ impl Session {
             self.idle = (self.shared.terms().settings.limits.idle_timeout, age);
         }
         self.idle
+    }
+
+    /// Until when a client that has not logged in must say something.
+    pub(crate) fn silence_deadline(&mut self) -> Instant {
+        // What is too far away for a clock never comes.
+        let idle = Instant::now().checked_add(self.idle_max().0);
+        idle.map_or(self.login_deadline, |idle| idle.min(self.login_deadline))
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -320,6 +341,7 @@ impl Session {
     /// no command, only the first letters are told: a password may stand behind a misspelt verb,
     /// right after it (`PASSsecret`), or alone. Returns the moment.
     pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
+        self.announce();
         let kept = if is_open { line } else { verb_alone(line) };
         let at = self.probe.live.said(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
@@ -331,7 +353,16 @@ impl Session {
         at
     }
 
+    /// Tells of the session, once, as soon as its client says something. Checks of the port that
+    /// connect and close are thus not told of.
+    pub(crate) fn announce(&self) {
+        if !self.is_announced.swap(true, Ordering::Relaxed) {
+            self.shared.events.emit(&self.who(), &Event::Connected);
+        }
+    }
+
     pub(crate) fn emit(&self, event: &Event<'_>) {
+        self.announce();
         self.shared.events.emit(&self.who(), event);
     }
 }
@@ -351,6 +382,9 @@ impl Drop for Session {
             self.give_up_port();
         }
         self.shared.ports.forget(self.probe.number);
+        if self.is_silent && !self.is_announced.load(Ordering::Relaxed) {
+            return;
+        }
         let reason = self.end.as_deref().unwrap_or("cut off as the server stopped");
         self.emit(&Event::Ended { reason, after: self.started.elapsed() });
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wharf_core::account::{Count, Rate};
+use wharf_proto::reply::{Code, Reply};
 
 use crate::certificate::Certificate;
 
@@ -295,6 +296,13 @@ pub enum Ascii {
     Binary,
 }
 
+impl Settings {
+    /// What a client hears first.
+    pub(crate) fn greeting_reply(&self) -> Reply {
+        Reply::lines(Code::READY, self.greeting.lines().map(str::to_owned))
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -375,8 +383,8 @@ impl Default for Limits {
             sessions: Count::from_number(512),
             sessions_before_login: Count::from_number(128),
             sessions_reserved: 32,
-            sessions_per_address: Count::from_number(20),
-            sessions_per_user: Count::from_number(10),
+            sessions_per_address: Count::from_number(40),
+            sessions_per_user: Count::from_number(40),
             upload: Rate::Unlimited,
             download: Rate::Unlimited,
             address_upload: Rate::Unlimited,

@@ -68,6 +68,17 @@ pub(crate) struct Limits {
     pub(crate) pace: Option<Pace>,
 }
 
+/// Leave to move some bytes, by the limits of the moment at which it was given.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// So many at most.
+    pub(crate) bytes: usize,
+    /// The age of the terms that say so.
+    pub(crate) age: u64,
+    /// The limits to charge.
+    buckets: Vec<Arc<Bucket>>,
+}
+
 /// What a transfer must move at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pace {
@@ -125,16 +136,19 @@ impl Shaper {
         self.session.renewed(self.age.load(Ordering::Relaxed)).await;
     }
 
-    /// How many bytes to move at once: at most `most`, at least 1.
-    pub(crate) fn turn(&self, most: usize) -> usize {
+    /// What may move at once: at most `most` bytes, at least 1.
+    pub(crate) fn turn(&self, most: usize) -> Turn {
+        let age = self.age();
         if !self.is_limited() {
-            return most.max(1);
+            return Turn { bytes: most.max(1), age, buckets: Vec::new() };
         }
         let allowed = |bucket: &Arc<Bucket>| {
             let bytes = u128::from(bucket.rate()) * TURN.as_millis() / 1000;
             usize::try_from(bytes).unwrap_or(usize::MAX).max(TURN_BYTES_MIN)
         };
-        self.held().buckets.iter().map(allowed).min().unwrap_or(most).clamp(1, most.max(1))
+        let buckets = self.held().buckets.clone();
+        let bytes = buckets.iter().map(allowed).min().unwrap_or(most).clamp(1, most.max(1));
+        Turn { bytes, age, buckets }
     }
 
     /// The tightest rate in bytes a second.
@@ -149,13 +163,18 @@ impl Shaper {
         self.held().pace
     }
 
-    /// Waits until `bytes` may pass; not to the end where other terms come meanwhile. Cancel safe,
-    /// except that a turn once taken is spent.
-    pub(crate) async fn take(&self, bytes: usize) {
-        if !self.is_limited() {
+    /// Waits until `bytes`, which `turn` permitted, may pass; not to the end where other terms come
+    /// meanwhile. Cancel safe, except that a turn once taken is spent.
+    ///
+    /// Charged are the limits that held when the turn was given and still hold. A limit that came
+    /// since has not let these bytes through: charging it for what moved freely before would hold
+    /// up this transfer, and all that share the limit, for as long as those bytes take at its rate.
+    pub(crate) async fn take(&self, turn: &Turn, bytes: usize) {
+        if turn.buckets.is_empty() || !self.is_limited() {
             return;
         }
-        let begin = self.held().buckets.iter().map(|bucket| bucket.take(bytes)).max();
+        let held = |bucket: &&Arc<Bucket>| turn.buckets.iter().any(|one| Arc::ptr_eq(one, bucket));
+        let begin = self.held().buckets.iter().filter(held).map(|bucket| bucket.take(bytes)).max();
         let Some(begin) = begin else { return };
         tokio::select! {
             // Mostly the turn has begun already.

@@ -51,7 +51,7 @@ pub enum OpeningFailure {
     NoneCame,
     /// Who came could not be told from others at a shared port.
     NotTold,
-    /// Others kept coming to the port.
+    /// Others came to the port, and not the client.
     Strangers,
     /// The network failed, or the client's port refused.
     Network,

@@ -1,14 +1,13 @@
 //! From 150 to the last reply: data moves while the control line is heard.
 
-use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use wharf_core::error::ErrorKind;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
@@ -22,10 +21,10 @@ use crate::diagnosis::Opened;
 use crate::exit::Exit;
 use crate::live::Moving;
 use crate::next::{Announced, Job, Transfer};
-use crate::ports::Lease;
-use crate::pump::{self, Cut, Flow};
+use crate::ports::{Lease, UnexpectedPeers};
+use crate::pump::{self, Closing, Cut, Flow};
 use crate::refusal::Refusal;
-use crate::registry::Probe;
+use crate::registry::{End, Probe};
 use crate::session::Session;
 use crate::settings::{SessionReuse, Settings};
 use crate::shape::Shaper;
@@ -37,6 +36,23 @@ use crate::tls::{Acceptor, Resumed, Tie};
 const DYING_MAX: Duration = Duration::from_millis(2);
 /// Uploads from this size on are worth the wait; it is lost in the time that they take.
 const LARGE_BYTES: u64 = 1 << 20;
+
+/// For how long the last reply of a download waits until the client, too, has ended the data
+/// connection, which shows that it has read 150. A client that finds both replies together takes
+/// the second for one that has not come (aria2 then waits a minute for it). Most clients are much
+/// quicker.
+const READS_OPENING_MAX: Duration = Duration::from_secs(1);
+/// The same for a client that keeps its end open until it has the last reply.
+const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
+/// So many downloads in a row show that a client does that, and is not only slow.
+const KEPT_OPEN_MAX: u8 = 2;
+/// A transfer that took longer needs none of this: its client has long read 150.
+const SHORT_MAX: Duration = Duration::from_secs(2);
+/// Once the server is to end, a transfer in which nothing has moved yet has this long to begin.
+const BEGINS_MAX: Duration = Duration::from_millis(700);
+/// The same for one that has stopped. A client that reads slowly takes what the systems on both
+/// sides have stored before it makes room for more, and looks as if it had stopped.
+const STOPPED_MAX: Duration = Duration::from_secs(5);
 
 /// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile
 /// that must wait is returned.
@@ -54,7 +70,7 @@ pub(crate) async fn run(
         control.send([&reply], &session.names).await?;
         return Ok(None);
     };
-    let mut opening = Some(Reply::new(Code::OPENING_DATA, transfer.opening));
+    let opening = Reply::new(Code::OPENING_DATA, transfer.opening);
     let started = Instant::now();
     let (mut work, file) = Work::new(session, transfer.job);
     session.probe.moved.store(0, Ordering::Relaxed);
@@ -62,27 +78,26 @@ pub(crate) async fn run(
     session.probe.live.moves(moving(file.as_ref()), work.size());
     let mut held = None;
     let told = port.told();
-    let end = {
-        let is_sending = work.source.is_some();
-        let mut moving = pin!(work.run(port));
-        // A client that waits on its port has little things at once, and both replies in one
-        // piece. One that sends waits for the first reply.
-        match if is_sending { at_once(moving.as_mut()) } else { Poll::Pending } {
-            Poll::Ready(done) => Ending::Done(done),
-            Poll::Pending => {
-                control.send(&opening.take(), &session.names).await?;
-                attend(control, session, moving, &mut held).await
-            }
-        }
+    control.send([&opening], &session.names).await?;
+    let said = Instant::now();
+    let end = match attend(control, session, pin!(work.run(port)), &mut held).await {
+        Ending::Done(Done::Ended(reason)) => Ending::Ended(reason),
+        end => end,
     };
+    let sent = Instant::now();
+    let is_aborted = match work.closing.take() {
+        Some(closing) => let_read(control, session, closing, said, &mut held).await,
+        None => false,
+    };
+    let waited = sent.elapsed();
     session.probe.is_transferring.store(false, Ordering::Relaxed);
     if let (Some(lease), Ending::Done(Done::Moved)) = (work.lease.take(), &end) {
         session.shared.ports.keep(lease);
     }
     session.data_resumes = work.resumes.or(session.data_resumes);
-    session.learn(told, &opened(&end, &work), &work.strangers);
-    if let Some(&first) = work.strangers.first() {
-        session.emit(&Event::DataStrangers { first, count: work.strangers.len() });
+    session.learn(told, &opened(&end, &work), work.unexpected.addresses());
+    if let Some(&first) = work.unexpected.addresses().first() {
+        session.emit(&Event::DataStrangers { first, count: work.unexpected.count() });
     }
     let sink = work.sink.take();
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
@@ -98,8 +113,11 @@ pub(crate) async fn run(
             yield_now().await;
         }
     }
-    let verdict = settle(control, &session.probe, end, sink).await;
-    report(session, &verdict, file.as_ref(), started, &work);
+    let mut verdict = settle(control, &session.probe, end, sink).await;
+    report(session, &verdict, file.as_ref(), started + waited, &work);
+    if is_aborted {
+        verdict.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
+    }
     session.probe.live.rests();
     // Where there is a second reply, it is that of ABOR.
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&verdict.replies) {
@@ -107,12 +125,12 @@ pub(crate) async fn run(
     }
     match verdict.exit {
         None => {
-            control.send(opening.iter().chain(&verdict.replies), &session.names).await?;
+            control.send(&verdict.replies, &session.names).await?;
             Ok(held)
         }
         Some(exit) => {
             // The client may be gone; the reason to end stands in any case.
-            let _ = control.send(opening.iter().chain(&verdict.replies), &session.names).await;
+            let _ = control.send(&verdict.replies, &session.names).await;
             Err(exit)
         }
     }
@@ -129,9 +147,27 @@ fn opened<'a>(end: &'a Ending<Done>, work: &Work) -> Opened<'a> {
     }
 }
 
-/// What a future comes to without waiting. It can be polled on as usual.
-fn at_once<T>(act: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    act.poll(&mut Context::from_waker(Waker::noop()))
+/// Gives the client time to read 150 before the last reply follows, and hears it meanwhile. Says
+/// whether it sent ABOR, which finds nothing to abort any more.
+async fn let_read(
+    control: &mut Control,
+    session: &mut Session,
+    closing: Closing,
+    said: Instant,
+    held: &mut Held,
+) -> bool {
+    if said.elapsed() > SHORT_MAX {
+        return false;
+    }
+    let keeps_open = session.data_kept_open >= KEPT_OPEN_MAX;
+    let most = if keeps_open { KEEPS_OPEN_MAX } else { READS_OPENING_MAX };
+    let ending = attend(control, session, pin!(timeout(most, closing.ended())), held).await;
+    session.data_kept_open = match &ending {
+        Ending::Done(Err(_)) => session.data_kept_open.saturating_add(1),
+        _ => 0,
+    };
+    // Whatever else has happened is found when the last reply is sent, and after it.
+    matches!(ending, Ending::Aborted)
 }
 
 /// What can be said of the file that moved, for the log.
@@ -165,8 +201,10 @@ struct Work {
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
+    /// After everything was sent.
+    closing: Option<Closing>,
     /// Who else came to the port.
-    strangers: Vec<IpAddr>,
+    unexpected: UnexpectedPeers,
     /// Whether the client has shown that it resumes TLS sessions, or that it does not.
     resumes: Option<bool>,
 }
@@ -192,9 +230,28 @@ async fn is_too_slow(shaper: &Shaper, probe: &Probe, is_whole: &AtomicBool) {
     }
 }
 
+/// Waits until the session is to end and nothing moves in its transfer, though no limit of ours
+/// and no disk is what it waits for. Says why the session ends.
+async fn stands_still_at_the_end(shaper: &Shaper, probe: &Probe, is_whole: &AtomicBool) -> String {
+    let reason = probe.ended(End::AfterTransfer).await.to_owned();
+    let (mut before, mut since) = (probe.moved.load(Ordering::Relaxed), Instant::now());
+    loop {
+        sleep(BEGINS_MAX / 4).await;
+        let moved = probe.moved.load(Ordering::Relaxed);
+        if moved != before || shaper.is_limited() || is_whole.load(Ordering::Relaxed) {
+            (before, since) = (moved, Instant::now());
+        }
+        if since.elapsed() >= if moved == 0 { BEGINS_MAX } else { STOPPED_MAX } {
+            return reason;
+        }
+    }
+}
+
 /// How the data side came to its end.
 enum Done {
     Moved,
+    /// The session is to end, for this reason, and nothing moved.
+    Ended(String),
     NotOpened(OpenError),
     Cut(Cut),
     /// The data ended in good order, but before what ALLO announced had come.
@@ -235,7 +292,8 @@ impl Work {
             is_tls: false,
             is_unproven: false,
             lease: None,
-            strangers: Vec::new(),
+            closing: None,
+            unexpected: UnexpectedPeers::default(),
             resumes: None,
         };
         (work, file)
@@ -260,7 +318,14 @@ impl Work {
             tls: self.tls.as_deref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
         };
         let asked = Instant::now();
-        let data = match opening.open(port, &mut self.strangers).await {
+        let opened = tokio::select! {
+            // A connection that is there is taken.
+            biased;
+            opened = opening.open(port, &mut self.unexpected) => opened,
+            // The server does not wait for a client to come, nor for its handshake, before it ends.
+            reason = self.probe.ended(End::AfterTransfer) => return Done::Ended(reason.to_owned()),
+        };
+        let data = match opened {
             Ok(data) => data,
             Err(error) => {
                 self.shared.tally.opening_failed(error.cause());
@@ -284,10 +349,13 @@ impl Work {
             is_whole: &is_whole,
             deflate: self.deflate,
         };
-        let (source, sink) = (self.source.take(), &mut self.sink);
+        let (source, sink, closing) = (self.source.take(), &mut self.sink, &mut self.closing);
         let moving = async {
             match (source, sink) {
-                (Some(source), _) => pump::send(source, data.stream, &flow).await,
+                (Some(source), _) => {
+                    *closing = Some(pump::send(source, data.stream, &flow).await?);
+                    Ok(())
+                }
                 (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
                 (None, None) => Ok(()),
             }
@@ -297,6 +365,9 @@ impl Work {
             biased;
             moved = moving => moved,
             () = is_too_slow(&self.shaper, &self.probe, &is_whole) => Err(Cut::TooSlow),
+            reason = stands_still_at_the_end(&self.shaper, &self.probe, &is_whole) => {
+                return Done::Ended(reason);
+            }
         };
         let came = self.probe.moved.load(Ordering::Relaxed);
         match ended {
@@ -371,6 +442,8 @@ fn failed(ending: Ending<Done>) -> Verdict {
     let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
     match ending {
         Ending::Done(Done::Moved) => done(),
+        // `run` has turned it into the end of the session.
+        Ending::Done(Done::Ended(reason)) => failed(Ending::Ended(reason)),
         Ending::Done(Done::Cut(Cut::Store(error))) => store_failed(error),
         Ending::Done(Done::Cut(Cut::Network(error))) => {
             let reply = aborted("The data connection broke.");
@@ -402,6 +475,10 @@ fn failed(ending: Ending<Done>) -> Verdict {
                 OpenError::NotResumed => Reply::new(
                     Code::PROTOCOL_REFUSED,
                     "The data connection must resume the TLS session of this one.",
+                ),
+                OpenError::OtherAddress(_) => Reply::new(
+                    Code::NO_DATA_CONNECTION,
+                    "The data connection came from a different address.",
                 ),
                 OpenError::Tls(_) => {
                     Reply::new(Code::NO_DATA_CONNECTION, "TLS failed on the data connection.")

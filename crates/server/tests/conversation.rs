@@ -102,6 +102,30 @@ fn row_7_a_login_has_its_time_however_busy_the_client_is() {
 }
 
 #[test]
+fn row_7_who_says_nothing_before_the_login_ends_when_the_idle_time_is_over() {
+    let short = |settings: &mut wharf_server::settings::Settings| {
+        settings.limits.idle_timeout = std::time::Duration::from_secs(5);
+    };
+    let world = world().tls().settings(short);
+    world.run(
+        "WAIT 4s\nC: NOOP\nS: 200 *\nWAIT 4s\nC: NOOP\nS: 200 *\nWAIT 6s\nS: 421 Idle*\nS: EOF",
+    );
+    world.run("C: AUTH TLS\nS: 234 *\nWAIT 6s\nS: EOF");
+}
+
+#[test]
+fn who_connects_and_leaves_without_a_word_is_not_told_of() {
+    for way in ["CX\nWAIT 1s", "CR\nWAIT 1s"] {
+        let outcome = world().run(way);
+        assert!(outcome.events.is_empty(), "{:?}", outcome.events);
+        let outcome = world().run(&format!("C< NO\n{way}"));
+        assert_eq!(outcome.events.len(), 2, "{:?}", outcome.events);
+    }
+    // Who stays and says nothing is told of, too.
+    assert_eq!(world().run("WAIT 61s\nS: 220 *\nS: 421 *\nS: EOF").events.len(), 2);
+}
+
+#[test]
 fn row_17_three_failed_logins_end_the_session() {
     let fail = "C: USER anna\nS: 331 *\nC: PASS wrong\nS: 530 Login incorrect.\n";
     let outcome = world()
@@ -153,6 +177,37 @@ fn a_shut_down_says_so_and_lets_a_transfer_end() {
         "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nU... half\nSHUTDOWN 30s\n\
          U: done\nS: 226 *\nS: 421 *\nS: EOF\nHAS /b halfdone",
     );
+}
+
+#[test]
+fn row_44_a_shut_down_waits_for_no_data_connection_that_does_not_come() {
+    for asked in ["C: RETR a", "C: STOR b", "C: LIST"] {
+        inside(
+            &world(),
+            &format!(
+                "C: EPSV\nS: 229 *\nNODATA\n{asked}\nS: 150 *\nWAIT 2s\nSHUTDOWN 30s\nWAIT 1s\n\
+                 S: 426 *\nS: 421 *\nS: EOF\nHASNOT /b"
+            ),
+        );
+    }
+    // One that came and has sent nothing is no better.
+    inside(
+        &world(),
+        "C: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nSHUTDOWN 30s\nWAIT 1s\n\
+         S: 426 *\nS: 421 *\nS: EOF\nHASNOT /b",
+    );
+}
+
+#[test]
+fn row_44_a_shut_down_waits_for_no_handshake_and_no_answer_that_is_held_back() {
+    let world = world().tls();
+    world.run("C: AUTH TLS\nS: 234 *\nSHUTDOWN 30s\nWAIT 1s\nS: EOF");
+    world.run("C: USER anna\nS: 331 *\nC: PASS wrong\nSHUTDOWN 30s\nWAIT 1s\nS: 421 *\nS: EOF");
+    let secure = "C: AUTH TLS\nS: 234 *\nTLS\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
+    world.run(&format!(
+        "{secure}C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: EPSV\nS: 229 *\nNODATA\n\
+         KNOCK 203.0.113.9\nC: LIST\nS: 150 *\nSHUTDOWN 30s\nWAIT 1s\nS: 4*\nS: 421 *\nS: EOF"
+    ));
 }
 
 #[test]

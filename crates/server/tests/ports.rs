@@ -131,13 +131,57 @@ fn row_03_strangers_are_told_of_and_do_not_stop_the_client() {
 }
 
 #[test]
-fn row_03_a_port_at_which_strangers_keep_knocking_is_given_up() {
-    let knocks = "KNOCK 198.51.100.7\n".repeat(8);
-    let outcome = play(
-        &world(),
-        &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\nS: 425 *\nC: NOOP\nS: 200 *"),
+fn row_03_a_client_is_served_however_many_others_connect_before_it() {
+    let knocks = "KNOCK 198.51.100.7\n".repeat(40);
+    let asked = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n";
+    let script = format!("{asked}{knocks}WAIT 10s\n{knocks}DIAL\nD: for one\nS: 226 *");
+    let outcome = play(&world(), &script);
+    let told = "DataStrangers { first: 198.51.100.7, count: 80 }";
+    assert!(outcome.events.iter().any(|line| line.contains(told)), "{:?}", outcome.events);
+    // The neighbour: without the client it ends when the time is up, and says why.
+    let script = format!(
+        "{asked}{knocks}WAIT 19s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
+         S: 425 The data connection came from a different address."
     );
-    assert!(outcome.events.iter().any(|line| line.contains("others than the client")));
+    play(&world(), &script);
+}
+
+#[test]
+fn row_03_04_others_at_a_shared_port_stop_none_of_its_clients() {
+    let knocks = "KNOCK 198.51.100.7\n".repeat(40);
+    play(
+        &world(),
+        &format!(
+            "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\nCLIENT 2 198.51.100.2\nLOGIN;EPSV;\
+             {knocks}C: RETR b\nS: 150 *\nD: for two\nS: 226 *\nCLIENT 1\nWAIT 10s\nDIAL\n\
+             D: for one\nS: 226 *"
+        ),
+    );
+}
+
+#[test]
+fn row_04_while_one_waits_another_fetches_as_often_as_it_likes() {
+    let fetch = "EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n".repeat(20);
+    for waits in ["", "NODATA\nC: RETR a\nS: 150 *\n"] {
+        play(
+            &world(),
+            &format!(
+                "LOGIN;EPSV;{waits}CLIENT 2 198.51.100.2\nLOGIN;{fetch}CLIENT 3 198.51.100.2\n\
+                 LOGIN;{fetch}"
+            ),
+        );
+    }
+}
+
+#[test]
+fn row_04_ten_wait_at_ten_ports_and_the_eleventh_fetches_as_often_as_it_likes() {
+    let world = world().settings(|settings| settings.passive.ports = 30_000..=30_009);
+    let waiting = |host: usize| {
+        format!("CLIENT {host} 198.51.100.{host}\nLOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n")
+    };
+    let waiting: String = (101..=110).map(waiting).collect();
+    let fetch = "EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n".repeat(25);
+    play(&world, &format!("{waiting}CLIENT 11 198.51.100.11\nLOGIN;{fetch}"));
 }
 
 #[test]

@@ -69,6 +69,27 @@ fn row_13_a_binary_header_does_as_well_and_a_proxy_may_come_for_itself() {
 }
 
 #[test]
+fn row_13_a_health_check_of_a_proxy_is_no_session_until_it_sends_a_command() {
+    let local = "\\r\\n\\r\\n\\x00\\r\\nQUIT\\n\\x20\\x00\\x00\\x00";
+    let world = world().settings(|settings| settings.limits.sessions = Count::from_number(1));
+    for header in [local, "PROXY UNKNOWN\\r\\n"] {
+        for way in ["CX\nWAIT 1s", "CR\nWAIT 1s", "WAIT 61s\nS: EOF"] {
+            // It takes no place: the only one is another client's.
+            let script = format!(
+                "FOR 198.51.100.7;LOGIN;CLIENT 2 10.0.1.77\nFIRST {header}\nS: 220 *\n{way}\n\
+                 CLIENT 1\nC: NOOP\nS: 200 *"
+            );
+            let outcome = play(&world, &script);
+            let of_check = |line: &&String| !line.starts_with("1 ");
+            let told: Vec<_> = outcome.events.iter().filter(of_check).collect();
+            assert!(told.is_empty(), "{told:?}");
+        }
+        let script = format!("FIRST {header}\nC: QUIT\nS: 221 *\nS: EOF");
+        assert_told(&play(&world, &script), "Connected");
+    }
+}
+
+#[test]
 fn row_13_who_is_no_proxy_of_ours_is_turned_away_whatever_it_says() {
     let outcome = play(&world(), "CLIENT 1 203.0.113.5\nFOR 198.51.100.7;S: EOF");
     assert_told(&outcome, "none of the proxies");
@@ -82,6 +103,11 @@ fn row_13_without_a_header_nobody_is_served() {
         ("PROXY TCP9 198.51.100.7 192.0.2.1 40000 21\\r\\n", "not known"),
     ] {
         assert_told(&play(&world(), &format!("FIRST {first}\nS: EOF")), why);
+    }
+    // One that says nothing at all has only looked whether the port is open.
+    for way in ["CX", "CR"] {
+        let outcome = play(&world(), &format!("FIRST \n{way}\nWAIT 1s"));
+        assert!(outcome.events.is_empty(), "{:?}", outcome.events);
     }
     let late = play(&world(), "FIRST PROXY TCP4\nWAIT 11s\nS: EOF");
     assert_told(&late, "did not come in time");

@@ -43,7 +43,8 @@ struct State {
 /// What waits on one listening address.
 struct Door {
     waiting: VecDeque<SimLink>,
-    waker: Option<Waker>,
+    /// Of all who wait for one: several may.
+    wakers: Vec<Waker>,
 }
 
 /// A listening address. Dropping it closes it and breaks what was not accepted.
@@ -132,9 +133,7 @@ impl SimNet {
             match state.door(to) {
                 Some(door) if door.waiting.len() < BACKLOG => {
                     door.waiting.push_back(acceptor);
-                    if let Some(waker) = door.waker.take() {
-                        waker.wake();
-                    }
+                    door.wakers.drain(..).for_each(Waker::wake);
                     None
                 }
                 _ => Some(acceptor),
@@ -158,7 +157,7 @@ impl SimNet {
         if state.doors.contains_key(&at) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        state.doors.insert(at, Door { waiting: VecDeque::new(), waker: None });
+        state.doors.insert(at, Door { waiting: VecDeque::new(), wakers: Vec::new() });
         Ok(SimListener { net: self.clone(), at })
     }
 
@@ -221,7 +220,9 @@ impl SimListener {
             if let Some(link) = door.waiting.pop_front() {
                 return Poll::Ready(link);
             }
-            door.waker = Some(context.waker().clone());
+            if !door.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                door.wakers.push(context.waker().clone());
+            }
             Poll::Pending
         })
         .await

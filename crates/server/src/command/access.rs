@@ -183,9 +183,14 @@ async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> 
     };
     let most = account.limits.sessions_max.unwrap_or(session.settings.limits.sessions_per_user);
     let Some(seat) = session.shared.admission.user_seat(&account.name, most) else {
-        let reason = "Too many sessions of this account.";
-        session.emit(&Event::TurnedAway { reason });
-        return Ok(Next::Close(Reply::new(Code::CLOSING, reason)));
+        let reply = "Too many sessions of this account.";
+        let limit = match account.limits.sessions_max {
+            Some(_) => "sessions of the account",
+            None => "limits.sessions_per_user",
+        };
+        let reason = format!("{reply} ({limit})");
+        session.emit(&Event::TurnedAway { reason: &reason });
+        return Ok(Next::Close(Reply::new(Code::CLOSING, reply)));
     };
     let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
     let text = welcome(session, &account);

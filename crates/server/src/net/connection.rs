@@ -106,6 +106,12 @@ impl Connection {
         }
     }
 
+    /// Waits until something has come, or the end of it, and leaves it there. Says how much it is:
+    /// 1 at most, and 0 at the end.
+    pub(super) async fn peek(&mut self) -> io::Result<usize> {
+        self.watch()?.peek(&mut [0]).await
+    }
+
     /// Waits until the reactor has seen it change to be ready for this since it was last asked to
     /// `forget`.
     #[cfg(target_os = "linux")]

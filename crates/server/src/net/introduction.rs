@@ -15,22 +15,43 @@ use super::{Link, Socket, plain};
 /// A proxy says at once for whom it comes: as long as for a handshake of TLS.
 const INTRODUCTION_MAX: Duration = Duration::from_secs(10);
 
-/// Reads the header of the PROXY protocol from a connection, and nothing behind it. From then on
-/// the other end is the client that the header names; where it names none it is the proxy itself.
+/// What a proxy said on a connection.
+pub(crate) enum Introduced {
+    /// It comes for a client: the other end is that client from now on.
+    Client(Socket),
+    /// It comes for itself, to see whether the server answers, or does not know for which client
+    /// (version 2 `LOCAL`, version 1 `UNKNOWN`).
+    HealthCheck(Socket),
+    /// It closed the connection and had not sent a byte.
+    Closed,
+}
+
+impl Introduced {
+    /// The connection, if there still is one.
+    pub(crate) fn into_socket(self) -> Option<Socket> {
+        match self {
+            Self::Client(socket) | Self::HealthCheck(socket) => Some(socket),
+            Self::Closed => None,
+        }
+    }
+}
+
+/// Reads the header of the PROXY protocol from a connection, and nothing behind it.
 ///
 /// # Errors
 /// There is no header, or a bad one, or it does not come in time, or the connection broke.
-pub(crate) async fn introduced(socket: Socket) -> io::Result<Socket> {
+pub(crate) async fn introduced(socket: Socket) -> io::Result<Introduced> {
     timeout(INTRODUCTION_MAX, read(socket)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn read(mut socket: Socket) -> io::Result<Socket> {
+async fn read(socket: Socket) -> io::Result<Introduced> {
+    let Some(mut socket) = socket.heard().await else { return Ok(Introduced::Closed) };
     let mut bytes = Vec::new();
     loop {
         match parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
-            Progress::Done(Client::Proxy) => return Ok(socket),
+            Progress::Done(Client::Proxy) => return Ok(Introduced::HealthCheck(socket)),
             Progress::Done(Client::Behind { source, .. }) => {
-                return Ok(socket.announced(plain(source)));
+                return Ok(Introduced::Client(socket.announced(plain(source))));
             }
             Progress::Needs(missing) => {
                 let begun = bytes.len();
@@ -43,12 +64,61 @@ async fn read(mut socket: Socket) -> io::Result<Socket> {
 }
 
 impl Socket {
+    /// The connection once its peer has sent something, which is still to be read; nothing if it
+    /// closes or breaks the connection instead.
+    pub(crate) async fn heard(self) -> Option<Self> {
+        match self {
+            Self::Tcp(mut connection) => {
+                let has_come = connection.peek().await.is_ok_and(|count| count > 0);
+                has_come.then_some(Self::Tcp(connection))
+            }
+            Self::Link(mut link) => {
+                let mut first = [0];
+                let count = link.read(&mut first).await.ok()?;
+                let ahead = Some(first[0]);
+                (count > 0).then(|| Self::Link(Box::new(Peeked { link, ahead })))
+            }
+        }
+    }
+
     /// The same connection, of whose other end somebody has told us.
     fn announced(self, peer: SocketAddr) -> Self {
         match self {
             Self::Tcp(connection) => Self::Tcp(connection.announced(peer)),
             Self::Link(link) => Self::Link(Box::new(Announced { link, peer })),
         }
+    }
+}
+
+/// A connection whose first byte was looked at.
+struct Peeked {
+    link: Box<dyn Link>,
+    ahead: Option<u8>,
+}
+
+impl Link for Peeked {
+    fn peer_address(&self) -> SocketAddr {
+        self.link.peer_address()
+    }
+
+    fn local_address(&self) -> SocketAddr {
+        self.link.local_address()
+    }
+}
+
+impl AsyncRead for Peeked {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buffer.remaining() > 0
+            && let Some(byte) = self.ahead.take()
+        {
+            buffer.put_slice(&[byte]);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.link).poll_read(context, buffer)
     }
 }
 
@@ -78,6 +148,36 @@ impl AsyncRead for Announced {
 }
 
 impl AsyncWrite for Announced {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.link).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.link).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.link).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.link).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.link.is_write_vectored()
+    }
+}
+
+impl AsyncWrite for Peeked {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -98,7 +98,7 @@ async fn row_04_a_port_is_shared_only_when_there_is_no_other() {
     alone.sort_unstable();
     assert_eq!(alone, [30_000, 30_001, 30_002]);
     // Where there are fewest comes first.
-    let counts: Vec<_> = leases.iter().map(Lease::guests).collect();
+    let counts: Vec<_> = leases.iter().map(Lease::sessions).collect();
     assert_eq!(counts.iter().filter(|count| **count == 2).count(), 4, "{counts:?}");
     assert_eq!(counts.iter().filter(|count| **count == 3).count(), 3, "{counts:?}");
     assert_eq!(bench.ports.leased(), 3);
@@ -115,7 +115,7 @@ async fn row_04_one_address_without_tls_never_has_a_port_twice() {
     assert!(bench.lease(&bench.claim("198.51.100.1")).await.is_none());
     // Nor with a session whose TLS would not help the others.
     assert!(bench.lease(&bench.secured("198.51.100.1", Some(true))).await.is_none());
-    assert_eq!(bench.lease(&bench.claim("198.51.100.2")).await.unwrap().guests(), 2);
+    assert_eq!(bench.lease(&bench.claim("198.51.100.2")).await.unwrap().sessions(), 2);
     drop(two);
     assert!(bench.lease(&bench.claim("198.51.100.1")).await.is_some());
 }
@@ -175,7 +175,7 @@ async fn row_04_what_is_kept_is_bounded_and_never_shared() {
         let peer = format!("198.51.{}.{}", number / 250, number % 250);
         bench.ports.keep(bench.lease(&bench.claim(&peer)).await.unwrap());
     }
-    assert_eq!(bench.ports.all_open().berths.len(), KEPT_MAX);
+    assert_eq!(bench.ports.all_open().listeners.len(), KEPT_MAX);
     assert_eq!(bench.ports.leased(), 0);
 
     let small = Bench::new(30_000..=30_000);
@@ -186,5 +186,5 @@ async fn row_04_what_is_kept_is_bounded_and_never_shared() {
     assert!(small.ports.all_kept().is_empty(), "two had it");
     small.ports.keep(two);
     // It is taken from who only keeps it.
-    assert_eq!(small.lease(&claim).await.unwrap().guests(), 1);
+    assert_eq!(small.lease(&claim).await.unwrap().sessions(), 1);
 }

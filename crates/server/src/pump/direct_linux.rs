@@ -66,15 +66,15 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
     matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.shaper.is_limited()
 }
 
-/// Sends bytes `from..from + len` of a file, and the farewell of TLS. What is left comes back with
-/// the stream if there is no short way.
+/// Sends bytes `from..from + len` of a file, and the farewell of TLS. The stream comes back, bare
+/// where TLS was on it and is over, with what is left of the file if there is no short way.
 pub(super) async fn send(
     file: File,
     from: u64,
     len: u64,
     stream: Stream,
     flow: &Flow<'_>,
-) -> Result<Option<(Rest, Stream)>, Cut> {
+) -> Result<(Option<Rest>, Stream), Cut> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
             let work = Sending { file, from, left: len };
@@ -82,7 +82,7 @@ pub(super) async fn send(
                 .travel(work, Slowness::Waits)
                 .await?;
             let rest = Rest { file: back.file, from: back.from, len: back.left };
-            Ok((!is_done).then_some((rest, Stream::Plain(Socket::Tcp(connection)))))
+            Ok(((!is_done).then_some(rest), Stream::Plain(Socket::Tcp(connection))))
         }
         Stream::Tls(stream) => {
             let (socket, tls) = stream.into_inner();
@@ -90,9 +90,9 @@ pub(super) async fn send(
             let work = Sealing::new(file, from, len, tls);
             let way = Way::new(&mut connection, Interest::WRITABLE, flow)?;
             way.travel(work, Slowness::Waits).await?;
-            Ok(None)
+            Ok((None, Stream::Plain(Socket::Tcp(connection))))
         }
-        stream @ Stream::Plain(Socket::Link(_)) => Ok(Some((Rest { file, from, len }, stream))),
+        stream @ Stream::Plain(Socket::Link(_)) => Ok((Some(Rest { file, from, len }), stream)),
     }
 }
 
@@ -210,11 +210,8 @@ impl<'a> Way<'a> {
     /// and waits for the next.
     async fn ride<W: Work>(&mut self, mut work: W) -> Result<(W, Stop), Cut> {
         let shaper = self.flow.shaper;
-        let leg = Leg {
-            age: shaper.age(),
-            bytes: bound(shaper.turn(usize::MAX)),
-            is_patient: self.keeps_up,
-        };
+        let turn = shaper.turn(usize::MAX);
+        let leg = Leg { age: turn.age, bytes: bound(turn.bytes), is_patient: self.keeps_up };
         let lane = self.flow.lanes.enter().await;
         let socket = Arc::clone(&self.socket);
         let probe = Arc::clone(self.flow.probe);
@@ -231,7 +228,8 @@ impl<'a> Way<'a> {
         self.is_riding = false;
         let (stop, moved) = ended?;
         if shaper.is_limited() {
-            shaper.take(usize::try_from(moved).unwrap_or(usize::MAX)).await;
+            // What moved before a limit came is not charged to it.
+            shaper.take(&turn, usize::try_from(moved).unwrap_or(usize::MAX)).await;
             return Ok((work, stop));
         }
         self.pays = moved >= PAYING_BYTES;

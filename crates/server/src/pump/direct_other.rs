@@ -18,8 +18,8 @@ pub(super) async fn send(
     len: u64,
     stream: Stream,
     _: &Flow<'_>,
-) -> Result<Option<(Rest, Stream)>, Cut> {
-    Ok(Some((Rest { file, from, len }, stream)))
+) -> Result<(Option<Rest>, Stream), Cut> {
+    Ok((Some(Rest { file, from, len }), stream))
 }
 
 pub(super) async fn receive(_: Loan, stream: Stream, _: &Flow<'_>) -> Result<Option<Stream>, Cut> {

@@ -56,10 +56,11 @@ impl Local<'_> {
     async fn pass(&self, piece: &Bytes) {
         let mut left = piece.len();
         while left > 0 {
-            let turn = self.shaper.turn(super::PIECE_BYTES).min(left);
-            self.shaper.take(turn).await;
-            count(self.probe, turn);
-            left -= turn;
+            let turn = self.shaper.turn(super::PIECE_BYTES);
+            let bytes = turn.bytes.min(left);
+            self.shaper.take(&turn, bytes).await;
+            count(self.probe, bytes);
+            left -= bytes;
         }
         // A store in memory never waits, and others are to have their turn.
         tokio::task::yield_now().await;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use wharf_core::event::{Event, Tree, Who};
 use wharf_proto::reply::{Code, Reply};
 
-use crate::net::{Listener, Socket, introduced, plain};
+use crate::net::{Introduced, Listener, Socket, introduced, plain};
 use crate::settings::ListenTls;
 use crate::shared::Shared;
 
@@ -38,6 +39,8 @@ pub(super) struct Arrival {
     pub(super) socket: Socket,
     pub(super) tls: ListenTls,
     pub(super) proxies: Arc<[IpNet]>,
+    /// Whether it has heard 220 already.
+    pub(super) is_greeted: bool,
 }
 
 impl Door {
@@ -81,7 +84,7 @@ impl Door {
     }
 
     fn arrival(&self, socket: Socket) -> Arrival {
-        Arrival { socket, tls: self.tls, proxies: Arc::clone(&self.proxies) }
+        Arrival { socket, tls: self.tls, proxies: Arc::clone(&self.proxies), is_greeted: false }
     }
 
     /// Lets a proxy say for whom it comes, if it is one of ours, beside everything else.
@@ -106,7 +109,18 @@ impl Door {
         let (shared, arrive) = (Arc::clone(shared), arrive.clone());
         introductions.spawn(async move {
             match introduced(arrival.socket).await {
-                Ok(socket) => drop(arrive.send(Arrival { socket, ..arrival }).await),
+                Ok(Introduced::Client(socket)) => {
+                    drop(arrive.send(Arrival { socket, ..arrival }).await);
+                }
+                Ok(Introduced::HealthCheck(socket)) => {
+                    let most = silence_max(&shared);
+                    let checked = answer_check(&shared, Arrival { socket, ..arrival });
+                    if let Ok(Some(arrival)) = timeout(most, checked).await {
+                        drop(arrive.send(arrival).await);
+                    }
+                }
+                // As a check of the port does that knows nothing of proxies.
+                Ok(Introduced::Closed) => {}
                 Err(error) => tell(&shared, peer, local, &unintroduced(&error)),
             }
         });
@@ -124,6 +138,26 @@ impl Door {
             tell(shared, plain(peer), self.listener.local_address(), reason);
         }
     }
+}
+
+/// How long a client may say nothing before its login.
+fn silence_max(shared: &Shared) -> Duration {
+    let settings = &shared.terms().settings;
+    settings.login.timeout.min(settings.limits.idle_timeout)
+}
+
+/// Answers a proxy that looks whether the server lives: with 220, and without a session. Only once
+/// it sends something is it a client like others, at the address of the proxy.
+async fn answer_check(shared: &Shared, mut arrival: Arrival) -> Option<Arrival> {
+    // With TLS from the start there is nothing to say before the client's first message.
+    if arrival.tls != ListenTls::Implicit {
+        let mut greeting = Vec::new();
+        shared.terms().settings.greeting_reply().write(&mut greeting);
+        arrival.socket.write_all(&greeting).await.ok()?;
+        arrival.is_greeted = true;
+    }
+    let socket = arrival.socket.heard().await?;
+    Some(Arrival { socket, ..arrival })
 }
 
 fn unintroduced(error: &io::Error) -> String {

@@ -49,12 +49,17 @@ async fn moved_in(shaper: &Shaper, time: Duration) -> usize {
     let mut moved = 0;
     loop {
         let turn = shaper.turn(64 * 1024);
-        shaper.take(turn).await;
+        shaper.take(&turn, turn.bytes).await;
         if Instant::now() >= end {
             return moved;
         }
-        moved += turn;
+        moved += turn.bytes;
     }
+}
+
+/// Has these bytes pass by the limits of now.
+async fn charge(shaper: &Shaper, bytes: usize) {
+    shaper.take(&shaper.turn(usize::MAX), bytes).await;
 }
 
 /// Within 5 % of the rate over two seconds.
@@ -97,7 +102,7 @@ async fn a_limit_comes_and_goes_while_a_transfer_runs() {
     scene.write([]);
     scene.registry.renew();
     let before = Instant::now();
-    shaper.take(usize::MAX).await;
+    charge(&shaper, usize::MAX).await;
     assert_eq!(Instant::now(), before);
 }
 
@@ -105,9 +110,9 @@ async fn a_limit_comes_and_goes_while_a_transfer_runs() {
 async fn who_waits_for_a_turn_of_the_old_limit_waits_no_longer_than_it_holds() {
     let scene = Scene::new();
     let shaper = scene.shaper([rate(1)]);
-    shaper.take(1_000_000).await;
+    charge(&shaper, 1_000_000).await;
     let before = Instant::now();
-    let waiting = shaper.take(1);
+    let waiting = charge(&shaper, 1);
     let lifting = async {
         tokio::task::yield_now().await;
         scene.write([]);
@@ -140,7 +145,7 @@ async fn nothing_may_move_for_as_long_as_holds_now_and_no_renewal_begins_anew() 
 async fn a_pause_buys_no_burst() {
     let rate = 1 << 20;
     let shaper = Scene::new().shaper([self::rate(rate)]);
-    shaper.take(1).await;
+    charge(&shaper, 1).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
 }
@@ -173,7 +178,42 @@ async fn the_tightest_of_several_limits_counts() {
 async fn no_limit_means_no_wait() {
     let before = Instant::now();
     let shaper = Scene::new().shaper([bucket(Rate::Unlimited)]);
-    shaper.take(usize::MAX).await;
+    charge(&shaper, usize::MAX).await;
     assert_eq!(Instant::now(), before);
-    assert_eq!(shaper.turn(4096), 4096);
+    assert_eq!(shaper.turn(4096).bytes, 4096);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_moved_without_a_limit_is_not_charged_to_one_that_comes() {
+    let buckets = Buckets::new();
+    let scene = Scene::new();
+    for before in [Rate::Unlimited, Rate::from_bytes_per_second(1 << 30)] {
+        let shaper = scene.shaper([buckets.of("anna", before)]);
+        let turn = shaper.turn(1 << 30);
+        let limit = Rate::from_bytes_per_second(1 << 20);
+        scene.write([buckets.of("anna", limit), rate(1 << 20)]);
+        scene.registry.renew();
+        let began = Instant::now();
+        shaper.take(&turn, 1 << 30).await;
+        assert_eq!(Instant::now(), began, "the limit of {before:?} was paid twice");
+        // It slows from here on, and it moves; so do transfers that begin now.
+        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 1 << 20);
+        let fresh = Scene::new().shaper([buckets.of("anna", limit)]);
+        assert_near(moved_in(&fresh, Duration::from_secs(2)).await, 1 << 20);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_stays_is_charged_although_others_came_meanwhile() {
+    let buckets = Buckets::new();
+    let scene = Scene::new();
+    let stays = Rate::from_bytes_per_second(1 << 20);
+    let shaper = scene.shaper([buckets.of("anna", stays)]);
+    let turn = shaper.turn(1 << 20);
+    scene.write([buckets.of("anna", stays), rate(1 << 30)]);
+    scene.registry.renew();
+    shaper.take(&turn, 1 << 20).await;
+    let began = Instant::now();
+    charge(&shaper, 1).await;
+    assert!(Instant::now() - began >= Duration::from_millis(900), "the second is still due");
 }

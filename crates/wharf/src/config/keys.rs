@@ -344,14 +344,14 @@ sections! {
         /// sessions in all
         connections: Count = "512",
         /// sessions from one IPv4 address or one IPv6 /64
-        connections_per_ip: Count = "20",
+        connections_per_ip: Count = "40",
         /// clients that have not logged in; auto = a quarter of connections, 16 at least
         /// addresses from which somebody logged in lately are not held to it
         connections_before_login: AutoCount = "\"auto\"",
         /// of connections, kept for addresses with a login in the last 30 days; a quarter at most
         connections_reserved: Whole = "32",
         /// sessions of one account; users.toml can say otherwise; anonymous may have any number
-        sessions_per_user: Count = "10",
+        sessions_per_user: Count = "40",
         /// whole server, shared by the running uploads
         upload_rate: Rate = "0",
         /// whole server, shared by the running downloads

@@ -126,6 +126,9 @@ pub(super) fn kicked(kicked: &Kicked, is_after_transfer: bool) -> String {
     for address in &kicked.banned {
         let _ = writeln!(text, "banned {address}");
     }
+    for address in &kicked.spared {
+        let _ = writeln!(text, "left {address} alone: ban.allow has it");
+    }
     text
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Signal as ProcessSignal, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,9 +24,26 @@ pub(crate) struct Signals {
     reopen: Signal,
     summary: Signal,
     hang_up: Signal,
+    quit: Signal,
+    /// Held so that they are caught, and not looked at: see `MEANINGLESS`.
+    _meaningless: Vec<Signal>,
     /// Whether somebody sits in front of it: then a hang-up means that they left.
     has_terminal: bool,
 }
+
+/// Signals that end a process unless it catches them, and mean nothing to a server: timers and
+/// descriptors that it did not ask to be told of, and a broken pipe. One that goes astray, or is
+/// sent by mistake, must not end every transfer. Those that report a fault of the process itself,
+/// or that it has used up its share of the processor, keep their meaning.
+const MEANINGLESS: &[fn() -> SignalKind] = &[
+    SignalKind::alarm,
+    SignalKind::pipe,
+    SignalKind::io,
+    || SignalKind::from_raw(ProcessSignal::VTALARM.as_raw()),
+    || SignalKind::from_raw(ProcessSignal::PROF.as_raw()),
+    // A file that passes the limit of the system is an error of writing it.
+    || SignalKind::from_raw(ProcessSignal::XFSZ.as_raw()),
+];
 
 impl Signals {
     /// Listens for signals from now on.
@@ -37,6 +54,9 @@ impl Signals {
             reopen: signal(SignalKind::user_defined1())?,
             summary: signal(SignalKind::user_defined2())?,
             hang_up: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            // A system that does not let one be caught keeps to its own default.
+            _meaningless: MEANINGLESS.iter().filter_map(|kind| signal(kind()).ok()).collect(),
             has_terminal: io::stdin().is_terminal()
                 || io::stdout().is_terminal()
                 || io::stderr().is_terminal(),
@@ -50,6 +70,8 @@ impl Signals {
             biased;
             _ = self.interrupt.recv() => Asked::Stop(Stop::Interrupt),
             _ = self.terminate.recv() => Asked::Stop(Stop::Terminate),
+            // Ctrl+\, and the orderly end of other servers.
+            _ = self.quit.recv() => Asked::Stop(Stop::Terminate),
             _ = self.hang_up.recv() => if self.has_terminal {
                 Asked::Stop(Stop::Terminate)
             } else {

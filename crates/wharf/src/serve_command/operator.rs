@@ -1,6 +1,7 @@
 //! What the JSON API asks of this program: its configuration, its bans, its log.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -227,6 +228,10 @@ impl Operator for Desk {
 
     fn totals(&self) -> Totals {
         self.counters.totals()
+    }
+
+    fn is_never_banned(&self, address: IpAddr) -> bool {
+        self.in_force().config.ban.allow.0.iter().any(|allowed| allowed.contains(&address))
     }
 
     fn sessions_max(&self) -> Option<u64> {

@@ -6,6 +6,8 @@
 #![cfg(unix)]
 
 #[cfg(test)]
+mod aria2;
+#[cfg(test)]
 mod curl;
 #[cfg(all(test, target_os = "linux"))]
 mod haproxy;

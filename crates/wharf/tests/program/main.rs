@@ -58,6 +58,9 @@ mod nat;
 mod own_files;
 mod protection;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod quiet_clients;
+#[cfg(test)]
 mod serve_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

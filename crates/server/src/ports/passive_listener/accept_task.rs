@@ -1,0 +1,83 @@
+//! The task that accepts for all sessions of a shared port.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
+
+use super::waiters::{Sorted, Waiters};
+use crate::net::Listener;
+use crate::ports::UnexpectedPeers;
+
+/// After a failed accept the next try comes after this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The task of one port. Dropping it ends the task at once, and lets go of the listener.
+pub(super) struct AcceptTask {
+    work: Arc<Work>,
+    handle: AbortHandle,
+}
+
+/// What the task polls. It is kept outside of the task: aborting a task only asks its runtime to
+/// drop it, and until that has happened the port could not be opened again.
+struct Work(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl AcceptTask {
+    #[expect(clippy::disallowed_methods, reason = "no session's task may wait for another's")]
+    pub(super) fn spawn(listener: Arc<dyn Listener>, waiters: Arc<Waiters>) -> Self {
+        let accepting: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(accept_for_all(listener, waiters));
+        let work = Arc::new(Work(Mutex::new(Some(accepting))));
+        let polled = Arc::clone(&work);
+        let task = tokio::spawn(poll_fn(move |context| polled.poll(context)));
+        Self { work, handle: task.abort_handle() }
+    }
+}
+
+impl Drop for AcceptTask {
+    fn drop(&mut self) {
+        let work = self.work.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.handle.abort();
+        // Where nothing is locked.
+        drop(work);
+    }
+}
+
+impl Work {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        work.as_mut().map_or(Poll::Ready(()), |work| work.as_mut().poll(context))
+    }
+}
+
+/// Accepts, and hands over, until it is dropped.
+async fn accept_for_all(listener: Arc<dyn Listener>, waiters: Arc<Waiters>) {
+    let mut unsorted = JoinSet::new();
+    let mut unexpected = UnexpectedPeers::default();
+    loop {
+        for one in waiters.take_unsorted() {
+            unsorted.spawn(one);
+        }
+        let accepted = tokio::select! {
+            // What is half done comes before what is new.
+            biased;
+            () = waiters.has_unsorted() => continue,
+            Some(_) = unsorted.join_next(), if !unsorted.is_empty() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted.map(|socket| waiters.sort(socket, false)) {
+            Ok(Sorted::Unexpected(address)) => {
+                if let Some(pause) = unexpected.note(address) {
+                    sleep(pause).await;
+                }
+            }
+            Ok(Sorted::HandedOver | Sorted::NotYet | Sorted::Gone) => {}
+            // Too many files are open, say. The sessions go on waiting.
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Real sockets: limits of speed that a running server gets, changes and loses.
+#![expect(clippy::unwrap_used, reason = "what fails fails the test")]
+#![expect(clippy::disallowed_methods, reason = "these are clients")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use wharf_core::account::{Account, Rate};
+use wharf_core::permission::{Permissions, Rules};
+use wharf_proto::address::parse_epsv_reply;
+use wharf_server::certificate::Certificate;
+use wharf_server::settings::{Limits, Listen, SessionReuse, Settings, Tls, TlsRequire, TlsVersion};
+use wharf_server::{Handle, Server};
+use wharf_storage::{DiskOptions, Disks, Durability};
+use wharf_users::single::Single;
+
+/// What moves without a limit before one comes: half a minute at that limit.
+const FREELY_BYTES: u64 = 96 << 20;
+const LIMIT: u64 = 3 << 20;
+/// What the systems between both programs may have taken before the limit holds.
+const ON_ITS_WAY_BYTES: u64 = 24 << 20;
+/// Far less than half a minute, and more than a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    is_up: bool,
+    is_secured: bool,
+    /// `A` goes through memory, `I` by the system from file to socket.
+    kind: &'static str,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_comes_slows_what_moves_and_stops_none_of_it() {
+    for is_up in [false, true] {
+        for (is_secured, kind) in [(false, "I"), (true, "I"), (false, "A")] {
+            let way = Way { is_up, is_secured, kind };
+            Scene::play(way).await;
+        }
+    }
+}
+
+struct Scene {
+    server: SocketAddr,
+    handle: Handle,
+    settings: Settings,
+    users: Arc<Single>,
+    stores: Arc<Disks>,
+    clients: JoinSet<()>,
+}
+
+impl Scene {
+    async fn play(way: Way) {
+        let folder = tempfile::tempdir().unwrap();
+        // It takes no room, and no client reads it to its end.
+        std::fs::File::create(folder.path().join("big")).unwrap().set_len(1 << 40).unwrap();
+        let anna = Account::new("anna", folder.path(), Rules::everywhere(Permissions::ALL));
+        let users = Arc::new(Single::new(anna, b"secret"));
+        let options = DiskOptions { durability: Durability::Fast, ..DiskOptions::default() };
+        let stores = Arc::new(Disks::new(options));
+        let listen = Listen { address: [127, 0, 0, 1].into(), ports: vec![0], ..Listen::default() };
+        let settings = Settings { listen: vec![listen], tls: Some(tls()), ..Settings::default() };
+        let (accounts, files) = (Arc::clone(&users), Arc::clone(&stores));
+        let bound = Server::new(settings.clone(), accounts, files).bind().await.unwrap();
+        let (handle, server) = (bound.handle(), bound.listeners().first().unwrap().address);
+        let mut clients = JoinSet::new();
+        clients.spawn(bound.serve());
+        let mut scene = Self { server, handle, settings, users, stores, clients };
+
+        let old = scene.begin(way, "old").await;
+        reaches(&old, FREELY_BYTES, way).await;
+        scene.limit(Rate::from_bytes_per_second(LIMIT));
+        let fresh = scene.begin(way, "new").await;
+        // What was on its way arrives; behind it, it moves, and no faster than it may.
+        reaches(&old, old.load(Ordering::Relaxed) + LIMIT / 4, way).await;
+        reaches(&fresh, LIMIT / 4, way).await;
+        scene.is_slow([&old, &fresh], way).await;
+        scene.limit(Rate::from_bytes_per_second(LIMIT / 2));
+        reaches(&fresh, fresh.load(Ordering::Relaxed) + LIMIT / 4, way).await;
+        scene.limit(Rate::Unlimited);
+        reaches(&fresh, fresh.load(Ordering::Relaxed) + FREELY_BYTES / 2, way).await;
+        scene.clients.shutdown().await;
+    }
+
+    /// Both together take at least as long as their limit has them, once nothing is on its way.
+    async fn is_slow(&self, moved: [&AtomicU64; 2], way: Way) {
+        let sum = || moved.iter().map(|moved| moved.load(Ordering::Relaxed)).sum::<u64>();
+        let (began, before) = (Instant::now(), sum());
+        let enough = async {
+            while sum() < before + ON_ITS_WAY_BYTES + LIMIT {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(
+            timeout(Duration::from_secs(2), enough).await.is_err(),
+            "{way:?}: {} bytes in {:?}",
+            sum() - before,
+            began.elapsed()
+        );
+    }
+
+    fn limit(&mut self, rate: Rate) {
+        let limits =
+            Limits { user_upload: rate, user_download: rate, ..self.settings.limits.clone() };
+        self.settings = Settings { limits, ..self.settings.clone() };
+        let (users, stores) = (Arc::clone(&self.users), Arc::clone(&self.stores));
+        self.handle.adopt(self.settings.clone(), users, stores).unwrap();
+    }
+
+    /// One more client that moves bytes without end; what it has moved.
+    async fn begin(&mut self, way: Way, name: &str) -> Arc<AtomicU64> {
+        let (control, mut data) = connect(self.server, way, name).await;
+        let moved = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&moved);
+        self.clients.spawn(async move {
+            let _open = control;
+            let mut piece = vec![b'\n'; 64 * 1024];
+            loop {
+                let moved =
+                    if way.is_up { data.write(&piece).await } else { data.read(&mut piece).await };
+                let Ok(count @ 1..) = moved else { break };
+                counted.fetch_add(u64::try_from(count).unwrap(), Ordering::Relaxed);
+            }
+        });
+        moved
+    }
+}
+
+/// Waits until so much has moved.
+async fn reaches(moved: &AtomicU64, bytes: u64, way: Way) {
+    let enough = async {
+        while moved.load(Ordering::Relaxed) < bytes {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = timeout(PATIENCE, enough).await;
+    assert!(in_time.is_ok(), "{way:?}: {moved:?} of {bytes} bytes");
+}
+
+/// Logs in and begins a transfer: its control and its data connection.
+async fn connect(server: SocketAddr, way: Way, name: &str) -> (Box<dyn Stream>, Box<dyn Stream>) {
+    let config = way.is_secured.then(client_config);
+    let stream: Box<dyn Stream> = Box::new(TcpStream::connect(server).await.unwrap());
+    let mut talk = Talk(BufReader::new(stream));
+    talk.hears("220").await;
+    if let Some(config) = &config {
+        talk.says("AUTH TLS", "234").await;
+        talk = Talk(BufReader::new(secure(config, talk.0.into_inner()).await));
+    }
+    talk.says("USER anna", "331").await;
+    talk.says("PASS secret", "230").await;
+    talk.says(&format!("TYPE {}", way.kind), "200").await;
+    if way.is_secured {
+        talk.says("PBSZ 0", "200").await;
+        talk.says("PROT P", "200").await;
+    }
+    let told = talk.says("EPSV", "229").await;
+    let port = parse_epsv_reply(told.as_bytes()).unwrap();
+    let to = SocketAddr::new(server.ip(), port);
+    let data: Box<dyn Stream> = Box::new(TcpStream::connect(to).await.unwrap());
+    let asked = if way.is_up { format!("STOR {name}") } else { "RETR big".to_owned() };
+    talk.says(&asked, "150").await;
+    let data = match &config {
+        Some(config) => secure(config, data).await,
+        None => data,
+    };
+    (talk.0.into_inner(), data)
+}
+
+struct Talk(BufReader<Box<dyn Stream>>);
+
+impl Talk {
+    async fn says(&mut self, line: &str, code: &str) -> String {
+        self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        self.0.flush().await.unwrap();
+        self.hears(code).await
+    }
+
+    async fn hears(&mut self, code: &str) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).await.unwrap();
+        assert!(line.starts_with(code), "expected {code}, heard {line}");
+        line
+    }
+}
+
+async fn secure(config: &Arc<ClientConfig>, stream: Box<dyn Stream>) -> Box<dyn Stream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    Box::new(TlsConnector::from(Arc::clone(config)).connect(name, stream).await.unwrap())
+}
+
+fn tls() -> Tls {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let chain = vec![made.cert.der().clone()];
+    Tls {
+        certificate: Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap(),
+        version_min: TlsVersion::V1_2,
+        require: TlsRequire::Off,
+        session_reuse: SessionReuse::Prefer,
+        names: Vec::new(),
+    }
+}
+
+fn client_config() -> Arc<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let config = builder
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+
+    Arc::new(config)
+}
+
+/// Takes every certificate: this is not what is tested.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,139 @@
+//! What a server does about those who say nothing: checks of the port, stray signals, and
+//! whatever a stop must not wait for.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+use crate::support::{Place, Serving};
+
+fn serve(place: &Place) -> Serving {
+    std::fs::create_dir_all(place.path("share")).unwrap();
+    place.write("share/a.txt", "hello");
+    place.serve(&["-w", "share", "-u", "me", "-P", "secret"])
+}
+
+/// One account, anna, and a configuration with these lines.
+fn with_an_account(config: &str) -> Place {
+    let place = Place::new();
+    place.write("wharf.toml", &format!("config_version = 1\n{config}"));
+    let words = ["-c", "wharf.toml", "user", "add", "anna", "--home", "home", "--create-home"];
+    place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
+    place
+}
+
+#[test]
+fn row_44_a_signal_that_means_nothing_to_a_server_does_not_end_it() {
+    let place = Place::new();
+    let server = serve(&place);
+    for name in ["ALRM", "VTALRM", "PROF", "IO", "PIPE", "XFSZ"] {
+        server.signal(name);
+        assert_eq!(server.login("me", "secret").fetches("RETR a.txt"), "hello", "{name}");
+    }
+    // The neighbours: one that has a meaning is heard, and one that stops does so in good order.
+    let mut server = server;
+    server.signal("USR2");
+    server.waits_for("event=status");
+    server.signal("QUIT");
+    assert_eq!(server.ends().0, Some(0));
+}
+
+#[test]
+fn row_44_a_stop_does_not_wait_for_a_data_connection_that_never_comes() {
+    let place = Place::new();
+    let mut server = serve(&place);
+    let mut waiting: Vec<_> = ["LIST", "RETR a.txt", "STOR b.txt"]
+        .into_iter()
+        .map(|line| {
+            let mut client = server.login("me", "secret");
+            assert!(client.says("EPSV").starts_with("229 "));
+            assert!(client.says(line).starts_with("150 "));
+            client
+        })
+        .collect();
+    let mut silent = server.connect();
+    server.signal("TERM");
+    // Each hears the end, which the grace of half a minute would put off.
+    for client in &mut waiting {
+        assert!(client.reply().starts_with("426 "));
+        assert!(client.reply().starts_with("421 "));
+    }
+    assert!(silent.reply().starts_with("421 "));
+    let ended = server.waits_for("event=stopped");
+    assert!(!ended.contains("cut off"), "{ended}");
+    assert_eq!(server.ends().0, Some(0));
+}
+
+#[test]
+fn a_check_of_the_port_leaves_no_line_and_a_session_does() {
+    let place = Place::new();
+    let server = serve(&place);
+    for _ in 0..5 {
+        drop(TcpStream::connect(server.address).unwrap());
+        // One that waits for the greeting, as most do.
+        let mut greeted = TcpStream::connect(server.address).unwrap();
+        let _ = greeted.read(&mut [0; 64]).unwrap();
+    }
+    assert!(server.connect().says("NOOP").starts_with("200 "));
+    let (_, log) = server.stop();
+    assert_eq!(log.matches("event=connected").count(), 1, "{log}");
+    assert_eq!(log.matches("event=ended").count(), 1, "{log}");
+    assert!(!log.contains("WARN"), "{log}");
+}
+
+#[test]
+fn row_05_the_log_names_the_limit_of_each_421() {
+    for key in ["connections_per_ip", "sessions_per_user"] {
+        let place = with_an_account(&format!("[limits]\n{key} = 1\n"));
+        let mut server = place.serve(&["-c", "wharf.toml", "serve"]);
+        let mut first = server.login("anna", "secret");
+        if key == "sessions_per_user" {
+            assert!(server.tries("anna", "secret").starts_with("421 "));
+        } else {
+            let mut reply = String::new();
+            let mut second = TcpStream::connect(server.address).unwrap();
+            second.read_to_string(&mut reply).unwrap();
+            assert!(reply.starts_with("421 "), "{reply}");
+        }
+        assert!(server.waits_for("event=turned-away").contains(&format!("limits.{key}")));
+        assert!(first.says("NOOP").starts_with("200 "));
+    }
+}
+
+/// Linux lets a program connect from any address of 127.0.0.0/8.
+fn from(last: u8, to: SocketAddr) -> TcpStream {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0))).unwrap();
+    connect(&socket, &to).unwrap();
+    TcpStream::from(socket)
+}
+
+#[test]
+fn a_kick_with_a_ban_spares_the_address_that_is_never_banned_and_ends_the_others() {
+    let place = with_an_account("[ban]\nallow = [\"127.0.0.1\"]\n");
+    let server = place.serve(&["-c", "wharf.toml", "serve"]);
+    let mut allowed = server.connect();
+    let mut others = [2, 3].map(|last| from(last, server.address));
+    for other in &mut others {
+        let _ = other.read(&mut [0; 64]).unwrap();
+    }
+    let words = ["-c", "wharf.toml", "kick", "--all", "--ban", "1h"];
+    let told = place.run(&words).exits(0).out;
+    for part in ["banned 127.0.0.2", "banned 127.0.0.3", "left 127.0.0.1 alone: ban.allow has it"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    for mut other in others {
+        let mut rest = String::new();
+        other.read_to_string(&mut rest).unwrap();
+        assert!(rest.starts_with("421 "), "{rest}");
+    }
+    assert!(allowed.says("NOOP").starts_with("200 "));
+    // Where there are only such, nothing is done, and the answer names the setting.
+    let refused = place.run(&words);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    refused.tells("ban.allow has 127.0.0.1");
+    assert!(allowed.says("NOOP").starts_with("200 "));
+    let banned = place.run(&["-c", "wharf.toml", "ban", "list"]).exits(0).out;
+    assert_eq!(banned.matches("127.0.0.").count(), 2, "{banned}");
+}
