@@ -2,9 +2,10 @@
 //!
 //! Inside, a name is the bytes on disk, UTF-8 in all but old file systems. A session begins with
 //! UTF-8 (RFC 2640) and, where settings allow, goes over to an old character set once its client
-//! sends what is not UTF-8. Which set that is, is recognised (`guess`, by the models in `weigh`). Every
-//! name that a listing shows can be sent back and finds the same file, also one that is no text at
-//! all; and a session gets the bytes back that it sent (`own`), whatever they were taken for.
+//! sends what is not UTF-8. Which set that is, is recognised (`guess`, by the models in `weigh`).
+//! Every name that a listing shows can be sent back and finds the same file, also one that is no
+//! text at all; and a session gets the bytes back that it sent (`own`), whatever they were taken
+//! for.
 
 mod guess;
 mod habits;
@@ -320,17 +321,16 @@ impl Names {
                 Some((b'/', inner)) => (b"/".as_slice(), inner),
                 _ => (b"".as_slice(), part),
             };
-            match self.own.disk(inner) {
-                Some(disk) => path.extend_from_slice(disk),
-                None => {
-                    let text = set.decode_without_bom_handling_and_without_replacement(inner)?;
-                    let is_lost = self.own.is_full()
-                        && encoded(text.as_bytes(), set).is_none_or(|back| back != inner);
-                    if is_lost && !self.is_pinned {
-                        return None;
-                    }
-                    path.extend_from_slice(text.as_bytes());
+            if let Some(disk) = self.own.disk(inner) {
+                path.extend_from_slice(disk);
+            } else {
+                let text = set.decode_without_bom_handling_and_without_replacement(inner)?;
+                let is_lost = self.own.is_full()
+                    && encoded(text.as_bytes(), set).is_none_or(|back| back != inner);
+                if is_lost && !self.is_pinned {
+                    return None;
                 }
+                path.extend_from_slice(text.as_bytes());
             }
             path.extend_from_slice(end);
         }

@@ -278,8 +278,8 @@ impl Session {
     /// The path that the client means by `typed`.
     ///
     /// Usually it has one reading. Where character sets, backslashes or pictures of control bytes
-    /// leave several, the first that exists is meant, or the first whose folder exists; a client that
-    /// shows here which legacy set it speaks is spoken to in it from then on.
+    /// leave several, the first that exists is meant, or the first whose folder exists; a client
+    /// that shows here which legacy set it speaks is answered in it from then on.
     pub(crate) async fn path(&mut self, typed: &[u8]) -> Result<VPath, Refusal> {
         // Some clients ask for their home like this; a file that has this name was listed as it.
         if typed == b"~" {

@@ -92,8 +92,8 @@ static PASS: Spec = Spec {
 
 /// Logs in. Every failure sounds the same and comes ever later; the last one ends the session.
 ///
-/// All failures count alike, also those with the right password: an account that may not log in from
-/// there, or not now, must not tell that its password was guessed.
+/// All failures count alike, also those with the right password: an account that may not log in
+/// from there, or not now, must not tell that its password was guessed.
 async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let (user, typed) = match &session.login {
         Login::Greeted => return Next::say(Code::BAD_SEQUENCE, "Send USER first."),
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn row_18_a_right_password_that_may_not_enter_is_a_failed_login_in_all_ways() {
+    async fn row_18_53_a_right_password_that_may_not_enter_is_a_failed_login_in_all_ways() {
         let login =
             crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
         let mut ends = Vec::new();
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn row_18_a_refusal_at_user_and_the_limit_of_sessions_do_not_count() {
+    async fn row_18_53_a_refusal_at_user_and_the_limit_of_sessions_do_not_count() {
         let mut settings = Settings::default();
         settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
         let mut bench = Bench::with(settings);
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn row_17_a_locked_account_is_locked_under_every_spelling() {
+    async fn row_17_53_a_locked_account_is_locked_under_every_spelling() {
         let mut bench = Bench::new();
         let shared = Arc::clone(&bench.session.shared);
         for number in 0..200_u32 {

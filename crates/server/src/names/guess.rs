@@ -1,8 +1,8 @@
 //! Which character set bytes are in that are not UTF-8.
 //!
 //! `chardetng` was made for pages of the web and knows many sets; on a name of three letters it is
-//! wrong in one case of ten. So it has one voice, and the models in `weigh`, made for short names in
-//! the six sets that FTP clients still send, have the other.
+//! wrong in one case of ten. So its guess counts a little, and the models in `weigh`, made for
+//! short names in the six sets that FTP clients still send, count more.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{

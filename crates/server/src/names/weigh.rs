@@ -1,9 +1,9 @@
 //! How unlikely bytes are as a name in one character set.
 //!
-//! A simple model of each language: what each letter costs where it stands, in tenths of the natural
-//! logarithm of its chance. The cheapest reading is the most likely one. Readings of the same bytes
-//! are compared, so a letter of two bytes stands against the two letters that those bytes are
-//! elsewhere.
+//! A simple model of each language: what each letter costs where it stands, in tenths of the
+//! natural logarithm of its chance. The cheapest reading is the most likely one. Readings of the
+//! same bytes are compared, so a letter of two bytes stands against the two letters that those
+//! bytes are elsewhere.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

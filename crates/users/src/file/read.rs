@@ -145,7 +145,8 @@ impl Reader<'_> {
         Some(record)
     }
 
-    /// An account without a password is open to whoever comes from its addresses: it must name some.
+    /// An account without a password is open to all that come from its addresses: it must name
+    /// some.
     fn without_password(&mut self, user: &Found<'_>, record: &UserRecord, groups: &[UserRecord]) {
         if record.no_password != Some(true) {
             return;
