@@ -31,7 +31,7 @@ const fn column(key: &'static str, kind: Kind) -> Column {
     Column { key, kind }
 }
 
-/// The columns of `groups` behind the name, and of `accounts` behind name and password.
+/// The columns of `groups` behind the name, and of `accounts` behind name and [`OWN`].
 const COMMON: [Column; 15] = [
     column("home", Kind::Text),
     column("permissions", Kind::Text),
@@ -49,7 +49,7 @@ const COMMON: [Column; 15] = [
     column("expires", Kind::Text),
     column("comment", Kind::Text),
 ];
-const PASSWORD: [Column; 1] = [column("password", Kind::Text)];
+const OWN: [Column; 2] = [column("password", Kind::Text), column("no_password", Kind::Truth)];
 const FOLDER: [Column; 4] = [
     column("target", Kind::Text),
     column("permissions", Kind::Text),
@@ -78,7 +78,7 @@ pub(crate) const ACCOUNTS: Tables = Tables {
     paths: "paths",
     folders: "folders",
     section: "users",
-    columns: [&PASSWORD, &COMMON],
+    columns: [&OWN, &COMMON],
 };
 
 /// Those of groups.

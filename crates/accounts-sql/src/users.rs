@@ -130,10 +130,17 @@ impl Users for SqlUsers {
         {
             return Err(denied(error.clone()));
         }
-        let stored = found.as_ref().ok().and_then(Option::as_ref);
-        let stored = stored.and_then(|record| record.password.as_ref());
+        let known = found.as_ref().ok().and_then(Option::as_ref);
+        let opens = |record: &UserRecord| {
+            record.is_open() && record.admits(attempt, Timestamp::now()).is_ok()
+        };
+        let stored = known.and_then(|record| record.password.as_ref());
         // Before any answer: a name that does not exist must cost what a wrong password costs.
-        let verified = self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?;
+        let verified = if known.is_some_and(opens) {
+            Verified::Right
+        } else {
+            self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?
+        };
         let checked = found.map_err(denied)?.ok_or(Denied::UnknownUser)?;
         if !checked.is_enabled() {
             return Err(Denied::Disabled);
@@ -142,6 +149,7 @@ impl Users for SqlUsers {
             Verified::Right => {}
             Verified::RightButOld => self.renew(&checked, attempt.secret).await,
             Verified::Wrong => return Err(Denied::WrongPassword),
+            Verified::Unreadable if checked.is_open() => {}
             Verified::Unreadable => return Err(Denied::NoPassword),
         }
         // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
@@ -159,7 +167,7 @@ impl Users for SqlUsers {
         };
         let now = Timestamp::now();
         record.admits(attempt, now)?;
-        let has_password = record.password.is_some();
+        let has_password = record.password.is_some() || record.no_password == Some(true);
         let account = Box::new(record.account(Path::new(""), now));
         Ok(Standing::Known { account, has_password })
     }

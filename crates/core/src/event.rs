@@ -119,6 +119,15 @@ pub enum Event<'a> {
         /// Why, for the operator.
         reason: &'a str,
     },
+    /// A client sends names that are not UTF-8, and it was recognised in which character set they
+    /// are. Told once a session, and again only if later names show another set.
+    CharsetRecognised {
+        /// Its name, such as `GBK`.
+        charset: &'a str,
+        /// Whether that is certain: a name that exists, or one that is clear, shows it. Else it is
+        /// the most likely set.
+        is_certain: bool,
+    },
     /// A file went one way or the other, whole or not.
     Transferred(&'a Transferred<'a>),
     /// An upload had come whole, and was refused before it was published: a virus, say. Told

@@ -17,6 +17,15 @@ pub trait Users: Send + Sync {
     /// must leave nothing half done.
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied>;
 
+    /// The same attempt again, in a second reading of the bytes that a client sent: see `login`.
+    ///
+    /// What was asked outside of this computer the first time is not asked again: there, each
+    /// question may count as a failed login of its own. A store that asks nobody else need not
+    /// tell the two apart.
+    async fn login_again(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+        self.login(attempt).await
+    }
+
     /// Says what is known of the name whatever the password, for whoever has it proven elsewhere.
     ///
     /// All of the account's own rules hold as for a login: one that is switched off, or may not
@@ -81,6 +90,9 @@ pub enum Denied {
     UnknownUser,
     /// The password is not the account's.
     WrongPassword,
+    /// The password is not the account's, which has this name, and not the one that was tried:
+    /// directories know an account by several.
+    WrongPasswordOf(String),
     /// The account is switched off.
     Disabled,
     /// The account can have no password login: its stored hash is empty or unreadable.
@@ -97,7 +109,7 @@ impl fmt::Display for Denied {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownUser => out.write_str("no such account"),
-            Self::WrongPassword => out.write_str("wrong password"),
+            Self::WrongPassword | Self::WrongPasswordOf(_) => out.write_str("wrong password"),
             Self::Disabled => out.write_str("the account is disabled"),
             Self::NoPassword => out.write_str("the account has no usable password"),
             Self::Refused(why) => out.write_str(why),

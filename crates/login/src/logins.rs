@@ -1,5 +1,6 @@
 //! Who is asked about a login, in which order, and what becomes of the answers.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ impl Logins {
         Self { store, steps, template, outages }
     }
 
-    async fn decide(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+    /// `is_again`: the sources were asked already about these bytes.
+    async fn decide(&self, attempt: &Attempt<'_>, is_again: bool) -> Result<Account, Denied> {
         if !is_name(attempt.user) {
             return Err(Denied::UnknownUser);
         }
@@ -58,6 +60,7 @@ impl Logins {
         let mut broken = None;
         for step in &self.steps {
             let source = match step {
+                Step::Source(_) if is_again => continue,
                 Step::Source(source) => source,
                 Step::Store if has_password(&standing) => return self.store.login(attempt).await,
                 Step::Store => continue,
@@ -122,12 +125,11 @@ impl Logins {
 #[async_trait]
 impl Users for Logins {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
-        let began = Instant::now();
-        let answer = self.decide(attempt).await;
-        if answer.is_err() {
-            sleep_until(next_beat(began, Instant::now())).await;
-        }
-        answer
+        on_the_beat(self.decide(attempt, false)).await
+    }
+
+    async fn login_again(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+        on_the_beat(self.decide(attempt, true)).await
     }
 
     async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
@@ -137,6 +139,18 @@ impl Users for Logins {
     fn is_anonymous(&self, user: &str) -> bool {
         self.store.is_anonymous(user)
     }
+}
+
+/// What `decided` says, if it says no not before the next beat.
+async fn on_the_beat(
+    decided: impl Future<Output = Result<Account, Denied>>,
+) -> Result<Account, Denied> {
+    let began = Instant::now();
+    let answer = decided.await;
+    if answer.is_err() {
+        sleep_until(next_beat(began, Instant::now())).await;
+    }
+    answer
 }
 
 fn has_password(standing: &Standing) -> bool {

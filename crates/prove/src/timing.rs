@@ -24,9 +24,12 @@ pub(crate) static PROOF: Proof = Proof {
     run,
 };
 
-/// Names that are tried; the first is nobody's, and the others are compared with it.
-const NAMES: &[&str] = &["nobody", "anna", "disabled"];
-/// A hash of ours, of a password that is not tried here.
+/// Names that are tried; the first is nobody's, and the others are compared with it. `barred` has
+/// the right password and may not come from here, `camera` needs none and may not either.
+const NAMES: &[&str] = &["nobody", "anna", "disabled", "barred", "camera"];
+/// The password of [`HASH`]; only `barred` sends it.
+const SECRET: &str = "Pier 39, Zürich";
+/// A hash of ours.
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$M4I0egdCHMg+1Q2inS2nAA$\
     3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
 /// From so many rounds on the figures mean what row 18 asks for; with fewer only what is gross.
@@ -46,6 +49,9 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     server.set("login", "timeout = \"24h\"");
     server.account("anna", &format!("password = {HASH:?}"));
     server.account("disabled", &format!("password = {HASH:?}\nenabled = false"));
+    let elsewhere = "allowed_addresses = [\"192.0.2.7\"]";
+    server.account("barred", &format!("password = {HASH:?}\n{elsewhere}"));
+    server.account("camera", &format!("no_password = true\n{elsewhere}"));
     server.start()?;
     let mut client = Client::connect(server.port())?;
     let mut times: Vec<Vec<f64>> = NAMES.iter().map(|_| Vec::new()).collect();
@@ -81,11 +87,12 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
-/// How long the answer to a wrong password takes, in milliseconds.
+/// How long the answer to a login that fails takes, in milliseconds.
 fn fail(client: &mut Client, name: &str) -> Result<f64, String> {
     client.expect(&format!("USER {name}"), Code::NEED_PASSWORD)?;
+    let secret = if name == "barred" { SECRET } else { "wrong" };
     let began = clock::now();
-    client.expect("PASS wrong", Code::NOT_LOGGED_IN)?;
+    client.expect(&format!("PASS {secret}"), Code::NOT_LOGGED_IN)?;
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 

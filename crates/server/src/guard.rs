@@ -70,6 +70,10 @@ pub struct Memory {
     pub usual: Vec<Usual>,
 }
 
+/// The most names besides the first that one attempt is about: another spelling, and that of the
+/// account, for each.
+const OTHERS_MAX: usize = 3;
+
 /// There are [`BANS_MAX`] bans already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -122,6 +126,8 @@ pub(crate) struct Attempt {
     guard: Arc<Guard>,
     address: IpAddr,
     user: String,
+    /// Other names that were tried in the same attempt, or that its account has.
+    others: Vec<String>,
     now: i64,
     judged: Judged,
 }
@@ -159,6 +165,7 @@ impl Guard {
                 guard: Arc::clone(self),
                 address,
                 user: user.to_owned(),
+                others: Vec::new(),
                 now,
                 judged: Judged::Wrong,
             }),
@@ -219,10 +226,30 @@ impl Guard {
 }
 
 impl Attempt {
-    /// The password was right and somebody is in. `is_usual`: the address is to be remembered as
-    /// one of the account's.
-    pub(crate) fn entered(mut self, is_usual: bool) {
-        self.judged = if is_usual { Judged::RightAndUsual } else { Judged::Right };
+    /// The attempt is about this name, too: it fails for it as well. `false` if that account is
+    /// locked from there.
+    pub(crate) fn is_about(&mut self, user: &str) -> bool {
+        if book::is_same(user, &self.user) || self.others.iter().any(|one| book::is_same(user, one))
+        {
+            return true;
+        }
+        if self.guard.book().is_deaf(self.address, user, self.now) {
+            return false;
+        }
+        if self.others.len() < OTHERS_MAX {
+            self.others.push(user.to_owned());
+        }
+        true
+    }
+
+    /// The password was right and somebody is in. The address is remembered as one of those of the
+    /// account, if its name is given.
+    pub(crate) fn entered(mut self, account: Option<&str>) {
+        self.judged = Judged::Right;
+        if let Some(name) = account {
+            self.judged = Judged::RightAndUsual;
+            name.clone_into(&mut self.user);
+        }
     }
 
     /// Nobody's password was wrong; the attempt ended for another reason.
@@ -238,6 +265,12 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.guard.book().end(self.address, &self.user, self.judged, self.now);
+        let mut book = self.guard.book();
+        book.end(self.address, &self.user, self.judged, self.now);
+        if self.judged == Judged::Wrong {
+            for user in &self.others {
+                book.end_of_name(self.address, user, self.now);
+            }
+        }
     }
 }

@@ -2,26 +2,55 @@
 //!
 //! Inside, a name is the bytes on disk, UTF-8 in all but old file systems. A session begins with
 //! UTF-8 (RFC 2640) and, where settings allow, goes over to an old character set once its client
-//! shows that it does not know UTF-8. Every name that a listing shows can be sent back and finds
-//! the same file, also one that is no text at all.
+//! sends what is not UTF-8. Which set that is, is recognised (`guess`, by the models in `weigh`).
+//! Every name that a listing shows can be sent back and finds the same file, also one that is no
+//! text at all; and a session gets the bytes back that it sent (`own`), whatever they were taken
+//! for.
+
+mod guess;
+mod habits;
+mod letters;
+mod login;
+mod own;
+#[cfg(test)]
+mod tests;
+mod weigh;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use encoding_rs::Encoding as Charset;
+use encoding_rs::{Encoding as Charset, WINDOWS_1252};
 
+use self::guess::{OTHERWISE, rank};
+use self::own::Own;
+use self::weigh::weigh;
 use crate::settings::{Backslash, Encoding, Names as NamesSettings};
+
+pub(crate) use self::habits::Habits;
+pub(crate) use self::login::Credentials;
 
 /// U+2400: the pictures of the control bytes 0 to 0x1f begin here.
 const PICTURES: u32 = 0x2400;
 /// U+2421: the picture of DEL.
 const PICTURE_OF_DELETE: char = '\u{2421}';
+/// How many bytes of names are looked at to recognise a set.
+const EVIDENCE_BYTES_MAX: usize = 512;
 
 /// How this session spells names.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Names {
     spelling: Spelling,
     is_pinned: bool,
-    legacy: &'static Charset,
+    /// The old set of this session, as far as is known.
+    set: &'static Charset,
+    certainty: Certainty,
+    /// What the settings say.
+    configured: Option<&'static Charset>,
+    /// What the account's sessions before this one settled.
+    habit: Option<&'static Charset>,
+    /// Names that are not UTF-8, one a line, until the set is settled.
+    evidence: Vec<u8>,
+    own: Arc<Own>,
     backslash: Backslash,
 }
 
@@ -31,27 +60,67 @@ enum Spelling {
     Legacy,
 }
 
-/// What the bytes after a command may mean as a path, most literal first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Certainty {
+    /// Nothing was sent yet.
+    Open,
+    /// It is the most likely set; later names may show that it is another.
+    Guessed,
+    /// A name that exists, or that is clear, has shown it.
+    Settled,
+}
+
+/// What the bytes after a command may mean as a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Readings {
     /// Each is tried in turn; the first that exists is meant.
-    pub(crate) tried: Vec<Vec<u8>>,
+    pub(crate) tried: Vec<Reading>,
     /// What is meant when none of them exists.
-    pub(crate) otherwise: Vec<u8>,
-    /// Whether choosing `otherwise` shows that the client speaks the legacy set.
-    pub(crate) shows_legacy: bool,
+    pub(crate) otherwise: Reading,
+}
+
+/// One meaning of the bytes after a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) path: Vec<u8>,
+    /// The set in which the bytes mean this; none if they stand as they are.
+    pub(crate) set: Option<&'static Charset>,
+    /// Whether the set is far more likely than the others.
+    is_clear: bool,
+}
+
+/// The set of a session is known now, or another one than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recognised {
+    pub(crate) set: &'static Charset,
+    pub(crate) is_settled: bool,
 }
 
 impl Names {
     pub(crate) fn new(settings: &NamesSettings) -> Self {
+        let is_pinned = settings.encoding != Encoding::Auto;
+        let otherwise = if is_pinned { WINDOWS_1252 } else { OTHERWISE };
         Self {
             spelling: match settings.encoding {
                 Encoding::Auto | Encoding::Utf8 => Spelling::Utf8,
                 Encoding::Legacy => Spelling::Legacy,
             },
-            is_pinned: settings.encoding != Encoding::Auto,
-            legacy: settings.legacy,
+            is_pinned,
+            set: settings.legacy.unwrap_or(otherwise),
+            certainty: Certainty::Open,
+            configured: settings.legacy,
+            habit: None,
+            evidence: Vec::new(),
+            own: Arc::default(),
             backslash: settings.backslash,
+        }
+    }
+
+    /// Takes what the account's sessions before this one settled for a hint.
+    pub(crate) fn expect(&mut self, habit: Option<&'static Charset>) {
+        self.habit = habit;
+        if let (Certainty::Open, false, Some(set)) = (self.certainty, self.is_pinned, habit) {
+            self.set = set;
         }
     }
 
@@ -59,7 +128,7 @@ impl Names {
     pub(crate) fn charset(&self) -> &'static str {
         match self.spelling {
             Spelling::Utf8 => "UTF-8",
-            Spelling::Legacy => self.legacy.name(),
+            Spelling::Legacy => self.set.name(),
         }
     }
 
@@ -75,75 +144,197 @@ impl Names {
             return self.spelling == wanted;
         }
         self.spelling = wanted;
-        true
-    }
-
-    /// From now on this client speaks the legacy set.
-    pub(crate) fn go_legacy(&mut self) {
-        if !self.is_pinned {
-            self.spelling = Spelling::Legacy;
+        if is_on {
+            // It wants to see UTF-8 now, also of what it sent before.
+            self.own = Arc::default();
         }
+        true
     }
 
     /// What `typed` may mean. One reading is the usual case and costs no look at the disk.
     pub(crate) fn readings(&self, typed: &[u8]) -> Readings {
-        let mut shows_legacy = false;
-        let meant = match (self.spelling, std::str::from_utf8(typed)) {
-            (Spelling::Utf8, Err(_)) if !self.is_pinned => {
-                let decoded = self.decoded(typed);
-                shows_legacy = decoded.is_some();
-                decoded
+        let is_utf8 = std::str::from_utf8(typed).is_ok();
+        let mut found = Found { names: self, tried: Vec::new(), otherwise: None };
+        match (self.spelling, self.is_pinned) {
+            _ if typed.is_ascii() => found.means(Reading::literal(typed)),
+            (Spelling::Utf8, is_pinned) if is_utf8 || is_pinned => {
+                found.means(Reading::literal(typed));
             }
-            (Spelling::Utf8, _) => None,
-            (Spelling::Legacy, _) => self.decoded(typed),
-        };
-        let mut tried = Vec::new();
-        if shows_legacy {
-            // Listed as it stands on disk, this name came back as it stands on disk.
-            tried.push(typed.to_vec());
+            (_, true) => {
+                if let Some(path) = self.decoded(typed, self.set) {
+                    found.means(Reading { path, set: Some(self.set), is_clear: true });
+                }
+            }
+            (_, false) if is_utf8 && is_surely_utf8(typed, self.set) => {
+                found.means(Reading::literal(typed));
+                found.means_in(typed, self.set, true);
+            }
+            (_, false) => {
+                // Listed as it stands on disk, a name comes back as it stands on disk.
+                found.is_tried(Reading::literal(typed));
+                self.ranked(typed, &mut found);
+            }
         }
-        let meant = meant.unwrap_or_else(|| typed.to_vec());
-        let unpictured = without_pictures(&meant);
-        let slashed = self.slashed(&meant);
-        let otherwise = slashed.clone().unwrap_or_else(|| meant.clone());
-        if self.backslash != Backslash::Slash || slashed.is_none() {
-            tried.push(meant);
+        if self.spelling == Spelling::Legacy {
+            found.is_tried(Reading::literal(typed));
         }
-        tried.extend(slashed);
-        tried.extend(unpictured);
-        if self.spelling == Spelling::Legacy && !tried.iter().any(|known| known == typed) {
-            tried.push(typed.to_vec());
+        let otherwise = found.otherwise.unwrap_or_else(|| Reading::literal(typed));
+        if found.tried.is_empty() {
+            found.tried.push(otherwise.clone());
         }
-        Readings { tried, otherwise, shows_legacy }
+        Readings { tried: found.tried, otherwise }
     }
 
-    /// A user name or other plain text from the client.
-    pub(crate) fn text(&self, typed: &[u8]) -> String {
-        match (self.spelling, std::str::from_utf8(typed)) {
-            (Spelling::Utf8, Ok(text)) => text.to_owned(),
-            _ => String::from_utf8(self.decoded(typed).unwrap_or_else(|| typed.to_vec()))
-                .unwrap_or_else(|error| wharf_proto::path::escaped(error.as_bytes())),
+    /// The readings in each set that `typed` can be in, the most likely first.
+    fn ranked(&self, typed: &[u8], found: &mut Found<'_>) {
+        let unknown: Vec<&[u8]> = parts(typed)
+            .filter(|part| std::str::from_utf8(part).is_err() && self.own.disk(part).is_none())
+            .collect();
+        let is_of = |set| unknown.iter().all(|part| weigh(set, part).is_some());
+        if unknown.is_empty() || (self.certainty == Certainty::Settled && is_of(self.set)) {
+            return found.means_in(typed, self.set, true);
+        }
+        let names = unknown.join(&b'\n');
+        let hint = self.habit.or(self.configured);
+        let all = [self.evidence.as_slice(), &names].concat();
+        let mut ranking = rank(&all, hint, self.configured);
+        if ranking.sets.is_empty() || self.certainty == Certainty::Settled {
+            // What came before was in another set, or in none.
+            ranking = rank(&names, hint, self.configured);
+        }
+        // With a full memory, what was sent under one set could not be given back under another.
+        let is_stuck = self.own.is_full() && self.certainty != Certainty::Open;
+        for set in ranking.sets {
+            if !is_stuck || set == self.set {
+                found.means_in(typed, set, ranking.is_clear);
+            }
         }
     }
 
-    /// A name, or text that holds names, as this client is to see it: in its character set where
-    /// that has all the letters, else as it is. Control bytes become their pictures, so that no
-    /// name can forge a line.
-    pub(crate) fn wire(self, name: &[u8]) -> Cow<'_, [u8]> {
+    /// Takes note of what `typed` was found to mean. `exists`: something has that name, or the
+    /// folder around it has. Tells of the set if it is a new one.
+    pub(crate) fn chose(
+        &mut self,
+        typed: &[u8],
+        reading: &Reading,
+        exists: bool,
+    ) -> Option<Recognised> {
+        if self.is_pinned || typed.is_ascii() {
+            return None;
+        }
+        let is_utf8 = std::str::from_utf8(typed).is_ok();
+        if reading.set.is_some() || is_utf8 {
+            self.keep(typed, reading);
+        }
+        let set = reading.set.filter(|_| !is_utf8)?;
+        if self.evidence.len() + typed.len() < EVIDENCE_BYTES_MAX {
+            self.evidence.extend_from_slice(typed);
+            self.evidence.push(b'\n');
+        }
+        self.speaks(set, exists || reading.is_clear)
+    }
+
+    /// This client speaks `set`.
+    pub(crate) fn speaks(&mut self, set: &'static Charset, is_sure: bool) -> Option<Recognised> {
+        if self.is_pinned {
+            return None;
+        }
+        let before = (self.certainty, self.set);
+        self.spelling = Spelling::Legacy;
+        self.set = set;
+        let is_settled = is_sure || before == (Certainty::Settled, set);
+        self.certainty = if is_settled { Certainty::Settled } else { Certainty::Guessed };
+        let is_news = before.0 == Certainty::Open || before.1 != set;
+        is_news.then_some(Recognised { set, is_settled })
+    }
+
+    /// The set that is settled.
+    pub(crate) fn settled(&self) -> Option<&'static Charset> {
+        (self.certainty == Certainty::Settled && !self.is_pinned).then_some(self.set)
+    }
+
+    /// Keeps each part of a path with what was sent for it.
+    fn keep(&mut self, typed: &[u8], reading: &Reading) {
+        let is_alike = parts(typed).count() == parts(&reading.path).count();
+        let own = Arc::make_mut(&mut self.own);
+        if is_alike {
+            for (typed, disk) in parts(typed).zip(parts(&reading.path)) {
+                if !typed.is_ascii() {
+                    own.keep(typed, disk);
+                }
+            }
+        } else if let Some(set) = reading.set {
+            // Backslashes became slashes, and may be parts of letters as well.
+            for disk in parts(&reading.path) {
+                if let Some(typed) = encoded(disk, set) {
+                    own.keep(&typed, disk);
+                }
+            }
+        }
+    }
+
+    /// A name, or text that holds names, as this client is to see it: as it sent it, else in its
+    /// character set where that has all the letters, else as it is. Control bytes become their
+    /// pictures, so that no name can forge a line.
+    pub(crate) fn wire<'a>(&self, name: &'a [u8]) -> Cow<'a, [u8]> {
         if self.spelling == Spelling::Utf8 || name.is_ascii() {
             return with_pictures(name);
         }
-        let Ok(text) = std::str::from_utf8(name) else { return with_pictures(name) };
-        match self.legacy.encode(text) {
-            (bytes, _, false) => Cow::Owned(with_question_marks(bytes.into_owned())),
-            (_, _, true) => with_pictures(name),
+        if self.own.is_empty() {
+            return self.encoded(name);
+        }
+        let mut shown = Vec::with_capacity(name.len());
+        let mut is_own = false;
+        for part in name.split_inclusive(|byte| matches!(byte, b'/' | b'"')) {
+            let (end, inner) = match part.split_last() {
+                Some((end @ (b'/' | b'"'), inner)) => (Some(*end), inner),
+                _ => (None, part),
+            };
+            match self.own.typed(inner) {
+                Some(typed) => {
+                    is_own = true;
+                    shown.extend(with_question_marks(typed.to_vec()));
+                }
+                None => shown.extend_from_slice(&self.encoded(inner)),
+            }
+            shown.extend(end);
+        }
+        if is_own { Cow::Owned(shown) } else { self.encoded(name) }
+    }
+
+    fn encoded<'a>(&self, name: &'a [u8]) -> Cow<'a, [u8]> {
+        if name.is_ascii() {
+            return with_pictures(name);
+        }
+        match encoded(name, self.set) {
+            Some(bytes) => Cow::Owned(with_question_marks(bytes)),
+            None => with_pictures(name),
         }
     }
 
-    /// From the legacy set to UTF-8; nothing if the bytes are not of that set.
-    fn decoded(&self, typed: &[u8]) -> Option<Vec<u8>> {
-        let text = self.legacy.decode_without_bom_handling_and_without_replacement(typed)?;
-        Some(text.into_owned().into_bytes())
+    /// `typed` in UTF-8, if it is of the set. Parts that this session sent before are what they
+    /// were then.
+    fn decoded(&self, typed: &[u8], set: &'static Charset) -> Option<Vec<u8>> {
+        let mut path = Vec::with_capacity(typed.len() * 2);
+        for part in typed.split_inclusive(|byte| *byte == b'/') {
+            let (end, inner) = match part.split_last() {
+                Some((b'/', inner)) => (b"/".as_slice(), inner),
+                _ => (b"".as_slice(), part),
+            };
+            if let Some(disk) = self.own.disk(inner) {
+                path.extend_from_slice(disk);
+            } else {
+                let text = set.decode_without_bom_handling_and_without_replacement(inner)?;
+                let is_lost = self.own.is_full()
+                    && encoded(text.as_bytes(), set).is_none_or(|back| back != inner);
+                if is_lost && !self.is_pinned {
+                    return None;
+                }
+                path.extend_from_slice(text.as_bytes());
+            }
+            path.extend_from_slice(end);
+        }
+        Some(path)
     }
 
     fn slashed(&self, name: &[u8]) -> Option<Vec<u8>> {
@@ -152,6 +343,72 @@ impl Names {
         }
         Some(name.iter().map(|&byte| if byte == b'\\' { b'/' } else { byte }).collect())
     }
+}
+
+impl Reading {
+    fn literal(typed: &[u8]) -> Self {
+        Self { path: typed.to_vec(), set: None, is_clear: true }
+    }
+}
+
+/// The readings that were found so far.
+struct Found<'a> {
+    names: &'a Names,
+    tried: Vec<Reading>,
+    otherwise: Option<Reading>,
+}
+
+impl Found<'_> {
+    fn is_tried(&mut self, reading: Reading) {
+        if !self.tried.iter().any(|known| known.path == reading.path) {
+            self.tried.push(reading);
+        }
+    }
+
+    /// The same with its backslashes and pictures taken for what they may stand for. The first
+    /// that comes here is what is meant where nothing exists.
+    fn means(&mut self, meant: Reading) {
+        let with = |path| Reading { path, ..meant.clone() };
+        let unpictured = without_pictures(&meant.path).map(with);
+        let slashed = self.names.slashed(&meant.path).map(with);
+        let otherwise = slashed.clone().unwrap_or_else(|| meant.clone());
+        if self.names.backslash != Backslash::Slash || slashed.is_none() {
+            self.is_tried(meant);
+        }
+        for reading in slashed.into_iter().chain(unpictured) {
+            self.is_tried(reading);
+        }
+        self.otherwise.get_or_insert(otherwise);
+    }
+
+    fn means_in(&mut self, typed: &[u8], set: &'static Charset, is_clear: bool) {
+        if let Some(path) = self.names.decoded(typed, set) {
+            self.means(Reading { path, set: Some(set), is_clear });
+        }
+    }
+}
+
+/// The names in a path.
+fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty())
+}
+
+/// Whether text that is UTF-8 is hardly text in `set` by chance: in sets of single bytes all bytes
+/// are letters, and letters of three bytes come about by chance nowhere.
+fn is_surely_utf8(typed: &[u8], set: &'static Charset) -> bool {
+    let text = std::str::from_utf8(typed).unwrap_or_default();
+    set.is_single_byte() || text.chars().any(|letter| letter >= '\u{800}')
+}
+
+/// From UTF-8 to `set`, if it has all the letters and would take them for the same again.
+fn encoded(name: &[u8], set: &'static Charset) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(name).ok()?;
+    let (bytes, _, has_missing) = set.encode(text);
+    if has_missing {
+        return None;
+    }
+    let back = set.decode_without_bom_handling_and_without_replacement(&bytes)?;
+    (back == text).then(|| bytes.into_owned())
 }
 
 fn with_pictures(name: &[u8]) -> Cow<'_, [u8]> {
@@ -208,82 +465,4 @@ fn without_pictures(name: &[u8]) -> Option<Vec<u8>> {
         bytes.extend_from_slice(chunk.invalid());
     }
     (bytes != name).then_some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(encoding: Encoding) -> Names {
-        Names::new(&NamesSettings {
-            encoding,
-            legacy: encoding_rs::GBK,
-            backslash: Backslash::Auto,
-            ..NamesSettings::default()
-        })
-    }
-
-    const GBK_ZHONG: &[u8] = &[0xd6, 0xd0];
-
-    #[test]
-    fn utf8_is_read_as_it_is_and_once() {
-        let readings = names(Encoding::Auto).readings("中".as_bytes());
-        assert_eq!(readings.tried, ["中".as_bytes()]);
-        assert!(!readings.shows_legacy);
-    }
-
-    #[test]
-    fn bytes_that_are_not_utf8_show_a_legacy_client() {
-        let mut names = names(Encoding::Auto);
-        let readings = names.readings(GBK_ZHONG);
-        assert_eq!(readings.tried, [GBK_ZHONG, "中".as_bytes()]);
-        assert_eq!(readings.otherwise, "中".as_bytes());
-        assert!(readings.shows_legacy);
-        names.go_legacy();
-        assert_eq!(names.wire("中".as_bytes()), GBK_ZHONG);
-        assert_eq!(names.charset(), "GBK");
-    }
-
-    #[test]
-    fn a_pin_holds() {
-        let mut utf8 = names(Encoding::Utf8);
-        assert_eq!(utf8.readings(GBK_ZHONG).otherwise, GBK_ZHONG);
-        assert!(!utf8.choose_utf8(false));
-        let mut legacy = names(Encoding::Legacy);
-        assert_eq!(legacy.readings(GBK_ZHONG).otherwise, "中".as_bytes());
-        assert!(!legacy.offers_utf8());
-        assert!(!legacy.choose_utf8(true));
-        assert_eq!(legacy.charset(), "GBK");
-    }
-
-    #[test]
-    fn letters_outside_the_legacy_set_go_out_as_they_are_and_come_back() {
-        let legacy = names(Encoding::Legacy);
-        let name = "naïve😀".as_bytes();
-        assert_eq!(legacy.wire(name), name);
-        assert!(legacy.readings(name).tried.iter().any(|tried| tried == name));
-    }
-
-    #[test]
-    fn control_bytes_become_pictures_and_come_back() {
-        let names = names(Encoding::Auto);
-        let shown = names.wire(b"a\nb\x7f").into_owned();
-        assert_eq!(shown, "a␊b␡".as_bytes());
-        assert!(names.readings(&shown).tried.contains(&b"a\nb\x7f".to_vec()));
-    }
-
-    #[test]
-    fn a_backslash_is_a_slash_unless_the_name_exists() {
-        let readings = names(Encoding::Auto).readings(b"dir\\file");
-        assert_eq!(readings.tried, [b"dir\\file".to_vec(), b"dir/file".to_vec()]);
-        assert_eq!(readings.otherwise, b"dir/file");
-    }
-
-    #[test]
-    fn the_backslash_within_a_gbk_letter_is_no_slash() {
-        // U+8A95 is 0xD5 0x5C in GBK: its second byte is that of a backslash.
-        let readings = names(Encoding::Legacy).readings(&[0xd5, 0x5c]);
-        assert!(!readings.otherwise.contains(&b'/'));
-        assert!(std::str::from_utf8(&readings.otherwise).is_ok());
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use encoding_rs::Encoding as Charset;
 use ipnet::IpNet;
 use tokio::time::Instant;
 use wharf_core::account::Account;
@@ -18,7 +19,7 @@ use crate::admission::Seat;
 use crate::data::DataPort;
 use crate::digest::Algorithm;
 use crate::files::Files;
-use crate::names::Names;
+use crate::names::{Names, Reading, Readings, Recognised};
 use crate::ports::Claim;
 use crate::refusal::Refusal;
 use crate::registry::Probe;
@@ -51,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) pending: Pending,
     pub(crate) data: Option<DataPort>,
     pub(crate) names: Names,
+    /// The character set that was noted of the account's clients.
+    pub(crate) habit: Option<&'static Charset>,
     pub(crate) client: Option<String>,
     /// Whether a data connection was once let in by its address alone.
     pub(crate) has_unproven_data: bool,
@@ -79,7 +82,11 @@ pub(crate) struct Session {
 /// Where a client stands with us. Files exist only once someone is logged in.
 pub(crate) enum Login {
     Greeted,
-    Named { user: String },
+    /// After USER: the name, and the bytes that it came in.
+    Named {
+        user: String,
+        typed: Vec<u8>,
+    },
     In(Box<LoggedIn>),
 }
 
@@ -188,6 +195,7 @@ impl Session {
             pending: Pending::default(),
             data: None,
             names: Names::new(&settings.names),
+            habit: None,
             client: None,
             has_unproven_data: false,
             data_resumes: None,
@@ -225,6 +233,7 @@ impl Session {
         self.give_up_port();
         self.data_resumes = None;
         self.names = Names::new(&self.settings.names);
+        self.habit = None;
     }
 
     /// How a data connection of this client is told from others.
@@ -291,8 +300,8 @@ impl Session {
     /// The path that the client means by `typed`.
     ///
     /// Usually it has one reading. Where character sets, backslashes or pictures of control bytes
-    /// leave several, the first that exists is meant; a client that shows here that it speaks the
-    /// legacy set is spoken to in it from then on.
+    /// leave several, the first that exists is meant, or the first whose folder exists; a client
+    /// that shows here which legacy set it speaks is answered in it from then on.
     pub(crate) async fn path(&mut self, typed: &[u8]) -> Result<VPath, Refusal> {
         // Some clients ask for their home like this; a file that has this name was listed as it.
         if typed == b"~" {
@@ -303,26 +312,71 @@ impl Session {
         if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             return Err(Refusal::say(Code::BAD_ARGUMENT, "A name cannot hold a line end."));
         }
-        let readings = self.names.readings(typed);
-        if let [only] = &readings.tried[..]
-            && *only == readings.otherwise
+        let Readings { tried, otherwise } = self.names.readings(typed);
+        if let [only] = &tried[..]
+            && *only == otherwise
         {
-            return Ok(self.cwd.resolve(only)?);
+            let path = self.cwd.resolve(&only.path)?;
+            self.means(typed, only, false);
+            return Ok(path);
         }
         let files = self.files()?.clone();
-        for (at, tried) in readings.tried.iter().enumerate() {
-            let path = self.cwd.resolve(tried)?;
-            if files.exists(&path).await {
-                if readings.shows_legacy && at > 0 {
-                    self.names.go_legacy();
-                }
-                return Ok(path);
+        let paths = tried.iter().filter_map(|one| Some((one, self.cwd.resolve(&one.path).ok()?)));
+        let paths: Vec<(&Reading, VPath)> = paths.collect();
+        for (reading, path) in &paths {
+            if files.exists(path).await {
+                self.means(typed, reading, true);
+                return Ok(path.clone());
             }
         }
-        if readings.shows_legacy {
-            self.names.go_legacy();
+        // What is new stands in a folder that is there, and that has a name as well.
+        let is_deep = typed.rsplit(|&byte| byte == b'/').skip(1).any(|name| !name.is_ascii());
+        for (reading, path) in paths.iter().filter(|(one, _)| is_deep && one.set.is_some()) {
+            if let Some(parent) = path.parent()
+                && files.exists(&parent).await
+            {
+                self.means(typed, reading, true);
+                return Ok(path.clone());
+            }
         }
-        Ok(self.cwd.resolve(&readings.otherwise)?)
+        let path = self.cwd.resolve(&otherwise.path)?;
+        self.means(typed, &otherwise, false);
+        Ok(path)
+    }
+
+    /// `typed` was found to mean `reading`. The first time, and each time that another set shows,
+    /// that is told.
+    fn means(&mut self, typed: &[u8], reading: &Reading, exists: bool) {
+        if let Some(recognised) = self.names.chose(typed, reading, exists) {
+            self.recognised(recognised);
+        }
+        self.note_habit();
+    }
+
+    /// A login has shown `set`: by the name of an account, or by a password, which is a hint alone.
+    pub(crate) fn has_shown(&mut self, set: &'static Charset, is_name: bool) {
+        if !is_name {
+            self.names.expect(Some(set));
+        } else if let Some(recognised) = self.names.speaks(set, true) {
+            self.recognised(recognised);
+            self.note_habit();
+        }
+    }
+
+    /// Remembers what is settled for the account's next session.
+    fn note_habit(&mut self) {
+        if let (Some(set), Some(inside)) = (self.names.settled(), self.logged_in())
+            && self.habit != Some(set)
+        {
+            self.shared.habits.note(&inside.account.name, set);
+            self.habit = Some(set);
+        }
+    }
+
+    /// Tells which character set the client speaks.
+    fn recognised(&self, recognised: Recognised) {
+        let charset = recognised.set.name();
+        self.emit(&Event::CharsetRecognised { charset, is_certain: recognised.is_settled });
     }
 
     pub(crate) fn who(&self) -> Who {

@@ -235,8 +235,9 @@ pub struct Files {
 pub struct Names {
     /// How names go over the wire.
     pub encoding: Encoding,
-    /// The old character set of clients that do not know UTF-8.
-    pub legacy: &'static encoding_rs::Encoding,
+    /// The old character set of clients that do not know UTF-8. With [`Encoding::Auto`] it is a
+    /// hint: the set is recognised from what each client sends. None: nothing is known.
+    pub legacy: Option<&'static encoding_rs::Encoding>,
     /// What a backslash in a path from a client means.
     pub backslash: Backslash,
     /// The clock of LIST. MLSD and MDTM are in UTC always.
@@ -246,7 +247,8 @@ pub struct Names {
 /// How names go over the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// UTF-8, until a client sends bytes that are not; then the legacy set for that session.
+    /// UTF-8, until a client sends bytes that are not; then the set in which they are recognised to
+    /// be, for that session.
     Auto,
     /// UTF-8 (RFC 2640).
     Utf8,
@@ -405,7 +407,7 @@ impl Default for Names {
     fn default() -> Self {
         Self {
             encoding: Encoding::Auto,
-            legacy: encoding_rs::WINDOWS_1252,
+            legacy: None,
             backslash: Backslash::Auto,
             list_time: ListTime::Local,
         }

@@ -14,6 +14,7 @@ use crate::admission::{Admission, Neighbour};
 use crate::doctor::Doctor;
 use crate::guard::{Door, Guard, News, Start};
 use crate::lanes::Lanes;
+use crate::names::Habits;
 use crate::net::Net;
 use crate::ports::Ports;
 use crate::registry::{End, Probe, Registry};
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) habits: Habits,
     pub(crate) lanes: Lanes,
     pub(crate) doctor: Doctor,
     /// What PASV announces to clients that are not near: a name's address changes as we serve.
@@ -72,6 +74,7 @@ impl Shared {
             upload: Speed::new(),
             download: Speed::new(),
             guard: Guard::new(&settings.ban),
+            habits: Habits::default(),
             doctor: Doctor::default(),
             public_address: Mutex::new(settings.passive.public_address),
             terms: RwLock::new(Arc::new(Terms {

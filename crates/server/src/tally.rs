@@ -133,7 +133,7 @@ impl Tally {
     pub(crate) fn login_failed(&self, denied: &Denied) {
         let cause = match denied {
             Denied::UnknownUser => "unknown_user",
-            Denied::WrongPassword => "wrong_password",
+            Denied::WrongPassword | Denied::WrongPasswordOf(_) => "wrong_password",
             Denied::Disabled => "disabled",
             Denied::NoPassword => "no_password",
             Denied::Refused(_) => "refused",

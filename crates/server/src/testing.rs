@@ -109,7 +109,11 @@ impl Bench {
 
     /// What a command wants next: the gate asked, the command run.
     pub(crate) async fn does(&mut self, line: &str) -> Result<Next, Reply> {
-        let command = Command::parse(line.as_bytes()).expect("a test sends commands");
+        self.does_bytes(line.as_bytes()).await
+    }
+
+    async fn does_bytes(&mut self, line: &[u8]) -> Result<Next, Reply> {
+        let command = Command::parse(line).expect("a test sends commands");
         let (spec, arg) = command::find(&command).expect("a test sends commands that exist");
         let next = match gate::admit(spec, &self.session, arg) {
             Ok(()) => spec.run(&mut self.session, arg).await,
@@ -120,7 +124,12 @@ impl Bench {
 
     /// The reply as it goes on the wire, its lines joined by ` / `; `150 …` for a transfer.
     pub(crate) async fn says(&mut self, line: &str) -> String {
-        let reply = match self.does(line).await {
+        self.says_bytes(line.as_bytes()).await
+    }
+
+    /// The same for what need not be UTF-8.
+    pub(crate) async fn says_bytes(&mut self, line: &[u8]) -> String {
+        let reply = match self.does_bytes(line).await {
             Ok(Next::Say(reply) | Next::Close(reply) | Next::Secure(reply)) | Err(reply) => reply,
             Ok(Next::Transfer(transfer)) => return format!("150 {}", transfer.opening),
             Ok(Next::Errand(errand)) => self.runs(errand).await,
@@ -158,7 +167,22 @@ impl Users for OneUser {
             ("anna", b"secret") => {
                 Ok(Account::new("anna", "/", Rules::everywhere(Permissions::ALL)))
             }
-            ("anna", _) => Err(Denied::WrongPassword),
+            ("张三" | "Jörg", secret)
+                if secret == "密码123".as_bytes() || secret == "süß".as_bytes() =>
+            {
+                Ok(Account::new(attempt.user, "/", Rules::everywhere(Permissions::ALL)))
+            }
+            // A hash of what an old server got in its old character set.
+            ("old", b"s\xfc\xdf") => {
+                Ok(Account::new("old", "/", Rules::everywhere(Permissions::ALL)))
+            }
+            // As a directory: two spellings, one account.
+            ("ANNA" | "anna@example.com", b"secret") => {
+                Ok(Account::new("anna", "/", Rules::everywhere(Permissions::ALL)))
+            }
+            ("anna@example.com", _) => Err(Denied::WrongPasswordOf("anna".to_owned())),
+            ("far", b"secret") => Err(Denied::Refused("from 10.0.0.0/8 only".to_owned())),
+            ("anna" | "ANNA" | "far" | "张三" | "Jörg" | "old", _) => Err(Denied::WrongPassword),
             _ => Err(Denied::UnknownUser),
         }
     }

@@ -290,7 +290,7 @@ fn row_42_every_command_and_its_answer_can_be_told_without_secrets() {
 
 #[test]
 fn the_old_character_set_is_found_out_and_kept_for_the_session() {
-    let world = world().settings(|settings| settings.names.legacy = encoding_rs::GBK);
+    let world = world().settings(|settings| settings.names.legacy = Some(encoding_rs::GBK));
     inside(
         &world,
         "C< MKD \\xd6\\xd0\\xce\\xc4\\r\\n\nS: 257 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\
@@ -298,6 +298,22 @@ fn the_old_character_set_is_found_out_and_kept_for_the_session() {
          S: 250 *\n\
          CLIENT modern\nC: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: CWD /中文\nS: 250 *",
     );
+}
+
+#[test]
+fn a_character_set_is_recognised_told_once_and_bytes_come_back() {
+    let outcome = inside(
+        &world(),
+        "C< MKD \\xce\\xc4\\xbc\\xfe\\xbc\\xd0\\r\\n\nS: 257 *\n\
+         C< MKD \\xd7\\xca\\xc1\\xcf\\r\\n\nS: 257 *\n\
+         C: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\
+         D: a\\r\\n\\xce\\xc4\\xbc\\xfe\\xbc\\xd0\\r\\n\\xd7\\xca\\xc1\\xcf\\r\\n\nS: 226 *\n\
+         CLIENT modern\nC: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n\
+         C: CWD /文件夹\nS: 250 *\nC: CWD /资料\nS: 250 *",
+    );
+    let told: Vec<_> =
+        outcome.events.iter().filter(|line| line.contains("CharsetRecognised")).collect();
+    assert!(told.len() == 1 && told[0].contains("GBK"), "{told:?}");
 }
 
 #[test]

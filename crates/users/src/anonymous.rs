@@ -52,6 +52,13 @@ impl<U: Users + ?Sized> Users for WithAnonymous<U> {
         self.inner.login(attempt).await
     }
 
+    async fn login_again(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
+        if self.is_anonymous(attempt.user) {
+            return Ok(self.account.clone());
+        }
+        self.inner.login_again(attempt).await
+    }
+
     async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
         if self.is_anonymous(attempt.user) {
             return Ok(Standing::Known {

@@ -3,6 +3,7 @@
 //! ```toml
 //! [users.anna]
 //! password = "$argon2id$…"     # a hash: `wharf hash` or `wharf user passwd` makes one
+//! no_password = false          # true: none is needed, from allowed_addresses alone
 //! home = "/srv/ftp/anna"       # or relative to this file's folder
 //! permissions = "read-write"   # read | read-write | upload | dropbox | full | none, or names
 //! enabled = true
@@ -176,9 +177,12 @@ impl Users for FileUsers {
         });
         let (record, known) = found.await.map_err(|error| Denied::Broken(error.into()))?;
         let stored = record.as_deref().and_then(|record| record.password.as_ref());
+        let now = Timestamp::now();
+        let opens = |record: &UserRecord| record.is_open() && record.admits(attempt, now).is_ok();
         // Before any answer: a name that does not exist must cost what a wrong password costs.
         let verified = match known {
             Some(right) => right,
+            None if record.as_deref().is_some_and(opens) => Verified::Right,
             None => self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?,
         };
         let checked = record.as_ref().ok_or(Denied::UnknownUser)?;
@@ -194,6 +198,7 @@ impl Users for FileUsers {
             Verified::Right => {}
             Verified::RightButOld => self.renew(checked, attempt.secret),
             Verified::Wrong => return Err(Denied::WrongPassword),
+            Verified::Unreadable if record.is_open() => {}
             Verified::Unreadable => return Err(Denied::NoPassword),
         }
         record.admits(attempt, now)?;
@@ -212,7 +217,7 @@ impl Users for FileUsers {
         }
         let now = Timestamp::now();
         record.admits(attempt, now)?;
-        let has_password = record.password.is_some();
+        let has_password = record.password.is_some() || record.no_password == Some(true);
         let account = Box::new(record.account(disk::folder(&self.inner.path), now));
         Ok(Standing::Known { account, has_password })
     }

@@ -190,8 +190,12 @@ fn folder(file: &Path) -> PathBuf {
 /// What an account's table says, but for a password that is yet to be hashed.
 fn settings(account: &Account) -> Vec<Setting> {
     let mut settings = Vec::new();
-    if let Secret::Hash(hash) = &account.secret {
-        settings.push(Setting::Password(StoredHash::from(hash.clone())));
+    match &account.secret {
+        Secret::Hash(hash) => {
+            settings.push(Setting::Password(StoredHash::from(hash.clone())));
+        }
+        Secret::NotNeeded => settings.push(Setting::NoPassword(true)),
+        Secret::None | Secret::Plain(_) => {}
     }
     settings.push(Setting::Home(account.home.clone()));
     settings.extend(account.permissions.map(Setting::Permissions));

@@ -35,8 +35,9 @@ pub(crate) fn control_sockets() -> Vec<PathBuf> {
     system::control_sockets()
 }
 
-/// The character set of old programs in the language of this system.
-pub(crate) fn legacy_encoding() -> &'static encoding_rs::Encoding {
+/// The character set of old programs in the language of this system; none where the language says
+/// nothing of its users, as on most servers.
+pub(crate) fn legacy_encoding() -> Option<&'static encoding_rs::Encoding> {
     encoding_of(&language())
 }
 
@@ -56,10 +57,14 @@ pub(crate) fn own_program() -> std::io::Result<PathBuf> {
 }
 
 /// By a language tag such as `zh_CN.UTF-8`.
-fn encoding_of(language: &str) -> &'static encoding_rs::Encoding {
+fn encoding_of(language: &str) -> Option<&'static encoding_rs::Encoding> {
     let language = language.to_ascii_lowercase().replace('-', "_");
     let is = |prefix: &str| language.starts_with(prefix);
-    match () {
+    let is_neutral = matches!(language.as_str(), "" | "c" | "posix");
+    if is_neutral || is("c.") || is("en") {
+        return None;
+    }
+    Some(match () {
         () if is("zh_tw") || is("zh_hk") || is("zh_mo") || is("zh_hant") => encoding_rs::BIG5,
         () if is("zh") => encoding_rs::GBK,
         () if is("ja") => encoding_rs::SHIFT_JIS,
@@ -75,7 +80,7 @@ fn encoding_of(language: &str) -> &'static encoding_rs::Encoding {
         () if is("th") => encoding_rs::WINDOWS_874,
         () if is("vi") => encoding_rs::WINDOWS_1258,
         () => encoding_rs::WINDOWS_1252,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -89,10 +94,12 @@ mod tests {
             ("zh-TW", "Big5"),
             ("ja_JP.UTF-8", "Shift_JIS"),
             ("de_DE", "windows-1252"),
-            ("C.UTF-8", "windows-1252"),
-            ("", "windows-1252"),
+            ("cs_CZ.UTF-8", "windows-1250"),
         ] {
-            assert_eq!(encoding_of(language).name(), encoding, "{language}");
+            assert_eq!(encoding_of(language).unwrap().name(), encoding, "{language}");
+        }
+        for language in ["C.UTF-8", "C", "POSIX", "en_US.UTF-8", ""] {
+            assert_eq!(encoding_of(language), None, "{language}");
         }
     }
 }

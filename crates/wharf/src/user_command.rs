@@ -249,8 +249,12 @@ async fn add(
     }
     let mut change = facts::Change::of(facts)?;
     facts::check_home(&home, facts.create_home)?;
-    let (hash, fresh) = new_password(password)?;
-    change.settings.insert(0, Setting::Password(hash));
+    let mut fresh = None;
+    if facts.no_password != Some(true) {
+        let (hash, made) = new_password(password)?;
+        change.settings.insert(0, Setting::Password(hash));
+        fresh = made;
+    }
     if facts.create_home {
         facts::make_home(&home)?;
     }

@@ -136,7 +136,7 @@ fn names(names: &keys::Names) -> engine::Names {
         },
         legacy: match names.legacy_encoding {
             LegacyEncoding::Auto => place::legacy_encoding(),
-            LegacyEncoding::Fixed(set) => set,
+            LegacyEncoding::Fixed(set) => Some(set),
         },
         backslash: match names.backslash_as_slash {
             Backslash::Auto => engine::Backslash::Auto,
@@ -363,7 +363,7 @@ mod tests {
     fn a_missing_configuration_means_the_engines_own_defaults() {
         let config = Loaded::load(&Inputs::default()).config;
         let mut ours = settings(&config, None).unwrap();
-        ours.names.legacy = encoding_rs::WINDOWS_1252;
+        ours.names.legacy = None;
         assert_eq!(format!("{ours:?}"), format!("{:?}", Settings::default()));
         assert_eq!(disk(&config), DiskOptions::default());
     }

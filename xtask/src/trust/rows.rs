@@ -118,19 +118,24 @@ pub(super) static ROWS: &[Row] = &[
         "Guessing passwords",
         "Failures are counted per address and account over all connections and through a restart; \
          the answer to each comes later, up to 10 s; an address is banned for a time that \
-         doubles; an account is locked, though not for addresses that it came from before.",
+         doubles; an account is locked, though not for addresses that it came from before. \
+         Spellings of one name that differ by case, and the names by which a directory knows one \
+         account, have no guesses of their own.",
     ),
     row(
         18,
         "Finding out which accounts exist",
         "331 for every name, one text for every login that fails, the work of one of our own \
-         hashes for a name that nobody has, and an answer after a whole number of steps of time.",
+         hashes for a name that nobody has, and an answer after a whole number of steps of time. \
+         A password that can be read in two ways is one attempt.",
     ),
     row(
         19,
         "Empty or default passwords, a login around the check",
-        "There is no account by default; one without a usable hash cannot log in; a session has \
-         files only once somebody is logged in.",
+        "There is no account by default; one without a usable hash cannot log in, and an empty \
+         hash is none; an account that needs no password says so by a key of its own \
+         (`no_password`), and only with the addresses from which it may come \
+         (`allowed_addresses`); a session has files only after a login.",
     ),
     row(
         20,
@@ -141,8 +146,10 @@ pub(super) static ROWS: &[Row] = &[
     row(
         21,
         "User names that become commands or queries",
-        "Accounts are looked up in memory by name; no shell, query or template ever gets a name, \
-         and what is no plain name reaches no store.",
+        "No shell gets a name. Accounts of `users.toml` are looked up in memory; a database gets \
+         the name as a parameter of a fixed statement, a directory as an escaped value in a filter \
+         or a DN, a login service as a JSON string, PAM as its user. What is no plain name, in \
+         whatever character set it was sent, reaches no store.",
     ),
     row(
         22,

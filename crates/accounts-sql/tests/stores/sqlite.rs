@@ -81,6 +81,32 @@ async fn row_18_an_unknown_name_costs_a_hash_as_a_wrong_password_does() {
 }
 
 #[tokio::test]
+async fn row_19_without_a_hash_only_an_account_that_says_so_is_open_and_to_its_addresses_alone() {
+    let place = Place::new();
+    let store = place.store();
+    add(&store, "cam", "secret").await;
+    let set = |sql: &str| {
+        let changed = format!("UPDATE accounts SET {sql}");
+        assert_eq!(place.by_hand().execute(&changed, []).unwrap(), 1);
+    };
+    for nothing in ["password = NULL", "password = ''", "password = NULL, no_password = false"] {
+        set(nothing);
+        for secret in ["", "x"] {
+            let denied = store.login(&attempt("cam", secret)).await;
+            assert!(matches!(denied, Err(Denied::NoPassword)), "{nothing}: {denied:?}");
+        }
+    }
+    set("password = NULL, no_password = true, allowed_addresses = '127.0.0.1'");
+    assert!(store.login(&attempt("cam", "")).await.is_ok());
+    set("allowed_addresses = '192.0.2.7'");
+    let denied = store.login(&attempt("cam", "")).await;
+    assert!(matches!(denied, Err(Denied::Refused(_))), "{denied:?}");
+    set("allowed_addresses = NULL");
+    let denied = store.login(&attempt("cam", "")).await;
+    assert!(matches!(denied, Err(Denied::Broken(_))), "{denied:?}");
+}
+
+#[tokio::test]
 async fn a_login_renews_an_old_hash_and_leaves_one_that_was_changed() {
     let place = Place::new();
     let store = place.store();

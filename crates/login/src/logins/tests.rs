@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use wharf_core::conformance;
 use wharf_core::conformance::users::{NAME, SECRET};
@@ -50,6 +51,8 @@ struct Knows {
     proven: Proven,
     /// While there is one, there are no verdicts.
     stopped: Mutex<Option<Stopped>>,
+    /// How often it was asked.
+    asked: AtomicU32,
 }
 
 #[async_trait]
@@ -59,6 +62,7 @@ impl Source for Knows {
     }
 
     async fn prove(&self, attempt: &Attempt<'_>) -> Result<Verdict, Stopped> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         if let Some(stopped) = self.stopped.lock().unwrap().clone() {
             return Err(stopped);
         }
@@ -73,7 +77,8 @@ impl Source for Knows {
 }
 
 fn knows(name: &'static str, people: &'static [(&'static str, &'static [u8])]) -> Arc<Knows> {
-    Arc::new(Knows { name, people, proven: Proven::default(), stopped: Mutex::default() })
+    let (stopped, asked) = (Mutex::default(), AtomicU32::new(0));
+    Arc::new(Knows { name, people, proven: Proven::default(), stopped, asked })
 }
 
 fn logins(steps: Vec<Step>) -> Logins {
@@ -192,4 +197,18 @@ async fn row_22_what_cannot_be_a_name_reaches_nobody() {
         assert!(matches!(login(&users, name, b"x").await, Err(Denied::UnknownUser)), "{name}");
     }
     assert_eq!(users.outages.take(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_18_a_second_reading_of_a_password_asks_the_store_and_no_source_again() {
+    let source = knows("ldap", &[("carl", b"x")]);
+    let users = logins(vec![Step::Source(source.clone()), Step::Store]);
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let attempt = |user, secret| Attempt { user, secret, peer, is_tls: false };
+    assert!(users.login(&attempt("carl", b"wrong")).await.is_err());
+    assert!(users.login_again(&attempt("carl", b"x")).await.is_err(), "it was asked already");
+    assert_eq!(source.asked.load(Ordering::Relaxed), 1);
+    assert!(users.login(&attempt("anna", b"wrong")).await.is_err());
+    assert!(users.login_again(&attempt("anna", b"in store")).await.is_ok());
+    assert_eq!(source.asked.load(Ordering::Relaxed), 2);
 }

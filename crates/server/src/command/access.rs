@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use encoding_rs::Encoding as Charset;
 use tokio::time::{Instant, sleep, sleep_until};
 use wharf_core::account::{Account, is_name};
 use wharf_core::error::ErrorKind;
@@ -13,7 +14,8 @@ use wharf_proto::reply::{Code, Reply};
 
 use super::spec::{Arg, Run, Spec};
 use crate::files::Files;
-use crate::guard::Start;
+use crate::guard::{self, Start};
+use crate::names::Credentials;
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::{LoggedIn, Login, Session};
@@ -22,6 +24,8 @@ use crate::shared::BANNED;
 
 pub(super) static ROWS: &[&Spec] = &[&USER, &PASS, &ACCT, &REIN, &QUIT];
 
+/// Why somebody is not heard who may know the password.
+const LOCKED: &str = "the account is locked for addresses from which it never logged in";
 /// The longest password in bytes: more is no password but an attack on the hash.
 const SECRET_BYTES_MAX: usize = 1024;
 /// However often somebody has failed, the next answer comes after this.
@@ -43,7 +47,7 @@ static USER: Spec = Spec {
 /// Takes a name, whoever it is: 331 for every one, so that nobody learns which names exist.
 fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.leave();
-    let user = session.names.text(arg);
+    let user = session.names.user(arg);
     if !is_name(&user) {
         return Next::say(Code::BAD_ARGUMENT, "That cannot be a user name.");
     }
@@ -53,7 +57,7 @@ fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             "Passwords need TLS here: choose FTPS, explicit, in your client.",
         );
     }
-    session.login = Login::Named { user };
+    session.login = Login::Named { user, typed: arg.to_vec() };
     Next::say(Code::NEED_PASSWORD, "Password, please.")
 }
 
@@ -87,45 +91,47 @@ static PASS: Spec = Spec {
 };
 
 /// Logs in. Every failure sounds the same and comes ever later; the last one ends the session.
+///
+/// All failures count alike, also those with the right password: an account that may not log in
+/// from there, or not now, must not tell that its password was guessed.
 async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let user = match &session.login {
+    let (user, typed) = match &session.login {
         Login::Greeted => return Next::say(Code::BAD_SEQUENCE, "Send USER first."),
         Login::In(_) => return Next::say(Code::BAD_SEQUENCE, "You are logged in already."),
-        Login::Named { user } => user.clone(),
+        Login::Named { user, typed } => (user.clone(), typed.clone()),
     };
     let arrived = Instant::now();
     session.login = Login::Greeted;
-    let attempt = match wait_for_turn(session, &user).await {
+    let mut attempt = match wait_for_turn(session, &user).await {
         Start::Go(attempt) => attempt,
         Start::Locked => {
-            let why = "the account is locked for addresses from which it never logged in";
-            return Ok(turn_away(session, &user, &Denied::Refused(why.into()), arrived).await);
+            return Ok(turn_away(session, &user, &Denied::Refused(LOCKED.into()), arrived).await);
         }
         Start::Banned => return Ok(Next::Close(Reply::new(Code::CLOSING, BANNED))),
         Start::Wait => return Ok(busy(session)),
     };
-    let entered = match admit(session, &user, arg).await {
-        Ok(account) => enter(session, account).await,
+    session.names.expect(session.shared.habits.of(&user));
+    let entered = match admit(session, &typed, arg, &mut attempt).await {
+        Ok((account, shown)) => enter(session, account, shown).await,
         Err(denied) => Err(denied),
     };
     let denied = match entered {
         Ok(next) => {
-            // A visitor without a password is no sign of anybody.
-            let is_inside = session.logged_in().is_some();
-            if is_inside {
+            let inside = session.logged_in().map(|inside| &inside.account);
+            if inside.is_some() {
                 session.shared.tally.logins.add(arrived.elapsed());
             }
-            attempt.entered(is_inside && !is_anonymous(session, &user));
+            // A visitor without a password is no sign of anybody.
+            let known = inside.filter(|account| !account.is_anonymous);
+            attempt.entered(known.map(|account| account.name.as_str()));
             return Ok(next);
         }
         Err(denied) => denied,
     };
     match denied {
-        Denied::UnknownUser | Denied::WrongPassword | Denied::Disabled | Denied::NoPassword => {
-            attempt.failed();
-        }
-        // The password was right, or nobody looked at it.
-        _ => attempt.forgiven(),
+        // The password was not looked at.
+        Denied::Busy | Denied::Broken(_) => attempt.forgiven(),
+        _ => attempt.failed(),
     }
     if matches!(denied, Denied::Busy) {
         return Ok(busy(session));
@@ -155,15 +161,81 @@ fn is_anonymous(session: &Session, user: &str) -> bool {
     session.shared.terms().users.is_anonymous(user)
 }
 
-/// Asks the store of accounts.
-async fn admit(session: &Session, user: &str, secret: &[u8]) -> Result<Account, Denied> {
+/// Whose account it is, and the character set that the login has shown, if any.
+type Admitted = (Account, Option<Shown>);
+
+/// Asks the store of accounts. Where bytes can be read in two ways, both are tried; that is one
+/// attempt all the same, which fails once.
+async fn admit(
+    session: &Session,
+    user: &[u8],
+    secret: &[u8],
+    counted: &mut guard::Attempt,
+) -> Result<Admitted, Denied> {
     if secret.len() > SECRET_BYTES_MAX {
         return Err(Denied::WrongPassword);
     }
-    let attempt = Attempt { user, secret, peer: session.peer.ip(), is_tls: session.is_tls() };
-    let account = session.shared.terms().users.login(&attempt).await?;
-    if session.settings.login.deny_users.iter().any(|denied| denied == user) {
+    let users = Arc::clone(&session.shared.terms().users);
+    let mut denied = None;
+    for (at, spelled) in session.names.credentials(user, secret).into_iter().enumerate() {
+        if !is_name(&spelled.user) || !counted.is_about(&spelled.user) {
+            continue;
+        }
+        let attempt = Attempt {
+            user: &spelled.user,
+            secret: &spelled.secret,
+            peer: session.peer.ip(),
+            is_tls: session.is_tls(),
+        };
+        let asked = if at == 0 { users.login(&attempt) } else { users.login_again(&attempt) };
+        match asked.await {
+            Ok(account) => {
+                let is_name = std::str::from_utf8(user).is_err();
+                let shown = spelled.set.map(|set| Shown { set, is_name });
+                return may_enter(session, &spelled, account, counted).map(|one| (one, shown));
+            }
+            Err(why) => {
+                if let Denied::WrongPasswordOf(name) = &why {
+                    counted.is_about(name);
+                }
+                let is_wrong = matches!(
+                    why,
+                    Denied::UnknownUser
+                        | Denied::WrongPassword
+                        | Denied::WrongPasswordOf(_)
+                        | Denied::NoPassword
+                );
+                // What is known of a name says more than that another is unknown.
+                let says_more = matches!(denied, None | Some(Denied::UnknownUser));
+                if says_more || !is_wrong {
+                    denied = Some(why);
+                }
+                if !is_wrong {
+                    break;
+                }
+            }
+        }
+    }
+    Err(denied.unwrap_or_else(|| Denied::Refused(LOCKED.into())))
+}
+
+/// Whether somebody whose password was right may enter. The account's own name counts, which need
+/// not be the one that was sent: directories have several spellings of one name.
+fn may_enter(
+    session: &Session,
+    sent: &Credentials,
+    account: Account,
+    counted: &mut guard::Attempt,
+) -> Result<Account, Denied> {
+    let is_denied = |name: &str| {
+        let name = name.to_lowercase();
+        session.settings.login.deny_users.iter().any(|denied| denied.to_lowercase() == name)
+    };
+    if is_denied(&sent.user) || is_denied(&account.name) {
         return Err(Denied::Refused("the name is in login.deny_users".into()));
+    }
+    if !counted.is_about(&account.name) {
+        return Err(Denied::Refused(LOCKED.into()));
     }
     if account.requires_tls && !session.is_tls() {
         return Err(Denied::Refused("the account needs TLS".into()));
@@ -171,8 +243,19 @@ async fn admit(session: &Session, user: &str, secret: &[u8]) -> Result<Account, 
     Ok(account)
 }
 
+/// What a login has shown of the client's character set.
+struct Shown {
+    set: &'static Charset,
+    /// Whether an account's name shows it, not a password alone.
+    is_name: bool,
+}
+
 /// Opens the account's files and takes its seat.
-async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> {
+async fn enter(
+    session: &mut Session,
+    account: Account,
+    shown: Option<Shown>,
+) -> Result<Next, Denied> {
     let store = match session.shared.terms().stores.open(&account).await {
         Ok(store) => store,
         Err(error) if error.kind == ErrorKind::Exhausted => return Ok(busy(session)),
@@ -199,6 +282,9 @@ async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> 
     session.newcomer = None;
     session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
     session.emit(&Event::LoggedIn);
+    if let Some(shown) = shown {
+        session.has_shown(shown.set, shown.is_name);
+    }
     Ok(Next::Say(text))
 }
 
@@ -372,6 +458,99 @@ mod tests {
         let mut bench = Bench::with(Settings { login, ..Settings::default() });
         assert_eq!(bench.says("USER anna").await, "331 Password, please.");
         assert_eq!(bench.says("PASS secret").await, "530 Login incorrect.");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn row_18_53_a_right_password_that_may_not_enter_is_a_failed_login_in_all_ways() {
+        let login =
+            crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
+        let mut ends = Vec::new();
+        for (user, secret) in [
+            ("far", "secret"),
+            ("far", "wrong"),
+            ("anna", "secret"),
+            ("ANNA", "secret"),
+            ("anna@example.com", "secret"),
+            ("nobody", "secret"),
+        ] {
+            let settings = Settings { login: login.clone(), ..Settings::default() };
+            let mut bench = Bench::with(settings);
+            let (started, mut replies) = (Instant::now(), Vec::new());
+            for _ in 0..3 {
+                bench.says(&format!("USER {user}")).await;
+                replies.push(bench.says(&format!("PASS {secret}")).await);
+            }
+            let guard = &bench.session.shared.guard;
+            let failures = guard.failures(bench.session.peer.ip(), bench.session.shared.now());
+            ends.push((replies, failures, started.elapsed()));
+        }
+        assert_eq!(ends[0].1, 3);
+        assert_eq!(ends[0].0[0], "530 Login incorrect.");
+        assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
+        // And who may come comes.
+        let mut bench = Bench::new();
+        bench.says("USER anna@example.com").await;
+        assert_eq!(bench.says("PASS secret").await, "230 Logged in.");
+        assert_eq!(bench.session.logged_in().unwrap().account.name, "anna");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn row_18_53_a_refusal_at_user_and_the_limit_of_sessions_do_not_count() {
+        let mut settings = Settings::default();
+        settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
+        let mut bench = Bench::with(settings);
+        let one = wharf_core::account::Count::from_number(1);
+        let _seat = Arc::clone(&bench.session.shared.admission).user_seat("anna", one).unwrap();
+        bench.says("USER ..").await;
+        bench.says("USER anna").await;
+        bench.says("PASS secret").await;
+        let shared = &bench.session.shared;
+        assert_eq!(shared.guard.failures(bench.session.peer.ip(), shared.now()), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn row_17_53_a_locked_account_is_locked_under_every_spelling() {
+        let mut bench = Bench::new();
+        let shared = Arc::clone(&bench.session.shared);
+        for number in 0..200_u32 {
+            let address = std::net::IpAddr::from((0x0b00_0000 + number).to_be_bytes());
+            drop(shared.begin_attempt(address, "anna"));
+        }
+        bench.says("USER anna@example.com").await;
+        assert_eq!(bench.says("PASS secret").await, "530 Login incorrect.");
+        bench.says("USER Jörg").await;
+        assert_eq!(bench.says("PASS süß").await, "230 Logged in.");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_client_logs_in_in_its_character_set_and_is_answered_in_it() {
+        for (user, secret, charset) in [
+            (b"USER J\xf6rg".as_slice(), b"PASS s\xfc\xdf".as_slice(), "windows-1252"),
+            (b"USER \xd5\xc5\xc8\xfd", b"PASS \xc3\xdc\xc2\xeb123", "GBK"),
+        ] {
+            let mut bench = Bench::new();
+            bench.says_bytes(user).await;
+            assert_eq!(bench.says_bytes(secret).await, "230 Logged in.");
+            assert_eq!(bench.session.names.charset(), charset);
+            let name = bench.session.logged_in().unwrap().account.name.clone();
+            assert_eq!(bench.session.shared.habits.of(&name).unwrap().name(), charset);
+        }
+        let mut bench = Bench::new();
+        bench.says("USER old").await;
+        assert_eq!(bench.says_bytes(b"PASS s\xfc\xdf").await, "230 Logged in.");
+        assert_eq!(bench.session.names.charset(), "UTF-8", "a password alone settles nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn row_18_a_password_of_two_spellings_fails_once() {
+        let mut bench = Bench::new();
+        let started = Instant::now();
+        bench.says("USER anna").await;
+        assert_eq!(bench.says_bytes(b"PASS s\xfc\xdf").await, "530 Login incorrect.");
+        assert_eq!(started.elapsed().as_secs(), 1);
+        let shared = &bench.session.shared;
+        assert_eq!(shared.guard.failures(bench.session.peer.ip(), shared.now()), 1);
+        assert_eq!(bench.session.failed_logins, 1);
     }
 
     #[tokio::test(start_paused = true)]

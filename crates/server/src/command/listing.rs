@@ -181,7 +181,7 @@ async fn stream(
     };
     let wanted = if format.shows_facts() { Wanted::Facts } else { Wanted::Names };
     let perms = files.perms_in(&at);
-    let mut shape = Shape { format, names: session.names, only, prefix, perms };
+    let mut shape = Shape { format, names: session.names.clone(), only, prefix, perms };
     Ok(match file {
         Some(mut entry) => {
             let mut line = Vec::new();

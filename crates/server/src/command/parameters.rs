@@ -240,7 +240,7 @@ mod tests {
         let mut bench = Bench::new();
         assert_eq!(bench.says("OPTS UTF8 ON").await, "200 Names are in UTF-8 here.");
         assert_eq!(bench.says("opts utf8 on").await, "200 Names are in UTF-8 here.");
-        assert_eq!(bench.says("OPTS UTF8 OFF").await, "200 Names are in windows-1252 here.");
+        assert_eq!(bench.says("OPTS UTF8 OFF").await, "200 Names are in GBK here.");
         assert!(bench.says("OPTS XYZ ON").await.starts_with("501"));
     }
 
@@ -248,7 +248,7 @@ mod tests {
     async fn a_pinned_set_is_not_offered_as_utf8() {
         let mut settings = Settings::default();
         settings.names.encoding = Encoding::Legacy;
-        settings.names.legacy = encoding_rs::GBK;
+        settings.names.legacy = Some(encoding_rs::GBK);
         let mut bench = Bench::with(settings);
         assert!(!bench.says("FEAT").await.contains("UTF8"));
         assert_eq!(bench.says("OPTS UTF8 ON").await, "504 Names are in GBK here.");

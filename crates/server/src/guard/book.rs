@@ -167,7 +167,7 @@ impl Book {
         if score.in_flight > 0 && score.count(now, window) + score.in_flight >= max {
             return Begun::Wait;
         }
-        if self.is_locked(user, now) && !self.is_usual(user, neighbour) {
+        if self.is_deaf(address, user, now) {
             self.count_failure(address, now);
             return Begun::Locked;
         }
@@ -187,10 +187,21 @@ impl Book {
         }
         if judged == Judged::Wrong && self.judges(address) {
             self.count_failure(address, now);
-            if !self.is_usual(user, neighbour) {
-                self.count_name(user, now);
-            }
+            self.end_of_name(address, user, now);
         }
+    }
+
+    /// An attempt failed for this name; what the address did is counted already.
+    pub(super) fn end_of_name(&mut self, address: IpAddr, user: &str, now: i64) {
+        if self.judges(address) && !self.is_usual(user, Neighbour::from(address)) {
+            self.count_name(user, now);
+        }
+    }
+
+    /// Whether the account is locked for this address.
+    pub(super) fn is_deaf(&self, address: IpAddr, user: &str, now: i64) -> bool {
+        let is_usual = || self.is_usual(user, Neighbour::from(address));
+        self.judges(address) && self.is_locked(user, now) && !is_usual()
     }
 
     pub(super) fn failures(&mut self, neighbour: Neighbour, now: i64) -> u32 {
@@ -253,7 +264,7 @@ impl Book {
     }
 
     pub(super) fn unlock(&mut self, user: &str) {
-        if self.names.remove(user).is_some() {
+        if self.names.remove(&folded(user)).is_some() {
             self.version += 1;
         }
     }
@@ -288,7 +299,8 @@ impl Book {
         }
         for lock in memory.locks {
             if lock.until > now && self.names.len() < NAMES_MAX {
-                self.names.entry(lock.user).or_default().locked_until = lock.until;
+                let name = self.names.entry(folded(&lock.user)).or_default();
+                name.locked_until = lock.until;
             }
         }
         for usual in memory.usual {
@@ -314,11 +326,11 @@ impl Book {
     }
 
     fn is_locked(&self, user: &str, now: i64) -> bool {
-        self.names.get(user).is_some_and(|name| now < name.locked_until)
+        self.names.get(&folded(user)).is_some_and(|name| now < name.locked_until)
     }
 
     fn is_usual(&self, user: &str, neighbour: Neighbour) -> bool {
-        let addresses = self.usual.get(user);
+        let addresses = self.usual.get(&folded(user));
         addresses.is_some_and(|addresses| addresses.iter().any(|(known, _)| *known == neighbour))
     }
 
@@ -353,14 +365,15 @@ impl Book {
 
     /// One failure more of a name, from somewhere unusual; the one too many locks it.
     fn count_name(&mut self, user: &str, now: i64) {
+        let user = folded(user);
         let (max, window) = (self.settings.account_attempts_max, seconds(self.settings.window));
-        let has_room = make_room(&mut self.names, user, NAMES_MAX, |name| {
+        let has_room = make_room(&mut self.names, &user, NAMES_MAX, |name| {
             (now >= name.locked_until).then(|| name.score.count(now, window).into())
         });
         if !has_room {
             return;
         }
-        let name = self.names.entry(user.to_owned()).or_default();
+        let name = self.names.entry(user.clone()).or_default();
         if name.score.add(now, window) < max || now < name.locked_until {
             return;
         }
@@ -368,17 +381,18 @@ impl Book {
         let seconds = seconds(self.settings.time);
         name.locked_until = now.saturating_add(seconds);
         self.version += 1;
-        self.tell(News::Locked { user: user.to_owned(), seconds });
+        self.tell(News::Locked { user, seconds });
     }
 
     fn note_usual(&mut self, user: &str, neighbour: Neighbour, now: i64) {
         make_room(&mut self.known, &neighbour, KNOWN_MAX, |last| u64::try_from(*last).ok());
         let last = self.known.entry(neighbour).or_insert(now);
         *last = now.max(*last);
-        make_room(&mut self.usual, user, USUAL_ACCOUNTS_MAX, |addresses| {
+        let user = folded(user);
+        make_room(&mut self.usual, &user, USUAL_ACCOUNTS_MAX, |addresses| {
             u64::try_from(addresses.iter().map(|(_, last)| *last).max().unwrap_or(0)).ok()
         });
-        let addresses = self.usual.entry(user.to_owned()).or_default();
+        let addresses = self.usual.entry(user).or_default();
         if let Some((_, last)) = addresses.iter_mut().find(|(known, _)| *known == neighbour) {
             if now.saturating_sub(*last) >= USUAL_NOTED_EVERY {
                 *last = now;
@@ -401,6 +415,17 @@ impl Book {
             self.news.push(news);
         }
     }
+}
+
+/// A name without its case: directories and login services take `Anna` and `ANNA` for one account,
+/// and each spelling would else have guesses of its own.
+fn folded(user: &str) -> String {
+    user.to_lowercase()
+}
+
+/// Whether two names are one here.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    folded(one) == folded(other)
 }
 
 /// Makes room for `key` where there is none by removing the eighth of the entries that weighs the

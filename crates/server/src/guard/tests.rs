@@ -22,7 +22,7 @@ fn guess(guard: &Arc<Guard>, address: &str, user: &str, count: usize, now: i64) 
 
 fn log_in(guard: &Arc<Guard>, address: &str, user: &str, now: i64) -> bool {
     match guard.begin(ip(address), user, now) {
-        Start::Go(attempt) => attempt.entered(true),
+        Start::Go(attempt) => attempt.entered(Some(user)),
         _ => return false,
     }
     true
@@ -223,6 +223,39 @@ fn row_5_a_banned_address_is_told_of_once_a_minute() {
 }
 
 #[test]
+fn row_17_18_other_spellings_of_a_name_have_no_guesses_of_their_own() {
+    let guard = guard();
+    for number in 0..100_u32 {
+        let user = ["anna", "ANNA", "Anna"][usize::try_from(number % 3).unwrap()];
+        drop(guard.begin(IpAddr::from((0x0b00_0000 + number).to_be_bytes()), user, 0));
+    }
+    assert!(matches!(guard.begin(ip(ANYBODY), "aNNa", 0), Start::Locked));
+    assert!(matches!(guard.begin(ip(ANYBODY), "ben", 0), Start::Go(_)));
+    assert_eq!(guard.memory().locks.len(), 1);
+    guard.unlock("ANNA");
+    assert!(matches!(guard.begin(ip(ANYBODY), "anna", 0), Start::Go(_)));
+}
+
+#[test]
+fn row_17_18_an_attempt_fails_once_for_the_address_and_for_each_of_its_names() {
+    let guard = guard();
+    for number in 0..100_u32 {
+        let address = IpAddr::from((0x0b00_0000 + number).to_be_bytes());
+        if let Start::Go(mut attempt) = guard.begin(address, "anna@example.com", 0) {
+            assert!(attempt.is_about("ANNA@example.com") && attempt.is_about("anna"));
+            attempt.failed();
+            assert_eq!(guard.failures(address, 0), 1);
+        }
+    }
+    assert!(matches!(guard.begin(ip(ANYBODY), "anna", 0), Start::Locked));
+    let Start::Go(mut attempt) = guard.begin(ip(ANYBODY), "a.m@example.com", 0) else {
+        panic!("this spelling was never tried");
+    };
+    assert!(!attempt.is_about("anna"), "its account is locked");
+    assert!(attempt.is_about("ben"));
+}
+
+#[test]
 fn row_17_what_is_remembered_has_bounds() {
     let guard = guard();
     let address = |number: u32| IpAddr::from((0x0b00_0000 + number).to_be_bytes());
@@ -233,7 +266,7 @@ fn row_17_what_is_remembered_has_bounds() {
     for number in 0..10_000_u32 {
         let user = format!("real{}", number % 5000);
         if let Start::Go(attempt) = guard.begin(address(100_000 + number), &user, number.into()) {
-            attempt.entered(true);
+            attempt.entered(Some(&user));
         }
     }
     let memory = guard.memory();
@@ -271,7 +304,7 @@ proptest! {
             let start = guard.begin(ip(&address), "anna", now);
             let Start::Go(attempt) = start else { continue };
             match what {
-                0 => attempt.entered(true),
+                0 => attempt.entered(Some("anna")),
                 1 => attempt.forgiven(),
                 _ => {
                     attempt.failed();

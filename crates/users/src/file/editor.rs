@@ -139,6 +139,12 @@ impl Editor {
             } else {
                 put(table, setting.key(), value);
             }
+            // One of the two says how somebody logs in.
+            match setting {
+                Setting::Password(_) => drop(table.remove("no_password")),
+                Setting::NoPassword(true) => drop(table.remove("password")),
+                _ => {}
+            }
             return Ok(());
         };
         let inner = setting.key();
@@ -335,7 +341,9 @@ fn value(setting: &Setting) -> Result<Value, EditError> {
         Setting::Password(hash) => hash.as_str().into(),
         Setting::Home(home) => home.to_str().ok_or(EditError::NotText("home"))?.into(),
         Setting::Permissions(rights) | Setting::Path(_, rights) => format_rights(*rights).into(),
-        Setting::Enabled(truth) | Setting::RequireTls(truth) => (*truth).into(),
+        Setting::Enabled(truth) | Setting::RequireTls(truth) | Setting::NoPassword(truth) => {
+            (*truth).into()
+        }
         Setting::UploadRate(rate)
         | Setting::DownloadRate(rate)
         | Setting::TransferUploadRate(rate)

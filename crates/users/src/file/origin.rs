@@ -7,7 +7,7 @@ use wharf_proto::path::VPath;
 use super::record::{Setting, UserRecord};
 
 /// Keys that an account does not take from its groups.
-const OWN_KEYS: [&str; 3] = ["password", "groups", "comment"];
+const OWN_KEYS: [&str; 4] = ["password", "no_password", "groups", "comment"];
 
 /// Who says a setting of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -141,7 +141,30 @@ impl Reader<'_> {
             let help = "add where its files are, such as: home = \"/srv/ftp/anna\"";
             self.blame_key(user, "it has no `home`".to_owned(), Some(help.to_owned()));
         }
+        self.without_password(user, &record, groups);
         Some(record)
+    }
+
+    /// An account without a password is open to all that come from its addresses: it must name
+    /// some.
+    fn without_password(&mut self, user: &Found<'_>, record: &UserRecord, groups: &[UserRecord]) {
+        if record.no_password != Some(true) {
+            return;
+        }
+        let Some(table) = user.item.as_table_like() else { return };
+        let Some((key, item)) = table.get_key_value("no_password") else { return };
+        let found = found_at(key, item, &user.key);
+        if record.password.is_some() {
+            let help = "take one of the two away".to_owned();
+            self.blame_key(&found, "it has a `password` as well".to_owned(), Some(help));
+        }
+        let whole = record.with_groups(|name| groups.iter().find(|group| group.name == name));
+        if whole.allowed_addresses.is_none_or(|addresses| addresses.is_empty()) {
+            let message = "an account without a password needs `allowed_addresses`".to_owned();
+            let help = "name the only addresses that may come, such as: allowed_addresses = \
+                        [\"192.0.2.7\"]";
+            self.blame_key(&found, message, Some(help.to_owned()));
+        }
     }
 
     /// An account or a group: all that its table says.
@@ -164,6 +187,7 @@ impl Reader<'_> {
     fn setting(&mut self, record: &mut UserRecord, found: &Found<'_>) {
         match found.name {
             "password" => record.password = self.password(found),
+            "no_password" => record.no_password = self.truth(found),
             "home" => record.home = self.home(found).unwrap_or_default(),
             "permissions" => record.permissions = self.permissions(found),
             "enabled" => record.enabled = self.truth(found),

@@ -26,8 +26,10 @@ pub const NAME_MARK: &str = "%u";
 pub struct UserRecord {
     /// The name: it has passed [`check_name`](crate::name::check_name).
     pub name: String,
-    /// The password's hash. Nobody can log in without one.
+    /// The password's hash. Nobody can log in without one, except where `no_password` says so.
     pub password: Option<StoredHash>,
+    /// Whether it needs no password: only from its addresses, which it must have then.
+    pub no_password: Option<bool>,
     /// The groups from which it takes what it does not say itself, the first before the others.
     pub groups: Vec<String>,
     /// Where its files are, as written: relative to the file's folder. Empty if it is not said. In
@@ -146,6 +148,13 @@ impl UserRecord {
         Ok(())
     }
 
+    /// Whether it says that it needs no password, and has the addresses that this takes. Without
+    /// them it would be open to everybody, and nobody can log in.
+    pub fn is_open(&self) -> bool {
+        let has_addresses = self.allowed_addresses.as_ref().is_some_and(|all| !all.is_empty());
+        self.no_password == Some(true) && has_addresses && self.password.is_none()
+    }
+
     /// Whether it may log in from there.
     ///
     /// # Errors
@@ -190,6 +199,7 @@ impl UserRecord {
         let Self {
             name: _,
             password,
+            no_password,
             groups,
             home,
             permissions,
@@ -212,6 +222,7 @@ impl UserRecord {
         let is_said = !home.as_os_str().is_empty();
         let single = [
             password.map(Setting::Password),
+            no_password.map(Setting::NoPassword),
             (!groups.is_empty()).then_some(Setting::Groups(groups)),
             is_said.then(|| Setting::Home(folder.join(home))),
             permissions.map(Setting::Permissions),
@@ -328,6 +339,8 @@ impl fmt::Debug for StoredHash {
 pub enum Setting {
     /// `password`: the hash of a password.
     Password(StoredHash),
+    /// `no_password`.
+    NoPassword(bool),
     /// `groups`.
     Groups(Vec<String>),
     /// `home`.
@@ -371,6 +384,7 @@ impl Setting {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Password(_) => "password",
+            Self::NoPassword(_) => "no_password",
             Self::Groups(_) => "groups",
             Self::Home(_) => "home",
             Self::Permissions(_) => "permissions",
@@ -394,8 +408,9 @@ impl Setting {
 }
 
 /// Every key of an account's table, in the order in which they are told.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 20] = [
     "password",
+    "no_password",
     "groups",
     "home",
     "permissions",
@@ -417,4 +432,4 @@ pub const KEYS: [&str; 19] = [
 ];
 
 /// The keys that only an account has.
-pub const KEYS_OF_ACCOUNTS: [&str; 2] = ["password", "groups"];
+pub const KEYS_OF_ACCOUNTS: [&str; 3] = ["password", "no_password", "groups"];

@@ -128,7 +128,7 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<Tenant> {
 
 fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
     let name = &record.name;
-    let is_refused = |denied: &String| denied == name;
+    let is_refused = |denied: &String| denied.to_lowercase() == name.to_lowercase();
     if record.is_enabled() && config.login.deny_users.iter().any(is_refused) {
         page.warn(
             format!("{name} cannot log in: login.deny_users names it"),
@@ -140,6 +140,15 @@ fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
             format!("nobody can log in to the account {name}: visitors have that name"),
             "give it another name, or write anonymous = false in [login]",
         );
+    }
+    if record.is_open() {
+        let from = record.allowed_addresses.iter().flatten();
+        let from: Vec<_> = from.map(wharf_users::file::shown_network).collect();
+        page.note(
+            format!("{name} needs no password from {}", from.join(", ")),
+            format!("no_password = true says so; for one:  wharf user passwd {name}"),
+        );
+        return;
     }
     let Some(hash) = record.password.as_ref().filter(|hash| hash.is_usable()) else {
         // Where others prove passwords, none is kept here.

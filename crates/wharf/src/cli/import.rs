@@ -70,9 +70,10 @@ pub(crate) enum Import {
 const CSV_ABOUT: &str = "\
 Accounts in a table with a row of column names
 
-Columns, in any order; name and home are needed: name, password or password_hash, home, permissions,
-paths (/in=upload;/old=read), enabled, upload_rate, download_rate, transfer_upload_rate,
-transfer_download_rate, sessions, require_tls, comment. `wharf user export` prints the same.";
+Columns, in any order; name and home are needed: name, password or password_hash, no_password, home,
+permissions, paths (/in=upload;/old=read), enabled, upload_rate, download_rate,
+transfer_upload_rate, transfer_download_rate, sessions, require_tls, comment.
+`wharf user export` prints the same.";
 
 /// What is done with what was read.
 #[derive(Clone, Debug, Args)]

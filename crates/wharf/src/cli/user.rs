@@ -121,6 +121,10 @@ pub(crate) struct Facts {
     /// empty = none
     #[arg(long = "group", value_name = "NAME")]
     pub(crate) groups: Vec<String>,
+    /// Any password, or none, from the addresses of --allow alone
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", conflicts_with = "Password")]
+    pub(crate) no_password: Option<bool>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

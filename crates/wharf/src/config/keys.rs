@@ -406,9 +406,9 @@ sections! {
 
     /// Names and times in listings.
     "names" Names {
-        /// auto: UTF-8, and the legacy set once a client shows it needs it | utf-8 | legacy
+        /// auto: UTF-8, and what a client is recognised to send if it is not | utf-8 | legacy
         encoding: NameEncoding = "\"auto\"",
-        /// auto: by the system's language (gbk for zh-CN, else windows-1252) | gbk | big5 ...
+        /// a hint with encoding = auto: gbk | big5 | shift_jis ... | auto, by the system's language
         legacy_encoding: LegacyEncoding = "\"auto\"",
         /// auto: a slash unless a file has that literal name | always | never
         backslash_as_slash: Backslash = "\"auto\"",

@@ -26,10 +26,11 @@ use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, Text};
 use crate::outcome::Failure;
 
 /// The columns that an export writes; an import takes them in any order.
-pub(crate) const COLUMNS: [&str; 19] = [
+pub(crate) const COLUMNS: [&str; 20] = [
     "name",
     "password_hash",
     "password",
+    "no_password",
     "home",
     "permissions",
     "paths",
@@ -235,6 +236,9 @@ impl Line<'_> {
 
     /// A hash where one is given, else the password. Without either nobody can log in.
     fn secret(&self, name: &str, found: &mut Found) -> Secret {
+        if self.read("no_password", found, truth) == Some(true) {
+            return self.no_secret(name, found);
+        }
         if let Some(hash) = self.cell("password_hash") {
             return hashes::keep(hash.trim(), name, &self.spot, found);
         }
@@ -249,6 +253,20 @@ impl Line<'_> {
                 Secret::None
             }
         }
+    }
+
+    /// For an account that says that it needs no password: only where it names its addresses.
+    fn no_secret(&self, name: &str, found: &mut Found) -> Secret {
+        if self.cell("allow").is_some_and(|cell| !cell.trim().is_empty()) {
+            return Secret::NotNeeded;
+        }
+        let shown = name.escape_debug();
+        let what = format!("account `{shown}` is to need no password, and names no addresses");
+        let remedy = format!(
+            "nobody can log in until:  wharf user edit {shown} --no-password --allow ADDRESS"
+        );
+        found.lost(&self.spot, what, remedy);
+        Secret::None
     }
 
     fn facts(&self, account: &mut Account, found: &mut Found) {

@@ -72,6 +72,8 @@ pub(crate) struct Wish {
 pub(crate) enum Secret {
     /// None that can be used: nobody can log in until one is set.
     None,
+    /// None is needed, from its addresses.
+    NotNeeded,
     /// A hash that wharf can verify.
     Hash(String),
     /// The password itself.
@@ -82,6 +84,7 @@ impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::None => "None",
+            Self::NotNeeded => "NotNeeded",
             Self::Hash(_) => "Hash(…)",
             Self::Plain(_) => "Plain(…)",
         })

@@ -85,6 +85,7 @@ pub(crate) fn account_table(accounts: &[Account]) -> String {
 fn password(account: &Account) -> &'static str {
     match account.secret {
         Secret::None => "none",
+        Secret::NotNeeded => "not needed",
         Secret::Hash(_) => "kept",
         Secret::Plain(_) => "hashed",
     }

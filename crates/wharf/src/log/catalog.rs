@@ -188,6 +188,18 @@ pub(crate) static KINDS: &[Kind] = &[
         ..TOLD
     },
     Kind {
+        name: "charset",
+        about: "A client sends names that are not UTF-8, and their character set was recognised; \
+                told once a session, and again if later names show another set.",
+        fields: &[
+            ("charset", "the set, such as `GBK`"),
+            ("certain", "whether the names show it clearly; else it is the most likely one"),
+            ("reason", "what was seen"),
+            ("help", "what would help"),
+        ],
+        ..TOLD
+    },
+    Kind {
         name: "store-failed",
         about: "The disk, or what else keeps files, failed.",
         fields: &[("reason", "what was asked, and what it said")],

@@ -139,6 +139,9 @@ impl Record {
                 .text("tried", user)
                 .text("reason", reason)
                 .boolean("tls", who.is_tls),
+            Event::CharsetRecognised { charset, is_certain } => {
+                Self::of_charset(charset, *is_certain)
+            }
             Event::Transferred(transfer) => Self::of_transfer(transfer),
             Event::UploadRefused { path, bytes, reason } => warn("upload-refused")
                 .path("path", path)
@@ -168,6 +171,15 @@ impl Record {
         };
         let session = Session { number: who.session, peer: who.peer, user: who.user.clone() };
         Some(Self { session: Some(session), ..record })
+    }
+
+    fn of_charset(charset: &str, is_certain: bool) -> Self {
+        let level = if is_certain { Level::Info } else { Level::Warn };
+        let reason =
+            "the client sends names that are not UTF-8: they are taken for this character set";
+        let record = Self::new(level, "charset").text("charset", charset);
+        let record = record.boolean("certain", is_certain).text("reason", reason);
+        record.text("help", "if names come out wrong, set names.legacy_encoding")
     }
 
     fn of_trouble(event: &Event<'_>) -> Option<Self> {

@@ -41,6 +41,7 @@ fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
         "password_hash" => {
             record.password.as_ref().map(|hash| hash.as_str().to_owned()).unwrap_or_default()
         }
+        "no_password" => record.no_password.unwrap_or(false).to_string(),
         "home" => folder.join(&record.home).to_string_lossy().into_owned(),
         "permissions" => format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
         "paths" => written_paths(&record.paths),

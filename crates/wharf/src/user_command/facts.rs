@@ -34,6 +34,7 @@ impl Change {
         if let Some(names) = listed(&facts.groups) {
             change.settings.push(Setting::Groups(names.map(str::to_owned).collect()));
         }
+        change.settings.extend(facts.no_password.map(Setting::NoPassword));
         change.common(&facts.common)?;
         Ok(change)
     }

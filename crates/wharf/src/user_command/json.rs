@@ -17,6 +17,7 @@ pub(super) fn of(record: &UserRecord, folder: &Path, more: &[(&str, String)]) ->
         ("name", quoted(&record.name)),
         ("enabled", record.is_enabled().to_string()),
         ("has_password", record.password.as_ref().is_some_and(StoredHash::is_usable).to_string()),
+        ("no_password", record.is_open().to_string()),
         ("home", quoted(&folder.join(&record.home).to_string_lossy())),
         ("permissions", quoted(&format_rights(rights))),
     ];

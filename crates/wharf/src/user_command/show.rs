@@ -256,6 +256,7 @@ fn count(count: Count) -> String {
 
 fn password(record: &UserRecord) -> &'static str {
     match &record.password {
+        None if record.is_open() => "not needed from its addresses (no_password)",
         Some(hash) if StoredHash::is_usable(hash) => "set",
         Some(_) => "locked: what is kept is no hash",
         None => "none: nobody can log in",

@@ -51,9 +51,11 @@ pub(super) fn before(case: &Case<'_>, subject: &Subject) -> Result<Result<(), Fa
         }
         named(case)?;
         tls(case, subject)?;
-        let lock = memory.locks.iter().find(|lock| lock.user == case.user && case.now < lock.until);
+        // As the server does: spellings of one name are one.
+        let is_same = |user: &str| user.to_lowercase() == case.user.to_lowercase();
+        let lock = memory.locks.iter().find(|lock| is_same(&lock.user) && case.now < lock.until);
         let is_usual = case.ip.is_some_and(|ip| {
-            memory.usual.iter().any(|usual| usual.user == case.user && usual.network.contains(&ip))
+            memory.usual.iter().any(|usual| is_same(&usual.user) && usual.network.contains(&ip))
         });
         if lock.is_some() && !is_usual {
             let what = "the account is locked for addresses from which it never logged in";
@@ -114,7 +116,8 @@ fn account(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
             .from(subject.place("password"))
             .help(format!("wharf user passwd {user}")));
     }
-    if case.config.login.deny_users.iter().any(|denied| denied == user) {
+    let is_same = |denied: &String| denied.to_lowercase() == user.to_lowercase();
+    if case.config.login.deny_users.iter().any(is_same) {
         return Err(case.setting(Kind::Setting, "login.deny_users", format!("[… \"{user}\" …]")));
     }
     if subject.account.requires_tls && !case.is_tls {

@@ -82,6 +82,7 @@ impl Subject {
             is_anonymous: false,
             is_enabled: record.is_enabled(),
             has_password: is_proven_elsewhere
+                || record.is_open()
                 || record.password.as_ref().is_some_and(StoredHash::is_usable),
             record: Some(record.clone()),
             origin: Origin::File(path.clone(), file, case.user.to_owned()),
@@ -105,7 +106,8 @@ impl Subject {
             account: record.account(Path::new(""), Timestamp::now()),
             is_anonymous: false,
             is_enabled: record.is_enabled(),
-            has_password: record.password.as_ref().is_some_and(StoredHash::is_usable),
+            has_password: record.is_open()
+                || record.password.as_ref().is_some_and(StoredHash::is_usable),
             origin: Origin::Database(format!("{address}, account {}", record.name)),
             record: Some(record),
         })

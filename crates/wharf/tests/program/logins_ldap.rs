@@ -362,3 +362,33 @@ fn a_storm_of_names_is_answered_and_the_file_goes_on() {
     });
     server.login("anna", "right");
 }
+
+#[test]
+fn row_17_53_an_account_is_denied_and_locked_by_the_name_that_the_directory_has() {
+    let slapd = Slapd::start();
+    // `read-write` is a second name of anna's entry.
+    let alias = SEARCH.replace("(uid=%u)", "(|(uid=%u)(description=%u))");
+    let place = slapd.place(&alias);
+    place.serve(&[]).login("read-write", "right");
+    let config = place.read("wharf.toml");
+    place.write("wharf.toml", &config.replace("[login]", "[login]\ndeny_users = [\"anna\"]"));
+    let server = place.serve(&[]);
+    for user in ["anna", "ANNA", "read-write"] {
+        refuses(&server, user, "right");
+    }
+    server.login("ben", "right");
+    let (_, log) = server.stop();
+    has(&log, &["tried=\"read-write\" reason=\"the name is in login.deny_users\""]);
+    let bans = "[ban]\nenabled = true\nallow = []\naccount_attempts = 3\n";
+    place.write("wharf.toml", &config.replace("[ban]\nenabled = false\n", bans));
+    let server = place.serve(&[]);
+    for user in ["read-write", "ANNA", "read-write"] {
+        refuses(&server, user, "wrong");
+    }
+    for user in ["anna", "read-write"] {
+        refuses(&server, user, "right");
+    }
+    server.login("ben", "right");
+    let (_, log) = server.stop();
+    has(&log, &["event=account-locked", "tried=\"read-write\" reason=\"the account is locked"]);
+}

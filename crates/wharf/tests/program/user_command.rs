@@ -68,7 +68,8 @@ fn an_account_is_edited_disabled_enabled_and_removed() {
     let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
     assert_eq!(
         json,
-        "{\"name\":\"anna\",\"enabled\":false,\"has_password\":true,\"home\":\"anna\",\
+        "{\"name\":\"anna\",\"enabled\":false,\"has_password\":true,\
+         \"no_password\":false,\"home\":\"anna\",\
          \"permissions\":\"read-write\",\"paths\":{\"/in\":\"upload\"},\"upload_rate\":2097152,\
          \"download_rate\":null,\"transfer_upload_rate\":null,\"transfer_download_rate\":null,\
          \"sessions\":null,\"quota\":null,\"quota_files\":null,\"require_tls\":false,\"comment\":null,\
@@ -144,4 +145,23 @@ fn mistakes_in_the_file_of_accounts_are_shown_in_place() {
     place.run(&["user", "add", "x", "--home", "anna", "--generate"]).exits(0);
     place.write("users.toml", &file.replace("home", "hom"));
     place.run(&["user", "list"]).exits(78).tells("did you mean `home`?").tells("users.toml:");
+}
+
+#[test]
+fn row_19_an_account_without_a_password_needs_its_addresses() {
+    let place = with_anna();
+    let add = ["user", "add", "cam", "--home", "anna", "--no-password"];
+    place.run(&add).exits(1).tells("an account without a password needs `allowed_addresses`");
+    let list = place.run(&["user", "list"]).exits(0).out;
+    assert!(!list.contains("cam"), "{list}");
+    place.run(&[&add[..], &["--allow", "192.0.2.7"]].concat()).exits(0).tells("added cam");
+    let shown = place.run(&["user", "show", "cam"]).exits(0).out;
+    assert!(shown.contains("not needed from its addresses"), "{shown}");
+    let why = ["why", "cam", "/", "login", "--ip"];
+    place.run(&[&why[..], &["192.0.2.7"]].concat()).exits(0);
+    let denied = place.run(&[&why[..], &["192.0.2.8"]].concat()).exits(1).out;
+    assert!(denied.contains("192.0.2.7 only"), "{denied}");
+    place.run_with(&["user", "passwd", "cam", "--password-file", "-"], "secret\n").exits(0);
+    let file = place.read("users.toml");
+    assert!(!file.contains("no_password"), "{file}");
 }

@@ -45,7 +45,10 @@ fn every_command_works(place: &Place, shown: &str) {
         .run(&[&words[..], &["2MiB/s", "--quota", "20GiB", "--comment", "it's"]].concat())
         .exits(0);
     let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
-    assert!(json.contains("\"enabled\":true,\"has_password\":true,\"home\":"), "{json}");
+    assert!(
+        json.contains("\"enabled\":true,\"has_password\":true,\"no_password\":false,\"home\":"),
+        "{json}"
+    );
     assert!(json.contains("\"paths\":{\"/in\":\"upload\"},\"upload_rate\":2097152"), "{json}");
     assert!(json.contains("\"comment\":\"it's\""), "{json}");
     place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);

@@ -134,7 +134,7 @@ impl<'a> Talk<'a> {
         // Whose group it is, only those who may search can see.
         let is_member = self.is_member(&entry.dn).await?;
         Ok(match self.bind(&entry.dn).await? {
-            Some(denied) => denied,
+            Some(denied) => of_account(denied, self.settings, self.user, &entry),
             None if !is_member => not_in_group(),
             None => proven(self.settings, self.user, &entry),
         })
@@ -244,13 +244,27 @@ fn not_in_group() -> Verdict {
     Verdict::refused("it is not in accounts.ldap.group")
 }
 
+/// A wrong password is that of the account, by whatever name it was found: guesses by several names
+/// are guesses of one password.
+fn of_account(verdict: Verdict, settings: &Settings, user: &str, entry: &SearchEntry) -> Verdict {
+    match (verdict, spelled(user, values(entry, &settings.name_attribute))) {
+        (Verdict::Denied(Denied::WrongPassword), Some(name)) if name != user => {
+            Verdict::Denied(Denied::WrongPasswordOf(name))
+        }
+        (verdict, _) => verdict,
+    }
+}
+
+/// The values of an attribute.
+fn values<'a>(entry: &'a SearchEntry, name: &str) -> &'a [String] {
+    let is_named = |known: &&String| known.eq_ignore_ascii_case(name);
+    let found = entry.attrs.keys().find(is_named).and_then(|key| entry.attrs.get(key));
+    found.map(Vec::as_slice).unwrap_or_default()
+}
+
 /// What the entry says of its account.
 fn proven(settings: &Settings, user: &str, entry: &SearchEntry) -> Verdict {
-    let values = |name: &str| {
-        let is_named = |known: &&String| known.eq_ignore_ascii_case(name);
-        let found = entry.attrs.keys().find(is_named).and_then(|key| entry.attrs.get(key));
-        found.map(Vec::as_slice).unwrap_or_default()
-    };
+    let values = |name: &str| values(entry, name);
     let known = &settings.attributes;
     let mut proven = Proven {
         name: spelled(user, values(&settings.name_attribute)),

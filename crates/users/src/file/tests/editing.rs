@@ -335,3 +335,17 @@ mod unix {
         assert!(matches!(error, EditError::NotText("paths")));
     }
 }
+
+#[test]
+fn a_password_takes_the_place_of_none_and_the_other_way_round() {
+    let place = place(Some("[users.cam]\nhome = \"/cam\"\nallowed_addresses = [\"10.0.0.1\"]\n"));
+    place.edit(|editor| editor.set("cam", &Setting::NoPassword(true))).unwrap();
+    assert!(place.text().contains("no_password = true"));
+    let hash = StoredHash::from(OLD_HASH.to_owned());
+    place.edit(|editor| editor.set("cam", &Setting::Password(hash.clone()))).unwrap();
+    assert!(!place.text().contains("no_password") && place.text().contains(OLD_HASH));
+    place.edit(|editor| editor.set("cam", &Setting::NoPassword(true))).unwrap();
+    assert!(place.text().contains("no_password = true") && !place.text().contains(OLD_HASH));
+    let alone = place.edit(|editor| editor.clear("cam", "allowed_addresses").map(drop));
+    assert!(matches!(alone, Err(EditError::Unusable(_))), "{alone:?}");
+}

@@ -67,6 +67,41 @@ impl House {
 }
 
 #[tokio::test]
+async fn row_19_without_a_password_an_account_is_open_to_its_addresses_alone() {
+    let house = house();
+    let near = "[\"127.0.0.0/8\"]";
+    let open = |addresses: &str| {
+        format!(
+            "[users.cam]\nno_password = true\nhome = \"/cam\"\nallowed_addresses = {addresses}\n"
+        )
+    };
+    house.replace(&open(near));
+    for secret in [b"".as_slice(), b"x"] {
+        assert_eq!(house.login("cam", secret).await.unwrap().name, "cam");
+    }
+    assert_eq!(house.hasher.verifications(), 0);
+    house.replace(&open("[\"192.0.2.7\"]"));
+    let denied = house.login("cam", b"").await;
+    assert!(matches!(denied, Err(Denied::Refused(_))), "{denied:?}");
+    assert_eq!(house.hasher.verifications(), 1, "elsewhere it costs what a wrong password costs");
+    house.replace(&open(&format!("{near}\nenabled = false")));
+    assert!(matches!(house.login("cam", b"").await, Err(Denied::Disabled)));
+}
+
+#[tokio::test]
+async fn row_19_an_empty_hash_or_none_opens_nothing_to_an_empty_password() {
+    let house = house();
+    for said in ["", "password = \"\"\n", "password = \"!\"\n", "no_password = false\n"] {
+        house.replace(&format!(
+            "[users.eva]\n{said}home = \"/eva\"\nallowed_addresses = [\"127.0.0.1\"]\n"
+        ));
+        let denied = house.login("eva", b"").await;
+        assert!(matches!(denied, Err(Denied::NoPassword)), "{said}: {denied:?}");
+    }
+    assert!(house.hasher.verifications() == 4);
+}
+
+#[tokio::test]
 async fn row_18_every_denial_costs_one_verification() {
     let house = house();
     house.edit("carl", &Setting::Password(StoredHash::from("!".to_owned())));

@@ -226,3 +226,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn row_19_an_account_without_a_password_needs_addresses_and_no_password() {
+    let read = |said: &str| {
+        parse(&format!(
+            "[groups.near]\nallowed_addresses = [\"10.0.0.0/8\"]\n{said}home = \"/a\"\n"
+        ))
+    };
+    let wrong = |said: &str| read(said).unwrap_err().to_string();
+    let told = wrong("[users.a]\nno_password = true\n");
+    assert!(told.contains("an account without a password needs `allowed_addresses`"), "{told}");
+    let told = wrong("[users.a]\nno_password = true\nallowed_addresses = []\n");
+    assert!(told.contains("an account without a password needs `allowed_addresses`"), "{told}");
+    let told = wrong("[users.a]\nno_password = true\npassword = \"!\"\ngroups = [\"near\"]\n");
+    assert!(told.contains("it has a `password` as well"), "{told}");
+    let told = wrong("[groups.open]\nno_password = true\n");
+    assert!(told.contains("`no_password` is no known key"), "{told}");
+    let file = read("[users.a]\nno_password = true\ngroups = [\"near\"]\n").unwrap();
+    assert!(file.record("a").unwrap().is_open(), "a group may name the addresses");
+}

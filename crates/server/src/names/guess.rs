@@ -1,0 +1,147 @@
+//! Which character set bytes are in that are not UTF-8.
+//!
+//! `chardetng` was made for pages of the web and knows many sets; on a name of three letters it is
+//! wrong in one case of ten. So its guess counts a little, and the models in `weigh`, made for
+//! short names in the six sets that FTP clients still send, count more.
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{
+    BIG5, EUC_KR, Encoding as Charset, GB18030, GBK, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252,
+};
+
+use super::weigh::{Weight, weigh};
+
+/// The sets that are recognised.
+pub(super) const CANDIDATES: [&Charset; 6] =
+    [GBK, BIG5, SHIFT_JIS, EUC_KR, WINDOWS_1251, WINDOWS_1252];
+/// What is taken where nothing says anything: most old clients that are left send it.
+pub(super) const OTHERWISE: &Charset = GBK;
+
+/// What a hint is worth, in tenths of the natural logarithm of a chance, as all of these.
+const HINT: u32 = 20;
+/// What the word of the detector is worth.
+const DETECTED: u32 = 10;
+/// What a hint is worth besides where the detector names a set that is no candidate.
+const UNDETECTED: u32 = 30;
+/// The most likely set is clear if the next one is this much less likely: one in 400.
+const CLEAR: u32 = 60;
+/// A name of which every byte above ASCII costs more than this makes no sense in a set.
+const SENSELESS: u32 = 65;
+
+/// The sets that bytes can be in.
+#[derive(Debug, Default)]
+pub(super) struct Ranking {
+    /// The most likely first.
+    pub(super) sets: Vec<&'static Charset>,
+    /// Whether the first is far more likely than the others.
+    pub(super) is_clear: bool,
+}
+
+/// Ranks the sets for `bytes`. `configured` is a candidate too; `hint` is preferred where several
+/// are about as likely.
+pub(super) fn rank(
+    bytes: &[u8],
+    hint: Option<&'static Charset>,
+    configured: Option<&'static Charset>,
+) -> Ranking {
+    let sets = candidates(configured);
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(bytes, true);
+    let detected = detector.guess(None, Utf8Detection::Deny);
+    let is_candidate = sets.contains(&detected);
+    let fallback = hint.unwrap_or(OTHERWISE);
+    let mut weighed: Vec<(u32, &'static Charset, Weight)> = Vec::with_capacity(sets.len());
+    for set in sets {
+        let Some(weight) = weigh(set, bytes) else { continue };
+        let is_detected = if is_candidate { set == detected } else { set == fallback };
+        let mut bonus = if is_detected { DETECTED } else { 0 };
+        if hint == Some(set) {
+            bonus += if is_candidate { HINT } else { HINT + UNDETECTED };
+        }
+        // All are moved up by the most that can be taken off, so that none gets below zero.
+        weighed.push((weight.cost + HINT + UNDETECTED + DETECTED - bonus, set, weight));
+    }
+    weighed.sort_by_key(|(cost, ..)| *cost);
+    let is_senseless = weighed.first().is_none_or(|(_, _, best)| best.is_above(SENSELESS));
+    let is_clear = match &weighed[..] {
+        [] => false,
+        [_] => !is_senseless,
+        [(first, ..), (second, ..), ..] => !is_senseless && second - first >= CLEAR,
+    };
+    let mut sets: Vec<_> = weighed.into_iter().map(|(_, set, _)| set).collect();
+    if is_senseless && let Some(at) = sets.iter().position(|set| *set == fallback) {
+        let set = sets.remove(at);
+        sets.insert(0, set);
+    }
+    Ranking { sets, is_clear }
+}
+
+fn candidates(configured: Option<&'static Charset>) -> Vec<&'static Charset> {
+    let mut sets = CANDIDATES.to_vec();
+    match configured {
+        // The same bytes mean the same in both.
+        Some(set) if set == GB18030 => {
+            sets.retain(|known| *known != GBK);
+            sets.push(set);
+        }
+        Some(set) if !sets.contains(&set) => sets.push(set),
+        _ => {}
+    }
+    sets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn best(bytes: &[u8], hint: Option<&'static Charset>) -> &'static str {
+        rank(bytes, hint, hint).sets.first().unwrap().name()
+    }
+
+    #[test]
+    fn a_clear_name_is_clear_and_a_short_one_is_not() {
+        let (name, _, _) = GBK.encode("中文文件名-装机单.txt");
+        assert!(rank(&name, None, None).is_clear);
+        let (name, _, _) = GBK.encode("卡.txt");
+        assert!(!rank(&name, None, None).is_clear);
+    }
+
+    #[test]
+    fn a_set_that_is_no_candidate_is_one_where_it_is_configured() {
+        for (set, name) in [
+            ("windows-1250", "Žluťoučký kůň.txt"),
+            ("windows-1250", "źródło.txt"),
+            ("windows-1253", "Αρχείο.txt"),
+            ("windows-874", "ภาพถ่าย.jpg"),
+            ("koi8-r", "Документ.doc"),
+            ("euc-jp", "日本語のファイル.txt"),
+        ] {
+            let set = Charset::for_label(set.as_bytes()).unwrap();
+            let (bytes, _, _) = set.encode(name);
+            assert_eq!(best(&bytes, Some(set)), set.name(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_falls_to_the_hint_and_else_to_gbk() {
+        // Rare letters in some sets, signs within a word in others.
+        let senseless = b"\xa0\xac\xa0\xac";
+        assert_eq!(best(senseless, Some(EUC_KR)), "EUC-KR");
+        assert_eq!(best(senseless, None), "GBK");
+    }
+
+    #[test]
+    fn a_hint_decides_where_names_are_alike_and_not_where_they_are_clear() {
+        let alike = b"\xb0\xa1.txt";
+        assert_eq!(best(alike, Some(EUC_KR)), "EUC-KR");
+        assert_eq!(best(alike, Some(GBK)), "GBK");
+        for hint in CANDIDATES {
+            assert_eq!(best(b"M\xfcller.txt", Some(hint)), "windows-1252", "{}", hint.name());
+        }
+    }
+
+    #[test]
+    fn what_is_in_no_set_has_no_set() {
+        assert!(rank(b"\xff\xfe\xff\x81\x98\x81", None, None).sets.len() < 6);
+    }
+}

@@ -1,0 +1,63 @@
+//! Which character set the clients of each account speak: a hint for its next session.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use encoding_rs::Encoding as Charset;
+
+/// The accounts that are remembered; more push out those that were noted the longest ago.
+const ACCOUNTS_MAX: usize = 4096;
+
+/// What sessions of accounts have settled. Forgotten as the server ends.
+#[derive(Debug, Default)]
+pub(crate) struct Habits(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    sets: HashMap<String, (&'static Charset, u64)>,
+    count: u64,
+}
+
+impl Habits {
+    /// The set that the account's clients spoke last.
+    pub(crate) fn of(&self, user: &str) -> Option<&'static Charset> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.sets.get(user).map(|(set, _)| *set)
+    }
+
+    /// Notes that a client of the account speaks this.
+    pub(crate) fn note(&self, user: &str, set: &'static Charset) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.count += 1;
+        let count = noted.count;
+        if noted.sets.len() >= ACCOUNTS_MAX && !noted.sets.contains_key(user) {
+            // An eighth at once, so that this is done seldom.
+            let mut ages: Vec<u64> = noted.sets.values().map(|(_, age)| *age).collect();
+            ages.sort_unstable();
+            let oldest = ages.get(ACCOUNTS_MAX / 8).copied().unwrap_or(count);
+            noted.sets.retain(|_, (_, age)| *age > oldest);
+        }
+        noted.sets.insert(user.to_owned(), (set, count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_set_of_an_account_counts_and_the_memory_is_bounded() {
+        let habits = Habits::default();
+        assert_eq!(habits.of("anna"), None);
+        habits.note("anna", encoding_rs::GBK);
+        habits.note("anna", encoding_rs::BIG5);
+        assert_eq!(habits.of("anna"), Some(encoding_rs::BIG5));
+        for number in 0..ACCOUNTS_MAX * 2 {
+            habits.note(&format!("user{number}"), encoding_rs::GBK);
+        }
+        assert_eq!(habits.of("anna"), None, "the oldest is forgotten");
+        let last = format!("user{}", ACCOUNTS_MAX * 2 - 1);
+        assert_eq!(habits.of(&last), Some(encoding_rs::GBK));
+        assert!(habits.0.lock().unwrap().sets.len() <= ACCOUNTS_MAX);
+    }
+}

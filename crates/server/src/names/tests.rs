@@ -1,0 +1,295 @@
+//! Sets are recognised, names come back.
+
+use encoding_rs::{BIG5, EUC_KR, GBK, SHIFT_JIS, WINDOWS_1251};
+
+use super::*;
+
+#[path = "corpus.rs"]
+mod corpus;
+
+use self::corpus::CORPUS;
+
+fn names(encoding: Encoding) -> Names {
+    let legacy = Some(GBK).filter(|_| encoding == Encoding::Legacy);
+    Names::new(&NamesSettings {
+        encoding,
+        legacy,
+        backslash: Backslash::Auto,
+        ..NamesSettings::default()
+    })
+}
+
+/// What a name comes to for which nothing is on disk.
+fn stores(names: &mut Names, typed: &[u8]) -> Vec<u8> {
+    let Readings { otherwise, .. } = names.readings(typed);
+    names.chose(typed, &otherwise, false);
+    otherwise.path
+}
+
+/// What a name comes to that is on disk.
+fn finds(names: &mut Names, typed: &[u8], on_disk: &str) -> bool {
+    let found = names.readings(typed).tried.into_iter().find(|one| one.path == on_disk.as_bytes());
+    if let Some(reading) = &found {
+        names.chose(typed, reading, true);
+    }
+    found.is_some()
+}
+
+fn paths(readings: &Readings) -> Vec<&[u8]> {
+    readings.tried.iter().map(|reading| reading.path.as_slice()).collect()
+}
+
+fn bytes(set: &'static Charset, text: &str) -> Vec<u8> {
+    let (bytes, _, is_bad) = set.encode(text);
+    assert!(!is_bad, "{text} is not {}", set.name());
+    bytes.into_owned()
+}
+
+const GBK_ZHONG: &[u8] = &[0xd6, 0xd0];
+
+/// How many names are right as the first of a session with `habit`, of how many.
+fn right(label: &str, lines: &str, habit: Option<&'static Charset>) -> (usize, usize) {
+    let set = Charset::for_label(label.as_bytes()).unwrap();
+    let mut right = 0;
+    for line in lines.lines() {
+        let mut names = names(Encoding::Auto);
+        names.expect(habit);
+        let typed = bytes(set, line);
+        let stored = stores(&mut names, &typed);
+        assert_eq!(names.wire(&stored), typed, "{line}: the session gets its bytes back");
+        assert!(std::str::from_utf8(&stored).is_ok(), "{line}");
+        right += usize::from(stored == line.as_bytes());
+    }
+    (right, lines.lines().count())
+}
+
+#[test]
+fn of_the_names_in_each_set_nearly_all_are_right_at_once() {
+    let mut all = (0, 0);
+    for (label, lines) in CORPUS {
+        let (right, count) = right(label, lines, None);
+        println!("{label:14} {right:3} of {count}");
+        assert!(right * 100 >= count * 95, "{label}: {right} of {count}");
+        all = (all.0 + right, all.1 + count);
+    }
+    assert!(all.1 >= 240 && all.0 * 100 >= all.1 * 98, "{all:?}");
+}
+
+#[test]
+fn a_habit_of_another_set_changes_hardly_any_name() {
+    for habit in [GBK, BIG5, SHIFT_JIS, EUC_KR, WINDOWS_1251, WINDOWS_1252] {
+        for (label, lines) in CORPUS {
+            let (right, count) = right(label, lines, Some(habit));
+            assert!(right * 100 >= count * 92, "{} before {label}: {right}", habit.name());
+        }
+    }
+}
+
+#[test]
+fn names_of_western_europe_stay_right_where_the_server_speaks_chinese() {
+    for (name, typed) in [
+        ("Müller.txt", b"M\xfcller.txt".as_slice()),
+        ("Größe", b"Gr\xf6\xdfe"),
+        ("résumé.pdf", b"r\xe9sum\xe9.pdf"),
+        ("ação.doc", b"a\xe7\xe3o.doc"),
+        ("smörgås", b"sm\xf6rg\xe5s"),
+    ] {
+        for habit in [None, Some(GBK), Some(SHIFT_JIS)] {
+            let mut names = names(Encoding::Auto);
+            names.expect(habit);
+            assert_eq!(stores(&mut names, typed), name.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn utf8_is_read_as_it_is_and_once() {
+    let readings = names(Encoding::Auto).readings("中".as_bytes());
+    assert_eq!(paths(&readings), ["中".as_bytes()]);
+    let mut names = names(Encoding::Auto);
+    stores(&mut names, "中文".as_bytes());
+    assert_eq!(names.charset(), "UTF-8");
+}
+
+#[test]
+fn bytes_that_are_not_utf8_show_a_legacy_client() {
+    let mut names = names(Encoding::Auto);
+    let typed = bytes(GBK, "中文文件.txt");
+    let readings = names.readings(&typed);
+    assert_eq!(paths(&readings)[..2], [&typed[..], "中文文件.txt".as_bytes()]);
+    let recognised = names.chose(&typed, &readings.otherwise, false).unwrap();
+    assert_eq!((recognised.set, recognised.is_settled), (GBK, true));
+    assert_eq!(names.wire("中".as_bytes()), GBK_ZHONG);
+    assert_eq!(names.charset(), "GBK");
+    assert_eq!(names.chose(&typed, &readings.otherwise, true), None, "that is told once");
+}
+
+#[test]
+fn a_name_that_exists_in_one_set_decides() {
+    // As bytes of EUC-KR and of GBK it is about as likely.
+    let typed = bytes(GBK, "阿拉伯.doc");
+    let alike = bytes(GBK, "锅国家.doc");
+    let mut one = names(Encoding::Auto);
+    assert!(finds(&mut one, &typed, "阿拉伯.doc"));
+    assert_eq!((one.charset(), one.settled()), ("GBK", Some(GBK)));
+    assert_eq!(stores(&mut one, &alike), "锅国家.doc".as_bytes());
+    let mut other = names(Encoding::Auto);
+    let korean = EUC_KR.decode(&typed).0.into_owned();
+    assert!(finds(&mut other, &typed, &korean));
+    assert_eq!(other.charset(), "EUC-KR");
+}
+
+#[test]
+fn a_session_gets_its_own_bytes_back_whatever_is_found_out_later() {
+    let mut names = names(Encoding::Auto);
+    // One letter may be anything.
+    let first = bytes(GBK, "卡");
+    let stored = stores(&mut names, &first);
+    let second = bytes(GBK, "中文文件名-装机单.txt");
+    assert_eq!(stores(&mut names, &second), "中文文件名-装机单.txt".as_bytes());
+    assert_eq!(names.charset(), "GBK");
+    assert_eq!(names.wire(&stored), first);
+    assert_eq!(names.readings(&first).otherwise.path, stored, "and it names the same file");
+    let text = [b"257 \"/".as_slice(), &stored, b"/x\" is the current directory."].concat();
+    let shown = [b"257 \"/".as_slice(), &first, b"/x\" is the current directory."].concat();
+    assert_eq!(names.wire(&text), shown);
+    assert_eq!(names.wire("中/文".as_bytes()), bytes(GBK, "中/文"));
+}
+
+#[test]
+fn a_name_of_another_set_than_the_settled_one_is_recognised_anew() {
+    let mut names = names(Encoding::Auto);
+    let german = b"M\xfcller und S\xf6hne GmbH.txt";
+    assert_eq!(stores(&mut names, german), "Müller und Söhne GmbH.txt".as_bytes());
+    // 0x81 is nothing in windows-1252.
+    let japanese = bytes(SHIFT_JIS, "議事録（第１回）.doc");
+    assert_eq!(stores(&mut names, &japanese), "議事録（第１回）.doc".as_bytes());
+    assert_eq!(names.charset(), "Shift_JIS");
+    assert_eq!(names.wire("Müller und Söhne GmbH.txt".as_bytes()), german.as_slice());
+}
+
+#[test]
+fn with_a_full_memory_the_set_stays_and_bytes_still_come_back() {
+    let mut names = names(Encoding::Auto);
+    for number in 0..3000 {
+        let name = format!("资料{number}.txt");
+        assert_eq!(stores(&mut names, &bytes(GBK, &name)), name.as_bytes());
+    }
+    assert!(names.own.is_full());
+    // No letter of GBK: what cannot be given back under its set is stored as it came.
+    let odd = b"M\xfc.txt";
+    assert_eq!(stores(&mut names, odd), odd);
+    assert_eq!(names.wire("资料2999.txt".as_bytes()), bytes(GBK, "资料2999.txt"));
+}
+
+#[test]
+fn a_legacy_session_may_send_a_utf8_name_that_it_was_shown() {
+    let mut names = names(Encoding::Auto);
+    stores(&mut names, &bytes(GBK, "中文文件.txt"));
+    let name = "日本語😀.txt".as_bytes();
+    assert_eq!(names.wire(name), name, "GBK does not have it");
+    assert_eq!(names.readings(name).otherwise.path, name);
+    assert_eq!(stores(&mut names, name), name);
+    assert_eq!(names.wire(name), name);
+}
+
+#[test]
+fn a_pin_holds() {
+    let mut utf8 = names(Encoding::Utf8);
+    assert_eq!(utf8.readings(GBK_ZHONG).otherwise.path, GBK_ZHONG);
+    assert!(!utf8.choose_utf8(false));
+    let mut legacy = names(Encoding::Legacy);
+    assert_eq!(legacy.readings(GBK_ZHONG).otherwise.path, "中".as_bytes());
+    assert!(!legacy.offers_utf8());
+    assert!(!legacy.choose_utf8(true));
+    stores(&mut legacy, b"M\xfcller.txt");
+    assert_eq!(legacy.charset(), "GBK");
+}
+
+#[test]
+fn without_any_name_the_hint_counts_and_else_gbk() {
+    for (legacy, habit, used) in [
+        (None, None, "GBK"),
+        (Some(BIG5), None, "Big5"),
+        (Some(BIG5), Some(SHIFT_JIS), "Shift_JIS"),
+    ] {
+        let mut names = Names::new(&NamesSettings { legacy, ..NamesSettings::default() });
+        names.expect(habit);
+        assert!(names.choose_utf8(false));
+        assert_eq!(names.charset(), used);
+    }
+}
+
+#[test]
+fn letters_outside_the_legacy_set_go_out_as_they_are_and_come_back() {
+    let legacy = names(Encoding::Legacy);
+    let name = "naïve😀".as_bytes();
+    assert_eq!(legacy.wire(name), name);
+    assert!(paths(&legacy.readings(name)).contains(&name));
+}
+
+#[test]
+fn a_letter_that_a_set_would_give_back_as_another_goes_out_as_it_is() {
+    let mut names = names(Encoding::Auto);
+    stores(&mut names, &bytes(SHIFT_JIS, "議事録.doc"));
+    // Shift_JIS has the yen sign at the place of the backslash.
+    assert_eq!(names.wire("¥100.txt".as_bytes()), "¥100.txt".as_bytes());
+    assert_eq!(names.wire("円.txt".as_bytes()), bytes(SHIFT_JIS, "円.txt"));
+}
+
+#[test]
+fn control_bytes_become_pictures_and_come_back() {
+    let names = names(Encoding::Auto);
+    let shown = names.wire(b"a\nb\x7f").into_owned();
+    assert_eq!(shown, "a␊b␡".as_bytes());
+    assert!(paths(&names.readings(&shown)).contains(&b"a\nb\x7f".as_slice()));
+}
+
+#[test]
+fn a_backslash_is_a_slash_unless_the_name_exists() {
+    let readings = names(Encoding::Auto).readings(b"dir\\file");
+    assert_eq!(paths(&readings), [b"dir\\file", b"dir/file"]);
+    assert_eq!(readings.otherwise.path, b"dir/file");
+}
+
+#[test]
+fn the_backslash_within_a_gbk_letter_is_no_slash() {
+    // U+8A95 is 0xD5 0x5C in GBK: its second byte is that of a backslash.
+    let readings = names(Encoding::Legacy).readings(&[0xd5, 0x5c]);
+    assert!(!readings.otherwise.path.contains(&b'/'));
+    assert!(std::str::from_utf8(&readings.otherwise.path).is_ok());
+}
+
+#[test]
+fn a_name_and_a_password_go_by_one_set_and_have_two_spellings_at_most() {
+    let names = names(Encoding::Auto);
+    let all = |user: &[u8], secret: &[u8]| -> Vec<(String, Vec<u8>)> {
+        let all = names.credentials(user, secret);
+        assert!((1..=login::SPELLINGS_MAX).contains(&all.len()));
+        all.into_iter().map(|one| (one.user, one.secret)).collect()
+    };
+    let one = |user: &str, secret: &[u8]| (user.to_owned(), secret.to_vec());
+    assert_eq!(all(b"anna", b"secret"), [one("anna", b"secret")]);
+    assert_eq!(all(b"anna", "süß".as_bytes()), [one("anna", "süß".as_bytes())]);
+    let latin = b"kjvU\xa7hhK785f4DiM";
+    assert_eq!(
+        all(b"kunde", latin),
+        [one("kunde", "kjvU§hhK785f4DiM".as_bytes()), one("kunde", latin)]
+    );
+    assert_eq!(all(b"Administrat\xf6r", b"secret")[0], one("Administratör", b"secret"));
+    assert_eq!(
+        all(&bytes(GBK, "张三"), &bytes(GBK, "密码123"))[0],
+        one("张三", "密码123".as_bytes())
+    );
+    assert_eq!(names.user(&bytes(GBK, "张三")), "张三");
+}
+
+#[test]
+fn a_pinned_set_reads_names_and_passwords_and_the_password_as_it_came() {
+    let all = names(Encoding::Legacy).credentials(&bytes(GBK, "张三"), &bytes(GBK, "密码"));
+    let secrets: Vec<_> = all.iter().map(|one| one.secret.clone()).collect();
+    assert_eq!(secrets, ["密码".as_bytes().to_vec(), bytes(GBK, "密码")]);
+    assert!(all.iter().all(|one| one.user == "张三"));
+    let raw = names(Encoding::Utf8).credentials(b"anna", &bytes(GBK, "密码"));
+    assert_eq!(raw.len(), 1);
+}
