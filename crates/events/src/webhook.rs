@@ -7,10 +7,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Notice;
-use crate::clock::{now, unix_millis};
+use crate::clock::unix_millis;
 
 #[cfg_attr(feature = "webhooks", path = "webhook/send.rs")]
 #[cfg_attr(not(feature = "webhooks"), path = "webhook/send_never.rs")]
@@ -19,12 +19,15 @@ pub mod sign;
 mod spool;
 
 use send::{Answer, Sender};
-use spool::{Kept, Spool, Spooled};
+use spool::{Kept, Next, Spool, Spooled};
 
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_mins(5);
 /// How often an event is sent to a server that says it is wrong, before it is given up.
 const WRONG_MAX: u32 = 5;
+/// The longest pause before a spool that could not be read is read again: the cause, such as too
+/// many open files, is one of this computer and may be over soon.
+const READ_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Where events go.
 #[derive(Clone)]
@@ -39,7 +42,8 @@ pub struct Settings {
     pub time_max: Duration,
     /// The pause before the second try; each further one is twice as long, five minutes at most.
     pub pause: Duration,
-    /// How long one event is tried before it is given up.
+    /// How old an event is that is given up after one more failure. It counts from the event, also
+    /// through restarts.
     pub patience: Duration,
     /// Bytes that wait at most; what comes then is dropped.
     pub spool_bytes_max: u64,
@@ -65,10 +69,30 @@ pub enum Report<'a> {
         /// Why not.
         reason: &'a str,
     },
-    /// Events are taken again.
+    /// Events are taken again: reported at the first that is.
     Recovered {
         /// By whom.
         url: &'a str,
+    },
+    /// Events on the disk cannot be read now; they are kept and read again later. Reported for
+    /// the first failure in a row.
+    Unreadable {
+        /// Where they are to go.
+        url: &'a str,
+        /// What the system says.
+        reason: &'a str,
+    },
+    /// Events on the disk can be read again.
+    Readable {
+        /// Where they are to go.
+        url: &'a str,
+    },
+    /// Something on the disk is no event any more, or is gone; events may have been lost with it.
+    Damaged {
+        /// Where they were to go.
+        url: &'a str,
+        /// What it is.
+        reason: &'a str,
     },
     /// An event was given up.
     GivenUp {
@@ -109,6 +133,10 @@ pub struct Counts {
     pub given_up: u64,
     /// Events that found no room.
     pub dropped: u64,
+    /// Times that events on the disk could not be read; they were read again later.
+    pub read_errors: u64,
+    /// Times that something on the disk was no event any more.
+    pub damaged: u64,
     /// Bytes that wait on the disk.
     pub spooled_bytes: u64,
 }
@@ -132,20 +160,45 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-impl Webhook {
-    /// Reads certificates and opens the spool. Events are kept from now on, and sent from
+/// A web server that will be told of events: all of it that takes the rights of the start.
+pub struct Prepared {
+    settings: Settings,
+    sender: Sender,
+    tell: Tell,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Prepared").field("settings", &self.settings).finish()
+    }
+}
+
+impl Prepared {
+    /// Reads certificates.
+    ///
+    /// # Errors
+    /// What cannot be read, in a sentence.
+    pub fn new(settings: Settings, tell: Tell) -> Result<Self, String> {
+        let sender = Sender::new(&settings)?;
+        Ok(Self { settings, sender, tell })
+    }
+
+    /// Opens the spool. The process must have become the user that serves: that user opens the
+    /// spool's files again and again. Events are kept from now on, and sent from
     /// [`Webhook::begin`] on.
     ///
     /// # Errors
-    /// What cannot be read or opened, in a sentence.
-    pub fn open(settings: Settings, tell: Tell) -> Result<Self, String> {
-        let sender = Sender::new(&settings)?;
+    /// The spool cannot be opened; in a sentence.
+    pub fn open(self) -> Result<Webhook, String> {
+        let Self { settings, sender, tell } = self;
         let folder = settings.folder.join(sign::folder_name(&settings.url));
         let spool = Spool::open(&folder, settings.spool_bytes_max)
-            .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
-        Ok(Self { shared: Arc::new(Shared { settings, sender, spool, tell }) })
+            .map_err(|error| format!("cannot use the folder {}: {error}", folder.display()))?;
+        Ok(Webhook { shared: Arc::new(Shared { settings, sender, spool, tell }) })
     }
+}
 
+impl Webhook {
     /// Starts the thread that sends.
     ///
     /// # Errors
@@ -181,40 +234,82 @@ impl Webhook {
 
     /// Waits a moment for what is being sent; the rest stays on disk for the next start.
     pub fn close(&self, within: Duration) {
-        self.shared.spool.close(within);
+        let count = self.shared.spool.close(within);
+        if count > 0 {
+            (self.shared.tell)(&Report::Dropped { url: &self.shared.settings.url, count });
+        }
     }
+}
+
+/// What was reported last.
+#[derive(Default)]
+struct Reported {
+    is_failing: bool,
+    /// How often in a row the spool could not be read.
+    unread: u32,
 }
 
 impl Shared {
     fn send_all(&self) {
-        let mut is_failing = false;
-        while let Some(spooled) = self.spool.next() {
-            let begun = now();
-            let mut failures = 0;
-            while let Err(failed) = self.attempt(&spooled) {
-                failures += 1;
-                let url = self.settings.url.as_str();
-                if self.is_hopeless(&failed, failures, begun) {
-                    let (id, reason) = (spooled.id.as_str(), failed.reason.as_str());
-                    (self.tell)(&Report::GivenUp { url, id, reason });
-                    self.spool.count(|counts| counts.given_up += 1);
-                    break;
+        let url = self.settings.url.as_str();
+        let mut reported = Reported::default();
+        loop {
+            match self.spool.next() {
+                Next::Event(spooled) => {
+                    if std::mem::take(&mut reported.unread) > 0 {
+                        (self.tell)(&Report::Readable { url });
+                    }
+                    if !self.deliver(&spooled, &mut reported) {
+                        return;
+                    }
                 }
-                if !is_failing {
-                    is_failing = true;
-                    (self.tell)(&Report::Failing { url, reason: &failed.reason });
+                Next::Unreadable(reason) => {
+                    self.spool.count(|counts| counts.read_errors += 1);
+                    if reported.unread == 0 {
+                        (self.tell)(&Report::Unreadable { url, reason: &reason });
+                    }
+                    reported.unread = reported.unread.saturating_add(1);
+                    let pause = pause(self.settings.pause, reported.unread).min(READ_PAUSE_MAX);
+                    if !self.spool.rest(pause) {
+                        return;
+                    }
                 }
-                self.spool.count(|counts| counts.retried += 1);
-                if !self.spool.rest(pause(self.settings.pause, failures)) {
-                    return;
+                Next::Damaged(reason) => {
+                    self.spool.count(|counts| counts.damaged += 1);
+                    (self.tell)(&Report::Damaged { url, reason: &reason });
                 }
+                Next::Closed => return,
             }
-            if failures == 0 && is_failing {
-                is_failing = false;
-                (self.tell)(&Report::Recovered { url: &self.settings.url });
-            }
-            self.spool.done(&spooled);
         }
+    }
+
+    /// Sends one event until it is taken or given up; whether the spool is still open then.
+    fn deliver(&self, spooled: &Spooled, reported: &mut Reported) -> bool {
+        let url = self.settings.url.as_str();
+        let (mut failures, mut wrong) = (0, 0);
+        while let Err(failed) = self.attempt(spooled) {
+            failures += 1;
+            wrong = if failed.is_wrong { wrong + 1 } else { 0 };
+            if self.is_hopeless(spooled, wrong, unix_millis()) {
+                let (id, reason) = (spooled.id.as_str(), failed.reason.as_str());
+                (self.tell)(&Report::GivenUp { url, id, reason });
+                self.spool.count(|counts| counts.given_up += 1);
+                self.spool.done(spooled);
+                return true;
+            }
+            if !std::mem::replace(&mut reported.is_failing, true) {
+                (self.tell)(&Report::Failing { url, reason: &failed.reason });
+            }
+            self.spool.count(|counts| counts.retried += 1);
+            if !self.spool.rest(pause(self.settings.pause, failures)) {
+                return false;
+            }
+        }
+        if std::mem::take(&mut reported.is_failing) {
+            (self.tell)(&Report::Recovered { url });
+        }
+        self.spool.done(spooled);
+        true
     }
 
     fn attempt(&self, spooled: &Spooled) -> Result<(), Failed> {
@@ -231,9 +326,10 @@ impl Shared {
         }
     }
 
-    fn is_hopeless(&self, failed: &Failed, failures: u32, begun: Instant) -> bool {
-        let is_refused = failed.is_wrong && failures >= WRONG_MAX;
-        is_refused || now().saturating_duration_since(begun) >= self.settings.patience
+    /// `wrong`: how often in a row the server said that the event is wrong.
+    fn is_hopeless(&self, spooled: &Spooled, wrong: u32, millis: u64) -> bool {
+        let age = Duration::from_millis(millis.saturating_sub(spooled.millis));
+        wrong >= WRONG_MAX || age >= self.settings.patience
     }
 }
 

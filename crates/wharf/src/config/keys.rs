@@ -312,7 +312,7 @@ sections! {
         [R] ca_file: OptionalPath = "\"\"",
         /// a file with a token in the first line, sent as "Authorization: Bearer ..."
         [R] token_file: OptionalPath = "\"\"",
-        /// a file with a secret in the first line; signs each question (X-Wharf-Signature)
+        /// a file with a secret in the first line; signs each question (Wharf-Signature)
         [R] secret_file: OptionalPath = "\"\"",
         /// logins at once, each with a connection
         [R] connections: Positive = "8",

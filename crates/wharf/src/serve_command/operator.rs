@@ -264,7 +264,7 @@ impl Operator for Desk {
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
         let diagnosis = self.handle.diagnosis();
-        let own = page(&Moment {
+        page(&Moment {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
@@ -284,8 +284,8 @@ impl Operator for Desk {
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
             open_files_max: Footprint::open_files_max(),
-        });
-        own + &self.audience.metrics()
+            delivery: self.audience.delivery(),
+        })
     }
 
     fn bans(&self) -> Vec<Ban> {
