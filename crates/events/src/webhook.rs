@@ -305,10 +305,10 @@ impl Shared {
                 return false;
             }
         }
+        self.spool.done(spooled);
         if std::mem::take(&mut reported.is_failing) {
             (self.tell)(&Report::Recovered { url });
         }
-        self.spool.done(spooled);
         true
     }
 

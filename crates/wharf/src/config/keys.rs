@@ -439,6 +439,9 @@ sections! {
         /// a TCP address for /metrics alone, e.g. "127.0.0.1:9121"; empty = none
         /// whoever reaches it reads the names of accounts that have a quota
         [R] listen: OptionalAddress = "\"\"",
+        /// names by which it may be asked there, besides addresses, names without a dot, and the
+        /// names of this computer; any other name is refused (DNS rebinding)
+        [R] hosts: Vec<String> = "[]",
     }
 
     /// What is written down.

@@ -28,7 +28,7 @@ use super::gauges::Gauges;
 use super::metrics::{Moment, page};
 use super::reload::{InForce, Reloader};
 use super::warner::Warner;
-use crate::ban_command::{
+use crate::ban_command::{self,
     holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
 };
 use crate::certificate::Facts;
@@ -182,7 +182,7 @@ impl Desk {
         };
         added.map_err(|full| Failure::new(full.to_string()))?;
         self.write_bans();
-        Ok(told(&ban))
+        Ok(ban_command::model(&ban))
     }
 
     fn lift(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
@@ -289,7 +289,7 @@ impl Operator for Desk {
     }
 
     fn bans(&self) -> Vec<Ban> {
-        self.holding().iter().map(told).collect()
+        self.holding().iter().map(ban_command::model).collect()
     }
 
     async fn ban(&self, ban: NewBan) -> Result<Ban, Problem> {
@@ -382,17 +382,6 @@ fn until(seconds: u64, now: i64) -> Result<i64, Failure> {
         Failure::usage("a ban lasts between one second and some thousand years")
             .help("without a time it holds until it is lifted")
     })
-}
-
-fn told(ban: &Banned) -> Ban {
-    Ban {
-        address: shown(ban.network),
-        reason: ban.reason.clone(),
-        since: moment(ban.since).unwrap_or_default(),
-        until: ban.until.and_then(moment),
-        times: ban.times,
-        by_hand: ban.is_by_hand,
-    }
 }
 
 fn moment(seconds: i64) -> Option<String> {

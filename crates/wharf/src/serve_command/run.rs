@@ -181,7 +181,10 @@ async fn prepare(
         accounts.users = wire::users(config, accounts.watched.as_ref(), Some(sources));
     }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
-    let mut settings = wire::settings(config, tls)?;
+    // A name that cannot be found now concerns clients from outside alone; the resolver warns, and
+    // tries again.
+    let public_address = wire::public_address(&config.passive.public_address).ok().flatten();
+    let mut settings = wire::settings(config, tls, public_address)?;
     let surplus = if is_successor() { Surplus::Closed } else { Surplus::Refused };
     let assigned = assign(inherited, &settings.listen, surplus)?;
     let room = Room::beside(settings.listen.len());

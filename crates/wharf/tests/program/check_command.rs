@@ -240,7 +240,7 @@ fn net_says_what_to_open_and_what_is_announced() {
     let ran = ran.tells("192.168.7.7, which nobody outside can reach");
     ran.tells("one address may have 20 sessions, but there are 5 passive ports");
     let name = ["--set", "passive.public_address=no-such-host.invalid"];
-    let ran = place.run(&[&["check", "net"][..], &name].concat()).exits(1);
+    let ran = place.run(&[&["check", "net"][..], &name].concat()).exits(0);
     ran.tells("no-such-host.invalid cannot be looked up");
 }
 

@@ -263,7 +263,8 @@ fn a_full_spool_drops_events_and_says_so() {
     server.waits_for("event=webhook-full");
     drop(held);
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/a.txt");
-    // What it took made room.
+    // What it took made room, once the server has heard so.
+    server.waits_for("event=webhook-recovered");
     uploads(&server, "b.txt");
     let line = server.waits_for("event=webhook-dropped");
     assert!(line.contains("count=3"), "{line}");
