@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{make_private, open_to_others};
 
-use crate::rows::NO_TEXT;
 use crate::link::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+use crate::rows::NO_TEXT;
 
 /// One connection.
 pub(crate) struct Link {

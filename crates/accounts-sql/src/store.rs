@@ -9,8 +9,8 @@ use wharf_users::file::{EditError, Editor, Fault, UserRecord};
 use crate::link::{Link, Row, Value};
 use crate::pool::{Place, Pool};
 use crate::rows::{
-    ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, Reading, Rows, Tables, invalid, read, relative_path,
-    rows, told,
+    ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, Reading, Rows, Tables, invalid, read,
+    relative_path, rows, told,
 };
 
 /// The accounts of one database.
@@ -350,9 +350,8 @@ fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminErro
     let before = read(shown, text)?;
     // What was invalid before and is not touched keeps nothing else from being changed.
     let is_touched = |holder: &Holder| changes.iter().any(|change| change.holder() == holder);
-    let is_new = |fault: &&Fault| {
-        is_touched(&fault.holder) || before.fault(&fault.holder).is_none()
-    };
+    let is_new =
+        |fault: &&Fault| is_touched(&fault.holder) || before.fault(&fault.holder).is_none();
     if let Some(fault) = after.faults.iter().find(is_new) {
         return Err(AdminError::Store(invalid(shown, fault)));
     }

@@ -6,7 +6,7 @@
 //! crash may be sent twice, under the same number.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::Notice;
@@ -19,7 +19,7 @@ pub mod sign;
 mod spool;
 
 use send::{Answer, Sender};
-use spool::{Kept, Next, Spool, Spooled};
+use spool::{AtEnd, Kept, Next, Spool, Spooled, has_events};
 
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_mins(5);
@@ -28,6 +28,11 @@ const WRONG_MAX: u32 = 5;
 /// The longest pause before a spool that could not be read is read again: the cause, such as too
 /// many open files, is one of this computer and may be over soon.
 const READ_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Spools of one web server at most: that of each process that serves, and those left behind.
+const SPOOLS_MAX: usize = 8;
+/// How often it is looked whether another process has left events behind.
+const ADOPT_EVERY: Duration = Duration::from_secs(30);
 
 /// Where events go.
 #[derive(Clone)]
@@ -151,6 +156,8 @@ struct Shared {
     settings: Settings,
     sender: Sender,
     spool: Spool,
+    /// Spools of processes that have ended, while their events are sent.
+    adopted: Mutex<Vec<Arc<Spool>>>,
     tell: Tell,
 }
 
@@ -191,10 +198,21 @@ impl Prepared {
     /// The spool cannot be opened; in a sentence.
     pub fn open(self) -> Result<Webhook, String> {
         let Self { settings, sender, tell } = self;
-        let folder = settings.folder.join(sign::folder_name(&settings.url));
-        let spool = Spool::open(&folder, settings.spool_bytes_max)
-            .map_err(|error| format!("cannot use the folder {}: {error}", folder.display()))?;
-        Ok(Webhook { shared: Arc::new(Shared { settings, sender, spool, tell }) })
+        for folder in settings.spool_folders() {
+            let spool = match Spool::open(&folder, settings.spool_bytes_max, AtEnd::Wait) {
+                Ok(spool) => spool,
+                // A server that was there before still serves its last sessions.
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+                Err(error) => {
+                    return Err(format!("cannot use the folder {}: {error}", folder.display()));
+                }
+            };
+            let adopted = Mutex::default();
+            return Ok(Webhook {
+                shared: Arc::new(Shared { settings, sender, spool, adopted, tell }),
+            });
+        }
+        Err(format!("{SPOOLS_MAX} other processes keep events for it"))
     }
 }
 
@@ -205,8 +223,9 @@ impl Webhook {
     /// The system gives none.
     pub fn begin(&self) -> std::io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let act = move || shared.send_all();
-        std::thread::Builder::new().name("webhook".to_owned()).spawn(act).map(drop)
+        start(move || shared.send_all(&shared.spool))?;
+        let shared = Arc::clone(&self.shared);
+        start(move || adopt_all(&shared))
     }
 
     /// Keeps an event until it is taken. It is with the operating system when this returns.
@@ -224,7 +243,12 @@ impl Webhook {
 
     /// Counts since the start.
     pub fn counts(&self) -> Counts {
-        self.shared.spool.counts()
+        let mut counts = self.shared.spool.counts();
+        for spool in &*self.shared.adopted() {
+            counts.spooled_bytes =
+                counts.spooled_bytes.saturating_add(spool.counts().spooled_bytes);
+        }
+        counts
     }
 
     /// Where its spool is.
@@ -235,8 +259,59 @@ impl Webhook {
     /// Waits a moment for what is being sent; the rest stays on disk for the next start.
     pub fn close(&self, within: Duration) {
         let count = self.shared.spool.close(within);
+        for spool in &*self.shared.adopted() {
+            spool.close(Duration::ZERO);
+        }
         if count > 0 {
             (self.shared.tell)(&Report::Dropped { url: &self.shared.settings.url, count });
+        }
+    }
+}
+
+impl Settings {
+    /// Where a process may keep events for it: in the first folder that no other one has.
+    fn spool_folders(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        let first = self.folder.join(sign::folder_name(&self.url));
+        let others = (2..=SPOOLS_MAX).map({
+            let first = first.clone();
+            move |number| {
+                let mut name = first.clone().into_os_string();
+                name.push(format!("-{number}"));
+                PathBuf::from(name)
+            }
+        });
+        std::iter::once(first).chain(others)
+    }
+}
+
+fn start(act: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name("webhook".to_owned()).spawn(act).map(drop)
+}
+
+/// Sends what processes that have ended left behind, until the end of this one.
+fn adopt_all(shared: &Arc<Shared>) {
+    loop {
+        for folder in shared.settings.spool_folders() {
+            if folder == shared.spool.folder() || !has_events(&folder) {
+                continue;
+            }
+            // One that a process still has, or that cannot be opened now, is tried again later.
+            let bytes_max = shared.settings.spool_bytes_max;
+            let Ok(spool) = Spool::open(&folder, bytes_max, AtEnd::Close) else { continue };
+            let spool = Arc::new(spool);
+            shared.adopted().push(Arc::clone(&spool));
+            let sharing = Arc::clone(shared);
+            let sent = Arc::clone(&spool);
+            let begun = start(move || {
+                sharing.send_all(&sent);
+                sharing.adopted().retain(|one| !Arc::ptr_eq(one, &sent));
+            });
+            if begun.is_err() {
+                shared.adopted().retain(|one| !Arc::ptr_eq(one, &spool));
+            }
+        }
+        if !shared.spool.stays_open(ADOPT_EVERY) {
+            return;
         }
     }
 }
@@ -250,16 +325,20 @@ struct Reported {
 }
 
 impl Shared {
-    fn send_all(&self) {
+    fn adopted(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Spool>>> {
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send_all(&self, spool: &Spool) {
         let url = self.settings.url.as_str();
         let mut reported = Reported::default();
         loop {
-            match self.spool.next() {
+            match spool.next() {
                 Next::Event(spooled) => {
                     if std::mem::take(&mut reported.unread) > 0 {
                         (self.tell)(&Report::Readable { url });
                     }
-                    if !self.deliver(&spooled, &mut reported) {
+                    if !self.deliver(spool, &spooled, &mut reported) {
                         return;
                     }
                 }
@@ -270,7 +349,7 @@ impl Shared {
                     }
                     reported.unread = reported.unread.saturating_add(1);
                     let pause = pause(self.settings.pause, reported.unread).min(READ_PAUSE_MAX);
-                    if !self.spool.rest(pause) {
+                    if !spool.rest(pause) {
                         return;
                     }
                 }
@@ -284,7 +363,7 @@ impl Shared {
     }
 
     /// Sends one event until it is taken or given up; whether the spool is still open then.
-    fn deliver(&self, spooled: &Spooled, reported: &mut Reported) -> bool {
+    fn deliver(&self, spool: &Spool, spooled: &Spooled, reported: &mut Reported) -> bool {
         let url = self.settings.url.as_str();
         let (mut failures, mut wrong) = (0, 0);
         while let Err(failed) = self.attempt(spooled) {
@@ -294,18 +373,18 @@ impl Shared {
                 let (id, reason) = (spooled.id.as_str(), failed.reason.as_str());
                 (self.tell)(&Report::GivenUp { url, id, reason });
                 self.spool.count(|counts| counts.given_up += 1);
-                self.spool.done(spooled);
+                spool.done(spooled);
                 return true;
             }
             if !std::mem::replace(&mut reported.is_failing, true) {
                 (self.tell)(&Report::Failing { url, reason: &failed.reason });
             }
             self.spool.count(|counts| counts.retried += 1);
-            if !self.spool.rest(pause(self.settings.pause, failures)) {
+            if !spool.rest(pause(self.settings.pause, failures)) {
                 return false;
             }
         }
-        self.spool.done(spooled);
+        spool.done(spooled);
         if std::mem::take(&mut reported.is_failing) {
             (self.tell)(&Report::Recovered { url });
         }

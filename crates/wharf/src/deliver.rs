@@ -112,13 +112,14 @@ impl Prepared {
     /// # Errors
     /// One of them cannot be opened.
     pub(crate) fn open_spools(&mut self) -> Result<Spools, Failure> {
-        let opened = std::mem::take(&mut self.webhooks).into_iter().map(|(prepared, url, names)| {
-            let opened = prepared.open().map_err(|why| {
-                let failure = Failure::new(format!("cannot send events to {url}: {why}"));
-                failure.help("the user that serves needs to write to server.state_dir")
+        let opened =
+            std::mem::take(&mut self.webhooks).into_iter().map(|(prepared, url, names)| {
+                let opened = prepared.open().map_err(|why| {
+                    let failure = Failure::new(format!("cannot send events to {url}: {why}"));
+                    failure.help("the user that serves needs to write to server.state_dir")
+                });
+                opened.map(|webhook| (webhook, names))
             });
-            opened.map(|webhook| (webhook, names))
-        });
         opened.collect::<Result<_, _>>().map(Spools)
     }
 
@@ -162,13 +163,7 @@ impl Prepared {
         let checker = self.check.zip(programs.clone()).map(|(check, programs)| {
             Arc::new(checker(&check, programs, Arc::clone(&self.maker), Arc::clone(&self.log)))
         });
-        Ok(Delivery {
-            programs,
-            hooks: self.hooks,
-            webhooks,
-            maker: self.maker,
-            checker,
-        })
+        Ok(Delivery { programs, hooks: self.hooks, webhooks, maker: self.maker, checker })
     }
 }
 
@@ -369,9 +364,7 @@ fn prepare(
     let tell: webhook::Tell = Arc::new(move |told| log.note(&report::of_webhook(&shown, told)));
     match webhook::Prepared::new(settings, tell) {
         Ok(prepared) => Ok(Some((prepared, address.shown()))),
-        Err(why) => {
-            Err(Failure::new(format!("cannot send events to {}: {why}", address.shown())))
-        }
+        Err(why) => Err(Failure::new(format!("cannot send events to {}: {why}", address.shown()))),
     }
 }
 

@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn a_reason_keeps_the_case_of_its_paths() {
         let error = |text: &str| plain(&io::Error::other(text));
-        assert_eq!(error("No such file: /Srv/FTP/Anna (os error 2)"), "no such file: /Srv/FTP/Anna");
+        assert_eq!(
+            error("No such file: /Srv/FTP/Anna (os error 2)"),
+            "no such file: /Srv/FTP/Anna"
+        );
         for same in ["/Srv/FTP", "C:\\Users\\Anna is closed", "TLS broke off", "I/O", "", "A"] {
             assert_eq!(error(same), same);
         }

@@ -287,8 +287,8 @@ pub(super) static ROWS: &[Row] = &[
         44,
         "Signals at the wrong moment",
         "Signals are read in order by one task; a stop lets transfers end; SIGHUP opens the logs \
-         anew, and other settings wait for a restart; a changed file of accounts is taken whole, \
-         or the old one stays.",
+         again and puts a changed configuration in force, all of it or nothing, apart from the \
+         keys that need a restart; a changed file of accounts is taken whole, or the old one stays.",
     ),
     row(
         45,
@@ -330,6 +330,13 @@ pub(super) static ROWS: &[Row] = &[
         "Few dependencies, locked, of permitted licences and one source; no crate here may be \
          unsafe; SECURITY.md gives 90 days.",
     ),
+    row(
+        53,
+        "Silent loss of events",
+        "Events for web servers are kept on disk by the user that serves until they are taken, \
+         also through restarts; one that cannot be read is read again later, and what is given up, \
+         dropped or damaged is in the log and counted; `give_up_after` counts from the event.",
+    ),
 ];
 
 #[cfg(test)]
@@ -338,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_rows_are_in_order_and_each_says_what_is_done() {
-        assert!(ROWS.iter().map(|row| row.number).eq(1..=52));
+        assert!(ROWS.iter().map(|row| row.number).eq(1..=53));
         for row in ROWS {
             assert!(row.answer.ends_with('.') && !row.fault.ends_with('.'), "row {}", row.number);
             assert!(!row.answer.contains('|') && !row.fault.contains('|'), "row {}", row.number);

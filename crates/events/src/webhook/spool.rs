@@ -5,6 +5,9 @@
 //! and a place in it. Every start begins a new segment, so a line that a power failure tore is the
 //! last one of its segment.
 //!
+//! One process has a spool, by a lock on `lock`: after a change of the binary two serve side by side
+//! for a while, and each would remove what the other writes.
+//!
 //! No event is lost without a report: a segment that cannot be read now is kept and read again
 //! later, and one that is damaged or gone is returned as [`Next::Damaged`].
 
@@ -23,6 +26,7 @@ const SEGMENT_BYTES: u64 = 1 << 20;
 const LINE_BYTES_MAX: u64 = 1 << 18;
 const SUFFIX: &str = "events";
 const TAKEN: &str = "taken";
+const LOCK: &str = "lock";
 
 /// What became of an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,8 +76,21 @@ struct Position {
 pub(super) struct Spool {
     folder: PathBuf,
     bytes_max: u64,
+    /// What to do behind the last event.
+    at_end: AtEnd,
     state: Mutex<State>,
     changed: Condvar,
+    /// Held for as long as this process has the spool.
+    _lock: File,
+}
+
+/// What the reader of a spool does behind the last event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    /// It waits for more.
+    Wait,
+    /// It is done: nothing is appended to what another process left behind.
+    Close,
 }
 
 #[derive(Debug)]
@@ -95,8 +112,13 @@ struct State {
 
 impl Spool {
     /// Opens a folder, which is made if it is missing.
-    pub(super) fn open(folder: &Path, bytes_max: u64) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// `WouldBlock`: another process has it.
+    pub(super) fn open(folder: &Path, bytes_max: u64, at_end: AtEnd) -> io::Result<Self> {
         make_folder(folder)?;
+        let lock = private().write(true).create(true).truncate(false).open(folder.join(LOCK))?;
+        lock.try_lock()?;
         let mut segments: Vec<(u64, u64)> = Vec::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -138,8 +160,10 @@ impl Spool {
         let spool = Self {
             folder: folder.to_owned(),
             bytes_max,
+            at_end,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            _lock: lock,
         };
         spool.forget_before(first, reading.segment);
         Ok(spool)
@@ -213,6 +237,9 @@ impl Spool {
             let at = state.reading;
             let is_last = at.segment >= state.segment;
             if is_last && at.offset >= state.segment_bytes {
+                if self.at_end == AtEnd::Close {
+                    return Next::Closed;
+                }
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -323,6 +350,20 @@ impl Spool {
         }
     }
 
+    /// Waits so long, or until it is closed; whether it is still open then.
+    pub(super) fn stays_open(&self, time: Duration) -> bool {
+        let until = now() + time;
+        let mut state = self.state();
+        loop {
+            let left = until.saturating_duration_since(now());
+            if state.is_closed || left.is_zero() {
+                return !state.is_closed;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Gives what waits a moment to be sent, then sends nothing more. How many events were lost
     /// since the last one that was kept.
     pub(super) fn close(&self, within: Duration) -> u64 {
@@ -347,6 +388,13 @@ impl Spool {
             let _ = fs::remove_file(segment_path(&self.folder, number));
         }
     }
+}
+
+/// Whether a folder has events that nobody has taken, as far as can be seen from outside.
+pub(super) fn has_events(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut segments = entries.filter(|entry| number_of(&entry.path()).is_some());
+    segments.any(|entry| entry.metadata().is_ok_and(|facts| facts.len() > 0))
 }
 
 fn keep_position(taken: &mut File, at: Position) {

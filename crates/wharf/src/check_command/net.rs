@@ -33,7 +33,10 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     let announced = wire::public_address(&config.passive.public_address);
     if let Err(failure) = &announced {
         page.warn(
-            format!("{}; clients from outside are told another address until it can be", failure.message),
+            format!(
+                "{}; clients from outside are told another address until it can be",
+                failure.message
+            ),
             "is the name in passive.public_address right, and does this computer's name server \
              answer? wharf serves meanwhile, and looks it up again and again",
         );
@@ -52,12 +55,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
 }
 
 /// What clients outside are told.
-fn look_at_public(
-    config: &Config,
-    announced: Option<Ipv4Addr>,
-    own: &[IpAddr],
-    page: &mut Page,
-) {
+fn look_at_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], page: &mut Page) {
     let ports = &config.passive.ports.0;
     if let Some(container) = container() {
         let count = ports.clone().count();

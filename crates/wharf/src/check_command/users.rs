@@ -97,8 +97,8 @@ fn kept(
     if let Kept::Database(address) = &config.accounts.store.0 {
         let store = database(address, config, Creation::No)?;
         let read = waits(async { Ok((everyone(&store).await?, store.faults().await?)) })?;
-        let (records, faults) =
-            read.map_err(|error: AdminError| Trouble::from(error).into_failure(subjects.is_coloured))?;
+        let (records, faults) = read
+            .map_err(|error: AdminError| Trouble::from(error).into_failure(subjects.is_coloured))?;
         for warning in accounts::warnings(&address.to_string(), &faults) {
             page.fail(warning, "mend the row, or:  wharf user edit NAME …; wharf user del NAME");
         }

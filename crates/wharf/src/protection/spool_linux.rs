@@ -15,7 +15,7 @@ use rustix::io::Result;
 /// Web servers at most, and segments of each.
 const ENTRIES_MAX: usize = 10_000;
 const SEGMENT_SUFFIX: &[u8] = b".events";
-const POSITION_FILE: &[u8] = b"taken";
+const OTHER_FILES: &[&[u8]] = &[b"taken", b"lock"];
 
 /// Gives `folder`, in which each web server has one, to a user and a group. What root does not
 /// own is left alone; what cannot be given is told of when it is opened.
@@ -26,7 +26,7 @@ pub(super) fn give(folder: &Path, user: u32, group: u32) {
         return;
     }
     for name in names(&spools) {
-        let is_spool = name.to_bytes().iter().all(u8::is_ascii_hexdigit);
+        let is_spool = name.to_bytes().iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
         if let Some(spool) = Some(&name).filter(|_| is_spool).and_then(|name| {
             openat(&spools, name, FOLDER, Mode::empty()).ok().filter(is_roots_folder)
         }) {
@@ -37,10 +37,8 @@ pub(super) fn give(folder: &Path, user: u32, group: u32) {
 }
 
 /// How to open a folder.
-const FOLDER: OFlags = OFlags::DIRECTORY
-    .union(OFlags::RDONLY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const FOLDER: OFlags =
+    OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// How to open a file; a pipe in its place makes nobody wait.
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
@@ -48,7 +46,7 @@ const FILE: OFlags =
 fn give_spool(spool: &OwnedFd, owner: (Uid, Gid)) {
     for name in names(spool) {
         let bytes = name.to_bytes();
-        if bytes != POSITION_FILE && !bytes.ends_with(SEGMENT_SUFFIX) {
+        if !OTHER_FILES.contains(&bytes) && !bytes.ends_with(SEGMENT_SUFFIX) {
             continue;
         }
         let opened = openat(spool, &name, FILE, Mode::empty());

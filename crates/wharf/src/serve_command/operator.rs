@@ -28,8 +28,8 @@ use super::gauges::Gauges;
 use super::metrics::{Moment, page};
 use super::reload::{InForce, Reloader};
 use super::warner::Warner;
-use crate::ban_command::{self,
-    holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
+use crate::ban_command::{
+    self, holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
 };
 use crate::certificate::Facts;
 use crate::log::Log;

@@ -8,7 +8,7 @@ use wharf_users::admin::{Change, Holder, UserAdmin};
 use wharf_users::file::UserRecord;
 
 use super::{Trouble, is_missing, list, missing_user};
-use crate::accounts::{refuse_faults, Kept, admin_of, everyone};
+use crate::accounts::{Kept, admin_of, everyone, refuse_faults};
 use crate::cli::import::OnConflict;
 use crate::cli::user::Copy;
 use crate::config::Config;

@@ -149,9 +149,11 @@ async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
         ]
     }));
     let dash = || "-".to_owned();
-    rows.extend(invalid.map(|(name, why)| {
-        [name.clone(), dash(), list::INVALID.to_owned(), dash(), dash(), why]
-    }));
+    rows.extend(
+        invalid.map(|(name, why)| {
+            [name.clone(), dash(), list::INVALID.to_owned(), dash(), dash(), why]
+        }),
+    );
     Ok(print(&table(&rows))?)
 }
 

@@ -64,9 +64,9 @@ pub(super) async fn list(
         ]
     }));
     let dash = || "-".to_owned();
-    rows.extend(invalid.map(|(name, why)| {
-        [name.clone(), INVALID.to_owned(), dash(), dash(), dash(), why]
-    }));
+    rows.extend(
+        invalid.map(|(name, why)| [name.clone(), INVALID.to_owned(), dash(), dash(), dash(), why]),
+    );
     Ok(print(&table(&rows))?)
 }
 

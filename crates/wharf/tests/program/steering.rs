@@ -131,7 +131,7 @@ fn two_hundred_reloads_under_load_drop_nobody() {
     };
     put(0);
     place.write("wharf.toml", &config(tls));
-    let server = place.serve_quietly(&["serve", "-r", "49510-49650"], "log.txt");
+    let server = place.serve_quietly(&["serve"], "log.txt");
     let mut idle = server.login("anna", "secret");
     let busy: Vec<_> = [false, true]
         .into_iter()

@@ -142,6 +142,9 @@ mod tests {
     fn the_signature_is_that_of_other_tools() {
         // printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key
         let made = signature(b"key", 1_700_000_000, b"{\"a\":1}").unwrap();
-        assert_eq!(made, "t=1700000000,v1=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03");
+        assert_eq!(
+            made,
+            "t=1700000000,v1=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03"
+        );
     }
 }
