@@ -439,8 +439,8 @@ sections! {
         /// a TCP address for /metrics alone, e.g. "127.0.0.1:9121"; empty = none
         /// whoever reaches it reads the names of accounts that have a quota
         [R] listen: OptionalAddress = "\"\"",
-        /// names by which it may be asked there, besides addresses, names without a dot, and the
-        /// names of this computer; any other name is refused (DNS rebinding)
+        /// names it may be asked by there, besides addresses, names without a dot and own names
+        /// any other is refused: a page of another site must not read it (DNS rebinding)
         [R] hosts: Vec<String> = "[]",
     }
 

@@ -106,7 +106,7 @@ fn an_invalid_row_stops_neither_the_server_nor_the_list() {
     place.run(&["group", "add", "staff", "--home", "/srv/%u"]).exits(0);
     place.run(&["user", "edit", "carl", "--group", "staff"]).exits(0);
     let database = rusqlite::Connection::open(place.path("users.db")).unwrap();
-    let run = |sql: &str| drop(database.execute(sql, []).unwrap());
+    let run = |sql: &str| assert!(database.execute(sql, []).is_ok());
     run("UPDATE groups SET quota = '20 gigs'");
     run("UPDATE accounts SET upload_rate = 'fast' WHERE name = 'anna'");
     let [of_anna, of_carl] = ["users.anna.upload_rate: ", "the group `staff` is invalid: "];
@@ -120,7 +120,7 @@ fn an_invalid_row_stops_neither_the_server_nor_the_list() {
     let groups = place.run(&["group", "list"]).exits(0).out;
     assert!(groups.contains("groups.staff.quota: "), "{groups}");
     let check = place.run(&["check"]);
-    assert!(check.out.contains(of_anna) && check.out.contains("groups.staff.quota"), "{check:?}");
+    assert!(check.err.contains(of_anna) && check.err.contains("groups.staff.quota"), "{check:?}");
     let mut server = place.serve(&["--set", &homes(&place)]);
     assert!(server.before.contains(of_anna), "{}", server.before);
     server.login("ben", "secret");
