@@ -232,11 +232,22 @@ fn innermost(error: &Error) -> String {
     }
     let text = cause.to_string();
     let end = text.rfind(" (os error ").unwrap_or(text.len());
-    text.get(..end).unwrap_or(&text).to_lowercase()
+    lower_first(text.get(..end).unwrap_or(&text))
 }
 
 fn slow(shown: &str, waited: Duration) -> StoreError {
     let what = format!("PostgreSQL at {shown} gives no answer within {} s", waited.as_secs());
     StoreError::new(StoreErrorKind::Unreachable, what)
         .help("is it running, and is this its address? look at accounts.store")
+}
+
+/// The first letter in lower case where an ordinary word begins; names and paths keep theirs.
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
 use wharf_users::admin::{Holder, StoreError, StoreErrorKind};
-use wharf_users::file::{Editor, OpenError, UserFile};
+use wharf_users::file::{Editor, Fault, OpenError, UserFile, UserRecord};
 
 use crate::link::{Row, Value};
 
@@ -124,6 +124,7 @@ impl Document {
     /// Takes a row of the main table: the columns of [`Tables::columns`].
     pub(crate) fn take(&mut self, tables: &Tables, row: &Row) {
         let mut values = row.iter();
+        // SQLite keeps rows without a name; nothing can be asked about them.
         let Some(name) = values.next().and_then(Value::text) else { return };
         let mut table = Table::new();
         for (column, value) in tables.keys().zip(values) {
@@ -151,9 +152,9 @@ impl Document {
     /// Takes a row of paths: holder, path, rights.
     pub(crate) fn take_path(&mut self, tables: &Tables, row: &Row) {
         let [holder, path, rights] = row.as_slice() else { return };
-        if let Some(rights) = rights.text() {
-            self.take_entry(tables, holder, "paths", path, rights.into());
-        }
+        // A right that is no text must not vanish: it may be one that forbids.
+        let rights = toml(Kind::Text, rights).unwrap_or_else(|| Toml::from(NO_TEXT));
+        self.take_entry(tables, holder, "paths", path, rights);
     }
 
     /// Takes a row of folders: holder, path, [`FOLDER_COLUMNS`].
@@ -200,26 +201,44 @@ fn implicit() -> Item {
     Item::Table(table)
 }
 
-/// What a text says; `place` is for messages.
+/// What the tables say.
+pub(crate) struct Reading {
+    /// The accounts and groups that can be used.
+    pub(crate) file: UserFile,
+    /// Those that cannot.
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl Reading {
+    /// What is wrong with this account or group, if something is.
+    pub(crate) fn fault(&self, holder: &Holder) -> Option<&Fault> {
+        self.faults.iter().find(|fault| fault.holder == *holder)
+    }
+}
+
+/// What a text says; `place` is for messages. One invalid row makes no other account unusable.
 ///
 /// # Errors
-/// `Unusable`: each thing that is wrong, with account and column.
-pub(crate) fn read(place: &str, text: &str) -> Result<UserFile, StoreError> {
-    let file = UserFile::parse(Path::new(place), text).map_err(|error| told(place, &error))?;
-    let is_relative = |home: &Path| !home.as_os_str().is_empty() && !home.is_absolute();
-    let all = [("users", file.own_records()), ("groups", file.groups())];
-    let records =
-        all.iter().flat_map(|(section, records)| records.iter().map(move |r| (section, r)));
-    for (section, record) in records {
-        let targets = record.folders.iter().map(|one| ("folders", one.target.as_path()));
-        let mut whole = std::iter::once(("home", record.home.as_path())).chain(targets);
-        if let Some((key, _)) = whole.find(|(_, path)| is_relative(path)) {
-            let what = format!("{place}: {section}.{}.{key}: it is no whole path", record.name);
-            let help = "a database lies in no folder that it could begin at; write /srv/ftp/NAME";
-            return Err(StoreError::new(StoreErrorKind::Unusable, what).help(help));
-        }
-    }
-    Ok(file)
+/// `Unusable`: it cannot be read at all.
+pub(crate) fn read(place: &str, text: &str) -> Result<Reading, StoreError> {
+    let read = UserFile::parse_valid(Path::new(place), text, relative_path);
+    let (file, faults) = read.map_err(|error| told(place, &error))?;
+    Ok(Reading { file, faults })
+}
+
+/// A database lies in no folder at which a relative path could begin.
+pub(crate) fn relative_path(record: &UserRecord) -> Option<(&'static str, String, String)> {
+    let is_relative = |path: &Path| !path.as_os_str().is_empty() && !path.is_absolute();
+    let targets = record.folders.iter().map(|one| ("folders", one.target.as_path()));
+    let mut whole = std::iter::once(("home", record.home.as_path())).chain(targets);
+    let (key, _) = whole.find(|(_, path)| is_relative(path))?;
+    let help = "a database lies in no folder that it could begin at; write /srv/ftp/NAME";
+    Some((key, "it is no whole path".to_owned(), help.to_owned()))
+}
+
+/// The error of whoever asks for an account or a group that cannot be used.
+pub(crate) fn invalid(place: &str, fault: &Fault) -> StoreError {
+    StoreError::new(StoreErrorKind::Invalid, format!("{place}: {fault}"))
 }
 
 /// What is wrong with what stands in the tables, without the lines of a text that nobody wrote.
@@ -277,6 +296,9 @@ fn entries<'a>(table: &'a dyn TableLike, key: &str) -> impl Iterator<Item = (&'a
     let entries = table.get(key).and_then(Item::as_table_like);
     entries.into_iter().flat_map(TableLike::iter)
 }
+
+/// What no key takes.
+pub(crate) const NO_TEXT: i64 = i64::MIN;
 
 /// What a column holds, as the value of its key. What is of another kind than it should be stays
 /// as it is: the reader of the text tells.

@@ -15,6 +15,7 @@ use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{make_private, open_to_others};
 
 use crate::link::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+use crate::rows::NO_TEXT;
 
 /// One connection.
 pub(crate) struct Link {
@@ -167,8 +168,13 @@ fn value(found: ValueRef<'_>) -> Value {
         ValueRef::Integer(number) => Value::Number(Some(number)),
         ValueRef::Real(number) => Value::Text(Some(number.to_string())),
         ValueRef::Text(text) => Value::Text(Some(String::from_utf8_lossy(text).into_owned())),
-        // Bytes are in no column of ours; whoever put them there is told by what reads them.
-        ValueRef::Null | ValueRef::Blob(_) => Value::Text(None),
+        ValueRef::Null => Value::Text(None),
+        // Another program may write its text as bytes. Other bytes are not the same as nothing:
+        // without its list of addresses an account could log in from anywhere.
+        ValueRef::Blob(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Value::Text(Some(text.to_owned())),
+            Err(_) => Value::Number(Some(NO_TEXT)),
+        },
     }
 }
 

@@ -4,17 +4,28 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use wharf_users::admin::{AdminError, Change, Holder, StoreError};
-use wharf_users::file::{EditError, Editor, UserFile, UserRecord};
+use wharf_users::file::{EditError, Editor, Fault, UserRecord};
 
 use crate::link::{Link, Row, Value};
 use crate::pool::{Place, Pool};
-use crate::rows::{ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, Rows, Tables, read, rows, told};
+use crate::rows::{
+    ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, Reading, Rows, Tables, invalid, read,
+    relative_path, rows, told,
+};
 
 /// The accounts of one database.
 pub(crate) struct Store {
     pub(crate) pool: Pool,
     /// What it is called in messages.
     pub(crate) shown: String,
+}
+
+/// What a login finds under a name.
+pub(crate) enum LookedUp {
+    /// The account, if there is one, with what it takes from its groups.
+    Valid(Option<Box<UserRecord>>),
+    /// What the tables say of it is invalid.
+    Invalid(Fault),
 }
 
 /// The most accounts on one page.
@@ -30,16 +41,34 @@ impl Store {
     /// The account with this name, with what it takes from its groups. One that is not there costs
     /// the same questions.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        Ok(self.with_groups(name).await?.record(name).cloned())
+        let reading = self.with_groups(name).await?;
+        self.refuse_invalid(&reading, name)?;
+        Ok(reading.file.record(name).cloned())
+    }
+
+    /// The same for a login, which is refused in its own way where the account is invalid.
+    pub(crate) async fn look_up(&self, name: &str) -> Result<LookedUp, StoreError> {
+        let reading = self.with_groups(name).await?;
+        Ok(match reading.fault(&Holder::from(name)) {
+            Some(fault) => LookedUp::Invalid(fault.clone()),
+            None => LookedUp::Valid(reading.file.record(name).cloned().map(Box::new)),
+        })
+    }
+
+    fn refuse_invalid(&self, reading: &Reading, name: &str) -> Result<(), StoreError> {
+        let fault = reading.fault(&Holder::from(name));
+        fault.map_or(Ok(()), |fault| Err(invalid(&self.shown, fault)))
     }
 
     /// What the own row of the account with this name says.
     pub(crate) async fn own(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        Ok(self.with_groups(name).await?.own(name).cloned())
+        let reading = self.with_groups(name).await?;
+        self.refuse_invalid(&reading, name)?;
+        Ok(reading.file.own(name).cloned())
     }
 
     /// An account, if it is there, and the groups.
-    async fn with_groups(&self, name: &str) -> Result<UserFile, StoreError> {
+    async fn with_groups(&self, name: &str) -> Result<Reading, StoreError> {
         let ask = |name: String| {
             self.pool.ask(move |link| {
                 let one = Which::One(name.as_str().into());
@@ -58,7 +87,7 @@ impl Store {
     }
 
     /// The groups.
-    pub(crate) async fn groups(&self) -> Result<UserFile, StoreError> {
+    pub(crate) async fn groups(&self) -> Result<Reading, StoreError> {
         let ask = self.pool.ask(|link| {
             Box::pin(async move {
                 let mut document = Document::default();
@@ -71,21 +100,25 @@ impl Store {
         read(&self.shown, &ask.await?)
     }
 
-    /// The groups, and the accounts behind the one called `after`, by name.
-    pub(crate) async fn page(&self, after: Option<&str>) -> Result<UserFile, StoreError> {
+    /// The groups, and the accounts behind the one called `after`, by name; and the name of the
+    /// last, valid or not.
+    pub(crate) async fn page(
+        &self,
+        after: Option<&str>,
+    ) -> Result<(Reading, Option<String>), StoreError> {
         let ask = |after: String| {
             self.pool.ask(move |link| {
                 let after = after.clone();
                 Box::pin(async move {
                     link.begin_reading().await?;
-                    let document = page(link, &after).await?;
+                    let (document, last) = page(link, &after).await?;
                     link.commit().await?;
-                    Ok(document.text())
+                    Ok((document.text(), last))
                 })
             })
         };
-        let text = ask(after.unwrap_or_default().to_owned()).await?;
-        read(&self.shown, &text)
+        let (text, last) = ask(after.unwrap_or_default().to_owned()).await?;
+        Ok((read(&self.shown, &text)?, last))
     }
 
     /// Those of `names` that may not log in any more: gone or disabled.
@@ -223,7 +256,7 @@ async fn take_entries(
     Ok(())
 }
 
-async fn page(link: &mut Link, after: &str) -> Result<Document, StoreError> {
+async fn page(link: &mut Link, after: &str) -> Result<(Document, Option<String>), StoreError> {
     let mut document = Document::default();
     take(link, &mut document, &GROUPS, &Which::All).await?;
     let columns = ACCOUNTS.columns().join(", ");
@@ -231,13 +264,13 @@ async fn page(link: &mut Link, after: &str) -> Result<Document, StoreError> {
         format!("SELECT {columns} FROM accounts WHERE name > ?1 ORDER BY name LIMIT {PAGE_MAX}");
     let rows = link.run(&sql, &[after.into()]).await?;
     let name = |row: &Row| row.first().cloned().unwrap_or(Value::Text(None));
-    let Some((first, last)) = rows.first().zip(rows.last()) else { return Ok(document) };
+    let Some((first, last)) = rows.first().zip(rows.last()) else { return Ok((document, None)) };
     let between = Which::Between(name(first), name(last));
     for row in &rows {
         document.take(&ACCOUNTS, row);
     }
     take_entries(link, &mut document, &ACCOUNTS, &between).await?;
-    Ok(document)
+    Ok((document, name(last).text().map(str::to_owned)))
 }
 
 /// Makes the changes within what was begun. The inner error is about what is asked for, the outer
@@ -308,11 +341,21 @@ fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminErro
         other => AdminError::Edit(other),
     };
     let place = Path::new(shown);
-    let mut editor = Editor::new(place, text).map_err(unusable)?;
+    let mut editor = Editor::of_valid(place, text, relative_path).map_err(unusable)?;
     changes.iter().try_for_each(|change| editor.apply(change))?;
-    let text = editor.text();
-    read(shown, &text)?;
-    Editor::new(place, &text).map_err(unusable)
+    let after = read(shown, &editor.text())?;
+    if after.faults.is_empty() {
+        return Ok(editor);
+    }
+    let before = read(shown, text)?;
+    // What was invalid before and is not touched keeps nothing else from being changed.
+    let is_touched = |holder: &Holder| changes.iter().any(|change| change.holder() == holder);
+    let is_new =
+        |fault: &&Fault| is_touched(&fault.holder) || before.fault(&fault.holder).is_none();
+    if let Some(fault) = after.faults.iter().find(is_new) {
+        return Err(AdminError::Store(invalid(shown, fault)));
+    }
+    Ok(editor)
 }
 
 async fn write(link: &mut Link, holder: &Holder, rows: &Rows) -> Result<(), StoreError> {

@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Standing, Users};
-use wharf_users::admin::{AdminError, Change, StoreError, StoreErrorKind, UserAdmin};
-use wharf_users::file::{StoredHash, UserRecord};
+use wharf_users::admin::{AdminError, Change, Holder, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{Fault, StoredHash, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::password::Verified;
 
 use crate::address::Address;
 use crate::bounds::{Creation, News};
 use crate::pool::Place;
-use crate::store::Store;
+use crate::store::{LookedUp, Store};
 
 /// The accounts of a database. Each login asks it, so a change counts at once, whoever made it.
 ///
@@ -111,6 +111,14 @@ impl SqlUsers {
         self.is_overheard
     }
 
+    /// The account with this name, if there is one and it can be used.
+    async fn valid(&self, name: &str) -> Result<Option<UserRecord>, Denied> {
+        match self.store.look_up(name).await.map_err(denied)? {
+            LookedUp::Valid(record) => Ok(record.map(|record| *record)),
+            LookedUp::Invalid(fault) => Err(refused(&fault)),
+        }
+    }
+
     /// Stores a hash of today's strength, if the machine is idle. A failure is no reason to refuse
     /// a login: the next one tries again, and the pool tells of a database that is gone.
     async fn renew(&self, record: &UserRecord, secret: &[u8]) {
@@ -124,24 +132,38 @@ impl SqlUsers {
 #[async_trait]
 impl Users for SqlUsers {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
-        let found = self.store.find(attempt.user).await;
+        let found = self.store.look_up(attempt.user).await;
         if let Err(error) = &found
             && error.kind != StoreErrorKind::Unusable
         {
             return Err(denied(error.clone()));
         }
-        let known = found.as_ref().ok().and_then(Option::as_ref);
-        let opens = |record: &UserRecord| {
-            record.is_open() && record.admits(attempt, Timestamp::now()).is_ok()
+        let opens = match &found {
+            Ok(LookedUp::Valid(Some(record))) => {
+                record.is_open() && record.admits(attempt, Timestamp::now()).is_ok()
+            }
+            _ => false,
         };
-        let stored = known.and_then(|record| record.password.as_ref());
+        let stored = match &found {
+            Ok(LookedUp::Valid(record)) => {
+                record.as_ref().and_then(|record| record.password.as_ref())
+            }
+            Ok(LookedUp::Invalid(fault)) => fault.password.as_ref(),
+            Err(_) => None,
+        };
         // Before any answer: a name that does not exist must cost what a wrong password costs.
-        let verified = if known.is_some_and(opens) {
+        let verified = if opens {
             Verified::Right
         } else {
             self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?
         };
-        let checked = found.map_err(denied)?.ok_or(Denied::UnknownUser)?;
+        let checked = match found.map_err(denied)? {
+            LookedUp::Valid(record) => record.ok_or(Denied::UnknownUser)?,
+            LookedUp::Invalid(_) if matches!(verified, Verified::Wrong) => {
+                return Err(Denied::WrongPassword);
+            }
+            LookedUp::Invalid(fault) => return Err(refused(&fault)),
+        };
         if !checked.is_enabled() {
             return Err(Denied::Disabled);
         }
@@ -154,15 +176,14 @@ impl Users for SqlUsers {
         }
         // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
         // no session that could have been ended, so it must be stopped here.
-        let record = self.store.find(attempt.user).await.map_err(denied)?;
-        let record = record.ok_or(Denied::UnknownUser)?;
+        let record = self.valid(attempt.user).await?.ok_or(Denied::UnknownUser)?;
         let now = Timestamp::now();
         record.admits(attempt, now)?;
         Ok(record.account(Path::new(""), now))
     }
 
     async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
-        let Some(record) = self.store.find(attempt.user).await.map_err(denied)? else {
+        let Some(record) = self.valid(attempt.user).await? else {
             return Ok(Standing::Unknown);
         };
         let now = Timestamp::now();
@@ -171,6 +192,11 @@ impl Users for SqlUsers {
         let account = Box::new(record.account(Path::new(""), now));
         Ok(Standing::Known { account, has_password })
     }
+}
+
+/// Why an account that is invalid cannot log in: the fault of its row, not of the store.
+fn refused(fault: &Fault) -> Denied {
+    Denied::Refused(format!("the account is invalid: {fault}"))
 }
 
 fn denied(error: StoreError) -> Denied {
@@ -192,11 +218,32 @@ impl UserAdmin for SqlUsers {
     }
 
     async fn groups(&self) -> Result<Vec<UserRecord>, AdminError> {
-        Ok(self.store.groups().await?.groups().to_vec())
+        Ok(self.store.groups().await?.file.groups().to_vec())
     }
 
     async fn page(&self, after: Option<&str>) -> Result<Vec<UserRecord>, AdminError> {
-        Ok(self.store.page(after).await?.own_records().to_vec())
+        let (mut reading, mut last) = self.store.page(after).await?;
+        // A page on which nothing is valid is not the last.
+        while reading.file.own_records().is_empty()
+            && let Some(name) = last
+        {
+            (reading, last) = self.store.page(Some(&name)).await?;
+        }
+        Ok(reading.file.own_records().to_vec())
+    }
+
+    async fn faults(&self) -> Result<Vec<Fault>, AdminError> {
+        let is_group = |fault: &Fault| matches!(fault.holder, Holder::Group(_));
+        let mut faults = self.store.groups().await?.faults;
+        let mut after = None;
+        loop {
+            let (reading, last) = self.store.page(after.as_deref()).await?;
+            faults.extend(reading.faults.into_iter().filter(|fault| !is_group(fault)));
+            if last.is_none() {
+                return Ok(faults);
+            }
+            after = last;
+        }
     }
 
     async fn find(&self, name: &str) -> Result<Option<UserRecord>, AdminError> {

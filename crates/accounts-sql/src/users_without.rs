@@ -8,7 +8,7 @@ use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
 use wharf_users::admin::{AdminError, Change, StoreError, UserAdmin};
-use wharf_users::file::UserRecord;
+use wharf_users::file::{Fault, UserRecord};
 use wharf_users::hasher::Hasher;
 
 use crate::address::Address;
@@ -105,6 +105,10 @@ impl UserAdmin for SqlUsers {
     }
 
     async fn own(&self, _name: &str) -> Result<Option<UserRecord>, AdminError> {
+        match self.never {}
+    }
+
+    async fn faults(&self) -> Result<Vec<Fault>, AdminError> {
         match self.never {}
     }
 

@@ -21,7 +21,12 @@ mod making {
 
     /// Makes the document.
     pub fn document() -> String {
-        let mut schemas = SchemaSettings::openapi3().for_serialize().into_generator();
+        // The schemas of OpenAPI 3.1 are those of JSON Schema 2020-12.
+        let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        });
+        let mut schemas = settings.into_generator();
         add::<(Status, Session, SessionDetails, Kick, Kicked, Ban, NewBan)>(&mut schemas);
         add::<(HandedOver, Reloaded, Stop, Done, Problem, Lock, Unlock)>(&mut schemas);
         let mut paths = Map::new();
@@ -114,6 +119,18 @@ mod making {
             }
             let kept = std::fs::read_to_string(path).unwrap();
             assert!(kept == made, "docs/reference/openapi.json is stale; run: cargo xtask docs");
+        }
+
+        /// `nullable` was a word of 3.0; 3.1 has the type `null`.
+        #[test]
+        fn what_may_be_missing_is_said_in_the_words_of_the_version() {
+            let text = document();
+            assert!(!text.contains("\"nullable\""), "{text}");
+            let made: Value = serde_json::from_str(&text).unwrap();
+            let until = &made["components"]["schemas"]["Ban"]["properties"]["until"]["type"];
+            assert_eq!(*until, json!(["string", "null"]));
+            let since = &made["components"]["schemas"]["Ban"]["properties"]["since"]["type"];
+            assert_eq!(*since, json!("string"));
         }
 
         #[test]

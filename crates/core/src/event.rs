@@ -130,8 +130,8 @@ pub enum Event<'a> {
     },
     /// A file went one way or the other, whole or not.
     Transferred(&'a Transferred<'a>),
-    /// An upload had come whole, and was refused before it was published: a virus, say. Told
-    /// beside the `Transferred` that is not complete.
+    /// An upload had come whole, and was refused before it was published: a virus, say. There is
+    /// no `Transferred` of it.
     UploadRefused {
         /// Where it would have stood.
         path: &'a VPath,

@@ -57,6 +57,8 @@ pub enum Report<'a> {
     Failed {
         /// Which one.
         upload: &'a Upload<'a>,
+        /// The number of the event that the program got.
+        id: &'a str,
         /// Why not.
         reason: &'a str,
         /// Whether it is published all the same.
@@ -66,6 +68,8 @@ pub enum Report<'a> {
     Aside {
         /// Which one.
         upload: &'a Upload<'a>,
+        /// The number of the event that the program got.
+        id: &'a str,
         /// Where it is now.
         place: std::result::Result<&'a Path, &'a str>,
     },
@@ -108,9 +112,8 @@ impl Checker {
         Arc::new(Checked { store, user: account.name.as_str().into(), checker: Arc::clone(self) })
     }
 
-    async fn ask(&self, upload: &Upload<'_>) -> Verdict {
-        let notice = (self.notice)(upload);
-        match self.programs.ask(self.program, &notice).await {
+    async fn ask(&self, upload: &Upload<'_>, notice: &Notice) -> Verdict {
+        match self.programs.ask(self.program, notice).await {
             Ok(outcome) => self.verdict(upload, &outcome),
             Err(why) => Verdict::Failed(why.to_owned()),
         }
@@ -148,7 +151,7 @@ impl Checker {
             Err(error) => Err(error.to_string()),
         };
         let place = kept.as_deref().map_err(String::as_str);
-        (self.tell)(&Report::Aside { upload, place });
+        (self.tell)(&Report::Aside { upload, id, place });
     }
 }
 
@@ -307,17 +310,19 @@ impl CheckedSink {
         let (user, file) = (Arc::clone(&self.user), self.file.clone());
         let at = self.at.clone();
         let upload = Upload { user: &user, path: &at, file: file.as_deref(), draft: &draft };
-        match checker.ask(&upload).await {
+        // One number, by which the program, the log and the file in quarantine know this upload.
+        let notice = (checker.notice)(&upload);
+        let id = notice.id();
+        match checker.ask(&upload, &notice).await {
             Verdict::Pass => {}
             Verdict::Refused(reason) => {
                 self.state = State::Refused;
-                let id = (checker.notice)(&upload).id().to_owned();
-                checker.put_aside(&upload, &id).await;
+                checker.put_aside(&upload, id).await;
                 return Err(Error::new(ErrorKind::Refused, reason));
             }
             Verdict::Failed(reason) => {
                 let is_allowed = checker.unchecked == Unchecked::Allowed;
-                let report = Report::Failed { upload: &upload, reason: &reason, is_allowed };
+                let report = Report::Failed { upload: &upload, id, reason: &reason, is_allowed };
                 (checker.tell)(&report);
                 if !is_allowed {
                     return Err(Error::new(ErrorKind::Unchecked, reason));

@@ -6,11 +6,11 @@
 //! crash may be sent twice, under the same number.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::Notice;
-use crate::clock::{now, unix_millis};
+use crate::clock::unix_millis;
 
 #[cfg_attr(feature = "webhooks", path = "webhook/send.rs")]
 #[cfg_attr(not(feature = "webhooks"), path = "webhook/send_never.rs")]
@@ -19,12 +19,20 @@ pub mod sign;
 mod spool;
 
 use send::{Answer, Sender};
-use spool::{Kept, Spool, Spooled};
+use spool::{AtEnd, Kept, Next, Spool, Spooled, has_events};
 
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_mins(5);
 /// How often an event is sent to a server that says it is wrong, before it is given up.
 const WRONG_MAX: u32 = 5;
+/// The longest pause before a spool that could not be read is read again: the cause, such as too
+/// many open files, is one of this computer and may be over soon.
+const READ_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Spools of one web server at most: that of each process that serves, and those left behind.
+const SPOOLS_MAX: usize = 8;
+/// How often it is looked whether another process has left events behind.
+const ADOPT_EVERY: Duration = Duration::from_secs(30);
 
 /// Where events go.
 #[derive(Clone)]
@@ -39,7 +47,8 @@ pub struct Settings {
     pub time_max: Duration,
     /// The pause before the second try; each further one is twice as long, five minutes at most.
     pub pause: Duration,
-    /// How long one event is tried before it is given up.
+    /// How old an event is that is given up after one more failure. It counts from the event, also
+    /// through restarts.
     pub patience: Duration,
     /// Bytes that wait at most; what comes then is dropped.
     pub spool_bytes_max: u64,
@@ -65,10 +74,30 @@ pub enum Report<'a> {
         /// Why not.
         reason: &'a str,
     },
-    /// Events are taken again.
+    /// Events are taken again: reported at the first that is.
     Recovered {
         /// By whom.
         url: &'a str,
+    },
+    /// Events on the disk cannot be read now; they are kept and read again later. Reported for
+    /// the first failure in a row.
+    Unreadable {
+        /// Where they are to go.
+        url: &'a str,
+        /// What the system says.
+        reason: &'a str,
+    },
+    /// Events on the disk can be read again.
+    Readable {
+        /// Where they are to go.
+        url: &'a str,
+    },
+    /// Something on the disk is no event any more, or is gone; events may have been lost with it.
+    Damaged {
+        /// Where they were to go.
+        url: &'a str,
+        /// What it is.
+        reason: &'a str,
     },
     /// An event was given up.
     GivenUp {
@@ -109,6 +138,10 @@ pub struct Counts {
     pub given_up: u64,
     /// Events that found no room.
     pub dropped: u64,
+    /// Times that events on the disk could not be read; they were read again later.
+    pub read_errors: u64,
+    /// Times that something on the disk was no event any more.
+    pub damaged: u64,
     /// Bytes that wait on the disk.
     pub spooled_bytes: u64,
 }
@@ -123,6 +156,8 @@ struct Shared {
     settings: Settings,
     sender: Sender,
     spool: Spool,
+    /// Spools of processes that have ended, while their events are sent.
+    adopted: Mutex<Vec<Arc<Spool>>>,
     tell: Tell,
 }
 
@@ -132,28 +167,65 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-impl Webhook {
-    /// Reads certificates and opens the spool. Events are kept from now on, and sent from
+/// A web server that will be told of events: all of it that takes the rights of the start.
+pub struct Prepared {
+    settings: Settings,
+    sender: Sender,
+    tell: Tell,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Prepared").field("settings", &self.settings).finish()
+    }
+}
+
+impl Prepared {
+    /// Reads certificates.
+    ///
+    /// # Errors
+    /// What cannot be read, in a sentence.
+    pub fn new(settings: Settings, tell: Tell) -> Result<Self, String> {
+        let sender = Sender::new(&settings)?;
+        Ok(Self { settings, sender, tell })
+    }
+
+    /// Opens the spool. The process must have become the user that serves: that user opens the
+    /// spool's files again and again. Events are kept from now on, and sent from
     /// [`Webhook::begin`] on.
     ///
     /// # Errors
-    /// What cannot be read or opened, in a sentence.
-    pub fn open(settings: Settings, tell: Tell) -> Result<Self, String> {
-        let sender = Sender::new(&settings)?;
-        let folder = settings.folder.join(sign::folder_name(&settings.url));
-        let spool = Spool::open(&folder, settings.spool_bytes_max)
-            .map_err(|error| format!("the folder {} cannot be used: {error}", folder.display()))?;
-        Ok(Self { shared: Arc::new(Shared { settings, sender, spool, tell }) })
+    /// The spool cannot be opened; in a sentence.
+    pub fn open(self) -> Result<Webhook, String> {
+        let Self { settings, sender, tell } = self;
+        for folder in settings.spool_folders() {
+            let spool = match Spool::open(&folder, settings.spool_bytes_max, AtEnd::Wait) {
+                Ok(spool) => spool,
+                // A server that was there before still serves its last sessions.
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+                Err(error) => {
+                    return Err(format!("cannot use the folder {}: {error}", folder.display()));
+                }
+            };
+            let adopted = Mutex::default();
+            return Ok(Webhook {
+                shared: Arc::new(Shared { settings, sender, spool, adopted, tell }),
+            });
+        }
+        Err(format!("{SPOOLS_MAX} other processes keep events for it"))
     }
+}
 
+impl Webhook {
     /// Starts the thread that sends.
     ///
     /// # Errors
     /// The system gives none.
     pub fn begin(&self) -> std::io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let act = move || shared.send_all();
-        std::thread::Builder::new().name("webhook".to_owned()).spawn(act).map(drop)
+        start(move || shared.send_all(&shared.spool))?;
+        let shared = Arc::clone(&self.shared);
+        start(move || adopt_all(&shared))
     }
 
     /// Keeps an event until it is taken. It is with the operating system when this returns.
@@ -171,7 +243,12 @@ impl Webhook {
 
     /// Counts since the start.
     pub fn counts(&self) -> Counts {
-        self.shared.spool.counts()
+        let mut counts = self.shared.spool.counts();
+        for spool in &*self.shared.adopted() {
+            counts.spooled_bytes =
+                counts.spooled_bytes.saturating_add(spool.counts().spooled_bytes);
+        }
+        counts
     }
 
     /// Where its spool is.
@@ -181,40 +258,137 @@ impl Webhook {
 
     /// Waits a moment for what is being sent; the rest stays on disk for the next start.
     pub fn close(&self, within: Duration) {
-        self.shared.spool.close(within);
+        let count = self.shared.spool.close(within);
+        for spool in &*self.shared.adopted() {
+            spool.close(Duration::ZERO);
+        }
+        if count > 0 {
+            (self.shared.tell)(&Report::Dropped { url: &self.shared.settings.url, count });
+        }
     }
 }
 
-impl Shared {
-    fn send_all(&self) {
-        let mut is_failing = false;
-        while let Some(spooled) = self.spool.next() {
-            let begun = now();
-            let mut failures = 0;
-            while let Err(failed) = self.attempt(&spooled) {
-                failures += 1;
-                let url = self.settings.url.as_str();
-                if self.is_hopeless(&failed, failures, begun) {
-                    let (id, reason) = (spooled.id.as_str(), failed.reason.as_str());
-                    (self.tell)(&Report::GivenUp { url, id, reason });
-                    self.spool.count(|counts| counts.given_up += 1);
-                    break;
-                }
-                if !is_failing {
-                    is_failing = true;
-                    (self.tell)(&Report::Failing { url, reason: &failed.reason });
-                }
-                self.spool.count(|counts| counts.retried += 1);
-                if !self.spool.rest(pause(self.settings.pause, failures)) {
-                    return;
-                }
+impl Settings {
+    /// Where a process may keep events for it: in the first folder that no other one has.
+    fn spool_folders(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        let first = self.folder.join(sign::folder_name(&self.url));
+        let others = (2..=SPOOLS_MAX).map({
+            let first = first.clone();
+            move |number| {
+                let mut name = first.clone().into_os_string();
+                name.push(format!("-{number}"));
+                PathBuf::from(name)
             }
-            if failures == 0 && is_failing {
-                is_failing = false;
-                (self.tell)(&Report::Recovered { url: &self.settings.url });
+        });
+        std::iter::once(first).chain(others)
+    }
+}
+
+fn start(act: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name("webhook".to_owned()).spawn(act).map(drop)
+}
+
+/// Sends what processes that have ended left behind, until the end of this one.
+fn adopt_all(shared: &Arc<Shared>) {
+    loop {
+        for folder in shared.settings.spool_folders() {
+            if folder == shared.spool.folder() || !has_events(&folder) {
+                continue;
             }
-            self.spool.done(&spooled);
+            // One that a process still has, or that cannot be opened now, is tried again later.
+            let bytes_max = shared.settings.spool_bytes_max;
+            let Ok(spool) = Spool::open(&folder, bytes_max, AtEnd::Close) else { continue };
+            let spool = Arc::new(spool);
+            shared.adopted().push(Arc::clone(&spool));
+            let sharing = Arc::clone(shared);
+            let sent = Arc::clone(&spool);
+            let begun = start(move || {
+                sharing.send_all(&sent);
+                sharing.adopted().retain(|one| !Arc::ptr_eq(one, &sent));
+            });
+            if begun.is_err() {
+                shared.adopted().retain(|one| !Arc::ptr_eq(one, &spool));
+            }
         }
+        if !shared.spool.stays_open(ADOPT_EVERY) {
+            return;
+        }
+    }
+}
+
+/// What was reported last.
+#[derive(Default)]
+struct Reported {
+    is_failing: bool,
+    /// How often in a row the spool could not be read.
+    unread: u32,
+}
+
+impl Shared {
+    fn adopted(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Spool>>> {
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send_all(&self, spool: &Spool) {
+        let url = self.settings.url.as_str();
+        let mut reported = Reported::default();
+        loop {
+            match spool.next() {
+                Next::Event(spooled) => {
+                    if std::mem::take(&mut reported.unread) > 0 {
+                        (self.tell)(&Report::Readable { url });
+                    }
+                    if !self.deliver(spool, &spooled, &mut reported) {
+                        return;
+                    }
+                }
+                Next::Unreadable(reason) => {
+                    self.spool.count(|counts| counts.read_errors += 1);
+                    if reported.unread == 0 {
+                        (self.tell)(&Report::Unreadable { url, reason: &reason });
+                    }
+                    reported.unread = reported.unread.saturating_add(1);
+                    let pause = pause(self.settings.pause, reported.unread).min(READ_PAUSE_MAX);
+                    if !spool.rest(pause) {
+                        return;
+                    }
+                }
+                Next::Damaged(reason) => {
+                    self.spool.count(|counts| counts.damaged += 1);
+                    (self.tell)(&Report::Damaged { url, reason: &reason });
+                }
+                Next::Closed => return,
+            }
+        }
+    }
+
+    /// Sends one event until it is taken or given up; whether the spool is still open then.
+    fn deliver(&self, spool: &Spool, spooled: &Spooled, reported: &mut Reported) -> bool {
+        let url = self.settings.url.as_str();
+        let (mut failures, mut wrong) = (0, 0);
+        while let Err(failed) = self.attempt(spooled) {
+            failures += 1;
+            wrong = if failed.is_wrong { wrong + 1 } else { 0 };
+            if self.is_hopeless(spooled, wrong, unix_millis()) {
+                let (id, reason) = (spooled.id.as_str(), failed.reason.as_str());
+                (self.tell)(&Report::GivenUp { url, id, reason });
+                self.spool.count(|counts| counts.given_up += 1);
+                spool.done(spooled);
+                return true;
+            }
+            if !std::mem::replace(&mut reported.is_failing, true) {
+                (self.tell)(&Report::Failing { url, reason: &failed.reason });
+            }
+            self.spool.count(|counts| counts.retried += 1);
+            if !spool.rest(pause(self.settings.pause, failures)) {
+                return false;
+            }
+        }
+        spool.done(spooled);
+        if std::mem::take(&mut reported.is_failing) {
+            (self.tell)(&Report::Recovered { url });
+        }
+        true
     }
 
     fn attempt(&self, spooled: &Spooled) -> Result<(), Failed> {
@@ -231,9 +405,10 @@ impl Shared {
         }
     }
 
-    fn is_hopeless(&self, failed: &Failed, failures: u32, begun: Instant) -> bool {
-        let is_refused = failed.is_wrong && failures >= WRONG_MAX;
-        is_refused || now().saturating_duration_since(begun) >= self.settings.patience
+    /// `wrong`: how often in a row the server said that the event is wrong.
+    fn is_hopeless(&self, spooled: &Spooled, wrong: u32, millis: u64) -> bool {
+        let age = Duration::from_millis(millis.saturating_sub(spooled.millis));
+        wrong >= WRONG_MAX || age >= self.settings.patience
     }
 }
 

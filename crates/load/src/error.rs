@@ -111,8 +111,19 @@ impl From<io::Error> for ErrorKind {
             kind => {
                 let text = error.to_string();
                 let end = text.rfind(" (os error ").unwrap_or(text.len());
-                Self::Io(kind, text.get(..end).unwrap_or(&text).to_lowercase())
+                Self::Io(kind, lower_first(text.get(..end).unwrap_or(&text)))
             }
         }
+    }
+}
+
+/// The first letter in lower case where an ordinary word begins; names and paths keep theirs.
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
     }
 }

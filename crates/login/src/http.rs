@@ -24,12 +24,10 @@ pub use service::open;
 
 use crate::endpoint::Endpoint;
 
-/// The header with the signature: `sha256=` and, in hexadecimal, the HMAC-SHA-256 of the value of
-/// [`TIME_HEADER`], a dot, and the body.
-pub const SIGNATURE_HEADER: &str = "x-wharf-signature";
-/// The header with the time of the question, in seconds since 1970: a service that signs should
-/// refuse what is older than a few minutes.
-pub const TIME_HEADER: &str = "x-wharf-time";
+/// The header with the signature, as webhooks have it: `t=1700000000,v1=` and, in hexadecimal, the
+/// HMAC-SHA-256 of the time, a full stop and the body. A service should refuse a time that is more
+/// than a few minutes old.
+pub const SIGNATURE_HEADER: &str = "wharf-signature";
 
 /// Everything about a login service.
 #[derive(Clone)]

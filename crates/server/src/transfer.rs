@@ -534,6 +534,7 @@ fn report(
         if verdict.is_refused {
             let (path, reason) = (&file.path, verdict.reason.as_str());
             session.emit(&Event::UploadRefused { path, bytes, reason });
+            return;
         }
         let took = started.elapsed();
         if verdict.reason.is_empty() {

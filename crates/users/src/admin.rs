@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_core::async_trait;
 use wharf_proto::path::VPath;
 
-use crate::file::{EditError, OpenError, Owner, Setting, StoredHash, UserRecord};
+use crate::file::{EditError, Fault, OpenError, Owner, Setting, StoredHash, UserRecord};
 
 /// The most accounts on one page of [`UserAdmin::page`].
 pub const PAGE_MAX: usize = 1000;
@@ -47,6 +47,15 @@ pub trait UserAdmin: Send + Sync {
     /// # Errors
     /// The store cannot be read, or what stands in it is wrong.
     async fn own(&self, name: &str) -> Result<Option<UserRecord>, AdminError>;
+
+    /// The accounts and groups that cannot be used while the others can: no other question here
+    /// returns them. A store that is valid as a whole or not at all has none.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn faults(&self) -> Result<Vec<Fault>, AdminError> {
+        Ok(Vec::new())
+    }
 
     /// Does all of it, in this order, or nothing.
     ///
@@ -202,6 +211,8 @@ pub enum StoreErrorKind {
     Unreachable,
     /// It does not let us in, or not do this.
     Forbidden,
+    /// What it says of this one account or group is invalid; the others can be used.
+    Invalid,
     /// It is not what it should be: no database, a newer one, another program's.
     Unusable,
     /// Somebody else changed the same thing.

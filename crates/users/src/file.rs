@@ -54,8 +54,8 @@ pub use disk::{
 pub use edit::{EditError, UserFile};
 pub use editor::{Editor, Owner};
 pub use origin::Origin;
-pub use problem::{FileProblems, OpenError, Problem};
-pub use read::{GROUPS_MAX, PROBLEMS_MAX, parse_network};
+pub use problem::{Fault, FileProblems, OpenError, Problem};
+pub use read::{GROUPS_MAX, Judge, PROBLEMS_MAX, parse_network};
 pub use record::{
     FolderRecord, KEYS, KEYS_OF_ACCOUNTS, NAME_MARK, PERMISSIONS_DEFAULT, Setting, StoredHash,
     UserRecord, shown_network,

@@ -104,13 +104,20 @@ pub fn format_quota(size: Size) -> String {
     size.bytes().map_or_else(|| UNLIMITED.to_owned(), format_size)
 }
 
-/// Writes a speed so that [`parse_rate`] reads the same: `2MiB/s`, `100000B/s`, `unlimited`.
+/// Writes a speed so that [`parse_rate`] reads the same: `2MiB/s`, `100kB/s`, `unlimited`.
 pub fn format_rate(rate: Rate) -> String {
     rate.bytes_per_second()
         .map_or_else(|| UNLIMITED.to_owned(), |bytes| format!("{}/s", format_size(bytes)))
 }
 
-/// Writes a size so that [`parse_size`] reads the same: in the largest unit that loses nothing.
+/// Writes a size so that [`parse_size`] reads the same: in the largest unit that loses nothing,
+/// binary or decimal, so that what was given as `20GB` is not shown as `19531250KiB`.
+///
+/// ```
+/// use wharf_users::units::format_size;
+/// assert_eq!(format_size(20_000_000_000), "20GB");
+/// assert_eq!(format_size(20 << 30), "20GiB");
+/// ```
 pub fn format_size(bytes: u64) -> String {
     let fits = |(_, factor): &&(&str, u64)| bytes != 0 && bytes.is_multiple_of(*factor);
     let (unit, factor) = UNITS.iter().rev().find(fits).copied().unwrap_or(("B", 1));
@@ -124,8 +131,17 @@ pub const UNLIMITED: &str = "unlimited";
 const FRACTION_DIGITS_MAX: usize = 15;
 
 /// What [`format_size`] writes, from small to large.
-const UNITS: [(&str, u64); 5] =
-    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+const UNITS: [(&str, u64); 9] = [
+    ("B", 1),
+    ("kB", 1_000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+    ("TB", 1_000_000_000_000),
+    ("TiB", 1 << 40),
+];
 
 fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     let text = text.trim();

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use tokio::runtime::Builder;
 use wharf_accounts_sql::{Address, Creation, SqlUsers};
 use wharf_proto::path::VPath;
-use wharf_users::admin::{AdminError, StoreError, StoreErrorKind, UserAdmin};
-use wharf_users::file::{FileAdmin, FileUsers, UserRecord};
+use wharf_users::admin::{AdminError, Holder, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{Fault, FileAdmin, FileUsers, UserRecord};
 use wharf_users::hasher::Hasher;
 
 use crate::config::Config;
@@ -95,7 +95,7 @@ fn password(file: Option<&Path>) -> Result<Option<String>, Failure> {
 pub(crate) fn failure(error: &StoreError) -> Failure {
     let exit = match error.kind {
         StoreErrorKind::Forbidden => Exit::Forbidden,
-        StoreErrorKind::Unusable => Exit::ConfigInvalid,
+        StoreErrorKind::Unusable | StoreErrorKind::Invalid => Exit::ConfigInvalid,
         StoreErrorKind::Missing
         | StoreErrorKind::Unreachable
         | StoreErrorKind::Conflict
@@ -120,6 +120,47 @@ pub(crate) async fn everyone(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, A
         all.extend(page.into_iter().map(|record| record.with_groups(of_name)));
     }
 }
+
+/// The same for whoever must not miss an account, such as a copy of all of them.
+///
+/// # Errors
+/// As [`UserAdmin::page`]; besides, what is invalid in the store.
+pub(crate) async fn everyone_or_fault(
+    store: &dyn UserAdmin,
+) -> Result<Vec<UserRecord>, AdminError> {
+    refuse_faults(store).await?;
+    everyone(store).await
+}
+
+/// An error where some accounts or groups cannot be used.
+///
+/// # Errors
+/// As [`UserAdmin::faults`]; besides, what is invalid in the store.
+pub(crate) async fn refuse_faults(store: &dyn UserAdmin) -> Result<(), AdminError> {
+    let faults = store.faults().await?;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let place = store.place();
+    let lines: Vec<_> = faults.iter().map(|fault| format!("{place}: {fault}")).collect();
+    Err(StoreError::new(StoreErrorKind::Invalid, lines.join("\n")).into())
+}
+
+/// What is invalid in a store, as warnings, and what it means; a few of many.
+pub(crate) fn warnings(place: &str, faults: &[Fault]) -> Vec<String> {
+    let shown = faults.iter().take(FAULTS_SHOWN_MAX).map(|fault| match &fault.holder {
+        Holder::User(name) => format!("{name} cannot log in: {place}: {fault}"),
+        Holder::Group(name) => {
+            format!("no account in the group {name} can log in: {place}: {fault}")
+        }
+    });
+    let more = faults.len().saturating_sub(FAULTS_SHOWN_MAX);
+    let more = (more > 0).then(|| format!("{place}: {more} more accounts and groups are invalid"));
+    shown.chain(more).collect()
+}
+
+/// The most invalid accounts and groups that are named at once.
+const FAULTS_SHOWN_MAX: usize = 50;
 
 /// Waits for `act` on a thread that ends with it, and with all that it started: a server that is
 /// yet to be confined keeps no thread from before.

@@ -7,13 +7,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use serde::Serialize;
 use wharf_admin::client::Client;
+use wharf_admin::model;
 use wharf_server::guard::{BANS_MAX, Ban as Banned, Lock, Memory};
 
 use crate::ban_file::{BanFile, Found, REASON_BYTES_MAX};
 use crate::cli::Global;
 use crate::cli::ban::{Act, Ban};
-use crate::config::raw::quoted;
 use crate::config::units::{parse_duration, show_duration};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, inputs, load};
@@ -81,8 +82,8 @@ fn list(memory: &Memory, is_json: bool, now: i64) -> Result<(), Failure> {
     let bans: Vec<_> = memory.bans.iter().filter(|ban| holds(ban, now)).collect();
     let locks: Vec<_> = memory.locks.iter().filter(|lock| now < lock.until).collect();
     if is_json {
-        let bans = bans.iter().map(|ban| json(ban) + "\n");
-        let locks = locks.iter().map(|lock| json_of_lock(lock) + "\n");
+        let bans = bans.iter().map(|ban| json(&model(ban)));
+        let locks = locks.iter().map(|lock| json(&model_of_lock(lock)));
         return print(&bans.chain(locks).collect::<String>());
     }
     if bans.is_empty() && locks.is_empty() {
@@ -318,25 +319,31 @@ pub(crate) fn shown(network: IpNet) -> String {
     }
 }
 
-fn json(ban: &Banned) -> String {
-    let until = ban.until.map_or_else(|| "null".to_owned(), moment);
-    format!(
-        "{{\"network\":\"{}\",\"since\":{},\"until\":{until},\"times\":{},\"by\":\"{}\",\"reason\":{}}}",
-        ban.network,
-        moment(ban.since),
-        ban.times,
-        by(ban),
-        quoted(&ban.reason)
-    )
+/// A ban as the API has it, and `--json`.
+pub(crate) fn model(ban: &Banned) -> model::Ban {
+    model::Ban {
+        address: shown(ban.network),
+        reason: ban.reason.clone(),
+        since: moment(ban.since).unwrap_or_default(),
+        until: ban.until.and_then(moment),
+        times: ban.times,
+        by_hand: ban.is_by_hand,
+    }
 }
 
-fn json_of_lock(lock: &Lock) -> String {
-    format!("{{\"user\":{},\"until\":{}}}", quoted(&lock.user), moment(lock.until))
+/// A locked account as the API has it, and `--json`.
+pub(crate) fn model_of_lock(lock: &Lock) -> model::Lock {
+    model::Lock { user: lock.user.clone(), until: moment(lock.until).unwrap_or_default() }
 }
 
-/// As in `"2026-11-22T12:00:00Z"`.
-fn moment(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| "null".to_owned(), |at| format!("\"{at}\""))
+/// One line of JSON.
+fn json(model: &impl Serialize) -> String {
+    serde_json::to_string(model).unwrap_or_default() + "\n"
+}
+
+/// As in `2026-11-22T12:00:00Z`.
+fn moment(seconds: i64) -> Option<String> {
+    Timestamp::from_second(seconds).ok().map(|at| at.to_string())
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// When a program is told.
 struct Hook {
-    /// The event; none: every one.
-    event: Option<&'static str>,
+    /// The events; none: every one.
+    events: &'static [&'static str],
     when: When,
     /// Its number among the programs.
     program: usize,
@@ -54,13 +54,13 @@ enum When {
     OfUser,
 }
 
-/// All that is opened and read before the process is confined.
+/// All that is read before the process is confined.
 pub(crate) struct Prepared {
     programs: Vec<Program>,
     limits: Limits,
     hooks: Vec<Hook>,
     check: Option<Check>,
-    webhooks: Vec<(Webhook, Vec<String>)>,
+    webhooks: Vec<(webhook::Prepared, String, Vec<String>)>,
     maker: Arc<Maker>,
     log: Arc<Log>,
 }
@@ -70,6 +70,9 @@ struct Check {
     program: usize,
     config: keys::Told,
 }
+
+/// The events that wait for web servers, open.
+pub(crate) struct Spools(Vec<(Webhook, Vec<String>)>);
 
 /// The process that starts programs, if there are any.
 pub(crate) struct Worker(Option<Started>);
@@ -85,8 +88,8 @@ impl Prepared {
         let check = check_of(&config.events, &mut programs);
         let mut webhooks = Vec::new();
         for webhook in &config.webhooks {
-            if let Some(opened) = open(webhook, config, log)? {
-                webhooks.push((opened, webhook.events.0.clone()));
+            if let Some((prepared, shown)) = prepare(webhook, config, log)? {
+                webhooks.push((prepared, shown, webhook.events.0.clone()));
             }
         }
         if programs.is_empty() && webhooks.is_empty() {
@@ -101,6 +104,23 @@ impl Prepared {
         let maker = Arc::new(Maker::new()?);
         let log = Arc::clone(log);
         Ok(Some(Self { programs, limits, hooks, check, webhooks, maker, log }))
+    }
+
+    /// Opens the spools of web servers. It must happen after this process became the user that
+    /// serves, which opens their files again and again: those of root would be closed to it.
+    ///
+    /// # Errors
+    /// One of them cannot be opened.
+    pub(crate) fn open_spools(&mut self) -> Result<Spools, Failure> {
+        let opened =
+            std::mem::take(&mut self.webhooks).into_iter().map(|(prepared, url, names)| {
+                let opened = prepared.open().map_err(|why| {
+                    let failure = Failure::new(format!("cannot send events to {url}: {why}"));
+                    failure.help("the user that serves needs to write to server.state_dir")
+                });
+                opened.map(|webhook| (webhook, names))
+            });
+        opened.collect::<Result<_, _>>().map(Spools)
     }
 
     /// Starts the process that starts programs. It must happen before this one is confined, and
@@ -127,25 +147,23 @@ impl Prepared {
     ///
     /// # Errors
     /// The system gives no threads.
-    pub(crate) fn begin(self, worker: Worker) -> Result<Delivery, Failure> {
+    pub(crate) fn begin(
+        self,
+        worker: Worker,
+        Spools(webhooks): Spools,
+    ) -> Result<Delivery, Failure> {
         let no_threads = |error| Failure::io("the system gives no threads", &error);
         let log = Arc::clone(&self.log);
         let tell = Box::new(move |told: &programs::Report<'_>| log.note(&report::of_program(told)));
         let begin = |started: Started| started.begin(self.limits, tell);
         let programs = worker.0.map(begin).transpose().map_err(no_threads)?;
-        for (webhook, _) in &self.webhooks {
+        for (webhook, _) in &webhooks {
             webhook.begin().map_err(no_threads)?;
         }
         let checker = self.check.zip(programs.clone()).map(|(check, programs)| {
             Arc::new(checker(&check, programs, Arc::clone(&self.maker), Arc::clone(&self.log)))
         });
-        Ok(Delivery {
-            programs,
-            hooks: self.hooks,
-            webhooks: self.webhooks,
-            maker: self.maker,
-            checker,
-        })
+        Ok(Delivery { programs, hooks: self.hooks, webhooks, maker: self.maker, checker })
     }
 }
 
@@ -187,62 +205,6 @@ pub(crate) struct Counts {
     pub(crate) webhooks: webhook::Counts,
 }
 
-impl Counts {
-    /// All of them in the text format of Prometheus.
-    pub(crate) fn page(&self) -> String {
-        let Self { programs, webhooks } = self;
-        let rows = [
-            ("counter", "programs_told_total", "Events that a program took.", programs.done),
-            (
-                "counter",
-                "programs_retries_total",
-                "Runs that failed, before another try.",
-                programs.retried,
-            ),
-            ("counter", "programs_failed_total", "Events that were given up.", programs.failed),
-            (
-                "counter",
-                "programs_dropped_total",
-                "Events without room in the queue.",
-                programs.dropped,
-            ),
-            (
-                "gauge",
-                "programs_waiting",
-                "Events and uploads that wait for programs.",
-                programs.waiting,
-            ),
-            (
-                "counter",
-                "upload_checks_total",
-                "Uploads that a program was asked about.",
-                programs.asked,
-            ),
-            (
-                "counter",
-                "webhook_delivered_total",
-                "Events that web servers took.",
-                webhooks.delivered,
-            ),
-            ("counter", "webhook_retries_total", "Requests that failed.", webhooks.retried),
-            ("counter", "webhook_given_up_total", "Events that were given up.", webhooks.given_up),
-            (
-                "counter",
-                "webhook_dropped_total",
-                "Events without room on the disk.",
-                webhooks.dropped,
-            ),
-            ("gauge", "webhook_spooled_bytes", "Bytes of events on disk.", webhooks.spooled_bytes),
-        ];
-        let row = |(kind, name, about, value): (&str, &str, &str, u64)| {
-            format!(
-                "# HELP wharf_{name} {about}\n# TYPE wharf_{name} {kind}\nwharf_{name} {value}\n"
-            )
-        };
-        rows.into_iter().map(row).collect()
-    }
-}
-
 impl Delivery {
     /// Who has uploads looked at, if anybody does.
     pub(crate) fn checker(&self) -> Option<&Arc<Checker>> {
@@ -258,6 +220,8 @@ impl Delivery {
             retried: sum.retried + one.retried,
             given_up: sum.given_up + one.given_up,
             dropped: sum.dropped + one.dropped,
+            read_errors: sum.read_errors + one.read_errors,
+            damaged: sum.damaged + one.damaged,
             spooled_bytes: sum.spooled_bytes + one.spooled_bytes,
         });
         Counts { programs, webhooks }
@@ -305,7 +269,7 @@ impl Events for Delivery {
 impl Hook {
     fn is_about(&self, record: &Record) -> bool {
         let is_complete = || record.field("complete") == Some(&Field::Boolean(true));
-        self.event.is_none_or(|event| event == record.event)
+        (self.events.is_empty() || self.events.contains(&record.event))
             && match self.when {
                 When::Any => true,
                 When::Complete => is_complete(),
@@ -317,26 +281,26 @@ impl Hook {
 
 fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
     let rows = [
-        ("on_login", &told.on_login, Some("login"), When::Any),
-        ("on_login_failed", &told.on_login_failed, Some("login-failed"), When::Any),
-        ("on_logout", &told.on_logout, Some("ended"), When::OfUser),
-        ("on_upload", &told.on_upload, Some("upload"), When::Complete),
-        ("on_upload_failed", &told.on_upload_failed, Some("upload"), When::Cut),
-        ("on_download", &told.on_download, Some("download"), When::Complete),
-        ("on_download_failed", &told.on_download_failed, Some("download"), When::Cut),
-        ("on_delete", &told.on_delete, Some("delete"), When::Any),
-        ("on_rename", &told.on_rename, Some("rename"), When::Any),
-        ("on_mkdir", &told.on_mkdir, Some("mkdir"), When::Any),
-        ("on_rmdir", &told.on_rmdir, Some("rmdir"), When::Any),
-        ("on_ban", &told.on_ban, Some("banned"), When::Any),
-        ("on_event", &told.on_event, None, When::Any),
+        ("on_login", &told.on_login, &["login"][..], When::Any),
+        ("on_login_failed", &told.on_login_failed, &["login-failed"], When::Any),
+        ("on_logout", &told.on_logout, &["ended"], When::OfUser),
+        ("on_upload", &told.on_upload, &["upload"], When::Complete),
+        ("on_upload_failed", &told.on_upload_failed, &["upload", "upload-refused"], When::Cut),
+        ("on_download", &told.on_download, &["download"], When::Complete),
+        ("on_download_failed", &told.on_download_failed, &["download"], When::Cut),
+        ("on_delete", &told.on_delete, &["delete"], When::Any),
+        ("on_rename", &told.on_rename, &["rename"], When::Any),
+        ("on_mkdir", &told.on_mkdir, &["mkdir"], When::Any),
+        ("on_rmdir", &told.on_rmdir, &["rmdir"], When::Any),
+        ("on_ban", &told.on_ban, &["banned"], When::Any),
+        ("on_event", &told.on_event, &[], When::Any),
     ];
     let mut hooks = Vec::new();
-    for (name, line, event, when) in rows {
+    for (name, line, events, when) in rows {
         if line.0.is_empty() {
             continue;
         }
-        hooks.push(Hook { event, when, program: programs.len() });
+        hooks.push(Hook { events, when, program: programs.len() });
         let (name, arguments) = (name.to_owned(), line.0.clone());
         programs.push(Program { name, arguments, time_max: told.timeout.0 });
     }
@@ -368,12 +332,17 @@ fn checker(check: &Check, programs: Programs, maker: Arc<Maker>, log: Arc<Log>) 
     }
 }
 
-/// Opens one web server's spool and reads its secret; none if it has no address.
-fn open(
+/// Where events wait for web servers.
+pub(crate) fn spool_folder(config: &Config) -> std::path::PathBuf {
+    state_folder(config).join("webhooks")
+}
+
+/// Reads one web server's secret and certificates; none if it has no address.
+fn prepare(
     webhook: &keys::Webhook,
     config: &Config,
     log: &Arc<Log>,
-) -> Result<Option<Webhook>, Failure> {
+) -> Result<Option<(webhook::Prepared, String)>, Failure> {
     let Some(address) = &webhook.url.0 else { return Ok(None) };
     let secret = match &webhook.secret_file.0 {
         None => Vec::new(),
@@ -388,14 +357,15 @@ fn open(
         pause: webhook.retry_pause.0,
         patience: webhook.give_up_after.0,
         spool_bytes_max: webhook.spool_size.bytes().unwrap_or(u64::MAX),
-        folder: state_folder(config).join("webhooks"),
+        folder: spool_folder(config),
         agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let (log, shown) = (Arc::clone(log), address.shown());
     let tell: webhook::Tell = Arc::new(move |told| log.note(&report::of_webhook(&shown, told)));
-    Webhook::open(settings, tell)
-        .map(Some)
-        .map_err(|why| Failure::new(format!("events cannot be sent to {}: {why}", address.shown())))
+    match webhook::Prepared::new(settings, tell) {
+        Ok(prepared) => Ok(Some((prepared, address.shown()))),
+        Err(why) => Err(Failure::new(format!("cannot send events to {}: {why}", address.shown()))),
+    }
 }
 
 fn secret(path: &std::path::Path) -> Result<Vec<u8>, Failure> {

@@ -107,7 +107,38 @@ impl From<Exit> for ExitCode {
 pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" (os error ").unwrap_or(text.len());
-    text.get(..end).unwrap_or(&text).to_lowercase()
+    lower_first(text.get(..end).unwrap_or(&text))
+}
+
+/// A sentence as it stands within another: only its first letter is changed, since paths and names
+/// have their own, and only where an ordinary word begins.
+pub(crate) fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_keeps_the_case_of_its_paths() {
+        let error = |text: &str| plain(&io::Error::other(text));
+        assert_eq!(
+            error("No such file: /Srv/FTP/Anna (os error 2)"),
+            "no such file: /Srv/FTP/Anna"
+        );
+        for same in ["/Srv/FTP", "C:\\Users\\Anna is closed", "TLS broke off", "I/O", "", "A"] {
+            assert_eq!(error(same), same);
+        }
+        let missing = io::Error::from_raw_os_error(2);
+        assert!(plain(&missing).starts_with(char::is_lowercase), "{}", plain(&missing));
+    }
 }
 
 /// Prints to standard output. A reader that went away is no fault: `wharf config default | head`.

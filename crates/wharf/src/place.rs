@@ -51,6 +51,26 @@ pub(crate) fn host_name() -> Option<String> {
     system::host_name().filter(|name| !name.is_empty() && name != "localhost")
 }
 
+/// The names of this computer: its own, and those that stand beside it in the system's table of
+/// names, such as the one with its domain.
+pub(crate) fn own_names() -> Vec<String> {
+    let Some(own) = host_name() else { return Vec::new() };
+    let table = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let beside = names_beside(&own, table.get(..TABLE_BYTES_MAX).unwrap_or(&table));
+    std::iter::once(own).chain(beside).collect()
+}
+
+/// What is read of a table of names.
+const TABLE_BYTES_MAX: usize = 64 << 10;
+
+/// The names that share a line with `own` in a table such as `/etc/hosts`.
+fn names_beside(own: &str, table: &str) -> Vec<String> {
+    let lines = table.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let names = lines.map(|line| line.split_whitespace().skip(1));
+    let fitting = names.filter(|names| names.clone().any(|name| name.eq_ignore_ascii_case(own)));
+    fitting.flatten().map(str::to_owned).collect()
+}
+
 /// This program, to be started once more.
 pub(crate) fn own_program() -> std::io::Result<PathBuf> {
     system::own_program()

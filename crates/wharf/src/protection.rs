@@ -14,6 +14,9 @@ pub(crate) mod reach;
 #[cfg_attr(unix, path = "protection/rights_unix.rs")]
 #[cfg_attr(not(unix), path = "protection/rights_other.rs")]
 pub(crate) mod rights;
+#[cfg(target_os = "linux")]
+#[path = "protection/spool_linux.rs"]
+mod spool;
 #[cfg_attr(target_os = "linux", path = "protection/system_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "protection/system_other.rs")]
 pub(crate) mod system;

@@ -366,8 +366,12 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
 /// Refuses names that no account has, with the one that may have been meant.
 async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> {
     for name in names {
-        if store.find(name).await?.is_none() {
-            return Err(missing_user(store, name).await?.into());
+        match store.find(name).await {
+            Ok(Some(_)) => {}
+            // It is there, and can be mended or removed.
+            Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Invalid => {}
+            Ok(None) => return Err(missing_user(store, name).await?.into()),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

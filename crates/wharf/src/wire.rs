@@ -34,8 +34,12 @@ pub(crate) use accounts::{
     Accounts, accounts, anonymous_home, anonymous_rights, homes, shared, users, visitor,
 };
 
-/// The engine's settings.
-pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Settings, Failure> {
+/// The engine's settings; `public_address` is what [`public_address`] found.
+pub(crate) fn settings(
+    config: &Config,
+    tls: Option<engine::Tls>,
+    public_address: Option<Ipv4Addr>,
+) -> Result<Settings, Failure> {
     Ok(Settings {
         listen: config.listen.iter().map(listen).collect(),
         greeting: config.server.greeting.clone(),
@@ -43,7 +47,7 @@ pub(crate) fn settings(config: &Config, tls: Option<engine::Tls>) -> Result<Sett
         passive: engine::Passive {
             ports: config.passive.ports.0.clone(),
             address: config.passive.address.0,
-            public_address: public_address(&config.passive.public_address)?,
+            public_address,
             local_networks: config.passive.local_networks.0.clone(),
             accept_timeout: config.passive.accept_timeout.0,
         },
@@ -362,7 +366,7 @@ mod tests {
     #[test]
     fn a_missing_configuration_means_the_engines_own_defaults() {
         let config = Loaded::load(&Inputs::default()).config;
-        let mut ours = settings(&config, None).unwrap();
+        let mut ours = settings(&config, None, None).unwrap();
         ours.names.legacy = None;
         assert_eq!(format!("{ours:?}"), format!("{:?}", Settings::default()));
         assert_eq!(disk(&config), DiskOptions::default());

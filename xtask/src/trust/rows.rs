@@ -294,8 +294,8 @@ pub(super) static ROWS: &[Row] = &[
         44,
         "Signals at the wrong moment",
         "Signals are read in order by one task; a stop lets transfers end; SIGHUP opens the logs \
-         anew, and other settings wait for a restart; a changed file of accounts is taken whole, \
-         or the old one stays.",
+         again and puts a changed configuration in force, all of it or nothing, apart from the \
+         keys that need a restart; a changed file of accounts is taken whole, or the old one stays.",
     ),
     row(
         45,
@@ -353,6 +353,13 @@ pub(super) static ROWS: &[Row] = &[
          owner, and a new one is made only where nothing is; what is given away is what was \
          opened; a successor takes no program and no config that others may change.",
     ),
+    row(
+        58,
+        "Silent loss of events",
+        "Events for web servers are kept on disk by the user that serves until they are taken, \
+         also through restarts; one that cannot be read is read again later, and what is given up, \
+         dropped or damaged is in the log and counted; `give_up_after` counts from the event.",
+    ),
 ];
 
 #[cfg(test)]
@@ -361,7 +368,7 @@ mod tests {
 
     #[test]
     fn the_rows_are_in_order_and_each_says_what_is_done() {
-        assert!(ROWS.iter().map(|row| row.number).eq(1..=54));
+        assert!(ROWS.iter().map(|row| row.number).eq(1..=58));
         for row in ROWS {
             assert!(row.answer.ends_with('.') && !row.fault.ends_with('.'), "row {}", row.number);
             assert!(!row.answer.contains('|') && !row.fault.contains('|'), "row {}", row.number);

@@ -35,6 +35,7 @@ async fn a_server_keeps_the_contract_of_a_store_and_of_changes() {
     suite::all_or_nothing(&fresh(&server)).await;
     suite::groups(&fresh(&server)).await;
     suite::pages(&fresh(&server)).await;
+    suite::invalid_rows(&fresh(&server), |sql| drop(server.sql(sql))).await;
 }
 
 #[tokio::test]

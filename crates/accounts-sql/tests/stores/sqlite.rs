@@ -142,6 +142,20 @@ async fn a_change_by_sql_counts_at_the_next_login() {
 }
 
 #[tokio::test]
+async fn an_invalid_row_is_the_fault_of_that_row_alone() {
+    let place = Place::new();
+    let store = place.store();
+    let run = |sql: &str| assert!(place.by_hand().execute(sql, []).is_ok());
+    suite::invalid_rows(&store, run).await;
+    // Bytes that are no text are not the same as nothing.
+    run("UPDATE accounts SET allowed_addresses = x'ff00' WHERE name = 'ben'");
+    let denied = store.login(&attempt("ben", "secret")).await.unwrap_err().to_string();
+    assert!(denied.contains("users.ben.allowed_addresses"), "{denied}");
+    run("UPDATE accounts SET allowed_addresses = CAST('127.0.0.1' AS BLOB) WHERE name = 'ben'");
+    store.login(&attempt("ben", "secret")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_mistake_by_sql_is_told_with_account_and_column() {
     let place = Place::new();
     let store = place.store();
@@ -151,11 +165,13 @@ async fn a_mistake_by_sql_is_told_with_account_and_column() {
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err().to_string();
     assert!(denied.contains("users.anna.quota: `x` is no number"), "{denied}");
     store.login(&attempt("ben", "secret")).await.unwrap();
-    let error = store.page(None).await.unwrap_err().to_string();
-    assert!(error.contains("users.anna.quota"), "{error}");
+    assert_eq!(suite::names(&store).await, ["ben"]);
+    let faults = suite::faults(&store).await;
+    assert!(faults[0].starts_with("users.anna.quota: `x` is no number"), "{faults:?}");
     place.by_hand().execute("UPDATE accounts SET quota = NULL, home = 'anna'", []).unwrap();
-    let error = store.page(None).await.unwrap_err().to_string();
-    assert!(error.contains("users.anna.home: it is no whole path"), "{error}");
+    let faults = suite::faults(&store).await;
+    assert_eq!(faults.len(), 2);
+    assert!(faults[0].contains("users.anna.home: it is no whole path"), "{faults:?}");
     assert!(store.take_news().is_empty(), "the database itself is well");
 }
 

@@ -3,7 +3,13 @@
 //! Segments `00000001.events`, `00000002.events` … hold one event a line:
 //! `milliseconds id event {"…"}`. `taken` says up to where they were taken: the number of a segment
 //! and a place in it. Every start begins a new segment, so a line that a power failure tore is the
-//! last one of its segment, and skipped.
+//! last one of its segment.
+//!
+//! One process has a spool, by a lock on `lock`: after a change of the binary two serve side by side
+//! for a while, and each would remove what the other writes.
+//!
+//! No event is lost without a report: a segment that cannot be read now is kept and read again
+//! later, and one that is damaged or gone is returned as [`Next::Damaged`].
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -20,6 +26,7 @@ const SEGMENT_BYTES: u64 = 1 << 20;
 const LINE_BYTES_MAX: u64 = 1 << 18;
 const SUFFIX: &str = "events";
 const TAKEN: &str = "taken";
+const LOCK: &str = "lock";
 
 /// What became of an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,9 +39,24 @@ pub(super) enum Kept {
     Lost(Option<String>),
 }
 
+/// What comes out of the spool.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The oldest event; it comes again until it is done.
+    Event(Spooled),
+    /// The oldest segment cannot be read now. Nothing is skipped: ask again later.
+    Unreadable(String),
+    /// Bytes that are no event, or are gone, are skipped; there may have been an event in them.
+    Damaged(String),
+    /// The spool is closed.
+    Closed,
+}
+
 /// An event that is to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Spooled {
+    /// When it happened, in milliseconds since 1970.
+    pub(super) millis: u64,
     pub(super) id: String,
     pub(super) event: String,
     pub(super) body: String,
@@ -54,8 +76,21 @@ struct Position {
 pub(super) struct Spool {
     folder: PathBuf,
     bytes_max: u64,
+    /// What to do behind the last event.
+    at_end: AtEnd,
     state: Mutex<State>,
     changed: Condvar,
+    /// Held for as long as this process has the spool.
+    _lock: File,
+}
+
+/// What the reader of a spool does behind the last event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    /// It waits for more.
+    Wait,
+    /// It is done: nothing is appended to what another process left behind.
+    Close,
 }
 
 #[derive(Debug)]
@@ -63,9 +98,11 @@ struct State {
     writing: File,
     segment: u64,
     segment_bytes: u64,
-    /// Whether the segment ends in half a line.
+    /// Whether nothing more may be appended to the segment: it ends in half a line, or is gone.
     is_torn: bool,
     reading: Position,
+    /// The segment that is read, kept open: reading on needs no new descriptor.
+    reader: Option<(u64, File)>,
     taken: File,
     lost: u64,
     counts: Counts,
@@ -75,8 +112,13 @@ struct State {
 
 impl Spool {
     /// Opens a folder, which is made if it is missing.
-    pub(super) fn open(folder: &Path, bytes_max: u64) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// `WouldBlock`: another process has it.
+    pub(super) fn open(folder: &Path, bytes_max: u64, at_end: AtEnd) -> io::Result<Self> {
         make_folder(folder)?;
+        let lock = private().write(true).create(true).truncate(false).open(folder.join(LOCK))?;
+        lock.try_lock()?;
         let mut segments: Vec<(u64, u64)> = Vec::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -87,22 +129,28 @@ impl Spool {
         segments.sort_unstable();
         let taken_path = folder.join(TAKEN);
         let kept = fs::read_to_string(&taken_path).ok().and_then(|text| parse_position(&text));
-        let first =
-            Position { segment: segments.first().map_or(1, |(first, _)| *first), offset: 0 };
-        let reading = kept.filter(|kept| kept.segment >= first.segment).unwrap_or(first);
+        let first = segments.first().map_or(1, |(first, _)| *first);
+        let kept = kept.filter(|kept| kept.segment >= first);
+        let last = segments.last().map_or(0, |(last, _)| *last);
+        let segment = last.max(kept.map_or(0, |kept| kept.segment)) + 1;
+        let kept = kept.unwrap_or(Position { segment: first, offset: 0 });
+        let reading = match segments.iter().find(|(number, _)| *number >= kept.segment) {
+            Some((number, _)) if *number == kept.segment => kept,
+            Some((number, _)) => Position { segment: *number, offset: 0 },
+            None => Position { segment, offset: 0 },
+        };
         let waiting = segments
             .iter()
             .filter(|(number, _)| *number >= reading.segment)
             .fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes))
             .saturating_sub(reading.offset);
-        let last = segments.last().map_or(0, |(last, _)| *last).max(reading.segment);
-        let segment = last + 1;
         let state = State {
             writing: begin(folder, segment)?,
             segment,
             segment_bytes: 0,
             is_torn: false,
             reading,
+            reader: None,
             taken: private().write(true).create(true).truncate(false).open(taken_path)?,
             lost: 0,
             counts: Counts { spooled_bytes: waiting, ..Counts::default() },
@@ -112,10 +160,12 @@ impl Spool {
         let spool = Self {
             folder: folder.to_owned(),
             bytes_max,
+            at_end,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            _lock: lock,
         };
-        spool.forget_before(first.segment, reading.segment);
+        spool.forget_before(first, reading.segment);
         Ok(spool)
     }
 
@@ -154,45 +204,102 @@ impl Spool {
 
     fn write(&self, state: &mut State, line: &[u8]) -> io::Result<()> {
         if state.is_torn || state.segment_bytes >= SEGMENT_BYTES {
-            state.writing = begin(&self.folder, state.segment + 1)?;
-            state.segment += 1;
-            state.segment_bytes = 0;
-            state.is_torn = false;
+            match begin(&self.folder, state.segment + 1) {
+                Ok(file) => {
+                    state.writing = file;
+                    state.segment += 1;
+                    state.segment_bytes = 0;
+                    state.is_torn = false;
+                }
+                // Without a free descriptor, say, a larger segment is better than a lost event.
+                Err(error) if state.is_torn => return Err(error),
+                Err(_) => {}
+            }
         }
         // One call: what a crash leaves is whole.
         let written = state.writing.write(line)?;
         if written < line.len() {
-            state.is_torn = true;
+            state.is_torn = state.writing.set_len(state.segment_bytes).is_err();
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
     }
 
-    /// Waits for the next event; none once it is closed. It comes again until it is done.
-    pub(super) fn next(&self) -> Option<Spooled> {
+    /// Waits for the next event.
+    pub(super) fn next(&self) -> Next {
         let mut state = self.state();
         state.is_sending = false;
         self.changed.notify_all();
         loop {
             if state.is_closed {
-                return None;
+                return Next::Closed;
             }
             let at = state.reading;
             let is_last = at.segment >= state.segment;
             if is_last && at.offset >= state.segment_bytes {
+                if self.at_end == AtEnd::Close {
+                    return Next::Closed;
+                }
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            match read_line(&self.folder, at) {
+            match self.read_line(&mut state) {
                 Ok(Line::Event(spooled)) => {
                     state.is_sending = true;
-                    return Some(spooled);
+                    return Next::Event(spooled);
                 }
-                Ok(Line::Rubbish(behind)) => state.reading = behind,
-                Ok(Line::End) | Err(_) if !is_last => self.leave_segment(&mut state),
-                // Nobody but us writes there, so somebody took it away.
-                Ok(Line::End) | Err(_) => state.reading.offset = state.segment_bytes,
+                Ok(Line::Rubbish(behind)) => {
+                    let bytes = behind.offset.saturating_sub(at.offset);
+                    state.reading = behind;
+                    keep_position(&mut state.taken, behind);
+                    state.counts.spooled_bytes = state.counts.spooled_bytes.saturating_sub(bytes);
+                    return Next::Damaged(format!(
+                        "{bytes} bytes of segment {} are no event",
+                        at.segment
+                    ));
+                }
+                Ok(Line::End { left }) => {
+                    if let Some(damage) = self.end_segment(&mut state, is_last, left) {
+                        return Next::Damaged(damage);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.end_segment(&mut state, is_last, 0);
+                    return Next::Damaged(format!("segment {} was removed", at.segment));
+                }
+                Err(error) => {
+                    state.reader = None;
+                    return Next::Unreadable(format!("segment {}: {error}", at.segment));
+                }
             }
+        }
+    }
+
+    /// There is nothing more in the segment that is read, though `left` bytes of half a line may
+    /// be. What was lost with them.
+    fn end_segment(&self, state: &mut State, is_last: bool, left: u64) -> Option<String> {
+        let segment = state.reading.segment;
+        if is_last {
+            // Only this process writes there, so another one has cut it off.
+            let bytes = state.segment_bytes.saturating_sub(state.reading.offset);
+            state.counts.spooled_bytes = state.counts.spooled_bytes.saturating_sub(bytes);
+            state.reading.offset = state.segment_bytes;
+            state.is_torn = true;
+            state.reader = None;
+            return Some(format!("{bytes} bytes of segment {segment} are missing"));
+        }
+        self.leave_segment(state);
+        (left > 0).then(|| format!("segment {segment} ends in {left} bytes of half an event"))
+    }
+
+    fn read_line(&self, state: &mut State) -> io::Result<Line> {
+        let at = state.reading;
+        if state.reader.as_ref().is_none_or(|(segment, _)| *segment != at.segment) {
+            state.reader = Some((at.segment, File::open(segment_path(&self.folder, at.segment))?));
+        }
+        match &state.reader {
+            Some((_, file)) => read_line(file, at),
+            None => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
@@ -200,6 +307,7 @@ impl Spool {
     fn leave_segment(&self, state: &mut State) {
         let segment = state.reading.segment;
         state.reading = Position { segment: segment + 1, offset: 0 };
+        state.reader = None;
         keep_position(&mut state.taken, state.reading);
         let _ = fs::remove_file(segment_path(&self.folder, segment));
         if state.reading.segment == state.segment {
@@ -242,8 +350,23 @@ impl Spool {
         }
     }
 
-    /// Gives what waits a moment to be sent, then sends nothing more.
-    pub(super) fn close(&self, within: Duration) {
+    /// Waits so long, or until it is closed; whether it is still open then.
+    pub(super) fn stays_open(&self, time: Duration) -> bool {
+        let until = now() + time;
+        let mut state = self.state();
+        loop {
+            let left = until.saturating_duration_since(now());
+            if state.is_closed || left.is_zero() {
+                return !state.is_closed;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Gives what waits a moment to be sent, then sends nothing more. How many events were lost
+    /// since the last one that was kept.
+    pub(super) fn close(&self, within: Duration) -> u64 {
         let until = now() + within;
         let mut state = self.state();
         while state.counts.spooled_bytes > 0 {
@@ -257,6 +380,7 @@ impl Spool {
         }
         state.is_closed = true;
         self.changed.notify_all();
+        std::mem::take(&mut state.lost)
     }
 
     fn forget_before(&self, first: u64, reading: u64) {
@@ -264,6 +388,13 @@ impl Spool {
             let _ = fs::remove_file(segment_path(&self.folder, number));
         }
     }
+}
+
+/// Whether a folder has events that nobody has taken, as far as can be seen from outside.
+pub(super) fn has_events(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut segments = entries.filter(|entry| number_of(&entry.path()).is_some());
+    segments.any(|entry| entry.metadata().is_ok_and(|facts| facts.len() > 0))
 }
 
 fn keep_position(taken: &mut File, at: Position) {
@@ -282,29 +413,33 @@ enum Line {
     Event(Spooled),
     /// Something else, up to here.
     Rubbish(Position),
-    /// Nothing more, or half a line.
-    End,
+    /// Nothing more than so many bytes of half a line.
+    End {
+        left: u64,
+    },
 }
 
-fn read_line(folder: &Path, at: Position) -> io::Result<Line> {
-    let mut file = File::open(segment_path(folder, at.segment))?;
+fn read_line(mut file: &File, at: Position) -> io::Result<Line> {
     file.seek(SeekFrom::Start(at.offset))?;
     let mut line = Vec::new();
     let count = BufReader::new(file.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
     let bytes = u64::try_from(count).unwrap_or(u64::MAX);
     let end = Position { segment: at.segment, offset: at.offset.saturating_add(bytes) };
     Ok(match parse(&line) {
-        Some((id, event, body)) => Line::Event(Spooled { id, event, body, end, bytes }),
-        None if line.ends_with(b"\n") => Line::Rubbish(end),
-        None => Line::End,
+        Some((millis, id, event, body)) => {
+            Line::Event(Spooled { millis, id, event, body, end, bytes })
+        }
+        None if line.ends_with(b"\n") || bytes >= LINE_BYTES_MAX => Line::Rubbish(end),
+        None => Line::End { left: bytes },
     })
 }
 
-fn parse(line: &[u8]) -> Option<(String, String, String)> {
+fn parse(line: &[u8]) -> Option<(u64, String, String, String)> {
     let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let mut parts = line.splitn(4, ' ');
-    parts.next()?.parse::<u64>().ok()?;
-    Some((parts.next()?.to_owned(), parts.next()?.to_owned(), parts.next()?.to_owned()))
+    let millis = parts.next()?.parse().ok()?;
+    let mut text = || parts.next().map(str::to_owned);
+    Some((millis, text()?, text()?, text()?))
 }
 
 fn segment_path(folder: &Path, number: u64) -> PathBuf {
@@ -326,106 +461,5 @@ mod private_files;
 use private_files::{make_folder, private};
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(number: u32) -> String {
-        format!("1700000000000 id-{number} upload {{\"number\":{number}}}\n")
-    }
-
-    fn fill(spool: &Spool, numbers: std::ops::Range<u32>) {
-        for number in numbers {
-            assert_eq!(spool.append(line(number).as_bytes()), Kept::Whole);
-        }
-    }
-
-    fn takes(spool: &Spool, number: u32) {
-        let spooled = spool.next().unwrap();
-        assert_eq!(spooled.id, format!("id-{number}"));
-        assert_eq!(spooled.body, format!("{{\"number\":{number}}}"));
-        spool.done(&spooled);
-    }
-
-    #[test]
-    fn events_come_out_in_order_also_after_starts() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), 10_000).unwrap();
-        fill(&spool, 0..3);
-        takes(&spool, 0);
-        // It was sent, but nobody was told: it comes again.
-        assert_eq!(spool.next().unwrap().id, "id-1");
-        drop(spool);
-        let spool = Spool::open(folder.path(), 10_000).unwrap();
-        let waiting = u64::try_from(2 * line(1).len()).unwrap();
-        assert_eq!(spool.counts().spooled_bytes, waiting);
-        fill(&spool, 3..4);
-        for number in 1..4 {
-            takes(&spool, number);
-        }
-        assert_eq!(spool.counts().spooled_bytes, 0);
-        let segments = fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(segments, 2, "the segment that is written, and the place");
-    }
-
-    #[test]
-    fn what_finds_no_room_is_counted_and_told_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), 100).unwrap();
-        fill(&spool, 0..1);
-        let Kept::Lost(Some(why)) = spool.append(&[b'x'; 99]) else { panic!("it has no room") };
-        assert!(why.contains("spool_size"));
-        assert_eq!(spool.append(&[b'x'; 99]), Kept::Lost(None));
-        takes(&spool, 0);
-        assert_eq!(spool.append(line(1).as_bytes()), Kept::After(2));
-        assert_eq!(spool.counts().dropped, 2);
-        takes(&spool, 1);
-    }
-
-    #[test]
-    fn a_torn_line_and_rubbish_are_left_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), 10_000).unwrap();
-        fill(&spool, 0..1);
-        drop(spool);
-        let mut file =
-            fs::OpenOptions::new().append(true).open(segment_path(folder.path(), 2)).unwrap();
-        file.write_all(b"1700000000000 id-1 upload {\"num").unwrap();
-        fs::write(folder.path().join(TAKEN), "rubbish").unwrap();
-        fs::write(segment_path(folder.path(), 1), b"\xff\xff\n").unwrap();
-        let spool = Spool::open(folder.path(), 10_000).unwrap();
-        fill(&spool, 7..8);
-        takes(&spool, 0);
-        takes(&spool, 7);
-        assert_eq!(spool.counts().spooled_bytes, 0);
-    }
-
-    #[test]
-    fn large_spools_are_kept_in_segments_that_go_one_by_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), 1 << 30).unwrap();
-        let body = "x".repeat(200_000);
-        for number in 0..20 {
-            spool.append(format!("1 id-{number} upload {body}\n").as_bytes());
-        }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
-        for number in 0..20 {
-            let spooled = spool.next().unwrap();
-            assert_eq!(spooled.id, format!("id-{number}"));
-            spool.done(&spooled);
-        }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-        assert_eq!(spool.counts().spooled_bytes, 0);
-    }
-
-    #[test]
-    fn the_end_wakes_who_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), 100).unwrap();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| spool.next());
-            spool.close(Duration::from_secs(1));
-            assert_eq!(waiting.join().unwrap(), None);
-        });
-        assert!(!spool.rest(Duration::from_secs(1000)));
-    }
-}
+#[path = "spool_tests.rs"]
+mod tests;

@@ -10,8 +10,8 @@ use super::disk::{self, Patience};
 use super::editor::{Editor, Owner};
 use super::origin::Origin;
 use super::place::{line_of, line_of_entry};
-use super::problem::{FileProblems, OpenError};
-use super::read::{self, Said};
+use super::problem::{Fault, FileProblems, OpenError};
+use super::read::{self, Judge, Said};
 use super::record::UserRecord;
 use crate::name::NameProblem;
 
@@ -128,6 +128,22 @@ impl UserFile {
         let said = read::read(path, text).map_err(OpenError::Problems)?;
         let records = said.whole();
         Ok(Self { path: path.to_owned(), text: text.to_owned(), said, records })
+    }
+
+    /// Reads the accounts and groups of `text` that are valid, and apart from them those that are
+    /// not, by `judge` as well. For a store in which each row stands for itself.
+    ///
+    /// # Errors
+    /// [`OpenError::Problems`]: it is no such text at all.
+    pub fn parse_valid(
+        path: impl AsRef<Path>,
+        text: &str,
+        judge: Judge,
+    ) -> Result<(Self, Vec<Fault>), OpenError> {
+        let path = path.as_ref();
+        let (said, faults) = read::read_valid(path, text, judge).map_err(OpenError::Problems)?;
+        let records = said.whole();
+        Ok((Self { path: path.to_owned(), text: text.to_owned(), said, records }, faults))
     }
 
     /// The accounts with what they take from their groups, in the order of the file.

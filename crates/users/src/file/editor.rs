@@ -9,7 +9,7 @@ use wharf_proto::path::VPath;
 
 use super::edit::EditError;
 use super::problem::OpenError;
-use super::read::{self, Said};
+use super::read::{self, Judge, Said};
 use super::record::{FolderRecord, Setting, UserRecord, shown_network};
 use crate::admin::{Change, Cleared};
 use crate::name::check_name;
@@ -30,6 +30,20 @@ impl Editor {
     /// [`EditError::Open`]: what is wrong in it.
     pub fn new(path: &Path, text: &str) -> Result<Self, EditError> {
         let said = read::read(path, text).map_err(OpenError::Problems)?;
+        let document = text.parse().map_err(|error: toml_edit::TomlError| {
+            let source = io::Error::new(io::ErrorKind::InvalidData, error);
+            OpenError::Unreadable { path: path.to_owned(), source }
+        })?;
+        Ok(Self { document, said })
+    }
+
+    /// The same, also where some accounts or groups are invalid. What was changed must be judged
+    /// by whoever changes it.
+    ///
+    /// # Errors
+    /// [`EditError::Open`]: it is no such text at all.
+    pub fn of_valid(path: &Path, text: &str, judge: Judge) -> Result<Self, EditError> {
+        let (said, _) = read::read_valid(path, text, judge).map_err(OpenError::Problems)?;
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
             OpenError::Unreadable { path: path.to_owned(), source }

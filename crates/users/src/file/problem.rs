@@ -5,6 +5,9 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::record::StoredHash;
+use crate::admin::Holder;
+
 /// One thing that is wrong in the file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -31,6 +34,31 @@ pub struct FileProblems {
     pub source: String,
     /// What is wrong; never empty.
     pub problems: Vec<Problem>,
+}
+
+/// An account or a group that cannot be used, in a store where the others can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which one.
+    pub holder: Holder,
+    /// Its password, as far as it can be read: a wrong one is told apart all the same.
+    pub password: Option<StoredHash>,
+    /// What is wrong; never empty.
+    pub problems: Vec<Problem>,
+}
+
+/// Each problem with its key and what would help, on one line. There is no file with lines.
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let between = if index == 0 { "" } else { "; " };
+            write!(out, "{between}{}: {}", problem.key, problem.message)?;
+            if let Some(help) = &problem.help {
+                write!(out, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One line for each problem: file, line, column, key, message, help.

@@ -10,8 +10,9 @@ use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 
-use super::problem::{FileProblems, Problem};
+use super::problem::{Fault, FileProblems, Problem};
 use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord};
+use crate::admin::Holder;
 use crate::hours::{Expiry, Hours};
 use crate::name::check_name;
 use crate::nearest::nearest;
@@ -42,9 +43,32 @@ impl Said {
     }
 }
 
+/// What a store asks of a record beyond what every store asks: the key, what is wrong with it, and
+/// what would help.
+pub type Judge = fn(&UserRecord) -> Option<(&'static str, String, String)>;
+
 /// Reads the accounts and groups; `path` is for the messages.
 pub(super) fn read(path: &Path, source: &str) -> Result<Said, FileProblems> {
-    let mut reader = Reader { source, problems: Vec::new(), secrets: Vec::new() };
+    read_with(Reader::new(source), path, source).map(|(said, _)| said)
+}
+
+/// Reads the accounts and groups that are valid, and apart from them those that are not. An account
+/// with an invalid group is invalid: it would have other rights without it.
+pub(super) fn read_valid(
+    path: &Path,
+    source: &str,
+    judge: Judge,
+) -> Result<(Said, Vec<Fault>), FileProblems> {
+    let mut reader = Reader::new(source);
+    reader.apart = Some(Apart { judge, faults: Vec::new() });
+    read_with(reader, path, source)
+}
+
+fn read_with(
+    mut reader: Reader<'_>,
+    path: &Path,
+    source: &str,
+) -> Result<(Said, Vec<Fault>), FileProblems> {
     let said = match Document::parse(source) {
         Ok(document) => reader.document(document.as_table()),
         Err(error) => {
@@ -55,7 +79,7 @@ pub(super) fn read(path: &Path, source: &str) -> Result<Said, FileProblems> {
         }
     };
     if reader.problems.is_empty() {
-        return Ok(said);
+        return Ok((said, reader.apart.map(|apart| apart.faults).unwrap_or_default()));
     }
     reader.problems.sort_by_key(|problem| problem.span.start);
     reader.secrets.sort_by_key(|span| span.start);
@@ -69,6 +93,14 @@ struct Reader<'a> {
     problems: Vec<Problem>,
     /// Where passwords stand.
     secrets: Vec<Range<usize>>,
+    /// Where records with problems are put, if the others are wanted all the same.
+    apart: Option<Apart>,
+}
+
+/// Records with problems, apart from the others.
+struct Apart {
+    judge: Judge,
+    faults: Vec<Fault>,
 }
 
 /// A value, with what a message about it needs.
@@ -80,6 +112,42 @@ struct Found<'a> {
     item: &'a Item,
     key_span: Range<usize>,
     span: Range<usize>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(source: &'a str) -> Self {
+        Self { source, problems: Vec::new(), secrets: Vec::new(), apart: None }
+    }
+
+    /// The record, unless those with problems are put apart and it has some.
+    fn valid(
+        &mut self,
+        holder: Holder,
+        key: &str,
+        record: Option<UserRecord>,
+    ) -> Option<UserRecord> {
+        let Some(apart) = &mut self.apart else { return record };
+        if let Some((of, message, help)) = record.as_ref().and_then(apart.judge) {
+            let key = format!("{key}.{of}");
+            let span = 0..0;
+            let help = Some(help);
+            self.problems.push(Problem { line: 1, column: 1, span, key, message, help });
+        }
+        let problems = std::mem::take(&mut self.problems);
+        if problems.is_empty() {
+            return record;
+        }
+        let password = record.and_then(|record| record.password);
+        apart.faults.push(Fault { holder, password, problems });
+        None
+    }
+
+    /// What is wrong with a group that was put apart.
+    fn fault_of_group(&self, name: &str) -> Option<&str> {
+        let faults = &self.apart.as_ref()?.faults;
+        let fault = faults.iter().find(|fault| fault.holder == Holder::Group(name.to_owned()));
+        fault?.problems.first().map(|problem| problem.message.as_str())
+    }
 }
 
 impl Reader<'_> {
@@ -99,13 +167,16 @@ impl Reader<'_> {
                 continue;
             }
             for group in entries(table, "groups") {
-                said.groups.extend(self.group(&group));
+                let record = self.group(&group);
+                let holder = Holder::Group(group.name.to_owned());
+                said.groups.extend(self.valid(holder, &group.key, record));
             }
         }
         // Behind the groups, wherever those stand.
         for user in users {
             let record = self.user(&user, &said.groups);
-            said.users.extend(record);
+            let holder = Holder::User(user.name.to_owned());
+            said.users.extend(self.valid(holder, &user.key, record));
         }
         said
     }
@@ -125,9 +196,16 @@ impl Reader<'_> {
             .filter_map(of_record)
             .any(|group| !group.home.as_os_str().is_empty());
         let table = user.item.as_table_like()?;
+        let mut has_home = has_home;
         if let Some((key, item)) = table.get_key_value("groups") {
             let found = found_at(key, item, &user.key);
             for name in record.groups.iter().filter(|name| of_record(name).is_none()) {
+                if let Some(why) = self.fault_of_group(name) {
+                    let message = format!("the group `{}` is invalid: {why}", name.escape_debug());
+                    self.blame_value(&found, message, None);
+                    has_home = true;
+                    continue;
+                }
                 let known = groups.iter().map(|group| group.name.as_str());
                 let help = nearest(name, known).map_or_else(
                     || format!("make it: a table [groups.{name}]"),

@@ -30,10 +30,23 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         "loopback alone".clone_into(&mut shown_own);
     }
     page.row("addresses", &shown_own);
+    let announced = wire::public_address(&config.passive.public_address);
+    if let Err(failure) = &announced {
+        page.warn(
+            format!(
+                "{}; clients from outside are told another address until it can be",
+                failure.message
+            ),
+            "is the name in passive.public_address right, and does this computer's name server \
+             answer? wharf serves meanwhile, and looks it up again and again",
+        );
+    }
     if listeners.iter().all(|listen| listen.address.is_loopback()) {
         page.row("reach", "clients of this computer alone (listen.address)");
     } else {
-        look_at_public(config, &own, page)?;
+        if let Ok(announced) = announced {
+            look_at_public(config, announced, &own, page);
+        }
         look_at_firewall(config, &listeners, page);
     }
     look_at_range(config, page);
@@ -42,8 +55,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
 }
 
 /// What clients outside are told.
-fn look_at_public(config: &Config, own: &[IpAddr], page: &mut Page) -> Result<(), Failure> {
-    let announced = wire::public_address(&config.passive.public_address)?;
+fn look_at_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], page: &mut Page) {
     let ports = &config.passive.ports.0;
     if let Some(container) = container() {
         let count = ports.clone().count();
@@ -72,7 +84,6 @@ fn look_at_public(config: &Config, own: &[IpAddr], page: &mut Page) -> Result<()
         Some(address) => look_at_announced(address, config, page),
         None => look_at_own(own, page),
     }
-    Ok(())
 }
 
 fn look_at_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use wharf_accounts_sql::Creation;
 use wharf_core::permission::Permissions;
+use wharf_users::admin::{AdminError, UserAdmin as _};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::{UserFile, UserRecord};
 
 use super::Subjects;
 use super::page::Page;
-use crate::accounts::{Kept, database, everyone, file, shown};
+use crate::accounts::{self, Kept, database, everyone, file, shown};
 use crate::config::Config;
 use crate::config::login_sources::LoginSource;
 use crate::os::{Wish, file_system, may};
@@ -44,7 +45,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     let config = subjects.config;
     let shown = shown(config);
     let mut tenants = Vec::new();
-    if let Some((records, folder)) = kept(subjects)? {
+    if let Some((records, folder)) = kept(subjects, page)? {
         let disabled = records.iter().filter(|record| !record.is_enabled()).count();
         page.row("accounts", &format!("{} in {shown}, {disabled} disabled", records.len()));
         for record in &records {
@@ -85,16 +86,22 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
 }
 
 /// Everyone in the store, and where relative homes begin; nothing where there is no store yet.
-fn kept(subjects: &Subjects<'_>) -> Result<Option<(Vec<UserRecord>, PathBuf)>, Failure> {
+fn kept(
+    subjects: &Subjects<'_>,
+    page: &mut Page,
+) -> Result<Option<(Vec<UserRecord>, PathBuf)>, Failure> {
     let config = subjects.config;
     if !file(config).is_none_or(Path::exists) {
         return Ok(None);
     }
     if let Kept::Database(address) = &config.accounts.store.0 {
         let store = database(address, config, Creation::No)?;
-        let records = waits(everyone(&store))?;
-        let records =
-            records.map_err(|error| Trouble::from(error).into_failure(subjects.is_coloured))?;
+        let read = waits(async { Ok((everyone(&store).await?, store.faults().await?)) })?;
+        let (records, faults) = read
+            .map_err(|error: AdminError| Trouble::from(error).into_failure(subjects.is_coloured))?;
+        for warning in accounts::warnings(&address.to_string(), &faults) {
+            page.fail(warning, "mend the row, or:  wharf user edit NAME …; wharf user del NAME");
+        }
         return Ok(Some((records, PathBuf::new())));
     }
     let failed = |error| open_failure(&error, subjects.is_coloured);

@@ -312,7 +312,7 @@ sections! {
         [R] ca_file: OptionalPath = "\"\"",
         /// a file with a token in the first line, sent as "Authorization: Bearer ..."
         [R] token_file: OptionalPath = "\"\"",
-        /// a file with a secret in the first line; signs each question (X-Wharf-Signature)
+        /// a file with a secret in the first line; signs each question (Wharf-Signature)
         [R] secret_file: OptionalPath = "\"\"",
         /// logins at once, each with a connection
         [R] connections: Positive = "8",
@@ -439,6 +439,9 @@ sections! {
         /// a TCP address for /metrics alone, e.g. "127.0.0.1:9121"; empty = none
         /// whoever reaches it reads the names of accounts that have a quota
         [R] listen: OptionalAddress = "\"\"",
+        /// names it may be asked by there, besides addresses, names without a dot and own names
+        /// any other is refused: a page of another site must not read it (DNS rebinding)
+        [R] hosts: Vec<String> = "[]",
     }
 
     /// What is written down.

@@ -48,6 +48,15 @@ pub(super) fn of_webhook(url: &str, report: &webhook::Report<'_>) -> Record {
         webhook::Report::Recovered { .. } => {
             Record::new(Level::Info, "webhook-recovered").text("url", url)
         }
+        webhook::Report::Unreadable { reason, .. } => {
+            Record::new(Level::Error, "webhook-unreadable").text("url", url).text("reason", reason)
+        }
+        webhook::Report::Readable { .. } => {
+            Record::new(Level::Info, "webhook-readable").text("url", url)
+        }
+        webhook::Report::Damaged { reason, .. } => {
+            Record::new(Level::Error, "webhook-damaged").text("url", url).text("reason", reason)
+        }
         webhook::Report::GivenUp { id, reason, .. } => Record::new(Level::Error, "webhook-gave-up")
             .text("url", url)
             .text("id", id)
@@ -64,17 +73,19 @@ pub(super) fn of_webhook(url: &str, report: &webhook::Report<'_>) -> Record {
 /// Of a check before publishing.
 pub(super) fn of_check(report: &check::Report<'_>) -> Record {
     match report {
-        check::Report::Failed { upload, reason, is_allowed } => {
+        check::Report::Failed { upload, id, reason, is_allowed } => {
             Record::new(Level::Error, "upload-unchecked")
                 .text("user", upload.user)
                 .text("path", upload.path)
+                .text("id", id)
                 .text("reason", reason)
                 .flag("allowed", *is_allowed)
         }
-        check::Report::Aside { upload, place } => {
+        check::Report::Aside { upload, id, place } => {
             let record = Record::new(Level::Warn, "quarantined")
                 .text("user", upload.user)
-                .text("path", upload.path);
+                .text("path", upload.path)
+                .text("id", id);
             match place {
                 Ok(file) => record.text("file", escaped(file.as_os_str().as_encoded_bytes())),
                 Err(reason) => record.text("reason", format!("it was removed instead: {reason}")),

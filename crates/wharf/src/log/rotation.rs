@@ -105,6 +105,10 @@ impl Turner {
 
     /// Counts what was written.
     pub(super) fn wrote(&mut self, bytes: usize) {
+        // An empty file, made on another day, has nothing of that day.
+        if self.size == 0 && bytes > 0 {
+            self.day = (self.today)();
+        }
         self.size = self.size.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
@@ -248,6 +252,11 @@ mod tests {
         assert_eq!(turner.share(b"a\n"), 0);
         turner.size = 0;
         assert_eq!(turner.share(b"a\n"), 2);
+        // It was empty when the day ended: its first line is of the new day, and so is the next.
+        turner.wrote(2);
+        assert_eq!(turner.share(b"b\n"), 2);
+        turner.today = day_one;
+        assert_eq!(turner.share(b"b\n"), 0);
     }
 
     #[test]

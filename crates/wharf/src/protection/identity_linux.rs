@@ -125,6 +125,11 @@ impl Identity {
         give(folder, FileType::Directory);
     }
 
+    /// Gives it the events that root kept for web servers.
+    pub(crate) fn give_spool(&self, folder: &Path) {
+        super::spool::give(folder, self.user.as_raw(), self.group.as_raw());
+    }
+
     /// Gives it an open log of root's, so that it can be opened anew after a rotation.
     pub(crate) fn give_log(&self, log: &File) {
         let is_roots = |facts: &fs::Metadata| facts.is_file() && facts.uid() == 0;

@@ -36,6 +36,10 @@ impl Identity {
         match *self {}
     }
 
+    pub(crate) fn give_spool(&self, _folder: &Path) {
+        match *self {}
+    }
+
     pub(crate) fn give_log(&self, _log: &File) {
         match *self {}
     }

@@ -24,11 +24,12 @@ pub(super) struct Control {
 impl Control {
     /// Opens them, for `identity` if this process becomes somebody else. Needs a runtime.
     pub(super) fn open(config: &Config, identity: Option<&Identity>) -> Self {
+        let whole = config;
         let Config { control: config, metrics, .. } = config;
         let usual = || place::control_sockets().into_iter().next().unwrap_or_default();
         let socket = config.socket.0.clone().unwrap_or_else(usual);
         let door = open(&socket, &config.group, identity);
-        let metrics = metrics.listen.0.map(open_metrics).transpose();
+        let metrics = metrics.listen.0.map(|at| open_metrics(at, whole)).transpose();
         Self { socket, door, metrics }
     }
 
@@ -52,8 +53,9 @@ impl Control {
     }
 }
 
-fn open_metrics(address: SocketAddr) -> Result<MetricsDoor, String> {
-    MetricsDoor::open(address).map_err(|error| {
+fn open_metrics(address: SocketAddr, config: &Config) -> Result<MetricsDoor, String> {
+    let hosts = [&config.metrics.hosts[..], &config.tls.names[..], &place::own_names()].concat();
+    MetricsDoor::open(address, &hosts).map_err(|error| {
         format!("{address} cannot be had for metrics: {}; see metrics.listen", plain(&error))
     })
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use wharf_admin::model::Totals;
 use wharf_core::event::{Direction, Event, Events, Who};
 
-use crate::deliver::Delivery;
+use crate::deliver::{self, Delivery};
 use crate::log::Log;
 
 /// Counts since the start.
@@ -35,6 +35,11 @@ impl Counters {
             Event::TurnedAway { .. } => &self.turned_away,
             Event::LoggedIn => &self.logins,
             Event::LoginFailed { .. } => &self.failed_logins,
+            // Its bytes came, and nothing was published.
+            Event::UploadRefused { bytes, .. } => {
+                self.uploads.bytes.fetch_add(*bytes, Ordering::Relaxed);
+                &self.uploads.cut
+            }
             Event::Transferred(transfer) => {
                 let transfers = match transfer.direction {
                     Direction::Upload => &self.uploads,
@@ -96,9 +101,9 @@ impl Audience {
         }
     }
 
-    /// What became of events, in the text format of Prometheus; empty where nobody is told.
-    pub(super) fn metrics(&self) -> String {
-        self.delivery.get().map(|delivery| delivery.counts().page()).unwrap_or_default()
+    /// What became of events, where programs or web servers are told.
+    pub(super) fn delivery(&self) -> Option<deliver::Counts> {
+        self.delivery.get().map(Delivery::counts)
     }
 }
 
@@ -144,17 +149,18 @@ mod tests {
         counters.count(&Event::Transferred(&moved(Direction::Upload, 7, true)));
         counters.count(&Event::Transferred(&moved(Direction::Upload, 5, false)));
         counters.count(&Event::Transferred(&moved(Direction::Download, 11, true)));
+        counters.count(&Event::UploadRefused { path: &path, bytes: 3, reason: "a virus" });
         let expected = Totals {
             connections: 1,
             failed_logins: 1,
             uploads: 1,
             downloads: 1,
-            failed_transfers: 1,
-            uploaded_bytes: 12,
+            failed_transfers: 2,
+            uploaded_bytes: 15,
             downloaded_bytes: 11,
             ..Totals::default()
         };
         assert_eq!(counters.totals(), expected);
-        assert_eq!(counters.cut(), [1, 0]);
+        assert_eq!(counters.cut(), [2, 0]);
     }
 }

@@ -10,6 +10,7 @@ use wharf_server::live::{Doing, Moving, SessionView};
 use wharf_server::tally::{Histogram, Tally};
 
 use super::gauges::Found;
+use crate::deliver;
 
 /// What is known at one moment.
 pub(super) struct Moment<'a> {
@@ -20,6 +21,8 @@ pub(super) struct Moment<'a> {
     pub(super) diagnosis: &'a Report,
     pub(super) tally: &'a Tally,
     pub(super) found: &'a Found,
+    /// What became of events; none where neither programs nor web servers are told.
+    pub(super) delivery: Option<deliver::Counts>,
     pub(super) sessions_max: Option<u64>,
     pub(super) bans: usize,
     pub(super) passive_in_use: usize,
@@ -46,6 +49,10 @@ pub(super) fn page(moment: &Moment<'_>) -> String {
     times(&mut page, moment.tally);
     defences(&mut page, moment);
     room(&mut page, moment.found);
+    if let Some(counts) = moment.delivery {
+        programs(&mut page, &counts.programs);
+        webhooks(&mut page, &counts.webhooks);
+    }
     page.0
 }
 
@@ -189,6 +196,32 @@ fn room(page: &mut Page, found: &Found) {
     for (one, most) in found.quotas.iter().filter_map(|one| Some((one, one.files_max?))) {
         page.value("quota_files", &[("user", &one.user)], most);
     }
+}
+
+fn programs(page: &mut Page, counts: &wharf_events::programs::Counts) {
+    let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
+    count("programs_told_total", "Events that a program took.", counts.done);
+    count("programs_retries_total", "Runs that failed, before another try.", counts.retried);
+    count("programs_failed_total", "Events that programs did not take.", counts.failed);
+    count("programs_dropped_total", "Events without room in the queue.", counts.dropped);
+    let about = "Uploads that a program was asked about.";
+    count("upload_checks_total", about, counts.asked);
+    let about = "Events and uploads that wait for programs.";
+    page.one("gauge", "programs_waiting", about, counts.waiting);
+}
+
+fn webhooks(page: &mut Page, counts: &wharf_events::webhook::Counts) {
+    let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
+    count("webhook_delivered_total", "Events that web servers took.", counts.delivered);
+    count("webhook_retries_total", "Requests that failed, before another try.", counts.retried);
+    count("webhook_given_up_total", "Events that were given up.", counts.given_up);
+    count("webhook_dropped_total", "Events without room on the disk.", counts.dropped);
+    let about = "Times that events on the disk could not be read; they are read again.";
+    count("webhook_read_errors_total", about, counts.read_errors);
+    let about = "Times that something on the disk was damaged or gone, events perhaps with it.";
+    count("webhook_damaged_total", about, counts.damaged);
+    let about = "Bytes of events on disk that wait for web servers.";
+    page.one("gauge", "webhook_spooled_bytes", about, counts.spooled_bytes);
 }
 
 const STATES: &[&str] = &["auth", "idle", "command", "list", "up", "down"];

@@ -31,7 +31,7 @@ use super::metrics::{Moment, page};
 use super::reload::{InForce, Reloader};
 use super::warner::Warner;
 use crate::ban_command::{
-    holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
+    self, holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
 };
 use crate::certificate::Facts;
 use crate::log::Log;
@@ -184,7 +184,7 @@ impl Desk {
         };
         added.map_err(|full| Failure::new(full.to_string()))?;
         self.write_bans();
-        Ok(told(&ban))
+        Ok(ban_command::model(&ban))
     }
 
     fn lift(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
@@ -276,7 +276,7 @@ impl Operator for Desk {
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
         let diagnosis = self.handle.diagnosis();
-        let own = page(&Moment {
+        page(&Moment {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
@@ -296,12 +296,12 @@ impl Operator for Desk {
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
             open_files_max: Footprint::open_files_max(),
-        });
-        own + &self.audience.metrics()
+            delivery: self.audience.delivery(),
+        })
     }
 
     fn bans(&self) -> Vec<Ban> {
-        self.holding().iter().map(told).collect()
+        self.holding().iter().map(ban_command::model).collect()
     }
 
     async fn ban(&self, ban: NewBan) -> Result<Ban, Problem> {
@@ -394,17 +394,6 @@ fn until(seconds: u64, now: i64) -> Result<i64, Failure> {
         Failure::usage("a ban lasts between one second and some thousand years")
             .help("without a time it holds until it is lifted")
     })
-}
-
-fn told(ban: &Banned) -> Ban {
-    Ban {
-        address: shown(ban.network),
-        reason: ban.reason.clone(),
-        since: moment(ban.since).unwrap_or_default(),
-        until: ban.until.and_then(moment),
-        times: ban.times,
-        by_hand: ban.is_by_hand,
-    }
 }
 
 fn moment(seconds: i64) -> Option<String> {

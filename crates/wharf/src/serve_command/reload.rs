@@ -1,6 +1,7 @@
 //! A configuration read anew while clients are served: all of it is in force then, or nothing.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder as Thread;
@@ -191,7 +192,8 @@ impl Reloader {
         let config = next.config;
         let encryption = wire::encryption(&config).map_err(beyond_reach)?;
         let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
-        let mut settings = wire::settings(&config, tls)?;
+        let public_address = self.public_address(&config)?;
+        let mut settings = wire::settings(&config, tls, public_address)?;
         let (sessions, no_room) = self.room.of(settings.limits.sessions);
         settings.limits.sessions = sessions;
         let (users, homes) = match &self.accounts {
@@ -241,6 +243,16 @@ impl Reloader {
         in_force.certificate = facts;
         in_force.sessions = sessions;
         Ok(Reloaded { changed, needs_restart, warnings })
+    }
+
+    /// The address to announce. A name server that does not answer now changes nothing about a
+    /// name that is in force; a new name must be found.
+    fn public_address(&self, config: &Config) -> Result<Option<Ipv4Addr>, Failure> {
+        let wanted = &config.passive.public_address;
+        wire::public_address(wanted).or_else(|failure| {
+            let is_in_force = self.in_force().config.passive.public_address == *wanted;
+            if is_in_force { Ok(self.handle.public_address()) } else { Err(failure) }
+        })
     }
 
     fn understood(&self, layers: Layers, problems: Vec<Problem>) -> Result<Loaded, Failure> {

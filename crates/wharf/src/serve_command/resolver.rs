@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::thread::Builder as Thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -41,9 +42,13 @@ impl Resolver {
     /// waits for it.
     pub(super) async fn keep_current(self) {
         let mut warned: Option<String> = None;
+        // A name that was not found at the start is warned of at once.
+        let mut is_due = self.handle.public_address().is_none();
         loop {
-            let every = self.reloader.in_force().config.passive.resolve_every.0;
-            sleep(every).await;
+            if !std::mem::take(&mut is_due) {
+                let every = self.reloader.in_force().config.passive.resolve_every.0;
+                sleep(pause(every, self.handle.public_address())).await;
+            }
             let Some(name) = self.name() else { continue };
             let found = asked(name.clone()).await;
             // A reload under way, or one since, has looked another one up.
@@ -96,6 +101,15 @@ impl Resolver {
     }
 }
 
+/// Until there is an address, clients from outside are told a wrong one: it is looked for more
+/// often then.
+fn pause(every: Duration, announced: Option<Ipv4Addr>) -> Duration {
+    if announced.is_some() { every } else { every.min(UNKNOWN_RETRY_MAX) }
+}
+
+/// The longest time between two tries to find an address while none is known.
+const UNKNOWN_RETRY_MAX: Duration = Duration::from_secs(30);
+
 /// What follows from a look at the name server.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
@@ -145,6 +159,14 @@ mod tests {
         assert_eq!(next(Some(one), &found(&[two, one]), true), Next::Keep { is_fine: true });
         assert_eq!(next(Some(one), &found(&[two]), false), Next::Announce(two));
         assert_eq!(next(None, &found(&[one, two]), false), Next::Announce(one));
+    }
+
+    #[test]
+    fn a_name_that_was_never_found_is_looked_for_more_often() {
+        let [long, short] = [Duration::from_secs(3600), Duration::from_secs(5)];
+        assert_eq!(pause(long, None), UNKNOWN_RETRY_MAX);
+        assert_eq!(pause(short, None), short);
+        assert_eq!(pause(long, Some(Ipv4Addr::LOCALHOST)), long);
     }
 
     #[test]

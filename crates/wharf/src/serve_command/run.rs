@@ -81,11 +81,11 @@ pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     let runtimes = workers.handles();
     let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
     ready.starter = starter(plan);
-    let (report, worker) = give_up_rights(plan, &mut ready)?;
+    let (report, delivery) = give_up_rights(plan, &mut ready)?;
     ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
     ready.log.begin()?;
-    ready.begin_to_tell(worker)?;
+    ready.begin_to_tell(delivery)?;
     workers.run(serve(plan, options, ready))
 }
 
@@ -146,9 +146,9 @@ impl Ready {
     }
 
     /// From here on programs and web servers are told of events.
-    fn begin_to_tell(&mut self, worker: Option<deliver::Worker>) -> Result<(), Failure> {
-        let Some((told, worker)) = self.told.take().zip(worker) else { return Ok(()) };
-        let delivery = told.begin(worker)?;
+    fn begin_to_tell(&mut self, parts: Option<DeliveryParts>) -> Result<(), Failure> {
+        let Some((told, (worker, spools))) = self.told.take().zip(parts) else { return Ok(()) };
+        let delivery = told.begin(worker, spools)?;
         if let Some(checker) = delivery.checker() {
             let _ = self.checker.set(Arc::clone(checker));
         }
@@ -156,6 +156,9 @@ impl Ready {
         Ok(())
     }
 }
+
+/// What telling of events needs that only the user that serves may open or start.
+type DeliveryParts = (deliver::Worker, deliver::Spools);
 
 async fn prepare(
     plan: &Plan,
@@ -179,7 +182,10 @@ async fn prepare(
         accounts.users = wire::users(config, accounts.watched.as_ref(), Some(sources));
     }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
-    let mut settings = wire::settings(config, tls)?;
+    // A name that cannot be found now concerns clients from outside alone; the resolver warns, and
+    // tries again.
+    let public_address = wire::public_address(&config.passive.public_address).ok().flatten();
+    let mut settings = wire::settings(config, tls, public_address)?;
     let surplus = if is_successor() { Surplus::Closed } else { Surplus::Refused };
     let assigned = assign(inherited, &settings.listen, surplus)?;
     let room = Room::beside(settings.listen.len());
@@ -260,11 +266,12 @@ fn reach(plan: &Plan, accounts: &Accounts, control: &Control, has_sources: bool)
 fn give_up_rights(
     plan: &Plan,
     ready: &mut Ready,
-) -> Result<(Report, Option<deliver::Worker>), Failure> {
+) -> Result<(Report, Option<DeliveryParts>), Failure> {
     let config = &plan.loaded.config;
     ready.control.take_place();
     if let Some(identity) = &ready.identity {
         identity.give_state(&reach::state_folder(config));
+        identity.give_spool(&deliver::spool_folder(config));
         identity.assume()?;
         if let Some(file) = &ready.accounts.reached.file {
             rights::readable_by(identity.name(), file)?;
@@ -272,8 +279,11 @@ fn give_up_rights(
     }
     give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
     // Programs that are told of events have the same user, and lie beyond the confinement.
-    let worker = ready.told.as_ref().map(deliver::Prepared::start_worker).transpose()?;
-    Ok((confine(config.server.sandbox, &ready.reach)?, worker))
+    let parts = match &mut ready.told {
+        Some(told) => Some((told.start_worker()?, told.open_spools()?)),
+        None => None,
+    };
+    Ok((confine(config.server.sandbox, &ready.reach)?, parts))
 }
 
 async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, Failure> {

@@ -8,7 +8,7 @@ use wharf_users::admin::{Change, Holder, UserAdmin};
 use wharf_users::file::UserRecord;
 
 use super::{Trouble, is_missing, list, missing_user};
-use crate::accounts::{Kept, admin_of, everyone};
+use crate::accounts::{Kept, admin_of, everyone, refuse_faults};
 use crate::cli::import::OnConflict;
 use crate::cli::user::Copy;
 use crate::config::Config;
@@ -87,6 +87,7 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
 
 /// What the accounts' own tables say: what they take from groups they take there, too.
 async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
+    refuse_faults(store).await?;
     let mut all: Vec<UserRecord> = Vec::new();
     loop {
         let page = store.page(all.last().map(|record| record.name.as_str())).await?;

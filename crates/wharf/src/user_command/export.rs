@@ -9,14 +9,14 @@ use wharf_users::rights::format_rights;
 use wharf_users::units::{format_quota, format_rate};
 
 use super::Trouble;
-use crate::accounts::everyone;
+use crate::accounts::everyone_or_fault;
 use crate::import::csv::{COLUMNS, written, written_paths};
 use crate::outcome::print;
 
 /// Prints all accounts. Hashes are left out unless they are asked for: whoever has them can try
 /// passwords for as long as he likes.
 pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), Trouble> {
-    let records = everyone(store).await?;
+    let records = everyone_or_fault(store).await?;
     let is_written = |column: &&str| match *column {
         "password_hash" => has_hashes,
         "password" => false,

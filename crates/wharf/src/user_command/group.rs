@@ -11,7 +11,7 @@ use wharf_users::nearest::nearest;
 use wharf_users::rights::format_rights;
 
 use super::facts::Change;
-use super::list::table;
+use super::list::{self, table};
 use super::origins::Origins;
 use super::{Trouble, is_missing, json, show, waits};
 use crate::accounts::{self, everyone};
@@ -119,12 +119,20 @@ async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> 
 async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
     let everyone = everyone(store).await?;
     let groups = store.groups().await?;
+    let faults = store.faults().await?;
+    let invalid = faults.iter().filter_map(|fault| match &fault.holder {
+        Holder::Group(name) => Some((name, fault.to_string())),
+        Holder::User(_) => None,
+    });
     if is_json {
         let line = |group: &UserRecord| {
             let count = members(&everyone, &group.name).len();
             json::of_group(group, store.folder(), &[("accounts", count.to_string())]) + "\n"
         };
-        return Ok(print(&groups.iter().map(line).collect::<String>())?);
+        let invalid = invalid.map(|(name, why)| {
+            format!("{{\"name\":{},\"invalid\":{}}}\n", quoted(name), quoted(&why))
+        });
+        return Ok(print(&groups.iter().map(line).chain(invalid).collect::<String>())?);
     }
     let mut rows =
         vec![["NAME", "ACCOUNTS", "RIGHTS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
@@ -140,6 +148,12 @@ async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
             group.comment.clone().unwrap_or_default(),
         ]
     }));
+    let dash = || "-".to_owned();
+    rows.extend(
+        invalid.map(|(name, why)| {
+            [name.clone(), dash(), list::INVALID.to_owned(), dash(), dash(), why]
+        }),
+    );
     Ok(print(&table(&rows))?)
 }
 

@@ -1,12 +1,14 @@
 //! Accounts in a table for people, or line by line for scripts.
 
-use wharf_users::admin::UserAdmin;
+use unicode_width::UnicodeWidthStr;
+use wharf_users::admin::{Holder, UserAdmin};
 use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::rights::format_rights;
 
 use super::show::{Login, login, quota};
 use super::{Trouble, json};
 use crate::accounts::everyone;
+use crate::config::raw::quoted;
 use crate::outcome::print;
 
 /// Which accounts are listed.
@@ -36,10 +38,19 @@ pub(super) async fn list(
         };
         is_wanted && wanted.pattern.is_none_or(|pattern| fits(pattern, &record.name))
     });
+    let faults = if is_any { store.faults().await? } else { Vec::new() };
+    let invalid = faults.iter().filter_map(|fault| match &fault.holder {
+        Holder::User(name) => Some((name, fault.to_string())),
+        Holder::Group(_) => None,
+    });
+    let invalid =
+        invalid.filter(|(name, _)| wanted.pattern.is_none_or(|pattern| fits(pattern, name)));
     if is_json {
-        let lines: String =
-            fitting.map(|record| json::of(record, store.folder(), &[]) + "\n").collect();
-        return Ok(print(&lines)?);
+        let lines = fitting.map(|record| json::of(record, store.folder(), &[]) + "\n");
+        let invalid = invalid.map(|(name, why)| {
+            format!("{{\"name\":{},\"invalid\":{}}}\n", quoted(name), quoted(&why))
+        });
+        return Ok(print(&lines.chain(invalid).collect::<String>())?);
     }
     let mut rows = vec![["NAME", "LOGIN", "RIGHTS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
     rows.extend(fitting.map(|record| {
@@ -52,24 +63,36 @@ pub(super) async fn list(
             record.comment.clone().unwrap_or_default(),
         ]
     }));
+    let dash = || "-".to_owned();
+    rows.extend(
+        invalid.map(|(name, why)| [name.clone(), INVALID.to_owned(), dash(), dash(), dash(), why]),
+    );
     Ok(print(&table(&rows))?)
 }
+
+/// What stands in the place of facts about an account or a group that cannot be used.
+pub(super) const INVALID: &str = "invalid";
 
 /// Columns as wide as their widest cell; the last is not padded.
 pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        cells.map(|cell| cell.width()).max().unwrap_or_default()
     };
     let widths: Vec<_> = (0..COLUMNS).map(width).collect();
     let mut out = String::new();
     for row in rows {
         let cells: Vec<_> =
-            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+            row.iter().zip(&widths).map(|(cell, &width)| padded(cell, width)).collect();
         out.push_str(cells.join("  ").trim_end());
         out.push('\n');
     }
     out
+}
+
+/// With spaces behind it up to a width in columns of a terminal, of which a Chinese letter takes two.
+fn padded(cell: &str, width: usize) -> String {
+    format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
 }
 
 /// Whether a name fits a pattern in which `*` is any letters and `?` any letter.
@@ -121,5 +144,8 @@ mod tests {
     fn columns_line_up() {
         let rows = [["A", "B"].map(str::to_owned), ["long", ""].map(str::to_owned)];
         assert_eq!(table(&rows), "A     B\nlong\n");
+        let rows = [["NAME", "B"], ["王小明", "yes"], ["anna", "no"]];
+        let rows = rows.map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "NAME    B\n王小明  yes\nanna    no\n");
     }
 }

@@ -7,9 +7,9 @@ use wharf_accounts_sql::{Address, Creation, SqlUsers};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
-use wharf_users::admin::{AdminError, StoreErrorKind};
+use wharf_users::admin::{AdminError, Holder, StoreErrorKind, UserAdmin as _};
 use wharf_users::anonymous::WithAnonymous;
-use wharf_users::file::{FileUsers, UserFile, UserRecord};
+use wharf_users::file::{Fault, FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{Nobody, Single};
 
@@ -94,7 +94,7 @@ pub(crate) fn homes(
         }
         // A database that is gone keeps nothing else from changing.
         Some(Watched::Database(users)) => {
-            let records = all_of(users)?.unwrap_or_default();
+            let (records, _) = all_of(users)?.unwrap_or_default();
             accounts::homes(&records, Path::new(""))
         }
         None => Vec::new(),
@@ -107,13 +107,16 @@ fn visitors_home(config: &Config) -> Option<(Use, PathBuf)> {
     anonymous_home(config).map(|home| (Use::Home("anonymous".to_owned()), home.to_owned()))
 }
 
+/// The accounts of a database, and what is invalid there.
+type All = (Vec<UserRecord>, Vec<Fault>);
+
 /// Everyone in a database.
-fn all_of(users: &SqlUsers) -> Result<Result<Vec<UserRecord>, AdminError>, Failure> {
+fn all_of(users: &SqlUsers) -> Result<Result<All, AdminError>, Failure> {
     alone(async {
-        let records = everyone(users).await;
+        let all = async { Ok((everyone(users).await?, users.faults().await?)) }.await;
         // The connections end with the thread that waits here.
         users.close_idle();
-        records
+        all
     })
 }
 
@@ -163,8 +166,14 @@ fn of_database(
 ) -> Result<Accounts, Failure> {
     let users = database(address, config, creation)?;
     let mut warnings = Vec::new();
+    let mut invalid = 0;
     let records = match all_of(&users)? {
-        Ok(records) => records,
+        Ok((records, faults)) => {
+            warnings.extend(accounts::warnings(&address.to_string(), &faults));
+            let is_account = |fault: &&Fault| matches!(fault.holder, Holder::User(_));
+            invalid = faults.iter().filter(is_account).count();
+            records
+        }
         Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Unreachable => {
             warnings.push(format!(
                 "nobody can log in yet: {error}; wharf connects by itself when it is back, and \
@@ -188,7 +197,7 @@ fn of_database(
         users: Arc::new(users.clone()),
         reached: Reached { file, ports: users.ports().to_vec() },
         watched: Some(Watched::Database(users)),
-        count: records.len(),
+        count: records.len() + invalid,
         homes: accounts::homes(&records, Path::new("")),
         warnings,
     })

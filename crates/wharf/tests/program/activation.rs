@@ -11,7 +11,7 @@ use crate::support::Place;
 fn listening(addresses: &[SocketAddr]) -> Place {
     let place = Place::new();
     std::fs::create_dir(place.path("files")).unwrap();
-    let mut text = "[passive]\nports = \"49160-49260\"\n".to_owned();
+    let mut text = format!("[passive]\nports = \"{}\"\n", place.range());
     for at in addresses {
         let (address, port) = (at.ip(), at.port());
         let _ = write!(text, "[[listen]]\naddress = \"{address}\"\nport = {port}\n");

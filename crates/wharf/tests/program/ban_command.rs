@@ -74,8 +74,8 @@ fn row_17_guesses_lead_to_a_ban_that_survives_a_restart() {
     let (_, rest) = server.stop();
     assert_eq!(rest.matches("event=login-failed").count(), 10, "{rest}");
     let json = place.run(&["ban", "list", "--json"]).exits(0).out;
-    assert!(json.starts_with("{\"network\":\"127.0.0.1/32\",\"since\":\"2"), "{json}");
-    assert!(json.contains("\"by\":\"logins\""), "{json}");
+    assert!(json.starts_with("{\"address\":\"127.0.0.1\",\"reason\":\"too many"), "{json}");
+    assert!(json.contains("\"by_hand\":false"), "{json}");
     let server = serve(&place);
     assert!(greeting(server.address).starts_with("421 Your address is banned"));
     place.run(&["ban", "clear"]).exits(2).tells("add --yes");
@@ -95,8 +95,9 @@ fn a_running_server_is_asked_and_what_it_is_told_holds_at_once() {
     let json = place.run(&["ban", "list", "--json"]).exits(0).out;
     let bans: Vec<serde_json::Value> =
         json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(bans[0]["network"], "127.0.0.1/32");
-    assert_eq!((&bans[1]["by"], &bans[1]["reason"]), (&"hand".into(), &"a test".into()));
+    // The same objects as those of GET /v1/bans.
+    assert_eq!(bans[0]["address"], "127.0.0.1");
+    assert_eq!((&bans[1]["by_hand"], &bans[1]["reason"]), (&true.into(), &"a test".into()));
     place.run(&["ban", "del", "192.0.2.1"]).exits(4).tells("192.0.2.1 is not banned");
     place.run(&["ban", "del", "--user", "anna"]).exits(4).tells("`anna` is not locked");
     place.run(&["ban", "del", "127.0.0.1"]).exits(0);

@@ -54,7 +54,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     assert_eq!(failure["cause"], "no-connection");
     assert_eq!(failure["seen"], "no data connection came");
     assert_eq!((&failure["failed"], &failure["arrived"]), (&3.into(), &1.into()));
-    assert!(failure["remedy"].as_str().unwrap().contains("49160-49260"), "{failure}");
+    assert!(failure["remedy"].as_str().unwrap().contains(&place.range()), "{failure}");
     assert!(failure["last"].as_str().unwrap().ends_with('Z'), "{failure}");
     let screen = place.run(&["status"]).exits(0).out;
     let told = "3 of 4 failed for 127.0.0.0/24: no data connection came";
@@ -64,7 +64,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     assert!(metrics.contains(counted), "{metrics}");
     assert!(metrics.contains("wharf_passive_arrived_total 1\n"), "{metrics}");
     let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection came";
-    place.run(&["check", "net"]).exits(0).tells(told).tells("TCP 49160-49260");
+    place.run(&["check", "net"]).exits(0).tells(told).tells(&format!("TCP {}", place.range()));
     place.run(&["check", "net", "--strict"]).exits(78);
     let (_, log) = server.stop();
     assert_eq!(log.matches("event=doctor ").count(), 1, "{log}");
@@ -93,7 +93,8 @@ fn a_client_that_gives_up_before_it_asks_for_a_file_is_seen_too() {
 #[test]
 fn a_range_that_is_used_up_is_a_cause_of_its_own() {
     let place = place("");
-    let server = place.serve(&["serve", "-r", "49270-49270"]);
+    let port = place.ports().nth(0);
+    let server = place.serve(&["serve", "-r", &format!("{port}-{port}")]);
     let mut one = server.login("anna", "secret");
     let mut two = server.login("anna", "secret");
     assert!(one.says("EPSV").starts_with("229 "));
@@ -101,6 +102,27 @@ fn a_range_that_is_used_up_is_a_cause_of_its_own() {
     let failures = passive(&place)["failures"].clone();
     assert_eq!(failures[0]["cause"], "no-port", "{failures}");
     assert!(failures[0]["remedy"].as_str().unwrap().contains("widen passive.ports"));
+}
+
+/// Clients nearby are told the address at which they came; those outside wait for the name.
+#[test]
+fn a_host_name_that_is_not_found_at_the_start_stops_nothing_and_is_looked_for_again() {
+    let config = "[passive]\npublic_address = \"no-such-host.invalid\"\nresolve_every = \"10ms\"\n\
+                  [tls]\nrequire = \"off\"\n";
+    let place = place(config);
+    place.run(&["check"]).tells("no-such-host.invalid cannot be looked up");
+    let mut server = place.serve(&["serve"]);
+    if !server.before.contains("no-such-host.invalid cannot be looked up") {
+        server.waits_for("no-such-host.invalid cannot be looked up");
+    }
+    let mut client = server.login("anna", "secret");
+    assert!(client.says("PASV").contains("(127,0,0,1,"));
+    assert!(client.stores("a.txt", "hello").starts_with("226 "));
+    // A reload under way is not refused for a name that was in force before.
+    place.run(&["reload"]).exits(0);
+    place.write("wharf.toml", &config.replace("no-such-host.invalid", "127.0.0.9"));
+    place.run(&["reload"]).exits(0);
+    assert!(client.says("PASV").contains("(127,0,0,1,"), "a client nearby");
 }
 
 /// `localhost` is a name that this computer answers by itself.

@@ -21,7 +21,7 @@ const NOTE: &str = "#!/bin/sh\nhere=$(dirname \"$0\")\nfor word; do printf '%s\\
                     >> \"$here/words\"; done\n{ cat; echo; } >> \"$here/told\"\n";
 
 /// Finds EICAR, as a scanner for viruses does.
-const SCAN: &str = "#!/bin/sh\nif grep -q EICAR \"$1\"; then\n  echo \"$1: Eicar-Test-Signature \
+const SCAN: &str = "#!/bin/sh\necho \"$WHARF_ID\" >> \"$(dirname \"$0\")/ids\"\nif grep -q EICAR \"$1\"; then\n  echo \"$1: Eicar-Test-Signature \
                     FOUND\"\n  exit 1\nfi\n";
 
 impl Bench {
@@ -255,16 +255,17 @@ fn a_refused_upload_is_not_published_and_the_client_hears_why() {
     let bench = Bench::new();
     let check = bench.hook("events.check_upload", "scan", &["{draft}"]);
     let failed = bench.hook("events.on_upload_failed", "note", &[]);
+    let all = bench.hook("events.on_upload", "note", &[]);
     let aside = format!("events.quarantine={}", bench.place.path("aside").display());
     let audit = format!("log.audit_file={}", bench.place.path("audit.log").display());
-    let mut server = bench.serve(&[&check, &failed, &aside, &audit]);
+    let mut server = bench.serve(&[&check, &failed, &all, &aside, &audit]);
     assert!(is_confined(&server));
     let mut client = server.login("me", "secret");
     assert!(client.stores("good.txt", "hello").starts_with("226 "));
     bench.place.write("share/old.txt", "what was there");
     let reply = client.stores("old.txt", "X5O!P%@AP EICAR");
     assert_eq!(reply, "552 Refused: old.txt: Eicar-Test-Signature FOUND\r\n");
-    server.waits_for("event=quarantined user=\"me\" path=\"/old.txt\"");
+    let quarantined = server.waits_for("event=quarantined user=\"me\" path=\"/old.txt\"");
     let refused = server.waits_for("event=upload-refused path=\"/old.txt\" bytes=15");
     assert!(refused.contains("Eicar-Test-Signature"), "{refused}");
     assert_eq!(bench.place.read("share/old.txt"), "what was there");
@@ -273,7 +274,14 @@ fn a_refused_upload_is_not_published_and_the_client_hears_why() {
     assert_eq!(aside.len(), 1);
     assert!(aside[0].ends_with("-old.txt"), "{aside:?}");
     assert_eq!(bench.place.read(&format!("aside/{}", aside[0])), "X5O!P%@AP EICAR");
-    assert_eq!(bench.told(1)[0]["complete"], false);
+    // One number from the program to the log and the file that was put aside.
+    let ids = bench.place.read("ids");
+    let id = ids.lines().last().unwrap();
+    assert_eq!(aside[0], format!("{id}-old.txt"));
+    assert!(quarantined.contains(&format!(" id=\"{id}\"")), "{quarantined}");
+    let told = bench.told(2);
+    assert_eq!((&told[0]["event"], &told[0]["complete"]), (&"upload".into(), &true.into()));
+    assert_eq!((&told[1]["event"], &told[1]["bytes"]), (&"upload-refused".into(), &15.into()));
     assert!(bench.place.read("audit.log").contains("\"event\":\"upload-refused\""));
     // An append has all of the file looked at.
     assert!(appends(&mut client, "good.txt", " EICAR").starts_with("552 "));

@@ -60,7 +60,8 @@ impl Rules {
     }
 
     fn serve(&self, words: &[&str]) -> Serving {
-        let words = [words, &["-i", "127.0.0.1", "-p", "0", "-r", "49160-49260"]].concat();
+        let range = self.place.range();
+        let words = [words, &["-i", "127.0.0.1", "-p", "0", "-r", &range]].concat();
         let mut command = self.place.command(&words);
         command
             .env("LD_PRELOAD", library("libpam_wrapper.so"))

@@ -141,8 +141,8 @@ fn wrong_folders_passwords_and_certificates_are_told() {
 #[test]
 fn a_printed_config_is_accepted_and_starts() {
     let place = shared();
-    let words =
-        ["-A", "share", "-p", "0", "-i", "127.0.0.1", "-r", "49300-49310", "--print-config"];
+    let range = place.range();
+    let words = ["-A", "share", "-p", "0", "-i", "127.0.0.1", "-r", &range, "--print-config"];
     let printed = place.run(&words).exits(0).out;
     place.write("printed.toml", &printed);
     place.run(&["-c", "printed.toml", "check"]).exits(0);

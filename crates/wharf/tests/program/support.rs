@@ -4,11 +4,20 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::OnceLock;
+
+#[path = "../clients/support/ports.rs"]
+mod ports;
+pub(crate) use ports::Ports;
 
 /// A folder where the program finds nothing of this computer's user.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
+    ports: OnceLock<Ports>,
 }
+
+/// Blocks of ports of a place: its server has at least 150 for data.
+const BLOCKS: u16 = 4;
 
 /// What a run left behind.
 #[derive(Debug)]
@@ -20,7 +29,18 @@ pub(crate) struct Ran {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), ports: OnceLock::new() }
+    }
+
+    /// Ports that no other test uses.
+    pub(crate) fn ports(&self) -> &Ports {
+        self.ports.get_or_init(|| Ports::take(BLOCKS))
+    }
+
+    /// Those for data, as `passive.ports` has them.
+    pub(crate) fn range(&self) -> String {
+        let range = self.ports().passive();
+        format!("{}-{}", range.start(), range.end())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -120,7 +140,8 @@ impl Place {
     }
 
     fn spawn(&self, words: &[&str]) -> Child {
-        let ports: &[_] = if words.contains(&"-r") { &[] } else { &["-r", "49160-49260"] };
+        let range = self.range();
+        let ports: &[_] = if words.contains(&"-r") { &[] } else { &["-r", &range] };
         let words: Vec<_> = words.iter().chain(LOOPBACK).chain(ports).copied().collect();
         let mut command = self.command(&words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -99,6 +99,49 @@ fn every_command_and_a_running_server_work_with_postgresql() {
     assert_eq!(names, "anna\ncarl");
 }
 
+/// A row that makes no sense, as an administrator with sqlite3 may write it.
+#[test]
+fn an_invalid_row_stops_neither_the_server_nor_the_list() {
+    let place = with_sqlite();
+    for name in ["anna", "ben", "carl"] {
+        add(&place, name).exits(0);
+    }
+    place.run(&["group", "add", "staff", "--home", "/srv/%u"]).exits(0);
+    place.run(&["user", "edit", "carl", "--group", "staff"]).exits(0);
+    let database = rusqlite::Connection::open(place.path("users.db")).unwrap();
+    let run = |sql: &str| assert!(database.execute(sql, []).is_ok());
+    run("UPDATE groups SET quota = '20 gigs'");
+    run("UPDATE accounts SET upload_rate = 'fast' WHERE name = 'anna'");
+    let [of_anna, of_carl] = ["users.anna.upload_rate: ", "the group `staff` is invalid: "];
+    let list = place.run(&["user", "list"]).exits(0).out;
+    let line = |name: &str| list.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("anna").contains("  invalid  ") && line("anna").contains(of_anna), "{list}");
+    assert!(line("carl").contains("  invalid  ") && line("carl").contains(of_carl), "{list}");
+    assert!(line("ben").contains("  yes  "), "{list}");
+    let json = place.run(&["user", "list", "--json"]).exits(0).out;
+    assert!(json.contains("{\"name\":\"anna\",\"invalid\":\"users.anna"), "{json}");
+    let groups = place.run(&["group", "list"]).exits(0).out;
+    assert!(groups.contains("groups.staff.quota: "), "{groups}");
+    let check = place.run(&["check"]);
+    assert!(check.err.contains(of_anna) && check.err.contains("groups.staff.quota"), "{check:?}");
+    let mut server = place.serve(&["--set", &homes(&place)]);
+    assert!(server.before.contains(of_anna), "{}", server.before);
+    server.login("ben", "secret");
+    for (name, part) in [("anna", of_anna), ("carl", of_carl)] {
+        assert!(server.tries(name, "secret").starts_with("530 "));
+        let line = server.waits_for("event=login-failed");
+        assert!(line.contains(part), "{line}");
+    }
+    // What is mended counts at the next login; a copy without an account is refused until then.
+    place.run(&["user", "export"]).exits(78).tells("users.anna.upload_rate");
+    place.run(&["user", "edit", "anna", "--up", "2MiB/s"]).exits(0);
+    server.login("anna", "secret");
+    place.run(&["user", "del", "carl", "--yes"]).exits(0);
+    run("UPDATE groups SET quota = '20GB'");
+    place.run(&["user", "export"]).exits(0);
+    assert!(place.run(&["group", "list"]).exits(0).out.contains(" 20GB "));
+}
+
 #[test]
 fn a_server_starts_with_an_empty_store_and_takes_the_first_account() {
     let place = with_sqlite();

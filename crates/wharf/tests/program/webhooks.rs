@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -154,9 +155,10 @@ fn an_event_is_sent_again_with_its_number_until_it_is_taken_or_plainly_wrong() {
     drop(listener.accept().unwrap());
     assert_eq!(takes(&listener, "200 OK").json()["id"], first);
     server.waits_for("event=webhook-failing");
+    // It is said with the first event that is taken, not with the one after it.
+    server.waits_for("event=webhook-recovered");
     uploads(&server, "b.txt");
     takes(&listener, "200 OK");
-    server.waits_for("event=webhook-recovered");
     uploads(&server, "c.txt");
     for _ in 0..4 {
         takes(&listener, "400 Bad");
@@ -166,6 +168,86 @@ fn an_event_is_sent_again_with_its_number_until_it_is_taken_or_plainly_wrong() {
     server.waits_for("event=webhook-gave-up");
     uploads(&server, "d.txt");
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/d.txt");
+}
+
+/// `give_up_after` counts from the event: the time in which no server ran counts, too.
+#[test]
+fn row_53_an_event_that_is_too_old_is_given_up_at_its_first_failure_after_a_start() {
+    let place = shared();
+    let (down, url) = listener();
+    let address: SocketAddr = down.local_addr().unwrap();
+    drop(down);
+    let mut server = serve(&place, &url, &[]);
+    uploads(&server, "old.txt");
+    server.waits_for("event=webhook-failing");
+    drop(server);
+    age_events(&place.path("state/webhooks"));
+    let mut server = serve(&place, &url, &["webhook.0.give_up_after=1h"]);
+    if !server.before.contains("event=webhook-gave-up") {
+        server.waits_for("event=webhook-gave-up");
+    }
+    // A new one is young, and is kept until it is taken.
+    uploads(&server, "new.txt");
+    server.waits_for("event=webhook-failing");
+    let listener = TcpListener::bind(address).unwrap();
+    assert_eq!(takes(&listener, "200 OK").json()["path"], "/new.txt");
+    server.waits_for("event=webhook-recovered");
+}
+
+/// As if all events that wait had happened in 2001.
+fn age_events(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            age_events(&path);
+        } else if path.extension().is_some_and(|suffix| suffix == "events") {
+            let text = fs::read_to_string(&path).unwrap();
+            let lines = text.lines().map(|line| {
+                let (_, rest) = line.split_once(' ').unwrap();
+                format!("1000000000000 {rest}\n")
+            });
+            fs::write(&path, lines.collect::<String>()).unwrap();
+        }
+    }
+}
+
+/// The spool belongs to the user that serves, also one that root left behind.
+#[test]
+fn row_46_53_events_are_sent_by_a_server_that_root_starts_as_another_user() {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: only root can become another user");
+        return;
+    }
+    let place = shared();
+    place.write("wharf.toml", "");
+    let words = ["user", "add", "me", "--home", "share", "--perm", "full", "--password-file", "-"];
+    place.run_with(&words, "secret\n").exits(0);
+    let (down, url) = listener();
+    let address: SocketAddr = down.local_addr().unwrap();
+    drop(down);
+    let url = format!("webhook.0.url={url}");
+    let common = ["--set", &url, "--set", "webhook.0.retry_pause=10ms"];
+    let common = [&common[..], &["--set", "webhook.0.events=upload"]].concat();
+    // As root, with a web server that is down.
+    let mut server = place.serve(&common);
+    uploads(&server, "root.txt");
+    server.waits_for("event=webhook-failing");
+    drop(server);
+    for name in ["", "share", "share/root.txt", "users.toml"] {
+        chown(place.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let words = [&common[..], &["--set", "server.user=nobody"]].concat();
+    let server = place.serve(&words);
+    uploads(&server, "nobody.txt");
+    let listener = TcpListener::bind(address).unwrap();
+    for name in ["/root.txt", "/nobody.txt"] {
+        assert_eq!(takes(&listener, "200 OK").json()["path"], name);
+    }
+    let spool = fs::metadata(place.path("state/webhooks")).unwrap();
+    assert_eq!(spool.uid(), NOBODY);
+    assert_eq!(server.stop().0, Some(0));
 }
 
 #[test]
@@ -181,7 +263,8 @@ fn a_full_spool_drops_events_and_says_so() {
     server.waits_for("event=webhook-full");
     drop(held);
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/a.txt");
-    // What it took made room.
+    // What it took made room, once the server has heard so.
+    server.waits_for("event=webhook-recovered");
     uploads(&server, "b.txt");
     let line = server.waits_for("event=webhook-dropped");
     assert!(line.contains("count=3"), "{line}");

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::super::{SIGNATURE_HEADER, TIME_HEADER};
+use super::super::SIGNATURE_HEADER;
 use super::Settings;
 use crate::endpoint::Endpoint;
 
@@ -63,9 +63,7 @@ fn request(settings: &Settings, body: Vec<u8>) -> Result<Request<Full<Bytes>>, S
         .header(CONTENT_TYPE, "application/json");
     if let Some(secret) = &settings.secret {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        builder = builder
-            .header(TIME_HEADER, time)
-            .header(SIGNATURE_HEADER, format!("sha256={}", signature(secret, time, &body)?));
+        builder = builder.header(SIGNATURE_HEADER, signature(secret, time, &body)?);
     }
     if let Some(token) = &settings.token {
         let value = HeaderValue::try_from(format!("Bearer {}", token.as_str()));
@@ -82,7 +80,7 @@ fn signature(secret: &[u8], time: u64, body: &[u8]) -> Result<String, String> {
         .map_err(|_| "the secret cannot be a key".to_owned())?;
     mac.update(format!("{time}.").as_bytes());
     mac.update(body);
-    let mut text = String::new();
+    let mut text = format!("t={time},v1=");
     for byte in mac.finalize().into_bytes() {
         let _ = write!(text, "{byte:02x}");
     }
@@ -144,6 +142,9 @@ mod tests {
     fn the_signature_is_that_of_other_tools() {
         // printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key
         let made = signature(b"key", 1_700_000_000, b"{\"a\":1}").unwrap();
-        assert_eq!(made, "a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03");
+        assert_eq!(
+            made,
+            "t=1700000000,v1=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03"
+        );
     }
 }

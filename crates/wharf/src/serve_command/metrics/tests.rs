@@ -39,6 +39,7 @@ fn full_page() -> String {
         },
         tally: &Tally::default(),
         found: &found,
+        delivery: Some(deliver::Counts::default()),
         sessions_max: Some(512),
         bans: 5,
         passive_in_use: 6,

@@ -11,47 +11,46 @@ const FIRST: u16 = 10_000;
 const SIZE: u16 = 40;
 const BLOCKS: u16 = 400;
 
-/// A block of ports, held until dropped, by a lock on a file that all test processes know.
+/// Blocks of ports in a row, held until dropped, by locks on files that all test processes know.
 pub(crate) struct Ports {
     first: u16,
-    _lock: File,
+    size: u16,
+    _locks: Vec<File>,
 }
 
 impl Ports {
-    /// Takes the first block that is free.
-    pub(crate) fn take() -> Self {
+    /// Takes the first so many blocks in a row that are free.
+    pub(crate) fn take(blocks: u16) -> Self {
         let folder = std::env::temp_dir().join("wharf-test-ports");
         std::fs::create_dir_all(&folder).expect("the folder for locks can be made");
-        for block in 0..BLOCKS {
+        let lock = |block: u16| {
             let first = FIRST + block * SIZE;
-            let lock = File::create(folder.join(first.to_string())).expect("a lock can be made");
-            if lock.try_lock().is_ok() && (first..first + SIZE).all(is_free) {
-                return Self { first, _lock: lock };
+            let file = File::create(folder.join(first.to_string())).expect("a lock can be made");
+            let is_ours = file.try_lock().is_ok() && (first..first + SIZE).all(is_free);
+            is_ours.then_some(file)
+        };
+        for start in 0..=BLOCKS - blocks {
+            if let Some(locks) = (start..start + blocks).map(lock).collect() {
+                return Self { first: FIRST + start * SIZE, size: blocks * SIZE, _locks: locks };
             }
         }
-        panic!("no {SIZE} ports in a row are free");
+        panic!("no {blocks} blocks of {SIZE} ports in a row are free");
     }
 
-    /// Where the server listens.
-    pub(crate) fn control(&self) -> u16 {
-        self.first
-    }
-
-    /// Where the server listens for implicit TLS.
-    pub(crate) fn implicit(&self) -> u16 {
-        self.first + 1
-    }
-
-    /// Where a second server, or a second listener, may listen.
-    pub(crate) fn spare(&self) -> u16 {
-        self.first + 2
+    /// One of the first eight ports, which are not for data.
+    pub(crate) fn nth(&self, number: u16) -> u16 {
+        assert!(number < OTHERS);
+        self.first + number
     }
 
     /// What the server may use for data.
     pub(crate) fn passive(&self) -> RangeInclusive<u16> {
-        self.first + 8..=self.first + SIZE - 1
+        self.first + OTHERS..=self.first + self.size - 1
     }
 }
+
+/// Ports at the begin that are not for data.
+const OTHERS: u16 = 8;
 
 fn is_free(port: u16) -> bool {
     ["127.0.0.1", "::1"].iter().all(|&address| TcpListener::bind((address, port)).is_ok())

@@ -48,7 +48,7 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("wharf-").tempdir().expect("it can be made");
         let setup = Self {
             folder,
-            ports: Ports::take(),
+            ports: Ports::take(1),
             sections: BTreeMap::new(),
             listeners: None,
             accounts: Vec::new(),
@@ -295,4 +295,21 @@ fn forward(pipe: impl Read + Send + 'static, tell: Sender<String>) {
             }
         }
     });
+}
+
+impl Ports {
+    /// Where the server listens.
+    pub(crate) fn control(&self) -> u16 {
+        self.nth(0)
+    }
+
+    /// Where the server listens for implicit TLS.
+    pub(crate) fn implicit(&self) -> u16 {
+        self.nth(1)
+    }
+
+    /// Where a second server, or a second listener, may listen.
+    pub(crate) fn spare(&self) -> u16 {
+        self.nth(2)
+    }
 }
