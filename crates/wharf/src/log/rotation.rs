@@ -125,17 +125,19 @@ impl Turner {
     }
 
     fn shift(&self, path: &Path) -> io::Result<()> {
+        let here = Spot::entry(path)?;
+        let aside = |number, suffix| here.beside(&name_aside(path, number, suffix));
         for suffix in ["", PACKED] {
-            absent_is_fine(remove(&aside(path, self.rules.kept, suffix)))?;
+            absent_is_fine(aside(self.rules.kept, suffix).remove())?;
         }
         for number in (1..self.rules.kept).rev() {
             for suffix in ["", PACKED] {
-                let (from, to) = (aside(path, number, suffix), aside(path, number + 1, suffix));
-                absent_is_fine(rename(&from, &to))?;
+                let (from, to) = (aside(number, suffix), aside(number + 1, suffix));
+                absent_is_fine(from.rename(&to))?;
             }
         }
         // Somebody else may have taken it away just now.
-        absent_is_fine(rename(path, &aside(path, 1, "")))?;
+        absent_is_fine(here.rename(&aside(1, "")))?;
         if self.rules.is_compressed && self.rules.kept > 1 {
             self.begin_packing(path);
         }
@@ -176,19 +178,20 @@ fn pack(plain: &Path, packed: &Path) -> io::Result<()> {
     remove(plain)
 }
 
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    Spot::find(from)?.rename(&Spot::find(to)?)
-}
-
 fn remove(path: &Path) -> io::Result<()> {
-    Spot::find(path)?.remove()
+    Spot::entry(path)?.remove()
 }
 
 /// The name of the log that was put aside `number` times.
 fn aside(path: &Path, number: u32, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
+    path.with_file_name(name_aside(path, number, suffix))
+}
+
+/// The same without its folder.
+fn name_aside(path: &Path, number: u32, suffix: &str) -> OsString {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{number}{suffix}"));
-    name.into()
+    name
 }
 
 fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {

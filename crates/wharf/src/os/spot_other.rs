@@ -1,5 +1,6 @@
 //! Systems on which no user opens files for another: files are opened by their paths.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,15 @@ impl Spot {
     #[expect(clippy::unnecessary_wraps, reason = "other systems look at the folders of the path")]
     pub(crate) fn find(path: &Path) -> io::Result<Self> {
         Ok(Self(path.to_owned()))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "other systems look at the folders of the path")]
+    pub(crate) fn entry(path: &Path) -> io::Result<Self> {
+        Ok(Self(path.to_owned()))
+    }
+
+    pub(crate) fn beside(&self, name: &OsStr) -> Self {
+        Self(self.0.with_file_name(name))
     }
 
     pub(crate) fn open(&self, access: Access) -> io::Result<File> {

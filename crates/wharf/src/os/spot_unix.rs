@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, chownat, fstat, openat, readlinkat, renameat,
@@ -33,7 +34,7 @@ const LOOK: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 /// A name in an open folder.
 #[derive(Debug)]
 pub(crate) struct Spot {
-    folder: OwnedFd,
+    folder: Arc<OwnedFd>,
     name: OsString,
     /// Whether only root and this process's own user can change what the path leads to.
     is_ours: bool,
@@ -57,56 +58,28 @@ impl Spot {
     /// What the system says, or a link where another user could have made it.
     pub(crate) fn find(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
-        let mut ahead = names(&path);
-        let mut folder = open_folder(CWD, OsStr::new("/"))?;
-        let mut is_ours = true;
-        let mut links = 0;
-        while let Some(name) = ahead.pop() {
-            let about = fstat(&folder)?;
-            let is_exclusive = is_ours && is_exclusive(&about);
-            // Magic links lead to what is open, wherever that is.
-            let is_last = ahead.is_empty();
-            if is_ours && is_of_kernel(&folder) {
-                let rest = ahead.iter().rev().fold(name, |mut path, name| {
-                    path.push("/");
-                    path.push(name);
-                    path
-                });
-                return Ok(Self { folder, name: rest, is_ours });
-            }
-            let found = match statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(found) => Some(found),
-                Err(Errno::NOENT) if is_last => None,
-                Err(error) => return Err(error.into()),
-            };
-            let is_safe = is_exclusive
-                || is_ours
-                    && is_sticky(&about)
-                    && found.as_ref().is_some_and(|found| is_trusted(found.st_uid));
-            let kind = found.as_ref().map(|found| FileType::from_raw_mode(found.st_mode));
-            if kind == Some(FileType::Symlink) {
-                links += 1;
-                if !is_safe {
-                    return Err(refused("a link in a folder that another user may change"));
-                }
-                if links > LINKS_MAX {
-                    return Err(Errno::LOOP.into());
-                }
-                let target = readlinkat(&folder, &name, Vec::new())?;
-                let target = OsString::from_vec(target.into_bytes());
-                if Path::new(&target).is_absolute() {
-                    folder = open_folder(CWD, OsStr::new("/"))?;
-                }
-                ahead.extend(names(Path::new(&target)));
-                continue;
-            }
-            is_ours &= is_safe;
-            if is_last {
-                return Ok(Self { folder, name, is_ours });
-            }
-            folder = open_folder(&folder, &name)?;
+        match walk(names(&path), Last::IsKept)? {
+            (folder, Some(name), is_ours) => Ok(Self { folder: folder.into(), name, is_ours }),
+            (_, None, _) => Err(io::ErrorKind::IsADirectory.into()),
         }
-        Err(io::ErrorKind::IsADirectory.into())
+    }
+
+    /// The folder of a path, and its last name, whatever that is: a link is not followed.
+    ///
+    /// # Errors
+    /// As for [`Spot::find`].
+    pub(crate) fn entry(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
+        let above = path.parent().map(names).unwrap_or_default();
+        let (folder, _, is_ours) = walk(above, Last::IsEntered)?;
+        let is_ours = is_ours && is_exclusive(&fstat(&folder)?);
+        Ok(Self { folder: folder.into(), name, is_ours })
+    }
+
+    /// Another name in the same folder.
+    pub(crate) fn beside(&self, name: &OsStr) -> Self {
+        Self { folder: Arc::clone(&self.folder), name: name.to_owned(), is_ours: self.is_ours }
     }
 
     /// Opens the file.
@@ -125,7 +98,7 @@ impl Spot {
         // Whoever opens a pipe would wait for its other end.
         let wait = if self.is_ours { OFlags::empty() } else { OFlags::NONBLOCK };
         for _ in 0..TRIES_MAX {
-            match openat(&self.folder, &self.name, flags | common | follow | wait, Mode::empty()) {
+            match openat(&*self.folder, &self.name, flags | common | follow | wait, Mode::empty()) {
                 Ok(open) => return self.judged(open),
                 Err(Errno::NOENT) => {}
                 Err(Errno::LOOP | Errno::MLINK) => {
@@ -136,7 +109,7 @@ impl Spot {
             let Some(mode) = mode else { return Err(Errno::NOENT.into()) };
             match self.make(flags | common, mode) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made,
+                done => return done,
             }
         }
         Err(io::Error::other("another process makes and removes it"))
@@ -144,7 +117,7 @@ impl Spot {
 
     fn make(&self, flags: OFlags, mode: u32) -> io::Result<File> {
         let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        Ok(File::from(openat(&self.folder, &self.name, flags, Mode::from_bits_truncate(mode))?))
+        Ok(File::from(openat(&*self.folder, &self.name, flags, Mode::from_bits_truncate(mode))?))
     }
 
     /// The file, if it may be opened in such a folder.
@@ -152,7 +125,7 @@ impl Spot {
         if self.is_ours {
             return Ok(File::from(open));
         }
-        let (about, folder) = (fstat(&open)?, fstat(&self.folder)?);
+        let (about, folder) = (fstat(&open)?, fstat(&*self.folder)?);
         if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
             return Err(refused("no regular file, in a folder that another user may change"));
         }
@@ -171,7 +144,8 @@ impl Spot {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{Gid, Uid};
-            let Ok(open) = openat(&self.folder, &self.name, LOOK | OFlags::NOFOLLOW, Mode::empty())
+            let Ok(open) =
+                openat(&*self.folder, &self.name, LOOK | OFlags::NOFOLLOW, Mode::empty())
             else {
                 return;
             };
@@ -191,23 +165,23 @@ impl Spot {
 
     /// Renames it to another name, in one step.
     pub(crate) fn rename(&self, to: &Self) -> io::Result<()> {
-        Ok(renameat(&self.folder, &self.name, &to.folder, &to.name)?)
+        Ok(renameat(&*self.folder, &self.name, &*to.folder, &to.name)?)
     }
 
     /// Renames it to a name that nothing has. `AlreadyExists` if something has it.
     pub(crate) fn rename_to_free(&self, to: &Self) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "macos"))]
         match rustix::fs::renameat_with(
-            &self.folder,
+            &*self.folder,
             &self.name,
-            &to.folder,
+            &*to.folder,
             &to.name,
             rustix::fs::RenameFlags::NOREPLACE,
         ) {
             Err(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP) => {}
             ended => return Ok(ended?),
         }
-        match statat(&to.folder, &to.name, AtFlags::SYMLINK_NOFOLLOW) {
+        match statat(&*to.folder, &to.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Err(Errno::EXIST.into()),
             Err(_) => self.rename(to),
         }
@@ -215,7 +189,7 @@ impl Spot {
 
     /// Removes a file.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        Ok(unlinkat(&self.folder, &self.name, AtFlags::empty())?)
+        Ok(unlinkat(&*self.folder, &self.name, AtFlags::empty())?)
     }
 }
 
@@ -229,13 +203,76 @@ pub(crate) fn only_root_changes(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let spot = Spot::find(path)?;
-    let about = statat(&spot.folder, &spot.name, AtFlags::empty())?;
+    let about = statat(&*spot.folder, &spot.name, AtFlags::empty())?;
     let mode = u32::from(about.st_mode);
     let is_open = mode & 0o002 != 0 || mode & 0o020 != 0 && !is_own_group(about.st_gid);
     if spot.is_ours && is_trusted(about.st_uid) && !is_open {
         return Ok(());
     }
     Err(refused(&format!("another user than root may change {}", path.display())))
+}
+
+/// What becomes of the last name of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// It is a name in a folder; links that it is are followed.
+    IsKept,
+    /// It is a folder too.
+    IsEntered,
+}
+
+/// Walks these names, the first one last, from the top. Returns the folder, the name in it, and
+/// whether only root and this process's own user can change what the names lead to.
+fn walk(mut ahead: Vec<OsString>, last: Last) -> io::Result<(OwnedFd, Option<OsString>, bool)> {
+    let mut folder = open_folder(CWD, OsStr::new("/"))?;
+    let mut is_ours = true;
+    let mut links = 0;
+    while let Some(name) = ahead.pop() {
+        let about = fstat(&folder)?;
+        let is_exclusive = is_ours && is_exclusive(&about);
+        // Magic links lead to what is open, wherever that is.
+        let is_last = last == Last::IsKept && ahead.is_empty();
+        if is_ours && is_of_kernel(&folder) {
+            let rest = ahead.iter().rev().fold(name, |mut path, name| {
+                path.push("/");
+                path.push(name);
+                path
+            });
+            return Ok((folder, Some(rest), is_ours));
+        }
+        let found = match statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Some(found),
+            Err(Errno::NOENT) if is_last => None,
+            Err(error) => return Err(error.into()),
+        };
+        let is_safe = is_exclusive
+            || is_ours
+                && is_sticky(&about)
+                && found.as_ref().is_some_and(|found| is_trusted(found.st_uid));
+        let kind = found.as_ref().map(|found| FileType::from_raw_mode(found.st_mode));
+        if kind == Some(FileType::Symlink) {
+            links += 1;
+            if !is_safe {
+                return Err(refused("a link in a folder that another user may change"));
+            }
+            if links > LINKS_MAX {
+                return Err(Errno::LOOP.into());
+            }
+            let target = readlinkat(&folder, &name, Vec::new())?;
+            let target = OsString::from_vec(target.into_bytes());
+            if Path::new(&target).is_absolute() {
+                folder = open_folder(CWD, OsStr::new("/"))?;
+            }
+            ahead.extend(names(Path::new(&target)));
+            continue;
+        }
+        is_ours &= is_safe;
+        if is_last {
+            return Ok((folder, Some(name), is_ours));
+        }
+        folder = open_folder(&folder, &name)?;
+    }
+    Ok((folder, None, is_ours))
 }
 
 fn open_folder(at: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {

@@ -56,6 +56,8 @@ mod nat;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod own_files;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod protection;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
