@@ -140,6 +140,16 @@ pub enum Event<'a> {
         /// What was said of it.
         reason: &'a str,
     },
+    /// A command was refused because of a rule that its path alone does not show: the rule is for
+    /// another path, to which a link leads or which a rename would move.
+    Denied {
+        /// As in `RNTO`.
+        command: &'a str,
+        /// What was asked for.
+        path: &'a VPath,
+        /// The rule, for the administrator.
+        reason: &'a str,
+    },
     /// A file was removed.
     FileRemoved(&'a VPath),
     /// A directory was made.

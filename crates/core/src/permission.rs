@@ -174,7 +174,7 @@ impl fmt::Display for UnknownRight {
 impl std::error::Error for UnknownRight {}
 
 /// Which rights hold where: the longest prefix of a path wins, whatever the order of the rules.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rules(Vec<(VPath, Permissions)>);
 
 impl Rules {
@@ -223,6 +223,25 @@ impl Rules {
             .iter()
             .map(|(prefix, _)| folded(prefix))
             .any(|prefix| prefix.len() > path.len() && reaches(&path, &prefix))
+    }
+
+    /// A rule for `path` itself or for something below it, if there is one; what lies there cannot
+    /// be renamed without leaving its rule behind. `ignores_case`: as for
+    /// [`Rules::at_any_case`].
+    pub fn at_or_below(&self, path: &VPath, ignores_case: bool) -> Option<(&VPath, Permissions)> {
+        let is_below = |prefix: &VPath| {
+            if ignores_case {
+                reaches(&folded(path), &folded(prefix))
+            } else {
+                prefix.is_within(path)
+            }
+        };
+        self.each().find(|(prefix, _)| is_below(prefix))
+    }
+
+    /// Whether different rights hold in different places.
+    pub fn differ(&self) -> bool {
+        self.0.len() > 1
     }
 
     /// Everything that is allowed somewhere: says whether a command can ever succeed.
@@ -346,6 +365,26 @@ mod tests {
             assert!(!rules.reach_below(&path(other)), "{other}");
         }
         assert!(!Rules::everywhere(Permissions::ALL).reach_below(&VPath::root()));
+    }
+
+    #[test]
+    fn rules_at_or_below_a_path_are_found_in_the_spelling_that_counts() {
+        let rules = Rules::everywhere(Permissions::ALL).with(path("/a/B"), Permissions::NONE);
+        let found = |at: &str, ignores_case| {
+            rules.at_or_below(&path(at), ignores_case).map(|(prefix, _)| prefix.to_string())
+        };
+        for at in ["/a", "/a/B"] {
+            assert_eq!(found(at, false), Some("/a/B".to_owned()), "{at}");
+        }
+        for at in ["/A", "/a/b", "/a/B/c", "/ab", "/b"] {
+            assert_eq!(found(at, false), None, "{at}");
+        }
+        for at in ["/A", "/a/b"] {
+            assert_eq!(found(at, true), Some("/a/B".to_owned()), "{at}");
+        }
+        assert_eq!(found("/a/b/c", true), None);
+        assert!(rules.differ());
+        assert!(!Rules::everywhere(Permissions::ALL).differ());
     }
 
     #[test]

@@ -73,6 +73,22 @@ pub trait Storage: Send + Sync {
         self.usage()
     }
 
+    /// The same path without symbolic links in it, so that the rights of the place where it leads
+    /// can be asked. What is missing stays as it is written, and so does a link that may not be
+    /// followed or leads out of the tree. Acts on a path that was resolved follow no link of the
+    /// tree where [`Stores`] opened it for an account with rules for several paths.
+    async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
+        let _ = last;
+        Ok(at.clone())
+    }
+
+    /// The place of a part of the tree that lies elsewhere, if there is one at `at` or below it.
+    /// Waits for nothing.
+    fn mount_at_or_below(&self, at: &VPath) -> Option<VPath> {
+        let _ = at;
+        None
+    }
+
     /// The room for new content, where the store knows it.
     async fn space(&self) -> Result<Option<Space>> {
         Ok(None)
@@ -171,6 +187,15 @@ pub enum Start {
     /// `Busy` if one runs. Where no file is, the end of this account's unfinished upload, or else a
     /// new file.
     End,
+}
+
+/// What becomes of a symbolic link that is the last name of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastLink {
+    /// It is followed, as by reading.
+    Follow,
+    /// It stays, as by removing, renaming and publishing an upload.
+    Keep,
 }
 
 /// Whether something that is there may be replaced.

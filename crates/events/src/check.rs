@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, Entries, Loan, Replace, Sink, Source, Space, Storage, Stored, Usage, Wanted,
-    Write,
+    Caps, Change, Entries, LastLink, Loan, Replace, Sink, Source, Space, Storage, Stored, Usage,
+    Wanted, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::{VPath, escaped};
@@ -249,6 +249,14 @@ impl Storage for Checked {
 
     fn usage_at(&self, at: &VPath) -> Option<Usage> {
         self.store.usage_at(at)
+    }
+
+    async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
+        self.store.resolve(at, last).await
+    }
+
+    fn mount_at_or_below(&self, at: &VPath) -> Option<VPath> {
+        self.store.mount_at_or_below(at)
     }
 
     async fn space(&self) -> Result<Option<Space>> {

@@ -299,8 +299,16 @@ fn unknown(
 }
 
 fn refused(session: &Session, spec: &Spec, refusal: Refusal) -> Reply {
-    if let Refusal::Broken(reason) = &refusal {
-        session.emit(&Event::StoreFailed { reason: &format!("{}: {reason}", spec.verb) });
+    match &refusal {
+        Refusal::Broken(reason) => {
+            session.emit(&Event::StoreFailed { reason: &format!("{}: {reason}", spec.verb) });
+        }
+        Refusal::Denied(denial) => session.emit(&Event::Denied {
+            command: spec.verb,
+            path: &denial.path,
+            reason: &denial.reason,
+        }),
+        Refusal::Say(_) | Refusal::Unavailable(_) => {}
     }
     refusal.reply(spec.unavailable)
 }

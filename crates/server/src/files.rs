@@ -7,7 +7,7 @@ use wharf_core::error::ErrorKind;
 use wharf_core::event::Tree;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{
-    Change, Entries, Replace, Sink, Source, Start, Storage, Usage, Wanted, Write,
+    Change, Entries, LastLink, Replace, Sink, Source, Start, Storage, Usage, Wanted, Write,
 };
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
@@ -21,6 +21,8 @@ pub(crate) struct Files {
     store: Arc<dyn Storage>,
     rules: Arc<Rules>,
     ignores_case: bool,
+    /// Whether links are resolved before rights are asked: not where the same hold everywhere.
+    has_rules: bool,
     makes_parents: bool,
     may_overwrite: bool,
 }
@@ -29,6 +31,7 @@ impl Files {
     pub(crate) fn new(store: Arc<dyn Storage>, rules: Rules, settings: &FilesSettings) -> Self {
         Self {
             ignores_case: store.caps().ignores_case,
+            has_rules: rules.differ() || store.mount_at_or_below(&VPath::root()).is_some(),
             store,
             rules: Arc::new(rules),
             makes_parents: settings.makes_parents,
@@ -49,23 +52,33 @@ impl Files {
 
     /// The facts of a path, with what the account may do there.
     pub(crate) async fn stat(&self, at: &VPath) -> Result<Entry, Refusal> {
-        self.require(at, Permissions::LIST, "You may not look here.")?;
-        let mut entry = self.told(at, self.store.stat(at).await)?;
-        entry.perm = self.perm(at, entry.kind);
+        let real = self.lead(at, Permissions::LIST, "You may not look here.").await?;
+        self.stat_real(at, &real).await
+    }
+
+    /// The facts of `at`, which leads to `real`.
+    async fn stat_real(&self, at: &VPath, real: &VPath) -> Result<Entry, Refusal> {
+        let mut entry = self.told(at, self.store.stat(real).await)?;
+        if let (Some(name), true) = (at.name(), at != real) {
+            entry.name = name.to_vec();
+        }
+        entry.perm = self.perm_through(at, real, entry.kind);
         Ok(entry)
     }
 
     /// The facts of a file as RETR would send it (RFC 3659 §4); where none stands, how much this
     /// account left of an unfinished upload, for a client that means to go on with it.
     pub(crate) async fn size(&self, at: &VPath) -> Result<Entry, Refusal> {
-        let missing = match self.stat(at).await {
+        let real = self.lead(at, Permissions::LIST, "You may not look here.").await?;
+        let missing = match self.stat_real(at, &real).await {
             Ok(entry) => return Ok(entry),
             Err(refusal) => refusal,
         };
-        if !self.rights(at).contains(Permissions::LIST.union(Permissions::UPLOAD)) {
+        if !self.rights(at).contains(Permissions::UPLOAD) {
             return Err(missing);
         }
-        let size = self.store.partial(at).await?.ok_or(missing)?;
+        let named = self.resolve(at, LastLink::Keep).await?;
+        let size = self.store.partial(&named).await?.ok_or(missing)?;
         let mut entry = Entry::new(at.name().unwrap_or_default(), Kind::File, size);
         entry.perm = self.perm(at, Kind::File);
         Ok(entry)
@@ -73,13 +86,16 @@ impl Files {
 
     /// Whether something is there. Says nothing to accounts that may not look.
     pub(crate) async fn exists(&self, at: &VPath) -> bool {
-        self.store.stat(at).await.is_ok()
+        match self.resolve(at, LastLink::Follow).await {
+            Ok(real) => self.store.stat(&real).await.is_ok(),
+            Err(_) => false,
+        }
     }
 
     /// Checks that a directory can be entered.
     pub(crate) async fn enter(&self, at: &VPath) -> Result<(), Refusal> {
-        self.require(at, Permissions::ENTER, "You may not enter that directory.")?;
-        match self.told(at, self.store.stat(at).await)?.kind {
+        let real = self.lead(at, Permissions::ENTER, "You may not enter that directory.").await?;
+        match self.told(at, self.store.stat(&real).await)?.kind {
             Kind::Dir => Ok(()),
             _ => Err(ErrorKind::NotADirectory.into_refusal()),
         }
@@ -87,19 +103,19 @@ impl Files {
 
     /// What a directory holds.
     pub(crate) async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries, Refusal> {
-        self.require(at, Permissions::LIST, "You may not list that directory.")?;
-        self.told(at, self.store.list(at, wanted).await)
+        let real = self.lead(at, Permissions::LIST, "You may not list that directory.").await?;
+        self.told(at, self.store.list(&real, wanted).await)
     }
 
     pub(crate) async fn read(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
-        self.require(at, Permissions::READ, "You may not fetch files here.")?;
-        self.told(at, self.store.read(at, from).await)
+        let real = self.lead(at, Permissions::READ, "You may not fetch files here.").await?;
+        self.told(at, self.store.read(&real, from).await)
     }
 
     /// How long a file is whose check sum is wanted.
     pub(crate) async fn stat_to_digest(&self, at: &VPath) -> Result<u64, Refusal> {
-        self.may_digest(at)?;
-        let entry = self.told(at, self.store.stat(at).await)?;
+        let real = self.may_digest(at).await?;
+        let entry = self.told(at, self.store.stat(&real).await)?;
         match entry.kind {
             Kind::File => Ok(entry.size),
             Kind::Dir => Err(ErrorKind::IsADirectory.into_refusal()),
@@ -108,20 +124,20 @@ impl Files {
     }
 
     pub(crate) async fn read_to_digest(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
-        self.may_digest(at)?;
+        self.may_digest(at).await?;
         self.read(at, from).await
     }
 
-    fn may_digest(&self, at: &VPath) -> Result<(), Refusal> {
-        self.require(at, Permissions::READ, "You may not fetch files here.")?;
-        self.require(at, Permissions::HASH, "You may not ask for check sums here.")
+    async fn may_digest(&self, at: &VPath) -> Result<VPath, Refusal> {
+        self.lead(at, Permissions::READ, "You may not fetch files here.").await?;
+        self.lead(at, Permissions::HASH, "You may not ask for check sums here.").await
     }
 
     /// Checks that a file can be copied, for SITE CPFR.
     pub(crate) async fn may_copy(&self, from: &VPath) -> Result<(), Refusal> {
-        self.require(from, Permissions::COPY, "You may not copy files here.")?;
-        self.require(from, Permissions::READ, "You may not fetch files here.")?;
-        match self.told(from, self.store.stat(from).await)?.kind {
+        self.lead(from, Permissions::COPY, "You may not copy files here.").await?;
+        let real = self.lead(from, Permissions::READ, "You may not fetch files here.").await?;
+        match self.told(from, self.store.stat(&real).await)?.kind {
             Kind::File => Ok(()),
             Kind::Dir => Err(ErrorKind::IsADirectory.into_refusal()),
             _ => Err(Refusal::unavailable("That is not a file.")),
@@ -134,7 +150,7 @@ impl Files {
         from: &VPath,
         to: &VPath,
     ) -> Result<(Source, Box<dyn Sink>), Refusal> {
-        self.require(to, Permissions::COPY, "You may not copy files there.")?;
+        self.lead(to, Permissions::COPY, "You may not copy files there.").await?;
         self.may_copy(from).await?;
         let source = self.read(from, 0).await?;
         Ok((source, self.store(to, Start::Fresh).await?))
@@ -142,8 +158,8 @@ impl Files {
 
     /// Begins to store a file; a file that is there is replaced only with the right to.
     pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
-        self.require(at, Permissions::UPLOAD, "You may not store files here.")?;
-        let may = self.may_overwrite && self.rights(at).contains(Permissions::OVERWRITE);
+        let real = self.lead(at, Permissions::UPLOAD, "You may not store files here.").await?;
+        let may = self.may_overwrite && self.rights_through(at, &real, Permissions::OVERWRITE);
         self.write(at, Write { start, replace: Replace::when(may) }).await
     }
 
@@ -155,6 +171,7 @@ impl Files {
     /// Refuses a size that could not be stored even if nothing else were. What there is room for
     /// now depends on the upload: it may replace a file, or go on with what was left.
     pub(crate) async fn check_size(&self, at: &VPath, bytes: u64) -> Result<(), Refusal> {
+        let at = &self.resolve(at, LastLink::Keep).await?;
         let most = self.store.usage_at(at).and_then(|usage| usage.bytes_max.bytes());
         if most.is_some_and(|most| bytes > most) {
             return Err(ErrorKind::OverQuota.into_refusal());
@@ -176,6 +193,7 @@ impl Files {
         start: Start,
         announced: u64,
     ) -> Result<u64, Refusal> {
+        let at = &self.resolve(at, LastLink::Keep).await?;
         let partial = self.store.partial(at).await?;
         let stands = match self.store.stat(at).await {
             Ok(entry) if entry.kind == Kind::File => Some(entry.size),
@@ -204,7 +222,7 @@ impl Files {
 
     /// Begins to store a file under a name that nothing has.
     pub(crate) async fn store_new(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
-        self.require(at, Permissions::UPLOAD, "You may not store files here.")?;
+        self.lead(at, Permissions::UPLOAD, "You may not store files here.").await?;
         if self.exists(at).await {
             return Err(ErrorKind::Exists.into_refusal());
         }
@@ -214,12 +232,13 @@ impl Files {
     /// Begins to add to a file. Where an unfinished upload or a new file takes a name that something
     /// else got meanwhile, that is replaced only with the right to.
     pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
-        self.require(at, Permissions::APPEND, "You may not append to files here.")?;
+        self.lead(at, Permissions::APPEND, "You may not append to files here.").await?;
         let may = self.may_overwrite && self.rights(at).contains(Permissions::OVERWRITE);
         self.write(at, Write { start: Start::End, replace: Replace::when(may) }).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>, Refusal> {
+        let at = &self.resolve(at, LastLink::Keep).await?;
         match self.store.write(at, how).await {
             Err(error) if error.kind == ErrorKind::NotFound && self.makes_parents => {
                 self.make_parents(at).await?;
@@ -230,20 +249,22 @@ impl Files {
     }
 
     pub(crate) async fn remove_file(&self, at: &VPath) -> Result<(), Refusal> {
-        self.require(at, Permissions::DELETE, "You may not remove files here.")?;
-        self.told(at, self.store.remove_file(at).await)
+        let real = self.lead_to_name(at, Permissions::DELETE, "You may not remove files here.");
+        self.told(at, self.store.remove_file(&real.await?).await)
     }
 
     pub(crate) async fn remove_dir(&self, at: &VPath) -> Result<(), Refusal> {
-        self.require(at, Permissions::RMDIR, "You may not remove directories here.")?;
+        let text = "You may not remove directories here.";
+        let real = self.lead_to_name(at, Permissions::RMDIR, text).await?;
         if at.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be removed."));
         }
-        self.told(at, self.store.remove_dir(at).await)
+        self.told(at, self.store.remove_dir(&real).await)
     }
 
     pub(crate) async fn make_dir(&self, at: &VPath) -> Result<(), Refusal> {
-        self.require(at, Permissions::MKDIR, "You may not make directories here.")?;
+        let real = self.lead_to_name(at, Permissions::MKDIR, "You may not make directories here.");
+        let at = &real.await?;
         match self.store.make_dir(at).await {
             Err(error) if error.kind == ErrorKind::NotFound && self.makes_parents => {
                 self.make_parents(at).await?;
@@ -272,40 +293,66 @@ impl Files {
 
     /// Checks that something can be renamed, for RNFR.
     pub(crate) async fn may_rename(&self, from: &VPath) -> Result<(), Refusal> {
-        self.require(from, Permissions::RENAME, "You may not rename here.")?;
+        let real = self.lead_to_name(from, Permissions::RENAME, "You may not rename here.").await?;
         if from.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be renamed."));
         }
-        self.told(from, self.store.stat(from).await)?;
-        Ok(())
+        self.told(from, self.store.stat(&real).await)?;
+        self.check_fixed(from, &real)
     }
 
     pub(crate) async fn rename(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
-        self.require(from, Permissions::RENAME, "You may not rename here.")?;
-        self.require(to, Permissions::RENAME, "You may not give names there.")?;
-        let may = self.may_overwrite && self.rights(to).contains(Permissions::OVERWRITE);
-        self.told(from, self.store.rename(from, to, Replace::when(may)).await)
+        let old = self.lead_to_name(from, Permissions::RENAME, "You may not rename here.").await?;
+        let new = self.lead_to_name(to, Permissions::RENAME, "You may not give names there.");
+        let new = new.await?;
+        self.check_fixed(from, &old)?;
+        self.check_fixed(to, &new)?;
+        self.check_gain(&old, &new)?;
+        let may = self.may_overwrite && self.rights_through(to, &new, Permissions::OVERWRITE);
+        self.told(from, self.store.rename(&old, &new, Replace::when(may)).await)
+    }
+
+    /// Refuses to move what has a rule, or a virtual folder, for itself or for something in it: the
+    /// rule would stay behind, and hold for nothing. So would one that is for the new name.
+    fn check_fixed(&self, at: &VPath, real: &VPath) -> Result<(), Refusal> {
+        for path in [at, real] {
+            if let Some((prefix, rights)) = self.rules.at_or_below(path, self.ignores_case) {
+                let reason =
+                    format!("a rule, paths.\"{prefix}\" = \"{rights}\", is at or below it");
+                return Err(Refusal::denied(at, reason));
+            }
+            if let Some(place) = self.store.mount_at_or_below(path) {
+                let reason = format!("a virtual folder, {place}, is at or below it");
+                return Err(Refusal::denied(at, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to move what may not be read to where more may be done with it.
+    fn check_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
+        let (old, new) = (self.rights(from), self.rights(to));
+        if old.contains(new) || old.contains(Permissions::READ) {
+            return Ok(());
+        }
+        let reason = format!("its rights \"{old}\" have no read, and those of {to} are \"{new}\"");
+        Err(Refusal::denied(from, reason))
     }
 
     pub(crate) async fn set(&self, at: &VPath, change: Change) -> Result<(), Refusal> {
-        match change {
-            Change::Mode(_) => {
-                self.require(at, Permissions::CHMOD, "You may not change modes here.")?;
-            }
-            Change::Modified(_) => {
-                self.require(at, Permissions::MTIME, "You may not change times here.")?;
-            }
-        }
-        self.told(at, self.store.set(at, change).await)
+        let (right, text) = match change {
+            Change::Mode(_) => (Permissions::CHMOD, "You may not change modes here."),
+            Change::Modified(_) => (Permissions::MTIME, "You may not change times here."),
+        };
+        let real = self.lead(at, right, text).await?;
+        self.told(at, self.store.set(&real, change).await)
     }
 
     /// The facts of something that may not exist, with what the account may do there. Who may not
     /// look is told the same whether it exists or not.
     pub(crate) async fn find(&self, at: &VPath) -> Result<Option<Entry>, Refusal> {
-        self.require(at, Permissions::LIST, "You may not look here.")?;
-        let Ok(mut entry) = self.store.stat(at).await else { return Ok(None) };
-        entry.perm = self.perm(at, entry.kind);
-        Ok(Some(entry))
+        let real = self.lead(at, Permissions::LIST, "You may not look here.").await?;
+        Ok(self.stat_real(at, &real).await.ok())
     }
 
     /// What the store said, for whoever may know. An account that may not list a directory is not
@@ -333,6 +380,59 @@ impl Files {
         }
         let rights = self.rights(directory);
         PermsIn::All { files: perm(rights, Kind::File), directories: perm(rights, Kind::Dir) }
+    }
+
+    /// The same for something that lies elsewhere than its path says.
+    fn perm_through(&self, at: &VPath, real: &VPath, kind: Kind) -> Perm {
+        perm(self.rights(at).intersection(self.rights(real)), kind)
+    }
+
+    /// Where a path leads; itself where no rule makes a difference.
+    async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath, Refusal> {
+        if !self.has_rules {
+            return Ok(at.clone());
+        }
+        self.told(at, self.store.resolve(at, last).await)
+    }
+
+    /// Requires a right at a path and, where links lead elsewhere, there as well. Gives the path
+    /// without links: every act on it must take that one.
+    async fn lead(
+        &self,
+        at: &VPath,
+        right: Permissions,
+        text: &'static str,
+    ) -> Result<VPath, Refusal> {
+        self.require(at, right, text)?;
+        let real = self.resolve(at, LastLink::Follow).await?;
+        self.require_real(at, &real, right)?;
+        Ok(real)
+    }
+
+    /// The same for acts on the name: a link that is the last of the path is itself meant.
+    async fn lead_to_name(
+        &self,
+        at: &VPath,
+        right: Permissions,
+        text: &'static str,
+    ) -> Result<VPath, Refusal> {
+        self.require(at, right, text)?;
+        let real = self.resolve(at, LastLink::Keep).await?;
+        self.require_real(at, &real, right)?;
+        Ok(real)
+    }
+
+    fn require_real(&self, at: &VPath, real: &VPath, right: Permissions) -> Result<(), Refusal> {
+        let rights = self.rights(real);
+        if at == real || rights.contains(right) {
+            return Ok(());
+        }
+        let reason = format!("a link leads to {real}, where the rights are \"{rights}\"");
+        Err(Refusal::denied(at, reason))
+    }
+
+    fn rights_through(&self, at: &VPath, real: &VPath, right: Permissions) -> bool {
+        self.rights(at).contains(right) && self.rights(real).contains(right)
     }
 
     fn rights(&self, at: &VPath) -> Permissions {
@@ -402,105 +502,8 @@ impl IntoRefusal for ErrorKind {
     }
 }
 
+#[cfg(all(test, unix))]
+mod rules_tests;
+
 #[cfg(test)]
-mod tests {
-    use wharf_core::async_trait;
-    use wharf_core::error::Result as StoreResult;
-    use wharf_core::storage::Caps;
-
-    use super::*;
-
-    /// Has a file under every name, and says whether it ignores case.
-    struct Everything {
-        ignores_case: bool,
-    }
-
-    #[async_trait]
-    impl Storage for Everything {
-        fn caps(&self) -> Caps {
-            Caps {
-                resumes: false,
-                appends: false,
-                sets_times: false,
-                sets_mode: false,
-                ignores_case: self.ignores_case,
-            }
-        }
-
-        async fn stat(&self, at: &VPath) -> StoreResult<Entry> {
-            Ok(Entry::new(at.name().unwrap_or_default(), Kind::File, 0))
-        }
-
-        async fn list(&self, _: &VPath, _: Wanted) -> StoreResult<Entries> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn read(&self, _: &VPath, _: u64) -> StoreResult<Source> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn write(&self, _: &VPath, _: Write) -> StoreResult<Box<dyn Sink>> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn remove_file(&self, _: &VPath) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn remove_dir(&self, _: &VPath) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn make_dir(&self, _: &VPath) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn rename(&self, _: &VPath, _: &VPath, _: Replace) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn set(&self, _: &VPath, _: Change) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-    }
-
-    #[test]
-    fn the_perms_of_a_directory_are_those_of_each_path_in_it() {
-        let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
-        for ignores_case in [true, false] {
-            let rules = Rules::everywhere(Permissions::READ_ONLY)
-                .with(path(b"a"), Permissions::ALL)
-                .with(path(b"a/B"), Permissions::NONE);
-            let settings = FilesSettings {
-                makes_parents: false,
-                may_overwrite: true,
-                checks_announced_size: true,
-            };
-            let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
-            for directory in [b"/".as_slice(), b"a", b"A", b"a/b", b"a/B", b"c"] {
-                let perms = files.perms_in(&path(directory));
-                for (name, kind) in [(b"b", Kind::Dir), (b"B", Kind::File), (b"a", Kind::Link)] {
-                    let each = files.perm(&path(directory).join(name).unwrap(), kind);
-                    assert_eq!(perms.of(name, kind), each, "{directory:?} {name:?}");
-                }
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn row_30_rights_hold_for_each_spelling_that_the_store_takes() {
-        let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
-        for ignores_case in [true, false] {
-            let rules = Rules::everywhere(Permissions::ALL).with(path(b"in"), Permissions::NONE);
-            let settings = FilesSettings {
-                makes_parents: false,
-                may_overwrite: true,
-                checks_announced_size: true,
-            };
-            let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
-            assert!(files.stat(&path(b"in/a")).await.is_err());
-            assert_eq!(files.stat(&path(b"IN/a")).await.is_err(), ignores_case);
-            assert!(files.stat(&path(b"a")).await.is_ok());
-        }
-    }
-}
+mod tests;

@@ -63,7 +63,7 @@ pub(crate) fn lines(entries: Entries, shape: Shape) -> ByteStream {
     let lines = Lines { shape, first: Some(Vec::new()), out: Vec::new() };
     match entries {
         Entries::Blocking(entries) => Box::pin(Ahead::of(Calls { entries, lines })),
-        Entries::Stream(entries) => Box::pin(Batches { entries, lines }),
+        Entries::Stream(entries) => Box::pin(Batches { entries: Some(entries), lines }),
     }
 }
 
@@ -183,7 +183,8 @@ impl Stream for Ahead {
 
 /// Lines of entries that come in batches.
 struct Batches {
-    entries: EntryStream,
+    /// None once it has ended or failed: a stream is not asked again after that.
+    entries: Option<EntryStream>,
     lines: Lines,
 }
 
@@ -192,13 +193,21 @@ impl Stream for Batches {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { entries, lines } = self.get_mut();
-        let mut is_over = false;
-        while !lines.is_full() && !is_over {
-            match entries.as_mut().poll_next(context) {
-                Poll::Ready(Some(batch)) => batch?.into_iter().for_each(|entry| lines.add(entry)),
+        while !lines.is_full()
+            && let Some(batches) = entries
+        {
+            match batches.as_mut().poll_next(context) {
+                Poll::Ready(Some(Ok(batch))) => {
+                    batch.into_iter().for_each(|entry| lines.add(entry))
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    *entries = None;
+                    lines.out.clear();
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Poll::Ready(None) => {
                     lines.end();
-                    is_over = true;
+                    *entries = None;
                 }
                 Poll::Pending if lines.out.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
@@ -274,6 +283,34 @@ mod tests {
         let failing = (0..3).map(|_| Err(Error::from(ErrorKind::Broken)));
         let listed = Entries::Blocking(Box::new(failing));
         assert_eq!(all(lines(listed, shape(None))).await.unwrap_err().kind, ErrorKind::Broken);
+    }
+
+    /// Ends, and must not be asked again.
+    struct Once(Option<Result<Vec<Entry>>>, bool);
+
+    impl Stream for Once {
+        type Item = Result<Vec<Entry>>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            assert!(!self.1, "a stream that has ended was asked again");
+            let next = self.0.take();
+            self.1 = !matches!(next, Some(Ok(_)));
+            Poll::Ready(next)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_batches_is_not_asked_after_its_end_or_an_error() {
+        let batch = vec![Entry::new("a", Kind::File, 0)];
+        for (only, is_whole) in [(Ok(batch), true), (Err(ErrorKind::Broken.into()), false)] {
+            let batches = Entries::Stream(Box::pin(Once(Some(only), false)));
+            let mut stream = lines(batches, shape(None));
+            let first = poll_fn(|waker| stream.as_mut().poll_next(waker)).await;
+            assert_eq!(first.unwrap().is_ok(), is_whole);
+            for _ in 0..2 {
+                assert!(poll_fn(|waker| stream.as_mut().poll_next(waker)).await.is_none());
+            }
+        }
     }
 
     #[test]

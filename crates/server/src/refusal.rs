@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use wharf_core::error::{Error, ErrorKind};
 use wharf_proto::args::ArgError;
-use wharf_proto::path::{PathError, escaped};
+use wharf_proto::path::{PathError, VPath, escaped};
 use wharf_proto::reply::{Code, Reply, Text};
 
 /// A command that ends early.
@@ -15,8 +15,19 @@ pub(crate) enum Refusal {
     /// The file is not to be had. RFC 959 §5.4 gives different commands different codes for it;
     /// the command's row knows its own.
     Unavailable(Text),
+    /// A rule refuses it that is for another path than the client named; the log says which.
+    Denied(Box<Denial>),
     /// The store failed; the operator reads why.
     Broken(String),
+}
+
+/// What a rule for another path refuses.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    /// What was asked for.
+    pub(crate) path: VPath,
+    /// The rule, for the administrator.
+    pub(crate) reason: String,
 }
 
 impl Refusal {
@@ -28,11 +39,16 @@ impl Refusal {
         Self::Unavailable(text.into())
     }
 
+    pub(crate) fn denied(path: &VPath, reason: String) -> Self {
+        Self::Denied(Box::new(Denial { path: path.clone(), reason }))
+    }
+
     /// The reply, where `unavailable` is the command's code for a file that is not to be had.
     pub(crate) fn reply(self, unavailable: Code) -> Reply {
         match self {
             Self::Say(reply) => reply,
             Self::Unavailable(text) => Reply::new(unavailable, text),
+            Self::Denied(_) => Reply::new(Code::FILE_UNAVAILABLE, "Permission denied."),
             Self::Broken(_) => {
                 Reply::new(Code::LOCAL_ERROR, "The server could not do that; its log says why.")
             }

@@ -6,6 +6,7 @@ mod count;
 mod draft;
 mod fault;
 mod journal;
+mod judge;
 mod ledger;
 mod leftover;
 mod listing;
@@ -54,13 +55,15 @@ use wharf_core::account::{Account, Count};
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{
-    Caps, Change, Entries, Replace, Sink, Source, Space, Storage, Stores, Usage, Wanted, Write,
+    Caps, Change, Entries, LastLink, Replace, Sink, Source, Space, Storage, Stores, Usage, Wanted,
+    Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 
 use self::append::Append;
 use self::draft::{Begun, Draft};
+use self::judge::Judge;
 use self::listing::Listing;
 use self::tree::Tree;
 use self::upload::Upload;
@@ -280,6 +283,14 @@ impl Storage for Disk {
         Some(self.tree.real_path(at))
     }
 
+    async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
+        if let Some(path) = self.tree.resolve_at_once(at, last) {
+            return Ok(path);
+        }
+        let at = at.clone();
+        self.act(move |tree| tree.resolve(&at, last)).await
+    }
+
     async fn space(&self) -> Result<Option<Space>> {
         self.act(Tree::space).await
     }
@@ -320,8 +331,9 @@ pub struct Disks {
     open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
 }
 
-/// Whose folder, where, how much it may hold, and how new files and unfinished uploads are kept.
-type Home = (String, PathBuf, Quota, Keeping);
+/// Whose folder, where, how much it may hold, how new files and unfinished uploads are kept, and by
+/// which rules its links are judged.
+type Home = (String, PathBuf, Quota, Keeping, Option<Judge>);
 
 /// Which permission bits new files do not get, and how long unfinished uploads are kept.
 type Keeping = (u32, Duration);
@@ -384,22 +396,24 @@ impl fmt::Debug for Disks {
 
 impl Disks {
     /// A folder for an account: the one that other sessions have open, or a new one.
-    async fn disk(&self, name: &str, path: &Path, quota: Quota, keeping: Keeping) -> Result<Disk> {
-        let (umask, keep_partials) = keeping;
+    async fn disk(&self, home: Home) -> Result<Disk> {
+        let (umask, keep_partials) = home.3;
         let options = DiskOptions { umask, keep_partials, ..self.options.clone() };
-        let home = (name.to_owned(), path.to_owned(), quota, keeping);
-        if let Some(own) = self.server_files.folder_around(path) {
+        if let Some(own) = self.server_files.folder_around(&home.1) {
             let told = format!("it lies in {}, which the server keeps for itself", own.display());
             return Err(Error::new(ErrorKind::Forbidden, io::Error::other(told)));
         }
         if let Some(tree) = self.shared(&home) {
+            if let (Some(quotas), Some(metered)) = (&self.quotas, &tree.metered) {
+                quotas.recount_if_due(&metered.meter);
+            }
             return Ok(Disk { tree });
         }
         let metered = match &self.quotas {
-            Some(quotas) => quotas.metered(&home.1, quota).await?,
+            Some(quotas) => quotas.metered(&home.1, home.2).await?,
             None => None,
         };
-        let tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
+        let mut tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
             tree
         } else {
             let (name, path, ..) = home.clone();
@@ -407,6 +421,9 @@ impl Disks {
         };
         let mut tree = tree.metered_by(metered);
         tree.root.deny(&self.server_files);
+        if let Some(judge) = &home.4 {
+            tree.judge_by(judge.clone());
+        }
         let disk = Disk { tree: Arc::new(tree) };
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
@@ -422,7 +439,11 @@ impl Stores for Disks {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
         let keeping = (self.umask_of(account), self.keep_partials_of(account));
-        let home = self.disk(&account.name, &account.home, quota, keeping).await?;
+        let name = || account.name.clone();
+        let is_judged = account.rules.differ() || !account.folders.is_empty();
+        let judge = |at: VPath| is_judged.then(|| Judge::new(account.rules.clone(), at));
+        let home = (name(), account.home.clone(), quota, keeping, judge(VPath::root()));
+        let home = self.disk(home).await?;
         if account.folders.is_empty() {
             return Ok(Arc::new(home));
         }
@@ -432,7 +453,9 @@ impl Stores for Disks {
                 bytes: folder.quota.unwrap_or_default(),
                 files: folder.quota_files.unwrap_or(Count::Unlimited),
             };
-            if let Ok(disk) = self.disk(&account.name, &folder.target, quota, keeping).await {
+            let target = folder.target.clone();
+            let judge = judge(folder.at.clone());
+            if let Ok(disk) = self.disk((name(), target, quota, keeping, judge)).await {
                 folders.push((folder.at.clone(), Arc::new(disk)));
             }
         }

@@ -11,10 +11,14 @@ use futures_core::Stream;
 use wharf_core::error::{ErrorKind, Result};
 use wharf_core::permission::{folded, folded_name};
 use wharf_core::storage::{
-    Caps, Change, Entries, EntryStream, Replace, Sink, Source, Space, Storage, Usage, Wanted, Write,
+    Caps, Change, Entries, EntryStream, LastLink, Replace, Sink, Source, Space, Storage, Usage,
+    Wanted, Write,
 };
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
+
+/// How many links from one tree to the place of another a path may lead through.
+const RESOLVED_MAX: usize = 16;
 
 /// A tree with others mounted in it.
 ///
@@ -185,6 +189,28 @@ impl Storage for Mounts {
         place.store.usage_at(&place.at)
     }
 
+    /// A link of one tree can lead to the place of another, in which the next link lies.
+    async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
+        let mut path = at.clone();
+        for _ in 0..RESOLVED_MAX {
+            let place = self.place(&path);
+            let depth = path.names().count().saturating_sub(place.at.names().count());
+            let found = place.store.resolve(&place.at, last).await?;
+            if found == place.at {
+                return Ok(path);
+            }
+            let mut names = path.names().take(depth).chain(found.names());
+            let joined = names.try_fold(VPath::root(), |path, name| path.join(name));
+            drop(names);
+            path = joined.map_err(|_| ErrorKind::Forbidden)?;
+        }
+        Err(ErrorKind::Forbidden.into())
+    }
+
+    fn mount_at_or_below(&self, at: &VPath) -> Option<VPath> {
+        self.folders.keys().find(|path| self.is_within(path, at)).cloned()
+    }
+
     async fn space(&self) -> Result<Option<Space>> {
         self.home.space().await
     }
@@ -255,7 +281,7 @@ fn joined(own: Entries, covered: Covered, mounted: Vec<Entry>) -> Entries {
             Entries::Blocking(Box::new(open.chain(mounted.into_iter().map(Ok))))
         }
         Entries::Stream(batches) => {
-            Entries::Stream(Box::pin(Batches { own: batches, covered, mounted }))
+            Entries::Stream(Box::pin(Batches { own: Some(batches), covered, mounted }))
         }
     }
 }
@@ -277,7 +303,8 @@ impl Covered {
 
 /// Batches without what is covered, and one more with what covers it.
 struct Batches {
-    own: EntryStream,
+    /// None once it has ended: a stream is not asked again after that.
+    own: Option<EntryStream>,
     covered: Covered,
     mounted: Vec<Entry>,
 }
@@ -286,21 +313,25 @@ impl Stream for Batches {
     type Item = Result<Vec<Entry>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match ready!(self.own.as_mut().poll_next(context)) {
+        while let Some(own) = &mut self.own {
+            match ready!(own.as_mut().poll_next(context)) {
                 Some(Ok(mut batch)) => {
                     batch.retain(|entry| !self.covered.has(&entry.name));
                     if !batch.is_empty() {
                         return Poll::Ready(Some(Ok(batch)));
                     }
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    let last = std::mem::take(&mut self.mounted);
-                    return Poll::Ready((!last.is_empty()).then_some(Ok(last)));
+                Some(Err(error)) => {
+                    // After an error nothing more comes.
+                    self.own = None;
+                    self.mounted.clear();
+                    return Poll::Ready(Some(Err(error)));
                 }
+                None => self.own = None,
             }
         }
+        let last = std::mem::take(&mut self.mounted);
+        Poll::Ready((!last.is_empty()).then_some(Ok(last)))
     }
 }
 
@@ -360,6 +391,39 @@ mod tests {
 
     fn kind<T>(result: Result<T>) -> ErrorKind {
         result.err().expect("it fails").kind
+    }
+
+    /// Ends, and must not be asked again.
+    struct Once(Option<Result<Vec<Entry>>>, bool);
+
+    impl Stream for Once {
+        type Item = Result<Vec<Entry>>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            assert!(!self.1, "a stream that has ended was asked again");
+            let next = self.0.take();
+            self.1 = !matches!(next, Some(Ok(_)));
+            Poll::Ready(next)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_the_home_is_not_asked_after_its_end_or_an_error() {
+        let entry = |name: &str| Entry::new(name, Kind::Dir, 0);
+        for (own, wanted) in [
+            (Ok(vec![entry("a")]), [true, true, false, false]),
+            (Err(ErrorKind::Broken.into()), [true, false, false, false]),
+        ] {
+            let covered = Covered { names: Vec::new(), ignores_case: false };
+            let own = Entries::Stream(Box::pin(Once(Some(own), false)));
+            let Entries::Stream(mut all) = joined(own, covered, vec![entry("music")]) else {
+                panic!("batches stay batches");
+            };
+            for is_some in wanted {
+                let next = std::future::poll_fn(|context| all.as_mut().poll_next(context)).await;
+                assert_eq!(next.is_some(), is_some);
+            }
+        }
     }
 
     #[tokio::test]

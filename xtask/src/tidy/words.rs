@@ -79,8 +79,8 @@ fn allowances(source: &Source) -> Vec<Finding> {
 
 /// Property tests whose failures would not be kept: those of integration tests of one file.
 fn lost_seeds(source: &Source) -> Option<Finding> {
-    let (_, file) = source.path.split_once("/tests/")?;
-    let is_lost = !file.contains('/')
+    let parts: Vec<_> = source.path.split('/').collect();
+    let is_lost = matches!(parts[..], ["crates", _, "tests", _])
         && source::has_word(&source.code, "proptest!")
         && !source.code.contains("FileFailurePersistence::WithSource(");
     is_lost.then(|| SEEDS.broken(&source.path, 1, "`proptest!`"))
@@ -107,6 +107,7 @@ mod tests {
             ("crates/core/tests/a.rs", kept),
             ("crates/core/tests/a/b.rs", lost),
             ("crates/core/src/a.rs", lost),
+            ("crates/core/src/tests/a.rs", lost),
         ] {
             assert_eq!(found(check, &[(path, text)]).len(), 0, "{path}");
         }

@@ -185,7 +185,9 @@ pub(super) static ROWS: &[Row] = &[
     row(
         27,
         "Rules evaded by another spelling of a path",
-        "A path is resolved once, into one type that rights, logs and the store all use.",
+        "A path is resolved once, into one type that rights, logs and the store all use; where \
+         rules differ by path, links are resolved too, the rule of the place where they lead \
+         counts as well, and the act follows no link by itself.",
     ),
     row(
         28,
@@ -250,8 +252,9 @@ pub(super) static ROWS: &[Row] = &[
         37,
         "Quotas that can be passed",
         "Bytes and files are reserved before they are written and settled at the end, also for \
-         several uploads at once, copies, renames and replacements; a count in doubt is made \
-         anew, and nothing is written meanwhile.",
+         several uploads at once, copies, renames and replacements; the size of a file that is to \
+         be replaced is credited to one upload at a time, and to none once it has another name; a \
+         count in doubt is made anew, and nothing is written meanwhile.",
     ),
     row(
         38,
@@ -339,6 +342,7 @@ pub(super) static ROWS: &[Row] = &[
          unsafe; SECURITY.md gives 90 days.",
     ),
     row(
+<<<<<<< HEAD
         53,
         "Configuration from where others write, and the server's own files within a home",
         "No command takes a `wharf.toml` of the current folder; configuration, accounts, keys, \
@@ -359,6 +363,13 @@ pub(super) static ROWS: &[Row] = &[
         "Events for web servers are kept on disk by the user that serves until they are taken, \
          also through restarts; one that cannot be read is read again later, and what is given up, \
          dropped or damaged is in the log and counted; `give_up_after` counts from the event.",
+=======
+        55,
+        "Renames that leave a rule behind",
+        "What has a rule or a virtual folder at or below its path keeps its name, and nothing else \
+         gets such a name: 550, with the rule in the log and in `wharf why`; what may not be read \
+         cannot be moved to where more is allowed.",
+>>>>>>> part/rules
     ),
 ];
 
@@ -368,7 +379,12 @@ mod tests {
 
     #[test]
     fn the_rows_are_in_order_and_each_says_what_is_done() {
+<<<<<<< HEAD
         assert!(ROWS.iter().map(|row| row.number).eq(1..=58));
+=======
+        assert!(ROWS.iter().take(52).map(|row| row.number).eq(1..=52));
+        assert!(ROWS.iter().is_sorted_by(|one, next| one.number < next.number));
+>>>>>>> part/rules
         for row in ROWS {
             assert!(row.answer.ends_with('.') && !row.fault.ends_with('.'), "row {}", row.number);
             assert!(!row.answer.contains('|') && !row.fault.contains('|'), "row {}", row.number);

@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags, openat, readlinkat};
 use rustix::io::{Errno, Result};
 
 use super::FollowSymlinks;
+use wharf_core::storage::LastLink;
 
 /// How many links one path may lead through, as on Linux.
 const LINKS_MAX: usize = 40;
@@ -33,6 +34,15 @@ pub(super) fn open(
         links_left: if links == FollowSymlinks::Never { 0 } else { LINKS_MAX },
     };
     walk.run(flags)
+}
+
+/// The names of a path without links, as far as there is anything: what is missing stays as it is
+/// written. Errors are those of [`open`] where a link cannot be followed.
+pub(super) fn resolve(root: impl AsFd, path: &[u8], last: LastLink) -> Result<Vec<Vec<u8>>> {
+    let mut walk =
+        Walk { root: root.as_fd(), passed: Vec::new(), ahead: names(path), links_left: LINKS_MAX };
+    walk.resolve(last)?;
+    Ok(walk.passed)
 }
 
 struct Walk<'a> {
@@ -67,6 +77,49 @@ impl Walk<'_> {
         }
         // The path, or a link at its end, meant the directory that was reached.
         openat(here, c".", flags, Mode::empty())
+    }
+
+    fn resolve(&mut self, last: LastLink) -> Result<()> {
+        let mut here = self.reopen()?;
+        while let Some(name) = self.ahead.pop() {
+            if name == b".." {
+                self.passed.pop().ok_or(Errno::XDEV)?;
+                here = self.reopen()?;
+                continue;
+            }
+            let is_last = self.ahead.is_empty();
+            if is_last && last == LastLink::Keep {
+                self.passed.push(name);
+                return Ok(());
+            }
+            match link(&here, &name) {
+                Ok(Some(target)) => self.follow(&target)?,
+                Ok(None) if is_last => self.passed.push(name),
+                Ok(None) => match enter(&here, &name) {
+                    Ok(below) => {
+                        here = below;
+                        self.passed.push(name);
+                    }
+                    Err(Errno::NOTDIR) => return self.pass_missing(name),
+                    Err(error) => return Err(error),
+                },
+                Err(Errno::NOENT) => return self.pass_missing(name),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing lies there, so nothing below it is a link.
+    fn pass_missing(&mut self, name: Vec<u8>) -> Result<()> {
+        self.passed.push(name);
+        while let Some(name) = self.ahead.pop() {
+            if name == b".." {
+                return Err(Errno::NOENT);
+            }
+            self.passed.push(name);
+        }
+        Ok(())
     }
 
     fn follow(&mut self, target: &[u8]) -> Result<()> {

@@ -155,6 +155,20 @@ impl Quotas {
         Ok(Some(Metered { meter, quota }))
     }
 
+    /// Counts a home anew if it is time, for a login that shares a folder which others have open.
+    pub(super) fn recount_if_due(&self, meter: &Arc<Meter>) {
+        if !meter.wants_count(now(), COUNT_AGE_MAX) {
+            return;
+        }
+        let homes = self.homes();
+        let known = homes.counted.iter().find(|(_, known)| Arc::ptr_eq(known, meter));
+        let home = known.map(|(home, _)| home.clone());
+        drop(homes);
+        if let Some(home) = home {
+            self.enqueue(home, meter);
+        }
+    }
+
     fn enqueue(&self, home: PathBuf, meter: &Arc<Meter>) {
         let mut queue = self.queue();
         meter.await_count();

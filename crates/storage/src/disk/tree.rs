@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Replace, Source, Space, Wanted};
+use wharf_core::storage::{Change, LastLink, Replace, Source, Space, Wanted};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::draft::Left;
 use super::fault::fault;
 use super::journal::{self, Recovery, is_in_flux, settled, settled_by};
+use super::judge::Judge;
 use super::leftover::{
     Purpose, is_based_on, is_hidden, is_in_time, leads_to_hidden, noted_base, partial_name,
     purpose, remove_if_unused,
@@ -78,6 +79,24 @@ impl Tree {
     /// What others call a path of this tree.
     pub(super) fn real_path(&self, at: &VPath) -> PathBuf {
         at.names().fold(self.folder.clone(), |path, name| path.join(real_name(name)))
+    }
+
+    /// The same path without links in it; see `Storage::resolve`.
+    pub(super) fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
+        self.root.resolve(&self.folder, at, last)
+    }
+
+    /// The same if it is at hand that no link is in it.
+    pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
+        if !self.pace.is_quick() {
+            return None;
+        }
+        self.pace.timed(|| self.root.resolve_at_once(at, last))
+    }
+
+    /// Lets no link lead past the rules of the account.
+    pub(super) fn judge_by(&mut self, judge: Judge) {
+        self.root.judge_by(judge, &self.folder);
     }
 
     /// Whether a path is at hand and leads to the root of this tree.

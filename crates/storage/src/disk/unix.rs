@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat, statat,
@@ -18,11 +18,13 @@ use rustix::fs::{
 use rustix::io::{Errno, Result as Call};
 use rustix::process::geteuid;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Change, Replace};
+use wharf_core::permission::Permissions as Rights;
+use wharf_core::storage::{Change, LastLink, Replace};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
+use super::judge::{Judge, by_real_path};
 use super::pace::Medium;
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::meter::Replaced;
@@ -49,10 +51,15 @@ const LOOK: OFlags = READ;
 /// The top of a tree that nothing leaves.
 pub(super) struct Root {
     fd: OwnedFd,
+    /// Which links are followed where a path is opened.
     links: FollowSymlinks,
+    /// Which links [`Root::resolve`] follows.
+    resolves: FollowSymlinks,
     way: Way,
     /// What of the server's own is denied.
     server_files: ServerFiles,
+    /// Set where no link may lead past the rules of the account, with the path of the root.
+    judge: Option<(Judge, PathBuf)>,
 }
 
 /// How paths are kept below the root.
@@ -70,7 +77,8 @@ impl Root {
         let way = if beneath_linux::is_supported(&fd) { Way::Kernel } else { Way::Walk };
         #[cfg(not(target_os = "linux"))]
         let way = Way::Walk;
-        Ok(Self { fd, links, way, server_files: ServerFiles::default() })
+        let server_files = ServerFiles::default();
+        Ok(Self { fd, links, resolves: links, way, server_files, judge: None })
     }
 
     /// The same if it is at hand, where the kernel has all that we need.
@@ -78,7 +86,8 @@ impl Root {
         #[cfg(target_os = "linux")]
         if let Some(fd) = beneath_linux::open_top_at_once(path) {
             let server_files = ServerFiles::default();
-            return Some(Self { fd, links, way: Way::Kernel, server_files });
+            let (way, resolves, judge) = (Way::Kernel, links, None);
+            return Some(Self { fd, links, resolves, way, server_files, judge });
         }
         let _ = (path, links);
         None
@@ -144,6 +153,66 @@ impl Root {
     /// The root itself, to be read.
     pub(super) fn top(&self) -> io::Result<Directory> {
         Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())? })
+    }
+
+    /// Follows no link from here on unless the rules of the account allow what it leads to. Links
+    /// that may lead anywhere are still followed: what lies out of the tree has no rule.
+    pub(super) fn judge_by(&mut self, judge: Judge, folder: &Path) {
+        if self.links == FollowSymlinks::Inside {
+            self.links = FollowSymlinks::Never;
+        }
+        self.judge = Some((judge, folder.to_owned()));
+    }
+
+    /// The same path without links in it; see `Storage::resolve`.
+    pub(super) fn resolve(&self, folder: &Path, at: &VPath, last: LastLink) -> Result<VPath> {
+        match self.resolves {
+            FollowSymlinks::Never => return Ok(at.clone()),
+            FollowSymlinks::Always => {
+                return Ok(by_real_path(folder, at, last)?.unwrap_or_else(|| at.clone()));
+            }
+            FollowSymlinks::Inside => {}
+        }
+        let names = match beneath_walk::resolve(&self.fd, at.relative(), last) {
+            // A link that leads out, or nowhere, is what it is: whatever follows it fails.
+            Err(Errno::XDEV | Errno::LOOP) if last == LastLink::Follow => {
+                beneath_walk::resolve(&self.fd, at.relative(), LastLink::Keep)
+            }
+            resolved => resolved,
+        };
+        let mut names = names.map_err(fault)?.into_iter();
+        let path = names.try_fold(VPath::root(), |path, name| path.join(&name));
+        path.map_err(|_| ErrorKind::Forbidden.into())
+    }
+
+    /// The path itself, if it is at hand that no link is in it.
+    pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
+        #[cfg(target_os = "linux")]
+        if self.way == Way::Kernel {
+            let parent = at.parent().filter(|_| last == LastLink::Keep);
+            let (never, path) = (FollowSymlinks::Never, parent.as_ref().unwrap_or(at).relative());
+            beneath_linux::open_at_once(&self.fd, path, LOOK, never)?;
+            return Some(at.clone());
+        }
+        let _ = (at, last);
+        None
+    }
+
+    /// Opens a path whose links lead where the account has this right. Paths that were resolved
+    /// have none.
+    fn open_judged(&self, at: &VPath, flags: OFlags, right: Rights) -> Call<OwnedFd> {
+        let Some((judge, folder)) = &self.judge else { return self.open_at(at, flags) };
+        if self.links == FollowSymlinks::Never {
+            match self.open_at(at, flags) {
+                Err(Errno::LOOP) => {}
+                opened => return opened,
+            }
+        }
+        let Ok(real) = self.resolve(folder, at, LastLink::Follow) else { return Err(Errno::LOOP) };
+        if real != *at && !judge.allows(&real, right, self.ignores_case()) {
+            return Err(Errno::ACCESS);
+        }
+        self.open_at(&real, flags)
     }
 
     fn open_at(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
@@ -220,8 +289,8 @@ impl Root {
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         let name = at.name().unwrap_or(b".");
-        let reached = self.open_unjudged(at, LOOK);
-        if reached.as_ref().is_ok_and(|open| self.denies(at, open)) {
+        let reached = self.open_judged(at, LOOK, Rights::LIST);
+        if matches!(reached, Err(Errno::ACCESS)) && self.leads_to_denied(at) {
             return Err(denied());
         }
         let reached = reached.and_then(facts_unix::of_open);
@@ -243,7 +312,7 @@ impl Root {
 
     /// A regular file, open for reading, and its size.
     pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
-        let fd = self.open_at(at, READ).map_err(fault)?;
+        let fd = self.open_judged(at, READ, Rights::READ).map_err(fault)?;
         let facts = fstat(&fd).map_err(fault)?;
         check_regular(facts_unix::kind(facts.st_mode))?;
         Ok((File::from(fd), facts_unix::number(facts.st_size)))

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use same_file::Handle;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Change, Replace, Wanted};
+use wharf_core::storage::{Change, LastLink, Replace, Wanted};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::{VPath, escaped};
 
 use super::FollowSymlinks;
 use super::fault::fault;
+use super::judge::{Judge, by_real_path};
 use super::leftover::is_hidden;
 use super::pace::Medium;
 use super::windows_name::is_plain;
@@ -52,6 +53,27 @@ impl Root {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         Ok(Self { path, links, server_files: ServerFiles::default() })
+    }
+
+    /// Links are judged before an act here, by the path that [`Root::resolve`] gives.
+    #[expect(clippy::unused_self, reason = "other systems open by the rules as well")]
+    pub(super) fn judge_by(&mut self, _: Judge, _: &Path) {}
+
+    /// The same path without links in it; see `Storage::resolve`.
+    pub(super) fn resolve(&self, _: &Path, at: &VPath, last: LastLink) -> Result<VPath> {
+        if self.links == FollowSymlinks::Never {
+            return Ok(at.clone());
+        }
+        for name in at.names() {
+            check_name(name)?;
+        }
+        Ok(by_real_path(&self.path, at, last)?.unwrap_or_else(|| at.clone()))
+    }
+
+    /// Windows does not say what is at hand.
+    #[expect(clippy::unused_self, reason = "other systems ask the root")]
+    pub(super) fn resolve_at_once(&self, _: &VPath, _: LastLink) -> Option<VPath> {
+        None
     }
 
     /// Upper and lower case are the same in names. A folder can be told to tell them apart; that it

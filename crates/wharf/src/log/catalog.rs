@@ -135,6 +135,13 @@ pub(crate) static KINDS: &[Kind] = &[
         ],
         ..AUDITED
     },
+    Kind {
+        name: "denied",
+        about: "A command was refused because of a rule for another path: one to which a link \
+                leads, or one that a rename would move.",
+        fields: &[("command", "as in `RNTO`"), PATH, ("reason", "the rule")],
+        ..AUDITED
+    },
     Kind { name: "download", about: "A file went out, whole or not.", fields: TRANSFER, ..AUDITED },
     Kind { name: "delete", about: "A file was removed.", fields: &[PATH], ..AUDITED },
     Kind {

@@ -147,6 +147,9 @@ impl Record {
                 .path("path", path)
                 .number("bytes", *bytes)
                 .text("reason", reason),
+            Event::Denied { command, path, reason } => {
+                warn("denied").text("command", command).path("path", path).text("reason", reason)
+            }
             Event::FileRemoved(path) => info("delete").path("path", path),
             Event::DirectoryMade(path) => info("mkdir").path("path", path),
             Event::DirectoryRemoved(path) => info("rmdir").path("path", path),

@@ -101,6 +101,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::LoginFailed { user: "root", reason: "no such account" },
         Event::Transferred(&broken),
         Event::UploadRefused { path: &a, bytes: 68, reason: "refused (a virus)" },
+        Event::Denied { command: "RNTO", path: &a, reason: "a rule is for it" },
         Event::FileRemoved(&a),
         Event::DirectoryMade(&a),
         Event::DirectoryRemoved(&a),

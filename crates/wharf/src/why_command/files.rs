@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::Permissions;
-use wharf_core::storage::{Entries, Storage, Wanted};
+use wharf_core::storage::{Entries, LastLink, Storage, Wanted};
 use wharf_proto::entry::{Entry, Kind as FileKind};
 use wharf_proto::path::VPath;
 use wharf_users::rights::format_rights;
@@ -29,7 +29,12 @@ pub(super) async fn decide(
     }
     own(case, storage)?;
     let allowed = right(case, subject, storage, &case.at, case.act.needs())?;
-    let question = Question { case, subject, storage };
+    let at = linked(case, subject, storage).await?;
+    if case.act == Act::Rename {
+        fixed(&case.at, subject, storage)?;
+        fixed(&at, subject, storage)?;
+    }
+    let question = Question { at, case, subject, storage };
     question.disk().await?;
     Ok(allowed)
 }
@@ -108,7 +113,45 @@ fn right(
     ))
 }
 
+/// Where the path leads. Where links on the way lead elsewhere, the rule there counts as well.
+async fn linked(case: &Case<'_>, subject: &Subject, storage: &dyn Storage) -> Result<VPath, Fact> {
+    if !subject.account.rules.differ() {
+        return Ok(case.at.clone());
+    }
+    let last = match case.act {
+        Act::Delete | Act::Rmdir | Act::Mkdir | Act::Rename => LastLink::Keep,
+        _ => LastLink::Follow,
+    };
+    // What cannot be resolved is told by the look at the disk.
+    let Ok(real) = storage.resolve(&case.at, last).await else { return Ok(case.at.clone()) };
+    if real != case.at {
+        right(case, subject, storage, &real, case.act.needs()).map_err(|fact| Fact {
+            what: format!("a link leads to {real}, and there {}", fact.what),
+            ..fact
+        })?;
+    }
+    Ok(real)
+}
+
+/// What has a rule or a virtual folder for itself, or for something in it, keeps its name.
+fn fixed(at: &VPath, subject: &Subject, storage: &dyn Storage) -> Result<(), Fact> {
+    let rules = &subject.account.rules;
+    if let Some((prefix, rights)) = rules.at_or_below(at, storage.caps().ignores_case) {
+        let what = format!(
+            "a rule is at or below it, paths.\"{prefix}\" = \"{}\", and would be left behind",
+            format_rights(rights)
+        );
+        let help = "rename it on the server, and the rule with it";
+        return Err(Fact::new(Kind::Right, what).from(subject.place_of_path(prefix)).help(help));
+    }
+    let Some(place) = storage.mount_at_or_below(at) else { return Ok(()) };
+    let what = format!("a virtual folder is at or below it, folders.\"{place}\"");
+    Err(Fact::new(Kind::Right, what).from(subject.place_of_path(&place)))
+}
+
 struct Question<'a> {
+    /// What is asked for, without links.
+    at: VPath,
     case: &'a Case<'a>,
     subject: &'a Subject,
     storage: &'a dyn Storage,
@@ -116,7 +159,7 @@ struct Question<'a> {
 
 impl Question<'_> {
     async fn disk(&self) -> Result<(), Fact> {
-        let at = &self.case.at;
+        let at = &self.at;
         let found = self.stat(at).await?;
         match self.case.act {
             Act::Login => Ok(()),
@@ -152,7 +195,7 @@ impl Question<'_> {
 
     /// Something on the disk, by its real path.
     fn fact(&self, what: &str) -> Fact {
-        let path = real_path(self.subject, &self.case.at);
+        let path = real_path(self.subject, &self.at);
         Fact::new(Kind::File, what).from(shown(&path))
     }
 
@@ -185,7 +228,7 @@ impl Question<'_> {
     }
 
     fn not_top(&self) -> Result<(), Fact> {
-        if self.case.at.is_root() {
+        if self.at.is_root() {
             return Err(self.fact("the top folder stays as it is"));
         }
         Ok(())
@@ -193,14 +236,14 @@ impl Question<'_> {
 
     async fn readable(&self, found: Option<Entry>) -> Result<(), Fact> {
         self.file(found)?;
-        match self.storage.read(&self.case.at, 0).await {
+        match self.storage.read(&self.at, 0).await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.fact(&error.to_string()).help(remedy(error.kind))),
         }
     }
 
     async fn storable(&self, found: Option<Entry>) -> Result<(), Fact> {
-        let at = &self.case.at;
+        let at = &self.at;
         match found {
             Some(entry) if entry.kind == FileKind::Dir => {
                 return Err(self.fact("this is a folder, not a file"));
@@ -308,7 +351,7 @@ impl Question<'_> {
         if !matches!(self.case.act, Act::Chmod | Act::Mtime) {
             return Ok(());
         }
-        let path = real_path(self.subject, &self.case.at);
+        let path = real_path(self.subject, &self.at);
         if os::is_owner(&path) {
             return Ok(());
         }

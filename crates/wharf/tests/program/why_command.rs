@@ -56,6 +56,7 @@ const CASES: &[Case] = &[
     case("rename", "/all/f.txt", Says("RNFR /all/f.txt")),
     case("rename", "/all/missing", Says("RNFR /all/missing")),
     case("rename", "/a.txt", Says("RNFR /a.txt")),
+    case("rename", "/all", Says("RNFR /all")),
     case("mkdir", "/all/fresh", Says("MKD /all/fresh")),
     case("mkdir", "/all/full", Says("MKD /all/full")),
     case("mkdir", "/all/no/deep", Says("MKD /all/no/deep")),
