@@ -375,13 +375,7 @@ impl fmt::Debug for Disks {
 
 impl Disks {
     /// A folder for an account: the one that other sessions have open, or a new one.
-    async fn disk(
-        &self,
-        name: &str,
-        path: &Path,
-        quota: Quota,
-        keeping: Keeping,
-    ) -> Result<Disk> {
+    async fn disk(&self, name: &str, path: &Path, quota: Quota, keeping: Keeping) -> Result<Disk> {
         let (umask, keep_partials) = keeping;
         let options = DiskOptions { umask, keep_partials, ..self.options.clone() };
         let home = (name.to_owned(), path.to_owned(), quota, keeping);

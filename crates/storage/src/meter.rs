@@ -231,17 +231,13 @@ impl Meter {
         &self,
         act: impl FnOnce() -> Result<(T, u64), E>,
     ) -> Result<T, E> {
-        let shrunk =
-            self.free_by(|| act().map(|(done, bytes)| (done, Kept { bytes, files: 0 })));
+        let shrunk = self.free_by(|| act().map(|(done, bytes)| (done, Kept { bytes, files: 0 })));
         shrunk.map(Option::unwrap_or_default)
     }
 
     /// Does an act by which something is gone, and takes that out of the count. None where nothing
     /// may change any more.
-    fn free_by<T, E>(
-        &self,
-        act: impl FnOnce() -> Result<(T, Kept), E>,
-    ) -> Result<Option<T>, E> {
+    fn free_by<T, E>(&self, act: impl FnOnce() -> Result<(T, Kept), E>) -> Result<Option<T>, E> {
         if let (Some(witness), State::Counted) = (&self.witness, self.state()) {
             // Where this fails a crash leaves a count that is too high: nobody gains by that.
             let _ = witness.tell();

@@ -352,8 +352,7 @@ struct Whole {
 impl Whole {
     fn begin(dir: Arc<Directory>, target: &[u8], (staged, length): (File, u64)) -> Result<Self> {
         let old = dir.open_to_append(target)?;
-        let (found, size) =
-            (identity(&old).map_err(fault)?, old.metadata().map_err(fault)?.len());
+        let (found, size) = (identity(&old).map_err(fault)?, old.metadata().map_err(fault)?.len());
         let (new, name) = claim_throwaway(&dir)?;
         let mut whole = Self { dir, name, new, identity: found, parts: Vec::new() };
         // From the last to the first.

@@ -195,8 +195,8 @@ impl Tree {
         let Some(length) = place.dir.length_if_same(&name, &file) else { return Ok(Left::Nothing) };
         let keep = self.options.keep_partials;
         let noted = noted_base(&place.dir, &name).map_err(fault)?;
-        let is_valid = is_in_time(&file, keep).map_err(fault)?
-            && is_based_on(noted.as_deref(), base, length);
+        let is_valid =
+            is_in_time(&file, keep).map_err(fault)? && is_based_on(noted.as_deref(), base, length);
         Ok(if is_valid { Left::Bytes(length) } else { Left::Nothing })
     }
 

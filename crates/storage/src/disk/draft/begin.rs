@@ -57,7 +57,11 @@ impl Draft {
     }
 
     /// The same for a new file, if that takes no time worth a thread; none if it may.
-    pub(in crate::disk) fn begin_at_once(tree: &Tree, at: &VPath, how: Write) -> Option<Result<Self>> {
+    pub(in crate::disk) fn begin_at_once(
+        tree: &Tree,
+        at: &VPath,
+        how: Write,
+    ) -> Option<Result<Self>> {
         let is_known = tree.metered.as_ref().is_none_or(Metered::is_ready);
         let is_small = how.start == Start::Fresh && tree.changes_at_once() && is_known;
         if !is_small || leads_to_hidden(at) {
