@@ -59,13 +59,9 @@ impl Known {
             .map(|row| format!("no test has row_{:02}_ in its name ({})", row.number, row.fault))
             .collect();
         for test in &self.tests {
-<<<<<<< HEAD
-            for number in test.rows.iter().filter(|number| !(1..=58).contains(*number)) {
-=======
             for number in
                 test.rows.iter().filter(|number| ROWS.iter().all(|row| row.number != **number))
             {
->>>>>>> part/rules
                 gaps.push(format!(
                     "`{}` in {}: there is no row {number}",
                     test.sentence, test.file

@@ -74,6 +74,28 @@ fn row_15_other_commands_wait_for_the_end_of_the_transfer() {
 }
 
 #[test]
+fn abor_is_heard_behind_a_command_that_waits() {
+    inside(
+        &world(),
+        "EPSV;C: STOR b\nS: 150 *\nU... one\nC: DELE a\nC: PWD\nC: ABOR\nS: 426 *\nS: 226 *\n\
+         S: 250 *\nS: 257 *\nHASNOT /a\nHASNOT /b\nC: NOOP\nS: 200 *",
+    );
+}
+
+#[test]
+fn row_15_so_much_that_waits_is_read_and_no_more() {
+    let many = "C: PWD\n".repeat(40);
+    let replies = "S: 257 *\n".repeat(40);
+    inside(
+        &world(),
+        &format!(
+            "EPSV;C: STOR b\nS: 150 *\nU... one\n{many}C: ABOR\nWAIT 1s\nU: two\nS: 226 *\n\
+             {replies}S: 226 *\nHAS /b onetwo"
+        ),
+    );
+}
+
+#[test]
 fn quit_during_a_transfer_waits_for_its_end() {
     inside(
         &world(),
@@ -104,6 +126,64 @@ fn row_33_a_cut_upload_goes_on_where_it_ended() {
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\nC: SIZE b\nS: 213 5\n\
          C: REST 5\nS: 350 *\nEPSV;C: STOR b\nS: 150 *\nU: 56789\nS: 226 *\nHAS /b 0123456789",
+    );
+}
+
+#[test]
+fn row_56_a_cut_replacement_goes_on_with_the_new_file_and_never_with_the_old() {
+    const CUT: &str = "EPSV;C: STOR a\nS: 150 *\nU... 0123456789\nWAIT 1s\nUX\nS: 426 *\n";
+    // As FileZilla and lftp do it: SIZE is that of the old file.
+    inside(
+        &world(),
+        &format!(
+            "{CUT}C: SIZE a\nS: 213 5\nC: MLST a\nS: 250-*\nS:  *size=5;*\nS: 250 *\n\
+             EPSV;C: RETR a\nS: 150 *\nD: hello\nS: 226 *\n\
+             C: REST 5\nS: 350 *\nEPSV;C: STOR a\nS: 150 *\nU: 56789ab\nS: 226 *\n\
+             HAS /a 0123456789ab"
+        ),
+    );
+    // As curl and FluentFTP do it.
+    inside(
+        &world(),
+        &format!(
+            "{CUT}EPSV;C: APPE a\n\
+             S: 550 Unfinished upload of 10 bytes: continue with REST, or STOR again.\n\
+             HAS /a hello\nC: REST 11\nS: 350 *\nC: STOR a\nS: 554 *\n\
+             C: REST 10\nS: 350 *\nC: STOR a\nS: 150 *\nU: ab\nS: 226 *\nHAS /a 0123456789ab\n\
+             EPSV;C: APPE a\nS: 150 *\nU: !\nS: 226 *\nHAS /a 0123456789ab!"
+        ),
+    );
+    // What was made for a file that is gone is gone, too.
+    inside(
+        &world(),
+        &format!(
+            "{CUT}C: DELE a\nS: 250 *\nC: SIZE a\nS: 550 *\n\
+             EPSV;C: APPE a\nS: 150 *\nU: new\nS: 226 *\nHAS /a new"
+        ),
+    );
+}
+
+#[test]
+fn row_56_a_cut_append_adds_nothing_and_can_be_sent_again() {
+    inside(
+        &world(),
+        "EPSV;C: APPE a\nS: 150 *\nU...  and\nWAIT 1s\nUX\nS: 426 *\nHAS /a hello\n\
+         C: SIZE a\nS: 213 5\nEPSV;C: APPE a\nS: 150 *\nU:  and more\nS: 226 *\n\
+         HAS /a hello and more",
+    );
+}
+
+#[test]
+fn row_56_an_unfinished_upload_takes_no_name_that_another_account_got() {
+    let rights = [Permissions::UPLOAD, Permissions::APPEND, Permissions::RENAME];
+    let rights = rights.into_iter().fold(Permissions::READ_ONLY, Permissions::union);
+    let world = World::new().account("anna", "secret", rights).file("/x", b"");
+    inside(
+        &world,
+        "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\n\
+         C: RNFR x\nS: 350 *\nC: RNTO b\nS: 250 *\n\
+         C: REST 5\nS: 350 *\nEPSV;C: STOR b\nS: 553 *\n\
+         C: APPE b\nS: 150 *\nU: !\nS: 226 *\nHAS /b !",
     );
 }
 

@@ -240,7 +240,7 @@ pub(super) static ROWS: &[Row] = &[
         35,
         "Restart points that overflow or leave holes",
         "Whole decimal numbers that fit a file, for the next transfer only; one behind the end is \
-         refused.",
+         refused, also one behind the end of the unfinished upload that it would continue.",
     ),
     row(
         36,
@@ -342,7 +342,6 @@ pub(super) static ROWS: &[Row] = &[
          unsafe; SECURITY.md gives 90 days.",
     ),
     row(
-<<<<<<< HEAD
         53,
         "Configuration from where others write, and the server's own files within a home",
         "No command takes a `wharf.toml` of the current folder; configuration, accounts, keys, \
@@ -358,18 +357,25 @@ pub(super) static ROWS: &[Row] = &[
          opened; a successor takes no program and no config that others may change.",
     ),
     row(
-        58,
-        "Silent loss of events",
-        "Events for web servers are kept on disk by the user that serves until they are taken, \
-         also through restarts; one that cannot be read is read again later, and what is given up, \
-         dropped or damaged is in the log and counted; `give_up_after` counts from the event.",
-=======
         55,
         "Renames that leave a rule behind",
         "What has a rule or a virtual folder at or below its path keeps its name, and nothing else \
          gets such a name: 550, with the rule in the log and in `wharf why`; what may not be read \
          cannot be moved to where more is allowed.",
->>>>>>> part/rules
+    ),
+    row(
+        56,
+        "An unfinished upload that comes back over another file",
+        "It is bound to the account, the name and the identity of what stood there, and void when \
+         that was replaced, removed, renamed or changed; an append over one is refused, an append \
+         to a file adds to what is there, and a crash cuts it back; anonymous users share none.",
+    ),
+    row(
+        58,
+        "Silent loss of events",
+        "Events for web servers are kept on disk by the user that serves until they are taken, \
+         also through restarts; one that cannot be read is read again later, and what is given up, \
+         dropped or damaged is in the log and counted; `give_up_after` counts from the event.",
     ),
 ];
 
@@ -379,12 +385,7 @@ mod tests {
 
     #[test]
     fn the_rows_are_in_order_and_each_says_what_is_done() {
-<<<<<<< HEAD
         assert!(ROWS.iter().map(|row| row.number).eq(1..=58));
-=======
-        assert!(ROWS.iter().take(52).map(|row| row.number).eq(1..=52));
-        assert!(ROWS.iter().is_sorted_by(|one, next| one.number < next.number));
->>>>>>> part/rules
         for row in ROWS {
             assert!(row.answer.ends_with('.') && !row.fault.ends_with('.'), "row {}", row.number);
             assert!(!row.answer.contains('|') && !row.fault.contains('|'), "row {}", row.number);

@@ -330,6 +330,40 @@ mod tests {
         assert_eq!(Record::parse(b"wharf append 1 1 2 3\nf\nend\n"), None);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn row_41_56_a_file_is_cut_back_to_what_it_was_before_a_crash_and_never_further() {
+        use super::super::FollowSymlinks;
+        use super::super::system::Root;
+        let folder = tempfile::tempdir().unwrap();
+        let dir = || Root::open(folder.path(), FollowSymlinks::Never).unwrap().top().unwrap();
+        let path = folder.path().join("f");
+        // What was there, what was added when the server was killed, and what is there then.
+        for (old, added, then) in [(3, 0, 3), (3, 2, 3), (3, 4, 3), (0, 4, 0), (3, 9, 12)] {
+            std::fs::write(&path, vec![1; old]).unwrap();
+            let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
+            let again = Journal::lock(dir(), b"f", &mut |_| ()).unwrap();
+            assert!(again.is_none(), "one at a time");
+            let file = dir().open_to_append(b"f").unwrap();
+            let ends = (u64::try_from(old).unwrap(), u64::try_from(old + 4).unwrap());
+            journal.begin(&file, ends, true).unwrap();
+            (&file).write_all(&vec![2; added]).unwrap();
+            journal.leave();
+            let freed = recover(&dir(), b"f").unwrap();
+            assert_eq!(freed, u64::try_from(old + added - then).unwrap());
+            assert_eq!(std::fs::read(&path).unwrap().len(), then, "{old} {added}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        // Another file of that name is left alone.
+        let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
+        journal.begin(&dir().open_to_append(b"f").unwrap(), (1, 99), false).unwrap();
+        journal.leave();
+        std::fs::rename(&path, folder.path().join("kept")).unwrap();
+        std::fs::write(&path, "another").unwrap();
+        assert_eq!(recover(&dir(), b"f").unwrap(), 0);
+        assert_eq!(std::fs::read(&path).unwrap(), b"another");
+    }
+
     #[test]
     fn a_file_that_grows_has_its_old_length_for_readers() {
         let file = tempfile::tempfile().unwrap();

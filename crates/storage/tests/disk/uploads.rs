@@ -42,7 +42,6 @@ async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_sto
         let other = Disk::open(&world.root, "bert", &fast()).unwrap();
         assert_eq!(other.partial(&path("/f")).await.unwrap(), None);
         fails(other.write(&path("/f"), write(Start::At(5))).await, &[ErrorKind::BadOffset], "bert");
-        put(&other, "/f", b"of bert").await.unwrap();
         let again = world.disk_by(way, &DiskOptions::default());
         assert_eq!(again.partial(&path("/f")).await.unwrap(), Some(5));
         let mut sink = begin(&again, "/f", Start::At(5)).await;
@@ -50,6 +49,111 @@ async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_sto
         sink.commit().await.unwrap();
         assert_eq!(content(&again, &path("/f")).await.unwrap(), b"0123456");
         assert_eq!(world.names(), ["f"]);
+    }
+}
+
+#[tokio::test]
+async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
+    let bert = |world: &World| Disk::open(&world.root, "bert", &fast()).unwrap();
+    for (way, is_there) in [(0, true), (1, true), (2, true), (3, true), (4, false), (5, true)] {
+        let world = World::new();
+        let disk = world.disk(&DiskOptions::default());
+        let file = world.root.join("f");
+        if is_there {
+            put(&disk, "/f", b"old").await.unwrap();
+        }
+        leave(&disk).await;
+        let again = world.disk(&DiskOptions::default());
+        assert_eq!(again.partial(&path("/f")).await.unwrap(), Some(5), "as long as it is the same");
+        match way {
+            0 => put(&bert(&world), "/f", b"of bert").await.unwrap(),
+            1 => {
+                let mut append = begin(&bert(&world), "/f", Start::End).await;
+                feed(&mut append, b" and bert").await;
+                append.commit().await.unwrap();
+            }
+            2 => fs::write(&file, "of a program").unwrap(),
+            // It is as long as before.
+            3 => fs::write(&file, "new").unwrap(),
+            4 => put(&bert(&world), "/f", b"of bert").await.unwrap(),
+            _ => fs::remove_file(&file).unwrap(),
+        }
+        let there = fs::read(&file).unwrap_or_default();
+        assert_eq!(disk.partial(&path("/f")).await.unwrap(), None, "{way}");
+        let mut append = begin(&disk, "/f", Start::End).await;
+        feed(&mut append, b"!").await;
+        append.commit().await.unwrap();
+        assert_eq!(fs::read(&file).unwrap(), [there.as_slice(), b"!"].concat(), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
+    for options in [DiskOptions::default(), fast()] {
+        let world = World::new();
+        let disk = world.disk(&options);
+        let (file, second) = (world.root.join("f"), world.root.join("second"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        fs::hard_link(&file, &second).unwrap();
+        let mut sink = begin(&disk, "/f", Start::End).await;
+        // More than is gathered in memory.
+        feed(&mut sink, &vec![7; 700_000]).await;
+        sink.sync().await.unwrap();
+        assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"old", "for readers until the end");
+        assert_eq!(disk.stat(&path("/second")).await.unwrap().size, 3);
+        assert_eq!(sink.commit().await.unwrap().size, 700_003);
+        assert_eq!(fs::read(&second).unwrap(), [b"old".as_slice(), &vec![7; 700_000]].concat());
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(world.names(), ["f", "second"]);
+        // One that is given up at its very end is cut off again.
+        let mut sink = begin(&disk, "/f", Start::End).await;
+        feed(&mut sink, b"more").await;
+        sink.sync().await.unwrap();
+        assert_eq!(fs::read(&file).unwrap().len(), 700_007);
+        sink.abort().await;
+        assert_eq!(fs::read(&file).unwrap().len(), 700_003);
+        assert_eq!(world.names(), ["f", "second"]);
+    }
+}
+
+#[tokio::test]
+async fn row_56_what_a_running_upload_is_to_replace_is_not_added_to() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    put(&disk, "/f", b"old").await.unwrap();
+    let mut running = begin(&disk, "/f", Start::Fresh).await;
+    feed(&mut running, b"new content").await;
+    for start in [Start::End, Start::At(3)] {
+        fails(disk.write(&path("/f"), write(start)).await, &[ErrorKind::Busy], "beside it");
+    }
+    let other = Disk::open(&world.root, "bert", &fast()).unwrap();
+    let mut append = begin(&other, "/f", Start::End).await;
+    feed(&mut append, b"!").await;
+    append.commit().await.unwrap();
+    assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"old!", "others may");
+    running.commit().await.unwrap();
+    assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"new content");
+}
+
+#[tokio::test]
+async fn row_56_visitors_who_share_a_name_share_no_unfinished_uploads() {
+    use wharf_core::account::Account;
+    use wharf_core::permission::{Permissions, Rules};
+    use wharf_core::storage::Stores;
+    use wharf_storage::Disks;
+    let world = World::new();
+    let disks = Disks::new(fast());
+    let rules = || Rules::everywhere(Permissions::ALL);
+    for is_anonymous in [true, false] {
+        let account = Account { is_anonymous, ..Account::new("ftp", &world.root, rules()) };
+        let store = disks.open(&account).await.unwrap();
+        let mut sink = store.write(&path("/f"), write(Start::Fresh)).await.unwrap();
+        feed(&mut sink, b"01234").await;
+        sink.abort().await;
+        let kept = store.partial(&path("/f")).await.unwrap();
+        assert_eq!(kept, (!is_anonymous).then_some(5));
+        assert_eq!(world.names().len(), usize::from(!is_anonymous));
     }
 }
 
