@@ -198,6 +198,58 @@ pub fn parse_mfmt(arg: &[u8]) -> Result<(Timestamp, &[u8]), ArgError> {
     Ok((Timestamp::parse(time).ok_or(ArgError::Malformed)?, name))
 }
 
+/// Reads the argument of `SITE UTIME`: a time and a name, in one of the two forms of other servers.
+///
+/// `20260101120000 name` or, without seconds, `202601011200 name`; and `name ATIME MTIME CTIME UTC`
+/// with three times, of which the second counts. The name is never empty.
+pub fn parse_utime(arg: &[u8]) -> Result<(Timestamp, &[u8]), ArgError> {
+    if let Some(found) = parse_utime_of_three(arg) {
+        return Ok(found);
+    }
+    let (time, name) = word_and_rest(arg)?;
+    Ok((parse_minute(time).ok_or(ArgError::Malformed)?, name))
+}
+
+/// `name ATIME MTIME CTIME UTC`; none if it is not that.
+fn parse_utime_of_three(arg: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let mut words = trim(arg).rsplitn(5, |&byte| byte == b' ');
+    let zone = words.next()?;
+    let (changed, modified, used) = (words.next()?, words.next()?, words.next()?);
+    let name = words.next().filter(|name| !name.is_empty())?;
+    let times = [used, modified, changed].map(parse_minute);
+    let [Some(_), Some(modified), Some(_)] = times else { return None };
+    zone.eq_ignore_ascii_case(b"UTC").then_some((modified, name))
+}
+
+/// A time as in [`Timestamp::parse`], which may lack its seconds.
+fn parse_minute(text: &[u8]) -> Option<Timestamp> {
+    match text.len() {
+        12 => Timestamp::parse(&[text, b"00"].concat()),
+        _ => Timestamp::parse(text),
+    }
+}
+
+/// Reads the argument of `SITE UMASK`: one to four octal digits, `777` at most.
+pub fn parse_umask(arg: &[u8]) -> Result<u32, ArgError> {
+    let digits = trim(arg);
+    if digits.is_empty() {
+        return Err(ArgError::Missing);
+    }
+    if digits.len() > 4 || !digits.iter().all(|byte| (b'0'..=b'7').contains(byte)) {
+        return Err(ArgError::Malformed);
+    }
+    let umask = digits.iter().fold(0, |sum, &byte| sum * 8 + u32::from(byte - b'0'));
+    if umask > 0o777 { Err(ArgError::Malformed) } else { Ok(umask) }
+}
+
+/// Reads the argument of `SITE IDLE`: seconds, at least 1.
+pub fn parse_seconds(arg: &[u8]) -> Result<u64, ArgError> {
+    match number(trim(arg), u32::MAX.into())? {
+        0 => Err(ArgError::Malformed),
+        seconds => Ok(seconds),
+    }
+}
+
 /// Reads the argument of `OPTS` (RFC 2389 §4): `UTF8 ON`, `utf8`, `MLST type;size;`. What stands
 /// behind the first space is returned as it is, empty if there is nothing.
 pub fn parse_opts(arg: &[u8]) -> Result<(Verb, &[u8]), ArgError> {
@@ -215,9 +267,16 @@ pub struct ListArgs<'a> {
     pub options: ListOptions,
     /// What remains behind the options; empty if there is nothing.
     pub path: &'a [u8],
-    /// The whole argument. If something really has that name, it is what the client means.
+    /// The whole argument. If something really has that name, it is what the client means, unless
+    /// [`Self::are_options`].
     pub literal: &'a [u8],
+    /// Whether the options can be nothing else: each word has letters of [`SURE_OPTIONS`] alone,
+    /// none twice. Clients send such words with every listing, whatever files are called.
+    pub are_options: bool,
 }
+
+/// The letters that KDE, gvfs, ange-ftp, FFFTP, lftp and others put before the path of a listing.
+pub const SURE_OPTIONS: &[u8] = b"aAlLRF1C";
 
 /// Options of `ls` that change what is listed. All others are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -241,6 +300,7 @@ pub fn parse_list_args(arg: &[u8]) -> ListArgs<'_> {
     let mut options = ListOptions::default();
     let mut path = arg;
     let mut rest = trim_start(arg);
+    let (mut has_options, mut are_sure) = (false, true);
     while rest.first() == Some(&b'-') && !matches!(rest, b"-" | [b'-', b' ', ..]) {
         let (word, behind) = split_word(rest);
         if word == b"--" {
@@ -249,13 +309,25 @@ pub fn parse_list_args(arg: &[u8]) -> ListArgs<'_> {
             break;
         }
         options = options.with_word(word);
+        has_options = true;
+        are_sure &= is_surely_option(word);
         rest = trim_start(behind);
         path = rest;
     }
     if rest.is_empty() && trim(path).is_empty() {
         path = b"";
     }
-    ListArgs { options, path, literal: arg }
+    ListArgs { options, path, literal: arg, are_options: has_options && are_sure }
+}
+
+/// Whether a word that begins with a hyphen is an option of `ls` for sure.
+fn is_surely_option(word: &[u8]) -> bool {
+    let letters = word.strip_prefix(b"-").unwrap_or_default();
+    let is_first = |at: usize, letter: &u8| !letters.iter().take(at).any(|known| known == letter);
+    !letters.is_empty()
+        && letters.iter().enumerate().all(|(at, letter)| {
+            SURE_OPTIONS.contains(letter) && is_first(at, letter)
+        })
 }
 
 impl ListOptions {
@@ -435,6 +507,44 @@ mod tests {
     }
 
     #[test]
+    fn row_26_site_utime_has_the_forms_of_two_servers() {
+        let at = |text: &str| Timestamp::parse(text.as_bytes()).unwrap();
+        let (noon, name) = (at("20260102120000"), &b"a b"[..]);
+        assert_eq!(parse_utime(b"20260102120000 a b"), Ok((noon, name)));
+        assert_eq!(parse_utime(b"202601021200 a b"), Ok((noon, name)));
+        let three = b"a b 20200101000000 20260102120000 20200101000000 UTC";
+        assert_eq!(parse_utime(three), Ok((noon, name)));
+        let three = b"a b 202001010000 202601021200 202001010000 utc";
+        assert_eq!(parse_utime(three), Ok((noon, name)));
+        assert_eq!(parse_utime(b"20260102120000"), Err(Missing));
+        for arg in [
+            &b"a b"[..],
+            b"20260132120000 a",
+            b"a 20200101000000 20260132120000 20200101000000 UTC",
+            b"a 20200101000000 20260102120000 20200101000000 CET",
+            b" 20200101000000 20260102120000 20200101000000 UTC",
+        ] {
+            assert!(parse_utime(arg).is_err() || parse_utime(arg).unwrap().1 != b"a", "{arg:?}");
+        }
+    }
+
+    #[test]
+    fn a_umask_is_octal_and_an_idle_time_is_not_0() {
+        assert_eq!(parse_umask(b"022"), Ok(0o022));
+        assert_eq!(parse_umask(b" 7 "), Ok(7));
+        assert_eq!(parse_umask(b"0777"), Ok(0o777));
+        assert_eq!(parse_umask(b""), Err(Missing));
+        for arg in [&b"8"[..], b"1777", b"00022", b"-1", b"u=rwx"] {
+            assert_eq!(parse_umask(arg), Err(Malformed), "{arg:?}");
+        }
+        assert_eq!(parse_seconds(b"900"), Ok(900));
+        assert_eq!(parse_seconds(b" "), Err(Missing));
+        for arg in [&b"0"[..], b"-1", b"9m", b"4294967296"] {
+            assert_eq!(parse_seconds(arg), Err(Malformed), "{arg:?}");
+        }
+    }
+
+    #[test]
     fn row_16_options_of_mode_z_are_a_level_and_no_other_engine() {
         assert_eq!(parse_opts_mode(b"Z LEVEL 9"), Ok(Some(9)));
         assert_eq!(parse_opts_mode(b"z engine zlib level 0"), Ok(Some(0)));
@@ -503,6 +613,16 @@ mod tests {
     }
 
     #[test]
+    fn words_of_known_letters_are_options_for_sure() {
+        for arg in ["-la", "-al", "-a", "-alLR", "-lR /site", "-a -l x", "-1", "-aF"] {
+            assert!(parse_list_args(arg.as_bytes()).are_options, "{arg}");
+        }
+        for arg in ["", "x", "-", "- x", "-all", "-draft.txt", "-a -x.txt", "--all", "-z", "x -a"] {
+            assert!(!parse_list_args(arg.as_bytes()).are_options, "{arg}");
+        }
+    }
+
+    #[test]
     fn names_with_hyphens_and_spaces_are_not_mangled() {
         for arg in ["./emerald-lake", "my -file", "a -l", "-", "- x", " lead", "trail ", "a-b -1 c"]
         {
@@ -516,7 +636,7 @@ mod tests {
             let _ = TransferType::parse(&arg);
             let _ = (parse_mode(&arg), parse_structure(&arg), parse_prot(&arg), parse_pbsz(&arg));
             let _ = (parse_offset(&arg), parse_allo(&arg), parse_chmod(&arg), parse_mfmt(&arg));
-            let _ = parse_opts(&arg);
+            let _ = (parse_opts(&arg), parse_utime(&arg), parse_umask(&arg), parse_seconds(&arg));
         }
 
         #[test]

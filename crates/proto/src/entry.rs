@@ -23,6 +23,9 @@ pub struct Entry {
     pub links: u64,
     /// Says for two entries whether they are the same thing (RFC 3659 §7.5.2): device and inode.
     pub unique: Option<(u64, u64)>,
+    /// Whether a symbolic link was followed to it. Known in listings; what is looked up by its path
+    /// does not say.
+    pub via_link: bool,
     /// What the asking account may do with it (RFC 3659 §7.5.5). The store leaves it empty; the
     /// engine fills it in.
     pub perm: Perm,
@@ -106,6 +109,7 @@ impl Entry {
             owner: Owner::default(),
             links: 1,
             unique: None,
+            via_link: false,
             perm: Perm::default(),
         }
     }

@@ -142,10 +142,16 @@ impl Opening<'_> {
     }
 
     async fn connect(&self, to: SocketAddr) -> Result<Socket, OpenError> {
-        match timeout(self.connect_timeout, self.net.connect(at_port(self.local, 0), to)).await {
+        match timeout(self.connect_timeout, self.net.connect(self.from(), to)).await {
             Ok(done) => done.map_err(OpenError::Network),
             Err(_) => Err(OpenError::Network(io::ErrorKind::TimedOut.into())),
         }
+    }
+
+    /// Where active connections come from: the port below that of the control connection (RFC 959
+    /// §5.2, "L-1"), which old firewalls expect. The system decides whether we may have it.
+    fn from(&self) -> SocketAddr {
+        at_port(self.local, self.local.port().saturating_sub(1))
     }
 }
 
@@ -173,7 +179,10 @@ impl fmt::Display for OpenError {
                 "{times} data connections came that resumed no TLS session, to a port that \
                  several sessions of one address share; widen passive.ports for such clients"
             ),
-            Self::Strangers => out.write_str("others than the client kept connecting"),
+            Self::Strangers => out.write_str(
+                "the data connections came from a different address than the control connection, \
+                 and were refused",
+            ),
             Self::Network(error) => write!(out, "the data connection failed: {error}"),
             Self::Tls(error) => write!(out, "TLS on the data connection failed: {error}"),
             Self::NotResumed => out.write_str(

@@ -1,5 +1,11 @@
 //! A directory's entries as the lines of a listing, in a stream.
 
+mod tree;
+mod walk;
+
+pub(crate) use self::tree::{Spelling, tree};
+pub(crate) use self::walk::Walk;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 

@@ -49,7 +49,7 @@ pub(crate) async fn run(
     line: &[u8],
 ) -> Result<Held, Exit> {
     let Some(port) = session.data.take() else {
-        let reply = Reply::new(Code::NO_DATA_CONNECTION, "Send PASV or PORT first.");
+        let reply = Reply::new(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first.");
         session.tell(line, true, &reply);
         control.send([&reply], &session.names).await?;
         return Ok(None);
@@ -263,6 +263,11 @@ impl Work {
         let data = match opening.open(port, &mut self.strangers).await {
             Ok(data) => data,
             Err(error) => {
+                // What came instead is what the client and the administrator can look for.
+                let error = match error {
+                    OpenError::TimedOut if !self.strangers.is_empty() => OpenError::Strangers,
+                    error => error,
+                };
                 self.shared.tally.opening_failed(error.cause());
                 let is_unproven = matches!(error, OpenError::NotTold { .. });
                 self.resumes = is_unproven.then_some(false);
@@ -373,11 +378,11 @@ fn failed(ending: Ending<Done>) -> Verdict {
         Ending::Done(Done::Moved) => done(),
         Ending::Done(Done::Cut(Cut::Store(error))) => store_failed(error),
         Ending::Done(Done::Cut(Cut::Network(error))) => {
-            let reply = aborted("The data connection broke.");
+            let reply = aborted("Connection closed; transfer aborted.");
             Verdict::new(vec![reply], format!("the data connection broke: {error}"))
         }
         Ending::Done(Done::Cut(Cut::Stalled)) => {
-            let reply = aborted("Nothing moved for too long.");
+            let reply = aborted("Data timeout: nothing was transferred for too long.");
             Verdict::new(vec![reply], "nothing moved for too long".into())
         }
         Ending::Done(Done::Cut(Cut::TooSlow)) => {
@@ -404,9 +409,25 @@ fn failed(ending: Ending<Done>) -> Verdict {
                     "The data connection must resume the TLS session of this one.",
                 ),
                 OpenError::Tls(_) => {
-                    Reply::new(Code::NO_DATA_CONNECTION, "TLS failed on the data connection.")
+                    Reply::new(Code::NO_DATA_CONNECTION, "Cannot open data connection: the TLS handshake failed.")
                 }
-                _ => Reply::new(Code::NO_DATA_CONNECTION, "The data connection was not opened."),
+                OpenError::Strangers => Reply::new(
+                    Code::NO_DATA_CONNECTION,
+                    "Cannot open data connection: the connections to it came from a different \
+                     address than the control connection.",
+                ),
+                OpenError::TimedOut => Reply::new(
+                    Code::NO_DATA_CONNECTION,
+                    "Cannot open data connection: timed out; a firewall or NAT may block the port.",
+                ),
+                OpenError::NotTold { .. } => Reply::new(
+                    Code::NO_DATA_CONNECTION,
+                    "Cannot open data connection: it resumed no TLS session, on a shared port.",
+                ),
+                OpenError::Network(_) => {
+                    let text = "Cannot open data connection: connection refused or unreachable.";
+                    Reply::new(Code::NO_DATA_CONNECTION, text)
+                }
             };
             Verdict { is_data_failure: true, ..Verdict::new(vec![reply], error.to_string()) }
         }

@@ -135,9 +135,24 @@ fn row_03_a_port_at_which_strangers_keep_knocking_is_given_up() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(8);
     let outcome = play(
         &world(),
-        &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\nS: 425 *\nC: NOOP\nS: 200 *"),
+        &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\n{FOREIGN}\nC: NOOP\nS: 200 *"),
     );
-    assert!(outcome.events.iter().any(|line| line.contains("others than the client")));
+    assert!(outcome.events.iter().any(|line| line.contains("a different address")));
+}
+
+/// What the client reads when others came in its place.
+const FOREIGN: &str = "S: 425 Cannot open data connection: the connections to it came from a \
+                       different address than the control connection.";
+
+#[test]
+fn row_03_a_client_that_never_came_reads_whether_others_did() {
+    let knock = "KNOCK 198.51.100.7\n";
+    for (knocks, reply) in [(knock, FOREIGN), ("", "S: 425 Cannot open data connection: timed *")] {
+        play(
+            &world(),
+            &format!("LOGIN;EPSV;{knocks}NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\n{reply}"),
+        );
+    }
 }
 
 #[test]

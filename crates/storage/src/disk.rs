@@ -42,6 +42,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -146,6 +147,10 @@ pub enum FollowSymlinks {
 #[derive(Clone)]
 pub struct Disk {
     tree: Arc<Tree>,
+    /// Of this session alone: others have the same tree open.
+    umask: Arc<AtomicU32>,
+    /// Bits that new files never get, whatever a session asks for.
+    never: u32,
 }
 
 impl Disk {
@@ -154,7 +159,7 @@ impl Disk {
     /// # Errors
     /// Where `root` is missing, is no directory, or may not be read; the message names it.
     pub fn open(root: impl AsRef<Path>, account: &str, options: &DiskOptions) -> io::Result<Self> {
-        Ok(Self { tree: Arc::new(Tree::open(root.as_ref(), account, options)?) })
+        Ok(Self::over(Arc::new(Tree::open(root.as_ref(), account, options)?), 0))
     }
 
     /// The same, without the kernel's `openat2`, as on a system that has none. For tests and for
@@ -169,7 +174,16 @@ impl Disk {
     ) -> io::Result<Self> {
         let mut tree = Tree::open(root.as_ref(), account, options)?;
         tree.walk();
-        Ok(Self { tree: Arc::new(tree) })
+        Ok(Self::over(Arc::new(tree), 0))
+    }
+
+    fn over(tree: Arc<Tree>, never: u32) -> Self {
+        let umask = Arc::new(AtomicU32::new(tree.options.umask));
+        Self { tree, umask, never }
+    }
+
+    fn umask_now(&self) -> u32 {
+        self.umask.load(Ordering::Relaxed)
     }
 
     /// Waits until what is kept is known, where it is counted.
@@ -243,12 +257,13 @@ impl Storage for Disk {
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         self.counted().await?;
-        let draft = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
+        let mut draft = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
             begun?
         } else {
             let at = at.clone();
             self.act(move |tree| Draft::begin(tree, &at, how)).await?
         };
+        draft.set_umask(self.umask_now());
         Ok(Box::new(Upload::new(Arc::clone(&self.tree), draft)))
     }
 
@@ -270,6 +285,14 @@ impl Storage for Disk {
         self.act(Tree::space).await
     }
 
+    fn umask(&self) -> Option<u32> {
+        system::HAS_MODES.then(|| self.umask_now())
+    }
+
+    fn set_umask(&self, umask: u32) {
+        self.umask.store(umask | self.never, Ordering::Relaxed);
+    }
+
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         let at = at.clone();
         self.change(move |tree| tree.remove_file(&at)).await
@@ -281,8 +304,8 @@ impl Storage for Disk {
     }
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
-        let at = at.clone();
-        self.change(move |tree| tree.make_dir(&at)).await
+        let (at, umask) = (at.clone(), self.umask_now());
+        self.change(move |tree| tree.make_dir(&at, umask)).await
     }
 
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
@@ -326,12 +349,12 @@ impl Disks {
         Self { quotas: Some(quotas), ..self }
     }
 
-    /// The bits that new files of an account do not get. What anybody may drop and nobody fetch is
-    /// for the owner of this process alone, who looks at it before others do.
-    fn umask_of(&self, account: &Account) -> u32 {
+    /// The bits that new files of an account never get. What anonymous users may store and not
+    /// fetch is for the owner of this process alone, who looks at it before others do.
+    fn never_of(account: &Account) -> u32 {
         let is_dropbox =
             account.is_anonymous && !account.rules.anywhere().contains(Permissions::READ);
-        if is_dropbox { self.options.umask | UMASK_OF_DROPS } else { self.options.umask }
+        if is_dropbox { UMASK_OF_DROPS } else { 0 }
     }
 
     /// The folder of another session, if the path still leads to it.
@@ -353,11 +376,12 @@ impl fmt::Debug for Disks {
 
 impl Disks {
     /// A folder for an account: the one that other sessions have open, or a new one.
-    async fn disk(&self, name: &str, path: &Path, quota: Quota, umask: u32) -> Result<Disk> {
+    async fn disk(&self, name: &str, path: &Path, quota: Quota, never: u32) -> Result<Disk> {
+        let umask = self.options.umask | never;
         let options = DiskOptions { umask, ..self.options.clone() };
         let home = (name.to_owned(), path.to_owned(), quota, umask);
         if let Some(tree) = self.shared(&home) {
-            return Ok(Disk { tree });
+            return Ok(Disk::over(tree, never));
         }
         let metered = match &self.quotas {
             Some(quotas) => quotas.metered(&home.1, quota).await?,
@@ -369,7 +393,7 @@ impl Disks {
             let (name, path, ..) = home.clone();
             unblocked(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
         };
-        let disk = Disk { tree: Arc::new(Tree { metered, ..tree }) };
+        let disk = Disk::over(Arc::new(Tree { metered, ..tree }), never);
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
         all.insert(home, Arc::downgrade(&disk.tree));
@@ -383,8 +407,8 @@ impl Stores for Disks {
     /// tells of it.
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
-        let umask = self.umask_of(account);
-        let home = self.disk(&account.name, &account.home, quota, umask).await?;
+        let never = Self::never_of(account);
+        let home = self.disk(&account.name, &account.home, quota, never).await?;
         if account.folders.is_empty() {
             return Ok(Arc::new(home));
         }
@@ -394,7 +418,7 @@ impl Stores for Disks {
                 bytes: folder.quota.unwrap_or_default(),
                 files: folder.quota_files.unwrap_or(Count::Unlimited),
             };
-            if let Ok(disk) = self.disk(&account.name, &folder.target, quota, umask).await {
+            if let Ok(disk) = self.disk(&account.name, &folder.target, quota, never).await {
                 folders.push((folder.at.clone(), Arc::new(disk)));
             }
         }

@@ -130,6 +130,11 @@ impl Draft {
         Ok(draft)
     }
 
+    /// Which permission bits it does not get if it is a new file.
+    pub(super) fn set_umask(&mut self, umask: u32) {
+        self.mode = 0o666 & !umask;
+    }
+
     /// Counts it as something that the account keeps.
     fn charge_for(&mut self, tree: &Tree) -> Result<()> {
         let Some(metered) = &tree.metered else { return Ok(()) };

@@ -91,5 +91,5 @@ impl Reader {
 /// What a link leads to, if it may be followed; else the link.
 fn followed(root: &Root, dir: &VPath, name: &[u8], link: Entry) -> Entry {
     let reached = dir.join(name).ok().and_then(|at| root.stat(&at).ok());
-    reached.unwrap_or(link)
+    reached.map_or(link, |entry| Entry { via_link: true, ..entry })
 }

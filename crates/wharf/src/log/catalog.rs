@@ -110,6 +110,7 @@ pub(crate) static KINDS: &[Kind] = &[
             ("tried", "the name"),
             REASON,
             ("tls", "whether TLS protects the control connection"),
+            ("help", "what would help, with NAME in place of the name"),
         ],
         ..AUDITED
     },
@@ -133,6 +134,12 @@ pub(crate) static KINDS: &[Kind] = &[
             ("bytes", "bytes on the data connection"),
             ("reason", "what the check said"),
         ],
+        ..AUDITED
+    },
+    Kind {
+        name: "upload-denied",
+        about: "An upload was refused before a byte of it came: no right, no room, a bad name.",
+        fields: &[PATH, REASON, ("help", "what would help; left out where nothing is known")],
         ..AUDITED
     },
     Kind { name: "download", about: "A file went out, whole or not.", fields: TRANSFER, ..AUDITED },
