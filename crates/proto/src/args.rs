@@ -198,58 +198,6 @@ pub fn parse_mfmt(arg: &[u8]) -> Result<(Timestamp, &[u8]), ArgError> {
     Ok((Timestamp::parse(time).ok_or(ArgError::Malformed)?, name))
 }
 
-/// Reads the argument of `SITE UTIME`: a time and a name, in one of the two forms of other servers.
-///
-/// `20260101120000 name` or, without seconds, `202601011200 name`; and `name ATIME MTIME CTIME UTC`
-/// with three times, of which the second counts. The name is never empty.
-pub fn parse_utime(arg: &[u8]) -> Result<(Timestamp, &[u8]), ArgError> {
-    if let Some(found) = parse_utime_of_three(arg) {
-        return Ok(found);
-    }
-    let (time, name) = word_and_rest(arg)?;
-    Ok((parse_minute(time).ok_or(ArgError::Malformed)?, name))
-}
-
-/// `name ATIME MTIME CTIME UTC`; none if it is not that.
-fn parse_utime_of_three(arg: &[u8]) -> Option<(Timestamp, &[u8])> {
-    let mut words = trim(arg).rsplitn(5, |&byte| byte == b' ');
-    let zone = words.next()?;
-    let (changed, modified, used) = (words.next()?, words.next()?, words.next()?);
-    let name = words.next().filter(|name| !name.is_empty())?;
-    let times = [used, modified, changed].map(parse_minute);
-    let [Some(_), Some(modified), Some(_)] = times else { return None };
-    zone.eq_ignore_ascii_case(b"UTC").then_some((modified, name))
-}
-
-/// A time as in [`Timestamp::parse`], which may lack its seconds.
-fn parse_minute(text: &[u8]) -> Option<Timestamp> {
-    match text.len() {
-        12 => Timestamp::parse(&[text, b"00"].concat()),
-        _ => Timestamp::parse(text),
-    }
-}
-
-/// Reads the argument of `SITE UMASK`: one to four octal digits, `777` at most.
-pub fn parse_umask(arg: &[u8]) -> Result<u32, ArgError> {
-    let digits = trim(arg);
-    if digits.is_empty() {
-        return Err(ArgError::Missing);
-    }
-    if digits.len() > 4 || !digits.iter().all(|byte| (b'0'..=b'7').contains(byte)) {
-        return Err(ArgError::Malformed);
-    }
-    let umask = digits.iter().fold(0, |sum, &byte| sum * 8 + u32::from(byte - b'0'));
-    if umask > 0o777 { Err(ArgError::Malformed) } else { Ok(umask) }
-}
-
-/// Reads the argument of `SITE IDLE`: seconds, at least 1.
-pub fn parse_seconds(arg: &[u8]) -> Result<u64, ArgError> {
-    match number(trim(arg), u32::MAX.into())? {
-        0 => Err(ArgError::Malformed),
-        seconds => Ok(seconds),
-    }
-}
-
 /// Reads the argument of `OPTS` (RFC 2389 §4): `UTF8 ON`, `utf8`, `MLST type;size;`. What stands
 /// behind the first space is returned as it is, empty if there is nothing.
 pub fn parse_opts(arg: &[u8]) -> Result<(Verb, &[u8]), ArgError> {
@@ -325,9 +273,10 @@ fn is_surely_option(word: &[u8]) -> bool {
     let letters = word.strip_prefix(b"-").unwrap_or_default();
     let is_first = |at: usize, letter: &u8| !letters.iter().take(at).any(|known| known == letter);
     !letters.is_empty()
-        && letters.iter().enumerate().all(|(at, letter)| {
-            SURE_OPTIONS.contains(letter) && is_first(at, letter)
-        })
+        && letters
+            .iter()
+            .enumerate()
+            .all(|(at, letter)| SURE_OPTIONS.contains(letter) && is_first(at, letter))
 }
 
 impl ListOptions {
@@ -352,7 +301,7 @@ impl ListOptions {
 /// The largest offset of a file, `i64::MAX`.
 const OFFSET_MAX: u64 = i64::MAX.unsigned_abs();
 
-fn number(text: &[u8], max: u64) -> Result<u64, ArgError> {
+pub(crate) fn number(text: &[u8], max: u64) -> Result<u64, ArgError> {
     if text.is_empty() {
         return Err(ArgError::Missing);
     }
@@ -379,7 +328,7 @@ fn split_word(arg: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// As [`split_word`], where neither part may be missing.
-fn word_and_rest(arg: &[u8]) -> Result<(&[u8], &[u8]), ArgError> {
+pub(crate) fn word_and_rest(arg: &[u8]) -> Result<(&[u8], &[u8]), ArgError> {
     let (word, rest) = split_word(trim_start(arg));
     if word.is_empty() || rest.is_empty() {
         return Err(ArgError::Missing);
@@ -393,7 +342,7 @@ fn trim_start(text: &[u8]) -> &[u8] {
 }
 
 /// Without spaces in front and at the end.
-fn trim(text: &[u8]) -> &[u8] {
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let text = trim_start(text);
     let end = text.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
     text.get(..end).unwrap_or_default()
@@ -507,44 +456,6 @@ mod tests {
     }
 
     #[test]
-    fn row_26_site_utime_has_the_forms_of_two_servers() {
-        let at = |text: &str| Timestamp::parse(text.as_bytes()).unwrap();
-        let (noon, name) = (at("20260102120000"), &b"a b"[..]);
-        assert_eq!(parse_utime(b"20260102120000 a b"), Ok((noon, name)));
-        assert_eq!(parse_utime(b"202601021200 a b"), Ok((noon, name)));
-        let three = b"a b 20200101000000 20260102120000 20200101000000 UTC";
-        assert_eq!(parse_utime(three), Ok((noon, name)));
-        let three = b"a b 202001010000 202601021200 202001010000 utc";
-        assert_eq!(parse_utime(three), Ok((noon, name)));
-        assert_eq!(parse_utime(b"20260102120000"), Err(Missing));
-        for arg in [
-            &b"a b"[..],
-            b"20260132120000 a",
-            b"a 20200101000000 20260132120000 20200101000000 UTC",
-            b"a 20200101000000 20260102120000 20200101000000 CET",
-            b" 20200101000000 20260102120000 20200101000000 UTC",
-        ] {
-            assert!(parse_utime(arg).is_err() || parse_utime(arg).unwrap().1 != b"a", "{arg:?}");
-        }
-    }
-
-    #[test]
-    fn a_umask_is_octal_and_an_idle_time_is_not_0() {
-        assert_eq!(parse_umask(b"022"), Ok(0o022));
-        assert_eq!(parse_umask(b" 7 "), Ok(7));
-        assert_eq!(parse_umask(b"0777"), Ok(0o777));
-        assert_eq!(parse_umask(b""), Err(Missing));
-        for arg in [&b"8"[..], b"1777", b"00022", b"-1", b"u=rwx"] {
-            assert_eq!(parse_umask(arg), Err(Malformed), "{arg:?}");
-        }
-        assert_eq!(parse_seconds(b"900"), Ok(900));
-        assert_eq!(parse_seconds(b" "), Err(Missing));
-        for arg in [&b"0"[..], b"-1", b"9m", b"4294967296"] {
-            assert_eq!(parse_seconds(arg), Err(Malformed), "{arg:?}");
-        }
-    }
-
-    #[test]
     fn row_16_options_of_mode_z_are_a_level_and_no_other_engine() {
         assert_eq!(parse_opts_mode(b"Z LEVEL 9"), Ok(Some(9)));
         assert_eq!(parse_opts_mode(b"z engine zlib level 0"), Ok(Some(0)));
@@ -636,7 +547,7 @@ mod tests {
             let _ = TransferType::parse(&arg);
             let _ = (parse_mode(&arg), parse_structure(&arg), parse_prot(&arg), parse_pbsz(&arg));
             let _ = (parse_offset(&arg), parse_allo(&arg), parse_chmod(&arg), parse_mfmt(&arg));
-            let _ = (parse_opts(&arg), parse_utime(&arg), parse_umask(&arg), parse_seconds(&arg));
+            let _ = parse_opts(&arg);
         }
 
         #[test]

@@ -1,6 +1,9 @@
 //! An account's view of its files: the only door to the store. Every act asks for its right here,
 //! so no command can forget to.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
@@ -104,7 +107,16 @@ impl Files {
         }
         match self.told(at, self.store.stat(at).await)?.kind {
             Kind::Dir => Ok(()),
+            Kind::Link => Err(self.not_followed(at).await),
             _ => Err(ErrorKind::NotADirectory.into_refusal()),
+        }
+    }
+
+    /// Why a link is not followed: it is broken, leads in a circle, or out of the home.
+    pub(crate) async fn not_followed(&self, at: &VPath) -> Refusal {
+        match self.store.list(at, Wanted::Names).await {
+            Ok(_) => ErrorKind::NotADirectory.into_refusal(),
+            Err(error) => error.into(),
         }
     }
 
@@ -518,108 +530,5 @@ trait IntoRefusal {
 impl IntoRefusal for ErrorKind {
     fn into_refusal(self) -> Refusal {
         wharf_core::error::Error::from(self).into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use wharf_core::async_trait;
-    use wharf_core::error::Result as StoreResult;
-    use wharf_core::storage::Caps;
-
-    use super::*;
-
-    /// Has a file under every name, and says whether it ignores case.
-    struct Everything {
-        ignores_case: bool,
-    }
-
-    #[async_trait]
-    impl Storage for Everything {
-        fn caps(&self) -> Caps {
-            Caps {
-                resumes: false,
-                appends: false,
-                sets_times: false,
-                sets_mode: false,
-                ignores_case: self.ignores_case,
-            }
-        }
-
-        async fn stat(&self, at: &VPath) -> StoreResult<Entry> {
-            Ok(Entry::new(at.name().unwrap_or_default(), Kind::File, 0))
-        }
-
-        async fn list(&self, _: &VPath, _: Wanted) -> StoreResult<Entries> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn read(&self, _: &VPath, _: u64) -> StoreResult<Source> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn write(&self, _: &VPath, _: Write) -> StoreResult<Box<dyn Sink>> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn remove_file(&self, _: &VPath) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn remove_dir(&self, _: &VPath) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn make_dir(&self, _: &VPath) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn rename(&self, _: &VPath, _: &VPath, _: Replace) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-
-        async fn set(&self, _: &VPath, _: Change) -> StoreResult<()> {
-            Err(ErrorKind::Unsupported.into())
-        }
-    }
-
-    #[test]
-    fn the_perms_of_a_directory_are_those_of_each_path_in_it() {
-        let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
-        for ignores_case in [true, false] {
-            let rules = Rules::everywhere(Permissions::READ_ONLY)
-                .with(path(b"a"), Permissions::ALL)
-                .with(path(b"a/B"), Permissions::NONE);
-            let settings = FilesSettings {
-                makes_parents: false,
-                may_overwrite: true,
-                checks_announced_size: true,
-            };
-            let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
-            for directory in [b"/".as_slice(), b"a", b"A", b"a/b", b"a/B", b"c"] {
-                let perms = files.perms_in(&path(directory));
-                for (name, kind) in [(b"b", Kind::Dir), (b"B", Kind::File), (b"a", Kind::Link)] {
-                    let each = files.perm(&path(directory).join(name).unwrap(), kind);
-                    assert_eq!(perms.of(name, kind), each, "{directory:?} {name:?}");
-                }
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn row_30_rights_hold_for_each_spelling_that_the_store_takes() {
-        let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
-        for ignores_case in [true, false] {
-            let rules = Rules::everywhere(Permissions::ALL).with(path(b"in"), Permissions::NONE);
-            let settings = FilesSettings {
-                makes_parents: false,
-                may_overwrite: true,
-                checks_announced_size: true,
-            };
-            let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
-            assert!(files.stat(&path(b"in/a")).await.is_err());
-            assert_eq!(files.stat(&path(b"IN/a")).await.is_err(), ignores_case);
-            assert!(files.stat(&path(b"a")).await.is_ok());
-        }
     }
 }

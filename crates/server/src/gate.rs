@@ -11,16 +11,16 @@ use crate::settings::TlsRequire;
 pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Refusal> {
     let disabled = &session.settings.compat.disabled_commands;
     if disabled.iter().any(|verb| verb == spec.verb || spec.also.contains(&verb.as_str())) {
-        return Err(Refusal::say(Code::NOT_IMPLEMENTED, "Command not implemented: it is disabled on this server."));
+        return Err(Refusal::say(
+            Code::NOT_IMPLEMENTED,
+            "Command not implemented: it is disabled on this server.",
+        ));
     }
     if spec.stage == Stage::LoggedIn && session.logged_in().is_none() {
         return Err(Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."));
     }
     if spec.arg == Arg::Required && arg.is_empty() {
-        return Err(Refusal::say(
-            Code::BAD_ARGUMENT,
-            format!("Missing argument: {}", spec.syntax),
-        ));
+        return Err(Refusal::say(Code::BAD_ARGUMENT, format!("Missing argument: {}", spec.syntax)));
     }
     if let Some(inside) = session.logged_in()
         && !inside.files.may_ever(spec.needs)
@@ -46,10 +46,7 @@ fn data_can_move(session: &Session) -> Result<(), Refusal> {
         ));
     }
     if session.data.is_none() {
-        return Err(Refusal::say(
-            Code::NO_DATA_CONNECTION,
-            "Use PASV, EPSV, PORT or EPRT first.",
-        ));
+        return Err(Refusal::say(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first."));
     }
     Ok(())
 }

@@ -41,8 +41,8 @@ impl Refusal {
     pub(crate) fn cause(&self) -> Option<(String, &'static str)> {
         const ROOM: &str = "free some space on the disk, or lower files.reserve";
         const QUOTA: &str = "wharf user edit NAME --quota SIZE, or limits.user_quota";
-        const RIGHTS: &str = "wharf why NAME PATH upload names the rule, wharf user edit NAME --perm \
-                              changes it; a share takes uploads with -w";
+        const RIGHTS: &str = "wharf why NAME PATH upload names the rule, wharf user edit NAME \
+                              --perm changes it; a share takes uploads with -w";
         const OWNER: &str = "let the server's account write there (chown, chmod); where a link \
                              leads out of the home, see files.follow_symlinks";
         const REPLACE: &str = "the right `overwrite` and files.overwrite let uploads replace files";
@@ -99,23 +99,19 @@ impl From<Error> for Refusal {
             ErrorKind::CrossesDevices => {
                 Self::unavailable("Cross-device link: copy the file instead.")
             }
-            ErrorKind::BadName => {
-                Self::say(Code::NAME_REFUSED, "File name not allowed: use valid text without control characters.")
-            }
+            ErrorKind::BadName => Self::say(
+                Code::NAME_REFUSED,
+                "File name not allowed: use valid text without control characters.",
+            ),
             ErrorKind::BadOffset => {
                 Self::say(Code::BAD_RESTART, "Restart position is past the end of the file.")
             }
             ErrorKind::NoSpace => Self::say(Code::NO_SPACE, "No space left on device."),
-            ErrorKind::OverQuota => {
-                Self::say(Code::OVER_QUOTA, "Quota exceeded.")
+            ErrorKind::OverQuota => Self::say(Code::OVER_QUOTA, "Quota exceeded."),
+            ErrorKind::Exhausted => Self::say(Code::FILE_BUSY, "Server busy; try again later."),
+            ErrorKind::Uncounted => {
+                Self::say(Code::FILE_BUSY, "The quota is still being counted; try again later.")
             }
-            ErrorKind::Exhausted => {
-                Self::say(Code::FILE_BUSY, "Server busy; try again later.")
-            }
-            ErrorKind::Uncounted => Self::say(
-                Code::FILE_BUSY,
-                "The quota is still being counted; try again later.",
-            ),
             // The source says why, in words that are meant for the client.
             ErrorKind::Refused => {
                 let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
@@ -137,7 +133,9 @@ impl From<Error> for Refusal {
 impl From<PathError> for Refusal {
     fn from(error: PathError) -> Self {
         match error {
-            PathError::Nul => Self::say(Code::BAD_ARGUMENT, "Invalid file name: it holds a NUL byte."),
+            PathError::Nul => {
+                Self::say(Code::BAD_ARGUMENT, "Invalid file name: it holds a NUL byte.")
+            }
             PathError::TooLong => Self::say(Code::BAD_ARGUMENT, "File name too long."),
             PathError::NotOneName => Self::say(Code::BAD_ARGUMENT, "Invalid file name."),
         }
@@ -148,9 +146,7 @@ impl From<ArgError> for Refusal {
     fn from(error: ArgError) -> Self {
         match error {
             ArgError::Missing => Self::say(Code::BAD_ARGUMENT, "Missing argument."),
-            ArgError::Malformed => {
-                Self::say(Code::BAD_ARGUMENT, "Invalid argument; try HELP.")
-            }
+            ArgError::Malformed => Self::say(Code::BAD_ARGUMENT, "Invalid argument; try HELP."),
             ArgError::Unsupported => {
                 Self::say(Code::BAD_PARAMETER, "Parameter not supported for this command.")
             }

@@ -290,7 +290,10 @@ impl Session {
             return Ok(if is_there { literal } else { VPath::root() });
         }
         if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-            return Err(Refusal::say(Code::BAD_ARGUMENT, "Invalid file name: it holds a line end."));
+            return Err(Refusal::say(
+                Code::BAD_ARGUMENT,
+                "Invalid file name: it holds a line end.",
+            ));
         }
         let readings = self.names.readings(typed);
         if let [only] = &readings.tried[..]

@@ -408,9 +408,10 @@ fn failed(ending: Ending<Done>) -> Verdict {
                     Code::PROTOCOL_REFUSED,
                     "The data connection must resume the TLS session of this one.",
                 ),
-                OpenError::Tls(_) => {
-                    Reply::new(Code::NO_DATA_CONNECTION, "Cannot open data connection: the TLS handshake failed.")
-                }
+                OpenError::Tls(_) => Reply::new(
+                    Code::NO_DATA_CONNECTION,
+                    "Cannot open data connection: the TLS handshake failed.",
+                ),
                 OpenError::Strangers => Reply::new(
                     Code::NO_DATA_CONNECTION,
                     "Cannot open data connection: the connections to it came from a different \

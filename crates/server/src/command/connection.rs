@@ -184,7 +184,10 @@ fn connect_later(session: &mut Session, to: Result<SocketAddr, Refusal>) -> Resu
 fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
     let refuse = |code, text: &'static str| Err(Refusal::say(code, text));
     if !session.settings.active.is_enabled {
-        return refuse(Code::NOT_IMPLEMENTED, "Active mode is disabled; use passive mode (PASV or EPSV).");
+        return refuse(
+            Code::NOT_IMPLEMENTED,
+            "Active mode is disabled; use passive mode (PASV or EPSV).",
+        );
     }
     refuse_if_extended_only(session)?;
     // lftp says `::` for its own address in active mode over IPv6.
@@ -195,7 +198,10 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
         return refuse(Code::NOT_UNDERSTOOD, FOREIGN);
     }
     if to.port() < PORT_MIN {
-        return refuse(Code::BAD_PARAMETER, "Illegal port: data connections to ports below 1024 are refused.");
+        return refuse(
+            Code::BAD_PARAMETER,
+            "Illegal port: data connections to ports below 1024 are refused.",
+        );
     }
     let mut address = session.peer;
     address.set_port(to.port());

@@ -169,7 +169,10 @@ mod tests {
         }
         bench.memory.put("/many/one-more", b"");
         assert!(bench.says("RMDA many").await.starts_with("550 Too many entries"));
-        assert_eq!(bench.memory.paths().iter().filter(|path| path.contains("many/")).count(), 10_001);
+        assert_eq!(
+            bench.memory.paths().iter().filter(|path| path.contains("many/")).count(),
+            10_001
+        );
         assert_eq!(bench.says("DELE many/one-more").await, "250 Removed.");
         assert_eq!(bench.says("RMDA many").await, "250 Removed.");
     }

@@ -1,12 +1,12 @@
 //! Single files: DELE, RNFR, RNTO, SIZE, MDTM, MFMT, SITE UTIME.
 
-use wharf_core::error::{Error, ErrorKind};
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
 use wharf_core::storage::Change;
-use wharf_proto::args::{parse_mfmt, parse_utime};
+use wharf_proto::args::parse_mfmt;
 use wharf_proto::entry::Kind;
 use wharf_proto::reply::{Code, Reply};
+use wharf_proto::site::parse_utime;
 use wharf_proto::time::Timestamp;
 
 use super::parameters::is_ascii;
@@ -66,7 +66,10 @@ static RNTO: Spec = Spec {
 
 async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let Some(from) = session.pending.rename_from.take() else {
-        return Next::say(Code::BAD_SEQUENCE, "Bad sequence of commands: RNTO must follow RNFR at once.");
+        return Next::say(
+            Code::BAD_SEQUENCE,
+            "Bad sequence of commands: RNTO must follow RNFR at once.",
+        );
     };
     let to = session.path(arg).await?;
     session.files()?.rename(&from, &to).await?;
@@ -93,6 +96,9 @@ static SIZE: Spec = Spec {
 async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let entry = session.files()?.size(&path).await?;
+    if entry.kind == Kind::Link {
+        return Err(session.files()?.not_followed(&path).await);
+    }
     if entry.kind != Kind::File {
         return Err(Refusal::unavailable("Not a regular file."));
     }
@@ -124,8 +130,7 @@ async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     }
     let entry = session.files()?.stat(&path).await?;
     if entry.kind == Kind::Link {
-        // Broken, in a circle, or out of the home: nothing is there that could have a time.
-        return Err(Error::from(ErrorKind::NotFound).into());
+        return Err(session.files()?.not_followed(&path).await);
     }
     Ok(Next::Say(Reply::new(Code::FILE_STATUS, written(entry.modified))))
 }

@@ -79,8 +79,12 @@ static MLSD: Spec = Spec {
 
 async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = path_or_here(session, arg).await?;
-    if session.files()?.stat(&path).await?.kind != Kind::Dir {
-        return Next::say(Code::BAD_ARGUMENT, "MLSD lists directories; use MLST for a file.");
+    match session.files()?.stat(&path).await?.kind {
+        Kind::Dir => {}
+        Kind::Link => return Err(session.files()?.not_followed(&path).await),
+        Kind::File | Kind::Other => {
+            return Next::say(Code::BAD_ARGUMENT, "Not a directory; use MLST for a file.");
+        }
     }
     let format = Box::new(Facts::new(session.parameters.facts));
     listing(session, Asked::alone(Subject::Directory(path)), format).await

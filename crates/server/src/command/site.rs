@@ -5,8 +5,9 @@ use std::time::Duration;
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
 use wharf_core::storage::Change;
-use wharf_proto::args::{parse_chmod, parse_seconds, parse_umask};
+use wharf_proto::args::parse_chmod;
 use wharf_proto::reply::{Code, Reply};
+use wharf_proto::site::{parse_seconds, parse_umask};
 
 use super::file::SITE_UTIME;
 use super::info::{table, usage_lines};
@@ -190,7 +191,10 @@ mod tests {
         assert_eq!(bench.memory.content("/b").unwrap(), b"hello");
         assert_eq!(bench.says("SITE CPTO c").await, "503 Send SITE CPFR first.");
         bench.says("SITE CPFR a").await;
-        assert_eq!(bench.says("RNTO c").await, "503 Bad sequence of commands: RNTO must follow RNFR at once.");
+        assert_eq!(
+            bench.says("RNTO c").await,
+            "503 Bad sequence of commands: RNTO must follow RNFR at once."
+        );
         assert!(bench.says("SITE CPFR nothing").await.starts_with("550"));
         assert_eq!(bench.says("SITE CPTO c").await, "503 Send SITE CPFR first.");
         assert!(!bench.has_file("/c"));

@@ -1,14 +1,11 @@
 //! A directory and all below it, folder by folder: for listings with `-R`, and for RMDA.
 
-use std::future::poll_fn;
-
-use tokio::task::spawn_blocking;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions;
-use wharf_core::storage::Entries;
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
+use super::collect;
 use crate::files::Files;
 
 /// Entries that one command goes through at most: a client could ask for a whole disk.
@@ -93,35 +90,4 @@ impl Walk {
 /// Whether a folder may just be left out: it vanished meanwhile, or the system keeps it closed.
 fn is_passing(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::Forbidden)
-}
-
-/// At most so many entries, and whether there are more.
-async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
-    match entries {
-        Entries::Blocking(entries) => {
-            let read = move || {
-                let mut all = Vec::new();
-                for entry in entries {
-                    if all.len() >= most {
-                        return Ok((all, true));
-                    }
-                    all.push(entry?);
-                }
-                Ok((all, false))
-            };
-            let read = spawn_blocking(read).await;
-            read.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Broken, panic)))
-        }
-        Entries::Stream(mut batches) => {
-            let mut all: Vec<Entry> = Vec::new();
-            while let Some(batch) = poll_fn(|context| batches.as_mut().poll_next(context)).await {
-                all.extend(batch?);
-                if all.len() > most {
-                    all.truncate(most);
-                    return Ok((all, true));
-                }
-            }
-            Ok((all, false))
-        }
-    }
 }

@@ -48,7 +48,8 @@ fn lftp_reports_a_listing_that_is_refused_at_once() {
     }
     let server = server();
     let script = format!(
-        "set ftp:ssl-allow false; open -u {USER},{PASSWORD} ftp://127.0.0.1:{}; ls tree; ls -R tree",
+        "set ftp:ssl-allow false; open -u {USER},{PASSWORD} ftp://127.0.0.1:{}; \
+         ls tree; ls -R tree",
         server.port()
     );
     let outcome = Program::new("lftp").arg("-c").arg(script).succeed();
@@ -67,7 +68,10 @@ fn rclone_says_that_a_folder_is_missing_and_makes_it_to_copy_into() {
             format!(":ftp,host=127.0.0.1,port={port},user={USER},pass={secret}{options}:{path}")
         };
         let rclone = |words: &[&str]| {
-            Program::new("rclone").args(["--config", "/dev/null", "--retries", "1"]).args(words).run()
+            Program::new("rclone")
+                .args(["--config", "/dev/null", "--retries", "1"])
+                .args(words)
+                .run()
         };
         let outcome = rclone(&["lsf", &at("nothing")]);
         assert!(outcome.told().contains("directory not found"), "{}", outcome.told());
