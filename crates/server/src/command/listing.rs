@@ -32,7 +32,7 @@ enum Subject {
 static LIST: Spec = Spec {
     verb: "LIST",
     syntax: "LIST [<path or pattern>]",
-    about: "List files with their facts, in the form of ls -l",
+    about: "List files with their facts, in the form of ls -l; with -R also what lies below",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     moves_data: true,
@@ -49,7 +49,7 @@ async fn list(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static NLST: Spec = Spec {
     verb: "NLST",
     syntax: "NLST [<path or pattern>]",
-    about: "List names alone, ready for RETR",
+    about: "List names alone, ready for RETR; with -R also what lies below",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     moves_data: true,

@@ -13,7 +13,7 @@ fn server() -> Server {
         .account(USER, "full", &["--path", "/closed=none"])
         .set("log", &format!("file = {log:?}"))
         .set("log", "commands = true")
-        .start();
+        .start_quietly();
     fs::create_dir_all(server.home().join("tree/a/b")).expect("the home is there");
     fs::create_dir(server.home().join("closed")).expect("the home is there");
     for file in ["tree/top", "tree/a/middle", "tree/a/b/deep", "closed/secret"] {
