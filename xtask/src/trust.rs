@@ -59,9 +59,8 @@ impl Known {
             .map(|row| format!("no test has row_{:02}_ in its name ({})", row.number, row.fault))
             .collect();
         for test in &self.tests {
-            for number in
-                test.rows.iter().filter(|number| ROWS.iter().all(|row| row.number != **number))
-            {
+            let is_row = |number: &&u32| ROWS.iter().any(|row| row.number == **number);
+            for number in test.rows.iter().filter(|number| !is_row(number)) {
                 gaps.push(format!(
                     "`{}` in {}: there is no row {number}",
                     test.sentence, test.file
@@ -202,10 +201,11 @@ mod tests {
 
     #[test]
     fn a_row_that_loses_its_test_is_a_gap_and_so_is_a_number_without_a_row() {
-        let lines: Vec<_> = (1..=58).map(|number| format!("fn row_{number:02}_x() {{")).collect();
+        let rows = ROWS.iter().map(|row| row.number).chain([99]);
+        let lines: Vec<_> = rows.map(|number| format!("fn row_{number:02}_x() {{")).collect();
         let all = lines.join("\n");
         let gaps = known(&[("a.rs", &all)]).gaps();
-        assert_eq!(gaps, ["`x` in a.rs: there is no row 53"]);
+        assert_eq!(gaps, ["`x` in a.rs: there is no row 99"]);
         let gaps = known(&[("a.rs", &all.replace("fn row_07_x", "fn x"))]).gaps();
         assert!(gaps[0].starts_with("no test has row_07_"), "{gaps:?}");
     }

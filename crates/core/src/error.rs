@@ -53,6 +53,9 @@ pub enum ErrorKind {
     Unsupported,
     /// Two places on different file systems, which a rename cannot join.
     CrossesDevices,
+    /// It goes beyond what one command gives or does: too many entries, too many levels. The
+    /// source is for the client too.
+    TooLarge,
     /// Whoever looks at uploads before they are published refused this one. The source is for the
     /// client too.
     Refused,
@@ -118,6 +121,7 @@ impl fmt::Display for ErrorKind {
             Self::NotADirectory => "not a directory",
             Self::IsADirectory => "is a directory",
             Self::NotEmpty => "the directory is not empty",
+            Self::TooLarge => "too much for one command",
             Self::Forbidden => "not permitted",
             Self::BadName => "the name is not allowed",
             Self::BadOffset => "the restart point is behind the end of the file",

@@ -150,6 +150,15 @@ pub enum Event<'a> {
         /// The rule, for the administrator.
         reason: &'a str,
     },
+    /// An upload was refused before a byte of it came.
+    UploadDenied {
+        /// Where it would have stood.
+        path: &'a VPath,
+        /// Why, for the administrator.
+        reason: &'a str,
+        /// What would help; empty where nothing is known.
+        help: &'a str,
+    },
     /// A file was removed.
     FileRemoved(&'a VPath),
     /// A directory was made.

@@ -100,6 +100,17 @@ pub trait Storage: Send + Sync {
         self.space().await
     }
 
+    /// The permission bits that new files and directories do not get, where there are such bits.
+    fn umask(&self) -> Option<u32> {
+        None
+    }
+
+    /// Sets them for what this handle makes from now on, and for no other session. A store may keep
+    /// bits away from files in any case.
+    fn set_umask(&self, umask: u32) {
+        let _ = umask;
+    }
+
     /// Removes one file or link, never a directory (`IsADirectory`).
     async fn remove_file(&self, at: &VPath) -> Result<()>;
 

@@ -267,6 +267,14 @@ impl Storage for Checked {
         self.store.space_at(at).await
     }
 
+    fn umask(&self) -> Option<u32> {
+        self.store.umask()
+    }
+
+    fn set_umask(&self, umask: u32) {
+        self.store.set_umask(umask);
+    }
+
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         self.store.remove_file(at).await
     }

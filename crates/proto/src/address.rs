@@ -75,7 +75,8 @@ pub enum EpsvArg {
     V6,
 }
 
-/// Reads the argument of `EPSV`: nothing, `ALL` in any case, `1` or `2`.
+/// Reads the argument of `EPSV`: nothing, `ALL` in any case, `1` or `2`. Anything else names a
+/// protocol that is not known here.
 pub fn parse_epsv(arg: &[u8]) -> Result<EpsvArg, EprtError> {
     let arg = arg.trim_ascii();
     if arg.is_empty() {
@@ -84,7 +85,7 @@ pub fn parse_epsv(arg: &[u8]) -> Result<EpsvArg, EprtError> {
     if arg.eq_ignore_ascii_case(b"ALL") {
         return Ok(EpsvArg::All);
     }
-    Ok(match parse_family(arg)? {
+    Ok(match parse_family(arg).map_err(|_| EprtError::UnknownFamily)? {
         Family::V4 => EpsvArg::V4,
         Family::V6 => EpsvArg::V6,
     })
@@ -228,8 +229,8 @@ mod tests {
         assert_eq!(parse_epsv(b"1"), Ok(EpsvArg::V4));
         assert_eq!(parse_epsv(b"2"), Ok(EpsvArg::V6));
         assert_eq!(parse_epsv(b"3"), Err(EprtError::UnknownFamily));
-        assert_eq!(parse_epsv(b"x"), Err(EprtError::Syntax));
-        assert_eq!(parse_epsv(b"1 1"), Err(EprtError::Syntax));
+        assert_eq!(parse_epsv(b"x"), Err(EprtError::UnknownFamily));
+        assert_eq!(parse_epsv(b"1 1"), Err(EprtError::UnknownFamily));
     }
 
     #[test]

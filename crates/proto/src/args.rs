@@ -215,9 +215,16 @@ pub struct ListArgs<'a> {
     pub options: ListOptions,
     /// What remains behind the options; empty if there is nothing.
     pub path: &'a [u8],
-    /// The whole argument. If something really has that name, it is what the client means.
+    /// The whole argument. If something really has that name, it is what the client means, unless
+    /// [`Self::are_options`].
     pub literal: &'a [u8],
+    /// Whether the options can be nothing else: each word has letters of [`SURE_OPTIONS`] alone,
+    /// none twice. Clients send such words with every listing, whatever files are called.
+    pub are_options: bool,
 }
+
+/// The letters that KDE, gvfs, ange-ftp, FFFTP, lftp and others put before the path of a listing.
+pub const SURE_OPTIONS: &[u8] = b"aAlLRF1C";
 
 /// Options of `ls` that change what is listed. All others are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -241,6 +248,7 @@ pub fn parse_list_args(arg: &[u8]) -> ListArgs<'_> {
     let mut options = ListOptions::default();
     let mut path = arg;
     let mut rest = trim_start(arg);
+    let (mut has_options, mut are_sure) = (false, true);
     while rest.first() == Some(&b'-') && !matches!(rest, b"-" | [b'-', b' ', ..]) {
         let (word, behind) = split_word(rest);
         if word == b"--" {
@@ -249,13 +257,26 @@ pub fn parse_list_args(arg: &[u8]) -> ListArgs<'_> {
             break;
         }
         options = options.with_word(word);
+        has_options = true;
+        are_sure &= is_surely_option(word);
         rest = trim_start(behind);
         path = rest;
     }
     if rest.is_empty() && trim(path).is_empty() {
         path = b"";
     }
-    ListArgs { options, path, literal: arg }
+    ListArgs { options, path, literal: arg, are_options: has_options && are_sure }
+}
+
+/// Whether a word that begins with a hyphen is an option of `ls` for sure.
+fn is_surely_option(word: &[u8]) -> bool {
+    let letters = word.strip_prefix(b"-").unwrap_or_default();
+    let is_first = |at: usize, letter: &u8| !letters.iter().take(at).any(|known| known == letter);
+    !letters.is_empty()
+        && letters
+            .iter()
+            .enumerate()
+            .all(|(at, letter)| SURE_OPTIONS.contains(letter) && is_first(at, letter))
 }
 
 impl ListOptions {
@@ -280,7 +301,7 @@ impl ListOptions {
 /// The largest offset of a file, `i64::MAX`.
 const OFFSET_MAX: u64 = i64::MAX.unsigned_abs();
 
-fn number(text: &[u8], max: u64) -> Result<u64, ArgError> {
+pub(crate) fn number(text: &[u8], max: u64) -> Result<u64, ArgError> {
     if text.is_empty() {
         return Err(ArgError::Missing);
     }
@@ -307,7 +328,7 @@ fn split_word(arg: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// As [`split_word`], where neither part may be missing.
-fn word_and_rest(arg: &[u8]) -> Result<(&[u8], &[u8]), ArgError> {
+pub(crate) fn word_and_rest(arg: &[u8]) -> Result<(&[u8], &[u8]), ArgError> {
     let (word, rest) = split_word(trim_start(arg));
     if word.is_empty() || rest.is_empty() {
         return Err(ArgError::Missing);
@@ -321,7 +342,7 @@ fn trim_start(text: &[u8]) -> &[u8] {
 }
 
 /// Without spaces in front and at the end.
-fn trim(text: &[u8]) -> &[u8] {
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let text = trim_start(text);
     let end = text.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
     text.get(..end).unwrap_or_default()
@@ -499,6 +520,16 @@ mod tests {
             ("-- ", "", ""),
         ] {
             assert_eq!(list(arg), (flags.to_owned(), path.to_owned()), "{arg:?}");
+        }
+    }
+
+    #[test]
+    fn words_of_known_letters_are_options_for_sure() {
+        for arg in ["-la", "-al", "-a", "-alLR", "-lR /site", "-a -l x", "-1", "-aF"] {
+            assert!(parse_list_args(arg.as_bytes()).are_options, "{arg}");
+        }
+        for arg in ["", "x", "-", "- x", "-all", "-draft.txt", "-a -x.txt", "--all", "-z", "x -a"] {
+            assert!(!parse_list_args(arg.as_bytes()).are_options, "{arg}");
         }
     }
 

@@ -21,6 +21,9 @@ pub struct Entry {
     pub links: u64,
     /// Says for two entries whether they are the same thing (RFC 3659 §7.5.2): device and inode.
     pub unique: Option<(u64, u64)>,
+    /// Whether a symbolic link was followed to it. Known in listings; what is looked up by its path
+    /// does not say.
+    pub via_link: bool,
     /// What the asking account may do with it (RFC 3659 §7.5.5). The store leaves it empty; the
     /// engine fills it in.
     pub perm: Perm,
@@ -94,6 +97,7 @@ impl Entry {
             mode: if kind == Kind::Dir { 0o755 } else { 0o644 },
             links: 1,
             unique: None,
+            via_link: false,
             perm: Perm::default(),
         }
     }

@@ -23,4 +23,5 @@ pub mod listing;
 pub mod path;
 pub mod proxy;
 pub mod reply;
+pub mod site;
 pub mod time;

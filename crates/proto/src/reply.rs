@@ -255,6 +255,13 @@ pub enum ReplyError {
 #[derive(Clone, Debug)]
 pub struct Text(Cow<'static, [u8]>);
 
+impl Text {
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl From<&'static str> for Text {
     fn from(text: &'static str) -> Self {
         Self(Cow::Borrowed(text.as_bytes()))

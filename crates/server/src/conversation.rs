@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
 use wharf_core::event::Event;
+use wharf_core::permission::Permissions;
 use wharf_proto::command::{Command, CommandError};
 use wharf_proto::reply::{Code, Reply};
 
@@ -79,6 +80,7 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             answer_in_time(session, line, &mut patience).await?
         } else {
             patience.too_long += 1;
+            session.pending.rename_from = None;
             if patience.too_long >= TOO_LONG_MAX {
                 return Err(Exit::Blame("lines of that length"));
             }
@@ -233,11 +235,16 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     if session.logged_in().is_none() && is_header(line) {
         return Err(Exit::Blame("another protocol"));
     }
-    let command = match Command::parse(line) {
+    let parsed = Command::parse(line);
+    // RNFR must be followed by RNTO at once (RFC 959 §4.1.3); whatever else comes takes it back.
+    if !parsed.as_ref().is_ok_and(|command| command.verb.as_str() == "RNTO") {
+        session.pending.rename_from = None;
+    }
+    let command = match parsed {
         Ok(command) => command,
         Err(CommandError::Empty) => return unknown(session, patience, line, "An empty line."),
         Err(CommandError::NotAVerb) => {
-            return unknown(session, patience, line, "That is no command.");
+            return unknown(session, patience, line, "Syntax error, command unrecognized.");
         }
     };
     if session.logged_in().is_none() && FOREIGN_VERBS.contains(&command.verb.as_str()) {
@@ -245,8 +252,8 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     }
     let Some((spec, arg)) = command::find(&command) else {
         let text = match command.verb.as_str() {
-            "SITE" => "There is no such SITE command; SITE HELP lists them.",
-            _ => "There is no such command; HELP lists them.",
+            "SITE" => "Unknown SITE command; SITE HELP lists them.",
+            _ => "Unknown command; HELP lists the commands.",
         };
         return unknown(session, patience, line, text);
     };
@@ -261,7 +268,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     if spec.moves_data && !matches!(asked, Ok(Next::Transfer(_))) {
         session.excuse_from_coming();
     }
-    let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, refusal)));
+    let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, arg, refusal)));
     // A transfer is told of with its last reply.
     if let Next::Say(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
         let ended = session.tell(line, !spec.is_secret, reply);
@@ -298,17 +305,26 @@ fn unknown(
     Ok(Next::Say(reply))
 }
 
-fn refused(session: &Session, spec: &Spec, refusal: Refusal) -> Reply {
+fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Reply {
+    let is_upload = [Permissions::UPLOAD, Permissions::APPEND]
+        .into_iter()
+        .any(|right| spec.moves_data && spec.needs.contains(right));
+    if is_upload
+        && let Some((reason, help)) = refusal.cause()
+        && let Ok(path) = session.cwd.resolve(arg)
+    {
+        session.emit(&Event::UploadDenied { path: &path, reason: &reason, help });
+    }
     match &refusal {
         Refusal::Broken(reason) => {
             session.emit(&Event::StoreFailed { reason: &format!("{}: {reason}", spec.verb) });
         }
-        Refusal::Denied(denial) => session.emit(&Event::Denied {
+        Refusal::ByRule(denial) if !is_upload => session.emit(&Event::Denied {
             command: spec.verb,
             path: &denial.path,
             reason: &denial.reason,
         }),
-        Refusal::Say(_) | Refusal::Unavailable(_) => {}
+        _ => {}
     }
     refusal.reply(spec.unavailable)
 }

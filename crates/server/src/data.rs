@@ -140,10 +140,16 @@ impl Opening<'_> {
     }
 
     async fn connect(&self, to: SocketAddr) -> Result<Socket, OpenError> {
-        match timeout(self.connect_timeout, self.net.connect(at_port(self.local, 0), to)).await {
+        match timeout(self.connect_timeout, self.net.connect(self.from(), to)).await {
             Ok(done) => done.map_err(OpenError::Network),
             Err(_) => Err(OpenError::Network(io::ErrorKind::TimedOut.into())),
         }
+    }
+
+    /// Where active connections come from: the port below that of the control connection (RFC 959
+    /// §5.2, "L-1"), which old firewalls expect. The system decides whether we may have it.
+    fn from(&self) -> SocketAddr {
+        at_port(self.local, self.local.port().saturating_sub(1))
     }
 }
 

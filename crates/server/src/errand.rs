@@ -1,18 +1,22 @@
-//! Work that takes its time and needs no data connection: check sums and copies.
+//! Work that takes its time and needs no data connection: check sums, copies, removed trees.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use wharf_core::error::Error;
+use wharf_core::error::{Error, ErrorKind};
 use wharf_core::event::{Direction, Event};
+use wharf_core::permission::Permissions;
 use wharf_core::storage::Sink;
+use wharf_proto::entry::Kind;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
 use crate::attend::{Ending, Held, attend};
 use crate::control::Control;
 use crate::exit::Exit;
+use crate::files::Files;
+use crate::lines::Walk;
 use crate::next::Errand;
 use crate::pump::Local;
 use crate::refusal::Refusal;
@@ -49,6 +53,34 @@ pub(crate) async fn run(
                 attend(control, session, act, &mut held).await
             };
             settle(session, ending, sink, &from, &to).await
+        }
+        Errand::RemoveTree { at } => {
+            let files = session.files().cloned();
+            let mut removed = Vec::new();
+            let ending = {
+                let act = pin!(async {
+                    match files {
+                        Ok(files) => remove_tree(files, &at, &mut removed).await,
+                        Err(refusal) => Err(refusal),
+                    }
+                });
+                attend(control, session, act, &mut held).await
+            };
+            for (path, is_dir) in &removed {
+                session.emit(&if *is_dir {
+                    Event::DirectoryRemoved(path)
+                } else {
+                    Event::FileRemoved(path)
+                });
+            }
+            let say = |()| Reply::new(Code::FILE_DONE, "Removed.");
+            match ending {
+                Ending::Done(Ok(())) => Done::saying(say(())),
+                Ending::Done(Err(refusal)) => refused(refusal, Code::FILE_UNAVAILABLE),
+                Ending::Aborted => ended(Ending::Aborted, say),
+                Ending::Ended(reason) => ended(Ending::Ended(reason), say),
+                Ending::Lost(gone) => ended(Ending::Lost(gone), say),
+            }
         }
     };
     probe.is_transferring.store(false, Ordering::Relaxed);
@@ -119,12 +151,61 @@ fn ended<T>(ending: Ending<Result<T, Error>>, say: impl FnOnce(T) -> Reply) -> D
 }
 
 fn failed(error: Error) -> Done {
-    let refusal = Refusal::from(error);
+    refused(Refusal::from(error), Code::LOCAL_ERROR)
+}
+
+fn refused(refusal: Refusal, unavailable: Code) -> Done {
     let broken = match &refusal {
         Refusal::Broken(reason) => Some(reason.clone()),
         _ => None,
     };
-    Done { broken, ..Done::saying(refusal.reply(Code::LOCAL_ERROR)) }
+    Done { broken, ..Done::saying(refusal.reply(unavailable)) }
+}
+
+/// Removes a directory with all that is in it, each file and each folder with its own right. What
+/// was removed is in `removed`, in any case, and whether it was a directory. Links are removed and
+/// not followed.
+///
+/// # Errors
+/// Without a right, or with more than may be removed at once, nothing is removed.
+pub(crate) async fn remove_tree(
+    files: Files,
+    at: &VPath,
+    removed: &mut Vec<(VPath, bool)>,
+) -> Result<(), Refusal> {
+    const TOO_MANY: &str = "Too many entries, more than 10000: remove the directories one by one.";
+    if files.remove_if_empty(at).await? {
+        removed.push((at.clone(), true));
+        return Ok(());
+    }
+    let mut walk = Walk::new(files.clone(), at.clone(), Permissions::RMDIR, usize::MAX);
+    let mut found = vec![(at.clone(), true)];
+    loop {
+        let folder = match walk.next().await {
+            Ok(Some(folder)) => folder,
+            Ok(None) => break,
+            Err(error) if error.kind == ErrorKind::TooLarge => {
+                return Err(Error::new(ErrorKind::TooLarge, TOO_MANY).into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for entry in folder.entries {
+            let path = folder.at.join(&entry.name)?;
+            let is_dir = entry.kind == Kind::Dir && !entry.via_link;
+            files.may_remove(&path, is_dir)?;
+            found.push((path, is_dir));
+        }
+    }
+    // What lies in a folder was found after it.
+    for (path, is_dir) in found.into_iter().rev() {
+        if is_dir {
+            files.remove_dir(&path).await?;
+        } else {
+            files.remove_file(&path).await?;
+        }
+        removed.push((path, is_dir));
+    }
+    Ok(())
 }
 
 /// Publishes a copy that is whole; any other is gone.

@@ -52,7 +52,7 @@ impl Files {
 
     /// The facts of a path, with what the account may do there.
     pub(crate) async fn stat(&self, at: &VPath) -> Result<Entry, Refusal> {
-        let real = self.lead(at, Permissions::LIST, "You may not look here.").await?;
+        let real = self.lead(at, Permissions::LIST).await?;
         self.stat_real(at, &real).await
     }
 
@@ -69,7 +69,7 @@ impl Files {
     /// The facts of a file as RETR would send it (RFC 3659 §4); where none stands, how much this
     /// account left of an unfinished upload, for a client that means to go on with it.
     pub(crate) async fn size(&self, at: &VPath) -> Result<Entry, Refusal> {
-        let real = self.lead(at, Permissions::LIST, "You may not look here.").await?;
+        let real = self.lead(at, Permissions::LIST).await?;
         let missing = match self.stat_real(at, &real).await {
             Ok(entry) => return Ok(entry),
             Err(refusal) => refusal,
@@ -84,31 +84,92 @@ impl Files {
         Ok(entry)
     }
 
-    /// Whether something is there. Says nothing to accounts that may not look.
+    /// Whether something is there, as far as the account may know: where it may neither list nor
+    /// read, nothing is, so that the meaning of a name does not depend on what exists.
     pub(crate) async fn exists(&self, at: &VPath) -> bool {
+        let may_know = self.may_know(at) || self.rights(at).contains(Permissions::READ);
+        if !may_know {
+            return false;
+        }
         match self.resolve(at, LastLink::Follow).await {
             Ok(real) => self.store.stat(&real).await.is_ok(),
             Err(_) => false,
         }
     }
 
-    /// Checks that a directory can be entered.
+    /// Whether the account may know what exists at a path: it may list the folder, or what is
+    /// there. Else every command answers alike for what exists and for what does not.
+    fn may_know(&self, at: &VPath) -> bool {
+        let Some(folder) = at.parent() else { return true };
+        self.rights(at).union(self.rights(&folder)).contains(Permissions::LIST)
+    }
+
+    /// Whether an upload to `at` makes the folders on the way: always where the account may not
+    /// know whether they exist, since an error would tell.
+    fn makes_folders_for(&self, at: &VPath) -> bool {
+        self.makes_parents || at.parent().is_some_and(|folder| !self.may_know(&folder))
+    }
+
+    /// Checks that a directory can be entered. Where the account may not know whether it exists,
+    /// any name can be: cameras go to their folder before they upload.
     pub(crate) async fn enter(&self, at: &VPath) -> Result<(), Refusal> {
-        let real = self.lead(at, Permissions::ENTER, "You may not enter that directory.").await?;
+        self.require(at, Permissions::ENTER)?;
+        if !self.may_know(at) {
+            return Ok(());
+        }
+        let real = self.lead(at, Permissions::ENTER).await?;
         match self.told(at, self.store.stat(&real).await)?.kind {
             Kind::Dir => Ok(()),
+            Kind::Link => Err(self.not_followed(at).await),
             _ => Err(ErrorKind::NotADirectory.into_refusal()),
+        }
+    }
+
+    /// Why a link is not followed: it is broken, leads in a circle, or out of the home.
+    pub(crate) async fn not_followed(&self, at: &VPath) -> Refusal {
+        match self.store.list(at, Wanted::Names).await {
+            Ok(_) => ErrorKind::NotADirectory.into_refusal(),
+            Err(error) => error.into(),
         }
     }
 
     /// What a directory holds.
     pub(crate) async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries, Refusal> {
-        let real = self.lead(at, Permissions::LIST, "You may not list that directory.").await?;
+        let real = self.lead(at, Permissions::LIST).await?;
         self.told(at, self.store.list(&real, wanted).await)
     }
 
+    /// What a directory holds, for a walk through a tree that needs this right in each folder;
+    /// none where the account lacks it. The error is the store's own.
+    pub(crate) async fn list_for(
+        &self,
+        at: &VPath,
+        right: Permissions,
+    ) -> Option<wharf_core::error::Result<Entries>> {
+        let real = self.lead(at, right).await.ok()?;
+        Some(self.store.list(&real, Wanted::Facts).await)
+    }
+
+    /// Removes a directory if it is empty; whether it was. A link is no directory here.
+    pub(crate) async fn remove_if_empty(&self, at: &VPath) -> Result<bool, Refusal> {
+        self.may_remove(at, true)?;
+        if at.is_root() {
+            return Err(Refusal::unavailable("The top directory cannot be removed."));
+        }
+        let real = self.lead_to_name(at, Permissions::RMDIR).await?;
+        match self.store.remove_dir(&real).await {
+            Err(error) if error.kind == ErrorKind::NotEmpty => Ok(false),
+            removed => self.told(at, removed).map(|()| true),
+        }
+    }
+
+    /// Checks that the account may remove something of this kind.
+    pub(crate) fn may_remove(&self, at: &VPath, is_dir: bool) -> Result<(), Refusal> {
+        self.require(at, if is_dir { Permissions::RMDIR } else { Permissions::DELETE })
+    }
+
     pub(crate) async fn read(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
-        let real = self.lead(at, Permissions::READ, "You may not fetch files here.").await?;
+        let real = self.lead(at, Permissions::READ).await?;
         self.told(at, self.store.read(&real, from).await)
     }
 
@@ -116,11 +177,8 @@ impl Files {
     pub(crate) async fn stat_to_digest(&self, at: &VPath) -> Result<u64, Refusal> {
         let real = self.may_digest(at).await?;
         let entry = self.told(at, self.store.stat(&real).await)?;
-        match entry.kind {
-            Kind::File => Ok(entry.size),
-            Kind::Dir => Err(ErrorKind::IsADirectory.into_refusal()),
-            _ => Err(Refusal::unavailable("That is not a file.")),
-        }
+        self.told(at, regular(entry.kind))?;
+        Ok(entry.size)
     }
 
     pub(crate) async fn read_to_digest(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
@@ -129,19 +187,16 @@ impl Files {
     }
 
     async fn may_digest(&self, at: &VPath) -> Result<VPath, Refusal> {
-        self.lead(at, Permissions::READ, "You may not fetch files here.").await?;
-        self.lead(at, Permissions::HASH, "You may not ask for check sums here.").await
+        self.lead(at, Permissions::READ).await?;
+        self.lead(at, Permissions::HASH).await
     }
 
     /// Checks that a file can be copied, for SITE CPFR.
     pub(crate) async fn may_copy(&self, from: &VPath) -> Result<(), Refusal> {
-        self.lead(from, Permissions::COPY, "You may not copy files here.").await?;
-        let real = self.lead(from, Permissions::READ, "You may not fetch files here.").await?;
-        match self.told(from, self.store.stat(&real).await)?.kind {
-            Kind::File => Ok(()),
-            Kind::Dir => Err(ErrorKind::IsADirectory.into_refusal()),
-            _ => Err(Refusal::unavailable("That is not a file.")),
-        }
+        self.lead(from, Permissions::COPY).await?;
+        let real = self.lead(from, Permissions::READ).await?;
+        let kind = self.told(from, self.store.stat(&real).await)?.kind;
+        self.told(from, regular(kind))
     }
 
     /// Begins to copy a file: it is read with the rights of RETR and written with those of STOR.
@@ -150,7 +205,7 @@ impl Files {
         from: &VPath,
         to: &VPath,
     ) -> Result<(Source, Box<dyn Sink>), Refusal> {
-        self.lead(to, Permissions::COPY, "You may not copy files there.").await?;
+        self.lead(to, Permissions::COPY).await?;
         self.may_copy(from).await?;
         let source = self.read(from, 0).await?;
         Ok((source, self.store(to, Start::Fresh).await?))
@@ -158,9 +213,38 @@ impl Files {
 
     /// Begins to store a file; a file that is there is replaced only with the right to.
     pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
-        let real = self.lead(at, Permissions::UPLOAD, "You may not store files here.").await?;
-        let may = self.may_overwrite && self.rights_through(at, &real, Permissions::OVERWRITE);
-        self.write(at, Write { start, replace: Replace::when(may) }).await
+        let real = self.lead(at, Permissions::UPLOAD).await?;
+        if let Start::At(from) = start
+            && !self.may_know(at)
+        {
+            // How long a file is shows in which restart points it takes.
+            let named = self.resolve(at, LastLink::Keep).await?;
+            if from > self.store.partial(&named).await?.unwrap_or(0) {
+                return Err(ErrorKind::BadOffset.into_refusal());
+            }
+        }
+        self.write(at, Write { start, replace: self.replace(at, &real) }).await
+    }
+
+    /// Whether an upload may replace a file at a path that leads to `real`.
+    fn replace(&self, at: &VPath, real: &VPath) -> Replace {
+        let rights = self.rights(at).intersection(self.rights(real));
+        Replace::when(self.may_overwrite && rights.contains(Permissions::OVERWRITE))
+    }
+
+    /// The permission bits that new files and directories of this session do not get.
+    pub(crate) fn umask(&self) -> Option<u32> {
+        self.store.umask()
+    }
+
+    /// Sets them. Without the right to change modes, new files may only get fewer bits.
+    pub(crate) fn set_umask(&self, umask: u32) -> Result<(), Refusal> {
+        let now = self.store.umask().unwrap_or(0);
+        if now & !umask != 0 && !self.may_ever(Permissions::CHMOD) {
+            return Err(Refusal::Denied(Permissions::CHMOD));
+        }
+        self.store.set_umask(umask);
+        Ok(())
     }
 
     /// What the account keeps and may keep, as far as anybody counts.
@@ -169,8 +253,13 @@ impl Files {
     }
 
     /// Refuses a size that could not be stored even if nothing else were. What there is room for
-    /// now depends on the upload: it may replace a file, or go on with what was left.
+    /// now depends on the upload: it may replace a file, or go on with what was left. An account
+    /// that may not write at `at` learns nothing of the room there.
     pub(crate) async fn check_size(&self, at: &VPath, bytes: u64) -> Result<(), Refusal> {
+        let rights = self.rights(at);
+        if !rights.contains(Permissions::UPLOAD) && !rights.contains(Permissions::APPEND) {
+            return Ok(());
+        }
         let at = &self.resolve(at, LastLink::Keep).await?;
         let most = self.store.usage_at(at).and_then(|usage| usage.bytes_max.bytes());
         if most.is_some_and(|most| bytes > most) {
@@ -187,16 +276,26 @@ impl Files {
     ///
     /// Clients announce the whole file or what they are about to send of it; whichever asks for
     /// less is believed, and what is written is checked in any case.
+    ///
+    /// The right comes first, and a file counts as room only for an upload that may replace it by
+    /// an account that may know of it: else the sizes that are refused would tell its length.
     pub(crate) async fn check_room(
         &self,
         at: &VPath,
         start: Start,
         announced: u64,
     ) -> Result<u64, Refusal> {
-        let at = &self.resolve(at, LastLink::Keep).await?;
+        let appends = start == Start::End;
+        self.require(at, if appends { Permissions::APPEND } else { Permissions::UPLOAD })?;
+        let real = &self.resolve(at, LastLink::Keep).await?;
+        let may_replace = appends || self.replace(at, real) == Replace::Allowed;
+        if may_replace && !self.may_know(at) {
+            return Ok(0);
+        }
+        let at = real;
         let partial = self.store.partial(at).await?;
         let stands = match self.store.stat(at).await {
-            Ok(entry) if entry.kind == Kind::File => Some(entry.size),
+            Ok(entry) if may_replace && entry.kind == Kind::File => Some(entry.size),
             _ => None,
         };
         let old = stands.unwrap_or(0);
@@ -220,67 +319,79 @@ impl Files {
         Ok(before)
     }
 
-    /// Begins to store a file under a name that nothing has.
-    pub(crate) async fn store_new(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
-        self.lead(at, Permissions::UPLOAD, "You may not store files here.").await?;
-        if self.exists(at).await {
-            return Err(ErrorKind::Exists.into_refusal());
+    /// Begins to store a file under a name that nothing has; none if something has it.
+    pub(crate) async fn store_new(&self, at: &VPath) -> Result<Option<Box<dyn Sink>>, Refusal> {
+        let real = self.lead(at, Permissions::UPLOAD).await?;
+        if self.store.stat(&real).await.is_ok() {
+            return Ok(None);
         }
-        self.write(at, Write { start: Start::Fresh, replace: Replace::Forbidden }).await
+        let how = Write { start: Start::Fresh, replace: Replace::Forbidden };
+        self.write(at, how).await.map(Some)
     }
 
     /// Begins to add to a file. Where an unfinished upload or a new file takes a name that something
     /// else got meanwhile, that is replaced only with the right to.
     pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
-        self.lead(at, Permissions::APPEND, "You may not append to files here.").await?;
-        let may = self.may_overwrite && self.rights(at).contains(Permissions::OVERWRITE);
-        self.write(at, Write { start: Start::End, replace: Replace::when(may) }).await
+        let real = self.lead(at, Permissions::APPEND).await?;
+        self.write(at, Write { start: Start::End, replace: self.replace(at, &real) }).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>, Refusal> {
         let at = &self.resolve(at, LastLink::Keep).await?;
-        match self.store.write(at, how).await {
-            Err(error) if error.kind == ErrorKind::NotFound && self.makes_parents => {
-                self.make_parents(at).await?;
-                Ok(self.store.write(at, how).await?)
-            }
-            sink => Ok(sink?),
+        let mut begun = self.store.write(at, how).await;
+        if is_missing(&begun) && self.makes_folders_for(at) {
+            self.make_parents(at).await?;
+            begun = self.store.write(at, how).await;
         }
+        begun.map_err(|error| match error.kind {
+            ErrorKind::IsADirectory | ErrorKind::NotADirectory if !self.may_know(at) => {
+                ErrorKind::Exists.into_refusal()
+            }
+            _ => error.into(),
+        })
     }
 
     pub(crate) async fn remove_file(&self, at: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(at, Permissions::DELETE, "You may not remove files here.");
-        self.told(at, self.store.remove_file(&real.await?).await)
+        let real = self.lead_to_name(at, Permissions::DELETE).await?;
+        self.told(at, self.store.remove_file(&real).await)
     }
 
     pub(crate) async fn remove_dir(&self, at: &VPath) -> Result<(), Refusal> {
-        let text = "You may not remove directories here.";
-        let real = self.lead_to_name(at, Permissions::RMDIR, text).await?;
+        let real = self.lead_to_name(at, Permissions::RMDIR).await?;
         if at.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be removed."));
         }
         self.told(at, self.store.remove_dir(&real).await)
     }
 
-    pub(crate) async fn make_dir(&self, at: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(at, Permissions::MKDIR, "You may not make directories here.");
-        let at = &real.await?;
-        match self.store.make_dir(at).await {
-            Err(error) if error.kind == ErrorKind::NotFound && self.makes_parents => {
-                self.make_parents(at).await?;
-                Ok(self.store.make_dir(at).await?)
-            }
-            made => Ok(made?),
+    /// Makes a directory, and says whether it did: where the account may not know what exists, a
+    /// name that is taken is no error.
+    pub(crate) async fn make_dir(&self, at: &VPath) -> Result<bool, Refusal> {
+        let at = &self.lead_to_name(at, Permissions::MKDIR).await?;
+        let mut made = self.store.make_dir(at).await;
+        if is_missing(&made) && self.makes_folders_for(at) {
+            self.make_parents(at).await?;
+            made = self.store.make_dir(at).await;
+        }
+        match made {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind == ErrorKind::Exists && !self.may_know(at) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
+    /// Makes the folders on the way to `at` that are missing. In a folder that the account may not
+    /// list, the right to store files there is enough.
     async fn make_parents(&self, at: &VPath) -> Result<(), Refusal> {
         let mut parent = VPath::root();
         let names: Vec<_> = at.names().collect();
         for name in names.iter().take(names.len().saturating_sub(1)) {
             parent = parent.join(name)?;
-            if !self.exists(&parent).await {
-                self.require(&parent, Permissions::MKDIR, "You may not make directories here.")?;
+            if self.store.stat(&parent).await.is_err() {
+                let is_blind = !self.may_know(&parent);
+                if !is_blind || !self.rights(&parent).contains(Permissions::UPLOAD) {
+                    self.require(&parent, Permissions::MKDIR)?;
+                }
                 match self.store.make_dir(&parent).await {
                     // Another session was faster.
                     Err(error) if error.kind == ErrorKind::Exists => {}
@@ -293,23 +404,23 @@ impl Files {
 
     /// Checks that something can be renamed, for RNFR.
     pub(crate) async fn may_rename(&self, from: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(from, Permissions::RENAME, "You may not rename here.").await?;
+        let real = self.lead_to_name(from, Permissions::RENAME).await?;
         if from.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be renamed."));
         }
-        self.told(from, self.store.stat(&real).await)?;
+        if self.may_know(from) {
+            self.told(from, self.store.stat(&real).await)?;
+        }
         self.check_fixed(from, &real)
     }
 
     pub(crate) async fn rename(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
-        let old = self.lead_to_name(from, Permissions::RENAME, "You may not rename here.").await?;
-        let new = self.lead_to_name(to, Permissions::RENAME, "You may not give names there.");
-        let new = new.await?;
+        let old = self.lead_to_name(from, Permissions::RENAME).await?;
+        let new = self.lead_to_name(to, Permissions::RENAME).await?;
         self.check_fixed(from, &old)?;
         self.check_fixed(to, &new)?;
         self.check_gain(&old, &new)?;
-        let may = self.may_overwrite && self.rights_through(to, &new, Permissions::OVERWRITE);
-        self.told(from, self.store.rename(&old, &new, Replace::when(may)).await)
+        self.told(from, self.store.rename(&old, &new, self.replace(to, &new)).await)
     }
 
     /// Refuses to move what has a rule, or a virtual folder, for itself or for something in it: the
@@ -319,11 +430,11 @@ impl Files {
             if let Some((prefix, rights)) = self.rules.at_or_below(path, self.ignores_case) {
                 let reason =
                     format!("a rule, paths.\"{prefix}\" = \"{rights}\", is at or below it");
-                return Err(Refusal::denied(at, reason));
+                return Err(Refusal::by_rule(at, reason));
             }
             if let Some(place) = self.store.mount_at_or_below(path) {
                 let reason = format!("a virtual folder, {place}, is at or below it");
-                return Err(Refusal::denied(at, reason));
+                return Err(Refusal::by_rule(at, reason));
             }
         }
         Ok(())
@@ -336,35 +447,41 @@ impl Files {
             return Ok(());
         }
         let reason = format!("its rights \"{old}\" have no read, and those of {to} are \"{new}\"");
-        Err(Refusal::denied(from, reason))
+        Err(Refusal::by_rule(from, reason))
     }
 
     pub(crate) async fn set(&self, at: &VPath, change: Change) -> Result<(), Refusal> {
-        let (right, text) = match change {
-            Change::Mode(_) => (Permissions::CHMOD, "You may not change modes here."),
-            Change::Modified(_) => (Permissions::MTIME, "You may not change times here."),
+        let right = match change {
+            Change::Mode(_) => Permissions::CHMOD,
+            Change::Modified(_) => Permissions::MTIME,
         };
-        let real = self.lead(at, right, text).await?;
+        let real = self.lead(at, right).await?;
         self.told(at, self.store.set(&real, change).await)
     }
 
     /// The facts of something that may not exist, with what the account may do there. Who may not
     /// look is told the same whether it exists or not.
     pub(crate) async fn find(&self, at: &VPath) -> Result<Option<Entry>, Refusal> {
-        let real = self.lead(at, Permissions::LIST, "You may not look here.").await?;
+        let real = self.lead(at, Permissions::LIST).await?;
         Ok(self.stat_real(at, &real).await.ok())
     }
 
-    /// What the store said, for whoever may know. An account that may not list a directory is not
-    /// told what is forbidden there and what is missing: both are the same to it.
+    /// What the store said, for an account that may know what exists there. To any other, what is
+    /// forbidden, of another kind, not empty or shorter is missing.
     fn told<T>(&self, at: &VPath, said: wharf_core::error::Result<T>) -> Result<T, Refusal> {
-        said.map_err(|error| {
-            let directory = at.parent().unwrap_or_else(VPath::root);
-            let may_know = self.rights(&directory).contains(Permissions::LIST);
-            match error.kind {
-                ErrorKind::Forbidden if !may_know => ErrorKind::NotFound.into_refusal(),
-                _ => error.into(),
+        said.map_err(|error| match error.kind {
+            ErrorKind::Forbidden
+            | ErrorKind::Exists
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotEmpty
+            | ErrorKind::BadOffset
+            | ErrorKind::CrossesDevices
+                if !self.may_know(at) =>
+            {
+                ErrorKind::NotFound.into_refusal()
             }
+            _ => error.into(),
         })
     }
 
@@ -397,26 +514,16 @@ impl Files {
 
     /// Requires a right at a path and, where links lead elsewhere, there as well. Gives the path
     /// without links: every act on it must take that one.
-    async fn lead(
-        &self,
-        at: &VPath,
-        right: Permissions,
-        text: &'static str,
-    ) -> Result<VPath, Refusal> {
-        self.require(at, right, text)?;
+    async fn lead(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
+        self.require(at, right)?;
         let real = self.resolve(at, LastLink::Follow).await?;
         self.require_real(at, &real, right)?;
         Ok(real)
     }
 
     /// The same for acts on the name: a link that is the last of the path is itself meant.
-    async fn lead_to_name(
-        &self,
-        at: &VPath,
-        right: Permissions,
-        text: &'static str,
-    ) -> Result<VPath, Refusal> {
-        self.require(at, right, text)?;
+    async fn lead_to_name(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
+        self.require(at, right)?;
         let real = self.resolve(at, LastLink::Keep).await?;
         self.require_real(at, &real, right)?;
         Ok(real)
@@ -428,11 +535,7 @@ impl Files {
             return Ok(());
         }
         let reason = format!("a link leads to {real}, where the rights are \"{rights}\"");
-        Err(Refusal::denied(at, reason))
-    }
-
-    fn rights_through(&self, at: &VPath, real: &VPath, right: Permissions) -> bool {
-        self.rights(at).contains(right) && self.rights(real).contains(right)
+        Err(Refusal::by_rule(at, reason))
     }
 
     fn rights(&self, at: &VPath) -> Permissions {
@@ -440,9 +543,24 @@ impl Files {
         if self.ignores_case { self.rules.at_any_case(at) } else { self.rules.at(at) }
     }
 
-    fn require(&self, at: &VPath, right: Permissions, text: &'static str) -> Result<(), Refusal> {
-        if self.rights(at).contains(right) { Ok(()) } else { Err(Refusal::unavailable(text)) }
+    fn require(&self, at: &VPath, right: Permissions) -> Result<(), Refusal> {
+        if self.rights(at).contains(right) { Ok(()) } else { Err(Refusal::Denied(right)) }
     }
+}
+
+/// An error unless it is a regular file.
+fn regular(kind: Kind) -> wharf_core::error::Result<()> {
+    match kind {
+        Kind::File => Ok(()),
+        Kind::Dir => Err(ErrorKind::IsADirectory.into()),
+        // Nothing is read through a link that is not followed, nor from a device.
+        Kind::Link | Kind::Other => Err(ErrorKind::Forbidden.into()),
+    }
+}
+
+/// Whether an act failed because a folder on the way is missing.
+fn is_missing<T>(ended: &wharf_core::error::Result<T>) -> bool {
+    ended.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound)
 }
 
 /// What the `perm` fact shows of the entries of one directory.

@@ -11,16 +11,16 @@ use crate::settings::TlsRequire;
 pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Refusal> {
     let disabled = &session.settings.compat.disabled_commands;
     if disabled.iter().any(|verb| verb == spec.verb || spec.also.contains(&verb.as_str())) {
-        return Err(Refusal::say(Code::NOT_IMPLEMENTED, "That command is switched off here."));
+        return Err(Refusal::say(
+            Code::NOT_IMPLEMENTED,
+            "Command not implemented: it is disabled on this server.",
+        ));
     }
     if spec.stage == Stage::LoggedIn && session.logged_in().is_none() {
-        return Err(Refusal::say(Code::NOT_LOGGED_IN, "Log in with USER and PASS first."));
+        return Err(Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."));
     }
     if spec.arg == Arg::Required && arg.is_empty() {
-        return Err(Refusal::say(
-            Code::BAD_ARGUMENT,
-            format!("An argument is missing: {}", spec.syntax),
-        ));
+        return Err(Refusal::say(Code::BAD_ARGUMENT, format!("Missing argument: {}", spec.syntax)));
     }
     if let Some(inside) = session.logged_in()
         && !inside.files.may_ever(spec.needs)
@@ -29,7 +29,7 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
             let text = "That command is off for your account.";
             return Err(Refusal::say(Code::NOT_IMPLEMENTED, text));
         }
-        return Err(Refusal::unavailable("Your account has no right to do that."));
+        return Err(Refusal::Denied(spec.needs));
     }
     if spec.moves_data {
         data_can_move(session)?;
@@ -46,10 +46,7 @@ fn data_can_move(session: &Session) -> Result<(), Refusal> {
         ));
     }
     if session.data.is_none() {
-        return Err(Refusal::say(
-            Code::NO_DATA_CONNECTION,
-            "Say where the data goes first: PASV, EPSV, PORT or EPRT.",
-        ));
+        return Err(Refusal::say(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first."));
     }
     Ok(())
 }
@@ -155,14 +152,14 @@ mod tests {
             "l list: LIST NLST MLSD MLST SIZE MDTM",
             "r read: RETR HASH RANG XCRC MD5 XMD5 XSHA1 XSHA256 XSHA512 SITE CPFR",
             "a append: APPE",
-            "d delete: DELE",
-            "d rmdir: RMD",
+            "d delete: RMDA DELE",
+            "d rmdir: RMD RMDA",
             "f rename: RNFR RNTO",
             "m mkdir: MKD",
             "w upload: STOR STOU SITE CPTO",
             "w overwrite: ",
             "M chmod: SITE CHMOD",
-            "T mtime: MFMT",
+            "T mtime: MFMT SITE UTIME",
             "r hash: HASH RANG XCRC MD5 XMD5 XSHA1 XSHA256 XSHA512",
             "C copy: SITE CPFR SITE CPTO",
         ];

@@ -1,5 +1,12 @@
 //! A directory's entries as the lines of a listing, in a stream.
 
+mod tree;
+mod walk;
+
+pub(crate) use self::tree::{Spelling, tree};
+pub(crate) use self::walk::Walk;
+
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -64,6 +71,37 @@ pub(crate) fn lines(entries: Entries, shape: Shape) -> ByteStream {
     match entries {
         Entries::Blocking(entries) => Box::pin(Ahead::of(Calls { entries, lines })),
         Entries::Stream(entries) => Box::pin(Batches { entries: Some(entries), lines }),
+    }
+}
+
+/// At most so many entries, and whether there are more.
+async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
+    match entries {
+        Entries::Blocking(entries) => {
+            let read = move || {
+                let mut all = Vec::new();
+                for entry in entries {
+                    if all.len() >= most {
+                        return Ok((all, true));
+                    }
+                    all.push(entry?);
+                }
+                Ok((all, false))
+            };
+            let read = spawn_blocking(read).await;
+            read.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Broken, panic)))
+        }
+        Entries::Stream(mut batches) => {
+            let mut all: Vec<Entry> = Vec::new();
+            while let Some(batch) = poll_fn(|context| batches.as_mut().poll_next(context)).await {
+                all.extend(batch?);
+                if all.len() > most {
+                    all.truncate(most);
+                    return Ok((all, true));
+                }
+            }
+            Ok((all, false))
+        }
     }
 }
 
@@ -229,8 +267,6 @@ impl Stream for Made {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use wharf_proto::entry::{Kind, Perm};
     use wharf_proto::listing::Short;
 

@@ -45,7 +45,8 @@ pub trait Net: Send + Sync {
     /// Listens for one data connection.
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>>;
 
-    /// Opens a data connection from one of our addresses; its port is 0: any. Cancel safe.
+    /// Opens a data connection from one of our addresses; from any port if that of `from` is 0 or
+    /// cannot be had. Cancel safe.
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket>;
 
     /// Fills `bytes` with what nobody can guess.
@@ -120,9 +121,15 @@ impl Net for Tcp {
     }
 
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
-        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.bind(from)?;
-        Ok(Socket::Tcp(Connection::watched(socket.connect(to).await?)?))
+        if from.port() != 0 {
+            // A port below 1024 may need a right that we do not have; another may be in use, or
+            // have had a connection with this very port of the client just now.
+            match dial(from, to).await {
+                Err(error) if is_own_fault(&error) => {}
+                dialled => return dialled,
+            }
+        }
+        dial(at_port(from, 0), to).await
     }
 
     fn random(&self, bytes: &mut [u8]) {
@@ -136,6 +143,29 @@ impl Net for Tcp {
             nanos: since.subsec_nanos(),
         }
     }
+}
+
+async fn dial(from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Many data connections come from one port, to as many of the clients'.
+    #[cfg(unix)]
+    if from.port() != 0 {
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(from)?;
+    Ok(Socket::Tcp(Connection::watched(socket.connect(to).await?)?))
+}
+
+/// Whether a connection failed for the port that it was to come from.
+fn is_own_fault(error: &io::Error) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::AddrInUse
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::AlreadyExists
+    )
 }
 
 /// Whether an address could be listened on. It is taken for a moment and not listened on, so that
@@ -367,5 +397,39 @@ impl AsyncWrite for Stream {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A port that was free a moment ago.
+    fn free_port() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a port");
+        listener.local_addr().expect("it is bound").port()
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn an_active_connection_comes_from_the_port_asked_for_or_else_from_another() {
+        let clients = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("it can be had"));
+        let to = |client: &TcpListener| client.local_addr().expect("it is bound");
+        let peer = |client: &TcpListener| client.accept().expect("it was dialled").1.port();
+        let wanted = free_port();
+        let from: SocketAddr = ([127, 0, 0, 1], wanted).into();
+        let one = Tcp.connect(from, to(&clients[0])).await.expect("it listens");
+        assert_eq!(peer(&clients[0]), wanted);
+        // Others come from it as well, while that one is open.
+        let other = Tcp.connect(from, to(&clients[1])).await.expect("it listens");
+        assert_eq!(peer(&clients[1]), wanted);
+        // A second one to the same port of the client has to come from another.
+        let again = Tcp.connect(from, to(&clients[0])).await.expect("it listens");
+        assert_ne!(peer(&clients[0]), wanted);
+        drop((one, other, again));
+        let taken = TcpListener::bind("127.0.0.1:0").expect("it can be had");
+        let from = to(&taken);
+        let _socket = Tcp.connect(from, to(&clients[0])).await.expect("it listens");
+        assert_ne!(peer(&clients[0]), from.port());
     }
 }

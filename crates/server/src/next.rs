@@ -38,6 +38,8 @@ pub(crate) enum Errand {
         of: Algorithm,
         say: Box<dyn FnOnce(String) -> Reply + Send>,
     },
+    /// A directory with all that is in it is removed.
+    RemoveTree { at: VPath },
     /// One file to another.
     Copy { source: Source, sink: Box<dyn Sink>, from: VPath, to: VPath },
 }

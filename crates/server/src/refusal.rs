@@ -3,9 +3,13 @@
 use std::error::Error as _;
 
 use wharf_core::error::{Error, ErrorKind};
+use wharf_core::permission::Permissions;
 use wharf_proto::args::ArgError;
 use wharf_proto::path::{PathError, VPath, escaped};
 use wharf_proto::reply::{Code, Reply, Text};
+
+const EXISTS: &str = "File exists.";
+const MISSING: &str = "No such file or directory.";
 
 /// A command that ends early.
 #[derive(Debug)]
@@ -16,8 +20,12 @@ pub(crate) enum Refusal {
     /// the command's row knows its own.
     Unavailable(Text),
     /// A rule refuses it that is for another path than the client named; the log says which.
-    Denied(Box<Denial>),
-    /// The store failed; the operator reads why.
+    ByRule(Box<Denial>),
+    /// The account lacks this right where it asked.
+    Denied(Permissions),
+    /// The operating system or a link forbids it; the administrator reads why.
+    Forbidden(String),
+    /// The store failed; the administrator reads why.
     Broken(String),
 }
 
@@ -39,8 +47,46 @@ impl Refusal {
         Self::Unavailable(text.into())
     }
 
-    pub(crate) fn denied(path: &VPath, reason: String) -> Self {
-        Self::Denied(Box::new(Denial { path: path.clone(), reason }))
+    pub(crate) fn by_rule(path: &VPath, reason: String) -> Self {
+        Self::ByRule(Box::new(Denial { path: path.clone(), reason }))
+    }
+
+    /// Why an upload was refused, and what would help, for the administrator; none where the client
+    /// alone can do something, or where the store reports it.
+    pub(crate) fn cause(&self) -> Option<(String, &'static str)> {
+        const ROOM: &str = "free some space on the disk, or lower files.reserve";
+        const QUOTA: &str = "wharf user edit NAME --quota SIZE, or limits.user_quota";
+        const RIGHTS: &str = "wharf why NAME PATH upload names the rule, wharf user edit NAME \
+                              --perm changes it; a share takes uploads with -w";
+        const OWNER: &str = "let the server's account write there (chown, chmod); where a link \
+                             leads out of the home, see files.follow_symlinks";
+        const REPLACE: &str = "the right `overwrite` and files.overwrite let uploads replace files";
+        const PARENTS: &str = "make the folder, or set files.make_parents";
+        Some(match self {
+            Self::Denied(right) => (format!("permission denied: no right `{right}`"), RIGHTS),
+            Self::Forbidden(reason) => (format!("permission denied: {reason}"), OWNER),
+            Self::ByRule(denial) => (format!("permission denied: {}", denial.reason), RIGHTS),
+            Self::Say(reply) => {
+                let help = match reply.code {
+                    Code::OVER_QUOTA => QUOTA,
+                    Code::NO_SPACE => ROOM,
+                    Code::NAME_REFUSED | Code::FILE_BUSY | Code::BAD_RESTART => "",
+                    _ => return None,
+                };
+                let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
+                (text, help)
+            }
+            Self::Unavailable(text) => {
+                let text = escaped(text.as_bytes());
+                let help = match text.as_str() {
+                    EXISTS => REPLACE,
+                    MISSING => PARENTS,
+                    _ => "",
+                };
+                (text, help)
+            }
+            Self::Broken(_) => return None,
+        })
     }
 
     /// The reply, where `unavailable` is the command's code for a file that is not to be had.
@@ -48,9 +94,10 @@ impl Refusal {
         match self {
             Self::Say(reply) => reply,
             Self::Unavailable(text) => Reply::new(unavailable, text),
-            Self::Denied(_) => Reply::new(Code::FILE_UNAVAILABLE, "Permission denied."),
+            Self::ByRule(_) => Reply::new(Code::FILE_UNAVAILABLE, "Permission denied."),
+            Self::Denied(_) | Self::Forbidden(_) => Reply::new(unavailable, "Permission denied."),
             Self::Broken(_) => {
-                Reply::new(Code::LOCAL_ERROR, "The server could not do that; its log says why.")
+                Reply::new(Code::LOCAL_ERROR, "Local error in processing; see the server log.")
             }
         }
     }
@@ -59,46 +106,46 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error.kind {
-            ErrorKind::NotFound => Self::unavailable("No such file or directory."),
-            ErrorKind::Exists => Self::unavailable("That name is taken."),
-            ErrorKind::NotADirectory => Self::unavailable("That is not a directory."),
-            ErrorKind::IsADirectory => Self::unavailable("That is a directory."),
-            ErrorKind::NotEmpty => Self::unavailable("The directory is not empty."),
-            ErrorKind::Forbidden => Self::unavailable("The system does not permit that."),
-            ErrorKind::Unsupported => Self::unavailable("This server's store cannot do that."),
+            ErrorKind::NotFound => Self::unavailable(MISSING),
+            ErrorKind::Exists => Self::unavailable(EXISTS),
+            ErrorKind::NotADirectory => Self::unavailable("Not a directory."),
+            ErrorKind::IsADirectory => Self::unavailable("Is a directory."),
+            ErrorKind::NotEmpty => Self::unavailable("Directory not empty."),
+            ErrorKind::Forbidden => Self::Forbidden(error.to_string()),
+            ErrorKind::Unsupported => Self::unavailable("Operation not supported."),
             ErrorKind::CrossesDevices => {
-                Self::unavailable("That place is on another file system; copy it instead.")
+                Self::unavailable("Cross-device link: copy the file instead.")
             }
-            ErrorKind::BadName => {
-                Self::say(Code::NAME_REFUSED, "New names must be valid text without control bytes.")
-            }
-            ErrorKind::BadOffset => {
-                Self::say(Code::BAD_RESTART, "The restart point is behind the end of the file.")
-            }
-            ErrorKind::NoSpace => Self::say(Code::NO_SPACE, "No space left on the server."),
-            ErrorKind::OverQuota => {
-                Self::say(Code::OVER_QUOTA, "That is more than you may keep here.")
-            }
-            ErrorKind::Exhausted => {
-                Self::say(Code::FILE_BUSY, "The server is busy; try again later.")
-            }
-            ErrorKind::Uncounted => Self::say(
-                Code::FILE_BUSY,
-                "What you keep here is still being counted; try again in a moment.",
+            ErrorKind::BadName => Self::say(
+                Code::NAME_REFUSED,
+                "File name not allowed: use valid text without control characters.",
             ),
+            ErrorKind::BadOffset => {
+                Self::say(Code::BAD_RESTART, "Restart position is past the end of the file.")
+            }
+            ErrorKind::NoSpace => Self::say(Code::NO_SPACE, "No space left on device."),
+            ErrorKind::OverQuota => Self::say(Code::OVER_QUOTA, "Quota exceeded."),
+            ErrorKind::Exhausted => Self::say(Code::FILE_BUSY, "Server busy; try again later."),
+            ErrorKind::Uncounted => {
+                Self::say(Code::FILE_BUSY, "The quota is still being counted; try again later.")
+            }
+            // The source says why, in words that are meant for the client.
             ErrorKind::Refused => {
-                // Whoever refused it says why, in words that are meant for the client.
                 let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
                 Self::say(Code::OVER_QUOTA, why.unwrap_or_else(|| "Refused.".to_owned()))
             }
-            ErrorKind::Unchecked => {
-                Self::say(Code::LOCAL_ERROR, "The file could not be checked; try again later.")
+            ErrorKind::TooLarge => {
+                let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
+                Self::say(Code::FILE_UNAVAILABLE, why.unwrap_or_else(|| "Too large.".to_owned()))
             }
             ErrorKind::Unfinished(bytes) => Self::say(
                 Code::FILE_UNAVAILABLE,
                 format!("Unfinished upload of {bytes} bytes: continue with REST, or STOR again."),
             ),
-            ErrorKind::Busy => Self::say(Code::FILE_BUSY, "It is in use; try again later."),
+            ErrorKind::Unchecked => {
+                Self::say(Code::LOCAL_ERROR, "The file could not be scanned; try again later.")
+            }
+            ErrorKind::Busy => Self::say(Code::FILE_BUSY, "File is in use; try again later."),
             _ => Self::Broken(error.to_string()),
         }
     }
@@ -107,9 +154,11 @@ impl From<Error> for Refusal {
 impl From<PathError> for Refusal {
     fn from(error: PathError) -> Self {
         match error {
-            PathError::Nul => Self::say(Code::BAD_ARGUMENT, "A name cannot hold a NUL byte."),
-            PathError::TooLong => Self::say(Code::BAD_ARGUMENT, "That name is too long."),
-            PathError::NotOneName => Self::say(Code::BAD_ARGUMENT, "That is not a name."),
+            PathError::Nul => {
+                Self::say(Code::BAD_ARGUMENT, "Invalid file name: it holds a NUL byte.")
+            }
+            PathError::TooLong => Self::say(Code::BAD_ARGUMENT, "File name too long."),
+            PathError::NotOneName => Self::say(Code::BAD_ARGUMENT, "Invalid file name."),
         }
     }
 }
@@ -117,12 +166,10 @@ impl From<PathError> for Refusal {
 impl From<ArgError> for Refusal {
     fn from(error: ArgError) -> Self {
         match error {
-            ArgError::Missing => Self::say(Code::BAD_ARGUMENT, "An argument is missing."),
-            ArgError::Malformed => {
-                Self::say(Code::BAD_ARGUMENT, "That argument is not understood; try HELP.")
-            }
+            ArgError::Missing => Self::say(Code::BAD_ARGUMENT, "Missing argument."),
+            ArgError::Malformed => Self::say(Code::BAD_ARGUMENT, "Invalid argument; try HELP."),
             ArgError::Unsupported => {
-                Self::say(Code::BAD_PARAMETER, "That is not supported for this command.")
+                Self::say(Code::BAD_PARAMETER, "Parameter not supported for this command.")
             }
         }
     }

@@ -67,6 +67,8 @@ pub(crate) struct Session {
     started: Instant,
     /// How long it may say nothing, by the terms of which age.
     idle: (Duration, u64),
+    /// SITE IDLE: a shorter time.
+    pub(crate) idle_wanted: Option<Duration>,
     pub(crate) end: Option<String>,
     /// Whether the client has heard 220 already.
     pub(crate) is_greeted: bool,
@@ -207,6 +209,7 @@ impl Session {
             is_silent: false,
             is_announced: false.into(),
             idle: (settings.limits.idle_timeout, age),
+            idle_wanted: None,
             tie: None,
             tls: terms.tls.clone(),
             settings,
@@ -221,6 +224,7 @@ impl Session {
             self.login_deadline = Instant::now() + self.settings.login.timeout;
         }
         self.probe.live.left();
+        self.idle_wanted = None;
         self.login = Login::Greeted;
         self.cwd = VPath::root();
         self.pending = Pending::default();
@@ -260,7 +264,14 @@ impl Session {
         if self.idle.1 != age {
             self.idle = (self.shared.terms().settings.limits.idle_timeout, age);
         }
-        self.idle
+        let (most, age) = self.idle;
+        (self.idle_wanted.map_or(most, |wanted| wanted.min(most)), age)
+    }
+
+    /// The most that SITE IDLE can ask for.
+    pub(crate) fn idle_limit(&mut self) -> Duration {
+        self.idle_max();
+        self.idle.0
     }
 
     /// Until when a client that has not logged in must say something.
@@ -294,7 +305,7 @@ impl Session {
         let inside = self.logged_in();
         inside
             .map(|inside| &inside.files)
-            .ok_or_else(|| Refusal::say(Code::NOT_LOGGED_IN, "Log in with USER and PASS first."))
+            .ok_or_else(|| Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."))
     }
 
     /// The path that the client means by `typed`.
@@ -310,7 +321,10 @@ impl Session {
             return Ok(if is_there { literal } else { VPath::root() });
         }
         if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-            return Err(Refusal::say(Code::BAD_ARGUMENT, "A name cannot hold a line end."));
+            return Err(Refusal::say(
+                Code::BAD_ARGUMENT,
+                "Invalid file name: it holds a line end.",
+            ));
         }
         let Readings { tried, otherwise } = self.names.readings(typed);
         if let [only] = &tried[..]

@@ -25,6 +25,7 @@ use crate::gate;
 use crate::net::{Link, Listener, Net, Socket};
 use crate::next::{Errand, Job, Next, Transfer};
 use crate::pump::Local;
+use crate::refusal::Refusal;
 use crate::session::{LoggedIn, Login, Session};
 use crate::settings::{ListenTls, Settings};
 use crate::shared::Shared;
@@ -102,7 +103,13 @@ impl Bench {
         };
         let mut all = Vec::new();
         while let Some(piece) = poll_fn(|context| lines.as_mut().poll_next(context)).await {
-            all.extend_from_slice(&piece.expect("memory does not fail"));
+            match piece {
+                Ok(piece) => all.extend_from_slice(&piece),
+                Err(error) => {
+                    let reply = Refusal::from(error).reply(Code::LOCAL_ERROR);
+                    all.extend_from_slice(format!("{} at the end", reply.code).as_bytes());
+                }
+            }
         }
         String::from_utf8_lossy(&all).trim_end().replace("\r\n", " / ")
     }
@@ -148,6 +155,13 @@ impl Bench {
         match errand {
             Errand::Digest { source, bytes, of, say } => {
                 say(local.digest(source, bytes, of).await.expect("memory does not fail"))
+            }
+            Errand::RemoveTree { at } => {
+                let files = self.session.files().expect("somebody is logged in").clone();
+                match crate::errand::remove_tree(files, &at, &mut Vec::new()).await {
+                    Ok(()) => Reply::new(Code::FILE_DONE, "Removed."),
+                    Err(refusal) => refusal.reply(Code::FILE_UNAVAILABLE),
+                }
             }
             Errand::Copy { source, mut sink, .. } => {
                 local.copy(source, &mut *sink).await.expect("memory does not fail");

@@ -65,7 +65,7 @@ pub(crate) async fn run(
     line: &[u8],
 ) -> Result<Held, Exit> {
     let Some(port) = session.data.take() else {
-        let reply = Reply::new(Code::NO_DATA_CONNECTION, "Send PASV or PORT first.");
+        let reply = Reply::new(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first.");
         session.tell(line, true, &reply);
         control.send([&reply], &session.names).await?;
         return Ok(None);
@@ -446,11 +446,11 @@ fn failed(ending: Ending<Done>) -> Verdict {
         Ending::Done(Done::Ended(reason)) => failed(Ending::Ended(reason)),
         Ending::Done(Done::Cut(Cut::Store(error))) => store_failed(error),
         Ending::Done(Done::Cut(Cut::Network(error))) => {
-            let reply = aborted("The data connection broke.");
+            let reply = aborted("Connection closed; transfer aborted.");
             Verdict::new(vec![reply], format!("the data connection broke: {error}"))
         }
         Ending::Done(Done::Cut(Cut::Stalled)) => {
-            let reply = aborted("Nothing moved for too long.");
+            let reply = aborted("Data timeout: nothing was transferred for too long.");
             Verdict::new(vec![reply], "nothing moved for too long".into())
         }
         Ending::Done(Done::Cut(Cut::TooSlow)) => {
@@ -476,14 +476,26 @@ fn failed(ending: Ending<Done>) -> Verdict {
                     Code::PROTOCOL_REFUSED,
                     "The data connection must resume the TLS session of this one.",
                 ),
+                OpenError::Tls(_) => Reply::new(
+                    Code::NO_DATA_CONNECTION,
+                    "Cannot open data connection: the TLS handshake failed.",
+                ),
                 OpenError::OtherAddress(_) => Reply::new(
                     Code::NO_DATA_CONNECTION,
                     "The data connection came from a different address.",
                 ),
-                OpenError::Tls(_) => {
-                    Reply::new(Code::NO_DATA_CONNECTION, "TLS failed on the data connection.")
+                OpenError::TimedOut => Reply::new(
+                    Code::NO_DATA_CONNECTION,
+                    "Cannot open data connection: timed out; a firewall or NAT may block the port.",
+                ),
+                OpenError::NotTold { .. } => Reply::new(
+                    Code::NO_DATA_CONNECTION,
+                    "Cannot open data connection: it resumed no TLS session, on a shared port.",
+                ),
+                OpenError::Network(_) => {
+                    let text = "Cannot open data connection: connection refused or unreachable.";
+                    Reply::new(Code::NO_DATA_CONNECTION, text)
                 }
-                _ => Reply::new(Code::NO_DATA_CONNECTION, "The data connection was not opened."),
             };
             Verdict { is_data_failure: true, ..Verdict::new(vec![reply], error.to_string()) }
         }

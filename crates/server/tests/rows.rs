@@ -186,13 +186,14 @@ fn row_28_missing_and_forbidden_sound_the_same() {
 }
 
 #[test]
-fn row_38_no_option_makes_a_listing_deep_and_braces_are_letters() {
+fn row_38_only_the_option_for_it_makes_a_listing_deep_and_braces_are_letters() {
     let world = world().file("/d/e/f", b"x");
     inside(
         &world,
-        "EPSV;C: NLST -R\nS: 150 *\nD: a\\r\\nd\\r\\n\nS: 226 *\nEPSV;C: NLST -lR d\nS: 150 *\n\
+        "EPSV;C: NLST -a\nS: 150 *\nD: a\\r\\nd\\r\\n\nS: 226 *\nEPSV;C: NLST -R\nS: 150 *\n\
+        D: a\\r\\nd\\r\\nd/e\\r\\nd/e/f\\r\\n\nS: 226 *\nEPSV;C: NLST -lR d\nS: 150 *\n\
         D...\n\
-         S: 226 *\nEPSV;C: NLST {a,d}\nS: 501 *\nC: NLST **/f\nS: 501 *\n\
+         S: 226 *\nEPSV;C: NLST {a,d}\nS: 550 *\nC: NLST **/f\nS: 550 *\n\
          C: NLST a*a*a*a*a*a*a*a*a*\n\
          S: 501 *\nC: LIST --help -Z\nS: 150 *\nD...\nS: 226 *",
     );
@@ -206,7 +207,7 @@ fn row_38_39_stat_of_a_large_directory_says_to_use_list() {
     }
     inside(
         &world,
-        "C: STAT d\nS: 450 That is too long for STAT; use LIST.\nC: NOOP\nS: 200 *\n\
+        "C: STAT d\nS: 450 Too long for STAT; use LIST.\nC: NOOP\nS: 200 *\n\
          C: STAT d/123*\nS: 212-*\nS: 212 *",
     );
 }

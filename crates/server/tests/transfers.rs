@@ -303,7 +303,7 @@ fn row_23_28_a_dropbox_takes_files_and_shows_none() {
     let world = World::new().account("anna", "secret", rights).file("/a", b"hello");
     inside(
         &world,
-        "EPSV;C: LIST\nS: 501 *\nC: RETR a\nS: 550 *\nC: SIZE a\nS: 550 *\nC: MKD d\nS: 550 *\n\
+        "EPSV;C: LIST\nS: 550 *\nC: RETR a\nS: 550 *\nC: SIZE a\nS: 550 *\nC: MKD d\nS: 550 *\n\
          C: DELE a\nS: 550 *\nC: STOR b\nS: 150 *\nU: new\nS: 226 *\nHAS /b new",
     );
 }
@@ -331,7 +331,7 @@ fn a_transfer_command_needs_a_port_of_its_own() {
 fn a_missing_file_is_told_without_150() {
     inside(
         &world(),
-        "EPSV;C: RETR nothing\nS: 550 *\nC: LIST nothing\nS: 501 *\nC: MLSD nothing\nS: 550 *",
+        "EPSV;C: RETR nothing\nS: 550 *\nC: LIST nothing\nS: 550 *\nC: MLSD nothing\nS: 550 *",
     );
 }
 

@@ -192,6 +192,14 @@ impl Storage for Faults {
         self.memory.partial(at).await
     }
 
+    fn umask(&self) -> Option<u32> {
+        self.memory.umask()
+    }
+
+    fn set_umask(&self, umask: u32) {
+        self.memory.set_umask(umask);
+    }
+
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         self.pass("remove_file", at).await?;
         self.memory.remove_file(at).await?;

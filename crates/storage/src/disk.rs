@@ -46,6 +46,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -159,6 +160,10 @@ pub enum FollowSymlinks {
 #[derive(Clone)]
 pub struct Disk {
     tree: Arc<Tree>,
+    /// Of this session alone: others have the same tree open.
+    umask: Arc<AtomicU32>,
+    /// Bits that new files never get, whatever a session asks for.
+    never: u32,
 }
 
 impl Disk {
@@ -167,7 +172,7 @@ impl Disk {
     /// # Errors
     /// Where `root` is missing, is no directory, or may not be read; the message names it.
     pub fn open(root: impl AsRef<Path>, account: &str, options: &DiskOptions) -> io::Result<Self> {
-        Ok(Self { tree: Arc::new(Tree::open(root.as_ref(), account, options)?) })
+        Ok(Self::over(Arc::new(Tree::open(root.as_ref(), account, options)?), 0))
     }
 
     /// The same, without the kernel's `openat2`, as on a system that has none. For tests and for
@@ -182,7 +187,16 @@ impl Disk {
     ) -> io::Result<Self> {
         let mut tree = Tree::open(root.as_ref(), account, options)?;
         tree.walk();
-        Ok(Self { tree: Arc::new(tree) })
+        Ok(Self::over(Arc::new(tree), 0))
+    }
+
+    fn over(tree: Arc<Tree>, never: u32) -> Self {
+        let umask = Arc::new(AtomicU32::new(tree.options.umask));
+        Self { tree, umask, never }
+    }
+
+    fn umask_now(&self) -> u32 {
+        self.umask.load(Ordering::Relaxed)
     }
 
     /// Waits until what is kept is known, where it is counted.
@@ -264,7 +278,10 @@ impl Storage for Disk {
         };
         let tree = Arc::clone(&self.tree);
         Ok(match begun {
-            Begun::Upload(draft) => Box::new(Upload::new(tree, draft)),
+            Begun::Upload(mut draft) => {
+                draft.set_umask(self.umask_now());
+                Box::new(Upload::new(tree, draft))
+            }
             Begun::Append(draft, dir, name) => Box::new(Append::new(tree, draft, dir, name)),
         })
     }
@@ -295,6 +312,14 @@ impl Storage for Disk {
         self.act(Tree::space).await
     }
 
+    fn umask(&self) -> Option<u32> {
+        system::HAS_MODES.then(|| self.umask_now())
+    }
+
+    fn set_umask(&self, umask: u32) {
+        self.umask.store(umask | self.never, Ordering::Relaxed);
+    }
+
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         let at = at.clone();
         self.change(move |tree| tree.remove_file(&at)).await
@@ -306,8 +331,8 @@ impl Storage for Disk {
     }
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
-        let at = at.clone();
-        self.change(move |tree| tree.make_dir(&at)).await
+        let (at, umask) = (at.clone(), self.umask_now());
+        self.change(move |tree| tree.make_dir(&at, umask)).await
     }
 
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
@@ -335,7 +360,7 @@ pub struct Disks {
 /// which rules its links are judged.
 type Home = (String, PathBuf, Quota, Keeping, Option<Judge>);
 
-/// Which permission bits new files do not get, and how long unfinished uploads are kept.
+/// Which permission bits new files never get, and how long unfinished uploads are kept.
 type Keeping = (u32, Duration);
 
 /// Nothing for anybody but the owner.
@@ -363,12 +388,12 @@ impl Disks {
         Self { server_files, ..self }
     }
 
-    /// The bits that new files of an account do not get. What anybody may drop and nobody fetch is
-    /// for the owner of this process alone, who looks at it before others do.
-    fn umask_of(&self, account: &Account) -> u32 {
+    /// The bits that new files of an account never get. What anonymous users may store and not
+    /// fetch is for the owner of this process alone, who looks at it before others do.
+    fn never_of(account: &Account) -> u32 {
         let is_dropbox =
             account.is_anonymous && !account.rules.anywhere().contains(Permissions::READ);
-        if is_dropbox { self.options.umask | UMASK_OF_DROPS } else { self.options.umask }
+        if is_dropbox { UMASK_OF_DROPS } else { 0 }
     }
 
     /// How long unfinished uploads of an account are kept. Visitors share one name, so none of theirs
@@ -397,7 +422,8 @@ impl fmt::Debug for Disks {
 impl Disks {
     /// A folder for an account: the one that other sessions have open, or a new one.
     async fn disk(&self, home: Home) -> Result<Disk> {
-        let (umask, keep_partials) = home.3;
+        let (never, keep_partials) = home.3;
+        let umask = self.options.umask | never;
         let options = DiskOptions { umask, keep_partials, ..self.options.clone() };
         if let Some(own) = self.server_files.folder_around(&home.1) {
             let told = format!("it lies in {}, which the server keeps for itself", own.display());
@@ -407,7 +433,7 @@ impl Disks {
             if let (Some(quotas), Some(metered)) = (&self.quotas, &tree.metered) {
                 quotas.recount_if_due(&metered.meter);
             }
-            return Ok(Disk { tree });
+            return Ok(Disk::over(tree, never));
         }
         let metered = match &self.quotas {
             Some(quotas) => quotas.metered(&home.1, home.2).await?,
@@ -424,7 +450,7 @@ impl Disks {
         if let Some(judge) = &home.4 {
             tree.judge_by(judge.clone());
         }
-        let disk = Disk { tree: Arc::new(tree) };
+        let disk = Disk::over(Arc::new(tree), never);
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
         all.insert(home, Arc::downgrade(&disk.tree));
@@ -438,7 +464,7 @@ impl Stores for Disks {
     /// tells of it.
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
-        let keeping = (self.umask_of(account), self.keep_partials_of(account));
+        let keeping = (Self::never_of(account), self.keep_partials_of(account));
         let name = || account.name.clone();
         let is_judged = account.rules.differ() || !account.folders.is_empty();
         let judge = |at: VPath| is_judged.then(|| Judge::new(account.rules.clone(), at));

@@ -7,6 +7,7 @@ mod tree;
 use std::collections::hash_map;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -30,6 +31,8 @@ use crate::meter::{Charge, FileId, Meter, Metered, Quota, Replaced};
 const FILE_BYTES_MAX: usize = 1 << 30;
 /// The longest piece that reading a file yields.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// The permission bits that new files and directories do not get, until a session says otherwise.
+const UMASK: u32 = 0o022;
 /// The most entries in one batch of a listing.
 const BATCH_ENTRIES_MAX: usize = 256;
 
@@ -46,6 +49,8 @@ pub struct Memory {
     account: Arc<str>,
     quota: Quota,
     keeps_partials: bool,
+    /// Of this handle and its clones.
+    umask: Arc<AtomicU32>,
 }
 
 impl Memory {
@@ -61,13 +66,15 @@ impl Memory {
             account: Arc::from(""),
             quota: Quota::UNLIMITED,
             keeps_partials: true,
+            umask: Arc::new(AtomicU32::new(UMASK)),
         }
     }
 
     /// The same tree, seen by another account: the files are shared, unfinished uploads are not.
     #[must_use]
     pub fn for_account(&self, name: &str) -> Self {
-        Self { account: Arc::from(name), quota: Quota::UNLIMITED, ..self.clone() }
+        let umask = Arc::new(AtomicU32::new(UMASK));
+        Self { account: Arc::from(name), quota: Quota::UNLIMITED, umask, ..self.clone() }
     }
 
     /// The same tree, in which this handle and its clones leave no unfinished uploads: for an account
@@ -151,6 +158,11 @@ impl Memory {
     fn metered(&self, tree: &Tree) -> Option<Metered> {
         let meter = tree.meter.clone()?;
         Some(Metered { meter, quota: self.quota })
+    }
+
+    /// Gives something new its permission bits.
+    fn masked(&self, tree: &mut Tree, at: &VPath, bits: u32) -> Result<()> {
+        tree.set(at, Change::Mode(bits & !self.umask.load(Ordering::Relaxed)))
     }
 
     /// Counts that one file or directory is gone.
@@ -326,6 +338,14 @@ impl Storage for Memory {
         self.quota.is_limited().then(|| metered.usage())
     }
 
+    fn umask(&self) -> Option<u32> {
+        Some(self.umask.load(Ordering::Relaxed))
+    }
+
+    fn set_umask(&self, umask: u32) {
+        self.umask.store(umask, Ordering::Relaxed);
+    }
+
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         let mut tree = self.tree();
         let bytes = length(&tree.file(at)?);
@@ -347,7 +367,10 @@ impl Storage for Memory {
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
         let mut tree = self.tree();
-        let Some(metered) = self.metered(&tree) else { return tree.make_dir(at) };
+        let Some(metered) = self.metered(&tree) else {
+            tree.make_dir(at)?;
+            return self.masked(&mut tree, at, 0o777);
+        };
         let counting = metered.change()?;
         // A name that is taken is told before a limit.
         if tree.stat(at).is_err() {
@@ -355,7 +378,7 @@ impl Storage for Memory {
         }
         tree.make_dir(at)?;
         counting.added_one();
-        Ok(())
+        self.masked(&mut tree, at, 0o777)
     }
 
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
@@ -495,6 +518,9 @@ impl Sink for Upload {
             charge.check_publish(size, replaced)?;
         }
         tree.publish(&self.at, Bytes::from(content), self.replace)?;
+        if replaced.is_none() {
+            memory.masked(&mut tree, &self.at, 0o666)?;
+        }
         if let Some(charge) = &charge {
             charge.published();
         }

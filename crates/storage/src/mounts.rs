@@ -225,6 +225,16 @@ impl Storage for Mounts {
         place.store.real_path(&place.at)
     }
 
+    fn umask(&self) -> Option<u32> {
+        self.home.umask()
+    }
+
+    fn set_umask(&self, umask: u32) {
+        for store in self.folders.values().chain([&self.home]) {
+            store.set_umask(umask);
+        }
+    }
+
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         if self.is_fixed(at) {
             return Err(ErrorKind::IsADirectory.into());

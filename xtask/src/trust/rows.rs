@@ -161,9 +161,10 @@ pub(super) static ROWS: &[Row] = &[
         23,
         "Writable anonymous areas",
         "Anonymous visitors are off; if on they may read, unless you say otherwise; a dropbox \
-         shows, replaces and removes nothing, and its files are for the server's own user alone \
-         (0600); `limits.user_quota` holds for visitors too; `wharf check` warns of a folder in \
-         which they may do everything.",
+         shows, replaces and removes nothing, answers alike for what is there and what is not, \
+         and its files are for the server's own user alone (0600); any folder can be entered \
+         there and is made by the first upload into it; `limits.user_quota` holds for visitors \
+         too; `wharf check` warns of a folder in which they may do everything.",
     ),
     row(
         24,
@@ -174,13 +175,16 @@ pub(super) static ROWS: &[Row] = &[
     row(
         25,
         "SITE commands that change too much",
-        "CHMOD has a right of its own and plain bits only; no SITE command makes links or runs \
-         anything.",
+        "CHMOD has a right of its own and plain bits only, UTIME is MFMT by another name, UMASK \
+         gives new files more bits only to accounts with the right to change modes, and IDLE \
+         only shortens; no SITE command makes links or runs anything.",
     ),
     row(
         26,
         "Dates that break parsers",
-        "Fourteen digits that are checked against the calendar; MDTM never writes.",
+        "Digits that are checked against the calendar; MDTM with 14 digits, MFMT and SITE UTIME \
+         set a time with the right `mtime`, and MDTM shows instead where something has the \
+         whole argument as its name.",
     ),
     row(
         27,
@@ -259,7 +263,9 @@ pub(super) static ROWS: &[Row] = &[
     row(
         38,
         "Patterns and listings that cost too much",
-        "A matcher that takes linear time, eight stars at most, no braces, no recursion.",
+        "A matcher that takes linear time, eight stars at most, no braces; `-R` lists at most \
+         10,000 entries and 8 levels, folder by folder, with the rights of each and through no \
+         link, and ends with 550 where there is more.",
     ),
     row(
         39,
@@ -333,7 +339,7 @@ pub(super) static ROWS: &[Row] = &[
         51,
         "Saying too much",
         "No version and nothing of the computer in a reply; no path of the system, and no other \
-         user's session.",
+         user's session; of a folder that an account may not list, nothing.",
     ),
     row(
         52,
@@ -369,6 +375,18 @@ pub(super) static ROWS: &[Row] = &[
         "It is bound to the account, the name and the identity of what stood there, and void when \
          that was replaced, removed, renamed or changed; an append over one is refused, an append \
          to a file adds to what is there, and a crash cuts it back; anonymous users share none.",
+    ),
+    row(
+        57,
+        "Order of checks: replies that tell what may not be seen",
+        "The right is asked first, then the quota and the disk; where an account may not list, \
+         a file counts neither for ALLO nor for REST, CWD takes any name, MKD any that is taken, \
+         RNFR any, and of what is closed, of another kind or not empty all commands say that it \
+         is missing. \
+         At the login a right password of an account that may not log in (from this address, \
+         without TLS, at this hour, after its last day, on `login.deny_users`, locked) is answered \
+         like a wrong one, after the same time, and counts like one; what is denied or locked goes by \
+         the account's own name, and only the log and `wharf why` say why.",
     ),
     row(
         58,

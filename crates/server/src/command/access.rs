@@ -571,7 +571,7 @@ mod tests {
         bench.says("USER anna").await;
         bench.says("PASS secret").await;
         bench.says("USER anna").await;
-        assert_eq!(bench.says("PWD").await, "530 Log in with USER and PASS first.");
+        assert_eq!(bench.says("PWD").await, "530 Please login with USER and PASS.");
     }
 
     #[tokio::test(start_paused = true)]
@@ -600,6 +600,6 @@ mod tests {
         bench.says("CWD d").await;
         assert_eq!(bench.says("REIN").await, "220 Ready for a new user.");
         assert!(bench.session.cwd.is_root());
-        assert_eq!(bench.says("PWD").await, "530 Log in with USER and PASS first.");
+        assert_eq!(bench.says("PWD").await, "530 Please login with USER and PASS.");
     }
 }

@@ -22,6 +22,9 @@ pub(super) static ROWS: &[&Spec] = &[&PASV, &EPSV, &PORT, &EPRT, &ABOR];
 
 /// Ports below belong to services that a client must not make us knock at (RFC 2577 §3).
 const PORT_MIN: u16 = 1024;
+/// A client that names the address of a third computer (RFC 2577 §2), or its own behind NAT.
+const FOREIGN: &str =
+    "Illegal PORT command: it names a different address than that of the control connection.";
 /// How long a passive port is kept for a client that then asks for no transfer.
 const UNUSED_MAX: Duration = Duration::from_secs(30);
 
@@ -75,10 +78,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         Ok(EpsvArg::V4) if !is_ipv4 => return wrong_family(2),
         Ok(EpsvArg::V6) if is_ipv4 => return wrong_family(1),
         Ok(EpsvArg::Any | EpsvArg::V4 | EpsvArg::V6) => {}
-        Err(EprtError::UnknownFamily) => return wrong_family(if is_ipv4 { 1 } else { 2 }),
-        Err(EprtError::Syntax) => {
-            return Next::say(Code::BAD_ARGUMENT, "Send EPSV alone, EPSV 1, EPSV 2 or EPSV ALL.");
-        }
+        Err(_) => return wrong_family(if is_ipv4 { 1 } else { 2 }),
     }
     let port = listen(session, None).await?;
     Next::say(
@@ -89,7 +89,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 
 /// RFC 2428 §2 wants the families that would do in brackets at the end.
 fn wrong_family(family: u8) -> Result<Next, Refusal> {
-    Next::say(Code::PROTOCOL_REFUSED, format!("Not over this connection; use ({family})"))
+    Next::say(Code::PROTOCOL_REFUSED, format!("Network protocol not supported, use ({family})"))
 }
 
 /// Takes a port in place of whatever stood for the next transfer, and says which.
@@ -103,7 +103,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
         session.diagnose(Cause::NoPort, String::new(), announced);
         return Err(Refusal::say(
             Code::NO_DATA_CONNECTION,
-            "All data ports are in use; try again.",
+            "Cannot open data connection: all passive ports are in use; try again.",
         ));
     };
     let port = lease.port();
@@ -115,7 +115,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
 
 fn refuse_if_extended_only(session: &Session) -> Result<(), Refusal> {
     if session.parameters.is_extended_only {
-        return Err(Refusal::say(Code::BAD_ARGUMENT, "You chose EPSV ALL, so EPSV alone is used."));
+        return Err(Refusal::say(Code::BAD_ARGUMENT, "EPSV ALL is in force: use EPSV."));
     }
     Ok(())
 }
@@ -154,7 +154,7 @@ static EPRT: Spec = Spec {
 fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let to = parse_eprt(arg).map_err(|error| match error {
         EprtError::UnknownFamily => {
-            Refusal::say(Code::PROTOCOL_REFUSED, "That network protocol is not known; use (1,2)")
+            Refusal::say(Code::PROTOCOL_REFUSED, "Network protocol not supported, use (1,2)")
         }
         EprtError::Syntax => {
             Refusal::say(Code::BAD_ARGUMENT, "Send EPRT |1|192.0.2.1|4021| or the like.")
@@ -184,7 +184,10 @@ fn connect_later(session: &mut Session, to: Result<SocketAddr, Refusal>) -> Resu
 fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
     let refuse = |code, text: &'static str| Err(Refusal::say(code, text));
     if !session.settings.active.is_enabled {
-        return refuse(Code::NOT_IMPLEMENTED, "Active mode is off here; use passive mode.");
+        return refuse(
+            Code::NOT_IMPLEMENTED,
+            "Active mode is disabled; use passive mode (PASV or EPSV).",
+        );
     }
     refuse_if_extended_only(session)?;
     // lftp says `::` for its own address in active mode over IPv6.
@@ -192,10 +195,13 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
         if is_private(to.ip()) && !is_private(session.peer.ip()) {
             session.diagnose(Cause::NamedPrivate, to.ip().to_string(), None);
         }
-        return refuse(Code::NOT_UNDERSTOOD, "Data goes to your own address only.");
+        return refuse(Code::NOT_UNDERSTOOD, FOREIGN);
     }
     if to.port() < PORT_MIN {
-        return refuse(Code::BAD_PARAMETER, "Data does not go to ports below 1024.");
+        return refuse(
+            Code::BAD_PARAMETER,
+            "Illegal port: data connections to ports below 1024 are refused.",
+        );
     }
     let mut address = session.peer;
     address.set_port(to.port());
@@ -246,7 +252,7 @@ mod tests {
             "EPRT |2|2002:c000:0207::1|4021|",
         ] {
             let mut bench = bench();
-            assert_eq!(bench.says(line).await, "500 Data goes to your own address only.", "{line}");
+            assert_eq!(bench.says(line).await, format!("500 {FOREIGN}"), "{line}");
             assert!(bench.session.data.is_none());
             assert!(bench.says("LIST").await.starts_with("425"), "{line}");
         }
@@ -259,7 +265,7 @@ mod tests {
             let port_line = format!("PORT 192,0,2,7,{},{}", port / 256, port % 256);
             for line in [port_line, format!("EPRT |1|192.0.2.7|{port}|")] {
                 let said = bench.says(&line).await;
-                assert_eq!(said, "504 Data does not go to ports below 1024.", "{line}");
+                assert!(said.starts_with("504 Illegal port: "), "{line}: {said}");
             }
             assert!(bench.session.data.is_none());
         }
@@ -317,7 +323,12 @@ mod tests {
     #[tokio::test]
     async fn the_wrong_family_is_told_the_right_one() {
         let mut bench = bench();
-        assert_eq!(bench.says("EPSV 2").await, "522 Not over this connection; use (1)");
+        assert_eq!(bench.says("EPSV 2").await, "522 Network protocol not supported, use (1)");
+        for line in ["EPSV 0", "EPSV 99", "EPSV IPX", "EPSV ALL 1", "EPSV |3|"] {
+            assert!(bench.says(line).await.starts_with("522"), "{line}");
+        }
+        assert!(bench.says("EPSV 1").await.starts_with("229"));
+        assert!(bench.says("EPSV").await.starts_with("229"));
         assert!(bench.says("EPSV 3").await.starts_with("522"));
         assert!(bench.says("EPRT |3|x|1|").await.starts_with("522"));
     }
@@ -338,7 +349,8 @@ mod tests {
         numbers.sort_unstable();
         assert_eq!(numbers, [40_000, 40_002]);
         first = first.logged_in(Permissions::ALL);
-        assert_eq!(first.says("PASV").await, "425 All data ports are in use; try again.");
+        let said = first.says("PASV").await;
+        assert!(said.starts_with("425 Cannot open data connection: all passive ports"), "{said}");
         drop(ports);
         assert!(first.says("PASV").await.starts_with("227"));
         assert_eq!(shared.ports.leased(), 1);

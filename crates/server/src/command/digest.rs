@@ -245,7 +245,7 @@ mod tests {
         let mut without = Bench::new()
             .logged_in(Permissions::LIST.union(Permissions::READ))
             .with_file("/a", b"abc");
-        assert_eq!(without.says("HASH a").await, "550 Your account has no right to do that.");
+        assert_eq!(without.says("HASH a").await, "550 Permission denied.");
         assert!(!without.says("FEAT").await.contains("HASH"));
     }
 }

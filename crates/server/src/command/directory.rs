@@ -1,4 +1,4 @@
-//! Directories: CWD, CDUP, PWD, MKD, RMD, and their X forms (RFC 775).
+//! Directories: CWD, CDUP, PWD, MKD, RMD, RMDA, and the X forms of RFC 775.
 
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
@@ -6,11 +6,11 @@ use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
 use super::spec::{Arg, Run, Spec};
-use crate::next::Next;
+use crate::next::{Errand, Next};
 use crate::refusal::Refusal;
 use crate::session::Session;
 
-pub(super) static ROWS: &[&Spec] = &[&CWD, &CDUP, &PWD, &MKD, &RMD];
+pub(super) static ROWS: &[&Spec] = &[&CWD, &CDUP, &PWD, &MKD, &RMD, &RMDA];
 
 static CWD: Spec = Spec {
     verb: "CWD",
@@ -75,8 +75,9 @@ static MKD: Spec = Spec {
 
 async fn mkd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
-    session.files()?.make_dir(&path).await?;
-    session.emit(&Event::DirectoryMade(&path));
+    if session.files()?.make_dir(&path).await? {
+        session.emit(&Event::DirectoryMade(&path));
+    }
     Ok(Next::Say(quoted(Code::PATHNAME, &path, " was made.")))
 }
 
@@ -98,6 +99,22 @@ async fn rmd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     Next::say(Code::FILE_DONE, "Removed.")
 }
 
+static RMDA: Spec = Spec {
+    verb: "RMDA",
+    syntax: "RMDA <directory>",
+    about: "Remove a directory with all that is in it, 10,000 entries at most",
+    rfc: "no RFC; known from other servers",
+    arg: Arg::Required,
+    features: |_| vec!["RMDA <path>".into()],
+    run: Run::Later(|session, arg| Box::pin(rmda(session, arg))),
+    ..Spec::logged_in(Permissions::RMDIR.union(Permissions::DELETE))
+};
+
+async fn rmda(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let at = session.path(arg).await?;
+    Ok(Next::Errand(Errand::RemoveTree { at }))
+}
+
 /// `"/a ""b""" is …`: quotes within a path are doubled (RFC 959, Appendix II).
 fn quoted(code: Code, path: &VPath, text: &str) -> Reply {
     let mut line = vec![b'"'];
@@ -110,4 +127,53 @@ fn quoted(code: Code, path: &VPath, text: &str) -> Reply {
     line.push(b'"');
     line.extend_from_slice(text.as_bytes());
     Reply::new(code, line)
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::permission::Rules;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    fn bench() -> Bench {
+        Bench::new()
+            .logged_in(Permissions::ALL)
+            .with_file("/d/a", b"x")
+            .with_file("/d/e/f/b", b"x")
+            .with_file("/kept", b"x")
+    }
+
+    #[tokio::test]
+    async fn rmda_removes_a_directory_with_all_that_is_in_it() {
+        let mut bench = bench();
+        assert_eq!(bench.says("RMD d").await, "550 Directory not empty.");
+        assert_eq!(bench.says("RMDA d").await, "250 Removed.");
+        assert_eq!(bench.memory.paths(), ["/kept"]);
+        assert_eq!(bench.says("RMDA d").await, "550 No such file or directory.");
+        assert_eq!(bench.says("RMDA kept").await, "550 Not a directory.");
+        assert!(bench.says("RMDA /").await.starts_with("550"));
+        assert!(bench.has_file("/kept"));
+    }
+
+    #[tokio::test]
+    async fn row_24_25_rmda_needs_the_rights_for_each_thing_and_else_removes_nothing() {
+        let read = VPath::root().resolve(b"d/e/f").unwrap();
+        let rules = Rules::everywhere(Permissions::ALL).with(read, Permissions::READ_ONLY);
+        let mut bench = bench().logged_in_by(rules);
+        assert_eq!(bench.says("RMDA d").await, "550 Permission denied.");
+        assert!(bench.has_file("/d/a") && bench.has_file("/d/e/f/b"));
+        let mut bench = bench.logged_in(Permissions::ALL);
+        for number in 0..10_000 {
+            bench.memory.put(format!("/many/{number}"), b"");
+        }
+        bench.memory.put("/many/one-more", b"");
+        assert!(bench.says("RMDA many").await.starts_with("550 Too many entries"));
+        assert_eq!(
+            bench.memory.paths().iter().filter(|path| path.contains("many/")).count(),
+            10_001
+        );
+        assert_eq!(bench.says("DELE many/one-more").await, "250 Removed.");
+        assert_eq!(bench.says("RMDA many").await, "250 Removed.");
+    }
 }

@@ -1,4 +1,4 @@
-//! Single files: DELE, RNFR, RNTO, SIZE, MDTM, MFMT.
+//! Single files: DELE, RNFR, RNTO, SIZE, MDTM, MFMT, SITE UTIME.
 
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
@@ -6,6 +6,7 @@ use wharf_core::storage::Change;
 use wharf_proto::args::parse_mfmt;
 use wharf_proto::entry::Kind;
 use wharf_proto::reply::{Code, Reply};
+use wharf_proto::site::parse_utime;
 use wharf_proto::time::Timestamp;
 
 use super::parameters::is_ascii;
@@ -65,7 +66,10 @@ static RNTO: Spec = Spec {
 
 async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let Some(from) = session.pending.rename_from.take() else {
-        return Next::say(Code::BAD_SEQUENCE, "Send RNFR first.");
+        return Next::say(
+            Code::BAD_SEQUENCE,
+            "Bad sequence of commands: RNTO must follow RNFR at once.",
+        );
     };
     let to = session.path(arg).await?;
     session.files()?.rename(&from, &to).await?;
@@ -93,19 +97,22 @@ static SIZE: Spec = Spec {
 async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let entry = session.files()?.size(&path).await?;
+    if entry.kind == Kind::Link {
+        return Err(session.files()?.not_followed(&path).await);
+    }
     if entry.kind != Kind::File {
-        return Err(Refusal::unavailable("That is not a file."));
+        return Err(Refusal::unavailable("Not a regular file."));
     }
     if is_ascii(session) {
-        return Err(Refusal::unavailable("Send TYPE I first: text has no size before it is sent."));
+        return Err(Refusal::unavailable("SIZE not allowed in ASCII mode; send TYPE I first."));
     }
     Next::say(Code::FILE_STATUS, entry.size.to_string())
 }
 
 static MDTM: Spec = Spec {
     verb: "MDTM",
-    syntax: "MDTM <path>",
-    about: "Show when a file last changed, in UTC",
+    syntax: "MDTM [<YYYYMMDDHHMMSS>] <path>",
+    about: "Show when a file last changed, in UTC; with a time, set it (needs mtime)",
     rfc: "RFC 3659 §3",
     arg: Arg::Required,
     keeps_pending: true,
@@ -116,7 +123,16 @@ static MDTM: Spec = Spec {
 
 async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
+    // What has the whole argument as its name is meant.
+    if let Ok((modified, typed)) = parse_mfmt(arg)
+        && !session.files()?.exists(&path).await
+    {
+        return set_modified(session, modified, typed).await;
+    }
     let entry = session.files()?.stat(&path).await?;
+    if entry.kind == Kind::Link {
+        return Err(session.files()?.not_followed(&path).await);
+    }
     Ok(Next::Say(Reply::new(Code::FILE_STATUS, written(entry.modified))))
 }
 
@@ -133,14 +149,41 @@ static MFMT: Spec = Spec {
 
 async fn mfmt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let (modified, typed) = parse_mfmt(arg)?;
+    set_modified(session, modified, typed).await
+}
+
+/// Sets a time, and repeats it with the path as the client named it (draft-somers-ftp-mfxx-04 §5).
+async fn set_modified(
+    session: &mut Session,
+    modified: Timestamp,
+    typed: &[u8],
+) -> Result<Next, Refusal> {
     let path = session.path(typed).await?;
     session.files()?.set(&path, Change::Modified(modified)).await?;
     session.emit(&Event::Changed(&path));
     let mut line = b"Modify=".to_vec();
     line.extend(written(modified));
     line.extend_from_slice(b"; ");
-    line.extend_from_slice(path.as_bytes());
+    line.extend_from_slice(typed);
     Ok(Next::Say(Reply::new(Code::FILE_STATUS, line)))
+}
+
+pub(super) static SITE_UTIME: Spec = Spec {
+    verb: "SITE UTIME",
+    syntax: "SITE UTIME <YYYYMMDDHHMM[SS]> <path>, SITE UTIME <path> <atime> <mtime> <ctime> UTC",
+    about: "Set when a file last changed, in UTC, in the forms of ProFTPD and Pure-FTPd",
+    rfc: "no RFC; sent by some clients",
+    arg: Arg::Required,
+    run: Run::Later(|session, arg| Box::pin(utime(session, arg))),
+    ..Spec::logged_in(Permissions::MTIME)
+};
+
+async fn utime(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let (modified, typed) = parse_utime(arg)?;
+    let path = session.path(typed).await?;
+    session.files()?.set(&path, Change::Modified(modified)).await?;
+    session.emit(&Event::Changed(&path));
+    Next::say(Code::OK, "UTIME command successful.")
 }
 
 fn written(time: Timestamp) -> Vec<u8> {
@@ -157,6 +200,8 @@ mod tests {
 
     use crate::testing::Bench;
 
+    const NO_RNFR: &str = "503 Bad sequence of commands: RNTO must follow RNFR at once.";
+
     fn bench() -> Bench {
         Bench::new().logged_in(Permissions::ALL).with_file("/a", b"hello")
     }
@@ -164,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn dele_needs_its_permission() {
         let mut bench = Bench::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
-        assert_eq!(bench.says("DELE a").await, "550 Your account has no right to do that.");
+        assert_eq!(bench.says("DELE a").await, "550 Permission denied.");
         assert!(bench.has_file("/a"));
     }
 
@@ -174,9 +219,9 @@ mod tests {
         let rules = Rules::everywhere(Permissions::READ_ONLY).with(inside, Permissions::ALL);
         let mut bench =
             Bench::new().logged_in_by(rules).with_file("/a", b"x").with_file("/in/a", b"x");
-        assert_eq!(bench.says("DELE a").await, "550 You may not remove files here.");
+        assert_eq!(bench.says("DELE a").await, "550 Permission denied.");
         assert_eq!(bench.says("DELE in/a").await, "250 Removed.");
-        assert_eq!(bench.says("RNFR a").await, "550 You may not rename here.");
+        assert_eq!(bench.says("RNFR a").await, "550 Permission denied.");
         assert!(bench.has_file("/a") && !bench.has_file("/in/a"));
     }
 
@@ -186,16 +231,16 @@ mod tests {
         assert_eq!(bench.says("DELE a").await, "250 Removed.");
         assert_eq!(bench.says("DELE a").await, "550 No such file or directory.");
         bench.says("MKD d").await;
-        assert_eq!(bench.says("DELE d").await, "550 That is a directory.");
+        assert_eq!(bench.says("DELE d").await, "550 Is a directory.");
     }
 
     #[tokio::test]
     async fn a_rename_takes_two_steps_in_their_order() {
         let mut bench = bench();
-        assert_eq!(bench.says("RNTO b").await, "503 Send RNFR first.");
+        assert_eq!(bench.says("RNTO b").await, NO_RNFR);
         assert!(bench.says("RNFR a").await.starts_with("350"));
         assert_eq!(bench.says("RNTO b").await, "250 Renamed.");
-        assert_eq!(bench.says("RNTO c").await, "503 Send RNFR first.");
+        assert_eq!(bench.says("RNTO c").await, NO_RNFR);
         assert!(bench.has_file("/b") && !bench.has_file("/a"));
     }
 
@@ -204,17 +249,17 @@ mod tests {
         let without = Permissions::LIST.union(Permissions::RENAME);
         let mut bench = Bench::new().logged_in(without).with_file("/a", b"a").with_file("/b", b"b");
         bench.says("RNFR a").await;
-        assert_eq!(bench.says("RNTO b").await, "553 That name is taken.");
+        assert_eq!(bench.says("RNTO b").await, "553 File exists.");
         assert_eq!(bench.memory.content("/b").unwrap(), b"b");
     }
 
     #[tokio::test]
     async fn row_16_size_counts_bytes_and_refuses_text() {
         let mut bench = bench();
-        assert!(bench.says("SIZE a").await.starts_with("550 Send TYPE I first"));
+        assert!(bench.says("SIZE a").await.starts_with("550 SIZE not allowed in ASCII mode"));
         bench.says("TYPE I").await;
         assert_eq!(bench.says("SIZE a").await, "213 5");
-        assert_eq!(bench.says("SIZE /").await, "550 That is not a file.");
+        assert_eq!(bench.says("SIZE /").await, "550 Not a regular file.");
         assert_eq!(bench.says("SIZE b").await, "550 No such file or directory.");
     }
 
@@ -239,10 +284,46 @@ mod tests {
         let mut bench = bench();
         assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
         let said = bench.says("MFMT 20200229235958 a").await;
-        assert_eq!(said, "213 Modify=20200229235958; /a");
+        assert_eq!(said, "213 Modify=20200229235958; a");
         assert_eq!(bench.says("MDTM a").await, "213 20200229235958");
         assert!(bench.says("MFMT 20210229000000 a").await.starts_with("501"));
-        // MDTM never sets a time, whatever some servers do.
-        assert!(bench.says("MDTM 20200101000000 a").await.starts_with("550"));
+        bench.says("MKD d").await;
+        let said = bench.says("MFMT 20200229235958 d/../a").await;
+        assert_eq!(said, "213 Modify=20200229235958; d/../a");
+    }
+
+    #[tokio::test]
+    async fn row_26_mdtm_with_a_time_sets_it_unless_a_file_has_that_name() {
+        let mut bench = bench();
+        let said = bench.says("MDTM 20200101000000 a").await;
+        assert_eq!(said, "213 Modify=20200101000000; a");
+        assert_eq!(bench.says("MDTM a").await, "213 20200101000000");
+        assert!(bench.says("MDTM 20200101000000 b").await.starts_with("550"));
+        assert!(bench.says("MDTM 20201301000000 a").await.starts_with("550"));
+        assert!(bench.says("MDTM 2020010100000 a").await.starts_with("550"));
+        let mut bench = bench.with_file("/20200101000000 a", b"x");
+        assert_eq!(bench.says("MDTM 20200101000000 a").await, "213 20261122120000");
+        let without = Permissions::READ_ONLY;
+        let mut bench = Bench::new().logged_in(without).with_file("/a", b"hello");
+        assert_eq!(bench.says("MDTM 20200101000000 a").await, "550 Permission denied.");
+        assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
+    }
+
+    #[tokio::test]
+    async fn row_26_site_utime_takes_the_forms_of_other_servers() {
+        for line in [
+            "SITE UTIME 20200101000000 a b",
+            "SITE UTIME 202001010000 a b",
+            "SITE UTIME a b 20190101000000 20200101000000 20210101000000 UTC",
+        ] {
+            let mut bench = bench().with_file("/a b", b"x");
+            assert_eq!(bench.says(line).await, "200 UTIME command successful.", "{line}");
+            assert_eq!(bench.says("MDTM a b").await, "213 20200101000000", "{line}");
+        }
+        let mut bench = bench();
+        assert!(bench.says("SITE UTIME 20200101000000 nothing").await.starts_with("550"));
+        assert!(bench.says("SITE UTIME yesterday a").await.starts_with("501"));
+        let mut bench = Bench::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
+        assert_eq!(bench.says("SITE UTIME 20200101000000 a").await, "550 Permission denied.");
     }
 }

@@ -9,6 +9,7 @@ use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
 
 use super::listing;
+use super::site;
 use super::spec::{Arg, Meanwhile, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
@@ -61,9 +62,13 @@ fn help(_: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         let verbs: Vec<_> = super::rows().map(|row| row.verb).collect();
         return Ok(Next::Say(table("Commands:", &verbs, "Send HELP and a command for more.")));
     }
+    // SITE is no command of its own here, but RFC 959 §4.1.3 has this ask for those of the server.
+    if arg.trim_ascii().eq_ignore_ascii_case(b"SITE") {
+        return Ok(Next::Say(site::list()));
+    }
     match super::find_words(arg) {
         Some(row) => Next::say(Code::HELP, format!("{} - {} ({})", row.syntax, row.about, row.rfc)),
-        None => Next::say(Code::BAD_ARGUMENT, "There is no such command; HELP lists them."),
+        None => Next::say(Code::BAD_ARGUMENT, "Unknown command; HELP lists the commands."),
     }
 }
 
@@ -98,7 +103,6 @@ static STAT: Spec = Spec {
     arg: Arg::Optional,
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    unavailable: listing::MISSING,
     run: Run::Later(|session, arg| Box::pin(stat(session, arg))),
     ..Spec::logged_in(Permissions::NONE)
 };
@@ -169,7 +173,7 @@ static NOOP: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    run: Run::Now(|_, _| Next::say(Code::OK, "Fine.")),
+    run: Run::Now(|_, _| Next::say(Code::OK, "OK.")),
     ..Spec::any_time()
 };
 

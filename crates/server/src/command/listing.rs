@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{ByteStream, Wanted};
-use wharf_proto::args::{ListArgs, parse_list_args};
+use wharf_proto::args::{ListArgs, ListOptions, parse_list_args};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::glob::Glob;
 use wharf_proto::listing::{Facts, Format, Long, Offset, Short};
@@ -13,7 +13,7 @@ use wharf_proto::reply::{Code, Reply};
 use wharf_proto::time::Timestamp;
 
 use super::spec::{Arg, Run, Spec};
-use crate::lines::{Shape, lines, made};
+use crate::lines::{Shape, Spelling, lines, made, tree};
 use crate::next::{Job, Next, Transfer};
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -29,46 +29,41 @@ enum Subject {
     Pattern(VPath, Glob),
 }
 
-/// Of the codes that RFC 959 §5.4 allows for LIST, NLST and STAT, 450 would say most, but it means
-/// "try again", and lftp does so without a pause.
-pub(super) const MISSING: Code = Code::BAD_ARGUMENT;
-
 static LIST: Spec = Spec {
     verb: "LIST",
     syntax: "LIST [<path or pattern>]",
-    about: "List files with their facts, in the form of ls -l",
+    about: "List files with their facts, in the form of ls -l; with -R also what lies below",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     moves_data: true,
-    unavailable: MISSING,
     run: Run::Later(|session, arg| Box::pin(list(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn list(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let Asked { subject, .. } = asked(session, parse_list_args(arg)).await?;
+    let asked = asked(session, parse_list_args(arg)).await?;
     let format = long(session);
-    listing(session, subject, format, Prefix::None).await
+    listing(session, asked, format).await
 }
 
 static NLST: Spec = Spec {
     verb: "NLST",
     syntax: "NLST [<path or pattern>]",
-    about: "List names alone, ready for RETR",
+    about: "List names alone, ready for RETR; with -R also what lies below",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     moves_data: true,
-    unavailable: MISSING,
     run: Run::Later(|session, arg| Box::pin(nlst(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
 /// Names that RETR understands as they are: with the directory of the argument before them
-/// (RFC 1123 §4.1.2.7).
+/// (RFC 1123 §4.1.2.7), from the root if the argument began there.
 async fn nlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let Asked { subject, is_here, is_long } = asked(session, parse_list_args(arg)).await?;
+    let asked = asked(session, parse_list_args(arg)).await?;
+    let is_long = asked.options.long;
     let format: Box<dyn Format> = if is_long { long(session) } else { Box::new(Short) };
-    listing(session, subject, format, if is_here { Prefix::None } else { Prefix::Typed }).await
+    listing(session, asked, format).await
 }
 
 static MLSD: Spec = Spec {
@@ -84,11 +79,15 @@ static MLSD: Spec = Spec {
 
 async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = path_or_here(session, arg).await?;
-    if session.files()?.stat(&path).await?.kind != Kind::Dir {
-        return Next::say(Code::BAD_ARGUMENT, "MLSD lists directories; use MLST for a file.");
+    match session.files()?.stat(&path).await?.kind {
+        Kind::Dir => {}
+        Kind::Link => return Err(session.files()?.not_followed(&path).await),
+        Kind::File | Kind::Other => {
+            return Next::say(Code::BAD_ARGUMENT, "Not a directory; use MLST for a file.");
+        }
     }
     let format = Box::new(Facts::new(session.parameters.facts));
-    listing(session, Subject::Directory(path), format, Prefix::None).await
+    listing(session, Asked::alone(Subject::Directory(path)), format).await
 }
 
 static MLST: Spec = Spec {
@@ -121,13 +120,13 @@ async fn path_or_here(session: &mut Session, arg: &[u8]) -> Result<VPath, Refusa
 
 /// STAT of a path (RFC 959 §4.1.3): the lines of LIST within a reply, and the code for what it is.
 pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let Asked { subject, .. } = asked(session, parse_list_args(arg)).await?;
-    let code = match &subject {
+    let asked = asked(session, parse_list_args(arg)).await?;
+    let code = match &asked.subject {
         Subject::File(..) => Code::FILE_STATUS,
         Subject::Directory(_) | Subject::Pattern(..) => Code::DIRECTORY_STATUS,
     };
     let format = long(session);
-    let mut stream = stream(session, subject, format, Prefix::None).await?;
+    let mut stream = stream(session, asked, format).await?;
     let mut replied = vec![b"Status:".to_vec()];
     while let Some(piece) =
         std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await.transpose()?
@@ -136,7 +135,7 @@ pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refu
         replied
             .extend(piece.split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end().to_vec()));
         if replied.len() > STAT_LINES_MAX {
-            return Next::say(Code::FILE_BUSY, "That is too long for STAT; use LIST.");
+            return Next::say(Code::FILE_BUSY, "Too long for STAT; use LIST.");
         }
     }
     replied.push(b"End of status.".to_vec());
@@ -146,50 +145,80 @@ pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refu
 /// A longer listing does not belong into a reply, which is built as a whole.
 const STAT_LINES_MAX: usize = 10_000;
 
-/// Whether names have a directory before them.
+/// What stands before names.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Prefix {
+    /// No path was given.
     None,
-    Typed,
+    /// The way from the current directory.
+    Relative,
+    /// The way from the root.
+    Absolute,
 }
 
 async fn listing(
     session: &mut Session,
-    subject: Subject,
+    asked: Asked,
     format: Box<dyn Format>,
-    prefix: Prefix,
 ) -> Result<Next, Refusal> {
-    let lines = stream(session, subject, format, prefix).await?;
-    let opening = "Here it comes.".to_owned();
+    let lines = stream(session, asked, format).await?;
+    let opening = "Here comes the directory listing.".to_owned();
     Ok(Next::Transfer(Transfer { opening, job: Job::List { lines } }))
 }
 
 async fn stream(
     session: &Session,
-    subject: Subject,
+    asked: Asked,
     format: Box<dyn Format>,
-    prefix: Prefix,
 ) -> Result<ByteStream, Refusal> {
     let files = session.files()?;
+    let Asked { subject, prefix, options } = asked;
+    let is_whole = matches!(subject, Subject::Directory(_));
     let (at, only, file) = match subject {
         Subject::Directory(path) => (path, None, None),
         Subject::Pattern(path, glob) => (path, Some(glob), None),
         Subject::File(path, entry) => (path.parent().unwrap_or(path), None, Some(entry)),
     };
-    let prefix = match prefix {
+    let before = match prefix {
         Prefix::None => Vec::new(),
-        Prefix::Typed => before(&session.cwd, &at),
+        Prefix::Relative => before(&session.cwd, &at),
+        Prefix::Absolute => before_all(&at),
     };
-    let wanted = if format.shows_facts() { Wanted::Facts } else { Wanted::Names };
+    let shows_names_alone = !format.shows_facts();
+    let wanted = if shows_names_alone { Wanted::Names } else { Wanted::Facts };
     let perms = files.perms_in(&at);
+    // Lines with facts have the name alone, as those of `ls -l DIR` do.
+    let prefix = if shows_names_alone { before.clone() } else { Vec::new() };
     let mut shape = Shape { format, names: session.names.clone(), only, prefix, perms };
-    Ok(match file {
-        Some(mut entry) => {
-            let mut line = Vec::new();
-            shape.line(&mut entry, &mut line);
-            made(line)
-        }
-        None => lines(files.list(&at, wanted).await?, shape),
-    })
+    if let Some(mut entry) = file {
+        let mut line = Vec::new();
+        shape.line(&mut entry, &mut line);
+        return Ok(made(line));
+    }
+    let entries = files.list(&at, wanted).await?;
+    if options.recursive && is_whole {
+        let title = (!shows_names_alone).then(|| title(&before));
+        return Ok(tree(files.clone(), at, shape, Spelling { prefix: before, title }));
+    }
+    Ok(lines(entries, shape))
+}
+
+/// What `ls -R` calls the first directory: a dot, or the path that was asked for.
+fn title(before: &[u8]) -> Vec<u8> {
+    match before {
+        b"" => b".".to_vec(),
+        b"/" => b"/".to_vec(),
+        [path @ .., _] => path.to_vec(),
+    }
+}
+
+/// The path of a directory from the root, with a slash at its end.
+fn before_all(directory: &VPath) -> Vec<u8> {
+    let mut prefix = directory.as_bytes().to_vec();
+    if prefix.last() != Some(&b'/') {
+        prefix.push(b'/');
+    }
+    prefix
 }
 
 /// What to put before the names in `directory` so that they can be used from `cwd`.
@@ -197,15 +226,12 @@ fn before(cwd: &VPath, directory: &VPath) -> Vec<u8> {
     if cwd == directory {
         return Vec::new();
     }
-    let mut prefix = directory.as_bytes().to_vec();
+    let mut prefix = before_all(directory);
     if directory.is_within(cwd) {
         prefix.drain(..cwd.as_bytes().len());
         if prefix.first() == Some(&b'/') {
             prefix.remove(0);
         }
-    }
-    if prefix.last() != Some(&b'/') {
-        prefix.push(b'/');
     }
     prefix
 }
@@ -213,31 +239,46 @@ fn before(cwd: &VPath, directory: &VPath) -> Vec<u8> {
 /// What the argument of a listing command means.
 struct Asked {
     subject: Subject,
-    /// No path was given, so names need no directory before them.
-    is_here: bool,
-    /// `-l` was among the options.
-    is_long: bool,
+    prefix: Prefix,
+    options: ListOptions,
+}
+
+impl Asked {
+    /// Without a path and without options.
+    fn alone(subject: Subject) -> Self {
+        Self { subject, prefix: Prefix::None, options: ListOptions::default() }
+    }
 }
 
 /// Finds out what the argument means.
 ///
-/// Something that really has the name of the whole argument, options and all, is what the client
-/// means; then what stands behind the options; then a pattern in the last name.
+/// Words that can only be options of `ls` are options, whatever files are called: KDE, gvfs and
+/// ange-ftp send them with every listing. Of other words with a hyphen, something that really has
+/// the name of the whole argument comes first; then what stands behind the options; then a pattern
+/// in the last name.
 async fn asked(session: &mut Session, args: ListArgs<'_>) -> Result<Asked, Refusal> {
-    if args.literal != args.path && !args.literal.trim_ascii().is_empty() {
+    let may_be_name = args.literal != args.path && !args.are_options;
+    if may_be_name && !args.literal.trim_ascii().is_empty() {
         let literal = session.path(args.literal).await?;
         if session.files()?.exists(&literal).await {
             let subject = subject(session, literal).await?;
-            return Ok(Asked { subject, is_here: false, is_long: false });
+            return Ok(Asked { prefix: Prefix::Relative, ..Asked::alone(subject) });
         }
     }
-    let is_long = args.options.long;
+    let options = args.options;
     if args.path.is_empty() {
         let subject = Subject::Directory(session.cwd.clone());
-        return Ok(Asked { subject, is_here: true, is_long });
+        return Ok(Asked { options, ..Asked::alone(subject) });
     }
     let path = session.path(args.path).await?;
-    Ok(Asked { subject: subject(session, path).await?, is_here: false, is_long })
+    let is_absolute = match args.path.first() {
+        Some(b'/') => true,
+        // Some clients mean a slash; a name that holds a backslash keeps it.
+        Some(b'\\') => !path.as_bytes().contains(&b'\\'),
+        _ => false,
+    };
+    let prefix = if is_absolute { Prefix::Absolute } else { Prefix::Relative };
+    Ok(Asked { subject: subject(session, path).await?, prefix, options })
 }
 
 async fn subject(session: &Session, path: VPath) -> Result<Subject, Refusal> {
@@ -251,7 +292,7 @@ async fn subject(session: &Session, path: VPath) -> Result<Subject, Refusal> {
     match (path.name().and_then(Glob::parse), path.parent()) {
         (Some(Ok(glob)), Some(parent)) => Ok(Subject::Pattern(parent, glob)),
         (Some(Err(_)), _) => {
-            Err(Refusal::say(Code::BAD_ARGUMENT, "That pattern has too many wildcards."))
+            Err(Refusal::say(Code::BAD_ARGUMENT, "Too many wildcards in the pattern."))
         }
         _ => Err(wharf_core::error::Error::from(ErrorKind::NotFound).into()),
     }
@@ -283,7 +324,8 @@ fn local_offset(at: Timestamp) -> Offset {
 
 #[cfg(test)]
 mod tests {
-    use wharf_core::permission::Permissions;
+    use wharf_core::permission::{Permissions, Rules};
+    use wharf_proto::path::VPath;
 
     use crate::testing::Bench;
 
@@ -313,25 +355,101 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn options_are_no_names_unless_something_has_that_name() {
-        let mut bench = bench();
-        for line in ["NLST -a", "NLST -la", "NLST -al .", "NLST  -1", "NLST"] {
+    async fn options_of_ls_are_options_whatever_files_are_called() {
+        let mut bench = bench().with_file("/-la", b"x").with_file("/-a", b"x");
+        for line in ["NLST -a", "NLST -la", "NLST -al .", "NLST  -1", "NLST", "LIST -al"] {
             let listed = bench.lists(line).await;
             assert!(listed.ends_with('d') && listed.contains("a.txt"), "{line}: {listed}");
         }
-        let mut bench = bench.with_file("/-la", b"x");
-        assert_eq!(bench.lists("NLST -la").await, "-la");
+        assert_eq!(bench.lists("NLST ./-la").await, "-la");
+        assert_eq!(bench.lists("NLST -- -la").await, "-la");
+        // What is no option of `ls` for sure can be a name.
+        let mut bench = bench.with_file("/-draft.txt", b"x").with_file("/-all", b"x");
+        assert_eq!(bench.lists("NLST -draft.txt").await, "-draft.txt");
+        assert_eq!(bench.lists("NLST -all").await, "-all");
+        assert_eq!(bench.lists("NLST -draft.txt d").await, "d/c.txt");
     }
 
     #[tokio::test]
     async fn nlst_gives_names_that_retr_understands() {
         let mut bench = bench();
         assert_eq!(bench.lists("NLST d").await, "d/c.txt");
-        assert_eq!(bench.lists("NLST /d").await, "d/c.txt");
+        assert_eq!(bench.lists("NLST d/").await, "d/c.txt");
         assert_eq!(bench.lists("NLST d/*.txt").await, "d/c.txt");
         assert_eq!(bench.lists("NLST a.txt").await, "a.txt");
         bench.says("CWD d").await;
         assert_eq!(bench.lists("NLST ..").await, "/a.txt / /b.txt / /d");
+        assert_eq!(bench.lists("NLST .").await, "c.txt");
+    }
+
+    #[tokio::test]
+    async fn nlst_of_an_absolute_path_gives_absolute_names() {
+        let mut bench = bench();
+        for cwd in ["/", "/d"] {
+            bench.says(&format!("CWD {cwd}")).await;
+            assert_eq!(bench.lists("NLST /d").await, "/d/c.txt");
+            assert_eq!(bench.lists("NLST -a /d/").await, "/d/c.txt");
+            assert_eq!(bench.lists("NLST /d/*.txt").await, "/d/c.txt");
+            assert_eq!(bench.lists("NLST /d/c.txt").await, "/d/c.txt");
+            assert_eq!(bench.lists("NLST /").await, "/a.txt / /b.txt / /d");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_recursive_listing_shows_what_lies_below_folder_by_folder() {
+        let mut bench = bench().with_file("/d/e/f", b"x");
+        assert_eq!(bench.lists("NLST -R").await, "a.txt / b.txt / d / d/c.txt / d/e / d/e/f");
+        assert_eq!(bench.lists("NLST -R d").await, "d/c.txt / d/e / d/e/f");
+        assert_eq!(bench.lists("NLST -R /d").await, "/d/c.txt / /d/e / /d/e/f");
+        let names = |listed: String| {
+            let shown = |line: &str| line.rsplit(' ').next().unwrap_or_default().to_owned();
+            listed.split(" / ").map(shown).collect::<Vec<_>>().join("|")
+        };
+        let blocks = ".:|a.txt|b.txt|d||./d:|c.txt|e||./d/e:|f";
+        for line in ["LIST -R", "LIST -alR", "NLST -alLR"] {
+            assert_eq!(names(bench.lists(line).await), blocks, "{line}");
+        }
+        assert_eq!(names(bench.lists("LIST -lR /d").await), "/d:|c.txt|e||/d/e:|f");
+        assert_eq!(names(bench.lists("LIST -R d").await), "d:|c.txt|e||d/e:|f");
+        assert_eq!(names(bench.lists("LIST d").await), "c.txt|e");
+        assert!(bench.says("STAT -R d").await.contains("d/e:"));
+    }
+
+    #[tokio::test]
+    async fn row_38_a_recursive_listing_asks_the_rights_of_each_folder() {
+        let rules = Rules::everywhere(Permissions::ALL)
+            .with(VPath::root().resolve(b"d/secret").unwrap(), Permissions::NONE)
+            .with(VPath::root().resolve(b"d/secret/open").unwrap(), Permissions::ALL);
+        let mut bench = Bench::new()
+            .logged_in_by(rules)
+            .with_file("/d/secret/open/x", b"x")
+            .with_file("/d/to/y", b"y")
+            .ready();
+        assert_eq!(bench.lists("NLST -R").await, "d / d/secret / d/to / d/to/y");
+        assert_eq!(bench.lists("NLST -R d/secret").await, "550 only");
+        assert_eq!(bench.lists("NLST -R d/secret/open").await, "d/secret/open/x");
+    }
+
+    #[tokio::test]
+    async fn row_38_a_recursive_listing_ends_with_an_error_beyond_its_bounds() {
+        let deep = |levels: usize| format!("{}/f", "/x".repeat(levels));
+        let mut bench = bench().with_file(&deep(8), b"");
+        assert!(bench.lists("NLST -R /x").await.ends_with(&deep(8)));
+        assert!(bench.lists("NLST -R").await.ends_with(&deep(8)[1..]));
+        let mut bench = bench.with_file(&deep(9), b"");
+        let listed = bench.lists("NLST -R").await;
+        assert!(listed.contains("x/x/x") && listed.ends_with("550 at the end"), "{listed}");
+        assert!(bench.lists("NLST -R /x").await.ends_with(&deep(9)));
+        for number in 0..10_000 {
+            bench.memory.put(format!("/many/{number}"), b"");
+        }
+        assert_eq!(bench.lists("NLST -R many").await.split(" / ").count(), 10_000);
+        let mut bench = bench.with_file("/many/one-more", b"");
+        let listed = bench.lists("NLST -R many").await;
+        assert_eq!(listed.split(" / ").count(), 10_001);
+        assert!(listed.ends_with("550 at the end"));
+        assert!(bench.says("STAT -R many").await.starts_with("4"));
+        assert_eq!(bench.lists("NLST many").await.split(" / ").count(), 10_001);
     }
 
     #[tokio::test]
@@ -340,7 +458,9 @@ mod tests {
         assert_eq!(bench.lists("NLST *.txt").await, "a.txt / b.txt");
         assert_eq!(bench.lists("NLST [!a]*").await, "b.txt / d");
         assert_eq!(bench.lists("NLST *.jpg").await, "");
-        assert_eq!(bench.lists("NLST nothing").await, "501 only");
+        assert_eq!(bench.lists("NLST nothing").await, "550 only");
+        assert_eq!(bench.lists("LIST nothing").await, "550 only");
+        assert_eq!(bench.lists("NLST nothing/*").await, "550 only");
         assert_eq!(bench.lists("NLST *a*a*a*a*a*a*a*a*").await, "501 only");
     }
 
@@ -365,13 +485,14 @@ mod tests {
         let said = bench.says("STAT d").await;
         assert!(said.starts_with("212-Status: /  -rw") && said.ends_with("212 End of status."));
         assert!(bench.says("STAT a.txt").await.starts_with("213-Status:"));
-        assert!(bench.says("STAT nothing").await.starts_with("501"));
+        assert_eq!(bench.says("STAT nothing").await, "550 No such file or directory.");
+        assert!(bench.says("STAT *.jpg").await.starts_with("212"));
     }
 
     #[tokio::test]
     async fn a_backslash_is_a_slash_where_nothing_has_that_name() {
         let mut bench = bench();
-        assert_eq!(bench.lists("NLST \\d").await, "d/c.txt");
+        assert_eq!(bench.lists("NLST \\d").await, "/d/c.txt");
         assert_eq!(bench.lists("NLST d\\c.txt").await, "d/c.txt");
         let mut bench = bench.with_file("/d\\c.txt", b"x");
         assert_eq!(bench.lists("NLST d\\c.txt").await, "d\\c.txt");

@@ -128,7 +128,7 @@ async fn allo(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     // Who does not know the size says 0.
     session.pending.announced = Some(bytes).filter(|bytes| *bytes > 0);
     // Some cameras take 202 for a failure and try for ever.
-    Next::say(Code::OK, "Fine.")
+    Next::say(Code::OK, "ALLO command successful.")
 }
 
 static OPTS: Spec = Spec {
@@ -146,6 +146,10 @@ static OPTS: Spec = Spec {
 };
 
 fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    // Some clients write the name of the character set, which is no verb.
+    if let Some(option) = utf_8_option(arg) {
+        return utf8(session, option);
+    }
     let (feature, option) = parse_opts(arg)?;
     match feature.as_str() {
         "UTF8" | "UTF" => utf8(session, option),
@@ -161,6 +165,13 @@ fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         "HASH" => hash(session, option),
         _ => Next::say(Code::BAD_ARGUMENT, "Only UTF8, MLST, MODE and HASH have options here."),
     }
+}
+
+/// What stands behind `UTF-8`.
+fn utf_8_option(arg: &[u8]) -> Option<&[u8]> {
+    let (word, rest) = arg.split_at_checked(5)?;
+    let is_word = rest.is_empty() || rest.starts_with(b" ");
+    (is_word && word.eq_ignore_ascii_case(b"UTF-8")).then_some(rest)
 }
 
 /// Tells the algorithm in use where none is named (draft-bryan-ftpext-hash-02 §3.2).
@@ -240,6 +251,9 @@ mod tests {
         let mut bench = Bench::new();
         assert_eq!(bench.says("OPTS UTF8 ON").await, "200 Names are in UTF-8 here.");
         assert_eq!(bench.says("opts utf8 on").await, "200 Names are in UTF-8 here.");
+        assert_eq!(bench.says("OPTS UTF-8 ON").await, "200 Names are in UTF-8 here.");
+        assert_eq!(bench.says("opts utf-8").await, "200 Names are in UTF-8 here.");
+        assert!(bench.says("OPTS UTF-8x ON").await.starts_with("501"));
         assert_eq!(bench.says("OPTS UTF8 OFF").await, "200 Names are in GBK here.");
         assert!(bench.says("OPTS XYZ ON").await.starts_with("501"));
     }
@@ -260,8 +274,8 @@ mod tests {
         assert_eq!(
             bench.says("FEAT").await,
             "211-Features: /  CLNT /  EPRT /  EPSV /  HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32 /  \
-             MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*; /  \
-             MODE Z /  REST STREAM /  SIZE /  TVFS /  UTF8 / 211 End"
+             MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*;UNIX.owner;\
+             UNIX.group; /  MODE Z /  REST STREAM /  RMDA <path> /  SIZE /  TVFS /  UTF8 / 211 End"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Hostile paths, to every command that takes a path, on a disk.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use wharf_core::permission::{Permissions, Rules};
@@ -63,6 +64,7 @@ fn with_paths() -> impl Iterator<Item = String> {
             .map(|verb| match row.verb {
                 "MFMT" => "MFMT 20200101000000 ".to_owned(),
                 "SITE CHMOD" => "SITE CHMOD 777 ".to_owned(),
+                "SITE UTIME" => "SITE UTIME 20200101000000 ".to_owned(),
                 _ => format!("{} ", verb.trim_end()),
             })
             .expect("a syntax begins with its verb")
@@ -78,14 +80,7 @@ async fn row_25_27_28_no_command_leads_out_of_the_root() {
     }
     fs::write(outside.join("secret"), "SECRET").unwrap();
     fs::write(outside.join("only-outside"), "").unwrap();
-    #[cfg(unix)]
-    for (to, link) in
-        [("../outside", "link"), ("../../outside", "sub/link"), ("../outside/secret", "file-link")]
-    {
-        std::os::unix::fs::symlink(to, home.join(link)).unwrap();
-    }
-    #[cfg(unix)]
-    std::os::unix::fs::symlink(&outside, home.join("absolute")).unwrap();
+    links(&home, &outside);
     let options = DiskOptions { durability: Durability::Fast, ..DiskOptions::default() };
     let store: Arc<dyn Storage> = Arc::new(Disk::open(&home, "anna", &options).unwrap());
     let mut tried = 0;
@@ -103,6 +98,7 @@ async fn row_25_27_28_no_command_leads_out_of_the_root() {
             match bench.does(&line).await {
                 Ok(Next::Transfer(Transfer { job, .. })) => came(&line, job).await,
                 Ok(Next::Errand(Errand::Digest { source, .. })) => shows_nothing(&line, source),
+                Ok(Next::Errand(Errand::RemoveTree { .. })) => drop(bench.says(&line).await),
                 _ => {}
             }
             tried += 1;
@@ -111,9 +107,88 @@ async fn row_25_27_28_no_command_leads_out_of_the_root() {
             assert_eq!(left.len(), 2, "{line}");
             assert_eq!(fs::read_dir(&outside).unwrap().count(), 2, "{line}");
             fs::create_dir_all(home.join("sub")).unwrap();
+            links(&home, &outside);
         }
     }
     assert!(tried >= 27 * CORPUS.len(), "{tried}");
+}
+
+/// Links that lead out, as far as they are not there.
+fn links(home: &Path, outside: &Path) {
+    #[cfg(unix)]
+    for (to, link) in [
+        (Path::new("../outside"), "link"),
+        (Path::new("../../outside"), "sub/link"),
+        (Path::new("../outside/secret"), "file-link"),
+        (outside, "absolute"),
+    ] {
+        let _ = std::os::unix::fs::symlink(to, home.join(link));
+    }
+    #[cfg(not(unix))]
+    let _ = (home, outside);
+}
+
+/// A home with a link in a circle, one to its top, and one to a folder of its own.
+#[cfg(unix)]
+fn home_with_links() -> (tempfile::TempDir, Bench) {
+    use std::os::unix::fs::symlink;
+
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join("real/below")).unwrap();
+    fs::write(home.path().join("real/below/file"), "x").unwrap();
+    for (to, link) in [("loop", "loop"), (".", "top"), ("real", "to-real"), ("/", "out")] {
+        symlink(to, home.path().join(link)).unwrap();
+    }
+    let options = DiskOptions { durability: Durability::Fast, ..DiskOptions::default() };
+    let store: Arc<dyn Storage> = Arc::new(Disk::open(home.path(), "anna", &options).unwrap());
+    let bench = Bench::new().logged_in_to(store, Rules::everywhere(Permissions::ALL)).ready();
+    (home, bench)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn row_38_a_recursive_listing_follows_no_link() {
+    let (_home, mut bench) = home_with_links();
+    let listed = "loop / out / real / real/below / real/below/file / to-real / top";
+    let mut names: Vec<_> = listed.split(" / ").collect();
+    names.sort_unstable();
+    let got = bench.lists("NLST -R").await;
+    let mut got: Vec<_> = got.split(" / ").collect();
+    got.sort_unstable();
+    assert_eq!(got, names);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn row_26_mdtm_of_a_link_that_leads_nowhere_is_an_error() {
+    let (home, mut bench) = home_with_links();
+    std::os::unix::fs::symlink("nothing", home.path().join("broken")).unwrap();
+    assert_eq!(bench.says("MDTM loop").await, "550 Permission denied.");
+    assert_eq!(bench.says("MDTM out").await, "550 Permission denied.");
+    assert_eq!(bench.says("MDTM broken").await, "550 No such file or directory.");
+    assert!(bench.says("MDTM to-real").await.starts_with("213 "));
+    assert!(bench.says("MDTM to-real/below/file").await.starts_with("213 "));
+    bench.says("TYPE I").await;
+    for line in ["SIZE", "RETR", "CWD", "MLSD"] {
+        assert_eq!(bench.says(&format!("{line} out")).await, "550 Permission denied.", "{line}");
+    }
+    assert!(bench.says("CWD to-real").await.starts_with("250"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn row_29_rmda_removes_links_and_not_what_they_lead_to() {
+    let (home, mut bench) = home_with_links();
+    let at = |path: &str| home.path().join(path);
+    std::os::unix::fs::symlink("../../real", at("real/below/up")).unwrap();
+    fs::create_dir(at("gone")).unwrap();
+    std::os::unix::fs::symlink("../real", at("gone/link")).unwrap();
+    assert_eq!(bench.says("RMDA gone").await, "250 Removed.");
+    assert!(!at("gone").exists() && at("real/below/file").exists());
+    assert_eq!(bench.says("RMDA to-real").await, "550 Not a directory.");
+    assert!(at("real/below/file").exists());
+    assert_eq!(bench.says("RMDA real").await, "250 Removed.");
+    assert!(!at("real").exists());
 }
 
 async fn came(line: &str, job: Job) {

@@ -1,18 +1,31 @@
-//! What this server adds: SITE HELP, SITE CHMOD, SITE QUOTA, SITE CPFR and SITE CPTO.
+//! What this server adds behind SITE: HELP, CHMOD, UMASK, IDLE, QUOTA, UTIME, CPFR, CPTO.
+
+use std::time::Duration;
 
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
 use wharf_core::storage::Change;
 use wharf_proto::args::parse_chmod;
 use wharf_proto::reply::{Code, Reply};
+use wharf_proto::site::{parse_seconds, parse_umask};
 
+use super::file::SITE_UTIME;
 use super::info::{table, usage_lines};
 use super::spec::{Arg, Run, Spec};
 use crate::next::{Errand, Next};
 use crate::refusal::Refusal;
 use crate::session::{Leaves, Session};
 
-pub(super) static ROWS: &[&Spec] = &[&SITE_HELP, &SITE_CHMOD, &SITE_QUOTA, &SITE_CPFR, &SITE_CPTO];
+pub(super) static ROWS: &[&Spec] = &[
+    &SITE_HELP,
+    &SITE_CHMOD,
+    &SITE_UMASK,
+    &SITE_UTIME,
+    &SITE_IDLE,
+    &SITE_QUOTA,
+    &SITE_CPFR,
+    &SITE_CPTO,
+];
 
 static SITE_HELP: Spec = Spec {
     verb: "SITE HELP",
@@ -25,8 +38,13 @@ static SITE_HELP: Spec = Spec {
 };
 
 fn help(_: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
+    Ok(Next::Say(list()))
+}
+
+/// The SITE commands, as HELP SITE and SITE HELP show them.
+pub(super) fn list() -> Reply {
     let verbs: Vec<_> = ROWS.iter().filter_map(|row| row.verb.strip_prefix("SITE ")).collect();
-    Ok(Next::Say(table("SITE commands:", &verbs, "Send HELP SITE and a command for more.")))
+    table("SITE commands:", &verbs, "Send HELP SITE and a command for more.")
 }
 
 static SITE_CHMOD: Spec = Spec {
@@ -45,6 +63,55 @@ async fn chmod(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.files()?.set(&path, Change::Mode(mode)).await?;
     session.emit(&Event::Changed(&path));
     Next::say(Code::OK, format!("Mode is {mode:03o}."))
+}
+
+static SITE_UMASK: Spec = Spec {
+    verb: "SITE UMASK",
+    syntax: "SITE UMASK [<umask>]",
+    about: "Show or set the permission bits that new files do not get; fewer of them need chmod",
+    rfc: "no RFC; sent by many clients",
+    arg: Arg::Optional,
+    keeps_pending: true,
+    run: Run::Now(umask),
+    ..Spec::logged_in(Permissions::NONE)
+};
+
+/// An account without the right `chmod` may only take bits away from its new files.
+fn umask(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    let files = session.files()?;
+    let Some(now) = files.umask() else {
+        return Err(Refusal::unavailable("Operation not supported."));
+    };
+    if arg.trim_ascii().is_empty() {
+        return Next::say(Code::OK, format!("Your current UMASK is {now:03o}"));
+    }
+    let umask = parse_umask(arg)?;
+    files.set_umask(umask)?;
+    Next::say(Code::OK, format!("UMASK set to {umask:03o}"))
+}
+
+static SITE_IDLE: Spec = Spec {
+    verb: "SITE IDLE",
+    syntax: "SITE IDLE [<seconds>]",
+    about: "Show or set after how long without a command the session ends",
+    rfc: "no RFC; sent by some clients",
+    arg: Arg::Optional,
+    keeps_pending: true,
+    run: Run::Now(idle),
+    ..Spec::logged_in(Permissions::NONE)
+};
+
+/// The server's own time is the most that there is: more is taken for it.
+fn idle(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+    if arg.trim_ascii().is_empty() {
+        let (now, most) = (session.idle_max().0, session.idle_limit());
+        let (now, most) = (now.as_secs(), most.as_secs());
+        return Next::say(Code::OK, format!("Idle time is {now} seconds, at most {most}"));
+    }
+    let wanted = Duration::from_secs(parse_seconds(arg)?);
+    session.idle_wanted = Some(wanted.min(session.idle_limit()));
+    let seconds = session.idle_max().0.as_secs();
+    Next::say(Code::OK, format!("Idle time set to {seconds} seconds"))
 }
 
 static SITE_QUOTA: Spec = Spec {
@@ -124,7 +191,10 @@ mod tests {
         assert_eq!(bench.memory.content("/b").unwrap(), b"hello");
         assert_eq!(bench.says("SITE CPTO c").await, "503 Send SITE CPFR first.");
         bench.says("SITE CPFR a").await;
-        assert_eq!(bench.says("RNTO c").await, "503 Send RNFR first.");
+        assert_eq!(
+            bench.says("RNTO c").await,
+            "503 Bad sequence of commands: RNTO must follow RNFR at once."
+        );
         assert!(bench.says("SITE CPFR nothing").await.starts_with("550"));
         assert_eq!(bench.says("SITE CPTO c").await, "503 Send SITE CPFR first.");
         assert!(!bench.has_file("/c"));
@@ -177,7 +247,48 @@ mod tests {
     #[tokio::test]
     async fn row_25_there_is_no_site_command_that_runs_or_links() {
         let known: Vec<_> = ROWS.iter().map(|row| row.verb).collect();
-        assert_eq!(known, ["SITE HELP", "SITE CHMOD", "SITE QUOTA", "SITE CPFR", "SITE CPTO"]);
+        let expected = ["HELP", "CHMOD", "UMASK", "UTIME", "IDLE", "QUOTA", "CPFR", "CPTO"];
+        assert_eq!(known, expected.map(|word| format!("SITE {word}")));
+    }
+
+    #[tokio::test]
+    async fn help_site_lists_the_site_commands() {
+        let mut bench = Bench::new();
+        let listed = bench.says("HELP SITE").await;
+        assert!(listed.starts_with("214-SITE commands:") && listed.contains("CHMOD"), "{listed}");
+        assert_eq!(bench.says("help site ").await, listed);
+        assert_eq!(bench.says("SITE HELP").await, listed);
+        assert!(bench.says("HELP SITE CHMOD").await.starts_with("214 SITE CHMOD <mode> <path>"));
+        assert!(bench.says("HELP SITE NOTHING").await.starts_with("501"));
+    }
+
+    #[tokio::test]
+    async fn site_umask_shows_and_sets_the_bits_of_new_files() {
+        let mut bench = Bench::new().logged_in(Permissions::ALL);
+        assert_eq!(bench.says("SITE UMASK").await, "200 Your current UMASK is 022");
+        assert_eq!(bench.says("SITE UMASK 077").await, "200 UMASK set to 077");
+        assert_eq!(bench.says("SITE UMASK").await, "200 Your current UMASK is 077");
+        assert_eq!(bench.says("SITE UMASK 0002").await, "200 UMASK set to 002");
+        assert!(bench.says("SITE UMASK 1777").await.starts_with("501"));
+        assert!(bench.says("SITE UMASK 8").await.starts_with("501"));
+        // Without the right to change bits, new files may get fewer of them only.
+        let mut bench = Bench::new().logged_in(Permissions::parse("read-write").unwrap());
+        assert_eq!(bench.says("SITE UMASK 002").await, "550 Permission denied.");
+        assert_eq!(bench.says("SITE UMASK 027").await, "200 UMASK set to 027");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn site_idle_shows_and_sets_the_time_up_to_that_of_the_server() {
+        let mut bench = Bench::new().logged_in(Permissions::ALL);
+        let most = bench.session.settings.limits.idle_timeout.as_secs();
+        let now = format!("200 Idle time is {most} seconds, at most {most}");
+        assert_eq!(bench.says("SITE IDLE").await, now);
+        assert_eq!(bench.says("SITE IDLE 60").await, "200 Idle time set to 60 seconds");
+        assert_eq!(bench.session.idle_max().0, Duration::from_mins(1));
+        let more = format!("200 Idle time set to {most} seconds");
+        assert_eq!(bench.says(&format!("SITE IDLE {}", most + 1)).await, more);
+        assert!(bench.says("SITE IDLE 0").await.starts_with("501"));
+        assert!(bench.says("SITE IDLE soon").await.starts_with("501"));
     }
 
     #[tokio::test]

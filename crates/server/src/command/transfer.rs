@@ -34,9 +34,9 @@ async fn retr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let source = session.files()?.read(&path, from).await?;
     let opening = match &source {
-        Source::File { len, .. } => format!("Sending {len} bytes."),
-        Source::Bytes(bytes) => format!("Sending {} bytes.", bytes.len()),
-        Source::Stream(_) => "Sending the file.".to_owned(),
+        Source::File { len, .. } => format!("Opening data connection ({len} bytes)."),
+        Source::Bytes(bytes) => format!("Opening data connection ({} bytes).", bytes.len()),
+        Source::Stream(_) => "Opening data connection.".to_owned(),
     };
     let is_ascii = is_ascii(session);
     Ok(Next::Transfer(Transfer { opening, job: Job::Send { source, path, is_ascii } }))
@@ -62,7 +62,7 @@ async fn stor(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let announced = announced(session, &path, start).await?;
     let sink = session.files()?.store(&path, start).await?;
-    Ok(receive(session, sink, path, announced, "Ready for the file.".to_owned()))
+    Ok(receive(session, sink, path, announced, "Ok to send data.".to_owned()))
 }
 
 static APPE: Spec = Spec {
@@ -80,7 +80,7 @@ async fn appe(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let announced = announced(session, &path, Start::End).await?;
     let sink = session.files()?.append(&path).await?;
-    Ok(receive(session, sink, path, announced, "Ready to append.".to_owned()))
+    Ok(receive(session, sink, path, announced, "Ok to send data.".to_owned()))
 }
 
 static STOU: Spec = Spec {
@@ -108,19 +108,15 @@ async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         }
         typed.extend_from_slice(digits.as_bytes());
         let path = session.path(&typed).await?;
-        let files = session.files()?;
-        if files.exists(&path).await {
-            continue;
-        }
-        let sink = files.store_new(&path).await?;
+        let announced = announced(session, &path, Start::Fresh).await?;
+        let Some(sink) = session.files()?.store_new(&path).await? else { continue };
         // The form that RFC 1123 demands, from which clients read the name.
         let mut opening = b"FILE: ".to_vec();
         opening.extend_from_slice(path.name().unwrap_or_default());
         let opening = String::from_utf8_lossy(&opening).into_owned();
-        let announced = announced(session, &path, Start::Fresh).await?;
         return Ok(receive(session, sink, path, announced, opening));
     }
-    Next::say(Code::FILE_BUSY, "No free name was found; try again.")
+    Next::say(Code::FILE_BUSY, "No unused file name found; try again later.")
 }
 
 /// What ALLO said of this upload, once there is room for it.

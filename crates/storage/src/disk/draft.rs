@@ -91,6 +91,11 @@ impl Draft {
         self.copying.is_some()
     }
 
+    /// Which permission bits it does not get if it is a new file.
+    pub(super) fn set_umask(&mut self, umask: u32) {
+        self.mode = 0o666 & !umask;
+    }
+
     /// Copies a part of what it begins with. It takes a moment only, so that a client that gives up
     /// is heard. After an error the draft must be dropped.
     pub(super) fn copy_on(&mut self) -> Result<()> {

@@ -303,7 +303,7 @@ impl Tree {
         self.sync(&place.dir)
     }
 
-    pub(super) fn make_dir(&self, at: &VPath) -> Result<()> {
+    pub(super) fn make_dir(&self, at: &VPath, umask: u32) -> Result<()> {
         refuse_hidden(at, ErrorKind::Forbidden)?;
         let place = self.place(at, ErrorKind::Exists)?;
         if place.dir.look(place.name)?.is_some() {
@@ -314,7 +314,7 @@ impl Tree {
         if let Some(counting) = &counting {
             counting.check_one_more()?;
         }
-        place.dir.make_dir(place.name, 0o777 & !self.options.umask)?;
+        place.dir.make_dir(place.name, 0o777 & !umask)?;
         if let Some(counting) = &counting {
             counting.added_one();
         }

@@ -553,6 +553,10 @@ impl Reader {
     /// What one name is. Only a link is looked up from the root: that takes many calls.
     fn entry(&self, root: &Root, name: Vec<u8>, at: &VPath) -> Result<Entry> {
         let facts = self.dir.facts(&name).map_err(fault)?.ok_or(ErrorKind::NotFound)?;
-        if kind(&facts) == Kind::Link { root.stat(at) } else { Ok(entry(name, &facts)) }
+        if kind(&facts) != Kind::Link {
+            return Ok(entry(name, &facts));
+        }
+        let reached = root.stat(at)?;
+        Ok(Entry { via_link: reached.kind != Kind::Link, ..reached })
     }
 }

@@ -95,6 +95,21 @@ fn mode(world: &World, name: &str) -> u32 {
 }
 
 #[tokio::test]
+async fn a_umask_of_a_session_holds_for_what_it_makes_and_for_no_other() {
+    let world = World::new();
+    let (one, other) = (world.disk(&fast()), world.disk(&fast()));
+    assert_eq!(one.umask(), Some(0o022));
+    one.set_umask(0o027);
+    assert_eq!((one.umask(), other.umask()), (Some(0o027), Some(0o022)));
+    for (disk, name, file, dir) in [(&one, "one", 0o640, 0o750), (&other, "other", 0o644, 0o755)] {
+        put(disk, &format!("/{name}"), b"x").await.unwrap();
+        disk.make_dir(&path(format!("/{name}.d"))).await.unwrap();
+        assert_eq!(mode(&world, name), file, "{name}");
+        assert_eq!(mode(&world, &format!("{name}.d")), dir, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn new_things_get_the_bits_that_the_umask_leaves() {
     for (umask, file, dir) in [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0, 0o666, 0o777)] {
         let world = World::new();
@@ -124,6 +139,11 @@ async fn row_23_what_a_visitor_drops_is_for_the_server_alone() {
         sink.unwrap().commit().await.unwrap();
         assert_eq!(mode(&world, name), expected, "{name}");
     }
+    // Nor does a session that asks for more make it open to others.
+    dropbox.set_umask(0);
+    let sink = dropbox.write(&path("/asked"), write(Start::Fresh)).await;
+    sink.unwrap().commit().await.unwrap();
+    assert_eq!(mode(&world, "asked"), 0o600);
 }
 
 /// As on the file system of this test: some know upper from lower case, some do not.

@@ -110,6 +110,7 @@ pub(crate) static KINDS: &[Kind] = &[
             ("tried", "the name"),
             REASON,
             ("tls", "whether TLS protects the control connection"),
+            ("help", "what would help, with NAME in place of the name"),
         ],
         ..AUDITED
     },
@@ -140,6 +141,12 @@ pub(crate) static KINDS: &[Kind] = &[
         about: "A command was refused because of a rule for another path: one to which a link \
                 leads, or one that a rename would move.",
         fields: &[("command", "as in `RNTO`"), PATH, ("reason", "the rule")],
+        ..AUDITED
+    },
+    Kind {
+        name: "upload-denied",
+        about: "An upload was refused before a byte of it came: no right, no room, a bad name.",
+        fields: &[PATH, REASON, ("help", "what would help; left out where nothing is known")],
         ..AUDITED
     },
     Kind { name: "download", about: "A file went out, whole or not.", fields: TRANSFER, ..AUDITED },

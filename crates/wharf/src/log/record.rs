@@ -138,7 +138,8 @@ impl Record {
             Event::LoginFailed { user, reason } => warn("login-failed")
                 .text("tried", user)
                 .text("reason", reason)
-                .boolean("tls", who.is_tls),
+                .boolean("tls", who.is_tls)
+                .text("help", login_help(reason)),
             Event::CharsetRecognised { charset, is_certain } => {
                 Self::of_charset(charset, *is_certain)
             }
@@ -149,6 +150,10 @@ impl Record {
                 .text("reason", reason),
             Event::Denied { command, path, reason } => {
                 warn("denied").text("command", command).path("path", path).text("reason", reason)
+            }
+            Event::UploadDenied { path, reason, help } => {
+                let record = warn("upload-denied").path("path", path).text("reason", reason);
+                if help.is_empty() { record } else { record.text("help", help) }
             }
             Event::FileRemoved(path) => info("delete").path("path", path),
             Event::DirectoryMade(path) => info("mkdir").path("path", path),
@@ -207,5 +212,19 @@ impl Record {
             .boolean("ascii", transfer.is_ascii)
             .boolean("tls", transfer.is_tls);
         if transfer.is_complete { record } else { record.text("reason", transfer.reason) }
+    }
+}
+
+/// What would help somebody whose login failed. The name is not in it: it is the client's choice,
+/// and whoever reads this runs it in a shell.
+fn login_help(reason: &str) -> &'static str {
+    match reason {
+        "no such account" => "wharf user list shows the names; wharf user add NAME makes one",
+        "wrong password" | "the account has no usable password" => {
+            "wharf user passwd NAME sets a new one; that of a share is shown at its start"
+        }
+        "the account is disabled" => "wharf user enable NAME",
+        _ if reason.starts_with("the accounts cannot be read") => "wharf check users",
+        _ => "wharf why NAME / login --ip ADDRESS shows what decides",
     }
 }

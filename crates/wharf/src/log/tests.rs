@@ -100,6 +100,11 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::LoggedIn,
         Event::LoginFailed { user: "root", reason: "no such account" },
         Event::Transferred(&broken),
+        Event::UploadDenied {
+            path: &a,
+            reason: "permission denied: no right `upload`",
+            help: "wharf why NAME PATH upload",
+        },
         Event::UploadRefused { path: &a, bytes: 68, reason: "refused (a virus)" },
         Event::Denied { command: "RNTO", path: &a, reason: "a rule is for it" },
         Event::FileRemoved(&a),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::config::choice::Symlinks;
 use crate::config::hook::Address;
-use crate::config::value::PublicAddress;
+use crate::config::value::{ListenPort, PublicAddress};
 use crate::place;
 
 /// Everything that a confined server may reach; the kernel refuses the rest.
@@ -19,6 +19,9 @@ pub(crate) struct Reach {
     pub(crate) files: Files,
     /// Which ports may be listened on.
     pub(crate) ports: RangeInclusive<u16>,
+    /// Which ports besides may be connected from: active mode comes from the port below that of
+    /// its listener.
+    pub(crate) sources: BTreeSet<u16>,
     /// Whether connections may be made.
     pub(crate) connections: Connections,
     /// Whether other programs may be started.
@@ -116,6 +119,7 @@ impl Reach {
                 Symlinks::Inside | Symlinks::Never => Files::Only(places(config, homes, store)),
             },
             ports: config.passive.ports.0.clone(),
+            sources: sources(config),
             connections: connections(config, store),
             programs: Programs::Never,
         }
@@ -173,6 +177,16 @@ impl Reach {
         let mut roots = changing.map(|place| &place.path);
         roots.any(|root| real.starts_with(root) || home.starts_with(root))
     }
+}
+
+/// The ports below those that clients come to. Of one that the system chooses none is known yet.
+fn sources(config: &Config) -> BTreeSet<u16> {
+    let listeners = config.listen.iter().filter(|_| config.active.enabled);
+    let ports = listeners.flat_map(|listen| match listen.port {
+        ListenPort::Auto => vec![20, 989, 2120, 2989],
+        ListenPort::Fixed(port) => vec![port.saturating_sub(1)],
+    });
+    ports.filter(|port| *port > 0).collect()
 }
 
 /// Where this server connects to.

@@ -107,7 +107,7 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
         rules = with_place(rules, place)?;
     }
     if kernel.ports {
-        for port in reach.ports.clone() {
+        for port in reach.ports.clone().chain(reach.sources.iter().copied()) {
             rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
         }
         if let Connections::Only(ports) = &reach.connections {

@@ -20,6 +20,7 @@ fn confined<T: Send>(folder: &Path, connections: Connections, act: impl FnOnce()
             place(Path::new("/etc/hosts"), Usage::Read),
         ]),
         ports: 49_000..=49_001,
+        sources: [48_998].into(),
         connections,
         programs: Programs::Never,
     };
@@ -79,6 +80,7 @@ fn row_46_ports_out_of_reach_are_refused() {
         assert_eq!(kind(TcpListener::bind("127.0.0.1:49002")), REFUSED);
         assert_eq!(kind(TcpListener::bind("[::1]:48999")), REFUSED);
         assert_ne!(kind(TcpListener::bind("127.0.0.1:49000")), REFUSED);
+        assert_ne!(kind(TcpListener::bind("127.0.0.1:48998")), REFUSED);
         assert_eq!(kind(TcpStream::connect(here)), None);
     });
     confined(folder.path(), Connections::Never, || {

@@ -164,6 +164,8 @@ impl Question<'_> {
         match self.case.act {
             Act::Login => Ok(()),
             Act::List | Act::Chmod | Act::Mtime => self.present(found).map(drop),
+            // Any name can be entered where the account may not know what exists.
+            Act::Enter if self.is_blind(at) => Ok(()),
             Act::Enter => self.folder(found).map(drop),
             Act::Read | Act::Hash | Act::Copy => self.readable(found).await,
             Act::Upload | Act::Append => self.storable(found).await,
@@ -183,7 +185,7 @@ impl Question<'_> {
                 self.folder_changes(at)
             }
             Act::Mkdir => {
-                if found.is_some() {
+                if found.is_some() && !self.is_blind(at) {
                     return Err(self.fact("something has that name already"));
                 }
                 self.room_for_a_file()?;
@@ -191,6 +193,15 @@ impl Question<'_> {
             }
         }?;
         self.owned()
+    }
+
+    /// Whether the account may list neither what is there nor the folder that it is in.
+    fn is_blind(&self, at: &VPath) -> bool {
+        let Some(folder) = at.parent() else { return false };
+        let rules = &self.subject.account.rules;
+        let ignores_case = self.storage.caps().ignores_case;
+        let rights = |at| if ignores_case { rules.at_any_case(at) } else { rules.at(at) };
+        !rights(at).union(rights(&folder)).contains(Permissions::LIST)
     }
 
     /// Something on the disk, by its real path.
@@ -323,6 +334,10 @@ impl Question<'_> {
         match self.stat(&parent).await? {
             Some(entry) if entry.kind == FileKind::Dir => self.folder_changes(at),
             Some(_) => Err(self.fact("what should be its folder is none")),
+            None if self.is_blind(&parent) => {
+                let needed = Permissions::UPLOAD;
+                right(self.case, self.subject, self.storage, &parent, needed).map(drop)
+            }
             None if self.case.config.files.make_parents => {
                 let needed = Permissions::MKDIR;
                 right(self.case, self.subject, self.storage, &parent, needed).map(drop)

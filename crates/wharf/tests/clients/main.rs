@@ -18,6 +18,8 @@ mod large;
 #[cfg(test)]
 mod lftp;
 #[cfg(test)]
+mod listings;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod ncftp;

@@ -1,0 +1,117 @@
+//! The lines of a directory and all below it, in the form of `ls -R`.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use wharf_core::error::{ErrorKind, Result};
+use wharf_core::permission::Permissions;
+use wharf_core::storage::ByteStream;
+use wharf_core::{Bytes, Stream};
+use wharf_proto::path::VPath;
+
+use super::Shape;
+use super::walk::{Folder, Walk};
+use crate::files::Files;
+
+/// Levels below the first directory that are listed.
+const DEPTH_MAX: usize = 8;
+
+/// How folders and names of a recursive listing are spelled.
+pub(crate) struct Spelling {
+    /// What stands before names in the first folder, with its slash; empty for none.
+    pub(crate) prefix: Vec<u8>,
+    /// What the first folder is called above its block; none for lists of names alone.
+    pub(crate) title: Option<Vec<u8>>,
+}
+
+/// The lines of `at` and of what lies below it. `TooLarge` comes behind the lines where there is
+/// more than may be listed at once.
+pub(crate) fn tree(files: Files, at: VPath, shape: Shape, spelling: Spelling) -> ByteStream {
+    let walk = Walk::new(files.clone(), at.clone(), Permissions::LIST, DEPTH_MAX);
+    Box::pin(Tree { step: Some(Box::pin(walk.step())), files, top: at, shape, spelling })
+}
+
+type Step = Pin<Box<dyn Future<Output = (Walk, Result<Option<Folder>>)> + Send>>;
+
+struct Tree {
+    /// None after the end or an error.
+    step: Option<Step>,
+    files: Files,
+    top: VPath,
+    shape: Shape,
+    spelling: Spelling,
+}
+
+impl Tree {
+    fn lines(&mut self, folder: Folder) -> Bytes {
+        let mut out = Vec::with_capacity(folder.entries.len() * 80);
+        let below = below(&self.top, &folder.at);
+        match &self.spelling.title {
+            Some(title) => {
+                if !below.is_empty() {
+                    out.extend_from_slice(b"\r\n");
+                }
+                out.extend_from_slice(&self.shape.names.wire(&joined(title, below)));
+                out.extend_from_slice(b":\r\n");
+            }
+            None => {
+                self.shape.prefix.clone_from(&self.spelling.prefix);
+                if !below.is_empty() {
+                    self.shape.prefix.extend_from_slice(below);
+                    self.shape.prefix.push(b'/');
+                }
+            }
+        }
+        self.shape.perms = self.files.perms_in(&folder.at);
+        for mut entry in folder.entries {
+            self.shape.line(&mut entry, &mut out);
+        }
+        Bytes::from(out)
+    }
+}
+
+impl Stream for Tree {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while let Some(step) = &mut self.step {
+            let (walk, folder) = ready!(step.as_mut().poll(context));
+            self.step = None;
+            match folder {
+                Ok(Some(folder)) => {
+                    let piece = self.lines(folder);
+                    self.step = Some(Box::pin(walk.step()));
+                    if !piece.is_empty() {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+                Ok(None) => {}
+                Err(error) if error.kind == ErrorKind::TooLarge => {
+                    let why = "Recursive listing stopped: more than 10000 entries or 8 levels; \
+                               list the directories one by one.";
+                    let error = wharf_core::error::Error::new(ErrorKind::TooLarge, why);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// The part of a path behind that of the first folder, without a slash in front.
+fn below<'a>(top: &VPath, at: &'a VPath) -> &'a [u8] {
+    let rest = at.as_bytes().strip_prefix(top.as_bytes()).unwrap_or_default();
+    rest.strip_prefix(b"/").unwrap_or(rest)
+}
+
+fn joined(title: &[u8], below: &[u8]) -> Vec<u8> {
+    let mut path = title.to_vec();
+    if !below.is_empty() {
+        if !path.ends_with(b"/") {
+            path.push(b'/');
+        }
+        path.extend_from_slice(below);
+    }
+    path
+}
