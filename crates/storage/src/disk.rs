@@ -439,7 +439,7 @@ impl Disks {
             Some(quotas) => quotas.metered(&home.1, home.2).await?,
             None => None,
         };
-        let mut tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
+        let tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
             tree
         } else {
             let (name, path, ..) = home.clone();
