@@ -62,7 +62,7 @@ impl Keeper {
         let keep = move || loop {
             let wish = wishes.recv_timeout(LOOK_EVERY);
             let is_last = matches!(wish, Ok(Wish::End) | Err(RecvTimeoutError::Disconnected));
-            sync.look(is_last || wish == Ok(Wish::Write));
+            sync.look(is_last || wish == Ok(Wish::Write), is_last);
             if is_last {
                 return;
             }
@@ -148,17 +148,17 @@ impl Sync {
     }
 
     /// Brings both together if either has changed.
-    fn look(&mut self, is_urgent: bool) {
+    fn look(&mut self, is_urgent: bool, is_last: bool) {
         self.handle.sweep_bans();
         self.looks += 1;
         let stamp = self.file.stamp();
         // An editor may be writing: what changes at each look is not finished.
-        let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp || is_urgent;
-        let is_edited = stamp != self.stamp && is_settled;
+        let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp || stamp == self.stamp;
+        let is_edited = stamp != self.stamp && (is_settled || is_last);
         let has_learnt = self.handle.guard_version() != self.version && stamp == self.stamp;
         if is_edited || (has_learnt && (is_urgent || self.looks >= LOOKS_BEFORE_WRITING)) {
             self.looks = 0;
-            match self.meet() {
+            match self.meet(is_settled, is_last) {
                 Ok(()) => self.has_complained = false,
                 Err(error) => self.complain(&plain(&error)),
             }
@@ -166,12 +166,15 @@ impl Sync {
     }
 
     /// What somebody changed in the file since it was last seen is done, and then all is written.
-    fn meet(&mut self) -> io::Result<()> {
+    fn meet(&mut self, is_settled: bool, is_last: bool) -> io::Result<()> {
         let file = self.file.clone();
         let locked = file.lock()?;
         let read = file.read()?;
-        if !read.is_whole || read.bad_lines > 0 {
-            return self.pass_over(&locked, read.bad_lines);
+        // There was none: it is made now.
+        let is_new = self.stamp.is_none() && file.stamp().is_none();
+        let is_whole = read.is_whole && (is_settled || read.revision.is_some());
+        if !is_new && (!is_whole || read.bad_lines > 0) {
+            return self.pass_over(&locked, read.bad_lines, is_last);
         }
         self.bad_looks = 0;
         let found = read.memory;
@@ -208,9 +211,14 @@ impl Sync {
 
     /// Leaves alone what cannot be used, and lifts no ban for it. If it stays so, it is renamed
     /// and what the server knows is written again.
-    fn pass_over(&mut self, locked: &Locked<'_>, bad_lines: usize) -> io::Result<()> {
+    fn pass_over(
+        &mut self,
+        locked: &Locked<'_>,
+        bad_lines: usize,
+        is_last: bool,
+    ) -> io::Result<()> {
         self.bad_looks = self.bad_looks.saturating_add(1);
-        if self.bad_looks < LOOKS_BEFORE_REJECTING {
+        if self.bad_looks < LOOKS_BEFORE_REJECTING && !is_last {
             return Ok(());
         }
         self.bad_looks = 0;

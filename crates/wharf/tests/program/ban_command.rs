@@ -207,7 +207,7 @@ fn row_17_half_a_file_of_bans_lifts_none_and_a_whole_one_lifts_what_it_leaves_ou
             if text.contains("192.0.2.8") && text.contains("# end of revision") {
                 return text;
             }
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(100));
         }
     };
     let text = whole();
