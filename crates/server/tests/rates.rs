@@ -31,8 +31,10 @@ const FREELY_BYTES: u64 = 96 << 20;
 const LIMIT: u64 = 3 << 20;
 /// What the systems between both programs may have taken before the limit holds.
 const ON_ITS_WAY_BYTES: u64 = 24 << 20;
-/// Far less than half a minute, and more than a busy machine needs.
+/// For a little under a limit: far less than half a minute, and more than a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// For much without a limit.
+const LONG_PATIENCE: Duration = Duration::from_mins(2);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -83,17 +85,18 @@ impl Scene {
         let mut scene = Self { server, handle, settings, users, stores, clients };
 
         let old = scene.begin(way, "old").await;
-        reaches(&old, FREELY_BYTES, way).await;
+        reaches(&old, FREELY_BYTES, LONG_PATIENCE, way).await;
         scene.limit(Rate::from_bytes_per_second(LIMIT));
         let fresh = scene.begin(way, "new").await;
         // What was on its way arrives; behind it, it moves, and no faster than it may.
-        reaches(&old, old.load(Ordering::Relaxed) + LIMIT / 4, way).await;
-        reaches(&fresh, LIMIT / 4, way).await;
+        reaches(&old, old.load(Ordering::Relaxed) + LIMIT / 4, PATIENCE, way).await;
+        reaches(&fresh, LIMIT / 4, PATIENCE, way).await;
         scene.is_slow([&old, &fresh], way).await;
         scene.limit(Rate::from_bytes_per_second(LIMIT / 2));
-        reaches(&fresh, fresh.load(Ordering::Relaxed) + LIMIT / 4, way).await;
+        reaches(&fresh, fresh.load(Ordering::Relaxed) + LIMIT / 4, PATIENCE, way).await;
         scene.limit(Rate::Unlimited);
-        reaches(&fresh, fresh.load(Ordering::Relaxed) + FREELY_BYTES / 2, way).await;
+        let more = fresh.load(Ordering::Relaxed) + FREELY_BYTES / 2;
+        reaches(&fresh, more, LONG_PATIENCE, way).await;
         scene.clients.shutdown().await;
     }
 
@@ -142,13 +145,13 @@ impl Scene {
 }
 
 /// Waits until so much has moved.
-async fn reaches(moved: &AtomicU64, bytes: u64, way: Way) {
+async fn reaches(moved: &AtomicU64, bytes: u64, patience: Duration, way: Way) {
     let enough = async {
         while moved.load(Ordering::Relaxed) < bytes {
             tokio::task::yield_now().await;
         }
     };
-    let in_time = timeout(PATIENCE, enough).await;
+    let in_time = timeout(patience, enough).await;
     assert!(in_time.is_ok(), "{way:?}: {moved:?} of {bytes} bytes");
 }
 

@@ -240,7 +240,7 @@ fn net_says_what_to_open_and_what_is_announced() {
     let ran = place.run(&["check", "net"]).exits(0);
     assert!(ran.out.contains("TCP 21 and 49290-49294"), "{}", ran.out);
     let ran = ran.tells("192.168.7.7, which nobody outside can reach");
-    ran.tells("one address may have 20 sessions, but there are 5 passive ports");
+    ran.tells("one address may have 40 sessions, but there are 5 passive ports");
     let name = ["--set", "passive.public_address=no-such-host.invalid"];
     let ran = place.run(&[&["check", "net"][..], &name].concat()).exits(0);
     ran.tells("no-such-host.invalid cannot be looked up");
