@@ -20,6 +20,7 @@ use super::space::Headroom;
 use super::system::{Directory, real_name};
 use crate::meter::{Charge, Replaced};
 
+use self::begin::Overlap;
 pub(super) use self::begin::{Begun, Left, claim_throwaway};
 
 /// The most pieces in one call; the system takes 1024 at most.
@@ -52,6 +53,8 @@ pub(super) struct Draft {
     mode: u32,
     /// How many bytes an earlier upload left that this one goes on with, if it does.
     resumed: Option<u64>,
+    /// The first bytes of what it goes on with, and those that were to come where it goes on.
+    overlap: Option<Overlap>,
     /// Whether it is kept without a byte, so that an upload that was to replace a file and was cut
     /// early is known as one.
     keeps_empty: bool,
@@ -141,6 +144,9 @@ impl Draft {
         if self.is_copying() {
             self.state = State::Spoilt;
             return Err(Error::new(ErrorKind::Broken, "what it begins with is not there yet"));
+        }
+        if let Some(overlap) = self.overlap.take_if(|_| !pieces.is_empty()) {
+            overlap.check(pieces).inspect_err(|_| self.state = State::Torn)?;
         }
         for pieces in pieces.chunks(PIECES_MAX) {
             let bytes = pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.len()));

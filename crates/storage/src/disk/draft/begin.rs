@@ -26,6 +26,47 @@ use crate::name::check_new;
 /// How often a name for a temporary is tried.
 const TRIES_MAX: usize = 10;
 
+/// Bytes of an unfinished upload by which a client is known that sends the whole file again behind
+/// REST, as ncftpput does where the old file has another time than the new one.
+pub(super) struct Overlap {
+    head: Vec<u8>,
+    here: Vec<u8>,
+}
+
+/// Bytes that are compared, and as few that say nothing.
+const OVERLAP_BYTES_MAX: u64 = 1024;
+const OVERLAP_BYTES_MIN: usize = 32;
+
+impl Overlap {
+    /// What an upload of `length` bytes has at its beginning and at `keep`.
+    fn of(file: &mut File, keep: u64, length: u64) -> std::io::Result<Option<Self>> {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+        if keep == 0 || keep == length {
+            return Ok(None);
+        }
+        let mut read = |from: u64| {
+            let mut bytes = Vec::new();
+            file.seek(SeekFrom::Start(from))?;
+            (&*file).take(OVERLAP_BYTES_MAX).read_to_end(&mut bytes)?;
+            Ok::<_, std::io::Error>(bytes)
+        };
+        Ok(Some(Self { head: read(0)?, here: read(keep)? }))
+    }
+
+    /// Refuses bytes that are those of the beginning and not those that were to come: the file
+    /// would hold its first part twice.
+    pub(super) fn check(&self, pieces: &[bytes::Bytes]) -> Result<()> {
+        let count = self.head.len().min(self.here.len());
+        let came: Vec<u8> = pieces.iter().flatten().copied().take(count).collect();
+        let is_head = self.head.starts_with(&came) && !self.here.starts_with(&came);
+        if came.len() >= OVERLAP_BYTES_MIN && is_head {
+            let told = "the client sent the file from its beginning behind REST";
+            return Err(Error::new(ErrorKind::BadOffset, told));
+        }
+        Ok(())
+    }
+}
+
 /// What a write turns out to be.
 pub(in crate::disk) enum Begun {
     /// A new content, which takes the name when it is whole.
@@ -250,6 +291,7 @@ impl Draft {
             replace,
             mode: 0o666 & !tree.options.umask,
             resumed: None,
+            overlap: None,
             keeps_empty: false,
             length: 0,
             is_lent: false,
@@ -263,6 +305,7 @@ impl Draft {
 
     fn cut(&mut self, start: Start, length: u64) -> Result<()> {
         let keep = kept(start, length)?;
+        self.overlap = Overlap::of(&mut self.file, keep, length).map_err(fault)?;
         self.truncate(keep)?;
         self.resumed = Some(keep);
         Ok(())
