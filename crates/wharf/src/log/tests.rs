@@ -115,6 +115,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::Changed(&a),
         Event::DataFailed { reason: "no connection came within 20s" },
         Event::DataUnproven,
+        Event::CharsetRecognised { charset: "GBK", is_certain: true },
         Event::DataTrouble {
             network: "203.0.113.0/24",
             cause: "no-connection",
