@@ -76,7 +76,7 @@ pub(crate) struct Meter {
     names: Mutex<()>,
     /// Homes of others that lie in this one, below which paths: what is removed there was not, or
     /// not only, counted here.
-    inner: Mutex<Vec<(VPath, Weak<Meter>)>>,
+    inner: Mutex<Vec<(VPath, Weak<Self>)>>,
     /// Told when a count ends.
     counted: Notify,
     witness: Option<Arc<dyn Witness>>,

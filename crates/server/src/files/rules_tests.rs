@@ -59,7 +59,9 @@ impl Place {
         let options =
             DiskOptions { durability: Durability::Fast, follow_symlinks, ..DiskOptions::default() };
         let store = Disks::new(options).open(&account).await.unwrap();
-        Bench::new().logged_in_to(store, account.rules)
+        let mut bench = Bench::new().logged_in_to(store, account.rules);
+        bench.says("TYPE I").await;
+        bench
     }
 }
 
@@ -84,7 +86,7 @@ async fn code(bench: &mut Bench, line: &str) -> String {
 #[tokio::test]
 async fn row_55_what_has_a_rule_at_or_below_it_keeps_its_name() {
     let place = Place::new();
-    let mut bench = place.session(&[("/box/secret", "none"), ("/new/in", "read")]).await;
+    let mut bench = place.session(&[("/box/secret", "none"), ("/new/in", "read-write")]).await;
     for (from, to) in [
         ("/box", "/open"),
         ("/box", "/other/box"),
