@@ -471,33 +471,8 @@ fn failed(ending: Ending<Done>) -> Verdict {
             Verdict::new(vec![reply], "it unpacks to more than 100 times its size".into())
         }
         Ending::Done(Done::NotOpened(error)) => {
-            let reply = match &error {
-                OpenError::NotResumed => Reply::new(
-                    Code::PROTOCOL_REFUSED,
-                    "The data connection must resume the TLS session of this one.",
-                ),
-                OpenError::Tls(_) => Reply::new(
-                    Code::NO_DATA_CONNECTION,
-                    "Cannot open data connection: the TLS handshake failed.",
-                ),
-                OpenError::OtherAddress(_) => Reply::new(
-                    Code::NO_DATA_CONNECTION,
-                    "The data connection came from a different address.",
-                ),
-                OpenError::TimedOut => Reply::new(
-                    Code::NO_DATA_CONNECTION,
-                    "Cannot open data connection: timed out; a firewall or NAT may block the port.",
-                ),
-                OpenError::NotTold { .. } => Reply::new(
-                    Code::NO_DATA_CONNECTION,
-                    "Cannot open data connection: it resumed no TLS session, on a shared port.",
-                ),
-                OpenError::Network(_) => {
-                    let text = "Cannot open data connection: connection refused or unreachable.";
-                    Reply::new(Code::NO_DATA_CONNECTION, text)
-                }
-            };
-            Verdict { is_data_failure: true, ..Verdict::new(vec![reply], error.to_string()) }
+            let verdict = Verdict::new(vec![not_opened(&error)], error.to_string());
+            Verdict { is_data_failure: true, ..verdict }
         }
         Ending::Aborted => {
             let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
@@ -513,6 +488,26 @@ fn failed(ending: Ending<Done>) -> Verdict {
             Verdict { exit: Some(Exit::Gone(gone)), ..verdict }
         }
     }
+}
+
+/// Why there is no data connection, in words that a search finds.
+fn not_opened(error: &OpenError) -> Reply {
+    let text = match error {
+        OpenError::NotResumed => {
+            let text = "The data connection must resume the TLS session of this one.";
+            return Reply::new(Code::PROTOCOL_REFUSED, text);
+        }
+        OpenError::Tls(_) => "Cannot open data connection: the TLS handshake failed.",
+        OpenError::OtherAddress(_) => "The data connection came from a different address.",
+        OpenError::TimedOut => {
+            "Cannot open data connection: timed out; a firewall or NAT may block the port."
+        }
+        OpenError::NotTold { .. } => {
+            "Cannot open data connection: it resumed no TLS session, on a shared port."
+        }
+        OpenError::Network(_) => "Cannot open data connection: connection refused or unreachable.",
+    };
+    Reply::new(Code::NO_DATA_CONNECTION, text)
 }
 
 impl Verdict {

@@ -22,7 +22,7 @@ fn world(rights: Permissions) -> World {
     account.limits.quota = Some(Size::from_bytes(1_000));
     World::new()
         .account_with(account, "secret")
-        .file("/x/there7", &[b'x'; 300])
+        .file("/x/there7", [b'x'; 300])
         .file("/x/folder7/inside", b"x")
 }
 

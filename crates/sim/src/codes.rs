@@ -33,8 +33,7 @@ pub(crate) fn may_answer(verb: &str, code: u16) -> bool {
         "STOU" => (&[532, 551, 553], &[TRANSFER, REFUSED]),
         "APPE" => (&[532, 550, 551, 553], &[TRANSFER, REFUSED]),
         // §5.4 has no 550 here; clients take every other code for a fault of another kind.
-        "LIST" | "NLST" => (&[550], &[TRANSFER, REFUSED]),
-        "MLSD" => (&[550], &[TRANSFER, REFUSED]),
+        "LIST" | "NLST" | "MLSD" => (&[550], &[TRANSFER, REFUSED]),
         "RNFR" => (&[350, 550], &[REFUSED, FAULTS]),
         "RNTO" => (&[250, 503, 532, 553], &[REFUSED, FAULTS]),
         "MKD" => (&[257, 550], &[REFUSED, FAULTS]),

@@ -448,7 +448,7 @@ mod tests {
         let listed = bench.lists("NLST -R many").await;
         assert_eq!(listed.split(" / ").count(), 10_001);
         assert!(listed.ends_with("550 at the end"));
-        assert!(bench.says("STAT -R many").await.starts_with("4"));
+        assert!(bench.says("STAT -R many").await.starts_with('4'));
         assert_eq!(bench.lists("NLST many").await.split(" / ").count(), 10_001);
     }
 

@@ -46,20 +46,17 @@ impl Tree {
     fn lines(&mut self, folder: Folder) -> Bytes {
         let mut out = Vec::with_capacity(folder.entries.len() * 80);
         let below = below(&self.top, &folder.at);
-        match &self.spelling.title {
-            Some(title) => {
-                if !below.is_empty() {
-                    out.extend_from_slice(b"\r\n");
-                }
-                out.extend_from_slice(&self.shape.names.wire(&joined(title, below)));
-                out.extend_from_slice(b":\r\n");
+        if let Some(title) = &self.spelling.title {
+            if !below.is_empty() {
+                out.extend_from_slice(b"\r\n");
             }
-            None => {
-                self.shape.prefix.clone_from(&self.spelling.prefix);
-                if !below.is_empty() {
-                    self.shape.prefix.extend_from_slice(below);
-                    self.shape.prefix.push(b'/');
-                }
+            out.extend_from_slice(&self.shape.names.wire(&joined(title, below)));
+            out.extend_from_slice(b":\r\n");
+        } else {
+            self.shape.prefix.clone_from(&self.spelling.prefix);
+            if !below.is_empty() {
+                self.shape.prefix.extend_from_slice(below);
+                self.shape.prefix.push(b'/');
             }
         }
         self.shape.perms = self.files.perms_in(&folder.at);

@@ -22,9 +22,15 @@ fn server() -> Server {
     server
 }
 
-/// How many commands with this verb the server got.
+/// How many commands with this verb the server got, once the session is over: the log is written
+/// by a thread of its own.
 fn count(server: &Server, verb: &str) -> usize {
-    let log = fs::read_to_string(server.folder().join("log")).expect("there is a log");
+    let read = || fs::read_to_string(server.folder().join("log")).expect("there is a log");
+    let mut log = read();
+    while !log.contains("event=ended") {
+        std::thread::yield_now();
+        log = read();
+    }
     let is_it = |line: &&str| line.contains(&format!("line=\"{verb}"));
     log.lines().filter(is_it).count()
 }
