@@ -80,6 +80,17 @@ impl Files {
         self.store.stat(at).await.is_ok()
     }
 
+    /// The size of the file that is there, if one is. For decisions about an upload that the
+    /// account may make; nothing of it reaches the client.
+    pub(crate) async fn size_of_target(&self, at: &VPath) -> Result<Option<u64>, Refusal> {
+        match self.store.stat(at).await {
+            Ok(entry) if entry.kind == Kind::File => Ok(Some(entry.size)),
+            Ok(_) => Err(ErrorKind::IsADirectory.into_refusal()),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Refusal::from(error)),
+        }
+    }
+
     /// Checks that a directory can be entered.
     pub(crate) async fn enter(&self, at: &VPath) -> Result<(), Refusal> {
         self.require(at, Permissions::ENTER, "You may not enter that directory.")?;

@@ -1,7 +1,7 @@
 //! What all sessions share, behind one `Arc`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use wharf_core::account::Limits as Own;
@@ -24,6 +24,8 @@ use crate::tls::{Acceptor, Tie};
 
 pub(crate) struct Shared {
     terms: RwLock<Arc<Terms>>,
+    /// Held from where terms are read to where what was made of them is put in their place.
+    adopting: Mutex<()>,
     pub(crate) net: Arc<dyn Net>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) ports: Arc<Ports>,
@@ -80,6 +82,7 @@ impl Shared {
                 stores,
                 tls,
             })),
+            adopting: Mutex::default(),
             net,
             events,
             admission: Arc::default(),
@@ -96,6 +99,21 @@ impl Shared {
 
     /// Serves on other terms from now on. What TLS sessions resume by stays.
     pub(crate) fn adopt(
+        &self,
+        settings: Settings,
+        users: Arc<dyn Users>,
+        stores: Arc<dyn Stores>,
+    ) -> Result<(), rustls::Error> {
+        let _turn = self.adopting();
+        self.replace_terms(settings, users, stores)
+    }
+
+    /// One change at a time: of two, the second is made of what the first left.
+    fn adopting(&self) -> MutexGuard<'_, ()> {
+        self.adopting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replace_terms(
         &self,
         settings: Settings,
         users: Arc<dyn Users>,
@@ -128,11 +146,12 @@ impl Shared {
 
     /// Begins TLS with this from now on; everything else stays.
     pub(crate) fn adopt_tls(&self, tls: Tls) -> Result<(), rustls::Error> {
+        let _turn = self.adopting();
         let terms = self.terms();
         let mut settings = Settings { tls: Some(tls), ..(*terms.settings).clone() };
         // A name may have been looked up again since.
         settings.passive.public_address = self.public_address();
-        self.adopt(settings, Arc::clone(&terms.users), Arc::clone(&terms.stores))
+        self.replace_terms(settings, Arc::clone(&terms.users), Arc::clone(&terms.stores))
     }
 
     /// Takes other limits for the accounts that are logged in, where `of` knows any.

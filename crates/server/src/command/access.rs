@@ -192,6 +192,9 @@ async fn enter(session: &mut Session, account: Account) -> Result<Next, Denied> 
     session.probe.live.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;
     session.newcomer = None;
+    if let (Some(tls), Some(tie), false) = (&session.tls, session.tie, account.is_anonymous) {
+        tls.logged_in(tie, &account.name, session.peer.ip());
+    }
     session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
     session.emit(&Event::LoggedIn);
     Ok(Next::Say(text))
