@@ -6,7 +6,7 @@ use wharf_proto::reply::{Code, Reply, Text};
 
 use crate::digest::Algorithm;
 use crate::files::Files;
-use crate::pump::EndRule;
+pub(crate) use crate::pump::EndRule;
 use crate::refusal::Refusal;
 
 /// What follows a command.

@@ -161,9 +161,9 @@ async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(),
     within(flow, stream.flush()).await
 }
 
-/// Takes everything from the stream into the sink, to an end that the rule of the flow accepts, says
-/// farewell, and syncs. The sink is neither committed nor aborted. Dropping the future closes the
-/// stream.
+/// Takes everything from the stream into the sink, to an end that the rule of the flow accepts,
+/// says farewell, and syncs. The sink is neither committed nor aborted. Dropping the future closes
+/// the stream.
 pub(crate) async fn receive(
     mut stream: Stream,
     sink: &mut dyn Sink,
@@ -187,8 +187,8 @@ pub(crate) async fn receive(
                     let received = direct::receive(loan, stream, flow).await;
                     sink.take_back(matches!(received, Err(Cut::Store(_))));
                     match received? {
-                        Received::Slow(back) => stream = back,
-                        Received::All(closing) => {
+                        (Some(back), _) => stream = back,
+                        (None, closing) => {
                             sync(sink, flow).await?;
                             return Ok(closing);
                         }
@@ -218,15 +218,6 @@ pub(crate) async fn receive(
     drop(stream);
     sync(sink, flow).await?;
     Ok(closing)
-}
-
-/// What a blocking worker received.
-enum Received {
-    /// All, to its end.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has workers"))]
-    All(Closing),
-    /// A part; the client is too slow for a worker to pay.
-    Slow(Stream),
 }
 
 /// What a read came to.

@@ -313,3 +313,28 @@ impl Speed {
         Self { all: Buckets::new(), by_address: Buckets::new(), by_user: Buckets::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+    use crate::tls::tests::any_settings;
+
+    /// A certificate that is renewed in the middle of a reload brings no old settings back.
+    #[tokio::test]
+    async fn a_renewed_certificate_undoes_no_settings_that_come_at_the_same_time() {
+        let settings = Settings { tls: Some(any_settings()), ..Settings::default() };
+        let shared = Arc::clone(&Bench::with(settings.clone()).session.shared);
+        for round in 0..200 {
+            let greeting = round.to_string();
+            std::thread::scope(|scope| {
+                scope.spawn(|| shared.adopt_tls(any_settings()).unwrap());
+                let terms = shared.terms();
+                let next = Settings { greeting: greeting.clone(), ..settings.clone() };
+                shared.adopt(next, Arc::clone(&terms.users), Arc::clone(&terms.stores)).unwrap();
+            });
+            assert_eq!(shared.terms().settings.greeting, greeting);
+            assert!(shared.terms().tls.is_some());
+        }
+    }
+}

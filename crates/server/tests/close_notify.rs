@@ -3,7 +3,8 @@
 use wharf_core::permission::Permissions;
 use wharf_sim::World;
 
-const SECURE: &str = "C: AUTH TLS\nS: 234 *\nTLS\nC: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n\
+const SECURE: &str = "C: AUTH TLS\nS: 234 *\nTLS\nC: USER anna\nS: 331 *\nC: PASS secret\n\
+                      S: 230 *\n\
                       C: TYPE I\nS: 200 *\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
 const EPSV: &str = "C: EPSV\nS: 229 *\n";
 /// What the client is told, with the key that would help.
@@ -81,8 +82,8 @@ fn row_33_allo_counts_only_for_bytes_as_they_are_from_the_first_on() {
     }
     inside(
         &world(),
-        "EPSV;C: ALLO 5\nS: 200 *\nC: REST 2\nS: 350 *\nC: STOR full\nS: 150 *\nU... whole\nUF\nCUT;\n\
-         HAS /full content",
+        "EPSV;C: ALLO 5\nS: 200 *\nC: REST 2\nS: 350 *\nC: STOR full\nS: 150 *\n\
+         U... whole\nUF\nCUT;\nHAS /full content",
     );
 }
 
@@ -128,7 +129,8 @@ fn row_33_an_empty_upload_needs_no_close_notify_where_no_content_is_lost() {
     let events = inside(
         &world(),
         &format!(
-            "EPSV;C: STOR new{empty}TAKEN;\nHAS /new \nEPSV;C: STOR empty{empty}TAKEN;\nHAS /empty \n\
+            "EPSV;C: STOR new{empty}TAKEN;\nHAS /new \nEPSV;C: STOR empty{empty}TAKEN;\n\
+             HAS /empty \n\
              EPSV;C: ALLO 0\nS: 200 *\nC: STOR other{empty}TAKEN;\nHAS /other \n\
              EPSV;C: STOR full{empty}CUT;\nHAS /full content\n\
              EPSV;C: ALLO 7\nS: 200 *\nC: STOR cut{empty}CUT;\nHASNOT /cut\n\
@@ -155,8 +157,10 @@ fn row_33_an_empty_append_without_close_notify_changes_nothing() {
 fn row_33_without_the_setting_fin_is_enough() {
     let events = inside(
         &lenient(),
-        "EPSV;C: STOR b\nS: 150 *\nU... whole\nUF\nTAKEN;\nHAS /b whole\nEPSV;C: STOR full\nS: 150 *\n\
-         U... \nUF\nTAKEN;\nHAS /full \nC: TYPE A\nS: 200 *\nEPSV;C: STOR t\nS: 150 *\nU... a\\r\\n\nUF\n\
+        "EPSV;C: STOR b\nS: 150 *\nU... whole\nUF\nTAKEN;\nHAS /b whole\nEPSV;C: STOR full\n\
+         S: 150 *\n\
+         U... \nUF\nTAKEN;\nHAS /full \nC: TYPE A\nS: 200 *\nEPSV;C: STOR t\nS: 150 *\n\
+         U... a\\r\\n\nUF\n\
          TAKEN;\nHAS /t a\\n\nC: TYPE I\nS: 200 *\nEPSV;C: ALLO 9\nS: 200 *\nC: STOR s\nS: 150 *\n\
          U... short\nUF\nS: 426 Fewer bytes*\nHASNOT /s",
     );

@@ -72,7 +72,8 @@ pub(super) static ROWS: &[Row] = &[
         "A data connection that belongs to another login",
         "Under TLS a data connection proves itself by resuming the TLS of its own session, or of \
          another one of the same client (one resumed the other, or both are of one account at one \
-         address); `require` refuses every other with 522, `prefer` takes it from the client's address only and logs it.",
+         address); `require` refuses every other with 522, `prefer` takes it from \
+         the client's address only and logs it.",
     ),
     row(
         10,

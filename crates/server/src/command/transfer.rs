@@ -10,8 +10,7 @@ use wharf_proto::reply::Code;
 
 use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
-use crate::next::{Announced, Job, Next, Target, Transfer};
-use crate::pump::EndRule;
+use crate::next::{Announced, EndRule, Job, Next, Target, Transfer};
 use crate::refusal::Refusal;
 use crate::session::Session;
 

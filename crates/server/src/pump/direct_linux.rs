@@ -27,7 +27,7 @@ use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::Loan;
 
 use self::sealed::{Opening, Sealing};
-use super::{Closing, Cut, Flow, Received, Rest, bound, shortened, within};
+use super::{Closing, Cut, Flow, Rest, bound, shortened, within};
 use crate::lanes::Lane;
 use crate::net::{Connection, Socket, Stream};
 use crate::registry::Probe;
@@ -97,18 +97,19 @@ pub(super) async fn send(
 }
 
 /// Takes what comes into a file, at its position, and the farewell of TLS. The stream comes back
-/// before its end if the client is so slow that this way does not pay.
-pub(super) async fn receive(loan: Loan, stream: Stream, flow: &Flow<'_>) -> Result<Received, Cut> {
+/// before its end if the client is so slow that this way does not pay; else it says how it ended.
+pub(super) async fn receive(
+    loan: Loan,
+    stream: Stream,
+    flow: &Flow<'_>,
+) -> Result<(Option<Stream>, Closing), Cut> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
             let work = Receiving { file: Target(loan), pipe: Pipe::new().map_err(store)? };
             let way = Way::new(&mut connection, Interest::READABLE, flow)?;
             let (_, is_done) = way.travel(work, Slowness::Leaves).await?;
-            Ok(if is_done {
-                Received::All(Closing::Orderly)
-            } else {
-                Received::Slow(Stream::Plain(Socket::Tcp(connection)))
-            })
+            let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
+            Ok((back, Closing::Orderly))
         }
         Stream::Tls(stream) => {
             let (socket, tls) = stream.into_inner();
@@ -117,9 +118,9 @@ pub(super) async fn receive(loan: Loan, stream: Stream, flow: &Flow<'_>) -> Resu
             let received = flow.probe.moved.load(Ordering::Relaxed);
             let work = Opening::new(Target(loan), tls, flow.end, received);
             let (work, _) = way.travel(work, Slowness::Gathers).await?;
-            Ok(Received::All(work.closing()))
+            Ok((None, work.closing()))
         }
-        stream @ Stream::Plain(Socket::Link(_)) => Ok(Received::Slow(stream)),
+        stream @ Stream::Plain(Socket::Link(_)) => Ok((Some(stream), Closing::Orderly)),
     }
 }
 

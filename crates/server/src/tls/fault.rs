@@ -49,6 +49,19 @@ impl Offer {
 
     fn incompatible(&self, why: &PeerIncompatible, version_min: TlsVersion) -> String {
         match why {
+            // A client without ECDHE names no groups either.
+            PeerIncompatible::NoCipherSuitesInCommon
+            | PeerIncompatible::NamedGroupsExtensionRequired
+            | PeerIncompatible::NoKxGroupsInCommon
+            | PeerIncompatible::EcPointsExtensionRequired
+                if self.has_rsa_key_exchange_only() =>
+            {
+                format!(
+                    "the client offers RSA key exchange only ({}), which is not supported: no \
+                     setting helps, the client needs cipher suites with ECDHE",
+                    list(&self.suites)
+                )
+            }
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::Tls13RequiredForQuic
@@ -66,16 +79,9 @@ impl Offer {
                  update the client"
                     .to_owned()
             }
-            PeerIncompatible::NoCipherSuitesInCommon if self.has_rsa_key_exchange_only() => {
-                format!(
-                    "the client offers RSA key exchange only ({}), which is not supported: no \
-                     setting helps, the client needs cipher suites with ECDHE",
-                    list(&self.suites)
-                )
-            }
             PeerIncompatible::NoCipherSuitesInCommon => format!(
-                "no cipher suite in common: the client offers {} and signatures {}; if all its \
-                 suites with ECDHE name RSA, tls.certificate must be an RSA certificate",
+                "no cipher suite in common: the client offers {} and signatures {}; it needs \
+                 ECDHE with AES-GCM or ChaCha20, and tls.certificate a key of a kind that these name",
                 list(&self.suites),
                 list(&self.schemes)
             ),
@@ -123,7 +129,7 @@ pub(crate) fn words(error: &io::Error) -> String {
         Error::PeerSentOversizedRecord => {
             "the client sent a TLS record that is too long".to_owned()
         }
-        Error::PeerIncompatible(_) => "the client and this server have no TLS in common".to_owned(),
+        Error::PeerIncompatible(why) => Offer::default().incompatible(why, TlsVersion::V1_2),
         Error::General(text) if text.contains("certificate") => {
             "the client accepts no signature of this certificate; tls.certificate needs one with \
              a key of another kind (RSA suits most)"

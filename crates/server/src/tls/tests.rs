@@ -25,6 +25,19 @@ pub(crate) fn acceptor() -> Arc<Acceptor> {
     Bench::new(SessionReuse::Prefer).acceptor
 }
 
+/// Settings with a certificate that is made once.
+pub(crate) fn any_settings() -> TlsSettings {
+    static ONCE: std::sync::OnceLock<TlsSettings> = std::sync::OnceLock::new();
+    let make = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let chain = vec![made.cert.der().clone()];
+        let certificate = Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap();
+        settings(certificate, SessionReuse::Prefer, &[])
+    };
+    ONCE.get_or_init(make).clone()
+}
+
 fn settings(certificate: Certificate, session_reuse: SessionReuse, names: &[&str]) -> TlsSettings {
     TlsSettings {
         certificate,

@@ -241,8 +241,8 @@ fn lftp_transfers_where_data_must_resume_the_tls_session() {
     }
 }
 
-/// lftp uses MODE Z wherever FEAT names it, and then sleeps before it sends an empty file, up to five
-/// seconds. Forty of these would take longer than any program may here.
+/// lftp uses MODE Z wherever FEAT names it, and then sleeps before it sends an empty file, up to
+/// five seconds. Forty of these would take longer than any program may here.
 #[test]
 fn row_16_lftp_mirrors_empty_files_with_and_without_mode_z() {
     for is_on in [false, true] {

@@ -69,7 +69,8 @@ fn row_09_basic_ftp_transfers_where_data_must_resume_the_tls_session() {
     let bytes = Random::new(22).bytes(90_000);
     fs::write(room.join("up"), &bytes).unwrap();
     for version in ["TLSv1.2", "TLSv1.3"] {
-        let script = "for (const n of ['a', 'b', 'c', 'd', 'e', 'f']) { await c.uploadFrom('up', n); \
+        let script = "for (const n of ['a', 'b', 'c', 'd', 'e', 'f']) { \
+                      await c.uploadFrom('up', n); \
                       await c.list(); await c.downloadTo('down', n); }";
         node(&server, version, script).succeed();
         assert!(fs::read(server.home().join("f")).unwrap() == bytes, "{version}");

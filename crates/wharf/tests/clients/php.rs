@@ -13,7 +13,8 @@ const COUNT: usize = 6;
 fn php(server: &Server, version: &str) -> Program {
     let room = server.room("php");
     let settings = format!(
-        "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nMaxProtocol = {version}\n"
+        "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n\
+         MaxProtocol = {version}\n"
     );
     fs::write(room.join("openssl.cnf"), settings).unwrap();
     let script = format!(
