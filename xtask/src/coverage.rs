@@ -23,7 +23,7 @@ const TOOLS: &[(&str, &str)] =
 
 /// Runs the tests of these crates with counters, and tells how many lines they reach.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    setup::for_coverage()?;
+    setup::for_coverage(root)?;
     let mut tests = llvm_cov(root);
     tests.args(["nextest", "--no-report", "--all-features"]);
     for name in ALSO {

@@ -66,7 +66,7 @@ fn run(words: &[&str]) -> Result<(), String> {
     let root = root()?;
     match words {
         ["test", rest @ ..] => steps::run(&root, rest),
-        ["setup"] => setup::run(),
+        ["setup"] => setup::run(&root),
         ["tidy"] => tidy::run(&root),
         ["docs"] => docs::run(&root),
         ["bench", rest @ ..] => bench::run(&root, rest),

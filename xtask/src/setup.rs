@@ -2,9 +2,10 @@
 //!
 //! Nothing is skipped silently: what cannot be installed ends the run with its name and a remedy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::outcome::target;
 use crate::process;
 
 /// A program that the tests start, and the Debian package that holds it.
@@ -25,6 +26,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     // The terminal in which `wharf top` is looked at.
     ("tmux", "tmux"),
     ("python3", "python3"),
+    // FTP of PHP (`ftp_ssl_connect`), and of programs in JavaScript.
+    ("php", "php-cli"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     // Accounts in a real database; each test starts a server of its own.
     ("initdb", "postgresql"),
     ("psql", "postgresql-client"),
@@ -72,6 +77,9 @@ const TOOLS: &[(&str, &str)] = &[
     ("cargo-deb", "3.8.0"),
 ];
 
+/// A package of npm that the tests use, and the version that is known to work here.
+const NODE_PACKAGES: &[(&str, &str)] = &[("basic-ftp", "6.2.6")];
+
 /// Tools run for seconds and are built once: optimising them would cost minutes. Measured on two
 /// cores: 44 s for cargo-deny and 12 s for cargo-fuzz this way.
 const TOOL_PROFILE: &[(&str, &str)] = &[
@@ -86,8 +94,8 @@ const COVERAGE_PROGRAM: (&str, &str) = ("llvm-cov-22", "llvm-22");
 const COVERAGE_TOOL: (&str, &str) = ("cargo-llvm-cov", "0.9.1");
 
 /// Installs what measuring coverage needs beyond the tests.
-pub(crate) fn for_coverage() -> Result<(), String> {
-    run()?;
+pub(crate) fn for_coverage(root: &Path) -> Result<(), String> {
+    run(root)?;
     if find(COVERAGE_PROGRAM.0).is_none() {
         install_packages(&[COVERAGE_PROGRAM.1])?;
     }
@@ -98,7 +106,7 @@ pub(crate) fn for_coverage() -> Result<(), String> {
 }
 
 /// Installs what is missing, and says so.
-pub(crate) fn run() -> Result<(), String> {
+pub(crate) fn run(root: &Path) -> Result<(), String> {
     let packages = missing_packages(|program| find(program).is_some(), has_library);
     if !packages.is_empty() {
         install_packages(&packages)?;
@@ -113,6 +121,31 @@ pub(crate) fn run() -> Result<(), String> {
     for (tool, version) in TOOLS {
         if find(tool).is_none() {
             install_tool(tool, version)?;
+        }
+    }
+    install_node_packages(&target(root).join("node"))
+}
+
+/// Installs what is missing of npm below `folder`, where the tests look for it.
+fn install_node_packages(folder: &Path) -> Result<(), String> {
+    for (package, version) in NODE_PACKAGES {
+        let known = folder.join("node_modules").join(package).join("package.json");
+        let wanted = format!("\"version\": \"{version}\"");
+        if std::fs::read_to_string(known).is_ok_and(|text| text.contains(&wanted)) {
+            continue;
+        }
+        eprintln!("xtask: installing {package} {version} with npm");
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        let mut command = Command::new("npm");
+        command.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+        command.arg(folder).arg(format!("{package}@{version}"));
+        if !process::succeeds(&mut command)? {
+            return Err(format!(
+                "{package} could not be installed, see above\n\
+                 help: npm install --prefix {} {package}@{version}",
+                folder.display()
+            ));
         }
     }
     Ok(())

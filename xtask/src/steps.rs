@@ -83,7 +83,7 @@ enum End {
 /// Sets up, then runs the steps named in `words`, or all.
 pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
     let (steps, keeps_going) = chosen(words)?;
-    setup::run()?;
+    setup::run(root)?;
     let mut ends: Vec<(&str, End, Duration)> = Vec::new();
     let mut has_failed = false;
     for step in steps {

@@ -254,6 +254,8 @@ pub struct Transferred<'a> {
     pub is_tls: bool,
     /// Why it failed, for the operator; empty when complete.
     pub reason: &'a str,
+    /// What was unusual about one that is complete, for the operator; mostly empty.
+    pub note: &'a str,
 }
 
 /// Which way a file went.

@@ -1,15 +1,20 @@
-//! The certificate and key that a server shows.
+//! The certificates and keys that a server shows.
 
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
-/// A certificate chain with its private key, ready to serve.
+/// A certificate chain with its private key, ready to serve, and others with keys of other kinds
+/// for clients that cannot use the first.
 #[derive(Clone, Debug)]
-pub struct Certificate(pub(crate) Arc<CertifiedKey>);
+pub struct Certificate {
+    first: Arc<CertifiedKey>,
+    others: Vec<Arc<CertifiedKey>>,
+}
 
 impl Certificate {
     /// From a chain, the server's own certificate first, and its key.
@@ -24,12 +29,43 @@ impl Certificate {
             return Err(rustls::Error::NoCertificatesPresented);
         }
         let provider = aws_lc_rs::default_provider();
-        CertifiedKey::from_der(chain, key, &provider).map(|key| Self(Arc::new(key)))
+        let first = Arc::new(CertifiedKey::from_der(chain, key, &provider)?);
+        Ok(Self { first, others: Vec::new() })
     }
 
-    /// SHA-256 of the server's own certificate: what a careful person compares.
+    /// With another one for clients that accept no signature of those before, as an RSA
+    /// certificate beside an ECDSA one.
+    #[must_use]
+    pub fn or(mut self, other: Self) -> Self {
+        self.others.push(other.first);
+        self.others.extend(other.others);
+        self
+    }
+
+    /// SHA-256 of the server's own certificate, the first one: what a careful person compares.
     pub fn fingerprint(&self) -> [u8; 32] {
-        let bytes = self.0.cert.first().map_or(&[][..], |certificate| certificate.as_ref());
+        let bytes = self.first.cert.first().map_or(&[][..], |certificate| certificate.as_ref());
         Sha256::digest(bytes).into()
+    }
+
+    /// What chooses by the signatures that a client accepts.
+    pub(crate) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
+        Arc::new(BySignature(self.clone()))
+    }
+}
+
+/// The first certificate with a key that can make a signature that the client accepts. In TLS 1.2
+/// rustls asks only with the signatures that the client's cipher suites allow.
+#[derive(Debug)]
+struct BySignature(Certificate);
+
+impl ResolvesServerCert for BySignature {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let Certificate { first, others } = &self.0;
+        let suits =
+            |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        let chosen = std::iter::once(first).chain(others).find(suits);
+        // With none that suits, rustls says so in an alert that it has for this.
+        Some(Arc::clone(chosen.unwrap_or(first)))
     }
 }

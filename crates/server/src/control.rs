@@ -14,7 +14,7 @@ use wharf_proto::reply::Reply;
 
 use crate::names::Names;
 use crate::net::Stream;
-use crate::tls::{Acceptor, Protection, Tie, protection};
+use crate::tls::{Acceptor, Protection, Tie, protection, words};
 
 /// Before anyone has logged in no line is longer than one with a long password.
 pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
@@ -188,6 +188,16 @@ impl Control {
         Ok(protection)
     }
 
+    /// Sends an empty line, for a client that would sleep on until something comes. lftp passes it
+    /// over; a NOP of telnet, which RFC 959 has for this, it does not know under TLS.
+    pub(crate) async fn wake(&mut self) -> Result<(), Gone> {
+        let Some(stream) = &mut self.stream else { return Err(Gone::Closed) };
+        match timeout(SEND_MAX, stream.write_all(b"\r\n")).await {
+            Ok(sent) => sent.map_err(gone),
+            Err(_) => Err(Gone::NotReading),
+        }
+    }
+
     /// Ends the connection in an orderly way, so that the last reply arrives.
     pub(crate) async fn close(&mut self) {
         if let Some(stream) = &mut self.stream {
@@ -217,7 +227,7 @@ impl std::fmt::Display for Gone {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Closed => out.write_str("the client closed the connection"),
-            Self::Broken(error) => write!(out, "the connection broke: {error}"),
+            Self::Broken(error) => write!(out, "the connection broke: {}", words(error)),
             Self::SpeaksTls => out.write_str("the client began with TLS, not with AUTH TLS"),
             Self::NotReading => out.write_str("the client did not take its replies"),
         }
@@ -248,7 +258,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn row_7_tls_that_never_goes_on_ends_after_ten_seconds_on_either_connection() {
         use crate::tls::tests::acceptor;
+        use crate::tls::{Flowing, Stage};
         let acceptor = acceptor();
+        let stage = tokio::sync::watch::Sender::new(Stage::Before);
         for is_data in [false, true] {
             let (mut theirs, ours) = tokio::io::duplex(64);
             // The first bytes of a handshake, and no more.
@@ -256,7 +268,7 @@ mod tests {
             let started = Instant::now();
             let tie = Tie([0; 16]);
             let error = if is_data {
-                acceptor.data(link(ours), tie).await.err()
+                acceptor.data(link(ours), tie, Flowing::In, &stage).await.err()
             } else {
                 acceptor.control(link(ours), tie).await.err()
             };

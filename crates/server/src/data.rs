@@ -5,13 +5,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::net::{Net, Socket, Stream, at_port};
 use crate::ports::{Arrived, Came, Lease, UnexpectedPeers};
 use crate::settings::SessionReuse;
 use crate::tally::OpeningFailure;
-use crate::tls::{Acceptor, Resumed, Tie};
+use crate::tls::{Acceptor, Flowing, Resumed, Stage, Tie};
 
 /// Where the data of the next transfer is to go.
 pub(crate) enum DataPort {
@@ -50,6 +51,9 @@ pub(crate) struct Opening<'a> {
     pub(crate) connect_timeout: Duration,
     /// With PROT P: how to do TLS, and what ties it to the control session.
     pub(crate) tls: Option<(&'a Acceptor, Tie, SessionReuse)>,
+    pub(crate) flowing: Flowing,
+    /// Told how far its handshake is.
+    pub(crate) stage: &'a watch::Sender<Stage>,
 }
 
 /// Why there is no data connection.
@@ -103,7 +107,8 @@ impl Opening<'_> {
             return Ok(Data { stream: Stream::Plain(socket), resumed: None, lease });
         };
         socket.do_not_delay();
-        let (stream, resumed) = acceptor.data(socket, tie).await.map_err(OpenError::Tls)?;
+        let shaken = acceptor.data(socket, tie, self.flowing, self.stage).await;
+        let (stream, resumed) = shaken.map_err(OpenError::Tls)?;
         if reuse == SessionReuse::Require && resumed == Resumed::NotOwn {
             return Err(OpenError::NotResumed);
         }

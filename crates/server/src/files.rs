@@ -104,6 +104,18 @@ impl Files {
         self.rights(at).union(self.rights(&folder)).contains(Permissions::LIST)
     }
 
+    /// The size of the file that is there, if one is. For decisions about an upload that the
+    /// account may make; nothing of it reaches the client.
+    pub(crate) async fn size_of_target(&self, at: &VPath) -> Result<Option<u64>, Refusal> {
+        let real = self.resolve(at, LastLink::Keep).await?;
+        match self.store.stat(&real).await {
+            Ok(entry) if entry.kind == Kind::File => Ok(Some(entry.size)),
+            Ok(_) => Err(ErrorKind::IsADirectory.into_refusal()),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Refusal::from(error)),
+        }
+    }
+
     /// Whether an upload to `at` makes the folders on the way: always where the account may not
     /// know whether they exist, since an error would tell.
     fn makes_folders_for(&self, at: &VPath) -> bool {

@@ -5,6 +5,8 @@ use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply, Text};
 
 use crate::digest::Algorithm;
+use crate::files::Files;
+pub(crate) use crate::pump::EndRule;
 use crate::refusal::Refusal;
 
 /// What follows a command.
@@ -57,9 +59,24 @@ pub(crate) enum Job {
     /// A file to the client.
     Send { source: Source, path: VPath, is_ascii: bool },
     /// A file from the client. `unique` is the name that STOU found, for the last reply.
-    Receive { sink: Box<dyn Sink>, path: VPath, is_ascii: bool, announced: Option<Announced> },
+    Receive {
+        sink: Box<dyn Sink>,
+        path: VPath,
+        is_ascii: bool,
+        announced: Option<Announced>,
+        end: EndRule,
+        target: Target,
+    },
     /// A listing to the client.
     List { lines: wharf_core::storage::ByteStream },
+}
+
+/// Where an upload goes, for the one case in which that decides whether it is whole: one without a
+/// byte that ends without `close_notify`.
+pub(crate) struct Target {
+    pub(crate) files: Files,
+    /// Whether it is added to what is there (APPE).
+    pub(crate) is_appended: bool,
 }
 
 /// What a client said of the size of its upload.

@@ -1,5 +1,6 @@
 //! The byte loops between a data connection and a store.
 
+mod closing;
 #[cfg(target_os = "linux")]
 #[path = "pump/direct_linux.rs"]
 mod direct;
@@ -25,6 +26,7 @@ use wharf_core::storage::{ByteStream, Sink, Source};
 use wharf_core::{Bytes, Stream as _};
 use wharf_proto::ascii::{FromNetwork, ToNetwork};
 
+pub(crate) use self::closing::{Closing, EndRule};
 pub(crate) use self::local::Local;
 use self::zlib::{Packing, Unpacking};
 use crate::lanes::Lanes;
@@ -55,13 +57,17 @@ pub(crate) struct Flow<'a> {
     pub(crate) is_whole: &'a AtomicBool,
     /// The level at which bytes are packed, where they are (MODE Z).
     pub(crate) deflate: Option<u8>,
+    /// How an upload over TLS may end.
+    pub(crate) end: EndRule,
 }
 
 /// Why bytes stopped before their end.
 #[derive(Debug)]
 pub(crate) enum Cut {
-    /// The data connection broke, or ended without the farewell of TLS.
+    /// The data connection broke.
     Network(io::Error),
+    /// It ended in FIN, but without the `close_notify` of TLS.
+    NoCloseNotify,
     /// Nothing moved for too long.
     Stalled,
     /// Less moved than must.
@@ -89,11 +95,7 @@ struct Rest {
 
 /// Sends a source to its end, and says that there is no more: what is left of the connection comes
 /// back. Dropping the future closes everything.
-pub(crate) async fn send(
-    source: Source,
-    mut stream: Stream,
-    flow: &Flow<'_>,
-) -> Result<Closing, Cut> {
+pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) -> Result<Sent, Cut> {
     let mut pieces = match source {
         Source::File { file, from, len } if direct::is_possible(&stream, flow) => {
             let (rest, back) = direct::send(file, from, len, stream, flow).await?;
@@ -133,19 +135,19 @@ pub(crate) async fn send(
 }
 
 /// Says that there is no more: with TLS by its `close_notify`, then with a FIN.
-async fn end(mut stream: Stream, flow: &Flow<'_>) -> Result<Closing, Cut> {
+async fn end(mut stream: Stream, flow: &Flow<'_>) -> Result<Sent, Cut> {
     match within(flow, stream.shutdown()).await {
         // The client has ended the connection already.
         Err(Cut::Network(error)) if error.kind() == io::ErrorKind::NotConnected => {}
         ended => ended?,
     }
-    Ok(Closing(stream))
+    Ok(Sent(stream))
 }
 
 /// A connection on which everything was sent.
-pub(crate) struct Closing(Stream);
+pub(crate) struct Sent(Stream);
 
-impl Closing {
+impl Sent {
     /// Waits until the client ends it too, which it does once it has read everything; or breaks it,
     /// or says anything.
     pub(crate) async fn ended(mut self) {
@@ -174,13 +176,14 @@ async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(),
     within(flow, stream.flush()).await
 }
 
-/// Takes everything from the stream into the sink, to an orderly end, says farewell, and syncs. The
-/// sink is neither committed nor aborted. Dropping the future closes the stream.
+/// Takes everything from the stream into the sink, to an end that the rule of the flow accepts,
+/// says farewell, and syncs. The sink is neither committed nor aborted. Dropping the future closes
+/// the stream.
 pub(crate) async fn receive(
     mut stream: Stream,
     sink: &mut dyn Sink,
     flow: &Flow<'_>,
-) -> Result<(), Cut> {
+) -> Result<Closing, Cut> {
     if let (Stream::Plain(socket), Some(rate)) = (&stream, flow.shaper.bytes_per_second()) {
         let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
@@ -192,7 +195,7 @@ pub(crate) async fn receive(
     let mut intake = Intake::new(flow);
     let mut can_lend = true;
     let mut taken = 0;
-    loop {
+    let closing = loop {
         if can_lend && taken >= PIECE_BYTES && direct::is_possible(&stream, flow) {
             taken = 0;
             match sink.lend().await? {
@@ -200,18 +203,21 @@ pub(crate) async fn receive(
                     let received = direct::receive(loan, stream, flow).await;
                     sink.take_back(matches!(received, Err(Cut::Store(_))));
                     match received? {
-                        Some(back) => stream = back,
-                        None => return sync(sink, flow).await,
+                        (Some(back), _) => stream = back,
+                        (None, closing) => {
+                            sync(sink, flow).await?;
+                            return Ok(closing);
+                        }
                     }
                 }
                 None => can_lend = false,
             }
         }
         buffer.clear();
-        let got = within(flow, (&mut stream).take(bound(room)).read_buf(&mut buffer)).await?;
-        if got == 0 {
-            break;
-        }
+        let got = match read(&mut stream, room, &mut buffer, flow).await? {
+            Got::Bytes(got) => got,
+            Got::End(closing) => break closing,
+        };
         taken += got;
         count(flow.probe, got);
         flow.shaper.take(&turn, got).await;
@@ -219,14 +225,48 @@ pub(crate) async fn receive(
         room = turn.bytes.min(if got == room { room * 4 } else { room });
         let piece = std::mem::replace(&mut buffer, Vec::with_capacity(room));
         intake.take(Bytes::from(piece), sink, flow).await?;
-    }
+    };
     intake.finish(sink).await?;
     // The upload is whole. Whether the client waits for our farewell is its own affair.
     if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
         let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
     }
     drop(stream);
-    sync(sink, flow).await
+    sync(sink, flow).await?;
+    Ok(closing)
+}
+
+/// What a read came to.
+enum Got {
+    Bytes(usize),
+    End(Closing),
+}
+
+/// Reads `room` bytes at most.
+async fn read(
+    stream: &mut Stream,
+    room: usize,
+    buffer: &mut Vec<u8>,
+    flow: &Flow<'_>,
+) -> Result<Got, Cut> {
+    match within(flow, (&mut *stream).take(bound(room)).read_buf(buffer)).await {
+        Ok(0) => Ok(Got::End(Closing::Orderly)),
+        Ok(got) => Ok(Got::Bytes(got)),
+        // So rustls tells of FIN without `close_notify`; a reset has a kind of its own.
+        Err(Cut::Network(error)) if is_fin(stream, &error) => {
+            let received = flow.probe.moved.load(Ordering::Relaxed);
+            if flow.end.accepts(received) {
+                Ok(Got::End(Closing::WithoutNotify))
+            } else {
+                Err(Cut::NoCloseNotify)
+            }
+        }
+        Err(cut) => Err(cut),
+    }
+}
+
+fn is_fin(stream: &Stream, error: &io::Error) -> bool {
+    matches!(stream, Stream::Tls(_)) && error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 async fn sync(sink: &mut dyn Sink, flow: &Flow<'_>) -> Result<(), Cut> {

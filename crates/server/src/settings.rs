@@ -103,6 +103,9 @@ pub struct Tls {
     pub require: TlsRequire,
     /// Whether a data connection must resume the TLS session of its control connection.
     pub session_reuse: SessionReuse,
+    /// Whether an upload must end with the `close_notify` of TLS. If not, a FIN is enough; a reset
+    /// never is.
+    pub requires_close_notify: bool,
     /// The names that clients may ask for (SNI); one that asks for another hears the alert
     /// `unrecognized_name`. Empty: any name. Who asks for no name is always let in.
     pub names: Vec<String>,
@@ -326,7 +329,7 @@ impl Default for Settings {
 
 impl Default for Compat {
     fn default() -> Self {
-        Self { disabled_commands: Vec::new(), mode_z: true, ascii: Ascii::default() }
+        Self { disabled_commands: Vec::new(), mode_z: false, ascii: Ascii::default() }
     }
 }
 

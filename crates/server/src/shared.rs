@@ -1,7 +1,7 @@
 //! What all sessions share, behind one `Arc`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use wharf_core::account::Limits as Own;
@@ -25,6 +25,8 @@ use crate::tls::{Acceptor, Tie};
 
 pub(crate) struct Shared {
     terms: RwLock<Arc<Terms>>,
+    /// Held from where terms are read to where what was made of them is put in their place.
+    adopting: Mutex<()>,
     pub(crate) net: Arc<dyn Net>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) ports: Arc<Ports>,
@@ -83,6 +85,7 @@ impl Shared {
                 stores,
                 tls,
             })),
+            adopting: Mutex::default(),
             net,
             events,
             admission: Arc::default(),
@@ -99,6 +102,21 @@ impl Shared {
 
     /// Serves on other terms from now on. What TLS sessions resume by stays.
     pub(crate) fn adopt(
+        &self,
+        settings: Settings,
+        users: Arc<dyn Users>,
+        stores: Arc<dyn Stores>,
+    ) -> Result<(), rustls::Error> {
+        let _turn = self.adopting();
+        self.replace_terms(settings, users, stores)
+    }
+
+    /// One change at a time: of two, the second is made of what the first left.
+    fn adopting(&self) -> MutexGuard<'_, ()> {
+        self.adopting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replace_terms(
         &self,
         settings: Settings,
         users: Arc<dyn Users>,
@@ -131,11 +149,12 @@ impl Shared {
 
     /// Begins TLS with this from now on; everything else stays.
     pub(crate) fn adopt_tls(&self, tls: Tls) -> Result<(), rustls::Error> {
+        let _turn = self.adopting();
         let terms = self.terms();
         let mut settings = Settings { tls: Some(tls), ..(*terms.settings).clone() };
         // A name may have been looked up again since.
         settings.passive.public_address = self.public_address();
-        self.adopt(settings, Arc::clone(&terms.users), Arc::clone(&terms.stores))
+        self.replace_terms(settings, Arc::clone(&terms.users), Arc::clone(&terms.stores))
     }
 
     /// Takes other limits for the accounts that are logged in, where `of` knows any.
@@ -295,5 +314,30 @@ fn pace(limits: &Limits) -> Option<Pace> {
 impl Speed {
     fn new() -> Self {
         Self { all: Buckets::new(), by_address: Buckets::new(), by_user: Buckets::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+    use crate::tls::tests::any_settings;
+
+    /// A certificate that is renewed in the middle of a reload brings no old settings back.
+    #[tokio::test]
+    async fn a_renewed_certificate_undoes_no_settings_that_come_at_the_same_time() {
+        let settings = Settings { tls: Some(any_settings()), ..Settings::default() };
+        let shared = Arc::clone(&Bench::with(settings.clone()).session.shared);
+        for round in 0..200 {
+            let greeting = round.to_string();
+            std::thread::scope(|scope| {
+                scope.spawn(|| shared.adopt_tls(any_settings()).unwrap());
+                let terms = shared.terms();
+                let next = Settings { greeting: greeting.clone(), ..settings.clone() };
+                shared.adopt(next, Arc::clone(&terms.users), Arc::clone(&terms.stores)).unwrap();
+            });
+            assert_eq!(shared.terms().settings.greeting, greeting);
+            assert!(shared.terms().tls.is_some());
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! From 150 to the last reply: data moves while the control line is heard.
 
+mod beginning;
+
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use wharf_core::error::ErrorKind;
@@ -14,22 +17,23 @@ use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
+use self::beginning::{Beginning, sleeps};
 use crate::attend::{Ending, Held, attend};
 use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::diagnosis::Opened;
 use crate::exit::Exit;
 use crate::live::Moving;
-use crate::next::{Announced, Job, Transfer};
+use crate::next::{Announced, Job, Target, Transfer};
 use crate::ports::{Lease, UnexpectedPeers};
-use crate::pump::{self, Closing, Cut, Flow};
+use crate::pump::{self, Closing, Cut, EndRule, Flow, Sent};
 use crate::refusal::Refusal;
 use crate::registry::{End, Probe};
 use crate::session::Session;
 use crate::settings::{SessionReuse, Settings};
 use crate::shape::Shaper;
 use crate::shared::Shared;
-use crate::tls::{Acceptor, Resumed, Tie};
+use crate::tls::{self, Acceptor, Flowing, Resumed, Stage, Tie};
 
 /// A client that is killed ends all its connections, one after the other: behind the end of a plain
 /// upload, the end of its control connection follows within this time.
@@ -78,15 +82,28 @@ pub(crate) async fn run(
     session.probe.live.moves(moving(file.as_ref()), work.size());
     let mut held = None;
     let told = port.told();
-    control.send([&opening], &session.names).await?;
-    let said = Instant::now();
-    let end = match attend(control, session, pin!(work.run(port)), &mut held).await {
+    let mut beginning = work.beginning(session);
+    let (end, said) = {
+        let mut moving = pin!(work.run(port));
+        let first = beginning.before_reply(control, session, moving.as_mut(), &mut held).await;
+        control.send([&opening], &session.names).await?;
+        let said = Instant::now();
+        let end = match first {
+            Some(end) => Some(end),
+            None => beginning.after_reply(control, session, moving.as_mut(), &mut held).await?,
+        };
+        match end {
+            Some(end) => (end, said),
+            None => (attend(control, session, moving, &mut held).await, said),
+        }
+    };
+    let end = match end {
         Ending::Done(Done::Ended(reason)) => Ending::Ended(reason),
         end => end,
     };
     let sent = Instant::now();
-    let is_aborted = match work.closing.take() {
-        Some(closing) => let_read(control, session, closing, said, &mut held).await,
+    let is_aborted = match work.sent.take() {
+        Some(stream) => let_read(control, session, stream, said, &mut held).await,
         None => false,
     };
     let waited = sent.elapsed();
@@ -103,9 +120,11 @@ pub(crate) async fn run(
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
         session.emit(&Event::DataUnproven);
     }
-    if sink.is_some() && matches!(end, Ending::Done(Done::Moved)) {
+    if sink.is_some() && matches!(end, Ending::Done(Done::Moved | Done::Unchanged)) {
         let moved = session.probe.moved.load(Ordering::Relaxed);
-        if moved >= LARGE_BYTES && !work.is_tls {
+        // A client that died ends all its connections: with FIN alone TLS shows no more than TCP.
+        let is_proven = work.is_tls && work.closing == Closing::Orderly;
+        if !is_proven && (work.is_tls || moved >= LARGE_BYTES) {
             sleep(DYING_MAX).await;
         } else {
             // At least the network has its turn: what has come for the control connection is seen
@@ -113,7 +132,8 @@ pub(crate) async fn run(
             yield_now().await;
         }
     }
-    let mut verdict = settle(control, &session.probe, end, sink).await;
+    let verdict = settle(control, &session.probe, end, sink).await;
+    let mut verdict = work.noted(verdict);
     report(session, &verdict, file.as_ref(), started + waited, &work);
     if is_aborted {
         verdict.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
@@ -152,7 +172,7 @@ fn opened<'a>(end: &'a Ending<Done>, work: &Work) -> Opened<'a> {
 async fn let_read(
     control: &mut Control,
     session: &mut Session,
-    closing: Closing,
+    stream: Sent,
     said: Instant,
     held: &mut Held,
 ) -> bool {
@@ -161,7 +181,7 @@ async fn let_read(
     }
     let keeps_open = session.data_kept_open >= KEPT_OPEN_MAX;
     let most = if keeps_open { KEEPS_OPEN_MAX } else { READS_OPENING_MAX };
-    let ending = attend(control, session, pin!(timeout(most, closing.ended())), held).await;
+    let ending = attend(control, session, pin!(timeout(most, stream.ended())), held).await;
     session.data_kept_open = match &ending {
         Ending::Done(Err(_)) => session.data_kept_open.saturating_add(1),
         _ => 0,
@@ -197,12 +217,21 @@ struct Work {
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
     announced: Option<Announced>,
+    end: EndRule,
+    /// Where an upload goes.
+    target: Option<(VPath, Target)>,
+    /// How it ended.
+    closing: Closing,
+    /// Whether nothing came that was to be added to a file.
+    is_unchanged: bool,
+    /// How far the handshake of the data connection is.
+    stage: watch::Sender<Stage>,
     is_open: bool,
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
     /// After everything was sent.
-    closing: Option<Closing>,
+    sent: Option<Sent>,
     /// Who else came to the port.
     unexpected: UnexpectedPeers,
     /// Whether the client has shown that it resumes TLS sessions, or that it does not.
@@ -256,18 +285,24 @@ enum Done {
     Cut(Cut),
     /// The data ended in good order, but before what ALLO announced had come.
     Short,
+    /// Nothing came that was to be added to a file (APPE), and no `close_notify`.
+    Unchanged,
 }
 
 impl Work {
     fn new(session: &Session, job: Job) -> (Self, Option<FileFacts>) {
         let mut announcement = None;
+        let mut end = EndRule { requires_close_notify: true, is_exact: false, allo: None };
+        let mut goal = None;
         let (source, sink, file) = match job {
             Job::Send { source, path, is_ascii } => {
                 let direction = Direction::Download;
                 (Some(source), None, Some(FileFacts { direction, path, is_ascii }))
             }
-            Job::Receive { sink, path, is_ascii, announced } => {
+            Job::Receive { sink, path, is_ascii, announced, end: rule, target } => {
                 announcement = announced;
+                end = rule;
+                goal = Some((path.clone(), target));
                 let direction = Direction::Upload;
                 (None, Some(sink), Some(FileFacts { direction, path, is_ascii }))
             }
@@ -288,15 +323,29 @@ impl Work {
             sink,
             // What is packed is announced by its own size, and counted on the way by another.
             announced: announcement.filter(|_| session.parameters.deflate().is_none()),
+            end,
+            target: goal,
+            closing: Closing::Orderly,
+            is_unchanged: false,
+            stage: watch::Sender::new(Stage::Before),
             is_open: false,
             is_tls: false,
             is_unproven: false,
             lease: None,
-            closing: None,
+            sent: None,
             unexpected: UnexpectedPeers::default(),
             resumes: None,
         };
         (work, file)
+    }
+
+    fn beginning(&self, session: &Session) -> Beginning {
+        let is_upload = self.sink.is_some();
+        Beginning {
+            is_tls: is_upload && self.tie.is_some(),
+            stage: self.stage.subscribe(),
+            sleeps: is_upload && self.deflate.is_some() && sleeps(session.client.as_deref()),
+        }
     }
 
     /// How many bytes are to move, where the source says.
@@ -316,6 +365,8 @@ impl Work {
             accept_timeout: self.settings.passive.accept_timeout,
             connect_timeout: self.settings.active.connect_timeout,
             tls: self.tls.as_deref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
+            flowing: if self.sink.is_some() { Flowing::In } else { Flowing::Out },
+            stage: &self.stage,
         };
         let asked = Instant::now();
         let opened = tokio::select! {
@@ -348,16 +399,17 @@ impl Work {
             is_ascii: self.is_ascii,
             is_whole: &is_whole,
             deflate: self.deflate,
+            end: self.end,
         };
-        let (source, sink, closing) = (self.source.take(), &mut self.sink, &mut self.closing);
+        let (source, sink, sent) = (self.source.take(), &mut self.sink, &mut self.sent);
         let moving = async {
             match (source, sink) {
                 (Some(source), _) => {
-                    *closing = Some(pump::send(source, data.stream, &flow).await?);
-                    Ok(())
+                    *sent = Some(pump::send(source, data.stream, &flow).await?);
+                    Ok(Closing::Orderly)
                 }
                 (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
-                (None, None) => Ok(()),
+                (None, None) => Ok(Closing::Orderly),
             }
         };
         let ended = tokio::select! {
@@ -372,9 +424,55 @@ impl Work {
         let came = self.probe.moved.load(Ordering::Relaxed);
         match ended {
             Err(cut) => Done::Cut(cut),
-            Ok(()) if self.announced.is_some_and(|announced| announced.is_cut(came)) => Done::Short,
-            Ok(()) => Done::Moved,
+            Ok(_) if self.announced.is_some_and(|announced| announced.is_cut(came)) => Done::Short,
+            Ok(closing) => {
+                self.closing = closing;
+                let done = match closing {
+                    Closing::WithoutNotify if came == 0 => {
+                        without_a_byte(self.target.take(), self.end.requires_close_notify).await
+                    }
+                    _ => Done::Moved,
+                };
+                self.is_unchanged = matches!(done, Done::Unchanged);
+                done
+            }
         }
+    }
+
+    /// The verdict, with what the client and the log are told of a missing `close_notify`.
+    fn noted(&self, mut verdict: Verdict) -> Verdict {
+        let is_stored = verdict.reason.is_empty() && verdict.exit.is_none();
+        if self.closing == Closing::WithoutNotify && is_stored && !self.is_unchanged {
+            verdict.note = match (self.end.requires_close_notify, self.end.allo) {
+                (false, _) => {
+                    "ended without TLS close_notify; accepted because \
+                               tls.require_close_notify = false"
+                }
+                (true, Some(_)) => {
+                    "ended without TLS close_notify; accepted because exactly the \
+                                    bytes of ALLO came (tls.require_close_notify)"
+                }
+                (true, None) => {
+                    "ended without TLS close_notify and without a byte; accepted \
+                                 because no content was there (tls.require_close_notify)"
+                }
+            };
+            let text = "Transfer complete, without TLS close_notify (tls.require_close_notify).";
+            verdict.replies = vec![Reply::new(Code::TRANSFER_DONE, text)];
+        }
+        verdict
+    }
+}
+
+/// What an upload without a byte comes to that ended without `close_notify`. It may have been cut
+/// before its first byte, so no content is lost for it.
+async fn without_a_byte(target: Option<(VPath, Target)>, requires_close_notify: bool) -> Done {
+    let Some((path, Target { files, is_appended })) = target else { return Done::Moved };
+    match (files.size_of_target(&path).await, is_appended) {
+        (Ok(Some(_)), true) => Done::Unchanged,
+        (Ok(_), _) if !requires_close_notify => Done::Moved,
+        (Ok(None | Some(0)), false) => Done::Moved,
+        _ => Done::Cut(Cut::NoCloseNotify),
     }
 }
 
@@ -384,6 +482,8 @@ struct Verdict {
     exit: Option<Exit>,
     /// For the log; empty when the transfer is complete.
     reason: String,
+    /// What the log is told of a complete one.
+    note: &'static str,
     is_data_failure: bool,
     is_store_failure: bool,
     /// Whether somebody looked at the upload and refused it.
@@ -400,7 +500,9 @@ async fn settle(
     let ending = match ending {
         // A client that died with its file half sent looks, on plain TCP, like one that is done;
         // but then its control connection is gone as well.
-        Ending::Done(Done::Moved) if sink.is_some() && control.has_left().await => {
+        Ending::Done(Done::Moved | Done::Unchanged)
+            if sink.is_some() && control.has_left().await =>
+        {
             Ending::Lost(Gone::Closed)
         }
         ending => ending,
@@ -416,6 +518,13 @@ async fn settle(
             }
         }
         (Ending::Done(Done::Moved), None) => done(),
+        (Ending::Done(Done::Unchanged), sink) => {
+            if let Some(sink) = sink {
+                sink.abort().await;
+            }
+            let text = "Nothing came to be added; the file is unchanged.";
+            Verdict::new(vec![Reply::new(Code::TRANSFER_DONE, text)], String::new())
+        }
         (ending, sink) => {
             if let Some(sink) = sink {
                 sink.abort().await;
@@ -441,13 +550,24 @@ fn store_failed(error: wharf_core::error::Error) -> Verdict {
 fn failed(ending: Ending<Done>) -> Verdict {
     let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
     match ending {
-        Ending::Done(Done::Moved) => done(),
+        Ending::Done(Done::Moved | Done::Unchanged) => done(),
         // `run` has turned it into the end of the session.
         Ending::Done(Done::Ended(reason)) => failed(Ending::Ended(reason)),
         Ending::Done(Done::Cut(Cut::Store(error))) => store_failed(error),
         Ending::Done(Done::Cut(Cut::Network(error))) => {
             let reply = aborted("Connection closed; transfer aborted.");
-            Verdict::new(vec![reply], format!("the data connection broke: {error}"))
+            let why = tls::words(&error);
+            Verdict::new(vec![reply], format!("the data connection broke: {why}"))
+        }
+        Ending::Done(Done::Cut(Cut::NoCloseNotify)) => {
+            let reply = aborted(
+                "The data connection ended without TLS close_notify, so the file may be cut short \
+                 (tls.require_close_notify).",
+            );
+            let reason = "the client closed the data connection without TLS close_notify, so the \
+                          upload may be cut short; tls.require_close_notify = false would take it \
+                          for whole";
+            Verdict::new(vec![reply], reason.into())
         }
         Ending::Done(Done::Cut(Cut::Stalled)) => {
             let reply = aborted("Data timeout: nothing was transferred for too long.");
@@ -516,6 +636,7 @@ impl Verdict {
             replies,
             exit: None,
             reason,
+            note: "",
             is_data_failure: false,
             is_store_failure: false,
             is_refused: false,
@@ -560,6 +681,7 @@ fn report(
             is_ascii: file.is_ascii,
             is_tls: work.is_tls,
             reason: &verdict.reason,
+            note: verdict.note,
         }));
     }
 }

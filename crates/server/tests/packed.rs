@@ -13,7 +13,8 @@ const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I
 const EPSV: &str = "C: EPSV\nS: 229 *\n";
 
 fn world() -> World {
-    World::new().account("anna", "secret", Permissions::ALL).file("/a", b"hello")
+    let world = World::new().account("anna", "secret", Permissions::ALL).file("/a", b"hello");
+    world.settings(|settings| settings.compat.mode_z = true)
 }
 
 fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
@@ -158,8 +159,36 @@ fn row_16_mode_z_travels_under_tls_and_can_be_off() {
         z(b"without a farewell"),
     );
     world().tls().run(&script);
-    let without = world().settings(|settings| settings.compat.mode_z = false);
-    without.run("C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: MODE Z\nS: 504 *");
+}
+
+#[test]
+fn row_16_mode_z_is_off_unless_it_is_switched_on_and_help_says_so() {
+    let login = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n";
+    let default = World::new().account("anna", "secret", Permissions::ALL);
+    let about = "S: 214 MODE S|Z - Choose how bytes travel: as they are (S) or packed with \
+                 zlib (Z) \
+                 (RFC 959 §4.1.2, draft-preston-ftpext-deflate-04)";
+    default.run(&format!(
+        "{login}C: MODE Z\nS: 504 MODE Z is switched off; use MODE S.\nC: OPTS MODE Z LEVEL 9\n\
+         S: 501 *\nC: HELP MODE\n{about}; Z is switched off"
+    ));
+    world().run(&format!("{login}C: MODE Z\nS: 200 *\nC: HELP MODE\n{about}"));
+}
+
+/// lftp forgets to send the end of an empty file until anything comes on its control connection.
+#[test]
+fn row_16_lftp_is_woken_where_nothing_of_an_upload_comes_and_no_other_client_is() {
+    let empty = |client: &str, next: &str| {
+        format!(
+            "C: CLNT {client}\nS: 200 *\nEPSV;C: STOR e\nS: 150 *\nU... \nWAIT 1s\nU: {}\n{next}",
+            z(b"")
+        )
+    };
+    inside(&world(), &empty("lftp/4.9.2", "S: \nS: 226 *\nHAS /e "));
+    inside(&world(), &empty("other", "S: 226 *\nHAS /e "));
+    let busy =
+        format!("C: CLNT lftp/4.9.2\nS: 200 *\nEPSV;C: STOR b\nS: 150 *\nU: {}\nS: 226 *", z(b"b"));
+    inside(&world(), &busy);
 }
 
 #[test]

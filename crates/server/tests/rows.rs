@@ -41,6 +41,7 @@ fn row_8_however_bytes_behind_auth_are_cut_none_is_answered() {
 #[test]
 fn row_8_a_login_a_directory_and_a_restart_point_from_before_tls_are_forgotten() {
     let world = world().tls().settings(requiring(TlsRequire::Off));
+    let world = world.settings(|settings| settings.compat.mode_z = true);
     world.memory().put("/d/a", b"x");
     inside(
         &world,

@@ -180,6 +180,7 @@ async fn server(memory: Memory) -> wharf_server::Bound {
         version_min: TlsVersion::V1_2,
         require: TlsRequire::Off,
         session_reuse: SessionReuse::Prefer,
+        requires_close_notify: true,
         names: Vec::new(),
     };
     let listen = Listen { address: [127, 0, 0, 1].into(), ports: vec![0], ..Listen::default() };

@@ -359,16 +359,6 @@ fn row_33_a_client_that_sent_ahead_and_died_publishes_nothing() {
     inside(&world(), "EPSV;C: STOR b\nS: 150 *\nU... half\nC: PWD\nCX\nUF\nWAIT 1s\nHASNOT /b");
 }
 
-/// A FIN without the farewell of TLS may be anybody's: the upload is cut, not whole.
-#[test]
-fn row_33_an_upload_without_close_notify_is_cut() {
-    world().tls().run(&format!(
-        "C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}C: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n{EPSV}\
-         C: STOR b\nS: 150 *\nU... half\nUF\nS: 426 *\nHASNOT /b\n{EPSV}C: STOR b\nS: 150 *\n\
-         U: whole\nS: 226 *\nHAS /b whole"
-    ));
-}
-
 #[test]
 fn an_operator_sees_what_each_session_does() {
     let world = World::new().account("anna", "secret", Permissions::ALL);

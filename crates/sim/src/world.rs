@@ -106,6 +106,7 @@ impl World {
             version_min: TlsVersion::V1_2,
             require: TlsRequire::Off,
             session_reuse: SessionReuse::Prefer,
+            requires_close_notify: true,
             names: Vec::new(),
         });
         self

@@ -8,7 +8,10 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    RsaKeySize,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
@@ -24,6 +27,8 @@ pub(crate) struct Pair {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     /// Its key.
     pub(crate) key: PrivateKeyDer<'static>,
+    /// Another chain and its key, for clients that cannot use the first.
+    pub(crate) other: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     /// Whether wharf made it itself.
     pub(crate) is_self_made: bool,
     /// What the operator should know.
@@ -68,6 +73,8 @@ pub(crate) const CERTIFICATE_WARNING: &str = "the certificate ";
 /// The one file that holds the self-made certificate and its key: one file, so that no crash can
 /// leave a key of one and a certificate of another.
 const KEPT_NAME: &str = "self-signed.pem";
+/// The same with an RSA key, for clients of TLS 1.2 that know RSA certificates only.
+const KEPT_RSA_NAME: &str = "self-signed-rsa.pem";
 /// How long a self-made certificate is good: clients pin it, so a new one is an alarm.
 const YEARS: i16 = 10;
 /// A chain and a key have some thousand bytes.
@@ -96,32 +103,58 @@ pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<Pair, Failure
         }
     })?;
     let warnings = expiry_warning(&chain, certificate).into_iter().collect();
-    Ok(Pair { chain, key: key_der, is_self_made: false, warnings })
+    Ok(Pair { chain, key: key_der, other: None, is_self_made: false, warnings })
 }
 
-/// The self-made certificate kept in `folder`; on first use it is made for these names.
+/// What kind of key a self-made certificate has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyKind {
+    /// ECDSA over P-256: small and fast, for nearly all clients.
+    Ecdsa,
+    /// RSA of 2048 bits, for the others.
+    Rsa,
+}
+
+/// The self-made certificates kept in `folder`: one with an ECDSA key, and one with an RSA key for
+/// clients that need it. What is missing is made for these names; an RSA certificate beside an
+/// ECDSA one of an earlier release gets the names of that.
 ///
-/// Where it cannot be kept it serves all the same, for this once, with a warning.
+/// Where they cannot be kept they serve all the same, for this once, with a warning.
 pub(crate) fn self_made(folder: &Path, names: &[String]) -> Result<Pair, Failure> {
-    let path = folder.join(KEPT_NAME);
     let mut warnings = Vec::new();
+    let (chain, key) = kept_or_made(folder, KeyKind::Ecdsa, names, &mut warnings)?;
+    let kept_names = chain.first().map(|first| validity::names(first)).unwrap_or_default();
+    let names = if kept_names.is_empty() { names } else { &kept_names };
+    let other = kept_or_made(folder, KeyKind::Rsa, names, &mut warnings)?;
+    Ok(Pair { chain, key, other: Some(other), is_self_made: true, warnings })
+}
+
+/// One self-made certificate. Each kind of warning is given once.
+fn kept_or_made(
+    folder: &Path,
+    kind: KeyKind,
+    names: &[String],
+    warnings: &mut Vec<String>,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
+    let path = folder.join(kind.file_name());
     let text = if let Some(text) = kept(&path)? {
         text
     } else {
-        {
-            let made = make(names)?;
-            match keep(folder, &path, &made) {
-                // Another wharf may have been faster: what lies there is what all serve.
-                Ok(()) => kept(&path)?.unwrap_or(made),
-                Err(error) => {
-                    warnings.push(format!(
-                        "the certificate cannot be kept in {} ({}): it will be another at the \
-                         next start",
-                        folder.display(),
-                        plain(&error)
-                    ));
-                    made
+        let made = make(names, kind)?;
+        match keep(folder, &path, &made) {
+            // Another wharf may have been faster: what lies there is what all serve.
+            Ok(()) => kept(&path)?.unwrap_or(made),
+            Err(error) => {
+                let warning = format!(
+                    "the certificate cannot be kept in {} ({}): it will be another at the next \
+                     start",
+                    folder.display(),
+                    plain(&error)
+                );
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
                 }
+                made
             }
         }
     };
@@ -132,7 +165,23 @@ pub(crate) fn self_made(folder: &Path, names: &[String]) -> Result<Pair, Failure
             .help("delete it, and a new certificate is made at the next start")
     })?;
     warnings.extend(expiry_warning(&chain, &path));
-    Ok(Pair { chain, key, is_self_made: true, warnings })
+    Ok((chain, key))
+}
+
+impl KeyKind {
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Ecdsa => KEPT_NAME,
+            Self::Rsa => KEPT_RSA_NAME,
+        }
+    }
+
+    fn generate(self) -> Result<KeyPair, rcgen::Error> {
+        match self {
+            Self::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            Self::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+        }
+    }
 }
 
 /// The names and addresses that a certificate is for.
@@ -206,7 +255,7 @@ fn refuse_open_key(path: &Path) -> Result<(), Failure> {
 }
 
 /// Makes a key and a certificate for these names, as PEM.
-fn make(names: &[String]) -> Result<String, Failure> {
+fn make(names: &[String], kind: KeyKind) -> Result<String, Failure> {
     let failed =
         |error: rcgen::Error| Failure::new(format!("the certificate cannot be made: {error}"));
     let today = jiff::Zoned::now().date();
@@ -223,7 +272,7 @@ fn make(names: &[String]) -> Result<String, Failure> {
     // 29 February is not in every year.
     let until = jiff::civil::Date::new(today.year() + YEARS, today.month(), today.day().min(28));
     params.not_after = day(until.unwrap_or(today));
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+    let key = kind.generate().map_err(failed)?;
     let certificate = params.self_signed(&key).map_err(failed)?;
     Ok(format!("{}{}", certificate.pem(), key.serialize_pem()))
 }

@@ -1,7 +1,8 @@
 //! A server elsewhere: how it is written, where it is, and which certificates will do.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
@@ -35,14 +36,30 @@ pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
     Ok((host.to_owned(), port))
 }
 
-/// The first address of a host.
+/// The address of a host that can be connected to: of several the first that answers, or the first
+/// of all if none does. Which one that is shows when it is used.
 ///
 /// # Errors
-/// Nobody knows it.
+/// The name is not known.
 pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let unknown = || Failure::new(format!("there is no server `{host}`")).help("is it spelled so?");
-    let mut addresses = (host, port).to_socket_addrs().map_err(|_| unknown())?;
-    addresses.next().ok_or_else(unknown)
+    let addresses: Vec<_> =
+        (host, port).to_socket_addrs().map_err(|_| unknown())?.take(ADDRESSES_MAX).collect();
+    first_that_answers(&addresses).ok_or_else(unknown)
+}
+
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+/// How long one is tried: a network that drops IPv6 says nothing.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let [only] = addresses else {
+        let answers =
+            |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_MAX).is_ok();
+        return addresses.iter().find(answers).or(addresses.first()).copied();
+    };
+    Some(*only)
 }
 
 /// The certificates in a file.
@@ -64,33 +81,45 @@ pub(crate) fn roots(file: &Path) -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
-/// The certificates that the system trusts, from the places where systems keep them.
+/// The certificates that the system trusts: its own store on Windows and macOS, files elsewhere,
+/// or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 ///
 /// # Errors
 /// There are none.
 pub(crate) fn system_roots() -> Result<RootCertStore, Failure> {
-    let named = std::env::var_os("SSL_CERT_FILE").map(std::path::PathBuf::from);
-    let known = SYSTEM_ROOTS.iter().map(std::path::PathBuf::from);
-    let file = named.into_iter().chain(known).find(|file| file.is_file());
-    let file = file.ok_or_else(|| {
-        Failure::new("this system's trusted certificates were not found")
-            .help("name them with --ca FILE, or take any certificate with --insecure")
-    })?;
-    roots(&file)
+    let mut roots = RootCertStore::empty();
+    // One that cannot be read is no reason to distrust the others.
+    let (added, _) =
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 {
+        return Err(Failure::new("this system's trusted certificates were not found")
+            .help("name them with --ca FILE, or take any certificate with --insecure"));
+    }
+    Ok(roots)
 }
-
-/// Debian, Fedora, SUSE, Alpine and macOS.
-const SYSTEM_ROOTS: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
     use crate::outcome::Exit;
+
+    #[test]
+    fn of_several_addresses_the_first_that_answers_is_used() {
+        let listening = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = listening.local_addr().unwrap();
+        // Bound and never listened on, so that nothing else takes it meanwhile.
+        let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let silent = silent.unwrap();
+        silent.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        let dead = silent.local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(first_that_answers(&[dead, alive]), Some(alive));
+        assert_eq!(first_that_answers(&[alive, dead]), Some(alive));
+        assert_eq!(first_that_answers(&[dead, dead]), Some(dead));
+        assert_eq!(first_that_answers(&[dead]), Some(dead));
+        assert_eq!(first_that_answers(&[]), None);
+    }
 
     #[test]
     fn servers_are_written_in_many_ways() {

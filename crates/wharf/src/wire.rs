@@ -227,10 +227,13 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
     }
     let pair = pair(config)?;
     let facts = Facts::of(&pair);
-    let certificate = certificate(pair.chain, pair.key)?;
+    let mut served = certificate(pair.chain, pair.key)?;
+    if let Some((chain, key)) = pair.other {
+        served = served.or(certificate(chain, key)?);
+    }
     Ok(Some(Encryption {
         tls: engine::Tls {
-            certificate,
+            certificate: served,
             version_min: match config.tls.min_version {
                 TlsVersion::V1_2 => engine::TlsVersion::V1_2,
                 TlsVersion::V1_3 => engine::TlsVersion::V1_3,
@@ -246,6 +249,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
                 SessionReuse::Prefer => engine::SessionReuse::Prefer,
                 SessionReuse::Require => engine::SessionReuse::Require,
             },
+            requires_close_notify: config.tls.require_close_notify,
             names: config.tls.names.clone(),
         },
         facts,

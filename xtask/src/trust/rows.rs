@@ -70,9 +70,10 @@ pub(super) static ROWS: &[Row] = &[
     row(
         9,
         "A data connection that belongs to another login",
-        "Under TLS a data connection proves itself by resuming its own session's TLS; `require` \
-         refuses every other with 522, `prefer` takes it from the client's address only and logs \
-         it.",
+        "Under TLS a data connection proves itself by resuming the TLS of its own session, or of \
+         another one of the same client (one resumed the other, or both are of one account at one \
+         address); `require` refuses every other with 522, `prefer` takes it from \
+         the client's address only and logs it.",
     ),
     row(
         10,
@@ -84,8 +85,10 @@ pub(super) static ROWS: &[Row] = &[
     row(
         11,
         "No TLS, or a weak one",
-        "TLS 1.2 and 1.3 only, without renegotiation and early data; from outside the local \
-         networks a password is refused before it is sent unless TLS is on.",
+        "TLS 1.2 and 1.3 only, with forward secrecy, without renegotiation and early data: who \
+         offers less is refused, and the log says what was offered; from outside the local \
+         networks a password is refused before it is sent unless TLS is on. `wharf check --ask` \
+         sends no password without TLS.",
     ),
     row(12, "Going back to plain text", "CCC is not offered and answered with 534."),
     row(
@@ -111,7 +114,8 @@ pub(super) static ROWS: &[Row] = &[
         16,
         "Work that grows beyond what was asked",
         "An upload packed more than 100 to 1 beyond 16 MiB is cut; check sums need a right, are \
-         reckoned one at a time in a session and can be aborted; `compat` turns both off.",
+         reckoned one at a time in a session and can be aborted; MODE Z is off unless \
+         `compat.mode_z` says so, check sums go by `compat.disable_commands`.",
     ),
     row(
         17,
@@ -230,7 +234,8 @@ pub(super) static ROWS: &[Row] = &[
         33,
         "Half a file under the final name",
         "An upload is written out of sight and renamed when it is whole: after an orderly end, \
-         with close_notify under TLS, not shorter than its ALLO, and while the control connection \
+         never a reset, under TLS with close_notify or exactly the bytes of its ALLO \
+         (`tls.require_close_notify`), not shorter than its ALLO, and while the control connection \
          is alive; else its account can resume it.",
     ),
     row(

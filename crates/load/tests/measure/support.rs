@@ -53,6 +53,7 @@ impl House {
             require: if mode.is_some() { TlsRequire::All } else { TlsRequire::Off },
             version_min: TlsVersion::V1_2,
             session_reuse: SessionReuse::Prefer,
+            requires_close_notify: true,
             names: Vec::new(),
         });
         let rules = Rules::everywhere(Permissions::ALL);

@@ -280,6 +280,9 @@ async fn enter(
     session.probe.live.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;
     session.newcomer = None;
+    if let (Some(tls), Some(tie), false) = (&session.tls, session.tie, account.is_anonymous) {
+        tls.logged_in(tie, &account.name, session.peer.ip());
+    }
     session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
     session.emit(&Event::LoggedIn);
     if let Some(shown) = shown {
@@ -461,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn row_18_53_a_right_password_that_may_not_enter_is_a_failed_login_in_all_ways() {
+    async fn row_18_57_a_right_password_that_may_not_enter_is_a_failed_login_in_all_ways() {
         let login =
             crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
         let mut ends = Vec::new();
@@ -495,7 +498,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn row_18_53_a_refusal_at_user_and_the_limit_of_sessions_do_not_count() {
+    async fn row_18_57_a_refusal_at_user_and_the_limit_of_sessions_do_not_count() {
         let mut settings = Settings::default();
         settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
         let mut bench = Bench::with(settings);
@@ -509,7 +512,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn row_17_53_a_locked_account_is_locked_under_every_spelling() {
+    async fn row_17_57_a_locked_account_is_locked_under_every_spelling() {
         let mut bench = Bench::new();
         let shared = Arc::clone(&bench.session.shared);
         for number in 0..200_u32 {

@@ -57,7 +57,7 @@ static HELP: Spec = Spec {
     ..Spec::any_time()
 };
 
-fn help(_: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
+fn help(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if arg.is_empty() {
         let verbs: Vec<_> = super::rows().map(|row| row.verb).collect();
         return Ok(Next::Say(table("Commands:", &verbs, "Send HELP and a command for more.")));
@@ -67,7 +67,11 @@ fn help(_: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         return Ok(Next::Say(site::list()));
     }
     match super::find_words(arg) {
-        Some(row) => Next::say(Code::HELP, format!("{} - {} ({})", row.syntax, row.about, row.rfc)),
+        Some(row) => {
+            let restriction = (row.restriction)(session);
+            let text = format!("{} - {} ({}){restriction}", row.syntax, row.about, row.rfc);
+            Next::say(Code::HELP, text)
+        }
         None => Next::say(Code::BAD_ARGUMENT, "Unknown command; HELP lists the commands."),
     }
 }

@@ -50,6 +50,9 @@ static MODE: Spec = Spec {
     features: |session| {
         if session.settings.compat.mode_z { vec!["MODE Z".into()] } else { Vec::new() }
     },
+    restriction: |session| {
+        if session.settings.compat.mode_z { "" } else { "; Z is switched off" }
+    },
     run: Run::Now(mode),
     ..Spec::logged_in(Permissions::NONE)
 };
@@ -64,7 +67,7 @@ fn mode(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             session.parameters.mode = Mode::Deflate;
             Next::say(Code::OK, "Mode is Z: bytes are packed with zlib.")
         }
-        Mode::Deflate => Next::say(Code::BAD_PARAMETER, "MODE Z is off here; use MODE S."),
+        Mode::Deflate => Next::say(Code::BAD_PARAMETER, "MODE Z is switched off; use MODE S."),
     }
 }
 
@@ -156,6 +159,9 @@ fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         "MLST" => {
             session.parameters.facts = FactSet::parse_opts(option);
             Next::say(Code::OK, format!("MLST OPTS {}", session.parameters.facts.selected()))
+        }
+        "MODE" if !session.settings.compat.mode_z => {
+            Next::say(Code::BAD_ARGUMENT, "MODE Z is switched off, so it has no options.")
         }
         "MODE" => {
             let level = parse_opts_mode(option)?.unwrap_or(session.parameters.deflate_level);
@@ -275,7 +281,19 @@ mod tests {
             bench.says("FEAT").await,
             "211-Features: /  CLNT /  EPRT /  EPSV /  HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32 /  \
              MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*;UNIX.owner;\
-             UNIX.group; /  MODE Z /  REST STREAM /  RMDA <path> /  SIZE /  TVFS /  UTF8 / 211 End"
+             UNIX.group; /  REST STREAM /  RMDA <path> /  SIZE /  TVFS /  UTF8 / 211 End"
         );
+    }
+
+    #[tokio::test]
+    async fn row_16_feat_names_mode_z_only_where_it_is_switched_on() {
+        for is_on in [false, true] {
+            let compat = Compat { mode_z: is_on, ..Compat::default() };
+            let settings = Settings { compat, ..Settings::default() };
+            let mut bench = Bench::with(settings).logged_in(Permissions::ALL);
+            assert_eq!(bench.says("FEAT").await.contains(" MODE Z "), is_on);
+            let code = if is_on { "200" } else { "504" };
+            assert!(bench.says("MODE Z").await.starts_with(code));
+        }
     }
 }

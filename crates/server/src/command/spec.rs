@@ -22,6 +22,8 @@ pub(crate) struct Spec {
     pub(crate) about: &'static str,
     /// Where it is defined.
     pub(crate) rfc: &'static str,
+    /// What HELP adds where the settings take a part of it away; empty: nothing.
+    pub(crate) restriction: fn(&Session) -> &'static str,
     pub(crate) arg: Arg,
     pub(crate) stage: Stage,
     /// Rights without which it can never succeed.
@@ -108,6 +110,7 @@ impl Spec {
             syntax: "",
             about: "",
             rfc: "RFC 959",
+            restriction: |_| "",
             arg: Arg::None,
             stage: Stage::LoggedIn,
             needs,

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{Sink, Source, Start};
+use wharf_proto::args::{Mode, TransferType};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
 use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
-use crate::next::{Announced, Job, Next, Transfer};
+use crate::next::{Announced, EndRule, Job, Next, Target, Transfer};
 use crate::refusal::Refusal;
 use crate::session::Session;
 
@@ -60,9 +61,10 @@ async fn stor(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         at => Start::At(at),
     };
     let path = session.path(arg).await?;
+    let end = end_of(session, start)?;
     let announced = announced(session, &path, start).await?;
     let sink = session.files()?.store(&path, start).await?;
-    Ok(receive(session, sink, path, announced, "Ok to send data.".to_owned()))
+    Ok(receive(session, sink, path, announced, end, "Ok to send data.".to_owned()))
 }
 
 static APPE: Spec = Spec {
@@ -78,9 +80,10 @@ static APPE: Spec = Spec {
 
 async fn appe(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
+    let end = end_of(session, Start::End)?;
     let announced = announced(session, &path, Start::End).await?;
     let sink = session.files()?.append(&path).await?;
-    Ok(receive(session, sink, path, announced, "Ok to send data.".to_owned()))
+    Ok(receive(session, sink, path, announced, end, "Ok to send data.".to_owned()))
 }
 
 static STOU: Spec = Spec {
@@ -108,13 +111,14 @@ async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         }
         typed.extend_from_slice(digits.as_bytes());
         let path = session.path(&typed).await?;
+        let end = end_of(session, Start::Fresh)?;
         let announced = announced(session, &path, Start::Fresh).await?;
         let Some(sink) = session.files()?.store_new(&path).await? else { continue };
         // The form that RFC 1123 demands, from which clients read the name.
         let mut opening = b"FILE: ".to_vec();
         opening.extend_from_slice(path.name().unwrap_or_default());
         let opening = String::from_utf8_lossy(&opening).into_owned();
-        return Ok(receive(session, sink, path, announced, opening));
+        return Ok(receive(session, sink, path, announced, end, opening));
     }
     Next::say(Code::FILE_BUSY, "No unused file name found; try again later.")
 }
@@ -133,14 +137,32 @@ async fn announced(
     Ok(Some(Announced { bytes, before }))
 }
 
+/// What may stand in for `close_notify` at the end of this upload. Asked before `announced`, which
+/// uses ALLO up.
+fn end_of(session: &Session, start: Start) -> Result<(EndRule, Target), Refusal> {
+    let parameters = &session.parameters;
+    let tls = session.settings.tls.as_ref();
+    let rule = EndRule {
+        requires_close_notify: tls.is_none_or(|tls| tls.requires_close_notify),
+        is_exact: parameters.transfer_type == TransferType::Image
+            && parameters.mode == Mode::Stream
+            && !matches!(start, Start::At(_)),
+        allo: session.pending.announced,
+    };
+    let is_appended = start == Start::End;
+    Ok((rule, Target { files: session.files()?.clone(), is_appended }))
+}
+
 fn receive(
     session: &Session,
     sink: Box<dyn Sink>,
     path: VPath,
     announced: Option<Announced>,
+    (end, target): (EndRule, Target),
     opening: String,
 ) -> Next {
     let is_ascii = is_ascii(session);
     let announced = announced.filter(|_| session.settings.files.checks_announced_size);
-    Next::Transfer(Transfer { opening, job: Job::Receive { sink, path, is_ascii, announced } })
+    let job = Job::Receive { sink, path, is_ascii, announced, end, target };
+    Next::Transfer(Transfer { opening, job })
 }

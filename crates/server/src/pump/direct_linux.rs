@@ -27,7 +27,7 @@ use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::Loan;
 
 use self::sealed::{Opening, Sealing};
-use super::{Cut, Flow, Rest, bound, shortened, within};
+use super::{Closing, Cut, Flow, Rest, bound, shortened, within};
 use crate::lanes::Lane;
 use crate::net::{Connection, Socket, Stream};
 use crate::registry::Probe;
@@ -97,27 +97,30 @@ pub(super) async fn send(
 }
 
 /// Takes what comes into a file, at its position, and the farewell of TLS. The stream comes back
-/// before its end if the client is so slow that this way does not pay.
+/// before its end if the client is so slow that this way does not pay; else it says how it ended.
 pub(super) async fn receive(
     loan: Loan,
     stream: Stream,
     flow: &Flow<'_>,
-) -> Result<Option<Stream>, Cut> {
+) -> Result<(Option<Stream>, Closing), Cut> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
             let work = Receiving { file: Target(loan), pipe: Pipe::new().map_err(store)? };
             let way = Way::new(&mut connection, Interest::READABLE, flow)?;
             let (_, is_done) = way.travel(work, Slowness::Leaves).await?;
-            Ok((!is_done).then_some(Stream::Plain(Socket::Tcp(connection))))
+            let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
+            Ok((back, Closing::Orderly))
         }
         Stream::Tls(stream) => {
             let (socket, tls) = stream.into_inner();
             let mut connection = tcp(socket)?;
             let way = Way::new(&mut connection, Interest::READABLE, flow)?;
-            way.travel(Opening::new(Target(loan), tls), Slowness::Gathers).await?;
-            Ok(None)
+            let received = flow.probe.moved.load(Ordering::Relaxed);
+            let work = Opening::new(Target(loan), tls, flow.end, received);
+            let (work, _) = way.travel(work, Slowness::Gathers).await?;
+            Ok((None, work.closing()))
         }
-        stream @ Stream::Plain(Socket::Link(_)) => Ok(Some(stream)),
+        stream @ Stream::Plain(Socket::Link(_)) => Ok((Some(stream), Closing::Orderly)),
     }
 }
 

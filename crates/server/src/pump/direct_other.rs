@@ -4,7 +4,7 @@ use std::fs::File;
 
 use wharf_core::storage::Loan;
 
-use super::{Cut, Flow, Rest};
+use super::{Closing, Cut, Flow, Rest};
 use crate::net::Stream;
 
 /// Whether a file can go out, or come in, without that.
@@ -22,6 +22,10 @@ pub(super) async fn send(
     Ok((Some(Rest { file, from, len }), stream))
 }
 
-pub(super) async fn receive(_: Loan, stream: Stream, _: &Flow<'_>) -> Result<Option<Stream>, Cut> {
-    Ok(Some(stream))
+pub(super) async fn receive(
+    _: Loan,
+    stream: Stream,
+    _: &Flow<'_>,
+) -> Result<(Option<Stream>, Closing), Cut> {
+    Ok((Some(stream), Closing::Orderly))
 }

@@ -9,7 +9,7 @@ use rustls::ServerConnection;
 use socket2::Socket;
 
 use super::{Step, Target, Work};
-use crate::pump::{Cut, shortened};
+use crate::pump::{Closing, Cut, EndRule, shortened};
 
 /// One read of a file that is sent.
 const PLAIN_BYTES: usize = 128 * 1024;
@@ -79,14 +79,29 @@ pub(super) struct Opening {
     wire: Vec<u8>,
     plain: Vec<u8>,
     has_begun: bool,
-    is_at_end: bool,
+    end: EndRule,
+    /// Bytes of the file that have come, in all.
+    received: u64,
+    closing: Option<Closing>,
 }
 
 impl Opening {
-    pub(super) fn new(file: Target, tls: ServerConnection) -> Self {
-        let plain = Vec::with_capacity(WIRE_BYTES);
-        let has_begun = false;
-        Self { file, tls, wire: vec![0; WIRE_BYTES], plain, has_begun, is_at_end: false }
+    pub(super) fn new(file: Target, tls: ServerConnection, end: EndRule, received: u64) -> Self {
+        Self {
+            file,
+            tls,
+            wire: vec![0; WIRE_BYTES],
+            plain: Vec::with_capacity(WIRE_BYTES),
+            has_begun: false,
+            end,
+            received,
+            closing: None,
+        }
+    }
+
+    /// How it ended, once it has.
+    pub(super) fn closing(&self) -> Closing {
+        self.closing.unwrap_or(Closing::Orderly)
     }
 
     /// Opens what came. Says whether the client has said farewell.
@@ -115,6 +130,7 @@ impl Opening {
         self.file.0.file.write_all(&self.plain).map_err(store)?;
         let bytes = u64::try_from(self.plain.len()).unwrap_or(u64::MAX);
         self.plain.clear();
+        self.received = self.received.saturating_add(bytes);
         Ok(bytes)
     }
 
@@ -124,15 +140,21 @@ impl Opening {
     }
 
     fn take(&mut self, socket: &Socket, most: u64) -> Result<Step, Cut> {
-        if self.is_at_end {
+        if self.closing.is_some() {
             return Ok(Step::Done);
         }
         let got = if std::mem::replace(&mut self.has_begun, true) {
             let mut socket = socket;
             let most = usize::try_from(most).unwrap_or(usize::MAX).min(WIRE_BYTES);
             match socket.read(self.wire.get_mut(..most).unwrap_or_default()) {
-                // Without a farewell somebody may have cut it.
-                Ok(0) => return Err(Cut::Network(io::ErrorKind::UnexpectedEof.into())),
+                // Without `close_notify` anything on the way may have cut it.
+                Ok(0) if self.end.accepts(self.received) => {
+                    self.closing = Some(Closing::WithoutNotify);
+                    self.tls.send_close_notify();
+                    self.answer(socket);
+                    return Ok(Step::Done);
+                }
+                Ok(0) => return Err(Cut::NoCloseNotify),
                 Ok(got) => got,
                 Err(error) => return Ok(trouble(&error)),
             }
@@ -145,7 +167,9 @@ impl Opening {
             self.tls.send_close_notify();
         }
         self.answer(socket);
-        self.is_at_end = opened?;
+        if opened? {
+            self.closing = Some(Closing::Orderly);
+        }
         Ok(Step::Moved(self.store()?))
     }
 }

@@ -22,9 +22,29 @@ fn a_certificate_is_made_once_and_kept() {
     assert_eq!(first.chain, second.chain);
     assert_eq!(first.warnings, Vec::<String>::new());
     assert!(first.is_self_made && is_matching(first));
-    let left: Vec<_> =
+    let mut left: Vec<_> =
         fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, [KEPT_NAME]);
+    left.sort();
+    assert_eq!(left, [KEPT_RSA_NAME, KEPT_NAME]);
+}
+
+#[test]
+fn an_rsa_certificate_is_added_beside_one_of_an_earlier_release_with_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_before = ["old.example".to_owned(), "192.0.2.7".to_owned()];
+    let text = make(&of_before, KeyKind::Ecdsa).unwrap();
+    write_synced(&folder.path().join(KEPT_NAME), &text).unwrap();
+    let first = self_made(folder.path(), &names()).unwrap();
+    assert_eq!(first.chain, chain_of(&text));
+    let (chain, key) = first.other.unwrap();
+    assert_eq!(validity::names(&chain[0]), of_before);
+    let again = self_made(folder.path(), &names()).unwrap();
+    assert_eq!(again.other.unwrap().0, chain);
+    let kind = |chain: &[CertificateDer<'_>]| Anatomy::of(&chain[0]).unwrap().key;
+    assert!(matches!(kind(&chain), Key::Rsa(_)), "{:?}", kind(&chain));
+    assert!(!matches!(kind(&first.chain), Key::Rsa(_)));
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    assert!(rustls::sign::CertifiedKey::from_der(chain, key, &provider).is_ok());
 }
 
 #[test]
@@ -38,7 +58,7 @@ fn its_facts_are_read_back_from_it() {
 
 #[test]
 fn it_is_good_for_ten_years() {
-    let text = make(&names()).unwrap();
+    let text = make(&names(), KeyKind::Ecdsa).unwrap();
     let until = validity::not_after(&chain_of(&text)[0]).unwrap();
     let years = until.to_zoned(jiff::tz::TimeZone::UTC).year() - jiff::Zoned::now().year();
     assert_eq!(years, YEARS);
@@ -66,6 +86,7 @@ fn where_it_cannot_be_kept_it_serves_with_a_warning() {
     fs::write(&file, "").unwrap();
     let pair = self_made(&file, &names()).unwrap();
     assert!(pair.warnings[0].contains("cannot be kept in"), "{:?}", pair.warnings);
+    assert_eq!(pair.warnings.len(), 1, "{:?}", pair.warnings);
     assert!(is_matching(pair));
 }
 
@@ -81,7 +102,7 @@ fn files(folder: &Path, text: &str) -> (PathBuf, PathBuf) {
 #[test]
 fn row_45_own_files_are_read_and_their_faults_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = files(folder.path(), &make(&names()).unwrap());
+    let (certificate, key) = files(folder.path(), &make(&names(), KeyKind::Ecdsa).unwrap());
     assert!(is_matching(from_files(&certificate, &key).unwrap()));
     let told = |certificate: &Path, key: &Path| {
         let failure = from_files(certificate, key).unwrap_err();

@@ -68,10 +68,12 @@ impl Asked<'_> {
 
     /// Connects, is greeted, and puts TLS on.
     fn meet(&self, page: &mut Page) -> Option<Met> {
+        let roots = match system_roots() {
+            Ok(roots) => Trust::Roots(Arc::new(roots)),
+            Err(failure) => return self.meet_unproven(&failure.message, page),
+        };
         let mut visit = self.open(page)?;
-        let Some(verified) =
-            self.tls(system_roots().ok().map(|roots| Trust::Roots(Arc::new(roots))))
-        else {
+        let Some(verified) = self.tls(roots) else {
             return Some(Met { visit, is_secure: false, is_proven: false });
         };
         if !self.is_implicit() {
@@ -92,7 +94,7 @@ impl Asked<'_> {
         match visit.secure(&verified) {
             Ok(secured) => {
                 tell_of_tls(&secured, page);
-                page.row("trust", "what this system trusts leads to its certificate");
+                page.row("verified", "yes: what this system trusts leads to its certificate");
                 if self.is_implicit() {
                     self.greet(&mut visit, page)?;
                 }
@@ -105,17 +107,20 @@ impl Asked<'_> {
 
     /// The same, taking any certificate: a client that asks its user would go on.
     fn meet_unproven(&self, why: &str, page: &mut Page) -> Option<Met> {
-        let any = self.tls(Some(Trust::Any))?;
+        let any = self.tls(Trust::Any)?;
         let mut visit = self.open(page)?;
-        let prepared = if self.is_implicit() {
-            Ok(())
-        } else {
-            visit.greeting().and_then(|_| visit.say("AUTH TLS")).map(drop)
-        };
-        match prepared.and_then(|()| visit.secure(&any)) {
+        if !self.is_implicit() {
+            match visit.greeting().and_then(|_| visit.say("AUTH TLS")) {
+                Ok(reply) if reply.code == 234 => {}
+                Ok(_) => return Some(Met { visit, is_secure: false, is_proven: false }),
+                Err(error) => return failed(&error, page),
+            }
+        }
+        match visit.secure(&any) {
             Ok(secured) => tell_of_tls(&secured, page),
             Err(error) => return failed(&error, page),
         }
+        page.row("verified", &format!("no: {}", shown(why)));
         page.warn(
             format!("clients that check it refuse or ask about its certificate: {why}"),
             "with a certificate of an authority, for the name that clients use, nobody is asked",
@@ -126,10 +131,10 @@ impl Asked<'_> {
         Some(Met { visit, is_secure: true, is_proven: false })
     }
 
-    fn tls(&self, trust: Option<Trust>) -> Option<Tls> {
+    fn tls(&self, trust: Trust) -> Option<Tls> {
         let name = ServerName::try_from(self.host.clone()).ok()?;
         let mode = if self.is_implicit() { TlsMode::Implicit } else { TlsMode::Explicit };
-        Some(Tls { mode, trust: trust.unwrap_or(Trust::Any), name })
+        Some(Tls { mode, trust, name })
     }
 
     fn open(&self, page: &mut Page) -> Option<Visit> {
@@ -176,10 +181,17 @@ impl Asked<'_> {
 
     fn log_in(&self, met: Met, user: &str, page: &mut Page) -> Result<Option<Visit>, Failure> {
         let Met { mut visit, is_secure, is_proven } = met;
-        let is_near = is_private(self.address.ip());
-        if !(is_near || self.options.insecure || is_secure && is_proven) {
+        if !is_secure {
             page.fail(
-                "the password was not sent: nothing proves who would get it",
+                "the password was not sent: without TLS anything on the way could read it",
+                "switch TLS on at the server",
+            );
+            return Ok(None);
+        }
+        let is_near = is_private(self.address.ip());
+        if !(is_near || self.options.insecure || is_proven) {
+            page.fail(
+                "the password was not sent: the certificate could not be verified",
                 "if that is fine:  --insecure",
             );
             return Ok(None);
@@ -208,18 +220,16 @@ impl Asked<'_> {
                 return Ok(None);
             }
         }
-        if is_secure {
-            for line in ["PBSZ 0", "PROT P"] {
-                match visit.say(line) {
-                    Ok(reply) if (200..300).contains(&reply.code) => {}
-                    Ok(reply) => page.warn(
-                        format!("it refuses {line}: {} {}", reply.code, shown(&reply.text())),
-                        "data would not be encrypted",
-                    ),
-                    Err(error) => {
-                        failed::<()>(&error, page);
-                        return Ok(None);
-                    }
+        for line in ["PBSZ 0", "PROT P"] {
+            match visit.say(line) {
+                Ok(reply) if (200..300).contains(&reply.code) => {}
+                Ok(reply) => page.warn(
+                    format!("it refuses {line}: {} {}", reply.code, shown(&reply.text())),
+                    "data would not be encrypted",
+                ),
+                Err(error) => {
+                    failed::<()>(&error, page);
+                    return Ok(None);
                 }
             }
         }

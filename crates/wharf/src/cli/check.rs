@@ -31,7 +31,7 @@ pub(crate) struct Check {
     /// [default: that of `WHARF_PASSWORD`, or it is asked for]
     #[arg(long, value_name = "F", requires = "user")]
     pub(crate) password_file: Option<PathBuf>,
-    /// For --user: send the password although nothing proves who gets it
+    /// For --user: send the password although the certificate is not verified (never without TLS)
     #[arg(long, requires = "user")]
     pub(crate) insecure: bool,
 }

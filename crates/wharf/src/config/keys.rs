@@ -212,8 +212,11 @@ sections! {
         require: TlsRequire = "\"public\"",
         /// a data connection resumes its session's TLS: off | prefer | require
         /// prefer: proven where the client can, let in where it cannot
-        /// require: locks out clients that cannot (many in .NET and Java)
+        /// require: locks out clients that cannot (many in .NET and Java); TLS 1.2 where offered
         session_reuse: SessionReuse = "\"prefer\"",
+        /// an upload over TLS must end with close_notify, or with exactly the bytes of its ALLO
+        /// false: the end of the connection is enough, so a cut upload can be taken for a whole one
+        require_close_notify: bool = "true",
         /// names that clients may ask for (SNI), e.g. ["ftp.example.com"]; empty = any
         /// who asks for another name is turned away; who asks for none is let in
         names: Vec<String> = "[]",
@@ -420,8 +423,9 @@ sections! {
     "compat" Compat {
         /// answered as unknown, e.g. ["EPSV", "MLSD"]
         disable_commands: Commands = "[]",
-        /// files and listings packed on their way, for clients that ask (MODE Z)
-        mode_z: bool = "true",
+        /// files and listings compressed on their way, for clients that ask (MODE Z)
+        /// lftp asks wherever it is offered, and is slower with it on fast networks
+        mode_z: bool = "false",
         /// convert | binary (TYPE A changes nothing: for devices that forget TYPE I)
         ascii: Ascii = "\"convert\"",
     }

@@ -49,6 +49,7 @@ const TRANSFER: &[(&str, &str)] = &[
     ("ascii", "whether line ends were converted (TYPE A)"),
     ("tls", "whether TLS protected the data connection"),
     ("reason", "why it is not complete; only if it is not"),
+    ("note", "what was unusual about a complete one, such as an end without TLS close_notify"),
 ];
 
 /// All of them.

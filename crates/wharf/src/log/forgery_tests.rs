@@ -136,6 +136,7 @@ fn row_42_every_line_of_the_transfer_log_reads_back_as_what_happened() {
                 is_ascii,
                 is_tls: true,
                 reason: "",
+                note: "",
             };
             let now = jiff::Timestamp::from_second(at).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
             let line = xferlog::line(&now, &who(Some(user.clone()), 4000), &transfer);

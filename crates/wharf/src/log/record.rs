@@ -211,7 +211,9 @@ impl Record {
             .boolean("complete", transfer.is_complete)
             .boolean("ascii", transfer.is_ascii)
             .boolean("tls", transfer.is_tls);
-        if transfer.is_complete { record } else { record.text("reason", transfer.reason) }
+        let record =
+            if transfer.is_complete { record } else { record.text("reason", transfer.reason) };
+        if transfer.note.is_empty() { record } else { record.text("note", transfer.note) }
     }
 }
 

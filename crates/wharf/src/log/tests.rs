@@ -43,6 +43,7 @@ fn upload<'a>(path: &'a VPath, reason: &'a str) -> Transferred<'a> {
         is_ascii: false,
         is_tls: true,
         reason,
+        note: "",
     }
 }
 
@@ -85,6 +86,7 @@ fn a_transfer_in_every_style() {
 fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
     let (a, b) = (path(b"/a"), path(b"/b"));
     let broken = upload(&a, "the connection was lost");
+    let broken = Transferred { note: "ended without TLS close_notify", ..broken };
     for event in [
         Event::Connected,
         Event::TurnedAway { reason: "too many sessions" },

@@ -143,6 +143,7 @@ mod tests {
             is_ascii: false,
             is_tls: false,
             reason: "",
+            note: "",
         };
         counters.count(&Event::Connected);
         counters.count(&Event::LoginFailed { user: "anna", reason: "" });

@@ -240,3 +240,24 @@ fn lftp_transfers_where_data_must_resume_the_tls_session() {
         assert!(fs::read(room.join("back")).unwrap() == bytes);
     }
 }
+
+/// lftp uses MODE Z wherever FEAT names it, and then sleeps before it sends an empty file, up to
+/// five seconds. Forty of these would take longer than any program may here.
+#[test]
+fn row_16_lftp_mirrors_empty_files_with_and_without_mode_z() {
+    for is_on in [false, true] {
+        let server = Setup::new().set("compat", &format!("mode_z = {is_on}")).start();
+        let room = server.room("lftp");
+        fs::create_dir_all(room.join("tree")).unwrap();
+        for index in 0..40 {
+            fs::write(room.join("tree").join(format!("empty{index}")), "").unwrap();
+        }
+        for (name, security) in [("plain", PLAIN.security), ("tls", Security::Explicit)] {
+            let way = Way { security, ..PLAIN };
+            let commands = format!("debug 3; mirror -R tree {name}");
+            let outcome = lftp_succeeds(&server, &room, way, &commands);
+            assert_eq!(fs::read_dir(server.home().join(name)).unwrap().count(), 40, "{name}");
+            assert_eq!(outcome.errors.contains("MODE Z"), is_on, "{}", outcome.errors);
+        }
+    }
+}

@@ -24,6 +24,10 @@ mod names;
 #[cfg(test)]
 mod ncftp;
 #[cfg(test)]
+mod node;
+#[cfg(test)]
+mod php;
+#[cfg(test)]
 mod python;
 #[cfg(test)]
 mod rclone;

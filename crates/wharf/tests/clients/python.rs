@@ -38,3 +38,13 @@ fn python_transfers_without_resuming_where_that_is_only_preferred() {
 fn python_is_refused_with_522_where_data_must_resume_the_tls_session() {
     python_meets(&Setup::new().set("tls", "session_reuse = \"require\"").start(), "522");
 }
+
+#[test]
+fn row_09_python_that_resumes_transfers_where_data_must_resume_the_tls_session() {
+    let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
+    for version in ["TLSv1_2", "TLSv1_3"] {
+        python(include_str!("scripts/tls.py"))
+            .args(["127.0.0.1", &server.port().to_string(), version, "welcome", "resume"])
+            .succeed();
+    }
+}

@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::support::program::Program;
-use crate::support::server::{PASSWORD, Server, USER};
-use crate::support::tree::Tree;
+use crate::support::server::{PASSWORD, Server, Setup, USER};
+use crate::support::tree::{Random, Tree};
 
 /// Options for each way to connect.
 fn ways(server: &Server) -> [(String, Vec<&'static str>); 4] {
@@ -73,4 +73,30 @@ fn rclone_syncs_away_what_is_gone_and_renames() {
     rclone(&server, way).args(["moveto", ":ftp:there/c", ":ftp:there/d"]).succeed();
     rclone(&server, way).args(["purge", ":ftp:there"]).succeed();
     assert!(!new.exists());
+}
+
+/// It never reads what its uploads are sent, and one cache of sessions serves all its control
+/// connections.
+#[test]
+fn row_09_rclone_transfers_where_data_must_resume_the_tls_session() {
+    let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
+    let room = server.room("rclone");
+    fs::create_dir_all(room.join("up")).unwrap();
+    for index in 0..12_usize {
+        let bytes = Random::new(30).bytes(index * 40_000);
+        fs::write(room.join("up").join(index.to_string()), bytes).unwrap();
+    }
+    for (index, way) in ways(&server)[2..].iter().enumerate() {
+        for (name, option) in [("1.3", None), ("1.2", Some("--ftp-disable-tls13"))] {
+            let remote = format!(":ftp:require{index}-{name}");
+            let back = format!("back{index}-{name}");
+            rclone(&server, way).args(option).args(["copy", "up", &remote]).succeed();
+            rclone(&server, way).args(option).args(["copy", &remote, &back]).succeed();
+            for file in 0..12 {
+                let (sent, came) = (room.join("up"), room.join(&back));
+                let file = file.to_string();
+                assert!(fs::read(sent.join(&file)).unwrap() == fs::read(came.join(&file)).unwrap());
+            }
+        }
+    }
 }

@@ -293,6 +293,28 @@ fn ask_tells_what_a_client_of_wharf_meets() {
 }
 
 #[test]
+fn row_11_ask_sends_no_password_where_tls_is_refused_and_says_what_was_verified() {
+    let place = place("[tls]\nrequire = \"off\"\n");
+    add(&place, "anna");
+    let with_tls = place.serve(&["serve"]);
+    let ask = |address: &str| {
+        ["check", "--ask", address, "--user", "anna", "--password-file", "-", "--insecure"]
+            .map(str::to_owned)
+    };
+    let words = ask(&with_tls.address.to_string());
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let ran = place.run_with(&words, "secret\n").exits(0);
+    assert!(ran.out.contains("verified"), "{}", ran.out);
+    drop(with_tls);
+    let without = place.serve(&["serve", "--tls", "off"]);
+    let words = ask(&without.address.to_string());
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let ran = place.run_with(&words, "secret\n").exits(1);
+    ran.tells("the password was not sent: without TLS");
+    assert!(!ran.out.contains("Logged in"), "{}", ran.out);
+}
+
+#[test]
 fn ask_finds_a_wrong_public_address() {
     let place = place("");
     let config = "[passive]\npublic_address = \"127.0.0.9\"\nlocal_networks = []\n";

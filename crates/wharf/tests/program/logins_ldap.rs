@@ -364,7 +364,7 @@ fn a_storm_of_names_is_answered_and_the_file_goes_on() {
 }
 
 #[test]
-fn row_17_53_an_account_is_denied_and_locked_by_the_name_that_the_directory_has() {
+fn row_17_57_an_account_is_denied_and_locked_by_the_name_that_the_directory_has() {
     let slapd = Slapd::start();
     // `read-write` is a second name of anna's entry.
     let alias = SEARCH.replace("(uid=%u)", "(|(uid=%u)(description=%u))");

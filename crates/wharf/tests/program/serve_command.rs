@@ -162,7 +162,7 @@ fn the_certificate_is_kept_between_starts() {
     let first = place.read("state/self-signed.pem");
     place.serve(&["-A", "share"]);
     assert_eq!(place.read("state/self-signed.pem"), first);
-    assert_eq!(names(&place.path("state")), ["self-signed.pem"]);
+    assert_eq!(names(&place.path("state")), ["self-signed-rsa.pem", "self-signed.pem"]);
 }
 
 #[test]

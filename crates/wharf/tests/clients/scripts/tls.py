@@ -1,6 +1,7 @@
-"""FTP_TLS of ftplib. Arguments: host, port, version, what its data connections meet.
+"""FTP_TLS of ftplib. Arguments: host, port, version, what its data connections meet, `resume`.
 
-ftplib does not resume the TLS session of the control connection on data connections.
+ftplib does not resume the TLS session of the control connection on data connections. With `resume`
+it does, as programs have it do that need it.
 """
 
 import ftplib
@@ -13,7 +14,19 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname = False
 context.verify_mode = ssl.CERT_NONE
 context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
-ftp = ftplib.FTP_TLS(context=context, encoding="utf-8")
+
+
+class Resuming(ftplib.FTP_TLS):
+    def ntransfercmd(self, cmd, rest=None):
+        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        if self._prot_p:
+            session = self.sock.session
+            conn = self.context.wrap_socket(conn, server_hostname=self.host, session=session)
+        return conn, size
+
+
+kind = Resuming if sys.argv[5:] == ["resume"] else ftplib.FTP_TLS
+ftp = kind(context=context, encoding="utf-8")
 ftp.connect(host, port, timeout=20)
 ftp.login("anna", "secret")
 ftp.prot_p()

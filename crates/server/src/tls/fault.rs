@@ -1,0 +1,258 @@
+//! Why TLS failed, for the administrator: what the client offered, and which setting would help.
+
+use std::io;
+
+use rustls::server::ClientHello;
+use rustls::{AlertDescription, Error, PeerIncompatible};
+
+use crate::settings::TlsVersion;
+
+/// Names of a list in one line of the log.
+const NAMES_MAX: usize = 8;
+/// Cipher suites and signature schemes that are kept of a handshake.
+const KEPT_MAX: usize = 64;
+
+/// What a client offers in its first message.
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    suites: Vec<String>,
+    schemes: Vec<String>,
+}
+
+impl Offer {
+    pub(super) fn of(hello: &ClientHello<'_>) -> Self {
+        let suites = hello.cipher_suites().iter().take(KEPT_MAX);
+        let schemes = hello.signature_schemes().iter().take(KEPT_MAX);
+        Self {
+            suites: suites.map(|suite| name(suite.as_str(), u16::from(*suite))).collect(),
+            schemes: schemes.map(|scheme| name(scheme.as_str(), u16::from(*scheme))).collect(),
+        }
+    }
+
+    /// Whether all its cipher suites of which the name is known exchange keys with RSA.
+    fn has_rsa_key_exchange_only(&self) -> bool {
+        let mut known = self.suites.iter().filter(|suite| {
+            suite.starts_with("TLS") && !suite.ends_with("_SCSV") && !suite.contains("GREASE")
+        });
+        let is_rsa = |suite: &String| suite.starts_with("TLS_RSA_WITH_");
+        known.clone().next().is_some() && known.all(is_rsa)
+    }
+
+    /// Why a handshake failed of which this was the first message.
+    pub(super) fn explained(&self, error: &io::Error, version_min: TlsVersion) -> io::Error {
+        let words = match of_library(error) {
+            Some(Error::PeerIncompatible(why)) => self.incompatible(why, version_min),
+            _ => words(error),
+        };
+        io::Error::new(error.kind(), words)
+    }
+
+    fn incompatible(&self, why: &PeerIncompatible, version_min: TlsVersion) -> String {
+        match why {
+            // A client without ECDHE names no groups either.
+            PeerIncompatible::NoCipherSuitesInCommon
+            | PeerIncompatible::NamedGroupsExtensionRequired
+            | PeerIncompatible::NoKxGroupsInCommon
+            | PeerIncompatible::EcPointsExtensionRequired
+                if self.has_rsa_key_exchange_only() =>
+            {
+                format!(
+                    "the client offers RSA key exchange only ({}), which is not supported: no \
+                     setting helps, the client needs cipher suites with ECDHE",
+                    list(&self.suites)
+                )
+            }
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::Tls13RequiredForQuic
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+                if version_min == TlsVersion::V1_3 =>
+            {
+                "the client offers TLS 1.2 or older only; tls.min_version = \"1.2\" would let TLS \
+                 1.2 in"
+                    .to_owned()
+            }
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired => {
+                "the client offers TLS 1.1 or older only, which is insecure and not supported; \
+                 update the client"
+                    .to_owned()
+            }
+            PeerIncompatible::NoCipherSuitesInCommon => format!(
+                "no cipher suite in common: the client offers {} and signatures {}; it needs \
+                 ECDHE with AES-GCM or ChaCha20, and tls.certificate a key of a kind that these name",
+                list(&self.suites),
+                list(&self.schemes)
+            ),
+            PeerIncompatible::NoSignatureSchemesInCommon => format!(
+                "the client accepts no signature of this certificate: it offers {}; \
+                 tls.certificate needs a certificate with a key of that kind (RSA suits most)",
+                list(&self.schemes)
+            ),
+            PeerIncompatible::NoKxGroupsInCommon
+            | PeerIncompatible::NamedGroupsExtensionRequired
+            | PeerIncompatible::EcPointsExtensionRequired
+            | PeerIncompatible::UncompressedEcPointsRequired => {
+                "no group for the key exchange in common: X25519, P-256 and P-384 are supported; \
+                 update the client"
+                    .to_owned()
+            }
+            PeerIncompatible::ExtendedMasterSecretExtensionRequired => {
+                "the client does not offer the extended master secret; update the client".to_owned()
+            }
+            _ => format!(
+                "the client and this server have no TLS in common; the client offers {}",
+                list(&self.suites)
+            ),
+        }
+    }
+}
+
+/// What went wrong on a connection, in words that say more than the library's.
+pub(crate) fn words(error: &io::Error) -> String {
+    let Some(library) = of_library(error) else {
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the client closed the connection".to_owned(),
+            _ => error.to_string(),
+        };
+    };
+    match library {
+        Error::AlertReceived(alert) => of_alert(*alert),
+        Error::NoApplicationProtocol => {
+            "the client asked for another protocol than ftp (ALPN)".to_owned()
+        }
+        Error::InvalidMessage(_) => "the client sent something that is not TLS".to_owned(),
+        Error::DecryptError => {
+            "a TLS record was damaged on the way, or changed by something between".to_owned()
+        }
+        Error::PeerSentOversizedRecord => {
+            "the client sent a TLS record that is too long".to_owned()
+        }
+        Error::PeerIncompatible(why) => Offer::default().incompatible(why, TlsVersion::V1_2),
+        Error::General(text) if text.contains("certificate") => {
+            "the client accepts no signature of this certificate; tls.certificate needs one with \
+             a key of another kind (RSA suits most)"
+                .to_owned()
+        }
+        _ => "the client did not keep to the TLS protocol".to_owned(),
+    }
+}
+
+fn of_alert(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnsupportedCertificate => format!(
+            "the client does not trust the certificate (alert {}); set tls.certificate to one of \
+             an authority that it knows, or have it accept this one",
+            alert_name(alert)
+        ),
+        AlertDescription::CertificateExpired => {
+            "the client refused the certificate because it has expired; renew tls.certificate"
+                .to_owned()
+        }
+        AlertDescription::ProtocolVersion => {
+            "the client refused the TLS version; tls.min_version says which are offered".to_owned()
+        }
+        AlertDescription::UserCanceled | AlertDescription::CloseNotify => {
+            "the client gave up the TLS handshake".to_owned()
+        }
+        _ => format!("the client ended TLS with the alert {}", alert_name(alert)),
+    }
+}
+
+/// As RFC 8446 §6 writes it: `unknown_ca`, not `UnknownCA`.
+fn alert_name(alert: AlertDescription) -> String {
+    let Some(name) = alert.as_str() else { return u8::from(alert).to_string() };
+    let mut written = String::with_capacity(name.len() + 4);
+    let mut was_upper = true;
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !was_upper {
+            written.push('_');
+        }
+        was_upper = letter.is_ascii_uppercase();
+        written.push(letter.to_ascii_lowercase());
+    }
+    written
+}
+
+fn of_library(error: &io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn name(known: Option<&str>, number: u16) -> String {
+    known.map_or_else(|| format!("0x{number:04x}"), str::to_owned)
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let shown: Vec<_> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
+    match names.len().checked_sub(NAMES_MAX) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(suites: &[&str], why: PeerIncompatible, version_min: TlsVersion) -> String {
+        let suites = suites.iter().map(|&suite| suite.to_owned()).collect();
+        let offer = Offer { suites, schemes: vec!["ED448".to_owned()] };
+        let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why));
+        offer.explained(&error, version_min).to_string()
+    }
+
+    #[test]
+    fn a_client_with_rsa_key_exchange_only_is_told_from_one_with_other_suites() {
+        let rsa = ["TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"];
+        let why = || PeerIncompatible::NoCipherSuitesInCommon;
+        let only = told(&rsa, why(), TlsVersion::V1_2);
+        assert!(only.starts_with("the client offers RSA key exchange only (TLS_RSA_"), "{only}");
+        assert!(only.contains("no setting helps"), "{only}");
+        let other = told(&["TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", rsa[0]], why(), TlsVersion::V1_2);
+        assert!(other.starts_with("no cipher suite in common"), "{other}");
+        assert!(other.contains("tls.certificate"), "{other}");
+    }
+
+    #[test]
+    fn the_setting_that_would_let_an_old_version_in_is_named_where_there_is_one() {
+        let why = || PeerIncompatible::SupportedVersionsExtensionRequired;
+        assert!(told(&[], why(), TlsVersion::V1_3).contains("tls.min_version = \"1.2\""));
+        assert!(!told(&[], why(), TlsVersion::V1_2).contains("tls."));
+        let signatures = told(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);
+        assert!(signatures.contains("ED448") && signatures.contains("tls.certificate"));
+    }
+
+    #[test]
+    fn no_words_of_the_library_come_through() {
+        let alerts = [AlertDescription::UnknownCA, AlertDescription::HandshakeFailure];
+        for error in alerts.map(Error::AlertReceived).into_iter().chain([
+            Error::DecryptError,
+            Error::NoApplicationProtocol,
+            Error::HandshakeNotComplete,
+            Error::General("no server certificate chain resolved".into()),
+        ]) {
+            let library = error.to_string();
+            let shown = words(&io::Error::new(io::ErrorKind::InvalidData, error));
+            assert!(shown.starts_with("the client") || shown.starts_with("a TLS"), "{shown}");
+            assert!(!shown.contains(&library), "{shown}");
+        }
+        assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
+        assert_eq!(alert_name(AlertDescription::HandshakeFailure), "handshake_failure");
+        let system = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(words(&system), system.to_string());
+    }
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let names: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+        assert_eq!(list(&names), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
+        assert_eq!(list(&names[..8]), "0, 1, 2, 3, 4, 5, 6, 7");
+    }
+}

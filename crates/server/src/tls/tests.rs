@@ -1,0 +1,367 @@
+//! Handshakes in memory: who is taken in, and which sessions are resumed.
+
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::certificate::Certificate;
+use crate::settings::TlsRequire;
+use crate::testing::link;
+
+const OWN: Tie = Tie([1; 16]);
+const OTHER: Tie = Tie([2; 16]);
+const THIRD: Tie = Tie([3; 16]);
+
+struct Bench {
+    acceptor: Arc<Acceptor>,
+    roots: RootCertStore,
+}
+
+/// One with a certificate of its own.
+pub(crate) fn acceptor() -> Arc<Acceptor> {
+    Bench::new(SessionReuse::Prefer).acceptor
+}
+
+/// Settings with a certificate that is made once.
+pub(crate) fn any_settings() -> TlsSettings {
+    static ONCE: std::sync::OnceLock<TlsSettings> = std::sync::OnceLock::new();
+    let make = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let chain = vec![made.cert.der().clone()];
+        let certificate = Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap();
+        settings(certificate, SessionReuse::Prefer, &[])
+    };
+    ONCE.get_or_init(make).clone()
+}
+
+fn settings(certificate: Certificate, session_reuse: SessionReuse, names: &[&str]) -> TlsSettings {
+    TlsSettings {
+        certificate,
+        version_min: TlsVersion::V1_2,
+        require: TlsRequire::Off,
+        session_reuse,
+        requires_close_notify: true,
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+    }
+}
+
+impl Bench {
+    fn new(session_reuse: SessionReuse) -> Self {
+        Self::named(session_reuse, &[])
+    }
+
+    fn named(session_reuse: SessionReuse, names: &[&str]) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let chain = vec![made.cert.der().clone()];
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let certificate = Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap();
+        let acceptor = Acceptor::new(&settings(certificate, session_reuse, names));
+        Self { acceptor: Arc::new(acceptor.unwrap()), roots }
+    }
+
+    fn client(&self, version: &'static SupportedProtocolVersion) -> ClientConfig {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_protocol_versions(&[version]).unwrap();
+        let mut config = builder.with_root_certificates(self.roots.clone()).with_no_client_auth();
+        config.resumption = Resumption::in_memory_sessions(8);
+        config
+    }
+
+    /// A control connection, from which the client has fetched its tickets.
+    async fn control(&self, client: &Arc<ClientConfig>, tie: Tie) -> io::Result<()> {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let served = async {
+            let mut stream = self.acceptor.control(link(theirs), tie).await?;
+            stream.write_all(b"220 ready").await?;
+            stream.shutdown().await
+        };
+        let connected = async {
+            let connector = TlsConnector::from(Arc::clone(client));
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut stream = connector.connect(name, ours).await?;
+            stream.read_to_end(&mut Vec::new()).await
+        };
+        let (served, connected) = tokio::join!(served, connected);
+        // What the client hears is what counts.
+        connected.and(served)
+    }
+
+    async fn data(&self, client: &Arc<ClientConfig>, tie: Tie) -> Resumed {
+        self.flowing(client, tie, Flowing::Out).await
+    }
+
+    async fn flowing(&self, client: &Arc<ClientConfig>, tie: Tie, flowing: Flowing) -> Resumed {
+        let stage = watch::Sender::new(Stage::Before);
+        let resumed = self.connect(client, async |socket: Socket| {
+            self.acceptor.data(socket, tie, flowing, &stage).await
+        });
+        let resumed = resumed.await;
+        assert_eq!(*stage.borrow(), Stage::Over);
+        resumed
+    }
+
+    async fn among(&self, client: &Arc<ClientConfig>, ties: Vec<Tie>) -> Option<Tie> {
+        self.connect(client, async |socket| self.acceptor.data_of_one(socket, ties).await).await
+    }
+
+    /// What the server's side of a handshake finds.
+    async fn connect<T>(
+        &self,
+        client: &Arc<ClientConfig>,
+        accept: impl AsyncFnOnce(Socket) -> io::Result<(TlsStream<Socket>, T)>,
+    ) -> T {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let served = async {
+            let (mut stream, found) = accept(link(theirs)).await.unwrap();
+            stream.shutdown().await.unwrap();
+            found
+        };
+        let connected = async {
+            let connector = TlsConnector::from(Arc::clone(client));
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut stream = connector.connect(name, ours).await.unwrap();
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        };
+        tokio::join!(served, connected).0
+    }
+}
+
+#[tokio::test]
+async fn row_09_the_session_that_is_resumed_is_found_among_several() {
+    let bench = Bench::new(SessionReuse::Prefer);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (one, other) = (Arc::new(bench.client(version)), Arc::new(bench.client(version)));
+        bench.control(&one, OWN).await.unwrap();
+        bench.control(&other, OTHER).await.unwrap();
+        assert_eq!(bench.among(&other, vec![OWN, OTHER]).await, Some(OTHER), "{version:?}");
+        assert_eq!(bench.among(&one, vec![OWN, OTHER]).await, Some(OWN), "{version:?}");
+        assert_eq!(bench.among(&one, vec![OTHER, THIRD]).await, None, "{version:?}");
+        let fresh = Arc::new(bench.client(version));
+        assert_eq!(bench.among(&fresh, vec![OWN, OTHER]).await, None, "{version:?}");
+    }
+}
+
+/// A reduced form of ten thousand sessions of a hundred transfers each.
+#[tokio::test]
+async fn row_09_no_own_session_is_ever_taken_for_a_strangers() {
+    let bench = Bench::new(SessionReuse::Require);
+    for number in 0..60_u8 {
+        let version = [&rustls::version::TLS12, &rustls::version::TLS13][usize::from(number % 2)];
+        let (client, tie) = (Arc::new(bench.client(version)), Tie([number; 16]));
+        bench.control(&client, tie).await.unwrap();
+        for _ in 0..5 {
+            assert_eq!(bench.data(&client, tie).await, Resumed::Own, "session {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_09_only_the_own_session_is_resumed_in_tls_1_2_and_1_3() {
+    let bench = Bench::new(SessionReuse::Prefer);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = Arc::new(bench.client(version));
+        bench.control(&client, OWN).await.unwrap();
+        assert_eq!(bench.data(&client, OWN).await, Resumed::Own, "{version:?}");
+        let client = Arc::new(bench.client(version));
+        bench.control(&client, OTHER).await.unwrap();
+        assert_eq!(bench.data(&client, OWN).await, Resumed::NotOwn, "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn row_09_a_session_never_seen_is_not_the_own_one() {
+    let bench = Bench::new(SessionReuse::Prefer);
+    let client = Arc::new(bench.client(&rustls::version::TLS13));
+    assert_eq!(bench.data(&client, OWN).await, Resumed::NotOwn);
+}
+
+/// Where each must resume, each gives out what the next one resumes.
+#[tokio::test]
+async fn row_09_many_data_connections_resume_one_after_the_other() {
+    let bench = Bench::new(SessionReuse::Require);
+    let client = Arc::new(bench.client(&rustls::version::TLS13));
+    bench.control(&client, OWN).await.unwrap();
+    for _ in 0..3 * TICKETS {
+        assert_eq!(bench.data(&client, OWN).await, Resumed::Own);
+    }
+}
+
+#[tokio::test]
+async fn row_10_who_asks_for_another_name_is_turned_away() {
+    for (names, is_taken) in
+        [(&["ftp.example.com"][..], false), (&["ftp.example.com", "LocalHost"], true)]
+    {
+        let bench = Bench::named(SessionReuse::Prefer, names);
+        let client = Arc::new(bench.client(&rustls::version::TLS13));
+        let taken = bench.control(&client, OWN).await;
+        assert_eq!(taken.is_ok(), is_taken, "{names:?}");
+        if let Err(error) = taken {
+            assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+        }
+    }
+}
+
+/// A client that was given an address asks for no name.
+#[tokio::test]
+async fn row_10_who_asks_for_no_name_is_let_in() {
+    let bench = Bench::named(SessionReuse::Prefer, &["localhost"]);
+    let mut client = bench.client(&rustls::version::TLS12);
+    client.enable_sni = false;
+    assert!(bench.control(&Arc::new(client), OWN).await.is_ok());
+}
+
+#[tokio::test]
+async fn row_10_who_asks_for_another_protocol_is_turned_away() {
+    let bench = Bench::new(SessionReuse::Prefer);
+    for (offered, is_taken) in
+        [(&["http/1.1"][..], false), (&["h2", "ftp"], true), (&["ftp"], true), (&[], true)]
+    {
+        let mut client = bench.client(&rustls::version::TLS13);
+        client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let taken = bench.control(&Arc::new(client), OWN).await;
+        assert_eq!(taken.is_ok(), is_taken, "{offered:?}");
+        if let Err(error) = taken {
+            assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+        }
+    }
+}
+
+/// rclone keeps one cache of sessions for all its control connections.
+#[tokio::test]
+async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_others() {
+    let bench = Bench::new(SessionReuse::Require);
+    let (here, elsewhere) = (IpAddr::from([192, 0, 2, 7]), IpAddr::from([192, 0, 2, 8]));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (name, address, resumed) in [
+            ("anna", here, Resumed::SameAccount),
+            ("bob", here, Resumed::NotOwn),
+            ("anna", elsewhere, Resumed::NotOwn),
+        ] {
+            let (client, own) = (Arc::new(bench.client(version)), Arc::new(bench.client(version)));
+            bench.control(&own, OWN).await.unwrap();
+            bench.acceptor.logged_in(OWN, "anna", here);
+            bench.control(&client, OTHER).await.unwrap();
+            let early = Arc::new(bench.client(version));
+            bench.control(&early, THIRD).await.unwrap();
+            assert_eq!(bench.data(&early, OWN).await, Resumed::NotOwn, "before the login");
+            bench.acceptor.logged_in(OTHER, name, address);
+            assert_eq!(bench.data(&client, OWN).await, resumed, "{version:?} {name} {address}");
+            assert_eq!(bench.data(&own, OWN).await, Resumed::Own, "{version:?}");
+        }
+    }
+}
+
+/// What is written to a client that only sends would make its system reset the connection.
+#[tokio::test]
+async fn row_33_an_upload_is_given_no_ticket_and_a_download_is() {
+    let bench = Bench::new(SessionReuse::Require);
+    for (flowing, resumed) in [(Flowing::In, Resumed::NotOwn), (Flowing::Out, Resumed::Own)] {
+        let client = Arc::new(bench.client(&rustls::version::TLS13));
+        bench.control(&client, OWN).await.unwrap();
+        // Each ticket of the control connection serves this client once.
+        for _ in 0..TICKETS {
+            assert_eq!(bench.flowing(&client, OWN, flowing).await, Resumed::Own, "{flowing:?}");
+        }
+        assert_eq!(bench.data(&client, OWN).await, resumed, "{flowing:?}");
+    }
+}
+
+/// With an ECDSA certificate first and an RSA one for clients that need it.
+#[tokio::test]
+async fn a_client_is_shown_the_certificate_that_it_can_use() {
+    let made = |key: rcgen::KeyPair| {
+        let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let der = params.self_signed(&key).unwrap().der().clone();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        (der.clone(), Certificate::from_der(vec![der], PrivateKeyDer::Pkcs8(key)).unwrap())
+    };
+    let (_, ecdsa) = made(rcgen::KeyPair::generate().unwrap());
+    let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048);
+    let (root, rsa) = made(rsa.unwrap());
+    let mut bench = Bench::new(SessionReuse::Prefer);
+    let mut roots = RootCertStore::empty();
+    roots.add(root).unwrap();
+    bench.roots = roots;
+    for (certificate, is_taken) in [(ecdsa.clone(), false), (ecdsa.or(rsa), true)] {
+        let settings = settings(certificate, SessionReuse::Prefer, &[]);
+        bench.acceptor = Arc::new(Acceptor::new(&settings).unwrap());
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.retain(|suite| {
+            suite.suite().as_str().is_some_and(|name| name.starts_with("TLS_ECDHE_RSA_"))
+        });
+        let client = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_root_certificates(bench.roots.clone())
+            .with_no_client_auth();
+        let taken = bench.control(&Arc::new(client), OWN).await;
+        assert_eq!(taken.is_ok(), is_taken, "{taken:?}");
+        // Any other client takes the first.
+        let other = bench.client(&rustls::version::TLS13);
+        // It trusts the other one only.
+        assert!(bench.control(&Arc::new(other), OWN).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_told_in_plain_words() {
+    let bench = Bench::new(SessionReuse::Prefer);
+    for (sent, told) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "the client sent something that is not TLS"),
+        (b"", "the client closed the connection"),
+    ] {
+        let (mut theirs, ours) = tokio::io::duplex(1024);
+        theirs.write_all(sent).await.unwrap();
+        theirs.shutdown().await.unwrap();
+        let error = bench.acceptor.control(link(ours), OWN).await.err().unwrap();
+        assert_eq!(error.to_string(), told);
+    }
+}
+
+/// A control connection that resumes a session of another is of the same client, logged in or not.
+#[tokio::test]
+async fn row_09_control_connections_that_resume_each_other_are_of_one_client() {
+    let bench = Bench::new(SessionReuse::Require);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = Arc::new(bench.client(version));
+        bench.control(&client, OWN).await.unwrap();
+        bench.control(&client, OTHER).await.unwrap();
+        // The newest session is the one that it tries.
+        assert_ne!(bench.data(&client, OWN).await, Resumed::NotOwn, "{version:?}");
+        bench.control(&Arc::new(bench.client(version)), THIRD).await.unwrap();
+        assert_eq!(bench.data(&client, THIRD).await, Resumed::NotOwn, "{version:?}");
+    }
+}
+
+/// TLS 1.3 sessions serve once with many clients, so TLS 1.2 is better where each must resume.
+#[tokio::test]
+async fn row_09_tls_1_2_is_chosen_where_all_must_resume_and_the_client_offers_it() {
+    for (reuse, version) in [
+        (SessionReuse::Require, ProtocolVersion::TLSv1_2),
+        (SessionReuse::Prefer, ProtocolVersion::TLSv1_3),
+    ] {
+        let bench = Bench::new(reuse);
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .unwrap()
+            .with_root_certificates(bench.roots.clone())
+            .with_no_client_auth();
+        let client = Arc::new(client);
+        let agreed = bench.connect(&client, async |socket| {
+            let stream = bench.acceptor.control(socket, OWN).await?;
+            let agreed = stream.get_ref().1.protocol_version();
+            Ok((stream, agreed))
+        });
+        assert_eq!(agreed.await, Some(version));
+        let only = Arc::new(bench.client(&rustls::version::TLS13));
+        assert!(bench.control(&only, OWN).await.is_ok());
+    }
+}

@@ -1,0 +1,118 @@
+//! How an upload begins: what is done before its 150, and behind it for a client that sleeps.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::attend::{Ending, Held, attend};
+use crate::control::{Control, Gone};
+use crate::session::Session;
+use crate::tls::Stage;
+
+/// How long 150 waits for a handshake that the client has begun before it.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(1);
+/// How long lftp says nothing before it is woken: a file with content is on its way by then.
+const SILENCE: Duration = Duration::from_millis(50);
+
+/// The beginning of one upload.
+pub(super) struct Beginning {
+    pub(super) is_tls: bool,
+    pub(super) stage: watch::Receiver<Stage>,
+    pub(super) sleeps: bool,
+}
+
+/// Whether a client, by the name that it gives itself, sleeps in an upload with MODE Z until
+/// something comes on its control connection: lftp 4.9 does before it sends an empty file, for up
+/// to five seconds.
+pub(super) fn sleeps(client: Option<&str>) -> bool {
+    client.is_some_and(|name| name.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("lftp")))
+}
+
+impl Beginning {
+    /// Before 150: completes a handshake that the client has begun already.
+    ///
+    /// Node ends an empty upload as soon as it reads 150, also in the middle of a handshake that
+    /// resumes a session, and no more of that comes then. Clients that wait for 150 before they
+    /// begin have sent nothing yet.
+    pub(super) async fn before_reply<T>(
+        &mut self,
+        control: &mut Control,
+        session: &mut Session,
+        mut moving: Pin<&mut impl Future<Output = T>>,
+        held: &mut Held,
+    ) -> Option<Ending<T>> {
+        if !self.is_tls {
+            return None;
+        }
+        if let Poll::Ready(done) = at_once(moving.as_mut()) {
+            return Some(Ending::Done(done));
+        }
+        if *self.stage.borrow() != Stage::Begun {
+            return None;
+        }
+        let over = timeout(HANDSHAKE_MAX, self.stage.wait_for(|stage| *stage == Stage::Over));
+        until(control, session, moving, held, over).await
+    }
+
+    /// Behind 150: wakes a client that would sleep.
+    pub(super) async fn after_reply<T>(
+        &self,
+        control: &mut Control,
+        session: &mut Session,
+        moving: Pin<&mut impl Future<Output = T>>,
+        held: &mut Held,
+    ) -> Result<Option<Ending<T>>, Gone> {
+        if !self.sleeps {
+            return Ok(None);
+        }
+        let end = until(control, session, moving, held, sleep(SILENCE)).await;
+        if end.is_none() && session.probe.moved.load(Ordering::Relaxed) == 0 {
+            control.wake().await?;
+        }
+        Ok(end)
+    }
+}
+
+/// Hears the control line until the transfer ends, or `stop` does.
+async fn until<T>(
+    control: &mut Control,
+    session: &mut Session,
+    moving: Pin<&mut impl Future<Output = T>>,
+    held: &mut Held,
+    stop: impl Future,
+) -> Option<Ending<T>> {
+    let act = pin!(async {
+        tokio::select! {
+            // What is done is done.
+            biased;
+            done = moving => Some(done),
+            _ = stop => None,
+        }
+    });
+    match attend(control, session, act, held).await {
+        Ending::Done(done) => done.map(Ending::Done),
+        Ending::Aborted => Some(Ending::Aborted),
+        Ending::Ended(reason) => Some(Ending::Ended(reason)),
+        Ending::Lost(gone) => Some(Ending::Lost(gone)),
+    }
+}
+
+/// What a future comes to if it need not wait.
+fn at_once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lftp_sleeps() {
+        assert!(sleeps(Some("lftp/4.9.2")) && sleeps(Some("LFTP")));
+        assert!(!sleeps(Some("curl")) && !sleeps(Some("lf")) && !sleeps(None));
+    }
+}
