@@ -18,8 +18,8 @@ use super::FollowSymlinks;
 use super::fault::fault;
 use super::leftover::is_hidden;
 use super::pace::Medium;
+use super::server_files::ServerFiles;
 use super::windows_name::is_plain;
-use crate::server_files::ServerFiles;
 use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
