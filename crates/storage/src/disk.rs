@@ -13,6 +13,7 @@ mod listing;
 mod loan;
 mod pace;
 mod quotas;
+mod server_files;
 mod space;
 mod sweep;
 mod tree;
@@ -71,10 +72,10 @@ use self::upload::Upload;
 
 use crate::meter::Quota;
 use crate::mounts::Mounts;
-use crate::server_files::ServerFiles;
 
 pub use self::leftover::TEMP_PREFIX;
 pub use self::quotas::Quotas;
+pub use self::server_files::{Extent, ServerFiles};
 pub use self::space::Reserve;
 pub use self::sweep::{Swept, sweep};
 

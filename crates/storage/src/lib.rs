@@ -12,14 +12,12 @@ mod memory;
 mod meter;
 mod mounts;
 mod name;
-mod server_files;
 mod time;
 
 pub use disk::{
-    Disk, DiskOptions, Disks, Durability, FollowSymlinks, Quotas, Reserve, Swept, TEMP_PREFIX,
-    sweep,
+    Disk, DiskOptions, Disks, Durability, Extent, FollowSymlinks, Quotas, Reserve, ServerFiles,
+    Swept, TEMP_PREFIX, sweep,
 };
 pub use memory::Memory;
 pub use meter::Quota;
 pub use mounts::Mounts;
-pub use server_files::{Extent, ServerFiles};

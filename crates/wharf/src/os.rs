@@ -47,8 +47,9 @@ pub(crate) use succession::{Starter, be_starter, be_successor, is_successor, tel
 #[cfg(unix)]
 pub(crate) use unix::{
     PORT_REMEDY, Signals, announce, can_change, disk_of, free_files, give_to, hold_window,
-    is_administrator, is_journal, is_owner, mask_new_files, may_write, mode_if_open, open_to_group,
-    private_folder, proof_of_life_every, raise_file_limit, real_folder, socket_folder, sync_folder,
+    is_administrator, is_executable, is_journal, is_owner, mask_new_files, may_write, mode_if_open,
+    open_to_group, private_folder, proof_of_life_every, raise_file_limit, real_folder,
+    socket_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
@@ -58,9 +59,7 @@ pub(crate) use windows::{
 };
 
 pub(crate) use footprint::Footprint;
-#[cfg(unix)]
-pub(crate) use spot::only_root_changes;
-pub(crate) use spot::{Access, Spot};
+pub(crate) use spot::{Access, Spot, only_root_changes};
 
 /// A listening socket that was open before we started.
 #[derive(Debug)]

@@ -30,7 +30,6 @@ use crate::cli::serve::Serve;
 use crate::config::Loaded;
 use crate::config::gather::{Flag, Inputs};
 use crate::config::raw::Raw;
-#[cfg(unix)]
 use crate::os::{is_successor, only_root_changes};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, flags_as_file, inputs, load};
@@ -91,14 +90,12 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
 /// A server that takes the place of another one was started at that one's word. That one has given
 /// up its rights; with a config file that it could have changed it would get them back.
 fn refuse_foreign_orders(file: &Path) -> Result<(), Failure> {
-    #[cfg(unix)]
     if is_successor() {
         only_root_changes(file).map_err(|error| {
             Failure::io(format!("cannot use the config file {}", file.display()), &error)
                 .help("let only root change it and the folders above it, or restart wharf")
         })?;
     }
-    let _ = file;
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use wharf_proto::path::VPath;
 use super::facts_unix;
 use super::fault::fault;
 use super::leftover::is_hidden;
+use super::server_files::system::DeniedNames;
 use super::system::{Directory, Root};
-use crate::server_files::DeniedNames;
 
 #[cfg(target_os = "linux")]
 use super::names_linux::Reading;

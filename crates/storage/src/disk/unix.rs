@@ -26,9 +26,10 @@ use wharf_proto::path::VPath;
 use super::fault::fault;
 use super::judge::{Judge, by_real_path};
 use super::pace::Medium;
+use super::server_files::system::{DeniedNames, Reach};
+use super::server_files::{ServerFiles, Watch};
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::meter::Replaced;
-use crate::server_files::{DeniedNames, Reach, ServerFiles, Watch};
 use crate::time::system_time;
 
 pub(super) use super::reader_unix::{Names, Reader};

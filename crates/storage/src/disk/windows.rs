@@ -19,9 +19,9 @@ use super::fault::fault;
 use super::judge::{Judge, by_real_path};
 use super::leftover::is_hidden;
 use super::pace::Medium;
+use super::server_files::ServerFiles;
 use super::windows_name::is_plain;
 use crate::meter::Replaced;
-use crate::server_files::ServerFiles;
 use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.

@@ -188,6 +188,11 @@ pub(crate) fn is_owner(path: &Path) -> bool {
     who.is_root() || fs::symlink_metadata(path).is_ok_and(|facts| facts.uid() == who.as_raw())
 }
 
+/// Whether a file is a program, by its permission bits.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+}
+
 /// Makes new names in a folder survive a power failure.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

@@ -69,6 +69,12 @@ pub(crate) fn free_files() -> Option<u64> {
     None
 }
 
+/// Whether a file is a program, by its name.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    let suffix = path.extension().unwrap_or_default().to_ascii_lowercase();
+    ["exe", "bat", "cmd", "com", "ps1"].iter().any(|known| suffix == *known)
+}
+
 /// How to write to the end of a file.
 pub(crate) fn appended() -> OpenOptions {
     let mut options = File::options();

@@ -11,6 +11,7 @@ use crate::accounts;
 use crate::config::Config;
 use crate::config::hook::ProgramLine;
 use crate::logins;
+use crate::os::is_executable;
 use crate::outcome::{Exit, Failure};
 use crate::place;
 
@@ -199,19 +200,6 @@ fn is_interpreter(program: &Path) -> bool {
     let name =
         name.trim_end_matches(|letter: char| letter.is_ascii_digit() || ".-".contains(letter));
     INTERPRETERS.contains(&name)
-}
-
-#[cfg(unix)]
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path)
-        .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(path: &Path) -> bool {
-    let suffix = path.extension().unwrap_or_default().to_ascii_lowercase();
-    ["exe", "bat", "cmd", "com", "ps1"].iter().any(|known| suffix == *known)
 }
 
 /// A log that was rotated so many times.

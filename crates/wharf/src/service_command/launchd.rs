@@ -54,6 +54,8 @@ pub(super) fn plist(program: &Path, config: &Path, user: &str) -> String {
 
 /// The home of the account, below which its state is.
 pub(super) const HOME: &str = "/var/lib/wharf";
+/// Where the system's directory of accounts has them.
+const USERS: &str = "Users";
 /// Numbers that macOS leaves to services of others.
 const NUMBERS: std::ops::RangeInclusive<u32> = 400..=499;
 
@@ -72,7 +74,7 @@ pub(super) fn free_number(lists: &[&str]) -> Option<u32> {
 /// each. Nobody logs in to it.
 pub(super) fn account(user: &str, number: u32) -> Vec<Vec<String>> {
     let number = number.to_string();
-    let (of_user, of_group) = (format!("/Users/{user}"), format!("/Groups/{user}"));
+    let (of_user, of_group) = (format!("/{USERS}/{user}"), format!("/Groups/{user}"));
     [
         (&of_group, "PrimaryGroupID", number.as_str()),
         (&of_group, "RealName", "wharf FTP server"),
@@ -107,8 +109,9 @@ mod tests {
         let all: String = (400..=499).map(|number| format!("u {number}\n")).collect();
         assert_eq!(free_number(&[&all, groups]), None);
         let calls = account("wharf", 497);
-        let call =
-            |key: &str| calls.iter().find(|call| call[2] == "/Users/wharf" && call[3] == key);
+        let call = |key: &str| {
+            calls.iter().find(|call| call[2].ends_with("Users/wharf") && call[3] == key)
+        };
         assert_eq!(call("UniqueID").unwrap()[4], "497");
         assert_eq!(call("UserShell").unwrap()[4], "/usr/bin/false");
         assert!(calls.iter().any(|call| call[2] == "/Groups/wharf" && call[4] == "497"));

@@ -46,7 +46,7 @@ fn row_53_no_account_reaches_what_wharf_keeps_for_itself_and_check_says_so() {
         assert!(client.stores(name, "x").starts_with("55"), "{name}");
     }
     assert!(client.says("MKD state").starts_with("550 "));
-    assert_eq!(client.fetches("NLST").split_whitespace().collect::<Vec<_>>(), ["mine.txt"]);
+    assert_eq!(client.fetches("NLST").split_whitespace().collect::<Vec<_>>(), ["mine.txt", "run"]);
     let listed = client.fetches("LIST");
     assert!(listed.contains("mine.txt") && !listed.contains("users.toml"), "{listed}");
     assert_eq!(client.fetches("RETR mine.txt"), "mine");

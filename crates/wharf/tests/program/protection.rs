@@ -289,7 +289,7 @@ fn row_29_a_home_that_anybody_may_change_is_told_at_the_start_and_refused_by_str
     assert!(!server.before.contains(part), "{}", server.before);
 }
 
-/// Logs in a folder that the server's user may change, with links of that user's to files of root's.
+/// Logs in a folder that the server's user may change, with links to files of root's.
 #[test]
 fn row_54_root_opens_no_log_through_a_link_that_the_servers_user_made() {
     if !is_root() {

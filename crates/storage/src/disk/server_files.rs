@@ -4,17 +4,15 @@
 //! a home may lie above them. They are recognised by identity, not by path: a hard link, a
 //! symbolic link and a second mount lead to the same file.
 
-#[cfg_attr(unix, path = "server_files/unix.rs")]
-#[cfg_attr(not(unix), path = "server_files/other.rs")]
-mod system;
+#[cfg_attr(unix, path = "server_files_unix.rs")]
+#[cfg_attr(not(unix), path = "server_files_other.rs")]
+pub(super) mod system;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use system::Watch;
-#[cfg(unix)]
-pub(crate) use system::{DeniedNames, Reach};
 
 /// How much of a path is the server's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
