@@ -309,7 +309,8 @@ pub(super) static ROWS: &[Row] = &[
         "Signals at the wrong moment",
         "Signals are read in order by one task; a stop lets transfers end; SIGHUP opens the logs \
          again and puts a changed configuration in force, all of it or nothing, apart from the \
-         keys that need a restart; a changed file of accounts is taken whole, or the old one stays.",
+         keys that need a restart; a changed file of accounts is taken whole, or the old one \
+         stays.",
     ),
     row(
         45,

@@ -272,6 +272,8 @@ mod tests {
             assert_eq!(first.read(&mut [0]).await.unwrap_or_default(), 0);
         };
         tokio::select! {
+            // The order does not matter: only one of them ends.
+            biased;
             () = serving => unreachable!(),
             () = asking => {}
         }

@@ -5,8 +5,8 @@
 //! and a place in it. Every start begins a new segment, so a line that a power failure tore is the
 //! last one of its segment.
 //!
-//! One process has a spool, by a lock on `lock`: after a change of the binary two serve side by side
-//! for a while, and each would remove what the other writes.
+//! One process has a spool, by a lock on `lock`: after a change of the binary two serve side by
+//! side for a while, and each would remove what the other writes.
 //!
 //! No event is lost without a report: a segment that cannot be read now is kept and read again
 //! later, and one that is damaged or gone is returned as [`Next::Damaged`].

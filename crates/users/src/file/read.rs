@@ -43,8 +43,7 @@ impl Said {
     }
 }
 
-/// What a store asks of a record beyond what every store asks: the key, what is wrong with it, and
-/// what would help.
+/// What one kind of store asks besides: the key, what is wrong with it, and what would help.
 pub type Judge = fn(&UserRecord) -> Option<(&'static str, String, String)>;
 
 /// Reads the accounts and groups; `path` is for the messages.
@@ -52,8 +51,7 @@ pub(super) fn read(path: &Path, source: &str) -> Result<Said, FileProblems> {
     read_with(Reader::new(source), path, source).map(|(said, _)| said)
 }
 
-/// Reads the accounts and groups that are valid, and apart from them those that are not. An account
-/// with an invalid group is invalid: it would have other rights without it.
+/// Reads what is valid, and apart from it what is not. An account of an invalid group is invalid.
 pub(super) fn read_valid(
     path: &Path,
     source: &str,
@@ -93,11 +91,10 @@ struct Reader<'a> {
     problems: Vec<Problem>,
     /// Where passwords stand.
     secrets: Vec<Range<usize>>,
-    /// Where records with problems are put, if the others are wanted all the same.
     apart: Option<Apart>,
 }
 
-/// Records with problems, apart from the others.
+/// Where records with problems are put, if the others are wanted all the same.
 struct Apart {
     judge: Judge,
     faults: Vec<Fault>,
@@ -119,7 +116,7 @@ impl<'a> Reader<'a> {
         Self { source, problems: Vec::new(), secrets: Vec::new(), apart: None }
     }
 
-    /// The record, unless those with problems are put apart and it has some.
+    /// The record, unless it has problems and such are put apart.
     fn valid(
         &mut self,
         holder: Holder,
@@ -129,9 +126,8 @@ impl<'a> Reader<'a> {
         let Some(apart) = &mut self.apart else { return record };
         if let Some((of, message, help)) = record.as_ref().and_then(apart.judge) {
             let key = format!("{key}.{of}");
-            let span = 0..0;
-            let help = Some(help);
-            self.problems.push(Problem { line: 1, column: 1, span, key, message, help });
+            let (line, column, span, help) = (1, 1, 0..0, Some(help));
+            self.problems.push(Problem { line, column, span, key, message, help });
         }
         let problems = std::mem::take(&mut self.problems);
         if problems.is_empty() {
@@ -142,11 +138,10 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// What is wrong with a group that was put apart.
     fn fault_of_group(&self, name: &str) -> Option<&str> {
         let faults = &self.apart.as_ref()?.faults;
-        let fault = faults.iter().find(|fault| fault.holder == Holder::Group(name.to_owned()));
-        fault?.problems.first().map(|problem| problem.message.as_str())
+        let group = Holder::Group(name.to_owned());
+        faults.iter().find(|fault| fault.holder == group)?.problems.first().map(|one| &*one.message)
     }
 }
 
@@ -190,13 +185,12 @@ impl Reader<'_> {
     fn user(&mut self, user: &Found<'_>, groups: &[UserRecord]) -> Option<UserRecord> {
         let record = self.record(user, "an account is a table such as [users.anna]", &KEYS)?;
         let of_record = |name: &String| groups.iter().find(|group| group.name == *name);
-        let has_home = record
+        let mut has_home = record
             .groups
             .iter()
             .filter_map(of_record)
             .any(|group| !group.home.as_os_str().is_empty());
         let table = user.item.as_table_like()?;
-        let mut has_home = has_home;
         if let Some((key, item)) = table.get_key_value("groups") {
             let found = found_at(key, item, &user.key);
             for name in record.groups.iter().filter(|name| of_record(name).is_none()) {

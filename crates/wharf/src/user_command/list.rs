@@ -90,7 +90,7 @@ pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String 
     out
 }
 
-/// With spaces behind it up to a width in columns of a terminal, of which a Chinese letter takes two.
+/// With spaces up to a width in columns of a terminal, of which a Chinese letter takes two.
 fn padded(cell: &str, width: usize) -> String {
     format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
 }

@@ -21,7 +21,8 @@ const NOTE: &str = "#!/bin/sh\nhere=$(dirname \"$0\")\nfor word; do printf '%s\\
                     >> \"$here/words\"; done\n{ cat; echo; } >> \"$here/told\"\n";
 
 /// Finds EICAR, as a scanner for viruses does.
-const SCAN: &str = "#!/bin/sh\necho \"$WHARF_ID\" >> \"$(dirname \"$0\")/ids\"\nif grep -q EICAR \"$1\"; then\n  echo \"$1: Eicar-Test-Signature \
+const SCAN: &str = "#!/bin/sh\necho \"$WHARF_ID\" >> \"$(dirname \"$0\")/ids\"\n\
+                    if grep -q EICAR \"$1\"; then\n  echo \"$1: Eicar-Test-Signature \
                     FOUND\"\n  exit 1\nfi\n";
 
 impl Bench {
