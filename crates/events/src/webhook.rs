@@ -176,7 +176,7 @@ pub struct Prepared {
 
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Prepared").field("settings", &self.settings).finish()
+        out.debug_struct("Prepared").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

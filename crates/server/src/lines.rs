@@ -236,7 +236,9 @@ impl Stream for Batches {
         {
             match batches.as_mut().poll_next(context) {
                 Poll::Ready(Some(Ok(batch))) => {
-                    batch.into_iter().for_each(|entry| lines.add(entry))
+                    for entry in batch {
+                        lines.add(entry);
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => {
                     *entries = None;

@@ -281,7 +281,7 @@ pub enum ListTime {
 }
 
 /// For clients that need something special.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Compat {
     /// Commands that are answered 502, in upper case.
     pub disabled_commands: Vec<String>,
@@ -324,12 +324,6 @@ impl Default for Settings {
             names: Names::default(),
             compat: Compat::default(),
         }
-    }
-}
-
-impl Default for Compat {
-    fn default() -> Self {
-        Self { disabled_commands: Vec::new(), mode_z: false, ascii: Ascii::default() }
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn first_message(
             acceptor.read_tls(&mut rest).map_err(|error| plain(&error))?;
             match acceptor.accept() {
                 Ok(None) => {}
-                Ok(Some(accepted)) => return start(accepted, socket, &kept),
+                Ok(Some(accepted)) => return Ok(start(accepted, socket, &kept)),
                 Err((error, mut alert)) => {
                     let mut said = Vec::new();
                     alert.write_all(&mut said)?;
@@ -52,20 +52,16 @@ pub(super) async fn first_message(
     }
 }
 
-fn start(
-    accepted: Accepted,
-    socket: Socket,
-    kept: &[u8],
-) -> io::Result<(StartHandshake<Socket>, bool)> {
+fn start(accepted: Accepted, socket: Socket, kept: &[u8]) -> (StartHandshake<Socket>, bool) {
     let has_tls_1_2 = offers_tls_1_2(kept).unwrap_or_default();
-    Ok((StartHandshake::from_parts(accepted, socket), has_tls_1_2))
+    (StartHandshake::from_parts(accepted, socket), has_tls_1_2)
 }
 
 fn plain(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), words(error))
 }
 
-/// Whether a ClientHello (RFC 8446 §4.1.2), in the records in which it came, offers TLS 1.2.
+/// Whether a `ClientHello` (RFC 8446 §4.1.2), in the records in which it came, offers TLS 1.2.
 fn offers_tls_1_2(records: &[u8]) -> Option<bool> {
     let mut message = Vec::with_capacity(records.len());
     let mut rest = records;

@@ -67,12 +67,11 @@ impl Append {
         if self.grown.is_some() {
             return Ok(());
         }
-        let mut growth = match self.adding.take() {
-            Some(adding) => self.wait_for(adding).await?,
-            None => {
-                let Some(growth) = self.begin().await? else { return Ok(()) };
-                growth
-            }
+        let mut growth = if let Some(adding) = self.adding.take() {
+            self.wait_for(adding).await?
+        } else {
+            let Some(growth) = self.begin().await? else { return Ok(()) };
+            growth
         };
         while !growth.is_done() {
             let adding = spawn_blocking(move || {
@@ -140,7 +139,7 @@ impl Append {
         if let Some(adding) = self.adding.take() {
             // Its file is cut back as it is dropped, here or by the thread.
             let grown = adding.await.ok().and_then(Result::ok);
-            self.grown = grown.or(self.grown.take());
+            self.grown = grown.or_else(|| self.grown.take());
         }
         let (grown, whole) = (self.grown.take(), self.whole.take());
         if grown.is_some() || whole.is_some() {

@@ -310,8 +310,8 @@ fn row_11_ask_sends_no_password_where_tls_is_refused_and_says_what_was_verified(
     let words = ask(&without.address.to_string());
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let ran = place.run_with(&words, "secret\n").exits(1);
-    ran.tells("the password was not sent: without TLS");
     assert!(!ran.out.contains("Logged in"), "{}", ran.out);
+    ran.tells("the password was not sent: without TLS");
 }
 
 #[test]
