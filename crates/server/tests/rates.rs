@@ -216,6 +216,7 @@ fn tls() -> Tls {
         version_min: TlsVersion::V1_2,
         require: TlsRequire::Off,
         session_reuse: SessionReuse::Prefer,
+        requires_close_notify: true,
         names: Vec::new(),
     }
 }

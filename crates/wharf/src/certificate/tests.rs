@@ -33,7 +33,7 @@ fn an_rsa_certificate_is_added_beside_one_of_an_earlier_release_with_its_names()
     let folder = tempfile::tempdir().unwrap();
     let of_before = ["old.example".to_owned(), "192.0.2.7".to_owned()];
     let text = make(&of_before, KeyKind::Ecdsa).unwrap();
-    write_synced(&folder.path().join(KEPT_NAME), &text).unwrap();
+    write_synced(&Spot::find(&folder.path().join(KEPT_NAME)).unwrap(), &text).unwrap();
     let first = self_made(folder.path(), &names()).unwrap();
     assert_eq!(first.chain, chain_of(&text));
     let (chain, key) = first.other.unwrap();

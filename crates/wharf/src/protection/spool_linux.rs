@@ -93,7 +93,7 @@ mod tests {
     const NOBODY: u32 = 65_534;
 
     #[test]
-    fn row_46_53_a_spool_of_roots_is_given_away_and_nothing_that_others_could_put_there() {
+    fn row_46_58_a_spool_of_roots_is_given_away_and_nothing_that_others_could_put_there() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("not run: this is about root");
             return;

@@ -172,7 +172,7 @@ fn an_event_is_sent_again_with_its_number_until_it_is_taken_or_plainly_wrong() {
 
 /// `give_up_after` counts from the event: the time in which no server ran counts, too.
 #[test]
-fn row_53_an_event_that_is_too_old_is_given_up_at_its_first_failure_after_a_start() {
+fn row_58_an_event_that_is_too_old_is_given_up_at_its_first_failure_after_a_start() {
     let place = shared();
     let (down, url) = listener();
     let address: SocketAddr = down.local_addr().unwrap();
@@ -213,7 +213,7 @@ fn age_events(folder: &Path) {
 
 /// The spool belongs to the user that serves, also one that root left behind.
 #[test]
-fn row_46_53_events_are_sent_by_a_server_that_root_starts_as_another_user() {
+fn row_46_58_events_are_sent_by_a_server_that_root_starts_as_another_user() {
     const NOBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
         eprintln!("not run: only root can become another user");
