@@ -43,8 +43,8 @@ pub trait Storage: Send + Sync {
     /// A file's content from byte `from` on; `BadOffset` if the file is shorter than that.
     async fn read(&self, at: &VPath, from: u64) -> Result<Source>;
 
-    /// Begins to write a file. Nothing is to be seen under the name until `commit`. What takes long,
-    /// such as copying what the write begins with, is left to the sink.
+    /// Begins to write a file. Nothing is to be seen under the name until `commit`. What takes
+    /// long, such as copying what the write begins with, is left to the sink.
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>>;
 
     /// How many bytes of an upload to this path this account left unfinished, if it can be
@@ -189,8 +189,9 @@ pub struct Write {
 pub enum Start {
     /// A new content from its first byte. An unfinished upload of this account is forgotten.
     Fresh,
-    /// Byte `n` of this account's unfinished upload ([`Storage::partial`]), or else of the file that
-    /// is there. All before it is kept, all behind it replaced. `BadOffset` if that is shorter than
+    /// Byte `n` of this account's unfinished upload ([`Storage::partial`]), or else of the file
+    /// that is there. All before it is kept, all behind it replaced. `BadOffset` if that is shorter
+    /// than
     /// `n`; `Busy` if an upload of this account to that file runs.
     At(u64),
     /// The end of the file that is there: the bytes are added to the file itself when all of them
@@ -286,8 +287,8 @@ pub trait Sink: Send {
     }
 
     /// Brings all that was written to where it belongs and lasts, as far as the store was told to,
-    /// so that `commit` has little left to do. The engine calls it behind the last byte, and still hears
-    /// its client meanwhile: dropping the future is the same as `abort`. After an error only
+    /// so that `commit` has little left to do. The engine calls it behind the last byte, and still
+    /// hears its client meanwhile: dropping the future is the same as `abort`. After an error only
     /// `abort` may follow.
     async fn sync(&mut self) -> Result<()> {
         Ok(())

@@ -30,9 +30,9 @@ pub(crate) enum Ending<T> {
 
 /// Hears the control line until `act` is done or over for another reason.
 ///
-/// The control line comes first, so that ABOR is heard even when data never pauses. One line is held;
-/// behind it only ABOR is heard, past a bounded number of lines that wait. Then no more is read, and
-/// TCP holds the client back.
+/// The control line comes first, so that ABOR is heard even when data never pauses. One line is
+/// held; behind it only ABOR is heard, past a bounded number of lines that wait. Then no more is
+/// read, and TCP holds the client back.
 pub(crate) async fn attend<T>(
     control: &mut Control,
     session: &mut Session,

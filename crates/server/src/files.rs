@@ -1,6 +1,8 @@
 //! An account's view of its files: the only door to the store. Every act asks for its right here,
 //! so no command can forget to.
 
+mod perms;
+
 use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
@@ -12,6 +14,8 @@ use wharf_core::storage::{
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
 
+pub(crate) use self::perms::PermsIn;
+use self::perms::perm;
 use crate::refusal::Refusal;
 use crate::settings::Files as FilesSettings;
 
@@ -341,8 +345,8 @@ impl Files {
         self.write(at, how).await.map(Some)
     }
 
-    /// Begins to add to a file. Where an unfinished upload or a new file takes a name that something
-    /// else got meanwhile, that is replaced only with the right to.
+    /// Begins to add to a file. Where an unfinished upload or a new file takes a name that
+    /// something else got meanwhile, that is replaced only with the right to.
     pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
         let real = self.lead(at, Permissions::APPEND).await?;
         self.write(at, Write { start: Start::End, replace: self.replace(at, &real) }).await
@@ -573,53 +577,6 @@ fn regular(kind: Kind) -> wharf_core::error::Result<()> {
 /// Whether an act failed because a folder on the way is missing.
 fn is_missing<T>(ended: &wharf_core::error::Result<T>) -> bool {
     ended.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound)
-}
-
-/// What the `perm` fact shows of the entries of one directory.
-pub(crate) enum PermsIn {
-    /// The same for each, as long as no rule is about one of them.
-    All {
-        files: Perm,
-        directories: Perm,
-    },
-    Each(Files, VPath),
-}
-
-impl PermsIn {
-    pub(crate) fn of(&self, name: &[u8], kind: Kind) -> Perm {
-        match self {
-            Self::All { directories, .. } if kind == Kind::Dir => *directories,
-            Self::All { files, .. } => *files,
-            Self::Each(owner, directory) => {
-                directory.join(name).map(|path| owner.perm(&path, kind)).unwrap_or_default()
-            }
-        }
-    }
-}
-
-/// The letters of the `perm` fact.
-fn perm(rights: Permissions, kind: Kind) -> Perm {
-    const OF_A_FILE: &[(Permissions, u8)] = &[
-        (Permissions::APPEND, b'a'),
-        (Permissions::DELETE, b'd'),
-        (Permissions::RENAME, b'f'),
-        (Permissions::READ, b'r'),
-        (Permissions::OVERWRITE, b'w'),
-    ];
-    const OF_A_DIRECTORY: &[(Permissions, u8)] = &[
-        (Permissions::UPLOAD, b'c'),
-        (Permissions::RMDIR, b'd'),
-        (Permissions::ENTER, b'e'),
-        (Permissions::RENAME, b'f'),
-        (Permissions::LIST, b'l'),
-        (Permissions::MKDIR, b'm'),
-        (Permissions::DELETE, b'p'),
-    ];
-    let letters = if kind == Kind::Dir { OF_A_DIRECTORY } else { OF_A_FILE };
-    letters
-        .iter()
-        .filter(|(right, _)| rights.contains(*right))
-        .fold(Perm::default(), |perm, (_, letter)| perm.with(*letter))
 }
 
 trait IntoRefusal {

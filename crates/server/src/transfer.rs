@@ -1,6 +1,7 @@
 //! From 150 to the last reply: data moves while the control line is heard.
 
 mod beginning;
+mod verdict;
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -11,13 +12,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
-use wharf_core::error::ErrorKind;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
 use self::beginning::{Beginning, sleeps};
+use self::verdict::{Verdict, settle};
 use crate::attend::{Ending, Held, attend};
 use crate::control::{Control, Gone};
 use crate::data::{DataPort, OpenError, Opening};
@@ -27,13 +28,12 @@ use crate::live::Moving;
 use crate::next::{Announced, Job, Target, Transfer};
 use crate::ports::{Lease, UnexpectedPeers};
 use crate::pump::{self, Closing, Cut, EndRule, Flow, Sent};
-use crate::refusal::Refusal;
 use crate::registry::{End, Probe};
 use crate::session::Session;
 use crate::settings::{SessionReuse, Settings};
 use crate::shape::Shaper;
 use crate::shared::Shared;
-use crate::tls::{self, Acceptor, Flowing, Resumed, Stage, Tie};
+use crate::tls::{Acceptor, Flowing, Resumed, Stage, Tie};
 
 /// A client that is killed ends all its connections, one after the other: behind the end of a plain
 /// upload, the end of its control connection follows within this time.
@@ -45,7 +45,7 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// connection, which shows that it has read 150. A client that finds both replies together takes
 /// the second for one that has not come (aria2 then waits a minute for it). Most clients are much
 /// quicker.
-const READS_OPENING_MAX: Duration = Duration::from_secs(1);
+const READS_OPENING_MAX: Duration = Duration::from_millis(400);
 /// The same for a client that keeps its end open until it has the last reply.
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
 /// So many downloads in a row show that a client does that, and is not only slow.
@@ -82,25 +82,7 @@ pub(crate) async fn run(
     session.probe.live.moves(moving(file.as_ref()), work.size());
     let mut held = None;
     let told = port.told();
-    let mut beginning = work.beginning(session);
-    let (end, said) = {
-        let mut moving = pin!(work.run(port));
-        let first = beginning.before_reply(control, session, moving.as_mut(), &mut held).await;
-        control.send([&opening], &session.names).await?;
-        let said = Instant::now();
-        let end = match first {
-            Some(end) => Some(end),
-            None => beginning.after_reply(control, session, moving.as_mut(), &mut held).await?,
-        };
-        match end {
-            Some(end) => (end, said),
-            None => (attend(control, session, moving, &mut held).await, said),
-        }
-    };
-    let end = match end {
-        Ending::Done(Done::Ended(reason)) => Ending::Ended(reason),
-        end => end,
-    };
+    let (end, said) = work.begin(control, session, &opening, port, &mut held).await?;
     let sent = Instant::now();
     let is_aborted = match work.sent.take() {
         Some(stream) => let_read(control, session, stream, said, &mut held).await,
@@ -122,18 +104,15 @@ pub(crate) async fn run(
     }
     if sink.is_some() && matches!(end, Ending::Done(Done::Moved | Done::Unchanged)) {
         let moved = session.probe.moved.load(Ordering::Relaxed);
-        // A client that died ends all its connections: with FIN alone TLS shows no more than TCP.
+        // With FIN alone TLS shows no more than TCP.
         let is_proven = work.is_tls && work.closing == Closing::Orderly;
-        if !is_proven && (work.is_tls || moved >= LARGE_BYTES) {
-            sleep(DYING_MAX).await;
-        } else {
-            // At least the network has its turn: what has come for the control connection is seen
-            // only then.
-            yield_now().await;
-        }
+        let_a_client_die(!is_proven && (work.is_tls || moved >= LARGE_BYTES)).await;
     }
-    let verdict = settle(control, &session.probe, end, sink).await;
-    let mut verdict = work.noted(verdict);
+    let mut verdict = settle(control, &session.probe, end, sink).await;
+    let is_unnoticed = work.closing == Closing::WithoutNotify && !work.is_unchanged;
+    if is_unnoticed && verdict.is_complete() {
+        verdict = verdict.without_notify(&work.end);
+    }
     report(session, &verdict, file.as_ref(), started + waited, &work);
     if is_aborted {
         verdict.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
@@ -188,6 +167,18 @@ async fn let_read(
     };
     // Whatever else has happened is found when the last reply is sent, and after it.
     matches!(ending, Ending::Aborted)
+}
+
+/// Behind an upload whose end a client that was killed would have shown as well: such a client ends
+/// all its connections.
+async fn let_a_client_die(takes_long: bool) {
+    if takes_long {
+        sleep(DYING_MAX).await;
+    } else {
+        // At least the network has its turn: what has come for the control connection is seen
+        // only then.
+        yield_now().await;
+    }
 }
 
 /// What can be said of the file that moved, for the log.
@@ -348,6 +339,34 @@ impl Work {
         }
     }
 
+    /// Says 150 and moves the data. Gives how that ended, and when 150 was written.
+    async fn begin(
+        &mut self,
+        control: &mut Control,
+        session: &mut Session,
+        opening: &Reply,
+        port: DataPort,
+        held: &mut Held,
+    ) -> Result<(Ending<Done>, Instant), Gone> {
+        let mut beginning = self.beginning(session);
+        let mut moving = pin!(self.run(port));
+        let first = beginning.before_reply(control, session, moving.as_mut(), held).await;
+        control.send([opening], &session.names).await?;
+        let said = Instant::now();
+        let end = match first {
+            Some(end) => Some(end),
+            None => beginning.after_reply(control, session, moving.as_mut(), held).await?,
+        };
+        let end = match end {
+            Some(end) => end,
+            None => attend(control, session, moving, held).await,
+        };
+        Ok(match end {
+            Ending::Done(Done::Ended(reason)) => (Ending::Ended(reason), said),
+            end => (end, said),
+        })
+    }
+
     /// How many bytes are to move, where the source says.
     fn size(&self) -> Option<u64> {
         match self.source.as_ref()? {
@@ -421,6 +440,11 @@ impl Work {
                 return Done::Ended(reason);
             }
         };
+        self.done(ended).await
+    }
+
+    /// What it comes to that data moved to this end.
+    async fn done(&mut self, ended: Result<Closing, Cut>) -> Done {
         let came = self.probe.moved.load(Ordering::Relaxed);
         match ended {
             Err(cut) => Done::Cut(cut),
@@ -438,30 +462,6 @@ impl Work {
             }
         }
     }
-
-    /// The verdict, with what the client and the log are told of a missing `close_notify`.
-    fn noted(&self, mut verdict: Verdict) -> Verdict {
-        let is_stored = verdict.reason.is_empty() && verdict.exit.is_none();
-        if self.closing == Closing::WithoutNotify && is_stored && !self.is_unchanged {
-            verdict.note = match (self.end.requires_close_notify, self.end.allo) {
-                (false, _) => {
-                    "ended without TLS close_notify; accepted because \
-                               tls.require_close_notify = false"
-                }
-                (true, Some(_)) => {
-                    "ended without TLS close_notify; accepted because exactly the \
-                                    bytes of ALLO came (tls.require_close_notify)"
-                }
-                (true, None) => {
-                    "ended without TLS close_notify and without a byte; accepted \
-                                 because no content was there (tls.require_close_notify)"
-                }
-            };
-            let text = "Transfer complete, without TLS close_notify (tls.require_close_notify).";
-            verdict.replies = vec![Reply::new(Code::TRANSFER_DONE, text)];
-        }
-        verdict
-    }
 }
 
 /// What an upload without a byte comes to that ended without `close_notify`. It may have been cut
@@ -473,174 +473,6 @@ async fn without_a_byte(target: Option<(VPath, Target)>, requires_close_notify: 
         (Ok(_), _) if !requires_close_notify => Done::Moved,
         (Ok(None | Some(0)), false) => Done::Moved,
         _ => Done::Cut(Cut::NoCloseNotify),
-    }
-}
-
-/// What a transfer comes to.
-struct Verdict {
-    replies: Vec<Reply>,
-    exit: Option<Exit>,
-    /// For the log; empty when the transfer is complete.
-    reason: String,
-    /// What the log is told of a complete one.
-    note: &'static str,
-    is_data_failure: bool,
-    is_store_failure: bool,
-    /// Whether somebody looked at the upload and refused it.
-    is_refused: bool,
-}
-
-/// Publishes what is whole, gives up what is not, and finds the words for it.
-async fn settle(
-    control: &mut Control,
-    probe: &Probe,
-    ending: Ending<Done>,
-    sink: Option<Box<dyn Sink>>,
-) -> Verdict {
-    let ending = match ending {
-        // A client that died with its file half sent looks, on plain TCP, like one that is done;
-        // but then its control connection is gone as well.
-        Ending::Done(Done::Moved | Done::Unchanged)
-            if sink.is_some() && control.has_left().await =>
-        {
-            Ending::Lost(Gone::Closed)
-        }
-        ending => ending,
-    };
-    match (ending, sink) {
-        (Ending::Done(Done::Moved), Some(sink)) => {
-            probe.commits(true);
-            let stored = sink.commit().await;
-            probe.commits(false);
-            match stored {
-                Ok(_) => done(),
-                Err(error) => store_failed(error),
-            }
-        }
-        (Ending::Done(Done::Moved), None) => done(),
-        (Ending::Done(Done::Unchanged), sink) => {
-            if let Some(sink) = sink {
-                sink.abort().await;
-            }
-            let text = "Nothing came to be added; the file is unchanged.";
-            Verdict::new(vec![Reply::new(Code::TRANSFER_DONE, text)], String::new())
-        }
-        (ending, sink) => {
-            if let Some(sink) = sink {
-                sink.abort().await;
-            }
-            failed(ending)
-        }
-    }
-}
-
-fn done() -> Verdict {
-    Verdict::new(vec![Reply::new(Code::TRANSFER_DONE, "Transfer complete.")], String::new())
-}
-
-fn store_failed(error: wharf_core::error::Error) -> Verdict {
-    let reason = error.to_string();
-    let is_refused = error.kind == ErrorKind::Refused;
-    let refusal = Refusal::from(error);
-    let is_store_failure = matches!(refusal, Refusal::Broken(_));
-    let replies = vec![refusal.reply(Code::LOCAL_ERROR)];
-    Verdict { is_store_failure, is_refused, ..Verdict::new(replies, reason) }
-}
-
-fn failed(ending: Ending<Done>) -> Verdict {
-    let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
-    match ending {
-        Ending::Done(Done::Moved | Done::Unchanged) => done(),
-        // `run` has turned it into the end of the session.
-        Ending::Done(Done::Ended(reason)) => failed(Ending::Ended(reason)),
-        Ending::Done(Done::Cut(Cut::Store(error))) => store_failed(error),
-        Ending::Done(Done::Cut(Cut::Network(error))) => {
-            let reply = aborted("Connection closed; transfer aborted.");
-            let why = tls::words(&error);
-            Verdict::new(vec![reply], format!("the data connection broke: {why}"))
-        }
-        Ending::Done(Done::Cut(Cut::NoCloseNotify)) => {
-            let reply = aborted(
-                "The data connection ended without TLS close_notify, so the file may be cut short \
-                 (tls.require_close_notify).",
-            );
-            let reason = "the client closed the data connection without TLS close_notify, so the \
-                          upload may be cut short; tls.require_close_notify = false would take it \
-                          for whole";
-            Verdict::new(vec![reply], reason.into())
-        }
-        Ending::Done(Done::Cut(Cut::Stalled)) => {
-            let reply = aborted("Data timeout: nothing was transferred for too long.");
-            Verdict::new(vec![reply], "nothing moved for too long".into())
-        }
-        Ending::Done(Done::Cut(Cut::TooSlow)) => {
-            let reply = aborted("This transfer is slower than it may be here.");
-            Verdict::new(vec![reply], "slower than limits.transfer_min_rate".into())
-        }
-        Ending::Done(Done::Short) => {
-            let reply = aborted("Fewer bytes came than ALLO announced; resume it with REST.");
-            Verdict::new(vec![reply], "fewer bytes came than ALLO announced".into())
-        }
-        Ending::Done(Done::Cut(Cut::Damaged(what))) => {
-            let reply = aborted("What came is no whole zlib stream; send it again, or use MODE S.");
-            Verdict::new(vec![reply], what.into())
-        }
-        Ending::Done(Done::Cut(Cut::Swollen)) => {
-            let text = "That unpacks to more than 100 times its size; send it with MODE S.";
-            let reply = Reply::new(Code::OVER_QUOTA, text);
-            Verdict::new(vec![reply], "it unpacks to more than 100 times its size".into())
-        }
-        Ending::Done(Done::NotOpened(error)) => {
-            let verdict = Verdict::new(vec![not_opened(&error)], error.to_string());
-            Verdict { is_data_failure: true, ..verdict }
-        }
-        Ending::Aborted => {
-            let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
-            Verdict::new(vec![aborted("Transfer aborted."), done], "aborted by the client".into())
-        }
-        Ending::Ended(reason) => {
-            // The conversation says 421 as it ends.
-            let verdict = Verdict::new(vec![aborted("Transfer aborted.")], reason.clone());
-            Verdict { exit: Some(Exit::Ended(reason)), ..verdict }
-        }
-        Ending::Lost(gone) => {
-            let verdict = Verdict::new(Vec::new(), format!("control connection: {gone}"));
-            Verdict { exit: Some(Exit::Gone(gone)), ..verdict }
-        }
-    }
-}
-
-/// Why there is no data connection, in words that a search finds.
-fn not_opened(error: &OpenError) -> Reply {
-    let text = match error {
-        OpenError::NotResumed => {
-            let text = "The data connection must resume the TLS session of this one.";
-            return Reply::new(Code::PROTOCOL_REFUSED, text);
-        }
-        OpenError::Tls(_) => "Cannot open data connection: the TLS handshake failed.",
-        OpenError::OtherAddress(_) => "The data connection came from a different address.",
-        OpenError::TimedOut => {
-            "Cannot open data connection: timed out; a firewall or NAT may block the port."
-        }
-        OpenError::NotTold { .. } => {
-            "Cannot open data connection: it resumed no TLS session, on a shared port."
-        }
-        OpenError::Network(_) => "Cannot open data connection: connection refused or unreachable.",
-    };
-    Reply::new(Code::NO_DATA_CONNECTION, text)
-}
-
-impl Verdict {
-    fn new(replies: Vec<Reply>, reason: String) -> Self {
-        Self {
-            replies,
-            exit: None,
-            reason,
-            note: "",
-            is_data_failure: false,
-            is_store_failure: false,
-            is_refused: false,
-        }
     }
 }
 

@@ -27,6 +27,8 @@ mod beneath_walk;
 #[cfg_attr(not(target_os = "linux"), path = "disk/boot_other.rs")]
 mod boot;
 #[cfg(unix)]
+mod directory_unix;
+#[cfg(unix)]
 mod facts_unix;
 #[cfg(target_os = "linux")]
 mod names_linux;
@@ -143,14 +145,14 @@ pub enum FollowSymlinks {
 ///
 /// Uploads are written to a hidden temporary in the same directory (see [`TEMP_PREFIX`]) and
 /// renamed when they are whole, so they take the room of old and new content at a time. What was
-/// written before an upload was given up is kept for [`DiskOptions::keep_partials`], for that account
-/// alone, as long as the file that it was to replace stays as it was, and on Linux until the system
-/// is started again: what was not synced before a power failure may be there as zeros. When the disk
-/// is full the temporary is removed, or cut to the length it was resumed with.
+/// written before an upload was given up is kept for [`DiskOptions::keep_partials`], for that
+/// account alone, as long as the file that it was to replace stays as it was, and on Linux until
+/// the system is started again: what was not synced before a power failure may be there as zeros.
+/// When the disk is full the temporary is removed, or cut to the length it was resumed with.
 ///
 /// Bytes to be added to a file are staged in a temporary, too, and then written to the file itself,
-/// with its old length in a journal, so that a crash leaves the old content. Through a link a file is
-/// copied instead, and takes the place of the link.
+/// with its old length in a journal, so that a crash leaves the old content. Through a link a file
+/// is copied instead, and takes the place of the link.
 ///
 /// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
 /// called within a tokio runtime; those of a listing run where its entries are taken. Dropping a
@@ -397,8 +399,8 @@ impl Disks {
         if is_dropbox { UMASK_OF_DROPS } else { 0 }
     }
 
-    /// How long unfinished uploads of an account are kept. Visitors share one name, so none of theirs
-    /// is: another one would go on with it.
+    /// How long unfinished uploads of an account are kept. Visitors share one name, so none of
+    /// theirs is: another one would go on with it.
     fn keep_partials_of(&self, account: &Account) -> Duration {
         if account.is_anonymous { Duration::ZERO } else { self.options.keep_partials }
     }

@@ -77,8 +77,8 @@ impl Memory {
         Self { account: Arc::from(name), quota: Quota::UNLIMITED, umask, ..self.clone() }
     }
 
-    /// The same tree, in which this handle and its clones leave no unfinished uploads: for an account
-    /// that many share.
+    /// The same tree, in which this handle and its clones leave no unfinished uploads: for an
+    /// account that many share.
     #[must_use]
     pub fn without_partials(&self) -> Self {
         Self { keeps_partials: false, ..self.clone() }

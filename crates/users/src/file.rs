@@ -39,6 +39,7 @@ mod admin;
 mod disk;
 mod edit;
 mod editor;
+mod masked;
 mod origin;
 mod place;
 mod problem;

@@ -391,8 +391,8 @@ pub(super) static ROWS: &[Row] = &[
          is missing. \
          At the login a right password of an account that may not log in (from this address, \
          without TLS, at this hour, after its last day, on `login.deny_users`, locked) is answered \
-         like a wrong one, after the same time, and counts like one; what is denied or locked goes by \
-         the account's own name, and only the log and `wharf why` say why.",
+         like a wrong one, after the same time, and counts like one; what is denied or locked goes \
+         by the account's own name, and only the log and `wharf why` say why.",
     ),
     row(
         58,

@@ -89,8 +89,8 @@ static SIZE: Spec = Spec {
     ..Spec::logged_in(Permissions::LIST)
 };
 
-/// The size in bytes of what RETR sends; where no file is, and the account left an upload unfinished,
-/// how far that came.
+/// The size in bytes of what RETR sends; where no file is, and the account left an upload
+/// unfinished, how far that came.
 ///
 /// In TYPE A the whole file would have to be read to count its line ends, so it is refused there
 /// (RFC 3659 §4 allows that).

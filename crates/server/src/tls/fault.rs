@@ -80,8 +80,8 @@ impl Offer {
                     .to_owned()
             }
             PeerIncompatible::NoCipherSuitesInCommon => format!(
-                "no cipher suite in common: the client offers {} and signatures {}; it needs \
-                 ECDHE with AES-GCM or ChaCha20, and tls.certificate a key of a kind that these name",
+                "no cipher suite in common: the client offers {} and signatures {}; it needs ECDHE \
+                 with AES-GCM or ChaCha20, and tls.certificate a key of a kind that these name",
                 list(&self.suites),
                 list(&self.schemes)
             ),

@@ -320,8 +320,8 @@ impl Draft {
         Ok(self.dir.file(&self.name)?.map(|file| Replaced { bytes: 0, ..file }))
     }
 
-    /// Ends it when its bytes are in another file. `end` makes them stay there, and says on its side
-    /// whether that will last.
+    /// Ends it when its bytes are in another file. `end` makes them stay there, and says on its
+    /// side whether that will last.
     ///
     /// # Errors
     /// That of `end`: the bytes are not there, and not here either.

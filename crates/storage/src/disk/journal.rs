@@ -27,8 +27,8 @@ const TRIES_MAX: usize = 10;
 /// How many paths a tree remembers as looked after.
 const KNOWN_MAX: usize = 4096;
 
-/// The journal of one file, locked: nothing else is added to the file meanwhile. Dropping it removes
-/// it, as if nothing had been added.
+/// The journal of one file, locked: nothing else is added to the file meanwhile. Dropping it
+/// removes it, as if nothing had been added.
 pub(super) struct Journal {
     dir: Directory,
     name: Vec<u8>,

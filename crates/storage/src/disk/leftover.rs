@@ -90,8 +90,8 @@ fn partial_name_of(boot: &[u8], account: &str, target: &[u8]) -> Vec<u8> {
     named(digest.finalize().as_slice(), PARTIAL_SUFFIX)
 }
 
-/// The name of the journal of what is being added to `target`, in the same directory. It is the same
-/// for every account, and after the system was started again.
+/// The name of the journal of what is being added to `target`, in the same directory. It is the
+/// same for every account, and after the system was started again.
 pub(super) fn undo_name(target: &[u8]) -> Vec<u8> {
     let digest = Sha256::new().chain_update(b"append").chain_update([0]).chain_update(target);
     named(digest.finalize().as_slice(), UNDO_SUFFIX)

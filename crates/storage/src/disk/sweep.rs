@@ -26,8 +26,8 @@ pub struct Swept {
 }
 
 /// Removes our own temporaries beneath `root` that are older than `options.keep_partials`, except
-/// those in use, and cuts off what a crash left of bytes that were being added to a file. Follows no
-/// link and touches nothing else.
+/// those in use, and cuts off what a crash left of bytes that were being added to a file. Follows
+/// no link and touches nothing else.
 ///
 /// Blocks for as long as it takes to look at every directory. It may run while uploads do.
 ///

@@ -6,20 +6,16 @@
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat, statat,
-    unlinkat,
-};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, Result as Call};
-use rustix::process::geteuid;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions as Rights;
-use wharf_core::storage::{Change, LastLink, Replace};
+use wharf_core::storage::{Change, LastLink};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
@@ -29,9 +25,9 @@ use super::pace::Medium;
 use super::server_files::system::{DeniedNames, Reach};
 use super::server_files::{ServerFiles, Watch};
 use super::{FollowSymlinks, beneath_walk, facts_unix};
-use crate::meter::Replaced;
 use crate::time::system_time;
 
+pub(super) use super::directory_unix::{Directory, Own, identity, number};
 pub(super) use super::reader_unix::{Names, Reader};
 
 #[cfg(target_os = "linux")]
@@ -40,9 +36,9 @@ use super::beneath_linux;
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = true;
 /// To read a file, and to wait for no pipe and no terminal.
-const READ: OFlags =
+pub(super) const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// To look at something without opening it.
 #[cfg(target_os = "linux")]
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
@@ -357,7 +353,7 @@ fn denied() -> Error {
     Error::new(ErrorKind::Forbidden, "it is one of the server's own files")
 }
 
-fn check_regular(kind: Kind) -> Result<()> {
+pub(super) fn check_regular(kind: Kind) -> Result<()> {
     match kind {
         Kind::File => Ok(()),
         Kind::Dir => Err(ErrorKind::IsADirectory.into()),
@@ -391,264 +387,4 @@ pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -
         _ => return None,
     };
     (got == len).then_some(bytes)
-}
-
-/// What tells one file from another, and a change of it: it is another text after each of them. That
-/// it was written to is seen by its length and its times, of which the last cannot be set.
-fn identity_of(facts: &rustix::fs::Stat) -> String {
-    format!(
-        "{}:{}:{}.{}:{}.{}",
-        facts.st_ino,
-        facts.st_size,
-        facts.st_mtime,
-        facts.st_mtime_nsec,
-        facts.st_ctime,
-        facts.st_ctime_nsec
-    )
-}
-
-/// The identity of an open file, as [`Directory::identity`] gives that of a name.
-pub(super) fn identity(file: &File) -> io::Result<String> {
-    Ok(identity_of(&fstat(file)?))
-}
-
-/// What an open file keeps for as long as it is there, whatever is written to it.
-pub(super) fn number(file: &File) -> io::Result<(u64, u64)> {
-    let facts = fstat(file)?;
-    Ok((facts_unix::number(facts.st_dev), facts_unix::number(facts.st_ino)))
-}
-
-/// An open directory. Its methods take one name in it and follow no link.
-pub(super) struct Directory {
-    fd: OwnedFd,
-}
-
-/// What is found where one of our temporaries should be.
-pub(super) enum Own {
-    /// A regular file of this process's user with no other name.
-    Found(File),
-    /// Something else.
-    Foreign,
-    /// Nothing.
-    Missing,
-}
-
-impl Directory {
-    /// What stands there, if anything.
-    pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
-        Ok(self.measure(name)?.map(|(kind, _)| kind))
-    }
-
-    /// What stands there, if anything, and how long it is.
-    pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
-        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => {
-                Ok(Some((facts_unix::kind(facts.st_mode), facts_unix::number(facts.st_size))))
-            }
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(fault(error)),
-        }
-    }
-
-    /// The identity of what stands there, of a link itself; none if there is nothing.
-    pub(super) fn identity(&self, name: &[u8]) -> Result<Option<String>> {
-        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => Ok(Some(identity_of(&facts))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(fault(error)),
-        }
-    }
-
-    /// A regular file that stands there, by what tells it apart, and how long it is.
-    pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
-        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) if facts_unix::kind(facts.st_mode) == Kind::File => Ok(Some(Replaced {
-                file: (facts_unix::number(facts.st_dev), facts_unix::number(facts.st_ino)),
-                bytes: facts_unix::number(facts.st_size),
-            })),
-            Ok(_) | Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(fault(error)),
-        }
-    }
-
-    /// A regular file to which bytes are to be added, and which can be read. `Forbidden` for a link
-    /// or what is no file.
-    pub(super) fn open_to_append(&self, name: &[u8]) -> Result<File> {
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
-        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = match openat(&self.fd, name, flags, Mode::empty()) {
-            Err(Errno::LOOP | Errno::MLINK) => return Err(ErrorKind::Forbidden.into()),
-            opened => opened.map_err(fault)?,
-        };
-        check_regular(facts_unix::kind(fstat(&fd).map_err(fault)?.st_mode))?;
-        Ok(File::from(fd))
-    }
-
-    /// The same directory once more.
-    pub(super) fn again(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()? })
-    }
-
-    /// The permission bits of a regular file that stands there. None if there is nothing, or a
-    /// link to be replaced; an error if there is anything that is not.
-    pub(super) fn mode(&self, name: &[u8]) -> Result<Option<u32>> {
-        let facts = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => facts,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(fault(error)),
-        };
-        match facts_unix::kind(facts.st_mode) {
-            Kind::Link => Ok(None),
-            kind => check_regular(kind).map(|()| Some(facts_unix::number(facts.st_mode & 0o777))),
-        }
-    }
-
-    /// A new file for this process's user alone, open for reading and writing.
-    pub(super) fn create(&self, name: &[u8]) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        Ok(File::from(openat(&self.fd, name, flags | OFlags::NOFOLLOW, mode)?))
-    }
-
-    /// One of our temporaries, open for reading and writing.
-    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<Own> {
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = match openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(Own::Missing),
-            // A link, a directory, a socket, or someone else's.
-            Err(
-                Errno::LOOP
-                | Errno::MLINK
-                | Errno::ISDIR
-                | Errno::NXIO
-                | Errno::ACCESS
-                | Errno::PERM,
-            ) => return Ok(Own::Foreign),
-            Err(error) => return Err(error.into()),
-        };
-        let facts = fstat(&fd)?;
-        let is_ours = facts_unix::kind(facts.st_mode) == Kind::File
-            && facts.st_uid == geteuid().as_raw()
-            && facts.st_nlink == 1;
-        Ok(if is_ours { Own::Found(File::from(fd)) } else { Own::Foreign })
-    }
-
-    /// The length of an open file if the name means it.
-    pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
-        let named = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let open = fstat(file).ok()?;
-        let is_same = (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino);
-        is_same.then(|| facts_unix::number(open.st_size))
-    }
-
-    #[expect(clippy::unused_self, reason = "other systems need the directory")]
-    pub(super) fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
-        file.set_permissions(Permissions::from_mode(mode))
-    }
-
-    /// Removes what is no directory.
-    pub(super) fn unlink(&self, name: &[u8]) -> io::Result<()> {
-        Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
-    }
-
-    /// Removes an empty directory.
-    pub(super) fn remove_dir(&self, name: &[u8]) -> Result<()> {
-        match unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
-            // Some systems say so of a directory with content.
-            Err(Errno::EXIST) => Err(ErrorKind::NotEmpty.into()),
-            ended => ended.map_err(fault),
-        }
-    }
-
-    /// Makes a directory with just these permission bits, whatever the process's umask is.
-    pub(super) fn make_dir(&self, name: &[u8], mode: u32) -> Result<()> {
-        mkdirat(&self.fd, name, Mode::from_raw_mode(facts_unix::number(mode))).map_err(fault)?;
-        let new = self.subdirectory(name).map_err(fault)?;
-        let facts = fstat(&new.fd).map_err(fault)?;
-        // A directory can inherit the bit that gives its files its group.
-        let inherited: u32 = facts_unix::number(facts.st_mode & 0o7000);
-        let mode = mode | inherited;
-        File::from(new.fd).set_permissions(Permissions::from_mode(mode)).map_err(fault)
-    }
-
-    /// Whether both names mean one thing because only their spelling differs, as on file systems
-    /// that ignore case: what has one name alone, and answers to two, has two spellings of it.
-    pub(super) fn is_respelling(&self, from: &[u8], to_dir: &Self, to: &[u8]) -> bool {
-        let facts = |dir: &Self, name| statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok();
-        let (Some(one), Some(other)) = (facts(self, from), facts(to_dir, to)) else { return false };
-        let is_one = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
-        let is_dir = FileType::from_raw_mode(one.st_mode) == FileType::Directory;
-        from != to && is_one && (is_dir || one.st_nlink == 1)
-    }
-
-    /// Gives something another name, in one step.
-    pub(super) fn rename(
-        &self,
-        from: &[u8],
-        to_dir: &Self,
-        to: &[u8],
-        replace: Replace,
-    ) -> Result<()> {
-        let renamed = match replace {
-            Replace::Allowed => renameat(&self.fd, from, &to_dir.fd, to),
-            Replace::Forbidden => rename_to_free(&self.fd, from, &to_dir.fd, to),
-        };
-        renamed.map_err(|error| match error {
-            Errno::XDEV => Error::new(ErrorKind::CrossesDevices, io::Error::from(error)),
-            // A directory into itself.
-            Errno::INVAL => Error::new(ErrorKind::Forbidden, io::Error::from(error)),
-            Errno::NOTEMPTY => Error::new(ErrorKind::Exists, io::Error::from(error)),
-            error => fault(error),
-        })
-    }
-
-    /// A directory in this one, to be read and to be acted in.
-    pub(super) fn subdirectory(&self, name: &[u8]) -> io::Result<Self> {
-        match openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => Ok(Self { fd }),
-            // What systems say of a link.
-            Err(Errno::LOOP | Errno::MLINK) => Err(io::ErrorKind::NotADirectory.into()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Makes the names in it survive a power failure.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        Ok(fsync(&self.fd)?)
-    }
-
-    /// All names in it, from the first.
-    pub(super) fn names(&self) -> io::Result<Names> {
-        Names::new(self)
-    }
-}
-
-impl AsFd for Directory {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-/// Renames to a name that nothing has, in one step.
-fn rename_to_free(from_dir: &OwnedFd, from: &[u8], to_dir: &OwnedFd, to: &[u8]) -> Call<()> {
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
-    match rustix::fs::renameat_with(from_dir, from, to_dir, to, rustix::fs::RenameFlags::NOREPLACE)
-    {
-        Err(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP) => {}
-        ended => return ended,
-    }
-    let is_dir =
-        facts_unix::kind(statat(from_dir, from, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) == Kind::Dir;
-    if is_dir {
-        // No directory can have a second name. This replaces an empty directory that is made
-        // between the two calls, and never anything with content.
-        return match statat(to_dir, to, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => renameat(from_dir, from, to_dir, to),
-            Err(error) => Err(error),
-            Ok(_) => Err(Errno::EXIST),
-        };
-    }
-    linkat(from_dir, from, to_dir, to, AtFlags::empty())?;
-    unlinkat(from_dir, from, AtFlags::empty())
 }
