@@ -341,6 +341,7 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     };
     control.send([reply], &session.names).await?;
     let tie = session.shared.new_tie();
+    acceptor.begun(tie, session.peer.ip());
     let (probe, deadline) = (Arc::clone(&session.probe), session.silence_deadline());
     let protection = tokio::select! {
         // A handshake that is done counts.

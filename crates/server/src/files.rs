@@ -232,6 +232,7 @@ impl Files {
         let real = self.lead(at, Permissions::UPLOAD).await?;
         if let Start::At(from) = start
             && !self.may_know(at)
+            && !self.rights(at).contains(Permissions::READ)
         {
             // How long a file is shows in which restart points it takes.
             let named = self.resolve(at, LastLink::Keep).await?;

@@ -143,7 +143,7 @@ impl From<Error> for Refusal {
                 format!("Unfinished upload of {bytes} bytes: continue with REST, or STOR again."),
             ),
             ErrorKind::Unchecked => {
-                Self::say(Code::LOCAL_ERROR, "The file could not be scanned; try again later.")
+                Self::say(Code::LOCAL_ERROR, "The file could not be checked; try again later.")
             }
             ErrorKind::Busy => Self::say(Code::FILE_BUSY, "File is in use; try again later."),
             _ => Self::Broken(error.to_string()),

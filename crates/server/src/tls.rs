@@ -160,6 +160,11 @@ impl Acceptor {
         Ok(stream)
     }
 
+    /// A control connection from this address is about to begin its handshake.
+    pub(crate) fn begun(&self, tie: Tie, peer: IpAddr) {
+        self.shared.owners.begun(tie, peer);
+    }
+
     /// A control connection has logged in: from now on data connections of the same account at
     /// the same address may resume each other's sessions.
     pub(crate) fn logged_in(&self, tie: Tie, account: &str, peer: IpAddr) {
@@ -186,8 +191,10 @@ impl Acceptor {
         let stream = shaken?;
         let resumed = match found.tie().filter(|_| is_resumed(&stream)) {
             Some(resumed) if resumed == tie => Resumed::Own,
-            Some(_) => Resumed::SameAccount,
-            None => Resumed::NotOwn,
+            Some(resumed) if self.shared.owners.prove_same(tie, resumed).await => {
+                Resumed::SameAccount
+            }
+            Some(_) | None => Resumed::NotOwn,
         };
         Ok((stream, resumed))
     }

@@ -31,6 +31,7 @@ pub(super) async fn start(
     let no_tls = || Exit::Tls(io::Error::other("there is no certificate"));
     let acceptor = session.tls.clone().ok_or_else(no_tls)?;
     let tie = shared.new_tie();
+    acceptor.begun(tie, session.peer.ip());
     let deadline = session.silence_deadline();
     let probe = Arc::clone(&session.probe);
     let handshake = async {

@@ -2,14 +2,21 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustls::server::{ProducesTickets, StoresServerSessions};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Bindings that are remembered with their accounts. The oldest is forgotten first; its control
 /// connection still recognises its own data connections.
 const BINDINGS_MAX: usize = 16_384;
+/// How long a data connection waits for the login of another control connection of its address, of
+/// which it resumed the session. Checking a password takes a part of this.
+const LOGIN_MAX: Duration = Duration::from_secs(10);
 
 /// What binds data connections to a control connection: 16 bytes that cannot be guessed.
 ///
@@ -33,7 +40,11 @@ impl Tie {
 /// control connection was last. It is as good a proof where one control connection resumed a
 /// session of the other, or both are logged in to the same account from the same address.
 #[derive(Debug, Default)]
-pub(super) struct Owners(Mutex<Known>);
+pub(super) struct Owners {
+    known: Mutex<Known>,
+    /// Told when a handshake or a login is over.
+    changed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -47,29 +58,63 @@ struct Owner {
     is_tls_1_2: bool,
     /// The first control connection of a row of which each resumed a session of one before it.
     first: Tie,
+    /// Where its client is, while it has not logged in.
+    pending: Option<IpAddr>,
     account: Option<(Arc<str>, IpAddr)>,
 }
 
 impl Owners {
+    /// A control connection begins its handshake. Its client has a session to resume before the
+    /// server has seen the end of that.
+    pub(super) fn begun(&self, tie: Tie, peer: IpAddr) {
+        let owner = Owner { is_tls_1_2: false, first: tie, pending: Some(peer), account: None };
+        self.known().insert(tie, owner);
+    }
+
     /// A control connection has finished its handshake, and may have resumed a session of another.
     pub(super) fn secured(&self, tie: Tie, is_tls_1_2: bool, resumed: Option<Tie>) {
         let mut known = self.known();
         let first = resumed.map_or(tie, |resumed| known.first(resumed));
-        if known.owners.insert(tie, Owner { is_tls_1_2, first, account: None }).is_none() {
-            known.order.push_back(tie);
-        }
-        if known.order.len() > BINDINGS_MAX
-            && let Some(oldest) = known.order.pop_front()
-        {
-            known.owners.remove(&oldest);
-        }
+        let pending = known.owners.get(&tie).and_then(|owner| owner.pending);
+        known.insert(tie, Owner { is_tls_1_2, first, pending, account: None });
+        drop(known);
+        self.changed.notify_waiters();
     }
 
     /// It has logged in to an account, from this address.
     pub(super) fn logged_in(&self, tie: Tie, account: &str, peer: IpAddr) {
         if let Some(owner) = self.known().owners.get_mut(&tie) {
             owner.account = Some((account.into(), peer));
+            owner.pending = None;
         }
+        self.changed.notify_waiters();
+    }
+
+    /// Whether two control connections prove to be of one client: waits, a while at most, for the
+    /// login of the other where that is under way.
+    pub(super) async fn prove_same(&self, one: Tie, other: Tie) -> bool {
+        let proven = async {
+            loop {
+                let mut changed = pin!(self.changed.notified());
+                changed.as_mut().enable();
+                if self.are_same(one, other) {
+                    return true;
+                }
+                if !self.may_prove_same(one, other) {
+                    return false;
+                }
+                changed.await;
+            }
+        };
+        timeout(LOGIN_MAX, proven).await.unwrap_or(false)
+    }
+
+    /// Whether the other control connection is of the same address and may still log in.
+    fn may_prove_same(&self, one: Tie, other: Tie) -> bool {
+        let known = self.known();
+        let peer = |owner: &Owner| owner.pending.or(owner.account.as_ref().map(|(_, peer)| *peer));
+        let own = known.owners.get(&one).and_then(peer);
+        own.is_some() && known.owners.get(&other).and_then(|owner| owner.pending) == own
     }
 
     /// Whether two control connections are of one client.
@@ -87,11 +132,22 @@ impl Owners {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Known {
+    fn insert(&mut self, tie: Tie, owner: Owner) {
+        if self.owners.insert(tie, owner).is_none() {
+            self.order.push_back(tie);
+        }
+        if self.order.len() > BINDINGS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.owners.remove(&oldest);
+        }
+    }
+
     fn first(&self, tie: Tie) -> Tie {
         self.owners.get(&tie).map_or(tie, |owner| owner.first)
     }
@@ -135,7 +191,10 @@ impl Binding {
     fn admits(&self, tie: Tie, owners: &Owners) -> bool {
         let (is_admitted, found) = match self {
             Self::Control(_, found) => (true, found),
-            Self::Data(own, found) => (tie == *own || owners.are_same(*own, tie), found),
+            Self::Data(own, found) => {
+                let may_be_own = owners.are_same(*own, tie) || owners.may_prove_same(*own, tie);
+                (tie == *own || may_be_own, found)
+            }
             Self::OneOf(ties, found) => (ties.contains(&tie), found),
         };
         if is_admitted {
@@ -258,6 +317,35 @@ mod tests {
         assert!(!owners.is_tls_1_2(tie(0)) && owners.is_tls_1_2(tie(1)));
         assert!(owners.is_tls_1_2(tie(BINDINGS_MAX)));
         assert_eq!(owners.known().owners.len(), BINDINGS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn row_09_a_session_of_a_login_that_is_under_way_proves_what_that_comes_to() {
+        let near = IpAddr::from([192, 0, 2, 1]);
+        let far = IpAddr::from([192, 0, 2, 2]);
+        let (own, other) = (Tie([1; 16]), Tie([2; 16]));
+        for (peer, account, is_same) in [
+            (near, Some("anna"), true),
+            (near, Some("ben"), false),
+            (near, None, false),
+            (far, Some("anna"), false),
+        ] {
+            let owners = Owners::default();
+            owners.begun(own, near);
+            owners.secured(own, true, None);
+            owners.logged_in(own, "anna", near);
+            owners.begun(other, peer);
+            let login = async {
+                tokio::task::yield_now().await;
+                owners.secured(other, true, None);
+                tokio::task::yield_now().await;
+                if let Some(account) = account {
+                    owners.logged_in(other, account, peer);
+                }
+            };
+            let (proven, ()) = tokio::join!(owners.prove_same(own, other), login);
+            assert_eq!(proven, is_same, "{peer} {account:?}");
+        }
     }
 
     /// PHP keeps the session of its control connection only, and OpenSSL drops a session for which

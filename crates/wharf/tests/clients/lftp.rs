@@ -109,7 +109,8 @@ fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_actively_over_explicit_tls
 #[test]
 fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
     let way = Way { security: Security::Explicit, is_mlsd: true, ..PLAIN };
-    let server = Setup::new().set("names", "backslash_as_slash = \"never\"").start();
+    let setup = Setup::new().set("names", "backslash_as_slash = \"never\"");
+    let server = setup.set("compat", "mode_z = true").start();
     let tree = Tree::awkward(3).without(|path| is_trouble_to_lftp(path, way));
     tree.write(&server.home().join("down"));
     let room = server.room("lftp");
@@ -254,7 +255,7 @@ fn row_16_lftp_mirrors_empty_files_with_and_without_mode_z() {
         }
         for (name, security) in [("plain", PLAIN.security), ("tls", Security::Explicit)] {
             let way = Way { security, ..PLAIN };
-            let commands = format!("debug 3; mirror -R tree {name}");
+            let commands = format!("debug 5; mirror -R tree {name}");
             let outcome = lftp_succeeds(&server, &room, way, &commands);
             assert_eq!(fs::read_dir(server.home().join(name)).unwrap().count(), 40, "{name}");
             assert_eq!(outcome.errors.contains("MODE Z"), is_on, "{}", outcome.errors);

@@ -332,7 +332,7 @@ fn a_table_moves_in_and_an_export_reads_back() {
     let before = place.run(&["user", "list", "--json"]).exits(0).out;
 
     let plain = place.run(&["user", "export"]).exits(0).out;
-    assert!(plain.starts_with("name,home,permissions,paths,enabled,"), "{plain}");
+    assert!(plain.starts_with("name,no_password,home,permissions,paths,enabled,"), "{plain}");
     assert!(!plain.contains("argon2"), "{plain}");
     let table = place.run(&["user", "export", "--csv", "--with-hashes"]).exits(0).out;
     place.write("exported.csv", &table);
