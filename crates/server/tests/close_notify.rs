@@ -14,7 +14,11 @@ const TAKEN: &str =
 
 fn world() -> World {
     let world = World::new().account("anna", "secret", Permissions::ALL).tls();
-    world.file("/full", b"content").file("/empty", b"").settings(|all| all.compat.mode_z = true)
+    world
+        .file("/full", b"content")
+        .file("/older", b"content")
+        .file("/empty", b"")
+        .settings(|all| all.compat.mode_z = true)
 }
 
 fn lenient() -> World {
@@ -134,7 +138,7 @@ fn row_33_an_empty_upload_needs_no_close_notify_where_no_content_is_lost() {
              EPSV;C: ALLO 0\nS: 200 *\nC: STOR other{empty}TAKEN;\nHAS /other \n\
              EPSV;C: STOR full{empty}CUT;\nHAS /full content\n\
              EPSV;C: ALLO 7\nS: 200 *\nC: STOR cut{empty}CUT;\nHASNOT /cut\n\
-             EPSV;C: REST 3\nS: 350 *\nC: STOR full{empty}CUT;\nHAS /full content\n\
+             EPSV;C: REST 3\nS: 350 *\nC: STOR older{empty}CUT;\nHAS /older content\n\
              C: TYPE A\nS: 200 *\nEPSV;C: STOR text{empty}CUT;\nHASNOT /text"
         ),
     );

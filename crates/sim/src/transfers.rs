@@ -244,7 +244,9 @@ impl Client {
         link: SimLink,
     ) -> Result<(), Gone> {
         drop(link);
-        if self.who.is_kind && went_well && !is_done(code) {
+        // The file that is added to may be gone, or another session of the account adds to it.
+        let has_met_others = verb == "APPE" && matches!(code, 450 | 451 | 550);
+        if self.who.is_kind && went_well && !is_done(code) && !has_met_others {
             self.blame(&format!("{verb} went well, but got {code}"));
         }
         self.all_answers().await?;

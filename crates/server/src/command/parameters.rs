@@ -280,8 +280,8 @@ mod tests {
         assert_eq!(
             bench.says("FEAT").await,
             "211-Features: /  CLNT /  EPRT /  EPSV /  HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32 /  \
-             MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*;UNIX.owner;\
-             UNIX.group; /  REST STREAM /  RMDA <path> /  SIZE /  TVFS /  UTF8 / 211 End"
+             MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*; /  \
+             REST STREAM /  RMDA <path> /  SIZE /  TVFS /  UTF8 / 211 End"
         );
     }
 

@@ -151,7 +151,7 @@ fn mistakes_in_the_file_of_accounts_are_shown_in_place() {
 fn row_19_an_account_without_a_password_needs_its_addresses() {
     let place = with_anna();
     let add = ["user", "add", "cam", "--home", "anna", "--no-password"];
-    place.run(&add).exits(1).tells("an account without a password needs `allowed_addresses`");
+    place.run(&add).exits(78).tells("an account without a password needs `allowed_addresses`");
     let list = place.run(&["user", "list"]).exits(0).out;
     assert!(!list.contains("cam"), "{list}");
     place.run(&[&add[..], &["--allow", "192.0.2.7"]].concat()).exits(0).tells("added cam");
