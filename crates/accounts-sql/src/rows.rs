@@ -120,6 +120,9 @@ pub(crate) struct Document {
     root: Table,
 }
 
+/// Stands for a name or a path that is no text. Nothing can have it, so what has it is invalid.
+const UNREADABLE: &str = "(not text)";
+
 impl Document {
     /// Takes a row of the main table: the columns of [`Tables::columns`].
     pub(crate) fn take(&mut self, tables: &Tables, row: &Row) {
@@ -141,7 +144,7 @@ impl Document {
     /// Takes a row of `memberships`: account, group.
     pub(crate) fn take_membership(&mut self, row: &Row) {
         let [account, group] = row.as_slice() else { return };
-        let Some(group) = group.text() else { return };
+        let group = group.text().unwrap_or(UNREADABLE);
         let Some(account) = self.holder(&ACCOUNTS, account) else { return };
         let groups = account.entry("groups").or_insert_with(|| Item::Value(Array::new().into()));
         if let Some(groups) = groups.as_array_mut() {
@@ -177,7 +180,8 @@ impl Document {
         path: &Value,
         entry: Toml,
     ) {
-        let Some(path) = path.text() else { return };
+        // A path that cannot be read makes its account invalid: its rights may be none.
+        let path = path.text().unwrap_or(UNREADABLE);
         let Some(holder) = self.holder(tables, holder) else { return };
         let entries = holder.entry(key).or_insert_with(|| Item::Table(Table::new()));
         if let Some(entries) = entries.as_table_mut() {

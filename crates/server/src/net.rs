@@ -33,8 +33,9 @@ pub(crate) use self::introduction::{Introduced, introduced};
 
 /// Bursts of clients wait here; the kernel lowers it to its own limit.
 const CONTROL_BACKLOG: i32 = 4096;
-/// One client is expected, or some dozens where a port is shared, and a few strangers.
-const DATA_BACKLOG: i32 = 128;
+/// One client is expected, or some dozens where a port is shared. Unexpected peers may come before
+/// the client asks for a transfer, and must not keep it out until they are turned away.
+const DATA_BACKLOG: i32 = 4096;
 
 /// Makes sockets, and knows chance and the time of day.
 #[async_trait]

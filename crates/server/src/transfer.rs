@@ -56,7 +56,7 @@ const SHORT_MAX: Duration = Duration::from_secs(2);
 const BEGINS_MAX: Duration = Duration::from_millis(700);
 /// The same for one that has stopped. A client that reads slowly takes what the systems on both
 /// sides have stored before it makes room for more, and looks as if it had stopped.
-const STOPPED_MAX: Duration = Duration::from_secs(5);
+const STOPPED_MAX: Duration = Duration::from_millis(900);
 
 /// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile
 /// that must wait is returned.

@@ -136,7 +136,7 @@ fn row_56_a_cut_replacement_goes_on_with_the_new_file_and_never_with_the_old() {
     inside(
         &world(),
         &format!(
-            "{CUT}C: SIZE a\nS: 213 5\nC: MLST a\nS: 250-*\n\
+            "{CUT}C: SIZE a\nS: 213 5\nC: MLST a\nS: 250-*\nS: 250 *\n\
              EPSV;C: RETR a\nS: 150 *\nD: hello\nS: 226 *\n\
              C: REST 5\nS: 350 *\nEPSV;C: STOR a\nS: 150 *\nU: 56789ab\nS: 226 *\n\
              HAS /a 0123456789ab"

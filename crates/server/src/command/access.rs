@@ -52,6 +52,9 @@ fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         return Next::say(Code::BAD_ARGUMENT, "That cannot be a user name.");
     }
     if must_use_tls(session, &user) {
+        // It is no try of a password, and does not count; the administrator reads why.
+        let reason = "a password without TLS, which tls.require refuses";
+        session.emit(&Event::LoginFailed { user: &escaped(user.as_bytes()), reason });
         return Next::say(
             Code::NOT_LOGGED_IN,
             "Passwords need TLS here: choose FTPS, explicit, in your client.",

@@ -109,7 +109,7 @@ impl Reader {
 fn followed(root: &Root, dir: &VPath, name: &[u8], link: Entry) -> Option<Entry> {
     let Ok(at) = dir.join(name) else { return Some(link) };
     match root.stat(&at) {
-        Ok(reached) => Some(Entry { via_link: true, ..reached }),
+        Ok(reached) => Some(Entry { via_link: reached.kind != Kind::Link, ..reached }),
         Err(_) => (!root.leads_to_denied(&at)).then_some(link),
     }
 }

@@ -81,7 +81,7 @@ pub(crate) struct Serve {
     /// Sessions in all [default: 512]
     #[arg(long, value_name = "N", help_heading = SHARE, value_parser = text_of::<Count>)]
     pub(crate) max_cons: Option<String>,
-    /// Sessions from one address [default: 20]
+    /// Sessions from one address [default: 40]
     #[arg(long, value_name = "N", help_heading = SHARE, value_parser = text_of::<Count>)]
     pub(crate) max_cons_per_ip: Option<String>,
     /// All uploads together, e.g. 2MiB/s

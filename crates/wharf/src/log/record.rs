@@ -225,6 +225,9 @@ fn login_help(reason: &str) -> &'static str {
         "wrong password" | "the account has no usable password" => {
             "wharf user passwd NAME sets a new one; that of a share is shown at its start"
         }
+        "a password without TLS, which tls.require refuses" => {
+            "choose FTPS (explicit TLS) in the client, or lower tls.require"
+        }
         "the account is disabled" => "wharf user enable NAME",
         _ if reason.starts_with("the accounts cannot be read") => "wharf check users",
         _ => "wharf why NAME / login --ip ADDRESS shows what decides",

@@ -1,6 +1,6 @@
 //! The act itself: the server's settings, the account's rights, and what is on the disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::Permissions;
@@ -206,7 +206,7 @@ impl Question<'_> {
 
     /// Something on the disk, by its real path.
     fn fact(&self, what: &str) -> Fact {
-        let path = real_path(self.subject, &self.at);
+        let path = self.real_path(&self.at);
         Fact::new(Kind::File, what).from(shown(&path))
     }
 
@@ -348,10 +348,15 @@ impl Question<'_> {
         }
     }
 
+    /// Where the system has a path: below the home, or in a virtual folder.
+    fn real_path(&self, at: &VPath) -> PathBuf {
+        self.storage.real_path(at).unwrap_or_else(|| real_path(self.subject, at))
+    }
+
     /// Whether the system lets the server change names in the folder of `at`.
     fn folder_changes(&self, at: &VPath) -> Result<(), Fact> {
         let parent = at.parent().unwrap_or_else(VPath::root);
-        let folder = real_path(self.subject, &parent);
+        let folder = self.real_path(&parent);
         os::can_change(&folder).map_err(|error| {
             let who = current_name();
             let what = format!("the system does not let {who} change this folder: {error}");
@@ -366,7 +371,7 @@ impl Question<'_> {
         if !matches!(self.case.act, Act::Chmod | Act::Mtime) {
             return Ok(());
         }
-        let path = real_path(self.subject, &self.at);
+        let path = self.real_path(&self.at);
         if os::is_owner(&path) {
             return Ok(());
         }

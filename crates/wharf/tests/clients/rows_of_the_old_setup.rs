@@ -82,15 +82,7 @@ const LETTERS: [(char, &[Gated]); 10] = [
     ('d', &[(&["DELE file"], 250), (&["RMD empty"], 250), (&["XRMD empty"], 250)]),
     ('f', &[(&["RNFR file", "RNTO renamed"], 250)]),
     ('m', &[(&["MKD made"], 257), (&["XMKD made"], 257)]),
-    (
-        'w',
-        &[
-            (&["STOR new"], 226),
-            (&["STOR file"], 226),
-            (&["STOU"], 226),
-            (&["REST 2", "STOR file"], 226),
-        ],
-    ),
+    ('w', &[(&["STOR new"], 226), (&["STOR file"], 226), (&["STOU"], 226)]),
     ('M', &[(&["SITE CHMOD 600 file"], 200)]),
     ('T', &[(&["MFMT 20200101000000 file"], 213)]),
 ];
