@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 
 use wharf_core::error::ErrorKind;
 use wharf_core::storage::{Change, Replace, Start, Storage, Wanted};
-use wharf_proto::entry::Kind;
+use wharf_proto::entry::{Entry, Kind};
 use wharf_storage::{Disk, DiskOptions, FollowSymlinks};
 
 use super::{WAYS, World, content, fails, fast, listed, path, put, write};
@@ -102,7 +102,10 @@ async fn a_link_is_seen_as_what_it_may_lead_to() {
         };
         assert_eq!((told.kind, told.name.as_slice()), (kind, at.name().unwrap()));
         let above = listed(disk, &at.parent().unwrap().to_string()).await;
-        assert_eq!(above.iter().find(|entry| entry.name == told.name), Some(&told));
+        let listed = above.into_iter().find(|entry| entry.name == told.name).unwrap();
+        // A listing tells also that a link led there.
+        assert!(listed.via_link || kind == Kind::Link);
+        assert_eq!(Entry { via_link: told.via_link, ..listed }, told);
     })
     .await;
 }
