@@ -179,7 +179,7 @@ impl Stage<'_> {
             client.expect(line, Code::FILE_UNAVAILABLE)?;
         }
         client.expect("RNFR old", Code::PENDING)?;
-        client.expect("RNTO other", Code::NAME_REFUSED)?;
+        client.expect("RNTO other", Code::FILE_UNAVAILABLE)?;
         self.still_serves(&mut client)?;
         mounted.set_read_only(false)?;
         self.stores_again(&mut client)

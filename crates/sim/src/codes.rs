@@ -35,7 +35,8 @@ pub(crate) fn may_answer(verb: &str, code: u16) -> bool {
         // §5.4 has no 550 here; clients take every other code for a fault of another kind.
         "LIST" | "NLST" | "MLSD" => (&[550], &[TRANSFER, REFUSED]),
         "RNFR" => (&[350, 550], &[REFUSED, FAULTS]),
-        "RNTO" => (&[250, 503, 532, 553], &[REFUSED, FAULTS]),
+        // §5.4 has no 550 here; a refused path has one code in all commands.
+        "RNTO" => (&[250, 503, 532, 550, 553], &[REFUSED, FAULTS]),
         "MKD" => (&[257, 550], &[REFUSED, FAULTS]),
         "PWD" => (&[257, 550], &[REFUSED]),
         "SIZE" | "MDTM" | "MFMT" => (&[213, 550], &[REFUSED, FAULTS]),

@@ -157,7 +157,7 @@ impl Memory {
     /// The tree's meter with this account's limits, if anybody counts.
     fn metered(&self, tree: &Tree) -> Option<Metered> {
         let meter = tree.meter.clone()?;
-        Some(Metered { meter, quota: self.quota })
+        Some(Metered::new(meter, self.quota))
     }
 
     /// Gives something new its permission bits.
@@ -377,7 +377,7 @@ impl Storage for Memory {
             counting.check_one_more()?;
         }
         tree.make_dir(at)?;
-        counting.added_one();
+        counting.added_one(at);
         self.masked(&mut tree, at, 0o777)
     }
 

@@ -5,6 +5,7 @@
 //! where it acts, not in a layer above it: only there is known what a rename replaced and what
 //! became of an upload that nobody waited for.
 
+mod change;
 mod charge;
 mod credit;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Kept, Usage};
 use wharf_proto::path::VPath;
 
+pub(crate) use self::change::Change;
 pub(crate) use self::charge::Charge;
 use self::credit::Credits;
 pub(crate) use self::credit::{FileId, Replaced};
@@ -77,6 +79,9 @@ pub(crate) struct Meter {
     /// Homes of others that lie in this one, below which paths: what is removed there was not, or
     /// not only, counted here.
     inner: Mutex<Vec<(VPath, Weak<Self>)>>,
+    /// Homes of others in which this one lies: what changes here changes there, and their counts
+    /// do not see it.
+    outer: Mutex<Vec<Weak<Self>>>,
     /// Told when a count ends.
     counted: Notify,
     witness: Option<Arc<dyn Witness>>,
@@ -110,6 +115,10 @@ struct Numbers {
     /// Whether something was removed that may have been counted elsewhere: the count is at least
     /// what is there, and is made again at the next login.
     is_stale: bool,
+    /// Grows when something may have come here that is not counted.
+    strange: u64,
+    /// As it was when the count began that holds now.
+    strange_known: u64,
 }
 
 impl Meter {
@@ -136,11 +145,14 @@ impl Meter {
             counted_at,
             is_witnessed,
             is_stale: false,
+            strange: 0,
+            strange_known: 0,
         };
         Self {
             numbers: Mutex::new(numbers),
             names: Mutex::new(()),
             inner: Mutex::default(),
+            outer: Mutex::default(),
             counted: Notify::new(),
             witness,
         }
@@ -156,7 +168,8 @@ impl Meter {
     }
 
     /// Learns that the home of another meter lies in this one, below `at`.
-    pub(crate) fn add_inner(&self, at: VPath, meter: &Arc<Self>) {
+    pub(crate) fn add_inner(self: &Arc<Self>, at: VPath, meter: &Arc<Self>) {
+        meter.outer().push(Arc::downgrade(self));
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.retain(|(known, meter)| *known != at && meter.strong_count() > 0);
         inner.push((at, Arc::downgrade(meter)));
@@ -167,6 +180,30 @@ impl Meter {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let around = inner.iter().filter(|(home, _)| at.is_within(home));
         around.filter_map(|(_, meter)| meter.upgrade()).collect()
+    }
+
+    fn outer(&self) -> MutexGuard<'_, Vec<Weak<Self>>> {
+        self.outer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether homes of others lie in this one.
+    fn has_inner(&self) -> bool {
+        !self.inner.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Something came here that may not be counted: until the next count nothing lowers this one.
+    fn suspect(&self) {
+        let mut numbers = self.numbers();
+        numbers.strange = numbers.strange.wrapping_add(1);
+        numbers.is_stale = true;
+    }
+
+    /// Lets the homes in which this one lies be counted again. No numbers may be held.
+    fn tell_outer(&self) {
+        let outer: Vec<_> = self.outer().iter().filter_map(Weak::upgrade).collect();
+        for meter in outer {
+            meter.numbers().is_stale = true;
+        }
     }
 
     fn state(&self) -> State {
@@ -207,17 +244,20 @@ impl Meter {
         // Before the first file is looked at: a count is worth writing down only if no other
         // server could change anything from here on, also where this one never does.
         let is_witnessed = self.witness.as_ref().is_none_or(|witness| witness.tell().is_ok());
-        let (before, was_stale) = {
+        let (before, was_stale, strange) = {
             let mut numbers = self.numbers();
+            let strange = numbers.strange;
             // What is removed from here on is not seen for certain.
             let was_stale = std::mem::take(&mut numbers.is_stale);
             match numbers.state {
-                State::Counted if numbers.running == 0 => (Some(numbers.changes), was_stale),
+                State::Counted if numbers.running == 0 => {
+                    (Some(numbers.changes), was_stale, strange)
+                }
                 State::Counted | State::Closed => {
                     numbers.is_stale = was_stale;
                     return false;
                 }
-                State::Counting | State::Uncounted(_) => (None, was_stale),
+                State::Counting | State::Uncounted(_) => (None, was_stale, strange),
             }
         };
         // Where nothing may change, not even the sweep may.
@@ -230,6 +270,7 @@ impl Meter {
         let is_taken = match (walked, before) {
             (Ok(kept), _) if is_undisturbed => {
                 numbers.kept = kept;
+                numbers.strange_known = strange;
                 numbers.counted_at = now;
                 numbers.is_witnessed = is_witnessed;
                 numbers.state = State::Counted;
@@ -307,25 +348,57 @@ impl Meter {
             }
             numbers.running += 1;
         }
+        // Where it was is not known here, and it may have been in the home of another account.
+        let has_inner = self.has_inner();
         let names = self.names();
         let done = act();
         let mut numbers = self.numbers();
+        let mut is_less = false;
         let done = done.map(|(done, gone)| {
-            if gone != Kept::default() {
+            is_less = gone != Kept::default();
+            if is_less && has_inner {
+                numbers.leave();
+            } else if is_less {
                 numbers.free(gone);
             }
             Some(done)
         });
         numbers.running = numbers.running.saturating_sub(1);
         drop((numbers, names));
+        if is_less {
+            self.tell_outer();
+        }
         done
     }
 }
 
 impl Numbers {
+    /// Whether something is there that may not be counted.
+    fn is_suspect(&self) -> bool {
+        self.strange != self.strange_known
+    }
+
+    /// Something that was counted is gone. Where it may not have been, nothing is lowered.
     fn free(&mut self, gone: Kept) {
+        if self.is_suspect() { self.leave() } else { self.lower(gone) }
+    }
+
+    /// Something is gone of which nobody knows in which count it was.
+    fn leave(&mut self) {
+        self.is_stale = true;
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// Something is gone that was counted for certain.
+    fn lower(&mut self, gone: Kept) {
         self.kept.bytes = self.kept.bytes.saturating_sub(gone.bytes);
         self.kept.files = self.kept.files.saturating_sub(gone.files);
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    fn add(&mut self, more: Kept) {
+        self.kept.bytes = self.kept.bytes.saturating_add(more.bytes);
+        self.kept.files = self.kept.files.saturating_add(more.files);
         self.changes = self.changes.wrapping_add(1);
     }
 
@@ -353,9 +426,43 @@ impl Numbers {
 pub(crate) struct Metered {
     pub(crate) meter: Arc<Meter>,
     pub(crate) quota: Quota,
+    /// The homes of others in this one in which something is done, told by [`Metered::at`].
+    inner: Vec<Arc<Meter>>,
 }
 
 impl Metered {
+    pub(crate) fn new(meter: Arc<Meter>, quota: Quota) -> Self {
+        Self { meter, quota, inner: Vec::new() }
+    }
+
+    /// The same for what is done at a path.
+    pub(crate) fn at(&self, at: &VPath) -> Self {
+        Self { inner: self.meter.inner_at(at), ..self.clone() }
+    }
+
+    /// A file that goes where it stands, if it is counted here for certain. In the home of another
+    /// account it may be counted there: its place gives no room here.
+    pub(crate) fn credited(&self, file: Option<Replaced>) -> Option<Replaced> {
+        file.filter(|_| self.inner.is_empty() && !self.meter.numbers().is_suspect())
+    }
+
+    /// Lets everybody count again in whose home something is done. No numbers may be held.
+    fn tell(&self) {
+        for meter in &self.inner {
+            meter.suspect();
+        }
+        if !self.inner.is_empty() {
+            self.meter.numbers().is_stale = true;
+        }
+        self.meter.tell_outer();
+    }
+
+    /// Whether something that gets another name leaves the home of another account, so that it may
+    /// not be counted here.
+    pub(crate) fn comes_out(&self, from: &VPath, to: &VPath) -> bool {
+        !self.meter.inner_at(from).is_empty() && self.meter.inner_at(to).is_empty()
+    }
+
     /// Waits until something may change, for a while.
     ///
     /// # Errors
@@ -399,66 +506,6 @@ impl Metered {
             numbers.check_counted()?;
             numbers.running += 1;
         }
-        Ok(Change { meter: &self.meter, quota: self.quota, _names: self.meter.names() })
-    }
-}
-
-/// A change of names under way.
-pub(crate) struct Change<'a> {
-    meter: &'a Meter,
-    quota: Quota,
-    _names: MutexGuard<'a, ()>,
-}
-
-impl Change<'_> {
-    /// Something is gone.
-    pub(crate) fn freed(&self, bytes: u64, files: u64) {
-        self.meter.numbers().free(Kept { bytes, files });
-    }
-
-    /// Something at `at` is gone. In the home of another account nobody knows in which count it
-    /// was: neither is lowered, so that no account gains by it, and both are made again.
-    pub(crate) fn freed_at(&self, at: &VPath, bytes: u64, files: u64) {
-        let inner = self.meter.inner_at(at);
-        if inner.is_empty() {
-            return self.freed(bytes, files);
-        }
-        for meter in &inner {
-            meter.numbers().is_stale = true;
-        }
-        let mut numbers = self.meter.numbers();
-        numbers.is_stale = true;
-        numbers.changes = numbers.changes.wrapping_add(1);
-    }
-
-    /// A file has another name now, or none: no upload replaces it any more.
-    pub(crate) fn moved(&self, file: FileId) {
-        self.meter.numbers().credits.revoke(file);
-    }
-
-    /// Whether one more file or directory may be kept.
-    pub(crate) fn check_one_more(&self) -> Result<()> {
-        let kept = self.meter.numbers().lasting();
-        let files = kept.files.saturating_add(1);
-        // Who is over the limit in bytes may still make directories.
-        if self.quota.admits(Kept { bytes: 0, files }) {
-            Ok(())
-        } else {
-            Err(ErrorKind::OverQuota.into())
-        }
-    }
-
-    /// One more is there.
-    pub(crate) fn added_one(&self) {
-        let mut numbers = self.meter.numbers();
-        numbers.kept.files = numbers.kept.files.saturating_add(1);
-        numbers.changes = numbers.changes.wrapping_add(1);
-    }
-}
-
-impl Drop for Change<'_> {
-    fn drop(&mut self) {
-        let mut numbers = self.meter.numbers();
-        numbers.running = numbers.running.saturating_sub(1);
+        Ok(Change::begun(&self.meter, self.quota))
     }
 }

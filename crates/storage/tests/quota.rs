@@ -178,7 +178,11 @@ fn walked(folder: &Path) -> Kept {
         if entry.file_name().to_string_lossy().ends_with(".base") {
             continue;
         }
-        let facts = entry.metadata().unwrap();
+        let facts = match entry.metadata() {
+            // It went while somebody looked.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            facts => facts.unwrap(),
+        };
         kept.files += 1;
         if facts.is_dir() {
             let below = walked(&entry.path());
@@ -407,6 +411,37 @@ async fn row_37_removing_from_an_inner_home_does_not_make_room_in_the_outer_one(
         tokio::task::yield_now().await;
     }
     assert_eq!(again.usage().unwrap().kept, Some(Kept::default()));
+}
+
+#[tokio::test]
+async fn row_37_a_file_that_goes_while_bytes_are_added_to_it_frees_them_once() {
+    for act in ["remove", "rename onto", "store"] {
+        let place = Place::new();
+        let quotas = place.quotas();
+        let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+        let store = disks.open(&account("anna", &place.home)).await.unwrap();
+        let put = async |at: &str, start: Start, bytes: usize| {
+            let how = Write { start, replace: Replace::Allowed };
+            let mut sink = store.write(&path(at), how).await.unwrap();
+            sink.write(Bytes::from(vec![1; bytes])).await.unwrap();
+            sink.sync().await.unwrap();
+            sink
+        };
+        for (at, bytes) in [("/f", 300), ("/g", 200), ("/h", 100)] {
+            put(at, Start::Fresh, bytes).await.commit().await.unwrap();
+        }
+        let added = put("/f", Start::End, 81).await;
+        match act {
+            "remove" => store.remove_file(&path("/f")).await.unwrap(),
+            "store" => drop(put("/f", Start::Fresh, 7).await.commit().await.unwrap()),
+            _ => store.rename(&path("/g"), &path("/f"), Replace::Allowed).await.unwrap(),
+        }
+        assert_eq!(added.commit().await.unwrap_err().kind, ErrorKind::Busy, "{act}");
+        assert_eq!(quotas.kept(&place.home), Some(walked(&place.home)), "{act}");
+        // What stays is counted once, too.
+        put("/h", Start::End, 81).await.commit().await.unwrap();
+        assert_eq!(quotas.kept(&place.home), Some(walked(&place.home)), "{act}");
+    }
 }
 
 #[cfg(unix)]

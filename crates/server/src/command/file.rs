@@ -59,7 +59,6 @@ static RNTO: Spec = Spec {
     about: "Give the file of RNFR its new name",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    unavailable: Code::NAME_REFUSED,
     run: Run::Later(|session, arg| Box::pin(rnto(session, arg))),
     ..Spec::logged_in(Permissions::RENAME)
 };
@@ -249,7 +248,7 @@ mod tests {
         let without = Permissions::LIST.union(Permissions::RENAME);
         let mut bench = Bench::new().logged_in(without).with_file("/a", b"a").with_file("/b", b"b");
         bench.says("RNFR a").await;
-        assert_eq!(bench.says("RNTO b").await, "553 File exists.");
+        assert_eq!(bench.says("RNTO b").await, "550 File exists.");
         assert_eq!(bench.memory.content("/b").unwrap(), b"b");
     }
 

@@ -17,6 +17,7 @@ use wharf_proto::entry::Kind;
 
 use super::facts_unix;
 use super::fault::fault;
+use super::journal::{is_any_in_flux, settled_by};
 use super::system::{DIRECTORY, Names, check_regular};
 use crate::meter::Replaced;
 
@@ -86,8 +87,21 @@ impl Directory {
         }
     }
 
-    /// A regular file that stands there, by what tells it apart, and how long it is.
+    /// A regular file that stands there, by what tells it apart, and how long it is without what is
+    /// just being added to it: that is counted where it is staged.
     pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
+        let may_shrink = is_any_in_flux();
+        let Some(found) = self.file_as_it_is(name)? else { return Ok(None) };
+        let mut bytes = settled_by(Some(found.file), found.bytes);
+        if may_shrink && bytes == found.bytes {
+            // It may have been cut back between the two looks.
+            let again = self.file_as_it_is(name)?;
+            bytes = again.map_or(bytes, |again| again.bytes.min(bytes));
+        }
+        Ok(Some(Replaced { bytes, ..found }))
+    }
+
+    fn file_as_it_is(&self, name: &[u8]) -> Result<Option<Replaced>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(facts) if facts_unix::kind(facts.st_mode) == Kind::File => Ok(Some(Replaced {
                 file: (facts_unix::number(facts.st_dev), facts_unix::number(facts.st_ino)),

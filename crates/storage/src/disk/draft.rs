@@ -273,9 +273,12 @@ impl Draft {
             return Ok(());
         };
         let counting = charge.metered().change()?;
-        let replaced = self.dir.file(&self.target)?;
-        charge.check_publish(self.length, replaced)?;
+        let standing = self.dir.file(&self.target)?;
+        charge.check_publish(self.length, charge.metered().credited(standing))?;
         self.rename()?;
+        if let Some(gone) = standing {
+            counting.moved(gone.file);
+        }
         charge.published();
         if let Some(Ok(Some(bytes))) = self.forget_other() {
             counting.freed(bytes, 1);

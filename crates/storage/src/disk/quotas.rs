@@ -40,8 +40,9 @@ const END_PAUSE: Duration = Duration::from_millis(10);
 /// else; it is thrown away if something was changed meanwhile, and tried again at the next one.
 ///
 /// Where one home lies in another, what is done in the inner one is seen in the outer by its next
-/// count. What the outer account removes there lowers no count, since it may have been counted in
-/// either; both are then counted at their next login. What lies behind links is not counted.
+/// count. What the outer account removes or replaces there lowers no count, since it may have been
+/// counted in either, and what it puts there lets the inner count be lowered by nothing; both are
+/// then counted at their next login. What lies behind links is not counted.
 #[derive(Clone)]
 pub struct Quotas {
     all: Arc<All>,
@@ -152,7 +153,7 @@ impl Quotas {
         if meter.wants_count(now(), COUNT_AGE_MAX) {
             self.enqueue(home, &meter);
         }
-        Ok(Some(Metered { meter, quota }))
+        Ok(Some(Metered::new(meter, quota)))
     }
 
     /// Counts a home anew if it is time, for a login that shares a folder which others have open.

@@ -196,6 +196,11 @@ impl Watch {
         })
     }
 
+    /// The same for a folder that is open.
+    pub(crate) fn is_on_the_way(&self, facts: &Stat, reach: Reach) -> bool {
+        self.known(reach).on_the_way.contains(&id(facts))
+    }
+
     pub(super) fn is_above(&self, path: &Path) -> bool {
         let known = self.known(Reach::Above);
         std::fs::symlink_metadata(path).is_ok_and(|it| known.on_the_way.contains(&id_of(&it)))

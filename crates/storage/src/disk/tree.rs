@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, LastLink, Replace, Source, Space, Wanted};
+use wharf_core::storage::{Change, Kept, LastLink, Replace, Source, Space, Wanted};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
+use super::count::count;
 use super::draft::Left;
 use super::fault::fault;
 use super::journal::{self, Recovery, is_in_flux, settled, settled_by};
@@ -316,7 +317,7 @@ impl Tree {
         }
         place.dir.make_dir(place.name, 0o777 & !umask)?;
         if let Some(counting) = &counting {
-            counting.added_one();
+            counting.added_one(at);
         }
         drop(counting);
         self.sync(&place.dir)
@@ -343,7 +344,11 @@ impl Tree {
             }
         }
         let new = self.place(to, ErrorKind::Exists)?;
+        let strange = self.strange(from, to, kind)?;
         let counting = self.counting()?;
+        if let (Some(counting), Some(_)) = (&counting, strange) {
+            counting.check_strange()?;
+        }
         let mut replaced = None;
         match self.what_stands(&new, to)? {
             // It stands in its own way: `readme` becomes `README`.
@@ -371,6 +376,7 @@ impl Tree {
             if let Some(gone) = replaced {
                 counting.freed_at(to, gone.bytes, 1);
             }
+            counting.renamed(from, to, strange);
         }
         for place in [&old, &new] {
             self.forget_left(place, counting.as_ref());
@@ -378,6 +384,23 @@ impl Tree {
         drop(counting);
         self.sync(&new.dir)?;
         self.sync(&old.dir)
+    }
+
+    /// What is to be renamed, with all of it, if it comes out of a home in which it is counted, and
+    /// maybe not in this one.
+    fn strange(&self, from: &VPath, to: &VPath, kind: Kind) -> Result<Option<Kept>> {
+        let comes_out = |metered: &Metered| metered.comes_out(from, to);
+        if !self.metered.as_ref().is_some_and(comes_out) {
+            return Ok(None);
+        }
+        Ok(match kind {
+            Kind::Dir => {
+                let beneath = count(&self.real_path(from)).map_err(fault)?;
+                Some(Kept { files: beneath.files.saturating_add(1), ..beneath })
+            }
+            Kind::File => Some(Kept { bytes: self.root.stat(from)?.size, files: 1 }),
+            Kind::Link | Kind::Other => Some(Kept::default()),
+        })
     }
 
     pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {

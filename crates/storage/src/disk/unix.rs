@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{Errno, Result as Call};
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions as Rights;
@@ -128,6 +128,12 @@ impl Root {
     pub(super) fn denied_names(&self, dir: &Directory) -> Option<DeniedNames> {
         let watch = self.server_files.watch()?;
         watch.denied_names(dir, self.reach_of(watch))
+    }
+
+    /// Whether something that is denied lies below an open folder.
+    fn is_above_denied(&self, facts: &Stat) -> bool {
+        let watch = self.server_files.watch();
+        watch.is_some_and(|watch| watch.is_on_the_way(facts, self.reach_of(watch)))
     }
 
     /// Whether a path leads to what is denied, as far as links are followed here.
@@ -317,8 +323,11 @@ impl Root {
 
     pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
         let fd = match self.open_at(at, READ) {
-            // What may not be read may still be ours.
-            Err(Errno::ACCESS) => self.open_at(at, READ | OFlags::WRONLY),
+            // What may not be read may still be ours; a folder opens to be read only.
+            Err(Errno::ACCESS) => match self.open_at(at, READ | OFlags::WRONLY) {
+                Err(Errno::ISDIR) => Err(Errno::ACCESS),
+                opened => opened,
+            },
             opened => opened,
         };
         let fd = fd.map_err(fault)?;
@@ -326,6 +335,9 @@ impl Root {
         let kind = facts_unix::kind(facts.st_mode);
         if !matches!(kind, Kind::File | Kind::Dir) {
             return Err(ErrorKind::Forbidden.into());
+        }
+        if matches!(change, Change::Mode(_)) && self.is_above_denied(&facts) {
+            return Err(denied());
         }
         let file = File::from(fd);
         match change {

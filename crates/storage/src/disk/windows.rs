@@ -16,6 +16,7 @@ use wharf_proto::path::{VPath, escaped};
 
 use super::FollowSymlinks;
 use super::fault::fault;
+use super::journal::{is_any_in_flux, settled};
 use super::judge::{Judge, by_real_path};
 use super::leftover::is_hidden;
 use super::pace::Medium;
@@ -354,10 +355,16 @@ impl Directory {
         Ok(Self { path: self.path.clone() })
     }
 
-    /// A regular file that stands there, and how long it is. Its path tells it apart.
+    /// A regular file that stands there, and how long it is without what is just being added to
+    /// it. Its path tells it apart.
     pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
         use std::hash::{Hash as _, Hasher as _};
         let Some((Kind::File, bytes)) = self.measure(name)? else { return Ok(None) };
+        let bytes = if is_any_in_flux() {
+            File::open(self.of(name).map_err(fault)?).map_or(bytes, |file| settled(&file, bytes))
+        } else {
+            bytes
+        };
         let mut hasher = std::hash::DefaultHasher::new();
         self.of(name).map_err(fault)?.to_string_lossy().to_lowercase().hash(&mut hasher);
         Ok(Some(Replaced { file: (hasher.finish(), 0), bytes }))

@@ -72,6 +72,7 @@ impl Charge {
         if let Some(witness) = &metered.meter.witness {
             witness.tell()?;
         }
+        metered.tell();
         let mut numbers = metered.meter.numbers();
         numbers.check_counted()?;
         let replaces = replaces.filter(|it| !numbers.credits.has(it.file));
@@ -145,6 +146,8 @@ impl Charge {
     /// Whether the upload, with so many bytes, may take the place of `replaced`, which stands there
     /// now; nothing may change that until it is published.
     pub(crate) fn check_publish(&self, bytes: u64, replaced: Option<Replaced>) -> Result<()> {
+        // Before the change: what is not counted there yet must not be taken for counted.
+        self.metered.tell();
         let mut held = self.held();
         let mut numbers = self.metered.meter.numbers();
         held.refresh(&numbers);
@@ -201,8 +204,11 @@ impl Charge {
         }
         let mut numbers = self.metered.meter.numbers();
         held.give_back(&mut numbers);
-        numbers.free(gone);
+        numbers.lower(gone);
         numbers.running = numbers.running.saturating_sub(1);
+        drop(numbers);
+        // Behind the change: a count that began before it may not have seen it.
+        self.metered.tell();
     }
 
     pub(crate) fn metered(&self) -> &Metered {

@@ -8,7 +8,7 @@ fn quota(bytes: u64, files: u32) -> Quota {
 }
 
 fn metered(kept: Kept, quota: Quota) -> Metered {
-    Metered { meter: Arc::new(Meter::counted(kept, 0, None)), quota }
+    Metered::new(Arc::new(Meter::counted(kept, 0, None)), quota)
 }
 
 /// The file that stands at the only name of these tests.
@@ -179,7 +179,7 @@ fn row_37_an_upload_that_takes_the_place_first_ends_the_credit_of_another() {
 #[test]
 fn row_37_nothing_changes_before_it_is_counted() {
     let meter = Arc::new(Meter::uncounted(None));
-    let metered = Metered { meter: Arc::clone(&meter), quota: quota(100, 0) };
+    let metered = Metered::new(Arc::clone(&meter), quota(100, 0));
     assert_eq!(metered.change().err().map(|error| error.kind), Some(ErrorKind::Uncounted));
     let begun = Charge::begin(&metered, None, None);
     assert_eq!(begun.err().map(|error| error.kind), Some(ErrorKind::Uncounted));
@@ -213,7 +213,7 @@ fn row_37_a_count_beside_changes_is_thrown_away() {
 #[tokio::test(start_paused = true)]
 async fn row_37_an_act_waits_for_the_count_and_not_for_ever() {
     let meter = Arc::new(Meter::uncounted(None));
-    let metered = Metered { meter: Arc::clone(&meter), quota: quota(100, 0) };
+    let metered = Metered::new(Arc::clone(&meter), quota(100, 0));
     meter.await_count();
     assert_eq!(metered.ready().await.unwrap_err().kind, ErrorKind::Uncounted);
     let counting = async {

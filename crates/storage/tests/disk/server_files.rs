@@ -177,3 +177,25 @@ async fn row_53_virtual_folders_are_no_way_around_it() {
 fn folder(at: &str, target: PathBuf) -> Folder {
     Folder { at: path(at), target, quota: None, quota_files: None }
 }
+
+#[tokio::test]
+async fn row_53_no_folder_above_them_gets_other_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let (world, disks) = world();
+    let root = &world.root;
+    symlink("conf", root.join("way")).unwrap();
+    let mode = |at: &str| fs::metadata(root.join(at)).unwrap().permissions().mode();
+    let before = ["", "conf", "state"].map(mode);
+    let store = open(&disks, root.clone()).await;
+    for at in ["/", "/conf", "/way", "/state", "/conf/users.toml"] {
+        fails(store.set(&path(at), Change::Mode(0o777)).await, DENIED, at);
+    }
+    assert_eq!(["", "conf", "state"].map(mode), before);
+    for at in ["/mine", "/conf/deep", "/conf/deep/other"] {
+        store.set(&path(at), Change::Mode(0o700)).await.unwrap();
+        assert_eq!(mode(at.trim_start_matches('/')) & 0o700, 0o700, "{at}");
+    }
+    // When it last changed lets nothing in.
+    let moment = store.stat(&path("/mine")).await.unwrap().modified;
+    store.set(&path("/conf"), Change::Modified(moment)).await.unwrap();
+}

@@ -136,7 +136,7 @@ impl Draft {
         };
         draft.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
         draft.base = base;
-        draft.charge_for(tree)?;
+        draft.charge_for(tree, at)?;
         drop(counting);
         draft.prepare(tree, at, how.start)?;
         draft.headroom.take(&draft.file, 0)?;
@@ -166,7 +166,7 @@ impl Draft {
         draft.base = base;
         // It is no file of its own once it is done.
         let stage = draft.as_stage()?;
-        draft.charge_by(tree, stage)?;
+        draft.charge_by(tree, at, stage)?;
         drop(counting);
         draft.headroom.take(&draft.file, 0)?;
         if let Some(charge) = &draft.charge {
@@ -176,15 +176,15 @@ impl Draft {
     }
 
     /// Counts it as something that the account keeps.
-    fn charge_for(&mut self, tree: &Tree) -> Result<()> {
-        let is_there = tree.metered.is_some() && self.base.is_some();
-        let replaces = if is_there { self.dir.file(&self.target)? } else { None };
-        self.charge_by(tree, replaces)
+    fn charge_for(&mut self, tree: &Tree, at: &VPath) -> Result<()> {
+        let Some(metered) = &tree.metered else { return Ok(()) };
+        let replaces = if self.base.is_some() { self.dir.file(&self.target)? } else { None };
+        self.charge_by(tree, at, metered.at(at).credited(replaces))
     }
 
-    fn charge_by(&mut self, tree: &Tree, replaces: Option<Replaced>) -> Result<()> {
+    fn charge_by(&mut self, tree: &Tree, at: &VPath, replaces: Option<Replaced>) -> Result<()> {
         let Some(metered) = &tree.metered else { return Ok(()) };
-        match Charge::begin(metered, self.found, replaces) {
+        match Charge::begin(&metered.at(at), self.found, replaces) {
             Ok(charge) => self.charge = Some(Arc::new(charge)),
             Err(error) => {
                 // What was left there is counted already, and stays.
