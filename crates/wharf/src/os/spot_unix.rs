@@ -396,7 +396,7 @@ mod tests {
     use super::*;
 
     /// A folder, and one in it that anybody may change.
-    fn world() -> (tempfile::TempDir, std::path::PathBuf) {
+    fn world() -> (tempfile::TempDir, PathBuf) {
         let top = tempfile::tempdir().unwrap();
         let open = top.path().join("open");
         fs::create_dir(&open).unwrap();
