@@ -367,8 +367,8 @@ pub(super) static ROWS: &[Row] = &[
         "What is opened with root's rights is walked on open folders; where another user may \
          change a folder no link is followed, a file there is regular, has one name and a known \
          owner, and a new one is made only where nothing is; what is given away is what was \
-         opened; a successor takes no program and no config that others may change; the folder of the \
-         control socket is root's alone, and none is made below a link of another user.",
+         opened; a successor takes no program and no config that others may change; the folder of \
+         the control socket is root's alone, and none is made below a link of another user.",
     ),
     row(
         55,
