@@ -32,12 +32,14 @@ pub struct Door(Listener);
 
 impl Door {
     /// Listens at `path`, for its owner and the members of `group`, by its number, if there is one.
-    /// What a server that is gone left there is replaced.
+    /// What a server that is gone left there is replaced. `way` is a path to the same place that
+    /// holds while it is opened, such as one below an open folder, where `path` could be made to
+    /// lead to another; else it is `path`.
     ///
     /// # Errors
     /// `AddrInUse` if another server listens there; what the system says otherwise.
-    pub fn open(path: &Path, group: Option<u32>) -> io::Result<Self> {
-        Listener::open(path, group).map(Self)
+    pub fn open(path: &Path, way: &Path, group: Option<u32>) -> io::Result<Self> {
+        Listener::open(path, way, group).map(Self)
     }
 
     /// Listens beside `path`, for a server that is to take the place of the one there; see
@@ -45,8 +47,8 @@ impl Door {
     ///
     /// # Errors
     /// What the system says.
-    pub fn open_beside(path: &Path, group: Option<u32>) -> io::Result<Self> {
-        Listener::open_beside(path, group).map(Self)
+    pub fn open_beside(path: &Path, way: &Path, group: Option<u32>) -> io::Result<Self> {
+        Listener::open_beside(path, way, group).map(Self)
     }
 
     /// From now on who asks at the path itself asks here, in one step. The server that was asked

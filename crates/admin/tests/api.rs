@@ -145,7 +145,7 @@ impl Running {
             let bound = server.bind().await.unwrap();
             let operator = Arc::new(Remembers::default());
             let socket = folder.path().join("control");
-            let door = Door::open(&socket, None).unwrap();
+            let door = Door::open(&socket, &socket, None).unwrap();
             let handle = bound.handle();
             let api = Api::new(handle.clone(), bound.listeners(), operator.clone());
             let address = bound.listeners()[0].address;
@@ -285,7 +285,7 @@ fn a_socket_is_for_its_owner_and_one_server() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(&running.socket).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let second = Door::open(&running.socket, None).err().expect("it is taken");
+        let second = Door::open(&running.socket, &running.socket, None).err().expect("it is taken");
         assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
         let _: Status = client.get("/v1/status").await.expect("the first still answers");
         let nobody = Client::new(Path::new("/nowhere/control"));
@@ -295,7 +295,7 @@ fn a_socket_is_for_its_owner_and_one_server() {
         let left = running.socket.with_file_name("left");
         drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
         assert!(left.exists());
-        drop(Door::open(&left, None).unwrap());
+        drop(Door::open(&left, &left, None).unwrap());
         assert!(!left.exists(), "a door takes its socket away");
     });
 }

@@ -46,16 +46,16 @@ pub(crate) use service::{SERVICE, announce, become_service};
 pub(crate) use succession::{Starter, be_starter, be_successor, is_successor, tell_predecessor};
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, announce, can_change, disk_of, free_files, give_to, hold_window,
-    is_administrator, is_executable, is_journal, is_owner, mask_new_files, may_write, mode_if_open,
-    open_to_group, private_folder, proof_of_life_every, raise_file_limit, real_folder,
-    socket_folder, sync_folder,
+    PORT_REMEDY, Signals, SocketFolder, announce, can_change, disk_of, free_files, give_to,
+    hold_window, is_administrator, is_executable, is_journal, is_owner, mask_new_files, may_write,
+    mode_if_open, open_to_group, private_folder, proof_of_life_every, raise_file_limit,
+    real_folder, sync_folder,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, appended, can_change, disk_of, free_files, hold_window, inherited,
-    is_journal, is_owner, mask_new_files, mode_if_open, open_to_group, private_folder,
-    proof_of_life_every, raise_file_limit, real_folder, socket_folder, sync_folder,
+    PORT_REMEDY, Signals, SocketFolder, appended, can_change, disk_of, free_files, hold_window,
+    inherited, is_journal, is_owner, mask_new_files, mode_if_open, open_to_group, private_folder,
+    proof_of_life_every, raise_file_limit, real_folder, sync_folder,
 };
 
 pub(crate) use footprint::Footprint;

@@ -10,6 +10,7 @@
 #[cfg_attr(not(target_os = "linux"), path = "protection/identity_other.rs")]
 pub(crate) mod identity;
 pub(crate) mod own_files;
+mod own_programs;
 pub(crate) mod reach;
 #[cfg_attr(unix, path = "protection/rights_unix.rs")]
 #[cfg_attr(not(unix), path = "protection/rights_other.rs")]

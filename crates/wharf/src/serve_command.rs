@@ -10,6 +10,7 @@ mod chores;
 mod control;
 mod counters;
 mod gauges;
+mod ground;
 mod inherited;
 mod metrics;
 mod operator;

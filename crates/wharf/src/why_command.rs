@@ -11,20 +11,24 @@ mod subject;
 mod tell;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use wharf_accounts_sql::Creation;
 use wharf_proto::path::VPath;
 
+use crate::accounts::file;
 use crate::cli::Global;
 use crate::cli::why::Why;
 use crate::config::layers::Layers;
 use crate::config::show::origin_of;
 use crate::config::{Config, Loaded};
 use crate::live_command::client;
+use crate::logins::templated_homes;
 use crate::outcome::{Exit, Failure, print};
 use crate::protection::identity::{Identity, current_name};
 use crate::setup::{config_file, inputs, load};
+use crate::wire::accounts;
 use act::Act;
 use subject::Subject;
 
@@ -45,6 +49,8 @@ pub(crate) struct Case<'a> {
     file: Option<String>,
     /// Whether the server to ask was named.
     is_named: bool,
+    /// Every folder that is served.
+    homes: Vec<PathBuf>,
 }
 
 /// Something that decides, or could have.
@@ -106,6 +112,14 @@ impl Case<'_> {
     }
 }
 
+/// Every folder that is served, as far as accounts can be read.
+fn every_home(config: &Config, is_coloured: bool) -> Vec<PathBuf> {
+    let is_there = file(config).is_none_or(Path::exists);
+    let known = is_there.then(|| accounts(config, is_coloured, Creation::No));
+    let known = known.and_then(Result::ok).into_iter().flat_map(|known| known.homes);
+    known.map(|(_, home)| home).chain(templated_homes(config)).collect()
+}
+
 /// Says allow or deny, and why: 0 for allow, 1 for deny.
 pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
     let act = Act::read(&options.action)
@@ -126,6 +140,7 @@ pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
             std::path::absolute(file).unwrap_or_else(|_| file.clone()).display().to_string()
         }),
         is_named: options.reach.socket.is_some(),
+        homes: every_home(&config, is_coloured),
     };
     let mut notes = Vec::new();
     let client = client(global, &options.reach);

@@ -358,7 +358,8 @@ pub(super) static ROWS: &[Row] = &[
         "Configuration from where others write, and the server's own files within a home",
         "No command takes a `wharf.toml` of the current folder; configuration, accounts, keys, \
          state, logs, secrets and programs of events are denied to every account in every folder, \
-         by the identity of the file: links, second names and folders above them too.",
+         by the identity of the file: links, second names and folders above them too. Of programs \
+         that is every path within an argument, and the folder of a program within a home.",
     ),
     row(
         54,
@@ -366,7 +367,8 @@ pub(super) static ROWS: &[Row] = &[
         "What is opened with root's rights is walked on open folders; where another user may \
          change a folder no link is followed, a file there is regular, has one name and a known \
          owner, and a new one is made only where nothing is; what is given away is what was \
-         opened; a successor takes no program and no config that others may change.",
+         opened; a successor takes no program and no config that others may change; the folder of \
+         the control socket is root's alone, and none is made below a link of another user.",
     ),
     row(
         55,

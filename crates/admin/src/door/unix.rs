@@ -19,7 +19,9 @@ pub(super) struct Listener {
     /// The number of the file; another server may have put its own in its place.
     inode: u64,
     /// Where it is to be, if it is not there yet.
-    place: Option<PathBuf>,
+    place: Option<(PathBuf, PathBuf)>,
+    /// The way to it until then; see [`super::Door::open`].
+    way: PathBuf,
 }
 
 /// Who asks.
@@ -27,34 +29,37 @@ pub(super) struct Listener {
 pub(super) struct Asker(Option<unix::UCred>);
 
 impl Listener {
-    pub(super) fn open(path: &Path, group: Option<u32>) -> io::Result<Self> {
-        if path.symlink_metadata().is_ok_and(|facts| facts.file_type().is_socket()) {
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+    pub(super) fn open(path: &Path, way: &Path, group: Option<u32>) -> io::Result<Self> {
+        if way.symlink_metadata().is_ok_and(|facts| facts.file_type().is_socket()) {
+            if std::os::unix::net::UnixStream::connect(way).is_ok() {
                 return Err(io::ErrorKind::AddrInUse.into());
             }
-            fs::remove_file(path)?;
+            fs::remove_file(way)?;
         }
-        Self::bind(path, group)
+        Self::bind(path, way, group)
     }
 
     /// Beside `path`, at which another server still listens.
-    pub(super) fn open_beside(path: &Path, group: Option<u32>) -> io::Result<Self> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = PathBuf::from(beside);
-        match fs::remove_file(&beside) {
+    pub(super) fn open_beside(path: &Path, way: &Path, group: Option<u32>) -> io::Result<Self> {
+        let beside = |path: &Path| {
+            let mut beside = path.as_os_str().to_owned();
+            beside.push(".new");
+            PathBuf::from(beside)
+        };
+        let way_beside = beside(way);
+        match fs::remove_file(&way_beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut listener = Self::bind(&beside, group)?;
-        listener.place = Some(path.to_owned());
+        let mut listener = Self::bind(&beside(path), &way_beside, group)?;
+        listener.place = Some((path.to_owned(), way.to_owned()));
         Ok(listener)
     }
 
     pub(super) fn take_place(&mut self) -> io::Result<()> {
-        if let Some(place) = self.place.take() {
-            fs::rename(&self.path, &place)?;
-            self.path = place;
+        if let Some((path, way)) = self.place.take() {
+            fs::rename(&self.way, &way)?;
+            (self.path, self.way) = (path, way);
         }
         Ok(())
     }
@@ -63,18 +68,19 @@ impl Listener {
         &self.path
     }
 
-    fn bind(path: &Path, group: Option<u32>) -> io::Result<Self> {
+    fn bind(path: &Path, way: &Path, group: Option<u32>) -> io::Result<Self> {
         // It is never open to others, not for a moment: who connected then would stay.
         let mask = if group.is_some() { 0o117 } else { 0o177 };
         let before = umask(Mode::from_raw_mode(mask));
-        let bound = UnixListener::bind(path);
+        let bound = UnixListener::bind(way);
         umask(before);
         let socket = bound?;
         if let Some(group) = group {
-            std::os::unix::fs::lchown(path, None, Some(group))?;
+            std::os::unix::fs::lchown(way, None, Some(group))?;
         }
-        let inode = fs::symlink_metadata(path)?.ino();
-        Ok(Self { socket, path: path.to_owned(), inode, place: None })
+        let inode = fs::symlink_metadata(way)?.ino();
+        let (path, way) = (path.to_owned(), way.to_owned());
+        Ok(Self { socket, path, inode, place: None, way })
     }
 }
 

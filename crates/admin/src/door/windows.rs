@@ -29,7 +29,7 @@ pub(super) struct Listener {
 pub(super) struct Asker;
 
 impl Listener {
-    pub(super) fn open(path: &Path, _group: Option<u32>) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, _way: &Path, _group: Option<u32>) -> io::Result<Self> {
         let name = path.as_os_str().to_owned();
         let next = first(&name).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => io::ErrorKind::AddrInUse.into(),
@@ -41,8 +41,8 @@ impl Listener {
 
 impl Listener {
     /// Nobody takes over from another process here.
-    pub(super) fn open_beside(path: &Path, group: Option<u32>) -> io::Result<Self> {
-        Self::open(path, group)
+    pub(super) fn open_beside(path: &Path, _way: &Path, group: Option<u32>) -> io::Result<Self> {
+        Self::open(path, path, group)
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "other systems have a file to rename")]

@@ -71,8 +71,8 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
 /// Says of each home what of wharf's own lies in it.
 fn look_at_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page) {
     let (config, file) = (subjects.config, subjects.file.as_deref());
-    let own = own_files(config, file, &[]);
-    let files = server_files(config, file, &[]);
+    let own = own_files(config, file, &[], homes);
+    let files = server_files(config, file, &[], homes);
     let homes: BTreeSet<_> = homes.iter().chain(&config.server.homes.0).collect();
     for home in homes {
         if let Some(around) = files.folder_around(home) {
@@ -81,11 +81,7 @@ fn look_at_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page
         }
         for own in beneath(&own, &files, home) {
             let (what, path, home) = (own.what, own.path.display(), home.display());
-            page.warn(
-                format!("{what} {path} lies in the home {home}"),
-                "no account can list, read or change it; keep it elsewhere, away from what is \
-                 served",
-            );
+            page.warn(format!("{what} {path} lies in the home {home}"), own.remedy());
         }
     }
 }

@@ -9,14 +9,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, chownat, fstat, openat, readlinkat, renameat,
-    statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chownat, fstat, mkdirat, openat, readlinkat,
+    renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
@@ -193,6 +193,61 @@ impl Spot {
     }
 }
 
+/// A folder that is open: it stays the same one, whatever its path is made to lead to.
+#[derive(Debug)]
+pub(crate) struct OpenFolder {
+    folder: OwnedFd,
+    /// Whether only root and this process's own user can change what the path leads to.
+    is_ours: bool,
+    was_made: bool,
+}
+
+impl OpenFolder {
+    /// Opens it, and makes it, with all that are missing above it, for its owner alone.
+    ///
+    /// # Errors
+    /// What the system says, or a link where another user could have made it.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let is_missing = |path: &Path| {
+            path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let above = path.ancestors().find(|above| !is_missing(above)).unwrap_or(Path::new("/"));
+        let mut missing = names(path.strip_prefix(above).unwrap_or(&path));
+        let was_made = !missing.is_empty();
+        let (mut folder, _, mut is_ours) = walk(names(above), Last::IsEntered)?;
+        while let Some(name) = missing.pop() {
+            let about = fstat(&folder)?;
+            match mkdirat(&folder, &name, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            folder = open_folder(&folder, &name)?;
+            let is_kept = is_sticky(&about) && is_trusted(fstat(&folder)?.st_uid);
+            is_ours &= is_exclusive(&about) || is_kept;
+        }
+        Ok(Self { folder, is_ours, was_made })
+    }
+
+    /// Whether it was missing.
+    pub(crate) fn was_made(&self) -> bool {
+        self.was_made
+    }
+
+    /// Whether only root and this process's own user may change names in it.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        fstat(&self.folder).is_ok_and(|about| is_exclusive(&about))
+    }
+
+    /// A path to this very folder, for as long as it is open. None is needed where the usual path
+    /// always leads here, and none is had where the system has no such paths.
+    pub(crate) fn way(&self) -> Option<PathBuf> {
+        let way = PathBuf::from(format!("/proc/self/fd/{}/.", self.folder.as_raw_fd()));
+        let is_usable = cfg!(target_os = "linux") && !self.is_ours && way.is_dir();
+        is_usable.then_some(way)
+    }
+}
+
 /// Refuses a file that root is about to run or to obey, if another user may change or replace it.
 ///
 /// # Errors
@@ -316,7 +371,7 @@ fn is_of_kernel(folder: impl AsFd) -> bool {
     }
 }
 
-fn refused(why: &str) -> io::Error {
+pub(crate) fn refused(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, format!("refused for safety: {why}"))
 }
 
@@ -341,7 +396,7 @@ mod tests {
     use super::*;
 
     /// A folder, and one in it that anybody may change.
-    fn world() -> (tempfile::TempDir, std::path::PathBuf) {
+    fn world() -> (tempfile::TempDir, PathBuf) {
         let top = tempfile::tempdir().unwrap();
         let open = top.path().join("open");
         fs::create_dir(&open).unwrap();
@@ -390,6 +445,35 @@ mod tests {
         new.open(Access::New(0o600)).unwrap();
         new.rename(&Spot::find(&open.join("newer")).unwrap()).unwrap();
         assert!(open.join("newer").is_file());
+    }
+
+    #[test]
+    fn row_54_no_folder_is_made_below_a_link_that_another_user_could_have_made() {
+        let (top, open) = world();
+        let real = top.path().join("real");
+        fs::create_dir(&real).unwrap();
+        symlink("../real", open.join("link")).unwrap();
+        symlink("real", top.path().join("link")).unwrap();
+        for path in ["open/link", "open/link/deep", "open/link/deep/er"] {
+            let error = OpenFolder::of(&top.path().join(path)).unwrap_err();
+            assert!(error.to_string().contains("refused for safety"), "{path}: {error}");
+        }
+        assert_eq!(fs::read_dir(&real).unwrap().count(), 0);
+        for path in ["link/deep", "open/deep/er", "new"] {
+            let made = OpenFolder::of(&top.path().join(path)).unwrap();
+            assert!(made.was_made() && made.is_exclusive(), "{path}");
+            assert!(!OpenFolder::of(&top.path().join(path)).unwrap().was_made(), "{path}");
+        }
+        assert!(real.join("deep").is_dir());
+        assert!(!OpenFolder::of(&open).unwrap().is_exclusive());
+        // It stays the folder that was opened.
+        let deep = OpenFolder::of(&open.join("deep")).unwrap();
+        fs::rename(open.join("deep"), open.join("gone")).unwrap();
+        symlink("../real", open.join("deep")).unwrap();
+        if cfg!(target_os = "linux") {
+            fs::write(deep.way().unwrap().join("file"), "x").unwrap();
+            assert!(open.join("gone/file").is_file() && !real.join("file").exists());
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use rustix::process::{Resource, Signal as ProcessSignal, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::spot::{OpenFolder, refused};
 use super::{Announced, Asked, Stop};
 
 /// What makes the system give a port that it does not permit.
@@ -108,19 +109,58 @@ pub(crate) fn mask_new_files() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
 }
 
-/// Makes a folder that only its owner may enter, with all that are missing above it.
+/// Makes a folder that only its owner may enter, with all that are missing above it. Root makes
+/// none below a link of another user.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    if is_administrator() {
+        return OpenFolder::of(path).map(drop);
+    }
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes the folder of a socket, for its owner alone, if it is missing, and returns it then.
-pub(crate) fn socket_folder(socket: &Path) -> io::Result<Option<PathBuf>> {
-    match socket.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
-            private_folder(folder)?;
-            Ok(Some(folder.to_owned()))
+/// The folder of a socket.
+#[derive(Debug)]
+pub(crate) struct SocketFolder {
+    made: Option<PathBuf>,
+    /// Root holds it open.
+    open: Option<OpenFolder>,
+}
+
+impl SocketFolder {
+    /// Makes it, for its owner alone, if it is missing.
+    ///
+    /// # Errors
+    /// What the system says. Root takes none that another user may change, or that a link of
+    /// another user leads to: that user could have commands of root's answered.
+    pub(crate) fn of(socket: &Path) -> io::Result<Self> {
+        let folder = match socket.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if is_administrator() {
+            let open = OpenFolder::of(folder)?;
+            if !open.is_exclusive() {
+                return Err(refused("another user than root may change it"));
+            }
+            let way = open.way().unwrap_or_else(|| folder.to_owned());
+            return Ok(Self { made: open.was_made().then_some(way), open: Some(open) });
         }
-        _ => Ok(None),
+        let is_there = folder.exists();
+        if !is_there {
+            private_folder(folder)?;
+        }
+        Ok(Self { made: (!is_there).then(|| folder.to_owned()), open: None })
+    }
+
+    /// The folder, if it was made now.
+    pub(crate) fn made(&self) -> Option<&Path> {
+        self.made.as_deref()
+    }
+
+    /// A path to the socket that nobody else can make lead elsewhere, while this lives.
+    pub(crate) fn way_to(&self, socket: &Path) -> PathBuf {
+        let way = self.open.as_ref().and_then(OpenFolder::way).zip(socket.file_name());
+        way.map_or_else(|| socket.to_owned(), |(folder, name)| folder.join(name))
     }
 }
 

@@ -91,8 +91,27 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
 }
 
 /// None: a pipe lies in no folder.
-pub(crate) fn socket_folder(_socket: &Path) -> io::Result<Option<PathBuf>> {
-    Ok(None)
+#[derive(Debug)]
+pub(crate) struct SocketFolder;
+
+impl SocketFolder {
+    /// Nothing to do.
+    #[expect(clippy::unnecessary_wraps, reason = "other systems make folders")]
+    pub(crate) fn of(_socket: &Path) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// None was made.
+    #[expect(clippy::unused_self, reason = "other systems make folders")]
+    pub(crate) fn made(&self) -> Option<&Path> {
+        None
+    }
+
+    /// The path itself.
+    #[expect(clippy::unused_self, reason = "other systems hold a folder open")]
+    pub(crate) fn way_to(&self, socket: &Path) -> PathBuf {
+        socket.to_owned()
+    }
 }
 
 /// Nothing to do here: a pipe lies in no folder.

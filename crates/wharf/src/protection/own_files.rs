@@ -1,17 +1,17 @@
 //! What wharf keeps for itself on this computer: configuration, accounts, keys, state, logs,
 //! secrets, and the programs that it starts. No account reaches any of it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use wharf_storage::{Extent, ServerFiles};
 
+use super::own_programs::{folders_of, is_program, named_by};
 use super::reach::{log_files, state_folder};
 use crate::accounts;
 use crate::config::Config;
-use crate::config::hook::ProgramLine;
 use crate::logins;
-use crate::os::is_executable;
 use crate::outcome::{Exit, Failure};
 use crate::place;
 
@@ -27,50 +27,53 @@ pub(crate) struct OwnFile {
 
 /// Logs that were rotated are told apart by number up to this one.
 const ROTATED_MAX: u32 = 100;
-/// Programs that run what an argument names.
-const INTERPRETERS: &[&str] = &[
-    "sh",
-    "bash",
-    "dash",
-    "ash",
-    "zsh",
-    "ksh",
-    "fish",
-    "busybox",
-    "env",
-    "sudo",
-    "doas",
-    "nice",
-    "python",
-    "perl",
-    "ruby",
-    "php",
-    "node",
-    "lua",
-    "tclsh",
-    "awk",
-    "gawk",
-    "pwsh",
-    "powershell",
-    "cmd",
-    "java",
-    "systemd-run",
-    "setpriv",
-    "flock",
-    "timeout",
-];
+/// A program that is started for an event, and what its arguments name.
+const PROGRAM: &str = "a program of events";
+/// The folder of one.
+const PROGRAM_FOLDER: &str = "the folder of a program of events";
 
 /// Everything that a server with this configuration keeps for itself, whether it exists or not.
-/// `more` are files that its command line names.
-pub(crate) fn own_files(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<OwnFile> {
+/// `more` are files that its command line names, `homes` all folders that it serves.
+pub(crate) fn own_files(
+    config: &Config,
+    file: Option<&Path>,
+    more: &[PathBuf],
+    homes: &[PathBuf],
+) -> Vec<OwnFile> {
+    let mut all = of_settings(config, file, more);
+    all.extend(of_programs(config, file, homes));
+    // Devices and pipes are of the system.
+    all.retain(|OwnFile { path, .. }| {
+        !path.starts_with("/dev") && !path.starts_with("/proc") && !path.as_os_str().is_empty()
+    });
+    all
+}
+
+/// The programs of events, with what their arguments name, and the folders that hold programs
+/// within a home: what a script calls beside it cannot be known.
+fn of_programs(config: &Config, file: Option<&Path>, homes: &[PathBuf]) -> Vec<OwnFile> {
+    let homes: Vec<_> = homes.iter().chain(&config.server.homes.0).cloned().collect();
+    let base = file.and_then(|file| std::path::absolute(file).ok());
+    let base = base.as_deref().and_then(Path::parent);
+    let mut paths = BTreeSet::new();
+    let mut folders = BTreeSet::new();
+    for (_, line) in config.events.programs() {
+        let named = named_by(line, base);
+        let first = named.first().cloned();
+        let programs =
+            named.iter().filter(|path| Some(*path) == first.as_ref() || is_program(path));
+        folders.extend(programs.flat_map(|program| folders_of(program, &homes)));
+        paths.extend(named);
+    }
+    let own = |what, path, extent| OwnFile { what, path, extent };
+    let paths = paths.into_iter().map(|path| own(PROGRAM, path, Extent::File));
+    paths.chain(folders.into_iter().map(|path| own(PROGRAM_FOLDER, path, Extent::Folder))).collect()
+}
+
+/// What the settings name, but programs.
+fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<OwnFile> {
     let mut all = Vec::new();
-    let mut add = |what, path: PathBuf, extent| {
-        // Devices and pipes are of the system.
-        let is_device = path.starts_with("/dev") || path.starts_with("/proc");
-        if !is_device && !path.as_os_str().is_empty() {
-            all.push(OwnFile { what, path, extent });
-        }
-    };
+    let mut add = |what, path: PathBuf, extent| all.push(OwnFile { what, path, extent });
     let copies = Extent::FileAndCopies;
     // Also those that the next start would read, were an account to make one.
     for path in file.map(Path::to_path_buf).into_iter().chain(place::config_candidates()) {
@@ -115,11 +118,6 @@ pub(crate) fn own_files(config: &Config, file: Option<&Path>, more: &[PathBuf]) 
             add("a file of trusted roots", path.clone(), copies);
         }
     }
-    for (_, line) in config.events.programs() {
-        for path in programs(line) {
-            add("a program of events", path, Extent::File);
-        }
-    }
     if let Ok(program) = std::env::current_exe() {
         add("the program itself", program, Extent::File);
     }
@@ -127,8 +125,48 @@ pub(crate) fn own_files(config: &Config, file: Option<&Path>, more: &[PathBuf]) 
 }
 
 /// The same for stores.
-pub(crate) fn server_files(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> ServerFiles {
-    ServerFiles::new(own_files(config, file, more).into_iter().map(|own| (own.path, own.extent)))
+pub(crate) fn server_files(
+    config: &Config,
+    file: Option<&Path>,
+    more: &[PathBuf],
+    homes: &[PathBuf],
+) -> ServerFiles {
+    let own = own_files(config, file, more, homes).into_iter();
+    ServerFiles::new(own.map(|own| (own.path, own.extent)))
+}
+
+impl OwnFile {
+    /// What an operator does about it where it lies in a home.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self.what {
+            PROGRAM | PROGRAM_FOLDER => {
+                "no account can list, read or change it; move programs out of every home: what \
+                 they read or call besides cannot be known, and stays open to accounts"
+            }
+            _ => {
+                "no account can list, read or change it; keep it elsewhere, away from what is \
+                 served"
+            }
+        }
+    }
+}
+
+/// One line for programs that lie where accounts may write, if there are any.
+pub(crate) fn programs_in_homes(
+    config: &Config,
+    file: Option<&Path>,
+    homes: &[PathBuf],
+) -> Option<String> {
+    let files = server_files(config, file, &[], homes);
+    let own = of_programs(config, file, homes);
+    let found = homes.iter().find_map(|home| {
+        let mut lying = beneath(&own, &files, home).into_iter();
+        lying.find(|own| own.what == PROGRAM).map(|own| (own, home))
+    });
+    found.map(|(own, home)| {
+        let (path, home) = (own.path.display(), home.display());
+        format!("{PROGRAM} {path} lies in the home {home}: {}", own.remedy())
+    })
 }
 
 /// Refuses a folder to share in which everything is denied: it lies in one of wharf's own.
@@ -182,51 +220,9 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
     files.chain(config.accounts.password_file.0.as_deref()).map(Path::to_path_buf).collect()
 }
 
-/// The program of a line, and what it runs in turn.
-fn programs(line: &ProgramLine) -> Vec<PathBuf> {
-    let Some((program, arguments)) = line.0.split_first() else { return Vec::new() };
-    let program = PathBuf::from(program);
-    let runs_others = is_interpreter(&program);
-    let arguments = arguments.iter().map(PathBuf::from).filter(|path| path.is_absolute());
-    let run = arguments.filter(|path| !path.is_dir() && (runs_others || is_executable(path)));
-    let run: Vec<_> = run.collect();
-    std::iter::once(program).chain(run).collect()
-}
-
-fn is_interpreter(program: &Path) -> bool {
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.strip_suffix(".exe").unwrap_or(&name);
-    // `python3.12` is `python`.
-    let name =
-        name.trim_end_matches(|letter: char| letter.is_ascii_digit() || ".-".contains(letter));
-    INTERPRETERS.contains(&name)
-}
-
 /// A log that was rotated so many times.
 fn numbered(log: &Path, number: u32, suffix: &str) -> PathBuf {
     let mut name = OsString::from(log);
     name.push(format!(".{number}{suffix}"));
     name.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn row_53_what_an_interpreter_runs_is_a_program_too() {
-        let line = |words: &[&str]| ProgramLine(words.iter().map(ToString::to_string).collect());
-        let paths = |words: &[&str]| programs(&line(words));
-        let script = PathBuf::from("/srv/hooks/run.sh");
-        assert_eq!(
-            paths(&["/bin/sh", "/srv/hooks/run.sh", "{file}"]),
-            ["/bin/sh".into(), script.clone()]
-        );
-        assert_eq!(
-            paths(&["/usr/bin/python3.12", "-u", "/srv/hooks/run.sh"]).get(1),
-            Some(&script)
-        );
-        assert_eq!(paths(&["/usr/bin/touch", "/srv/stamp"]), [PathBuf::from("/usr/bin/touch")]);
-        assert!(paths(&[]).is_empty());
-    }
 }

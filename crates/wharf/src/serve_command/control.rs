@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use wharf_admin::door::{Door, MetricsDoor};
 
 use crate::config::Config;
-use crate::os::{is_successor, open_to_group, socket_folder};
+use crate::os::{SocketFolder, is_successor, open_to_group};
 use crate::outcome::plain;
 use crate::place;
 use crate::protection::identity::{Identity, group_number};
@@ -19,6 +19,8 @@ pub(super) struct Control {
     pub(super) door: Result<Door, String>,
     /// The port for metrics, if one is wanted.
     pub(super) metrics: Result<Option<MetricsDoor>, String>,
+    /// The socket's folder, held until the socket has its place.
+    held: Option<SocketFolder>,
 }
 
 impl Control {
@@ -28,9 +30,12 @@ impl Control {
         let Config { control: config, metrics, .. } = config;
         let usual = || place::control_sockets().into_iter().next().unwrap_or_default();
         let socket = config.socket.0.clone().unwrap_or_else(usual);
-        let door = open(&socket, &config.group, identity);
+        let (door, held) = match open(&socket, &config.group, identity) {
+            Ok((door, held)) => (Ok(door), Some(held)),
+            Err(why) => (Err(why), None),
+        };
         let metrics = metrics.listen.0.map(|at| open_metrics(at, whole)).transpose();
-        Self { socket, door, metrics }
+        Self { socket, door, metrics, held }
     }
 
     /// From now on who asks at the socket asks this server. It does nothing where nobody was asked
@@ -45,6 +50,7 @@ impl Control {
                 plain(&error)
             ));
         }
+        self.held = None;
     }
 
     /// The folder in which the socket's name is taken away at the end.
@@ -60,7 +66,9 @@ fn open_metrics(address: SocketAddr, config: &Config) -> Result<MetricsDoor, Str
     })
 }
 
-fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door, String> {
+type Opened = Result<(Door, SocketFolder), String>;
+
+fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
     let number =
         match group {
             "" => None,
@@ -70,19 +78,25 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door,
         };
     let shown = socket.display();
     let without = "the server cannot be asked by wharf status, who, kick and the like";
-    let made = socket_folder(socket).map_err(|error| {
+    let held = SocketFolder::of(socket).map_err(|error| {
         let why = plain(&error);
+        let folder = socket.parent().unwrap_or(socket).display();
         format!(
-            "{without}: the folder of {shown} cannot be made: {why}; name another: \
-                 control.socket"
+            "{without}: the folder {folder} of {shown} cannot be used: {why}; let it belong to \
+             root alone (chown root '{folder}' and chmod go-w '{folder}'), or name another place: \
+             control.socket"
         )
     })?;
-    if let (Some(folder), Some(number)) = (&made, number) {
+    if let (Some(folder), Some(number)) = (held.made(), number) {
         // Where that fails the group has no use of it, and finds out.
         let _ = open_to_group(folder, number);
     }
-    let opened =
-        if is_successor() { Door::open_beside(socket, number) } else { Door::open(socket, number) };
+    let way = held.way_to(socket);
+    let opened = if is_successor() {
+        Door::open_beside(socket, &way, number)
+    } else {
+        Door::open(socket, &way, number)
+    };
     let door = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "another wharf is asked at {shown}, so {without}; give one of them its own: \
@@ -91,7 +105,7 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Result<Door,
         _ => format!("{without}: {shown}: {}; name another place: control.socket", plain(&error)),
     })?;
     if let Some(identity) = identity {
-        identity.give_socket(door.path(), made.as_deref(), number.is_some());
+        identity.give_socket(door.path(), held.made(), number.is_some());
     }
-    Ok(door)
+    Ok((door, held))
 }

@@ -28,7 +28,7 @@ use crate::config::show::value_text;
 use crate::config::{Config, Loaded};
 use crate::log::Log;
 use crate::log::record::{Level, Record};
-use crate::logins::Sources;
+use crate::logins::{self, Sources};
 use crate::os::{Announced, announce};
 use crate::outcome::{Exit, Failure};
 use crate::protection::own_files::server_files;
@@ -48,8 +48,8 @@ pub(super) struct InForce {
 
 /// Who may log in, and what becomes of that with another configuration.
 pub(super) enum Accounts {
-    /// The account of a quick share stays.
-    Fixed(Arc<dyn Users>),
+    /// The account of a quick share stays, and the folder that it shares.
+    Fixed(Arc<dyn Users>, PathBuf),
     /// Those of the configuration; without a store there are anonymous visitors only.
     Configured(Option<Watched>, Option<Arc<Sources>>),
 }
@@ -59,7 +59,15 @@ impl Accounts {
     pub(super) fn all(&self) -> Vec<Account> {
         match self {
             Self::Configured(Some(Watched::File(file)), _) => file.accounts(),
-            Self::Configured(Some(Watched::Database(_)) | None, _) | Self::Fixed(_) => Vec::new(),
+            Self::Configured(Some(Watched::Database(_)) | None, _) | Self::Fixed(..) => Vec::new(),
+        }
+    }
+
+    /// Folders that are served besides those of the store.
+    fn other_homes(&self, config: &Config) -> Vec<PathBuf> {
+        match self {
+            Self::Fixed(_, folder) => vec![folder.clone()],
+            Self::Configured(..) => logins::templated_homes(config),
         }
     }
 }
@@ -197,13 +205,15 @@ impl Reloader {
         let (sessions, no_room) = self.room.of(settings.limits.sessions);
         settings.limits.sessions = sessions;
         let (users, homes) = match &self.accounts {
-            Accounts::Fixed(users) => (Arc::clone(users), Vec::new()),
+            Accounts::Fixed(users, _) => (Arc::clone(users), Vec::new()),
             Accounts::Configured(store, sources) => {
                 let homes = wire::homes(&config, store.as_ref(), false)?;
                 (wire::users(&config, store.as_ref(), sources.as_deref()), homes)
             }
         };
-        let own = server_files(&config, self.file(), &self.own_files);
+        let homes_of_all = homes.iter().map(|(_, home)| home.clone());
+        let served: Vec<_> = homes_of_all.chain(self.accounts.other_homes(&config)).collect();
+        let own = server_files(&config, self.file(), &self.own_files, &served);
         let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach, own);
         let stores = Arc::new(stores.checked(&self.checker));
         self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;

@@ -18,7 +18,7 @@ use wharf_core::event::Events;
 use wharf_events::check::Checker;
 use wharf_server::settings::ListenTls;
 use wharf_server::{Bound, Handle, Server};
-use wharf_storage::{Quotas, ServerFiles};
+use wharf_storage::Quotas;
 
 use super::bans::Keeper;
 use super::binding::bind_failure;
@@ -27,6 +27,7 @@ use super::chores::{measure, prove_life};
 use super::control::Control;
 use super::counters::{Audience, Counters};
 use super::gauges::Gauges;
+use super::ground::{make_state_folder, own_files, reach as reach_of};
 use super::inherited::{Surplus, assign};
 use super::operator::{Desk, starter};
 use super::reload::{self, InForce, Reloader};
@@ -47,7 +48,7 @@ use crate::log::record::{Level, Record};
 use crate::logins::{self, Sources};
 use crate::os::{
     Announced, Asked, Footprint, Inherited, Signals, Stop, announce, inherited, mask_new_files,
-    private_folder, raise_file_limit,
+    raise_file_limit,
 };
 use crate::os::{Starter, is_successor, tell_predecessor};
 use crate::outcome::{Exit, Failure, plain, tell};
@@ -55,8 +56,7 @@ use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
 use crate::place;
 use crate::protection::identity::{Identity, give_up_capabilities};
-use crate::protection::own_files::{refuse_home, server_files};
-use crate::protection::reach::{self, Reach, Usage};
+use crate::protection::reach::{self, Reach};
 use crate::protection::{Report, Standing, confine, rights};
 use crate::wire::{self, Accounts};
 
@@ -169,8 +169,7 @@ async fn prepare(
     let config = &plan.loaded.config;
     rights::refuse_open(config, plan.file.as_deref())?;
     let identity = Identity::wanted(&config.server)?;
-    // What is missing now could not be made later. Where it cannot be made, whoever needs it says.
-    let _ = private_folder(&reach::state_folder(config));
+    make_state_folder(config)?;
     let encryption = wire::encryption(config)?;
     let mut accounts = match &plan.share {
         Some(share) => wire::shared(share),
@@ -197,8 +196,8 @@ async fn prepare(
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
     let control = Control::open(config, identity.as_ref());
-    let reach = Arc::new(reach(plan, &accounts, &control, sources.is_some()));
-    let own = own_files(plan)?;
+    let reach = Arc::new(reach_of(plan, &accounts, &control, sources.is_some()));
+    let own = own_files(plan, &mut accounts)?;
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
     // A share keeps nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
@@ -240,26 +239,6 @@ async fn prepare(
         has_panel,
         missing_hosts,
     })
-}
-
-/// What is denied to every account.
-fn own_files(plan: &Plan) -> Result<ServerFiles, Failure> {
-    let own = server_files(&plan.loaded.config, plan.file.as_deref(), &plan.own_files);
-    if let Some(share) = &plan.share {
-        refuse_home(&own, &share.folder)?;
-    }
-    Ok(own)
-}
-
-/// Everything that is reached from now on.
-fn reach(plan: &Plan, accounts: &Accounts, control: &Control, has_sources: bool) -> Reach {
-    let config = &plan.loaded.config;
-    let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
-    let reach = Reach::of(config, &homes, &accounts.reached);
-    let reach =
-        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
-    let reach = if has_sources { logins::extend(reach, config) } else { reach };
-    reach.and_for_reloads(config, plan.file.as_deref())
 }
 
 /// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
@@ -371,7 +350,10 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         log: Arc::clone(&log),
         warner: Arc::clone(warner),
         accounts: match &plan.share {
-            Some(_) => reload::Accounts::Fixed(Arc::clone(&ready.accounts.users)),
+            Some(share) => {
+                let users = Arc::clone(&ready.accounts.users);
+                reload::Accounts::Fixed(users, share.folder.clone())
+            }
             None => {
                 reload::Accounts::Configured(ready.accounts.watched.clone(), ready.sources.clone())
             }

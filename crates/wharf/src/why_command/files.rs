@@ -56,9 +56,9 @@ fn commands(case: &Case<'_>) -> Result<(), Fact> {
 fn own(case: &Case<'_>, storage: &dyn Storage) -> Result<(), Fact> {
     let Some(path) = storage.real_path(&case.at) else { return Ok(()) };
     let file = case.file.as_deref().map(Path::new);
-    let files = server_files(case.config, file, &[]);
+    let files = server_files(case.config, file, &[], &case.homes);
     let (what, place) = if files.contains(&path) {
-        let all = own_files(case.config, file, &[]);
+        let all = own_files(case.config, file, &[], &case.homes);
         let own = named(&all, &path).unwrap_or_else(|| "one of its own files".to_owned());
         (format!("wharf keeps {own} for itself"), path)
     } else if matches!(case.act, Act::Rename | Act::Rmdir | Act::Delete) && files.is_above(&path) {

@@ -160,7 +160,7 @@ pub(super) async fn enter(
     let reach = Arc::new(Reach::of(config, std::slice::from_ref(&home), &store));
     let quotas = wire::quotas(config);
     let file = case.file.as_deref().map(Path::new);
-    let own = server_files(config, file, &[]);
+    let own = server_files(config, file, &[], &case.homes);
     let stores = wire::stores(config, Some(&quotas), &reach, own);
     let storage = stores.open(&subject.account).await.map_err(|error| {
         Fact::new(Kind::File, format!("the home {} cannot be opened: {error}", home.display()))

@@ -64,6 +64,47 @@ fn row_53_no_account_reaches_what_wharf_keeps_for_itself_and_check_says_so() {
 }
 
 #[test]
+fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_folder() {
+    let place = Place::new();
+    let home = place.path("").canonicalize().unwrap();
+    let home = home.to_str().unwrap();
+    for name in ["hooks/h.sh", "conf/it.conf", "conf/mine.txt", "top.sh", "upload"] {
+        fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+        place.write(name, "exit 0\n");
+    }
+    place.write(
+        "wharf.toml",
+        &format!(
+            "[events]\non_mkdir = [\"/bin/sh\", \"-c\", \"exec {home}/hooks/h.sh\"]\n\
+             on_rename = [\"/bin/sh\", \"top.sh\", \"--conf={home}/conf/it.conf\"]\n"
+        ),
+    );
+    let words = ["user", "add", "anna", "--home", home, "--perm", "full", "--password-file", "-"];
+    place.run_with(&words, "secret\n").exits(0);
+    let server = place.serve(&["serve"]);
+    let moved = "move programs out of every home";
+    assert_eq!(server.before.matches(moved).count(), 1, "{}", server.before);
+    let mut client = server.login("anna", "secret");
+    for name in ["hooks/h.sh", "hooks/beside", "hooks/new", "conf/it.conf", "top.sh"] {
+        assert!(client.stores(name, "x").starts_with("55"), "{name}");
+        assert!(client.says(&format!("DELE {name}")).starts_with("550 "), "{name}");
+    }
+    assert!(client.says("RNFR hooks").starts_with("550 "));
+    // What lies beside a file that is no program, and beside one in the home itself, is shared.
+    for name in ["conf/mine.txt", "upload"] {
+        assert!(client.stores(name, "x").starts_with("226 "), "{name}");
+    }
+    let ran = place.run(&["check", "protection"]);
+    for name in ["hooks/h.sh", "conf/it.conf", "top.sh"] {
+        let part = format!("a program of events {home}/{name} lies in the home");
+        assert!(ran.err.contains(&part) || ran.out.contains(&part), "{part}: {ran:?}");
+    }
+    let why = place.run(&["why", "anna", "/hooks/beside", "write"]).exits(1);
+    assert!(why.out.contains("the folder of a program of events"), "{why:?}");
+    drop(server.stop());
+}
+
+#[test]
 fn row_53_a_share_of_a_folder_of_wharfs_own_does_not_start() {
     let place = Place::new();
     fs::create_dir_all(place.path("state/below")).unwrap();

@@ -342,3 +342,52 @@ fn row_54_the_folder_that_is_made_for_the_control_socket_stays_roots() {
     place.run(&["status"]).exits(0);
     drop(server.stop());
 }
+
+#[test]
+fn row_54_root_opens_no_control_socket_where_the_servers_user_decides_what_answers() {
+    if !is_root() {
+        eprintln!("not run: only root opens sockets for somebody else");
+        return;
+    }
+    let place = for_nobody();
+    for name in ["real", "theirs", "run2"] {
+        fs::create_dir(place.path(name)).unwrap();
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    chown(place.path("theirs"), Some(NOBODY), Some(NOBODY)).unwrap();
+    symlink("../real", place.path("theirs/link")).unwrap();
+    for (at, is_open) in
+        [("theirs/link", false), ("theirs/link/deep", false), ("theirs", false), ("run2", true)]
+    {
+        let socket = place.path(at).join("it.sock");
+        let set = format!("control.socket={}", socket.display());
+        let server = place.serve(&["--set", &set]);
+        let is_told = server.before.contains("chown root");
+        assert_eq!(is_told, !is_open, "{at}: {}", server.before);
+        assert_eq!(socket.exists(), is_open, "{at}");
+        assert_eq!(fs::read_dir(place.path("real")).unwrap().count(), 0, "{at}");
+        drop(server.stop());
+    }
+}
+
+#[test]
+fn row_54_root_keeps_no_state_below_a_link_that_the_servers_user_made() {
+    if !is_root() {
+        eprintln!("not run: only root makes folders for somebody else");
+        return;
+    }
+    let place = for_nobody();
+    for name in ["real", "theirs"] {
+        fs::create_dir(place.path(name)).unwrap();
+    }
+    chown(place.path("theirs"), Some(NOBODY), Some(NOBODY)).unwrap();
+    symlink("../real", place.path("theirs/link")).unwrap();
+    for (at, code) in [("theirs/link", 78), ("theirs/link/deep", 78), ("theirs/own/deep", 0)] {
+        let set = format!("server.state_dir={}", place.path(at).display());
+        let words = ["serve", "-i", "127.0.0.1", "-p", "0", "--for", "1ms", "--set", &set];
+        let ran = place.run(&words).exits(code);
+        assert_eq!(ran.err.contains("refused for safety"), code != 0, "{at}: {ran:?}");
+        assert_eq!(fs::read_dir(place.path("real")).unwrap().count(), 0, "{at}");
+    }
+    assert!(place.path("theirs/own/deep").is_dir());
+}
