@@ -45,6 +45,9 @@ pub enum ErrorKind {
     /// The account left an upload of so many bytes unfinished that was to replace the file: what is
     /// sent now could be meant for either.
     Unfinished(u64),
+    /// The account left an upload unfinished that was to replace another file than the one that is
+    /// there now: what is sent behind a restart point would be a mixture.
+    Outdated,
     /// Someone else holds it; trying later may help.
     Busy,
     /// The server is out of something that comes back when others are done, such as open files.
@@ -116,6 +119,7 @@ impl fmt::Display for ErrorKind {
             Self::Unfinished(bytes) => {
                 return write!(out, "an upload of {bytes} bytes to it is unfinished");
             }
+            Self::Outdated => "the file changed since an upload to it was cut",
             Self::NotFound => "no such file or directory",
             Self::Exists => "the name is taken",
             Self::NotADirectory => "not a directory",

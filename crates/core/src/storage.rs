@@ -191,11 +191,11 @@ pub enum Start {
     Fresh,
     /// Byte `n` of this account's unfinished upload ([`Storage::partial`]), or else of the file
     /// that is there. All before it is kept, all behind it replaced. `BadOffset` if that is shorter
-    /// than
-    /// `n`; `Busy` if an upload of this account to that file runs.
+    /// than `n`; `Outdated` if what was left unfinished was to replace another file than the one
+    /// that is there; `Busy` if an upload of this account to that file runs.
     At(u64),
     /// The end of the file that is there: the bytes are added to the file itself when all of them
-    /// have come. `Unfinished` if this account left an upload unfinished that was to replace it;
+    /// have come. `Unfinished` if this account left bytes of an upload that was to replace it;
     /// `Busy` if one runs. Where no file is, the end of this account's unfinished upload, or else a
     /// new file.
     End,

@@ -493,6 +493,7 @@ impl Files {
             | ErrorKind::IsADirectory
             | ErrorKind::NotEmpty
             | ErrorKind::BadOffset
+            | ErrorKind::Outdated
             | ErrorKind::CrossesDevices
                 if !self.may_know(at) =>
             {

@@ -142,6 +142,10 @@ impl From<Error> for Refusal {
                 Code::FILE_UNAVAILABLE,
                 format!("Unfinished upload of {bytes} bytes: continue with REST, or STOR again."),
             ),
+            ErrorKind::Outdated => Self::say(
+                Code::BAD_RESTART,
+                "The file changed since the upload was cut: send it again from the start.",
+            ),
             ErrorKind::Unchecked => {
                 Self::say(Code::LOCAL_ERROR, "The file could not be checked; try again later.")
             }

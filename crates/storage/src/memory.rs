@@ -24,7 +24,7 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
-use self::tree::{Identity, Partial, PartialKey, Tree};
+use self::tree::{GONE, Identity, Partial, PartialKey, Tree};
 use crate::meter::{Charge, FileId, Meter, Metered, Quota, Replaced};
 
 /// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
@@ -173,7 +173,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Forgets what this account left unfinished under a name that means something else now.
+    /// Forgets what this account left unfinished under a name.
     fn forget(&self, tree: &mut Tree, at: &VPath) -> Result<()> {
         let key = (Arc::clone(&self.account), at.clone());
         match tree.partials.remove(&key) {
@@ -187,8 +187,10 @@ impl Memory {
         if tree.running.contains_key(&key) {
             return Err(ErrorKind::Busy.into());
         }
-        if let Some(partial) = tree.partial(&key) {
-            return Err(ErrorKind::Unfinished(length(&partial.content)).into());
+        let left = tree.partial(&key).map_or(0, |partial| length(&partial.content));
+        // Without a byte there is nothing to go on with.
+        if left > 0 {
+            return Err(ErrorKind::Unfinished(left).into());
         }
         // It is no file of its own once it is done.
         let stage = Replaced { file: (tree.next_number(), STAGES), bytes: 0 };
@@ -301,6 +303,9 @@ impl Storage for Memory {
         if base.is_some() && how.start != Start::Fresh && tree.running.contains_key(&key) {
             return Err(ErrorKind::Busy.into());
         }
+        if base.is_some() && matches!(how.start, Start::At(1..)) && tree.is_outdated(&key) {
+            return Err(ErrorKind::Outdated.into());
+        }
         let partial = tree.partial(&key).filter(|_| how.start != Start::Fresh);
         let resumed = partial.is_some();
         let before = match (how.start, partial) {
@@ -312,7 +317,7 @@ impl Storage for Memory {
         let left = tree.partials.get(&key).map(|partial| length(&partial.content));
         let charge = self.charge(&tree, at, left, length(&before))?;
         tree.partials.remove(&key);
-        *tree.running.entry(key).or_default() += 1;
+        tree.running.entry(key).or_default().count += 1;
         let upload = Upload {
             charge,
             memory: self.clone(),
@@ -329,8 +334,7 @@ impl Storage for Memory {
 
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
         let key = (Arc::clone(&self.account), at.clone());
-        let bytes = self.tree().partial(&key).map(|partial| length(&partial.content));
-        Ok(bytes.filter(|bytes| *bytes > 0))
+        Ok(self.tree().partial(&key).map(|it| length(&it.content)).filter(|bytes| *bytes > 0))
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -348,6 +352,11 @@ impl Storage for Memory {
 
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         let mut tree = self.tree();
+        let key = (Arc::clone(&self.account), at.clone());
+        let is_left = tree.partial(&key).is_some_and(|partial| !partial.content.is_empty());
+        if is_left && tree.identity(at).is_none() {
+            return self.forget(&mut tree, at);
+        }
         let bytes = length(&tree.file(at)?);
         tree.remove_file(at)?;
         self.moved(&tree, at)?;
@@ -388,8 +397,6 @@ impl Storage for Memory {
         if from != to {
             self.moved(&tree, from)?;
             self.moved(&tree, to)?;
-            self.forget(&mut tree, from)?;
-            self.forget(&mut tree, to)?;
         }
         replaced.map_or(Ok(()), |replaced| self.freed(&tree, length(&replaced)))
     }
@@ -565,8 +572,11 @@ impl Drop for Upload {
         if self.adds_to.is_none() {
             let key = (Arc::clone(&memory.account), self.at.clone());
             if let hash_map::Entry::Occupied(mut running) = tree.running.entry(key) {
-                *running.get_mut() -= 1;
-                if *running.get() == 0 {
+                if running.get().is_outdated && self.base.is_none() {
+                    self.base = Some(GONE);
+                }
+                running.get_mut().count -= 1;
+                if running.get().count == 0 {
                     running.remove();
                 }
             }

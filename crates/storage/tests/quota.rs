@@ -175,7 +175,8 @@ fn walked(folder: &Path) -> Kept {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         // Some bytes beside an upload, which is counted.
-        if entry.file_name().to_string_lossy().ends_with(".base") {
+        let path = entry.path();
+        if path.extension().is_some_and(|end| end == "base" || end == "none") {
             continue;
         }
         let facts = match entry.metadata() {

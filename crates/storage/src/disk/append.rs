@@ -15,7 +15,7 @@ use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Loan, Sink, Stored};
 
 use super::copying::Copying;
-use super::draft::{Draft, claim_throwaway};
+use super::draft::{Draft, Staged, claim_throwaway};
 use super::fault::fault;
 use super::journal::{Hidden, Journal};
 use super::system::{Directory, identity, real_name};
@@ -95,9 +95,9 @@ impl Append {
     async fn begin(&mut self) -> Result<Option<Growth>> {
         for _ in 0..LOCK_TRIES_MAX {
             let draft = self.stage()?.draft_mut().await?;
-            let (staged, length) = draft.staged()?;
+            let staged = draft.staged()?;
             draft.check_added()?;
-            if length == 0 {
+            if staged.length == 0 {
                 return Ok(None);
             }
             let is_durable = draft.is_durable();
@@ -105,7 +105,7 @@ impl Append {
                 (Arc::clone(&self.tree), Arc::clone(&self.dir), self.target.clone());
             let expected = self.whole.as_ref().map(|whole| whole.identity.clone());
             let begun = spawn_blocking(move || {
-                Growth::begin(&tree, &dir, &target, (staged, length), expected, is_durable)
+                Growth::begin(&tree, &dir, &target, staged, expected, is_durable)
             });
             if let Some(growth) = unblocked(begun.await)? {
                 return Ok(Some(growth));
@@ -117,10 +117,10 @@ impl Append {
 
     /// A copy of the file with what is to be added to it, for those who look at it before.
     async fn make_whole(&mut self) -> Result<PathBuf> {
-        let (staged, length) = self.stage()?.draft_mut().await?.staged()?;
+        let staged = self.stage()?.draft_mut().await?.staged()?;
         let folder = self.stage()?.draft_mut().await?.folder().to_owned();
         let (dir, target) = (Arc::clone(&self.dir), self.target.clone());
-        let made = spawn_blocking(move || Whole::begin(dir, &target, (staged, length)));
+        let made = spawn_blocking(move || Whole::begin(dir, &target, staged));
         let mut whole = unblocked(made.await)?;
         while !whole.is_done() {
             let step = spawn_blocking(move || {
@@ -241,7 +241,7 @@ impl Growth {
         tree: &Tree,
         dir: &Directory,
         target: &[u8],
-        (staged, length): (File, u64),
+        staged: Staged,
         expected: Option<String>,
         is_durable: bool,
     ) -> Result<Option<Self>> {
@@ -257,14 +257,14 @@ impl Growth {
             return Err(Error::new(ErrorKind::Busy, "the file was changed while it was checked"));
         }
         let old = file.metadata().map_err(fault)?.len();
-        let new = old.saturating_add(length);
-        tree.check_space(&file, length)?;
+        let new = old.saturating_add(staged.length);
+        tree.check_space(&file, staged.length)?;
         let Some(hidden) = Hidden::behind(&file, old)? else { return Ok(None) };
-        journal.begin(&file, (old, new), is_durable)?;
+        journal.begin(&file, (old, new), &staged.name, is_durable)?;
         Ok(Some(Self {
             target: target.to_vec(),
             file,
-            staged,
+            staged: staged.file,
             old,
             new,
             length: old,
@@ -349,13 +349,13 @@ struct Whole {
 }
 
 impl Whole {
-    fn begin(dir: Arc<Directory>, target: &[u8], (staged, length): (File, u64)) -> Result<Self> {
+    fn begin(dir: Arc<Directory>, target: &[u8], staged: Staged) -> Result<Self> {
         let old = dir.open_to_append(target)?;
         let (found, size) = (identity(&old).map_err(fault)?, old.metadata().map_err(fault)?.len());
         let (new, name) = claim_throwaway(&dir)?;
         let mut whole = Self { dir, name, new, identity: found, parts: Vec::new() };
         // From the last to the first.
-        whole.parts.extend(Copying::of(staged, length)?);
+        whole.parts.extend(Copying::of(staged.file, staged.length)?);
         whole.parts.extend(Copying::of(old, size)?);
         Ok(whole)
     }

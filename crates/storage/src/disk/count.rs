@@ -29,7 +29,7 @@ pub(super) fn count(root: &Path) -> io::Result<Kept> {
             continue;
         };
         let name = entry?.name;
-        if matches!(purpose(&name), Some(Purpose::Base | Purpose::Undo)) {
+        if matches!(purpose(&name), Some(Purpose::Base | Purpose::Undo | Purpose::Absence)) {
             // Some bytes beside an upload, which is counted.
             continue;
         }

@@ -14,7 +14,7 @@ use wharf_core::storage::{Loan, Replace, Stored};
 
 use super::copying::Copying;
 use super::fault::fault;
-use super::leftover::{forget_base, note_base, remove_if_unused};
+use super::leftover::{end_absence, forget_base, note_absence, note_base, remove_if_unused};
 use super::loan::{Borrowed, Borrower};
 use super::space::Headroom;
 use super::system::{Directory, real_name};
@@ -35,8 +35,10 @@ pub(super) struct Draft {
     found: Option<u64>,
     /// The identity of what stood at the target when the upload began; none if nothing did.
     base: Option<String>,
-    /// Whether `base` is written down beside the temporary.
+    /// Whether `base`, or that nothing stood there, is written down beside the temporary.
     is_noted: bool,
+    /// Whether the mark that nothing stood there was made for this upload.
+    made_mark: bool,
     /// The first bytes of the file that is there, on their way into the temporary.
     copying: Option<Copying>,
     name: Vec<u8>,
@@ -71,6 +73,14 @@ pub(super) struct Draft {
     headroom: Headroom,
     /// Its part in what the account keeps, where that is counted.
     charge: Option<Arc<Charge>>,
+}
+
+/// Bytes that are to be added to a file.
+pub(super) struct Staged {
+    pub(super) file: File,
+    /// Under which they lie beside that file.
+    pub(super) name: Vec<u8>,
+    pub(super) length: u64,
 }
 
 /// How a draft ends when it is dropped.
@@ -164,10 +174,18 @@ impl Draft {
 
     /// Writes down beside it what it is to replace, so that this is known after a crash, too.
     fn note(&mut self) -> Result<()> {
-        if let (Some(base), true, false) = (&self.base, self.is_findable, self.is_noted) {
-            note_base(&self.dir, &self.name, base).map_err(fault)?;
-            self.is_noted = true;
+        if !self.is_findable || self.is_noted {
+            return Ok(());
         }
+        let noted = match &self.base {
+            Some(base) => note_base(&self.dir, &self.name, base),
+            None => note_absence(&self.dir, &self.target).and_then(|(mark, is_new)| {
+                self.made_mark = is_new;
+                note_base(&self.dir, &self.name, &mark)
+            }),
+        };
+        noted.map_err(fault)?;
+        self.is_noted = true;
         Ok(())
     }
 
@@ -290,6 +308,7 @@ impl Draft {
 
     fn rename(&self) -> Result<()> {
         self.dir.rename(&self.name, &self.dir, &self.target, self.replace)?;
+        end_absence(&self.dir, &self.target);
         if self.is_noted {
             forget_base(&self.dir, &self.name);
         }
@@ -302,9 +321,10 @@ impl Draft {
         forgets.then(|| remove_if_unused(&self.dir, &self.partial, Duration::ZERO))
     }
 
-    /// The bytes that are to be added to a file, and how many.
-    pub(super) fn staged(&self) -> Result<(File, u64)> {
-        Ok((self.file.try_clone().map_err(fault)?, self.length))
+    /// The bytes that are to be added to a file.
+    pub(super) fn staged(&self) -> Result<Staged> {
+        let file = self.file.try_clone().map_err(fault)?;
+        Ok(Staged { file, name: self.name.clone(), length: self.length })
     }
 
     /// Whether what is done must last.
@@ -375,6 +395,9 @@ impl Drop for Draft {
         let is_left = self.stays() || self.dir.unlink(&self.name).is_err();
         if !is_left && (self.is_noted || self.found.is_some()) {
             forget_base(&self.dir, &self.name);
+        }
+        if !is_left && self.made_mark {
+            end_absence(&self.dir, &self.target);
         }
         if let Some(charge) = &self.charge {
             charge.end(is_left.then_some(self.length));

@@ -7,12 +7,14 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use wharf_core::error::{ErrorKind, Result};
 use wharf_proto::path::VPath;
 
+use super::boot;
 use super::fault::fault;
-use super::leftover::{Claim, claim, undo_name};
+use super::leftover::{Claim, Purpose, claim, purpose, undo_name};
 use super::system::{Directory, Own, number};
 
 /// The longest journal that is read: a name and some numbers.
@@ -26,6 +28,8 @@ const RECORD_END: &[u8] = b"\nend\n";
 const TRIES_MAX: usize = 10;
 /// How many paths a tree remembers as looked after.
 const KNOWN_MAX: usize = 4096;
+/// Bytes that are compared in one go.
+const COMPARED_BYTES: u64 = 256 * 1024;
 
 /// The journal of one file, locked: nothing else is added to the file meanwhile. Dropping it
 /// removes it, as if nothing had been added.
@@ -46,6 +50,19 @@ struct Record {
     /// The length that it was to have.
     new: u64,
     number: (u64, u64),
+    made: Option<Made>,
+}
+
+/// What tells the file, and what was added to it, for sure.
+#[derive(Debug, PartialEq, Eq)]
+struct Made {
+    /// When the file was made, in nanoseconds, where the system says: another file may get its
+    /// number.
+    birth: Option<u128>,
+    /// The name beside it under which the bytes lie that were to be added.
+    stage: Vec<u8>,
+    /// The start of the system in which the journal was written.
+    boot: Vec<u8>,
 }
 
 impl Journal {
@@ -103,10 +120,13 @@ impl Journal {
         &mut self,
         file: &File,
         (old, new): (u64, u64),
+        stage: &[u8],
         is_durable: bool,
     ) -> Result<()> {
         let number = number(file).map_err(fault)?;
-        let record = Record { target: self.target.clone(), old, new, number };
+        let boot = boot::identity().trim_ascii().to_vec();
+        let made = Some(Made { birth: birth(file), stage: stage.to_vec(), boot });
+        let record = Record { target: self.target.clone(), old, new, number, made };
         let write = |journal: &mut File| {
             journal.set_len(0)?;
             journal.seek(SeekFrom::Start(0))?;
@@ -147,8 +167,14 @@ impl Drop for Journal {
 impl Record {
     fn text(&self) -> Vec<u8> {
         let (device, node) = self.number;
-        let head = format!("{RECORD_HEAD} {} {} {device} {node}\n", self.old, self.new);
-        [head.as_bytes(), &self.target, RECORD_END].concat()
+        let mut head = format!("{RECORD_HEAD} {} {} {device} {node}", self.old, self.new);
+        if let Some(made) = &self.made {
+            let birth = made.birth.map_or_else(|| "-".to_owned(), |birth| birth.to_string());
+            let (stage, boot) =
+                (String::from_utf8_lossy(&made.stage), String::from_utf8_lossy(&made.boot));
+            head = format!("{head} {birth} {stage} {boot}");
+        }
+        [head.as_bytes(), b"\n", &self.target, RECORD_END].concat()
     }
 
     /// None if it is not whole.
@@ -156,11 +182,17 @@ impl Record {
         let rest = text.strip_prefix(RECORD_HEAD.as_bytes())?.strip_suffix(RECORD_END)?;
         let end = rest.iter().position(|byte| *byte == b'\n')?;
         let (numbers, target) = rest.split_at_checked(end)?;
-        let numbers = std::str::from_utf8(numbers).ok()?.trim().split(' ');
-        let numbers: Vec<u64> = numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?;
+        let mut words = std::str::from_utf8(numbers).ok()?.strip_prefix(' ')?.split(' ');
+        let numbers: Vec<u64> =
+            words.by_ref().take(4).map(|word| word.parse().ok()).collect::<Option<_>>()?;
         let [old, new, device, node] = numbers.as_slice() else { return None };
+        let made = match words.collect::<Vec<_>>().as_slice() {
+            [] => None,
+            [birth, stage, boot] => Some(Made::parse(birth, stage, boot)?),
+            _ => return None,
+        };
         let target = target.get(1..).filter(|target| !target.is_empty())?.to_vec();
-        Some(Self { target, old: *old, new: *new, number: (*device, *node) })
+        Some(Self { target, old: *old, new: *new, number: (*device, *node), made })
     }
 
     fn read(journal: &mut File) -> io::Result<Option<Self>> {
@@ -170,10 +202,9 @@ impl Record {
         Ok(Self::parse(&text))
     }
 
-    /// Cuts the file back. It stays as it is if it is another one by now, or so long that others
-    /// must have written to it.
+    /// Cuts the file back. It stays as it is if it is another one by now, or others wrote to it.
     fn undo(&self, dir: &Directory) -> Result<u64> {
-        let file = match dir.open_to_append(&self.target) {
+        let mut file = match dir.open_to_append(&self.target) {
             Ok(file) => file,
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::IsADirectory) => {
                 return Ok(0);
@@ -186,9 +217,63 @@ impl Record {
         if !is_same || length <= self.old || length > self.new {
             return Ok(0);
         }
+        let added = length.saturating_sub(self.old);
+        let is_ours = |made: &Made| made.fits(dir, &mut file, (self.old, added));
+        if !self.made.as_ref().map_or(Ok(true), is_ours)? {
+            return Ok(0);
+        }
         file.set_len(self.old).and_then(|()| file.sync_all()).map_err(fault)?;
-        Ok(length.saturating_sub(self.old))
+        Ok(added)
     }
+}
+
+impl Made {
+    fn parse(birth: &str, stage: &str, boot: &str) -> Option<Self> {
+        let birth = if birth == "-" { None } else { Some(birth.parse().ok()?) };
+        let stage = stage.as_bytes().to_vec();
+        // It is opened: nothing but a temporary of ours.
+        (purpose(&stage) == Some(Purpose::Upload)).then_some(())?;
+        Some(Self { birth, stage, boot: boot.as_bytes().to_vec() })
+    }
+
+    /// Whether an open file is the one that the journal is about, and the `added` bytes behind the
+    /// first `old` are those that were to be added, as far as these are still there.
+    fn fits(&self, dir: &Directory, file: &mut File, (old, added): (u64, u64)) -> Result<bool> {
+        if self.birth.zip(birth(file)).is_some_and(|(then, now)| then != now) {
+            return Ok(false);
+        }
+        // After a loss of power neither side needs to have its bytes.
+        if self.boot != boot::identity().trim_ascii() {
+            return Ok(true);
+        }
+        let Own::Found(mut stage) = dir.open_own(&self.stage).map_err(fault)? else {
+            return Ok(true);
+        };
+        file.seek(SeekFrom::Start(old)).map_err(fault)?;
+        begins_alike(&mut file.take(added), &mut stage).map_err(fault)
+    }
+}
+
+/// Whether two have the same bytes, as far as both go.
+fn begins_alike(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
+    loop {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        one.by_ref().take(COMPARED_BYTES).read_to_end(&mut left)?;
+        other.by_ref().take(COMPARED_BYTES).read_to_end(&mut right)?;
+        let both = left.len().min(right.len());
+        if left.get(..both) != right.get(..both) {
+            return Ok(false);
+        }
+        if left.len() != right.len() || left.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+/// When a file was made, where the system says.
+fn birth(file: &File) -> Option<u128> {
+    let made = file.metadata().ok()?.created().ok()?;
+    Some(made.duration_since(UNIX_EPOCH).ok()?.as_nanos())
 }
 
 /// Undoes what a crash left of bytes that were being added to `target`, if nobody adds to it now.
@@ -315,17 +400,25 @@ impl Recovery {
 
 #[cfg(test)]
 mod tests {
+    use super::super::leftover::throwaway_name;
     use super::*;
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_never_in_part() {
-        let record =
-            Record { target: b"a\nb end\n".to_vec(), old: 3, new: u64::MAX, number: (1, 2) };
-        let text = record.text();
-        assert_eq!(Record::parse(&text), Some(record));
-        for length in 0..text.len() {
-            assert_eq!(Record::parse(&text[..length]), None, "{length}");
+        let stage = throwaway_name().unwrap();
+        let made =
+            |birth, boot: &[u8]| Some(Made { birth, stage: stage.clone(), boot: boot.to_vec() });
+        for made in [None, made(None, b""), made(Some(u128::MAX), b"b-1")] {
+            let target = b"a\nb end\n".to_vec();
+            let record = Record { target, old: 3, new: u64::MAX, number: (1, 2), made };
+            let text = record.text();
+            assert_eq!(Record::parse(&text), Some(record));
+            for length in 0..text.len() {
+                assert_eq!(Record::parse(&text[..length]), None, "{length}");
+            }
         }
+        let odd = b"wharf append 1 1 2 3 4 - ../secret b\nf\nend\n";
+        assert_eq!(Record::parse(odd), None, "no name but of a temporary");
         assert_eq!(Record::parse(b"wharf append 1 1 2 3 4\n\nend\n"), None);
         assert_eq!(Record::parse(b"wharf append 1 1 2 3\nf\nend\n"), None);
     }
@@ -346,7 +439,8 @@ mod tests {
             assert!(again.is_none(), "one at a time");
             let file = dir().open_to_append(b"f").unwrap();
             let ends = (u64::try_from(old).unwrap(), u64::try_from(old + 4).unwrap());
-            journal.begin(&file, ends, true).unwrap();
+            let stage = throwaway_name().unwrap();
+            journal.begin(&file, ends, &stage, true).unwrap();
             (&file).write_all(&vec![2; added]).unwrap();
             journal.leave();
             let freed = recover(&dir(), b"f").unwrap();
@@ -356,12 +450,68 @@ mod tests {
         }
         // Another file of that name is left alone.
         let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
-        journal.begin(&dir().open_to_append(b"f").unwrap(), (1, 99), false).unwrap();
+        let stage = throwaway_name().unwrap();
+        journal.begin(&dir().open_to_append(b"f").unwrap(), (1, 99), &stage, false).unwrap();
         journal.leave();
         std::fs::rename(&path, folder.path().join("kept")).unwrap();
         std::fs::write(&path, "another").unwrap();
         assert_eq!(recover(&dir(), b"f").unwrap(), 0);
         assert_eq!(std::fs::read(&path).unwrap(), b"another");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn row_41_56_what_a_program_wrote_after_a_crash_is_never_cut_off() {
+        use super::super::FollowSymlinks;
+        use super::super::system::Root;
+        use std::fs::write;
+        type Act<'a> = &'a dyn Fn(&File);
+        let folder = tempfile::tempdir().unwrap();
+        let dir = || Root::open(folder.path(), FollowSymlinks::Never).unwrap().top().unwrap();
+        let path = folder.path().join("f");
+        let acts: [(Act<'_>, &[u8]); 5] = [
+            (&|_| (), b"old"),
+            // The stage is gone, so that nothing speaks against it.
+            (&|_| std::fs::remove_file(folder.path().join(".wharf-0")).unwrap(), b"old"),
+            (&|mut file| file.write_all(b"LINE").unwrap(), b"oldstageLINE"),
+            (&|_| write(&path, b"rewritten").unwrap(), b"rewritten"),
+            (
+                &|_| {
+                    std::fs::remove_file(&path).unwrap();
+                    write(&path, b"oldstage").unwrap();
+                },
+                b"oldstage",
+            ),
+        ];
+        for (way, (act, then)) in acts.into_iter().enumerate() {
+            write(&path, "old").unwrap();
+            let stage = throwaway_name().unwrap();
+            let staged = folder.path().join(String::from_utf8(stage.clone()).unwrap());
+            write(&staged, "staged bytes").unwrap();
+            let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
+            let file = dir().open_to_append(b"f").unwrap();
+            journal.begin(&file, (3, 15), &stage, false).unwrap();
+            (&file).write_all(b"stage").unwrap();
+            journal.leave();
+            if way == 1 {
+                std::fs::rename(&staged, folder.path().join(".wharf-0")).unwrap();
+            }
+            act(&file);
+            recover(&dir(), b"f").unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), then, "{way}");
+            let _ = std::fs::remove_file(&staged);
+        }
+        // After a loss of power neither side needs to have its bytes.
+        let (stage, mut file) = (throwaway_name().unwrap(), dir().open_to_append(b"f").unwrap());
+        let staged = folder.path().join(String::from_utf8(stage.clone()).unwrap());
+        write(&staged, [0; 9]).unwrap();
+        for (boot, fits) in [(boot::identity().trim_ascii(), false), (b"another", true)] {
+            let made = Made { birth: birth(&file), stage: stage.clone(), boot: boot.to_vec() };
+            assert_eq!(made.fits(&dir(), &mut file, (3, 5)).unwrap(), fits);
+        }
+        let other = Made { birth: Some(1), stage, boot: b"another".to_vec() };
+        let knows_birth = birth(&file).is_some();
+        assert_eq!(other.fits(&dir(), &mut file, (3, 5)).unwrap(), !knows_birth);
     }
 
     #[test]

@@ -15,15 +15,18 @@ use super::system::{Directory, Own};
 ///
 /// `.wharf-` + 32 hex digits + `.part` is what one account uploads to one name; it can be resumed,
 /// also after a crash. The same with `.base` beside it holds the identity of the file that stood
-/// under that name when the upload began. `.wharf-` + 32 hex digits + `.tmp` serves a second upload
-/// to that name, or one that adds to a file, and `.undo` says how long a file was before bytes were
-/// added to it.
+/// under that name when the upload began, or the mark that nothing did, which lies in a `.none`.
+/// `.wharf-` + 32 hex digits + `.tmp` serves a second upload to that name, or one that adds to a
+/// file, and `.undo` says how long a file was before bytes were added to it.
 pub const TEMP_PREFIX: &str = ".wharf-";
 
 const PARTIAL_SUFFIX: &[u8] = b".part";
 const THROWAWAY_SUFFIX: &[u8] = b".tmp";
 const BASE_SUFFIX: &[u8] = b".base";
 const UNDO_SUFFIX: &[u8] = b".undo";
+const ABSENCE_SUFFIX: &[u8] = b".none";
+/// How often a mark is made that others remove meanwhile.
+const TRIES_MAX: usize = 10;
 /// The longest identity that is read.
 const BASE_BYTES_MAX: u64 = 512;
 /// Bytes in a name, so that nobody guesses it and none meets another.
@@ -50,6 +53,8 @@ pub(super) enum Purpose {
     Base,
     /// It holds the length of a file to which bytes are being added.
     Undo,
+    /// It holds the mark of a name that nothing has.
+    Absence,
 }
 
 /// What the name is for, if it is just as we make them.
@@ -64,6 +69,7 @@ pub(super) fn purpose(name: &[u8]) -> Option<Purpose> {
         PARTIAL_SUFFIX | THROWAWAY_SUFFIX => Some(Purpose::Upload),
         BASE_SUFFIX => Some(Purpose::Base),
         UNDO_SUFFIX => Some(Purpose::Undo),
+        ABSENCE_SUFFIX => Some(Purpose::Absence),
         _ => None,
     }
 }
@@ -128,8 +134,7 @@ pub(super) fn noted_base(dir: &Directory, partial: &[u8]) -> io::Result<Option<S
 }
 
 /// Removes the identity of an upload that is gone. Call it after the upload's own name is: an
-/// identity without upload is harmless, an upload without identity would be taken for one to a
-/// new name.
+/// identity without upload is harmless.
 pub(super) fn forget_base(dir: &Directory, partial: &[u8]) {
     if partial.ends_with(PARTIAL_SUFFIX) {
         // Where it fails, the sweep comes back to it.
@@ -144,18 +149,65 @@ pub(super) fn is_orphan(dir: &Directory, base: &[u8]) -> bool {
     matches!(dir.look(&partial), Ok(None))
 }
 
-/// Whether an upload of `length` bytes for which `noted` was written down may go on over what
-/// stands there now.
-///
-/// The first bytes of an upload are written without a note, which follows with the next ones. So an
-/// empty one that a crash left over a file may have been meant for it; who goes on with that must
-/// not get a mixture.
-pub(super) fn is_based_on(noted: Option<&str>, stands: Option<&str>, length: u64) -> bool {
-    match (noted, stands) {
-        (None, Some(_)) => length == 0,
-        (None, None) => length > 0,
-        (noted, stands) => noted == stands,
+/// Whether the upload `partial` was made for what stands at `target` now: for the file of the
+/// identity `base`, or for nothing. What was left without a note fits nothing.
+pub(super) fn is_for(
+    dir: &Directory,
+    partial: &[u8],
+    target: &[u8],
+    base: Option<&str>,
+) -> io::Result<bool> {
+    let Some(noted) = noted_base(dir, partial)? else { return Ok(false) };
+    Ok(match base {
+        Some(base) => noted == base,
+        None => absence(dir, target)?.is_some_and(|mark| mark == noted),
+    })
+}
+
+/// Where the mark lies that nothing stands at `target`, for every account.
+fn absence_name(target: &[u8]) -> Vec<u8> {
+    let digest = Sha256::new().chain_update(b"absence").chain_update([0]).chain_update(target);
+    named(digest.finalize().as_slice(), ABSENCE_SUFFIX)
+}
+
+/// The mark under which nothing stands at `target`; none if there is none, or it is torn.
+fn absence(dir: &Directory, target: &[u8]) -> io::Result<Option<String>> {
+    let Own::Found(file) = dir.open_own(&absence_name(target))? else { return Ok(None) };
+    let mut mark = Vec::new();
+    file.take(BASE_BYTES_MAX).read_to_end(&mut mark)?;
+    let is_whole = purpose(&mark) == Some(Purpose::Upload);
+    Ok(is_whole.then(|| String::from_utf8_lossy(&mark).into_owned()))
+}
+
+/// Marks that nothing stands at `target`. Gives the mark, and whether it is new.
+pub(super) fn note_absence(dir: &Directory, target: &[u8]) -> io::Result<(String, bool)> {
+    let name = absence_name(target);
+    for _ in 0..TRIES_MAX {
+        if let Some(mark) = absence(dir, target)? {
+            return Ok((mark, false));
+        }
+        match dir.create(&name) {
+            Ok(mut file) => {
+                let mark = throwaway_name()?;
+                file.write_all(&mark)?;
+                return Ok((String::from_utf8_lossy(&mark).into_owned(), true));
+            }
+            // A torn one. Where an upload is just writing it, that one cannot be resumed.
+            Err(error) if error.kind() == Io::AlreadyExists => match dir.unlink(&name) {
+                Err(error) if error.kind() != Io::NotFound => return Err(error),
+                _ => {}
+            },
+            Err(error) => return Err(error),
+        }
     }
+    Err(Io::ResourceBusy.into())
+}
+
+/// Something stands at `target`, or did until now: what any account left for a name that nothing
+/// had is void. Call it after the change.
+pub(super) fn end_absence(dir: &Directory, target: &[u8]) {
+    // Most names have none. Where it fails, only what is left unfinished is concerned.
+    let _ = dir.unlink(&absence_name(target));
 }
 
 /// A name that nothing else has.
@@ -246,28 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn row_56_an_upload_goes_on_only_over_what_it_was_made_for() {
-        let (one, other) = (Some("1:5:9"), Some("2:5:9"));
-        for length in [0, 7] {
-            assert!(is_based_on(one, one, length));
-            for (noted, stands) in [(one, other), (one, None)] {
-                assert!(!is_based_on(noted, stands, length), "{noted:?} {stands:?}");
-            }
-        }
-        assert!(is_based_on(None, None, 7));
-        assert!(!is_based_on(None, one, 7));
-        // Left by a crash before the note was written.
-        assert!(is_based_on(None, one, 0));
-        assert!(!is_based_on(None, None, 0));
-    }
-
-    #[test]
     fn each_temporary_is_known_by_its_name() {
         let partial = partial_name("anna", b"a");
         assert_eq!(purpose(&partial), Some(Purpose::Upload));
         assert_eq!(purpose(&throwaway_name().unwrap()), Some(Purpose::Upload));
         assert_eq!(purpose(&base_name(&partial)), Some(Purpose::Base));
         assert_eq!(purpose(&undo_name(b"a")), Some(Purpose::Undo));
+        assert_eq!(purpose(&absence_name(b"a")), Some(Purpose::Absence));
+        assert_ne!(absence_name(b"a"), absence_name(b"b"));
         assert_eq!(undo_name(b"a"), undo_name(b"a"));
         assert_ne!(undo_name(b"a"), undo_name(b"b"));
         assert_eq!(purpose(b".wharf-0123456789abcdef.base"), None);

@@ -81,6 +81,12 @@ pub(super) fn sweep_counted(
                 swept.skipped += u64::from(undone.is_err());
                 continue;
             }
+            Some(Purpose::Absence) => {
+                // It is older than what was left under it, and no upload takes that long.
+                let keep = options.keep_partials.saturating_mul(2);
+                let _ = remove_if_unused(&level.dir, &entry.name, keep);
+                continue;
+            }
             None => {}
         }
         if entry.may_be_dir {

@@ -16,8 +16,8 @@ use super::fault::fault;
 use super::journal::{self, Recovery, is_in_flux, settled, settled_by};
 use super::judge::Judge;
 use super::leftover::{
-    Purpose, is_based_on, is_hidden, is_in_time, leads_to_hidden, noted_base, partial_name,
-    purpose, remove_if_unused,
+    Purpose, end_absence, is_for, is_hidden, is_in_time, leads_to_hidden, partial_name, purpose,
+    remove_if_unused,
 };
 use super::pace::Pace;
 use super::space::{self, Headroom};
@@ -214,9 +214,8 @@ impl Tree {
         }
         let Some(length) = place.dir.length_if_same(&name, &file) else { return Ok(Left::Nothing) };
         let keep = self.options.keep_partials;
-        let noted = noted_base(&place.dir, &name).map_err(fault)?;
-        let is_valid =
-            is_in_time(&file, keep).map_err(fault)? && is_based_on(noted.as_deref(), base, length);
+        let is_valid = is_in_time(&file, keep).map_err(fault)?
+            && is_for(&place.dir, &name, place.name, base).map_err(fault)?;
         Ok(if is_valid { Left::Bytes(length) } else { Left::Nothing })
     }
 
@@ -249,7 +248,7 @@ impl Tree {
         }
     }
 
-    /// Removes what this account left unfinished under a name that means something else now.
+    /// Removes what this account left unfinished under a name.
     fn forget_left(&self, place: &Place<'_>, counting: Option<&Counting<'_>>) {
         let name = partial_name(&self.account, place.name);
         // Where it fails, the sweep comes back to it.
@@ -264,11 +263,16 @@ impl Tree {
         let place = self.place(at, ErrorKind::IsADirectory)?;
         let counting = self.counting()?;
         match place.dir.measure(place.name)? {
-            None => return Err(ErrorKind::NotFound.into()),
+            // What its account left unfinished is all that SIZE shows.
+            None => match self.find_left(&place, None)? {
+                Left::Bytes(bytes) if bytes > 0 => self.forget_left(&place, counting.as_ref()),
+                _ => return Err(ErrorKind::NotFound.into()),
+            },
             Some((Kind::Dir, _)) => return Err(ErrorKind::IsADirectory.into()),
             Some(_) => {
                 let file = self.file_of(&place)?;
                 place.dir.unlink(place.name).map_err(fault)?;
+                end_absence(&place.dir, place.name);
                 if let (Some(counting), Some(gone)) = (&counting, file) {
                     counting.moved(gone.file);
                     counting.freed_at(at, gone.bytes, 1);
@@ -316,6 +320,7 @@ impl Tree {
             counting.check_one_more()?;
         }
         place.dir.make_dir(place.name, 0o777 & !umask)?;
+        end_absence(&place.dir, place.name);
         if let Some(counting) = &counting {
             counting.added_one(at);
         }
@@ -378,8 +383,10 @@ impl Tree {
             }
             counting.renamed(from, to, strange);
         }
+        // What any account left over what was there is void, and known as that by what stands or
+        // does not stand there now. It stays, so that its account does not take it for the file.
         for place in [&old, &new] {
-            self.forget_left(place, counting.as_ref());
+            end_absence(&place.dir, place.name);
         }
         drop(counting);
         self.sync(&new.dir)?;

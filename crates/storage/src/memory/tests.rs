@@ -73,3 +73,41 @@ async fn a_rename_moves_everything_below() {
 async fn the_contract_is_kept() {
     wharf_core::conformance::storage(|| Arc::new(Memory::new())).await;
 }
+
+#[tokio::test]
+async fn what_was_left_for_a_free_name_is_void_once_any_file_stood_there() {
+    let memory = Memory::new();
+    let (anna, bert, f) = (memory.for_account("anna"), memory.for_account("bert"), path("/f"));
+    for is_running in [false, true] {
+        let mut sink = anna.write(&f, FRESH).await.unwrap();
+        sink.write(Bytes::from_static(b"half")).await.unwrap();
+        let mut running = Some(sink);
+        if !is_running && let Some(sink) = running.take() {
+            sink.abort().await;
+            assert_eq!(anna.partial(&f).await.unwrap(), Some(4));
+        }
+        bert.write(&f, FRESH).await.unwrap().commit().await.unwrap();
+        bert.remove_file(&f).await.unwrap();
+        drop(running);
+        assert_eq!(anna.partial(&f).await.unwrap(), None, "{is_running}");
+        let how = Write { start: Start::End, replace: Replace::Allowed };
+        let mut sink = anna.write(&f, how).await.unwrap();
+        sink.write(Bytes::from_static(b"line")).await.unwrap();
+        sink.commit().await.unwrap();
+        assert_eq!(memory.content("/f"), Some(b"line".to_vec()), "{is_running}");
+        memory.remove_file(&f).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_unfinished_upload_that_its_account_deletes_is_gone() {
+    let memory = Memory::new();
+    let (anna, bert, f) = (memory.for_account("anna"), memory.for_account("bert"), path("/f"));
+    let mut sink = anna.write(&f, FRESH).await.unwrap();
+    sink.write(Bytes::from_static(b"half")).await.unwrap();
+    sink.abort().await;
+    assert_eq!(bert.remove_file(&f).await.unwrap_err().kind, ErrorKind::NotFound);
+    anna.remove_file(&f).await.unwrap();
+    assert_eq!(anna.partial(&f).await.unwrap(), None);
+    assert_eq!(anna.remove_file(&f).await.unwrap_err().kind, ErrorKind::NotFound);
+}

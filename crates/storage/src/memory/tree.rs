@@ -21,6 +21,17 @@ pub(super) type PartialKey = (Arc<str>, VPath);
 /// changed.
 pub(super) type Identity = (u64, u64);
 
+/// The identity of nothing that ever stands anywhere.
+pub(super) const GONE: Identity = (u64::MAX, u64::MAX);
+
+/// The uploads of one account to one path that are under way.
+#[derive(Default)]
+pub(super) struct Running {
+    pub(super) count: usize,
+    /// Whether something stood there since the first of them began.
+    pub(super) is_outdated: bool,
+}
+
 /// An upload that was left unfinished.
 pub(super) struct Partial {
     pub(super) content: Vec<u8>,
@@ -36,7 +47,7 @@ pub(super) struct Tree {
     nodes: BTreeMap<(VPath, Vec<u8>), Node>,
     pub(super) partials: HashMap<PartialKey, Partial>,
     /// How many uploads are under way.
-    pub(super) running: HashMap<PartialKey, usize>,
+    pub(super) running: HashMap<PartialKey, Running>,
     made: u64,
     /// Set once somebody counts what is kept.
     pub(super) meter: Option<Arc<Meter>>,
@@ -104,6 +115,24 @@ impl Tree {
         let is_valid = partial.base == self.identity(&key.1)
             && (partial.base.is_some() || !partial.content.is_empty());
         is_valid.then_some(partial)
+    }
+
+    /// Whether this account left something unfinished that was to replace another file than stands
+    /// there now.
+    pub(super) fn is_outdated(&self, key: &PartialKey) -> bool {
+        self.partials.contains_key(key) && self.partial(key).is_none()
+    }
+
+    /// Something stands there, or did until now: what any account left for a name that nothing had
+    /// is void.
+    fn end_absence(&mut self, at: &VPath) {
+        let left = self.partials.iter_mut().filter(|(key, _)| key.1 == *at);
+        for (_, partial) in left.filter(|(_, partial)| partial.base.is_none()) {
+            partial.base = Some(GONE);
+        }
+        for (_, running) in self.running.iter_mut().filter(|(key, _)| key.1 == *at) {
+            running.is_outdated = true;
+        }
     }
 
     /// A number that nothing had before.
@@ -281,6 +310,7 @@ impl Tree {
                 self.nodes.insert(new, node);
             }
         }
+        self.end_absence(to);
         self.touch_parent(to);
         Ok(())
     }
@@ -294,6 +324,7 @@ impl Tree {
             node.mode = there.mode;
         }
         self.nodes.insert(place, node);
+        self.end_absence(at);
         self.touch_parent(at);
         Ok(())
     }
@@ -301,6 +332,7 @@ impl Tree {
     fn remove(&mut self, at: &VPath) -> Result<Node> {
         let place = place(at).ok_or(ErrorKind::Forbidden)?;
         let node = self.nodes.remove(&place).ok_or(ErrorKind::NotFound)?;
+        self.end_absence(at);
         self.touch_parent(at);
         Ok(node)
     }

@@ -66,11 +66,14 @@ impl World {
         }
     }
 
-    /// The names in the root on disk, hidden ones too.
+    /// The names in the root on disk, hidden ones too, but for notes beside unfinished uploads.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.root).unwrap();
-        let mut names: Vec<_> =
+        let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into()).collect();
+        let ends = |name: &str| name.rsplit('.').next().map(str::to_owned);
+        let is_note = |name: &str| matches!(ends(name).as_deref(), Some("base" | "none"));
+        names.retain(|name| !name.starts_with(".wharf-") || !is_note(name));
         names.sort();
         names
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
 use wharf_core::error::ErrorKind;
-use wharf_core::storage::{Start, Storage};
+use wharf_core::storage::{Replace, Start, Storage};
 use wharf_storage::{Disk, DiskOptions};
 
 use super::{LOOKS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
@@ -66,7 +66,7 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
         let again = world.disk(&DiskOptions::default());
         assert_eq!(again.partial(&path("/f")).await.unwrap(), Some(5), "as long as it is the same");
         match way {
-            0 => put(&bert(&world), "/f", b"of bert").await.unwrap(),
+            0 | 4 => put(&bert(&world), "/f", b"of bert").await.unwrap(),
             1 => {
                 let mut append = begin(&bert(&world), "/f", Start::End).await;
                 feed(&mut append, b" and bert").await;
@@ -75,16 +75,119 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
             2 => fs::write(&file, "of a program").unwrap(),
             // It is as long as before.
             3 => fs::write(&file, "new").unwrap(),
-            4 => put(&bert(&world), "/f", b"of bert").await.unwrap(),
             _ => fs::remove_file(&file).unwrap(),
         }
         let there = fs::read(&file).unwrap_or_default();
         assert_eq!(disk.partial(&path("/f")).await.unwrap(), None, "{way}");
+        let (kind, within) =
+            (if way == 5 { ErrorKind::BadOffset } else { ErrorKind::Outdated }, Start::At(2));
+        fails(disk.write(&path("/f"), write(within)).await, &[kind], "a mixture");
+        assert_eq!(fs::read(&file).unwrap_or_default(), there, "{way}");
+        if way == 5 {
+            put(&bert(&world), "/f", b"of bert").await.unwrap();
+            fails(disk.write(&path("/f"), write(within)).await, &[ErrorKind::Outdated], "again");
+            bert(&world).remove_file(&path("/f")).await.unwrap();
+        }
         let mut append = begin(&disk, "/f", Start::End).await;
         feed(&mut append, b"!").await;
         append.commit().await.unwrap();
         assert_eq!(fs::read(&file).unwrap(), [there.as_slice(), b"!"].concat(), "{way}");
+        put(&disk, "/f", b"whole").await.unwrap();
+        let mut sink = begin(&disk, "/f", Start::At(2)).await;
+        feed(&mut sink, b"!").await;
+        sink.commit().await.unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"wh!", "a whole upload clears it: {way}");
     }
+}
+
+#[tokio::test]
+async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there() {
+    for way in 0..5 {
+        let world = World::new();
+        let disk = world.disk(&fast());
+        let bert = Disk::open(&world.root, "bert", &fast()).unwrap();
+        let (f, g) = (path("/f"), path("/g"));
+        // One is left, or is just running.
+        let mut running = None;
+        if way == 4 {
+            let mut sink = begin(&disk, "/f", Start::Fresh).await;
+            feed(&mut sink, &vec![7; 700_000]).await;
+            sink.sync().await.unwrap();
+            assert!(sink.lend().await.unwrap().is_some());
+            sink.take_back(false);
+            running = Some(sink);
+        } else {
+            leave(&disk).await;
+            assert_eq!(disk.partial(&f).await.unwrap(), Some(5), "{way}");
+        }
+        put(&bert, "/other", b"another name").await.unwrap();
+        match way {
+            // By a program of this machine.
+            0 | 4 => {
+                put(&bert, "/f", b"of bert").await.unwrap();
+                fs::remove_file(world.root.join("f")).unwrap();
+            }
+            1 => {
+                put(&bert, "/f", b"of bert").await.unwrap();
+                bert.rename(&f, &g, Replace::Allowed).await.unwrap();
+            }
+            2 => {
+                put(&bert, "/g", b"of bert").await.unwrap();
+                bert.rename(&g, &f, Replace::Allowed).await.unwrap();
+                fs::remove_file(world.root.join("f")).unwrap();
+            }
+            _ => {
+                bert.make_dir(&f).await.unwrap();
+                fs::remove_dir(world.root.join("f")).unwrap();
+            }
+        }
+        if let Some(sink) = running {
+            sink.abort().await;
+        }
+        // Another account's upload makes it no better.
+        leave(&bert).await;
+        assert_eq!(bert.partial(&f).await.unwrap(), Some(5), "{way}");
+        assert_eq!(disk.partial(&f).await.unwrap(), None, "{way}");
+        let mut sink = begin(&disk, "/f", Start::End).await;
+        feed(&mut sink, b"line").await;
+        sink.commit().await.unwrap();
+        assert_eq!(fs::read(world.root.join("f")).unwrap(), b"line", "{way}");
+    }
+}
+
+#[tokio::test]
+async fn row_56_an_empty_upload_that_a_crash_left_hinders_no_append() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    leave(&disk).await;
+    let (temporary, file) = (world.temporary(), world.root.join("f"));
+    for entry in fs::read_dir(&world.root).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    File::create_new(&temporary).unwrap();
+    fs::write(&file, "old").unwrap();
+    let mut sink = begin(&disk, "/f", Start::End).await;
+    feed(&mut sink, b"er").await;
+    sink.commit().await.unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"older");
+    fails(disk.write(&path("/f"), write(Start::At(3))).await, &[ErrorKind::Outdated], "a mixture");
+    assert_eq!(fs::read(&file).unwrap(), b"older");
+    put(&disk, "/f", b"new").await.unwrap();
+    assert_eq!(world.names(), ["f"]);
+}
+
+#[tokio::test]
+async fn row_56_an_unfinished_upload_that_its_account_deletes_is_gone() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    leave(&disk).await;
+    let other = Disk::open(&world.root, "bert", &fast()).unwrap();
+    let (f, missing) = (path("/f"), [ErrorKind::NotFound]);
+    fails(other.remove_file(&f).await, &missing, "of another account");
+    disk.remove_file(&f).await.unwrap();
+    assert_eq!(disk.partial(&f).await.unwrap(), None);
+    assert!(world.names().is_empty());
+    fails(disk.remove_file(&f).await, &missing, "what is gone");
 }
 
 #[tokio::test]

@@ -381,12 +381,26 @@ async fn an_unfinished_upload_is_void_when_the_file_is_another(probe: &Probe) {
         probe.same(unfinished(probe, "/f").await, None, "what was made for another file");
         let behind = Write { start: Start::At(6), replace: Allowed };
         let begun = probe.store.write(&f, behind).await;
-        probe.fails(begun, &[ErrorKind::BadOffset], "it cannot be resumed");
+        let is_there = now.is_some();
+        let refused = if is_there { ErrorKind::Outdated } else { ErrorKind::BadOffset };
+        probe.fails(begun, &[refused], "it cannot be resumed");
+        if is_there {
+            // Within what stands there now, which is not what the client sent the beginning of.
+            let within = Write { start: Start::At(2), replace: Allowed };
+            let begun = probe.store.write(&f, within).await;
+            probe.fails(begun, &[ErrorKind::Outdated], "it is no beginning of that");
+            probe.holds("/f", b"other", "nothing happened").await;
+        }
         let mut sink = probe.begin("/f", Start::End, Allowed).await;
         probe.feed(&mut sink, b"!").await;
         probe.works(sink.commit().await, "commit");
         let wanted = format!("{}!", now.unwrap_or_default());
         probe.holds("/f", wanted.as_bytes(), "an append adds to what is there").await;
+        probe.put("/f", b"whole").await;
+        let mut sink = probe.begin("/f", Start::At(3), Allowed).await;
+        probe.feed(&mut sink, b"!").await;
+        probe.works(sink.commit().await, "commit");
+        probe.holds("/f", b"who!", "a whole upload ends it").await;
     }
 }
 
@@ -398,13 +412,15 @@ async fn an_upload_cut_before_its_first_byte_is_known_as_one(probe: &Probe) {
     probe.begin("/f", Start::Fresh, Allowed).await.abort().await;
     probe.same(unfinished(probe, "/f").await, None, "there is nothing to be told of");
     // Who goes on where the old file ends, as its length says, would make a mixture.
-    for (start, kind) in
-        [(Start::At(3), ErrorKind::BadOffset), (Start::End, ErrorKind::Unfinished(0))]
-    {
-        let begun = probe.store.write(&probe.path("/f"), Write { start, replace: Allowed }).await;
-        probe.fails(begun, &[kind], "going on behind the old file");
-    }
+    let behind = Write { start: Start::At(3), replace: Allowed };
+    let begun = probe.store.write(&probe.path("/f"), behind).await;
+    probe.fails(begun, &[ErrorKind::BadOffset], "going on behind the old file");
     probe.holds("/f", b"old", "nothing happened").await;
+    // There is nothing that it could go on with.
+    let mut sink = probe.begin("/f", Start::End, Allowed).await;
+    probe.feed(&mut sink, b"er").await;
+    probe.works(sink.commit().await, "commit");
+    probe.holds("/f", b"older", "what is added").await;
     probe.put("/f", b"new").await;
     let mut sink = probe.begin("/f", Start::At(2), Allowed).await;
     probe.feed(&mut sink, b"xt").await;

@@ -14,8 +14,7 @@ use super::{Draft, State};
 use crate::disk::copying::Copying;
 use crate::disk::fault::fault;
 use crate::disk::leftover::{
-    Claim, claim, forget_base, is_based_on, is_in_time, leads_to_hidden, noted_base, partial_name,
-    throwaway_name,
+    Claim, claim, forget_base, is_for, is_in_time, leads_to_hidden, partial_name, throwaway_name,
 };
 use crate::disk::space::Headroom;
 use crate::disk::system::{Directory, Own};
@@ -151,7 +150,8 @@ impl Draft {
     fn begin_append(tree: &Tree, place: Place<'_>, at: &VPath) -> Result<Self> {
         let base = tree.base(&place, at)?;
         match tree.find_left(&place, base.as_deref())? {
-            Left::Nothing => {}
+            // Without a byte there is nothing to go on with.
+            Left::Nothing | Left::Bytes(0) => {}
             Left::InUse => {
                 return Err(Error::new(ErrorKind::Busy, "another upload to it is under way"));
             }
@@ -187,11 +187,8 @@ impl Draft {
         match Charge::begin(&metered.at(at), self.found, replaces) {
             Ok(charge) => self.charge = Some(Arc::new(charge)),
             Err(error) => {
-                // What was left there is counted already, and stays.
-                self.resumed = self.found;
-                self.length = self.found.unwrap_or(0);
-                // What it was made for stays, too.
-                self.is_noted = true;
+                // What was left there is counted already.
+                self.leave_found();
                 return Err(error);
             }
         }
@@ -201,14 +198,30 @@ impl Draft {
     /// Brings it to the state in which the first byte can be written.
     fn prepare(&mut self, tree: &Tree, at: &VPath, start: Start) -> Result<()> {
         let left = if start == Start::Fresh { None } else { self.resumable()? };
-        if let Some((length, is_noted)) = left {
-            self.is_noted = is_noted;
-            self.resumed = Some(length);
-            self.length = length;
-            return self.cut(start, length);
+        let is_there = self.base.is_some();
+        match (left, start) {
+            // What is sent could be meant for either; an empty one is nothing to go on with.
+            (Some(length), Start::End) if is_there && length > 0 => {
+                self.leave_found();
+                return Err(ErrorKind::Unfinished(length).into());
+            }
+            (Some(0), Start::End) => {}
+            (Some(length), start) => {
+                self.leave_found();
+                return self.cut(start, length);
+            }
+            // The client goes on with what it sent for another file.
+            (None, Start::At(1..))
+                if self.found.is_some() && (is_there || self.is_in_time()?) =>
+            {
+                self.leave_found();
+                let kind = if is_there { ErrorKind::Outdated } else { ErrorKind::BadOffset };
+                return Err(kind.into());
+            }
+            (None, _) => {}
         }
         self.forget_found()?;
-        match (start, self.base.is_some()) {
+        match (start, is_there) {
             (Start::Fresh, _) => {}
             (start, true) => {
                 tree.recover(at);
@@ -225,16 +238,25 @@ impl Draft {
     }
 
     /// How many bytes an earlier upload left that this one may go on with, none if it may not: it
-    /// is too old, or was made for something else than what stands there now. Says whether what it
-    /// was made for is written down.
-    fn resumable(&self) -> Result<Option<(u64, bool)>> {
+    /// is too old, or was made for something else than what stands there now.
+    fn resumable(&self) -> Result<Option<u64>> {
         let Some(length) = self.found else { return Ok(None) };
-        if !is_in_time(&self.file, self.keep).map_err(fault)? {
+        if !self.is_in_time()? {
             return Ok(None);
         }
-        let noted = noted_base(&self.dir, &self.name).map_err(fault)?;
-        let is_valid = is_based_on(noted.as_deref(), self.base.as_deref(), length);
-        Ok(is_valid.then_some((length, noted.is_some())))
+        let is_valid = is_for(&self.dir, &self.name, &self.target, self.base.as_deref());
+        Ok(is_valid.map_err(fault)?.then_some(length))
+    }
+
+    fn is_in_time(&self) -> Result<bool> {
+        is_in_time(&self.file, self.keep).map_err(fault)
+    }
+
+    /// What was found stays as it is if nothing is written, and what it was made for with it.
+    fn leave_found(&mut self) {
+        self.resumed = self.found;
+        self.length = self.found.unwrap_or(0);
+        self.is_noted = true;
     }
 
     /// Empties what was found.
@@ -282,6 +304,7 @@ impl Draft {
             found,
             base: None,
             is_noted: false,
+            made_mark: false,
             copying: None,
             name,
             is_findable: false,
