@@ -22,7 +22,8 @@ fn world() -> World {
 }
 
 fn lenient() -> World {
-    world().settings(|all| all.tls.as_mut().unwrap().requires_close_notify = false)
+    world()
+        .settings(|all| all.tls.as_mut().expect("the world has TLS").requires_close_notify = false)
 }
 
 fn inside(world: &World, script: &str) -> Vec<String> {

@@ -20,6 +20,7 @@ fn path(text: &str) -> VPath {
     VPath::root().resolve(text.as_bytes()).unwrap()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what a store gives")]
 fn kept(bytes: u64, files: u64) -> Option<Kept> {
     Some(Kept { bytes, files })
 }

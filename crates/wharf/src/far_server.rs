@@ -57,7 +57,7 @@ fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let [only] = addresses else {
         let answers =
             |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_MAX).is_ok();
-        return addresses.iter().find(answers).or(addresses.first()).copied();
+        return addresses.iter().find(answers).or_else(|| addresses.first()).copied();
     };
     Some(*only)
 }

@@ -35,6 +35,7 @@ pub(crate) use accounts::{
 };
 
 /// The engine's settings; `public_address` is what [`public_address`] found.
+#[expect(clippy::unnecessary_wraps, reason = "a setting may need what this system lacks")]
 pub(crate) fn settings(
     config: &Config,
     tls: Option<engine::Tls>,

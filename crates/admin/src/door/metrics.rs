@@ -251,6 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the test is a client")]
     async fn row_7_idle_connections_keep_no_scrape_from_its_answer() {
         let door = MetricsDoor::open("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
         let address = door.address().unwrap();

@@ -112,7 +112,8 @@ impl Owners {
     /// Whether the other control connection is of the same address and may still log in.
     fn may_prove_same(&self, one: Tie, other: Tie) -> bool {
         let known = self.known();
-        let peer = |owner: &Owner| owner.pending.or(owner.account.as_ref().map(|(_, peer)| *peer));
+        let peer =
+            |owner: &Owner| owner.pending.or_else(|| owner.account.as_ref().map(|(_, peer)| *peer));
         let own = known.owners.get(&one).and_then(peer);
         own.is_some() && known.owners.get(&other).and_then(|owner| owner.pending) == own
     }

@@ -124,7 +124,7 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    /// A ClientHello with these versions, or without any, in one record.
+    /// A `ClientHello` with these versions, or without any, in one record.
     fn hello(newest: u16, versions: Option<&[u16]>) -> Vec<u8> {
         let mut body = newest.to_be_bytes().to_vec();
         body.extend([7; RANDOM_BYTES]);

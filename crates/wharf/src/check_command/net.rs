@@ -21,6 +21,7 @@ const PORTS_PUBLISHED_MANY: usize = 200;
 /// Of so many data connections that came to be, one that did not is no reason to warn.
 const FEW: u64 = 20;
 
+#[expect(clippy::unnecessary_wraps, reason = "other subjects can fail")]
 pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
     let listeners: Vec<_> = config.listen.iter().map(wire::listen).collect();

@@ -128,13 +128,7 @@ impl Record {
             Event::Secured { version, cipher } => {
                 info("secured").text("version", version).text("cipher", cipher)
             }
-            Event::LoggedIn => {
-                let record = info("login").boolean("tls", who.is_tls);
-                match &who.client {
-                    Some(client) => record.text("client", client),
-                    None => record,
-                }
-            }
+            Event::LoggedIn => Self::of_login(who),
             Event::LoginFailed { user, reason } => warn("login-failed")
                 .text("tried", user)
                 .text("reason", reason)
@@ -151,10 +145,7 @@ impl Record {
             Event::Denied { command, path, reason } => {
                 warn("denied").text("command", command).path("path", path).text("reason", reason)
             }
-            Event::UploadDenied { path, reason, help } => {
-                let record = warn("upload-denied").path("path", path).text("reason", reason);
-                if help.is_empty() { record } else { record.text("help", help) }
-            }
+            Event::UploadDenied { path, reason, help } => Self::of_denial(path, reason, help),
             Event::FileRemoved(path) => info("delete").path("path", path),
             Event::DirectoryMade(path) => info("mkdir").path("path", path),
             Event::DirectoryRemoved(path) => info("rmdir").path("path", path),
@@ -179,6 +170,20 @@ impl Record {
         };
         let session = Session { number: who.session, peer: who.peer, user: who.user.clone() };
         Some(Self { session: Some(session), ..record })
+    }
+
+    fn of_login(who: &Who) -> Self {
+        let record = Self::new(Level::Info, "login").boolean("tls", who.is_tls);
+        match &who.client {
+            Some(client) => record.text("client", client),
+            None => record,
+        }
+    }
+
+    fn of_denial(path: &VPath, reason: &str, help: &str) -> Self {
+        let record = Self::new(Level::Warn, "upload-denied").path("path", path);
+        let record = record.text("reason", reason);
+        if help.is_empty() { record } else { record.text("help", help) }
     }
 
     fn of_charset(charset: &str, is_certain: bool) -> Self {

@@ -212,7 +212,8 @@ impl OpenFolder {
         let is_missing = |path: &Path| {
             path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
-        let above = path.ancestors().find(|above| !is_missing(above)).unwrap_or(Path::new("/"));
+        let above =
+            path.ancestors().find(|above| !is_missing(above)).unwrap_or_else(|| Path::new("/"));
         let mut missing = names(path.strip_prefix(above).unwrap_or(&path));
         let was_made = !missing.is_empty();
         let (mut folder, _, mut is_ours) = walk(names(above), Last::IsEntered)?;
@@ -259,7 +260,7 @@ pub(crate) fn only_root_changes(path: &Path) -> io::Result<()> {
     }
     let spot = Spot::find(path)?;
     let about = statat(&*spot.folder, &spot.name, AtFlags::empty())?;
-    let mode = u32::from(about.st_mode);
+    let mode = mode_of(&about);
     let is_open = mode & 0o002 != 0 || mode & 0o020 != 0 && !is_own_group(about.st_gid);
     if spot.is_ours && is_trusted(about.st_uid) && !is_open {
         return Ok(());
@@ -336,14 +337,14 @@ fn open_folder(at: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
 
 /// Whether only root and this process's own user may change names in a folder.
 fn is_exclusive(about: &Stat) -> bool {
-    let mode = u32::from(about.st_mode);
+    let mode = mode_of(about);
     let is_open_to_group = mode & 0o020 != 0 && !is_own_group(about.st_gid);
     is_trusted(about.st_uid) && mode & 0o002 == 0 && !is_open_to_group
 }
 
 /// Whether names in a folder that others may change belong to whoever made them.
 fn is_sticky(about: &Stat) -> bool {
-    is_trusted(about.st_uid) && u32::from(about.st_mode) & 0o1000 != 0
+    is_trusted(about.st_uid) && mode_of(about) & 0o1000 != 0
 }
 
 fn is_trusted(user: u32) -> bool {
@@ -385,6 +386,15 @@ fn names(path: &Path) -> Vec<OsString> {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
         })
         .collect()
+}
+
+/// The bits of a mode; systems keep them in numbers of different widths.
+#[cfg_attr(
+    target_os = "linux",
+    expect(clippy::useless_conversion, reason = "other systems have fewer bits")
+)]
+fn mode_of(about: &Stat) -> u32 {
+    u32::from(about.st_mode)
 }
 
 #[cfg(test)]

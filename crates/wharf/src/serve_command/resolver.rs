@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_name_that_was_never_found_is_looked_for_more_often() {
-        let [long, short] = [Duration::from_secs(3600), Duration::from_secs(5)];
+        let [long, short] = [Duration::from_hours(1), Duration::from_secs(5)];
         assert_eq!(pause(long, None), UNKNOWN_RETRY_MAX);
         assert_eq!(pause(short, None), short);
         assert_eq!(pause(long, Some(Ipv4Addr::LOCALHOST)), long);

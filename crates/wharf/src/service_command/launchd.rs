@@ -106,7 +106,8 @@ mod tests {
         let users = "_amavisd   83\nanna  501\n_one   499\n";
         let groups = "_analyticsusers 250\n_two 498\nnobody -2\n";
         assert_eq!(free_number(&[users, groups]), Some(497));
-        let all: String = (400..=499).map(|number| format!("u {number}\n")).collect();
+        let all: Vec<_> = (400..=499).map(|number| format!("u {number}")).collect();
+        let all = all.join("\n");
         assert_eq!(free_number(&[&all, groups]), None);
         let calls = account("wharf", 497);
         let call = |key: &str| {
