@@ -34,6 +34,7 @@ fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
         mode,
         links,
         unique,
+        via_link: false,
         perm: Perm::default().with(perm),
     };
     let shown: Vec<u8> = name
