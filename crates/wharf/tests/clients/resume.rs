@@ -157,7 +157,11 @@ fn counted(wire: &mut Wire) -> (u64, u64) {
 }
 
 fn there(folder: &Path) -> (u64, u64) {
-    let sizes = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    // What the server notes beside an unfinished upload is not the account's.
+    let is_note = |name: &Path| name.extension().is_some_and(|end| end == "base" || end == "none");
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let kept = entries.filter(|entry| !is_note(Path::new(&entry.file_name())));
+    let sizes = kept.map(|entry| entry.metadata().unwrap().len());
     sizes.fold((0, 0), |(bytes, files), size| (bytes + size, files + 1))
 }
 
