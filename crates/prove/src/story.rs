@@ -108,16 +108,18 @@ fn moment(random: &mut Random) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-/// The files of the home: names that clients may see with their bytes, and how many others.
-fn on_disk(server: &Server) -> Result<(BTreeMap<String, Vec<u8>>, usize), String> {
+/// The files of the home: names that clients may see with their bytes, and how many unfinished uploads.
+fn on_disk(server: &Server) -> Result<(BTreeMap<String, Vec<u8>>, BTreeSet<String>), String> {
     let home = server.home();
     let told = |error| format!("cannot read {}: {error}", home.display());
-    let (mut files, mut hidden) = (BTreeMap::new(), 0);
+    let (mut files, mut hidden) = (BTreeMap::new(), BTreeSet::new());
     for entry in std::fs::read_dir(&home).map_err(told)? {
         let entry = entry.map_err(told)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(".wharf-") {
-            hidden += 1;
+            // Beside it lie notes of what stood there when it began, by the same name.
+            let upload = name.split('.').nth(1).unwrap_or_default();
+            hidden.insert(upload.to_owned());
         } else {
             files.insert(name, std::fs::read(entry.path()).map_err(told)?);
         }

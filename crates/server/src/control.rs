@@ -13,7 +13,7 @@ use wharf_proto::line::{LineDecoder, LineTooLong};
 use wharf_proto::reply::Reply;
 
 use crate::names::Names;
-use crate::net::Stream;
+use crate::net::{Socket, Stream};
 use crate::tls::{Acceptor, Protection, Tie, protection, words};
 
 /// Before anyone has logged in no line is longer than one with a long password.
@@ -119,6 +119,15 @@ impl Control {
 
     /// Whether the client is known to have left, found out without waiting.
     pub(crate) async fn has_left(&mut self) -> bool {
+        let socket = match &self.stream {
+            Some(Stream::Plain(socket)) => Some(socket),
+            Some(Stream::Tls(stream)) => Some(stream.get_ref().0),
+            None => None,
+        };
+        // The end of the data connection can be read before the reactor has seen that of this one.
+        if socket.is_some_and(Socket::has_ended) {
+            return true;
+        }
         poll_fn(|context| {
             // Behind what the client sent ahead stands the end of its connection, if that is there.
             while self.decoder.buffered_bytes() < SENT_AHEAD_MAX {

@@ -272,6 +272,15 @@ impl Socket {
         self.set(|socket| socket.set_tcp_nodelay(true));
     }
 
+    /// Whether the system knows already that the other end has closed or reset the connection. A
+    /// link shows it only when it is read.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.has_ended(),
+            Self::Link(_) => false,
+        }
+    }
+
     fn set(&self, what: impl FnOnce(&SockRef<'_>) -> io::Result<()>) {
         if let Self::Tcp(stream) = self {
             let _ = stream.socket().and_then(|socket| what(&socket));

@@ -77,6 +77,8 @@ impl Upload {
         };
         let whole = kept.first(start).with(&more);
         let sent = random.below(more.len());
+        // An upload without a byte may be stored without close_notify, as an empty file.
+        let way = if way == Way::NoNotify && sent == 0 { Way::Reset } else { way };
         let micros = u64::try_from(random.skewed_below(PAUSE_MICROS_MAX)).unwrap_or(0);
         let pause = Duration::from_micros(micros);
         Ok(Self { seed, way, name, is_secure, command, old, whole, start, sent, pause })

@@ -106,6 +106,12 @@ impl Connection {
         }
     }
 
+    /// Whether the system knows already that the other end has closed or reset the connection,
+    /// also behind bytes that have not been read. The reactor learns of it only at its next turn.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.socket().is_ok_and(|socket| has_ended(&socket))
+    }
+
     /// Waits until something has come, or the end of it, and leaves it there. Says how much it is:
     /// 1 at most, and 0 at the end.
     pub(super) async fn peek(&mut self) -> io::Result<usize> {
@@ -145,6 +151,26 @@ impl Connection {
             State::Watched(stream) => Ok(stream),
             State::Unwatched(_) | State::Lost => Err(lost()),
         }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn has_ended(socket: &SockRef<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let socket: &socket2::Socket = socket;
+    let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
+    // An error of the call says nothing of the connection.
+    let is_answered = poll(&mut asked, Some(&Timespec::default())).is_ok();
+    is_answered && !asked.iter().all(|socket| socket.revents().is_empty())
+}
+
+/// Here the end is seen only where everything before it has been read.
+#[cfg(not(target_os = "linux"))]
+fn has_ended(socket: &SockRef<'_>) -> bool {
+    match socket.peek(&mut [std::mem::MaybeUninit::uninit()]) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
 
@@ -250,5 +276,41 @@ impl AsyncWrite for Connection {
 
     fn is_write_vectored(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Connection, Std) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a port");
+        let address = listener.local_addr().expect("it is bound");
+        let peer = Std::connect(address).expect("it listens");
+        let (stream, _) = listener.accept().expect("it was dialled");
+        (Connection::new(stream).expect("its peer is there"), peer)
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_known_without_the_reactor() {
+        let ends: [fn(Std); 2] = [drop, |peer| {
+            SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("a setting of sockets");
+        }];
+        for end in ends {
+            let (connection, peer) = pair();
+            assert!(!connection.has_ended());
+            end(peer);
+            assert!(connection.has_ended());
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_end_of_a_connection_is_known_behind_bytes_that_nothing_has_read() {
+        let (connection, mut peer) = pair();
+        peer.write_all(b"NOOP\r\n").expect("the connection stands");
+        assert!(!connection.has_ended());
+        drop(peer);
+        assert!(connection.has_ended());
     }
 }
