@@ -108,7 +108,7 @@ fn moment(random: &mut Random) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-/// The files of the home: names that clients may see with their bytes, and how many unfinished uploads.
+/// The files of the home: names that clients may see with their bytes, and those that are hidden.
 fn on_disk(server: &Server) -> Result<(BTreeMap<String, Vec<u8>>, BTreeSet<String>), String> {
     let home = server.home();
     let told = |error| format!("cannot read {}: {error}", home.display());
@@ -117,9 +117,7 @@ fn on_disk(server: &Server) -> Result<(BTreeMap<String, Vec<u8>>, BTreeSet<Strin
         let entry = entry.map_err(told)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(".wharf-") {
-            // Beside it lie notes of what stood there when it began, by the same name.
-            let upload = name.split('.').nth(1).unwrap_or_default();
-            hidden.insert(upload.to_owned());
+            hidden.insert(name);
         } else {
             files.insert(name, std::fs::read(entry.path()).map_err(told)?);
         }
