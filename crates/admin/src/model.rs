@@ -343,7 +343,7 @@ pub struct Ban {
     /// How many bans there were in a row, this one included.
     pub times: u32,
     /// Whether somebody asked for it; else too many logins failed.
-    pub by_hand: bool,
+    pub manual: bool,
 }
 
 /// An account that is locked for addresses from which it never logged in: `GET /v1/locks`.

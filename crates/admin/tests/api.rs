@@ -82,7 +82,7 @@ impl Operator for Remembers {
         let NewBan { address, reason, .. } = ban;
         let reason = reason.unwrap_or_default();
         let since = "2026-01-01T00:00:00Z".into();
-        let ban = Ban { address, reason, since, until: None, times: 1, by_hand: true };
+        let ban = Ban { address, reason, since, until: None, times: 1, manual: true };
         self.bans.lock().unwrap().push(ban.clone());
         Ok(ban)
     }

@@ -86,7 +86,7 @@ pub enum Event<'a> {
         /// For how long; `None`: until somebody lifts it.
         time: Option<Duration>,
         /// Whether somebody asked for it; else too many logins failed.
-        is_by_hand: bool,
+        is_manual: bool,
     },
     /// A ban is over. Told outside any session, as `Banned` is.
     BanLifted {

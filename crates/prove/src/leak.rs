@@ -46,7 +46,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     let pool = Pool::new();
     let mut server = Server::new(run)?;
     // Whatever is hidden is then a leak.
-    server.set("files", "keep_partials = \"0s\"");
+    server.set("files", "partial_upload_retention = \"0s\"");
     server.set("login", "failure_delay = \"1ms\"");
     server.start()?;
     // One batch does all once: caches, threads and pools of buffers are made by it.

@@ -357,7 +357,7 @@ impl Files {
         let at = &self.resolve(at, LastLink::Keep).await?;
         let mut begun = self.store.write(at, how).await;
         if is_missing(&begun) && self.makes_folders_for(at) {
-            self.make_parents(at).await?;
+            self.create_parent_dirs(at).await?;
             begun = self.store.write(at, how).await;
         }
         begun.map_err(|error| match error.kind {
@@ -387,7 +387,7 @@ impl Files {
         let at = &self.lead_to_name(at, Permissions::MKDIR).await?;
         let mut made = self.store.make_dir(at).await;
         if is_missing(&made) && self.makes_folders_for(at) {
-            self.make_parents(at).await?;
+            self.create_parent_dirs(at).await?;
             made = self.store.make_dir(at).await;
         }
         match made {
@@ -399,7 +399,7 @@ impl Files {
 
     /// Makes the folders on the way to `at` that are missing. In a folder that the account may not
     /// list, the right to store files there is enough.
-    async fn make_parents(&self, at: &VPath) -> Result<(), Refusal> {
+    async fn create_parent_dirs(&self, at: &VPath) -> Result<(), Refusal> {
         let mut parent = VPath::root();
         let names: Vec<_> = at.names().collect();
         for name in names.iter().take(names.len().saturating_sub(1)) {

@@ -34,7 +34,7 @@ pub struct Ban {
     /// How many bans in a row this is, counted from 1: each lasts twice as long as the one before.
     pub times: u32,
     /// Whether somebody asked for it; else too many logins failed.
-    pub is_by_hand: bool,
+    pub is_manual: bool,
     /// Why, for the operator.
     pub reason: String,
 }

@@ -54,14 +54,14 @@ impl Refusal {
     /// Why an upload was refused, and what would help, for the administrator; none where the client
     /// alone can do something, or where the store reports it.
     pub(crate) fn cause(&self) -> Option<(String, &'static str)> {
-        const ROOM: &str = "free some space on the disk, or lower files.reserve";
+        const ROOM: &str = "free some space on the disk, or lower files.min_free_space";
         const QUOTA: &str = "wharf user edit NAME --quota SIZE, or limits.user_quota";
         const RIGHTS: &str = "wharf why NAME PATH upload names the rule, wharf user edit NAME \
                               --perm changes it; a share takes uploads with -w";
         const OWNER: &str = "let the server's account write there (chown, chmod); where a link \
                              leads out of the home, see files.follow_symlinks";
         const REPLACE: &str = "the right `overwrite` and files.overwrite let uploads replace files";
-        const PARENTS: &str = "make the folder, or set files.make_parents";
+        const PARENTS: &str = "make the folder, or set files.create_parent_dirs";
         Some(match self {
             Self::Denied(right) => (format!("permission denied: no right `{right}`"), RIGHTS),
             Self::Forbidden(reason) => (format!("permission denied: {reason}"), OWNER),

@@ -211,7 +211,7 @@ impl Shared {
                         network: &ban.network.to_string(),
                         reason: &ban.reason,
                         time,
-                        is_by_hand: ban.is_by_hand,
+                        is_manual: ban.is_manual,
                     };
                     self.emit_of(ban.network.network(), &event);
                     for probe in self.registry.each() {
@@ -219,10 +219,10 @@ impl Shared {
                         if !ban.network.contains(&ip) || !self.guard.is_banned(ip, self.now()) {
                             continue;
                         }
-                        if ban.is_by_hand && !ends && probe.live.has_user() {
+                        if ban.is_manual && !ends && probe.live.has_user() {
                             continue;
                         }
-                        if ban.is_by_hand {
+                        if ban.is_manual {
                             probe.end(End::Now, BANNED);
                         } else if !probe.live.has_user() {
                             probe.end(End::AfterTransfer, BANNED);

@@ -250,7 +250,7 @@ impl Acceptor {
         {
             start.io.write_all(UNRECOGNIZED_NAME).await?;
             start.io.shutdown().await?;
-            let what = format!("the client asked for {name}, which is not in tls.names");
+            let what = format!("the client asked for {name}, which is not in tls.server_names");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let base = self.reusable.as_ref().filter(|_| has_tls_1_2).unwrap_or(&self.base);

@@ -94,10 +94,10 @@ pub struct DiskOptions {
     pub umask: u32,
     /// How long an unfinished upload can be resumed. Zero: none is ever kept. [`Disks`] keeps none
     /// of anonymous accounts, whose visitors share one name.
-    pub keep_partials: Duration,
+    pub partial_upload_retention: Duration,
     /// The room on the file system that uploads leave free. Windows does not say how much there
     /// is, so there it means nothing.
-    pub reserve: Reserve,
+    pub min_free_space: Reserve,
 }
 
 /// Full durability, links within the root, umask 022, unfinished uploads for a day, and a reserve
@@ -108,8 +108,8 @@ impl Default for DiskOptions {
             durability: Durability::Full,
             follow_symlinks: FollowSymlinks::Inside,
             umask: 0o022,
-            keep_partials: Duration::from_hours(24),
-            reserve: Reserve::Auto,
+            partial_upload_retention: Duration::from_hours(24),
+            min_free_space: Reserve::Auto,
         }
     }
 }
@@ -145,7 +145,7 @@ pub enum FollowSymlinks {
 ///
 /// Uploads are written to a hidden temporary in the same directory (see [`TEMP_PREFIX`]) and
 /// renamed when they are whole, so they take the room of old and new content at a time. What was
-/// written before an upload was given up is kept for [`DiskOptions::keep_partials`], for that
+/// written before an upload was given up is kept for [`DiskOptions::partial_upload_retention`], for that
 /// account alone, as long as the file that it was to replace stays as it was, and on Linux until
 /// the system is started again: what was not synced before a power failure may be there as zeros.
 /// When the disk is full the temporary is removed, or cut to the length it was resumed with.
@@ -402,7 +402,7 @@ impl Disks {
     /// How long unfinished uploads of an account are kept. Visitors share one name, so none of
     /// theirs is: another one would go on with it.
     fn keep_partials_of(&self, account: &Account) -> Duration {
-        if account.is_anonymous { Duration::ZERO } else { self.options.keep_partials }
+        if account.is_anonymous { Duration::ZERO } else { self.options.partial_upload_retention }
     }
 
     /// The folder of another session, if the path still leads to it.
@@ -425,9 +425,9 @@ impl fmt::Debug for Disks {
 impl Disks {
     /// A folder for an account: the one that other sessions have open, or a new one.
     async fn disk(&self, home: Home) -> Result<Disk> {
-        let (never, keep_partials) = home.3;
+        let (never, partial_upload_retention) = home.3;
         let umask = self.options.umask | never;
-        let options = DiskOptions { umask, keep_partials, ..self.options.clone() };
+        let options = DiskOptions { umask, partial_upload_retention, ..self.options.clone() };
         if let Some(own) = self.server_files.folder_around(&home.1) {
             let told = format!("it lies in {}, which the server keeps for itself", own.display());
             return Err(Error::new(ErrorKind::Forbidden, io::Error::other(told)));

@@ -54,7 +54,9 @@ async fn a_folder_walked_name_by_name_keeps_the_contract() {
 
 #[tokio::test]
 async fn a_folder_that_keeps_no_partials_keeps_the_contract() {
-    let options =
-        DiskOptions { keep_partials: std::time::Duration::ZERO, ..fast(FollowSymlinks::Inside) };
+    let options = DiskOptions {
+        partial_upload_retention: std::time::Duration::ZERO,
+        ..fast(FollowSymlinks::Inside)
+    };
     keeps_the_contract(|root, name, options| Disk::open(root, name, options), options).await;
 }

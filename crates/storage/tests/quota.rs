@@ -477,7 +477,8 @@ async fn row_41_what_a_sweep_removes_is_no_longer_counted() {
     sink.write(Bytes::from(vec![1; 300])).await.unwrap();
     sink.abort().await;
     assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 300, files: 1 }));
-    let now = DiskOptions { keep_partials: std::time::Duration::ZERO, ..Place::options() };
+    let now =
+        DiskOptions { partial_upload_retention: std::time::Duration::ZERO, ..Place::options() };
     assert_eq!(quotas.sweep(&place.home, &now).unwrap().removed, 1);
     assert_eq!(quotas.kept(&place.home), Some(Kept::default()));
     assert_eq!(sweep(&place.home, &now).unwrap().removed, 0);
@@ -493,7 +494,8 @@ async fn row_41_a_home_that_is_counted_while_it_is_swept_is_counted_right() {
         fs::write(folder.join(format!(".wharf-{number:032x}.part")), "leftover").unwrap();
     }
     let quotas = place.quotas();
-    let now = DiskOptions { keep_partials: std::time::Duration::ZERO, ..Place::options() };
+    let now =
+        DiskOptions { partial_upload_retention: std::time::Duration::ZERO, ..Place::options() };
     let (sweeper, home) = (quotas.clone(), place.home.clone());
     let swept = std::thread::spawn(move || sweeper.sweep(&home, &now).unwrap());
     // Not before the sweep has begun, if it has not ended by now.

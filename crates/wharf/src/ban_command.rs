@@ -126,7 +126,7 @@ fn add(
             since: now,
             until,
             times: 1,
-            is_by_hand: true,
+            is_manual: true,
             reason: reason.to_owned(),
         }));
         Ok(())
@@ -308,7 +308,7 @@ fn left(until: i64, now: i64) -> String {
 }
 
 fn by(ban: &Banned) -> &'static str {
-    if ban.is_by_hand { "hand" } else { "logins" }
+    if ban.is_manual { "hand" } else { "logins" }
 }
 
 /// A single IPv4 address as such.
@@ -327,7 +327,7 @@ pub(crate) fn model(ban: &Banned) -> model::Ban {
         since: moment(ban.since).unwrap_or_default(),
         until: ban.until.and_then(moment),
         times: ban.times,
-        by_hand: ban.is_by_hand,
+        manual: ban.is_manual,
     }
 }
 

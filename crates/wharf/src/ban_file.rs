@@ -137,7 +137,7 @@ fn show(memory: &Memory, revision: Option<u64>) -> String {
     for ban in &memory.bans {
         let Ban { network, since, times, .. } = ban;
         let until = ban.until.map_or_else(|| "-".to_owned(), |until| until.to_string());
-        let by = if ban.is_by_hand { "hand" } else { "logins" };
+        let by = if ban.is_manual { "hand" } else { "logins" };
         let reason = &ban.reason;
         let _ = writeln!(
             text,
@@ -187,7 +187,7 @@ fn fact(line: &str, memory: &mut Memory) -> Option<()> {
                 since: since.parse().ok()?,
                 until: if *until == "-" { None } else { Some(until.parse().ok()?) },
                 times: times.parse().ok()?,
-                is_by_hand: match *by {
+                is_manual: match *by {
                     "hand" => true,
                     "logins" => false,
                     _ => return None,
@@ -227,7 +227,7 @@ mod tests {
                     since: 1,
                     until: Some(2),
                     times: 3,
-                    is_by_hand: false,
+                    is_manual: false,
                     reason: "too many failed logins".into(),
                 },
                 Ban {
@@ -235,7 +235,7 @@ mod tests {
                     since: 1,
                     until: None,
                     times: 1,
-                    is_by_hand: true,
+                    is_manual: true,
                     reason: String::new(),
                 },
             ],

@@ -142,6 +142,12 @@ pub(crate) enum Config {
     },
     /// Print which config file is used
     Path,
+    /// Rewrite a config file of an earlier version: old names of keys become current ones
+    Migrate {
+        /// Write the file; the old one is kept beside it as FILE.old. Else the changes are shown
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 /// `wharf hash`.
@@ -179,7 +185,7 @@ Accounts and setup
   group       add, list, show, edit, del
   ban         list, add, del, clear
   why         Whether an account may do something somewhere, and what decides it
-  config      default, show, path
+  config      default, show, path, migrate
   import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
 
 Other

@@ -16,6 +16,7 @@ pub(crate) mod layers;
 pub(crate) mod login_sources;
 pub(crate) mod problem;
 pub(crate) mod raw;
+pub(crate) mod renamed;
 pub(crate) mod show;
 pub(crate) mod store;
 pub(crate) mod units;

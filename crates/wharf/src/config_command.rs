@@ -1,8 +1,14 @@
 //! `wharf config`.
 
+use std::io;
+
 use crate::cli::{Config, Global};
+use crate::config::file::read;
+use crate::config::problem::{Problem, Source, render};
+use crate::config::renamed;
 use crate::config::show::{default_file, in_force, in_force_json};
-use crate::outcome::{Exit, Failure, print};
+use crate::import::write::replace;
+use crate::outcome::{Exit, Failure, print, tell};
 use crate::place;
 use crate::setup::{config_file, inputs, load};
 
@@ -20,8 +26,39 @@ pub(crate) fn config(global: &Global, what: &Config) -> Result<Exit, Failure> {
             })?;
         }
         Config::Path => return path(global),
+        Config::Migrate { write } => return migrate(global, *write),
     }
     Ok(Exit::Done)
+}
+
+/// Shows or writes the file with current names of keys.
+fn migrate(global: &Global, writes: bool) -> Result<Exit, Failure> {
+    let Some(path) = config_file(global) else { return Err(no_file()) };
+    let shown = path.display().to_string();
+    let is_coloured = global.color.is_on();
+    let source = read(&path).map_err(|problem| invalid(problem, None, is_coloured))?;
+    let migrated = renamed::migrate(&source.text)
+        .map_err(|problem| invalid(problem, Some(&source), is_coloured))?;
+    if migrated.renames.is_empty() {
+        print(&format!("{shown} has no old names of keys\n"))?;
+        return Ok(Exit::Done);
+    }
+    for (line, old, new) in &migrated.renames {
+        print(&format!("{shown}:{line}: {old} -> {new}\n"))?;
+    }
+    if !writes {
+        print("nothing was written; to write it:  wharf config migrate --write\n")?;
+        return Ok(Exit::Done);
+    }
+    let failed = |error: &io::Error| Failure::io(format!("cannot write {shown}"), error);
+    let old = replace(&path, &migrated.text).map_err(|error| failed(&error))?;
+    print(&format!("{shown} was written; the old one is {}\n", old.display()))?;
+    Ok(Exit::Done)
+}
+
+fn invalid(problem: Problem, source: Option<&Source>, is_coloured: bool) -> Failure {
+    tell(&render(&[problem], source, is_coloured));
+    Failure { exit: Exit::ConfigInvalid, ..Failure::new("") }
 }
 
 fn path(global: &Global) -> Result<Exit, Failure> {
@@ -30,8 +67,12 @@ fn path(global: &Global) -> Result<Exit, Failure> {
         print(&format!("{}\n", whole.display()))?;
         return Ok(Exit::Done);
     }
+    Err(no_file())
+}
+
+fn no_file() -> Failure {
     let places: Vec<_> =
         place::config_candidates().iter().map(|path| path.display().to_string()).collect();
-    Err(Failure::new(format!("there is no config file; looked for {}", places.join(", ")))
-        .help("make one, and name it with -c:  wharf config default > FILE"))
+    Failure::new(format!("there is no config file; looked for {}", places.join(", ")))
+        .help("make one, and name it with -c:  wharf config default > FILE")
 }

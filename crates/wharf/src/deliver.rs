@@ -283,7 +283,7 @@ fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
     let rows = [
         ("on_login", &told.on_login, &["login"][..], When::Any),
         ("on_login_failed", &told.on_login_failed, &["login-failed"], When::Any),
-        ("on_logout", &told.on_logout, &["ended"], When::OfUser),
+        ("on_logout", &told.on_logout, &["session-ended"], When::OfUser),
         ("on_upload", &told.on_upload, &["upload"], When::Complete),
         ("on_upload_failed", &told.on_upload_failed, &["upload", "upload-refused"], When::Cut),
         ("on_download", &told.on_download, &["download"], When::Complete),
@@ -292,7 +292,7 @@ fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
         ("on_rename", &told.on_rename, &["rename"], When::Any),
         ("on_mkdir", &told.on_mkdir, &["mkdir"], When::Any),
         ("on_rmdir", &told.on_rmdir, &["rmdir"], When::Any),
-        ("on_ban", &told.on_ban, &["banned"], When::Any),
+        ("on_ban", &told.on_ban, &["ban-added"], When::Any),
         ("on_event", &told.on_event, &[], When::Any),
     ];
     let mut hooks = Vec::new();
@@ -321,8 +321,8 @@ fn checker(check: &Check, programs: Programs, maker: Arc<Maker>, log: Arc<Log>) 
     Checker {
         programs,
         program: *program,
-        refusing: config.check_refuses.0.clone(),
-        unchecked: match config.check_failure {
+        refusing: config.check_reject_exit_codes.0.clone(),
+        unchecked: match config.check_on_error {
             OnFailure::Refuse => check::Unchecked::Refused,
             OnFailure::Allow => check::Unchecked::Allowed,
         },

@@ -54,7 +54,7 @@ impl Sources {
         pam: impl Fn(&Config) -> Result<Arc<dyn Source>, Failure>,
     ) -> Result<Option<Self>, Failure> {
         let accounts = &config.accounts;
-        if !accounts.login.has_others() {
+        if !accounts.auth_backends.has_others() {
             return Ok(None);
         }
         let step = |source: &LoginSource| {
@@ -65,7 +65,7 @@ impl Sources {
                 LoginSource::Http => http::source(config)?,
             }))
         };
-        let steps: Result<Vec<_>, Failure> = accounts.login.0.iter().map(step).collect();
+        let steps: Result<Vec<_>, Failure> = accounts.auth_backends.0.iter().map(step).collect();
         let template = Template {
             home: accounts.home.0.clone(),
             makes_home: accounts.create_home,
@@ -125,7 +125,7 @@ pub(crate) fn secret_files(config: &Config) -> impl Iterator<Item = &Path> {
 
 /// The reach of a server that asks these: homes by the template, and connections out.
 pub(crate) fn extend(reach: Reach, config: &Config) -> Reach {
-    if !config.accounts.login.has_others() {
+    if !config.accounts.auth_backends.has_others() {
         return reach;
     }
     let reach = match &config.accounts.home.0 {
@@ -152,7 +152,7 @@ pub(crate) fn missing_hosts(config: &Config) -> Vec<String> {
 /// The homes that the template has made so far.
 pub(crate) fn templated_homes(config: &Config) -> Vec<PathBuf> {
     let template = config.accounts.home.0.as_ref();
-    let Some(template) = template.filter(|_| config.accounts.login.has_others()) else {
+    let Some(template) = template.filter(|_| config.accounts.auth_backends.has_others()) else {
         return Vec::new();
     };
     let entries = std::fs::read_dir(template.folder()).into_iter().flatten().take(HOMES_MAX);
@@ -164,11 +164,11 @@ pub(crate) fn templated_homes(config: &Config) -> Vec<PathBuf> {
 /// The home that the template makes for somebody.
 pub(crate) fn example_home(config: &Config) -> Option<PathBuf> {
     let template = config.accounts.home.0.as_ref();
-    Some(template.filter(|_| config.accounts.login.has_others())?.home("somebody"))
+    Some(template.filter(|_| config.accounts.auth_backends.has_others())?.home("somebody"))
 }
 
 fn endpoints(config: &Config) -> Vec<&Endpoint> {
-    let login = &config.accounts.login;
+    let login = &config.accounts.auth_backends;
     let ldap = config.ldap.urls.0.iter().filter(|_| login.has(LoginSource::Ldap));
     let http = config.http.url.0.iter().filter(|_| login.has(LoginSource::Http));
     ldap.chain(http).collect()

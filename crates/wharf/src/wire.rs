@@ -75,8 +75,8 @@ pub(crate) fn settings(
         limits: limits(&config.limits),
         files: engine::Files {
             may_overwrite: config.files.overwrite,
-            makes_parents: config.files.make_parents,
-            checks_announced_size: config.files.check_announced_size,
+            makes_parents: config.files.create_parent_dirs,
+            checks_announced_size: config.files.enforce_allo_size,
         },
         names: names(&config.names),
         compat: engine::Compat {
@@ -251,7 +251,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
                 SessionReuse::Require => engine::SessionReuse::Require,
             },
             requires_close_notify: config.tls.require_close_notify,
-            names: config.tls.names.clone(),
+            names: config.tls.server_names.clone(),
         },
         facts,
         warnings: pair.warnings,
@@ -286,8 +286,8 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
             Symlinks::Always => FollowSymlinks::Always,
         },
         umask: config.files.umask.0,
-        keep_partials: config.files.keep_partials.0,
-        reserve: match config.files.reserve {
+        partial_upload_retention: config.files.partial_upload_retention.0,
+        min_free_space: match config.files.min_free_space {
             value::Reserve::Auto => Reserve::Auto,
             value::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
             value::Reserve::Percent(share) => Reserve::Percent(share),

@@ -79,7 +79,7 @@ pub(super) static ROWS: &[Row] = &[
         10,
         "Browsers and mail servers led here",
         "Their first words end the session; an ALPN without `ftp` ends the handshake, as does a \
-         foreign SNI where `tls.names` says which are ours; replies before a login do not repeat \
+         foreign SNI where `tls.server_names` says which are ours; replies before a login do not repeat \
          what was said.",
     ),
     row(

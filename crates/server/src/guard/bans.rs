@@ -36,7 +36,7 @@ impl Ban {
     /// Whether it holds. One by tries that begins in the future was made by a clock that was
     /// wrong, and could last for years.
     pub(super) fn holds(&self, now: i64) -> bool {
-        let is_of_this_clock = self.is_by_hand || self.since <= now.saturating_add(CLOCK_ERROR_MAX);
+        let is_of_this_clock = self.is_manual || self.since <= now.saturating_add(CLOCK_ERROR_MAX);
         is_of_this_clock && self.until.is_none_or(|until| now < until)
     }
 }
@@ -68,7 +68,7 @@ impl Bans {
         if !self.by_network.contains_key(&network) {
             if self.by_network.len() >= BANS_MAX {
                 let soonest = self.by_network.values().map(|held| &held.ban);
-                let soonest = soonest.filter(|ban| !ban.is_by_hand);
+                let soonest = soonest.filter(|ban| !ban.is_manual);
                 let soonest = soonest.min_by_key(|ban| ban.until).map(|ban| ban.network);
                 self.remove(soonest.ok_or(Full)?);
             }

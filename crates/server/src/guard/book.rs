@@ -230,7 +230,7 @@ impl Book {
         }
         let memory = seconds(self.settings.time_max);
         let is_old = |ban: &&Ban| {
-            let memory = if ban.is_by_hand { 0 } else { memory };
+            let memory = if ban.is_manual { 0 } else { memory };
             ban.until.is_some_and(|until| now.saturating_sub(until) >= memory)
         };
         let old: Vec<_> = self.bans.each().filter(is_old).map(|ban| ban.network).collect();
@@ -346,7 +346,7 @@ impl Book {
         let network = neighbour.network();
         let before = self.bans.get(network);
         // Somebody asked for this one; it lasts as long as they said.
-        if before.is_some_and(|ban| ban.is_by_hand && ban.holds(now)) {
+        if before.is_some_and(|ban| ban.is_manual && ban.holds(now)) {
             return;
         }
         let times = before.map_or(1, |ban| ban.times.saturating_add(1));
@@ -356,7 +356,7 @@ impl Book {
             since: now,
             until: Some(now.saturating_add(time)),
             times,
-            is_by_hand: false,
+            is_manual: false,
             reason: "too many failed logins".to_owned(),
         };
         // Where all that can be held was asked for by hand, there is no room for this.

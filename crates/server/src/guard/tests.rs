@@ -30,7 +30,7 @@ fn log_in(guard: &Arc<Guard>, address: &str, user: &str, now: i64) -> bool {
 
 fn ban(network: &str, until: Option<i64>) -> Ban {
     let network = network.parse().unwrap();
-    Ban { network, since: 0, until, times: 1, is_by_hand: true, reason: "test".into() }
+    Ban { network, since: 0, until, times: 1, is_manual: true, reason: "test".into() }
 }
 
 #[test]
@@ -279,9 +279,9 @@ fn row_17_bans_have_a_bound_and_those_by_hand_stay() {
     let guard = guard();
     for number in 0..u32::try_from(BANS_MAX).unwrap() {
         let address = IpAddr::from((0x0b00_0000 + number).to_be_bytes());
-        let is_by_hand = number != 7;
+        let is_manual = number != 7;
         let network = address.into();
-        guard.ban(Ban { network, is_by_hand, ..ban("0.0.0.0/32", Some(9)) }, 0).unwrap();
+        guard.ban(Ban { network, is_manual, ..ban("0.0.0.0/32", Some(9)) }, 0).unwrap();
     }
     guard.ban(ban("192.0.2.1/32", None), 0).unwrap();
     assert!(!guard.is_banned(ip("11.0.0.7"), 0) && guard.is_banned(ip("11.0.0.8"), 0));

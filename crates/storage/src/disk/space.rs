@@ -81,7 +81,7 @@ impl Headroom {
         let room = self.reserve.left_of(space).free;
         let Some(left) = room.checked_sub(bytes).filter(|_| room > 0) else {
             let told = format!(
-                "{} bytes are free, and files.reserve keeps all but {room} of them",
+                "{} bytes are free, and files.min_free_space keeps all but {room} of them",
                 space.free
             );
             return Err(Error::new(ErrorKind::NoSpace, told));

@@ -25,7 +25,7 @@ pub struct Swept {
     pub skipped: u64,
 }
 
-/// Removes our own temporaries beneath `root` that are older than `options.keep_partials`, except
+/// Removes our own temporaries beneath `root` that are older than `options.partial_upload_retention`, except
 /// those in use, and cuts off what a crash left of bytes that were being added to a file. Follows
 /// no link and touches nothing else.
 ///
@@ -65,7 +65,8 @@ pub(super) fn sweep_counted(
         };
         match purpose(&entry.name) {
             Some(Purpose::Upload) => {
-                let remove = || remove_if_unused(&level.dir, &entry.name, options.keep_partials);
+                let remove =
+                    || remove_if_unused(&level.dir, &entry.name, options.partial_upload_retention);
                 swept.note(&meter.map_or_else(remove, |meter| meter.sweep(remove)));
                 continue;
             }
@@ -83,7 +84,7 @@ pub(super) fn sweep_counted(
             }
             Some(Purpose::Absence) => {
                 // It is older than what was left under it, and no upload takes that long.
-                let keep = options.keep_partials.saturating_mul(2);
+                let keep = options.partial_upload_retention.saturating_mul(2);
                 let _ = remove_if_unused(&level.dir, &entry.name, keep);
                 continue;
             }

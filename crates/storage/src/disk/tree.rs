@@ -125,12 +125,12 @@ impl Tree {
     pub(super) fn space(&self) -> Result<Option<Space>> {
         let top = self.root.top().map_err(fault)?;
         let space = space::of(&top).map_err(fault)?;
-        Ok(space.map(|space| self.options.reserve.left_of(space)))
+        Ok(space.map(|space| self.options.min_free_space.left_of(space)))
     }
 
     /// Whether there is room for so many bytes on the file system of an open file.
     pub(super) fn check_space(&self, file: &File, bytes: u64) -> Result<()> {
-        Headroom::of(self.options.reserve).take(file, bytes)
+        Headroom::of(self.options.min_free_space).take(file, bytes)
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -213,7 +213,7 @@ impl Tree {
             Err(TryLockError::Error(_)) => return Ok(Left::Nothing),
         }
         let Some(length) = place.dir.length_if_same(&name, &file) else { return Ok(Left::Nothing) };
-        let keep = self.options.keep_partials;
+        let keep = self.options.partial_upload_retention;
         let is_valid = is_in_time(&file, keep).map_err(fault)?
             && is_for(&place.dir, &name, place.name, base).map_err(fault)?;
         Ok(if is_valid { Left::Bytes(length) } else { Left::Nothing })

@@ -48,7 +48,7 @@ fn row_41_with_nothing_to_keep_every_unused_temporary_goes() {
     let world = World::new();
     let name = format!(".wharf-{}.part", "0".repeat(32));
     leave(&world.root.join(name), Duration::ZERO);
-    let options = DiskOptions { keep_partials: Duration::ZERO, ..fast() };
+    let options = DiskOptions { partial_upload_retention: Duration::ZERO, ..fast() };
     assert_eq!(sweep(&world.root, &options).unwrap().removed, 1);
 }
 

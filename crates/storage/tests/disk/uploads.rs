@@ -301,7 +301,7 @@ async fn an_unfinished_upload_is_worth_nothing_after_its_time() {
 #[tokio::test]
 async fn nothing_is_kept_where_nothing_is_to_be_kept() {
     let world = World::new();
-    let disk = world.disk(&DiskOptions { keep_partials: Duration::ZERO, ..fast() });
+    let disk = world.disk(&DiskOptions { partial_upload_retention: Duration::ZERO, ..fast() });
     leave(&disk).await;
     assert!(world.names().is_empty());
     assert_eq!(disk.partial(&path("/f")).await.unwrap(), None);

@@ -57,7 +57,7 @@ fn banned(ban: &Ban) -> Result<Banned, Failure> {
         since: seconds(&ban.since)?,
         until: ban.until.as_deref().map(seconds).transpose()?,
         times: ban.times,
-        is_by_hand: ban.by_hand,
+        is_manual: ban.manual,
         reason: ban.reason.clone(),
     })
 }

@@ -35,7 +35,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     look_at_open_files(subjects, page);
     let mut folders: BTreeMap<u64, (FileSystem, PathBuf)> = BTreeMap::new();
     let mut leftovers = Leftovers::default();
-    let keep = subjects.config.files.keep_partials.0;
+    let keep = subjects.config.files.partial_upload_retention.0;
     for (_, home) in homes(subjects)?.0.into_iter().take(HOMES_MAX) {
         leftovers.count(&home, keep);
         if let Some(system) = file_system(&home) {
@@ -90,7 +90,7 @@ fn look_at_system(system: &FileSystem, folder: &Path, page: &mut Page) {
     if system.total > 0 && system.free < system.total / LITTLE {
         page.warn(
             format!("there is little room at {shown}: {free}"),
-            "make room, or give accounts quotas (limits.user_quota); uploads leave files.reserve \
+            "make room, or give accounts quotas (limits.user_quota); uploads leave files.min_free_space \
              free",
         );
     }
@@ -226,7 +226,7 @@ impl Leftovers {
         if self.count > 0 {
             page.note(
                 format!(
-                    "{} uploads that were cut are older than files.keep_partials, with {}",
+                    "{} uploads that were cut are older than files.partial_upload_retention, with {}",
                     self.count,
                     show_size(self.bytes)
                 ),

@@ -148,7 +148,7 @@ fn look_at_names(subjects: &Subjects<'_>, facts: &Facts, page: &mut Page) {
         PublicAddress::Name(name) => Some(name),
         PublicAddress::None | PublicAddress::Address(_) => None,
     };
-    let wanted = config.tls.names.iter().map(|name| ("tls.names", name));
+    let wanted = config.tls.server_names.iter().map(|name| ("tls.server_names", name));
     let wanted = wanted.chain(public.map(|name| ("passive.public_address", name)));
     let mut is_fine = true;
     for (key, name) in wanted.filter(|(_, name)| !covers(names, name)) {

@@ -160,7 +160,7 @@ fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
     let Some(hash) = record.password.as_ref().filter(|hash| hash.is_usable()) else {
         // Where others prove passwords, none is kept here.
         let others = [LoginSource::Pam, LoginSource::Ldap, LoginSource::Http];
-        if !others.into_iter().any(|source| config.accounts.login.has(source)) {
+        if !others.into_iter().any(|source| config.accounts.auth_backends.has(source)) {
             no_password(record, page);
         }
         return;

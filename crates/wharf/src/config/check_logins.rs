@@ -11,7 +11,7 @@ use super::problem::{Place, Problem};
 pub(super) fn check(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     check_built(config, layers, problems);
     check_unasked(config, layers, problems);
-    let order = &config.accounts.login;
+    let order = &config.accounts.auth_backends;
     if order.has(LoginSource::Pam) {
         check_pam(config, layers, problems);
     }
@@ -34,9 +34,9 @@ const BUILT: [(LoginSource, &str, &str, bool); 3] = [
 
 fn check_built(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     for (source, name, feature, is_built) in BUILT {
-        if config.accounts.login.has(source) && !is_built {
+        if config.accounts.auth_backends.has(source) && !is_built {
             let title = format!("this wharf was built without {name}");
-            let problem = Problem::error(title, layers.place_of("accounts.login"));
+            let problem = Problem::error(title, layers.place_of("accounts.auth_backends"));
             problems.push(problem.help(format!(
                 "take one that has it, or build it:  cargo build --release --features {feature}"
             )));
@@ -51,9 +51,10 @@ fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) 
         (LoginSource::Http, "accounts.http.url", config.http.url.0.is_some()),
     ];
     for (source, path, is_described) in described {
-        if is_described && !config.accounts.login.has(source) {
-            let title =
-                format!("`{path}` does nothing as long as `accounts.login` does not name it");
+        if is_described && !config.accounts.auth_backends.has(source) {
+            let title = format!(
+                "`{path}` does nothing as long as `accounts.auth_backends` does not name it"
+            );
             let problem = Problem::warning(title, layers.place_of(path));
             let word = source.word();
             problems
@@ -75,7 +76,7 @@ fn check_pam(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
 fn check_ldap(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let ldap = &config.ldap;
     let place = |key: &str| match layers.place_of(&format!("accounts.ldap.{key}")) {
-        Place::Nowhere => layers.place_of("accounts.login"),
+        Place::Nowhere => layers.place_of("accounts.auth_backends"),
         place => place,
     };
     let mut blame = |key: &str, title: &str, help: &str| {
@@ -150,7 +151,7 @@ fn check_ldap_secrecy(config: &Config, layers: &Layers, problems: &mut Vec<Probl
 fn check_http(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let Some(url) = &config.http.url.0 else {
         let title = "it is not said where the login service is";
-        let problem = Problem::error(title, layers.place_of("accounts.login"));
+        let problem = Problem::error(title, layers.place_of("accounts.auth_backends"));
         let help = "name it in [accounts.http]: url = \"https://login.example.com/wharf\"";
         problems.push(problem.help(help));
         return;
@@ -166,7 +167,7 @@ fn check_http(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
 fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let accounts = &config.accounts;
     let place = || layers.place_of("accounts.home");
-    if let Some(home) = accounts.home.0.as_ref().filter(|_| accounts.login.has_others()) {
+    if let Some(home) = accounts.home.0.as_ref().filter(|_| accounts.auth_backends.has_others()) {
         let folder = home.folder();
         let shown = folder.display();
         match std::fs::metadata(&folder) {

@@ -11,6 +11,7 @@ use super::keys::{SECTIONS, Section, join, keys};
 use super::layers::{Item, Layers, Origin};
 use super::problem::{Place, Problem, Source};
 use super::raw::Raw;
+use super::renamed::current_name;
 
 /// The largest file that is read; the default one has ten thousand bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -126,6 +127,13 @@ fn not_a_section(section: &Section, place: Place) -> Problem {
 pub(crate) fn unknown(section: &str, name: &str, place: Place) -> Problem {
     let typed = wharf_proto::path::escaped(join(section, name).as_bytes());
     let problem = Problem::error(format!("unknown key `{typed}`"), place);
+    if let Some(new) = current_name(&join(section, name)) {
+        let way = match &problem.place {
+            Place::File(_) => "; to rewrite the file:  wharf config migrate --write",
+            _ => "",
+        };
+        return problem.help(format!("it is called `{new}` now{way}"));
+    }
     match meant(section, name) {
         Some(help) => problem.help(help),
         None => problem.help("every key with its default:  wharf config default"),

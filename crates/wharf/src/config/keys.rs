@@ -219,7 +219,7 @@ sections! {
         require_close_notify: bool = "true",
         /// names that clients may ask for (SNI), e.g. ["ftp.example.com"]; empty = any
         /// who asks for another name is turned away; who asks for none is let in
-        names: Vec<String> = "[]",
+        server_names: Vec<String> = "[]",
     }
 
     /// From the connection to a login.
@@ -250,7 +250,7 @@ sections! {
         /// who is asked, in this order; the first that knows the name decides:
         /// "file" (the store) | "pam" | "ldap" | "http". Whoever proves a password, an account of
         /// that name in the store says home and rights; without `password` there others prove it
-        [R] login: LoginOrder = "[\"file\"]",
+        [R] auth_backends: LoginOrder = "[\"file\"]",
         /// home of an account that is in no file, such as "/srv/ftp/%u" (%u: its name); the folder
         /// above must be there at the start; a home that LDAP or HTTP names stands above it
         [R] home: HomePattern = "\"\"",
@@ -398,13 +398,13 @@ sections! {
         /// fast: after a power failure the newest files may be lost or empty
         durability: Durability = "\"full\"",
         /// how long a cut upload can be resumed, on Linux until a reboot; 0 = never kept
-        keep_partials: Span = "\"24h\"",
+        partial_upload_retention: Span = "\"24h\"",
         /// room on the disk that uploads leave free: auto (1 %, 256 MiB at most) | "1GiB" | "5%"
-        reserve: Reserve = "\"auto\"",
+        min_free_space: Reserve = "\"auto\"",
         /// true: an upload shorter than its ALLO is cut; false: for clients that send it wrongly
-        check_announced_size: bool = "true",
+        enforce_allo_size: bool = "true",
         /// true: uploads and MKD make missing parent folders (cameras, NVRs)
-        make_parents: bool = "false",
+        create_parent_dirs: bool = "false",
     }
 
     /// Names and times in listings.
@@ -514,12 +514,12 @@ sections! {
         /// the pause before that; each further one is twice as long
         [R] retry_pause: Span = "\"5s\"",
         /// asked about each upload before it is published, e.g. ["/usr/local/bin/scan", "{draft}"]
-        /// 0 publishes; check_refuses says what refuses; its first line is what the client hears
+        /// 0 publishes; check_reject_exit_codes says what refuses; its first line is what the client hears
         [R] check_upload: ProgramLine = "[]",
         /// numbers with which it refuses; all others but 0 mean that it failed
-        [R] check_refuses: ExitCodes = "[1]",
+        [R] check_reject_exit_codes: ExitCodes = "[1]",
         /// what becomes of an upload if it fails or takes too long: refuse | allow
-        [R] check_failure: OnFailure = "\"refuse\"",
+        [R] check_on_error: OnFailure = "\"refuse\"",
         /// how long it may take
         [R] check_timeout: Wait = "\"2m\"",
         /// how many uploads are looked at, at a time; others wait

@@ -117,18 +117,46 @@ async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> 
     Ok(missing.map(add).collect())
 }
 
+/// Replaces the text of a file, whole or not at all. Returns where the old one is kept. A link
+/// stays, and so do the file's permission bits.
+///
+/// # Errors
+/// The system's; the file is as it was then.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<PathBuf> {
+    let path = fs::canonicalize(path)?;
+    let fresh = fresh_name(&path)?;
+    let result = write_new(&fresh, text).and_then(|()| {
+        fs::set_permissions(&fresh, fs::metadata(&path)?.permissions())?;
+        let old = free_name(&path)?;
+        fs::copy(&path, &old)?;
+        fs::rename(&fresh, &path)?;
+        Ok(old)
+    });
+    if result.is_err() {
+        // There is nothing to keep after a failure.
+        let _ = fs::remove_file(&fresh);
+    }
+    result
+}
+
 /// Moves a file that is there to a free name beside it.
 fn set_aside(path: &Path) -> io::Result<Option<PathBuf>> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(None);
     }
+    let aside = free_name(path)?;
+    fs::rename(path, &aside)?;
+    Ok(Some(aside))
+}
+
+/// A name beside the file for an old copy of it.
+fn free_name(path: &Path) -> io::Result<PathBuf> {
     for number in 0..OLD_MAX {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(if number == 0 { ".old".to_owned() } else { format!(".old{number}") });
         let aside = path.with_file_name(name);
         if fs::symlink_metadata(&aside).is_err() {
-            fs::rename(path, &aside)?;
-            return Ok(Some(aside));
+            return Ok(aside);
         }
     }
     Err(io::Error::other("there are too many old copies beside it"))
@@ -139,16 +167,21 @@ const OLD_MAX: u32 = 100;
 
 /// Puts a new file in its place, whole or not at all; one that is there stays.
 fn place(path: &Path, text: &str) -> io::Result<()> {
+    let fresh = fresh_name(path)?;
+    let result = write_new(&fresh, text).and_then(|()| settle(&fresh, path));
+    // After a link the other name goes; after a failure there is nothing to keep.
+    let _ = fs::remove_file(&fresh);
+    result
+}
+
+/// A name beside the file that no other program uses.
+fn fresh_name(path: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
-    let fresh = path.with_file_name(name);
-    let result = write_new(&fresh, text).and_then(|()| settle(&fresh, path));
-    // After a link the other name goes; after a failure there is nothing to keep.
-    let _ = fs::remove_file(&fresh);
-    result
+    Ok(path.with_file_name(name))
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {

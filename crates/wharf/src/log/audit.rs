@@ -116,7 +116,7 @@ mod bans_tests {
 
     #[test]
     fn row_43_bans_are_audited_as_they_are_called() {
-        for event in ["banned", "ban-lifted", "login", "delete"] {
+        for event in ["ban-added", "ban-removed", "login", "delete"] {
             assert!(is_audited(event), "{event}");
         }
         assert!(!is_audited("connected") && !is_audited("command"));

@@ -61,24 +61,24 @@ pub(crate) static KINDS: &[Kind] = &[
         ..TOLD
     },
     Kind {
-        name: "turned-away",
+        name: "connection-rejected",
         about: "A client was turned away at the door.",
         fields: &[("reason", "which limit it was, or what was wrong")],
         ..AUDITED
     },
     Kind {
-        name: "banned",
+        name: "ban-added",
         about: "An address or a network may not come in any more.",
         fields: &[
             ("network", "as in `192.0.2.7/32`"),
             REASON,
-            ("by_hand", "whether somebody asked for it; else too many logins failed"),
+            ("manual", "whether somebody asked for it; else too many logins failed"),
             ("seconds", "for how long; left out: until somebody lifts it"),
         ],
         ..AUDITED
     },
     Kind {
-        name: "ban-lifted",
+        name: "ban-removed",
         about: "A ban is over.",
         fields: &[("network", "as it was banned"), REASON],
         ..AUDITED
@@ -116,7 +116,7 @@ pub(crate) static KINDS: &[Kind] = &[
         ..AUDITED
     },
     Kind {
-        name: "ended",
+        name: "session-ended",
         about: "A session is over: the logout, if somebody had logged in.",
         fields: &[REASON, ("seconds", "how long it lasted")],
         ..AUDITED
@@ -179,18 +179,18 @@ pub(crate) static KINDS: &[Kind] = &[
         ..TOLD
     },
     Kind {
-        name: "data-unproven",
+        name: "data-session-mismatch",
         about: "A data connection was let in by its address alone; told once a session.",
         ..TOLD
     },
     Kind {
-        name: "data-strangers",
+        name: "data-unexpected-peers",
         about: "Others than the client came to its data port, and were turned away.",
         fields: &[("first", "the address of the first"), ("connections", "how many there were")],
         ..TOLD
     },
     Kind {
-        name: "doctor",
+        name: "data-diagnosis",
         about: "Data connections of a network do not come to be; told once an hour for each cause.",
         fields: &[
             ("network", "the clients: an IPv4 /24 or an IPv6 /64"),

@@ -32,7 +32,7 @@ impl Style {
         self != Self::Panel
             || !matches!(
                 record.event,
-                "connected" | "secured" | "ended" | "ready" | "stopping" | "stopped"
+                "connected" | "secured" | "session-ended" | "ready" | "stopping" | "stopped"
             )
     }
 }

@@ -108,19 +108,19 @@ impl Record {
         let warn = |event| Self::new(Level::Warn, event);
         let record = match event {
             Event::Connected => info("connected").text("local", who.local),
-            Event::TurnedAway { reason } => warn("turned-away").text("reason", reason),
-            Event::Banned { network, reason, time, is_by_hand } => {
-                let record = warn("banned")
+            Event::TurnedAway { reason } => warn("connection-rejected").text("reason", reason),
+            Event::Banned { network, reason, time, is_manual } => {
+                let record = warn("ban-added")
                     .text("network", network)
                     .text("reason", reason)
-                    .boolean("by_hand", *is_by_hand);
+                    .boolean("manual", *is_manual);
                 match time {
                     Some(time) => record.seconds(*time),
                     None => record,
                 }
             }
             Event::BanLifted { network, reason } => {
-                info("ban-lifted").text("network", network).text("reason", reason)
+                info("ban-removed").text("network", network).text("reason", reason)
             }
             Event::AccountLocked { user, time } => {
                 warn("account-locked").text("tried", user).seconds(*time)
@@ -153,8 +153,8 @@ impl Record {
             Event::Renamed { from, to } => info("rename").path("path", from).path("to", to),
             Event::Changed(path) => info("change").path("path", path),
             Event::DataFailed { reason } => warn("data-failed").text("reason", reason),
-            Event::DataUnproven => info("data-unproven"),
-            Event::DataStrangers { first, count } => warn("data-strangers")
+            Event::DataUnproven => info("data-session-mismatch"),
+            Event::DataStrangers { first, count } => warn("data-unexpected-peers")
                 .text("first", first.to_string())
                 .number("connections", u64::try_from(*count).unwrap_or(u64::MAX)),
             Event::DataTrouble { .. } => Self::of_trouble(event)?,
@@ -165,7 +165,9 @@ impl Record {
                 .text("line", line)
                 .number("code", u64::from(code.number()))
                 .text("reply", text),
-            Event::Ended { reason, after } => info("ended").text("reason", reason).seconds(*after),
+            Event::Ended { reason, after } => {
+                info("session-ended").text("reason", reason).seconds(*after)
+            }
             _ => return None,
         };
         let session = Session { number: who.session, peer: who.peer, user: who.user.clone() };
@@ -199,7 +201,7 @@ impl Record {
         let Event::DataTrouble { network, cause, reason, failed, arrived, remedy } = event else {
             return None;
         };
-        let record = Self::new(Level::Warn, "doctor").text("network", network);
+        let record = Self::new(Level::Warn, "data-diagnosis").text("network", network);
         let record = record.text("cause", cause).number("failed", *failed);
         Some(record.number("arrived", *arrived).text("reason", reason).text("help", remedy))
     }

@@ -94,7 +94,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
             network: "192.0.2.7/32",
             reason: "too many failed logins",
             time: Some(Duration::from_mins(10)),
-            is_by_hand: false,
+            is_manual: false,
         },
         Event::BanLifted { network: "192.0.2.7/32", reason: "it was over" },
         Event::AccountLocked { user: "anna", time: Duration::from_mins(10) },

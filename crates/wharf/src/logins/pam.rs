@@ -18,5 +18,5 @@ pub(super) fn start(config: &Config) -> Result<Arc<dyn Source>, Failure> {
     };
     let program = std::env::current_exe()
         .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
-    open(&settings, &program).map_err(|error| not_opened("accounts.login", &error))
+    open(&settings, &program).map_err(|error| not_opened("accounts.auth_backends", &error))
 }

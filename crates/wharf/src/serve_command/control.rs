@@ -60,7 +60,8 @@ impl Control {
 }
 
 fn open_metrics(address: SocketAddr, config: &Config) -> Result<MetricsDoor, String> {
-    let hosts = [&config.metrics.hosts[..], &config.tls.names[..], &place::own_names()].concat();
+    let hosts =
+        [&config.metrics.hosts[..], &config.tls.server_names[..], &place::own_names()].concat();
     MetricsDoor::open(address, &hosts).map_err(|error| {
         format!("{address} cannot be had for metrics: {}; see metrics.listen", plain(&error))
     })

@@ -94,7 +94,7 @@ fn sessions(page: &mut Page, moment: &Moment<'_>) {
     page.known("gauge", "sessions_max", about, moment.sessions_max);
     page.one("counter", "connections_total", "Clients that were greeted.", totals.connections);
     let about = "Times that clients turned away at the door were told of.";
-    page.one("counter", "turned_away_total", about, totals.turned_away);
+    page.one("counter", "rejected_connections_total", about, totals.turned_away);
     page.one("counter", "logins_total", "Logins that succeeded.", totals.logins);
     page.head("counter", "login_failures_total", "Logins that failed, by cause.");
     for (cause, count) in moment.tally.login_failures() {
@@ -126,18 +126,18 @@ fn transfers(page: &mut Page, moment: &Moment<'_>) {
     }
     let about = "Data connections that did not come to be, by cause; none_came: nobody came to the \
                  port, as where a firewall stands before the passive ports.";
-    page.head("counter", "data_failures_total", about);
+    page.head("counter", "data_connection_failures_total", about);
     for (cause, count) in moment.tally.opening_failures() {
-        page.value("data_failures_total", &[("cause", cause)], count);
+        page.value("data_connection_failures_total", &[("cause", cause)], count);
     }
     let about = "What the doctor found of data connections that did not come to be, by cause; also \
                  of clients that never asked for a transfer.";
-    page.head("counter", "doctor_failures_total", about);
+    page.head("counter", "diagnosed_failures_total", about);
     for (cause, count) in &moment.diagnosis.totals {
-        page.value("doctor_failures_total", &[("cause", cause.name())], count);
+        page.value("diagnosed_failures_total", &[("cause", cause.name())], count);
     }
     let about = "Passive data connections that came to be.";
-    page.one("counter", "passive_arrived_total", about, moment.diagnosis.arrived);
+    page.one("counter", "passive_connections_total", about, moment.diagnosis.arrived);
     let about = "Networks of clients for which passive mode failed in about the last day.";
     page.one("gauge", "passive_failing_networks", about, moment.failing_networks);
     let about = "Passive ports in use.";
@@ -147,19 +147,19 @@ fn transfers(page: &mut Page, moment: &Moment<'_>) {
 
 fn times(page: &mut Page, tally: &Tally) {
     let about = "From a command to its answer, apart from PASS and from what moves data.";
-    page.head("histogram", "reply_seconds", about);
-    page.histogram("reply_seconds", None, &tally.replies);
+    page.head("histogram", "command_duration_seconds", about);
+    page.histogram("command_duration_seconds", None, &tally.replies);
     let about = "From a password to its answer, where it was right.";
-    page.head("histogram", "login_seconds", about);
-    page.histogram("login_seconds", None, &tally.logins);
+    page.head("histogram", "login_duration_seconds", about);
+    page.histogram("login_duration_seconds", None, &tally.logins);
     let about = "From the begin of a transfer to its open data connection: the time to its first \
                  byte.";
-    page.head("histogram", "data_open_seconds", about);
-    page.histogram("data_open_seconds", None, &tally.openings);
+    page.head("histogram", "data_connection_open_seconds", about);
+    page.histogram("data_connection_open_seconds", None, &tally.openings);
     let about = "From the first to the last reply of transfers of files that were complete.";
-    page.head("histogram", "transfer_seconds", about);
-    page.histogram("transfer_seconds", Some(("direction", "upload")), &tally.uploads);
-    page.histogram("transfer_seconds", Some(("direction", "download")), &tally.downloads);
+    page.head("histogram", "transfer_duration_seconds", about);
+    page.histogram("transfer_duration_seconds", Some(("direction", "upload")), &tally.uploads);
+    page.histogram("transfer_duration_seconds", Some(("direction", "download")), &tally.downloads);
 }
 
 fn defences(page: &mut Page, moment: &Moment<'_>) {
@@ -200,21 +200,21 @@ fn room(page: &mut Page, found: &Found) {
 
 fn programs(page: &mut Page, counts: &wharf_events::programs::Counts) {
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
-    count("programs_told_total", "Events that a program took.", counts.done);
-    count("programs_retries_total", "Runs that failed, before another try.", counts.retried);
-    count("programs_failed_total", "Events that programs did not take.", counts.failed);
-    count("programs_dropped_total", "Events without room in the queue.", counts.dropped);
+    count("hook_events_total", "Events that a program took.", counts.done);
+    count("hook_retries_total", "Runs that failed, before another try.", counts.retried);
+    count("hook_failures_total", "Events that programs did not take.", counts.failed);
+    count("hook_dropped_total", "Events without room in the queue.", counts.dropped);
     let about = "Uploads that a program was asked about.";
     count("upload_checks_total", about, counts.asked);
     let about = "Events and uploads that wait for programs.";
-    page.one("gauge", "programs_waiting", about, counts.waiting);
+    page.one("gauge", "hook_queue_length", about, counts.waiting);
 }
 
 fn webhooks(page: &mut Page, counts: &wharf_events::webhook::Counts) {
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
     count("webhook_delivered_total", "Events that web servers took.", counts.delivered);
     count("webhook_retries_total", "Requests that failed, before another try.", counts.retried);
-    count("webhook_given_up_total", "Events that were given up.", counts.given_up);
+    count("webhook_expired_total", "Events that were given up.", counts.given_up);
     count("webhook_dropped_total", "Events without room on the disk.", counts.dropped);
     let about = "Times that events on the disk could not be read; they are read again.";
     count("webhook_read_errors_total", about, counts.read_errors);

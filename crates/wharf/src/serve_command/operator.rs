@@ -174,7 +174,7 @@ impl Desk {
             since: now,
             until: new.seconds.map(|seconds| until(seconds, now)).transpose()?,
             times: 1,
-            is_by_hand: true,
+            is_manual: true,
             reason,
         };
         let added = if new.kick {

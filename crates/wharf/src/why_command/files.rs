@@ -287,7 +287,7 @@ impl Question<'_> {
         }
         match self.storage.space().await {
             Ok(Some(space)) if space.free == 0 => {
-                Err(self.fact("the disk has no room left beside files.reserve"))
+                Err(self.fact("the disk has no room left beside files.min_free_space"))
             }
             _ => Ok(()),
         }
@@ -338,13 +338,13 @@ impl Question<'_> {
                 let needed = Permissions::UPLOAD;
                 right(self.case, self.subject, self.storage, &parent, needed).map(drop)
             }
-            None if self.case.config.files.make_parents => {
+            None if self.case.config.files.create_parent_dirs => {
                 let needed = Permissions::MKDIR;
                 right(self.case, self.subject, self.storage, &parent, needed).map(drop)
             }
-            None => Err(self
-                .fact("its folder is missing")
-                .help("make it, or let uploads make missing folders:  files.make_parents = true")),
+            None => Err(self.fact("its folder is missing").help(
+                "make it, or let uploads make missing folders:  files.create_parent_dirs = true",
+            )),
         }
     }
 

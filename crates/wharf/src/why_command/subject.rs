@@ -64,7 +64,7 @@ impl Subject {
         if let Kept::Database(address) = &config.accounts.store.0 {
             return Self::in_database(case, address, is_coloured);
         }
-        let order = &config.accounts.login;
+        let order = &config.accounts.auth_backends;
         if order.has_others() && !path.exists() {
             return Err(elsewhere(case));
         }
@@ -148,7 +148,7 @@ impl Subject {
 
 /// No account of this name is kept here, and somebody else may know it.
 fn elsewhere(case: &Case<'_>) -> Failure {
-    let order = &case.config.accounts.login.0;
+    let order = &case.config.accounts.auth_backends.0;
     let others: Vec<_> = order
         .iter()
         .filter(|source| **source != LoginSource::File)

@@ -47,7 +47,7 @@ pub(crate) fn accounts(
 ) -> Result<Accounts, Failure> {
     let path = &config.server.users_file.0;
     let needs_file =
-        anonymous_home(config).is_none() && config.accounts.login.has(LoginSource::File);
+        anonymous_home(config).is_none() && config.accounts.auth_backends.has(LoginSource::File);
     let mut accounts = match &config.accounts.store.0 {
         Kept::File if !needs_file && !path.exists() => nobody(),
         Kept::File => of_file(path, is_coloured)?,

@@ -27,7 +27,7 @@ fn server() -> Server {
 fn count(server: &Server, verb: &str) -> usize {
     let read = || fs::read_to_string(server.folder().join("log")).expect("there is a log");
     let mut log = read();
-    while !log.contains("event=ended") {
+    while !log.contains("event=session-ended") {
         std::thread::yield_now();
         log = read();
     }

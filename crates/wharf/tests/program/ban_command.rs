@@ -54,7 +54,11 @@ fn row_17_a_ban_by_hand_holds_at_once_ends_sessions_and_is_lifted() {
     place.run(&["ban", "del", "127.0.0.1"]).exits(0).tells("may come in again");
     comes_to(server.address, "220 ");
     let (_, rest) = server.stop();
-    for part in ["event=banned network=\"127.0.0.1/32\"", "event=ban-lifted", "event=turned-away"] {
+    for part in [
+        "event=ban-added network=\"127.0.0.1/32\"",
+        "event=ban-removed",
+        "event=connection-rejected",
+    ] {
         assert!(rest.contains(part), "{part} is not in {rest}");
     }
 }
@@ -75,7 +79,7 @@ fn row_17_guesses_lead_to_a_ban_that_survives_a_restart() {
     assert_eq!(rest.matches("event=login-failed").count(), 10, "{rest}");
     let json = place.run(&["ban", "list", "--json"]).exits(0).out;
     assert!(json.starts_with("{\"address\":\"127.0.0.1\",\"reason\":\"too many"), "{json}");
-    assert!(json.contains("\"by_hand\":false"), "{json}");
+    assert!(json.contains("\"manual\":false"), "{json}");
     let server = serve(&place);
     assert!(greeting(server.address).starts_with("421 Your address is banned"));
     place.run(&["ban", "clear"]).exits(2).tells("add --yes");
@@ -97,7 +101,7 @@ fn a_running_server_is_asked_and_what_it_is_told_holds_at_once() {
         json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     // The same objects as those of GET /v1/bans.
     assert_eq!(bans[0]["address"], "127.0.0.1");
-    assert_eq!((&bans[1]["by_hand"], &bans[1]["reason"]), (&true.into(), &"a test".into()));
+    assert_eq!((&bans[1]["manual"], &bans[1]["reason"]), (&true.into(), &"a test".into()));
     place.run(&["ban", "del", "192.0.2.1"]).exits(4).tells("192.0.2.1 is not banned");
     place.run(&["ban", "del", "--user", "anna"]).exits(4).tells("`anna` is not locked");
     place.run(&["ban", "del", "127.0.0.1"]).exits(0);

@@ -118,8 +118,9 @@ fn tls_finds_certificates_that_are_over_not_begun_or_soon_over() {
 fn tls_finds_keys_and_names_that_do_not_fit() {
     let place = place(WITH_FILES);
     certificate(&place, &["ftp.example.com"], (2020, 2090));
-    let ran = place.run(&["check", "tls", "--set", "tls.names=[\"ftp.example.org\"]"]).exits(0);
-    ran.tells("the certificate is not for ftp.example.org, which tls.names names");
+    let ran =
+        place.run(&["check", "tls", "--set", "tls.server_names=[\"ftp.example.org\"]"]).exits(0);
+    ran.tells("the certificate is not for ftp.example.org, which tls.server_names names");
     let public = ["--set", "passive.public_address=home.example.net"];
     place
         .run(&[&["check", "tls"][..], &public].concat())
@@ -227,7 +228,7 @@ fn fs_tries_what_an_upload_does_and_leaves_nothing() {
     let left = place.path("home/anna/.wharf-0123456789abcdef0123456789abcdef.part");
     fs::write(&left, "cut").unwrap();
     place
-        .run(&["check", "fs", "--set", "files.keep_partials=0s"])
+        .run(&["check", "fs", "--set", "files.partial_upload_retention=0s"])
         .exits(0)
         .tells("1 uploads that were cut");
     let few = ["check", "fs", "--set", "limits.connections=4000000"];

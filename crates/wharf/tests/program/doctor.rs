@@ -60,14 +60,14 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     let told = "3 of 4 failed for 127.0.0.0/24: no data connection came";
     assert!(screen.contains(told) && screen.contains("help: "), "{screen}");
     let metrics = metrics(&place.path("run/control.sock"));
-    let counted = "wharf_doctor_failures_total{cause=\"no-connection\"} 3\n";
+    let counted = "wharf_diagnosed_failures_total{cause=\"no-connection\"} 3\n";
     assert!(metrics.contains(counted), "{metrics}");
-    assert!(metrics.contains("wharf_passive_arrived_total 1\n"), "{metrics}");
+    assert!(metrics.contains("wharf_passive_connections_total 1\n"), "{metrics}");
     let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection came";
     place.run(&["check", "net"]).exits(0).tells(told).tells(&format!("TCP {}", place.range()));
     place.run(&["check", "net", "--strict"]).exits(78);
     let (_, log) = server.stop();
-    assert_eq!(log.matches("event=doctor ").count(), 1, "{log}");
+    assert_eq!(log.matches("event=data-diagnosis ").count(), 1, "{log}");
     assert!(log.contains("cause=\"no-connection\"") && log.contains("help=\""), "{log}");
 }
 

@@ -135,7 +135,16 @@ fn each_kind_of_event_has_its_program_and_ids_differ() {
     let events: Vec<_> = told.iter().map(|one| one["event"].as_str().unwrap()).collect();
     assert_eq!(
         events,
-        ["login-failed", "login", "download", "mkdir", "rename", "delete", "rmdir", "ended"]
+        [
+            "login-failed",
+            "login",
+            "download",
+            "mkdir",
+            "rename",
+            "delete",
+            "rmdir",
+            "session-ended"
+        ]
     );
     assert_eq!(told[4]["path"], "/a.txt");
     assert_eq!(told[4]["to"], "/b.txt");
@@ -352,7 +361,7 @@ fn a_check_that_fails_refuses_unless_it_was_told_to_allow() {
         assert!(line.contains(reason) && line.contains("allowed=false"), "{line}");
         assert!(!bench.place.path("share/a.txt").exists());
         drop(client);
-        let settings = ["events.check_timeout=50ms", "events.check_failure=allow"];
+        let settings = ["events.check_timeout=50ms", "events.check_on_error=allow"];
         let server = bench.serve(&[&check, settings[0], settings[1]]);
         let mut client = server.login("me", "secret");
         assert!(client.stores("b.txt", "hello").starts_with("226 "));
@@ -395,7 +404,7 @@ fn mistakes_in_the_configuration_are_told_with_their_remedy() {
         ("events.on_upload=[\"/no/such/program\"]", "there is no program /no/such/program"),
         ("events.on_upload=[\"/bin/sh\", \"{fiel}\"]", "did you mean {file}?"),
         ("events.on_upload=[\"/bin/sh\", \"{draft}\"]", "only check_upload has a {draft}"),
-        ("events.check_refuses=[0]", "a list of numbers from 1 to 255"),
+        ("events.check_reject_exit_codes=[0]", "a list of numbers from 1 to 255"),
         ("events.quarantine=/no/such/folder", "mkdir -m 700 /no/such/folder"),
         ("webhook.0.url=example.com", "https://example.com/wharf"),
         ("webhook.0.events=[\"uplaod\"]", "did you mean \"upload\"?"),

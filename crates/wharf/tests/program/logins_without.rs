@@ -23,7 +23,8 @@ fn mistakes_are_told_with_their_place_and_a_remedy() {
         check(config).exits(78).tells("wharf.toml:").tells(what).tells(remedy);
     }
     let ran = check("[accounts.ldap]\nurls = [\"ldaps://dc1.example.com\"]\n").exits(0);
-    ran.tells("does nothing as long as `accounts.login` does not name it").tells("\"ldap\"]");
+    ran.tells("does nothing as long as `accounts.auth_backends` does not name it")
+        .tells("\"ldap\"]");
 }
 
 #[cfg(not(any(feature = "pam", feature = "ldap", feature = "http-login")))]

@@ -78,7 +78,7 @@ fn a_check_of_the_port_leaves_no_line_and_a_session_does() {
     assert!(server.connect().says("NOOP").starts_with("200 "));
     let (_, log) = server.stop();
     assert_eq!(log.matches("event=connected").count(), 1, "{log}");
-    assert_eq!(log.matches("event=ended").count(), 1, "{log}");
+    assert_eq!(log.matches("event=session-ended").count(), 1, "{log}");
     assert!(!log.contains("WARN"), "{log}");
 }
 
@@ -96,7 +96,7 @@ fn row_05_the_log_names_the_limit_of_each_421() {
             second.read_to_string(&mut reply).unwrap();
             assert!(reply.starts_with("421 "), "{reply}");
         }
-        assert!(server.waits_for("event=turned-away").contains(&format!("limits.{key}")));
+        assert!(server.waits_for("event=connection-rejected").contains(&format!("limits.{key}")));
         assert!(first.says("NOOP").starts_with("200 "));
     }
 }

@@ -369,9 +369,9 @@ fn metrics_are_read_over_tcp_and_have_counted_what_was_done() {
     for part in [
         "wharf_logins_total 1\n",
         "wharf_login_failures_total{cause=\"wrong_password\"} 1\n",
-        "wharf_login_seconds_count 1\n",
-        "wharf_data_open_seconds_count 1\n",
-        "wharf_transfer_seconds_count{direction=\"upload\"} 1\n",
+        "wharf_login_duration_seconds_count 1\n",
+        "wharf_data_connection_open_seconds_count 1\n",
+        "wharf_transfer_duration_seconds_count{direction=\"upload\"} 1\n",
         "wharf_transfers_total{direction=\"upload\",result=\"complete\"} 1\n",
         "wharf_quota_used_bytes{user=\"anna\"} 5\n",
         "wharf_quota_bytes{user=\"anna\"} 1048576\n",
@@ -379,7 +379,7 @@ fn metrics_are_read_over_tcp_and_have_counted_what_was_done() {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     // These stay readable however the process is confined.
-    for name in ["wharf_open_files ", "wharf_resident_memory_bytes ", "wharf_disk_free_bytes{"] {
+    for name in ["process_open_fds ", "process_resident_memory_bytes ", "wharf_disk_free_bytes{"] {
         let line = text.lines().find(|line| line.starts_with(name)).expect(name);
         assert!(line.rsplit(' ').next().unwrap().parse::<u64>().unwrap() > 10, "{line}");
     }

@@ -274,7 +274,7 @@ impl Draft {
     /// whether it is in use.
     fn claim(tree: &Tree, place: Place<'_>, replace: Replace) -> Result<(Self, bool)> {
         let partial = partial_name(&tree.account, place.name);
-        let keep = tree.options.keep_partials;
+        let keep = tree.options.partial_upload_retention;
         let claimed =
             if keep.is_zero() { Claimed::Not } else { claim_partial(&place.dir, &partial)? };
         let is_in_use = matches!(claimed, Claimed::InUse);
@@ -309,7 +309,7 @@ impl Draft {
             name,
             is_findable: false,
             folder: PathBuf::new(),
-            keep: tree.options.keep_partials,
+            keep: tree.options.partial_upload_retention,
             is_durable: tree.is_durable(),
             replace,
             mode: 0o666 & !tree.options.umask,
@@ -321,7 +321,7 @@ impl Draft {
             borrower: None,
             synced: None,
             state: State::Untouched,
-            headroom: Headroom::of(tree.options.reserve),
+            headroom: Headroom::of(tree.options.min_free_space),
             charge: None,
         }
     }

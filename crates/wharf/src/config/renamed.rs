@@ -1,0 +1,142 @@
+//! Keys that had another name in earlier versions, and the rewriting of files that use them.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{SECTIONS, Section, join};
+use super::problem::{Place, Problem};
+
+/// Old and current name of each renamed key. A key stays in its section.
+pub(crate) const RENAMED: &[(&str, &str)] = &[
+    ("accounts.login", "accounts.auth_backends"),
+    ("events.check_failure", "events.check_on_error"),
+    ("events.check_refuses", "events.check_reject_exit_codes"),
+    ("files.check_announced_size", "files.enforce_allo_size"),
+    ("files.keep_partials", "files.partial_upload_retention"),
+    ("files.make_parents", "files.create_parent_dirs"),
+    ("files.reserve", "files.min_free_space"),
+    ("tls.names", "tls.server_names"),
+];
+
+/// The current name of a key, given an old one.
+pub(crate) fn current_name(old: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(known, _)| *known == old).map(|(_, new)| *new)
+}
+
+/// A file with current names, and what was renamed in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Migrated {
+    pub(crate) text: String,
+    /// Line, old and current name, in the order of the file.
+    pub(crate) renames: Vec<(usize, &'static str, &'static str)>,
+}
+
+/// Replaces old names of keys by current ones. Everything else in the text stays as it is, with
+/// comments, order and line ends.
+///
+/// # Errors
+/// The text is not TOML, or has both names of one key.
+pub(crate) fn migrate(text: &str) -> Result<Migrated, Problem> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let place = error.span().map_or(Place::Nowhere, Place::File);
+        Problem::error(format!("not valid TOML: {}", error.message()), place)
+    })?;
+    let mut found = Vec::new();
+    for (name, value) in table.get_ref() {
+        let Some(section) = SECTIONS.iter().find(|section| section.name == name.get_ref()) else {
+            continue;
+        };
+        match value.get_ref() {
+            DeValue::Table(table) => find(section, table, &mut found)?,
+            DeValue::Array(tables) => {
+                for table in tables.iter() {
+                    if let DeValue::Table(table) = table.get_ref() {
+                        find(section, table, &mut found)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found.sort_by_key(|(span, _, _)| span.start);
+    Ok(rewrite(text, &found))
+}
+
+type Found = (Range<usize>, &'static str, &'static str);
+
+fn find(section: &Section, table: &DeTable<'_>, found: &mut Vec<Found>) -> Result<(), Problem> {
+    for name in table.keys() {
+        let path = join(section.name, name.get_ref());
+        let Some(&(old, new)) = RENAMED.iter().find(|(old, _)| *old == path) else { continue };
+        if table.keys().any(|other| join(section.name, other.get_ref()) == new) {
+            let title = format!("`{old}` and `{new}` are the same key");
+            let problem = Problem::error(title, Place::File(name.span()));
+            return Err(problem.help("remove one of the two"));
+        }
+        found.push((name.span(), old, new));
+    }
+    Ok(())
+}
+
+fn rewrite(text: &str, found: &[Found]) -> Migrated {
+    let (mut whole, mut from) = (String::with_capacity(text.len()), 0);
+    let mut renames = Vec::new();
+    for (span, old, new) in found {
+        let before = text.get(from..span.start).unwrap_or_default();
+        whole.push_str(before);
+        whole.push_str(new.rsplit_once('.').map_or(*new, |(_, name)| name));
+        from = span.end;
+        let line = text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
+        renames.push((line, *old, *new));
+    }
+    whole.push_str(text.get(from..).unwrap_or_default());
+    Migrated { text: whole, renames }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::key_at;
+    use super::*;
+
+    #[test]
+    fn each_current_name_is_a_key_of_the_same_section_and_no_old_name_is() {
+        for (old, new) in RENAMED {
+            assert!(key_at(new).is_some(), "{new}");
+            assert!(key_at(old).is_none(), "{old}");
+            let section = |path: &'static str| path.rsplit_once('.').map(|(section, _)| section);
+            assert_eq!(section(old), section(new));
+        }
+    }
+
+    #[test]
+    fn old_names_are_replaced_and_everything_else_stays() {
+        let old = "# keep_partials\r\n[files] # here\r\n  keep_partials   = \"1h\" # why\r\n\
+                   umask = \"022\"\r\n\"reserve\" = \"5%\"\r\n[tls]\r\nnames = [\"keep_partials\"]\r\n";
+        let migrated = migrate(old).expect("it is TOML");
+        let new = "# keep_partials\r\n[files] # here\r\n  partial_upload_retention   = \"1h\" # why\r\n\
+                   umask = \"022\"\r\nmin_free_space = \"5%\"\r\n[tls]\r\nserver_names = [\"keep_partials\"]\r\n";
+        assert_eq!(migrated.text, new);
+        let lines: Vec<_> = migrated.renames.iter().map(|(line, old, _)| (*line, *old)).collect();
+        assert_eq!(lines, [(3, "files.keep_partials"), (5, "files.reserve"), (7, "tls.names")]);
+        let again = migrate(new).expect("it is TOML");
+        assert_eq!(again, Migrated { text: new.to_owned(), renames: Vec::new() });
+    }
+
+    #[test]
+    fn dotted_keys_are_renamed_and_equal_names_of_other_sections_are_not() {
+        let migrated = migrate("files.make_parents = true\n[names]\nencoding = \"auto\"\n");
+        let migrated = migrated.expect("it is TOML");
+        assert_eq!(
+            migrated.text,
+            "files.create_parent_dirs = true\n[names]\nencoding = \"auto\"\n"
+        );
+    }
+
+    #[test]
+    fn both_names_of_one_key_are_an_error() {
+        let problem = migrate("[files]\nreserve = 0\nmin_free_space = 0\n").expect_err("one key");
+        assert!(problem.title.contains("files.min_free_space"), "{problem:?}");
+        assert!(migrate("[files\n").is_err());
+    }
+}
