@@ -196,8 +196,8 @@ pub enum Start {
     At(u64),
     /// The end of the file that is there: the bytes are added to the file itself when all of them
     /// have come. `Unfinished` if this account left an upload that was to replace it, be it without
-    /// a byte; `Outdated` if one cannot go on, over what may still be the old content; `Busy` if one
-    /// runs. Where no file is, the end of this account's unfinished upload, or else a new file.
+    /// a byte; `Outdated` if one cannot go on, over what may still be the old content; `Busy` if
+    /// one runs. Where no file is, the end of this account's unfinished upload, or else a new file.
     End,
 }
 

@@ -221,14 +221,13 @@ impl Tree {
             return Ok(Left::Bytes(length));
         }
         let Some(base) = base else { return Ok(Left::Nothing) };
-        let is_old = match noted_base(&place.dir, &name).map_err(fault)? {
-            Some(noted) => may_be_same(&noted, base),
+        let is_old = if let Some(noted) = noted_base(&place.dir, &name).map_err(fault)? {
+            may_be_same(&noted, base)
+        } else {
             // The server was killed before the first byte came: the file is older than that.
-            None => {
-                let made = file.metadata().and_then(|facts| facts.modified()).ok();
-                let changed = place.dir.changed(place.name)?;
-                made.zip(changed).is_some_and(|(made, changed)| changed <= made)
-            }
+            let made = file.metadata().and_then(|facts| facts.modified()).ok();
+            let changed = place.dir.changed(place.name)?;
+            made.zip(changed).is_some_and(|(made, changed)| changed <= made)
         };
         Ok(if is_old { Left::Outdated } else { Left::Nothing })
     }
