@@ -381,8 +381,10 @@ pub(super) static ROWS: &[Row] = &[
         56,
         "An unfinished upload that comes back over another file",
         "It is bound to the account, the name and the identity of what stood there, and void when \
-         that was replaced, removed, renamed or changed; an append over one is refused, an append \
-         to a file adds to what is there, and a crash cuts it back; anonymous users share none.",
+         that was replaced, removed, renamed or changed; an append over one is refused, also where \
+         it has no byte yet or only permissions, links or times of the file changed since; a whole \
+         file sent to be added to its first part is refused; an append to a file adds to what is \
+         there, and a crash cuts it back; anonymous users share none.",
     ),
     row(
         57,
