@@ -200,8 +200,7 @@ pub fn replace_stamped(path: &Path, text: &str) -> io::Result<Stamp> {
     name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
     let fresh = folder(path).join(name);
     let result = write_new(&fresh, path, text).and_then(|(file, written)| {
-        // Windows renames no file that is open.
-        let file = cfg!(unix).then_some(file);
+        // It stays open: std opens files on Windows so that they can be renamed meanwhile.
         fs::rename(&fresh, path)?;
         Ok((file, written))
     });
@@ -211,7 +210,7 @@ pub fn replace_stamped(path: &Path, text: &str) -> io::Result<Stamp> {
     }
     let (file, written) = result?;
     system::sync_folder(folder(path))?;
-    let renamed = file.and_then(|file| file.metadata().ok()).map(|about| Stamp::of(&about));
+    let renamed = stamp_of(&file).ok();
     // A rename changes the time of change, and nothing else.
     Ok(renamed.filter(|renamed| renamed.has_content_of(&written)).unwrap_or(written))
 }
