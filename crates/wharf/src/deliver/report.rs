@@ -8,8 +8,7 @@ use wharf_proto::path::escaped;
 use crate::log::record::{Level, Record};
 
 /// What to do about events on the disk that cannot be read.
-const UNREADABLE_HELP: &str =
-    "the events stay there and are read again; the files in webhooks below server.state_dir must \
+const UNREADABLE_HELP: &str = "the events stay there and are read again; the files in webhooks below server.state_dir must \
      belong to the user that serves (chown), and it must be allowed enough open files";
 /// What is shown of a program's words.
 const OUTPUT_BYTES_MAX: usize = 1000;
