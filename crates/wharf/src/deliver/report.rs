@@ -8,8 +8,8 @@ use wharf_proto::path::escaped;
 use crate::log::record::{Level, Record};
 
 /// What to do about events on the disk that cannot be read.
-const UNREADABLE_HELP: &str = "the events stay there and are read again; the files in webhooks below server.state_dir must \
-     belong to the user that serves (chown), and it must be allowed enough open files";
+const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the files below \
+     server.state_dir/webhooks must belong to the user that serves (chown)";
 /// What is shown of a program's words.
 const OUTPUT_BYTES_MAX: usize = 1000;
 
