@@ -493,7 +493,8 @@ fn report(
         let bytes = session.probe.moved.load(Ordering::Relaxed);
         if verdict.is_refused {
             let (path, reason) = (&file.path, verdict.reason.as_str());
-            session.emit(&Event::UploadRefused { path, bytes, reason });
+            let id = verdict.check_id.as_deref();
+            session.emit(&Event::UploadRefused { path, bytes, reason, id });
             return;
         }
         let took = started.elapsed();

@@ -358,8 +358,9 @@ pub(super) static ROWS: &[Row] = &[
         "Configuration from where others write, and the server's own files within a home",
         "No command takes a `wharf.toml` of the current folder; configuration, accounts, keys, \
          state, logs, secrets and programs of events are denied to every account in every folder, \
-         by the identity of the file: links, second names and folders above them too. Of programs \
-         that is every path within an argument, and the folder of a program within a home.",
+         by the identity of the file: links, second names and folders above them too, and the \
+         second names of files that were replaced while wharf ran. Of programs that is every path \
+         within an argument, and the folder of a program within a home.",
     ),
     row(
         54,

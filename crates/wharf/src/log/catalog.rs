@@ -134,6 +134,7 @@ pub(crate) static KINDS: &[Kind] = &[
             PATH,
             ("bytes", "bytes on the data connection"),
             ("reason", "what the check said"),
+            ("id", "that of the check, and the beginning of the file's name in the quarantine"),
         ],
         ..AUDITED
     },

@@ -138,10 +138,14 @@ impl Record {
                 Self::of_charset(charset, *is_certain)
             }
             Event::Transferred(transfer) => Self::of_transfer(transfer),
-            Event::UploadRefused { path, bytes, reason } => warn("upload-refused")
-                .path("path", path)
-                .number("bytes", *bytes)
-                .text("reason", reason),
+            Event::UploadRefused { path, bytes, reason, id } => {
+                let record = warn("upload-refused").path("path", path).number("bytes", *bytes);
+                let record = record.text("reason", reason);
+                match id {
+                    Some(id) => record.text("id", id),
+                    None => record,
+                }
+            }
             Event::Denied { command, path, reason } => {
                 warn("denied").text("command", command).path("path", path).text("reason", reason)
             }
