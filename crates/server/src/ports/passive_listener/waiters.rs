@@ -187,11 +187,12 @@ impl Waiters {
         let mut here = self.here();
         let is_shared = here.is_shared;
         let waiter = here.waiter(session).ok_or(io::ErrorKind::NotConnected)?;
-        if let Some(arrived) = waiter.arrived.pop_front() {
-            return Ok(Taken::Came(Came::Mine(arrived)));
-        }
+        // A few at most, which came before it or beside it: they are told of in any case.
         if let Some(address) = waiter.unexpected.pop_front() {
             return Ok(Taken::Came(Came::Unexpected(address)));
+        }
+        if let Some(arrived) = waiter.arrived.pop_front() {
+            return Ok(Taken::Came(Came::Mine(arrived)));
         }
         waiter.waker = Some(context.waker().clone());
         Ok(Taken::Nothing { is_shared })
