@@ -110,6 +110,14 @@ fn failed(ending: Ending<Done>) -> Verdict {
                           for whole";
             Verdict::new(vec![reply], reason.into())
         }
+        Ending::Done(Done::Cut(Cut::MidRecord)) => {
+            let reply = aborted(
+                "The data connection ended in the middle of a TLS record, so the file is cut short.",
+            );
+            let reason = "the data connection ended in the middle of a TLS record, so more was to \
+                          come";
+            Verdict::new(vec![reply], reason.into())
+        }
         Ending::Done(Done::Cut(Cut::Stalled)) => {
             let reply = aborted("Data timeout: nothing was transferred for too long.");
             Verdict::new(vec![reply], "nothing moved for too long".into())
