@@ -16,6 +16,8 @@ pub(crate) enum Value {
     Number(Option<i64>),
     /// Yes or no. SQLite keeps it as 1 or 0.
     Truth(Option<bool>),
+    /// Bytes in the place of text, as another program may have written them.
+    Bytes(Vec<u8>),
 }
 
 /// The values of one row, in the order of the columns.
@@ -119,6 +121,7 @@ impl Value {
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => text.as_deref(),
+            Self::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
             Self::Number(_) | Self::Truth(_) => None,
         }
     }
@@ -127,7 +130,7 @@ impl Value {
     pub(crate) fn number(&self) -> Option<i64> {
         match self {
             Self::Number(number) => *number,
-            Self::Text(_) | Self::Truth(_) => None,
+            Self::Text(_) | Self::Truth(_) | Self::Bytes(_) => None,
         }
     }
 
@@ -137,7 +140,7 @@ impl Value {
             Self::Truth(truth) => *truth,
             Self::Number(Some(0)) => Some(false),
             Self::Number(Some(1)) => Some(true),
-            Self::Number(_) | Self::Text(_) => None,
+            Self::Number(_) | Self::Text(_) | Self::Bytes(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Config, Error, NoTls};
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
@@ -172,10 +172,30 @@ impl Link {
             }
             Type::INT8 => row.try_get(at).map(Value::Number),
             Type::VOID => Ok(Value::Text(None)),
-            _ => row.try_get(at).map(Value::Text),
+            _ => row.try_get::<_, Option<Raw<'_>>>(at).map(|raw| match raw {
+                None => Value::Text(None),
+                Some(Raw(bytes)) => match std::str::from_utf8(bytes) {
+                    Ok(text) => Value::Text(Some(text.to_owned())),
+                    Err(_) => Value::Bytes(bytes.to_vec()),
+                },
+            }),
         };
         let values: Result<Row, Error> = row.columns().iter().enumerate().map(value).collect();
         values.map_err(|error| told(&self.shown, &error))
+    }
+}
+
+/// Text as it came: a database whose encoding is SQL_ASCII keeps any bytes, and one such row must
+/// not make the others unreadable.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(raw))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        <&str as FromSql>::accepts(kind) || *kind == Type::BYTEA
     }
 }
 
@@ -184,6 +204,7 @@ fn parameter(value: &Value) -> (&(dyn ToSql + Sync), Type) {
         Value::Text(text) => (text, Type::TEXT),
         Value::Number(number) => (number, Type::INT8),
         Value::Truth(truth) => (truth, Type::BOOL),
+        Value::Bytes(bytes) => (bytes, Type::BYTEA),
     }
 }
 

@@ -3,11 +3,12 @@
 //! A column is a key, so what may stand in it, what it means and what is said of a mistake are
 //! those of the file: one reader judges both.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
 use wharf_users::admin::{Holder, StoreError, StoreErrorKind};
-use wharf_users::file::{Editor, Fault, OpenError, UserFile, UserRecord};
+use wharf_users::file::{Editor, Fault, OpenError, Problem, UserFile, UserRecord};
 
 use crate::link::{Row, Value};
 
@@ -118,6 +119,8 @@ impl Tables {
 #[derive(Default)]
 pub(crate) struct Document {
     root: Table,
+    /// Rows whose name is no text; a few of many.
+    nameless: Vec<Fault>,
 }
 
 /// Stands for a name or a path that is no text. Nothing can have it, so what has it is invalid.
@@ -127,8 +130,19 @@ impl Document {
     /// Takes a row of the main table: the columns of [`Tables::columns`].
     pub(crate) fn take(&mut self, tables: &Tables, row: &Row) {
         let mut values = row.iter();
-        // SQLite keeps rows without a name; nothing can be asked about them.
-        let Some(name) = values.next().and_then(Value::text) else { return };
+        // No login can ask for a name that is no text; [`nameless`] reports such rows.
+        let name = match values.next() {
+            Some(Value::Text(Some(name))) => name,
+            Some(Value::Bytes(bytes)) if self.nameless.len() < NAMELESS_MAX => {
+                let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
+                    let _ = write!(hex, "{byte:02X}");
+                    hex
+                });
+                self.nameless.push(nameless_in(tables.main, "name", &hex));
+                return;
+            }
+            _ => return,
+        };
         let mut table = Table::new();
         for (column, value) in tables.keys().zip(values) {
             if let Some(value) = toml(column.kind, value) {
@@ -193,6 +207,12 @@ impl Document {
         self.root.get_mut(tables.section)?.as_table_mut()?.get_mut(name.text()?)?.as_table_mut()
     }
 
+    /// The text, and the faults of rows whose name is no text.
+    pub(crate) fn parts(mut self) -> (String, Vec<Fault>) {
+        let nameless = std::mem::take(&mut self.nameless);
+        (self.text(), nameless)
+    }
+
     /// The text.
     pub(crate) fn text(self) -> String {
         toml_edit::DocumentMut::from(self.root).to_string()
@@ -214,11 +234,47 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// With faults of rows that are not in the text.
+    pub(crate) fn with(mut self, faults: Vec<Fault>) -> Self {
+        self.faults.extend(faults);
+        self
+    }
+
     /// What is wrong with this account or group, if something is.
     pub(crate) fn fault(&self, holder: &Holder) -> Option<&Fault> {
         self.faults.iter().find(|fault| fault.holder == *holder)
     }
 }
+
+/// The fault of a row whose name is no text: no login finds it, and nothing else can be asked
+/// about it. `row` has the table, the column and the name's bytes as hexadecimal digits.
+pub(crate) fn nameless(row: &Row) -> Option<Fault> {
+    let [table, column, hex] = row.as_slice() else { return None };
+    Some(nameless_in(table.text()?, column.text()?, hex.text().unwrap_or_default()))
+}
+
+fn nameless_in(table: &str, column: &str, hex: &str) -> Fault {
+    let bytes: String = hex.chars().take(HEX_SHOWN_MAX).collect();
+    let shown = if hex.is_empty() { "(no name)".to_owned() } else { format!("(bytes {bytes})") };
+    let is_group = column == GROUPS.holder || table == GROUPS.main;
+    let name = shown.clone();
+    let holder = if is_group { Holder::Group(name) } else { Holder::User(name) };
+    let problem = Problem {
+        line: 1,
+        column: 1,
+        span: 0..0,
+        key: format!("{table}.{column}"),
+        message: "the name is no text, so the row counts for nothing".to_owned(),
+        help: Some(format!("give the row a name by SQL, or delete it: table {table}, {shown}")),
+    };
+    Fault { holder, password: None, problems: vec![problem] }
+}
+
+/// The most rows without a usable name that are told of.
+pub(crate) const NAMELESS_MAX: usize = 100;
+
+/// How much of a name that is no text is shown.
+const HEX_SHOWN_MAX: usize = 64;
 
 /// What a text says; `place` is for messages. One invalid row makes no other account unusable.
 ///
@@ -302,7 +358,7 @@ fn entries<'a>(table: &'a dyn TableLike, key: &str) -> impl Iterator<Item = (&'a
 }
 
 /// What no key takes.
-pub(crate) const NO_TEXT: i64 = i64::MIN;
+const NO_TEXT: i64 = i64::MIN;
 
 /// What a column holds, as the value of its key. What is of another kind than it should be stays
 /// as it is: the reader of the text tells.
@@ -316,6 +372,12 @@ fn toml(kind: Kind, value: &Value) -> Option<Toml> {
         (_, Value::Text(text)) => text.as_deref().map(Toml::from),
         (_, Value::Number(number)) => number.map(Toml::from),
         (_, Value::Truth(truth)) => truth.map(Toml::from),
+        // Bytes that are no text are not the same as nothing: without its list of addresses an
+        // account could log in from anywhere.
+        (kind, Value::Bytes(bytes)) => match std::str::from_utf8(bytes) {
+            Ok(text) => toml(kind, &Value::from(text)),
+            Err(_) => Some(Toml::from(NO_TEXT)),
+        },
     }
 }
 

@@ -1,6 +1,5 @@
 //! A connection to a file of SQLite. Its calls block, so each runs on a blocking thread.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +10,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use wharf_core::trusted_file;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{make_private, open_to_others};
 
 use crate::link::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
-use crate::rows::NO_TEXT;
 
 /// One connection.
 pub(crate) struct Link {
@@ -132,7 +131,8 @@ fn open(path: &Path, is_made: bool) -> Result<Connection, StoreError> {
 /// SQLite would write over a file that is shorter than its first block, whatever stands in it.
 fn refuse_text(path: &Path) -> Result<(), StoreError> {
     let mut begin = Vec::new();
-    let read = File::open(path)
+    // SQLite opens it by its path: what must not be followed is refused before.
+    let read = trusted_file::open(path)
         .and_then(|file| file.take(HEADER.len().try_into().unwrap_or(0)).read_to_end(&mut begin));
     read.map_err(|error| unreadable(path, "opened", &error))?;
     if begin.is_empty() || begin == HEADER { Ok(()) } else { Err(no_database(path)) }
@@ -167,14 +167,12 @@ fn value(found: ValueRef<'_>) -> Value {
     match found {
         ValueRef::Integer(number) => Value::Number(Some(number)),
         ValueRef::Real(number) => Value::Text(Some(number.to_string())),
-        ValueRef::Text(text) => Value::Text(Some(String::from_utf8_lossy(text).into_owned())),
-        ValueRef::Null => Value::Text(None),
-        // Another program may write its text as bytes. Other bytes are not the same as nothing:
-        // without its list of addresses an account could log in from anywhere.
-        ValueRef::Blob(bytes) => match std::str::from_utf8(bytes) {
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
             Ok(text) => Value::Text(Some(text.to_owned())),
-            Err(_) => Value::Number(Some(NO_TEXT)),
+            Err(_) => Value::Bytes(text.to_vec()),
         },
+        ValueRef::Null => Value::Text(None),
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
     }
 }
 
@@ -184,6 +182,7 @@ impl ToSql for Value {
             Self::Text(Some(text)) => ToSqlOutput::from(text.as_str()),
             Self::Number(Some(number)) => ToSqlOutput::from(*number),
             Self::Truth(Some(truth)) => ToSqlOutput::from(*truth),
+            Self::Bytes(bytes) => ToSqlOutput::from(bytes.as_slice()),
             Self::Text(None) | Self::Number(None) | Self::Truth(None) => {
                 ToSqlOutput::Borrowed(ValueRef::Null)
             }

@@ -6,11 +6,11 @@ use std::path::Path;
 use wharf_users::admin::{AdminError, Change, Holder, StoreError};
 use wharf_users::file::{EditError, Editor, Fault, UserRecord};
 
-use crate::link::{Link, Row, Value};
+use crate::link::{Dialect, Link, Row, Value};
 use crate::pool::{Place, Pool};
 use crate::rows::{
-    ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, Reading, Rows, Tables, invalid, read,
-    relative_path, rows, told,
+    ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, NAMELESS_MAX, Reading, Rows, Tables, invalid,
+    nameless, read, relative_path, rows, told,
 };
 
 /// The accounts of one database.
@@ -94,10 +94,11 @@ impl Store {
                 link.begin_reading().await?;
                 take(link, &mut document, &GROUPS, &Which::All).await?;
                 link.commit().await?;
-                Ok(document.text())
+                Ok(document.parts())
             })
         });
-        read(&self.shown, &ask.await?)
+        let (text, nameless) = ask.await?;
+        Ok(read(&self.shown, &text)?.with(nameless))
     }
 
     /// The groups, and the accounts behind the one called `after`, by name; and the name of the
@@ -113,12 +114,18 @@ impl Store {
                     link.begin_reading().await?;
                     let (document, last) = page(link, &after).await?;
                     link.commit().await?;
-                    Ok((document.text(), last))
+                    Ok((document.parts(), last))
                 })
             })
         };
-        let (text, last) = ask(after.unwrap_or_default().to_owned()).await?;
-        Ok((read(&self.shown, &text)?, last))
+        let ((text, nameless), last) = ask(after.unwrap_or_default().to_owned()).await?;
+        Ok((read(&self.shown, &text)?.with(nameless), last))
+    }
+
+    /// Rows whose name is no text, in any table; a few of many.
+    pub(crate) async fn nameless(&self) -> Result<Vec<Fault>, StoreError> {
+        let ask = self.pool.ask(|link| Box::pin(async move { nameless_rows(link).await }));
+        Ok(ask.await?.iter().filter_map(nameless).collect())
     }
 
     /// Those of `names` that may not log in any more: gone or disabled.
@@ -169,6 +176,35 @@ impl Store {
                 })
             })
             .await?
+    }
+}
+
+/// Table, column and name of rows whose name is no text.
+async fn nameless_rows(link: &mut Link) -> Result<Vec<Row>, StoreError> {
+    match link.dialect() {
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => {
+            let of_tables = |tables: &Tables| {
+                [
+                    (tables.main, "name"),
+                    (tables.paths, tables.holder),
+                    (tables.folders, tables.holder),
+                ]
+            };
+            let all = [of_tables(&ACCOUNTS), of_tables(&GROUPS)].concat();
+            let members = [("memberships", ACCOUNTS.holder)];
+            let selects = all.iter().chain(&members).map(|(table, column)| {
+                format!(
+                    "SELECT '{table}', '{column}', hex({column}) FROM {table} \
+                     WHERE typeof({column}) <> 'text'"
+                )
+            });
+            let sql = selects.collect::<Vec<_>>().join(" UNION ALL ");
+            link.run(&format!("{sql} LIMIT {NAMELESS_MAX}"), &[]).await
+        }
+        // PostgreSQL keeps only text there.
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => Ok(Vec::new()),
     }
 }
 
@@ -263,14 +299,18 @@ async fn page(link: &mut Link, after: &str) -> Result<(Document, Option<String>)
     let sql =
         format!("SELECT {columns} FROM accounts WHERE name > ?1 ORDER BY name LIMIT {PAGE_MAX}");
     let rows = link.run(&sql, &[after.into()]).await?;
-    let name = |row: &Row| row.first().cloned().unwrap_or(Value::Text(None));
-    let Some((first, last)) = rows.first().zip(rows.last()) else { return Ok((document, None)) };
-    let between = Which::Between(name(first), name(last));
     for row in &rows {
         document.take(&ACCOUNTS, row);
     }
+    let mut names = rows.iter().filter_map(|row| match row.first() {
+        Some(Value::Text(name)) => name.clone(),
+        _ => None,
+    });
+    let Some(first) = names.next() else { return Ok((document, None)) };
+    let last = names.last().unwrap_or_else(|| first.clone());
+    let between = Which::Between(first.as_str().into(), last.as_str().into());
     take_entries(link, &mut document, &ACCOUNTS, &between).await?;
-    Ok((document, name(last).text().map(str::to_owned)))
+    Ok((document, Some(last)))
 }
 
 /// Makes the changes within what was begun. The inner error is about what is asked for, the outer

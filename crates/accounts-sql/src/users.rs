@@ -1,6 +1,6 @@
 //! Logins, and what an administrator does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -240,10 +240,15 @@ impl UserAdmin for SqlUsers {
             let (reading, last) = self.store.page(after.as_deref()).await?;
             faults.extend(reading.faults.into_iter().filter(|fault| !is_group(fault)));
             if last.is_none() {
-                return Ok(faults);
+                break;
             }
             after = last;
         }
+        faults.extend(self.store.nameless().await?);
+        // SQLite sorts bytes behind every text, so each page may have found the same ones.
+        let mut seen = HashSet::new();
+        faults.retain(|fault| seen.insert(fault.to_string()));
+        Ok(faults)
     }
 
     async fn find(&self, name: &str) -> Result<Option<UserRecord>, AdminError> {

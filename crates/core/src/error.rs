@@ -75,6 +75,31 @@ impl Error {
     }
 }
 
+/// Why an upload was refused before it was published: the source of [`ErrorKind::Refused`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadRefusal {
+    /// For the client too.
+    pub reason: String,
+    /// The id under which the check, its log lines and the quarantine know the upload.
+    pub id: String,
+}
+
+impl fmt::Display for UploadRefusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.reason)
+    }
+}
+
+impl StdError for UploadRefusal {}
+
+impl Error {
+    /// The id of an upload that was refused before it was published, if it has one.
+    pub fn refusal_id(&self) -> Option<&str> {
+        let refusal = self.source.as_ref()?.downcast_ref::<UploadRefusal>()?;
+        Some(&refusal.id)
+    }
+}
+
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
         Self { kind, source: None }

@@ -139,6 +139,9 @@ pub enum Event<'a> {
         bytes: u64,
         /// What was said of it.
         reason: &'a str,
+        /// The id under which the check and the quarantine know it, if they gave one: what is
+        /// reported of it carries the same.
+        id: Option<&'a str>,
     },
     /// A command was refused because of a rule that its path alone does not show: the rule is for
     /// another path, to which a link leads or which a rename would move.

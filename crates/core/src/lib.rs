@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod permission;
 pub mod storage;
+pub mod trusted_file;
 pub mod users;
 
 pub use async_trait::async_trait;

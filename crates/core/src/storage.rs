@@ -195,9 +195,9 @@ pub enum Start {
     /// that is there; `Busy` if an upload of this account to that file runs.
     At(u64),
     /// The end of the file that is there: the bytes are added to the file itself when all of them
-    /// have come. `Unfinished` if this account left bytes of an upload that was to replace it;
-    /// `Busy` if one runs. Where no file is, the end of this account's unfinished upload, or else a
-    /// new file.
+    /// have come. `Unfinished` if this account left an upload that was to replace it, be it without
+    /// a byte; `Outdated` if one cannot go on, over what may still be the old content; `Busy` if
+    /// one runs. Where no file is, the end of this account's unfinished upload, or else a new file.
     End,
 }
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use wharf_core::account::Account;
-use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::error::{Error, ErrorKind, Result, UploadRefusal};
 use wharf_core::storage::{
     Caps, Change, Entries, LastLink, Loan, Replace, Sink, Source, Space, Storage, Stored, Usage,
     Wanted, Write,
@@ -334,7 +334,8 @@ impl CheckedSink {
             Verdict::Refused(reason) => {
                 self.state = State::Refused;
                 checker.put_aside(&upload, id).await;
-                return Err(Error::new(ErrorKind::Refused, reason));
+                let refusal = UploadRefusal { reason, id: id.to_owned() };
+                return Err(Error::new(ErrorKind::Refused, refusal));
             }
             Verdict::Failed(reason) => {
                 let is_allowed = checker.unchecked == Unchecked::Allowed;

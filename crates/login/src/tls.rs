@@ -26,9 +26,8 @@ pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, OpenEr
 fn of_file(path: &Path) -> Result<RootCertStore, OpenError> {
     let wrong = |why: String| OpenError::Roots { path: path.to_owned(), why };
     let mut roots = RootCertStore::empty();
-    let certificates =
-        CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-    for certificate in certificates {
+    let file = wharf_core::trusted_file::open(path).map_err(|error| wrong(error.to_string()))?;
+    for certificate in CertificateDer::pem_reader_iter(file) {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }

@@ -34,6 +34,9 @@ const AHEAD_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
 const TLS: u8 = 0x16;
 /// A client that does not take its replies for this long is gone.
 const SEND_MAX: Duration = Duration::from_secs(30);
+/// The same for the last reply of a session that the server ends: what its client does not take
+/// must not hold up the end.
+const LAST_REPLY_MAX: Duration = Duration::from_millis(100);
 
 /// One client's control connection.
 pub(crate) struct Control {
@@ -186,6 +189,23 @@ impl Control {
         timeout(SEND_MAX, act).await.map_err(|_| Gone::NotReading)?.map_err(gone)
     }
 
+    /// Sends the last replies of a session that is to end. A client that does not take them at once
+    /// hears no more.
+    pub(crate) async fn send_last(
+        &mut self,
+        replies: impl IntoIterator<Item = &Reply>,
+        names: &Names,
+    ) {
+        if !matches!(timeout(LAST_REPLY_MAX, self.send(replies, names)).await, Ok(Ok(()))) {
+            self.abandon();
+        }
+    }
+
+    /// Closes the connection as it is: there is nothing to wait for any more.
+    pub(crate) fn abandon(&mut self) {
+        self.stream = None;
+    }
+
     /// Puts TLS on. The caller has made sure that no plain bytes are waiting.
     pub(crate) async fn secure(&mut self, acceptor: &Acceptor, tie: Tie) -> io::Result<Protection> {
         let Some(Stream::Plain(socket)) = self.stream.take() else {
@@ -208,9 +228,11 @@ impl Control {
     }
 
     /// Ends the connection in an orderly way, so that the last reply arrives.
-    pub(crate) async fn close(&mut self) {
+    /// In a hurry it does not wait for a client that takes nothing.
+    pub(crate) async fn close(&mut self, is_in_a_hurry: bool) {
+        let most = if is_in_a_hurry { LAST_REPLY_MAX } else { SEND_MAX };
         if let Some(stream) = &mut self.stream {
-            let _ = timeout(SEND_MAX, stream.shutdown()).await;
+            let _ = timeout(most, stream.shutdown()).await;
         }
     }
 }

@@ -54,7 +54,12 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Ex
                 Exit::Said | Exit::Gone(_) | Exit::Tls(_) => None,
             };
             if let Some(text) = last {
-                let _ = control.send([&Reply::new(Code::CLOSING, text)], &session.names).await;
+                let reply = Reply::new(Code::CLOSING, text);
+                if matches!(exit, Exit::Ended(_)) {
+                    control.send_last([&reply], &session.names).await;
+                } else {
+                    let _ = control.send([&reply], &session.names).await;
+                }
             }
             exit
         }
@@ -136,9 +141,11 @@ async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<
     tokio::select! {
         // Mostly it is taken at once.
         biased;
-        sent = control.send([reply], &session.names) => Ok(sent?),
-        () = too_long => Err(Exit::Gone(Gone::NotReading)),
+        sent = control.send([reply], &session.names) => return Ok(sent?),
+        () = too_long => {}
     }
+    control.abandon();
+    Err(Exit::Gone(Gone::NotReading))
 }
 
 /// What a session may still get wrong.
@@ -171,10 +178,7 @@ async fn next_line(
         } else {
             (session.login_deadline, Exit::LoginTimeout)
         };
-        let unused = match &session.data {
-            Some(DataPort::Passive { until, .. }) => *until,
-            _ => deadline,
-        };
+        let port = session.data.as_ref().and_then(DataPort::due);
         tokio::select! {
             // Being told to end comes first; a line that is here already beats a deadline.
             biased;
@@ -182,11 +186,13 @@ async fn next_line(
                 return Err(Exit::Ended(reason.to_owned()));
             }
             line = control.line() => return Ok(line?),
-            () = until(clock.as_mut(), deadline.min(unused)) => {
+            () = until(clock.as_mut(), port.unwrap_or(deadline).min(deadline)) => {
                 if Instant::now() >= deadline {
                     return Err(exit);
                 }
-                session.give_up_port();
+                if session.data.as_mut().is_some_and(|port| !port.watch()) {
+                    session.give_up_port();
+                }
             }
             // Another time may hold for being idle.
             () = session.probe.renewed(age) => {}

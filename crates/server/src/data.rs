@@ -14,10 +14,15 @@ use crate::settings::SessionReuse;
 use crate::tally::OpeningFailure;
 use crate::tls::{Acceptor, Flowing, Resumed, Stage, Tie};
 
+/// Most clients ask for a transfer within this time after PASV. Nothing is accepted at the port
+/// until then; from then on a task turns unexpected peers away, which would otherwise fill what the
+/// system keeps for the port, so that the client could not connect.
+const UNWATCHED_MAX: Duration = Duration::from_millis(100);
+
 /// Where the data of the next transfer is to go.
 pub(crate) enum DataPort {
     /// We listen, and the client connects. The lease is given up at `until` if no transfer begins.
-    Passive { lease: Lease, until: Instant, told: Told },
+    Passive { lease: Lease, until: Instant, told: Told, is_watched: bool },
     /// The client listens, and we connect.
     Active(SocketAddr),
 }
@@ -33,6 +38,29 @@ pub(crate) struct Told {
 }
 
 impl DataPort {
+    /// When a passive port for which no command comes needs attention.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Passive { until, told, is_watched: false, .. } => {
+                Some((told.at + UNWATCHED_MAX).min(*until))
+            }
+            Self::Passive { until, .. } => Some(*until),
+            Self::Active(_) => None,
+        }
+    }
+
+    /// Gives a passive port that is due the attention that it needs. Says whether it may stay open.
+    pub(crate) fn watch(&mut self) -> bool {
+        let Self::Passive { lease, until, is_watched, .. } = self else { return true };
+        if Instant::now() >= *until {
+            return false;
+        }
+        if !std::mem::replace(is_watched, true) {
+            lease.watch();
+        }
+        true
+    }
+
     /// What the client was told; nothing in active mode.
     pub(crate) fn told(&self) -> Option<Told> {
         match self {

@@ -1,11 +1,11 @@
-//! Character sets, at the two edges where names go over the wire.
+//! Character sets of file names on the control and data connections.
 //!
-//! Inside, a name is the bytes on disk, UTF-8 in all but old file systems. A session begins with
-//! UTF-8 (RFC 2640) and, where settings allow, goes over to an old character set once its client
-//! sends what is not UTF-8. Which set that is, is recognised (`guess`, by the models in `weigh`).
-//! Every name that a listing shows can be sent back and finds the same file, also one that is no
-//! text at all; and a session gets the bytes back that it sent (`own`), whatever they were taken
-//! for.
+//! Inside the server, a name is the bytes on disk, UTF-8 in all but old file systems. A session
+//! begins in UTF-8 (RFC 2640) and, if the settings allow it, switches to a legacy character set
+//! once its client sends a name that is not UTF-8. The set is detected by `guess`, with the models
+//! in `weigh`; `utf8` handles names that are valid UTF-8 by chance. Every name in a listing can be
+//! sent back and finds the same file, also one that is not valid text; and a session gets back the
+//! bytes that it sent (`own`), in whichever set they were read.
 
 mod guess;
 mod habits;
@@ -14,26 +14,28 @@ mod login;
 mod own;
 #[cfg(test)]
 mod tests;
+mod utf8;
 mod weigh;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use encoding_rs::{Encoding as Charset, WINDOWS_1252};
+use encoding_rs::{Encoding as Charset, UTF_8, WINDOWS_1252};
 
 use self::guess::{OTHERWISE, rank};
 use self::own::Own;
+use self::utf8::{Verdict, is_doubtful, judge};
 use self::weigh::weigh;
 use crate::settings::{Backslash, Encoding, Names as NamesSettings};
 
 pub(crate) use self::habits::Habits;
 pub(crate) use self::login::Credentials;
 
-/// U+2400: the pictures of the control bytes 0 to 0x1f begin here.
+/// U+2400: the first control picture; those of the bytes 0 to 0x1f follow.
 const PICTURES: u32 = 0x2400;
-/// U+2421: the picture of DEL.
+/// U+2421: the control picture of DEL.
 const PICTURE_OF_DELETE: char = '\u{2421}';
-/// How many bytes of names are looked at to recognise a set.
+/// The most bytes of names that are used to detect a set.
 const EVIDENCE_BYTES_MAX: usize = 512;
 
 /// How this session spells names.
@@ -41,17 +43,29 @@ const EVIDENCE_BYTES_MAX: usize = 512;
 pub(crate) struct Names {
     spelling: Spelling,
     is_pinned: bool,
-    /// The old set of this session, as far as is known.
+    /// The legacy set of this session, as far as is known.
     set: &'static Charset,
     certainty: Certainty,
-    /// What the settings say.
+    /// The set in the settings.
     configured: Option<&'static Charset>,
-    /// What the account's sessions before this one settled.
+    /// The set that earlier sessions of the account settled on.
     habit: Option<&'static Charset>,
     /// Names that are not UTF-8, one a line, until the set is settled.
     evidence: Vec<u8>,
+    utf8: Utf8,
     own: Arc<Own>,
     backslash: Backslash,
+}
+
+/// What is known about a client that has sent only valid UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Utf8 {
+    /// Its names may be in an old set, and only happen to be valid UTF-8.
+    Assumed,
+    /// The same, and it was reported that a name has two plausible readings.
+    Doubted,
+    /// It said so (OPTS UTF8 ON), or sent a name that is plausible in UTF-8 only.
+    Shown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,12 +125,13 @@ impl Names {
             configured: settings.legacy,
             habit: None,
             evidence: Vec::new(),
+            utf8: Utf8::Assumed,
             own: Arc::default(),
             backslash: settings.backslash,
         }
     }
 
-    /// Takes what the account's sessions before this one settled for a hint.
+    /// Uses the set that earlier sessions of the account settled on as a hint.
     pub(crate) fn expect(&mut self, habit: Option<&'static Charset>) {
         self.habit = habit;
         if let (Certainty::Open, false, Some(set)) = (self.certainty, self.is_pinned, habit) {
@@ -144,6 +159,7 @@ impl Names {
             return self.spelling == wanted;
         }
         self.spelling = wanted;
+        self.utf8 = if is_on { Utf8::Shown } else { Utf8::Assumed };
         if is_on {
             // It wants to see UTF-8 now, also of what it sent before.
             self.own = Arc::default();
@@ -151,15 +167,14 @@ impl Names {
         true
     }
 
-    /// What `typed` may mean. One reading is the usual case and costs no look at the disk.
+    /// What `typed` may mean. One reading is the usual case and needs no disk access.
     pub(crate) fn readings(&self, typed: &[u8]) -> Readings {
         let is_utf8 = std::str::from_utf8(typed).is_ok();
         let mut found = Found { names: self, tried: Vec::new(), otherwise: None };
         match (self.spelling, self.is_pinned) {
             _ if typed.is_ascii() => found.means(Reading::literal(typed)),
-            (Spelling::Utf8, is_pinned) if is_utf8 || is_pinned => {
-                found.means(Reading::literal(typed));
-            }
+            (Spelling::Utf8, true) => found.means(Reading::literal(typed)),
+            (Spelling::Utf8, false) if is_utf8 => self.judged(typed, &mut found),
             (_, true) => {
                 if let Some(path) = self.decoded(typed, self.set) {
                     found.means(Reading { path, set: Some(self.set), is_clear: true });
@@ -183,6 +198,33 @@ impl Names {
             found.tried.push(otherwise.clone());
         }
         Readings { tried: found.tried, otherwise }
+    }
+
+    /// The readings of `typed` that is valid UTF-8, perhaps by chance.
+    fn judged(&self, typed: &[u8], found: &mut Found<'_>) {
+        let text = std::str::from_utf8(typed).unwrap_or_default();
+        let unknown: Vec<&str> = text
+            .split('/')
+            .filter(|part| !part.is_ascii() && self.own.disk(part.as_bytes()).is_none())
+            .collect();
+        if self.utf8 == Utf8::Shown || unknown.is_empty() || !is_doubtful(text) {
+            return found.means(Reading::literal(typed));
+        }
+        match judge(&unknown.join("\n"), self.habit, self.configured) {
+            Verdict::Utf8 { is_clear: true, .. } => found.means(Reading::literal(typed)),
+            Verdict::Utf8 { others, .. } => {
+                found.means(Reading { is_clear: false, ..Reading::literal(typed) });
+                for set in others.sets {
+                    found.means_in(typed, set, false);
+                }
+            }
+            Verdict::Legacy(ranking) => {
+                found.is_tried(Reading::literal(typed));
+                for set in ranking.sets {
+                    found.means_in(typed, set, ranking.is_clear);
+                }
+            }
+        }
     }
 
     /// The readings in each set that `typed` can be in, the most likely first.
@@ -211,8 +253,8 @@ impl Names {
         }
     }
 
-    /// Takes note of what `typed` was found to mean. `exists`: something has that name, or the
-    /// folder around it has. Tells of the set if it is a new one.
+    /// Records what `typed` was found to mean. `exists`: something has that name, or the
+    /// folder around it has. Returns the set if it is a new one.
     pub(crate) fn chose(
         &mut self,
         typed: &[u8],
@@ -226,12 +268,28 @@ impl Names {
         if reading.set.is_some() || is_utf8 {
             self.keep(typed, reading);
         }
-        let set = reading.set.filter(|_| !is_utf8)?;
+        if is_utf8 && self.spelling == Spelling::Utf8 && reading.set.is_none() {
+            return self.takes_for_utf8(reading, exists);
+        }
+        let set = reading.set.filter(|_| !is_utf8 || self.spelling == Spelling::Utf8)?;
         if self.evidence.len() + typed.len() < EVIDENCE_BYTES_MAX {
             self.evidence.extend_from_slice(typed);
             self.evidence.push(b'\n');
         }
         self.speaks(set, exists || reading.is_clear)
+    }
+
+    /// A name was read as UTF-8. Reported once if another reading was plausible too.
+    fn takes_for_utf8(&mut self, reading: &Reading, exists: bool) -> Option<Recognised> {
+        let is_news = !reading.is_clear && !exists && self.utf8 == Utf8::Assumed;
+        self.utf8 = match self.utf8 {
+            // A literal that exists may be there only because it was stored in a wrong reading.
+            utf8 if exists => utf8,
+            _ if reading.is_clear => Utf8::Shown,
+            Utf8::Assumed => Utf8::Doubted,
+            utf8 => utf8,
+        };
+        is_news.then_some(Recognised { set: UTF_8, is_settled: false })
     }
 
     /// This client speaks `set`.
@@ -241,6 +299,7 @@ impl Names {
         }
         let before = (self.certainty, self.set);
         self.spelling = Spelling::Legacy;
+        self.utf8 = Utf8::Assumed;
         self.set = set;
         let is_settled = is_sure || before == (Certainty::Settled, set);
         self.certainty = if is_settled { Certainty::Settled } else { Certainty::Guessed };

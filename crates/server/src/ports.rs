@@ -277,6 +277,11 @@ impl Lease {
         self.listener.unproven(self.session)
     }
 
+    /// Has a task of the port accept from now on: see [`PassiveListener::watch`].
+    pub(crate) fn watch(&self) {
+        self.listener.watch();
+    }
+
     /// Whether a connection has come for this session and was not taken.
     pub(crate) fn has_come(&self) -> bool {
         self.listener.has_come(self.session)

@@ -26,6 +26,7 @@ use wharf_core::storage::{ByteStream, Sink, Source};
 use wharf_core::{Bytes, Stream as _};
 use wharf_proto::ascii::{FromNetwork, ToNetwork};
 
+use self::closing::ended_between_records;
 pub(crate) use self::closing::{Closing, EndRule};
 pub(crate) use self::local::Local;
 use self::zlib::{Packing, Unpacking};
@@ -68,6 +69,8 @@ pub(crate) enum Cut {
     Network(io::Error),
     /// It ended in FIN, but without the `close_notify` of TLS.
     NoCloseNotify,
+    /// It ended in FIN in the middle of a TLS record: more was to come.
+    MidRecord,
     /// Nothing moved for too long.
     Stalled,
     /// Less moved than must.
@@ -256,7 +259,11 @@ async fn read(
         Err(Cut::Network(error)) if is_fin(stream, &error) => {
             let received = flow.probe.moved.load(Ordering::Relaxed);
             if flow.end.accepts(received) {
-                Ok(Got::End(Closing::WithoutNotify))
+                let is_whole = match stream {
+                    Stream::Tls(stream) => ended_between_records(stream.get_mut().1),
+                    Stream::Plain(_) => true,
+                };
+                if is_whole { Ok(Got::End(Closing::WithoutNotify)) } else { Err(Cut::MidRecord) }
             } else {
                 Err(Cut::NoCloseNotify)
             }

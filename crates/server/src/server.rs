@@ -380,7 +380,7 @@ async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: So
             Err(exit) => return exit,
         };
         let exit = converse(&mut control, &mut session).await;
-        control.close().await;
+        control.close(matches!(exit, Exit::Ended(_))).await;
         session.is_silent = !control.has_heard() && matches!(exit, Exit::Gone(_));
         exit
     };

@@ -26,7 +26,7 @@ use crate::registry::Probe;
 use crate::settings::{ListenTls, Settings};
 use crate::shape::{Law, Shaper};
 use crate::shared::Shared;
-use crate::tls::{Acceptor, Tie};
+use crate::tls::{Acceptor, Protection, Tie};
 
 /// The level of zlib that everybody uses: a good deal smaller, and still fast.
 const DEFLATE_LEVEL: u8 = 6;
@@ -77,6 +77,8 @@ pub(crate) struct Session {
     pub(crate) is_silent: bool,
     /// Whether it has been told of that there is this session.
     is_announced: AtomicBool,
+    /// The TLS that it began with, which is told of with it.
+    pub(crate) secured: Option<Protection>,
     /// Set once TLS protects the control connection.
     pub(crate) tie: Option<Tie>,
 }
@@ -208,6 +210,7 @@ impl Session {
             is_greeted: false,
             is_silent: false,
             is_announced: false.into(),
+            secured: None,
             idle: (settings.limits.idle_timeout, age),
             idle_wanted: None,
             tie: None,
@@ -426,6 +429,9 @@ impl Session {
     pub(crate) fn announce(&self) {
         if !self.is_announced.swap(true, Ordering::Relaxed) {
             self.shared.events.emit(&self.who(), &Event::Connected);
+            if let Some(Protection { version, cipher }) = &self.secured {
+                self.shared.events.emit(&self.who(), &Event::Secured { version, cipher });
+            }
         }
     }
 

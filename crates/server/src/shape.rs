@@ -103,6 +103,8 @@ pub(crate) struct Shaper {
     /// Of the terms from which they are.
     age: AtomicU64,
     is_limited: AtomicBool,
+    /// Whether the transfer waits for its turn.
+    is_waiting: AtomicBool,
 }
 
 impl Shaper {
@@ -116,13 +118,26 @@ impl Shaper {
         let age = session.age().into();
         let held = law.limits(&session, direction);
         let is_limited = (!held.buckets.is_empty()).into();
-        Self { law, session, direction, held: Mutex::new(held), age, is_limited }
+        Self {
+            law,
+            session,
+            direction,
+            held: Mutex::new(held),
+            age,
+            is_limited,
+            is_waiting: false.into(),
+        }
     }
 
     /// Whether any rate holds.
     pub(crate) fn is_limited(&self) -> bool {
         self.keep_up();
         self.is_limited.load(Ordering::Relaxed)
+    }
+
+    /// Whether a rate is what the transfer waits for now, and not its client.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_waiting.load(Ordering::Relaxed)
     }
 
     /// The age of the terms that hold.
@@ -176,6 +191,7 @@ impl Shaper {
         let held = |bucket: &&Arc<Bucket>| turn.buckets.iter().any(|one| Arc::ptr_eq(one, bucket));
         let begin = self.held().buckets.iter().filter(held).map(|bucket| bucket.take(bytes)).max();
         let Some(begin) = begin else { return };
+        let _waiting = Waiting::new(&self.is_waiting);
         tokio::select! {
             // Mostly the turn has begun already.
             biased;
@@ -214,6 +230,22 @@ impl Shaper {
 
     fn held(&self) -> MutexGuard<'_, Limits> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that a transfer waits for its turn, as long as it lives.
+struct Waiting<'a>(&'a AtomicBool);
+
+impl<'a> Waiting<'a> {
+    fn new(is_waiting: &'a AtomicBool) -> Self {
+        is_waiting.store(true, Ordering::Relaxed);
+        Self(is_waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 

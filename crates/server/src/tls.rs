@@ -45,7 +45,7 @@ const SESSIONS_REMEMBERED: usize = 16_384;
 pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, rustls::Error> {
     let acceptor = Acceptor::new(settings)?;
     let binding = Binding::Control(Tie::default(), Arc::default());
-    Ok(acceptor.config(&acceptor.base, &Made { binding, tickets: TICKETS }))
+    Ok(acceptor.config(&acceptor.base, &Made { binding, tickets: Given::Several }, false))
 }
 
 /// Makes TLS connections out of plain ones.
@@ -56,16 +56,32 @@ pub(crate) struct Acceptor {
     /// have none left for their next upload.
     reusable: Option<ServerConfig>,
     shared: Shared,
-    data_tickets: usize,
+    must_resume: bool,
     version_min: TlsVersion,
     /// In lower case; empty: any.
     names: Vec<String>,
 }
 
-/// What a connection may resume, and how many TLS 1.3 tickets it gives out.
+/// What a connection may resume, and which TLS 1.3 tickets it gives out.
 struct Made {
     binding: Binding,
-    tickets: usize,
+    tickets: Given,
+}
+
+/// Which TLS 1.3 tickets a connection gives out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    /// Several, on a control connection.
+    Several,
+    /// One to a client that reads, where every data connection must resume: OpenSSL uses a TLS 1.3
+    /// session once only, so each has to give out the next one.
+    ToReaders,
+    /// The same only to a client that offers nothing but TLS 1.3. On an upload a client that sends
+    /// and never reads would close its socket with the ticket unread, and its system would reset
+    /// the connection and throw away what is still to be sent; so a client that can do TLS 1.2 has
+    /// its sessions there. One that cannot could not upload a second file without the ticket (curl
+    /// and PHP read it before they close).
+    ToTls13Only,
 }
 
 /// How far the handshake of a data connection is.
@@ -140,9 +156,7 @@ impl Acceptor {
             base,
             reusable,
             shared,
-            // OpenSSL uses a TLS 1.3 session once only, so where every data connection must
-            // resume, each that the client reads has to give out the next one.
-            data_tickets: usize::from(must_resume),
+            must_resume,
             version_min: settings.version_min,
             names: settings.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
         })
@@ -153,7 +167,8 @@ impl Acceptor {
     pub(crate) async fn control(&self, socket: Socket, tie: Tie) -> io::Result<TlsStream<Socket>> {
         let found = Arc::<Found>::default();
         let binding = Binding::Control(tie, Arc::clone(&found));
-        let stream = self.handshake(Made { binding, tickets: TICKETS }, socket, None).await?;
+        let stream =
+            self.handshake(Made { binding, tickets: Given::Several }, socket, None).await?;
         let is_tls_1_2 = stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_2);
         let resumed = found.tie().filter(|_| is_resumed(&stream));
         self.shared.owners.secured(tie, is_tls_1_2, resumed);
@@ -173,9 +188,7 @@ impl Acceptor {
 
     /// Takes a data connection into TLS and says which session it resumed.
     ///
-    /// On an upload it gives out no ticket: a client that sends and never reads would close its
-    /// socket with the ticket unread, and its system then resets the connection and throws away
-    /// what is still to be sent.
+    /// On an upload it gives out no ticket but to a client that has nothing else: see [`Given`].
     pub(crate) async fn data(
         &self,
         socket: Socket,
@@ -184,7 +197,10 @@ impl Acceptor {
         stage: &watch::Sender<Stage>,
     ) -> io::Result<(TlsStream<Socket>, Resumed)> {
         let found = Arc::<Found>::default();
-        let tickets = if flowing == Flowing::Out { self.data_tickets } else { 0 };
+        let tickets = match flowing {
+            Flowing::Out => Given::ToReaders,
+            Flowing::In => Given::ToTls13Only,
+        };
         let binding = Binding::Data(tie, Arc::clone(&found));
         let shaken = self.handshake(Made { binding, tickets }, socket, Some(stage)).await;
         stage.send_replace(Stage::Over);
@@ -202,14 +218,15 @@ impl Acceptor {
     /// Takes a data connection into TLS that may be of one of several control connections, and
     /// says of which: the one of which it resumed the session, if it resumed any.
     ///
-    /// It gives out no ticket, since it is not known yet whether the client is to send or to read.
+    /// It is not known yet whether the client is to send or to read, so as if it were to send.
     pub(crate) fn data_of_one(
         self: &Arc<Self>,
         socket: Socket,
         ties: Vec<Tie>,
     ) -> impl Future<Output = io::Result<(TlsStream<Socket>, Option<Tie>)>> + Send + use<> {
         let found = Arc::<Found>::default();
-        let made = Made { binding: Binding::OneOf(ties, Arc::clone(&found)), tickets: 0 };
+        let binding = Binding::OneOf(ties, Arc::clone(&found));
+        let made = Made { binding, tickets: Given::ToTls13Only };
         let acceptor = Arc::clone(self);
         async move {
             let stream = acceptor.handshake(made, socket, None).await?;
@@ -238,13 +255,14 @@ impl Acceptor {
         socket: Socket,
         stage: Option<&watch::Sender<Stage>>,
     ) -> io::Result<TlsStream<Socket>> {
-        let (mut start, has_tls_1_2) = first_message(socket).await?;
+        let (mut start, shown) = first_message(socket, self.version_min).await?;
         if let Some(stage) = stage {
             stage.send_replace(Stage::Begun);
         }
         let hello = start.client_hello();
         let asked = hello.server_name().map(str::to_ascii_lowercase);
-        let offer = Offer::of(&hello);
+        let has_tls_1_2 = shown.has_tls_1_2();
+        let offer = Offer::of(&hello, &shown);
         if let Some(name) =
             asked.filter(|name| !self.names.is_empty() && !self.names.contains(name))
         {
@@ -254,18 +272,22 @@ impl Acceptor {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let base = self.reusable.as_ref().filter(|_| has_tls_1_2).unwrap_or(&self.base);
-        let shaken = start.into_stream(self.config(base, &made)).await;
+        let shaken = start.into_stream(self.config(base, &made, !has_tls_1_2)).await;
         shaken.map_err(|error| offer.explained(&error, self.version_min))
     }
 
-    fn config(&self, base: &ServerConfig, made: &Made) -> Arc<ServerConfig> {
+    fn config(&self, base: &ServerConfig, made: &Made, is_tls_1_3_only: bool) -> Arc<ServerConfig> {
         let mut config = base.clone();
         let Made { binding, tickets } = made;
         let Shared { tickets: inner, sessions, owners } = &self.shared;
         config.ticketer = Arc::new(Tickets::new(inner, binding, owners));
         let (inner, binding) = (Arc::clone(sessions), binding.clone());
         config.session_storage = Arc::new(Sessions { inner, binding });
-        config.send_tls13_tickets = *tickets;
+        config.send_tls13_tickets = match tickets {
+            Given::Several => TICKETS,
+            Given::ToReaders => usize::from(self.must_resume),
+            Given::ToTls13Only => usize::from(self.must_resume && is_tls_1_3_only),
+        };
         Arc::new(config)
     }
 }

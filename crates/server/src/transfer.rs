@@ -44,19 +44,22 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// For how long the last reply of a download waits until the client, too, has ended the data
 /// connection, which shows that it has read 150. A client that finds both replies together takes
 /// the second for one that has not come (aria2 then waits a minute for it). Most clients are much
-/// quicker.
-const READS_OPENING_MAX: Duration = Duration::from_millis(400);
-/// The same for a client that keeps its end open until it has the last reply.
+/// quicker. By the number of downloads in a row at the end of which the client has kept its own end
+/// open until it had the last reply: one that does so always waits less each time, and one that was
+/// only slow once has its time again.
+const READS_OPENING_MAX: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(120)];
+/// The same for a client that has kept its end open more often.
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
-/// So many downloads in a row show that a client does that, and is not only slow.
-const KEPT_OPEN_MAX: u8 = 2;
 /// A transfer that took longer needs none of this: its client has long read 150.
 const SHORT_MAX: Duration = Duration::from_secs(2);
 /// Once the server is to end, a transfer in which nothing has moved yet has this long to begin.
 const BEGINS_MAX: Duration = Duration::from_millis(700);
 /// The same for one that has stopped. A client that reads slowly takes what the systems on both
 /// sides have stored before it makes room for more, and looks as if it had stopped.
-const STOPPED_MAX: Duration = Duration::from_millis(900);
+const STOPPED_MAX: Duration = Duration::from_millis(750);
+/// How often it is checked whether bytes move. With `STOPPED_MAX` and `LAST_REPLY_MAX` the end of
+/// what has stopped comes within a second.
+const CHECKED_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile
 /// that must wait is returned.
@@ -129,7 +132,7 @@ pub(crate) async fn run(
         }
         Some(exit) => {
             // The client may be gone; the reason to end stands in any case.
-            let _ = control.send(&verdict.replies, &session.names).await;
+            control.send_last(&verdict.replies, &session.names).await;
             Err(exit)
         }
     }
@@ -158,8 +161,8 @@ async fn let_read(
     if said.elapsed() > SHORT_MAX {
         return false;
     }
-    let keeps_open = session.data_kept_open >= KEPT_OPEN_MAX;
-    let most = if keeps_open { KEEPS_OPEN_MAX } else { READS_OPENING_MAX };
+    let most = READS_OPENING_MAX.get(usize::from(session.data_kept_open));
+    let most = most.copied().unwrap_or(KEEPS_OPEN_MAX);
     let ending = attend(control, session, pin!(timeout(most, stream.ended())), held).await;
     session.data_kept_open = match &ending {
         Ending::Done(Err(_)) => session.data_kept_open.saturating_add(1),
@@ -256,9 +259,10 @@ async fn stands_still_at_the_end(shaper: &Shaper, probe: &Probe, is_whole: &Atom
     let reason = probe.ended(End::AfterTransfer).await.to_owned();
     let (mut before, mut since) = (probe.moved.load(Ordering::Relaxed), Instant::now());
     loop {
-        sleep(BEGINS_MAX / 4).await;
+        sleep(CHECKED_EVERY).await;
         let moved = probe.moved.load(Ordering::Relaxed);
-        if moved != before || shaper.is_limited() || is_whole.load(Ordering::Relaxed) {
+        // A limit alone is no reason to wait for a client that has stopped.
+        if moved != before || shaper.is_waiting() || is_whole.load(Ordering::Relaxed) {
             (before, since) = (moved, Instant::now());
         }
         if since.elapsed() >= if moved == 0 { BEGINS_MAX } else { STOPPED_MAX } {
@@ -493,7 +497,8 @@ fn report(
         let bytes = session.probe.moved.load(Ordering::Relaxed);
         if verdict.is_refused {
             let (path, reason) = (&file.path, verdict.reason.as_str());
-            session.emit(&Event::UploadRefused { path, bytes, reason });
+            let id = verdict.check_id.as_deref();
+            session.emit(&Event::UploadRefused { path, bytes, reason, id });
             return;
         }
         let took = started.elapsed();

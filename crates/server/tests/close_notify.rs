@@ -92,6 +92,27 @@ fn row_33_allo_counts_only_for_bytes_as_they_are_from_the_first_on() {
     );
 }
 
+/// A record that FIN cuts shows that more was on its way, however many bytes came before it.
+#[test]
+fn row_33_an_end_in_the_middle_of_a_record_is_a_cut_also_where_allo_is_exact() {
+    let allo = |bytes| format!("EPSV;C: ALLO {bytes}\nS: 200 *\nC: STOR b\nS: 150 *\n");
+    let mid = "S: 426 The data connection ended in the middle of a TLS record*\nHASNOT /b\n";
+    for part in [
+        "\\x17",
+        "\\x17\\x03\\x03\\x00",
+        "\\x17\\x03\\x03\\x00\\x50",
+        "\\x17\\x03\\x03\\x00\\x50abc",
+    ] {
+        let script = format!("{}U... whole\nUF {part}\n{mid}", allo(5));
+        let events = inside(&world(), &script);
+        assert!(has_told(&events, "in the middle of a TLS record"), "{events:#?}");
+        inside(&world(), &format!("EPSV;C: STOR b\nS: 150 *\nU... \nUF {part}\n{mid}"));
+        inside(&lenient(), &format!("EPSV;C: STOR b\nS: 150 *\nU... whole\nUF {part}\n{mid}"));
+    }
+    inside(&world(), &format!("{}U... whole\nUF\nTAKEN;\nHAS /b whole", allo(5)));
+    inside(&lenient(), "EPSV;C: STOR b\nS: 150 *\nU... whole\nUF\nTAKEN;\nHAS /b whole");
+}
+
 /// What was said before TLS may be of anything on the way, and what was said for another transfer
 /// is of that.
 #[test]

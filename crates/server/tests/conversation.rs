@@ -1,6 +1,6 @@
 //! Whole conversations in memory: what is said, in which order, and what ends a session.
 
-use wharf_core::account::Count;
+use wharf_core::account::{Count, Rate};
 use wharf_core::permission::Permissions;
 use wharf_server::settings::{TlsRequire, TlsVersion};
 use wharf_sim::World;
@@ -208,6 +208,25 @@ fn row_44_a_shut_down_waits_for_no_handshake_and_no_answer_that_is_held_back() {
         "{secure}C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: EPSV\nS: 229 *\nNODATA\n\
          KNOCK 203.0.113.9\nC: LIST\nS: 150 *\nSHUTDOWN 30s\nWAIT 1s\nS: 4*\nS: 421 *\nS: EOF"
     ));
+}
+
+/// Two-sided: what has stopped ends within a second, limit or not; what a limit holds up goes on.
+#[test]
+fn row_44_a_shut_down_waits_for_a_limit_and_not_for_a_client_that_has_stopped() {
+    let slow = || world().settings(|all| all.limits.user_upload = Rate::from_bytes_per_second(200));
+    for world in [world(), slow()] {
+        inside(
+            &world,
+            "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nU... half\nWAIT 5s\n\
+             SHUTDOWN 30s\nWAIT 1s\nS: 426 *\nS: 421 *\nS: EOF\nHASNOT /b",
+        );
+    }
+    // At 200 bytes a second a turn takes longer than a client that has stopped is waited for.
+    inside(
+        &slow(),
+        "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nSHUTDOWN 30s\n\
+         U*2000: x\nS: 226 *\nS: 421 *\nS: EOF",
+    );
 }
 
 #[test]

@@ -146,6 +146,22 @@ fn row_03_a_client_is_served_however_many_others_connect_before_it() {
     play(&world(), &script);
 }
 
+/// They may also come before the client asks for a transfer, which it may do late.
+#[test]
+fn row_03_a_client_that_asks_late_is_served_whoever_came_before_it() {
+    // More in all than wait at a port of the simulated network.
+    let knocks = "KNOCK 198.51.100.7\n".repeat(40);
+    let late = format!("LOGIN;EPSV;WAIT 1s\n{knocks}WAIT 1s\n{knocks}WAIT 5s\n{knocks}");
+    let outcome = play(&world(), &format!("{late}DIAL\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
+    let told = "DataStrangers { first: 198.51.100.7,";
+    assert!(outcome.events.iter().any(|line| line.contains(told)), "{:?}", outcome.events);
+    let script = format!(
+        "{late}NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\n\
+         S: 425 The data connection came from a different address."
+    );
+    play(&world(), &script);
+}
+
 #[test]
 fn row_03_04_others_at_a_shared_port_stop_none_of_its_clients() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(40);

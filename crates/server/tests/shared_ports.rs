@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails fails the test")]
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ use wharf_server::certificate::Certificate;
 use wharf_server::settings::{Listen, SessionReuse, Settings, Tls, TlsRequire, TlsVersion};
 use wharf_storage::Memory;
 use wharf_users::single::Single;
+
+#[expect(dead_code, reason = "only ports for data are needed")]
+#[path = "../../wharf/tests/clients/support/ports.rs"]
+mod ports;
 
 /// Of ten, three have TLS and one address among them all; the others have addresses of their own.
 const CLIENTS: usize = 1000;
@@ -194,12 +198,10 @@ async fn server(memory: Memory) -> wharf_server::Bound {
     Server::new(settings, users, Arc::new(memory)).bind().await.unwrap()
 }
 
-/// A range in which every port was free a moment ago, below those that the system gives out.
+/// Ports that no other test uses, until this process ends.
 fn free_ports() -> std::ops::RangeInclusive<u16> {
-    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let begin = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    let mut starts = (begin..32_000).step_by(usize::from(PORTS));
-    let start = starts.find(|&start| (start..start + PORTS).all(is_free)).unwrap();
+    let ports: &'static ports::Ports = Box::leak(Box::new(ports::Ports::take(1)));
+    let start = *ports.passive().start();
     start..=start + PORTS - 1
 }
 

@@ -17,7 +17,8 @@
 //! | `DX` | the data connection must break or end |
 //! | `U: bytes`, `U*1000: bytes` | send on the data connection, then a FIN |
 //! | `U... bytes` | send without a FIN |
-//! | `UX`, `UF` | break the data connection; send a FIN at once, without the farewell of TLS |
+//! | `UX` | break the data connection |
+//! | `UF`, `UF bytes` | send a FIN without the farewell of TLS, behind bytes that go past TLS |
 //! | `CX`, `CR` | drop the control connection; break it |
 //! | `NODATA` | do not connect for the next command that moves data |
 //! | `DIAL` | connect to the passive port now, before the command that moves data |
@@ -313,7 +314,7 @@ impl Runner {
         let talker = self.talker()?;
         match word {
             "UX" => return talker.break_data().await,
-            "UF" => return talker.abandon_data().await,
+            "UF" => return talker.abandon_data(&bytes(rest)?).await,
             _ => talker.transmit(&bytes(rest)?.repeat(times)).await?,
         }
         if word == "U:" { talker.finish_data().await } else { Ok(()) }

@@ -27,10 +27,10 @@ pub(crate) enum ClientStream {
 
 impl ClientStream {
     /// The connection below TLS.
-    pub(crate) fn link(&self) -> &SimLink {
+    pub(crate) fn link(&mut self) -> &mut SimLink {
         match self {
             Self::Plain(link) => link,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => stream.get_mut().0,
         }
     }
 

@@ -177,7 +177,7 @@ impl Talker {
 
     /// Drops the control connection, or breaks it.
     pub(crate) fn hang_up(&mut self, by_reset: bool) {
-        if let Some(control) = self.control.take()
+        if let Some(mut control) = self.control.take()
             && by_reset
         {
             control.link().reset();
@@ -312,9 +312,12 @@ impl Talker {
         patiently(self.data().await?.shutdown()).await
     }
 
-    /// Ends the data connection with a bare FIN, without the farewell of TLS.
-    pub(crate) async fn abandon_data(&mut self) -> Result<(), String> {
-        self.data().await?.link().finish(None);
+    /// Ends the data connection with a bare FIN, without the farewell of TLS, behind bytes that go
+    /// past TLS.
+    pub(crate) async fn abandon_data(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let link = self.data().await?.link();
+        patiently(link.write_all(bytes)).await?;
+        link.finish(None);
         Ok(())
     }
 

@@ -187,9 +187,8 @@ impl Memory {
         if tree.running.contains_key(&key) {
             return Err(ErrorKind::Busy.into());
         }
-        let left = tree.partial(&key).map_or(0, |partial| length(&partial.content));
-        // Without a byte there is nothing to go on with.
-        if left > 0 {
+        // Also before its first byte: what comes may be the rest of it.
+        if let Some(left) = tree.partial(&key).map(|partial| length(&partial.content)) {
             return Err(ErrorKind::Unfinished(left).into());
         }
         // It is no file of its own once it is done.

@@ -50,7 +50,8 @@ mod tests;
 
 pub use admin::FileAdmin;
 pub use disk::{
-    FILE_BYTES_MAX, Patience, Stamp, lock, make_private, open_to_others, replace, stamp,
+    FILE_BYTES_MAX, Patience, Stamp, lock, make_private, open_to_others, replace, replace_stamped,
+    stamp, stamp_of,
 };
 pub use edit::{EditError, UserFile};
 pub use editor::{Editor, Owner};

@@ -19,7 +19,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use wharf_server::guard::{Ban, Lock, Memory, Usual};
-use wharf_users::file::{Patience, Stamp, lock, replace, stamp};
+use wharf_users::file::{Patience, Stamp, lock, replace, replace_stamped, stamp, stamp_of};
 
 use crate::config::Config;
 use crate::os::private_folder;
@@ -82,14 +82,23 @@ impl BanFile {
 
     /// What it says; nothing if it is missing.
     pub(crate) fn read(&self) -> io::Result<Found> {
+        self.read_stamped().map(|(found, _)| found)
+    }
+
+    /// The same, with the stamp of the file that was read, from before the reading: if it changes
+    /// meanwhile, the next look sees it.
+    pub(crate) fn read_stamped(&self) -> io::Result<(Found, Option<Stamp>)> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok((Found::default(), None));
+            }
             Err(error) => return Err(error),
         };
+        let stamp = stamp_of(&file)?;
         let mut text = String::new();
         file.take(BYTES_MAX).read_to_string(&mut text)?;
-        Ok(parse(&text))
+        Ok((parse(&text), Some(stamp)))
     }
 
     /// Waits for whoever changes it, ten seconds at most.
@@ -109,9 +118,10 @@ impl Locked<'_> {
         replace(&self.file.path, &show(memory, None))
     }
 
-    /// The same for the server, which tells its writings apart.
-    pub(crate) fn write_revision(&self, memory: &Memory, revision: u64) -> io::Result<()> {
-        replace(&self.file.path, &show(memory, Some(revision)))
+    /// The same for the server, which tells its writings apart. Returns the stamp of what was
+    /// written, whatever has become of the file since.
+    pub(crate) fn write_revision(&self, memory: &Memory, revision: u64) -> io::Result<Stamp> {
+        replace_stamped(&self.file.path, &show(memory, Some(revision)))
     }
 
     /// Renames a file that cannot be used, and returns its new path. Nothing if it is missing.
@@ -261,6 +271,21 @@ mod tests {
         assert_eq!((found.memory, found.bad_lines, found.revision), (memory(), 0, Some(7)));
         assert!(found.is_whole);
         assert!(file.stamp().is_some());
+    }
+
+    #[test]
+    fn row_17_what_is_written_over_the_servers_own_writing_has_another_stamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = BanFile { path: folder.path().join(NAME) };
+        let written = file.lock().unwrap().write_revision(&memory(), 7).unwrap();
+        // Nothing has happened to it.
+        assert_eq!(file.stamp(), Some(written));
+        assert_eq!(file.read_stamped().unwrap().1, Some(written));
+        // An editor was quicker than the look at what was written.
+        std::fs::write(file.path(), "wharf-bans 1").unwrap();
+        assert_ne!(file.stamp(), Some(written));
+        std::fs::remove_file(file.path()).unwrap();
+        assert_eq!(file.read_stamped().unwrap(), (Found::default(), None));
     }
 
     #[cfg(unix)]

@@ -15,6 +15,7 @@ use rcgen::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
+use wharf_core::trusted_file;
 
 pub(crate) use self::anatomy::{Anatomy, Key, covers};
 use crate::os::{Access, Spot, mode_if_open, private_folder, sync_folder};
@@ -83,13 +84,12 @@ const PEM_BYTES_MAX: u64 = 1 << 20;
 /// Reads a certificate and its key from PEM files, which may be one and the same.
 pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<Pair, Failure> {
     let invalid = |message: String| Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
-    let chain = chain_of(&read(certificate, "certificate")?);
+    let chain = chain_of(&read(certificate, "certificate", Readers::Anybody)?);
     if chain.is_empty() {
         return Err(invalid(format!("{} holds no PEM certificate", certificate.display()))
             .help("it should begin with -----BEGIN CERTIFICATE-----"));
     }
-    refuse_open_key(key)?;
-    let text = read(key, "private key")?;
+    let text = read(key, "private key", Readers::OwnerAlone)?;
     let key_der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
         let failure = invalid(format!("{} holds no PEM private key", key.display()));
         if text.contains("ENCRYPTED") {
@@ -205,10 +205,23 @@ fn expiry_warning(chain: &[CertificateDer<'_>], path: &Path) -> Option<String> {
         .then(|| format!("{CERTIFICATE_WARNING}{} expired on {day}", path.display()))
 }
 
-fn read(path: &Path, what: &str) -> Result<String, Failure> {
+/// By whom a file may be readable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    Anybody,
+    OwnerAlone,
+}
+
+fn read(path: &Path, what: &str, readers: Readers) -> Result<String, Failure> {
+    let file = trusted_file::open(path);
+    if let Ok(file) = &file
+        && readers == Readers::OwnerAlone
+    {
+        refuse_open_key(file, path)?;
+    }
     let read = || {
         let mut text = String::new();
-        File::open(path)?.take(PEM_BYTES_MAX).read_to_string(&mut text)?;
+        file?.take(PEM_BYTES_MAX).read_to_string(&mut text)?;
         Ok(text)
     };
     read().map_err(|error: io::Error| {
@@ -233,11 +246,13 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
     if fs::symlink_metadata(path).is_err() {
         return Ok(None);
     }
-    refuse_open_key(path)?;
+    let file = Spot::find(path).and_then(|spot| spot.open(Access::Read));
+    if let Ok(file) = &file {
+        refuse_open_key(file, path)?;
+    }
     let read = || {
         let mut text = String::new();
-        let file = Spot::find(path)?.open(Access::Read)?;
-        file.take(PEM_BYTES_MAX).read_to_string(&mut text)?;
+        file?.take(PEM_BYTES_MAX).read_to_string(&mut text)?;
         Ok(text)
     };
     read().map(Some).map_err(|error: io::Error| {
@@ -246,8 +261,8 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
 }
 
 /// A key that others can read is no secret any more.
-fn refuse_open_key(path: &Path) -> Result<(), Failure> {
-    let Some(mode) = mode_if_open(path) else { return Ok(()) };
+fn refuse_open_key(file: &File, path: &Path) -> Result<(), Failure> {
+    let Some(mode) = mode_if_open(file) else { return Ok(()) };
     let shown = path.display();
     let title = format!("the private key {shown} is open to others (mode {mode:04o})");
     let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) };

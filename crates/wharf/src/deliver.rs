@@ -5,10 +5,14 @@
 //! events afterwards. [`message`] makes of an event what is told, [`report`] lines of the log of
 //! what became of it.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_core::event::{Event, Events, Who};
+use wharf_core::trusted_file;
 use wharf_events::check::{self, Checker, Upload};
 use wharf_events::programs::{self, Limits, Program, Programs, Started};
 use wharf_events::webhook::{self, Webhook};
@@ -348,7 +352,10 @@ fn prepare(
         None => Vec::new(),
         Some(path) => secret(path)?,
     };
-    let authorities = webhook.ca_file.0.as_deref().map(|path| read("webhook.ca_file", path));
+    let authorities = webhook.ca_file.0.as_deref().map(|path| {
+        let key = "webhook.ca_file";
+        read(key, path, open(key, path)?)
+    });
     let settings = webhook::Settings {
         url: address.whole.clone(),
         secret,
@@ -368,14 +375,15 @@ fn prepare(
     }
 }
 
-fn secret(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
     let wrong = |what: String| Failure { exit: Exit::ConfigInvalid, ..Failure::new(what) };
-    if let Some(mode) = crate::os::mode_if_open(path) {
+    let file = open("webhook.secret_file", path)?;
+    if let Some(mode) = crate::os::mode_if_open(&file) {
         let what = format!("others may read the secret in {shown} (mode {mode:04o})");
         return Err(wrong(what).help(format!("chmod 600 '{shown}'")));
     }
-    let secret = read("webhook.secret_file", path)?.trim_ascii().to_vec();
+    let secret = read("webhook.secret_file", path, file)?.trim_ascii().to_vec();
     if secret.len() < SECRET_BYTES_MIN {
         let what = format!("the secret in {shown} is shorter than {SECRET_BYTES_MIN} bytes");
         return Err(wrong(what).help(format!("make one:  openssl rand -hex 32 > '{shown}'")));
@@ -383,16 +391,18 @@ fn secret(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
     Ok(secret)
 }
 
-fn read(key: &str, path: &std::path::Path) -> Result<Vec<u8>, Failure> {
-    use std::io::Read as _;
+fn open(key: &str, path: &Path) -> Result<File, Failure> {
+    trusted_file::open(path).map_err(|error| unreadable(key, path, &error))
+}
 
+fn read(key: &str, path: &Path, file: File) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(Failure::io(format!("{key}: {} cannot be read", path.display()), &error)),
-    }
+    let read = file.take(FILE_BYTES_MAX).read_to_end(&mut bytes);
+    read.map(|_| bytes).map_err(|error| unreadable(key, path, &error))
+}
+
+fn unreadable(key: &str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::io(format!("{key}: {} cannot be read", path.display()), error)
 }
 
 fn usize_of(number: u32) -> usize {

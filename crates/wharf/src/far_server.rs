@@ -1,5 +1,6 @@
 //! A server elsewhere: how it is written, where it is, and which certificates will do.
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
@@ -62,13 +63,18 @@ fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     Some(*only)
 }
 
+/// The largest file of certificates that is read.
+const ROOTS_BYTES_MAX: u64 = 16 << 20;
+
 /// The certificates in a file.
 ///
 /// # Errors
 /// It cannot be read, or has none.
 pub(crate) fn roots(file: &Path) -> Result<RootCertStore, Failure> {
     let shown = file.display();
-    let text = std::fs::read(file)
+    let mut text = Vec::new();
+    wharf_core::trusted_file::open(file)
+        .and_then(|file| file.take(ROOTS_BYTES_MAX).read_to_end(&mut text))
         .map_err(|error| Failure::io(format!("cannot read certificates from {shown}"), &error))?;
     let certificates = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
     let mut roots = RootCertStore::empty();

@@ -45,6 +45,7 @@ use cli::{Cli, Command};
 use outcome::{Exit, Failure};
 
 fn main() -> ExitCode {
+    wharf_core::trusted_file::set_opener(os::open_trusted);
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     if let Some(number) = logins::helper(&words) {
         return number.into();

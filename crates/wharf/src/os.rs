@@ -59,7 +59,7 @@ pub(crate) use windows::{
 };
 
 pub(crate) use footprint::Footprint;
-pub(crate) use spot::{Access, Spot, only_root_changes};
+pub(crate) use spot::{Access, Spot, only_root_changes, open_trusted};
 
 /// A listening socket that was open before we started.
 #[derive(Debug)]

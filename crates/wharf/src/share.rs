@@ -162,7 +162,7 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
     let source: Box<dyn Read> = if is_input {
         Box::new(std::io::stdin())
     } else {
-        Box::new(std::fs::File::open(path).map_err(|error| failed(&error))?)
+        Box::new(wharf_core::trusted_file::open(path).map_err(|error| failed(&error))?)
     };
     let limit = u64::try_from(PASSWORD_BYTES_MAX + 2).unwrap_or(u64::MAX);
     let mut line = String::new();

@@ -7,10 +7,10 @@ mod group;
 mod json;
 pub(crate) mod list;
 mod origins;
+mod reach;
 mod show;
 
 use std::io::IsTerminal;
-use std::path::Path;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
@@ -21,12 +21,10 @@ use wharf_users::password::looks_like_hash;
 
 use crate::accounts;
 use crate::cli::Global;
-use crate::cli::live::Reach;
 use crate::cli::user::{Facts, Password, User};
 use crate::config::Loaded;
 use crate::config::problem::{Place, Problem, Source, render};
 use crate::hash_command::{ask_twice, hashed};
-use crate::live_command::{RESTART, beyond_sandbox, client, server_of};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, inputs, load};
 use crate::share::{confirm, fresh, read_password_file};
@@ -37,21 +35,27 @@ pub(crate) use self::group::group;
 pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     let config = config_file(global);
     let has_config = config.is_some();
-    let shown_file = config.as_ref().map(|file| {
-        std::path::absolute(file).unwrap_or_else(|_| file.clone()).display().to_string()
-    });
+    let file = config.clone();
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, config, Vec::new()), is_coloured)?;
     let done = waits(async {
         if let User::Copy(options) = what {
-            return copy::copy(&loaded.config, options).await;
+            return copy::copy(&loaded.config, options).await.map(|()| Vec::new());
         }
         let is_new = matches!(what, User::Add { .. });
         let creation = if is_new { Creation::Wanted } else { Creation::No };
-        act(&*accounts::admin(&loaded.config, creation)?, &loaded, what).await
+        let store = accounts::admin(&loaded.config, creation)?;
+        act(&*store, &loaded, what).await?;
+        Ok(match what {
+            User::Add { name, .. } => reach::of_user(&*store, name).await,
+            User::Edit { name, facts, .. } if shows_folders(facts) => {
+                reach::of_user(&*store, name).await
+            }
+            _ => Vec::new(),
+        })
     })?;
-    done.map_err(|error| error.into_failure(is_coloured))?;
-    note_sandbox(global, shown_file.as_deref(), what);
+    let folders = done.map_err(|error: Trouble| error.into_failure(is_coloured))?;
+    reach::note_sandbox(global, file.as_deref(), &folders);
     if !has_config && matches!(what, User::Add { .. }) {
         tell(
             "note: there is no config file, and without one wharf ignores accounts; make one and \
@@ -61,29 +65,14 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Tells of homes and folders that the running server cannot open before a restart.
-fn note_sandbox(global: &Global, file: Option<&str>, what: &User) {
-    let (User::Add { facts, .. } | User::Edit { facts, .. }) = what else { return };
-    let Ok(change) = facts::Change::of(facts) else { return };
-    let folders: Vec<_> = change.settings.iter().filter_map(folder_of).collect();
-    if folders.is_empty() {
-        return;
-    }
-    let client = client(global, &Reach { socket: None });
-    let Ok(Some(server)) = waits(server_of(&client, file, false)) else { return };
-    for folder in folders {
-        if let Some(why) = beyond_sandbox(&server, folder) {
-            tell(&format!("warning: {why}; {RESTART}\n"));
-        }
-    }
-}
-
-fn folder_of(setting: &Setting) -> Option<&Path> {
-    match setting {
-        Setting::Home(home) => Some(home),
-        Setting::Folder(folder) => Some(&folder.target),
-        _ => None,
-    }
+/// Whether a change is about what an account is shown.
+fn shows_folders(facts: &Facts) -> bool {
+    facts::Change::of(facts).is_ok_and(|change| {
+        let is_of_folders = |setting: &Setting| {
+            matches!(setting, Setting::Home(_) | Setting::Folder(_) | Setting::Groups(_))
+        };
+        change.settings.iter().any(is_of_folders)
+    })
 }
 
 /// Waits for what is done with a store, on this thread.

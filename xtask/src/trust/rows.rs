@@ -358,8 +358,9 @@ pub(super) static ROWS: &[Row] = &[
         "Configuration from where others write, and the server's own files within a home",
         "No command takes a `wharf.toml` of the current folder; configuration, accounts, keys, \
          state, logs, secrets and programs of events are denied to every account in every folder, \
-         by the identity of the file: links, second names and folders above them too. Of programs \
-         that is every path within an argument, and the folder of a program within a home.",
+         by the identity of the file: links, second names and folders above them too, and the \
+         second names of files that were replaced while wharf ran. Of programs that is every path \
+         within an argument, and the folder of a program within a home.",
     ),
     row(
         54,
@@ -381,8 +382,10 @@ pub(super) static ROWS: &[Row] = &[
         56,
         "An unfinished upload that comes back over another file",
         "It is bound to the account, the name and the identity of what stood there, and void when \
-         that was replaced, removed, renamed or changed; an append over one is refused, an append \
-         to a file adds to what is there, and a crash cuts it back; anonymous users share none.",
+         that was replaced, removed, renamed or changed; an append over one is refused, also where \
+         it has no byte yet or only permissions, links or times of the file changed since; a whole \
+         file sent to be added to its first part is refused; an append to a file adds to what is \
+         there, and a crash cuts it back; anonymous users share none.",
     ),
     row(
         57,

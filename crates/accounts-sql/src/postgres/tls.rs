@@ -29,8 +29,8 @@ impl Verified {
         let shown = root.display();
         let failed = |reason: &dyn std::fmt::Display| format!("{shown}: {reason}");
         let mut roots = RootCertStore::empty();
-        let found = CertificateDer::pem_file_iter(root).map_err(|error| failed(&error))?;
-        for certificate in found {
+        let file = wharf_core::trusted_file::open(root).map_err(|error| failed(&error))?;
+        for certificate in CertificateDer::pem_reader_iter(file) {
             let certificate = certificate.map_err(|error| failed(&error))?;
             roots.add(certificate).map_err(|error| failed(&error))?;
         }

@@ -38,6 +38,27 @@ async fn a_server_keeps_the_contract_of_a_store_and_of_changes() {
     suite::invalid_rows(&fresh(&server), |sql| drop(server.sql(sql))).await;
 }
 
+/// What SQLite keeps, PostgreSQL refuses: no path, right or name of a group is ever unreadable.
+#[tokio::test]
+async fn bytes_that_are_no_text_are_refused_by_the_database_itself() {
+    let server = Postgres::start();
+    let store = fresh(&server);
+    add(&store, "anna", "secret").await;
+    for insert in [
+        "INSERT INTO paths VALUES (''anna'', ''/secret'', E''\\xff01'')",
+        "INSERT INTO paths VALUES (''anna'', E''\\xff01'', ''none'')",
+        "INSERT INTO groups (name) VALUES (E''\\xff01'')",
+        "INSERT INTO accounts (name) VALUES (E''\\xff01'')",
+    ] {
+        server.sql(&format!(
+            "DO $$ BEGIN EXECUTE '{insert}'; RAISE 'it was taken'; \
+             EXCEPTION WHEN character_not_in_repertoire THEN NULL; END $$"
+        ));
+    }
+    assert_eq!(suite::faults(&store).await, Vec::<String>::new());
+    store.login(&attempt("anna", "secret")).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_administrator_with_psql_finds_and_changes_what_wharf_reads() {
     let server = Postgres::start();

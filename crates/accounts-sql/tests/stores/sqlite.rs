@@ -158,6 +158,45 @@ async fn an_invalid_row_is_the_fault_of_that_row_alone() {
 }
 
 #[tokio::test]
+async fn bytes_that_are_no_text_make_their_account_invalid_and_no_other() {
+    for bytes in ["x'ff00'", "CAST(x'ff00' AS TEXT)"] {
+        let place = Place::new();
+        let store = place.store();
+        let run = |sql: &str| place.by_hand().execute_batch(sql).unwrap();
+        suite::unreadable_rows(&store, run, bytes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_bytes_or_missing_is_named_and_ends_no_list() {
+    let place = Place::new();
+    let store = place.store();
+    add(&store, "anna", "secret").await;
+    add(&store, "zoe", "secret").await;
+    let run = |sql: &str| place.by_hand().execute_batch(sql).unwrap();
+    // Text for whoever reads it, and yet no login finds it.
+    run("INSERT INTO accounts (name, home) VALUES (CAST('ben' AS BLOB), '/srv/ben')");
+    run("INSERT INTO accounts (name, home) VALUES (NULL, '/srv/ben')");
+    run("INSERT INTO accounts (name, home) VALUES (CAST(x'62ff' AS TEXT), '/srv/ben')");
+    run("PRAGMA foreign_keys = OFF; INSERT INTO paths VALUES (x'616e6e61', '/a', 'none')");
+    assert_eq!(suite::names(&store).await, ["anna", "zoe"]);
+    let mut found = suite::faults(&store).await;
+    found.sort();
+    let parts = [
+        ("accounts.name", "(bytes 62656E)"),
+        ("accounts.name", "(bytes 62FF)"),
+        ("accounts.name", "(no name)"),
+        ("paths.account", "(bytes 616E6E61)"),
+    ];
+    assert_eq!(found.len(), parts.len(), "{found:?}");
+    for (fault, (key, name)) in found.iter().zip(parts) {
+        assert!(fault.starts_with(key) && fault.contains(name), "{fault}");
+    }
+    store.login(&attempt("zoe", "secret")).await.unwrap();
+    assert!(store.login(&attempt("ben", "secret")).await.is_err());
+}
+
+#[tokio::test]
 async fn a_mistake_by_sql_is_told_with_account_and_column() {
     let place = Place::new();
     let store = place.store();

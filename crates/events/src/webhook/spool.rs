@@ -117,7 +117,7 @@ impl Spool {
     /// `WouldBlock`: another process has it.
     pub(super) fn open(folder: &Path, bytes_max: u64, at_end: AtEnd) -> io::Result<Self> {
         make_folder(folder)?;
-        let lock = private().write(true).create(true).truncate(false).open(folder.join(LOCK))?;
+        let lock = open_or_make(&folder.join(LOCK))?;
         lock.try_lock()?;
         let mut segments: Vec<(u64, u64)> = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -151,7 +151,7 @@ impl Spool {
             is_torn: false,
             reading,
             reader: None,
-            taken: private().write(true).create(true).truncate(false).open(taken_path)?,
+            taken: open_or_make(&taken_path)?,
             lost: 0,
             counts: Counts { spooled_bytes: waiting, ..Counts::default() },
             is_closed: false,
@@ -452,13 +452,17 @@ fn number_of(path: &Path) -> Option<u64> {
 }
 
 fn begin(folder: &Path, segment: u64) -> io::Result<File> {
-    private().append(true).create(true).open(segment_path(folder, segment))
+    make_private(private().append(true), &segment_path(folder, segment))
 }
 
 #[cfg_attr(unix, path = "private_unix.rs")]
 #[cfg_attr(not(unix), path = "private_other.rs")]
 mod private_files;
-use private_files::{make_folder, private};
+use private_files::{make_folder, make_private, private};
+
+fn open_or_make(path: &Path) -> io::Result<File> {
+    make_private(private().write(true), path)
+}
 
 #[cfg(test)]
 #[path = "spool_tests.rs"]

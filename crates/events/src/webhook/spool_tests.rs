@@ -204,3 +204,41 @@ fn row_58_one_process_has_a_spool_and_another_finds_what_it_left_behind() {
     assert!(matches!(left.next(), Next::Closed));
     assert!(!has_events(folder.path()));
 }
+
+#[cfg(unix)]
+#[test]
+fn row_46_58_what_root_keeps_in_the_spool_of_the_servers_user_is_that_users() {
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: this is about root");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let owner = |path: &Path| fs::symlink_metadata(path).unwrap().uid();
+    // A run with server.user made the folder, and one without it keeps an event there.
+    let webhooks = place.path().join("webhooks");
+    fs::create_dir(&webhooks).unwrap();
+    chown(&webhooks, Some(NOBODY), Some(NOBODY)).unwrap();
+    let folder = webhooks.join("0a1b");
+    let spool = Spool::open(&folder, 10_000, AtEnd::Wait).unwrap();
+    fill(&spool, 0..1);
+    assert_eq!(owner(&folder), NOBODY);
+    for name in ["00000001.events", "taken", "lock"] {
+        assert_eq!(owner(&folder.join(name)), NOBODY, "{name}");
+    }
+    drop(spool);
+    // A link that the user laid leads root to nothing, and nothing is given away through it.
+    let secret = place.path().join("secret");
+    fs::write(&secret, "x").unwrap();
+    symlink(&secret, folder.join("00000002.events")).unwrap();
+    assert!(
+        Spool::open(&folder, 10_000, AtEnd::Wait)
+            .is_ok_and(|spool| { spool.append(line(1).as_bytes()) == Kept::Whole })
+    );
+    assert_eq!((owner(&secret), fs::read_to_string(&secret).unwrap()), (0, "x".to_owned()));
+    // In a folder of root's own it stays root's.
+    let own = place.path().join("own");
+    drop(Spool::open(&own, 10_000, AtEnd::Wait).unwrap());
+    assert_eq!((owner(&own), owner(&own.join("lock"))), (0, 0));
+}

@@ -109,7 +109,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     let port = lease.port();
     let until = Instant::now() + session.settings.passive.accept_timeout.max(UNUSED_MAX);
     let told = Told { at: Instant::now(), announced, is_excused: false };
-    session.data = Some(DataPort::Passive { lease, until, told });
+    session.data = Some(DataPort::Passive { lease, until, told, is_watched: false });
     Ok(port)
 }
 

@@ -1,8 +1,8 @@
-//! Which character set bytes are in that are not UTF-8.
+//! Detects the legacy character set of names.
 //!
-//! `chardetng` was made for pages of the web and knows many sets; on a name of three letters it is
-//! wrong in one case of ten. So its guess counts a little, and the models in `weigh`, made for
-//! short names in the six sets that FTP clients still send, count more.
+//! `chardetng` was made for web pages and knows many sets; on a name of three characters it is
+//! wrong in one case of ten. Its guess therefore counts little, and the models in `weigh`, made
+//! for short names in the six sets that FTP clients still send, count more.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{
@@ -14,19 +14,21 @@ use super::weigh::{Weight, weigh};
 /// The sets that are recognised.
 pub(super) const CANDIDATES: [&Charset; 6] =
     [GBK, BIG5, SHIFT_JIS, EUC_KR, WINDOWS_1251, WINDOWS_1252];
-/// What is taken where nothing says anything: most old clients that are left send it.
+/// The set without any evidence: most remaining legacy clients use it.
 pub(super) const OTHERWISE: &Charset = GBK;
 
-/// What a hint is worth, in tenths of the natural logarithm of a chance, as all of these.
+/// The weight of a hint, in tenths of the natural logarithm of a probability, as all of these.
 const HINT: u32 = 20;
-/// What the word of the detector is worth.
+/// The weight of the detector's guess.
 const DETECTED: u32 = 10;
-/// What a hint is worth besides where the detector names a set that is no candidate.
+/// The additional weight of a hint if the detector's guess is not a candidate.
 const UNDETECTED: u32 = 30;
 /// The most likely set is clear if the next one is this much less likely: one in 400.
-const CLEAR: u32 = 60;
+pub(super) const CLEAR: u32 = 60;
 /// A name of which every byte above ASCII costs more than this makes no sense in a set.
 const SENSELESS: u32 = 65;
+/// The same for sets of single bytes, where a byte is a whole letter.
+const SENSELESS_SINGLE: u32 = 85;
 
 /// The sets that bytes can be in.
 #[derive(Debug, Default)]
@@ -58,11 +60,13 @@ pub(super) fn rank(
         if hint == Some(set) {
             bonus += if is_candidate { HINT } else { HINT + UNDETECTED };
         }
-        // All are moved up by the most that can be taken off, so that none gets below zero.
+        // The largest possible bonus is added to all, so that no difference is negative.
         weighed.push((weight.cost + HINT + UNDETECTED + DETECTED - bonus, set, weight));
     }
     weighed.sort_by_key(|(cost, ..)| *cost);
-    let is_senseless = weighed.first().is_none_or(|(_, _, best)| best.is_above(SENSELESS));
+    let is_senseless = weighed.first().is_none_or(|(_, set, best)| {
+        best.is_above(if set.is_single_byte() { SENSELESS_SINGLE } else { SENSELESS })
+    });
     let is_clear = match &weighed[..] {
         [] => false,
         [_] => !is_senseless,

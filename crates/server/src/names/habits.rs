@@ -1,14 +1,14 @@
-//! Which character set the clients of each account speak: a hint for its next session.
+//! The character set that the clients of each account use: a hint for its next session.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use encoding_rs::Encoding as Charset;
 
-/// The accounts that are remembered; more push out those that were noted the longest ago.
+/// The most accounts that are remembered; the least recently noted are evicted.
 const ACCOUNTS_MAX: usize = 4096;
 
-/// What sessions of accounts have settled. Forgotten as the server ends.
+/// The sets that sessions settled on, by account. Not kept across restarts.
 #[derive(Debug, Default)]
 pub(crate) struct Habits(Mutex<Noted>);
 
@@ -19,19 +19,19 @@ struct Noted {
 }
 
 impl Habits {
-    /// The set that the account's clients spoke last.
+    /// The set that the account's clients used last.
     pub(crate) fn of(&self, user: &str) -> Option<&'static Charset> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         noted.sets.get(user).map(|(set, _)| *set)
     }
 
-    /// Notes that a client of the account speaks this.
+    /// Records that a client of the account uses `set`.
     pub(crate) fn note(&self, user: &str, set: &'static Charset) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         noted.count += 1;
         let count = noted.count;
         if noted.sets.len() >= ACCOUNTS_MAX && !noted.sets.contains_key(user) {
-            // An eighth at once, so that this is done seldom.
+            // Evicts an eighth at once, so that this happens rarely.
             let mut ages: Vec<u64> = noted.sets.values().map(|(_, age)| *age).collect();
             ages.sort_unstable();
             let oldest = ages.get(ACCOUNTS_MAX / 8).copied().unwrap_or(count);

@@ -1,4 +1,4 @@
-//! Names and passwords of USER and PASS, which go by the same character set.
+//! User names and passwords of USER and PASS, decoded in the same character set.
 
 use encoding_rs::Encoding as Charset;
 use wharf_proto::path::escaped;
@@ -6,10 +6,10 @@ use wharf_proto::path::escaped;
 use super::guess::rank;
 use super::{Names, Spelling};
 
-/// A try has at most so many spellings: each costs a hash of the password.
+/// The most decodings of one attempt: each costs a password hash.
 pub(crate) const SPELLINGS_MAX: usize = 2;
 
-/// One spelling of what came after USER and PASS.
+/// One decoding of the arguments of USER and PASS.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) user: String,
@@ -19,17 +19,17 @@ pub(crate) struct Credentials {
 }
 
 impl Names {
-    /// The name that came after USER.
+    /// The user name in the argument of USER.
     pub(crate) fn user(&self, typed: &[u8]) -> String {
         let first = self.credentials(typed, b"").into_iter().next();
         first.map_or_else(|| escaped(typed), |first| first.user)
     }
 
-    /// What a name and a password may be, the more likely first; at least one, at most
+    /// The possible user names and passwords, the more likely first; at least one, at most
     /// [`SPELLINGS_MAX`].
     ///
-    /// What is UTF-8 is UTF-8. A password in an old set is tried in UTF-8, which is what most
-    /// hashes were made of, and as it came, which is what old servers hashed.
+    /// Valid UTF-8 is read as UTF-8. A password in a legacy set is tried in UTF-8, from which
+    /// most hashes were made, and as it was sent, which is what old servers hashed.
     pub(crate) fn credentials(&self, user: &[u8], secret: &[u8]) -> Vec<Credentials> {
         let mut all = Vec::new();
         let text = std::str::from_utf8(user).ok().map(str::to_owned);

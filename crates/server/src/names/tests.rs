@@ -1,13 +1,18 @@
 //! Sets are recognised, names come back.
 
 use encoding_rs::{BIG5, EUC_KR, GBK, SHIFT_JIS, WINDOWS_1251};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
 
 #[path = "corpus.rs"]
 mod corpus;
+#[path = "real_names.rs"]
+mod real_names;
 
 use self::corpus::CORPUS;
+use self::real_names::REAL_NAMES;
 
 fn names(encoding: Encoding) -> Names {
     let legacy = Some(GBK).filter(|_| encoding == Encoding::Legacy);
@@ -121,7 +126,7 @@ fn bytes_that_are_not_utf8_show_a_legacy_client() {
     assert_eq!((recognised.set, recognised.is_settled), (GBK, true));
     assert_eq!(names.wire("中".as_bytes()), GBK_ZHONG);
     assert_eq!(names.charset(), "GBK");
-    assert_eq!(names.chose(&typed, &readings.otherwise, true), None, "that is told once");
+    assert_eq!(names.chose(&typed, &readings.otherwise, true), None, "that is reported once");
 }
 
 #[test]
@@ -157,7 +162,7 @@ fn a_session_gets_its_own_bytes_back_whatever_is_found_out_later() {
 }
 
 #[test]
-fn a_name_of_another_set_than_the_settled_one_is_recognised_anew() {
+fn a_name_of_another_set_than_the_settled_one_is_recognised_again() {
     let mut names = names(Encoding::Auto);
     let german = b"M\xfcller und S\xf6hne GmbH.txt";
     assert_eq!(stores(&mut names, german), "Müller und Söhne GmbH.txt".as_bytes());
@@ -292,4 +297,154 @@ fn a_pinned_set_reads_names_and_passwords_and_the_password_as_it_came() {
     assert!(all.iter().all(|one| one.user == "张三"));
     let raw = names(Encoding::Utf8).credentials(b"anna", &bytes(GBK, "密码"));
     assert_eq!(raw.len(), 1);
+}
+
+#[test]
+fn of_real_names_nearly_all_are_right_at_once_and_none_is_wrong_without_a_warning() {
+    // Locales C and en_US give no hint, de_DE and zh_CN one each.
+    for hint in [None, Some(WINDOWS_1252), Some(GBK)] {
+        for (label, lines) in REAL_NAMES {
+            let set = Charset::for_label(label.as_bytes()).unwrap();
+            let (mut right, mut count) = (0, 0);
+            for line in lines.lines() {
+                let settings = NamesSettings { legacy: hint, ..NamesSettings::default() };
+                let mut names = Names::new(&settings);
+                let typed = bytes(set, line);
+                let Readings { otherwise, .. } = names.readings(&typed);
+                let reported = names.chose(&typed, &otherwise, false);
+                let is_right = otherwise.path == line.as_bytes();
+                let is_silent = reported.is_none_or(|recognised| recognised.is_settled);
+                let shown = String::from_utf8_lossy(&otherwise.path).into_owned();
+                if !is_right {
+                    println!("  {line} {shown} silent={is_silent}");
+                }
+                assert!(is_right || !is_silent, "{label} {hint:?}: {line} as {shown}");
+                assert_eq!(names.wire(&otherwise.path), typed, "{line}");
+                count += 1;
+                right += usize::from(is_right);
+            }
+            println!("{label:13} {:13} {right} of {count}", hint.map_or("-", Charset::name));
+            assert!(right * 100 >= count * 95, "{label}: {right} of {count}, hint {hint:?}");
+        }
+    }
+}
+
+#[test]
+fn names_that_are_valid_utf8_by_chance_are_read_in_their_set_and_reported() {
+    for (set, name) in [(GBK, "图片"), (GBK, "图纸.dwg"), (EUC_KR, "1화"), (EUC_KR, "치킨.jpg")]
+    {
+        let mut names = names(Encoding::Auto);
+        let typed = bytes(set, name);
+        assert!(std::str::from_utf8(&typed).is_ok());
+        let readings = names.readings(&typed);
+        assert_eq!(readings.otherwise.path, name.as_bytes());
+        let reported = names.chose(&typed, &readings.otherwise, false).unwrap();
+        assert_eq!(reported.set, set);
+        assert_eq!(names.wire(name.as_bytes()), typed);
+    }
+}
+
+#[test]
+fn a_client_that_showed_utf8_keeps_it_for_names_that_could_be_read_otherwise() {
+    let typed = bytes(GBK, "图片");
+    let mut asked = names(Encoding::Auto);
+    assert!(asked.choose_utf8(true));
+    assert_eq!(stores(&mut asked, &typed), typed);
+    for clear in ["文件.txt", "Müller.txt", "Документ.doc"] {
+        let mut shown = names(Encoding::Auto);
+        assert_eq!(stores(&mut shown, clear.as_bytes()), clear.as_bytes());
+        assert_eq!(stores(&mut shown, &typed), typed, "after {clear}");
+        assert_eq!(shown.charset(), "UTF-8");
+    }
+    let mut fresh = names(Encoding::Auto);
+    assert_eq!(stores(&mut fresh, &typed), "图片".as_bytes());
+}
+
+#[test]
+fn a_name_with_two_plausible_readings_is_reported_once() {
+    // 小小 in GBK, two capital letters in UTF-8.
+    let typed = b"\xd0\xa1\xd0\xa1.jpg";
+    let mut names = names(Encoding::Auto);
+    let readings = names.readings(typed);
+    assert!(paths(&readings).contains(&"小小.jpg".as_bytes()), "it is found if it exists");
+    let reported = names.chose(typed, &readings.otherwise, false).unwrap();
+    assert_eq!((reported.set, reported.is_settled), (UTF_8, false));
+    let other = b"\xd0\xa1\xd0\xa2.jpg";
+    let readings = names.readings(other);
+    assert_eq!(names.chose(other, &readings.otherwise, false), None, "reported once");
+}
+
+#[test]
+fn western_names_in_capitals_or_with_signs_are_right_in_a_western_locale() {
+    for name in [
+        "ÄÖÜ.txt",
+        "ÅÄÖ",
+        "NOËL",
+        "Datei–neu",
+        "ßß",
+        "¡Hola!",
+        "¿Qué?",
+        "ÉTÉ.jpg",
+        "FÜR MICH",
+        "ÖL.pdf",
+        "ÅRSMÖTE.doc",
+        "ÇA VA.mp3",
+        "FRANÇAIS",
+        "GRÖSSE.xls",
+        "MÜLLER.txt",
+        "«Liste».txt",
+        "Test–1.txt",
+        "Größe – Maß.doc",
+        "„Zitat“.txt",
+        "10€.txt",
+        "50£.txt",
+        "20°C.txt",
+        "½.txt",
+        "ESPAÑA",
+        "SÃO PAULO",
+        "CÔTÉ.doc",
+        "ÆØÅ.txt",
+        "äöü",
+        "äöüß.txt",
+        "É.jpg",
+        "CAFÉ",
+        "CAFÉ–BAR.txt",
+        "MAÎTRE",
+        "NAÏVE.txt",
+        "Ça.txt",
+        "Ünal.jpg",
+    ] {
+        let legacy = Some(WINDOWS_1252);
+        let mut names = Names::new(&NamesSettings { legacy, ..NamesSettings::default() });
+        let stored = stores(&mut names, &bytes(WINDOWS_1252, name));
+        println!("{name} {}", String::from_utf8_lossy(&stored));
+        assert_eq!(stored, name.as_bytes(), "{name} as {}", String::from_utf8_lossy(&stored));
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_session_sends_it_gets_back(
+        sent in vec((vec(any::<u8>().prop_filter("a name", |byte| *byte >= 0x20 && !b"/\\\"\x7f".contains(byte)), 1..12), any::<bool>()), 1..6),
+        hint in prop_oneof![Just(None), Just(Some(GBK)), Just(Some(WINDOWS_1252))],
+        habit in prop_oneof![Just(None), Just(Some(EUC_KR))],
+    ) {
+        let mut names = Names::new(&NamesSettings { legacy: hint, ..NamesSettings::default() });
+        names.expect(habit);
+        let mut stored = Vec::new();
+        for (typed, exists) in &sent {
+            let Readings { tried, otherwise } = names.readings(typed);
+            let reading = tried.first().filter(|_| *exists).unwrap_or(&otherwise);
+            names.chose(typed, reading, *exists);
+            stored.push((typed, reading.path.clone()));
+        }
+        for (typed, path) in stored {
+            // Pictures of control characters stand for the characters themselves.
+            if without_pictures(typed).is_none() && names.own.typed(&path) == Some(typed.as_slice()) {
+                let shown = names.wire(&path).into_owned();
+                prop_assert_eq!(&shown, typed);
+                prop_assert!(names.readings(typed).tried.iter().any(|one| one.path == path));
+            }
+        }
+    }
 }

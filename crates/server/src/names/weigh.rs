@@ -1,7 +1,7 @@
 //! How unlikely bytes are as a name in one character set.
 //!
-//! A simple model of each language: what each letter costs where it stands, in tenths of the
-//! natural logarithm of its chance. The cheapest reading is the most likely one. Readings of the
+//! A simple model of each language: the cost of each character in its context, in tenths of the
+//! natural logarithm of its probability. The cheapest reading is the most likely one. Readings of the
 //! same bytes are compared, so a letter of two bytes stands against the two letters that those
 //! bytes are elsewhere.
 
@@ -14,7 +14,7 @@ use encoding_rs::{
 
 use super::letters::{JAPANESE, KOREAN, Ranks, SIMPLIFIED, TRADITIONAL};
 
-/// Costs more than every name that anybody means.
+/// Costs more than any character of a real name.
 const ABSURD: u32 = 180;
 
 /// What a name costs in one set.
@@ -49,13 +49,7 @@ pub(super) fn weigh(set: &'static Charset, bytes: &[u8]) -> Option<Weight> {
     };
     let mut weight = Weight::default();
     for (at, letter) in letters.iter().enumerate() {
-        let near = |step: Option<usize>| step.and_then(|at| letters.get(at)).map(|near| near.shown);
-        let around = Around {
-            two_before: near(at.checked_sub(2)),
-            before: near(at.checked_sub(1)),
-            letter,
-            after: near(at.checked_add(1)),
-        };
+        let around = Around::of(&letters, at, letter);
         if letter.shown.is_ascii() {
             weight.cost += ascii(letter.shown);
         } else {
@@ -81,6 +75,18 @@ struct Around<'a> {
     before: Option<char>,
     letter: &'a Letter,
     after: Option<char>,
+}
+
+impl<'a> Around<'a> {
+    fn of(letters: &[Letter], at: usize, letter: &'a Letter) -> Self {
+        let near = |step: Option<usize>| step.and_then(|at| letters.get(at)).map(|near| near.shown);
+        Self {
+            two_before: near(at.checked_sub(2)),
+            before: near(at.checked_sub(1)),
+            letter,
+            after: near(at.checked_add(1)),
+        }
+    }
 }
 
 /// None where something is not of the set, or of its private letters, that no keyboard has.
@@ -359,12 +365,21 @@ fn western(around: &Around) -> u32 {
         None => 0,
         Some('ç' | 'Ç') if matches!(lower, 'ã' | 'õ') => 0,
         Some('ü' | 'ö' | 'ä' | 'Ü' | 'Ö' | 'Ä') if lower == 'ß' => 4,
+        Some('ß') if lower == 'ß' => 0,
+        // The last letters of the alphabets: ÄÖÜ, ÅÄÖ, ÆØÅ.
+        Some('å' | 'Å') if lower == 'ä' => 0,
+        Some('ä' | 'Ä') if lower == 'ö' => 0,
+        Some('ö' | 'Ö') if lower == 'ü' => 0,
+        // Doubled in Finnish and Estonian.
+        Some('ü' | 'ö' | 'ä' | 'Ü' | 'Ö' | 'Ä') if matches!(lower, 'ä' | 'ö' | 'ü') => 6,
+        Some('æ' | 'Æ') if lower == 'ø' => 0,
+        Some('ø' | 'Ø') if lower == 'å' => 0,
         Some('é' | 'á' | 'í' | 'ú' | 'à') if matches!(lower, 'é' | 'ç' | 'ñ' | 'è') => 12,
         Some('å' | 'ø') if matches!(lower, 'ø' | 'å' | 'æ') => 20,
         Some(_) => 42,
     };
     let third = around.two_before.is_some_and(|two| two.is_alphabetic() && is_high(two));
-    let beside = if third && before.is_some_and(is_high) { beside + 25 } else { beside };
+    let beside = if third && beside > 0 { beside + 25 } else { beside };
     let shape = if letter.is_uppercase() {
         match before {
             Some(before) if before.is_lowercase() => 75,
@@ -390,12 +405,15 @@ fn western_sign(around: &Around) -> u32 {
     match around.letter.shown {
         '’' if is_word(around.before) && is_word(around.after) => 48,
         '–' | '—' if is_free(around.before) || is_digit => 50,
+        '–' | '—' if is_word(around.before) && is_word(around.after) => 62,
         'º' | 'ª' | '°' if is_digit => 45,
         '€' | '£' | '§' | '©' | '®' | '™' | '½' | '²' | '³' => 62,
         '«' | '»' | '“' | '”' | '„' | '‘' | '’' | '…' | '–' | '—' | '·' | '°' | '\u{a0}' => {
             70
         }
-        '¡' | '¿' if is_free(around.before) => 48,
+        '¡' | '¿' if is_free(around.before) => {
+            if around.after.is_some_and(|after| after.is_ascii_uppercase()) { 25 } else { 48 }
+        }
         '´' if is_word(around.before) => 60,
         'º' | 'ª' | 'µ' | '•' | '±' => 78,
         _ => 118,
@@ -427,5 +445,109 @@ fn any(around: &Around) -> u32 {
             if is_ascii(around.before) || is_ascii(around.after) { 85 } else { 38 }
         }
         _ => ABSURD,
+    }
+}
+
+/// What `text` costs as UTF-8. Only characters of at most two bytes are distinguished.
+pub(super) fn utf8_cost(text: &str) -> u32 {
+    let letters: Vec<Letter> = text.chars().map(|shown| Letter { shown, code: 0 }).collect();
+    let mut cost = 0;
+    for (at, letter) in letters.iter().enumerate() {
+        let around = Around::of(&letters, at, letter);
+        cost += if letter.shown.is_ascii() { ascii(letter.shown) } else { universal(&around) };
+    }
+    cost
+}
+
+/// Any character of two bytes in UTF-8: blocks that no script in use has are unlikely, and so are
+/// characters of several scripts in one word.
+fn universal(around: &Around) -> u32 {
+    let letter = around.letter.shown;
+    let is_mixed = around.before.is_some_and(|before| {
+        let (one, other) = (script(before), script(letter));
+        one != other && one != Script::None && other != Script::None
+    });
+    let mixed = if is_mixed { MIXED_SCRIPTS } else { 0 };
+    let base = match letter {
+        '\u{80}'..='\u{9f}' => ABSURD,
+        '\u{a0}'..='\u{ff}' => return western(around) + mixed,
+        _ if RARE_LATIN.contains(letter) => {
+            let was_small = around.before.is_some_and(char::is_lowercase);
+            if letter.is_uppercase() && was_small { 140 } else { 85 }
+        }
+        '\u{100}'..='\u{17f}' | 'Ơ' | 'ơ' | 'Ư' | 'ư' | 'Ș'..='ț' => {
+            let was_small = around.before.is_some_and(char::is_lowercase);
+            if letter.is_uppercase() && was_small { 125 } else { 50 }
+        }
+        '\u{300}'..='\u{304}' | '\u{306}'..='\u{30c}' | '\u{323}' | '\u{327}' | '\u{328}' => {
+            // Names from macOS are decomposed.
+            if around.before.is_some_and(char::is_alphabetic) { 25 } else { ABSURD }
+        }
+        'Ά' | 'Έ'..='Ί' | 'Ό' | 'Ύ'..='ώ' if letter.is_alphabetic() => 36,
+        '\u{401}'..='\u{45f}' | '\u{490}' | '\u{491}' => return cyrillic(around) + mixed,
+        'Ғ'
+        | 'ғ'
+        | 'Қ'
+        | 'қ'
+        | 'Ң'
+        | 'ң'
+        | 'Ү'..='ұ'
+        | 'Ҳ'
+        | 'ҳ'
+        | 'Ҷ'
+        | 'ҷ'
+        | 'Һ'
+        | 'һ'
+        | 'Ә'
+        | 'ә'
+        | 'Ӣ'
+        | 'ӣ'
+        | 'Ө'
+        | 'ө'
+        | 'Ӯ'
+        | 'ӯ' => 50,
+        'Ա'..='Ֆ' | 'ա'..='և' => 45,
+        'א'..='ת' | 'ء'..='غ' | 'ف'..='ي' => 36,
+        'پ' | 'چ' | 'ژ' | 'ک' | 'گ' | 'ی' | 'ٹ' | 'ڈ' | 'ڑ' | 'ں' | 'ھ' | 'ہ' | 'ے' => {
+            42
+        }
+        '\u{64b}'..='\u{652}' | '٠'..='٩' | '۰'..='۹' | '،' | '؟' => 60,
+        'ހ'..='ޱ' => 100,
+        _ if letter.is_alphabetic() => 140,
+        _ => ABSURD,
+    };
+    base + mixed
+}
+
+/// Letters of Latin Extended-A that only small languages use, or none today.
+const RARE_LATIN: &str = "ĈĉĊċĔĕĜĝĠġĤĥĦħĬĭĲĳĴĵĸĿŀŉŊŋŎŏŜŝŦŧŬŭŴŵŶŷſ";
+
+/// What a change of the script within a word costs.
+const MIXED_SCRIPTS: u32 = 60;
+
+/// The alphabet of a character, as far as words do not mix them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Script {
+    None,
+    Latin,
+    Greek,
+    Cyrillic,
+    Armenian,
+    Hebrew,
+    Arabic,
+    Other,
+}
+
+fn script(letter: char) -> Script {
+    match letter {
+        '\u{300}'..='\u{36f}' => Script::None,
+        'ء'..='\u{6ff}' => Script::Arabic,
+        _ if !letter.is_alphabetic() => Script::None,
+        '\0'..='\u{24f}' => Script::Latin,
+        '\u{370}'..='\u{3ff}' => Script::Greek,
+        '\u{400}'..='\u{52f}' => Script::Cyrillic,
+        '\u{530}'..='\u{58f}' => Script::Armenian,
+        '\u{590}'..='\u{5ff}' => Script::Hebrew,
+        _ => Script::Other,
     }
 }

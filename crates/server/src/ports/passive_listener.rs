@@ -24,7 +24,7 @@ use crate::net::{Listener, Socket};
 use crate::tls::{Acceptor, Tie};
 
 /// What waits to be accepted when another session joins, at most.
-const STALE_MAX: usize = 256;
+const STALE_MAX: usize = 1024;
 
 /// Whose data connection is waited for, and how it is told from others.
 #[derive(Clone, Debug)]
@@ -113,6 +113,13 @@ impl PassiveListener {
             self.begin_task();
         }
         joined
+    }
+
+    /// Has a task accept from now on, although the port may be of one session alone: what the
+    /// system keeps for us cannot fill up while the session waits for a command.
+    pub(super) fn watch(&self) {
+        self.waiters.share();
+        self.begin_task();
     }
 
     fn begin_task(&self) {

@@ -7,6 +7,7 @@ use wharf_proto::time::Timestamp;
 
 use super::*;
 use crate::net::{Listener, Socket};
+use crate::testing::link;
 use crate::tls::Tie;
 
 const HERE: &str = "192.0.2.1:21";
@@ -51,6 +52,32 @@ impl Listener for Silent {
     }
 
     async fn accept(&self) -> io::Result<Socket> {
+        std::future::pending().await
+    }
+}
+
+/// A port to which unexpected peers have connected already, so many.
+struct Flooded {
+    at: SocketAddr,
+    left: Arc<Mutex<usize>>,
+}
+
+#[async_trait]
+impl Listener for Flooded {
+    fn local_address(&self) -> SocketAddr {
+        self.at
+    }
+
+    async fn accept(&self) -> io::Result<Socket> {
+        let is_there = {
+            let mut left = self.left.lock().unwrap();
+            let is_there = *left > 0;
+            *left = left.saturating_sub(1);
+            is_there
+        };
+        if is_there {
+            return Ok(link(tokio::io::duplex(1).0));
+        }
         std::future::pending().await
     }
 }
@@ -187,4 +214,29 @@ async fn row_04_what_is_kept_is_bounded_and_never_shared() {
     small.ports.keep(two);
     // It is taken from who only keeps it.
     assert_eq!(small.lease(&claim).await.unwrap().sessions(), 1);
+}
+
+/// Two-sided: a port that is watched empties however many come, and one that is not stays as it is.
+#[tokio::test(start_paused = true)]
+async fn row_03_a_watched_port_turns_others_away_while_its_session_asks_for_nothing() {
+    for is_watched in [false, true] {
+        let bench = Bench::new(30_000..=30_000);
+        let left = Arc::new(Mutex::new(10_000));
+        let at = "192.0.2.1:30000".parse().unwrap();
+        let listener = Box::new(Flooded { at, left: Arc::clone(&left) });
+        let reserved = bench.ports.reserve(at).unwrap();
+        let claim = bench.claim("198.51.100.1");
+        let port = PassiveListener::new(listener, None, reserved, claim.clone());
+        let lease = Lease::new(&claim, Arc::new(port), None).listed(&bench.ports);
+        if is_watched {
+            lease.watch();
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        assert_eq!(*left.lock().unwrap(), if is_watched { 0 } else { 10_000 });
+        // The session hears of them, and the port is left for others to join.
+        let came = lease.next().await.unwrap();
+        assert!(matches!(came, Came::Unexpected(_)));
+        let other = bench.claim("198.51.100.2");
+        assert_eq!(bench.lease(&other).await.is_some(), is_watched);
+    }
 }

@@ -1,6 +1,12 @@
 //! How an upload may end: with `close_notify`, or without it where something else shows that it is
 //! whole.
 
+use rustls::ServerConnection;
+
+/// The room that rustls has for records that are not whole: one of the largest of TLS 1.2 (RFC 5246
+/// §6.2.3) with its header.
+const RECORD_BYTES_MAX: usize = 16_384 + 2048 + 5;
+
 /// What ended an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closing {
@@ -32,6 +38,21 @@ impl EndRule {
         };
         !self.requires_close_notify || self.is_exact && stated
     }
+}
+
+/// Whether a connection that the peer has ended by FIN ended between two records; in the middle of
+/// one, more was on its way. Nothing can be read from it afterwards.
+///
+/// rustls does not show whether it holds a part of a record. But its room for records is limited,
+/// and a part takes some of that.
+pub(super) fn ended_between_records(tls: &mut ServerConnection) -> bool {
+    let mut taken = 0;
+    while taken < RECORD_BYTES_MAX
+        && let Ok(more @ 1..) = tls.read_tls(&mut std::io::repeat(0))
+    {
+        taken += more;
+    }
+    taken == RECORD_BYTES_MAX
 }
 
 #[cfg(test)]

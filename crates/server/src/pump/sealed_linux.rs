@@ -9,7 +9,7 @@ use rustls::ServerConnection;
 use socket2::Socket;
 
 use super::{Step, Target, Work};
-use crate::pump::{Closing, Cut, EndRule, shortened};
+use crate::pump::{Closing, Cut, EndRule, ended_between_records, shortened};
 
 /// One read of a file that is sent.
 const PLAIN_BYTES: usize = 128 * 1024;
@@ -149,6 +149,9 @@ impl Opening {
             match socket.read(self.wire.get_mut(..most).unwrap_or_default()) {
                 // Without `close_notify` anything on the way may have cut it.
                 Ok(0) if self.end.accepts(self.received) => {
+                    if !ended_between_records(&mut self.tls) {
+                        return Err(Cut::MidRecord);
+                    }
                     self.closing = Some(Closing::WithoutNotify);
                     self.tls.send_close_notify();
                     self.answer(socket);

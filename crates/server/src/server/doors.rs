@@ -108,7 +108,9 @@ impl Door {
         let arrival = self.arrival(socket);
         let (shared, arrive) = (Arc::clone(shared), arrive.clone());
         introductions.spawn(async move {
-            match introduced(arrival.socket).await {
+            // A proxy that says nothing is a client that says nothing.
+            let heard = timeout(silence_max(&shared), introduced(arrival.socket)).await;
+            match heard.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(Introduced::Client(socket)) => {
                     drop(arrive.send(Arrival { socket, ..arrival }).await);
                 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
-use wharf_core::event::Event;
 
 use super::doors::Arrival;
 use crate::control::{Control, Gone};
@@ -41,7 +40,6 @@ pub(super) async fn start(
             session.is_silent = true;
             return Err(Exit::Gone(Gone::Closed));
         };
-        session.announce();
         let shaken = timeout_at(deadline, acceptor.control(socket, tie)).await;
         shaken.map_err(|_| Exit::Idle)?.map_err(Exit::Tls)
     };
@@ -54,6 +52,7 @@ pub(super) async fn start(
     let protection = protection(&stream);
     session.tie = Some(tie);
     session.probe.live.secured(protection.version);
-    session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
+    // Told with the session: a check of the port may do TLS and leave.
+    session.secured = Some(protection);
     Ok(Control::new(Stream::Tls(Box::new(stream))))
 }

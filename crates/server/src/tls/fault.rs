@@ -3,8 +3,9 @@
 use std::io;
 
 use rustls::server::ClientHello;
-use rustls::{AlertDescription, Error, PeerIncompatible};
+use rustls::{AlertDescription, CipherSuite, Error, PeerIncompatible};
 
+use super::hello::Shown;
 use crate::settings::TlsVersion;
 
 /// Names of a list in one line of the log.
@@ -15,27 +16,64 @@ const KEPT_MAX: usize = 64;
 /// What a client offers in its first message.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
+    versions: Vec<&'static str>,
     suites: Vec<String>,
     schemes: Vec<String>,
 }
 
 impl Offer {
-    pub(super) fn of(hello: &ClientHello<'_>) -> Self {
-        let suites = hello.cipher_suites().iter().take(KEPT_MAX);
+    pub(super) fn of(hello: &ClientHello<'_>, shown: &Shown) -> Self {
         let schemes = hello.signature_schemes().iter().take(KEPT_MAX);
+        let schemes = schemes.map(|scheme| name(scheme.as_str(), u16::from(*scheme))).collect();
+        Self { schemes, ..Self::shown(shown) }
+    }
+
+    /// Of a message that the library refuses to read to its end.
+    pub(super) fn shown(shown: &Shown) -> Self {
+        let suites = shown.suites.iter().take(KEPT_MAX);
+        let suites = suites.map(|suite| name(CipherSuite::from(*suite).as_str(), *suite));
         Self {
-            suites: suites.map(|suite| name(suite.as_str(), u16::from(*suite))).collect(),
-            schemes: schemes.map(|scheme| name(scheme.as_str(), u16::from(*scheme))).collect(),
+            versions: shown.versions.iter().filter_map(|version| version_name(*version)).collect(),
+            suites: suites.collect(),
+            schemes: Vec::new(),
         }
     }
 
-    /// Whether all its cipher suites of which the name is known exchange keys with RSA.
-    fn has_rsa_key_exchange_only(&self) -> bool {
-        let mut known = self.suites.iter().filter(|suite| {
-            suite.starts_with("TLS") && !suite.ends_with("_SCSV") && !suite.contains("GREASE")
-        });
-        let is_rsa = |suite: &String| suite.starts_with("TLS_RSA_WITH_");
-        known.clone().next().is_some() && known.all(is_rsa)
+    /// The ways in which its cipher suites exchange keys, if none of those is supported. Suites
+    /// of which the name is unknown say nothing.
+    fn unsupported_key_exchanges(&self) -> Option<Vec<&'static str>> {
+        let mut kinds = Vec::new();
+        for suite in self.suites.iter().filter(|suite| is_known(suite)) {
+            let kind = key_exchange(suite)?;
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        (!kinds.is_empty()).then_some(kinds)
+    }
+
+    /// Why a client fails that offers no version that is served; nothing where its versions are
+    /// not what it fails for.
+    fn too_old(&self, version_min: TlsVersion) -> Option<String> {
+        let has = |version| self.versions.contains(&version);
+        let is_too_old = match version_min {
+            TlsVersion::V1_2 => !has("TLS 1.2") && !has("TLS 1.3"),
+            TlsVersion::V1_3 => !has("TLS 1.3"),
+        };
+        if self.versions.is_empty() || !is_too_old {
+            return None;
+        }
+        let offered = self.versions.join(", ");
+        Some(if has("TLS 1.2") {
+            format!(
+                "the client offers {offered} only; tls.min_version = \"1.2\" would let TLS 1.2 in"
+            )
+        } else {
+            format!(
+                "the client offers {offered} only, which is insecure and not supported: no setting \
+                 helps, update the client to TLS 1.2 or newer"
+            )
+        })
     }
 
     /// Why a handshake failed of which this was the first message.
@@ -48,17 +86,22 @@ impl Offer {
     }
 
     fn incompatible(&self, why: &PeerIncompatible, version_min: TlsVersion) -> String {
+        if let Some(told) = self.too_old(version_min) {
+            return told;
+        }
+        let unsupported = self.unsupported_key_exchanges();
         match why {
             // A client without ECDHE names no groups either.
             PeerIncompatible::NoCipherSuitesInCommon
             | PeerIncompatible::NamedGroupsExtensionRequired
             | PeerIncompatible::NoKxGroupsInCommon
             | PeerIncompatible::EcPointsExtensionRequired
-                if self.has_rsa_key_exchange_only() =>
+                if unsupported.is_some() =>
             {
                 format!(
-                    "the client offers RSA key exchange only ({}), which is not supported: no \
+                    "the client offers {} key exchange only ({}), which is not supported: no \
                      setting helps, the client needs cipher suites with ECDHE",
+                    unsupported.unwrap_or_default().join(" and "),
                     list(&self.suites)
                 )
             }
@@ -107,6 +150,38 @@ impl Offer {
             ),
         }
     }
+}
+
+/// Whether the name of a cipher suite is known, and it is one, not a signal.
+fn is_known(suite: &str) -> bool {
+    suite.starts_with("TLS") && !suite.ends_with("_SCSV") && !suite.contains("GREASE")
+}
+
+/// How a cipher suite exchanges keys; nothing for ECDHE and for TLS 1.3, which are supported.
+fn key_exchange(suite: &str) -> Option<&'static str> {
+    let (way, _) = suite.strip_prefix("TLS_")?.split_once("_WITH_")?;
+    Some(match way {
+        _ if way.contains("anon") => "anonymous",
+        _ if way.contains("PSK") => "PSK",
+        _ if way.contains("SRP") => "SRP",
+        _ if way.starts_with("ECDHE_") => return None,
+        _ if way.starts_with("ECDH_") => "static ECDH",
+        _ if way.starts_with("DHE_") => "DHE",
+        _ if way.starts_with("DH_") => "static DH",
+        _ if way.starts_with("RSA") => "RSA",
+        _ => "another",
+    })
+}
+
+fn version_name(version: u16) -> Option<&'static str> {
+    Some(match version {
+        0x0304 => "TLS 1.3",
+        0x0303 => "TLS 1.2",
+        0x0302 => "TLS 1.1",
+        0x0301 => "TLS 1.0",
+        0x0300 => "SSL 3.0",
+        _ => return None,
+    })
 }
 
 /// What went wrong on a connection, in words that say more than the library's.
@@ -203,7 +278,7 @@ mod tests {
 
     fn told(suites: &[&str], why: PeerIncompatible, version_min: TlsVersion) -> String {
         let suites = suites.iter().map(|&suite| suite.to_owned()).collect();
-        let offer = Offer { suites, schemes: vec!["ED448".to_owned()] };
+        let offer = Offer { versions: Vec::new(), suites, schemes: vec!["ED448".to_owned()] };
         let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why));
         offer.explained(&error, version_min).to_string()
     }
@@ -215,6 +290,12 @@ mod tests {
         let only = told(&rsa, why(), TlsVersion::V1_2);
         assert!(only.starts_with("the client offers RSA key exchange only (TLS_RSA_"), "{only}");
         assert!(only.contains("no setting helps"), "{only}");
+        let finite = ["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"];
+        let only = told(&finite, why(), TlsVersion::V1_2);
+        assert!(only.starts_with("the client offers DHE key exchange only (TLS_DHE_"), "{only}");
+        assert!(only.contains("ECDHE"), "{only}");
+        let both = told(&[finite[0], rsa[0], rsa[1]], why(), TlsVersion::V1_2);
+        assert!(both.starts_with("the client offers DHE and RSA key exchange only"), "{both}");
         let other = told(&["TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", rsa[0]], why(), TlsVersion::V1_2);
         assert!(other.starts_with("no cipher suite in common"), "{other}");
         assert!(other.contains("tls.certificate"), "{other}");
@@ -225,6 +306,19 @@ mod tests {
         let why = || PeerIncompatible::SupportedVersionsExtensionRequired;
         assert!(told(&[], why(), TlsVersion::V1_3).contains("tls.min_version = \"1.2\""));
         assert!(!told(&[], why(), TlsVersion::V1_2).contains("tls."));
+        // rustls refuses such a message for another reason than its version.
+        let why = || PeerIncompatible::SignatureAlgorithmsExtensionRequired;
+        for (versions, version_min, said) in [
+            (&[0x0302][..], TlsVersion::V1_2, "the client offers TLS 1.1 only, which"),
+            (&[0x0302, 0x0301], TlsVersion::V1_3, "the client offers TLS 1.1, TLS 1.0 only, which"),
+            (&[0x0303], TlsVersion::V1_3, "the client offers TLS 1.2 only; tls.min_version"),
+            (&[0x0303], TlsVersion::V1_2, "the client and this server have no TLS in common"),
+        ] {
+            let shown = Shown { versions: versions.to_vec(), suites: vec![0xc02f] };
+            let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why()));
+            let told = Offer::shown(&shown).explained(&error, version_min).to_string();
+            assert!(told.starts_with(said), "{told}");
+        }
         let signatures = told(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);
         assert!(signatures.contains("ED448") && signatures.contains("tls.certificate"));
     }

@@ -1,4 +1,5 @@
-//! The first message of a client, with what rustls does not show of it: its versions.
+//! The first message of a client, with what rustls does not show of it: its versions, and all of
+//! it where rustls refuses it.
 
 use std::io;
 
@@ -6,8 +7,9 @@ use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::StartHandshake;
 
-use super::fault::words;
+use super::fault::{Offer, words};
 use crate::net::Socket;
+use crate::settings::TlsVersion;
 
 /// One read: most first messages come in one.
 const READ_BYTES: usize = 4096;
@@ -19,10 +21,27 @@ const RANDOM_BYTES: usize = 32;
 const SUPPORTED_VERSIONS: u16 = 43;
 const TLS_1_2: u16 = 0x0303;
 
-/// Reads the first message. Says also whether the client offers TLS 1.2.
+/// What a first message shows, read without rustls.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// The versions that the client offers.
+    pub(super) versions: Vec<u16>,
+    /// Its cipher suites.
+    pub(super) suites: Vec<u16>,
+}
+
+impl Shown {
+    pub(super) fn has_tls_1_2(&self) -> bool {
+        self.versions.contains(&TLS_1_2)
+    }
+}
+
+/// Reads the first message, and says what it shows. What rustls refuses of it is told by the
+/// settings: `version_min`.
 pub(super) async fn first_message(
     mut socket: Socket,
-) -> io::Result<(StartHandshake<Socket>, bool)> {
+    version_min: TlsVersion,
+) -> io::Result<(StartHandshake<Socket>, Shown)> {
     let mut acceptor = Acceptor::default();
     let mut kept = Vec::new();
     let mut bytes = vec![0; READ_BYTES];
@@ -45,24 +64,25 @@ pub(super) async fn first_message(
                     // It may be gone; the reason stands in any case.
                     let _ = socket.write_all(&said).await;
                     let error = io::Error::new(io::ErrorKind::InvalidData, error);
-                    return Err(plain(&error));
+                    let offer = Offer::shown(&shown(&kept).unwrap_or_default());
+                    return Err(offer.explained(&error, version_min));
                 }
             }
         }
     }
 }
 
-fn start(accepted: Accepted, socket: Socket, kept: &[u8]) -> (StartHandshake<Socket>, bool) {
-    let has_tls_1_2 = offers_tls_1_2(kept).unwrap_or_default();
-    (StartHandshake::from_parts(accepted, socket), has_tls_1_2)
+fn start(accepted: Accepted, socket: Socket, kept: &[u8]) -> (StartHandshake<Socket>, Shown) {
+    let shown = shown(kept).unwrap_or_default();
+    (StartHandshake::from_parts(accepted, socket), shown)
 }
 
 fn plain(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), words(error))
 }
 
-/// Whether a `ClientHello` (RFC 8446 §4.1.2), in the records in which it came, offers TLS 1.2.
-fn offers_tls_1_2(records: &[u8]) -> Option<bool> {
+/// What a `ClientHello` (RFC 8446 §4.1.2) shows, in the records in which it came.
+fn shown(records: &[u8]) -> Option<Shown> {
     let mut message = Vec::with_capacity(records.len());
     let mut rest = records;
     while let Some((header, behind)) = rest.split_first_chunk::<HEADER_BYTES>() {
@@ -77,7 +97,8 @@ fn offers_tls_1_2(records: &[u8]) -> Option<bool> {
     let newest = fields.number()?;
     let _random = fields.take(RANDOM_BYTES)?;
     let _session = fields.short_list()?;
-    let _suites = fields.list()?;
+    let mut suites = Fields(fields.list()?);
+    let suites = std::iter::from_fn(|| suites.number()).collect();
     let _compressions = fields.short_list()?;
     // Without extensions it is a client of TLS 1.2 at most.
     let mut extensions = Fields(fields.list().unwrap_or_default());
@@ -85,10 +106,11 @@ fn offers_tls_1_2(records: &[u8]) -> Option<bool> {
         let content = extensions.list()?;
         if kind == SUPPORTED_VERSIONS {
             let mut versions = Fields(Fields(content).short_list()?);
-            return Some(std::iter::from_fn(|| versions.number()).any(|one| one == TLS_1_2));
+            let versions = std::iter::from_fn(|| versions.number()).collect();
+            return Some(Shown { versions, suites });
         }
     }
-    Some(newest >= TLS_1_2)
+    Some(Shown { versions: vec![newest.min(TLS_1_2)], suites })
 }
 
 /// Fields of a message of TLS, one behind the other.
@@ -147,13 +169,19 @@ mod tests {
 
     #[test]
     fn the_versions_that_a_client_offers_are_read_from_its_first_message() {
-        assert_eq!(offers_tls_1_2(&hello(0x0303, Some(&[0x0304, 0x0303]))), Some(true));
-        assert_eq!(offers_tls_1_2(&hello(0x0303, Some(&[0x0304]))), Some(false));
-        assert_eq!(offers_tls_1_2(&hello(0x0303, None)), Some(true));
-        assert_eq!(offers_tls_1_2(&hello(0x0302, None)), Some(false));
+        for (newest, versions, offered, has_tls_1_2) in [
+            (0x0303, Some(&[0x0304, 0x0303][..]), &[0x0304, 0x0303][..], true),
+            (0x0303, Some(&[0x0304]), &[0x0304], false),
+            (0x0303, None, &[0x0303], true),
+            (0x0302, None, &[0x0302], false),
+        ] {
+            let shown = shown(&hello(newest, versions)).unwrap();
+            assert_eq!((&shown.versions[..], &shown.suites[..]), (offered, &[0x1301][..]));
+            assert_eq!(shown.has_tls_1_2(), has_tls_1_2);
+        }
         let whole = hello(0x0303, Some(&[0x0304, 0x0303]));
         for cut in 0..whole.len() {
-            let _ = offers_tls_1_2(&whole[..cut]);
+            let _ = shown(&whole[..cut]);
         }
     }
 }

@@ -66,9 +66,13 @@ impl Bench {
     }
 
     fn client(&self, version: &'static SupportedProtocolVersion) -> ClientConfig {
+        self.client_of(&[version])
+    }
+
+    fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
-        let builder = builder.with_protocol_versions(&[version]).unwrap();
+        let builder = builder.with_protocol_versions(versions).unwrap();
         let mut config = builder.with_root_certificates(self.roots.clone()).with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(8);
         config
@@ -258,19 +262,43 @@ async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_othe
     }
 }
 
-/// What is written to a client that only sends would make its system reset the connection.
+/// What is written to a client that only sends would make its system reset the connection. A client
+/// that has nothing but TLS 1.3, where a session serves once, could not send a second file without.
 #[tokio::test]
-async fn row_33_an_upload_is_given_no_ticket_and_a_download_is() {
-    let bench = Bench::new(SessionReuse::Require);
-    for (flowing, resumed) in [(Flowing::In, Resumed::NotOwn), (Flowing::Out, Resumed::Own)] {
-        let client = Arc::new(bench.client(&rustls::version::TLS13));
+async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_else() {
+    for (reuse, flowing, versions, resumed) in [
+        (SessionReuse::Require, Flowing::In, Versions::Tls13, Resumed::Own),
+        (SessionReuse::Require, Flowing::Out, Versions::Tls13, Resumed::Own),
+        (SessionReuse::Prefer, Flowing::In, Versions::Tls13, Resumed::NotOwn),
+        (SessionReuse::Require, Flowing::In, Versions::Both, Resumed::NotOwn),
+        (SessionReuse::Require, Flowing::Out, Versions::Both, Resumed::Own),
+    ] {
+        let mut bench = Bench::new(reuse);
+        if versions == Versions::Both {
+            // Where the server has TLS 1.3 alone, such a client has it, too.
+            let acceptor = Arc::get_mut(&mut bench.acceptor).unwrap();
+            acceptor.base = config_of(&any_settings(), &[&rustls::version::TLS13]).unwrap();
+            acceptor.base.cert_resolver = acceptor.reusable.take().unwrap().cert_resolver;
+        }
+        let client = Arc::new(match versions {
+            Versions::Tls13 => bench.client(&rustls::version::TLS13),
+            Versions::Both => bench.client_of(rustls::ALL_VERSIONS),
+        });
         bench.control(&client, OWN).await.unwrap();
         // Each ticket of the control connection serves this client once.
         for _ in 0..TICKETS {
             assert_eq!(bench.flowing(&client, OWN, flowing).await, Resumed::Own, "{flowing:?}");
         }
-        assert_eq!(bench.data(&client, OWN).await, resumed, "{flowing:?}");
+        let last = bench.data(&client, OWN).await;
+        assert_eq!(last, resumed, "{reuse:?} {flowing:?} {versions:?}");
     }
+}
+
+/// What a client offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Versions {
+    Tls13,
+    Both,
 }
 
 /// With an ECDSA certificate first and an RSA one for clients that need it.

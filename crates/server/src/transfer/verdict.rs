@@ -26,6 +26,8 @@ pub(super) struct Verdict {
     pub(super) is_store_failure: bool,
     /// Whether somebody looked at the upload and refused it.
     pub(super) is_refused: bool,
+    /// The id that the check gave the refused upload.
+    pub(super) check_id: Option<String>,
 }
 
 /// Publishes what is whole, gives up what is not, and finds the words for it.
@@ -79,10 +81,11 @@ fn done() -> Verdict {
 fn store_failed(error: wharf_core::error::Error) -> Verdict {
     let reason = error.to_string();
     let is_refused = error.kind == ErrorKind::Refused;
+    let check_id = error.refusal_id().map(str::to_owned);
     let refusal = Refusal::from(error);
     let is_store_failure = matches!(refusal, Refusal::Broken(_));
     let replies = vec![refusal.reply(Code::LOCAL_ERROR)];
-    Verdict { is_store_failure, is_refused, ..Verdict::new(replies, reason) }
+    Verdict { is_store_failure, is_refused, check_id, ..Verdict::new(replies, reason) }
 }
 
 fn failed(ending: Ending<Done>) -> Verdict {
@@ -105,6 +108,14 @@ fn failed(ending: Ending<Done>) -> Verdict {
             let reason = "the client closed the data connection without TLS close_notify, so the \
                           upload may be cut short; tls.require_close_notify = false would take it \
                           for whole";
+            Verdict::new(vec![reply], reason.into())
+        }
+        Ending::Done(Done::Cut(Cut::MidRecord)) => {
+            let reply = aborted(
+                "The data connection ended in the middle of a TLS record, so the file is cut short.",
+            );
+            let reason = "the data connection ended in the middle of a TLS record, so more was to \
+                          come";
             Verdict::new(vec![reply], reason.into())
         }
         Ending::Done(Done::Cut(Cut::Stalled)) => {
@@ -202,6 +213,7 @@ impl Verdict {
             is_data_failure: false,
             is_store_failure: false,
             is_refused: false,
+            check_id: None,
         }
     }
 }

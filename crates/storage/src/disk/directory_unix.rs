@@ -4,6 +4,7 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat, statat,
@@ -85,6 +86,19 @@ impl Directory {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(fault(error)),
         }
+    }
+
+    /// When what has this name was changed last, in any way; none if nothing has it.
+    pub(super) fn changed(&self, name: &[u8]) -> Result<Option<SystemTime>> {
+        let facts = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(None),
+            facts => facts.map_err(fault)?,
+        };
+        let (seconds, nanos) = (u64::try_from(facts.st_ctime), u32::try_from(facts.st_ctime_nsec));
+        let since = seconds.ok().zip(nanos.ok());
+        Ok(since.and_then(|(seconds, nanos)| {
+            SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
+        }))
     }
 
     /// A regular file that stands there, by what tells it apart, and how long it is without what is

@@ -164,6 +164,17 @@ pub(super) fn is_for(
     })
 }
 
+/// Whether two identities may be of one file with one content, of which only the permissions, the
+/// links or the times were changed.
+pub(super) fn may_be_same(one: &str, other: &str) -> bool {
+    let parts = |text: &str| {
+        let (file, behind) = text.split_once(' ').unwrap_or((text, ""));
+        let first: Vec<_> = file.split(':').take(2).map(str::to_owned).collect();
+        (first, behind.to_owned())
+    };
+    parts(one) == parts(other)
+}
+
 /// Where the mark lies that nothing stands at `target`, for every account.
 fn absence_name(target: &[u8]) -> Vec<u8> {
     let digest = Sha256::new().chain_update(b"absence").chain_update([0]).chain_update(target);

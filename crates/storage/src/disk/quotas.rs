@@ -189,6 +189,13 @@ impl Quotas {
         meter.kept()
     }
 
+    /// Whether homes wait to be counted or are just being counted. A login asks for that before it
+    /// is done, so once this is false every count that it asked for has ended.
+    pub fn is_counting(&self) -> bool {
+        let queue = self.queue();
+        queue.workers > 0 || !queue.waiting.is_empty()
+    }
+
     /// Removes old temporaries as [`super::sweep`] does, and counts what is gone.
     ///
     /// # Errors

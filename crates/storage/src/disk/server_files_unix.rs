@@ -1,14 +1,14 @@
 //! Unix: files are told apart by device and inode.
 
-use std::collections::{HashMap, HashSet};
-use std::os::fd::AsFd;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat};
 
 use super::{Extent, is_copy};
 
@@ -27,6 +27,8 @@ const STALE_MAX: Duration = Duration::from_secs(1);
 /// A folder that changed so shortly before it was read may have changed again at the same time:
 /// the clock of file systems is coarse.
 const COARSE: Duration = Duration::from_millis(50);
+/// How many of the server's files are kept open, to be known after they were replaced.
+const PINS_MAX: usize = 256;
 /// How many folders above one are asked whether they are the server's.
 const ABOVE_MAX: usize = 256;
 
@@ -277,6 +279,42 @@ fn stamp_of(path: &Path) -> Stamp {
     Some((id_of(&facts), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec()))
 }
 
+/// Files of the server's that hold secrets, open since they were first seen. One that was replaced,
+/// such as an old private key, may have a second name in a home; while it is open, no new file gets
+/// its number. They are the process's: a reload of the configuration must not forget them.
+static PINS: Mutex<BTreeMap<Id, OwnedFd>> = Mutex::new(BTreeMap::new());
+
+/// Keeps a file open without any right to its content.
+fn pin(at: &Path, facts: &std::fs::Metadata) {
+    #[cfg(target_os = "linux")]
+    const HOW: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    #[cfg(not(target_os = "linux"))]
+    const HOW: OFlags =
+        OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    let mut pins = PINS.lock().unwrap_or_else(PoisonError::into_inner);
+    if pins.len() >= PINS_MAX || pins.contains_key(&id_of(facts)) {
+        return;
+    }
+    // Who may not open it any more keeps what was known before.
+    if let Ok(file) = open(at, HOW, Mode::empty())
+        && fstat(&file).is_ok_and(|opened| id(&opened) == id_of(facts))
+    {
+        pins.insert(id_of(facts), file);
+    }
+}
+
+/// Files of the server's that were replaced, and still have a name somewhere.
+fn replaced(known: &mut Known) {
+    let mut pins = PINS.lock().unwrap_or_else(PoisonError::into_inner);
+    pins.retain(|id, file| {
+        let has_name = fstat(file).is_ok_and(|facts| facts.st_nlink > 0);
+        if has_name && known.own.insert(*id) {
+            known.has_aliases = true;
+        }
+        has_name
+    });
+}
+
 /// Follows every path, name by name. What this process may not look at any more, after it gave up
 /// rights, is taken to be as it was.
 fn learn(paths: &[(PathBuf, Extent)], before: &Known) -> Known {
@@ -284,6 +322,7 @@ fn learn(paths: &[(PathBuf, Extent)], before: &Known) -> Known {
     for (path, extent) in paths {
         Walk { known: &mut known, before, path, extent: *extent, links: 0 }.follow();
     }
+    replaced(&mut known);
     known
 }
 
@@ -368,6 +407,9 @@ impl Walk<'_> {
     fn reached(&mut self, at: &Path, facts: &std::fs::Metadata) {
         if !facts.is_dir() {
             self.take(facts);
+            if self.extent == Extent::FileAndCopies && facts.is_file() {
+                pin(at, facts);
+            }
         } else if self.extent == Extent::Folder {
             self.take_folder(at);
         }

@@ -16,8 +16,8 @@ use super::fault::fault;
 use super::journal::{self, Recovery, is_in_flux, settled, settled_by};
 use super::judge::Judge;
 use super::leftover::{
-    Purpose, end_absence, is_for, is_hidden, is_in_time, leads_to_hidden, partial_name, purpose,
-    remove_if_unused,
+    Purpose, end_absence, is_for, is_hidden, is_in_time, leads_to_hidden, may_be_same, noted_base,
+    partial_name, purpose, remove_if_unused,
 };
 use super::pace::Pace;
 use super::space::{self, Headroom};
@@ -196,7 +196,7 @@ impl Tree {
         let base = self.base(&place, at)?;
         Ok(match self.find_left(&place, base.as_deref())? {
             Left::Bytes(bytes) => Some(bytes).filter(|bytes| *bytes > 0),
-            Left::Nothing | Left::InUse => None,
+            Left::Nothing | Left::InUse | Left::Outdated => None,
         })
     }
 
@@ -214,9 +214,22 @@ impl Tree {
         }
         let Some(length) = place.dir.length_if_same(&name, &file) else { return Ok(Left::Nothing) };
         let keep = self.options.partial_upload_retention;
-        let is_valid = is_in_time(&file, keep).map_err(fault)?
-            && is_for(&place.dir, &name, place.name, base).map_err(fault)?;
-        Ok(if is_valid { Left::Bytes(length) } else { Left::Nothing })
+        if !is_in_time(&file, keep).map_err(fault)? {
+            return Ok(Left::Nothing);
+        }
+        if is_for(&place.dir, &name, place.name, base).map_err(fault)? {
+            return Ok(Left::Bytes(length));
+        }
+        let Some(base) = base else { return Ok(Left::Nothing) };
+        let is_old = if let Some(noted) = noted_base(&place.dir, &name).map_err(fault)? {
+            may_be_same(&noted, base)
+        } else {
+            // The server was killed before the first byte came: the file is older than that.
+            let made = file.metadata().and_then(|facts| facts.modified()).ok();
+            let changed = place.dir.changed(place.name)?;
+            made.zip(changed).is_some_and(|(made, changed)| changed <= made)
+        };
+        Ok(if is_old { Left::Outdated } else { Left::Nothing })
     }
 
     /// The identity of what stands there, that of what a link leads to included; none if nothing

@@ -340,6 +340,11 @@ impl Directory {
         Ok(self.facts(name).map_err(fault)?.as_ref().map(identity_of))
     }
 
+    /// When what has this name was changed last; none if nothing has it.
+    pub(super) fn changed(&self, name: &[u8]) -> Result<Option<std::time::SystemTime>> {
+        Ok(self.facts(name).map_err(fault)?.and_then(|facts| facts.modified().ok()))
+    }
+
     /// A regular file to which bytes are to be added, and which can be read. `Forbidden` for a link
     /// or what is no file.
     pub(super) fn open_to_append(&self, name: &[u8]) -> Result<File> {

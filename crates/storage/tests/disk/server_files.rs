@@ -125,10 +125,38 @@ async fn row_53_links_and_second_names_lead_to_nothing() {
     assert_eq!(names(&*other, "/", Wanted::Names).await, ["file", "folder", "top"]);
 }
 
+/// An old private key, or an old file of accounts, is as secret as the one in its place.
+#[tokio::test]
+async fn row_53_a_file_that_was_replaced_stays_denied_by_its_second_name() {
+    let (world, disks) = world();
+    let root = &world.root;
+    let (key, alias) = (root.join("conf/users.toml"), root.join("mine/alias"));
+    fs::hard_link(&key, &alias).unwrap();
+    let (store, other) = (open(&disks, root.clone()).await, open(&disks, root.join("mine")).await);
+    for round in 0..3 {
+        fs::write(root.join("conf/.fresh"), format!("{round}")).unwrap();
+        fs::rename(root.join("conf/.fresh"), &key).unwrap();
+        is_denied(&*store, "/mine/alias").await;
+        is_denied_alias(&*other).await;
+    }
+    // Nor does a reload of the configuration forget it.
+    let files = ServerFiles::new([(key.clone(), Extent::FileAndCopies)]);
+    let again = open(&Disks::new(fast()).without(files), root.clone()).await;
+    is_denied(&*again, "/mine/alias").await;
+    // Once it is gone, its number is free for any file of an account's.
+    fs::remove_file(&alias).unwrap();
+    for number in 0..20 {
+        let at = path(&format!("/mine/new-{number}"));
+        let sink = other.write(&path(&format!("/new-{number}")), write(Start::Fresh)).await;
+        sink.unwrap().commit().await.unwrap();
+        store.read(&at, 0).await.unwrap();
+    }
+}
+
 async fn is_denied_alias(store: &dyn Storage) {
     fails(store.read(&path("/alias"), 0).await.map(drop), DENIED, "read the second name");
     fails(store.remove_file(&path("/alias")).await, DENIED, "remove the second name");
-    store.read(&path("/top"), 0).await.unwrap();
+    assert!(store.read(&path("/file"), 0).await.is_ok());
 }
 
 #[tokio::test]

@@ -88,10 +88,16 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
             fails(disk.write(&path("/f"), write(within)).await, &[ErrorKind::Outdated], "again");
             bert(&world).remove_file(&path("/f")).await.unwrap();
         }
-        let mut append = begin(&disk, "/f", Start::End).await;
-        feed(&mut append, b"!").await;
-        append.commit().await.unwrap();
-        assert_eq!(fs::read(&file).unwrap(), [there.as_slice(), b"!"].concat(), "{way}");
+        if way == 3 {
+            // By its length it may be what it was: what comes may be the rest of the new content.
+            fails(disk.write(&path("/f"), write(Start::End)).await, &[ErrorKind::Outdated], "rest");
+            assert_eq!(fs::read(&file).unwrap(), there, "{way}");
+        } else {
+            let mut append = begin(&disk, "/f", Start::End).await;
+            feed(&mut append, b"!").await;
+            append.commit().await.unwrap();
+            assert_eq!(fs::read(&file).unwrap(), [there.as_slice(), b"!"].concat(), "{way}");
+        }
         put(&disk, "/f", b"whole").await.unwrap();
         let mut sink = begin(&disk, "/f", Start::At(2)).await;
         feed(&mut sink, b"!").await;
@@ -156,7 +162,94 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
 }
 
 #[tokio::test]
-async fn row_56_an_empty_upload_that_a_crash_left_hinders_no_append() {
+async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_file() {
+    for way in ["killed", "aborted", "mode changed", "time changed", "by a link"] {
+        let world = World::new();
+        let disk = world.disk(&fast());
+        let file = world.root.join("f");
+        fs::write(&file, "old").unwrap();
+        let sink = begin(&disk, "/f", Start::Fresh).await;
+        if way == "killed" {
+            let temporary = world.temporary();
+            sink.abort().await;
+            for name in world.names().iter().filter(|name| *name != "f") {
+                fs::remove_file(world.root.join(name)).unwrap();
+            }
+            File::create_new(temporary).unwrap();
+        } else {
+            sink.abort().await;
+        }
+        match way {
+            "mode changed" => {
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+            }
+            "time changed" => {
+                let file = File::options().write(true).open(&file).unwrap();
+                file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+            }
+            "by a link" => fs::hard_link(&file, world.outside.join("other")).unwrap(),
+            _ => {}
+        }
+        let refused = [ErrorKind::Outdated, ErrorKind::Unfinished(0)];
+        for _ in 0..2 {
+            fails(disk.write(&path("/f"), write(Start::End)).await, &refused, way);
+            assert_eq!(fs::read(&file).unwrap(), b"old", "{way}");
+        }
+        // Another account adds, and a whole upload clears it.
+        let bert = Disk::open(&world.root, "bert", &fast()).unwrap();
+        let mut append = begin(&bert, "/f", Start::End).await;
+        feed(&mut append, b"er").await;
+        append.commit().await.unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"older", "{way}");
+        put(&disk, "/f", b"new").await.unwrap();
+        let mut append = begin(&disk, "/f", Start::End).await;
+        feed(&mut append, b"er").await;
+        append.commit().await.unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"newer", "{way}");
+    }
+}
+
+#[tokio::test]
+async fn row_56_a_whole_file_sent_to_be_added_to_its_first_part_is_refused() {
+    let whole: Vec<u8> = (0..3000_u32).flat_map(|number| number.to_be_bytes()).collect();
+    let (first, rest) = whole.split_at(5000);
+    let repeated = vec![0; 6000];
+    // Bytes that were left, bytes that come, what stands there then.
+    let cases: [(&[u8], Start, &[u8], Option<&[u8]>); 5] = [
+        (first, Start::End, &whole, None),
+        (first, Start::End, rest, Some(&whole)),
+        (first, Start::At(2500), &whole, None),
+        (first, Start::At(2500), &whole[2500..], Some(&whole)),
+        (&repeated[..2000], Start::End, &repeated[..4000], Some(&repeated)),
+    ];
+    for (number, (left, start, comes, wanted)) in cases.into_iter().enumerate() {
+        let world = World::new();
+        let disk = world.disk(&fast());
+        let mut sink = begin(&disk, "/f", Start::Fresh).await;
+        feed(&mut sink, left).await;
+        sink.abort().await;
+        let mut sink = begin(&disk, "/f", start).await;
+        let taken = async {
+            sink.write(bytes::Bytes::copy_from_slice(comes)).await?;
+            sink.sync().await?;
+            sink.commit().await.map(drop)
+        };
+        let taken = taken.await;
+        if let Some(wanted) = wanted {
+            taken.unwrap();
+            assert_eq!(fs::read(world.root.join("f")).unwrap(), wanted, "{number}");
+        } else {
+            assert_eq!(taken.unwrap_err().kind, ErrorKind::BadOffset, "{number}");
+            assert!(!world.root.join("f").exists(), "{number}");
+            let there = u64::try_from(left.len()).unwrap();
+            let left = disk.partial(&path("/f")).await.unwrap();
+            assert_eq!(left, Some(if let Start::At(at) = start { at } else { there }), "{number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_56_an_empty_upload_that_a_crash_left_hinders_no_append_to_a_newer_file() {
     let world = World::new();
     let disk = world.disk(&fast());
     leave(&disk).await;
@@ -164,7 +257,8 @@ async fn row_56_an_empty_upload_that_a_crash_left_hinders_no_append() {
     for entry in fs::read_dir(&world.root).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
     }
-    File::create_new(&temporary).unwrap();
+    let left = File::create_new(&temporary).unwrap();
+    left.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
     fs::write(&file, "old").unwrap();
     let mut sink = begin(&disk, "/f", Start::End).await;
     feed(&mut sink, b"er").await;

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use wharf_core::trusted_file;
+
 use super::problem::OpenError;
 
 #[cfg(not(unix))]
@@ -40,6 +42,12 @@ impl Stamp {
             identity: system::identity(about),
         }
     }
+
+    /// Whether both are of the same file, with the same content.
+    fn has_content_of(&self, other: &Self) -> bool {
+        let content = |stamp: &Self| (stamp.modified, stamp.bytes, stamp.identity);
+        content(self) == content(other)
+    }
 }
 
 /// The stamp of the file as it is.
@@ -50,12 +58,20 @@ pub fn stamp(path: &Path) -> Result<Stamp, OpenError> {
     fs::metadata(path).map(|about| Stamp::of(&about)).map_err(|error| unreadable(path, error))
 }
 
+/// The stamp of a file that is open.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn stamp_of(file: &File) -> io::Result<Stamp> {
+    file.metadata().map(|about| Stamp::of(&about))
+}
+
 /// The text of the file, if only its owner may read and write it.
 ///
 /// The stamp is from before the reading: if the file changes meanwhile, the next look sees it.
 pub(super) fn read(path: &Path) -> Result<(String, Stamp), OpenError> {
     let trouble = |error| unreadable(path, error);
-    let file = File::open(path).map_err(trouble)?;
+    let file = trusted_file::open(path).map_err(trouble)?;
     let about = file.metadata().map_err(trouble)?;
     if let Some(mode) = system::open_to_others(&about) {
         return Err(OpenError::TooOpen { path: path.to_owned(), mode });
@@ -166,22 +182,41 @@ fn open_lock(lock: &Path, path: &Path) -> io::Result<File> {
 /// # Errors
 /// When the system does not do it; the old file stays.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    replace_stamped(path, text).map(drop)
+}
+
+/// The same, and returns the stamp of what was written.
+///
+/// It comes from the open file, never from the path: another program may have written to that
+/// path already, and the stamp of its content would hide the change from the next look.
+///
+/// # Errors
+/// As for [`replace`].
+pub fn replace_stamped(path: &Path, text: &str) -> io::Result<Stamp> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().ok_or(io::ErrorKind::InvalidFilename)?);
     name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
     let fresh = folder(path).join(name);
-    let result = write_new(&fresh, path, text).and_then(|()| fs::rename(&fresh, path));
+    let result = write_new(&fresh, path, text).and_then(|(file, written)| {
+        // It stays open: std opens files on Windows so that they can be renamed meanwhile.
+        fs::rename(&fresh, path)?;
+        Ok((file, written))
+    });
     if result.is_err() {
         // The first error is the one to tell; what cannot be removed is a hidden leftover.
         let _ = fs::remove_file(&fresh);
     }
-    result?;
-    system::sync_folder(folder(path))
+    let (file, written) = result?;
+    system::sync_folder(folder(path))?;
+    let renamed = stamp_of(&file).ok();
+    // A rename changes the time of change, and nothing else.
+    Ok(renamed.filter(|renamed| renamed.has_content_of(&written)).unwrap_or(written))
 }
 
-fn write_new(fresh: &Path, path: &Path, text: &str) -> io::Result<()> {
+/// Returns the new file, still open, with its stamp.
+fn write_new(fresh: &Path, path: &Path, text: &str) -> io::Result<(File, Stamp)> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     let mut file = system::private(&mut options).open(fresh)?;
@@ -189,7 +224,9 @@ fn write_new(fresh: &Path, path: &Path, text: &str) -> io::Result<()> {
         system::give(&file, &about);
     }
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    let written = Stamp::of(&file.metadata()?);
+    Ok((file, written))
 }
 
 /// Whose a new file should be: the old file's owner's, else the folder's. An administrator who

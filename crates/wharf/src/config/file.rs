@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
+use wharf_core::trusted_file;
 use wharf_users::nearest::nearest;
 
 use super::keys::{SECTIONS, Section, join, keys};
@@ -30,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Source, Problem> {
         }
     };
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = trusted_file::open(path).map_err(failed)?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
         let title = format!("{shown} is larger than 1 MiB: that is no config file");

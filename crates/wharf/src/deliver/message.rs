@@ -37,13 +37,18 @@ impl Maker {
 
     /// What is told of an event.
     pub(super) fn of_event(&self, who: &Who, record: &Record) -> Notice {
-        let mut message = self.begin(record.event);
+        // What was given an id already keeps it: a check before publishing gave it one.
+        let given = match record.field("id") {
+            Some(Field::Text(id)) => Some(id.clone()),
+            _ => None,
+        };
+        let mut message = self.begin(record.event, given);
         message.number("session", who.session);
         message.text("ip", &address(who.peer.ip()).to_string());
         message.number("port", who.peer.port().into());
         message.maybe("user", who.user.as_deref());
         message.text("protocol", if who.is_tls { "ftps" } else { "ftp" });
-        for (name, field) in &record.fields {
+        for (name, field) in record.fields.iter().filter(|(name, _)| *name != "id") {
             match field {
                 Field::Text(text) => message.text(name, text),
                 Field::Number(number) => message.number(name, *number),
@@ -66,7 +71,7 @@ impl Maker {
 
     /// What a check before publishing is asked.
     pub(super) fn of_upload(&self, upload: &Upload<'_>) -> Notice {
-        let mut message = self.begin("check-upload");
+        let mut message = self.begin("check-upload", None);
         message.text("user", upload.user);
         message.path("path", upload.path);
         if let Some(file) = upload.file {
@@ -76,9 +81,11 @@ impl Maker {
         message.end()
     }
 
-    fn begin(&self, event: &'static str) -> Message {
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}-{number}", self.origin);
+    fn begin(&self, event: &'static str, given: Option<String>) -> Message {
+        let id = given.unwrap_or_else(|| {
+            let number = self.count.fetch_add(1, Ordering::Relaxed);
+            format!("{}-{number}", self.origin)
+        });
         let mut message =
             Message { id: id.clone(), event, body: "{".to_owned(), variables: Vec::new() };
         message.text("id", &id);
@@ -205,6 +212,21 @@ mod tests {
         assert_eq!(variable(&notice, "file"), file.to_str().unwrap().as_bytes());
         assert_eq!(variable(&notice, "session"), b"42");
         assert_eq!(json["id"], notice.id());
+    }
+
+    #[test]
+    fn a_refused_upload_keeps_the_id_of_its_check_and_other_events_get_their_own() {
+        let who = who(Tree::default(), Some("anna"));
+        let path = VPath::root().resolve(b"/a").unwrap();
+        let refused = |id| Event::UploadRefused { path: &path, bytes: 1, reason: "a virus", id };
+        let notice = made(&who, &refused(Some("1f-7")));
+        assert_eq!(notice.id(), "1f-7");
+        let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();
+        assert_eq!((&json["id"], variable(&notice, "id")), (&"1f-7".into(), &b"1f-7"[..]));
+        assert_eq!(notice.body().matches("\"id\":").count(), 1);
+        let (first, second) = (made(&who, &refused(None)), made(&who, &refused(None)));
+        assert!(first.id().ends_with("-0") && second.id().ends_with("-0"), "of other makers");
+        assert_ne!(first.id(), second.id());
     }
 
     proptest! {

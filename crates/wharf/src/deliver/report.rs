@@ -7,6 +7,9 @@ use wharf_proto::path::escaped;
 
 use crate::log::record::{Level, Record};
 
+/// What to do about events on the disk that cannot be read.
+const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the files below \
+     server.state_dir/webhooks must belong to the user that serves (chown)";
 /// What is shown of a program's words.
 const OUTPUT_BYTES_MAX: usize = 1000;
 
@@ -49,7 +52,10 @@ pub(super) fn of_webhook(url: &str, report: &webhook::Report<'_>) -> Record {
             Record::new(Level::Info, "webhook-recovered").text("url", url)
         }
         webhook::Report::Unreadable { reason, .. } => {
-            Record::new(Level::Error, "webhook-unreadable").text("url", url).text("reason", reason)
+            Record::new(Level::Error, "webhook-unreadable")
+                .text("url", url)
+                .text("reason", reason)
+                .text("help", UNREADABLE_HELP)
         }
         webhook::Report::Readable { .. } => {
             Record::new(Level::Info, "webhook-readable").text("url", url)

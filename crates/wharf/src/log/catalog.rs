@@ -134,6 +134,7 @@ pub(crate) static KINDS: &[Kind] = &[
             PATH,
             ("bytes", "bytes on the data connection"),
             ("reason", "what the check said"),
+            ("id", "that of the check, and the beginning of the file's name in the quarantine"),
         ],
         ..AUDITED
     },
@@ -204,8 +205,9 @@ pub(crate) static KINDS: &[Kind] = &[
     },
     Kind {
         name: "charset",
-        about: "A client sends names that are not UTF-8, and their character set was recognised; \
-                told once a session, and again if later names show another set.",
+        about: "A client does not send names in UTF-8, and their character set was recognised, or \
+                its names are valid UTF-8 and also plausible in another set; reported once a \
+                session, and again if later names show another set.",
         fields: &[
             ("charset", "the set, such as `GBK`"),
             ("certain", "whether the names show it clearly; else it is the most likely one"),

@@ -138,10 +138,14 @@ impl Record {
                 Self::of_charset(charset, *is_certain)
             }
             Event::Transferred(transfer) => Self::of_transfer(transfer),
-            Event::UploadRefused { path, bytes, reason } => warn("upload-refused")
-                .path("path", path)
-                .number("bytes", *bytes)
-                .text("reason", reason),
+            Event::UploadRefused { path, bytes, reason, id } => {
+                let record = warn("upload-refused").path("path", path).number("bytes", *bytes);
+                let record = record.text("reason", reason);
+                match id {
+                    Some(id) => record.text("id", id),
+                    None => record,
+                }
+            }
             Event::Denied { command, path, reason } => {
                 warn("denied").text("command", command).path("path", path).text("reason", reason)
             }
@@ -190,8 +194,11 @@ impl Record {
 
     fn of_charset(charset: &str, is_certain: bool) -> Self {
         let level = if is_certain { Level::Info } else { Level::Warn };
-        let reason =
-            "the client sends names that are not UTF-8: they are taken for this character set";
+        let reason = if charset == "UTF-8" {
+            "the names of the client can be read in several character sets: UTF-8 is used"
+        } else {
+            "the client does not send names in UTF-8: they are read in this character set"
+        };
         let record = Self::new(level, "charset").text("charset", charset);
         let record = record.boolean("certain", is_certain).text("reason", reason);
         record.text("help", "if names come out wrong, set names.legacy_encoding")

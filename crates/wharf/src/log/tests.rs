@@ -107,7 +107,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
             reason: "permission denied: no right `upload`",
             help: "wharf why NAME PATH upload",
         },
-        Event::UploadRefused { path: &a, bytes: 68, reason: "refused (a virus)" },
+        Event::UploadRefused { path: &a, bytes: 68, reason: "refused (a virus)", id: Some("1f-7") },
         Event::Denied { command: "RNTO", path: &a, reason: "a rule is for it" },
         Event::FileRemoved(&a),
         Event::DirectoryMade(&a),

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use wharf_core::trusted_file;
 use zeroize::Zeroizing;
 
 use super::invalid;
@@ -23,7 +24,7 @@ pub(super) fn read(key: &str, path: &Path) -> Result<Zeroizing<String>, Failure>
             _ => failure,
         }
     };
-    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    let file = trusted_file::open(path).map_err(|error| failed(&error))?;
     let mut bytes = Zeroizing::new(Vec::new());
     let limit = u64::try_from(SECRET_BYTES_MAX + 1).unwrap_or(u64::MAX);
     file.take(limit).read_to_end(&mut bytes).map_err(|error| failed(&error))?;

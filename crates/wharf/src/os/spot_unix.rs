@@ -249,6 +249,15 @@ impl OpenFolder {
     }
 }
 
+/// Opens a file that the configuration names, to read it. With root's rights no link is followed
+/// that another user could have made; any other process follows what it can read anyway.
+///
+/// # Errors
+/// What the system says, or why the file may not be trusted.
+pub(crate) fn open_trusted(path: &Path) -> io::Result<File> {
+    if geteuid().is_root() { Spot::find(path)?.open(Access::Read) } else { File::open(path) }
+}
+
 /// Refuses a file that root is about to run or to obey, if another user may change or replace it.
 ///
 /// # Errors
@@ -436,6 +445,27 @@ mod tests {
         read(&top.path().join("link")).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "secret+");
         assert!(read(&open.join("link")).is_err());
+    }
+
+    #[test]
+    fn row_54_what_the_configuration_names_is_read_through_links_of_roots_alone() {
+        let (top, open) = world();
+        // As certbot keeps keys: live/NAME/privkey.pem leads to archive/NAME/privkey1.pem.
+        for folder in ["live", "archive"] {
+            fs::create_dir(top.path().join(folder)).unwrap();
+        }
+        fs::write(top.path().join("archive/privkey1.pem"), "key").unwrap();
+        symlink("../archive/privkey1.pem", top.path().join("live/privkey.pem")).unwrap();
+        symlink("../archive/privkey1.pem", open.join("privkey.pem")).unwrap();
+        fs::write(open.join("own.pem"), "key").unwrap();
+        let read = |name: &str| {
+            let mut text = String::new();
+            open_trusted(&top.path().join(name))?.read_to_string(&mut text).map(|_| text)
+        };
+        assert_eq!(read("live/privkey.pem").unwrap(), "key");
+        assert_eq!(read("open/own.pem").unwrap(), "key");
+        // Without root's rights a link leads to nothing that could not be read anyway.
+        assert_eq!(read("open/privkey.pem").is_err(), geteuid().is_root());
     }
 
     #[test]

@@ -175,8 +175,8 @@ pub(crate) fn open_to_group(folder: &Path, group: u32) -> io::Result<()> {
 }
 
 /// The permission bits of a file that others than its owner may read or write.
-pub(crate) fn mode_if_open(path: &Path) -> Option<u32> {
-    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+pub(crate) fn mode_if_open(file: &File) -> Option<u32> {
+    let mode = file.metadata().ok()?.permissions().mode() & 0o7777;
     (mode & 0o077 != 0).then_some(mode)
 }
 

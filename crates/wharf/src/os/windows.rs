@@ -120,7 +120,7 @@ pub(crate) fn open_to_group(_folder: &Path, _group: u32) -> io::Result<()> {
 }
 
 /// Permission bits are no notion here.
-pub(crate) fn mode_if_open(_path: &Path) -> Option<u32> {
+pub(crate) fn mode_if_open(_: &std::fs::File) -> Option<u32> {
     None
 }
 

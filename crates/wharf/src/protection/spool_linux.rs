@@ -3,9 +3,13 @@
 //! A server that ran as root without `server.user`, or an older wharf, leaves a spool of root's
 //! behind. The user that serves could not read it, and its events would wait for ever. The state
 //! folder is that user's, who may have put anything into it, so every step acts on a descriptor,
-//! follows no link, and gives away only what nobody but root can have put there.
+//! follows no link, and gives away only what nobody but root can have put there. In a folder of
+//! that user's, which may have moved any file of root's there, it gives away only files that hold
+//! nothing but events.
 
 use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -16,24 +20,38 @@ use rustix::io::Result;
 const ENTRIES_MAX: usize = 10_000;
 const SEGMENT_SUFFIX: &[u8] = b".events";
 const OTHER_FILES: &[&[u8]] = &[b"taken", b"lock"];
+/// A segment is ended at 1 MiB; one that could not be followed by another grows on. A larger file
+/// stays root's, and the run that cannot read it says so.
+const CHECKED_BYTES_MAX: u64 = 16 << 20;
+/// How many digits each number in `taken` has.
+const PLACE_DIGITS: usize = 20;
 
 /// Gives `folder`, in which each web server has one, to a user and a group. What root does not
 /// own is left alone; what cannot be given is told of when it is opened.
 pub(super) fn give(folder: &Path, user: u32, group: u32) {
     let owner = (Uid::from_raw(user), Gid::from_raw(group));
     let Ok(spools) = openat(CWD, folder, FOLDER, Mode::empty()) else { return };
-    if !is_roots_folder(&spools) {
+    let is_roots = is_roots_folder(&spools);
+    if !is_roots && !is_folder_of(&spools, user) {
         return;
     }
     for name in names(&spools) {
         let is_spool = name.to_bytes().iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-        if let Some(spool) = Some(&name).filter(|_| is_spool).and_then(|name| {
-            openat(&spools, name, FOLDER, Mode::empty()).ok().filter(is_roots_folder)
-        }) {
-            give_spool(&spool, owner);
+        if let Some(spool) = Some(&name)
+            .filter(|_| is_spool)
+            .and_then(|name| openat(&spools, name, FOLDER, Mode::empty()).ok())
+        {
+            if is_roots && is_roots_folder(&spool) {
+                give_spool(&spool, owner, |_| true);
+            } else if is_roots_folder(&spool) || is_folder_of(&spool, user) {
+                // A folder of root's that is in one of the user's may have been moved there.
+                give_spool(&spool, owner, holds_only_events);
+            }
         }
     }
-    let _ = give_open(&spools, owner);
+    if is_roots {
+        let _ = give_open(&spools, owner);
+    }
 }
 
 /// How to open a folder.
@@ -43,20 +61,63 @@ const FOLDER: OFlags =
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-fn give_spool(spool: &OwnedFd, owner: (Uid, Gid)) {
+fn give_spool(spool: &OwnedFd, owner: (Uid, Gid), may_be_given: impl Fn(&OwnedFd) -> bool) {
+    let mut are_all_given = true;
     for name in names(spool) {
         let bytes = name.to_bytes();
         if !OTHER_FILES.contains(&bytes) && !bytes.ends_with(SEGMENT_SUFFIX) {
+            are_all_given = false;
             continue;
         }
         let opened = openat(spool, &name, FILE, Mode::empty());
         if let Ok(file) = opened
             && fstat(&file).is_ok_and(|facts| is_roots_file(&facts))
         {
-            let _ = give_open(&file, owner);
+            if may_be_given(&file) {
+                let _ = give_open(&file, owner);
+            } else {
+                are_all_given = false;
+            }
         }
     }
-    let _ = give_open(spool, owner);
+    // Whoever owns the folder can move what is in it.
+    if are_all_given {
+        let _ = give_open(spool, owner);
+    }
+}
+
+/// Whether a file is a spool's, whatever its name: nothing, one place, or lines that are events.
+/// No other file of root's looks like that, so its content is no secret from the user that serves.
+fn holds_only_events(file: &OwnedFd) -> bool {
+    let Ok(file) = file.try_clone().map(File::from) else { return false };
+    let mut bytes = Vec::new();
+    let is_read = file.take(CHECKED_BYTES_MAX + 1).read_to_end(&mut bytes).is_ok();
+    let is_whole = u64::try_from(bytes.len()).is_ok_and(|bytes| bytes <= CHECKED_BYTES_MAX);
+    let Some(text) = Some(bytes).filter(|_| is_read && is_whole) else { return false };
+    let Ok(text) = std::str::from_utf8(&text) else { return false };
+    text.split_inclusive('\n').all(|line| is_event(line) || is_place(line))
+}
+
+/// `1700000000000 0123456789abcdef-7 upload {"id":"0123456789abcdef-7",…}`, or the beginning of
+/// one that was torn.
+fn is_event(line: &str) -> bool {
+    let mut parts = line.trim_end_matches('\n').splitn(4, ' ');
+    let mut next = || parts.next().unwrap_or_default();
+    let (millis, id, event, body) = (next(), next(), next(), next());
+    let is_number = !millis.is_empty() && millis.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = !event.is_empty() && event.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let begin = format!("{{\"id\":\"{id}\",");
+    is_number && is_name && !id.is_empty() && body.starts_with(&begin)
+}
+
+/// Two numbers, as `taken` has them.
+fn is_place(line: &str) -> bool {
+    let numbers = line.trim_end_matches('\n').split_once(' ');
+    numbers.is_some_and(|(segment, offset)| {
+        [segment, offset].iter().all(|number| {
+            number.len() == PLACE_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    })
 }
 
 fn give_open(open: &OwnedFd, (user, group): (Uid, Gid)) -> Result<()> {
@@ -70,6 +131,10 @@ fn names(folder: &OwnedFd) -> Vec<std::ffi::CString> {
 
 fn is_plain(name: &CStr) -> bool {
     !matches!(name.to_bytes(), b"." | b"..")
+}
+
+fn is_folder_of(folder: &OwnedFd, user: u32) -> bool {
+    fstat(folder).is_ok_and(|facts| facts.st_uid == user)
 }
 
 /// Only root can have put something into it.
@@ -122,11 +187,53 @@ mod tests {
         for kept in ["secret", "webhooks/open", "webhooks/0c2d", "webhooks/0c2d/00000001.events"] {
             assert_eq!(owner(kept), 0, "{kept}");
         }
-        // A folder of that user's is left alone, whatever is in it.
-        fs::create_dir(at("theirs")).unwrap();
-        fs::create_dir(at("theirs/0a1b")).unwrap();
-        chown(at("theirs"), Some(NOBODY), None).unwrap();
+    }
+
+    #[test]
+    fn row_46_58_events_that_root_kept_in_that_users_folder_are_given_and_nothing_else_there_is() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not run: this is about root");
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let owner = |name: &str| fs::symlink_metadata(at(name)).unwrap().uid();
+        for folder in ["theirs", "theirs/0a1b"] {
+            fs::create_dir(at(folder)).unwrap();
+            chown(at(folder), Some(NOBODY), None).unwrap();
+        }
+        for folder in ["theirs/0c2d", "theirs/0e3f"] {
+            fs::create_dir(at(folder)).unwrap();
+            fs::set_permissions(at(folder), fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let event = "1700000000000 1f-7 upload {\"id\":\"1f-7\",\"path\":\"/a b\"}\n";
+        let place = format!("{:020} {:020}\n", 1, 7);
+        let given = [
+            ("theirs/0a1b/00000001.events", event.to_owned()),
+            ("theirs/0a1b/00000002.events", event.repeat(3)),
+            ("theirs/0a1b/00000003.events", String::new()),
+            ("theirs/0a1b/taken", place),
+            ("theirs/0c2d/00000001.events", event.to_owned()),
+        ];
+        // That user may move a file of root's from another folder of its own.
+        let kept = [
+            ("theirs/0a1b/00000004.events", "root:$6$hash:19000:0:99999:7:::\n".to_owned()),
+            ("theirs/0a1b/00000005.events", format!("{event}a secret\n")),
+            ("theirs/0a1b/lock", "a secret".to_owned()),
+            ("theirs/0a1b/other", event.to_owned()),
+            ("theirs/0e3f/00000001.events", "a secret".to_owned()),
+        ];
+        for (name, text) in given.iter().chain(&kept) {
+            fs::write(at(name), text).unwrap();
+        }
+        fs::hard_link(at("theirs/0a1b/other"), at("theirs/0a1b/00000006.events")).unwrap();
         give(&at("theirs"), NOBODY, NOBODY);
-        assert_eq!(owner("theirs/0a1b"), 0);
+        for (name, _) in &given {
+            assert_eq!(owner(name), NOBODY, "{name}");
+        }
+        for (name, _) in &kept {
+            assert_eq!(owner(name), 0, "{name}");
+        }
+        assert_eq!((owner("theirs/0c2d"), owner("theirs/0e3f")), (NOBODY, 0));
     }
 }

@@ -128,9 +128,9 @@ impl Sync {
     }
 
     fn begin(&mut self) {
-        self.stamp = self.file.stamp();
-        match self.file.read() {
-            Ok(found) => {
+        match self.file.read_stamped() {
+            Ok((found, stamp)) => {
+                self.stamp = stamp;
                 if found.bad_lines > 0 {
                     self.complain(&format!(
                         "lines that make no sense were passed over: {}",
@@ -169,12 +169,12 @@ impl Sync {
     fn meet(&mut self, is_settled: bool, is_last: bool) -> io::Result<()> {
         let file = self.file.clone();
         let locked = file.lock()?;
-        let read = file.read()?;
+        let (read, stamp) = file.read_stamped()?;
         // There was none: it is made now.
-        let is_new = self.stamp.is_none() && file.stamp().is_none();
+        let is_new = self.stamp.is_none() && stamp.is_none();
         let is_whole = read.is_whole && (is_settled || read.revision.is_some());
         if !is_new && (!is_whole || read.bad_lines > 0) {
-            return self.pass_over(&locked, read.bad_lines, is_last);
+            return self.pass_over(&locked, (read.bad_lines, stamp), is_last);
         }
         self.bad_looks = 0;
         let found = read.memory;
@@ -201,10 +201,14 @@ impl Sync {
         }
         let (version, mut memory) = self.handle.guard_memory();
         sort(&mut memory);
-        if memory != found || read.revision != Some(self.revision) {
+        if memory == found && read.revision == Some(self.revision) {
+            self.stamp = stamp;
+        } else if is_last || file.stamp() == stamp {
             self.write(&locked, &memory)?;
+        } else {
+            // An editor wrote since it was read: the next look reads that.
+            return Ok(());
         }
-        self.stamp = file.stamp();
         (self.version, self.base) = (version, memory);
         Ok(())
     }
@@ -214,11 +218,12 @@ impl Sync {
     fn pass_over(
         &mut self,
         locked: &Locked<'_>,
-        bad_lines: usize,
+        (bad_lines, stamp): (usize, Option<Stamp>),
         is_last: bool,
     ) -> io::Result<()> {
         self.bad_looks = self.bad_looks.saturating_add(1);
-        if self.bad_looks < LOOKS_BEFORE_REJECTING && !is_last {
+        let is_early = self.bad_looks < LOOKS_BEFORE_REJECTING || self.file.stamp() != stamp;
+        if is_early && !is_last {
             return Ok(());
         }
         self.bad_looks = 0;
@@ -226,7 +231,6 @@ impl Sync {
         let (version, mut memory) = self.handle.guard_memory();
         sort(&mut memory);
         self.write(locked, &memory)?;
-        self.stamp = self.file.stamp();
         (self.version, self.base) = (version, memory);
         let Some(rejected) = rejected else { return Ok(()) };
         let why = match bad_lines {
@@ -239,7 +243,8 @@ impl Sync {
 
     fn write(&mut self, locked: &Locked<'_>, memory: &Memory) -> io::Result<()> {
         self.revision = self.revision.saturating_add(1);
-        locked.write_revision(memory, self.revision)?;
+        // Not that of the path: an editor may have written there since, and would go unseen.
+        self.stamp = Some(locked.write_revision(memory, self.revision)?);
         self.note_written(self.revision, memory.clone());
         Ok(())
     }

@@ -150,7 +150,12 @@ mod tests {
         counters.count(&Event::Transferred(&moved(Direction::Upload, 7, true)));
         counters.count(&Event::Transferred(&moved(Direction::Upload, 5, false)));
         counters.count(&Event::Transferred(&moved(Direction::Download, 11, true)));
-        counters.count(&Event::UploadRefused { path: &path, bytes: 3, reason: "a virus" });
+        counters.count(&Event::UploadRefused {
+            path: &path,
+            bytes: 3,
+            reason: "a virus",
+            id: None,
+        });
         let expected = Totals {
             connections: 1,
             failed_logins: 1,

@@ -13,7 +13,7 @@ use wharf_users::rights::format_rights;
 use super::facts::Change;
 use super::list::{self, table};
 use super::origins::Origins;
-use super::{Trouble, is_missing, json, show, waits};
+use super::{Trouble, is_missing, json, reach, show, waits};
 use crate::accounts::{self, everyone};
 use crate::cli::Global;
 use crate::cli::group::{Group, GroupFacts};
@@ -29,21 +29,29 @@ const NAMES_MAX: usize = 10;
 /// Does what was asked with the groups.
 pub(crate) fn group(global: &Global, what: &Group) -> Result<Exit, Failure> {
     let is_coloured = global.color.is_on();
-    let inputs = inputs(global, config_file(global), Vec::new());
+    let file = config_file(global);
+    let inputs = inputs(global, file.clone(), Vec::new());
     let config = load(&inputs, is_coloured)?.config;
     let is_new = matches!(what, Group::Add { .. });
     let creation = if is_new { Creation::Wanted } else { Creation::No };
     let done = waits(async {
         let store = accounts::admin(&config, creation)?;
         match what {
-            Group::Add { name, facts } => add(&*store, name, facts).await,
-            Group::List { json } => list(&*store, *json).await,
-            Group::Show { name, json } => show(&*store, &config, name, *json).await,
-            Group::Edit { name, facts } => edit(&*store, name, facts).await,
-            Group::Del { names } => delete(&*store, names).await,
+            Group::Add { name, facts } => add(&*store, name, facts).await?,
+            Group::List { json } => list(&*store, *json).await?,
+            Group::Show { name, json } => show(&*store, &config, name, *json).await?,
+            Group::Edit { name, facts } => edit(&*store, name, facts).await?,
+            Group::Del { names } => delete(&*store, names).await?,
         }
+        Ok(match what {
+            Group::Add { name, .. } | Group::Edit { name, .. } => {
+                reach::of_group(&*store, name).await
+            }
+            _ => Vec::new(),
+        })
     })?;
-    done.map_err(|error| error.into_failure(is_coloured))?;
+    let folders = done.map_err(|error: Trouble| error.into_failure(is_coloured))?;
+    reach::note_sandbox(global, file.as_deref(), &folders);
     Ok(Exit::Done)
 }
 

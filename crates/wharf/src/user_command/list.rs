@@ -39,16 +39,18 @@ pub(super) async fn list(
         is_wanted && wanted.pattern.is_none_or(|pattern| fits(pattern, &record.name))
     });
     let faults = if is_any { store.faults().await? } else { Vec::new() };
-    let invalid = faults.iter().filter_map(|fault| match &fault.holder {
-        Holder::User(name) => Some((name, fault.to_string())),
-        Holder::Group(_) => None,
+    // An invalid group concerns accounts, also those that are to become members.
+    let invalid = faults.iter().map(|fault| match &fault.holder {
+        Holder::User(name) => ("name", name, fault.to_string()),
+        Holder::Group(name) => ("group", name, fault.to_string()),
     });
-    let invalid =
-        invalid.filter(|(name, _)| wanted.pattern.is_none_or(|pattern| fits(pattern, name)));
+    let invalid = invalid.filter(|(kind, name, _)| {
+        wanted.pattern.is_none_or(|pattern| *kind == "name" && fits(pattern, name))
+    });
     if is_json {
         let lines = fitting.map(|record| json::of(record, store.folder(), &[]) + "\n");
-        let invalid = invalid.map(|(name, why)| {
-            format!("{{\"name\":{},\"invalid\":{}}}\n", quoted(name), quoted(&why))
+        let invalid = invalid.map(|(kind, name, why)| {
+            format!("{{\"{kind}\":{},\"invalid\":{}}}\n", quoted(name), quoted(&why))
         });
         return Ok(print(&lines.chain(invalid).collect::<String>())?);
     }
@@ -64,9 +66,10 @@ pub(super) async fn list(
         ]
     }));
     let dash = || "-".to_owned();
-    rows.extend(
-        invalid.map(|(name, why)| [name.clone(), INVALID.to_owned(), dash(), dash(), dash(), why]),
-    );
+    rows.extend(invalid.map(|(kind, name, why)| {
+        let name = if kind == "group" { format!("group {name}") } else { name.clone() };
+        [name, INVALID.to_owned(), dash(), dash(), dash(), why]
+    }));
     Ok(print(&table(&rows))?)
 }
 

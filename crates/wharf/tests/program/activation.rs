@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::Place;
+use crate::support::{Place, own_port};
 
 /// A place whose config listens at these addresses, with anna's account.
 fn listening(addresses: &[SocketAddr]) -> Place {
@@ -26,7 +26,7 @@ fn listening(addresses: &[SocketAddr]) -> Place {
 
 /// An address that nobody listens at.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    ([127, 0, 0, 1], own_port()).into()
 }
 
 /// systemd's own program opens sockets and becomes wharf when a client comes.

@@ -206,13 +206,14 @@ fn row_17_half_a_file_of_bans_lifts_none_and_a_whole_one_lifts_what_it_leaves_ou
     place.run(&["ban", "add", "192.0.2.8"]).exits(0);
     let file = place.path("state/bans");
     let whole = || -> String {
-        loop {
+        for _ in 0..600 {
             let text = std::fs::read_to_string(&file).unwrap_or_default();
             if text.contains("192.0.2.8") && text.contains("# end of revision") {
                 return text;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
+        panic!("never whole: {:?}", std::fs::read_to_string(&file));
     };
     let text = whole();
     for half in ["", "wharf-bans 1", text.split_inclusive("192.0").next().unwrap()] {

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::support::{Client, Place, Serving, names};
 
+/// Twenty milliseconds each.
+const TOLD_LOOKS_MAX: usize = 3_000;
+
 /// A share, and programs that write down what they are told.
 struct Bench {
     place: Place,
@@ -60,13 +63,14 @@ impl Bench {
 
     /// Waits until the programs were told so often.
     fn told(&self, count: usize) -> Vec<Value> {
-        loop {
+        for _ in 0..TOLD_LOOKS_MAX {
             let text = fs::read_to_string(self.place.path("told")).unwrap_or_default();
             if text.lines().count() >= count && text.ends_with('\n') {
                 return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             }
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
+        panic!("fewer than {count} were told: {:?}", fs::read_to_string(self.place.path("told")));
     }
 }
 
@@ -288,8 +292,12 @@ fn a_refused_upload_is_not_published_and_the_client_hears_why() {
     let ids = bench.place.read("ids");
     let id = ids.lines().last().unwrap();
     assert_eq!(aside[0], format!("{id}-old.txt"));
-    assert!(quarantined.contains(&format!(" id=\"{id}\"")), "{quarantined}");
+    for line in [&quarantined, &refused] {
+        assert!(line.contains(&format!(" id=\"{id}\"")), "{id}: {line}");
+    }
     let told = bench.told(2);
+    assert_eq!(told[1]["id"], id);
+    assert_ne!(told[0]["id"], id);
     assert_eq!((&told[0]["event"], &told[0]["complete"]), (&"upload".into(), &true.into()));
     assert_eq!((&told[1]["event"], &told[1]["bytes"]), (&"upload-refused".into(), &15.into()));
     assert!(bench.place.read("audit.log").contains("\"event\":\"upload-refused\""));

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::support::Place;
+use crate::support::{Place, own_port};
 
 /// What the service was asked, its head and its body.
 #[derive(Clone, Debug, Default)]
@@ -194,9 +194,7 @@ fn a_service_that_makes_no_sense_is_broken_and_nobody_comes_in() {
 
 #[test]
 fn a_dead_service_is_told_once_and_the_file_goes_on() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = ([127, 0, 0, 1], own_port()).into();
     let service = Service { address, asked: Arc::default() };
     let place = place(&service, "");
     let mut server = place.serve(&[]);
@@ -206,7 +204,7 @@ fn a_dead_service_is_told_once_and_the_file_goes_on() {
     server.login("file", "secret");
     server.waits_for("event=login-source-down source=\"http\" reason=\"http://127.0.0.1:");
     assert_eq!(server.tries("anna", "right"), first);
-    let Ok(listener) = TcpListener::bind(address) else { return };
+    let listener = TcpListener::bind(address).unwrap();
     let _service = Service::on(listener, by_name, None);
     server.login("anna", "right");
     server.waits_for("event=login-source-back source=\"http\"");

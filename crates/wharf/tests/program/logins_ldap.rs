@@ -1,12 +1,12 @@
 //! Logins that a directory proves: slapd, started by the test without any rights.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Place, Serving};
+use crate::support::{Place, Serving, own_port};
 
 /// A directory that runs, in a folder of its own.
 struct Slapd {
@@ -59,6 +59,9 @@ fn person(name: &str, dn: &str, ou: &str, more: &str) -> String {
     )
 }
 
+/// How often slapd is tried before it answers: a minute in all.
+const ANSWER_TRIES_MAX: usize = 6_000;
+
 /// Debian keeps it out of everybody's PATH.
 fn program(name: &str) -> PathBuf {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/libexec"];
@@ -66,10 +69,6 @@ fn program(name: &str) -> PathBuf {
     files
         .find(|file| file.is_file())
         .unwrap_or_else(|| panic!("{name} is missing: cargo xtask setup installs it"))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Slapd {
@@ -111,7 +110,7 @@ impl Slapd {
         add.arg("-f").arg(place.path("slapd.conf")).arg("-l").arg(place.path("people.ldif"));
         let added = add.output().unwrap();
         assert!(added.status.success(), "{added:?}");
-        let mut slapd = Self { place, child: None, ldap: free_port(), ldaps: free_port() };
+        let mut slapd = Self { place, child: None, ldap: own_port(), ldaps: own_port() };
         slapd.run();
         slapd
     }
@@ -123,11 +122,13 @@ impl Slapd {
         command.arg("-f").arg(self.place.path("slapd.conf")).args(["-h", &urls, "-d", "0"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        while TcpStream::connect(("127.0.0.1", self.ldaps)).is_err() {
+        let answers = (0..ANSWER_TRIES_MAX).any(|_| {
             assert!(child.try_wait().unwrap().is_none(), "slapd ended");
-            std::thread::yield_now();
-        }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            TcpStream::connect(("127.0.0.1", self.ldaps)).is_ok()
+        });
         self.child = Some(child);
+        assert!(answers, "slapd does not answer");
     }
 
     fn end(&mut self) {
@@ -299,7 +300,7 @@ fn tls_is_asked_for_and_its_authority_must_be_right() {
 fn a_dead_directory_is_told_once_the_next_one_is_asked_and_the_file_goes_on() {
     let mut slapd = Slapd::start();
     let place = slapd.place(SEARCH);
-    let nobody = free_port();
+    let nobody = own_port();
     let two =
         format!("accounts.ldap.urls=ldap://127.0.0.1:{nobody}, ldap://127.0.0.1:{}", slapd.ldap);
     let mut server = place.serve(&["--set", &two]);

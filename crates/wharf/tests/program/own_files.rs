@@ -131,6 +131,38 @@ fn the_running_servers_sandbox_is_known_to_why_and_to_user_add() {
     let near = add("bert", "homes/anna");
     assert!(!near.err.contains("confined itself"), "{near:?}");
     let far = add("carl", "far");
+    // What a group shows is known as well, and the account that takes it from the group.
+    let in_group = |home: &str| {
+        let name = home.rsplit('/').next().unwrap();
+        let added = place.run(&["group", "add", name, "--home", &format!("{home}/%u")]).exits(0);
+        let user = format!("of-{name}");
+        let words = ["user", "add", &user, "--group", name, "--create-home"];
+        let words = [&words[..], &["--password-file", "-"]].concat();
+        (added.err, place.run_with(&words, "secret\n").exits(0).err)
+    };
+    let outside = tempfile::tempdir().unwrap();
+    let beyond = |name: &str| outside.path().join(name).display().to_string();
+    let (group, user) = in_group(&beyond("staff"));
+    for told in [&group, &user] {
+        assert!(told.contains("warning: ") && told.contains("confined itself"), "{told}");
+    }
+    let (group, user) = in_group("homes/anna");
+    assert!(!group.contains("confined itself") && !user.contains("confined itself"), "{group}");
+    let denied = |user: &str, path: &str| {
+        let ran = place.run(&["why", user, path, "list"]).exits(1);
+        assert!(ran.out.contains("confined itself"), "{user} {path}: {ran:?}");
+    };
+    denied("of-staff", "/");
+    // A virtual folder lies where the storage has it, not below the home.
+    fs::create_dir(outside.path().join("music")).unwrap();
+    let folder = format!("/music={}", beyond("music"));
+    let edited = place.run(&["user", "edit", "anna", "--folder", &folder]).exits(0);
+    assert!(edited.err.contains("confined itself"), "{edited:?}");
+    denied("anna", "/music");
+    fs::create_dir_all(place.path("homes/shared")).unwrap();
+    let folder = format!("/shared={}", place.path("homes/shared").display());
+    place.run(&["user", "edit", "anna", "--folder", &folder]).exits(0);
+    place.run(&["why", "anna", "/shared", "list"]).exits(0);
     // Its folder holds the accounts file, whose folder is open: then nothing is to be said.
     let is_open = !far.err.contains("confined itself");
     let why = place.run(&["why", "carl", "/", "list"]);

@@ -167,6 +167,54 @@ fn row_46_who_cannot_become_its_user_does_not_serve() {
 }
 
 #[test]
+fn row_54_root_reads_no_configuration_key_or_account_through_a_link_that_others_could_have_made() {
+    if !is_root() {
+        eprintln!("not run: this is about root");
+        return;
+    }
+    let place = with_anna();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    for folder in ["live", "archive", "open"] {
+        fs::create_dir(place.path(folder)).unwrap();
+    }
+    fs::set_permissions(place.path("open"), fs::Permissions::from_mode(0o777)).unwrap();
+    place.write("archive/whole1.pem", &pem);
+    fs::set_permissions(place.path("archive/whole1.pem"), fs::Permissions::from_mode(0o600))
+        .unwrap();
+    for folder in ["live", "open"] {
+        let link = |from: &str, to: &str| {
+            symlink(from, place.path(&format!("{folder}/{to}"))).unwrap();
+        };
+        link("../archive/whole1.pem", "whole.pem");
+        link("../users.toml", "users.toml");
+        link("../wharf.toml", "wharf.toml");
+    }
+    let tls = |folder: &str| {
+        let file = |key: &str| format!("tls.{key}={}/whole.pem", place.path(folder).display());
+        place.run(&["check", "tls", "--set", &file("certificate"), "--set", &file("private_key")])
+    };
+    let users = |folder: &str| {
+        let file = format!("server.users_file={}/users.toml", place.path(folder).display());
+        place.run(&["user", "list", "--set", &file])
+    };
+    let config = |folder: &str| {
+        let file = format!("{}/wharf.toml", place.path(folder).display());
+        place.run(&["-c", &file, "check", "config"])
+    };
+    for (what, ran) in [("tls", tls("live")), ("users", users("live")), ("config", config("live"))]
+    {
+        assert!(!ran.err.contains("refused for safety"), "{what}: {ran:?}");
+        assert!(!ran.out.contains("refused for safety"), "{what}: {ran:?}");
+    }
+    for (what, ran) in [("tls", tls("open")), ("users", users("open")), ("config", config("open"))]
+    {
+        let told = ran.err.contains("refused for safety") || ran.out.contains("refused for safety");
+        assert!(ran.code != Some(0) && told, "{what}: {ran:?}");
+    }
+}
+
+#[test]
 fn row_46_a_home_outside_of_the_sandbox_waits_for_a_restart_and_says_so() {
     let place = with_anna();
     // The folder of the accounts file is open, and so this test's own folder is.

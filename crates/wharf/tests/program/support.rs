@@ -19,6 +19,16 @@ pub(crate) struct Place {
 /// Blocks of ports of a place: its server has at least 150 for data.
 const BLOCKS: u16 = 4;
 
+/// How often a login is tried while there is no room.
+#[cfg(unix)]
+const ROOM_TRIES_MAX: usize = 6_000;
+
+/// A port that no other test uses, until this process ends.
+pub(crate) fn own_port() -> u16 {
+    let ports: &'static Ports = Box::leak(Box::new(Ports::take(1)));
+    ports.nth(0)
+}
+
 /// What a run left behind.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -221,7 +231,7 @@ impl Serving {
     /// The same, again and again as long as there is no room.
     #[cfg(unix)]
     pub(crate) fn login_when_there_is_room(&self, user: &str, password: &str) -> Client {
-        loop {
+        for _ in 0..ROOM_TRIES_MAX {
             let mut client = self.meets();
             let greeting = client.reply();
             if greeting.starts_with("220 ") {
@@ -229,7 +239,9 @@ impl Serving {
                 return client;
             }
             assert!(greeting.starts_with("421 "), "{greeting}");
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
+        panic!("there is never room");
     }
 
     /// A client that has heard nothing yet.

@@ -2,11 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+#[expect(dead_code, reason = "a database needs no ports for data")]
+#[path = "../../../../wharf/tests/clients/support/ports.rs"]
+mod ports;
+use ports::Ports;
 
 /// The user of the database, and its password.
 pub(crate) const USER: &str = "wharf";
@@ -27,26 +31,35 @@ pub(crate) struct Postgres {
     /// Where it listens; part of the name of its local socket as well.
     pub(crate) port: u16,
     child: Option<Child>,
+    /// No other test uses its port.
+    ports: Ports,
 }
 
 impl Postgres {
     /// A new server with an empty database called `wharf`.
     pub(crate) fn start() -> Self {
+        Self::start_in("UTF8")
+    }
+
+    /// The same, with this character set.
+    pub(crate) fn start_in(encoding: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
         std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
         for path in [folder.path(), &folder.path().join("password")] {
             give(path);
         }
-        let mut server = Self { folder, programs: programs(), port: 0, child: None };
+        let mut server =
+            Self { folder, programs: programs(), port: 0, child: None, ports: Ports::take(1) };
         let made = server
             .program("initdb")
-            .args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"])
+            .args(["--no-sync", "--encoding", encoding, "--locale=C", "--auth=scram-sha-256"])
             .args(["--username", USER, "--pwfile", "password", "--pgdata", "data"])
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        server.run_on(free_port());
+        let port = server.ports.nth(0);
+        server.run_on(port);
         server.sql_in("postgres", "CREATE DATABASE wharf");
         server
     }
@@ -166,9 +179,4 @@ fn programs() -> PathBuf {
     newest.unwrap_or_else(|| {
         panic!("there is no PostgreSQL below {VERSIONS}; `cargo xtask setup` installs it")
     })
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -274,4 +274,87 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
     store.remove("dora").await.unwrap();
     assert_eq!(faults(store).await, Vec::<String>::new());
     assert_eq!(names(store).await, ["anna", "ben", "carl", "emil"]);
+    // A group without members is named too.
+    run("INSERT INTO groups (name, quota) VALUES ('empty', '20 gigs')");
+    let found = faults(store).await;
+    assert!(found.len() == 1 && found[0].starts_with("groups.empty.quota: "), "{found:?}");
+}
+
+/// Bytes that are no text, written by `run` into paths, rights and memberships, make their account
+/// invalid and no other; `bytes` is such bytes as an expression of SQL.
+pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes: &str) {
+    for name in ["anna", "ben", "carl", "dora"] {
+        add(store, name, "secret").await;
+    }
+    let staff = Holder::Group("staff".to_owned());
+    store.change(&[Change::add(staff, vec![Setting::Home("/srv/%u".into())])]).await.unwrap();
+    store.set("carl", vec![Setting::Groups(vec!["staff".to_owned()])]).await.unwrap();
+    let cases = [
+        (
+            "anna",
+            format!("INSERT INTO paths VALUES ('anna', '/secret', {bytes})"),
+            "DELETE FROM paths",
+        ),
+        (
+            "anna",
+            format!("INSERT INTO paths VALUES ('anna', {bytes}, 'none')"),
+            "DELETE FROM paths",
+        ),
+        (
+            "carl",
+            format!("INSERT INTO group_paths VALUES ('staff', {bytes}, 'none')"),
+            "DELETE FROM group_paths",
+        ),
+        (
+            "anna",
+            format!("INSERT INTO folders (account, path, target) VALUES ('anna', '/m', {bytes})"),
+            "DELETE FROM folders",
+        ),
+        (
+            "anna",
+            format!("INSERT INTO folders (account, path, target) VALUES ('anna', {bytes}, '/m')"),
+            "DELETE FROM folders",
+        ),
+        (
+            "dora",
+            format!(
+                "INSERT INTO groups (name) VALUES ({bytes}); \
+                 INSERT INTO memberships VALUES ('dora', {bytes}, 1)"
+            ),
+            "DELETE FROM memberships WHERE account = 'dora'; \
+             DELETE FROM groups WHERE name <> 'staff'",
+        ),
+        (
+            "anna",
+            format!("UPDATE accounts SET allowed_addresses = {bytes} WHERE name = 'anna'"),
+            "UPDATE accounts SET allowed_addresses = NULL",
+        ),
+    ];
+    for (name, bad, mend) in cases {
+        run(&bad);
+        let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
+        assert!(matches!(&denied, Denied::Refused(why) if why.contains(name)), "{bad}: {denied}");
+        assert!(!names(store).await.iter().any(|valid| valid == name), "{bad}");
+        let found = faults(store).await;
+        assert!(found.iter().any(|fault| fault.contains(&format!("users.{name}."))), "{found:?}");
+        store.login(&attempt("ben", "secret")).await.unwrap();
+        run(mend);
+        assert_eq!(faults(store).await, Vec::<String>::new(), "{mend}");
+        store.login(&attempt(name, "secret")).await.unwrap();
+    }
+    // A name that is no text: a row that no login can ask for, and that is named.
+    run(&format!("INSERT INTO accounts (name, home) VALUES ({bytes}, '/srv/x')"));
+    let found = faults(store).await;
+    assert!(
+        found.len() == 1 && found[0].contains("accounts.name: the name is no text"),
+        "{found:?}"
+    );
+    assert!(found[0].contains("(bytes FF"), "{found:?}");
+    assert_eq!(names(store).await, ["anna", "ben", "carl", "dora"]);
+    store.login(&attempt("ben", "secret")).await.unwrap();
+    run("DELETE FROM accounts WHERE home = '/srv/x'");
+    run(&format!("INSERT INTO groups (name) VALUES ({bytes})"));
+    let found = faults(store).await;
+    assert!(found.len() == 1 && found[0].contains("groups.name: the name is no text"), "{found:?}");
+    assert_eq!(names(store).await, ["anna", "ben", "carl", "dora"]);
 }

@@ -416,11 +416,10 @@ async fn an_upload_cut_before_its_first_byte_is_known_as_one(probe: &Probe) {
     let begun = probe.store.write(&probe.path("/f"), behind).await;
     probe.fails(begun, &[ErrorKind::BadOffset], "going on behind the old file");
     probe.holds("/f", b"old", "nothing happened").await;
-    // There is nothing that it could go on with.
-    let mut sink = probe.begin("/f", Start::End, Allowed).await;
-    probe.feed(&mut sink, b"er").await;
-    probe.works(sink.commit().await, "commit");
-    probe.holds("/f", b"older", "what is added").await;
+    let end = Write { start: Start::End, replace: Allowed };
+    let begun = probe.store.write(&probe.path("/f"), end).await;
+    probe.fails(begun, &[ErrorKind::Unfinished(0)], "adding what may be the rest of the new file");
+    probe.holds("/f", b"old", "nothing happened by that either").await;
     probe.put("/f", b"new").await;
     let mut sink = probe.begin("/f", Start::At(2), Allowed).await;
     probe.feed(&mut sink, b"xt").await;

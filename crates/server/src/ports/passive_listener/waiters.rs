@@ -99,13 +99,20 @@ impl Waiters {
             here.of(claim.peer).for_each(|other| other.must_resume = true);
         }
         here.waiters.push(waiter);
-        here.is_shared = true;
+        drop(here);
         // Whoever accepted for itself leaves that to the task.
+        self.share();
+        true
+    }
+
+    /// Leaves accepting to a task.
+    pub(super) fn share(&self) {
+        let mut here = self.here();
+        here.is_shared = true;
         let wakers: Vec<_> =
             here.waiters.iter_mut().filter_map(|waiter| waiter.waker.take()).collect();
         drop(here);
         wakers.into_iter().for_each(Waker::wake);
-        true
     }
 
     pub(super) fn keep(&self) -> bool {
@@ -180,11 +187,12 @@ impl Waiters {
         let mut here = self.here();
         let is_shared = here.is_shared;
         let waiter = here.waiter(session).ok_or(io::ErrorKind::NotConnected)?;
-        if let Some(arrived) = waiter.arrived.pop_front() {
-            return Ok(Taken::Came(Came::Mine(arrived)));
-        }
+        // A few at most, which came before it or beside it: they are told of in any case.
         if let Some(address) = waiter.unexpected.pop_front() {
             return Ok(Taken::Came(Came::Unexpected(address)));
+        }
+        if let Some(arrived) = waiter.arrived.pop_front() {
+            return Ok(Taken::Came(Came::Mine(arrived)));
         }
         waiter.waker = Some(context.waker().clone());
         Ok(Taken::Nothing { is_shared })
@@ -316,10 +324,10 @@ impl Here {
     }
 
     /// Tells one session of an unexpected peer: one that waits, for it may want to know why
-    /// nothing comes.
+    /// nothing comes, or the only one.
     fn tell_unexpected(&mut self, from: IpAddr) {
-        let is_shared = self.is_shared;
-        let waits = |waiter: &&mut Waiter| waiter.waker.is_some() || !is_shared;
+        let is_only_one = self.waiters.len() == 1;
+        let waits = |waiter: &&mut Waiter| waiter.waker.is_some() || is_only_one;
         let Some(waiter) = self.waiters.iter_mut().find(waits) else { return };
         if waiter.unexpected.len() < UNEXPECTED_MAX {
             waiter.unexpected.push_back(from);

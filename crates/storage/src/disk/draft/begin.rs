@@ -29,40 +29,66 @@ const TRIES_MAX: usize = 10;
 /// REST, as ncftpput does where the old file has another time than the new one.
 pub(super) struct Overlap {
     head: Vec<u8>,
-    here: Vec<u8>,
+    next: Next,
+}
+
+/// What is known of the bytes that are to come.
+enum Next {
+    /// They came once already.
+    Here(Vec<u8>),
+    /// They are new. These came last: where a file repeats itself, its first bytes say nothing.
+    New(Vec<u8>),
 }
 
 /// Bytes that are compared, and as few that say nothing.
 const OVERLAP_BYTES_MAX: u64 = 1024;
 const OVERLAP_BYTES_MIN: usize = 32;
+/// Bytes in which a repetition is looked for.
+const REPEATED_BYTES_MAX: u64 = 64 * 1024;
 
 impl Overlap {
     /// What an upload of `length` bytes has at its beginning and at `keep`.
     fn of(file: &mut File, keep: u64, length: u64) -> std::io::Result<Option<Self>> {
         use std::io::{Read as _, Seek as _, SeekFrom};
-        if keep == 0 || keep == length {
+        if keep == 0 {
             return Ok(None);
         }
-        let mut read = |from: u64| {
+        let mut read = |from: u64, most: u64| {
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(from))?;
-            (&*file).take(OVERLAP_BYTES_MAX).read_to_end(&mut bytes)?;
+            (&*file).take(most).read_to_end(&mut bytes)?;
             Ok::<_, std::io::Error>(bytes)
         };
-        Ok(Some(Self { head: read(0)?, here: read(keep)? }))
+        let head = read(0, OVERLAP_BYTES_MAX.min(length))?;
+        let next = if keep == length {
+            let from = length.saturating_sub(REPEATED_BYTES_MAX).max(1);
+            Next::New(read(from, REPEATED_BYTES_MAX)?)
+        } else {
+            Next::Here(read(keep, OVERLAP_BYTES_MAX)?)
+        };
+        Ok(Some(Self { head, next }))
     }
 
     /// Refuses bytes that are those of the beginning and not those that were to come: the file
     /// would hold its first part twice.
     pub(super) fn check(&self, pieces: &[bytes::Bytes]) -> Result<()> {
-        let count = self.head.len().min(self.here.len());
+        let count = match &self.next {
+            Next::Here(here) => self.head.len().min(here.len()),
+            Next::New(_) => self.head.len(),
+        };
         let came: Vec<u8> = pieces.iter().flatten().copied().take(count).collect();
-        let is_head = self.head.starts_with(&came) && !self.here.starts_with(&came);
-        if came.len() >= OVERLAP_BYTES_MIN && is_head {
-            let told = "the client sent the file from its beginning behind REST";
-            return Err(Error::new(ErrorKind::BadOffset, told));
+        if came.len() < OVERLAP_BYTES_MIN || !self.head.starts_with(&came) {
+            return Ok(());
         }
-        Ok(())
+        let is_expected = match &self.next {
+            Next::Here(here) => here.starts_with(&came),
+            Next::New(last) => last.windows(came.len()).any(|bytes| bytes == came),
+        };
+        if is_expected {
+            return Ok(());
+        }
+        let told = "the client sent the file from its beginning to be added to its first part";
+        Err(Error::new(ErrorKind::BadOffset, told))
     }
 }
 
@@ -79,6 +105,8 @@ pub(in crate::disk) enum Left {
     Nothing,
     /// An upload that runs.
     InUse,
+    /// Something that cannot go on, over what is by all signs still the old content.
+    Outdated,
     /// So many bytes.
     Bytes(u64),
 }
@@ -122,6 +150,9 @@ impl Draft {
             }
         }
         let base = tree.base(&place, at)?;
+        if base.is_some() && how.start == Start::End {
+            check_left(tree, &place, base.as_deref())?;
+        }
         // What was made just now and is not counted yet must not be taken for something old, and
         // counted as gone.
         let counting = tree.counting()?;
@@ -149,14 +180,7 @@ impl Draft {
     /// A temporary for bytes that are to be added to a file.
     fn begin_append(tree: &Tree, place: Place<'_>, at: &VPath) -> Result<Self> {
         let base = tree.base(&place, at)?;
-        match tree.find_left(&place, base.as_deref())? {
-            // Without a byte there is nothing to go on with.
-            Left::Nothing | Left::Bytes(0) => {}
-            Left::InUse => {
-                return Err(Error::new(ErrorKind::Busy, "another upload to it is under way"));
-            }
-            Left::Bytes(bytes) => return Err(ErrorKind::Unfinished(bytes).into()),
-        }
+        check_left(tree, &place, base.as_deref())?;
         // Who may not write to it hears that before sending anything.
         drop(place.dir.open_to_append(place.name)?);
         let counting = tree.counting()?;
@@ -200,8 +224,8 @@ impl Draft {
         let left = if start == Start::Fresh { None } else { self.resumable()? };
         let is_there = self.base.is_some();
         match (left, start) {
-            // What is sent could be meant for either; an empty one is nothing to go on with.
-            (Some(length), Start::End) if is_there && length > 0 => {
+            // What is sent could be meant for either, also before the first byte of the new one.
+            (Some(length), Start::End) if is_there => {
                 self.leave_found();
                 return Err(ErrorKind::Unfinished(length).into());
             }
@@ -332,6 +356,17 @@ impl Draft {
         self.truncate(keep)?;
         self.resumed = Some(keep);
         Ok(())
+    }
+}
+
+/// Refuses to add to a file over which the account left an upload unfinished. What comes may be the
+/// rest of that one, from a client that takes the length of the old file for what it has sent.
+fn check_left(tree: &Tree, place: &Place<'_>, base: Option<&str>) -> Result<()> {
+    match tree.find_left(place, base)? {
+        Left::Nothing => Ok(()),
+        Left::InUse => Err(Error::new(ErrorKind::Busy, "another upload to it is under way")),
+        Left::Outdated => Err(ErrorKind::Outdated.into()),
+        Left::Bytes(bytes) => Err(ErrorKind::Unfinished(bytes).into()),
     }
 }
 

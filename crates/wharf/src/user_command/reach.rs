@@ -1,0 +1,82 @@
+//! Homes and folders that the running server cannot open before a restart.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{NAME_MARK, UserRecord};
+
+use super::waits;
+use crate::accounts::everyone;
+use crate::cli::Global;
+use crate::cli::live::Reach;
+use crate::live_command::{RESTART, beyond_sandbox, client, server_of};
+use crate::outcome::tell;
+
+/// Accounts of a group that are looked at; one warning is enough.
+const MEMBERS_MAX: usize = 1000;
+
+/// What an account is shown: its home and other folders, its own or those of its groups. Nothing
+/// where the store does not say: the change itself is done.
+pub(super) async fn of_user(store: &dyn UserAdmin, name: &str) -> Vec<PathBuf> {
+    let found = store.find(name).await.ok().flatten();
+    found.map(|record| shown(store, &record)).unwrap_or_default()
+}
+
+/// What a group shows to its members, and to the next one.
+pub(super) async fn of_group(store: &dyn UserAdmin, name: &str) -> Vec<PathBuf> {
+    let groups = store.groups().await.unwrap_or_default();
+    let Some(group) = groups.iter().find(|group| group.name == name) else { return Vec::new() };
+    let paths = group.folders.iter().map(|folder| folder.target.as_path());
+    let paths = std::iter::once(group.home.as_path()).chain(paths);
+    let mut all: Vec<PathBuf> = paths
+        .filter(|path| !path.as_os_str().is_empty())
+        .map(|path| store.folder().join(before_name(path)))
+        .collect();
+    let everyone = everyone(store).await.unwrap_or_default();
+    let members = everyone.iter().filter(|record| record.groups.iter().any(|group| group == name));
+    all.extend(members.take(MEMBERS_MAX).flat_map(|record| shown(store, record)));
+    all
+}
+
+fn shown(store: &dyn UserAdmin, record: &UserRecord) -> Vec<PathBuf> {
+    let account = record.account(store.folder(), Timestamp::now());
+    let folders = account.folders.into_iter().map(|folder| folder.target);
+    std::iter::once(account.home).chain(folders).collect()
+}
+
+/// The part of a path that is the same for all members.
+fn before_name(path: &Path) -> PathBuf {
+    let has_name =
+        |part: &std::path::Component<'_>| part.as_os_str().to_string_lossy().contains(NAME_MARK);
+    path.components().take_while(|part| !has_name(part)).collect()
+}
+
+/// Warns of the first of these that the running server cannot open, if one runs.
+pub(super) fn note_sandbox(global: &Global, file: Option<&Path>, folders: &[PathBuf]) {
+    if folders.is_empty() {
+        return;
+    }
+    let file = file.map(|file| {
+        std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
+    });
+    let client = client(global, &Reach { socket: None });
+    let Ok(Some(server)) = waits(server_of(&client, file.as_deref(), false)) else { return };
+    if let Some(why) = folders.iter().find_map(|folder| beyond_sandbox(&server, folder)) {
+        tell(&format!("warning: {why}; {RESTART}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_groups_folder_is_known_up_to_the_name_of_the_member() {
+        for (path, before) in
+            [("/srv/%u/in", "/srv"), ("/srv/x-%u", "/srv"), ("/srv/ftp", "/srv/ftp"), ("%u", "")]
+        {
+            assert_eq!(before_name(Path::new(path)), Path::new(before), "{path}");
+        }
+    }
+}
