@@ -8,7 +8,7 @@ const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
 /// A reader decides on one page.
 const README_LINES_MAX: usize = 200;
-/// The guide with a table of old settings, whose last column names tests.
+/// The guide with a table of old settings; its last column names tests.
 const MIGRATING: &str = "docs/guide/migrating.md";
 /// The end of the header of such a table.
 const TEST_COLUMN: &str = "| Test |";
