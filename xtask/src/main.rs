@@ -43,9 +43,9 @@ Usage: cargo xtask <COMMAND>
   prove sim [--seeds A..B]
            A long run of the simulation: 100,000 seeds
   coverage Which lines the tests run: 90 of 100 at least in the crates that serve
-  trust    Only write the tables of docs/TRUST.md again
+  trust    Write docs/reference/trust.md: risks, tests and proofs
   trust record [PROOF]...
-           Take over the results of proofs, which are in target/prove, and show them there
+           Record the results of proofs from target/prove in docs/proofs.toml, then the same
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";

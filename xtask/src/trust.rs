@@ -1,5 +1,6 @@
-//! The parts of `docs/TRUST.md` that are made from the source: which tests show each row, and
-//! which proofs were run. What stands around them is written by hand.
+//! The reference of risks, tests and proofs, `docs/reference/trust.md`: generated from the rows in
+//! [`rows`], the names of the tests and the recorded results of proofs. The text around them is in
+//! `trust/template.md`; `docs/TRUST.md` is the summary, written by hand.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,8 +16,10 @@ mod rows;
 
 pub(crate) use proofs::record;
 
-/// The page, from the top of the checkout.
-pub(crate) const PAGE: &str = "docs/TRUST.md";
+/// The generated page, relative to the top of the checkout.
+pub(crate) const PAGE: &str = "docs/reference/trust.md";
+/// The text of the page, with a placeholder for each generated part.
+const TEMPLATE: &str = include_str!("trust/template.md");
 
 /// What is known of the tree: all Rust files and the results of proofs.
 pub(crate) struct Known {
@@ -40,14 +43,16 @@ impl Known {
         Self { tests: found, proofs }
     }
 
-    /// The page, with its generated parts made anew.
-    ///
-    /// # Errors
-    /// The mark that it lacks.
-    pub(crate) fn page(&self, old: &str) -> Result<String, String> {
-        let parts =
-            [("rows", self.rows()), ("tests", self.tests_of_rows()), ("proofs", self.proofs())];
-        parts.iter().try_fold(old.to_owned(), |page, (name, part)| put(&page, name, part))
+    /// The content of the page.
+    pub(crate) fn page(&self) -> String {
+        self.fill(TEMPLATE)
+    }
+
+    fn fill(&self, template: &str) -> String {
+        let parts = [("rows", self.rows()), ("proofs", self.proofs())];
+        parts.iter().fold(template.to_owned(), |page, (name, part)| {
+            page.replace(&placeholder(name), part.trim_end())
+        })
     }
 
     /// Rows that no test shows, and numbers in names that are no row: row or number, and why.
@@ -70,31 +75,28 @@ impl Known {
         gaps
     }
 
+    /// A section for each row: the risk, what wharf does about it, and the tests that show it.
     fn rows(&self) -> String {
-        let mut out = String::from("| | What can go wrong | What wharf does |\n|---|---|---|\n");
-        for row in ROWS {
-            let _ = writeln!(out, "| {} | {} | {} |", row.number, row.fault, row.answer);
-        }
         let count = self.tests.len();
-        let _ = writeln!(out, "\n{count} tests carry the number of a row in their name.");
+        let mut out = format!("{count} tests have the number of a row in their name.\n");
+        for row in ROWS {
+            let _ = writeln!(out, "\n### Row {}: {}\n\n{}", row.number, row.fault, row.answer);
+            out.push_str(&self.tests_of(row.number));
+        }
         out
     }
 
-    fn tests_of_rows(&self) -> String {
-        let mut out = String::new();
-        for row in ROWS.iter().filter(|row| !WITHOUT_TESTS.contains(&row.number)) {
-            let _ = writeln!(out, "**{} {}**\n", row.number, row.fault);
-            let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-            for test in self.tests.iter().filter(|test| test.rows.contains(&row.number)) {
-                files.entry(&test.file).or_default().push(&test.sentence);
-            }
-            if files.is_empty() {
-                out.push_str("- no test\n");
-            }
-            for (file, sentences) in files {
-                let _ = writeln!(out, "- [{file}](../{file}): {}", sentences.join("; "));
-            }
-            out.push('\n');
+    fn tests_of(&self, number: u32) -> String {
+        let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for test in self.tests.iter().filter(|test| test.rows.contains(&number)) {
+            files.entry(&test.file).or_default().push(&test.sentence);
+        }
+        if files.is_empty() {
+            return "\nNo test.\n".to_owned();
+        }
+        let mut out = String::from("\n");
+        for (file, sentences) in files {
+            let _ = writeln!(out, "- [{file}](../../{file}): {}", sentences.join("; "));
         }
         out
     }
@@ -120,13 +122,12 @@ impl Known {
     }
 }
 
-/// Writes the page again.
+/// Writes the page.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tree = crate::checkout::texts(root)?;
     let known = Known::read(tree.iter().map(|(path, text)| (path.as_str(), text.as_str())));
-    let path = root.join(PAGE);
-    let old = fs::read_to_string(&path).map_err(|error| format!("cannot read {PAGE}: {error}"))?;
-    fs::write(&path, known.page(&old)?).map_err(|error| format!("cannot write {PAGE}: {error}"))?;
+    fs::write(root.join(PAGE), known.page())
+        .map_err(|error| format!("cannot write {PAGE}: {error}"))?;
     eprintln!("xtask: {PAGE} written");
     Ok(())
 }
@@ -135,14 +136,9 @@ fn is_rust(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|end| end == "rs")
 }
 
-/// Puts `part` between the marks of its name.
-fn put(page: &str, name: &str, part: &str) -> Result<String, String> {
-    let begin = format!("<!-- {name}: generated by cargo xtask docs -->\n");
-    let end = format!("<!-- end of {name} -->");
-    let (before, rest) =
-        page.split_once(&begin).ok_or_else(|| format!("{PAGE} lacks the line {begin}"))?;
-    let (_, after) = rest.split_once(&end).ok_or_else(|| format!("{PAGE} lacks the line {end}"))?;
-    Ok(format!("{before}{begin}\n{}\n\n{end}{after}", part.trim_end()))
+/// Where the template has the generated part `name`.
+fn placeholder(name: &str) -> String {
+    format!("<!-- generated: {name} -->")
 }
 
 /// The machines on which proofs were run.
@@ -176,27 +172,28 @@ fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
 
-    fn page_without() -> String {
-        let marks = |name: &str| {
-            format!("<!-- {name}: generated by cargo xtask docs -->\n<!-- end of {name} -->\n")
-        };
-        ["a\n".to_owned(), marks("rows"), marks("tests"), marks("proofs"), "b\n".into()].concat()
-    }
-
     fn known(texts: &[(&str, &str)]) -> Known {
         Known::read(texts.iter().copied())
     }
 
     #[test]
-    fn a_page_that_was_made_is_made_the_same_again() {
+    fn the_generated_parts_replace_their_placeholders() {
         let proof = "[[proof]]\nname = \"kill\"\ncount = 1000\nunit = \"kills\"\nfailed = 0\n";
-        let known = known(&[("a.rs", "fn row_01_nobody_else() {"), (proofs::FILE, proof)]);
-        let page = known.page(&page_without()).unwrap();
-        assert!(page.starts_with("a\n") && page.ends_with("b\n"));
-        assert!(page.contains("- [a.rs](../a.rs): nobody else\n"), "{page}");
+        let known = known(&[("a.rs", "fn row_01_no_other_peer() {"), (proofs::FILE, proof)]);
+        let template = ["a", &placeholder("rows"), &placeholder("proofs"), "b\n"].join("\n");
+        let page = known.fill(&template);
+        assert!(page.starts_with("a\n1 tests") && page.ends_with("\nb\n"), "{page}");
+        assert!(page.contains("- [a.rs](../../a.rs): no other peer\n"), "{page}");
         assert!(page.contains("| kill |  | 1,000 kills | 0 |"), "{page}");
-        assert_eq!(known.page(&page).unwrap(), page);
-        assert!(known.page("no marks").is_err());
+        assert!(page.contains("### Row 2: "), "{page}");
+    }
+
+    #[test]
+    fn the_template_has_a_placeholder_for_each_generated_part() {
+        for name in ["rows", "proofs"] {
+            assert_eq!(TEMPLATE.matches(&placeholder(name)).count(), 1, "{name}");
+        }
+        assert!(!known(&[]).page().contains("<!-- generated:"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ struct Failure {
     what: String,
 }
 
-/// What is written to `target/prove/NAME.json`, from which the table in docs/TRUST.md is made.
+/// What is written to `target/prove/NAME.json`, from which docs/reference/trust.md is made.
 #[derive(Debug, Serialize)]
 struct Record<'a> {
     name: &'a str,

@@ -1,4 +1,4 @@
-//! Rows of the table of docs/TRUST.md, one dialogue for each clause.
+//! Rows of docs/reference/trust.md, one dialogue for each clause.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Documents that must agree: the two READMEs, generated pages, the picture.
+//! Documents that must agree: the READMEs, generated pages, the picture, tests named in guides.
 
 use super::tree::Tree;
 use super::{Finding, Rule};
@@ -6,6 +6,12 @@ use crate::picture;
 
 const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
+/// A reader decides on one page.
+const README_LINES_MAX: usize = 200;
+/// The guide with a table of old settings; its last column names tests.
+const MIGRATING: &str = "docs/guide/migrating.md";
+/// The end of the header of such a table.
+const TEST_COLUMN: &str = "| Test |";
 /// Where the generated pages are.
 const REFERENCE: &str = "docs/reference/";
 /// A generated page says so in one of its first lines.
@@ -23,6 +29,18 @@ static LINK: Rule = Rule {
     remedy: "link to the other README in the first line",
 };
 
+static LENGTH: Rule = Rule {
+    name: "readme",
+    why: "a README is read once, to decide; details are found better in a guide",
+    remedy: "move details into docs/guide",
+};
+
+static NAMED_TEST: Rule = Rule {
+    name: "named test",
+    why: "a promise that names a missing test is not tested",
+    remedy: "name the test that covers the row, or write it",
+};
+
 static REFERENCE_PAGE: Rule = Rule {
     name: "reference",
     why: "reference pages are written by the program, and an edit by hand would be lost",
@@ -36,7 +54,7 @@ static STALE: Rule = Rule {
 };
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    [readmes(tree), reference(tree), panel(tree)].concat()
+    [readmes(tree), named_tests(tree), reference(tree), panel(tree)].concat()
 }
 
 fn readmes(tree: &Tree) -> Vec<Finding> {
@@ -45,6 +63,11 @@ fn readmes(tree: &Tree) -> Vec<Finding> {
         return findings;
     };
     for (path, text, other) in [(ENGLISH, english, CHINESE), (CHINESE, chinese, ENGLISH)] {
+        let lines = text.lines().count();
+        if lines > README_LINES_MAX {
+            let what = format!("{lines} lines, at most {README_LINES_MAX}");
+            findings.push(LENGTH.broken(path, lines, what));
+        }
         if !text.lines().next().is_some_and(|line| line.contains(&format!("]({other})"))) {
             findings.push(LINK.broken(path, 1, format!("no link to {other}")));
         }
@@ -81,6 +104,25 @@ fn headings(text: &str) -> Vec<Heading> {
         }
     }
     headings
+}
+
+/// Every test that a table of the guide names exists.
+fn named_tests(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut is_in_table = false;
+    for (line, number) in tree.text(MIGRATING).unwrap_or_default().lines().zip(1..) {
+        is_in_table = line.starts_with('|') && (is_in_table || line.ends_with(TEST_COLUMN));
+        let cell = line.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        // Every second piece stands between backticks.
+        for name in cell.split('`').skip(1).step_by(2).filter(|_| is_in_table) {
+            let head = format!("fn {name}(");
+            if !tree.sources.iter().any(|source| source.code.contains(&head)) {
+                let what = format!("there is no test `{name}`");
+                findings.push(NAMED_TEST.broken(MIGRATING, number, what));
+            }
+        }
+    }
+    findings
 }
 
 fn reference(tree: &Tree) -> Vec<Finding> {
@@ -137,6 +179,25 @@ mod tests {
             ["README.zh-CN.md:3: readme: level 3, but 2 in README.md:3"]
         );
         assert_eq!(found(check, &[(ENGLISH, "# wharf\n"), (CHINESE, TOP_CHINESE)]).len(), 1);
+    }
+
+    #[test]
+    fn a_long_readme_is_found() {
+        let english = format!("{TOP}{}", "text\n".repeat(README_LINES_MAX));
+        let findings = found(check, &[(ENGLISH, &english), (CHINESE, TOP_CHINESE)]);
+        assert_eq!(findings, ["README.md:202: readme: 202 lines, at most 200"]);
+    }
+
+    #[test]
+    fn tests_that_the_guide_names_exist() {
+        let source = ("crates/core/tests/a.rs", "async fn first_works() {}\n");
+        let table = "| Old `x` | New | Test |\n|---|---|---|\n| `max` | `y` | `first_works` |\n";
+        let after = "\n| `letter` | `not_a_test` |\n";
+        assert!(found(check, &[source, (MIGRATING, &format!("{table}{after}"))]).is_empty());
+        assert_eq!(
+            found(check, &[(MIGRATING, table)]),
+            ["docs/guide/migrating.md:3: named test: there is no test `first_works`"]
+        );
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub(super) fn read(text: &str) -> Vec<Proof> {
 }
 
 fn write(proofs: &[Proof]) -> String {
-    let mut text = "# Proofs by force that were run, and what came of them. docs/TRUST.md shows \
-                    them.\n# Written by `cargo xtask trust record`.\n"
+    let mut text = "# Recorded results of `cargo xtask prove`, shown in docs/reference/trust.md.\n\
+                    # Written by `cargo xtask trust record`.\n"
         .to_owned();
     for proof in proofs {
         text.push_str("\n[[proof]]\n");

@@ -1,6 +1,6 @@
-//! What the old set-up of pyftpdlib had, row by row of the table in the README; each test is named
-//! after its row. That a speed limit holds exactly is shown where the clock can be stopped, in the
-//! tests of the engine; Explorer and ftp.exe have a file of their own.
+//! The settings of the widespread pyftpdlib script, row by row of the table in
+//! docs/guide/migrating.md; each test is named after its row. That a speed limit holds exactly is
+//! tested in the engine, where the clock can be paused; Explorer and ftp.exe have their own file.
 
 use std::collections::BTreeSet;
 use std::fs;
