@@ -132,7 +132,7 @@ pub struct Passive {
 pub struct PassiveFailure {
     /// The clients: an IPv4 /24 or an IPv6 /64.
     pub network: String,
-    /// Why, as in `no-connection`: one word of a list in docs/guide/when-transfers-do-not-start.md.
+    /// Why, as in `no-connection`: one word of a list in docs/guide/passive-mode-and-nat.md.
     pub cause: String,
     /// What was seen, in words.
     pub seen: String,

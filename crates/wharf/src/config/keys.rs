@@ -305,7 +305,7 @@ sections! {
         [R] timeout: Wait = "\"10s\"",
     }
 
-    /// Passwords that a web service of yours proves; docs/guide/logins.md has what it is asked.
+    /// Passwords checked by an HTTP service; see docs/guide/external-authentication.md.
     "accounts.http" HttpLogin {
         /// e.g. "https://login.example.com/wharf"
         [R] url: OptionalUrl = "\"\"",
