@@ -264,10 +264,10 @@ pub(crate) fn reference() -> String {
     };
     let mut out = String::from(
         "# Events\n\n\
-         What wharf tells [programs and web servers](../guide/events.md) of, and writes into its \
-         [logs](../guide/logs.md). This page is generated from the list in the program \
-         (`cargo xtask docs`); do not edit it. New events and fields may be added; those that are \
-         here keep their meaning.\n\n\
+         What wharf tells [programs and web servers](../guide/hooks-and-webhooks.md) of, and \
+         writes into its [logs](../guide/logging.md). This page is generated from the list in the \
+         program (`cargo xtask docs`); do not edit it. New events and fields may be added; those \
+         that are here keep their meaning.\n\n\
          ## Every event\n\n\
          Programs get these as JSON on standard input, as variables (`user` is `WHARF_USER`), and \
          where an argument is `{user}`. Web servers get the same JSON.\n\n",

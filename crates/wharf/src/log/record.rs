@@ -1,4 +1,4 @@
-//! An event as fields with names. The names are frozen: `docs/guide/logs.md` lists them.
+//! An event as fields with names. The names are frozen: `docs/guide/logging.md` lists them.
 
 use std::fmt::Display;
 use std::net::SocketAddr;

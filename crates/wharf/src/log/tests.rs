@@ -165,7 +165,7 @@ fn every_event_and_field_stands_in_the_catalog_and_nothing_else_does() {
 
 #[test]
 fn every_event_and_field_stands_in_the_guide() {
-    let guide = include_str!("../../../../docs/guide/logs.md");
+    let guide = include_str!("../../../../docs/guide/logging.md");
     with_every_event(|event| {
         let record = Record::of(&who(None), event).unwrap();
         let name = format!("`{}`", record.event);
