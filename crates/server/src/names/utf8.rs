@@ -36,8 +36,10 @@ pub(super) fn is_doubtful(text: &str) -> bool {
 
 /// Whether a character of three or four bytes is practically never part of a name.
 fn is_unused(letter: char) -> bool {
-    matches!(letter, '\u{1b00}'..='\u{1cff}' | '\u{3400}'..='\u{4dbf}' | '\u{a000}'..='\u{abff}' | '\u{e000}'..='\u{f8ff}'
-        | '\u{10000}'..='\u{1efff}' | '\u{30000}'..='\u{dffff}' | '\u{f0000}'..)
+    matches!(letter,
+        '\u{1b00}'..='\u{1cff}' | '\u{3400}'..='\u{4dbf}' | '\u{a000}'..='\u{abff}'
+        | '\u{e000}'..='\u{f8ff}' | '\u{10000}'..='\u{1efff}' | '\u{30000}'..='\u{dffff}'
+        | '\u{f0000}'..)
 }
 
 /// Decides between UTF-8 and the sets for `text`.

@@ -1,8 +1,8 @@
 //! How unlikely bytes are as a name in one character set.
 //!
 //! A simple model of each language: the cost of each character in its context, in tenths of the
-//! natural logarithm of its probability. The cheapest reading is the most likely one. Readings of the
-//! same bytes are compared, so a letter of two bytes stands against the two letters that those
+//! natural logarithm of its probability. The cheapest reading is the most likely one. Readings of
+//! the same bytes are compared, so a letter of two bytes stands against the two letters that those
 //! bytes are elsewhere.
 
 use std::collections::HashMap;

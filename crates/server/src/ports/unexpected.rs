@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// So many are closed one right after the other; then accepting pauses.
 const AT_ONCE: usize = 64;
-/// The pause. With `AT_ONCE` this bounds the rate to 6,400 a second: a flood costs a small part of a
-/// processor, and what the system keeps for us does not fill up, so that the client whose connection
-/// waits in the middle of it has its turn.
+/// The pause. With `AT_ONCE` this bounds the rate to 6,400 a second: a flood costs a small part of
+/// a processor, and the backlog of the system does not fill up, so that the client whose
+/// connection waits in the middle of it has its turn.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Addresses that are remembered; all are counted.
 const ADDRESSES_MAX: usize = 16;

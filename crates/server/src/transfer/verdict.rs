@@ -112,7 +112,8 @@ fn failed(ending: Ending<Done>) -> Verdict {
         }
         Ending::Done(Done::Cut(Cut::MidRecord)) => {
             let reply = aborted(
-                "The data connection ended in the middle of a TLS record, so the file is cut short.",
+                "The data connection ended in the middle of a TLS record, so the file is cut \
+                 short.",
             );
             let reason = "the data connection ended in the middle of a TLS record, so more was to \
                           come";
