@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
-use wharf_core::users::{Attempt, Denied, Standing, Users};
+use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 use wharf_users::admin::{AdminError, Change, Holder, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{Fault, StoredHash, UserRecord};
 use wharf_users::hasher::Hasher;
@@ -182,15 +182,15 @@ impl Users for SqlUsers {
         Ok(record.account(Path::new(""), now))
     }
 
-    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+    async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
         let Some(record) = self.valid(attempt.user).await? else {
-            return Ok(Standing::Unknown);
+            return Ok(AccountStatus::Unknown);
         };
         let now = Timestamp::now();
         record.admits(attempt, now)?;
         let has_password = record.password.is_some() || record.no_password == Some(true);
         let account = Box::new(record.account(Path::new(""), now));
-        Ok(Standing::Known { account, has_password })
+        Ok(AccountStatus::Known { account, has_password })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::storage::Storage;
 /// `emit` is called on the session's own task: it must not block, cannot fail and cannot veto.
 pub trait Events: Send + Sync {
     /// Takes note of one event.
-    fn emit(&self, who: &Who, event: &Event<'_>);
+    fn emit(&self, who: &ClientInfo, event: &Event<'_>);
 
     /// Whether [`Event::Command`] is wanted; without it the engine does not make those at all.
     fn wants_commands(&self) -> bool {
@@ -26,7 +26,7 @@ pub trait Events: Send + Sync {
 
 /// Whose session it was.
 #[derive(Clone, Debug)]
-pub struct Who {
+pub struct ClientInfo {
     /// The session's number, unique as long as the process runs, counted from 1.
     pub session: u64,
     /// The client's end of the control connection.
@@ -275,5 +275,5 @@ pub enum Direction {
 pub struct Ignore;
 
 impl Events for Ignore {
-    fn emit(&self, _who: &Who, _event: &Event<'_>) {}
+    fn emit(&self, _who: &ClientInfo, _event: &Event<'_>) {}
 }

@@ -273,16 +273,16 @@ pub trait Sink: Send {
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
     /// Lends the file that takes the bytes, for the engine to go on writing to it from its current
-    /// position in whatever way is fastest. Nothing else may be called until [`Sink::take_back`],
+    /// position in whatever way is fastest. Nothing else may be called until [`Sink::reattach_file`],
     /// except `abort`, which must cope with a writer that is just stopping. `None`: there is no
     /// such file, and `write` is the only way.
-    async fn lend(&mut self) -> Result<Option<Loan>> {
+    async fn detach_file(&mut self) -> Result<Option<DetachedFile>> {
         Ok(None)
     }
 
     /// The lent file is back, with its position behind what was written. `failed`: a write to it
     /// did; only `abort` may follow.
-    fn take_back(&mut self, failed: bool) {
+    fn reattach_file(&mut self, failed: bool) {
         let _ = failed;
     }
 
@@ -323,7 +323,7 @@ pub trait Sink: Send {
 
 /// A file that a sink has lent. Whoever has it drops it when nothing more will be written: an
 /// `abort` in the middle may wait for that.
-pub struct Loan {
+pub struct DetachedFile {
     /// Open at the place of the next byte. It is dropped before the allowance.
     pub file: std::fs::File,
     /// Whom to ask before bytes are written; none where nobody minds.

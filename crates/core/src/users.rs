@@ -30,9 +30,9 @@ pub trait Users: Send + Sync {
     ///
     /// All of the account's own rules hold as for a login: one that is switched off, or may not
     /// come like this, is an error. A store that keeps passwords without accounts need not answer.
-    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+    async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
         let _ = attempt;
-        Ok(Standing::Unknown)
+        Ok(AccountStatus::Unknown)
     }
 
     /// Whether `user` names the account that needs no password. Such a login is no secret, so it
@@ -45,7 +45,7 @@ pub trait Users: Send + Sync {
 
 /// What a store knows of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum AccountStatus {
     /// Nothing.
     Unknown,
     /// An account.

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result, UploadRefusal};
 use wharf_core::storage::{
-    Caps, Change, Entries, LastLink, Loan, Replace, Sink, Source, Space, Storage, Stored, Usage,
-    Wanted, Write,
+    Caps, Change, DetachedFile, Entries, LastLink, Replace, Sink, Source, Space, Storage, Stored,
+    Usage, Wanted, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::{VPath, escaped};
@@ -358,13 +358,13 @@ impl Sink for CheckedSink {
         self.sink.write(chunk).await
     }
 
-    async fn lend(&mut self) -> Result<Option<Loan>> {
+    async fn detach_file(&mut self) -> Result<Option<DetachedFile>> {
         self.state = State::Open;
-        self.sink.lend().await
+        self.sink.detach_file().await
     }
 
-    fn take_back(&mut self, failed: bool) {
-        self.sink.take_back(failed);
+    fn reattach_file(&mut self, failed: bool) {
+        self.sink.reattach_file(failed);
     }
 
     async fn sync(&mut self) -> Result<()> {

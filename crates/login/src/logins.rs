@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use wharf_core::account::{Account, is_name};
 use wharf_core::async_trait;
-use wharf_core::users::{Attempt, Denied, Standing, Users};
+use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 
 use crate::outage::Outages;
 use crate::source::{Proven, Source, Stopped, Verdict};
@@ -56,13 +56,15 @@ impl Logins {
         if !is_name(attempt.user) {
             return Err(Denied::UnknownUser);
         }
-        let standing = self.store.standing(attempt).await?;
+        let account_status = self.store.account_status(attempt).await?;
         let mut broken = None;
         for step in &self.steps {
             let source = match step {
                 Step::Source(_) if is_again => continue,
                 Step::Source(source) => source,
-                Step::Store if has_password(&standing) => return self.store.login(attempt).await,
+                Step::Store if has_password(&account_status) => {
+                    return self.store.login(attempt).await;
+                }
                 Step::Store => continue,
             };
             match source.prove(attempt).await {
@@ -90,13 +92,17 @@ impl Logins {
         if let Some(why) = broken {
             return Err(Denied::Broken(why.into()));
         }
-        self.nobodys(attempt, &standing).await
+        self.nobodys(attempt, &account_status).await
     }
 
     /// Nobody knows the password of this name. The store does what it does for unknown names,
     /// which costs it a hash.
-    async fn nobodys(&self, attempt: &Attempt<'_>, standing: &Standing) -> Result<Account, Denied> {
-        if matches!(standing, Standing::Known { .. }) {
+    async fn nobodys(
+        &self,
+        attempt: &Attempt<'_>,
+        account_status: &AccountStatus,
+    ) -> Result<Account, Denied> {
+        if matches!(account_status, AccountStatus::Known { .. }) {
             return Err(Denied::NoPassword);
         }
         let has_store = self.steps.iter().any(|step| matches!(step, Step::Store));
@@ -110,8 +116,9 @@ impl Logins {
         let name = proven.name.take().unwrap_or_else(|| attempt.user.to_owned());
         // Asked again: the proof may have taken seconds in which the account was switched off, and
         // one must not be had under a second spelling, with its rules left behind.
-        let standing = self.store.standing(&Attempt { user: &name, ..*attempt }).await?;
-        if let Standing::Known { account, .. } = standing {
+        let account_status =
+            self.store.account_status(&Attempt { user: &name, ..*attempt }).await?;
+        if let AccountStatus::Known { account, .. } = account_status {
             return Ok(*account);
         }
         let account = self.template.account(&name, proven).await?;
@@ -132,8 +139,8 @@ impl Users for Logins {
         on_the_beat(self.decide(attempt, true)).await
     }
 
-    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
-        self.store.standing(attempt).await
+    async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
+        self.store.account_status(attempt).await
     }
 
     fn is_anonymous(&self, user: &str) -> bool {
@@ -153,8 +160,8 @@ async fn on_the_beat(
     answer
 }
 
-fn has_password(standing: &Standing) -> bool {
-    matches!(standing, Standing::Known { has_password: true, .. })
+fn has_password(account_status: &AccountStatus) -> bool {
+    matches!(account_status, AccountStatus::Known { has_password: true, .. })
 }
 
 /// The first beat from `now` on.

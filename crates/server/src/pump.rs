@@ -201,10 +201,10 @@ pub(crate) async fn receive(
     let closing = loop {
         if can_lend && taken >= PIECE_BYTES && direct::is_possible(&stream, flow) {
             taken = 0;
-            match sink.lend().await? {
+            match sink.detach_file().await? {
                 Some(loan) => {
                     let received = direct::receive(loan, stream, flow).await;
-                    sink.take_back(matches!(received, Err(Cut::Store(_))));
+                    sink.reattach_file(matches!(received, Err(Cut::Store(_))));
                     match received? {
                         (Some(back), _) => stream = back,
                         (None, closing) => {

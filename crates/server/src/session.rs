@@ -9,7 +9,7 @@ use encoding_rs::Encoding as Charset;
 use ipnet::IpNet;
 use tokio::time::Instant;
 use wharf_core::account::Account;
-use wharf_core::event::{Direction, Event, Who};
+use wharf_core::event::{ClientInfo, Direction, Event};
 use wharf_proto::args::{Mode, TransferType};
 use wharf_proto::facts::FactSet;
 use wharf_proto::path::{VPath, escaped};
@@ -396,8 +396,8 @@ impl Session {
         self.emit(&Event::CharsetRecognised { charset, is_certain: recognised.is_settled });
     }
 
-    pub(crate) fn who(&self) -> Who {
-        Who {
+    pub(crate) fn who(&self) -> ClientInfo {
+        ClientInfo {
             session: self.probe.number,
             peer: self.peer,
             local: self.local,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use wharf_core::account::Limits as Own;
-use wharf_core::event::{Direction, Event, Events, Tree, Who};
+use wharf_core::event::{ClientInfo, Direction, Event, Events, Tree};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::path::escaped;
@@ -245,7 +245,7 @@ impl Shared {
 
     /// Tells of somebody who has no session.
     pub(crate) fn emit_at_the_door(&self, peer: SocketAddr, local: SocketAddr, event: &Event<'_>) {
-        let who = Who {
+        let who = ClientInfo {
             session: 0,
             peer,
             local,

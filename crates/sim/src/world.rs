@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use wharf_core::account::Account;
-use wharf_core::event::{Event, Events, Who};
+use wharf_core::event::{ClientInfo, Event, Events};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::Stores;
 use wharf_proto::time::Timestamp;
@@ -62,7 +62,7 @@ impl Recorded {
 }
 
 impl Events for Recorded {
-    fn emit(&self, who: &Who, event: &Event<'_>) {
+    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
         let user = who.user.as_deref().unwrap_or("-");
         let line = format!("{} {user} {event:?}", who.session);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);

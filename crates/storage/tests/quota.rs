@@ -144,7 +144,7 @@ async fn session(store: &dyn Storage, acts: &[Act]) {
 /// Writes past the sink, half of it at a time. Says whether all was allowed.
 async fn feed_lent(sink: &mut Box<dyn Sink>, bytes: usize) -> wharf_core::error::Result<bool> {
     use std::io::Write as _;
-    let Some(mut loan) = sink.lend().await? else { return Ok(true) };
+    let Some(mut loan) = sink.detach_file().await? else { return Ok(true) };
     let mut is_allowed = true;
     for piece in [bytes / 2, bytes - bytes / 2] {
         let allowance = loan.allowance.as_mut().unwrap();
@@ -154,7 +154,7 @@ async fn feed_lent(sink: &mut Box<dyn Sink>, bytes: usize) -> wharf_core::error:
         }
     }
     drop(loan);
-    sink.take_back(!is_allowed);
+    sink.reattach_file(!is_allowed);
     Ok(is_allowed)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wharf_core::account::{Account, Limits};
 use wharf_core::async_trait;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::users::{Attempt, Denied, Standing, Users};
+use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 
 /// The names that need no password, in any case: `ftp` is what many clients send (RFC 1635).
 pub const ANONYMOUS_NAMES: [&str; 2] = ["anonymous", "ftp"];
@@ -59,14 +59,14 @@ impl<U: Users + ?Sized> Users for WithAnonymous<U> {
         self.inner.login_again(attempt).await
     }
 
-    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+    async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
         if self.is_anonymous(attempt.user) {
-            return Ok(Standing::Known {
+            return Ok(AccountStatus::Known {
                 account: Box::new(self.account.clone()),
                 has_password: true,
             });
         }
-        self.inner.standing(attempt).await
+        self.inner.account_status(attempt).await
     }
 
     fn is_anonymous(&self, user: &str) -> bool {

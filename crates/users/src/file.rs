@@ -71,7 +71,7 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use wharf_core::account::{Account, Limits};
 use wharf_core::async_trait;
-use wharf_core::users::{Attempt, Denied, Standing, Users};
+use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 use zeroize::Zeroizing;
 
 use crate::hasher::{Hasher, Turn};
@@ -207,12 +207,12 @@ impl Users for FileUsers {
         Ok(record.account(disk::folder(&self.inner.path), now))
     }
 
-    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+    async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
         let inner = Arc::clone(&self.inner);
         let looked = spawn_blocking(move || inner.look()).await;
         looked.map_err(|error| Denied::Broken(error.into()))?;
         let Some(record) = self.inner.state().records.get(attempt.user).cloned() else {
-            return Ok(Standing::Unknown);
+            return Ok(AccountStatus::Unknown);
         };
         if !record.is_enabled() {
             return Err(Denied::Disabled);
@@ -221,7 +221,7 @@ impl Users for FileUsers {
         record.admits(attempt, now)?;
         let has_password = record.password.is_some() || record.no_password == Some(true);
         let account = Box::new(record.account(disk::folder(&self.inner.path), now));
-        Ok(Standing::Known { account, has_password })
+        Ok(AccountStatus::Known { account, has_password })
     }
 }
 

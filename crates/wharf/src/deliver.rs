@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_core::event::{Event, Events, Who};
+use wharf_core::event::{ClientInfo, Event, Events};
 use wharf_core::trusted_file;
 use wharf_events::check::{self, Checker, Upload};
 use wharf_events::programs::{self, Limits, Program, Programs, Started};
@@ -244,7 +244,7 @@ impl Delivery {
 }
 
 impl Events for Delivery {
-    fn emit(&self, who: &Who, event: &Event<'_>) {
+    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
         let Some(record) = Record::of(who, event) else { return };
         if !kind(record.event).is_some_and(|kind| kind.is_told) {
             return;

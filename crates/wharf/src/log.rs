@@ -23,7 +23,7 @@ pub(crate) mod xferlog;
 use std::sync::{PoisonError, RwLock};
 
 use jiff::Zoned;
-use wharf_core::event::{Event, Events, Who};
+use wharf_core::event::{ClientInfo, Event, Events};
 
 use crate::outcome::Failure;
 use audit::{Audit, Kept, is_audited};
@@ -200,7 +200,7 @@ fn note_record(note: &Note) -> Record {
 }
 
 impl Events for Log {
-    fn emit(&self, who: &Who, event: &Event<'_>) {
+    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
         if let Event::Transferred(transfer) = event
             && let Some(target) = self.transfers
         {

@@ -28,7 +28,7 @@ use reach::Reach;
 
 /// One kind of protection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum ProtectionStatus {
     /// It holds; how, in a few words.
     On(String),
     /// It does not; why.
@@ -39,16 +39,16 @@ pub(crate) enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     /// Files and folders outside of the reach are refused.
-    pub(crate) files: Standing,
+    pub(crate) files: ProtectionStatus,
     /// Ports outside of the reach are refused.
-    pub(crate) ports: Standing,
+    pub(crate) ports: ProtectionStatus,
     /// Signals to other programs and their abstract sockets are refused.
-    pub(crate) programs: Standing,
+    pub(crate) programs: ProtectionStatus,
     /// System calls that a server never needs are refused.
-    pub(crate) calls: Standing,
+    pub(crate) calls: ProtectionStatus,
 }
 
-impl Standing {
+impl ProtectionStatus {
     /// In a few words: how it holds, or `off: ` and why.
     pub(crate) fn told(&self) -> String {
         match self {
@@ -61,12 +61,12 @@ impl Standing {
 impl Report {
     /// Nothing holds, for one reason.
     pub(crate) fn off(why: &str) -> Self {
-        let off = || Standing::Off(why.to_owned());
+        let off = || ProtectionStatus::Off(why.to_owned());
         Self { files: off(), ports: off(), programs: off(), calls: off() }
     }
 
     /// Each kind with its name.
-    pub(crate) fn parts(&self) -> [(&'static str, &Standing); 4] {
+    pub(crate) fn parts(&self) -> [(&'static str, &ProtectionStatus); 4] {
         [
             ("files", &self.files),
             ("ports", &self.ports),
@@ -87,7 +87,7 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &Reach) -> Result<Report, Failure
     };
     if sandbox == Sandbox::On {
         for (what, part) in [("files", &report.files), ("system calls", &report.calls)] {
-            if let Standing::Off(why) = part {
+            if let ProtectionStatus::Off(why) = part {
                 let message = format!("server.sandbox is \"on\", but {what} stay open: {why}");
                 return Err(Failure::new(message)
                     .help("write sandbox = \"auto\" to be confined as far as this system can"));

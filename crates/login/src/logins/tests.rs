@@ -28,14 +28,14 @@ impl Users for Store {
         }
     }
 
-    async fn standing(&self, attempt: &Attempt<'_>) -> Result<Standing, Denied> {
+    async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
         let has_password = attempt.user == "anna";
         match attempt.user {
             "anna" | "ben" => {
-                Ok(Standing::Known { account: Box::new(kept(attempt.user)), has_password })
+                Ok(AccountStatus::Known { account: Box::new(kept(attempt.user)), has_password })
             }
             "dora" => Err(Denied::Disabled),
-            _ => Ok(Standing::Unknown),
+            _ => Ok(AccountStatus::Unknown),
         }
     }
 }

@@ -24,7 +24,7 @@ use tokio::io::Interest;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use wharf_core::error::{Error, ErrorKind};
-use wharf_core::storage::Loan;
+use wharf_core::storage::DetachedFile;
 
 use self::sealed::{Opening, Sealing};
 use super::{Closing, Cut, Flow, Rest, bound, shortened, within};
@@ -99,7 +99,7 @@ pub(super) async fn send(
 /// Takes what comes into a file, at its position, and the farewell of TLS. The stream comes back
 /// before its end if the client is so slow that this way does not pay; else it says how it ended.
 pub(super) async fn receive(
-    loan: Loan,
+    loan: DetachedFile,
     stream: Stream,
     flow: &Flow<'_>,
 ) -> Result<(Option<Stream>, Closing), Cut> {
@@ -355,13 +355,13 @@ fn send_trouble(error: Errno) -> Step {
 }
 
 /// A lent file.
-struct Target(Loan);
+struct Target(DetachedFile);
 
 impl Target {
     /// Asks whether so many bytes may be written.
     fn allow(&mut self, bytes: usize) -> Result<(), Error> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let Loan { file, allowance } = &mut self.0;
+        let DetachedFile { file, allowance } = &mut self.0;
         allowance.as_mut().map_or(Ok(()), |allowance| allowance.take(file, bytes))
     }
 }
@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn a_file_that_takes_nothing_from_a_pipe_gets_it_through_memory() {
         let file = File::from(memfd_create("upload", MemfdFlags::CLOEXEC).unwrap());
-        let file = Target(Loan { file, allowance: None });
+        let file = Target(DetachedFile { file, allowance: None });
         let mut receiving = Receiving { file, pipe: Pipe::new().unwrap() };
         let mut end = File::from(receiving.pipe.r#in.try_clone().unwrap());
         end.write_all(b"first and second").unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use wharf_core::storage::Loan;
+use wharf_core::storage::DetachedFile;
 
 use super::{Closing, Cut, Flow, Rest};
 use crate::net::Stream;
@@ -23,7 +23,7 @@ pub(super) async fn send(
 }
 
 pub(super) async fn receive(
-    _: Loan,
+    _: DetachedFile,
     stream: Stream,
     _: &Flow<'_>,
 ) -> Result<(Option<Stream>, Closing), Cut> {

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use wharf_core::event::{Event, Tree, Who};
+use wharf_core::event::{ClientInfo, Event, Tree};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::net::{Introduced, Listener, Socket, introduced, plain};
@@ -171,7 +171,7 @@ fn unintroduced(error: &io::Error) -> String {
 }
 
 fn tell(shared: &Shared, peer: SocketAddr, local: SocketAddr, reason: &str) {
-    let who = Who {
+    let who = ClientInfo {
         session: 0,
         peer,
         local,

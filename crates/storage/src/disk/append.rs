@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Loan, Sink, Stored};
+use wharf_core::storage::{DetachedFile, Sink, Stored};
 
 use super::copying::Copying;
 use super::draft::{Draft, Staged, claim_throwaway};
@@ -154,13 +154,13 @@ impl Sink for Append {
         self.stage()?.write(chunk).await
     }
 
-    async fn lend(&mut self) -> Result<Option<Loan>> {
-        self.stage()?.lend().await
+    async fn detach_file(&mut self) -> Result<Option<DetachedFile>> {
+        self.stage()?.detach_file().await
     }
 
-    fn take_back(&mut self, failed: bool) {
+    fn reattach_file(&mut self, failed: bool) {
         if let Some(stage) = &mut self.stage {
-            stage.take_back(failed);
+            stage.reattach_file(failed);
         }
     }
 

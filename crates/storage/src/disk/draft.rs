@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Loan, Replace, Stored};
+use wharf_core::storage::{DetachedFile, Replace, Stored};
 
 use super::copying::Copying;
 use super::fault::fault;
@@ -207,17 +207,17 @@ impl Draft {
     }
 
     /// The file at the place of the next byte, for somebody who writes to it without us.
-    pub(super) fn lend(&mut self) -> Result<Loan> {
+    pub(super) fn detach_file(&mut self) -> Result<DetachedFile> {
         self.note()?;
         let file = self.file.try_clone().map_err(fault)?;
         self.is_lent = true;
         let borrowed = Borrowed::new(self.headroom, self.charge.clone());
         self.borrower = Some(borrowed.borrower());
-        Ok(Loan { file, allowance: Some(Box::new(borrowed)) })
+        Ok(DetachedFile { file, allowance: Some(Box::new(borrowed)) })
     }
 
     /// Counts what was written to the lent file. After a failed write the draft must be dropped.
-    pub(super) fn take_back(&mut self, failed: bool) -> Result<()> {
+    pub(super) fn reattach_file(&mut self, failed: bool) -> Result<()> {
         let was_lent = std::mem::take(&mut self.is_lent);
         if was_lent {
             let length = self.file.metadata().map_err(fault)?.len();
@@ -291,10 +291,10 @@ impl Draft {
             return Ok(());
         };
         let counting = charge.metered().change()?;
-        let standing = self.dir.file(&self.target)?;
-        charge.check_publish(self.length, charge.metered().credited(standing))?;
+        let account_status = self.dir.file(&self.target)?;
+        charge.check_publish(self.length, charge.metered().credited(account_status))?;
         self.rename()?;
-        if let Some(gone) = standing {
+        if let Some(gone) = account_status {
             counting.moved(gone.file);
         }
         charge.published();
@@ -387,7 +387,7 @@ impl Drop for Draft {
         if let (Some(borrower), true) = (self.borrower.take(), self.is_lent) {
             borrower.await_return();
         }
-        let _ = self.take_back(false);
+        let _ = self.reattach_file(false);
         if self.state == State::Published {
             return;
         }

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Loan, Sink, Stored};
+use wharf_core::storage::{DetachedFile, Sink, Stored};
 
 use super::draft::Draft;
 use super::tree::Tree;
@@ -107,18 +107,18 @@ impl Sink for Upload {
         Ok(())
     }
 
-    async fn lend(&mut self) -> Result<Option<Loan>> {
+    async fn detach_file(&mut self) -> Result<Option<DetachedFile>> {
         let (mut draft, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
             draft.write(&pieces)?;
             Ok(draft)
         }));
         let Some(draft) = self.settle().await? else { return Ok(None) };
-        draft.lend().map(Some)
+        draft.detach_file().map(Some)
     }
 
-    fn take_back(&mut self, failed: bool) {
-        let back = self.draft.as_mut().map(|draft| draft.take_back(failed));
+    fn reattach_file(&mut self, failed: bool) {
+        let back = self.draft.as_mut().map(|draft| draft.reattach_file(failed));
         if matches!(back, Some(Err(_))) {
             self.draft = None;
         }

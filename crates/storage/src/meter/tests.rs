@@ -12,7 +12,7 @@ fn metered(kept: Kept, quota: Quota) -> Metered {
 }
 
 /// The file that stands at the only name of these tests.
-fn standing(bytes: u64) -> Replaced {
+fn account_status(bytes: u64) -> Replaced {
     Replaced { file: (1, 1), bytes }
 }
 
@@ -84,7 +84,7 @@ fn row_37_the_last_byte_fits_and_one_more_does_not() {
 #[test]
 fn row_37_a_replacement_costs_what_it_is_larger() {
     let metered = metered(kept(90, 1), quota(100, 1));
-    let charge = Charge::begin(&metered, None, Some(standing(90))).unwrap();
+    let charge = Charge::begin(&metered, None, Some(account_status(90))).unwrap();
     charge.grow(100).unwrap();
     assert_eq!(charge.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
     assert_eq!(metered.meter.kept(), Some(kept(190, 2)));
@@ -92,7 +92,7 @@ fn row_37_a_replacement_costs_what_it_is_larger() {
     let other = Charge::begin(&metered, Some(0), None).unwrap();
     assert_eq!(other.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
     other.end(Some(0));
-    charge.check_publish(100, Some(standing(90))).unwrap();
+    charge.check_publish(100, Some(account_status(90))).unwrap();
     charge.published();
     assert_eq!(metered.meter.kept(), Some(kept(100, 1)));
 }
@@ -101,7 +101,7 @@ fn row_37_a_replacement_costs_what_it_is_larger() {
 fn row_37_a_cut_replacement_stays_only_if_both_fit() {
     for (old, new, stays) in [(40, 60, true), (50, 60, false)] {
         let metered = metered(kept(old, 1), quota(100, 2));
-        let charge = Charge::begin(&metered, None, Some(standing(old))).unwrap();
+        let charge = Charge::begin(&metered, None, Some(account_status(old))).unwrap();
         charge.grow(new).unwrap();
         assert_eq!(charge.may_stay(new), stays);
         charge.end(stays.then_some(new));
@@ -113,7 +113,7 @@ fn row_37_a_cut_replacement_stays_only_if_both_fit() {
 #[test]
 fn row_37_what_was_to_be_replaced_and_is_gone_gives_no_room() {
     let metered = metered(kept(90, 1), quota(100, 5));
-    let charge = Charge::begin(&metered, None, Some(standing(90))).unwrap();
+    let charge = Charge::begin(&metered, None, Some(account_status(90))).unwrap();
     charge.grow(95).unwrap();
     metered.change().unwrap().freed(90, 1);
     let other = Charge::begin(&metered, None, None).unwrap();
@@ -129,18 +129,18 @@ fn row_37_what_was_to_be_replaced_and_is_gone_gives_no_room() {
 #[test]
 fn row_37_of_several_uploads_to_one_name_one_has_the_size_of_what_is_there_as_credit() {
     let metered = metered(kept(100, 1), quota(100, 5));
-    let first = Charge::begin(&metered, None, Some(standing(100))).unwrap();
+    let first = Charge::begin(&metered, None, Some(account_status(100))).unwrap();
     first.check_room().unwrap();
     first.grow(100).unwrap();
-    let second = Charge::begin(&metered, None, Some(standing(100))).unwrap();
+    let second = Charge::begin(&metered, None, Some(account_status(100))).unwrap();
     assert_eq!(second.check_room().unwrap_err().kind, ErrorKind::OverQuota);
     assert_eq!(second.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
     second.end(None);
-    first.check_publish(100, Some(standing(100))).unwrap();
+    first.check_publish(100, Some(account_status(100))).unwrap();
     first.published();
     assert_eq!(metered.meter.kept(), Some(kept(100, 1)));
     // The next one has it again.
-    let third = Charge::begin(&metered, None, Some(standing(100))).unwrap();
+    let third = Charge::begin(&metered, None, Some(account_status(100))).unwrap();
     third.check_room().unwrap();
     third.end(None);
 }
@@ -148,7 +148,7 @@ fn row_37_of_several_uploads_to_one_name_one_has_the_size_of_what_is_there_as_cr
 #[test]
 fn row_37_a_file_that_gets_another_name_meanwhile_gives_no_credit() {
     let metered = metered(kept(100, 1), quota(100, 5));
-    let charge = Charge::begin(&metered, None, Some(standing(100))).unwrap();
+    let charge = Charge::begin(&metered, None, Some(account_status(100))).unwrap();
     charge.grow(40).unwrap();
     metered.change().unwrap().moved((2, 2));
     charge.grow(40).unwrap();
@@ -162,11 +162,11 @@ fn row_37_a_file_that_gets_another_name_meanwhile_gives_no_credit() {
 #[test]
 fn row_37_an_upload_that_takes_the_place_first_ends_the_credit_of_another() {
     let metered = metered(kept(50, 1), quota(200, 5));
-    let credited = Charge::begin(&metered, None, Some(standing(50))).unwrap();
+    let credited = Charge::begin(&metered, None, Some(account_status(50))).unwrap();
     credited.grow(50).unwrap();
-    let other = Charge::begin(&metered, None, Some(standing(50))).unwrap();
+    let other = Charge::begin(&metered, None, Some(account_status(50))).unwrap();
     other.grow(100).unwrap();
-    other.check_publish(100, Some(standing(50))).unwrap();
+    other.check_publish(100, Some(account_status(50))).unwrap();
     other.published();
     assert_eq!(metered.meter.kept(), Some(kept(150, 2)));
     assert_eq!(metered.meter.numbers().lasting(), kept(150, 2));

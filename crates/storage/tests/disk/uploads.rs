@@ -119,8 +119,8 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
             let mut sink = begin(&disk, "/f", Start::Fresh).await;
             feed(&mut sink, &vec![7; 700_000]).await;
             sink.sync().await.unwrap();
-            assert!(sink.lend().await.unwrap().is_some());
-            sink.take_back(false);
+            assert!(sink.detach_file().await.unwrap().is_some());
+            sink.reattach_file(false);
             running = Some(sink);
         } else {
             leave(&disk).await;

@@ -11,7 +11,7 @@ use crate::outcome::Failure;
 use crate::protection::identity::{current_name, is_root};
 use crate::protection::own_files::{MOVE, beneath, own_files, server_files, within};
 use crate::protection::reach::Reach;
-use crate::protection::{Standing, rehearse, rights, system};
+use crate::protection::{ProtectionStatus, rehearse, rights, system};
 
 pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
@@ -26,7 +26,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     }
     let open = [("files", &report.files), ("system calls", &report.calls)];
     for (what, part) in open {
-        if let Standing::Off(why) = part {
+        if let ProtectionStatus::Off(why) = part {
             let remedy = match config.server.sandbox {
                 Sandbox::Off => "write sandbox = \"auto\" in [server]",
                 _ if config.files.follow_symlinks == Symlinks::Always => {

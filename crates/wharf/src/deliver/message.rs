@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Zoned;
-use wharf_core::event::Who;
+use wharf_core::event::ClientInfo;
 use wharf_events::Notice;
 use wharf_events::check::Upload;
 use wharf_proto::path::{VPath, escaped};
@@ -36,7 +36,7 @@ impl Maker {
     }
 
     /// What is told of an event.
-    pub(super) fn of_event(&self, who: &Who, record: &Record) -> Notice {
+    pub(super) fn of_event(&self, who: &ClientInfo, record: &Record) -> Notice {
         // What was given an id already keeps it: a check before publishing gave it one.
         let given = match record.field("id") {
             Some(Field::Text(id)) => Some(id.clone()),
@@ -174,8 +174,8 @@ mod tests {
 
     use super::*;
 
-    fn who(tree: Tree, user: Option<&str>) -> Who {
-        Who {
+    fn who(tree: Tree, user: Option<&str>) -> ClientInfo {
+        ClientInfo {
             session: 42,
             peer: "[::ffff:192.0.2.7]:50000".parse().unwrap(),
             local: "192.0.2.1:21".parse().unwrap(),
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    fn made(who: &Who, event: &Event<'_>) -> Notice {
+    fn made(who: &ClientInfo, event: &Event<'_>) -> Notice {
         Maker::new().unwrap().of_event(who, &Record::of(who, event).unwrap())
     }
 

@@ -108,8 +108,8 @@ fn paths() -> impl Strategy<Value = VPath> {
         .prop_map(|bytes| VPath::root().resolve(&bytes).unwrap_or_else(|_| VPath::root()))
 }
 
-fn who(user: Option<String>, port: u16) -> Who {
-    Who {
+fn who(user: Option<String>, port: u16) -> ClientInfo {
+    ClientInfo {
         session: 42,
         peer: SocketAddr::new("::ffff:192.0.2.7".parse().unwrap(), port),
         local: "192.0.2.1:21".parse().unwrap(),

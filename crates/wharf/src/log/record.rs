@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wharf_core::event::{Direction, Event, Transferred, Who};
+use wharf_core::event::{ClientInfo, Direction, Event, Transferred};
 use wharf_proto::path::VPath;
 
 /// How much a line matters, the most first.
@@ -103,7 +103,7 @@ impl Record {
     }
 
     /// The record of an event; none for events that this log does not know.
-    pub(crate) fn of(who: &Who, event: &Event<'_>) -> Option<Self> {
+    pub(crate) fn of(who: &ClientInfo, event: &Event<'_>) -> Option<Self> {
         let info = |event| Self::new(Level::Info, event);
         let warn = |event| Self::new(Level::Warn, event);
         let record = match event {
@@ -178,7 +178,7 @@ impl Record {
         Some(Self { session: Some(session), ..record })
     }
 
-    fn of_login(who: &Who) -> Self {
+    fn of_login(who: &ClientInfo) -> Self {
         let record = Self::new(Level::Info, "login").boolean("tls", who.is_tls);
         match &who.client {
             Some(client) => record.text("client", client),

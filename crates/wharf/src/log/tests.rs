@@ -17,8 +17,8 @@ fn now() -> Zoned {
     "2026-11-22T15:07:41+01:00[Europe/Berlin]".parse().unwrap()
 }
 
-fn who(user: Option<&str>) -> Who {
-    Who {
+fn who(user: Option<&str>) -> ClientInfo {
+    ClientInfo {
         session: 42,
         peer: "[::ffff:192.0.2.7]:50000".parse::<SocketAddr>().unwrap(),
         local: "192.0.2.1:21".parse::<SocketAddr>().unwrap(),
@@ -51,7 +51,7 @@ fn rendered(style: Style, event: &Event<'_>) -> String {
     render_for(style, &who(Some("anna")), event)
 }
 
-fn render_for(style: Style, who: &Who, event: &Event<'_>) -> String {
+fn render_for(style: Style, who: &ClientInfo, event: &Event<'_>) -> String {
     line::render(style, &now(), &Record::of(who, event).unwrap())
 }
 

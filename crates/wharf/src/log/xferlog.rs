@@ -8,13 +8,13 @@
 use std::fmt::Write as _;
 
 use jiff::Zoned;
-use wharf_core::event::{Direction, Transferred, Who};
+use wharf_core::event::{ClientInfo, Direction, Transferred};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 
 use super::line::address;
 
 /// The line of a transfer, with its end.
-pub(crate) fn line(now: &Zoned, who: &Who, transfer: &Transferred<'_>) -> String {
+pub(crate) fn line(now: &Zoned, who: &ClientInfo, transfer: &Transferred<'_>) -> String {
     let user = who.user.as_deref().unwrap_or("-");
     let is_anonymous = ANONYMOUS_NAMES.iter().any(|name| name.eq_ignore_ascii_case(user));
     // A whole second at least, or tools divide by zero.

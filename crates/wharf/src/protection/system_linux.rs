@@ -10,7 +10,7 @@ use rustix::thread::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use super::reach::{Connections, Files, Place, Programs, Reach, Usage};
-use super::{Report, Standing};
+use super::{ProtectionStatus, Report};
 use crate::outcome::plain;
 
 #[path = "calls_linux.rs"]
@@ -31,8 +31,10 @@ pub(super) fn confine(reach: &Reach) -> Report {
     report.calls = match filter(reach.programs).and_then(|filter| {
         apply_filter(&filter).map_err(|error| format!("the kernel refuses the filter: {error}"))
     }) {
-        Ok(()) => Standing::On(format!("{} refused (seccomp)", calls::count(reach.programs))),
-        Err(why) => Standing::Off(why),
+        Ok(()) => {
+            ProtectionStatus::On(format!("{} refused (seccomp)", calls::count(reach.programs)))
+        }
+        Err(why) => ProtectionStatus::Off(why),
     };
     report
 }
@@ -172,13 +174,14 @@ fn version(status: landlock::LandlockStatus) -> String {
 }
 
 fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
-    let too_old = |linux: &str| Standing::Off(format!("the kernel is older than Linux {linux}"));
+    let too_old =
+        |linux: &str| ProtectionStatus::Off(format!("the kernel is older than Linux {linux}"));
     Report {
         files: match &reach.files {
-            Files::Anywhere(why) => Standing::Off((*why).to_owned()),
+            Files::Anywhere(why) => ProtectionStatus::Off((*why).to_owned()),
             Files::Only(_) if !kernel.files => too_old("5.19"),
             Files::Only(places) => {
-                Standing::On(format!("only {} places ({version})", places.len()))
+                ProtectionStatus::On(format!("only {} places ({version})", places.len()))
             }
         },
         ports: if kernel.ports {
@@ -191,16 +194,16 @@ fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
                 }
                 Connections::Never => "none out".to_owned(),
             };
-            Standing::On(format!("only {first}-{last} in, {out} ({version})"))
+            ProtectionStatus::On(format!("only {first}-{last} in, {out} ({version})"))
         } else {
             too_old("6.7")
         },
         programs: if kernel.scopes {
-            Standing::On(format!("no signals to others ({version})"))
+            ProtectionStatus::On(format!("no signals to others ({version})"))
         } else {
             too_old("6.12")
         },
-        calls: Standing::Off("not asked for".to_owned()),
+        calls: ProtectionStatus::Off("not asked for".to_owned()),
     }
 }
 

@@ -28,7 +28,7 @@ fn confined<T: Send>(folder: &Path, connections: Connections, act: impl FnOnce()
         let trial = scope.spawn(|| {
             let report = confine(&reach);
             for (name, part) in report.parts() {
-                assert!(matches!(part, Standing::On(_)), "{name} {part:?}");
+                assert!(matches!(part, ProtectionStatus::On(_)), "{name} {part:?}");
             }
             act()
         });

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use wharf_admin::model::Totals;
-use wharf_core::event::{Direction, Event, Events, Who};
+use wharf_core::event::{ClientInfo, Direction, Event, Events};
 
 use crate::deliver::{self, Delivery};
 use crate::log::Log;
@@ -108,7 +108,7 @@ impl Audience {
 }
 
 impl Events for Audience {
-    fn emit(&self, who: &Who, event: &Event<'_>) {
+    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
         self.counters.count(event);
         self.log.emit(who, event);
         if let Some(delivery) = self.delivery.get() {

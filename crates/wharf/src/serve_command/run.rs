@@ -57,7 +57,7 @@ use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses
 use crate::place;
 use crate::protection::identity::{Identity, give_up_capabilities};
 use crate::protection::reach::{self, Reach};
-use crate::protection::{Report, Standing, confine, rights};
+use crate::protection::{ProtectionStatus, Report, confine, rights};
 use crate::wire::{self, Accounts};
 
 /// Turns that are left to others before the end: whoever follows the log takes its last lines.
@@ -363,7 +363,7 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
         reach: Arc::clone(&ready.reach),
         own_files: plan.own_files.clone(),
         checker: Arc::clone(&ready.checker),
-        is_confined: report.is_some_and(|report| matches!(report.files, Standing::On(_))),
+        is_confined: report.is_some_and(|report| matches!(report.files, ProtectionStatus::On(_))),
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
     };

@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::outcome::tell;
 use crate::protection::identity::{current_name, is_root};
-use crate::protection::{Report, Standing, rights};
+use crate::protection::{ProtectionStatus, Report, rights};
 
 /// Warnings that are kept; a thousand missing homes say no more than a hundred.
 const KEPT_MAX: usize = 100;
@@ -105,8 +105,8 @@ impl Warner {
     pub(super) fn of_protection(&self, report: &Report) {
         if is_root() {
             let confined = match &report.files {
-                Standing::On(_) => "confined to the files it serves".to_owned(),
-                Standing::Off(why) => format!("and is not confined: {why}"),
+                ProtectionStatus::On(_) => "confined to the files it serves".to_owned(),
+                ProtectionStatus::Off(why) => format!("and is not confined: {why}"),
             };
             self.warn_for_good(&format!(
                 "wharf runs as root, {confined}; server.user gives it an account with fewer rights"

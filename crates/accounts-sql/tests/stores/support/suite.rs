@@ -242,7 +242,7 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
     ] {
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
         assert!(matches!(&denied, Denied::Refused(why) if why.contains(part)), "{denied}");
-        let denied = store.standing(&attempt(name, "secret")).await.unwrap_err();
+        let denied = store.account_status(&attempt(name, "secret")).await.unwrap_err();
         assert!(denied.to_string().contains(part), "{denied}");
         assert!(store.find(name).await.unwrap_err().to_string().contains(part));
     }
