@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod bench;
+mod book;
 mod checkout;
 mod coverage;
 mod docs;
 mod fuzz;
+mod markdown;
 mod outcome;
 mod package;
+mod paths;
 mod picture;
 mod process;
 mod prove;
@@ -33,6 +36,7 @@ Usage: cargo xtask <COMMAND>
   setup    Only install what the tests need
   tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
   docs     Write the generated documents again
+  book     Build the documentation site in target/book, in English and Chinese
   deb [--binary FILE]
            Build the Debian package target/deb/wharf.deb, with the release profile or of a
            program that is built already
@@ -69,6 +73,7 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["setup"] => setup::run(&root),
         ["tidy"] => tidy::run(&root),
         ["docs"] => docs::run(&root),
+        ["book"] => book::run(&root),
         ["bench", rest @ ..] => bench::run(&root, rest),
         ["deb", rest @ ..] => package::build(&root, rest),
         ["prove", "fuzz", rest @ ..] => fuzz::long(&root, rest),

@@ -13,6 +13,7 @@ mod acts;
 mod crates;
 mod documents;
 mod floors;
+mod links;
 mod shape;
 mod source;
 mod systems;
@@ -29,6 +30,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     shape::check,
     words::check,
     documents::check,
+    links::check,
     trust::check,
 ];
 

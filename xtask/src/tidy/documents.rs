@@ -2,6 +2,7 @@
 
 use super::tree::Tree;
 use super::{Finding, Rule};
+use crate::markdown::headings;
 use crate::picture;
 
 const ENGLISH: &str = "README.md";
@@ -60,27 +61,6 @@ fn readmes(tree: &Tree) -> Vec<Finding> {
         findings.push(PAIR.broken(CHINESE, line, what));
     }
     findings
-}
-
-struct Heading {
-    line: usize,
-    level: usize,
-}
-
-/// The headings of a Markdown text; a `#` in a code block is none.
-fn headings(text: &str) -> Vec<Heading> {
-    let mut is_code = false;
-    let mut headings = Vec::new();
-    for (content, line) in text.lines().zip(1..) {
-        if content.starts_with("```") {
-            is_code = !is_code;
-        }
-        let level = content.chars().take_while(|letter| *letter == '#').count();
-        if !is_code && level > 0 && content.chars().nth(level) == Some(' ') {
-            headings.push(Heading { line, level });
-        }
-    }
-    headings
 }
 
 fn reference(tree: &Tree) -> Vec<Finding> {
