@@ -20,9 +20,11 @@ mod picture;
 mod process;
 mod prove;
 mod setup;
+mod sha256;
 mod simulation;
 mod steps;
 mod tidy;
+mod translations;
 mod trust;
 
 const HELP: &str = "\
@@ -37,6 +39,9 @@ Usage: cargo xtask <COMMAND>
   tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
   docs     Write the generated documents again
   book     Build the documentation site in target/book, in English and Chinese
+  translations [--accept FILE...]
+           List Chinese documents whose English original has changed since, or note that the
+           named files translate their present originals
   deb [--binary FILE]
            Build the Debian package target/deb/wharf.deb, with the release profile or of a
            program that is built already
@@ -74,6 +79,7 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["tidy"] => tidy::run(&root),
         ["docs"] => docs::run(&root),
         ["book"] => book::run(&root),
+        ["translations", rest @ ..] => translations::run(&root, rest),
         ["bench", rest @ ..] => bench::run(&root, rest),
         ["deb", rest @ ..] => package::build(&root, rest),
         ["prove", "fuzz", rest @ ..] => fuzz::long(&root, rest),
