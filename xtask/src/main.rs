@@ -26,6 +26,7 @@ mod steps;
 mod tidy;
 mod translations;
 mod trust;
+mod vocabulary;
 
 const HELP: &str = "\
 Set-up, tests and generated documents of wharf.
@@ -55,6 +56,8 @@ Usage: cargo xtask <COMMAND>
   trust    Only write the tables of docs/TRUST.md again
   trust record [PROOF]...
            Take over the results of proofs, which are in target/prove, and show them there
+  vocabulary
+           Only write the list of refused phrases in CONTRIBUTING.md again
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";
@@ -77,6 +80,7 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["test", rest @ ..] => steps::run(&root, rest),
         ["setup"] => setup::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["tidy", "--language"] => tidy::language(&root),
         ["docs"] => docs::run(&root),
         ["book"] => book::run(&root),
         ["translations", rest @ ..] => translations::run(&root, rest),
@@ -91,6 +95,7 @@ fn run(words: &[&str]) -> Result<(), String> {
             trust::record(&root, rest)?;
             trust::run(&root)
         }
+        ["vocabulary"] => vocabulary::run(&root),
         ["picture"] => picture::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{HELP}{}", steps::help());
