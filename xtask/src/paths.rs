@@ -5,6 +5,11 @@ pub(crate) fn is_relative(target: &str) -> bool {
     !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:")
 }
 
+/// Whether a file is a text in Markdown.
+pub(crate) fn is_document(path: &str) -> bool {
+    path.strip_suffix(".md").is_some()
+}
+
 /// The file of a link, and the anchor behind `#`.
 pub(crate) fn split(target: &str) -> (&str, Option<&str>) {
     target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)))

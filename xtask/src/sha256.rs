@@ -90,7 +90,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     let bits = u64::try_from(bytes.len()).unwrap_or(u64::MAX).wrapping_mul(8);
     padded.extend(bits.to_be_bytes());
     let state = padded.chunks_exact(64).fold(START, compress);
-    state.iter().map(|word| format!("{word:08x}")).collect()
+    state.map(|word| format!("{word:08x}")).concat()
 }
 
 fn compress(state: [u32; 8], block: &[u8]) -> [u32; 8] {

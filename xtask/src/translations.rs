@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use crate::paths::is_document;
 use crate::{checkout, sha256};
 
 /// The first page, and its translation.
@@ -105,7 +106,7 @@ pub(crate) fn stale(texts: &[(String, String)]) -> Vec<Stale> {
         known.map(|(_, text)| text.as_str())
     };
     let is_original = |path: &&str| *path == README.0 || path.starts_with(GUIDES);
-    let paths = || texts.iter().map(|(path, _)| path.as_str()).filter(|path| path.ends_with(".md"));
+    let paths = || texts.iter().map(|(path, _)| path.as_str()).filter(|path| is_document(path));
     let mut pairs: Vec<(String, String)> =
         paths().filter(is_original).map(|path| (translation_of(path), path.to_owned())).collect();
     pairs.extend(paths().filter_map(|path| Some((path.to_owned(), original_of(path)?))));

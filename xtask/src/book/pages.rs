@@ -1,5 +1,7 @@
 //! Which documents are in a book, in which order, and how their links change.
 
+use std::fmt::Write as _;
+
 use crate::markdown::{headings, links};
 use crate::paths;
 
@@ -99,8 +101,11 @@ impl<'a> Book<'a> {
         repository: &'a str,
     ) -> Self {
         let text = |path: &str| texts.iter().find(|(known, _)| known == path);
-        let mut places: Vec<String> =
-            paths.iter().filter_map(|path| place_of(path)).filter(|p| p.ends_with(".md")).collect();
+        let mut places: Vec<String> = paths
+            .iter()
+            .filter_map(|path| place_of(path))
+            .filter(|place| paths::is_document(place))
+            .collect();
         places.sort_by_key(|place| order(place));
         places.dedup();
         let page = |place: String| {
@@ -120,11 +125,13 @@ impl<'a> Book<'a> {
             let part = part_of(&page.place);
             if last != Some(part) {
                 let title = part.and_then(|part| self.language.parts.get(part));
-                out.push_str(&title.map_or("\n".to_owned(), |title| format!("\n# {title}\n\n")));
+                out.push_str(
+                    &title.map_or_else(|| "\n".to_owned(), |title| format!("\n# {title}\n\n")),
+                );
                 last = Some(part);
             }
             let dash = if part.is_some() { "- " } else { "" };
-            out.push_str(&format!("{dash}[{}]({})\n", page.title(), page.place));
+            let _ = writeln!(out, "{dash}[{}]({})", page.title(), page.place);
         }
         out
     }
@@ -150,7 +157,7 @@ impl<'a> Book<'a> {
     /// Files beside the pages: pictures and descriptions for programs. From, and in the book.
     pub(crate) fn attachments(&self) -> impl Iterator<Item = (&str, String)> {
         let files = self.paths.iter().filter_map(|path| Some((path.as_str(), place_of(path)?)));
-        files.filter(|(_, place)| !place.ends_with(".md"))
+        files.filter(|(_, place)| !paths::is_document(place))
     }
 
     /// How a page of this book links to what its document links to.
@@ -166,7 +173,7 @@ impl<'a> Book<'a> {
         // An English page that stands in for a translation leads to the pages of this book.
         let stands_in = page.path != self.language.path_of(&page.place);
         let is_in_book = |known: &Page<'_>| known.path == path || stands_in && known.place == place;
-        let is_here = !place.ends_with(".md") || self.pages.iter().any(is_in_book);
+        let is_here = !paths::is_document(&place) || self.pages.iter().any(is_in_book);
         if is_here {
             return format!("{}{anchor}", paths::relative(&page.place, &place));
         }
@@ -206,7 +213,7 @@ fn place_of(path: &str) -> Option<String> {
     }
     let below = LANGUAGES.iter().rev().find_map(|one| path.strip_prefix(one.documents))?;
     // Notes of results, from which pages are made, are not documents.
-    Some(below.to_owned()).filter(|place| !place.ends_with(".toml"))
+    Some(below.to_owned()).filter(|place| place.strip_suffix(".toml").is_none())
 }
 
 /// The index of the part; `None` for the first page.

@@ -15,13 +15,9 @@ static DEAD: Rule = Rule {
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     // Below `crates` are pages as tests expect them, whose links hold elsewhere.
-    let is_read = |path: &str| is_document(path) && !path.starts_with("crates/");
+    let is_read = |path: &str| paths::is_document(path) && !path.starts_with("crates/");
     let documents = tree.texts.iter().filter(|(path, _)| is_read(path));
     documents.flat_map(|(path, text)| dead(tree, path, text)).collect()
-}
-
-fn is_document(path: &str) -> bool {
-    path.strip_suffix(".md").is_some()
 }
 
 fn dead(tree: &Tree, path: &str, text: &str) -> Vec<Finding> {
@@ -35,7 +31,7 @@ fn dead(tree: &Tree, path: &str, text: &str) -> Vec<Finding> {
         };
         let other = if file == path { Some(text) } else { tree.text(&file) };
         let is_lost = |anchor: &str| {
-            is_document(&file) && !other.is_some_and(|text| anchors(text).contains(anchor))
+            paths::is_document(&file) && !other.is_some_and(|text| anchors(text).contains(anchor))
         };
         if anchor.is_some_and(is_lost) {
             let what = format!("`{}`: {file} has no such heading", link.target);
