@@ -62,12 +62,11 @@ pub(crate) fn code_of<'a>(line: &'a str, mark: &str) -> &'a str {
         let begins = line.get(at..).is_some_and(|rest| rest.starts_with(mark));
         match quote {
             Some(open) if open == letter => quote = None,
-            Some(_) => {}
             None if begins && before.is_whitespace() => {
                 return line.get(..at).unwrap_or_default().trim_end();
             }
             None if matches!(letter, '"' | '\'') => quote = Some(letter),
-            None => {}
+            _ => {}
         }
         before = letter;
     }
@@ -127,10 +126,10 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     // What follows a redirection is a file.
     let mut is_file = false;
     let end = |word: &mut Option<String>, is_file: &mut bool, commands: &mut Vec<Vec<String>>| {
-        if let Some(word) = word.take() {
-            if !std::mem::take(is_file) {
-                commands.last_mut().expect("there is one from the start").push(word);
-            }
+        let Some(word) = word.take() else { return };
+        let last = commands.last_mut().filter(|_| !std::mem::take(is_file));
+        if let Some(last) = last {
+            last.push(word);
         }
     };
     while let Some(letter) = letters.next() {

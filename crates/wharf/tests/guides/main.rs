@@ -3,6 +3,7 @@
 //! What stands behind the fence of a block says what is done with it; see [`run::Kind`]. The
 //! command lines of blocks that are not run are checked by a test of the command line.
 
+#![cfg(test)]
 #![cfg(unix)]
 
 mod blocks;
