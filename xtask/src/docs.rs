@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::{picture, process, trust};
+use crate::{picture, process, trust, vocabulary};
 
 /// Tells the freshness tests to write what they would have compared.
 const BLESS: &str = "WHARF_BLESS";
@@ -28,5 +28,6 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         return Err("a document could not be written; its test says why, above".to_owned());
     }
     trust::run(root)?;
+    vocabulary::run(root)?;
     picture::run(root)
 }

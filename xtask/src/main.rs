@@ -7,20 +7,26 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod bench;
+mod book;
 mod checkout;
 mod coverage;
 mod docs;
 mod fuzz;
+mod markdown;
 mod outcome;
 mod package;
+mod paths;
 mod picture;
 mod process;
 mod prove;
 mod setup;
+mod sha256;
 mod simulation;
 mod steps;
 mod tidy;
+mod translations;
 mod trust;
+mod vocabulary;
 
 const HELP: &str = "\
 Set-up, tests and generated documents of wharf.
@@ -33,6 +39,10 @@ Usage: cargo xtask <COMMAND>
   setup    Only install what the tests need
   tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
   docs     Write the generated documents again
+  book     Build the documentation site in target/book, in English and Chinese
+  translations [--accept FILE...]
+           List Chinese documents whose English original has changed since, or note that the
+           named files translate their present originals
   deb [--binary FILE]
            Build the Debian package target/deb/wharf.deb, with the release profile or of a
            program that is built already
@@ -46,6 +56,8 @@ Usage: cargo xtask <COMMAND>
   trust    Write docs/reference/trust.md: risks, tests and proofs
   trust record [PROOF]...
            Record the results of proofs from target/prove in docs/proofs.toml, then the same
+  vocabulary
+           Only write the list of refused phrases in CONTRIBUTING.md again
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";
@@ -68,7 +80,10 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["test", rest @ ..] => steps::run(&root, rest),
         ["setup"] => setup::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["tidy", "--language"] => tidy::language(&root),
         ["docs"] => docs::run(&root),
+        ["book"] => book::run(&root),
+        ["translations", rest @ ..] => translations::run(&root, rest),
         ["bench", rest @ ..] => bench::run(&root, rest),
         ["deb", rest @ ..] => package::build(&root, rest),
         ["prove", "fuzz", rest @ ..] => fuzz::long(&root, rest),
@@ -80,6 +95,7 @@ fn run(words: &[&str]) -> Result<(), String> {
             trust::record(&root, rest)?;
             trust::run(&root)
         }
+        ["vocabulary"] => vocabulary::run(&root),
         ["picture"] => picture::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{HELP}{}", steps::help());

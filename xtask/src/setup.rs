@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::outcome::target;
-use crate::process;
+use crate::{book, process};
 
 /// A program that the tests start, and the Debian package that holds it.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -69,12 +69,14 @@ const LIBRARIES: &[(&str, &str)] = &[
     ("libpam_wrapper.so", "libpam-wrapper"),
 ];
 
-/// A cargo tool, and the version that is known to work here.
-const TOOLS: &[(&str, &str)] = &[
-    ("cargo-nextest", "0.9.143"),
-    ("cargo-deny", "0.20.2"),
-    ("cargo-fuzz", "0.13.2"),
-    ("cargo-deb", "3.8.0"),
+/// A cargo tool, the version that is known to work here, and further arguments of its installation.
+const TOOLS: &[(&str, &str, &[&str])] = &[
+    ("cargo-nextest", "0.9.143", &[]),
+    ("cargo-deny", "0.20.2", &[]),
+    ("cargo-fuzz", "0.13.2", &[]),
+    ("cargo-deb", "3.8.0", &[]),
+    // Without its web server, which would double the time of the build.
+    (book::TOOL.0, book::TOOL.1, &["--no-default-features", "--features", "search"]),
 ];
 
 /// A package of npm that the tests use, and the version that is known to work here.
@@ -100,7 +102,7 @@ pub(crate) fn for_coverage(root: &Path) -> Result<(), String> {
         install_packages(&[COVERAGE_PROGRAM.1])?;
     }
     if find(COVERAGE_TOOL.0).is_none() {
-        install_tool(COVERAGE_TOOL.0, COVERAGE_TOOL.1)?;
+        install_tool(COVERAGE_TOOL.0, COVERAGE_TOOL.1, &[])?;
     }
     Ok(())
 }
@@ -118,9 +120,9 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
             ));
         }
     }
-    for (tool, version) in TOOLS {
+    for (tool, version, arguments) in TOOLS {
         if find(tool).is_none() {
-            install_tool(tool, version)?;
+            install_tool(tool, version, arguments)?;
         }
     }
     install_node_packages(&target(root).join("node"))
@@ -198,10 +200,10 @@ pub(crate) fn as_root(words: &[&str]) -> Result<Command, String> {
     Ok(command)
 }
 
-fn install_tool(tool: &str, version: &str) -> Result<(), String> {
+fn install_tool(tool: &str, version: &str, arguments: &[&str]) -> Result<(), String> {
     eprintln!("xtask: installing {tool} {version} with cargo");
     let mut command = Command::new(process::CARGO);
-    command.args(["install", "--locked", tool, "--version", version]);
+    command.args(["install", "--locked", tool, "--version", version]).args(arguments);
     command.envs(TOOL_PROFILE.iter().copied());
     if !process::succeeds(&mut command)? {
         return Err(format!(

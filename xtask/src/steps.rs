@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process::{cargo, succeeds};
-use crate::{fuzz, package, prove, setup, tidy};
+use crate::{book, fuzz, package, prove, setup, tidy};
 
 /// One thing that must hold.
 struct Step {
@@ -22,6 +22,7 @@ enum Work {
     Fuzz,
     Prove,
     Package,
+    Book,
 }
 
 // Features are the same in every step, so that what one has built the next can use.
@@ -52,6 +53,11 @@ static STEPS: &[Step] = &[
             &["doc", "--no-deps", "--workspace", "--all-features"],
             &[("RUSTDOCFLAGS", "-D warnings")],
         ),
+    },
+    Step {
+        name: "book",
+        about: "the documentation site builds, and its links lead somewhere",
+        work: Work::Book,
     },
     Step {
         name: "nextest",
@@ -135,6 +141,7 @@ impl Work {
                 told(&mut command, &arguments.join(" "))
             }
             Self::Tidy => tidy::run(root),
+            Self::Book => book::run(root),
             Self::Fuzz => fuzz::short(root),
             Self::Package => package::check(root),
             Self::Prove => prove::run(root, &["--debug", "--short"]),

@@ -13,6 +13,9 @@ mod acts;
 mod crates;
 mod documents;
 mod floors;
+mod language;
+mod links;
+mod prose;
 mod shape;
 mod source;
 mod systems;
@@ -29,6 +32,8 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     shape::check,
     words::check,
     documents::check,
+    links::check,
+    language::list,
     trust::check,
 ];
 
@@ -56,6 +61,11 @@ struct Finding {
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tree = Tree::read(root)?;
     let findings = check(&tree);
+    eprint!("{}", language::report(&language::counts(&tree)));
+    eprintln!(
+        "tidy: {} refused phrases; cargo xtask tidy --language lists them",
+        language::check(&tree).len()
+    );
     for finding in &findings {
         eprintln!("{finding}");
     }
@@ -67,6 +77,14 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         }
         number => Err(format!("tidy: {number} findings in {files} files")),
     }
+}
+
+/// Lists the refused phrases, which do not fail yet.
+pub(crate) fn language(root: &Path) -> Result<(), String> {
+    for finding in language::check(&Tree::read(root)?) {
+        eprintln!("{}:{}: {}", finding.file, finding.line, finding.what);
+    }
+    Ok(())
 }
 
 fn check(tree: &Tree) -> Vec<Finding> {

@@ -3,6 +3,8 @@
 pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod check;
+#[cfg(test)]
+mod examples;
 pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod live;

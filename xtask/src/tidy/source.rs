@@ -143,22 +143,37 @@ fn module_folder(path: &str) -> String {
     }
 }
 
-/// Replaces every comment and literal by spaces.
-fn blank(text: &str) -> String {
+/// Where every comment and literal is, in bytes and in order.
+pub(super) fn opaque(text: &str) -> Vec<Range<usize>> {
     let letters: Vec<char> = text.chars().collect();
-    let mut code = String::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(&letter) = letters.get(at) {
+    let (mut ranges, mut at, mut byte) = (Vec::new(), 0, 0);
+    while let Some(letter) = letters.get(at) {
         let end = opaque_end(&letters, at).unwrap_or(at);
         if end == at {
-            code.push(letter);
+            byte += letter.len_utf8();
             at += 1;
+            continue;
         }
-        for &letter in letters.get(at..end).unwrap_or_default() {
-            code.push(if letter == '\n' { '\n' } else { ' ' });
-        }
-        at = at.max(end);
+        let inside = letters.get(at..end.min(letters.len())).unwrap_or_default();
+        let length: usize = inside.iter().map(|letter| letter.len_utf8()).sum();
+        ranges.push(byte..byte + length);
+        byte += length;
+        at = end;
     }
+    ranges
+}
+
+/// Replaces every comment and literal by spaces, one for each letter.
+fn blank(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in opaque(text) {
+        code.push_str(text.get(at..range.start).unwrap_or_default());
+        let inside = text.get(range.clone()).unwrap_or_default().chars();
+        code.extend(inside.map(|letter| if letter == '\n' { '\n' } else { ' ' }));
+        at = range.end;
+    }
+    code.push_str(text.get(at..).unwrap_or_default());
     code
 }
 

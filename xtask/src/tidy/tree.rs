@@ -11,12 +11,15 @@ pub(super) struct Tree {
     pub(super) texts: Vec<(String, String)>,
     /// The Rust files among them.
     pub(super) sources: Vec<Source>,
+    /// The paths of all files, pictures and the like included.
+    paths: Vec<String>,
 }
 
 impl Tree {
     /// Everything that belongs to the checkout.
     pub(super) fn read(root: &Path) -> Result<Self, String> {
-        Ok(Self::new(checkout::texts(root)?))
+        let tree = Self::new(checkout::texts(root)?);
+        Ok(Self { paths: checkout::paths(root)?, ..tree })
     }
 
     /// From paths and contents.
@@ -26,7 +29,17 @@ impl Tree {
         let rust = texts.iter().filter(|(path, _)| is_rust(path));
         let mut sources: Vec<_> = rust.map(|(path, text)| Source::new(path, text)).collect();
         source::mark_test_modules(&mut sources);
-        Self { texts, sources }
+        let paths = texts.iter().map(|(path, _)| path.clone()).collect();
+        Self { texts, sources, paths }
+    }
+
+    /// Whether there is such a file or folder.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let is_it = |known: &String| {
+            let rest = known.strip_prefix(path);
+            rest.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('/'))
+        };
+        self.paths.iter().any(is_it)
     }
 
     /// One text, by its path.

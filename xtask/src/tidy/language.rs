@@ -1,0 +1,185 @@
+//! Standard technical English: the words of persons are counted, and some phrases are refused.
+
+use std::collections::BTreeMap;
+
+use super::prose::{self, Part, Token};
+use super::source::Source;
+use super::tree::Tree;
+use super::{Finding, Rule};
+use crate::paths;
+use crate::vocabulary::{self, ENTRIES, Entry, PERSONS};
+
+/// The file that lists the phrases.
+const LIST: &str = "xtask/src/vocabulary.rs";
+
+static PHRASE: Rule = Rule {
+    name: "language",
+    why: "a reader searches for the usual term, and must not have to learn another",
+    remedy: "write the term that is named; the list is in CONTRIBUTING.md",
+};
+
+static STALE: Rule = Rule {
+    name: "vocabulary",
+    why: "the list that people read must be the one that is checked",
+    remedy: "run cargo xtask vocabulary",
+};
+
+/// Words of persons among the words of the comments of one crate.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Count {
+    persons: usize,
+    words: usize,
+}
+
+/// Phrases of the vocabulary's left column in comments, messages and documents.
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for source in tree.sources.iter().filter(|source| source.path != LIST) {
+        let comments = prose::of_rust(&source.raw, Part::Comments, |_| true);
+        let is_message = |offset: usize| !source.is_test_at(code_offset(source, offset));
+        let literals = prose::of_rust(&source.raw, Part::Literals, is_message);
+        findings.extend(phrases(&source.path, &comments));
+        findings.extend(phrases(&source.path, &literals));
+    }
+    for (path, text) in tree.texts.iter().filter(|(path, _)| paths::is_document(path)) {
+        let text = vocabulary::without_list(text);
+        findings.extend(phrases(path, &prose::of_document(&text)));
+    }
+    findings
+}
+
+/// The list in `CONTRIBUTING.md` is the one that is checked.
+pub(super) fn list(tree: &Tree) -> Vec<Finding> {
+    let page = tree.text(vocabulary::PAGE).filter(|page| !vocabulary::is_fresh(page));
+    page.map(|_| STALE.broken(vocabulary::PAGE, 1, "its list is not up to date"))
+        .into_iter()
+        .collect()
+}
+
+/// Blanked code has one byte for each letter of a literal, the text may have more.
+fn code_offset(source: &Source, offset: usize) -> usize {
+    let line = source.raw.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+    source.code.split_inclusive('\n').take(line).map(str::len).sum()
+}
+
+fn phrases(path: &str, tokens: &[Token]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let Token::Word(word, line) = token else { continue };
+        let rest = tokens.get(at..).unwrap_or_default();
+        let before = at.checked_sub(1).and_then(|at| tokens.get(at));
+        for entry in ENTRIES {
+            let candidates =
+                entry.phrases.iter().filter(|phrase| phrase.starts_with(word.as_str()));
+            for phrase in candidates.filter(|phrase| stands(entry, phrase, before, rest)) {
+                let what = format!("\"{phrase}\"; write: {}", entry.instead);
+                findings.push(PHRASE.broken(path, *line, what));
+            }
+        }
+    }
+    findings
+}
+
+/// Whether the phrase begins here, and is not plain English with its neighbours.
+fn stands(entry: &Entry, phrase: &str, before: Option<&Token>, rest: &[Token]) -> bool {
+    let wanted: Vec<&str> = phrase.split(' ').collect();
+    let is_word = |(wanted, token): (&&str, &Token)| word(Some(token)) == Some(*wanted);
+    let is_here = rest.len() >= wanted.len() && wanted.iter().zip(rest).all(is_word);
+    let behind = word(rest.get(wanted.len()));
+    // "is no" wants a noun behind it; at the end of a sentence it is an answer.
+    let is_open = phrase.ends_with(" no") && behind.is_none();
+    let is_plain = word(before).is_some_and(|word| entry.except_after.contains(&word))
+        || behind.is_some_and(|word| entry.except_before.contains(&word));
+    is_here && !is_open && !is_plain
+}
+
+fn word(token: Option<&Token>) -> Option<&str> {
+    match token {
+        Some(Token::Word(word, _)) => Some(word),
+        _ => None,
+    }
+}
+
+/// The counts of each crate, by its folder.
+pub(super) fn counts(tree: &Tree) -> BTreeMap<String, Count> {
+    let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+    for source in tree.sources.iter().filter(|source| source.path != LIST) {
+        let mut parts = source.path.split('/');
+        let name = match (parts.next(), parts.next()) {
+            (Some("crates"), Some(name)) | (Some(name), _) => name,
+            (None, _) => continue,
+        };
+        let count = counts.entry(name.to_owned()).or_default();
+        for token in prose::of_rust(&source.raw, Part::Comments, |_| true) {
+            let Token::Word(word, _) = token else { continue };
+            count.words += usize::from(word.chars().any(char::is_alphabetic));
+            count.persons += usize::from(PERSONS.contains(&word.as_str()));
+        }
+    }
+    counts
+}
+
+/// One line for each crate: its words, and how many of 1,000 are of persons.
+pub(super) fn report(counts: &BTreeMap<String, Count>) -> String {
+    let line = |(name, count): (&String, &Count)| {
+        let Count { persons, words } = count;
+        let tenths = count.per_10_000();
+        format!("  {name:<14}{persons:>6} of {words:>7}  {:>3}.{}\n", tenths / 10, tenths % 10)
+    };
+    let lines: String = counts.iter().map(line).collect();
+    format!("tidy: {} in comments, in all words, and in 1,000:\n{lines}", PERSONS.join(", "))
+}
+
+impl Count {
+    /// Rounded up, so that a bound holds.
+    fn per_10_000(self) -> usize {
+        (self.persons * 10_000).div_ceil(self.words.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::found;
+
+    #[test]
+    fn phrases_are_found_in_comments_messages_and_documents() {
+        let source = "// Made\n// anew.\nfn f() { g(\"a lane is full\", \"lane\"); }\n\
+                      #[cfg(test)]\nmod tests { fn f() { g(\"a lane is full\"); } }\n";
+        assert_eq!(
+            found(check, &[("crates/core/src/a.rs", source), ("docs/a.md", "done by\nhand\n")]),
+            [
+                "crates/core/src/a.rs:2: language: \"anew\"; write: again",
+                "crates/core/src/a.rs:3: language: \"lane\"; write: blocking worker",
+                "docs/a.md:1: language: \"by hand\"; write: manually; or name the command",
+            ]
+        );
+    }
+
+    #[test]
+    fn plain_english_is_not_refused() {
+        for text in [
+            "There is no such file. It is no longer there. The answer is no. It is no.",
+            "an overridden setting; planes; `told`; in-house; by the left hand; handed",
+            "the file is moved in one step; a prover of passwords",
+        ] {
+            assert!(found(check, &[("docs/a.md", text)]).is_empty(), "{text}");
+        }
+        assert_eq!(found(check, &[("docs/a.md", "this is no account")]).len(), 1);
+        assert_eq!(found(check, &[("docs/a.md", "there are some, which is no file")]).len(), 1);
+    }
+
+    #[test]
+    fn words_of_persons_are_counted_in_comments_of_each_crate() {
+        let source = "// A user who is nobody's, of ten words that are here.\nfn who() {}\n";
+        let tree = Tree::new([("crates/core/src/a.rs".to_owned(), source.to_owned())]);
+        let counts = counts(&tree);
+        assert_eq!((counts["core"].persons, counts["core"].words), (2, 11));
+        assert_eq!(counts["core"].per_10_000(), 1819);
+        assert!(
+            report(&counts).contains("core               2 of      11  181.9"),
+            "{}",
+            report(&counts)
+        );
+    }
+}
