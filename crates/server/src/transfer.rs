@@ -501,6 +501,9 @@ fn report(
             session.emit(&Event::UploadRefused { path, bytes, reason, id });
             return;
         }
+        if let (Direction::Upload, Some((reason, help))) = (file.direction, &verdict.shortage) {
+            session.emit(&Event::UploadDenied { path: &file.path, reason, help });
+        }
         let took = started.elapsed();
         if verdict.reason.is_empty() {
             let tally = &session.shared.tally;

@@ -31,6 +31,21 @@ fn row_36_37_an_upload_over_the_quota_is_552_and_the_session_goes_on() {
 }
 
 #[test]
+fn row_37_an_upload_that_ends_at_the_quota_is_reported_with_the_reason_and_the_setting() {
+    let upload = |bytes: &str, code: &str| {
+        let script = format!("{LOGIN}{EPSV}C: STOR b\nS: 150 *\nU: {bytes}\nS: {code} *");
+        let events = world().run(&script).events;
+        events.into_iter().filter(|line| line.contains("UploadDenied")).collect::<Vec<_>>()
+    };
+    let denied = upload("sixsix", "552");
+    assert_eq!(denied.len(), 1, "{denied:?}");
+    for part in ["/b", "Quota exceeded", "limits.user_quota"] {
+        assert!(denied.iter().all(|line| line.contains(part)), "{denied:?}");
+    }
+    assert!(upload("five.", "226").is_empty());
+}
+
+#[test]
 fn row_37_a_file_may_be_replaced_by_one_as_large_as_what_is_left_and_itself() {
     inside(
         &world(),

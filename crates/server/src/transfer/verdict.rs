@@ -28,6 +28,8 @@ pub(super) struct Verdict {
     pub(super) is_refused: bool,
     /// The id that the check gave the refused upload.
     pub(super) check_id: Option<String>,
+    /// Why an upload ended for want of space or quota, and what would help.
+    pub(super) shortage: Option<(String, &'static str)>,
 }
 
 /// Publishes what is whole, gives up what is not, and finds the words for it.
@@ -82,10 +84,12 @@ fn store_failed(error: wharf_core::error::Error) -> Verdict {
     let reason = error.to_string();
     let is_refused = error.kind == ErrorKind::Refused;
     let check_id = error.refusal_id().map(str::to_owned);
+    let is_shortage = matches!(error.kind, ErrorKind::OverQuota | ErrorKind::NoSpace);
     let refusal = Refusal::from(error);
     let is_store_failure = matches!(refusal, Refusal::Broken(_));
+    let shortage = refusal.cause().filter(|_| is_shortage);
     let replies = vec![refusal.reply(Code::LOCAL_ERROR)];
-    Verdict { is_store_failure, is_refused, check_id, ..Verdict::new(replies, reason) }
+    Verdict { is_store_failure, is_refused, check_id, shortage, ..Verdict::new(replies, reason) }
 }
 
 fn failed(ending: Ending<Done>) -> Verdict {
@@ -215,6 +219,7 @@ impl Verdict {
             is_store_failure: false,
             is_refused: false,
             check_id: None,
+            shortage: None,
         }
     }
 }

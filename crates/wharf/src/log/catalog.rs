@@ -147,7 +147,8 @@ pub(crate) static KINDS: &[Kind] = &[
     },
     Kind {
         name: "upload-denied",
-        about: "An upload was refused before a byte of it came: no right, no room, a bad name.",
+        about: "An upload was refused: no right, a bad name, or no space or quota left, which may \
+                also be found while its bytes arrive.",
         fields: &[PATH, REASON, ("help", "what would help; left out where nothing is known")],
         ..AUDITED
     },
