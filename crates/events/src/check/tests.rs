@@ -3,8 +3,9 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use wharf_core::account::Size;
 use wharf_core::storage::Start;
-use wharf_storage::{Disk, DiskOptions};
+use wharf_storage::{Disk, DiskOptions, Memory, Mounts, Quota};
 
 use super::*;
 use crate::programs::{Limits, Program, Started};
@@ -20,6 +21,14 @@ struct Bench {
 }
 
 fn bench(script: &str, unchecked: Unchecked) -> Bench {
+    bench_with(script, unchecked, Vec::new())
+}
+
+fn bench_with(
+    script: &str,
+    unchecked: Unchecked,
+    folders: Vec<(VPath, Arc<dyn Storage>)>,
+) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     std::fs::create_dir(&home).unwrap();
@@ -46,8 +55,14 @@ fn bench(script: &str, unchecked: Unchecked) -> Bench {
     let options =
         DiskOptions { durability: wharf_storage::Durability::Fast, ..DiskOptions::default() };
     let disk = Arc::new(Disk::open(&home, "anna", &options).unwrap());
-    let store = checker.over(disk, &account(&home));
+    let store = checker.over(Arc::new(Mounts::new(disk, folders)), &account(&home));
     Bench { folder, store, reports }
+}
+
+/// A virtual folder with a quota of its own.
+fn shared() -> Memory {
+    let quota = Quota { bytes: Size::from_bytes(100), ..Quota::UNLIMITED };
+    Memory::new().with_quota(quota)
 }
 
 fn account(home: &Path) -> Account {
@@ -114,6 +129,18 @@ async fn an_append_is_checked_with_the_file_that_it_adds_to() {
     let error = bench.stores_from("/a.txt", " EICAR", Start::End).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert_eq!(stands(), "EIC");
+}
+
+#[tokio::test]
+async fn usage_and_space_are_those_of_the_folder_in_which_a_path_lies() {
+    let folders: (VPath, Arc<dyn Storage>) = (path("/shared"), Arc::new(shared()));
+    let bench = bench_with(SCANNER, Unchecked::Refused, vec![folders]);
+    let most = |at: &str| bench.store.usage_at(&path(at)).and_then(|usage| usage.bytes_max.bytes());
+    assert_eq!(most("/shared/a.txt"), Some(100));
+    assert_eq!(most("/a.txt"), None);
+    let free = async |at: &str| bench.store.space_at(&path(at)).await.unwrap();
+    assert!(free("/a.txt").await.is_some(), "a disk knows its space");
+    assert!(free("/shared/a.txt").await.is_none(), "memory does not");
 }
 
 #[tokio::test]
