@@ -35,6 +35,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     links::check,
     language::list,
     trust::check,
+    documents::translations,
 ];
 
 /// Something that must be so everywhere.

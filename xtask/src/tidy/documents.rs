@@ -3,7 +3,7 @@
 use super::tree::Tree;
 use super::{Finding, Rule};
 use crate::markdown::headings;
-use crate::picture;
+use crate::{picture, translations};
 
 const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
@@ -54,8 +54,20 @@ static STALE: Rule = Rule {
     remedy: "run cargo xtask picture",
 };
 
+static TRANSLATION: Rule = Rule {
+    name: "translation",
+    why: "both languages say the same, so a reader of either misses nothing",
+    remedy: "update the translation, then run cargo xtask translations --accept FILE",
+};
+
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     [readmes(tree), named_tests(tree), reference(tree), panel(tree)].concat()
+}
+
+/// Guides and the README are translated, and no original has changed since.
+pub(super) fn translations(tree: &Tree) -> Vec<Finding> {
+    let stale = translations::stale(&tree.texts).into_iter();
+    stale.map(|one| TRANSLATION.broken(&one.translation, 1, one.to_string())).collect()
 }
 
 fn readmes(tree: &Tree) -> Vec<Finding> {
@@ -182,6 +194,14 @@ mod tests {
             found(check, &[(MIGRATING, table)]),
             ["docs/guide/migrating.md:3: named test: there is no test `first_works`"]
         );
+    }
+
+    #[test]
+    fn a_guide_without_a_translation_is_found() {
+        let lines = found(translations, &[("docs/guide/a.md", "# A\n")]);
+        let what = "docs/zh-CN/guide/a.md:1: translation: docs/guide/a.md is not translated";
+        assert_eq!(lines, [what]);
+        assert!(found(translations, &[("docs/TRUST.md", "# A\n")]).is_empty());
     }
 
     #[test]
