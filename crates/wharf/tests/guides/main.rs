@@ -13,8 +13,12 @@ mod run;
 mod ports;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use blocks::{blocks, without_comments};
+
+/// Guides whose examples run at the same time.
+const AT_ONCE: usize = 2;
 
 /// From the top of the checkout.
 const ENGLISH: &str = "docs/guide";
@@ -30,6 +34,28 @@ fn guides(folder: &str) -> Vec<(String, String)> {
     files.sort();
     let name = |file: &Path| format!("{folder}/{}", file.file_name().unwrap().display());
     files.iter().map(|file| (name(file), std::fs::read_to_string(file).unwrap())).collect()
+}
+
+/// Runs the examples of several guides, and says what failed.
+fn run_all(guides: Vec<(String, String)>) -> Vec<String> {
+    let waiting = Mutex::new(guides);
+    let faults = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((name, text)) = {
+                    let mut waiting = waiting.lock().unwrap();
+                    waiting.pop()
+                } {
+                    let found = run::guide(&name, &text);
+                    faults.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    let mut faults = faults.into_inner().unwrap();
+    faults.sort();
+    faults
 }
 
 /// Where two translations of a guide have different examples.
@@ -49,6 +75,14 @@ fn differences((english, one): (&str, &str), (chinese, other): (&str, &str)) -> 
         faults.push(format!("{chinese}: {has} examples, but {wanted} in {english}"));
     }
     faults
+}
+
+#[test]
+fn every_example_of_the_guides_works() {
+    let guides = guides(ENGLISH);
+    assert!(!guides.is_empty(), "no guides in {ENGLISH}");
+    let faults = run_all(guides);
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
 #[test]
