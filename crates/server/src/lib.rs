@@ -158,3 +158,8 @@ mod transfer;
 
 pub use server::{BindError, Bound, BoundListener, EndWhen, Handle, Server};
 pub use tls::server_config;
+
+/// Compiles the examples of the guide to embedding.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/embedding.md")]
+struct EmbeddingGuide;
