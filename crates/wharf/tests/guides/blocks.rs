@@ -42,6 +42,7 @@ pub(crate) fn without_comments(block: &Block) -> String {
     let mark = match block.info.split(',').next().unwrap_or_default() {
         "sh" | "toml" | "yaml" | "ini" | "python" => "#",
         "rust" => "//",
+        "sql" => "--",
         // A transcript shows what the program prints, which may be in the reader's language.
         "console" => {
             let commands = block.code.lines().filter(|line| line.starts_with("$ "));

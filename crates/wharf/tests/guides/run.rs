@@ -21,6 +21,12 @@ const SHOWN_MAX: usize = 4000;
 /// The user and group that run the examples when root runs the tests: a mistake in a guide must not
 /// change the system. It owns nothing, by convention.
 const UNPRIVILEGED: u32 = 65534;
+/// A fragment of the configuration, while it is checked.
+const FRAGMENT: &str = "fragment.toml";
+/// Creates the account of a configuration that has none.
+const ACCOUNT: &str = "echo secret > me.password; chmod 600 me.password; \
+                       wharf user add me --home share --create-home --perm read-write \
+                       --password-file me.password";
 /// Where a script and its server find the configuration.
 const CONFIG: &str = "wharf.toml";
 const USERS: &str = "users.toml";
@@ -148,11 +154,14 @@ impl Scratch {
 
     /// A fragment of the configuration.
     fn config(&self, code: &str) -> Result<(), String> {
-        let folder = self.folder.path().join("check");
-        self.write(&folder.join(CONFIG), code);
+        // Beside what earlier examples made: a fragment may name their files and folders.
+        let folder = self.files();
+        self.write(&folder.join(FRAGMENT), code);
         let mut command = self.command("wharf", &folder);
-        command.args(["config", "show", "--config", CONFIG]);
-        self.succeeds(command)
+        command.args(["config", "show", "--config", FRAGMENT]);
+        let valid = self.succeeds(command);
+        fs::remove_file(folder.join(FRAGMENT)).unwrap();
+        valid
     }
 
     /// A fragment of the accounts.
@@ -175,6 +184,9 @@ impl Scratch {
             fs::create_dir_all(files.join("share")).unwrap();
             self.hand_over(&files.join("share"));
             command.args(["-w", "-u", "me", "-P", "secret", "share"]);
+        } else if !files.join(USERS).exists() {
+            // A configuration without accounts does not start.
+            self.script(ACCOUNT)?;
         }
         let output = self.folder.path().join("server.log");
         let mut server = Server(start(command, &output)?);
@@ -221,7 +233,10 @@ impl Scratch {
         command.env("HOME", top.join("home")).env("RUNTIME_DIRECTORY", top.join("run"));
         command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
         command.env_remove("JOURNAL_STREAM").env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8");
-        command.env("WHARF__SERVER__STATE_DIR", top.join("state"));
+        let configured = self.config_file().and_then(|file| fs::read_to_string(file).ok());
+        if !configured.is_some_and(|text| text.lines().any(|line| line.starts_with("state_dir"))) {
+            command.env("WHARF__SERVER__STATE_DIR", top.join("state"));
+        }
         let range = self.ports.passive();
         command.env("WHARF__PASSIVE__PORTS", format!("{}-{}", range.start(), range.end()));
         // A file in the current folder is used only if it is named.
