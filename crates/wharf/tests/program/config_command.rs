@@ -113,3 +113,31 @@ fn help_and_version_are_no_faults_and_nonsense_is_2() {
     place.run(&["--nonsense"]).exits(2).tells("--nonsense");
     place.run(&["usr"]).exits(2).tells("did you mean the command `wharf user`?");
 }
+
+#[test]
+fn row_23_a_config_with_old_names_of_keys_is_an_error_that_names_the_way_and_is_migrated() {
+    let place = Place::new();
+    let old = "# keep this\n[files]\nkeep_partials = \"1h\"   # and this\numask = \"027\"\n";
+    place.write("wharf.toml", old);
+    place
+        .run(&["check", "config"])
+        .exits(78)
+        .tells("unknown key `files.keep_partials`")
+        .tells("files.partial_upload_retention")
+        .tells("wharf config migrate --write");
+    // Without --write nothing is changed.
+    let shown = place.run(&["config", "migrate"]).exits(0).out;
+    assert!(
+        shown.contains("wharf.toml:3: files.keep_partials -> files.partial_upload_retention"),
+        "{shown}"
+    );
+    let read = |name| std::fs::read_to_string(place.path(name)).unwrap();
+    assert_eq!(read("wharf.toml"), old);
+    place.run(&["config", "migrate", "--write"]).exits(0);
+    assert_eq!(read("wharf.toml"), old.replace("keep_partials", "partial_upload_retention"));
+    assert_eq!(read("wharf.toml.old"), old);
+    place.run(&["check", "config"]).exits(0);
+    let again = place.run(&["config", "migrate", "--write"]).exits(0).out;
+    assert!(again.contains("no old names of keys"), "{again}");
+    assert!(!place.path("wharf.toml.old1").exists());
+}
