@@ -1,4 +1,4 @@
-//! Where accounts are kept, as one text: `sqlite:/var/lib/wharf/users.db`, `postgres://…`.
+//! The address of a store of accounts: `sqlite:/var/lib/wharf/users.db`, `postgres://…`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,24 +19,24 @@ pub struct Postgres {
     root: Option<PathBuf>,
 }
 
-/// Why a text is no address of a database.
+/// Why a text is not a valid database address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadAddress {
-    /// What is wrong. No password stands in it.
+    /// The reason. Contains no password.
     pub why: String,
     /// What would be right.
     pub help: String,
 }
 
 impl Address {
-    /// Reads an address; a relative file lies below `base`.
+    /// Parses an address; a relative file is resolved against `base`.
     ///
-    /// Of the options behind `?`, `sslrootcert` names the PEM file of the authority that signed
-    /// the server's certificate; with it, and only with it, TLS is used, and the certificate and
-    /// the host's name are verified.
+    /// Of the options after `?`, `sslrootcert` is the PEM file of the authority that signed the
+    /// server's certificate; with it, and only with it, TLS is used, and certificate and host name
+    /// are verified.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason.
     pub fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
         if let Some(file) = text.strip_prefix("sqlite:") {
             // `sqlite:///x` is how some write `/x`.
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_what_would_be_one() {
+    fn an_invalid_address_is_rejected_with_a_hint() {
         for (text, part) in [
             ("", "no kind of store"),
             ("mysql://a@b/c", "`mysql`"),

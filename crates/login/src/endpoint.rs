@@ -3,13 +3,13 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// The longest URL that is taken.
+/// The longest URL that is accepted.
 const URL_BYTES_MAX: usize = 2048;
 
-/// A server: how it is spoken to, where it is, and what is asked there.
+/// A server: protocol, address and path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// How it is spoken to.
+    /// The protocol.
     pub scheme: Scheme,
     /// Its name or address; that of IPv6 without brackets.
     pub host: String,
@@ -19,7 +19,7 @@ pub struct Endpoint {
     pub path: String,
 }
 
-/// How a server is spoken to.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `ldap://`.
@@ -45,7 +45,7 @@ impl Scheme {
         }
     }
 
-    /// Whether TLS begins at once.
+    /// Whether the connection starts with TLS.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Ldaps | Self::Https)
     }
@@ -60,7 +60,7 @@ impl Scheme {
     }
 }
 
-/// What is wrong with a URL, to follow its text.
+/// The error of an invalid URL, to follow its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UrlError(&'static str);
 
@@ -73,10 +73,10 @@ impl fmt::Display for UrlError {
 impl std::error::Error for UrlError {}
 
 impl Endpoint {
-    /// Takes a URL apart: `scheme://host[:port][/path]`.
+    /// Parses a URL: `scheme://host[:port][/path]`.
     ///
     /// # Errors
-    /// What is wrong with it. Names and passwords in URLs are refused: they end up in logs.
+    /// The reason. User names and passwords in URLs are rejected: URLs end up in logs.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let is_odd = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'<' | b'>');
         if url.len() > URL_BYTES_MAX || url.bytes().any(is_odd) {
@@ -124,7 +124,7 @@ impl Endpoint {
         Ok(Self { scheme, host: host.to_owned(), port, path })
     }
 
-    /// Whether it is on this computer, as far as its name tells.
+    /// Whether it is on this computer, judging by its name.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),
@@ -132,7 +132,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether a name server must be asked for its address.
+    /// Whether its address must be resolved by DNS.
     pub fn has_name(&self) -> bool {
         self.host.parse::<IpAddr>().is_err()
     }
@@ -147,7 +147,7 @@ impl Endpoint {
     }
 }
 
-/// Without its path, whose query may hold a secret.
+/// Omits the path, whose query may contain a secret.
 impl fmt::Display for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}://{}", self.scheme.word(), self.authority())
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_of_ours_is_told_why() {
+    fn an_invalid_url_is_rejected_with_the_reason() {
         for (url, part) in [
             ("example.com", "no scheme"),
             ("ftp://example.com", "not known"),

@@ -1,4 +1,4 @@
-//! Whom to trust when a server shows its certificate.
+//! The trusted certificate authorities.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_without_certificates_is_told_with_its_name() {
+    fn a_file_without_certificates_is_reported_with_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         assert!(client(Some(&path)).unwrap_err().to_string().contains("ca.pem"));

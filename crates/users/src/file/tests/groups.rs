@@ -53,7 +53,7 @@ fn path(text: &str) -> VPath {
 }
 
 #[test]
-fn an_account_takes_what_it_does_not_say_from_the_first_group_that_does() {
+fn an_account_inherits_from_the_first_group_that_sets_a_key() {
     let file = parse(TEXT).unwrap();
     let anna = file.record("anna").unwrap();
     assert_eq!(anna.home, Path::new("/srv/night/anna"));
@@ -73,16 +73,16 @@ fn an_account_takes_what_it_does_not_say_from_the_first_group_that_does() {
     );
     assert_eq!(account.folders[1].quota_files, Some(Count::from_number(7)));
     assert_eq!(account.until, Some(moment("2026-11-28T06:00:00Z").as_second()));
-    // The table itself says little.
+    // The account's own table sets little.
     assert_eq!(file.own("anna").unwrap().permissions, None);
 }
 
 #[test]
-fn where_a_setting_is_said_is_known() {
+fn the_line_of_a_setting_is_known() {
     let file = parse(TEXT).unwrap();
     assert_eq!(file.origin_of("anna", "quota", None), Origin::Group("staff"));
     assert_eq!(file.origin_of("anna", "sessions", None), Origin::Own);
-    assert_eq!(file.origin_of("anna", "expires", None), Origin::Nobody);
+    assert_eq!(file.origin_of("anna", "expires", None), Origin::Unset);
     let at = |key, inner: &str| file.line_said("anna", key, Some(&path(inner)));
     assert_eq!(file.line_said("anna", "sessions", None), Some(4));
     assert_eq!(file.line_said("anna", "home", None), Some(28));
@@ -93,16 +93,16 @@ fn where_a_setting_is_said_is_known() {
 }
 
 #[test]
-fn a_comment_is_nobody_elses() {
+fn a_comment_is_not_inherited() {
     let file = parse("[groups.staff]\nhome = 'a'\ncomment = 'b'\n[users.anna]\ngroups = 'staff'\n");
     let file = file.unwrap();
     assert_eq!(file.record("anna").unwrap().comment, None);
-    assert_eq!(file.origin_of("anna", "comment", None), Origin::Nobody);
+    assert_eq!(file.origin_of("anna", "comment", None), Origin::Unset);
     assert_eq!(file.line_in(Owner::Group("staff"), "comment", None), Some(3));
 }
 
 #[test]
-fn who_comes_from_elsewhere_at_another_time_or_too_late_is_told_so() {
+fn wrong_addresses_hours_and_expiry_are_refused_with_the_reason() {
     let file = parse(TEXT).unwrap();
     let ben = file.record("ben").unwrap();
     let tries = |peer: &str, now: &str| {
@@ -126,7 +126,7 @@ fn who_comes_from_elsewhere_at_another_time_or_too_late_is_told_so() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn problems_are_reported_with_their_position() {
     let text = r#"
 [users.anna]
 groups = ["stuff", 7]
@@ -203,7 +203,7 @@ fn groups_and_folders_are_written_as_they_are_read() {
     assert_eq!(anna.home, Path::new("/srv/anna"));
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("\"/a\" = \"a\"\n"), "{text}");
-    // Somebody has the group.
+    // The group has members.
     let in_use = edit(&|editor| editor.remove(Owner::Group("staff"))).unwrap_err().to_string();
     assert!(in_use.contains("there is no group `staff`"), "{in_use}");
     let taken = edit(&|editor| editor.add(Owner::Group("staff"), &[])).unwrap_err().to_string();
