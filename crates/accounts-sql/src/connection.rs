@@ -111,7 +111,7 @@ pub(crate) const STATEMENT_TIME_MAX: std::time::Duration = std::time::Duration::
 /// The most rows of one statement; larger results are read page by page.
 pub(crate) const ROWS_MAX: usize = 50_000;
 /// The error for more rows.
-pub(crate) const TOO_MANY: &str = "more rows than any account can need";
+pub(crate) const TOO_MANY: &str = "too many rows";
 /// The key of wharf's advisory lock in PostgreSQL: "wharf" in ASCII.
 #[cfg(feature = "postgres")]
 const CHANGE_LOCK: i64 = 0x77_68_61_72_66;

@@ -181,12 +181,12 @@ impl Pool {
         let busy = |what: &str| StoreError::new(StoreErrorKind::Busy, what);
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(busy("too many wait for the store of accounts"));
+            return Err(busy("too many requests wait for the accounts database"));
         }
         let _waiting = WaitingGuard(&self.waiting);
         match timeout(CONNECTION_WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(busy("the store of accounts is busy")),
+            Ok(Err(_)) | Err(_) => Err(busy("the accounts database is busy")),
         }
     }
 

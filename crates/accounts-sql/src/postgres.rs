@@ -63,7 +63,7 @@ impl PgServer {
         let is_empty = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
         if is_empty || config.get_user().is_none() {
             let help = "write it as postgres://user@host:5432/database";
-            return Err(unusable("the address names no user or no host").help(help));
+            return Err(unusable("the address has no user or no host").help(help));
         }
         match password {
             Some(password) => config.password(password),
@@ -75,7 +75,7 @@ impl PgServer {
         let tls = match address.root() {
             Some(root) => Some(PgTls::new(root).map_err(|reason| {
                 unusable(&reason)
-                    .help("sslrootcert names a PEM file with the authority of the server")
+                    .help("set sslrootcert to a PEM file with the authority of the server")
             })?),
             None => None,
         };
@@ -212,8 +212,8 @@ fn parameter(value: &Value) -> (&(dyn ToSql + Sync), Type) {
 fn store_error(shown: &str, error: &Error) -> StoreError {
     let Some(refused) = error.as_db_error() else {
         let reason = innermost(error);
-        let what = format!("PostgreSQL at {shown} cannot be reached: {reason}");
-        let help = "is it running, and is this its address? look at accounts.store";
+        let what = format!("cannot connect to PostgreSQL at {shown}: {reason}");
+        let help = "check that it runs, and its address in accounts.store";
         return StoreError::new(StoreErrorKind::Unreachable, what).help(help);
     };
     let reason = refused.message();
@@ -224,25 +224,26 @@ fn store_error(shown: &str, error: &Error) -> StoreError {
              says who may come from where",
         ),
         &SqlState::INVALID_CATALOG_NAME => {
-            (StoreErrorKind::Unusable, "make it:  createdb --owner USER DATABASE")
+            (StoreErrorKind::Unusable, "create it:  createdb --owner USER DATABASE")
         }
         &SqlState::INSUFFICIENT_PRIVILEGE => (
             StoreErrorKind::Forbidden,
-            "the user of accounts.store needs to own the database, or to make and change tables",
+            "the user in accounts.store must own the database, or be allowed to create and \
+             alter tables",
         ),
         &SqlState::UNIQUE_VIOLATION
         | &SqlState::FOREIGN_KEY_VIOLATION
         | &SqlState::CHECK_VIOLATION
         | &SqlState::NOT_NULL_VIOLATION => {
-            (StoreErrorKind::Conflict, "somebody else changed it meanwhile; try again")
+            (StoreErrorKind::Conflict, "another client changed it at the same time; try again")
         }
         &SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN | &SqlState::DUPLICATE_TABLE => (
             StoreErrorKind::Unusable,
-            "its tables are not those of wharf; give wharf a database of its own",
+            "its tables are not those of wharf; use a separate database for wharf",
         ),
-        _ => (StoreErrorKind::Unreachable, "the log of PostgreSQL says more"),
+        _ => (StoreErrorKind::Unreachable, "see the log of PostgreSQL"),
     };
-    StoreError::new(kind, format!("PostgreSQL at {shown} says: {reason}")).help(help)
+    StoreError::new(kind, format!("PostgreSQL at {shown}: {reason}")).help(help)
 }
 
 /// The innermost error, without the texts of the libraries around it.
@@ -257,9 +258,9 @@ fn innermost(error: &Error) -> String {
 }
 
 fn slow(shown: &str, waited: Duration) -> StoreError {
-    let what = format!("PostgreSQL at {shown} gives no answer within {} s", waited.as_secs());
+    let what = format!("no response from PostgreSQL at {shown} within {} s", waited.as_secs());
     StoreError::new(StoreErrorKind::Unreachable, what)
-        .help("is it running, and is this its address? look at accounts.store")
+        .help("check that it runs, and its address in accounts.store")
 }
 
 /// Lower case for the first letter of an ordinary word; names and paths are unchanged.

@@ -264,8 +264,8 @@ fn nameless_in(table: &str, column: &str, hex: &str) -> Fault {
         column: 1,
         span: 0..0,
         key: format!("{table}.{column}"),
-        message: "the name is no text, so the row counts for nothing".to_owned(),
-        help: Some(format!("give the row a name by SQL, or delete it: table {table}, {shown}")),
+        message: "the name is not text, so the row is ignored".to_owned(),
+        help: Some(format!("fix the name by SQL, or delete the row: table {table}, {shown}")),
     };
     Fault { holder, password: None, problems: vec![problem] }
 }
@@ -292,8 +292,8 @@ pub(crate) fn relative_path(record: &UserRecord) -> Option<(&'static str, String
     let targets = record.folders.iter().map(|one| ("folders", one.target.as_path()));
     let mut whole = std::iter::once(("home", record.home.as_path())).chain(targets);
     let (key, _) = whole.find(|(_, path)| is_relative(path))?;
-    let help = "a database lies in no folder that it could begin at; write /srv/ftp/NAME";
-    Some((key, "it is no whole path".to_owned(), help.to_owned()))
+    let help = "a relative path cannot be resolved for a database; write /srv/ftp/NAME";
+    Some((key, "not an absolute path".to_owned(), help.to_owned()))
 }
 
 /// The error for an invalid account or group.

@@ -24,10 +24,10 @@ pub(crate) async fn migrate(connection: &mut DbConnection) -> Result<(), StoreEr
     let found = version(connection).await?;
     if found > VERSION {
         let what = format!(
-            "the accounts were written by a newer wharf: their tables have version {found}, and \
-             this wharf knows versions up to {VERSION}"
+            "the accounts were written by a newer wharf: version {found} of the tables; \
+             this wharf supports versions up to {VERSION}"
         );
-        let help = "run the newer wharf, or name another store in accounts.store";
+        let help = "run the newer wharf, or set accounts.store to another store";
         return Err(StoreError::new(StoreErrorKind::Unusable, what).help(help));
     }
     if found == 0 {
@@ -75,9 +75,9 @@ async fn refuse_foreign(connection: &mut DbConnection) -> Result<(), StoreError>
     if number(connection, asked).await? == 0 {
         return Ok(());
     }
-    let what = "the database belongs to another program: it has tables, and none of wharf's";
+    let what = "the database belongs to another program: its tables are not those of wharf";
     Err(StoreError::new(StoreErrorKind::Unusable, what)
-        .help("name a file of its own in accounts.store; a new one is made"))
+        .help("set accounts.store to a separate file; a new one is created"))
 }
 
 async fn number(connection: &mut DbConnection, asked: &str) -> Result<i64, StoreError> {

@@ -67,7 +67,7 @@ impl SqliteConnection {
         sql: &str,
         values: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        let closed = || failed(&self.path, "the connection was given up");
+        let closed = || failed(&self.path, "the connection was closed after a timeout");
         let connection = self.connection.take().ok_or_else(closed)?;
         let interrupt = connection.get_interrupt_handle();
         let (sql, values, permit) = (sql.to_owned(), values.to_vec(), self.permit.clone());
@@ -81,7 +81,7 @@ impl SqliteConnection {
                 self.connection = Some(connection);
                 rows.map_err(|error| store_error(&self.path, &error))
             }
-            Ok(Err(_)) => Err(failed(&self.path, "the program ends")),
+            Ok(Err(_)) => Err(failed(&self.path, "the server is shutting down")),
             Err(_) => {
                 interrupt.interrupt();
                 Err(slow(&self.path))
@@ -93,25 +93,25 @@ impl SqliteConnection {
 /// Opens the file and configures the connection. Blocks.
 fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
     if create {
-        create_private(path).map_err(|error| unreadable(path, "made", &error))?;
+        create_private(path).map_err(|error| unreadable(path, "create", &error))?;
     }
     match open_to_others(path) {
         Ok(None) => {}
         Ok(Some(mode)) => {
             let shown = path.display();
             let what = format!(
-                "{shown} may be read or written by others (mode {mode:04o}), and it holds \
+                "{shown} is accessible to other users (mode {mode:04o}), and contains \
                  password hashes"
             );
             let error = StoreError::new(StoreErrorKind::Unusable, what);
             return Err(error.help(format!("chmod 600 '{shown}'")));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let what = format!("there are no accounts yet: {} does not exist", path.display());
-            let help = "make the first:  wharf user add NAME --home DIR";
+            let what = format!("no accounts yet: {} does not exist", path.display());
+            let help = "create the first:  wharf user add NAME --home DIR";
             return Err(StoreError::new(StoreErrorKind::Missing, what).help(help));
         }
-        Err(error) => return Err(unreadable(path, "opened", &error)),
+        Err(error) => return Err(unreadable(path, "open", &error)),
     }
     refuse_text(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -134,7 +134,7 @@ fn refuse_text(path: &Path) -> Result<(), StoreError> {
     // SQLite opens it by path, so links that must not be followed are rejected before.
     let read = trusted_file::open(path)
         .and_then(|file| file.take(HEADER.len().try_into().unwrap_or(0)).read_to_end(&mut begin));
-    read.map_err(|error| unreadable(path, "opened", &error))?;
+    read.map_err(|error| unreadable(path, "open", &error))?;
     if begin.is_empty() || begin == HEADER { Ok(()) } else { Err(not_a_database(path)) }
 }
 
@@ -142,9 +142,9 @@ fn refuse_text(path: &Path) -> Result<(), StoreError> {
 const HEADER: &[u8] = b"SQLite format 3\0";
 
 fn not_a_database(path: &Path) -> StoreError {
-    let what = format!("{} is no database of SQLite", path.display());
+    let what = format!("{} is not an SQLite database", path.display());
     StoreError::new(StoreErrorKind::Unusable, what)
-        .help("name the file of accounts in accounts.store, or a new one, which is made")
+        .help("set accounts.store to the accounts database, or to a new file, which is created")
 }
 
 fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
@@ -201,33 +201,33 @@ fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::NotADatabase) => return not_a_database(path),
         Some(ErrorCode::ConstraintViolation) => (
             StoreErrorKind::Conflict,
-            format!("the database {shown} refuses the change: {reason}"),
-            "somebody else changed it meanwhile; try again",
+            format!("the database {shown} refused the change: {reason}"),
+            "another client changed it at the same time; try again",
         ),
         Some(ErrorCode::DatabaseCorrupt) => (
             StoreErrorKind::Unusable,
             format!("the database {shown} is damaged: {reason}"),
-            "put a backup in its place, or rescue what is readable:  sqlite3 FILE .recover",
+            "restore a backup, or recover what is readable:  sqlite3 FILE .recover",
         ),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => (
             StoreErrorKind::Forbidden,
-            format!("the database {shown} cannot be opened for writing: {reason}"),
-            "the account that runs this needs to write to the file and to its folder",
+            format!("cannot open the database {shown} for writing: {reason}"),
+            "the user that runs wharf needs write access to the file and its folder",
         ),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
             StoreErrorKind::Unreachable,
-            format!("the database {shown} is held by another program"),
-            "close what changes it, such as an open transaction in sqlite3",
+            format!("the database {shown} is locked by another program"),
+            "end its transaction, such as one in sqlite3",
         ),
         Some(ErrorCode::DiskFull) => (
             StoreErrorKind::Unreachable,
-            format!("the database {shown} cannot be written: the disk is full"),
-            "make room on its disk",
+            format!("cannot write to the database {shown}: the disk is full"),
+            "free space on its disk",
         ),
         _ => (
             StoreErrorKind::Unreachable,
-            format!("the database {shown} fails: {reason}"),
-            "look at the file and its disk",
+            format!("error of the database {shown}: {reason}"),
+            "check the file and its disk",
         ),
     };
     StoreError::new(kind, what).help(help)
@@ -240,15 +240,15 @@ fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
         }
         _ => StoreErrorKind::Unusable,
     };
-    let what = format!("the database {} cannot be {act}: {error}", path.display());
-    StoreError::new(kind, what).help("look at the path in accounts.store, and at its folder")
+    let what = format!("cannot {act} the database {}: {error}", path.display());
+    StoreError::new(kind, what).help("check the path in accounts.store, and its folder")
 }
 
 fn slow(path: &Path) -> StoreError {
-    failed(path, &format!("no answer within {} s", STATEMENT_TIME_MAX.as_secs()))
+    failed(path, &format!("no response within {} s", STATEMENT_TIME_MAX.as_secs()))
 }
 
 fn failed(path: &Path, reason: &str) -> StoreError {
-    let what = format!("the database {} fails: {reason}", path.display());
+    let what = format!("error of the database {}: {reason}", path.display());
     StoreError::new(StoreErrorKind::Unreachable, what)
 }

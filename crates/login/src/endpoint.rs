@@ -80,26 +80,28 @@ impl Endpoint {
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let is_odd = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'<' | b'>');
         if url.len() > URL_BYTES_MAX || url.bytes().any(is_odd) {
-            return Err(UrlError("is no URL: it is too long, or has spaces or odd characters"));
+            return Err(UrlError(
+                "is not a URL: it is too long, or contains spaces or invalid characters",
+            ));
         }
         let (word, rest) = url
             .split_once("://")
-            .ok_or(UrlError("is no URL: it has no scheme, such as ldaps:// or https://"))?;
+            .ok_or(UrlError("is not a URL: the scheme is missing, such as ldaps:// or https://"))?;
         let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.word() == word);
-        let scheme = scheme.ok_or(UrlError("has a scheme that is not known here"))?;
+        let scheme = scheme.ok_or(UrlError("has an unknown scheme"))?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if authority.contains('@') {
-            return Err(UrlError("holds a name or a password, and URLs end up in logs"));
+            return Err(UrlError("contains a user name or password, which would end up in logs"));
         }
         if path.contains('#') {
-            return Err(UrlError("has a fragment (#), which no server hears of"));
+            return Err(UrlError("has a fragment (#), which is never sent to a server"));
         }
         let (host, port) = match authority.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']').ok_or(UrlError("has no `]`"))?;
                 if host.parse::<std::net::Ipv6Addr>().is_err() {
-                    return Err(UrlError("has no IPv6 address between its brackets"));
+                    return Err(UrlError("has an invalid IPv6 address between its brackets"));
                 }
                 (host, if port.is_empty() { Some("") } else { port.strip_prefix(':') })
             }
@@ -110,15 +112,15 @@ impl Endpoint {
         };
         let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
         if host.is_empty() || !host.bytes().all(is_host) {
-            return Err(UrlError("names no host"));
+            return Err(UrlError("has no host"));
         }
         let port = match port {
             Some("") => scheme.port(),
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let port = port.parse().ok().filter(|port| *port > 0);
-                port.ok_or(UrlError("has a port that does not exist"))?
+                port.ok_or(UrlError("has an invalid port"))?
             }
-            _ => return Err(UrlError("has a port that is no number")),
+            _ => return Err(UrlError("has a port that is not a number")),
         };
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self { scheme, host: host.to_owned(), port, path })
@@ -177,17 +179,17 @@ mod tests {
     #[test]
     fn an_invalid_url_is_rejected_with_the_reason() {
         for (url, part) in [
-            ("example.com", "no scheme"),
-            ("ftp://example.com", "not known"),
+            ("example.com", "scheme is missing"),
+            ("ftp://example.com", "unknown scheme"),
             ("ldap://", "no host"),
-            ("ldap://a b", "odd characters"),
+            ("ldap://a b", "invalid characters"),
             ("http://me:secret@example.com/", "password"),
-            ("http://a:0/", "does not exist"),
-            ("http://a:x/", "no number"),
-            ("http://a:99999/", "does not exist"),
+            ("http://a:0/", "invalid port"),
+            ("http://a:x/", "not a number"),
+            ("http://a:99999/", "invalid port"),
             ("http://[::1/", "no `]`"),
             ("http://[a]/", "IPv6"),
-            ("http://[::1]x/", "no number"),
+            ("http://[::1]x/", "not a number"),
             ("https://a/#t", "fragment"),
         ] {
             let error = Endpoint::parse(url).unwrap_err().to_string();

@@ -54,7 +54,7 @@ impl ConcurrencyLimit {
         let left = self.time_max.saturating_sub(began.elapsed());
         timeout(left, ask).await.unwrap_or_else(|_| {
             let seconds = self.time_max.as_secs_f32();
-            Err(AuthUnavailable::Broken(format!("it did not answer within {seconds} s")))
+            Err(AuthUnavailable::Broken(format!("no response within {seconds} s")))
         })
     }
 }
@@ -75,10 +75,7 @@ mod tests {
         let limit = limit();
         for _ in 0..3 {
             let unavailable = limit.run(pending()).await.unwrap_err();
-            assert_eq!(
-                unavailable,
-                AuthUnavailable::Broken("it did not answer within 0.001 s".into())
-            );
+            assert_eq!(unavailable, AuthUnavailable::Broken("no response within 0.001 s".into()));
         }
         let limit = ConcurrencyLimit::new(NonZeroUsize::MIN, Duration::from_mins(1));
         assert!(limit.run(async { Ok(AuthOutcome::Unknown) }).await.is_ok());

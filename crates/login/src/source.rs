@@ -90,9 +90,9 @@ impl fmt::Display for OpenError {
             Self::NotBuilt(name) => write!(out, "this wharf was built without {name}"),
             Self::Roots { path, why } => write!(out, "{}: {why}", path.display()),
             Self::NoRoots { why } => {
-                write!(out, "this system has no root certificates to trust: {why}")
+                write!(out, "no root certificates found: {why}")
             }
-            Self::Helper(error) => write!(out, "the helper does not start: {error}"),
+            Self::Helper(error) => write!(out, "cannot start the PAM helper: {error}"),
         }
     }
 }

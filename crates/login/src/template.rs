@@ -73,19 +73,19 @@ impl Template {
     /// `Refused` if there is no home, or it is invalid; `Broken` if it cannot be created.
     pub async fn account(&self, name: &str, external: ExternalAccount) -> Result<Account, Denied> {
         if !is_name(name) {
-            let why = format!("the name {} cannot be an account's", name.escape_debug());
+            let why = format!("invalid user name {}", name.escape_debug());
             return Err(Denied::Refused(why));
         }
         let templated = self.home.as_ref().map(|home| home.home(name));
         let is_ours = external.home.is_none() && templated.is_some();
         let home = external.home.or(templated).or(external.system_home).ok_or_else(|| {
-            let why = "nothing says where its files are: no account of this name is kept, and \
+            let why = "no home: there is no account of this name, and \
                        accounts.home is empty";
             Denied::Refused(why.to_owned())
         })?;
         check_home(&home).map_err(|_| {
             let shown = home.display().to_string();
-            Denied::Refused(format!("{} cannot be a home", shown.escape_debug()))
+            Denied::Refused(format!("invalid home {}", shown.escape_debug()))
         })?;
         if is_ours && self.creates_home {
             make(home.clone()).await?;
@@ -117,7 +117,7 @@ async fn make(home: PathBuf) -> Result<(), Denied> {
     let shown = home.display().to_string();
     let made = spawn_blocking(move || std::fs::create_dir_all(home)).await;
     let failed = |error: std::io::Error| {
-        let sentence = format!("the home {shown} cannot be made: {error}");
+        let sentence = format!("cannot create the home {shown}: {error}");
         Denied::Broken(std::io::Error::new(error.kind(), sentence).into())
     };
     made.map_err(std::io::Error::other).flatten().map_err(failed)

@@ -59,9 +59,9 @@ impl Hours {
     pub fn parse<'a>(windows: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidTime> {
         let windows: Vec<_> = windows.into_iter().map(Window::parse).collect::<Result<_, _>>()?;
         match windows.len() {
-            0 => Err(InvalidTime("there is no time in it, so nobody could log in".to_owned())),
+            0 => Err(InvalidTime("empty list of hours: every login would be refused".to_owned())),
             1..=WINDOWS_MAX => Ok(Self(windows)),
-            _ => Err(InvalidTime(format!("at most {WINDOWS_MAX} times can be given"))),
+            _ => Err(InvalidTime(format!("at most {WINDOWS_MAX} time windows are allowed"))),
         }
     }
 
@@ -102,7 +102,7 @@ impl Window {
     fn parse(text: &str) -> Result<Self, InvalidTime> {
         let wrong = || {
             InvalidTime(format!(
-                "`{}` is no time of the week; write it as in mon-fri 08:00-18:00",
+                "`{}` is not a time window; write it as in mon-fri 08:00-18:00",
                 text.escape_debug()
             ))
         };
@@ -221,7 +221,7 @@ fn known_zone(name: &str) -> Result<String, InvalidTime> {
     match TimeZone::get(name) {
         Ok(_) => Ok(name.to_owned()),
         Err(_) => Err(InvalidTime(format!(
-            "`{}` is no time zone that this computer knows; write it as in Europe/Berlin",
+            "`{}` is not a time zone of this system; write it as in Europe/Berlin",
             name.escape_debug()
         ))),
     }
@@ -249,7 +249,7 @@ impl Expiry {
         let read = if is_day { day() } else { moment() };
         read.ok_or_else(|| {
             InvalidTime(format!(
-                "`{}` is no day; write the last one as in 2027-01-31, or a moment as in \
+                "`{}` is not a date; write the last day as in 2027-01-31, or a time as in \
                  2027-01-31T18:00:00+01:00",
                 text.escape_debug()
             ))
@@ -326,7 +326,7 @@ mod tests {
             assert!(wrong.contains("mon-fri 08:00-18:00"), "{text}: {wrong}");
         }
         let wrong = Hours::parse(["8:00-9:00 Mars/Base"]).unwrap_err().to_string();
-        assert!(wrong.contains("no time zone"), "{wrong}");
+        assert!(wrong.contains("is not a time zone"), "{wrong}");
         assert!(Hours::parse([]).is_err() && Hours::parse(["8:00-9:00"; WINDOWS_MAX + 1]).is_err());
     }
 

@@ -53,7 +53,7 @@ pub struct HashFailed;
 
 impl std::fmt::Display for HashFailed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("no password hash could be made: the system gave no random bytes or memory")
+        out.write_str("cannot create a password hash: no random bytes or memory available")
     }
 }
 

@@ -18,7 +18,7 @@ pub struct InvalidPermissions {
 impl InvalidPermissions {
     /// The error message.
     pub fn message(&self) -> String {
-        format!("`{}` is no right", self.word)
+        format!("`{}` is not a permission", self.word)
     }
 
     /// What would help.

@@ -31,22 +31,22 @@ pub enum UnitError {
 impl fmt::Display for UnitError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => out.write_str("nothing is written here; write a number such as 2MiB"),
+            Self::Empty => out.write_str("empty value; write a number such as 2MiB"),
             Self::NotANumber(text) => write!(
                 out,
-                "`{text}` is no number with a unit; write 500KiB, 2MiB, 1.5GB, or `unlimited`"
+                "`{text}` is not a number with a unit; write 500KiB, 2MiB, 1.5GB, or `unlimited`"
             ),
-            Self::Negative => out.write_str("it is below zero; 0 means no limit"),
-            Self::Comma => out.write_str("a comma is no decimal point; write 1.5, not 1,5"),
+            Self::Negative => out.write_str("negative value; 0 means no limit"),
+            Self::Comma => out.write_str("invalid decimal point `,`; write 1.5, not 1,5"),
             Self::UnknownUnit(unit) => {
-                write!(out, "`{unit}` is no unit; use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB")
+                write!(out, "`{unit}` is not a unit; use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB")
             }
             Self::Bits(unit) => {
                 write!(out, "`{unit}` counts bits; write bytes, with a capital B, and divide by 8")
             }
-            Self::RateForSize => out.write_str("a size takes no `/s`"),
-            Self::TooSmall => out.write_str("it is less than one byte"),
-            Self::TooLarge => out.write_str("it is too large for any disk or network"),
+            Self::RateForSize => out.write_str("invalid unit `/s`: a size is expected, not a rate"),
+            Self::TooSmall => out.write_str("the value is less than one byte"),
+            Self::TooLarge => out.write_str("the value exceeds 64 bits"),
         }
     }
 }

@@ -35,7 +35,7 @@ impl PgTls {
             roots.add(certificate).map_err(|error| failed(&error))?;
         }
         if roots.is_empty() {
-            return Err(failed(&"there is no certificate in it"));
+            return Err(failed(&"no certificate found"));
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)

@@ -204,15 +204,15 @@ async fn an_invalid_value_written_by_sql_is_reported_with_account_and_column() {
     add(&store, "ben", "secret").await;
     place.by_hand().execute("UPDATE accounts SET quota = 'x' WHERE name = 'anna'", []).unwrap();
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err().to_string();
-    assert!(denied.contains("users.anna.quota: `x` is no number"), "{denied}");
+    assert!(denied.contains("users.anna.quota: `x` is not a number"), "{denied}");
     store.login(&attempt("ben", "secret")).await.unwrap();
     assert_eq!(suite::names(&store).await, ["ben"]);
     let faults = suite::faults(&store).await;
-    assert!(faults[0].starts_with("users.anna.quota: `x` is no number"), "{faults:?}");
+    assert!(faults[0].starts_with("users.anna.quota: `x` is not a number"), "{faults:?}");
     place.by_hand().execute("UPDATE accounts SET quota = NULL, home = 'anna'", []).unwrap();
     let faults = suite::faults(&store).await;
     assert_eq!(faults.len(), 2);
-    assert!(faults[0].contains("users.anna.home: it is no whole path"), "{faults:?}");
+    assert!(faults[0].contains("users.anna.home: not an absolute path"), "{faults:?}");
     assert!(store.take_events().is_empty(), "the database itself is well");
 }
 
@@ -298,7 +298,7 @@ async fn a_locked_file_makes_a_change_wait_and_then_fail() {
     by_hand.execute_batch("BEGIN IMMEDIATE").unwrap();
     let change = Change::set("anna", vec![Setting::Enabled(false)]);
     let error = store.change(std::slice::from_ref(&change)).await.unwrap_err().to_string();
-    assert!(error.contains("held by another program"), "{error}");
+    assert!(error.contains("locked by another program"), "{error}");
     // Readers do not wait.
     store.login(&attempt("anna", "secret")).await.unwrap();
     by_hand.execute_batch("ROLLBACK").unwrap();

@@ -65,15 +65,15 @@ impl Http {
         match status {
             StatusCode::OK => response::read(&body)
                 .map(|external| AuthOutcome::Authenticated(Box::new(external)))
-                .map_err(|why| failed(format!("its answer is no account: {why}"))),
+                .map_err(|why| failed(format!("invalid account in the response: {why}"))),
             StatusCode::NO_CONTENT => Ok(AuthOutcome::Unknown),
             StatusCode::UNAUTHORIZED => Ok(AuthOutcome::wrong()),
-            StatusCode::FORBIDDEN => Ok(AuthOutcome::refused("the login service forbids it")),
+            StatusCode::FORBIDDEN => Ok(AuthOutcome::refused("refused by the login service (403)")),
             status if status.is_redirection() => {
                 let number = status.as_u16();
-                Err(failed(format!("it answered {number}, and redirects are not followed")))
+                Err(failed(format!("unexpected status {number}: redirects are not followed")))
             }
-            status => Err(failed(format!("it answered {}", status.as_u16()))),
+            status => Err(failed(format!("unexpected status {}", status.as_u16()))),
         }
     }
 }

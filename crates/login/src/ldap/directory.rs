@@ -81,7 +81,7 @@ impl Ldap {
         for (server, until) in first.chain(last) {
             let asked = timeout(share, self.try_server(server, attempt, secret)).await;
             let asked = asked.unwrap_or_else(|_| {
-                ServerReply::NoAnswer(format!("no answer within {} s", share.as_secs_f32()))
+                ServerReply::NoAnswer(format!("no response within {} s", share.as_secs_f32()))
             });
             match asked {
                 ServerReply::Outcome(outcome) => {

@@ -77,7 +77,7 @@ fn response(stage: Stage, error: ErrorCode) -> PamResponse {
         _ => PamStatus::Broken,
     };
     let text = match status {
-        PamStatus::Expired | PamStatus::Broken => format!("PAM says: {error}"),
+        PamStatus::Expired | PamStatus::Broken => format!("PAM error: {error}"),
         _ => String::new(),
     };
     PamResponse { status, text }

@@ -80,7 +80,7 @@ impl Pam {
 }
 
 /// The reason after the helper has exited.
-const HELPER_GONE: &str = "the helper that asks PAM is gone; restart wharf";
+const HELPER_GONE: &str = "the PAM helper has exited; restart wharf";
 
 fn verdict(status: PamStatus, text: String) -> Result<AuthOutcome, AuthUnavailable> {
     Ok(match status {
@@ -169,7 +169,9 @@ impl HelperSocket {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         match rustix::net::send(&waiting.socket.socket, &packet, flags) {
             Ok(_) => Ok(waiting),
-            Err(Errno::AGAIN) => Err(AuthUnavailable::Broken("PAM does not keep up".to_owned())),
+            Err(Errno::AGAIN) => {
+                Err(AuthUnavailable::Broken("the PAM helper is overloaded".to_owned()))
+            }
             Err(_) => Err(AuthUnavailable::Broken(HELPER_GONE.to_owned())),
         }
     }

@@ -69,24 +69,22 @@ impl fmt::Display for EditError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error) => error.fmt(out),
-            Self::NoSuchUser(name) => write!(out, "there is no user `{name}`"),
-            Self::UserExists(name) => write!(out, "there is a user `{name}` already"),
-            Self::NoSuchGroup(name) => write!(out, "there is no group `{name}`"),
-            Self::GroupExists(name) => write!(out, "there is a group `{name}` already"),
+            Self::NoSuchUser(name) => write!(out, "unknown user `{name}`"),
+            Self::UserExists(name) => write!(out, "user `{name}` already exists"),
+            Self::NoSuchGroup(name) => write!(out, "unknown group `{name}`"),
+            Self::GroupExists(name) => write!(out, "group `{name}` already exists"),
             Self::BadName(name, problem) => {
-                write!(out, "`{}` cannot be a user name: {problem}", name.escape_debug())
+                write!(out, "invalid user name `{}`: {problem}", name.escape_debug())
             }
-            Self::NotText(key) => write!(out, "`{key}`: the path is not UTF-8"),
+            Self::NotText(key) => write!(out, "invalid `{key}`: the path is not UTF-8"),
             Self::Unusable(problems) => {
-                write!(out, "the change would make the file unusable:\n{problems}")
+                write!(out, "cannot save: the change would make the file invalid:\n{problems}")
             }
-            Self::Locked(path) => write!(
-                out,
-                "{}: another program is changing it; try again when it is done",
-                path.display()
-            ),
+            Self::Locked(path) => {
+                write!(out, "{}: locked by another program; try again later", path.display())
+            }
             Self::Write { path, source } => {
-                write!(out, "{}: it cannot be written: {source}", path.display())
+                write!(out, "{}: cannot write: {source}", path.display())
             }
         }
     }
@@ -257,6 +255,6 @@ pub(super) fn edit<T, E: From<EditError>>(
 
 /// The header of a new file.
 const NEW_FILE: &str = "\
-# Accounts of wharf. Edit this file by hand or with `wharf user`; a running server sees each change.
-# It holds password hashes: only the account that runs the server may read it.
+# Accounts of wharf. Edit this file, or use `wharf user`; a running server applies each change.
+# It contains password hashes: only the user that runs the server may read it.
 ";

@@ -123,24 +123,22 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { path } => write!(
-                out,
-                "{}: there is no such file; `wharf user add NAME` makes it",
-                path.display()
-            ),
+            Self::Missing { path } => {
+                write!(out, "{}: no such file; create it with: wharf user add NAME", path.display())
+            }
             Self::TooOpen { path, mode } => write!(
                 out,
-                "{path}: others may read or write it (mode {mode:04o}), and it holds password \
+                "{path}: it is accessible to other users (mode {mode:04o}), and contains password \
                  hashes; close it with: chmod 600 '{path}'",
                 path = path.display()
             ),
             Self::TooLarge { path, bytes_max } => write!(
                 out,
-                "{}: it is larger than {bytes_max} bytes; is it a file of accounts?",
+                "{}: larger than {bytes_max} bytes; is it an accounts file?",
                 path.display()
             ),
             Self::NotText { path } => {
-                write!(out, "{}: it is not UTF-8 text; save it as UTF-8", path.display())
+                write!(out, "{}: not UTF-8; save it as UTF-8", path.display())
             }
             Self::Problems(problems) => problems.fmt(out),
             Self::Unreadable { path, source } => write!(out, "{}: {source}", path.display()),

@@ -207,16 +207,16 @@ impl RecordReader<'_> {
                 }
                 let known = groups.iter().map(|group| group.name.as_str());
                 let help = nearest(name, known).map_or_else(
-                    || format!("make it: a table [groups.{name}]"),
+                    || format!("create it with: wharf group add {name}"),
                     |meant| format!("did you mean `{meant}`?"),
                 );
-                let message = format!("there is no group `{}`", name.escape_debug());
+                let message = format!("unknown group `{}`", name.escape_debug());
                 self.report_value(&found, message, Some(help));
             }
         }
         if !table.contains_key("home") && !has_home {
-            let help = "add where its files are, such as: home = \"/srv/ftp/anna\"";
-            self.report_key(user, "it has no `home`".to_owned(), Some(help.to_owned()));
+            let help = "add the folder of its files, such as: home = \"/srv/ftp/anna\"";
+            self.report_key(user, "missing `home`".to_owned(), Some(help.to_owned()));
         }
         self.check_no_password(user, &record, groups);
         Some(record)
@@ -237,13 +237,13 @@ impl RecordReader<'_> {
         let Some((key, item)) = table.get_key_value("no_password") else { return };
         let found = found_at(key, item, &user.key);
         if record.password.is_some() {
-            let help = "take one of the two away".to_owned();
-            self.report_key(&found, "it has a `password` as well".to_owned(), Some(help));
+            let help = "remove one of the two".to_owned();
+            self.report_key(&found, "conflicts with `password`".to_owned(), Some(help));
         }
         let whole = record.with_groups(|name| groups.iter().find(|group| group.name == name));
         if whole.allowed_addresses.is_none_or(|addresses| addresses.is_empty()) {
             let message = "an account without a password needs `allowed_addresses`".to_owned();
-            let help = "name the only addresses that may come, such as: allowed_addresses = \
+            let help = "list the allowed client addresses, such as: allowed_addresses = \
                         [\"192.0.2.7\"]";
             self.report_key(&found, message, Some(help.to_owned()));
         }
@@ -298,8 +298,8 @@ impl RecordReader<'_> {
         // `!` and `*` are the marks of /etc/shadow for an account without password login.
         let is_locked = text.is_empty() || text.starts_with(['!', '*']);
         if !is_locked && !looks_like_hash(text) {
-            let help = "make a hash with `wharf hash`, or use `wharf user passwd NAME`";
-            let message = "this is no password hash of a known kind".to_owned();
+            let help = "create a hash with `wharf hash`, or use `wharf user passwd NAME`";
+            let message = "unknown password hash format".to_owned();
             self.report_key(found, message, Some(help.to_owned()));
         }
         Some(StoredHash::from(text.to_owned()))
@@ -309,11 +309,11 @@ impl RecordReader<'_> {
         let text = self.text(found)?;
         let message = match text {
             "" => "the path is empty",
-            text if text.contains('\0') => "a path holds no NUL",
-            text if text == "~" || text.starts_with("~/") => "`~` means nothing here",
+            text if text.contains('\0') => "invalid path: it contains NUL",
+            text if text == "~" || text.starts_with("~/") => "`~` is not supported",
             text => return Some(PathBuf::from(text)),
         };
-        let help = "write the whole path, or one relative to the folder of this file";
+        let help = "write an absolute path, or one relative to the folder of this file";
         self.report_value(found, message.to_owned(), Some(help.to_owned()));
         None
     }
@@ -328,11 +328,11 @@ impl RecordReader<'_> {
         if let Some(number) = found.item.as_integer() {
             let bytes = u64::try_from(number).ok();
             if bytes.is_none() {
-                self.report_value(found, "a speed is not below zero".to_owned(), None);
+                self.report_value(found, "invalid rate: it is negative".to_owned(), None);
             }
             return bytes.map(Rate::from_bytes_per_second);
         }
-        let help = "write a speed such as \"2MiB/s\", or 0 for no limit";
+        let help = "write a rate such as \"2MiB/s\", or 0 for no limit";
         let text = self.text_or(found, "a text or a whole number", help)?;
         let rate = parse_rate(text);
         rate.map_err(|error| self.report_value(found, error.to_string(), None)).ok()
@@ -342,7 +342,7 @@ impl RecordReader<'_> {
         if let Some(number) = found.item.as_integer() {
             let bytes = u64::try_from(number).ok();
             if bytes.is_none() {
-                self.report_value(found, "a size is not below zero".to_owned(), None);
+                self.report_value(found, "invalid size: it is negative".to_owned(), None);
             }
             return bytes.map(Size::from_bytes);
         }
@@ -375,7 +375,7 @@ impl RecordReader<'_> {
     }
 
     fn paths(&mut self, found: &TomlEntry<'_>) -> Vec<(VPath, Permissions)> {
-        let help = "rights below paths are a table such as: \"/incoming\" = \"upload\"";
+        let help = "permissions of paths are a table such as: \"/incoming\" = \"upload\"";
         let mut paths: Vec<(VPath, Permissions)> = Vec::new();
         let Some(table) = self.table(found, help) else { return paths };
         for entry in entries(table, &found.key) {
@@ -383,8 +383,8 @@ impl RecordReader<'_> {
             let rights = self.permissions(&entry);
             let Some((path, rights)) = path.zip(rights) else { continue };
             if paths.iter().any(|(known, _)| *known == path) {
-                let message = format!("`{path}` has its rights above already");
-                self.report_key(&entry, message, Some("keep one of them".to_owned()));
+                let message = format!("duplicate path `{path}`");
+                self.report_key(&entry, message, Some("remove one of them".to_owned()));
             } else {
                 paths.push((path, rights));
             }
@@ -393,7 +393,7 @@ impl RecordReader<'_> {
     }
 
     fn groups(&mut self, found: &TomlEntry<'_>) -> Vec<String> {
-        let names = self.texts(found, "names of groups, as in [\"staff\"]");
+        let names = self.texts(found, "group names, as in [\"staff\"]");
         if names.len() > GROUPS_MAX {
             let message = format!("an account has at most {GROUPS_MAX} groups");
             self.report_value(found, message, None);
@@ -409,7 +409,7 @@ impl RecordReader<'_> {
             if let Some(network) = parse_network(text) {
                 networks.push(network);
             } else {
-                let message = format!("`{}` is no address", text.escape_debug());
+                let message = format!("`{}` is not an address", text.escape_debug());
                 self.report_value(found, message, Some(help.to_owned()));
             }
         }
@@ -418,7 +418,7 @@ impl RecordReader<'_> {
     }
 
     fn hours(&mut self, found: &TomlEntry<'_>) -> Option<Hours> {
-        let windows = self.texts(found, "times of the week, as in [\"mon-fri 08:00-18:00\"]");
+        let windows = self.texts(found, "time windows, as in [\"mon-fri 08:00-18:00\"]");
         if windows.is_empty() {
             return None;
         }
@@ -437,7 +437,7 @@ impl RecordReader<'_> {
     }
 
     fn folders(&mut self, found: &TomlEntry<'_>) -> Vec<FolderRecord> {
-        let help = "folders that lie elsewhere are a table such as: \"/music\" = \"/srv/music\"";
+        let help = "shared folders are a table such as: \"/music\" = \"/srv/music\"";
         let mut folders: Vec<FolderRecord> = Vec::new();
         let Some(table) = self.table(found, help) else { return folders };
         for entry in entries(table, &found.key) {
@@ -445,8 +445,8 @@ impl RecordReader<'_> {
             let folder = self.folder(&entry);
             let Some((path, folder)) = path.zip(folder) else { continue };
             if folders.iter().any(|known| known.path == path) {
-                let message = format!("`{path}` has its folder above already");
-                self.report_key(&entry, message, Some("keep one of them".to_owned()));
+                let message = format!("duplicate path `{path}`");
+                self.report_key(&entry, message, Some("remove one of them".to_owned()));
             } else {
                 folders.push(FolderRecord { path, ..folder });
             }
@@ -481,8 +481,8 @@ impl RecordReader<'_> {
             }
         }
         if !table.contains_key("target") {
-            let help = "add where the folder is, such as: target = \"/srv/music\"";
-            self.report_key(entry, "it has no `target`".to_owned(), Some(help.to_owned()));
+            let help = "add the shared folder, such as: target = \"/srv/music\"";
+            self.report_key(entry, "missing `target`".to_owned(), Some(help.to_owned()));
         }
         Some(folder)
     }
@@ -506,13 +506,13 @@ impl RecordReader<'_> {
         let problem = if entry.name.starts_with('/') {
             match VPath::root().resolve(entry.name.as_bytes()) {
                 Ok(path) if path.is_root() => {
-                    "this is the home itself: its rights stand in `permissions`"
+                    "invalid path: the home itself; set `permissions` for it"
                 }
                 Ok(path) => return Some(path),
-                Err(_) => "it is too long or holds a NUL",
+                Err(_) => "invalid path: too long, or it contains NUL",
             }
         } else {
-            "a path begins with `/`, the top of the account's home"
+            "invalid path: it must start with `/`, the account's home"
         };
         self.report_key(entry, problem.to_owned(), None);
         None
@@ -544,7 +544,7 @@ impl RecordReader<'_> {
         let word = found.name;
         let help = nearest(word, known.iter().copied())
             .map_or_else(|| otherwise.to_owned(), |meant| format!("did you mean `{meant}`?"));
-        self.report_key(found, format!("`{word}` is no known key"), Some(help));
+        self.report_key(found, format!("`{word}` is not a known key"), Some(help));
     }
 
     fn report_key(&mut self, found: &TomlEntry<'_>, message: String, help: Option<String>) {

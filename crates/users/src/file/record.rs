@@ -143,7 +143,7 @@ impl UserRecord {
         self.admits_address(attempt.peer)?;
         self.admits_time(now)?;
         if self.require_tls == Some(true) && !attempt.is_tls {
-            return Err(Denied::Refused("the account must use TLS".to_owned()));
+            return Err(Denied::Refused("the account requires TLS".to_owned()));
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl UserRecord {
     /// Its end or its hours, in a sentence.
     pub fn admits_time(&self, now: Timestamp) -> Result<(), Denied> {
         if let Some(expires) = self.expires.filter(|expires| expires.end() <= now) {
-            return Err(Denied::Refused(format!("the account ended: expires = {expires}")));
+            return Err(Denied::Refused(format!("the account expired: expires = {expires}")));
         }
         match &self.hours {
             Some(hours) if !hours.is_open(now) => {

@@ -86,10 +86,10 @@ pub(crate) async fn all_or_nothing(store: &SqlUsers) {
     let home = || vec![Setting::Home("/srv/x".into())];
     let named = |name: &str| Change::add(name, home());
     for (last, part) in [
-        (named("anna"), "there is a user `anna` already"),
-        (named("a/b"), "cannot be a user name"),
-        (Change::set("carl", home()), "there is no user `carl`"),
-        (Change::remove("carl"), "there is no user `carl`"),
+        (named("anna"), "user `anna` already exists"),
+        (named("a/b"), "invalid user name"),
+        (Change::set("carl", home()), "unknown user `carl`"),
+        (Change::remove("carl"), "unknown user `carl`"),
     ] {
         let remove = Change::remove("anna");
         let first = if last.holder() == &Holder::from("anna") { named("dora") } else { remove };
@@ -99,7 +99,7 @@ pub(crate) async fn all_or_nothing(store: &SqlUsers) {
         assert_eq!(left.iter().map(|record| &*record.name).collect::<Vec<_>>(), ["anna"]);
     }
     let error = store.add("ben", vec![]).await.unwrap_err().to_string();
-    assert!(error.contains("users.ben: it has no `home`"), "{error}");
+    assert!(error.contains("users.ben: missing `home`"), "{error}");
     assert_eq!(store.find("ben").await.unwrap(), None);
 }
 
@@ -238,7 +238,7 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
     for (name, part) in [
         ("anna", "users.anna.upload_rate: "),
         ("carl", "users.carl.groups: the group `staff` is invalid: "),
-        ("dora", "users.dora.password: this is no password hash"),
+        ("dora", "users.dora.password: unknown password hash format"),
     ] {
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
         assert!(matches!(&denied, Denied::Refused(why) if why.contains(part)), "{denied}");
@@ -347,7 +347,7 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
     run(&format!("INSERT INTO accounts (name, home) VALUES ({bytes}, '/srv/x')"));
     let found = faults(store).await;
     assert!(
-        found.len() == 1 && found[0].contains("accounts.name: the name is no text"),
+        found.len() == 1 && found[0].contains("accounts.name: the name is not text"),
         "{found:?}"
     );
     assert!(found[0].contains("(bytes FF"), "{found:?}");
@@ -356,6 +356,9 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
     run("DELETE FROM accounts WHERE home = '/srv/x'");
     run(&format!("INSERT INTO groups (name) VALUES ({bytes})"));
     let found = faults(store).await;
-    assert!(found.len() == 1 && found[0].contains("groups.name: the name is no text"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("groups.name: the name is not text"),
+        "{found:?}"
+    );
     assert_eq!(names(store).await, ["anna", "ben", "carl", "dora"]);
 }

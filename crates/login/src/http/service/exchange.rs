@@ -40,7 +40,7 @@ pub(super) async fn exchange(
         None => converse(stream, request).await,
         Some(tls) => {
             let name = ServerName::try_from(settings.endpoint.host.clone())
-                .map_err(|_| "its name cannot stand in a certificate".to_owned())?;
+                .map_err(|_| "the host name is not valid in a certificate".to_owned())?;
             let connector = TlsConnector::from(Arc::clone(tls));
             let stream = connector.connect(name, stream).await;
             converse(stream.map_err(|error| error.to_string())?, request).await
@@ -67,7 +67,7 @@ fn request(settings: &Settings, body: Vec<u8>) -> Result<Request<Full<Bytes>>, S
     }
     if let Some(token) = &settings.token {
         let value = HeaderValue::try_from(format!("Bearer {}", token.as_str()));
-        let mut value = value.map_err(|_| "the token cannot stand in a header".to_owned())?;
+        let mut value = value.map_err(|_| "the token is not valid in a header".to_owned())?;
         value.set_sensitive(true);
         builder = builder.header(AUTHORIZATION, value);
     }
@@ -76,8 +76,8 @@ fn request(settings: &Settings, body: Vec<u8>) -> Result<Request<Full<Bytes>>, S
 
 /// See [`SIGNATURE_HEADER`].
 fn signature(secret: &[u8], time: u64, body: &[u8]) -> Result<String, String> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret)
-        .map_err(|_| "the secret cannot be a key".to_owned())?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret).map_err(|_| "invalid secret".to_owned())?;
     mac.update(format!("{time}.").as_bytes());
     mac.update(body);
     let mut text = format!("t={time},v1=");
@@ -125,7 +125,7 @@ async fn read_response(
     let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect().await;
     let body = body.map_err(|error| match error.downcast_ref::<hyper::Error>() {
         Some(error) => sentence(error),
-        None => format!("its answer has more than {RESPONSE_BYTES_MAX} bytes"),
+        None => format!("the response has more than {RESPONSE_BYTES_MAX} bytes"),
     })?;
     Ok((status, body.to_bytes()))
 }

@@ -62,7 +62,7 @@ enum Amount {
 pub(super) fn read(body: &[u8]) -> Result<ExternalAccount, String> {
     // A list would be taken for the members in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err("it is no JSON object".to_owned());
+        return Err("not a JSON object".to_owned());
     }
     let response: LoginResponse =
         serde_json::from_slice(body).map_err(|error| error.to_string())?;
@@ -100,7 +100,9 @@ fn path((path, rights): (&String, &String)) -> Result<(VPath, Permissions), Stri
         .starts_with('/')
         .then(|| VPath::root().resolve(path.as_bytes()).ok())
         .flatten()
-        .ok_or_else(|| format!("paths: {} is no path from /", path.escape_debug()))?;
+        .ok_or_else(|| {
+            format!("paths: {} does not start with /, or is invalid", path.escape_debug())
+        })?;
     Ok((place, self::rights(rights)?))
 }
 

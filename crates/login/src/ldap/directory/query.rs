@@ -78,9 +78,11 @@ impl Ldap {
         // The result first: after it, the end of the connection does not matter.
         tokio::select! {
             biased;
-            outcome = login.outcome() => outcome.map_or_else(ServerReply::from, ServerReply::Outcome),
+            outcome = login.outcome() => {
+                outcome.map_or_else(ServerReply::from, ServerReply::Outcome)
+            }
             ended = connection.drive() => match ended {
-                Ok(()) => ServerReply::NoAnswer("it closed the connection".to_owned()),
+                Ok(()) => ServerReply::NoAnswer("the server closed the connection".to_owned()),
                 Err(error) => QueryError::from(error).into(),
             },
         }
@@ -101,7 +103,7 @@ impl<'a> LdapLogin<'a> {
             EntryLookup::Search { binder, base, filter: template } => {
                 if let Some((dn, password)) = binder {
                     let bound = self.client.simple_bind(dn, password.text()).await?;
-                    succeeded("accounts.ldap.bind_dn cannot log in", bound)?;
+                    succeeded("cannot bind as accounts.ldap.bind_dn", bound)?;
                 }
                 self.by_search(base, &filter(template, self.user)).await
             }
@@ -173,9 +175,9 @@ impl<'a> LdapLogin<'a> {
             INVALID_CREDENTIALS | NO_SUCH_OBJECT => Some(AuthOutcome::wrong()),
             INAPPROPRIATE_AUTHENTICATION => Some(AuthOutcome::Denied(Denied::NoPassword)),
             UNWILLING | CONSTRAINT_VIOLATION | INSUFFICIENT_ACCESS => Some(AuthOutcome::refused(
-                format!("the directory refuses it: {}", describe(&result)),
+                format!("the directory refused the bind: {}", describe(&result)),
             )),
-            _ => return Err(QueryError::Code("the login cannot be checked", result)),
+            _ => return Err(QueryError::Code("cannot verify the password", result)),
         })
     }
 
@@ -217,7 +219,7 @@ impl<'a> LdapLogin<'a> {
             SUCCESS => {}
             SIZE_LIMIT_EXCEEDED => return Ok(SearchOutcome::TooMany),
             NO_SUCH_OBJECT => return Ok(SearchOutcome::NoBase(result)),
-            _ => return Err(QueryError::Code("the search is refused", result)),
+            _ => return Err(QueryError::Code("the search was refused", result)),
         }
         // Active Directory also returns referrals to other servers.
         let entries = entries.into_iter().filter(|entry| !entry.is_ref());
@@ -237,13 +239,11 @@ fn succeeded(what: &'static str, result: LdapResult) -> Result<(), QueryError> {
 }
 
 fn ambiguous() -> AuthOutcome {
-    AuthOutcome::refused(
-        "the directory has several entries for this name; make the filter narrower",
-    )
+    AuthOutcome::refused("several entries match this name; make accounts.ldap.filter more specific")
 }
 
 fn not_in_group() -> AuthOutcome {
-    AuthOutcome::refused("it is not in accounts.ldap.group")
+    AuthOutcome::refused("the user is not a member of accounts.ldap.group")
 }
 
 /// A wrong password counts for the account, by whatever name it was found: guesses under several
@@ -294,7 +294,7 @@ fn account_of(settings: &Settings, user: &str, entry: &SearchEntry) -> AuthOutco
 }
 
 fn unreadable(attribute: &str, why: &str) -> AuthOutcome {
-    AuthOutcome::refused(format!("its attribute {attribute} cannot be read: {why}"))
+    AuthOutcome::refused(format!("invalid attribute {attribute}: {why}"))
 }
 
 /// The name as the directory spells it: the value that differs in case at most, else the first.

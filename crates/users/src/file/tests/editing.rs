@@ -198,7 +198,7 @@ fn what_cannot_be_done_leaves_the_file_alone() {
     assert!(matches!(error, EditError::BadName(_, NameProblem::Holds('/'))));
     let error = refused(|editor| editor.add("eva", &[]));
     assert!(matches!(&error, EditError::Unusable(_)), "{error}");
-    assert!(error.to_string().contains("users.eva: it has no `home`"), "{error}");
+    assert!(error.to_string().contains("users.eva: missing `home`"), "{error}");
     let plain = Setting::Password(StoredHash::from("hunter2".to_owned()));
     let plain = location.edit(|editor| editor.set("anna", &plain)).unwrap_err();
     assert!(!plain.to_string().contains("hunter2"), "{plain}");

@@ -121,7 +121,7 @@ fn wrong_addresses_hours_and_expiry_are_refused_with_the_reason() {
     assert_eq!(tries("192.0.2.8", "2026-11-23T09:30:00Z"), elsewhere);
     let hours = "the account may log in at 09:00-10:00 UTC; 12:00-13:00 UTC only";
     assert_eq!(tries("192.0.2.7", "2026-11-23T10:00:00Z"), hours);
-    let ended = "the account ended: expires = 2027-01-31T18:00:00Z";
+    let ended = "the account expired: expires = 2027-01-31T18:00:00Z";
     assert_eq!(tries("192.0.2.7", "2027-02-01T09:30:00Z"), ended);
 }
 
@@ -146,16 +146,16 @@ groups = ["a"]
     let Err(OpenError::Problems(problems)) = parse(text) else { panic!("no problems") };
     let told = problems.to_string().replace("/etc/wharf/users.toml:", "");
     for line in [
-        "3:10: users.anna.groups: expected a list of names of groups, as in [\"staff\"], found",
-        "5:10: users.ben.groups: there is no group `stuff` (did you mean `staff`?)",
-        "6:9: users.ben.hours: `9-17` is no time of the week; write it as in mon-fri 08:00-18:00",
-        "7:11: users.ben.expires: `soon` is no day",
-        "8:21: users.ben.allowed_addresses: `home` is no address",
-        "10:1: users.ben.folders.\"/\": this is the home itself",
-        "11:1: users.ben.folders.\"/a\": it has no `target`",
-        "12:25: users.ben.folders.\"/b\".mode: `mode` is no known key",
-        "14:1: groups.staff.password: `password` is no known key",
-        "15:1: groups.staff.groups: `groups` is no known key",
+        "3:10: users.anna.groups: expected a list of group names, as in [\"staff\"], found",
+        "5:10: users.ben.groups: unknown group `stuff` (did you mean `staff`?)",
+        "6:9: users.ben.hours: `9-17` is not a time window; write it as in mon-fri 08:00-18:00",
+        "7:11: users.ben.expires: `soon` is not a date",
+        "8:21: users.ben.allowed_addresses: `home` is not an address",
+        "10:1: users.ben.folders.\"/\": invalid path: the home itself",
+        "11:1: users.ben.folders.\"/a\": missing `target`",
+        "12:25: users.ben.folders.\"/b\".mode: `mode` is not a known key",
+        "14:1: groups.staff.password: `password` is not a known key",
+        "15:1: groups.staff.groups: `groups` is not a known key",
     ] {
         assert!(told.contains(line), "{line}\nis not in\n{told}");
     }
@@ -205,9 +205,9 @@ fn groups_and_folders_are_written_as_they_are_read() {
     assert!(text.contains("\"/a\" = \"a\"\n"), "{text}");
     // The group has members.
     let in_use = edit(&|editor| editor.remove(Owner::Group("staff"))).unwrap_err().to_string();
-    assert!(in_use.contains("there is no group `staff`"), "{in_use}");
+    assert!(in_use.contains("unknown group `staff`"), "{in_use}");
     let taken = edit(&|editor| editor.add(Owner::Group("staff"), &[])).unwrap_err().to_string();
-    assert_eq!(taken, "there is a group `staff` already");
+    assert_eq!(taken, "group `staff` already exists");
     edit(&|editor| {
         assert!(editor.clear_entry("anna", "folders", &path("/a"))?);
         editor.set(Owner::Group("staff"), &Setting::AllowedAddresses(Vec::new()))?;

@@ -199,7 +199,7 @@ async fn an_expired_account_is_distinguished_from_a_disabled_one() {
     test_users.edit("anna", &Setting::Expires(Expiry::parse("2020-01-31").unwrap()));
     let before = test_users.hasher.verifications();
     let denied = test_users.login("anna", b"secret").await.unwrap_err();
-    assert_eq!(denied.to_string(), "the account ended: expires = 2020-01-31");
+    assert_eq!(denied.to_string(), "the account expired: expires = 2020-01-31");
     let wrong = test_users.login("anna", b"wrong").await.unwrap_err();
     assert!(matches!(wrong, Denied::WrongPassword), "{wrong}");
     assert_eq!(test_users.hasher.verifications(), before + 2);

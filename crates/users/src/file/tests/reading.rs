@@ -121,32 +121,32 @@ eva = 3
     assert_eq!(
         messages(&text),
         "\
-2:1: version: `version` is no known key (accounts are tables such as [users.anna], \
+2:1: version: `version` is not a known key (accounts are tables such as [users.anna], \
 groups such as [groups.staff])
-4:1: users.anna.pasword: `pasword` is no known key (did you mean `password`?)
+4:1: users.anna.pasword: `pasword` is not a known key (did you mean `password`?)
 5:8: users.anna.home: expected a text, found a whole number (write it in quotes: \"…\")
-6:15: users.anna.permissions: `raed` is no right (did you mean `read`?)
+6:15: users.anna.permissions: `raed` is not a permission (did you mean `read`?)
 7:11: users.anna.enabled: expected true or false, found a text (write true or false, without quotes)
 8:15: users.anna.upload_rate: `Mb` counts bits; write bytes, with a capital B, and divide by 8
-9:17: users.anna.download_rate: a speed is not below zero
+9:17: users.anna.download_rate: invalid rate: it is negative
 10:24: users.anna.transfer_upload_rate: expected a text or a whole number, found a number with a \
-fraction (write a speed such as \"2MiB/s\", or 0 for no limit)
+fraction (write a rate such as \"2MiB/s\", or 0 for no limit)
 11:12: users.anna.sessions: expected a whole number from 0 to 4294967295 (0 or \"unlimited\" means \
 no limit)
 12:11: users.anna.comment: expected a text, found a list (write it in quotes: \"…\")
-14:1: users.anna.paths.incoming: a path begins with `/`, the top of the account's home
-15:8: users.anna.paths.\"/a\": `wirte` is no right (use read, read-write, upload, dropbox, full or \
-none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
-17:1: users.anna.paths.\"/b/\": `/b` has its rights above already (keep one of them)
-18:1: users.anna.paths.\"/\": this is the home itself: its rights stand in `permissions`
-19:8: users.\".hidden\": a user name does not begin with `.`
-20:8: users.\".hidden\".home: `~` means nothing here (write the whole path, or one relative to the \
+14:1: users.anna.paths.incoming: invalid path: it must start with `/`, the account's home
+15:8: users.anna.paths.\"/a\": `wirte` is not a permission (use read, read-write, upload, dropbox, \
+full or none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
+17:1: users.anna.paths.\"/b/\": duplicate path `/b` (remove one of them)
+18:1: users.anna.paths.\"/\": invalid path: the home itself; set `permissions` for it
+19:8: users.\".hidden\": a user name must not start with `.`
+20:8: users.\".hidden\".home: `~` is not supported (write an absolute path, or one relative to the \
 folder of this file)
-21:8: users.bert: it has no `home` (add where its files are, such as: home = \"/srv/ftp/anna\")
-23:8: users.eva.home: the path is empty (write the whole path, or one relative to the folder of \
+21:8: users.bert: missing `home` (add the folder of its files, such as: home = \"/srv/ftp/anna\")
+23:8: users.eva.home: the path is empty (write an absolute path, or one relative to the folder of \
 this file)
-24:9: users.eva.paths: expected a table, found a whole number (rights below paths are a table such \
-as: \"/incoming\" = \"upload\")"
+24:9: users.eva.paths: expected a table, found a whole number (permissions of paths are a table \
+such as: \"/incoming\" = \"upload\")"
     );
 }
 
@@ -246,9 +246,9 @@ fn row_19_an_account_without_a_password_needs_addresses_and_no_password() {
         "{messages}"
     );
     let messages = wrong("[users.a]\nno_password = true\npassword = \"!\"\ngroups = [\"near\"]\n");
-    assert!(messages.contains("it has a `password` as well"), "{messages}");
+    assert!(messages.contains("conflicts with `password`"), "{messages}");
     let messages = wrong("[groups.open]\nno_password = true\n");
-    assert!(messages.contains("`no_password` is no known key"), "{messages}");
+    assert!(messages.contains("`no_password` is not a known key"), "{messages}");
     let file = read("[users.a]\nno_password = true\ngroups = [\"near\"]\n").unwrap();
     assert!(file.record("a").unwrap().is_open(), "a group may name the addresses");
 }
