@@ -26,7 +26,7 @@ pub enum Creation {
     No,
 }
 
-/// The error for a database whose driver is not compiled in.
+/// The error for a database without a compiled-in driver.
 #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 pub(crate) fn missing(shown: &str) -> StoreError {
     let what = format!("{shown}: this wharf was built without that kind of database");

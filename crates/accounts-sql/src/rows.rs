@@ -119,7 +119,7 @@ impl Tables {
 #[derive(Default)]
 pub(crate) struct Document {
     root: Table,
-    /// Rows whose name is not text, up to a limit.
+    /// Rows with a name that is not text, up to a limit.
     nameless: Vec<Fault>,
 }
 
@@ -207,7 +207,7 @@ impl Document {
         self.root.get_mut(tables.section)?.as_table_mut()?.get_mut(name.text()?)?.as_table_mut()
     }
 
-    /// The text, and the faults of rows whose name is not text.
+    /// The text, and the faults of rows with an invalid name.
     pub(crate) fn parts(mut self) -> (String, Vec<Fault>) {
         let nameless = std::mem::take(&mut self.nameless);
         (self.text(), nameless)
@@ -246,7 +246,7 @@ impl ParsedAccounts {
     }
 }
 
-/// The fault of a row whose name is not text: it never matches a login. `row` contains the table,
+/// The fault of a row with an invalid name: it never matches a login. `row` contains the table,
 /// the column and the bytes of the name in hexadecimal.
 pub(crate) fn nameless(row: &Row) -> Option<Fault> {
     let [table, column, hex] = row.as_slice() else { return None };

@@ -122,7 +122,7 @@ impl Store {
         Ok((read(&self.shown, &text)?.with(nameless), last))
     }
 
-    /// Rows whose name is not text, in any table, up to a limit.
+    /// Rows with a name that is not text, in any table, up to a limit.
     pub(crate) async fn nameless(&self) -> Result<Vec<Fault>, StoreError> {
         let ask =
             self.pool.ask(|connection| Box::pin(async move { nameless_rows(connection).await }));
@@ -184,7 +184,7 @@ impl Store {
     }
 }
 
-/// Table, column and name of rows whose name is not text.
+/// Table, column and name of rows with an invalid name.
 async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<Row>, StoreError> {
     match connection.dialect() {
         #[cfg(feature = "sqlite")]

@@ -92,9 +92,9 @@ pub struct FileUsers {
 pub struct Changes {
     /// Whether the file was read again since the last check.
     pub is_reread: bool,
-    /// The accounts whose sessions must end: removed or disabled since the last check.
+    /// Accounts removed or disabled since the last check: their sessions must end.
     pub ended: BTreeSet<String>,
-    /// The accounts whose sessions must end when no transfer runs: outside their hours, or expired.
+    /// Accounts outside their hours, or expired: their sessions must end when no transfer runs.
     pub over: BTreeSet<String>,
 }
 

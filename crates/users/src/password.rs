@@ -14,9 +14,9 @@ use crate::md5_crypt;
 pub const SECRET_BYTES_MAX: usize = 1024;
 /// The memory of new hashes in KiB: 19 MiB, as OWASP recommends for Argon2id with two passes.
 pub const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
-/// The passes of our own hashes.
+/// The passes of new hashes.
 pub const ARGON2_PASSES: u32 = 2;
-/// The lanes of our own hashes.
+/// The parallelism of new hashes.
 pub const ARGON2_LANES: u32 = 1;
 /// The most memory of a stored Argon2id or yescrypt hash: 128 MiB in KiB. Several hashes run
 /// concurrently, so one that needs more could exhaust the machine.
@@ -24,7 +24,7 @@ pub const STORED_MEMORY_KIB_MAX: u32 = 128 * 1024;
 /// The most passes of a stored Argon2id hash with the most memory: about two seconds. With less
 /// memory more passes are allowed: `pure-pw` creates hashes with 8 MiB and 255 passes.
 pub const STORED_PASSES_MAX: u32 = 16;
-/// The most lanes a stored Argon2id hash may ask for.
+/// The highest parallelism of a stored Argon2id hash.
 pub const STORED_LANES_MAX: u32 = 16;
 /// The highest cost of a stored bcrypt hash: about one second.
 pub const STORED_BCRYPT_COST_MAX: u32 = 14;

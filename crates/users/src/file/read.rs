@@ -59,9 +59,8 @@ pub(super) fn read_valid(
     source: &str,
     check: RecordCheck,
 ) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
-    let mut reader = RecordReader::new(source);
-    reader.collector = Some(FaultCollector { check, faults: Vec::new() });
-    read_with(reader, path, source)
+    let collector = Some(FaultCollector { check, faults: Vec::new() });
+    read_with(RecordReader { collector, ..RecordReader::new(source) }, path, source)
 }
 
 fn read_with(
@@ -121,7 +120,7 @@ impl<'a> RecordReader<'a> {
         Self { source, problems: Vec::new(), secrets: Vec::new(), collector: None }
     }
 
-    /// The record. `None` if it is invalid and faults are collected.
+    /// The record; `None` if it is invalid and faults are collected.
     fn valid(
         &mut self,
         holder: Holder,
@@ -222,8 +221,7 @@ impl RecordReader<'_> {
         Some(record)
     }
 
-    /// An account without a password is open to every client from its addresses, so addresses are
-    /// required.
+    /// An account without a password is open to its addresses, so they must be set.
     fn check_no_password(
         &mut self,
         user: &TomlEntry<'_>,

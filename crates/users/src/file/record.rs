@@ -13,7 +13,7 @@ use wharf_proto::path::VPath;
 
 use crate::hours::{Expiry, Hours};
 
-/// The permissions of an account whose file sets none.
+/// The default permissions of an account.
 pub const PERMISSIONS_DEFAULT: Permissions = Permissions::READ_ONLY;
 /// The placeholder for the account's name in the home of a group.
 pub const NAME_MARK: &str = "%u";

@@ -150,7 +150,7 @@ fn check_files(
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(server.home()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        // Hidden leftovers; that clients do not see them is checked by listing.
+        // Hidden files of partial uploads; the listing test checks that clients do not see them.
         if name.starts_with('.') {
             continue;
         }

@@ -288,7 +288,7 @@ fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     assert_eq!(aside.len(), 1);
     assert!(aside[0].ends_with("-old.txt"), "{aside:?}");
     assert_eq!(bench.place.read(&format!("aside/{}", aside[0])), "X5O!P%@AP EICAR");
-    // One number from the program to the log and the file that was put aside.
+    // The same ID in the input of the program, in the log and in the name of the quarantined file.
     let ids = bench.place.read("ids");
     let id = ids.lines().last().unwrap();
     assert_eq!(aside[0], format!("{id}-old.txt"));

@@ -46,7 +46,10 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
         assert!(client.stores(name, "x").starts_with("55"), "{name}");
     }
     assert!(client.says("MKD state").starts_with("550 "));
-    assert_eq!(client.downloads("NLST").split_whitespace().collect::<Vec<_>>(), ["mine.txt", "run"]);
+    assert_eq!(
+        client.downloads("NLST").split_whitespace().collect::<Vec<_>>(),
+        ["mine.txt", "run"]
+    );
     let listed = client.downloads("LIST");
     assert!(listed.contains("mine.txt") && !listed.contains("users.toml"), "{listed}");
     assert_eq!(client.downloads("RETR mine.txt"), "mine");

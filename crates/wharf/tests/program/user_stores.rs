@@ -9,14 +9,14 @@ mod postgres;
 
 use postgres::{PASSWORD, Postgres};
 
-/// A test folder whose accounts are in an SQLite file.
+/// A test folder with accounts in an SQLite file.
 fn with_sqlite() -> Place {
     let place = Place::new();
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
     place
 }
 
-/// A test folder whose accounts are in PostgreSQL.
+/// A test folder with accounts in PostgreSQL.
 fn with_postgres(server: &Postgres) -> Place {
     let place = Place::new();
     place.write("password", PASSWORD);
