@@ -231,7 +231,8 @@ async fn a_new_file_is_its_owners_alone_and_one_open_to_others_is_refused() {
 #[tokio::test]
 async fn a_file_that_is_not_a_store_is_rejected_and_unchanged() {
     let text = "[users.anna]\nhome = \"/srv/anna\"\n".repeat(100);
-    for (content, part) in [(text.as_str(), "is no database of SQLite"), ("x", "no database")] {
+    for (content, part) in [(text.as_str(), "is not an SQLite database"), ("x", "SQLite database")]
+    {
         let place = TestStore::new();
         write_private(&place.path(), content);
         let error = place.store().check_connection().await.unwrap_err();
