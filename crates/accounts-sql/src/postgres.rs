@@ -185,8 +185,8 @@ impl PgConnection {
     }
 }
 
-/// Unvalidated text: a database with the encoding SQL_ASCII stores any bytes, and one such row must
-/// not make the others unreadable.
+/// Unvalidated text: a database with the encoding `SQL_ASCII` stores any bytes, and one such row
+/// must not make the others unreadable.
 struct RawText<'a>(&'a [u8]);
 
 impl<'a> FromSql<'a> for RawText<'a> {

@@ -318,7 +318,7 @@ async fn page(
         _ => None,
     });
     let Some(first) = names.next() else { return Ok((document, None)) };
-    let last = names.last().unwrap_or_else(|| first.clone());
+    let last = names.next_back().unwrap_or_else(|| first.clone());
     let between = RowSelection::Between(first.as_str().into(), last.as_str().into());
     take_entries(connection, &mut document, &ACCOUNTS, &between).await?;
     Ok((document, Some(last)))

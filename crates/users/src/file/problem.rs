@@ -129,7 +129,7 @@ impl fmt::Display for OpenError {
             Self::TooOpen { path, mode } => write!(
                 out,
                 "{path}: it is accessible to other users (mode {mode:04o}), and contains password \
-                 hashes; close it with: chmod 600 '{path}'",
+                 hashes; fix it with: chmod 600 '{path}'",
                 path = path.display()
             ),
             Self::TooLarge { path, bytes_max } => write!(
