@@ -331,7 +331,7 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
             "UPDATE accounts SET allowed_addresses = NULL",
         ),
     ];
-    for (name, bad, mend) in cases {
+    for (name, bad, fix) in cases {
         run(&bad);
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
         assert!(matches!(&denied, Denied::Refused(why) if why.contains(name)), "{bad}: {denied}");
@@ -339,11 +339,15 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
         let found = faults(store).await;
         assert!(found.iter().any(|fault| fault.contains(&format!("users.{name}."))), "{found:?}");
         store.login(&attempt("ben", "secret")).await.unwrap();
-        run(mend);
-        assert_eq!(faults(store).await, Vec::<String>::new(), "{mend}");
+        run(fix);
+        assert_eq!(faults(store).await, Vec::<String>::new(), "{fix}");
         store.login(&attempt(name, "secret")).await.unwrap();
     }
-    // A name that is not text: the row never matches a login, and it is reported.
+    unreadable_names(store, &run, bytes).await;
+}
+
+/// A name that is not text: the row never matches a login, and it is reported.
+async fn unreadable_names(store: &SqlUsers, run: impl Fn(&str), bytes: &str) {
     run(&format!("INSERT INTO accounts (name, home) VALUES ({bytes}, '/srv/x')"));
     let found = faults(store).await;
     assert!(
