@@ -1,4 +1,4 @@
-//! Where accounts are kept, as one text: `sqlite:/var/lib/wharf/users.db`, `postgres://…`.
+//! The address of a store of accounts: `sqlite:/var/lib/wharf/users.db`, `postgres://…`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,31 +19,31 @@ pub struct Postgres {
     root: Option<PathBuf>,
 }
 
-/// Why a text is no address of a database.
+/// Why a text is not a valid database address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadAddress {
-    /// What is wrong. No password stands in it.
+    /// The reason. Contains no password.
     pub why: String,
     /// What would be right.
     pub help: String,
 }
 
 impl Address {
-    /// Reads an address; a relative file lies below `base`.
+    /// Parses an address; a relative file is resolved against `base`.
     ///
-    /// Of the options behind `?`, `sslrootcert` names the PEM file of the authority that signed
-    /// the server's certificate; with it, and only with it, TLS is used, and the certificate and
-    /// the host's name are verified.
+    /// Of the options after `?`, `sslrootcert` is the PEM file of the authority that signed the
+    /// server's certificate; with it, and only with it, TLS is used, and certificate and host name
+    /// are verified.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason.
     pub fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
         if let Some(file) = text.strip_prefix("sqlite:") {
             // `sqlite:///x` is how some write `/x`.
             let file = file.strip_prefix("//").unwrap_or(file);
             if file.is_empty() || file.contains('\0') {
                 return Err(BadAddress {
-                    why: "it names no file".to_owned(),
+                    why: "the file name is missing".to_owned(),
                     help: "write it as sqlite:/var/lib/wharf/users.db".to_owned(),
                 });
             }
@@ -54,7 +54,7 @@ impl Address {
         }
         let kind = text.split(':').next().unwrap_or_default();
         Err(BadAddress {
-            why: format!("`{}` is no kind of store that wharf knows", kind.escape_debug()),
+            why: format!("unknown kind of store `{}`", kind.escape_debug()),
             help: "write file, sqlite:/path/users.db or postgres://user@host:5432/database"
                 .to_owned(),
         })
@@ -76,20 +76,20 @@ impl Postgres {
             }
         }
         let authority =
-            "sslrootcert=/etc/ssl/certs/ca-certificates.crt names all that Debian trusts";
+            "sslrootcert=/etc/ssl/certs/ca-certificates.crt is the list of authorities of Debian";
         match (mode, &root) {
             (None | Some("disable" | "prefer" | "allow"), None)
             | (None | Some("require" | "verify-ca" | "verify-full"), Some(_)) => {}
             (Some("require" | "verify-ca" | "verify-full"), None) => {
-                let why = "TLS without the certificate of an authority would trust anybody";
+                let why = "TLS needs sslrootcert: without it any certificate would be accepted";
                 return Err(bad(why, authority));
             }
             (Some("disable" | "prefer" | "allow"), Some(_)) => {
-                let why = "sslrootcert and an sslmode that goes without TLS contradict each other";
+                let why = "sslrootcert conflicts with an sslmode without TLS";
                 return Err(bad(why, "write sslmode=verify-full, or leave one of them out"));
             }
             (Some(_), _) => {
-                return Err(bad("this sslmode does not exist", "write sslmode=verify-full"));
+                return Err(bad("unknown sslmode", "write sslmode=verify-full"));
             }
         }
         let end = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
@@ -165,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_what_would_be_one() {
+    fn an_invalid_address_is_rejected_with_a_hint() {
         for (text, part) in [
-            ("", "no kind of store"),
+            ("", "unknown kind of store"),
             ("mysql://a@b/c", "`mysql`"),
-            ("sqlite:", "no file"),
-            ("postgres://a@b/c?sslmode=require", "trust anybody"),
-            ("postgres://a@b/c?sslmode=disable&sslrootcert=/x", "contradict"),
-            ("postgres://a@b/c?sslmode=perhaps", "does not exist"),
+            ("sqlite:", "file name"),
+            ("postgres://a@b/c?sslmode=require", "needs sslrootcert"),
+            ("postgres://a@b/c?sslmode=disable&sslrootcert=/x", "conflicts"),
+            ("postgres://a@b/c?sslmode=perhaps", "unknown sslmode"),
         ] {
             let bad = parse(text).unwrap_err();
             assert!(bad.why.contains(part) && !bad.help.is_empty(), "{text}: {bad:?}");

@@ -1,35 +1,35 @@
-//! How much a store of accounts may take, and what it tells about itself.
+//! Limits and events of a database store.
 
 #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
-/// The most connections at once. A login needs one for some milliseconds, before its password is
-/// checked and not meanwhile, so a few serve any number of clients.
+/// The most concurrent connections. A login needs one for some milliseconds before its password is
+/// verified, so a few serve any number of clients.
 pub const CONNECTIONS_MAX: usize = 4;
-/// How many may wait for a connection; those beyond are told to come again.
+/// How many requests may wait for a connection; more are rejected.
 pub const WAITING_MAX: usize = 1024;
-/// What happened to the store as a whole.
+/// A change in the availability of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// It stopped answering; told once, with what it says.
+pub enum StoreEvent {
+    /// It became unavailable; reported once, with the reason.
     Lost(String),
-    /// It answers again.
+    /// It is available again.
     Back,
 }
 
-/// Whether a file that is missing is made.
+/// Whether a missing file is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
     /// It is, for its owner alone.
     Wanted,
-    /// It is not; who asks is told that there is none.
+    /// It is not; the error reports that the file is missing.
     No,
 }
 
-/// What is said of a database that this program cannot use.
+/// The error for a database without a compiled-in driver.
 #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 pub(crate) fn missing(shown: &str) -> StoreError {
     let what = format!("{shown}: this wharf was built without that kind of database");
     StoreError::new(StoreErrorKind::Unusable, what)
-        .help("get a wharf with it, or build one:  cargo build --features sqlite,postgres")
+        .help("use a build with it:  cargo build --features sqlite,postgres")
 }

@@ -1,14 +1,14 @@
-//! Accounts in a database: SQLite in a file beside the server, or PostgreSQL.
+//! Accounts in a database: SQLite in a local file, or PostgreSQL.
 //!
-//! [`SqlUsers`] answers logins and lets an administrator change accounts. To follow a login, read
-//! `users`, then `store` (what is asked), `rows` (what the columns mean), `pool` (how many
-//! connections) and `link` (one of them). `schema` makes the tables. Built with neither database,
-//! only addresses are read.
+//! [`SqlUsers`] authenticates logins, and lets an administrator change accounts. To follow a login,
+//! read `users`, then `store` (the queries), `rows` (the meaning of columns), `pool` (the
+//! connection pool) and `connection` (one connection). `schema` creates the tables. Without both
+//! database features, only addresses can be parsed.
 
 mod address;
 mod bounds;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod link;
+mod connection;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod pool;
 #[cfg(feature = "postgres")]
@@ -28,7 +28,7 @@ mod users;
 mod users;
 
 pub use address::{Address, BadAddress, Postgres, without_password};
-pub use bounds::{CONNECTIONS_MAX, Creation, News, WAITING_MAX};
+pub use bounds::{CONNECTIONS_MAX, Creation, StoreEvent, WAITING_MAX};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use schema::VERSION;
 pub use users::SqlUsers;

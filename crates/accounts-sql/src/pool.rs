@@ -10,70 +10,70 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
-use crate::bounds::{CONNECTIONS_MAX, News, WAITING_MAX};
-use crate::link::Link;
+use crate::bounds::{CONNECTIONS_MAX, StoreEvent, WAITING_MAX};
+use crate::connection::DbConnection;
 use crate::schema;
 
 /// How long one waits for a connection before giving up.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
-/// After a failure to connect, how long nobody tries again: a dead server must not make every
-/// login wait until it times out.
-const REST: Duration = Duration::from_secs(1);
-/// The most news that are kept for whoever asks.
-const NEWS_MAX: usize = 16;
+const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long no new attempt is made after a failure to connect: with a dead server, not every login
+/// may wait for a timeout.
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// The most events that are queued until the next call of `take_events`.
+const EVENTS_MAX: usize = 16;
 
 /// Where connections lead.
-pub(crate) enum Place {
-    /// To a file, which is made if it is missing and that is wanted.
+pub(crate) enum StoreLocation {
+    /// A file; `create`: it is created if missing.
     #[cfg(feature = "sqlite")]
-    File { path: Arc<std::path::PathBuf>, is_made: bool },
+    File { path: Arc<std::path::PathBuf>, create: bool },
     /// To a server.
     #[cfg(feature = "postgres")]
-    Server(Box<crate::postgres::Server>),
+    Server(Box<crate::postgres::PgServer>),
 }
 
 /// The connections of one store.
 pub(crate) struct Pool {
-    place: Place,
-    turns: Arc<Semaphore>,
+    location: StoreLocation,
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
-    idle: Vec<Link>,
+struct PoolState {
+    idle: Vec<DbConnection>,
     /// The last failure to connect, and when.
     failure: Option<(StoreError, Instant)>,
     is_lost: bool,
-    news: VecDeque<News>,
-    /// The most connections that have been in use at once.
-    busy_most: usize,
+    events: VecDeque<StoreEvent>,
+    /// The most connections that have been in use at the same time.
+    in_use_max: usize,
 }
 
-/// A connection that is in use; dropped, it is closed.
-pub(crate) struct Borrowed {
-    link: Link,
-    /// For a server; the threads of a file hold its turn themselves.
+/// A connection in use; it is closed when dropped.
+pub(crate) struct PooledConnection {
+    connection: DbConnection,
+    /// For a server; for a file the blocking threads hold the permit.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "held until dropped"))]
-    turn: Option<OwnedSemaphorePermit>,
-    is_used: bool,
+    permit: Option<OwnedSemaphorePermit>,
+    is_reused: bool,
 }
 
 /// What is done over a connection.
-pub(crate) type Act<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(crate) type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Which connection will do.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum ConnectionChoice {
     Any,
-    /// One that has just been made.
+    /// A new one.
     New,
 }
 
-/// A turn that ends here.
+/// A permit that is released when dropped.
 #[expect(dead_code, reason = "held until dropped")]
-enum Turn {
+enum ReleasedPermit {
     #[cfg(feature = "sqlite")]
     Shared(Option<Arc<OwnedSemaphorePermit>>),
     #[cfg(feature = "postgres")]
@@ -82,49 +82,53 @@ enum Turn {
 
 impl Pool {
     /// No connection yet.
-    pub(crate) fn new(place: Place) -> Self {
+    pub(crate) fn new(location: StoreLocation) -> Self {
         Self {
-            place,
-            turns: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            location,
+            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             waiting: AtomicUsize::new(0),
             state: Mutex::default(),
         }
     }
 
-    /// Asks something over a connection, and once more over a new one if that had lain idle and
-    /// was found dead.
+    /// Runs a query on a connection, and again on a new one if an idle connection turns out to be
+    /// dead.
     pub(crate) async fn ask<T: Send>(
         &self,
-        act: impl for<'a> Fn(&'a mut Link) -> Act<'a, T> + Send + Sync,
+        operation: impl for<'a> Fn(&'a mut DbConnection) -> Operation<'a, T> + Send + Sync,
     ) -> Result<T, StoreError> {
-        let mut borrowed = self.borrow(Wanted::Any).await?;
-        let mut done = act(&mut borrowed.link).await;
+        let mut pooled = self.acquire(ConnectionChoice::Any).await?;
+        let mut done = operation(&mut pooled.connection).await;
         let is_dead = done.as_ref().is_err_and(|error| error.kind == StoreErrorKind::Unreachable);
-        if is_dead && borrowed.is_used {
-            // Those that lay beside it are most likely dead as well.
-            drop(borrowed);
+        if is_dead && pooled.is_reused {
+            // The other idle connections are most likely dead as well.
+            drop(pooled);
             self.close_idle();
-            borrowed = self.borrow(Wanted::New).await?;
-            done = act(&mut borrowed.link).await;
+            pooled = self.acquire(ConnectionChoice::New).await?;
+            done = operation(&mut pooled.connection).await;
         }
-        self.settle(borrowed, done)
+        self.finish(pooled, done)
     }
 
     /// Changes something over a new connection: whatever fails, it was not done twice.
     pub(crate) async fn change<T: Send>(
         &self,
-        act: impl for<'a> FnOnce(&'a mut Link) -> Act<'a, T> + Send,
+        operation: impl for<'a> FnOnce(&'a mut DbConnection) -> Operation<'a, T> + Send,
     ) -> Result<T, StoreError> {
-        let mut borrowed = self.borrow(Wanted::New).await?;
-        let done = act(&mut borrowed.link).await;
-        self.settle(borrowed, done)
+        let mut pooled = self.acquire(ConnectionChoice::New).await?;
+        let done = operation(&mut pooled.connection).await;
+        self.finish(pooled, done)
     }
 
-    /// Keeps a connection that is as it was before, and notes whether the store answers.
-    fn settle<T>(&self, borrowed: Borrowed, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        self.note(done.as_ref().err());
+    /// Returns the connection to the pool after a success, and records whether the store responds.
+    fn finish<T>(
+        &self,
+        pooled: PooledConnection,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.record_result(done.as_ref().err());
         if done.is_ok() {
-            self.give_back(borrowed);
+            self.release(pooled);
         }
         done
     }
@@ -135,73 +139,82 @@ impl Pool {
         drop(idle);
     }
 
-    /// What happened since this was last asked.
-    pub(crate) fn take_news(&self) -> Vec<News> {
-        self.state().news.drain(..).collect()
+    /// The events since the last call.
+    pub(crate) fn take_events(&self) -> Vec<StoreEvent> {
+        self.state().events.drain(..).collect()
     }
 
-    /// Whether the store answered when it was last asked.
+    /// Whether the store was unavailable at the last request.
     pub(crate) fn is_lost(&self) -> bool {
         self.state().is_lost
     }
 
-    /// The most connections that have been in use at once.
-    pub(crate) fn busy_most(&self) -> usize {
-        self.state().busy_most
+    /// The most connections that have been in use at the same time.
+    pub(crate) fn in_use_max(&self) -> usize {
+        self.state().in_use_max
     }
 
-    async fn borrow(&self, wanted: Wanted) -> Result<Borrowed, StoreError> {
-        let turn = self.turn().await?;
-        let idle = if wanted == Wanted::New { None } else { self.state().idle.pop() };
-        let borrowed = match idle {
+    async fn acquire(&self, choice: ConnectionChoice) -> Result<PooledConnection, StoreError> {
+        let permit = self.permit().await?;
+        let idle = if choice == ConnectionChoice::New { None } else { self.state().idle.pop() };
+        let pooled = match idle {
             #[cfg(feature = "sqlite")]
-            Some(Link::Sqlite(link)) => {
-                let link = Link::Sqlite(link.with_turn(turn));
-                Borrowed { link, turn: None, is_used: true }
+            Some(DbConnection::Sqlite(connection)) => {
+                let connection = DbConnection::Sqlite(connection.with_permit(permit));
+                PooledConnection { connection, permit: None, is_reused: true }
             }
             #[cfg(feature = "postgres")]
-            Some(link @ Link::Postgres(_)) => Borrowed { link, turn: Some(turn), is_used: true },
-            None => self.connect(turn).await.inspect_err(|error| self.note(Some(error)))?,
+            Some(connection @ DbConnection::Postgres(_)) => {
+                PooledConnection { connection, permit: Some(permit), is_reused: true }
+            }
+            None => {
+                self.connect(permit).await.inspect_err(|error| self.record_result(Some(error)))?
+            }
         };
         let mut state = self.state();
-        let busy = CONNECTIONS_MAX.saturating_sub(self.turns.available_permits());
-        state.busy_most = state.busy_most.max(busy);
-        Ok(borrowed)
+        let busy = CONNECTIONS_MAX.saturating_sub(self.permits.available_permits());
+        state.in_use_max = state.in_use_max.max(busy);
+        Ok(pooled)
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         let busy = |what: &str| StoreError::new(StoreErrorKind::Busy, what);
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(busy("too many wait for the store of accounts"));
+            return Err(busy("too many requests wait for the accounts database"));
         }
-        let _waiting = Waiting(&self.waiting);
-        match timeout(TURN_WAIT_MAX, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(busy("the store of accounts is busy")),
+        let _waiting = WaitingGuard(&self.waiting);
+        match timeout(CONNECTION_WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(busy("the accounts database is busy")),
         }
     }
 
     /// A new connection, over which the tables are as this program knows them.
-    async fn connect(&self, turn: OwnedSemaphorePermit) -> Result<Borrowed, StoreError> {
-        let resting = self.state().failure.clone().filter(|(_, at)| at.elapsed() < REST);
-        if let Some((failure, _)) = resting {
+    async fn connect(&self, permit: OwnedSemaphorePermit) -> Result<PooledConnection, StoreError> {
+        let recent = self.state().failure.clone().filter(|(_, at)| at.elapsed() < RECONNECT_DELAY);
+        if let Some((failure, _)) = recent {
             return Err(failure);
         }
-        let connected = match &self.place {
+        let connected = match &self.location {
             #[cfg(feature = "sqlite")]
-            Place::File { path, is_made } => {
-                let opened = crate::sqlite::Link::open(Arc::clone(path), *is_made, turn).await;
-                opened.map(|link| Borrowed { link: Link::Sqlite(link), turn: None, is_used: false })
+            StoreLocation::File { path, create } => {
+                let opened =
+                    crate::sqlite::SqliteConnection::open(Arc::clone(path), *create, permit).await;
+                opened.map(|connection| PooledConnection {
+                    connection: DbConnection::Sqlite(connection),
+                    permit: None,
+                    is_reused: false,
+                })
             }
             #[cfg(feature = "postgres")]
-            Place::Server(server) => server.connect().await.map(|link| {
-                let link = Link::Postgres(Box::new(link));
-                Borrowed { link, turn: Some(turn), is_used: false }
+            StoreLocation::Server(server) => server.connect().await.map(|connection| {
+                let connection = DbConnection::Postgres(Box::new(connection));
+                PooledConnection { connection, permit: Some(permit), is_reused: false }
             }),
         };
         let ready = match connected {
-            Ok(mut borrowed) => schema::bring_up(&mut borrowed.link).await.map(|()| borrowed),
+            Ok(mut pooled) => schema::migrate(&mut pooled.connection).await.map(|()| pooled),
             Err(error) => Err(error),
         };
         let failure = ready.as_ref().err().map(|error| (error.clone(), Instant::now()));
@@ -209,52 +222,54 @@ impl Pool {
         ready
     }
 
-    fn give_back(&self, borrowed: Borrowed) {
-        let (link, _turn) = match borrowed.link {
+    fn release(&self, pooled: PooledConnection) {
+        let (connection, _permit) = match pooled.connection {
             #[cfg(feature = "sqlite")]
-            Link::Sqlite(link) => {
-                let (link, turn) = link.without_turn();
-                (Link::Sqlite(link), Turn::Shared(turn))
+            DbConnection::Sqlite(connection) => {
+                let (connection, permit) = connection.without_permit();
+                (DbConnection::Sqlite(connection), ReleasedPermit::Shared(permit))
             }
             #[cfg(feature = "postgres")]
-            Link::Postgres(link) => (Link::Postgres(link), Turn::Own(borrowed.turn)),
+            DbConnection::Postgres(connection) => {
+                (DbConnection::Postgres(connection), ReleasedPermit::Own(pooled.permit))
+            }
         };
-        // Before the turn is free: whoever gets it finds this connection.
+        // Before the permit is released: its next holder finds this connection.
         let mut state = self.state();
         if state.idle.len() < CONNECTIONS_MAX {
-            state.idle.push(link);
+            state.idle.push(connection);
         }
     }
 
-    /// Writes down whether the store answers.
-    fn note(&self, failure: Option<&StoreError>) {
+    /// Records whether the store responds.
+    fn record_result(&self, failure: Option<&StoreError>) {
         let is_answer = |error: &StoreError| {
             matches!(error.kind, StoreErrorKind::Conflict | StoreErrorKind::Busy)
         };
         let failure = failure.filter(|error| !is_answer(error));
         let mut state = self.state();
-        let news = match failure {
-            Some(error) if !state.is_lost => News::Lost(error.to_string()),
-            None if state.is_lost => News::Back,
+        let events = match failure {
+            Some(error) if !state.is_lost => StoreEvent::Lost(error.to_string()),
+            None if state.is_lost => StoreEvent::Back,
             _ => return,
         };
         state.is_lost = failure.is_some();
-        if state.news.len() == NEWS_MAX {
-            state.news.pop_front();
+        if state.events.len() == EVENTS_MAX {
+            state.events.pop_front();
         }
-        state.news.push_back(news);
+        state.events.push_back(events);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can fall halfway.
+    fn state(&self) -> MutexGuard<'_, PoolState> {
+        // No code under this lock panics halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One who waits; counted until dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+/// A waiting request; counted until dropped.
+struct WaitingGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

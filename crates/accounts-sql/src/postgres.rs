@@ -1,7 +1,7 @@
-//! A connection to a server of PostgreSQL.
+//! A connection to a PostgreSQL server.
 //!
-//! The half of the library that moves the bytes is polled beside each statement, not in a task of
-//! its own: dropping a statement drops all of it, and nothing runs between statements.
+//! The driver future of the client library is polled together with each statement, not in a
+//! separate task: dropping a statement cancels it completely, and nothing runs between statements.
 
 mod tls;
 
@@ -16,41 +16,41 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Config, Error, NoTls};
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
-use self::tls::Verified;
+use self::tls::PgTls;
 use crate::address::Postgres;
-use crate::link::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+use crate::connection::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
 
 /// How long it may take to reach the server and log in.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// What the server is told, so that a statement that nobody waits for any more ends there too.
+/// Session settings, so that an abandoned statement ends on the server, too.
 const SETTINGS: [&str; 4] = [
     "SET statement_timeout = '5s'",
     "SET lock_timeout = '4s'",
     "SET idle_in_transaction_session_timeout = '10s'",
     "SET client_min_messages = error",
 ];
-/// The name under which an administrator finds us in `pg_stat_activity`.
+/// The application name in `pg_stat_activity`.
 const APPLICATION: &str = "wharf";
 
 /// A server to connect to.
-pub(crate) struct Server {
+pub(crate) struct PgServer {
     config: Config,
-    tls: Option<Verified>,
+    tls: Option<PgTls>,
     shown: String,
 }
 
 /// One connection.
-pub(crate) struct Link {
+pub(crate) struct PgConnection {
     client: Client,
-    moving: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>,
+    driver: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>,
     shown: String,
 }
 
-impl Server {
-    /// From its address; reads the certificate of its authority, if it names one.
+impl PgServer {
+    /// From an address; reads the certificate of the authority, if it is set.
     ///
     /// # Errors
-    /// `Unusable`: what is wrong with the address.
+    /// `Unusable`: the address is invalid.
     pub(crate) fn new(address: &Postgres, password: Option<&str>) -> Result<Self, StoreError> {
         let shown = address.to_string();
         let unusable =
@@ -63,19 +63,19 @@ impl Server {
         let is_empty = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
         if is_empty || config.get_user().is_none() {
             let help = "write it as postgres://user@host:5432/database";
-            return Err(unusable("the address names no user or no host").help(help));
+            return Err(unusable("the address has no user or no host").help(help));
         }
         match password {
             Some(password) => config.password(password),
-            // A server that wants one says so itself then, and how it is to be mended is told.
+            // A server that requires a password then returns its own error, which has a hint.
             None if config.get_password().is_none() => config.password(""),
             None => &mut config,
         };
         config.application_name(APPLICATION).connect_timeout(CONNECT_TIME_MAX);
         let tls = match address.root() {
-            Some(root) => Some(Verified::new(root).map_err(|reason| {
+            Some(root) => Some(PgTls::new(root).map_err(|reason| {
                 unusable(&reason)
-                    .help("sslrootcert names a PEM file with the authority of the server")
+                    .help("set sslrootcert to a PEM file with the authority of the server")
             })?),
             None => None,
         };
@@ -83,8 +83,8 @@ impl Server {
         Ok(Self { config, tls, shown })
     }
 
-    /// Whether what is said to it can be heard on the way: it is on another computer, without TLS.
-    pub(crate) fn is_overheard(&self) -> bool {
+    /// Whether the connection is unencrypted across a network: a remote host without TLS.
+    pub(crate) fn is_unencrypted(&self) -> bool {
         let is_here = |name: &str| {
             name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
         };
@@ -103,35 +103,35 @@ impl Server {
     }
 
     /// Connects and logs in.
-    pub(crate) async fn connect(&self) -> Result<Link, StoreError> {
+    pub(crate) async fn connect(&self) -> Result<PgConnection, StoreError> {
         match timeout(CONNECT_TIME_MAX, self.log_in()).await {
-            Ok(link) => link,
+            Ok(connection) => connection,
             Err(_) => Err(slow(&self.shown, CONNECT_TIME_MAX)),
         }
     }
 
-    async fn log_in(&self) -> Result<Link, StoreError> {
-        let failed = |error: Error| told(&self.shown, &error);
+    async fn log_in(&self) -> Result<PgConnection, StoreError> {
+        let failed = |error: Error| store_error(&self.shown, &error);
         let shown = self.shown.clone();
-        let mut link = if let Some(tls) = &self.tls {
-            let (client, moving) = self.config.connect(tls.clone()).await.map_err(failed)?;
-            Link { client, moving: Box::pin(moving), shown }
+        let mut connection = if let Some(tls) = &self.tls {
+            let (client, driver) = self.config.connect(tls.clone()).await.map_err(failed)?;
+            PgConnection { client, driver: Box::pin(driver), shown }
         } else {
-            let (client, moving) = self.config.connect(NoTls).await.map_err(failed)?;
-            Link { client, moving: Box::pin(moving), shown }
+            let (client, driver) = self.config.connect(NoTls).await.map_err(failed)?;
+            PgConnection { client, driver: Box::pin(driver), shown }
         };
         for setting in SETTINGS {
-            link.run(setting, &[]).await?;
+            connection.run(setting, &[]).await?;
         }
-        Ok(link)
+        Ok(connection)
     }
 }
 
-/// Where PostgreSQL listens by custom.
+/// The default port of PostgreSQL.
 const PORT: u16 = 5432;
 
-impl Link {
-    /// See [`crate::link::Link::run`].
+impl PgConnection {
+    /// See [`crate::connection::DbConnection::run`].
     pub(crate) async fn run(
         &mut self,
         sql: &str,
@@ -139,19 +139,19 @@ impl Link {
     ) -> Result<Vec<Row>, StoreError> {
         let sql = sql.replace('?', "$");
         let values: Vec<(&(dyn ToSql + Sync), Type)> = values.iter().map(parameter).collect();
-        let asked = async {
+        let query = async {
             tokio::select! {
-                // The answer first: the other half may end as soon as it has brought it.
+                // The result first: the driver may end as soon as it has delivered it.
                 biased;
                 found = self.client.query_typed(&sql, &values) => found,
-                ended = &mut self.moving => match ended {
+                ended = &mut self.driver => match ended {
                     Err(error) => Err(error),
                     Ok(()) => self.client.query_typed("", &[]).await,
                 },
             }
         };
-        let found = match timeout(STATEMENT_TIME_MAX, asked).await {
-            Ok(found) => found.map_err(|error| told(&self.shown, &error))?,
+        let found = match timeout(STATEMENT_TIME_MAX, query).await {
+            Ok(found) => found.map_err(|error| store_error(&self.shown, &error))?,
             Err(_) => return Err(slow(&self.shown, STATEMENT_TIME_MAX)),
         };
         if found.len() > ROWS_MAX {
@@ -163,7 +163,7 @@ impl Link {
 
     fn row(&self, row: &tokio_postgres::Row) -> Result<Row, StoreError> {
         let value = |(at, column): (usize, &tokio_postgres::Column)| match *column.type_() {
-            Type::BOOL => row.try_get(at).map(Value::Truth),
+            Type::BOOL => row.try_get(at).map(Value::Bool),
             Type::INT2 => {
                 row.try_get::<_, Option<i16>>(at).map(|n| Value::Number(n.map(i64::from)))
             }
@@ -172,24 +172,24 @@ impl Link {
             }
             Type::INT8 => row.try_get(at).map(Value::Number),
             Type::VOID => Ok(Value::Text(None)),
-            _ => row.try_get::<_, Option<Raw<'_>>>(at).map(|raw| match raw {
+            _ => row.try_get::<_, Option<RawText<'_>>>(at).map(|raw| match raw {
                 None => Value::Text(None),
-                Some(Raw(bytes)) => match std::str::from_utf8(bytes) {
+                Some(RawText(bytes)) => match std::str::from_utf8(bytes) {
                     Ok(text) => Value::Text(Some(text.to_owned())),
                     Err(_) => Value::Bytes(bytes.to_vec()),
                 },
             }),
         };
         let values: Result<Row, Error> = row.columns().iter().enumerate().map(value).collect();
-        values.map_err(|error| told(&self.shown, &error))
+        values.map_err(|error| store_error(&self.shown, &error))
     }
 }
 
-/// Text as it came: a database whose encoding is SQL_ASCII keeps any bytes, and one such row must
-/// not make the others unreadable.
-struct Raw<'a>(&'a [u8]);
+/// Unvalidated text: a database with the encoding `SQL_ASCII` stores any bytes, and one such row
+/// must not make the others unreadable.
+struct RawText<'a>(&'a [u8]);
 
-impl<'a> FromSql<'a> for Raw<'a> {
+impl<'a> FromSql<'a> for RawText<'a> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         Ok(Self(raw))
     }
@@ -203,17 +203,17 @@ fn parameter(value: &Value) -> (&(dyn ToSql + Sync), Type) {
     match value {
         Value::Text(text) => (text, Type::TEXT),
         Value::Number(number) => (number, Type::INT8),
-        Value::Truth(truth) => (truth, Type::BOOL),
+        Value::Bool(boolean) => (boolean, Type::BOOL),
         Value::Bytes(bytes) => (bytes, Type::BYTEA),
     }
 }
 
-/// What a failure of PostgreSQL means, and what would help.
-fn told(shown: &str, error: &Error) -> StoreError {
+/// Converts an error of PostgreSQL, with a hint.
+fn store_error(shown: &str, error: &Error) -> StoreError {
     let Some(refused) = error.as_db_error() else {
         let reason = innermost(error);
-        let what = format!("PostgreSQL at {shown} cannot be reached: {reason}");
-        let help = "is it running, and is this its address? look at accounts.store";
+        let what = format!("cannot connect to PostgreSQL at {shown}: {reason}");
+        let help = "check that it runs, and its address in accounts.store";
         return StoreError::new(StoreErrorKind::Unreachable, what).help(help);
     };
     let reason = refused.message();
@@ -224,28 +224,29 @@ fn told(shown: &str, error: &Error) -> StoreError {
              says who may come from where",
         ),
         &SqlState::INVALID_CATALOG_NAME => {
-            (StoreErrorKind::Unusable, "make it:  createdb --owner USER DATABASE")
+            (StoreErrorKind::Unusable, "create it:  createdb --owner USER DATABASE")
         }
         &SqlState::INSUFFICIENT_PRIVILEGE => (
             StoreErrorKind::Forbidden,
-            "the user of accounts.store needs to own the database, or to make and change tables",
+            "the user in accounts.store must own the database, or be allowed to create and \
+             alter tables",
         ),
         &SqlState::UNIQUE_VIOLATION
         | &SqlState::FOREIGN_KEY_VIOLATION
         | &SqlState::CHECK_VIOLATION
         | &SqlState::NOT_NULL_VIOLATION => {
-            (StoreErrorKind::Conflict, "somebody else changed it meanwhile; try again")
+            (StoreErrorKind::Conflict, "another client changed it at the same time; try again")
         }
         &SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN | &SqlState::DUPLICATE_TABLE => (
             StoreErrorKind::Unusable,
-            "its tables are not those of wharf; give wharf a database of its own",
+            "its tables are not those of wharf; use a separate database for wharf",
         ),
-        _ => (StoreErrorKind::Unreachable, "the log of PostgreSQL says more"),
+        _ => (StoreErrorKind::Unreachable, "see the log of PostgreSQL"),
     };
-    StoreError::new(kind, format!("PostgreSQL at {shown} says: {reason}")).help(help)
+    StoreError::new(kind, format!("PostgreSQL at {shown}: {reason}")).help(help)
 }
 
-/// The last cause, without the words of the libraries around it.
+/// The innermost error, without the texts of the libraries around it.
 fn innermost(error: &Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
@@ -257,12 +258,12 @@ fn innermost(error: &Error) -> String {
 }
 
 fn slow(shown: &str, waited: Duration) -> StoreError {
-    let what = format!("PostgreSQL at {shown} gives no answer within {} s", waited.as_secs());
+    let what = format!("no response from PostgreSQL at {shown} within {} s", waited.as_secs());
     StoreError::new(StoreErrorKind::Unreachable, what)
-        .help("is it running, and is this its address? look at accounts.store")
+        .help("check that it runs, and its address in accounts.store")
 }
 
-/// The first letter in lower case where an ordinary word begins; names and paths keep theirs.
+/// Lower case for the first letter of an ordinary word; names and paths are unchanged.
 fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {

@@ -1,7 +1,7 @@
-//! Accounts and groups as rows, and as the tables of `users.toml` that say the same.
+//! Converts accounts and groups between rows and the tables of `users.toml`.
 //!
-//! A column is a key, so what may stand in it, what it means and what is said of a mistake are
-//! those of the file: one reader judges both.
+//! A column is a key, so its values, their meaning and the error messages are those of the file:
+//! one parser validates both.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,52 +10,53 @@ use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
 use wharf_users::admin::{Holder, StoreError, StoreErrorKind};
 use wharf_users::file::{Editor, Fault, OpenError, Problem, UserFile, UserRecord};
 
-use crate::link::{Row, Value};
+use crate::connection::{Row, Value};
 
 /// A key of a table, and the column of the same name.
 pub(crate) struct Column {
     /// The name of both.
     pub(crate) key: &'static str,
-    kind: Kind,
+    kind: ColumnKind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ColumnKind {
     Text,
     Number,
-    Truth,
+    Bool,
     /// Texts, with this between them.
     List(char),
 }
 
-const fn column(key: &'static str, kind: Kind) -> Column {
+const fn column(key: &'static str, kind: ColumnKind) -> Column {
     Column { key, kind }
 }
 
-/// The columns of `groups` behind the name, and of `accounts` behind name and [`OWN`].
+/// The columns of `groups` after the name, and of `accounts` after name and [`OWN`].
 const COMMON: [Column; 15] = [
-    column("home", Kind::Text),
-    column("permissions", Kind::Text),
-    column("enabled", Kind::Truth),
-    column("upload_rate", Kind::Text),
-    column("download_rate", Kind::Text),
-    column("transfer_upload_rate", Kind::Text),
-    column("transfer_download_rate", Kind::Text),
-    column("sessions", Kind::Number),
-    column("quota", Kind::Text),
-    column("quota_files", Kind::Number),
-    column("require_tls", Kind::Truth),
-    column("allowed_addresses", Kind::List(',')),
-    column("hours", Kind::List(';')),
-    column("expires", Kind::Text),
-    column("comment", Kind::Text),
+    column("home", ColumnKind::Text),
+    column("permissions", ColumnKind::Text),
+    column("enabled", ColumnKind::Bool),
+    column("upload_rate", ColumnKind::Text),
+    column("download_rate", ColumnKind::Text),
+    column("transfer_upload_rate", ColumnKind::Text),
+    column("transfer_download_rate", ColumnKind::Text),
+    column("sessions", ColumnKind::Number),
+    column("quota", ColumnKind::Text),
+    column("quota_files", ColumnKind::Number),
+    column("require_tls", ColumnKind::Bool),
+    column("allowed_addresses", ColumnKind::List(',')),
+    column("hours", ColumnKind::List(';')),
+    column("expires", ColumnKind::Text),
+    column("comment", ColumnKind::Text),
 ];
-const OWN: [Column; 2] = [column("password", Kind::Text), column("no_password", Kind::Truth)];
+const OWN: [Column; 2] =
+    [column("password", ColumnKind::Text), column("no_password", ColumnKind::Bool)];
 const FOLDER: [Column; 4] = [
-    column("target", Kind::Text),
-    column("permissions", Kind::Text),
-    column("quota", Kind::Text),
-    column("quota_files", Kind::Number),
+    column("target", ColumnKind::Text),
+    column("permissions", ColumnKind::Text),
+    column("quota", ColumnKind::Text),
+    column("quota_files", ColumnKind::Number),
 ];
 
 /// The tables of accounts, or those of groups.
@@ -66,7 +67,7 @@ pub(crate) struct Tables {
     pub(crate) holder: &'static str,
     /// Rights below paths.
     pub(crate) paths: &'static str,
-    /// Folders that lie elsewhere.
+    /// Shared folders.
     pub(crate) folders: &'static str,
     section: &'static str,
     columns: [&'static [Column]; 2],
@@ -92,7 +93,7 @@ pub(crate) const GROUPS: Tables = Tables {
     columns: [&[], &COMMON],
 };
 
-/// What stands in a table of folders behind holder and path.
+/// The columns of a table of folders after holder and path.
 pub(crate) const FOLDER_COLUMNS: &str = "target, permissions, quota, quota_files";
 
 impl Tables {
@@ -104,8 +105,7 @@ impl Tables {
         }
     }
 
-    /// The columns of the main table, the name first. They are constants: nothing that anybody
-    /// typed is among them.
+    /// The columns of the main table, the name first. They are constants, without any user input.
     pub(crate) fn columns(&self) -> Vec<&'static str> {
         std::iter::once("name").chain(self.keys().map(|column| column.key)).collect()
     }
@@ -119,18 +119,18 @@ impl Tables {
 #[derive(Default)]
 pub(crate) struct Document {
     root: Table,
-    /// Rows whose name is no text; a few of many.
+    /// Rows with a name that is not text, up to a limit.
     nameless: Vec<Fault>,
 }
 
-/// Stands for a name or a path that is no text. Nothing can have it, so what has it is invalid.
+/// Replaces a name or path that is not text. It is never valid, so its account is invalid.
 const UNREADABLE: &str = "(not text)";
 
 impl Document {
     /// Takes a row of the main table: the columns of [`Tables::columns`].
     pub(crate) fn take(&mut self, tables: &Tables, row: &Row) {
         let mut values = row.iter();
-        // No login can ask for a name that is no text; [`nameless`] reports such rows.
+        // A name that is not text never matches a login; [`nameless`] reports such rows.
         let name = match values.next() {
             Some(Value::Text(Some(name))) => name,
             Some(Value::Bytes(bytes)) if self.nameless.len() < NAMELESS_MAX => {
@@ -169,8 +169,8 @@ impl Document {
     /// Takes a row of paths: holder, path, rights.
     pub(crate) fn take_path(&mut self, tables: &Tables, row: &Row) {
         let [holder, path, rights] = row.as_slice() else { return };
-        // A right that is no text must not vanish: it may be one that forbids.
-        let rights = toml(Kind::Text, rights).unwrap_or_else(|| Toml::from(NO_TEXT));
+        // A permission that is not text must not be skipped: it may be a restriction.
+        let rights = toml(ColumnKind::Text, rights).unwrap_or_else(|| Toml::from(NO_TEXT));
         self.take_entry(tables, holder, "paths", path, rights);
     }
 
@@ -194,7 +194,7 @@ impl Document {
         path: &Value,
         entry: Toml,
     ) {
-        // A path that cannot be read makes its account invalid: its rights may be none.
+        // An unreadable path makes its account invalid: its permissions may be a restriction.
         let path = path.text().unwrap_or(UNREADABLE);
         let Some(holder) = self.holder(tables, holder) else { return };
         let entries = holder.entry(key).or_insert_with(|| Item::Table(Table::new()));
@@ -207,7 +207,7 @@ impl Document {
         self.root.get_mut(tables.section)?.as_table_mut()?.get_mut(name.text()?)?.as_table_mut()
     }
 
-    /// The text, and the faults of rows whose name is no text.
+    /// The text, and the faults of rows with an invalid name.
     pub(crate) fn parts(mut self) -> (String, Vec<Fault>) {
         let nameless = std::mem::take(&mut self.nameless);
         (self.text(), nameless)
@@ -225,29 +225,29 @@ fn implicit() -> Item {
     Item::Table(table)
 }
 
-/// What the tables say.
-pub(crate) struct Reading {
+/// The parsed accounts and groups.
+pub(crate) struct ParsedAccounts {
     /// The accounts and groups that can be used.
     pub(crate) file: UserFile,
     /// Those that cannot.
     pub(crate) faults: Vec<Fault>,
 }
 
-impl Reading {
+impl ParsedAccounts {
     /// With faults of rows that are not in the text.
     pub(crate) fn with(mut self, faults: Vec<Fault>) -> Self {
         self.faults.extend(faults);
         self
     }
 
-    /// What is wrong with this account or group, if something is.
+    /// The fault of this account or group, if it is invalid.
     pub(crate) fn fault(&self, holder: &Holder) -> Option<&Fault> {
         self.faults.iter().find(|fault| fault.holder == *holder)
     }
 }
 
-/// The fault of a row whose name is no text: no login finds it, and nothing else can be asked
-/// about it. `row` has the table, the column and the name's bytes as hexadecimal digits.
+/// The fault of a row with an invalid name: it never matches a login. `row` contains the table,
+/// the column and the bytes of the name in hexadecimal.
 pub(crate) fn nameless(row: &Row) -> Option<Fault> {
     let [table, column, hex] = row.as_slice() else { return None };
     Some(nameless_in(table.text()?, column.text()?, hex.text().unwrap_or_default()))
@@ -264,45 +264,45 @@ fn nameless_in(table: &str, column: &str, hex: &str) -> Fault {
         column: 1,
         span: 0..0,
         key: format!("{table}.{column}"),
-        message: "the name is no text, so the row counts for nothing".to_owned(),
-        help: Some(format!("give the row a name by SQL, or delete it: table {table}, {shown}")),
+        message: "the name is not text, so the row is ignored".to_owned(),
+        help: Some(format!("fix the name by SQL, or delete the row: table {table}, {shown}")),
     };
     Fault { holder, password: None, problems: vec![problem] }
 }
 
-/// The most rows without a usable name that are told of.
+/// The most rows with an invalid name that are reported.
 pub(crate) const NAMELESS_MAX: usize = 100;
 
-/// How much of a name that is no text is shown.
+/// How many hexadecimal digits of an invalid name are shown.
 const HEX_SHOWN_MAX: usize = 64;
 
-/// What a text says; `place` is for messages. One invalid row makes no other account unusable.
+/// Parses a text; `place` is for messages. An invalid record does not affect the others.
 ///
 /// # Errors
-/// `Unusable`: it cannot be read at all.
-pub(crate) fn read(place: &str, text: &str) -> Result<Reading, StoreError> {
+/// `Unusable`: the text cannot be parsed at all.
+pub(crate) fn read(place: &str, text: &str) -> Result<ParsedAccounts, StoreError> {
     let read = UserFile::parse_valid(Path::new(place), text, relative_path);
-    let (file, faults) = read.map_err(|error| told(place, &error))?;
-    Ok(Reading { file, faults })
+    let (file, faults) = read.map_err(|error| store_error(place, &error))?;
+    Ok(ParsedAccounts { file, faults })
 }
 
-/// A database lies in no folder at which a relative path could begin.
+/// Rejects relative paths: a database has no folder to resolve them against.
 pub(crate) fn relative_path(record: &UserRecord) -> Option<(&'static str, String, String)> {
     let is_relative = |path: &Path| !path.as_os_str().is_empty() && !path.is_absolute();
     let targets = record.folders.iter().map(|one| ("folders", one.target.as_path()));
     let mut whole = std::iter::once(("home", record.home.as_path())).chain(targets);
     let (key, _) = whole.find(|(_, path)| is_relative(path))?;
-    let help = "a database lies in no folder that it could begin at; write /srv/ftp/NAME";
-    Some((key, "it is no whole path".to_owned(), help.to_owned()))
+    let help = "a relative path cannot be resolved for a database; write /srv/ftp/NAME";
+    Some((key, "not an absolute path".to_owned(), help.to_owned()))
 }
 
-/// The error of whoever asks for an account or a group that cannot be used.
+/// The error for an invalid account or group.
 pub(crate) fn invalid(place: &str, fault: &Fault) -> StoreError {
     StoreError::new(StoreErrorKind::Invalid, format!("{place}: {fault}"))
 }
 
-/// What is wrong with what stands in the tables, without the lines of a text that nobody wrote.
-pub(crate) fn told(place: &str, error: &OpenError) -> StoreError {
+/// The error without line numbers, since the text is generated.
+pub(crate) fn store_error(place: &str, error: &OpenError) -> StoreError {
     let OpenError::Problems(found) = error else {
         return StoreError::new(StoreErrorKind::Unusable, format!("{place}: {error}"));
     };
@@ -325,17 +325,18 @@ pub(crate) struct Rows {
     pub(crate) folders: Vec<Row>,
 }
 
-/// The rows of a holder in what an [`Editor`] has made.
+/// The rows of a holder in the text of an [`Editor`].
 pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
-    let table = editor.said(holder.owner())?;
+    let table = editor.table_of(holder.owner())?;
     let (Holder::User(name) | Holder::Group(name)) = holder;
     let name = || Value::from(name.as_str());
     let keys = Tables::of(holder).keys();
     let main = keys.map(|column| value(column.kind, table.get(column.key)));
     let groups = table.get("groups").and_then(Item::as_array);
     let groups = groups.into_iter().flatten().filter_map(Toml::as_str).zip(1_i64..);
-    let paths = entries(table, "paths")
-        .map(|(path, rights)| vec![name(), Value::from(path), value(Kind::Text, Some(rights))]);
+    let paths = entries(table, "paths").map(|(path, rights)| {
+        vec![name(), Value::from(path), value(ColumnKind::Text, Some(rights))]
+    });
     let folders = entries(table, "folders").map(|(path, folder)| {
         let facts = FOLDER.iter().map(|column| match folder.as_table_like() {
             Some(folder) => value(column.kind, folder.get(column.key)),
@@ -360,20 +361,20 @@ fn entries<'a>(table: &'a dyn TableLike, key: &str) -> impl Iterator<Item = (&'a
 /// What no key takes.
 const NO_TEXT: i64 = i64::MIN;
 
-/// What a column holds, as the value of its key. What is of another kind than it should be stays
-/// as it is: the reader of the text tells.
-fn toml(kind: Kind, value: &Value) -> Option<Toml> {
+/// Converts a column to the value of its key. A value of another type is kept: the parser reports
+/// it.
+fn toml(kind: ColumnKind, value: &Value) -> Option<Toml> {
     match (kind, value) {
-        (Kind::Truth, value) if value.truth().is_some() => value.truth().map(Toml::from),
-        (Kind::List(between), Value::Text(text)) => {
+        (ColumnKind::Bool, value) if value.boolean().is_some() => value.boolean().map(Toml::from),
+        (ColumnKind::List(between), Value::Text(text)) => {
             let parts = text.as_deref()?.split(between).map(str::trim);
             Some(Toml::Array(parts.filter(|part| !part.is_empty()).collect()))
         }
         (_, Value::Text(text)) => text.as_deref().map(Toml::from),
         (_, Value::Number(number)) => number.map(Toml::from),
-        (_, Value::Truth(truth)) => truth.map(Toml::from),
-        // Bytes that are no text are not the same as nothing: without its list of addresses an
-        // account could log in from anywhere.
+        (_, Value::Bool(boolean)) => boolean.map(Toml::from),
+        // Bytes that are not text must not count as NULL: without its list of addresses an account
+        // could log in from anywhere.
         (kind, Value::Bytes(bytes)) => match std::str::from_utf8(bytes) {
             Ok(text) => toml(kind, &Value::from(text)),
             Err(_) => Some(Toml::from(NO_TEXT)),
@@ -381,16 +382,16 @@ fn toml(kind: Kind, value: &Value) -> Option<Toml> {
     }
 }
 
-/// What stands behind a key, for its column.
-fn value(kind: Kind, item: Option<&Item>) -> Value {
+/// Converts the value of a key to its column.
+fn value(kind: ColumnKind, item: Option<&Item>) -> Value {
     match kind {
-        Kind::Text => Value::Text(item.and_then(|item| {
+        ColumnKind::Text => Value::Text(item.and_then(|item| {
             item.as_str().map(str::to_owned).or_else(|| Some(item.as_integer()?.to_string()))
         })),
-        // The one word that may stand in the place of a number is "unlimited".
-        Kind::Number => Value::Number(item.map(|item| item.as_integer().unwrap_or_default())),
-        Kind::Truth => Value::Truth(item.and_then(Item::as_bool)),
-        Kind::List(between) => Value::Text(item.and_then(Item::as_array).map(|parts| {
+        // The only text allowed in place of a number is "unlimited".
+        ColumnKind::Number => Value::Number(item.map(|item| item.as_integer().unwrap_or_default())),
+        ColumnKind::Bool => Value::Bool(item.and_then(Item::as_bool)),
+        ColumnKind::List(between) => Value::Text(item.and_then(Item::as_array).map(|parts| {
             let parts: Vec<_> = parts.iter().filter_map(Toml::as_str).collect();
             parts.join(&format!("{between} "))
         })),

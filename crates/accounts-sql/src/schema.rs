@@ -1,8 +1,8 @@
-//! The tables, version by version. What is behind is brought up; what is ahead is refused.
+//! The tables and their migrations. Older versions are migrated, newer ones are rejected.
 
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
-use crate::link::{Dialect, Link};
+use crate::connection::{DbConnection, Dialect};
 
 /// Each version's statements, oldest first; a version that was ever released never changes.
 const VERSIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
@@ -10,83 +10,84 @@ const VERSIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2
 /// The version that this program reads and writes.
 pub const VERSION: usize = VERSIONS.len();
 
-/// Makes the tables, or brings them to [`VERSION`], whole or not at all. Does nothing where they
-/// are so already.
+/// Creates the tables, or migrates them to [`VERSION`], atomically. Does nothing if they are up to
+/// date.
 ///
 /// # Errors
-/// `Unusable`: they are of a newer wharf, or the file is a database of something else.
-pub(crate) async fn bring_up(link: &mut Link) -> Result<(), StoreError> {
-    if version(link).await? == VERSION {
+/// `Unusable`: they belong to a newer wharf, or the file to another program.
+pub(crate) async fn migrate(connection: &mut DbConnection) -> Result<(), StoreError> {
+    if version(connection).await? == VERSION {
         return Ok(());
     }
-    link.begin_changing().await?;
-    // Another program of ours may have done it while this one waited.
-    let found = version(link).await?;
+    connection.begin_changing().await?;
+    // Another wharf process may have migrated while this one waited.
+    let found = version(connection).await?;
     if found > VERSION {
         let what = format!(
-            "the accounts were written by a newer wharf: their tables have version {found}, and \
-             this wharf knows versions up to {VERSION}"
+            "the accounts were written by a newer wharf: version {found} of the tables; \
+             this wharf supports versions up to {VERSION}"
         );
-        let help = "run the newer wharf, or name another store in accounts.store";
+        let help = "run the newer wharf, or set accounts.store to another store";
         return Err(StoreError::new(StoreErrorKind::Unusable, what).help(help));
     }
     if found == 0 {
-        refuse_foreign(link).await?;
+        refuse_foreign(connection).await?;
     }
     for (script, number) in VERSIONS.iter().zip(1_i64..).skip(found) {
         for statement in statements(script) {
-            link.run(&statement, &[]).await?;
+            connection.run(&statement, &[]).await?;
         }
         let noted = "INSERT INTO wharf_schema (version) VALUES (?1)";
-        link.run(noted, &[number.into()]).await?;
+        connection.run(noted, &[number.into()]).await?;
     }
-    link.commit().await
+    connection.commit().await
 }
 
 /// The version of the tables; 0 if there are none.
-async fn version(link: &mut Link) -> Result<usize, StoreError> {
-    let asked = match link.dialect() {
+async fn version(connection: &mut DbConnection) -> Result<usize, StoreError> {
+    let asked = match connection.dialect() {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name = 'wharf_schema'",
         #[cfg(feature = "postgres")]
-        // Not to_regclass: what that has missed once, it goes on missing within a connection.
+        // Not to_regclass: a connection caches its negative result.
         Dialect::Postgres => {
             "SELECT count(*) FROM pg_catalog.pg_tables \
              WHERE tablename = 'wharf_schema' AND schemaname = ANY (current_schemas(false))"
         }
     };
-    if number(link, asked).await? == 0 {
+    if number(connection, asked).await? == 0 {
         return Ok(0);
     }
-    let version = number(link, "SELECT coalesce(max(version), 0) FROM wharf_schema").await?;
+    let version = number(connection, "SELECT coalesce(max(version), 0) FROM wharf_schema").await?;
     Ok(usize::try_from(version).unwrap_or_default())
 }
 
-/// A file that has tables, and none of ours, belongs to another program. A database of PostgreSQL
-/// may be shared on purpose.
-async fn refuse_foreign(link: &mut Link) -> Result<(), StoreError> {
-    let asked = match link.dialect() {
+/// A file with tables, but without those of wharf, belongs to another program. A PostgreSQL
+/// database may be shared intentionally.
+async fn refuse_foreign(connection: &mut DbConnection) -> Result<(), StoreError> {
+    let asked = match connection.dialect() {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => Some("SELECT count(*) FROM sqlite_master"),
         #[cfg(feature = "postgres")]
         Dialect::Postgres => None,
     };
     let Some(asked) = asked else { return Ok(()) };
-    if number(link, asked).await? == 0 {
+    if number(connection, asked).await? == 0 {
         return Ok(());
     }
-    let what = "the database belongs to another program: it has tables, and none of wharf's";
+    let what = "the database belongs to another program: its tables are not those of wharf";
     Err(StoreError::new(StoreErrorKind::Unusable, what)
-        .help("name a file of its own in accounts.store; a new one is made"))
+        .help("set accounts.store to a separate file; a new one is created"))
 }
 
-async fn number(link: &mut Link, asked: &str) -> Result<i64, StoreError> {
-    let rows = link.run(asked, &[]).await?;
-    let number = rows.first().and_then(|row| row.first()).and_then(crate::link::Value::number);
+async fn number(connection: &mut DbConnection, asked: &str) -> Result<i64, StoreError> {
+    let rows = connection.run(asked, &[]).await?;
+    let number =
+        rows.first().and_then(|row| row.first()).and_then(crate::connection::Value::number);
     Ok(number.unwrap_or_default())
 }
 
-/// The statements of a script, without its comments. No text in it holds a semicolon.
+/// The statements of a script, without comments. String literals must not contain semicolons.
 fn statements(script: &str) -> Vec<String> {
     let lines = script.lines().map(|line| line.split("--").next().unwrap_or_default());
     let bare: Vec<_> = lines.collect();

@@ -1,4 +1,4 @@
-//! A connection to a file of SQLite. Its calls block, so each runs on a blocking thread.
+//! A connection to an SQLite file. Its calls block, so each runs on a blocking thread.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,76 +12,76 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use wharf_core::trusted_file;
 use wharf_users::admin::{StoreError, StoreErrorKind};
-use wharf_users::file::{make_private, open_to_others};
+use wharf_users::file::{create_private, open_to_others};
 
-use crate::link::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+use crate::connection::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
 
 /// One connection.
-pub(crate) struct Link {
+pub(crate) struct SqliteConnection {
     path: Arc<PathBuf>,
-    /// None while a statement runs, and for good after one that was given up.
+    /// `None` while a statement runs, and for ever after one that timed out.
     connection: Option<Connection>,
-    /// Held by the thread that works for it, however long that takes; none while idle.
-    turn: Option<Arc<OwnedSemaphorePermit>>,
+    /// Held by the blocking thread until its statement ends; `None` while idle.
+    permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-/// How long a lock of another process is waited for; a statement may take a little longer.
+/// How long to wait for the lock of another process; less than the time of a statement.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(4);
 
-impl Link {
-    /// Opens the file, which is made if that is wanted.
+impl SqliteConnection {
+    /// Opens the file; creates it if `create` is set.
     pub(crate) async fn open(
         path: Arc<PathBuf>,
-        is_made: bool,
-        turn: OwnedSemaphorePermit,
+        create: bool,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Self, StoreError> {
         let opened = Arc::clone(&path);
-        let turn = Some(Arc::new(turn));
-        let held = turn.clone();
+        let permit = Some(Arc::new(permit));
+        let held = permit.clone();
         let work = spawn_blocking(move || {
-            let _turn = held;
-            open(&opened, is_made)
+            let _permit = held;
+            open(&opened, create)
         });
         let connection = match timeout(STATEMENT_TIME_MAX, work).await {
             Ok(Ok(opened)) => Some(opened?),
             Ok(Err(_)) => None,
             Err(_) => return Err(slow(&path)),
         };
-        Ok(Self { path, connection, turn })
+        Ok(Self { path, connection, permit })
     }
 
-    /// With a new turn.
-    pub(crate) fn with_turn(self, turn: OwnedSemaphorePermit) -> Self {
-        Self { turn: Some(Arc::new(turn)), ..self }
+    /// Attaches a new permit.
+    pub(crate) fn with_permit(self, permit: OwnedSemaphorePermit) -> Self {
+        Self { permit: Some(Arc::new(permit)), ..self }
     }
 
-    /// Idle, and the turn for another.
-    pub(crate) fn without_turn(mut self) -> (Self, Option<Arc<OwnedSemaphorePermit>>) {
-        let turn = self.turn.take();
-        (self, turn)
+    /// Detaches the permit, for an idle connection.
+    pub(crate) fn without_permit(mut self) -> (Self, Option<Arc<OwnedSemaphorePermit>>) {
+        let permit = self.permit.take();
+        (self, permit)
     }
 
-    /// See [`crate::link::Link::run`].
+    /// See [`crate::connection::DbConnection::run`].
     pub(crate) async fn run(
         &mut self,
         sql: &str,
         values: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        let closed = || failed(&self.path, "the connection was given up");
+        let closed = || failed(&self.path, "the connection was closed after a timeout");
         let connection = self.connection.take().ok_or_else(closed)?;
         let interrupt = connection.get_interrupt_handle();
-        let (sql, values, turn) = (sql.to_owned(), values.to_vec(), self.turn.clone());
+        let (sql, values, permit) = (sql.to_owned(), values.to_vec(), self.permit.clone());
         let work = spawn_blocking(move || {
-            let _turn = turn;
+            let _permit = permit;
             let rows = query(&connection, &sql, &values);
             (connection, rows)
         });
         match timeout(STATEMENT_TIME_MAX, work).await {
             Ok(Ok((connection, rows))) => {
                 self.connection = Some(connection);
-                rows.map_err(|error| told(&self.path, &error))
+                rows.map_err(|error| store_error(&self.path, &error))
             }
-            Ok(Err(_)) => Err(failed(&self.path, "the program ends")),
+            Ok(Err(_)) => Err(failed(&self.path, "the server is shutting down")),
             Err(_) => {
                 interrupt.interrupt();
                 Err(slow(&self.path))
@@ -90,61 +90,61 @@ impl Link {
     }
 }
 
-/// Opens the file and sets how it is written. Blocks.
-fn open(path: &Path, is_made: bool) -> Result<Connection, StoreError> {
-    if is_made {
-        make_private(path).map_err(|error| unreadable(path, "made", &error))?;
+/// Opens the file and configures the connection. Blocks.
+fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
+    if create {
+        create_private(path).map_err(|error| unreadable(path, "create", &error))?;
     }
     match open_to_others(path) {
         Ok(None) => {}
         Ok(Some(mode)) => {
             let shown = path.display();
             let what = format!(
-                "{shown} may be read or written by others (mode {mode:04o}), and it holds \
+                "{shown} is accessible to other users (mode {mode:04o}), and contains \
                  password hashes"
             );
             let error = StoreError::new(StoreErrorKind::Unusable, what);
             return Err(error.help(format!("chmod 600 '{shown}'")));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let what = format!("there are no accounts yet: {} does not exist", path.display());
-            let help = "make the first:  wharf user add NAME --home DIR";
+            let what = format!("no accounts yet: {} does not exist", path.display());
+            let help = "create the first:  wharf user add NAME --home DIR";
             return Err(StoreError::new(StoreErrorKind::Missing, what).help(help));
         }
-        Err(error) => return Err(unreadable(path, "opened", &error)),
+        Err(error) => return Err(unreadable(path, "open", &error)),
     }
     refuse_text(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
         connection.busy_timeout(LOCK_WAIT_MAX)?;
-        // Whoever was told that a change is made finds it after a power cut. Readers and the one
-        // that writes do not wait for each other.
+        // A committed change survives a power failure. Readers and the writer do not block each
+        // other.
         connection.execute_batch(
             "PRAGMA trusted_schema = OFF; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA foreign_keys = ON;",
         )?;
         Ok(connection)
     });
-    opened.map_err(|error| told(path, &error))
+    opened.map_err(|error| store_error(path, &error))
 }
 
-/// SQLite would write over a file that is shorter than its first block, whatever stands in it.
+/// SQLite overwrites a file that is shorter than its first block, whatever its content.
 fn refuse_text(path: &Path) -> Result<(), StoreError> {
     let mut begin = Vec::new();
-    // SQLite opens it by its path: what must not be followed is refused before.
+    // SQLite opens it by path, so links that must not be followed are rejected before.
     let read = trusted_file::open(path)
         .and_then(|file| file.take(HEADER.len().try_into().unwrap_or(0)).read_to_end(&mut begin));
-    read.map_err(|error| unreadable(path, "opened", &error))?;
-    if begin.is_empty() || begin == HEADER { Ok(()) } else { Err(no_database(path)) }
+    read.map_err(|error| unreadable(path, "open", &error))?;
+    if begin.is_empty() || begin == HEADER { Ok(()) } else { Err(not_a_database(path)) }
 }
 
-/// What every database of SQLite begins with.
+/// The header of every SQLite database.
 const HEADER: &[u8] = b"SQLite format 3\0";
 
-fn no_database(path: &Path) -> StoreError {
-    let what = format!("{} is no database of SQLite", path.display());
+fn not_a_database(path: &Path) -> StoreError {
+    let what = format!("{} is not an SQLite database", path.display());
     StoreError::new(StoreErrorKind::Unusable, what)
-        .help("name the file of accounts in accounts.store, or a new one, which is made")
+        .help("set accounts.store to the accounts database, or to a new file, which is created")
 }
 
 fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
@@ -181,53 +181,53 @@ impl ToSql for Value {
         Ok(match self {
             Self::Text(Some(text)) => ToSqlOutput::from(text.as_str()),
             Self::Number(Some(number)) => ToSqlOutput::from(*number),
-            Self::Truth(Some(truth)) => ToSqlOutput::from(*truth),
+            Self::Bool(Some(boolean)) => ToSqlOutput::from(*boolean),
             Self::Bytes(bytes) => ToSqlOutput::from(bytes.as_slice()),
-            Self::Text(None) | Self::Number(None) | Self::Truth(None) => {
+            Self::Text(None) | Self::Number(None) | Self::Bool(None) => {
                 ToSqlOutput::Borrowed(ValueRef::Null)
             }
         })
     }
 }
 
-/// What a failure of SQLite means, and what would help.
-fn told(path: &Path, error: &rusqlite::Error) -> StoreError {
+/// Converts an error of SQLite, with a hint.
+fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
     let shown = path.display();
     let reason = match error {
         rusqlite::Error::SqliteFailure(_, Some(reason)) => reason.clone(),
         other => other.to_string(),
     };
     let (kind, what, help) = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => return no_database(path),
+        Some(ErrorCode::NotADatabase) => return not_a_database(path),
         Some(ErrorCode::ConstraintViolation) => (
             StoreErrorKind::Conflict,
-            format!("the database {shown} refuses the change: {reason}"),
-            "somebody else changed it meanwhile; try again",
+            format!("the database {shown} refused the change: {reason}"),
+            "another client changed it at the same time; try again",
         ),
         Some(ErrorCode::DatabaseCorrupt) => (
             StoreErrorKind::Unusable,
             format!("the database {shown} is damaged: {reason}"),
-            "put a backup in its place, or rescue what is readable:  sqlite3 FILE .recover",
+            "restore a backup, or recover what is readable:  sqlite3 FILE .recover",
         ),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => (
             StoreErrorKind::Forbidden,
-            format!("the database {shown} cannot be opened for writing: {reason}"),
-            "the account that runs this needs to write to the file and to its folder",
+            format!("cannot open the database {shown} for writing: {reason}"),
+            "the user that runs wharf needs write access to the file and its folder",
         ),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
             StoreErrorKind::Unreachable,
-            format!("the database {shown} is held by another program"),
-            "close what changes it, such as an open transaction in sqlite3",
+            format!("the database {shown} is locked by another program"),
+            "end its transaction, such as one in sqlite3",
         ),
         Some(ErrorCode::DiskFull) => (
             StoreErrorKind::Unreachable,
-            format!("the database {shown} cannot be written: the disk is full"),
-            "make room on its disk",
+            format!("cannot write to the database {shown}: the disk is full"),
+            "free space on its disk",
         ),
         _ => (
             StoreErrorKind::Unreachable,
-            format!("the database {shown} fails: {reason}"),
-            "look at the file and its disk",
+            format!("error of the database {shown}: {reason}"),
+            "check the file and its disk",
         ),
     };
     StoreError::new(kind, what).help(help)
@@ -240,15 +240,15 @@ fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
         }
         _ => StoreErrorKind::Unusable,
     };
-    let what = format!("the database {} cannot be {act}: {error}", path.display());
-    StoreError::new(kind, what).help("look at the path in accounts.store, and at its folder")
+    let what = format!("cannot {act} the database {}: {error}", path.display());
+    StoreError::new(kind, what).help("check the path in accounts.store, and its folder")
 }
 
 fn slow(path: &Path) -> StoreError {
-    failed(path, &format!("no answer within {} s", STATEMENT_TIME_MAX.as_secs()))
+    failed(path, &format!("no response within {} s", STATEMENT_TIME_MAX.as_secs()))
 }
 
 fn failed(path: &Path, reason: &str) -> StoreError {
-    let what = format!("the database {} fails: {reason}", path.display());
+    let what = format!("error of the database {}: {reason}", path.display());
     StoreError::new(StoreErrorKind::Unreachable, what)
 }

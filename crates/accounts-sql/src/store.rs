@@ -1,4 +1,4 @@
-//! What is asked of the tables, and how they are changed.
+//! The queries, and the changes of accounts.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use wharf_users::admin::{AdminError, Change, Holder, StoreError};
 use wharf_users::file::{EditError, Editor, Fault, UserRecord};
 
-use crate::link::{Dialect, Link, Row, Value};
-use crate::pool::{Place, Pool};
+use crate::connection::{DbConnection, Dialect, Row, Value};
+use crate::pool::{Pool, StoreLocation};
 use crate::rows::{
-    ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, NAMELESS_MAX, Reading, Rows, Tables, invalid,
-    nameless, read, relative_path, rows, told,
+    ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, NAMELESS_MAX, ParsedAccounts, Rows, Tables,
+    invalid, nameless, read, relative_path, rows, store_error,
 };
 
 /// The accounts of one database.
@@ -21,63 +21,63 @@ pub(crate) struct Store {
 }
 
 /// What a login finds under a name.
-pub(crate) enum LookedUp {
+pub(crate) enum Lookup {
     /// The account, if there is one, with what it takes from its groups.
     Valid(Option<Box<UserRecord>>),
-    /// What the tables say of it is invalid.
+    /// The account is invalid.
     Invalid(Fault),
 }
 
 /// The most accounts on one page.
 const PAGE_MAX: i64 = 500;
-/// The most names that are asked for at once.
+/// The most names in one query.
 const NAMES_AT_ONCE: usize = 200;
 
 impl Store {
-    pub(crate) fn new(place: Place, shown: String) -> Self {
+    pub(crate) fn new(place: StoreLocation, shown: String) -> Self {
         Self { pool: Pool::new(place), shown }
     }
 
-    /// The account with this name, with what it takes from its groups. One that is not there costs
-    /// the same questions.
+    /// The account with this name, with the settings inherited from its groups. A missing account
+    /// costs the same queries.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        let reading = self.with_groups(name).await?;
-        self.refuse_invalid(&reading, name)?;
-        Ok(reading.file.record(name).cloned())
+        let parsed = self.with_groups(name).await?;
+        self.refuse_invalid(&parsed, name)?;
+        Ok(parsed.file.record(name).cloned())
     }
 
-    /// The same for a login, which is refused in its own way where the account is invalid.
-    pub(crate) async fn look_up(&self, name: &str) -> Result<LookedUp, StoreError> {
-        let reading = self.with_groups(name).await?;
-        Ok(match reading.fault(&Holder::from(name)) {
-            Some(fault) => LookedUp::Invalid(fault.clone()),
-            None => LookedUp::Valid(reading.file.record(name).cloned().map(Box::new)),
+    /// As [`Store::find`], for a login, where an invalid account is not an error.
+    pub(crate) async fn look_up_account(&self, name: &str) -> Result<Lookup, StoreError> {
+        let parsed = self.with_groups(name).await?;
+        Ok(match parsed.fault(&Holder::from(name)) {
+            Some(fault) => Lookup::Invalid(fault.clone()),
+            None => Lookup::Valid(parsed.file.record(name).cloned().map(Box::new)),
         })
     }
 
-    fn refuse_invalid(&self, reading: &Reading, name: &str) -> Result<(), StoreError> {
-        let fault = reading.fault(&Holder::from(name));
+    fn refuse_invalid(&self, parsed: &ParsedAccounts, name: &str) -> Result<(), StoreError> {
+        let fault = parsed.fault(&Holder::from(name));
         fault.map_or(Ok(()), |fault| Err(invalid(&self.shown, fault)))
     }
 
-    /// What the own row of the account with this name says.
+    /// The account with this name, without settings inherited from groups.
     pub(crate) async fn own(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
-        let reading = self.with_groups(name).await?;
-        self.refuse_invalid(&reading, name)?;
-        Ok(reading.file.own(name).cloned())
+        let parsed = self.with_groups(name).await?;
+        self.refuse_invalid(&parsed, name)?;
+        Ok(parsed.file.own(name).cloned())
     }
 
     /// An account, if it is there, and the groups.
-    async fn with_groups(&self, name: &str) -> Result<Reading, StoreError> {
+    async fn with_groups(&self, name: &str) -> Result<ParsedAccounts, StoreError> {
         let ask = |name: String| {
-            self.pool.ask(move |link| {
-                let one = Which::One(name.as_str().into());
+            self.pool.ask(move |connection| {
+                let one = RowSelection::One(name.as_str().into());
                 Box::pin(async move {
                     let mut document = Document::default();
-                    link.begin_reading().await?;
-                    take(link, &mut document, &GROUPS, &Which::All).await?;
-                    take(link, &mut document, &ACCOUNTS, &one).await?;
-                    link.commit().await?;
+                    connection.begin_reading().await?;
+                    take(connection, &mut document, &GROUPS, &RowSelection::All).await?;
+                    take(connection, &mut document, &ACCOUNTS, &one).await?;
+                    connection.commit().await?;
                     Ok(document.text())
                 })
             })
@@ -87,13 +87,13 @@ impl Store {
     }
 
     /// The groups.
-    pub(crate) async fn groups(&self) -> Result<Reading, StoreError> {
-        let ask = self.pool.ask(|link| {
+    pub(crate) async fn groups(&self) -> Result<ParsedAccounts, StoreError> {
+        let ask = self.pool.ask(|connection| {
             Box::pin(async move {
                 let mut document = Document::default();
-                link.begin_reading().await?;
-                take(link, &mut document, &GROUPS, &Which::All).await?;
-                link.commit().await?;
+                connection.begin_reading().await?;
+                take(connection, &mut document, &GROUPS, &RowSelection::All).await?;
+                connection.commit().await?;
                 Ok(document.parts())
             })
         });
@@ -101,19 +101,19 @@ impl Store {
         Ok(read(&self.shown, &text)?.with(nameless))
     }
 
-    /// The groups, and the accounts behind the one called `after`, by name; and the name of the
-    /// last, valid or not.
+    /// The groups, and the accounts after the name `after`, sorted by name; and the name of the
+    /// last one, valid or not.
     pub(crate) async fn page(
         &self,
         after: Option<&str>,
-    ) -> Result<(Reading, Option<String>), StoreError> {
+    ) -> Result<(ParsedAccounts, Option<String>), StoreError> {
         let ask = |after: String| {
-            self.pool.ask(move |link| {
+            self.pool.ask(move |connection| {
                 let after = after.clone();
                 Box::pin(async move {
-                    link.begin_reading().await?;
-                    let (document, last) = page(link, &after).await?;
-                    link.commit().await?;
+                    connection.begin_reading().await?;
+                    let (document, last) = page(connection, &after).await?;
+                    connection.commit().await?;
                     Ok((document.parts(), last))
                 })
             })
@@ -122,9 +122,10 @@ impl Store {
         Ok((read(&self.shown, &text)?.with(nameless), last))
     }
 
-    /// Rows whose name is no text, in any table; a few of many.
+    /// Rows with a name that is not text, in any table, up to a limit.
     pub(crate) async fn nameless(&self) -> Result<Vec<Fault>, StoreError> {
-        let ask = self.pool.ask(|link| Box::pin(async move { nameless_rows(link).await }));
+        let ask =
+            self.pool.ask(|connection| Box::pin(async move { nameless_rows(connection).await }));
         Ok(ask.await?.iter().filter_map(nameless).collect())
     }
 
@@ -133,32 +134,36 @@ impl Store {
         let mut ended: BTreeSet<String> = names.iter().cloned().collect();
         for some in names.chunks(NAMES_AT_ONCE) {
             let ask = |some: Vec<String>| {
-                self.pool.ask(move |link| {
+                self.pool.ask(move |connection| {
                     let some = some.clone();
-                    Box::pin(async move { live(link, &some).await })
+                    Box::pin(async move { enabled_names(connection, &some).await })
                 })
             };
-            let live = ask(some.to_vec()).await?;
-            for name in live.iter().filter_map(|row| row.first().and_then(Value::text)) {
+            let enabled_names = ask(some.to_vec()).await?;
+            for name in enabled_names.iter().filter_map(|row| row.first().and_then(Value::text)) {
                 ended.remove(name);
             }
         }
         Ok(ended)
     }
 
-    /// Whether it answers.
+    /// Whether the database responds.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         self.pool
-            .ask(|link| Box::pin(async move { link.run("SELECT 1", &[]).await.map(drop) }))
+            .ask(|connection| {
+                Box::pin(async move { connection.run("SELECT 1", &[]).await.map(drop) })
+            })
             .await
     }
 
-    /// Puts a hash in the place of another, unless that is no longer there.
+    /// Replaces the hash `old`, unless the account has another one by now.
     pub(crate) async fn renew(&self, name: &str, old: &str, new: &str) -> Result<(), StoreError> {
         let values = [new, name, old].map(Value::from);
         let sql = "UPDATE accounts SET password = ?1 WHERE name = ?2 AND password = ?3";
         self.pool
-            .change(|link| Box::pin(async move { link.run(sql, &values).await.map(drop) }))
+            .change(|connection| {
+                Box::pin(async move { connection.run(sql, &values).await.map(drop) })
+            })
             .await
     }
 
@@ -166,12 +171,12 @@ impl Store {
     pub(crate) async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
         let (changes, shown) = (changes.to_vec(), self.shown.clone());
         self.pool
-            .change(|link| {
+            .change(|connection| {
                 Box::pin(async move {
-                    link.begin_changing().await?;
-                    let done = change(link, &shown, &changes).await?;
+                    connection.begin_changing().await?;
+                    let done = change(connection, &shown, &changes).await?;
                     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-                    link.run(end, &[]).await?;
+                    connection.run(end, &[]).await?;
                     Ok(done)
                 })
             })
@@ -179,9 +184,9 @@ impl Store {
     }
 }
 
-/// Table, column and name of rows whose name is no text.
-async fn nameless_rows(link: &mut Link) -> Result<Vec<Row>, StoreError> {
-    match link.dialect() {
+/// Table, column and name of rows with an invalid name.
+async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<Row>, StoreError> {
+    match connection.dialect() {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => {
             let of_tables = |tables: &Tables| {
@@ -200,16 +205,19 @@ async fn nameless_rows(link: &mut Link) -> Result<Vec<Row>, StoreError> {
                 )
             });
             let sql = selects.collect::<Vec<_>>().join(" UNION ALL ");
-            link.run(&format!("{sql} LIMIT {NAMELESS_MAX}"), &[]).await
+            connection.run(&format!("{sql} LIMIT {NAMELESS_MAX}"), &[]).await
         }
-        // PostgreSQL keeps only text there.
+        // PostgreSQL allows only text there.
         #[cfg(feature = "postgres")]
         Dialect::Postgres => Ok(Vec::new()),
     }
 }
 
 /// Those of `names` that may log in.
-async fn live(link: &mut Link, names: &[String]) -> Result<Vec<Row>, StoreError> {
+async fn enabled_names(
+    connection: &mut DbConnection,
+    names: &[String],
+) -> Result<Vec<Row>, StoreError> {
     let values: Vec<_> = names.iter().map(|name| name.as_str().into()).collect();
     let sql = format!(
         "SELECT name FROM accounts WHERE coalesce(enabled, ( \
@@ -217,20 +225,20 @@ async fn live(link: &mut Link, names: &[String]) -> Result<Vec<Row>, StoreError>
              JOIN groups ON groups.name = memberships.group_name \
              WHERE memberships.account = accounts.name AND groups.enabled IS NOT NULL \
              ORDER BY memberships.position, groups.name LIMIT 1), true) AND name IN ({})",
-        marks(values.len())
+        placeholders(values.len())
     );
-    link.run(&sql, &values).await
+    connection.run(&sql, &values).await
 }
 
 /// Which rows of a table are meant: all, or those of one name, or those between two.
 #[derive(Clone)]
-enum Which {
+enum RowSelection {
     All,
     One(Value),
     Between(Value, Value),
 }
 
-impl Which {
+impl RowSelection {
     fn clause(&self, column: &str) -> String {
         match self {
             Self::All => String::new(),
@@ -250,55 +258,58 @@ impl Which {
 
 /// Adds accounts or groups to a document.
 async fn take(
-    link: &mut Link,
+    connection: &mut DbConnection,
     document: &mut Document,
     tables: &Tables,
-    which: &Which,
+    selection: &RowSelection,
 ) -> Result<(), StoreError> {
     let (columns, main) = (tables.columns().join(", "), tables.main);
-    let sql = format!("SELECT {columns} FROM {main} {}", which.clause("name"));
-    for row in link.run(&sql, &which.values()).await? {
+    let sql = format!("SELECT {columns} FROM {main} {}", selection.clause("name"));
+    for row in connection.run(&sql, &selection.values()).await? {
         document.take(tables, &row);
     }
-    take_entries(link, document, tables, which).await
+    take_entries(connection, document, tables, selection).await
 }
 
-/// Adds what accounts or groups have that is in tables of its own.
+/// Adds the paths, folders and groups of accounts or groups to a document.
 async fn take_entries(
-    link: &mut Link,
+    connection: &mut DbConnection,
     document: &mut Document,
     tables: &Tables,
-    which: &Which,
+    selection: &RowSelection,
 ) -> Result<(), StoreError> {
-    let (holder, values) = (tables.holder, which.values());
-    let clause = which.clause(holder);
+    let (holder, values) = (tables.holder, selection.values());
+    let clause = selection.clause(holder);
     let order = format!("ORDER BY {holder}, path");
     let sql = format!("SELECT {holder}, path, permissions FROM {} {clause} {order}", tables.paths);
-    for row in link.run(&sql, &values).await? {
+    for row in connection.run(&sql, &values).await? {
         document.take_path(tables, &row);
     }
     let folders = tables.folders;
     let sql = format!("SELECT {holder}, path, {FOLDER_COLUMNS} FROM {folders} {clause} {order}");
-    for row in link.run(&sql, &values).await? {
+    for row in connection.run(&sql, &values).await? {
         document.take_folder(tables, &row);
     }
     if tables.main == ACCOUNTS.main {
         let order = "ORDER BY account, position, group_name";
         let sql = format!("SELECT account, group_name FROM memberships {clause} {order}");
-        for row in link.run(&sql, &values).await? {
+        for row in connection.run(&sql, &values).await? {
             document.take_membership(&row);
         }
     }
     Ok(())
 }
 
-async fn page(link: &mut Link, after: &str) -> Result<(Document, Option<String>), StoreError> {
+async fn page(
+    connection: &mut DbConnection,
+    after: &str,
+) -> Result<(Document, Option<String>), StoreError> {
     let mut document = Document::default();
-    take(link, &mut document, &GROUPS, &Which::All).await?;
+    take(connection, &mut document, &GROUPS, &RowSelection::All).await?;
     let columns = ACCOUNTS.columns().join(", ");
     let sql =
         format!("SELECT {columns} FROM accounts WHERE name > ?1 ORDER BY name LIMIT {PAGE_MAX}");
-    let rows = link.run(&sql, &[after.into()]).await?;
+    let rows = connection.run(&sql, &[after.into()]).await?;
     for row in &rows {
         document.take(&ACCOUNTS, row);
     }
@@ -307,24 +318,25 @@ async fn page(link: &mut Link, after: &str) -> Result<(Document, Option<String>)
         _ => None,
     });
     let Some(first) = names.next() else { return Ok((document, None)) };
-    let last = names.last().unwrap_or_else(|| first.clone());
-    let between = Which::Between(first.as_str().into(), last.as_str().into());
-    take_entries(link, &mut document, &ACCOUNTS, &between).await?;
+    let last = names.next_back().unwrap_or_else(|| first.clone());
+    let between = RowSelection::Between(first.as_str().into(), last.as_str().into());
+    take_entries(connection, &mut document, &ACCOUNTS, &between).await?;
     Ok((document, Some(last)))
 }
 
-/// Makes the changes within what was begun. The inner error is about what is asked for, the outer
-/// one about the database.
+/// Applies the changes within a transaction. The inner error is about the request, the outer one
+/// about the database.
 async fn change(
-    link: &mut Link,
+    connection: &mut DbConnection,
     shown: &str,
     changes: &[Change],
 ) -> Result<Result<(), AdminError>, StoreError> {
     let touched: BTreeSet<&Holder> = changes.iter().map(Change::holder).collect();
     let mut document = Document::default();
-    take(link, &mut document, &GROUPS, &Which::All).await?;
-    for name in concerned(link, &touched).await? {
-        take(link, &mut document, &ACCOUNTS, &Which::One(name.as_str().into())).await?;
+    take(connection, &mut document, &GROUPS, &RowSelection::All).await?;
+    for name in affected_accounts(connection, &touched).await? {
+        take(connection, &mut document, &ACCOUNTS, &RowSelection::One(name.as_str().into()))
+            .await?;
     }
     let edited = match edit(shown, &document.text(), changes) {
         Ok(edited) => edited,
@@ -334,26 +346,26 @@ async fn change(
     let groups = touched.iter().filter(|holder| matches!(holder, Holder::Group(_)));
     for holder in groups.clone() {
         if let Some(rows) = rows(&edited, holder) {
-            write(link, holder, &rows).await?;
+            write(connection, holder, &rows).await?;
         }
     }
     for holder in touched.iter().filter(|holder| matches!(holder, Holder::User(_))) {
         match rows(&edited, holder) {
-            Some(rows) => write(link, holder, &rows).await?,
-            None => delete(link, holder).await?,
+            Some(rows) => write(connection, holder, &rows).await?,
+            None => delete(connection, holder).await?,
         }
     }
     for holder in groups {
         if rows(&edited, holder).is_none() {
-            delete(link, holder).await?;
+            delete(connection, holder).await?;
         }
     }
     Ok(Ok(()))
 }
 
 /// The accounts that changes are about: their own, and the members of their groups.
-async fn concerned(
-    link: &mut Link,
+async fn affected_accounts(
+    connection: &mut DbConnection,
     touched: &BTreeSet<&Holder>,
 ) -> Result<BTreeSet<String>, StoreError> {
     let mut names = BTreeSet::new();
@@ -364,7 +376,7 @@ async fn concerned(
             }
             Holder::Group(group) => {
                 let sql = "SELECT account FROM memberships WHERE group_name = ?1";
-                let members = link.run(sql, &[group.as_str().into()]).await?;
+                let members = connection.run(sql, &[group.as_str().into()]).await?;
                 names.extend(
                     members.iter().filter_map(|row| row.first()?.text().map(str::to_owned)),
                 );
@@ -374,10 +386,10 @@ async fn concerned(
     Ok(names)
 }
 
-/// The changes made to a text.
+/// Applies the changes to a text.
 fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminError> {
     let unusable = |error: EditError| match error {
-        EditError::Open(error) => AdminError::Store(told(shown, &error)),
+        EditError::Open(error) => AdminError::Store(store_error(shown, &error)),
         other => AdminError::Edit(other),
     };
     let place = Path::new(shown);
@@ -388,7 +400,7 @@ fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminErro
         return Ok(editor);
     }
     let before = read(shown, text)?;
-    // What was invalid before and is not touched keeps nothing else from being changed.
+    // A record that was invalid before and is unchanged does not block other changes.
     let is_touched = |holder: &Holder| changes.iter().any(|change| change.holder() == holder);
     let is_new =
         |fault: &&Fault| is_touched(&fault.holder) || before.fault(&fault.holder).is_none();
@@ -398,7 +410,11 @@ fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminErro
     Ok(editor)
 }
 
-async fn write(link: &mut Link, holder: &Holder, rows: &Rows) -> Result<(), StoreError> {
+async fn write(
+    connection: &mut DbConnection,
+    holder: &Holder,
+    rows: &Rows,
+) -> Result<(), StoreError> {
     let tables = Tables::of(holder);
     let columns = tables.columns();
     let sets: Vec<_> =
@@ -407,10 +423,10 @@ async fn write(link: &mut Link, holder: &Holder, rows: &Rows) -> Result<(), Stor
         "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT (name) DO UPDATE SET {}",
         tables.main,
         columns.join(", "),
-        marks(columns.len()),
+        placeholders(columns.len()),
         sets.join(", ")
     );
-    link.run(&sql, &rows.main).await?;
+    connection.run(&sql, &rows.main).await?;
     let name = rows.main.first().cloned().unwrap_or(Value::Text(None));
     let name = std::slice::from_ref(&name);
     let column = tables.holder;
@@ -422,24 +438,24 @@ async fn write(link: &mut Link, holder: &Holder, rows: &Rows) -> Result<(), Stor
         inner.push(("memberships", "group_name, position", &rows.memberships));
     }
     for (table, others, rows) in inner {
-        link.run(&format!("DELETE FROM {table} WHERE {column} = ?1"), name).await?;
+        connection.run(&format!("DELETE FROM {table} WHERE {column} = ?1"), name).await?;
         for row in rows {
-            let marks = marks(row.len());
-            let sql = format!("INSERT INTO {table} ({column}, {others}) VALUES ({marks})");
-            link.run(&sql, row).await?;
+            let placeholders = placeholders(row.len());
+            let sql = format!("INSERT INTO {table} ({column}, {others}) VALUES ({placeholders})");
+            connection.run(&sql, row).await?;
         }
     }
     Ok(())
 }
 
-async fn delete(link: &mut Link, holder: &Holder) -> Result<(), StoreError> {
+async fn delete(connection: &mut DbConnection, holder: &Holder) -> Result<(), StoreError> {
     let (Holder::User(name) | Holder::Group(name)) = holder;
     let sql = format!("DELETE FROM {} WHERE name = ?1", Tables::of(holder).main);
-    link.run(&sql, &[name.as_str().into()]).await.map(drop)
+    connection.run(&sql, &[name.as_str().into()]).await.map(drop)
 }
 
 /// The places of so many parameters.
-fn marks(count: usize) -> String {
-    let marks: Vec<_> = (1..=count).map(|number| format!("?{number}")).collect();
-    marks.join(", ")
+fn placeholders(count: usize) -> String {
+    let placeholders: Vec<_> = (1..=count).map(|number| format!("?{number}")).collect();
+    placeholders.join(", ")
 }

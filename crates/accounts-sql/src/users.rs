@@ -14,20 +14,21 @@ use wharf_users::hasher::Hasher;
 use wharf_users::password::Verified;
 
 use crate::address::Address;
-use crate::bounds::{Creation, News};
-use crate::pool::Place;
-use crate::store::{LookedUp, Store};
+use crate::bounds::{Creation, StoreEvent};
+use crate::pool::StoreLocation;
+use crate::store::{Lookup, Store};
 
-/// The accounts of a database. Each login asks it, so a change counts at once, whoever made it.
+/// The accounts of a database. Each login queries it, so every change takes effect at once.
 ///
-/// A database that is gone fails logins and nothing else; it is connected to again by itself.
+/// If the database is unavailable, logins fail; sessions continue, and it is reconnected
+/// automatically.
 #[derive(Clone)]
 pub struct SqlUsers {
     store: Arc<Store>,
     hasher: Arc<Hasher>,
-    /// The ports of a server, for whoever confines the process.
+    /// The ports of the server, for the sandbox of the process.
     ports: Vec<u16>,
-    is_overheard: bool,
+    is_unencrypted: bool,
 }
 
 impl SqlUsers {
@@ -47,38 +48,38 @@ impl SqlUsers {
             #[cfg(feature = "sqlite")]
             Address::Sqlite(path) => {
                 let _ = password;
-                let is_made = creation == Creation::Wanted;
-                let place = Place::File { path: Arc::new(path.clone()), is_made };
-                let store = Arc::new(Store::new(place, shown));
-                Ok(Self { store, hasher, ports: Vec::new(), is_overheard: false })
+                let create = creation == Creation::Wanted;
+                let location = StoreLocation::File { path: Arc::new(path.clone()), create };
+                let store = Arc::new(Store::new(location, shown));
+                Ok(Self { store, hasher, ports: Vec::new(), is_unencrypted: false })
             }
             #[cfg(feature = "postgres")]
             Address::Postgres(server) => {
-                // Who may make a database on a server is not decided here.
+                // Databases on a server are created by their administrator.
                 let _ = creation;
-                let server = crate::postgres::Server::new(server, password)?;
-                let (ports, is_overheard) = (server.ports(), server.is_overheard());
-                let store = Arc::new(Store::new(Place::Server(Box::new(server)), shown));
-                Ok(Self { store, hasher, ports, is_overheard })
+                let server = crate::postgres::PgServer::new(server, password)?;
+                let (ports, is_unencrypted) = (server.ports(), server.is_unencrypted());
+                let store = Arc::new(Store::new(StoreLocation::Server(Box::new(server)), shown));
+                Ok(Self { store, hasher, ports, is_unencrypted })
             }
             #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
             _ => Err(crate::bounds::missing(&shown)),
         }
     }
 
-    /// Whether it answers; makes its tables, or brings them up to date.
+    /// Checks the connection; creates or migrates the tables.
     ///
     /// # Errors
-    /// Why it does not.
-    pub async fn look(&self) -> Result<(), StoreError> {
+    /// The database is unavailable or unusable.
+    pub async fn check_connection(&self) -> Result<(), StoreError> {
         self.store.ping().await
     }
 
-    /// Which of these may not log in any more: gone or disabled. Call it about once a second, for
-    /// accounts that have sessions. Also finds out whether a database that was gone is back.
+    /// Which of these accounts may not log in any more: removed or disabled. Call it about once a
+    /// second, for accounts with sessions. Also detects that an unavailable database is back.
     ///
     /// # Errors
-    /// The database does not answer; [`SqlUsers::take_news`] tells of it once.
+    /// The database does not respond; [`SqlUsers::take_events`] reports it once.
     pub async fn ended(&self, names: &[String]) -> Result<BTreeSet<String>, StoreError> {
         if names.is_empty() && self.store.pool.is_lost() {
             self.store.ping().await?;
@@ -86,19 +87,19 @@ impl SqlUsers {
         self.store.ended(names).await
     }
 
-    /// What happened to the database since this was last asked.
-    pub fn take_news(&self) -> Vec<News> {
-        self.store.pool.take_news()
+    /// The events since the last call.
+    pub fn take_events(&self) -> Vec<StoreEvent> {
+        self.store.pool.take_events()
     }
 
-    /// Closes the connections that are not in use; others are made when they are needed.
+    /// Closes idle connections; new ones are opened on demand.
     pub fn close_idle(&self) {
         self.store.pool.close_idle();
     }
 
-    /// The most connections that have been in use at once. For tests and metrics.
+    /// The most connections that have been in use at the same time. For tests and metrics.
     pub fn connections_most(&self) -> usize {
-        self.store.pool.busy_most()
+        self.store.pool.in_use_max()
     }
 
     /// The ports that are connected to; none for a file or a socket of Unix.
@@ -107,20 +108,20 @@ impl SqlUsers {
     }
 
     /// Whether the password hashes cross a network in the clear.
-    pub fn is_overheard(&self) -> bool {
-        self.is_overheard
+    pub fn is_unencrypted(&self) -> bool {
+        self.is_unencrypted
     }
 
     /// The account with this name, if there is one and it can be used.
     async fn valid(&self, name: &str) -> Result<Option<UserRecord>, Denied> {
-        match self.store.look_up(name).await.map_err(denied)? {
-            LookedUp::Valid(record) => Ok(record.map(|record| *record)),
-            LookedUp::Invalid(fault) => Err(refused(&fault)),
+        match self.store.look_up_account(name).await.map_err(denied)? {
+            Lookup::Valid(record) => Ok(record.map(|record| *record)),
+            Lookup::Invalid(fault) => Err(refused(&fault)),
         }
     }
 
-    /// Stores a hash of today's strength, if the machine is idle. A failure is no reason to refuse
-    /// a login: the next one tries again, and the pool tells of a database that is gone.
+    /// Replaces a weak hash, if the machine is idle. A failure does not fail the login: the next
+    /// login tries again, and the pool reports an unavailable database.
     async fn renew(&self, record: &UserRecord, secret: &[u8]) {
         let Some(old) = &record.password else { return };
         if let Some(new) = self.hasher.hash_if_idle(secret).await {
@@ -132,37 +133,37 @@ impl SqlUsers {
 #[async_trait]
 impl Users for SqlUsers {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
-        let found = self.store.look_up(attempt.user).await;
+        let found = self.store.look_up_account(attempt.user).await;
         if let Err(error) = &found
             && error.kind != StoreErrorKind::Unusable
         {
             return Err(denied(error.clone()));
         }
         let opens = match &found {
-            Ok(LookedUp::Valid(Some(record))) => {
+            Ok(Lookup::Valid(Some(record))) => {
                 record.is_open() && record.admits(attempt, Timestamp::now()).is_ok()
             }
             _ => false,
         };
         let stored = match &found {
-            Ok(LookedUp::Valid(record)) => {
+            Ok(Lookup::Valid(record)) => {
                 record.as_ref().and_then(|record| record.password.as_ref())
             }
-            Ok(LookedUp::Invalid(fault)) => fault.password.as_ref(),
+            Ok(Lookup::Invalid(fault)) => fault.password.as_ref(),
             Err(_) => None,
         };
-        // Before any answer: a name that does not exist must cost what a wrong password costs.
+        // Before any result is returned: an unknown name must take as long as a wrong password.
         let verified = if opens {
             Verified::Right
         } else {
             self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?
         };
         let checked = match found.map_err(denied)? {
-            LookedUp::Valid(record) => record.ok_or(Denied::UnknownUser)?,
-            LookedUp::Invalid(_) if matches!(verified, Verified::Wrong) => {
+            Lookup::Valid(record) => record.ok_or(Denied::UnknownUser)?,
+            Lookup::Invalid(_) if matches!(verified, Verified::Wrong) => {
                 return Err(Denied::WrongPassword);
             }
-            LookedUp::Invalid(fault) => return Err(refused(&fault)),
+            Lookup::Invalid(fault) => return Err(refused(&fault)),
         };
         if !checked.is_enabled() {
             return Err(Denied::Disabled);
@@ -174,8 +175,8 @@ impl Users for SqlUsers {
             Verified::Unreadable if checked.is_open() => {}
             Verified::Unreadable => return Err(Denied::NoPassword),
         }
-        // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
-        // no session that could have been ended, so it must be stopped here.
+        // Waiting for a permit may have taken seconds. An account that was disabled meanwhile had
+        // no session to end, so the login must fail here.
         let record = self.valid(attempt.user).await?.ok_or(Denied::UnknownUser)?;
         let now = Timestamp::now();
         record.admits(attempt, now)?;
@@ -194,7 +195,7 @@ impl Users for SqlUsers {
     }
 }
 
-/// Why an account that is invalid cannot log in: the fault of its row, not of the store.
+/// The login error for an invalid account; the store itself works.
 fn refused(fault: &Fault) -> Denied {
     Denied::Refused(format!("the account is invalid: {fault}"))
 }
@@ -212,7 +213,7 @@ impl UserAdmin for SqlUsers {
         self.store.shown.clone()
     }
 
-    /// Homes in a database are whole paths.
+    /// Homes in a database are absolute paths.
     fn folder(&self) -> &Path {
         Path::new("")
     }
@@ -222,14 +223,14 @@ impl UserAdmin for SqlUsers {
     }
 
     async fn page(&self, after: Option<&str>) -> Result<Vec<UserRecord>, AdminError> {
-        let (mut reading, mut last) = self.store.page(after).await?;
+        let (mut parsed, mut last) = self.store.page(after).await?;
         // A page on which nothing is valid is not the last.
-        while reading.file.own_records().is_empty()
+        while parsed.file.own_records().is_empty()
             && let Some(name) = last
         {
-            (reading, last) = self.store.page(Some(&name)).await?;
+            (parsed, last) = self.store.page(Some(&name)).await?;
         }
-        Ok(reading.file.own_records().to_vec())
+        Ok(parsed.file.own_records().to_vec())
     }
 
     async fn faults(&self) -> Result<Vec<Fault>, AdminError> {
@@ -237,15 +238,15 @@ impl UserAdmin for SqlUsers {
         let mut faults = self.store.groups().await?.faults;
         let mut after = None;
         loop {
-            let (reading, last) = self.store.page(after.as_deref()).await?;
-            faults.extend(reading.faults.into_iter().filter(|fault| !is_group(fault)));
+            let (parsed, last) = self.store.page(after.as_deref()).await?;
+            faults.extend(parsed.faults.into_iter().filter(|fault| !is_group(fault)));
             if last.is_none() {
                 break;
             }
             after = last;
         }
         faults.extend(self.store.nameless().await?);
-        // SQLite sorts bytes behind every text, so each page may have found the same ones.
+        // SQLite sorts blobs after all text, so each page may have found the same ones.
         let mut seen = HashSet::new();
         faults.retain(|fault| seen.insert(fault.to_string()));
         Ok(faults)

@@ -1,4 +1,4 @@
-//! What stands in the place of databases in a program that was built with none.
+//! Replaces the stores in a program without database support.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use wharf_users::file::{Fault, UserRecord};
 use wharf_users::hasher::Hasher;
 
 use crate::address::Address;
-use crate::bounds::{Creation, News, missing};
+use crate::bounds::{Creation, StoreEvent, missing};
 
 /// The accounts of a database. There is none.
 #[derive(Clone)]
@@ -37,9 +37,9 @@ impl SqlUsers {
         Err(missing(&address.to_string()))
     }
 
-    /// Whether it answers.
+    /// Checks the connection.
     #[expect(clippy::unused_async, reason = "as where there are databases")]
-    pub async fn look(&self) -> Result<(), StoreError> {
+    pub async fn check_connection(&self) -> Result<(), StoreError> {
         match self.never {}
     }
 
@@ -49,8 +49,8 @@ impl SqlUsers {
         match self.never {}
     }
 
-    /// What happened to the database since this was last asked.
-    pub fn take_news(&self) -> Vec<News> {
+    /// The events since the last call.
+    pub fn take_events(&self) -> Vec<StoreEvent> {
         match self.never {}
     }
 
@@ -59,7 +59,7 @@ impl SqlUsers {
         match self.never {}
     }
 
-    /// The most connections that have been in use at once.
+    /// The most connections that have been in use at the same time.
     pub fn connections_most(&self) -> usize {
         match self.never {}
     }
@@ -70,7 +70,7 @@ impl SqlUsers {
     }
 
     /// Whether the password hashes cross a network in the clear.
-    pub fn is_overheard(&self) -> bool {
+    pub fn is_unencrypted(&self) -> bool {
         match self.never {}
     }
 }

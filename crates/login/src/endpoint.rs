@@ -3,13 +3,13 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// The longest URL that is taken.
+/// The longest URL that is accepted.
 const URL_BYTES_MAX: usize = 2048;
 
-/// A server: how it is spoken to, where it is, and what is asked there.
+/// A server: protocol, address and path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// How it is spoken to.
+    /// The protocol.
     pub scheme: Scheme,
     /// Its name or address; that of IPv6 without brackets.
     pub host: String,
@@ -19,7 +19,7 @@ pub struct Endpoint {
     pub path: String,
 }
 
-/// How a server is spoken to.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `ldap://`.
@@ -45,7 +45,7 @@ impl Scheme {
         }
     }
 
-    /// Whether TLS begins at once.
+    /// Whether the connection starts with TLS.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Ldaps | Self::Https)
     }
@@ -60,7 +60,7 @@ impl Scheme {
     }
 }
 
-/// What is wrong with a URL, to follow its text.
+/// The error of an invalid URL, to follow its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UrlError(&'static str);
 
@@ -73,33 +73,35 @@ impl fmt::Display for UrlError {
 impl std::error::Error for UrlError {}
 
 impl Endpoint {
-    /// Takes a URL apart: `scheme://host[:port][/path]`.
+    /// Parses a URL: `scheme://host[:port][/path]`.
     ///
     /// # Errors
-    /// What is wrong with it. Names and passwords in URLs are refused: they end up in logs.
+    /// The reason. User names and passwords in URLs are rejected: URLs end up in logs.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let is_odd = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'<' | b'>');
         if url.len() > URL_BYTES_MAX || url.bytes().any(is_odd) {
-            return Err(UrlError("is no URL: it is too long, or has spaces or odd characters"));
+            return Err(UrlError(
+                "is not a URL: it is too long, or contains spaces or invalid characters",
+            ));
         }
         let (word, rest) = url
             .split_once("://")
-            .ok_or(UrlError("is no URL: it has no scheme, such as ldaps:// or https://"))?;
+            .ok_or(UrlError("is not a URL: the scheme is missing, such as ldaps:// or https://"))?;
         let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.word() == word);
-        let scheme = scheme.ok_or(UrlError("has a scheme that is not known here"))?;
+        let scheme = scheme.ok_or(UrlError("has an unknown scheme"))?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if authority.contains('@') {
-            return Err(UrlError("holds a name or a password, and URLs end up in logs"));
+            return Err(UrlError("contains a user name or password, which would end up in logs"));
         }
         if path.contains('#') {
-            return Err(UrlError("has a fragment (#), which no server hears of"));
+            return Err(UrlError("has a fragment (#), which is never sent to a server"));
         }
         let (host, port) = match authority.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']').ok_or(UrlError("has no `]`"))?;
                 if host.parse::<std::net::Ipv6Addr>().is_err() {
-                    return Err(UrlError("has no IPv6 address between its brackets"));
+                    return Err(UrlError("has an invalid IPv6 address between its brackets"));
                 }
                 (host, if port.is_empty() { Some("") } else { port.strip_prefix(':') })
             }
@@ -110,21 +112,21 @@ impl Endpoint {
         };
         let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
         if host.is_empty() || !host.bytes().all(is_host) {
-            return Err(UrlError("names no host"));
+            return Err(UrlError("has no host"));
         }
         let port = match port {
             Some("") => scheme.port(),
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let port = port.parse().ok().filter(|port| *port > 0);
-                port.ok_or(UrlError("has a port that does not exist"))?
+                port.ok_or(UrlError("has an invalid port"))?
             }
-            _ => return Err(UrlError("has a port that is no number")),
+            _ => return Err(UrlError("has a port that is not a number")),
         };
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self { scheme, host: host.to_owned(), port, path })
     }
 
-    /// Whether it is on this computer, as far as its name tells.
+    /// Whether it is on this computer, judging by its name.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),
@@ -132,7 +134,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether a name server must be asked for its address.
+    /// Whether its address must be resolved by DNS.
     pub fn has_name(&self) -> bool {
         self.host.parse::<IpAddr>().is_err()
     }
@@ -147,7 +149,7 @@ impl Endpoint {
     }
 }
 
-/// Without its path, whose query may hold a secret.
+/// Omits the path, whose query may contain a secret.
 impl fmt::Display for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}://{}", self.scheme.word(), self.authority())
@@ -175,19 +177,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_of_ours_is_told_why() {
+    fn an_invalid_url_is_rejected_with_the_reason() {
         for (url, part) in [
-            ("example.com", "no scheme"),
-            ("ftp://example.com", "not known"),
+            ("example.com", "scheme is missing"),
+            ("ftp://example.com", "unknown scheme"),
             ("ldap://", "no host"),
-            ("ldap://a b", "odd characters"),
+            ("ldap://a b", "invalid characters"),
             ("http://me:secret@example.com/", "password"),
-            ("http://a:0/", "does not exist"),
-            ("http://a:x/", "no number"),
-            ("http://a:99999/", "does not exist"),
+            ("http://a:0/", "invalid port"),
+            ("http://a:x/", "not a number"),
+            ("http://a:99999/", "invalid port"),
             ("http://[::1/", "no `]`"),
             ("http://[a]/", "IPv6"),
-            ("http://[::1]x/", "no number"),
+            ("http://[::1]x/", "not a number"),
             ("https://a/#t", "fragment"),
         ] {
             let error = Endpoint::parse(url).unwrap_err().to_string();

@@ -1,9 +1,9 @@
-//! A web service of one's own: asked with a JSON object, answers with a status and an account.
+//! A web service that authenticates users: a JSON request, a status and an account in response.
 //!
-//! `POST` with `{"version": 1, "user": …, "password": …, "address": …, "tls": …}`. Answers:
-//! 200 with an account lets in (a JSON object, its members those of a file of accounts), 401 and
-//! 403 refuse, 204 says that the name is not known here, and everything else, redirects too, is a
-//! service that is broken.
+//! `POST` with `{"version": 1, "user": …, "password": …, "address": …, "tls": …}`. Responses: 200
+//! with an account accepts the login (a JSON object with the keys of an accounts file), 401 and 403
+//! reject it, 204 means that the user is unknown, and every other status, redirects included, means
+//! that the service is unavailable.
 
 #[cfg(not(feature = "http"))]
 mod missing;
@@ -24,9 +24,9 @@ pub use service::open;
 
 use crate::endpoint::Endpoint;
 
-/// The header with the signature, as webhooks have it: `t=1700000000,v1=` and, in hexadecimal, the
-/// HMAC-SHA-256 of the time, a full stop and the body. A service should refuse a time that is more
-/// than a few minutes old.
+/// The header with the signature, the same as for webhooks: `t=1700000000,v1=` and, in hexadecimal,
+/// the HMAC-SHA-256 of the time, a full stop and the body. A service should reject a time that is
+/// more than a few minutes old.
 pub const SIGNATURE_HEADER: &str = "wharf-signature";
 
 /// Everything about a login service.
@@ -38,9 +38,9 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// Sent as `Authorization: Bearer …`.
     pub token: Option<Zeroizing<String>>,
-    /// Signs what is asked, see [`SIGNATURE_HEADER`].
+    /// Signs the request, see [`SIGNATURE_HEADER`].
     pub secret: Option<Zeroizing<Vec<u8>>>,
-    /// Logins at once, each with a connection.
+    /// Concurrent logins, each with a connection.
     pub connections: NonZeroUsize,
     /// How long one login may take.
     pub time_max: Duration,

@@ -1,8 +1,8 @@
-//! A directory: `slapd`, Active Directory, or what else speaks LDAP version 3.
+//! An LDAP directory (version 3): `slapd`, Active Directory and others.
 //!
-//! Either the entry of the name is searched for and its own DN bound to with the password
-//! ([`Finding::Search`]), or the DN is made of the name ([`Finding::Template`]). One connection
-//! serves one login: nothing of one can be left for the next.
+//! Either the user's entry is searched for, followed by a bind to its DN with the password
+//! ([`EntryLookup::Search`]), or the DN is built from the name ([`EntryLookup::Template`]). Each
+//! login has its own connection, so that no state is shared between logins.
 
 #[cfg(feature = "ldap")]
 mod directory;
@@ -22,27 +22,27 @@ pub use missing::open;
 
 use crate::endpoint::Endpoint;
 
-/// What stands for the name in a filter and in a DN.
+/// The placeholder for the user name in a filter and in a DN.
 pub const USER_MARK: &str = "%u";
 
 /// Everything about a directory.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its servers; the next one is asked when one does not answer. Not empty.
+    /// The servers; the next one is tried if one does not respond. Not empty.
     pub servers: Vec<Endpoint>,
-    /// Whether `ldap://` becomes TLS before anything is said (`StartTLS`, RFC 4511 §4.14).
+    /// Whether `ldap://` connections switch to TLS first (`StartTLS`, RFC 4511 §4.14).
     pub starts_tls: bool,
     /// The authorities to trust, as PEM; none: those of the system.
     pub ca_file: Option<PathBuf>,
     /// How the entry of a name is found.
-    pub finding: Finding,
+    pub lookup: EntryLookup,
     /// The DN of a group that one must be in: named by `member`, `uniqueMember` or `memberUid`.
     pub group: Option<String>,
     /// The attribute with the name as the directory spells it.
     pub name_attribute: String,
-    /// Attributes that say more of an account; empty: none does.
+    /// Attributes with further settings of an account; an empty name is not read.
     pub attributes: Attributes,
-    /// Logins at once, each with a connection.
+    /// Concurrent logins, each with a connection.
     pub connections: NonZeroUsize,
     /// How long one login may take.
     pub time_max: Duration,
@@ -50,11 +50,11 @@ pub struct Settings {
 
 /// How the entry of a name is found.
 #[derive(Clone, Debug)]
-pub enum Finding {
+pub enum EntryLookup {
     /// By a search.
     Search {
-        /// Who searches: a DN and its password; none: anybody may.
-        binder: Option<(String, Password)>,
+        /// DN and password for the search; `None`: anonymous search.
+        binder: Option<(String, BindPassword)>,
         /// Below which entry.
         base: String,
         /// With [`USER_MARK`] for the name.
@@ -64,7 +64,7 @@ pub enum Finding {
     Template(String),
 }
 
-/// Attributes that say more of an account, by name.
+/// The names of attributes with further settings of an account.
 #[derive(Clone, Debug, Default)]
 pub struct Attributes {
     /// Its home.
@@ -77,9 +77,9 @@ pub struct Attributes {
 
 /// A password. `Debug` does not show it.
 #[derive(Clone)]
-pub struct Password(Zeroizing<String>);
+pub struct BindPassword(Zeroizing<String>);
 
-impl Password {
+impl BindPassword {
     /// From its text.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
@@ -91,7 +91,7 @@ impl Password {
     }
 }
 
-impl std::fmt::Debug for Password {
+impl std::fmt::Debug for BindPassword {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Password(…)")
     }

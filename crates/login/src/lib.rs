@@ -1,17 +1,17 @@
-//! Logins whose passwords somebody else proves: the system (PAM), a directory (LDAP), a web
-//! service (HTTP).
+//! External authentication: the system (PAM), a directory (LDAP), a web service (HTTP).
 //!
-//! To follow a login, read [`logins`] (who is asked, in which order, and what becomes of the
-//! answers), then [`source`] (what is asked) and one of the sources. [`gate`] bounds how many are
-//! asked at once and for how long, [`outage`] tells once of one that is down, and [`template`]
-//! makes homes for accounts that no store has.
+//! To follow a login, read [`logins`] (the order of backends, and the handling of their results),
+//! then [`source`] (the backend interface) and one of the backends. [`limit`] bounds the number of
+//! concurrent logins and their time, [`outage`] reports unavailable backends, and [`template`]
+//! defines homes of accounts that are in no store.
 //!
-//! Each source is a feature of this crate: `pam`, `ldap`, `http`. Without it, it cannot be opened.
+//! Each backend is a feature of this crate: `pam`, `ldap`, `http`. Without its feature a backend
+//! cannot be opened.
 
 pub mod endpoint;
-pub mod gate;
 pub mod http;
 pub mod ldap;
+pub mod limit;
 pub mod logins;
 pub mod outage;
 pub mod pam;

@@ -1,4 +1,4 @@
-//! Who is asked about a login, in which order, and what becomes of the answers.
+//! The order of authentication backends, and the handling of their results.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,48 +10,48 @@ use wharf_core::async_trait;
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 
 use crate::outage::Outages;
-use crate::source::{Proven, Source, Stopped, Verdict};
+use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, ExternalAccount};
 use crate::template::Template;
 
-/// Failed logins are answered on this beat, counted from their beginning. How long a directory or a
-/// hash takes differs from name to name, and would tell which names exist.
-const BEAT: Duration = Duration::from_millis(250);
+/// Failed logins are answered at multiples of this interval. The time of a directory or a hash
+/// differs between names, and would reveal which names exist.
+const FAILURE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// One who is asked.
+/// One step of authentication.
 #[derive(Clone)]
-pub enum Step {
-    /// The store of accounts itself, for those whose passwords it has.
+pub enum LoginStep {
+    /// The store of accounts itself, for accounts that have a password there.
     Store,
-    /// Somebody else.
-    Source(Arc<dyn Source>),
+    /// An external backend.
+    External(Arc<dyn AuthBackend>),
 }
 
-/// A store of accounts whose passwords others may prove.
+/// A store of accounts with additional authentication backends.
 ///
-/// The steps are asked in order, and the first that knows the name decides: a wrong password there
-/// is wrong. A source that is down is passed over; when nobody after it knows the name, the login
-/// is `Broken` and nobody's fault. Whoever proves a password, the account is that of the store if
-/// it has one of that name, with all its rules; else it is made of what the source says and the
-/// template.
-pub struct Logins {
+/// The steps are tried in order, and the first that knows the name decides: a wrong password there
+/// ends the login. An unavailable backend is skipped; if no later step knows the name, the login
+/// fails with `Broken`, which does not count as a failed attempt. After authentication by a
+/// backend, an account of that name in the store is used with all its rules; otherwise the account
+/// is built from the backend's result and the template.
+pub struct LoginChain {
     store: Arc<dyn Users>,
-    steps: Vec<Step>,
+    steps: Vec<LoginStep>,
     template: Template,
     outages: Arc<Outages>,
 }
 
-impl Logins {
-    /// Asks `steps` for the accounts of `store`, and tells `outages` of those that are down.
+impl LoginChain {
+    /// Tries `steps` for the accounts of `store`, and reports unavailable backends to `outages`.
     pub fn new(
         store: Arc<dyn Users>,
-        steps: Vec<Step>,
+        steps: Vec<LoginStep>,
         template: Template,
         outages: Arc<Outages>,
     ) -> Self {
         Self { store, steps, template, outages }
     }
 
-    /// `is_again`: the sources were asked already about these bytes.
+    /// `is_again`: the backends have already been asked for the same password bytes.
     async fn decide(&self, attempt: &Attempt<'_>, is_again: bool) -> Result<Account, Denied> {
         if !is_name(attempt.user) {
             return Err(Denied::UnknownUser);
@@ -60,29 +60,29 @@ impl Logins {
         let mut broken = None;
         for step in &self.steps {
             let source = match step {
-                Step::Source(_) if is_again => continue,
-                Step::Source(source) => source,
-                Step::Store if has_password(&account_status) => {
+                LoginStep::External(_) if is_again => continue,
+                LoginStep::External(source) => source,
+                LoginStep::Store if has_password(&account_status) => {
                     return self.store.login(attempt).await;
                 }
-                Step::Store => continue,
+                LoginStep::Store => continue,
             };
-            match source.prove(attempt).await {
+            match source.authenticate(attempt).await {
                 Ok(verdict) => {
                     self.outages.answered(source.name());
                     match verdict {
-                        Verdict::Proven(_) if attempt.secret.is_empty() => {
+                        AuthOutcome::Authenticated(_) if attempt.secret.is_empty() => {
                             return Err(Denied::WrongPassword);
                         }
-                        Verdict::Proven(proven) => {
-                            return self.account(attempt, *proven).await;
+                        AuthOutcome::Authenticated(external) => {
+                            return self.account(attempt, *external).await;
                         }
-                        Verdict::Unknown => {}
-                        Verdict::Denied(denied) => return Err(denied),
+                        AuthOutcome::Unknown => {}
+                        AuthOutcome::Denied(denied) => return Err(denied),
                     }
                 }
-                Err(Stopped::Busy) => return Err(Denied::Busy),
-                Err(Stopped::Broken(why)) => {
+                Err(AuthUnavailable::Busy) => return Err(Denied::Busy),
+                Err(AuthUnavailable::Broken(why)) => {
                     let sentence = format!("{}: {why}", source.name());
                     self.outages.failed(source.name(), &why);
                     broken.get_or_insert(sentence);
@@ -92,12 +92,12 @@ impl Logins {
         if let Some(why) = broken {
             return Err(Denied::Broken(why.into()));
         }
-        self.nobodys(attempt, &account_status).await
+        self.deny_unknown(attempt, &account_status).await
     }
 
-    /// Nobody knows the password of this name. The store does what it does for unknown names,
-    /// which costs it a hash.
-    async fn nobodys(
+    /// No step knows the password of this name. The store handles it like an unknown name, which
+    /// costs a hash.
+    async fn deny_unknown(
         &self,
         attempt: &Attempt<'_>,
         account_status: &AccountStatus,
@@ -105,38 +105,43 @@ impl Logins {
         if matches!(account_status, AccountStatus::Known { .. }) {
             return Err(Denied::NoPassword);
         }
-        let has_store = self.steps.iter().any(|step| matches!(step, Step::Store));
+        let has_store = self.steps.iter().any(|step| matches!(step, LoginStep::Store));
         if has_store {
             return self.store.login(attempt).await;
         }
         Err(Denied::UnknownUser)
     }
 
-    async fn account(&self, attempt: &Attempt<'_>, mut proven: Proven) -> Result<Account, Denied> {
-        let name = proven.name.take().unwrap_or_else(|| attempt.user.to_owned());
-        // Asked again: the proof may have taken seconds in which the account was switched off, and
-        // one must not be had under a second spelling, with its rules left behind.
+    async fn account(
+        &self,
+        attempt: &Attempt<'_>,
+        mut external: ExternalAccount,
+    ) -> Result<Account, Denied> {
+        let name = external.name.take().unwrap_or_else(|| attempt.user.to_owned());
+        // Checked again: authentication may have taken seconds in which the account was disabled;
+        // and the backend may spell the name differently, which must not bypass the rules of the
+        // account.
         let account_status =
             self.store.account_status(&Attempt { user: &name, ..*attempt }).await?;
         if let AccountStatus::Known { account, .. } = account_status {
             return Ok(*account);
         }
-        let account = self.template.account(&name, proven).await?;
+        let account = self.template.account(&name, external).await?;
         if account.requires_tls && !attempt.is_tls {
-            return Err(Denied::Refused("the account must use TLS".to_owned()));
+            return Err(Denied::Refused("the account requires TLS".to_owned()));
         }
         Ok(account)
     }
 }
 
 #[async_trait]
-impl Users for Logins {
+impl Users for LoginChain {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
-        on_the_beat(self.decide(attempt, false)).await
+        delay_failure(self.decide(attempt, false)).await
     }
 
     async fn login_again(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
-        on_the_beat(self.decide(attempt, true)).await
+        delay_failure(self.decide(attempt, true)).await
     }
 
     async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
@@ -148,14 +153,14 @@ impl Users for Logins {
     }
 }
 
-/// What `decided` says, if it says no not before the next beat.
-async fn on_the_beat(
+/// The result of `decided`. A failure is delayed to the end of the current interval.
+async fn delay_failure(
     decided: impl Future<Output = Result<Account, Denied>>,
 ) -> Result<Account, Denied> {
-    let began = Instant::now();
+    let started = Instant::now();
     let answer = decided.await;
     if answer.is_err() {
-        sleep_until(next_beat(began, Instant::now())).await;
+        sleep_until(next_interval(started, Instant::now())).await;
     }
     answer
 }
@@ -164,12 +169,12 @@ fn has_password(account_status: &AccountStatus) -> bool {
     matches!(account_status, AccountStatus::Known { has_password: true, .. })
 }
 
-/// The first beat from `now` on.
-fn next_beat(began: Instant, now: Instant) -> Instant {
-    let beat = BEAT.as_millis();
-    let beats = now.duration_since(began).as_millis() / beat + 1;
-    let millis = u64::try_from(beats * beat).unwrap_or(u64::MAX);
-    began + Duration::from_millis(millis)
+/// The end of the current interval.
+fn next_interval(started: Instant, now: Instant) -> Instant {
+    let interval = FAILURE_INTERVAL.as_millis();
+    let intervals = now.duration_since(started).as_millis() / interval + 1;
+    let millis = u64::try_from(intervals * interval).unwrap_or(u64::MAX);
+    started + Duration::from_millis(millis)
 }
 
 #[cfg(test)]

@@ -1,22 +1,22 @@
-//! A source that is down is told once, and once more when it is back.
+//! Reports once that a backend is unavailable, and once that it is available again.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is told and not fetched yet; more than a few means that nobody fetches.
-const NOTICES_MAX: usize = 64;
+/// The most events that are queued until the next call of `take`.
+const EVENTS_MAX: usize = 64;
 
-/// Something that an operator should know of a source.
+/// A change in the availability of a backend, for the administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// It gives no verdicts any more.
+pub enum OutageEvent {
+    /// It is unavailable.
     Down {
         /// Its name.
         source: &'static str,
         /// Why.
         reason: String,
     },
-    /// It gives verdicts again.
+    /// It is available again.
     Back {
         /// Its name.
         source: &'static str,
@@ -26,13 +26,13 @@ pub enum Notice {
 /// Which sources are down.
 #[derive(Debug, Default)]
 pub struct Outages {
-    state: Mutex<State>,
+    state: Mutex<OutageState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OutageState {
     down: Vec<&'static str>,
-    notices: VecDeque<Notice>,
+    events: VecDeque<OutageEvent>,
 }
 
 impl Outages {
@@ -41,7 +41,7 @@ impl Outages {
         let mut state = self.state();
         if !state.down.contains(&source) {
             state.down.push(source);
-            state.tell(Notice::Down { source, reason: reason.to_owned() });
+            state.push(OutageEvent::Down { source, reason: reason.to_owned() });
         }
     }
 
@@ -50,27 +50,27 @@ impl Outages {
         let mut state = self.state();
         if state.down.contains(&source) {
             state.down.retain(|known| *known != source);
-            state.tell(Notice::Back { source });
+            state.push(OutageEvent::Back { source });
         }
     }
 
-    /// What has not been told yet, the oldest first.
-    pub fn take(&self) -> Vec<Notice> {
-        self.state().notices.drain(..).collect()
+    /// The queued events, oldest first.
+    pub fn take(&self) -> Vec<OutageEvent> {
+        self.state().events.drain(..).collect()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can fall halfway.
+    fn state(&self) -> MutexGuard<'_, OutageState> {
+        // No code under this lock panics halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn tell(&mut self, notice: Notice) {
-        if self.notices.len() == NOTICES_MAX {
-            self.notices.pop_front();
+impl OutageState {
+    fn push(&mut self, event: OutageEvent) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
         }
-        self.notices.push_back(notice);
+        self.events.push_back(event);
     }
 }
 
@@ -79,31 +79,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_is_told_once_and_so_is_its_end() {
+    fn an_outage_is_reported_once_and_so_is_its_end() {
         let outages = Outages::default();
         outages.answered("ldap");
         assert_eq!(outages.take(), []);
         outages.failed("ldap", "first");
         outages.failed("ldap", "second");
         outages.failed("pam", "other");
-        let down = |source, reason: &str| Notice::Down { source, reason: reason.into() };
+        let down = |source, reason: &str| OutageEvent::Down { source, reason: reason.into() };
         assert_eq!(outages.take(), [down("ldap", "first"), down("pam", "other")]);
         outages.answered("ldap");
         outages.answered("ldap");
-        assert_eq!(outages.take(), [Notice::Back { source: "ldap" }]);
+        assert_eq!(outages.take(), [OutageEvent::Back { source: "ldap" }]);
         outages.failed("ldap", "third");
         assert_eq!(outages.take(), [down("ldap", "third")]);
     }
 
     #[test]
-    fn notices_that_nobody_fetches_do_not_pile_up() {
+    fn the_number_of_queued_events_is_bounded() {
         let outages = Outages::default();
-        for _ in 0..NOTICES_MAX {
+        for _ in 0..EVENTS_MAX {
             outages.failed("ldap", "again");
             outages.answered("ldap");
         }
-        let notices = outages.take();
-        assert_eq!(notices.len(), NOTICES_MAX);
-        assert_eq!(notices.last(), Some(&Notice::Back { source: "ldap" }));
+        let events = outages.take();
+        assert_eq!(events.len(), EVENTS_MAX);
+        assert_eq!(events.last(), Some(&OutageEvent::Back { source: "ldap" }));
     }
 }

@@ -1,10 +1,10 @@
-//! The system's own way to check passwords, on Linux.
+//! Authentication by PAM, on Linux.
 //!
-//! A server gives up root at its start, and PAM needs it: `pam_unix` reads `/etc/shadow`. So a
-//! helper is started before ([`open`]), which does one thing: it says whether a password is that
-//! of a name. It is this program under another word ([`helper`]), with the rights that the server
-//! was started with; its only tie to the server is a socket on its standard input. They say one
-//! packet each way. When the server ends, so does the helper.
+//! The server drops root privileges at its start, but PAM needs them: `pam_unix` reads
+//! `/etc/shadow`. So a helper process is started before ([`open`]), which only verifies passwords.
+//! It is this executable with another first argument ([`helper`]) and the privileges that the
+//! server was started with; the only connection to the server is a socket on its standard input.
+//! Each request and each response is one packet. The helper exits with the server.
 
 #[cfg_attr(all(feature = "pam", target_os = "linux"), path = "pam/system_linux.rs")]
 #[cfg_attr(not(all(feature = "pam", target_os = "linux")), path = "pam/system_other.rs")]
@@ -20,7 +20,7 @@ pub use system::{helper, open};
 pub struct Settings {
     /// The name of its rules: the file in `/etc/pam.d`.
     pub service: String,
-    /// Logins at once.
+    /// Concurrent logins.
     pub at_once: NonZeroUsize,
     /// How long one login may take.
     pub time_max: Duration,

@@ -1,4 +1,4 @@
-//! What is asked of whoever proves passwords, and what is answered.
+//! The interface of authentication backends.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,39 +9,38 @@ use wharf_core::permission::Permissions;
 use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::VPath;
 
-/// Somebody who proves passwords.
+/// An authentication backend.
 #[async_trait]
-pub trait Source: Send + Sync {
+pub trait AuthBackend: Send + Sync {
     /// Its name in logs, such as `ldap`.
     fn name(&self) -> &'static str;
 
-    /// Says whether the password is that of the name.
+    /// Verifies the password of a user.
     ///
-    /// Bounded in time and number: it answers [`Stopped`] rather than wait for ever. An empty
-    /// password proves nothing, whatever the source says of it. Dropping the future leaves nothing
-    /// half done.
-    async fn prove(&self, attempt: &Attempt<'_>) -> Result<Verdict, Stopped>;
+    /// Bounded in time and number: returns [`AuthUnavailable`] instead of waiting for ever. An
+    /// empty password is rejected, whatever the backend returns. Cancel safe.
+    async fn authenticate(&self, attempt: &Attempt<'_>) -> Result<AuthOutcome, AuthUnavailable>;
 }
 
-/// What a source says of a name and a password.
+/// The result of an authentication backend.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum AuthOutcome {
     /// The password is right.
-    Proven(Box<Proven>),
-    /// The name is nobody's here: somebody else may know it.
+    Authenticated(Box<ExternalAccount>),
+    /// The backend does not know the name: the next step is tried.
     Unknown,
-    /// The name is known, and that is all: nobody else is asked.
+    /// The login is rejected; no further step is tried.
     Denied(Denied),
 }
 
-/// What a source knows of somebody who has proven to be them. Nothing where it says nothing.
+/// The facts about an authenticated user; empty where the backend has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proven {
+pub struct ExternalAccount {
     /// The name as the source spells it.
     pub name: Option<String>,
     /// Where its files are.
     pub home: Option<PathBuf>,
-    /// The same, where nobody has said anything better.
+    /// As `home`, used if there is no other.
     pub system_home: Option<PathBuf>,
     /// What it may do.
     pub permissions: Option<Permissions>,
@@ -53,13 +52,13 @@ pub struct Proven {
     pub requires_tls: bool,
 }
 
-/// Why there is no verdict.
+/// Why a backend has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// Too many are being asked about already.
+pub enum AuthUnavailable {
+    /// Too many concurrent logins.
     Busy,
-    /// The source is down, or says what cannot be understood: a sentence for the operator, without
-    /// secrets.
+    /// The backend is unavailable, or its response is invalid: a sentence for the administrator,
+    /// without secrets.
     Broken(String),
 }
 
@@ -67,18 +66,18 @@ pub enum Stopped {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// It was left out when this was built; its name for people.
+    /// Not compiled in; with the name of the backend.
     NotBuilt(&'static str),
     /// The file of authorities has no certificates, or cannot be read.
     Roots {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
     /// The system has no authorities to trust.
     NoRoots {
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
     /// A helper cannot be started.
@@ -91,19 +90,19 @@ impl fmt::Display for OpenError {
             Self::NotBuilt(name) => write!(out, "this wharf was built without {name}"),
             Self::Roots { path, why } => write!(out, "{}: {why}", path.display()),
             Self::NoRoots { why } => {
-                write!(out, "this system has no root certificates to trust: {why}")
+                write!(out, "no root certificates found: {why}")
             }
-            Self::Helper(error) => write!(out, "the helper does not start: {error}"),
+            Self::Helper(error) => write!(out, "cannot start the PAM helper: {error}"),
         }
     }
 }
 
 impl std::error::Error for OpenError {}
 
-impl Verdict {
+impl AuthOutcome {
     /// The password is right, and nothing else is known.
-    pub fn proven() -> Self {
-        Self::Proven(Box::default())
+    pub fn accepted() -> Self {
+        Self::Authenticated(Box::default())
     }
 
     /// The password is wrong.
@@ -111,7 +110,7 @@ impl Verdict {
         Self::Denied(Denied::WrongPassword)
     }
 
-    /// The name is known, but may not come: why, for the log.
+    /// The name is known, but the login is refused; with the reason, for the log.
     pub fn refused(why: impl Into<String>) -> Self {
         Self::Denied(Denied::Refused(why.into()))
     }

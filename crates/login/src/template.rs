@@ -7,23 +7,23 @@ use wharf_core::account::{Account, is_name};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Denied;
 
-use crate::source::Proven;
+use crate::source::ExternalAccount;
 
-/// What stands for the name.
+/// The placeholder for the user name.
 pub const NAME_MARK: &str = "%u";
 
 /// A home with the account's name in it, such as `/srv/ftp/%u`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HomeTemplate(String);
 
-/// Why a text is no template of homes.
+/// Why a text is not a valid home template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateError {
-    /// It does not begin at the root.
+    /// It is not an absolute path.
     NotAbsolute,
     /// It has `..` in it, or a NUL.
     Climbs,
-    /// It has a `%` that is not that of `%u`.
+    /// It contains a `%` other than that of `%u`.
     UnknownMark,
 }
 
@@ -45,8 +45,8 @@ impl HomeTemplate {
         PathBuf::from(self.0.replace(NAME_MARK, name))
     }
 
-    /// The folder that all homes lie in: the part above the first component with a name in it, or
-    /// the whole where all share one home.
+    /// The folder that contains all homes: the path above the first component with a placeholder,
+    /// or the whole path if all accounts share one home.
     pub fn folder(&self) -> PathBuf {
         let path = Path::new(&self.0);
         let is_fixed =
@@ -55,14 +55,14 @@ impl HomeTemplate {
     }
 }
 
-/// What an account is that somebody has proven to be theirs, and that no store has.
+/// The settings of an externally authenticated account that is in no store.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// Where its files are, unless the source says so.
+    /// The home, unless the backend returns one.
     pub home: Option<HomeTemplate>,
-    /// Whether that home is made when it is missing.
-    pub makes_home: bool,
-    /// What it may do, unless the source says so.
+    /// Whether that home is created if missing.
+    pub creates_home: bool,
+    /// The permissions, unless the backend returns them.
     pub permissions: Permissions,
 }
 
@@ -70,38 +70,39 @@ impl Template {
     /// The account of `name`.
     ///
     /// # Errors
-    /// `Refused` where nothing says where its files are, or what says so cannot be used; `Broken`
-    /// when its home cannot be made.
-    pub async fn account(&self, name: &str, proven: Proven) -> Result<Account, Denied> {
+    /// `Refused` if there is no home, or it is invalid; `Broken` if it cannot be created.
+    pub async fn account(&self, name: &str, external: ExternalAccount) -> Result<Account, Denied> {
         if !is_name(name) {
-            let why = format!("the name {} cannot be an account's", name.escape_debug());
+            let why = format!("invalid user name {}", name.escape_debug());
             return Err(Denied::Refused(why));
         }
         let templated = self.home.as_ref().map(|home| home.home(name));
-        let is_ours = proven.home.is_none() && templated.is_some();
-        let home = proven.home.or(templated).or(proven.system_home).ok_or_else(|| {
-            let why = "nothing says where its files are: no account of this name is kept, and \
+        let is_ours = external.home.is_none() && templated.is_some();
+        let home = external.home.or(templated).or(external.system_home).ok_or_else(|| {
+            let why = "no home: there is no account of this name, and \
                        accounts.home is empty";
             Denied::Refused(why.to_owned())
         })?;
         check_home(&home).map_err(|_| {
             let shown = home.display().to_string();
-            Denied::Refused(format!("{} cannot be a home", shown.escape_debug()))
+            Denied::Refused(format!("invalid home {}", shown.escape_debug()))
         })?;
-        if is_ours && self.makes_home {
+        if is_ours && self.creates_home {
             make(home.clone()).await?;
         }
-        let rules = Rules::everywhere(proven.permissions.unwrap_or(self.permissions));
-        let rules =
-            proven.paths.into_iter().fold(rules, |rules, (path, rights)| rules.with(path, rights));
+        let rules = Rules::everywhere(external.permissions.unwrap_or(self.permissions));
+        let rules = external
+            .paths
+            .into_iter()
+            .fold(rules, |rules, (path, rights)| rules.with(path, rights));
         let mut account = Account::new(name, home, rules);
-        account.limits = proven.limits;
-        account.requires_tls = proven.requires_tls;
+        account.limits = external.limits;
+        account.requires_tls = external.requires_tls;
         Ok(account)
     }
 }
 
-/// A home begins at the root, is not the root itself, and climbs nowhere.
+/// A home is absolute, not the root, and contains no `..`.
 fn check_home(home: &Path) -> Result<(), TemplateError> {
     if !home.is_absolute() {
         return Err(TemplateError::NotAbsolute);
@@ -116,7 +117,7 @@ async fn make(home: PathBuf) -> Result<(), Denied> {
     let shown = home.display().to_string();
     let made = spawn_blocking(move || std::fs::create_dir_all(home)).await;
     let failed = |error: std::io::Error| {
-        let sentence = format!("the home {shown} cannot be made: {error}");
+        let sentence = format!("cannot create the home {shown}: {error}");
         Denied::Broken(std::io::Error::new(error.kind(), sentence).into())
     };
     made.map_err(std::io::Error::other).flatten().map_err(failed)
@@ -128,11 +129,11 @@ mod tests {
 
     fn template(home: &str) -> Template {
         let home = (!home.is_empty()).then(|| HomeTemplate::parse(home).unwrap());
-        Template { home, makes_home: false, permissions: Permissions::READ_ONLY }
+        Template { home, creates_home: false, permissions: Permissions::READ_ONLY }
     }
 
     #[test]
-    fn a_template_begins_at_the_root_and_knows_one_mark() {
+    fn a_template_is_absolute_and_has_one_placeholder() {
         for text in ["/srv/ftp/%u", "/srv/ftp", "/srv/%u/files", "/srv/ftp-%u"] {
             assert!(HomeTemplate::parse(text).is_ok(), "{text}");
         }
@@ -162,12 +163,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_source_says_stands_above_the_template_and_the_system_below() {
+    async fn the_backend_home_precedes_the_template_and_the_system_home_follows() {
         let home = async |template: &str, home: &str, system: &str| {
             let some = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
-            let proven =
-                Proven { home: some(home), system_home: some(system), ..Proven::default() };
-            self::template(template).account("anna", proven).await.map(|account| account.home)
+            let external = ExternalAccount {
+                home: some(home),
+                system_home: some(system),
+                ..ExternalAccount::default()
+            };
+            self::template(template).account("anna", external).await.map(|account| account.home)
         };
         assert_eq!(home("/t/%u", "/said", "/sys").await.unwrap(), Path::new("/said"));
         assert_eq!(home("/t/%u", "", "/sys").await.unwrap(), Path::new("/t/anna"));
@@ -179,9 +183,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_22_a_name_that_climbs_gets_no_account() {
+    async fn row_22_a_name_with_path_components_gets_no_account() {
         for name in ["..", "../x", "a/b", "", ".ssh", "a\0"] {
-            let denied = template("/srv/%u").account(name, Proven::default()).await;
+            let denied = template("/srv/%u").account(name, ExternalAccount::default()).await;
             assert!(matches!(denied, Err(Denied::Refused(_))), "{name}");
         }
     }
@@ -191,10 +195,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("{}/%u", folder.path().display());
         let mut template = template(&text);
-        template.account("anna", Proven::default()).await.unwrap();
+        template.account("anna", ExternalAccount::default()).await.unwrap();
         assert!(!folder.path().join("anna").exists());
-        template.makes_home = true;
-        template.account("anna", Proven::default()).await.unwrap();
+        template.creates_home = true;
+        template.account("anna", ExternalAccount::default()).await.unwrap();
         assert!(folder.path().join("anna").is_dir());
     }
 }

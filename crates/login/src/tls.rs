@@ -1,4 +1,4 @@
-//! Whom to trust when a server shows its certificate.
+//! The trusted certificate authorities.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn of_file(path: &Path) -> Result<RootCertStore, OpenError> {
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
     if roots.is_empty() {
-        return Err(wrong("there is no certificate in it".to_owned()));
+        return Err(wrong("no certificate found".to_owned()));
     }
     Ok(roots)
 }
@@ -53,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_without_certificates_is_told_with_its_name() {
+    fn a_file_without_certificates_is_reported_with_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         assert!(client(Some(&path)).unwrap_err().to_string().contains("ca.pem"));
         std::fs::write(&path, "hello").unwrap();
         let error = client(Some(&path)).unwrap_err().to_string();
-        assert!(error.ends_with("ca.pem: there is no certificate in it"), "{error}");
+        assert!(error.ends_with("ca.pem: no certificate found"), "{error}");
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         std::fs::write(&path, made.cert.pem()).unwrap();
         assert!(client(Some(&path)).is_ok());

@@ -1,4 +1,4 @@
-//! Changing accounts, wherever they are kept.
+//! Account administration, independent of the store.
 
 use std::fmt;
 use std::path::Path;
@@ -11,10 +11,9 @@ use crate::file::{EditError, Fault, OpenError, Owner, Setting, StoredHash, UserR
 /// The most accounts on one page of [`UserAdmin::page`].
 pub const PAGE_MAX: usize = 1000;
 
-/// A store of accounts that an administrator can look into and change.
+/// A store of accounts that an administrator can read and change.
 ///
-/// What it is told to change takes effect at the next login. Dropping a future leaves the store
-/// as it was or as it was to be, never between.
+/// Changes take effect at the next login. Each change is atomic, also if its future is dropped.
 #[async_trait]
 pub trait UserAdmin: Send + Sync {
     /// What to call it in messages: a path, or an address without a password.
@@ -23,33 +22,33 @@ pub trait UserAdmin: Send + Sync {
     /// The folder that relative homes start from.
     fn folder(&self) -> &Path;
 
-    /// Every group, as it is said.
+    /// All groups.
     ///
     /// # Errors
-    /// The store cannot be read, or what stands in it is wrong.
+    /// The store cannot be read or is invalid.
     async fn groups(&self) -> Result<Vec<UserRecord>, AdminError>;
 
-    /// Up to [`PAGE_MAX`] accounts, as their own tables say, behind the one called `after`, or from
-    /// the first if there is none, in an order that stays. An empty page is behind the last.
+    /// Up to [`PAGE_MAX`] accounts after the account `after` (from the first if `None`), in a
+    /// stable order, without settings inherited from groups. An empty page marks the end.
     ///
     /// # Errors
-    /// The store cannot be read, or what stands in it is wrong.
+    /// The store cannot be read or is invalid.
     async fn page(&self, after: Option<&str>) -> Result<Vec<UserRecord>, AdminError>;
 
-    /// The account with this name, with what it takes from its groups.
+    /// The account with this name, with the settings inherited from its groups.
     ///
     /// # Errors
-    /// The store cannot be read, or what stands in it is wrong.
+    /// The store cannot be read or is invalid.
     async fn find(&self, name: &str) -> Result<Option<UserRecord>, AdminError>;
 
-    /// What the own table of the account with this name says.
+    /// The account with this name, without settings inherited from groups.
     ///
     /// # Errors
-    /// The store cannot be read, or what stands in it is wrong.
+    /// The store cannot be read or is invalid.
     async fn own(&self, name: &str) -> Result<Option<UserRecord>, AdminError>;
 
-    /// The accounts and groups that cannot be used while the others can: no other question here
-    /// returns them. A store that is valid as a whole or not at all has none.
+    /// The accounts and groups that are invalid while the others can be used; the other methods
+    /// skip them. Empty for a store that is validated as a whole.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -80,7 +79,7 @@ pub trait UserAdmin: Send + Sync {
         self.change(&[Change::set(name, settings)]).await
     }
 
-    /// Gives an account another password.
+    /// Changes the password of an account.
     ///
     /// # Errors
     /// As [`UserAdmin::change`].
@@ -97,7 +96,7 @@ pub trait UserAdmin: Send + Sync {
     }
 }
 
-/// Whose table it is.
+/// The account or group that a table belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
     /// An account's.
@@ -128,23 +127,23 @@ impl From<&str> for Holder {
 pub enum Change {
     /// A new account or group.
     Add {
-        /// Whose.
+        /// The account or group.
         holder: Holder,
-        /// What it is to say; of an account, it or one of its groups must say a home.
+        /// Its settings. An account needs a home, its own or that of one of its groups.
         settings: Vec<Setting>,
     },
-    /// One that is there gets these settings on top.
+    /// Changes settings of an existing account or group.
     Set {
-        /// Whose.
+        /// The account or group.
         holder: Holder,
-        /// What it is to say.
+        /// The new settings.
         settings: Vec<Setting>,
-        /// What it is not to say any more.
+        /// The settings to remove.
         cleared: Vec<Cleared>,
     },
-    /// It goes. A group that somebody has stays, and so does all else.
+    /// Removes an account or group. Fails for a group that has members; nothing is changed then.
     Remove {
-        /// Whose.
+        /// The account or group.
         holder: Holder,
     },
 }
@@ -164,17 +163,17 @@ impl Change {
         Self::Add { holder: holder.into(), settings }
     }
 
-    /// One that is there gets these settings on top.
+    /// Changes settings of an existing account or group.
     pub fn set(holder: impl Into<Holder>, settings: Vec<Setting>) -> Self {
         Self::Set { holder: holder.into(), settings, cleared: Vec::new() }
     }
 
-    /// It goes.
+    /// Removes an account or group.
     pub fn remove(holder: impl Into<Holder>) -> Self {
         Self::Remove { holder: holder.into() }
     }
 
-    /// Whose table it is about.
+    /// The account or group that is changed.
     pub fn holder(&self) -> &Holder {
         match self {
             Self::Add { holder, .. } | Self::Set { holder, .. } | Self::Remove { holder } => holder,
@@ -196,28 +195,28 @@ pub enum AdminError {
 pub struct StoreError {
     /// What kind of thing it is.
     pub kind: StoreErrorKind,
-    /// What happened, with the place. No password stands in it.
+    /// What happened, with the path or address. Contains no password.
     pub what: String,
     /// What would help.
     pub help: Option<String>,
 }
 
-/// What kind of trouble there is with a store.
+/// The category of a store error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
     /// There is none yet.
     Missing,
-    /// It does not answer; it may later.
+    /// It does not respond; temporary.
     Unreachable,
     /// It does not let us in, or not do this.
     Forbidden,
-    /// What it says of this one account or group is invalid; the others can be used.
+    /// This account or group is invalid; the others can be used.
     Invalid,
     /// It is not what it should be: no database, a newer one, another program's.
     Unusable,
-    /// Somebody else changed the same thing.
+    /// Another client changed the same record.
     Conflict,
-    /// Too many ask at once.
+    /// Too many requests at the same time.
     Busy,
 }
 

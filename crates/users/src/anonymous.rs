@@ -11,10 +11,10 @@ use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 /// The names that need no password, in any case: `ftp` is what many clients send (RFC 1635).
 pub const ANONYMOUS_NAMES: [&str; 2] = ["anonymous", "ftp"];
 
-/// A store of accounts, and beside it one account that anybody may be.
+/// A store of accounts, extended by an anonymous account.
 ///
-/// `anonymous` and `ftp` log in with any password, or an empty one, whatever accounts the inner
-/// store has; all other names are the inner store's.
+/// `anonymous` and `ftp` log in with any password, or an empty one, even if the inner store has
+/// accounts of these names; all other names are passed to the inner store.
 #[derive(Debug)]
 pub struct WithAnonymous<U: ?Sized> {
     account: Account,
@@ -22,7 +22,7 @@ pub struct WithAnonymous<U: ?Sized> {
 }
 
 impl<U: Users + ?Sized> WithAnonymous<U> {
-    /// Lets anybody into `home` with these rights.
+    /// Allows anonymous logins to `home` with these permissions.
     pub fn new(inner: Arc<U>, home: impl Into<PathBuf>, rights: Permissions) -> Self {
         let [name, _] = ANONYMOUS_NAMES;
         let mut account = Account::new(name, home, Rules::everywhere(rights));
@@ -37,7 +37,7 @@ impl<U: Users + ?Sized> WithAnonymous<U> {
         self
     }
 
-    /// Whom every visitor becomes.
+    /// The account that all anonymous users share.
     pub fn account(&self) -> &Account {
         &self.account
     }

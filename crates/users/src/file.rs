@@ -1,4 +1,4 @@
-//! Accounts in `users.toml`: read when someone logs in, changed by hand or by program.
+//! Accounts in `users.toml`: read at each login, edited by an administrator or by a program.
 //!
 //! ```toml
 //! [users.anna]
@@ -12,36 +12,36 @@
 //! transfer_upload_rate = 0     # for one upload
 //! transfer_download_rate = 0   # for one download
 //! sessions = 5                 # 0 or "unlimited": any number
-//! quota = "20GiB"              # bytes that it may keep; 0 or "unlimited": any number
+//! quota = "20GiB"              # bytes that it may store; 0 or "unlimited": any number
 //! quota_files = 0              # files and folders
 //! require_tls = false
-//! allowed_addresses = ["10.0.0.0/8"]   # it may log in from there only
-//! hours = ["mon-fri 08:00-18:00"]      # and be logged in then only; a zone may stand behind
+//! allowed_addresses = ["10.0.0.0/8"]   # it may log in only from these
+//! hours = ["mon-fri 08:00-18:00"]      # and only then; a time zone may follow
 //! expires = "2027-01-31"       # the last day; or a moment
 //! comment = "tests"
-//! groups = ["staff"]           # what is not said here is as the first of these says
+//! groups = ["staff"]           # what is not set here is inherited from these
 //!
 //! [users.anna.paths]           # rights below these paths; the longest path counts
 //! "/incoming" = "upload"
 //!
-//! [users.anna.folders]         # folders that lie elsewhere
+//! [users.anna.folders]         # folders outside of the home
 //! "/music" = "/srv/music"
 //! "/scans" = { target = "/srv/scans", permissions = "read-write", quota = "5GiB" }
 //!
-//! [groups.staff]               # all that an account may have but a password and groups
+//! [groups.staff]               # all settings but a password and groups
 //! home = "/srv/ftp/%u"         # %u is the account's name
 //! ```
 //!
-//! To follow it: `record` is what the file can say, `read` reads it, `edit` and `editor` change it,
-//! `disk` has the system calls, and [`FileUsers`] answers logins.
+//! To follow it: `record` is the content of the file, `read` parses it, `edit` and `editor` change
+//! it, `disk` has the system calls, and [`FileUsers`] answers logins.
 
 mod admin;
 mod disk;
 mod edit;
 mod editor;
+mod location;
 mod masked;
 mod origin;
-mod place;
 mod problem;
 mod read;
 mod record;
@@ -50,14 +50,14 @@ mod tests;
 
 pub use admin::FileAdmin;
 pub use disk::{
-    FILE_BYTES_MAX, Patience, Stamp, lock, make_private, open_to_others, replace, replace_stamped,
-    stamp, stamp_of,
+    FILE_BYTES_MAX, LockWait, Stamp, create_private, lock, open_to_others, replace,
+    replace_stamped, stamp, stamp_of,
 };
 pub use edit::{EditError, UserFile};
 pub use editor::{Editor, Owner};
 pub use origin::Origin;
 pub use problem::{Fault, FileProblems, OpenError, Problem};
-pub use read::{GROUPS_MAX, Judge, PROBLEMS_MAX, parse_network};
+pub use read::{GROUPS_MAX, PROBLEMS_MAX, RecordCheck, parse_network};
 pub use record::{
     FolderRecord, KEYS, KEYS_OF_ACCOUNTS, NAME_MARK, PERMISSIONS_DEFAULT, Setting, StoredHash,
     UserRecord, shown_network,
@@ -74,13 +74,13 @@ use wharf_core::async_trait;
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 use zeroize::Zeroizing;
 
-use crate::hasher::{Hasher, Turn};
-use crate::password::{Verified, hash_new, is_quick, verify};
+use crate::hasher::{HashPermit, Hasher};
+use crate::password::{Verified, hash_new, is_cheap, verify};
 
-/// The accounts of a file. Each login looks whether the file has changed, and reads it again.
+/// The accounts of a file. Each login checks whether the file has changed, and reads it again.
 ///
-/// A file that has become unusable changes nothing: the accounts as they were last read stay, and
-/// the reason is told once, by [`FileUsers::refresh`] or [`FileUsers::take_problem`].
+/// If the file becomes invalid, the accounts as last read stay in use, and the error is reported
+/// once, by [`FileUsers::refresh`] or [`FileUsers::take_problem`].
 #[derive(Clone, Debug)]
 pub struct FileUsers {
     inner: Arc<Inner>,
@@ -90,11 +90,11 @@ pub struct FileUsers {
 /// What [`FileUsers::refresh`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Whether the file was read again since the last look.
+    /// Whether the file was read again since the last check.
     pub is_reread: bool,
-    /// The accounts whose sessions must end: gone or disabled since the last look.
+    /// Accounts removed or disabled since the last check: their sessions must end.
     pub ended: BTreeSet<String>,
-    /// The accounts whose sessions must end when no transfer runs: their hours are over, or they.
+    /// Accounts outside their hours, or expired: their sessions must end when no transfer runs.
     pub over: BTreeSet<String>,
 }
 
@@ -102,32 +102,33 @@ impl FileUsers {
     /// Reads the accounts of `path`. Blocks; `hasher` is shared with the other stores.
     ///
     /// # Errors
-    /// [`OpenError`]: the file is missing, open to others, or everything that is wrong in it.
+    /// [`OpenError`]: the file is missing, accessible to other users, or invalid (all problems).
     pub fn open(path: impl AsRef<Path>, hasher: Arc<Hasher>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let whole = std::path::absolute(path)
             .map_err(|source| OpenError::Unreadable { path: path.to_owned(), source })?;
         let (records, stamp) = read_all(&whole)?;
-        let (live, open) = (live(&records), open(&records));
-        let state = State { records, live, open, ..State::new(stamp) };
-        let inner = Inner { path: whole, turn: Mutex::default(), state: Mutex::new(state) };
+        let (enabled, open) = (enabled(&records), open(&records));
+        let state = FileState { records, enabled, open, ..FileState::new(stamp) };
+        let inner = Inner { path: whole, read_lock: Mutex::default(), state: Mutex::new(state) };
         Ok(Self { inner: Arc::new(inner), hasher })
     }
 
-    /// Looks whether the file has changed, and says which accounts' sessions must end.
+    /// Checks whether the file has changed, and returns the accounts whose sessions must end.
     ///
-    /// Call it about once a second. An account that vanished from a file that was changed in
-    /// place, not replaced, is only told at the second look that misses it: an editor empties
-    /// the file before it writes, and that moment must not throw everybody out.
+    /// Call it about once a second. If the file was changed in place, not replaced, an account that
+    /// is missing from it is reported only by the second check: an editor truncates the file before
+    /// it writes, and no session must end because of that.
     ///
-    /// Dropping the future loses no change.
+    /// Cancel safe.
     ///
     /// # Errors
-    /// The file has become unusable. Told once for each change of the file; the accounts stay.
+    /// The file has become invalid. Reported once for each change of the file; the accounts stay in
+    /// use.
     pub async fn refresh(&self) -> Result<Changes, OpenError> {
         let inner = Arc::clone(&self.inner);
-        // Where the runtime ends, there is nothing left to tell.
-        let _ = spawn_blocking(move || inner.look()).await;
+        // Fails only when the runtime shuts down.
+        let _ = spawn_blocking(move || inner.reload_if_changed()).await;
         self.inner.changes()
     }
 
@@ -148,21 +149,23 @@ impl FileUsers {
         Some(record.account(disk::folder(&self.inner.path), Timestamp::now()).limits)
     }
 
-    /// Why the file cannot be used, or why a hash could not be renewed, if that has not been told.
+    /// The error that makes the file unusable, or that kept a hash from being renewed, unless it
+    /// was returned before.
     pub fn take_problem(&self) -> Option<EditError> {
         let mut state = self.inner.state();
         state.problem.take().map(EditError::Open).or_else(|| state.renewal_problem.take())
     }
 
-    /// Stores a hash of today's strength in place of the old one, in the background. Leaves it to
-    /// a later login when the server is busy or someone else changes the file.
+    /// Replaces a weak hash in the background. Skipped, until a later login, when the server is
+    /// busy or another program changes the file.
     fn renew(&self, record: &UserRecord, secret: &[u8]) {
-        let Some(turn) = self.hasher.spare_turn() else { return };
+        let Some(permit) = self.hasher.try_permit() else { return };
         let inner = Arc::clone(&self.inner);
         let (name, old) = (record.name.clone(), record.password.clone());
         let secret = Zeroizing::new(secret.to_vec());
-        // Dropped, it goes on: it ends with a whole file whatever becomes of the login.
-        drop(spawn_blocking(move || inner.renew(&name, old.as_ref(), &secret, &turn)));
+        // The task runs to its end, also if the login is cancelled: the file is replaced
+        // atomically.
+        drop(spawn_blocking(move || inner.renew(&name, old.as_ref(), &secret, &permit)));
     }
 }
 
@@ -172,24 +175,24 @@ impl Users for FileUsers {
         let (inner, name) = (Arc::clone(&self.inner), attempt.user.to_owned());
         let secret = Zeroizing::new(attempt.secret.to_vec());
         let found = spawn_blocking(move || {
-            inner.look();
+            inner.reload_if_changed();
             let record = inner.state().records.get(&name).cloned();
-            let known = record.as_deref().and_then(|record| is_right_at_once(record, &secret));
+            let known = record.as_deref().and_then(|record| verify_cheap_hash(record, &secret));
             (record, known)
         });
         let (record, known) = found.await.map_err(|error| Denied::Broken(error.into()))?;
         let stored = record.as_deref().and_then(|record| record.password.as_ref());
         let now = Timestamp::now();
         let opens = |record: &UserRecord| record.is_open() && record.admits(attempt, now).is_ok();
-        // Before any answer: a name that does not exist must cost what a wrong password costs.
+        // Before any result is returned: an unknown name must take as long as a wrong password.
         let verified = match known {
             Some(right) => right,
             None if record.as_deref().is_some_and(opens) => Verified::Right,
             None => self.hasher.verify(stored.map(StoredHash::as_str), attempt.secret).await?,
         };
         let checked = record.as_ref().ok_or(Denied::UnknownUser)?;
-        // Waiting for a turn may have taken seconds. An account that was disabled meanwhile has had
-        // no session that could have been ended, so it must be stopped here.
+        // Waiting for a permit may have taken seconds. An account that was disabled meanwhile had
+        // no session to end, so the login must fail here.
         let record = self.inner.state().records.get(attempt.user).cloned();
         let record = record.ok_or(Denied::UnknownUser)?;
         let now = Timestamp::now();
@@ -209,8 +212,8 @@ impl Users for FileUsers {
 
     async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
         let inner = Arc::clone(&self.inner);
-        let looked = spawn_blocking(move || inner.look()).await;
-        looked.map_err(|error| Denied::Broken(error.into()))?;
+        let reloaded = spawn_blocking(move || inner.reload_if_changed()).await;
+        reloaded.map_err(|error| Denied::Broken(error.into()))?;
         let Some(record) = self.inner.state().records.get(attempt.user).cloned() else {
             return Ok(AccountStatus::Unknown);
         };
@@ -225,10 +228,11 @@ impl Users for FileUsers {
     }
 }
 
-/// The verdict on a right password whose hash costs nothing. A wrong one takes the long way.
-fn is_right_at_once(record: &UserRecord, secret: &[u8]) -> Option<Verified> {
+/// The result for a right password whose hash is cheap to verify. A wrong one takes the normal
+/// path.
+fn verify_cheap_hash(record: &UserRecord, secret: &[u8]) -> Option<Verified> {
     let stored = record.password.as_ref().map(StoredHash::as_str);
-    let verified = verify(stored.filter(|stored| is_quick(stored))?, secret);
+    let verified = verify(stored.filter(|stored| is_cheap(stored))?, secret);
     matches!(verified, Verified::Right | Verified::RightButOld).then_some(verified)
 }
 
@@ -239,22 +243,22 @@ struct Inner {
     path: PathBuf,
     /// Held while the file is read, by blocking threads alone, so that an older reading never
     /// takes the place of a newer one.
-    turn: Mutex<()>,
+    read_lock: Mutex<()>,
     /// Held for a few lines.
-    state: Mutex<State>,
+    state: Mutex<FileState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct FileState {
     records: Records,
     /// Of the file as last read, usable or not.
     stamp: Option<Stamp>,
     /// The accounts that could log in when `refresh` last looked.
-    live: BTreeSet<String>,
-    /// The accounts whose time it was then.
+    enabled: BTreeSet<String>,
+    /// The accounts that were within their hours at that time.
     open: BTreeSet<String>,
-    /// Those of `live` that were missing at the last look, in a file changed in place.
-    doubtful: BTreeSet<String>,
+    /// Accounts in `enabled` that were missing at the last check, in a file changed in place.
+    maybe_removed: BTreeSet<String>,
     is_reread: bool,
     is_in_place: bool,
     problem: Option<OpenError>,
@@ -263,14 +267,14 @@ struct State {
     is_renewing: bool,
 }
 
-impl State {
+impl FileState {
     fn new(stamp: Option<Stamp>) -> Self {
         Self {
             records: Records::new(),
             stamp,
-            live: BTreeSet::new(),
+            enabled: BTreeSet::new(),
             open: BTreeSet::new(),
-            doubtful: BTreeSet::new(),
+            maybe_removed: BTreeSet::new(),
             is_reread: false,
             is_in_place: false,
             problem: None,
@@ -281,18 +285,18 @@ impl State {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can fall halfway.
+    fn state(&self) -> MutexGuard<'_, FileState> {
+        // No code under this lock panics halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the file again if it has changed. Blocks.
-    fn look(&self) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    fn reload_if_changed(&self) {
+        let _guard = self.read_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = stamp(&self.path);
         let now = seen.as_ref().ok().copied();
         let before = self.state().stamp;
-        // A file that is gone has no stamp; that is told once, too.
+        // A removed file has no stamp; this is reported once, too.
         if now == before {
             return;
         }
@@ -302,8 +306,8 @@ impl Inner {
             Ok((records, stamp)) => {
                 let identity = |stamp: Stamp| stamp.identity;
                 state.is_in_place = before.map(identity) == stamp.map(identity);
-                // Who was added since the last question may have logged in already.
-                state.live.extend(live(&records));
+                // An account added since the last `refresh` may have logged in already.
+                state.enabled.extend(enabled(&records));
                 state.open.extend(open(&records));
                 state.records = records;
                 state.stamp = stamp;
@@ -318,23 +322,24 @@ impl Inner {
         }
     }
 
-    /// What happened since this was last asked.
+    /// The changes since the last call.
     fn changes(&self) -> Result<Changes, OpenError> {
         let mut state = self.state();
         if let Some(problem) = state.problem.take() {
             return Err(problem);
         }
-        let now = live(&state.records);
-        let missing: BTreeSet<String> = state.live.difference(&now).cloned().collect();
-        let (ended, doubtful) = if state.is_in_place {
-            let is_sure =
-                |name: &String| state.records.contains_key(name) || state.doubtful.contains(name);
+        let now = enabled(&state.records);
+        let missing: BTreeSet<String> = state.enabled.difference(&now).cloned().collect();
+        let (ended, maybe_removed) = if state.is_in_place {
+            let is_sure = |name: &String| {
+                state.records.contains_key(name) || state.maybe_removed.contains(name)
+            };
             missing.into_iter().partition(is_sure)
         } else {
             (missing, BTreeSet::new())
         };
-        state.live = now.union(&doubtful).cloned().collect();
-        state.doubtful = doubtful;
+        state.enabled = now.union(&maybe_removed).cloned().collect();
+        state.maybe_removed = maybe_removed;
         let open = open(&state.records);
         let over = state.open.difference(&open).filter(|name| now.contains(*name));
         let over = over.cloned().collect();
@@ -342,13 +347,13 @@ impl Inner {
         Ok(Changes { is_reread: std::mem::take(&mut state.is_reread), ended, over })
     }
 
-    /// Puts a new hash in the place of `old`, unless it is no longer there. Blocks.
-    fn renew(&self, name: &str, old: Option<&StoredHash>, secret: &[u8], _turn: &Turn) {
+    /// Replaces the hash `old`, unless the file has another one by now. Blocks.
+    fn renew(&self, name: &str, old: Option<&StoredHash>, secret: &[u8], _permit: &HashPermit) {
         if !self.state().is_renewing {
             return;
         }
         let Ok(new) = hash_new(secret) else { return };
-        let result = edit::edit(&self.path, Patience::None, |editor| {
+        let result = edit::edit(&self.path, LockWait::None, |editor| {
             let stored = editor.record(name).and_then(|record| record.password.clone());
             if stored.as_ref() != old {
                 return Ok(());
@@ -368,12 +373,15 @@ impl Inner {
 
 fn read_all(path: &Path) -> Result<(Records, Option<Stamp>), OpenError> {
     let (text, stamp) = disk::read(path)?;
-    let said = read::read(path, &text).map_err(OpenError::Problems)?;
-    let named = said.whole().into_iter().map(|record| (record.name.clone(), Arc::new(record)));
+    let parsed = read::read(path, &text).map_err(OpenError::Problems)?;
+    let named = parsed
+        .effective_records()
+        .into_iter()
+        .map(|record| (record.name.clone(), Arc::new(record)));
     Ok((named.collect(), Some(stamp)))
 }
 
-fn live(records: &Records) -> BTreeSet<String> {
+fn enabled(records: &Records) -> BTreeSet<String> {
     names(records, UserRecord::is_enabled)
 }
 

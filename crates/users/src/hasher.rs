@@ -1,4 +1,4 @@
-//! How many password hashes run at once, so that logins cannot take the whole machine.
+//! Bounds the number of concurrent password hashes, so that logins cannot exhaust the machine.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use tokio::task::spawn_blocking;
 use wharf_core::users::Denied;
 use zeroize::Zeroizing;
 
-use crate::password::{self, DECOY, HashFailed, Verified};
+use crate::password::{self, DUMMY_HASH, HashFailed, Verified};
 
-/// How many logins may wait for their turn: about four seconds of work for two processors.
+/// The most logins that wait for a permit: about four seconds of work for two processors.
 pub const LOGINS_WAITING_MAX: usize = 256;
-/// The most hashes at once whatever the number of processors: 64 of ours take 1.2 GiB.
+/// The most concurrent hashes, whatever the number of processors: 64 new hashes take 1.2 GiB.
 pub const HASHES_AT_ONCE_MAX: usize = 64;
 
-/// Runs password hashes on blocking threads, a bounded number at once.
+/// Runs a bounded number of password hashes on blocking threads.
 ///
-/// Share one among all stores of a process. Every future here may be dropped: work that has begun
-/// goes on to its end on its thread and keeps its place until then.
+/// Share one among all stores of a process. Every future here may be dropped: work that has started
+/// runs to its end on its thread, and holds its permit until then.
 #[derive(Debug)]
 pub struct Hasher {
     /// One permit a running hash.
@@ -27,34 +27,34 @@ pub struct Hasher {
     at_once: u32,
     /// One permit a hash that runs or waits.
     admitted: Arc<Semaphore>,
-    counts: Arc<Counts>,
+    counts: Arc<HashCounters>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct HashCounters {
     verifications: AtomicU64,
-    decoys: AtomicU64,
+    dummy_verifications: AtomicU64,
 }
 
 /// Too many hashes run and wait already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
+pub struct HasherBusy;
 
-impl std::fmt::Display for Busy {
+impl std::fmt::Display for HasherBusy {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("too many logins at once")
     }
 }
 
-impl std::error::Error for Busy {}
+impl std::error::Error for HasherBusy {}
 
-impl From<Busy> for Denied {
-    fn from(_: Busy) -> Self {
+impl From<HasherBusy> for Denied {
+    fn from(_: HasherBusy) -> Self {
         Self::Busy
     }
 }
 
-/// As many at once as there are processors.
+/// As many concurrent hashes as there are processors.
 impl Default for Hasher {
     fn default() -> Self {
         Self::new(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
@@ -74,70 +74,74 @@ impl Hasher {
         }
     }
 
-    /// Says whether `secret` is the password behind `stored`.
+    /// Verifies `secret` against the hash `stored`.
     ///
-    /// Where there is no hash, or none that can be read, a decoy of our own cost is checked in its
-    /// place and the answer is `Unreadable`: it takes as long as a wrong password. A wrong password
-    /// of a hash that is not of our cost costs the decoy as well, since many of those take no
-    /// time at all. One that takes longer than ours can still be told from a missing account,
-    /// until its first login renews it.
+    /// If there is no hash, or it is unreadable, a dummy hash with the cost of a new hash is
+    /// verified instead and the result is `Unreadable`: it takes as long as a wrong password. For a
+    /// wrong password whose hash has another cost, the dummy hash is verified in addition, since
+    /// many of those hashes are cheap. A hash that costs more than a new one can still be
+    /// distinguished from a missing account, until the first login renews it.
     ///
     /// # Errors
-    /// [`Busy`] when too many wait already; nothing was checked.
-    pub async fn verify(&self, stored: Option<&str>, secret: &[u8]) -> Result<Verified, Busy> {
+    /// [`HasherBusy`] when too many logins wait; nothing was verified.
+    pub async fn verify(
+        &self,
+        stored: Option<&str>,
+        secret: &[u8],
+    ) -> Result<Verified, HasherBusy> {
         let stored = stored.map(|stored| Zeroizing::new(stored.to_owned()));
         let secret = Zeroizing::new(secret.to_vec());
-        let turn = self.turn().await?;
+        let permit = self.permit().await?;
         let counts = Arc::clone(&self.counts);
         let work = spawn_blocking(move || {
-            let _turn = turn;
+            let _turn = permit;
             counts.verifications.fetch_add(1, Ordering::Relaxed);
             let known = stored.as_ref().map(|stored| password::verify(stored, &secret));
-            let is_ours = stored.is_some_and(|stored| password::costs_as_ours(&stored));
+            let is_ours = stored.is_some_and(|stored| password::has_current_cost(&stored));
             let verified = known.unwrap_or(Verified::Unreadable);
             let is_cheap = verified == Verified::Wrong && !is_ours;
             if is_cheap || verified == Verified::Unreadable {
-                counts.decoys.fetch_add(1, Ordering::Relaxed);
-                password::verify(DECOY, &secret);
+                counts.dummy_verifications.fetch_add(1, Ordering::Relaxed);
+                password::verify(DUMMY_HASH, &secret);
             }
             verified
         });
-        // The runtime ends, or the work fell: nobody has been verified.
+        // The runtime shuts down, or the task panicked: the password is not verified.
         Ok(work.await.unwrap_or(Verified::Unreadable))
     }
 
-    /// Makes a new hash, see [`password::hash_new`], when it is its turn.
+    /// Creates a new hash, see [`password::hash_new`]. Waits for a permit.
     ///
     /// # Errors
-    /// When too many wait already, or no hash could be made.
+    /// Too many logins wait, or the hash cannot be created.
     pub async fn hash_new(
         &self,
         secret: &[u8],
     ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
         let secret = Zeroizing::new(secret.to_vec());
-        let turn = self.turn().await?;
+        let permit = self.permit().await?;
         let work = spawn_blocking(move || {
-            let _turn = turn;
+            let _turn = permit;
             password::hash_new(&secret)
         });
         Ok(work.await.map_err(|_| HashFailed)??)
     }
 
-    /// Makes a new hash if a turn is free this moment, for work that can be left out.
+    /// Creates a new hash if a permit is available now, for optional work.
     pub async fn hash_if_idle(&self, secret: &[u8]) -> Option<String> {
-        let turn = self.spare_turn()?;
+        let permit = self.try_permit()?;
         let secret = Zeroizing::new(secret.to_vec());
         let work = spawn_blocking(move || {
-            let _turn = turn;
+            let _turn = permit;
             password::hash_new(&secret)
         });
         work.await.ok()?.ok()
     }
 
-    /// Waits until no hash runs, so that a hash that is being renewed is not lost at the end of
-    /// the process. New ones wait meanwhile.
+    /// Waits until no hash runs, so that a renewed hash is not lost when the process exits. New
+    /// ones wait meanwhile.
     pub async fn idle(&self) {
-        // Fails only when the semaphore is closed, which nobody does.
+        // Fails only when the semaphore is closed, which never happens.
         drop(self.running.acquire_many(self.at_once).await);
     }
 
@@ -147,33 +151,33 @@ impl Hasher {
     }
 
     /// How many of them checked the decoy. For tests and metrics.
-    pub fn decoys(&self) -> u64 {
-        self.counts.decoys.load(Ordering::Relaxed)
+    pub fn dummy_verifications(&self) -> u64 {
+        self.counts.dummy_verifications.load(Ordering::Relaxed)
     }
 
-    /// How many wait for their turn. For tests and metrics.
+    /// How many logins wait for a permit. For tests and metrics.
     pub fn waiting(&self) -> usize {
         let at_once = self.running.available_permits();
         (LOGINS_WAITING_MAX + at_once).saturating_sub(self.admitted.available_permits())
     }
 
-    /// A turn for work that can be left out, if one is free this moment.
-    pub(crate) fn spare_turn(&self) -> Option<Turn> {
+    /// A permit for optional work, if one is available now.
+    pub(crate) fn try_permit(&self) -> Option<HashPermit> {
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().ok()?;
         let running = Arc::clone(&self.running).try_acquire_owned().ok()?;
-        Some(Turn { _running: running, _admitted: admitted })
+        Some(HashPermit { _running: running, _admitted: admitted })
     }
 
-    async fn turn(&self) -> Result<Turn, Busy> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Busy)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Busy)?;
-        Ok(Turn { _running: running, _admitted: admitted })
+    async fn permit(&self) -> Result<HashPermit, HasherBusy> {
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| HasherBusy)?;
+        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| HasherBusy)?;
+        Ok(HashPermit { _running: running, _admitted: admitted })
     }
 }
 
 /// The right to run one hash; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct HashPermit {
     _running: OwnedSemaphorePermit,
     _admitted: OwnedSemaphorePermit,
 }
@@ -189,38 +193,41 @@ mod tests {
     async fn row_18_a_missing_or_unreadable_hash_costs_one_verification() {
         let hasher = Hasher::default();
         for stored in [None, Some(""), Some("plain"), Some("$6$rounds=999999999$a$b")] {
-            let before = (hasher.verifications(), hasher.decoys());
+            let before = (hasher.verifications(), hasher.dummy_verifications());
             assert_eq!(hasher.verify(stored, b"x").await, Ok(Verified::Unreadable));
-            assert_eq!((hasher.verifications(), hasher.decoys()), (before.0 + 1, before.1 + 1));
+            assert_eq!(
+                (hasher.verifications(), hasher.dummy_verifications()),
+                (before.0 + 1, before.1 + 1)
+            );
         }
     }
 
     #[tokio::test]
-    async fn row_18_a_wrong_password_always_costs_a_hash_of_ours() {
+    async fn row_18_a_wrong_password_always_costs_a_new_hash() {
         let hasher = Hasher::default();
         let ours = hasher.hash_new(b"secret").await.unwrap();
         assert_eq!(hasher.verify(Some(&ours), b"x").await, Ok(Verified::Wrong));
-        assert_eq!(hasher.decoys(), 0);
+        assert_eq!(hasher.dummy_verifications(), 0);
         let quick = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
         assert_eq!(hasher.verify(Some(quick), b"x").await, Ok(Verified::Wrong));
-        assert_eq!(hasher.decoys(), 1);
+        assert_eq!(hasher.dummy_verifications(), 1);
         let secret = "Pier 39, Zürich".as_bytes();
         assert_eq!(hasher.verify(Some(quick), secret).await, Ok(Verified::RightButOld));
-        assert_eq!(hasher.decoys(), 1);
+        assert_eq!(hasher.dummy_verifications(), 1);
     }
 
     #[tokio::test]
-    async fn row_20_a_full_queue_refuses_and_a_dropped_wait_makes_room() {
+    async fn row_20_a_full_queue_rejects_and_a_dropped_wait_frees_a_place() {
         let hasher = Hasher::new(NonZeroUsize::MIN);
-        let busy = hasher.spare_turn().unwrap();
-        assert!(hasher.spare_turn().is_none());
+        let busy = hasher.try_permit().unwrap();
+        assert!(hasher.try_permit().is_none());
         let mut waiting: Vec<_> =
             (0..LOGINS_WAITING_MAX).map(|_| Box::pin(hasher.verify(None, b"x"))).collect();
         let mut context = Context::from_waker(Waker::noop());
         for login in &mut waiting {
             assert!(login.as_mut().poll(&mut context).is_pending());
         }
-        assert_eq!(hasher.verify(None, b"x").await, Err(Busy));
+        assert_eq!(hasher.verify(None, b"x").await, Err(HasherBusy));
         assert_eq!(hasher.verifications(), 0);
         waiting.truncate(1);
         assert!(pin!(hasher.verify(None, b"x")).poll(&mut context).is_pending());

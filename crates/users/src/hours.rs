@@ -6,7 +6,8 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _};
 
-/// Hours of the week, as in `mon-fri 08:00-18:00`. Outside of them nobody is logged in.
+/// Hours of the week, as in `mon-fri 08:00-18:00`. Logins are refused and sessions end outside of
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hours(Vec<Window>);
 
@@ -24,48 +25,47 @@ const DAYS: [(&str, Weekday); 7] = [
     ("sun", Weekday::Sunday),
 ];
 
-/// A time of some days. One that runs over midnight belongs to the day on which it begins.
+/// A time window on some days. One that crosses midnight belongs to the day on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Window {
     /// One for each of [`DAYS`].
     days: [bool; 7],
     /// Minutes from midnight.
     from: u16,
-    /// Minutes from the same midnight, up to a day behind `from`.
+    /// Minutes from the same midnight, up to one day after `from`.
     to: u16,
-    /// That of the server where nothing is said.
+    /// The server's time zone if `None`.
     zone: Option<String>,
 }
 
-/// What is wrong with hours or a last day.
+/// The error of invalid hours or an invalid expiry date.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadTime(String);
+pub struct InvalidTime(String);
 
-impl fmt::Display for BadTime {
+impl fmt::Display for InvalidTime {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }
 }
 
-impl std::error::Error for BadTime {}
+impl std::error::Error for InvalidTime {}
 
 impl Hours {
-    /// Reads windows such as `mon-fri 08:00-18:00`, `sat,sun 10:00-14:00 Europe/Berlin` or
-    /// `22:00-06:00`: days (all if none are named), from, to, and a zone (the server's if none is
-    /// named).
+    /// Parses windows such as `mon-fri 08:00-18:00`, `sat,sun 10:00-14:00 Europe/Berlin` or
+    /// `22:00-06:00`: days (default: all), start, end, and a time zone (default: the server's).
     ///
     /// # Errors
-    /// The part that is wrong, and how it is written.
-    pub fn parse<'a>(windows: impl IntoIterator<Item = &'a str>) -> Result<Self, BadTime> {
+    /// The invalid part and the expected format.
+    pub fn parse<'a>(windows: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidTime> {
         let windows: Vec<_> = windows.into_iter().map(Window::parse).collect::<Result<_, _>>()?;
         match windows.len() {
-            0 => Err(BadTime("there is no time in it, so nobody could log in".to_owned())),
+            0 => Err(InvalidTime("empty list of hours: every login would be refused".to_owned())),
             1..=WINDOWS_MAX => Ok(Self(windows)),
-            _ => Err(BadTime(format!("at most {WINDOWS_MAX} times can be given"))),
+            _ => Err(InvalidTime(format!("at most {WINDOWS_MAX} time windows are allowed"))),
         }
     }
 
-    /// The windows as they are written.
+    /// The windows in the format of [`Hours::parse`].
     pub fn windows(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(ToString::to_string)
     }
@@ -79,7 +79,7 @@ impl Hours {
     /// if they are not now, or never over.
     pub fn close(&self, now: Timestamp) -> Option<Timestamp> {
         let mut end = now;
-        // Each step leaves a window for a later one; a week of them comes back to the first.
+        // Each step moves on to a later window; after one week the first one follows again.
         for _ in 0..=self.0.len() * 8 {
             match self.0.iter().filter_map(|window| window.closes(end)).max() {
                 Some(later) => end = later,
@@ -99,10 +99,10 @@ impl fmt::Display for Hours {
 }
 
 impl Window {
-    fn parse(text: &str) -> Result<Self, BadTime> {
+    fn parse(text: &str) -> Result<Self, InvalidTime> {
         let wrong = || {
-            BadTime(format!(
-                "`{}` is no time of the week; write it as in mon-fri 08:00-18:00",
+            InvalidTime(format!(
+                "`{}` is not a time window; write it as in mon-fri 08:00-18:00",
                 text.escape_debug()
             ))
         };
@@ -170,7 +170,7 @@ impl fmt::Display for Window {
     }
 }
 
-/// So many minutes behind the midnight with which a day begins, by the clock on the wall.
+/// The time this many minutes after midnight of a day, in local (civil) time.
 fn at(day: Date, minutes: u16, zone: &TimeZone) -> Option<Timestamp> {
     let days = i32::from(minutes / DAY_MINUTES);
     let day = day.checked_add(Span::new().days(days)).ok()?;
@@ -217,11 +217,11 @@ fn parse_minutes(text: &str) -> Option<u16> {
     (minutes < 60 && sum <= DAY_MINUTES).then_some(sum)
 }
 
-fn known_zone(name: &str) -> Result<String, BadTime> {
+fn known_zone(name: &str) -> Result<String, InvalidTime> {
     match TimeZone::get(name) {
         Ok(_) => Ok(name.to_owned()),
-        Err(_) => Err(BadTime(format!(
-            "`{}` is no time zone that this computer knows; write it as in Europe/Berlin",
+        Err(_) => Err(InvalidTime(format!(
+            "`{}` is not a time zone of this system; write it as in Europe/Berlin",
             name.escape_debug()
         ))),
     }
@@ -241,15 +241,15 @@ impl Expiry {
     ///
     /// # Errors
     /// It is neither.
-    pub fn parse(text: &str) -> Result<Self, BadTime> {
+    pub fn parse(text: &str) -> Result<Self, InvalidTime> {
         let text = text.trim();
         let moment = || text.parse().ok().map(Self::At);
         let day = || text.parse().ok().map(Self::Day);
         let is_day = text.len() <= "2027-01-31".len();
         let read = if is_day { day() } else { moment() };
         read.ok_or_else(|| {
-            BadTime(format!(
-                "`{}` is no day; write the last one as in 2027-01-31, or a moment as in \
+            InvalidTime(format!(
+                "`{}` is not a date; write the last day as in 2027-01-31, or a time as in \
                  2027-01-31T18:00:00+01:00",
                 text.escape_debug()
             ))
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_window_says_how_it_is_written() {
+    fn an_invalid_window_is_rejected_with_the_format() {
         for text in [
             "",
             "mon",
@@ -326,12 +326,12 @@ mod tests {
             assert!(wrong.contains("mon-fri 08:00-18:00"), "{text}: {wrong}");
         }
         let wrong = Hours::parse(["8:00-9:00 Mars/Base"]).unwrap_err().to_string();
-        assert!(wrong.contains("no time zone"), "{wrong}");
+        assert!(wrong.contains("is not a time zone"), "{wrong}");
         assert!(Hours::parse([]).is_err() && Hours::parse(["8:00-9:00"; WINDOWS_MAX + 1]).is_err());
     }
 
     #[test]
-    fn hours_open_and_close_by_the_clock_of_their_zone() {
+    fn hours_start_and_end_in_their_time_zone() {
         let work = hours(&["mon-fri 08:00-18:00 UTC"]);
         // A Monday.
         assert!(!work.is_open(moment("2026-11-23T07:59:59Z")));

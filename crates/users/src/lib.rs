@@ -1,10 +1,10 @@
-//! Places to keep accounts, and their password hashes.
+//! Stores of accounts, and password hashes.
 //!
-//! [`file::FileUsers`] keeps them in `users.toml`, [`single::Single`] is one account in memory,
-//! and [`anonymous::WithAnonymous`] adds logins without a password to any store. To follow a
-//! login, read [`mod@file`], then [`hasher`] (how many at once), then [`password`] (which
-//! hashes, at what cost). [`admin`] is what can be changed in every store. [`name`], [`rights`] and
-//! [`units`] are the rules for what people write.
+//! [`file::FileUsers`] reads accounts from `users.toml`, [`single::Single`] is one account in
+//! memory, and [`anonymous::WithAnonymous`] adds anonymous logins to any store. To follow a login,
+//! read [`mod@file`], then [`hasher`] (how many hashes run concurrently), then [`password`] (hash
+//! formats and their cost). [`admin`] is the administration interface of all stores. [`name`],
+//! [`rights`] and [`units`] parse what users write.
 
 pub mod admin;
 pub mod anonymous;

@@ -1,7 +1,7 @@
-//! The password hash of old Unix systems, `$1$salt$result`: what `ftpasswd` of `ProFTPD` makes.
+//! The password hash of old Unix systems, `$1$salt$result`, which `ftpasswd` of `ProFTPD` creates.
 //!
-//! It is weak: a thousand rounds of MD5 without any use of memory. It is verified so that people
-//! can move in with their passwords, and replaced at their first login.
+//! It is weak: a thousand rounds of MD5 that need no memory. It is verified so that accounts can be
+//! migrated with their passwords, and replaced at the first login.
 
 use md5::{Digest, Md5};
 
@@ -14,7 +14,7 @@ pub(crate) const RESULT_LETTERS: usize = 22;
 const ROUNDS: usize = 1000;
 const MAGIC: &[u8] = b"$1$";
 
-/// The letters behind the salt for this password.
+/// The result letters for this password and salt.
 pub(crate) fn result(secret: &[u8], salt: &[u8]) -> String {
     let salt = salt.get(..SALT_BYTES_MAX).unwrap_or(salt);
     let inner = Md5::new().chain_update(secret).chain_update(salt).chain_update(secret).finalize();

@@ -5,18 +5,18 @@ use std::fmt;
 /// The longest name in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// Why a text is no account name.
+/// Why a text is not a valid account name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameProblem {
-    /// There is no letter.
+    /// It is empty.
     Empty,
     /// It has more than [`NAME_BYTES_MAX`] bytes.
     TooLong,
-    /// A control character stands in it.
+    /// It contains a control character.
     Control,
-    /// One of `/`, `\` and `:` stands in it.
+    /// It contains `/`, `\` or `:`.
     Holds(char),
-    /// It begins with `.` or `-`.
+    /// It starts with `.` or `-`.
     Begins(char),
     /// It ends with `.` or a space.
     Ends(char),
@@ -25,25 +25,25 @@ pub enum NameProblem {
 impl fmt::Display for NameProblem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => out.write_str("a user name needs at least one letter"),
+            Self::Empty => out.write_str("a user name must not be empty"),
             Self::TooLong => write!(out, "a user name has at most {NAME_BYTES_MAX} bytes"),
-            Self::Control => out.write_str("a user name holds no control characters"),
-            Self::Holds(letter) => write!(out, "a user name holds no `{letter}`"),
-            Self::Begins(letter) => write!(out, "a user name does not begin with `{letter}`"),
-            Self::Ends(' ') => out.write_str("a user name does not end with a space"),
-            Self::Ends(letter) => write!(out, "a user name does not end with `{letter}`"),
+            Self::Control => out.write_str("a user name must not contain control characters"),
+            Self::Holds(letter) => write!(out, "a user name must not contain `{letter}`"),
+            Self::Begins(letter) => write!(out, "a user name must not start with `{letter}`"),
+            Self::Ends(' ') => out.write_str("a user name must not end with a space"),
+            Self::Ends(letter) => write!(out, "a user name must not end with `{letter}`"),
         }
     }
 }
 
 impl std::error::Error for NameProblem {}
 
-/// Whether an account may have this name: 1 to [`NAME_BYTES_MAX`] bytes that are one plain
-/// component of a path on every system, cannot forge a line of a log or a field of a password
-/// file, and cannot be taken for an option.
+/// Whether an account may have this name: 1 to [`NAME_BYTES_MAX`] bytes that are a single path
+/// component on every system, cannot forge a log line or a field of a password file, and cannot be
+/// taken for a command-line option.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first problem.
 pub fn check_name(name: &str) -> Result<(), NameProblem> {
     if name.is_empty() {
         return Err(NameProblem::Empty);
@@ -73,7 +73,7 @@ mod tests {
     use std::path::{Component, Path};
 
     #[test]
-    fn names_of_people_are_names() {
+    fn usual_names_are_accepted() {
         for name in ["anna", "a", "Zoë", "王小明", "anna.m", "anna-2", "a b", "x@example.com", "_"]
         {
             assert_eq!(check_name(name), Ok(()), "{name}");
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn row_21_22_what_is_no_name_says_why() {
+    fn row_21_22_an_invalid_name_is_rejected_with_the_reason() {
         for (name, problem) in [
             ("", NameProblem::Empty),
             ("a\nb", NameProblem::Control),

@@ -1,32 +1,32 @@
-//! What someone meant who misspelt a word.
+//! Suggestions for misspelt words.
 
 /// Longer words are not compared: the work grows with the square of the length.
 const WORD_LETTERS_MAX: usize = 64;
 
-/// The one of `known` that `word` most likely means, or none if all are too far away.
+/// The word of `known` that is closest to `word`, or none if all differ too much.
 ///
-/// A letter more, less or changed is one step, as are two that changed places. A third of the
-/// letters, and at least one, may be wrong; case does not count.
+/// An inserted, missing, changed or transposed letter counts as one edit. A third of the letters,
+/// and at least one, may differ; case is ignored.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_lowercase().replace('-', "_").chars().collect();
     if word.len() > WORD_LETTERS_MAX {
         return None;
     }
-    let steps_max = (word.len() / 3).max(1);
+    let distance_max = (word.len() / 3).max(1);
     known
         .into_iter()
         .filter(|candidate| candidate.len() <= WORD_LETTERS_MAX)
         .map(|candidate| {
             let letters: Vec<char> = candidate.to_lowercase().replace('-', "_").chars().collect();
-            (steps(&word, &letters), candidate)
+            (edit_distance(&word, &letters), candidate)
         })
-        .filter(|(steps, _)| *steps <= steps_max)
-        .min_by_key(|(steps, _)| *steps)
+        .filter(|(edit_distance, _)| *edit_distance <= distance_max)
+        .min_by_key(|(edit_distance, _)| *edit_distance)
         .map(|(_, candidate)| candidate)
 }
 
 /// The optimal string alignment distance, row by row.
-fn steps(from: &[char], to: &[char]) -> usize {
+fn edit_distance(from: &[char], to: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=to.len()).collect();
     let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
@@ -74,9 +74,9 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_counted_as_a_person_would() {
+    fn edits_are_counted() {
         let count = |from: &str, to: &str| {
-            steps(&from.chars().collect::<Vec<_>>(), &to.chars().collect::<Vec<_>>())
+            edit_distance(&from.chars().collect::<Vec<_>>(), &to.chars().collect::<Vec<_>>())
         };
         assert_eq!(count("home", "home"), 0);
         assert_eq!(count("hoem", "home"), 1);

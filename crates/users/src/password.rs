@@ -1,4 +1,4 @@
-//! Password hashes: new ones, and every kind an older server may have left behind.
+//! Password hashes: new ones, and the formats of other servers.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -10,21 +10,21 @@ use zeroize::Zeroizing;
 
 use crate::md5_crypt;
 
-/// The longest password in bytes. Longer ones are wrong before any work is done.
+/// The longest password in bytes. Longer ones are rejected without any work.
 pub const SECRET_BYTES_MAX: usize = 1024;
-/// The memory of our own hashes in KiB: 19 MiB, as OWASP asks of Argon2id with two passes.
+/// The memory of new hashes in KiB: 19 MiB, as OWASP recommends for Argon2id with two passes.
 pub const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
-/// The passes of our own hashes.
+/// The passes of new hashes.
 pub const ARGON2_PASSES: u32 = 2;
-/// The lanes of our own hashes.
+/// The parallelism of new hashes.
 pub const ARGON2_LANES: u32 = 1;
-/// The most memory a stored Argon2id or yescrypt hash may ask for: 128 MiB in KiB. Several run at
-/// a time, so a hash that asks for more could take the whole machine.
+/// The most memory of a stored Argon2id or yescrypt hash: 128 MiB in KiB. Several hashes run
+/// concurrently, so one that needs more could exhaust the machine.
 pub const STORED_MEMORY_KIB_MAX: u32 = 128 * 1024;
-/// The most passes a stored Argon2id hash may ask for with the most memory: about two seconds. With
-/// less memory it may ask for as many more: `pure-pw` makes hashes with 8 MiB and 255 passes.
+/// The most passes of a stored Argon2id hash with the most memory: about two seconds. With less
+/// memory more passes are allowed: `pure-pw` creates hashes with 8 MiB and 255 passes.
 pub const STORED_PASSES_MAX: u32 = 16;
-/// The most lanes a stored Argon2id hash may ask for.
+/// The highest parallelism of a stored Argon2id hash.
 pub const STORED_LANES_MAX: u32 = 16;
 /// The highest cost of a stored bcrypt hash: about one second.
 pub const STORED_BCRYPT_COST_MAX: u32 = 14;
@@ -33,39 +33,39 @@ pub const STORED_SHA_CRYPT_ROUNDS_MAX: u32 = 1_000_000;
 /// The longest stored hash in bytes; the longest real ones have about 140.
 pub const STORED_BYTES_MAX: usize = 512;
 
-/// What a stored hash says about a password.
+/// The result of verifying a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
     /// It is the password.
     Right,
-    /// It is the password, and the hash is weaker than what [`hash_new`] makes: store a new one.
+    /// It is the password, and the hash is weaker than that of [`hash_new`]: store a new one.
     RightButOld,
     /// It is not the password.
     Wrong,
-    /// The hash is empty, of a kind that is not known, damaged, or asks for more work than the
-    /// `STORED_*_MAX` bounds allow. Nobody can log in with it.
+    /// The hash is empty, unknown, damaged, or exceeds the `STORED_*_MAX` bounds. No password
+    /// matches it.
     Unreadable,
 }
 
-/// A new hash could not be made: the system gave no random bytes or no memory.
+/// A new hash cannot be created: no random bytes or no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashFailed;
 
 impl std::fmt::Display for HashFailed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("no password hash could be made: the system gave no random bytes or memory")
+        out.write_str("cannot create a password hash: no random bytes or memory available")
     }
 }
 
 impl std::error::Error for HashFailed {}
 
-/// Hashes a password with Argon2id and a fresh salt, as a PHC string of about 97 letters.
+/// Hashes a password with Argon2id and a random salt, as a PHC string of about 97 letters.
 ///
 /// Takes tens of milliseconds and 19 MiB: on a server, use
 /// [`Hasher::hash_new`](crate::hasher::Hasher::hash_new).
 ///
 /// # Errors
-/// Only when the system gives no random bytes or no memory.
+/// The system has no random bytes or no memory.
 pub fn hash_new(secret: &[u8]) -> Result<String, HashFailed> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| HashFailed)?;
@@ -79,29 +79,29 @@ pub fn hash_new(secret: &[u8]) -> Result<String, HashFailed> {
     Ok(format!("$argon2id$v=19${cost}${}${}", encoded(&salt), encoded(hash.as_slice())))
 }
 
-/// Fills `out` with the hash.
+/// Computes the hash into `out`.
 ///
-/// The memory of each hash comes from the system and goes back to it. glibc keeps what it gets back
-/// in pieces up to [`KEPT_BYTES_MAX`], and does not find one again that was aligned as blocks of
-/// Argon2 are: each login would cost the process 19 MiB for ever. So the room asked for is larger
-/// than that; what of it is not used is never touched, and costs nothing.
+/// The memory is allocated by the system for each hash and returned to it. glibc caches freed
+/// chunks up to [`MMAP_THRESHOLD_MAX`], and does not reuse one with the alignment of Argon2 blocks:
+/// each login would leak 19 MiB. So the capacity is above that threshold; its unused part is never
+/// touched and costs nothing.
 fn run(argon2: &Argon2<'_>, secret: &[u8], salt: &[u8], out: &mut [u8]) -> Option<()> {
     let blocks = argon2.params().block_count();
     let mut memory = Vec::new();
-    memory.try_reserve_exact(blocks.max(KEPT_BYTES_MAX / Block::SIZE + 1)).ok()?;
+    memory.try_reserve_exact(blocks.max(MMAP_THRESHOLD_MAX / Block::SIZE + 1)).ok()?;
     memory.resize(blocks, Block::new());
     argon2.hash_password_into_with_memory(secret, salt, out, memory.as_mut_slice()).ok()
 }
 
 /// `DEFAULT_MMAP_THRESHOLD_MAX` of glibc on systems of 64 bits.
-const KEPT_BYTES_MAX: usize = 32 << 20;
+const MMAP_THRESHOLD_MAX: usize = 32 << 20;
 
-/// Says whether `secret` is the password behind `stored`.
+/// Verifies `secret` against the hash `stored`.
 ///
-/// Known kinds: Argon2id (`$argon2id$`), bcrypt (`$2a$`, `$2b$`, `$2y$`), SHA-crypt (`$5$`,
+/// Supported formats: Argon2id (`$argon2id$`), bcrypt (`$2a$`, `$2b$`, `$2y$`), SHA-crypt (`$5$`,
 /// `$6$`), yescrypt (`$y$`), MD5-crypt (`$1$`), and salted SHA of LDAP (`{SSHA}`, `{SSHA256}`,
-/// `{SSHA512}`). Results are compared in constant time. Takes as long as the hash asks, within the
-/// bounds above.
+/// `{SSHA512}`). Results are compared in constant time. Takes as long as the parameters of the hash
+/// require, within the bounds above.
 pub fn verify(stored: &str, secret: &[u8]) -> Verified {
     if stored.len() > STORED_BYTES_MAX || !stored.is_ascii() {
         return Verified::Unreadable;
@@ -113,25 +113,25 @@ pub fn verify(stored: &str, secret: &[u8]) -> Verified {
     kind.and_then(|(_, check)| check(stored, secret)).unwrap_or(Verified::Unreadable)
 }
 
-/// Whether [`verify`] knows this kind of hash, by its beginning alone. For messages to someone
-/// who types a hash, or types a password where a hash belongs.
+/// Whether [`verify`] supports this format, by its prefix alone. For error messages when a password
+/// is written where a hash is expected.
 pub fn looks_like_hash(text: &str) -> bool {
     KINDS.iter().any(|(prefix, _)| text.starts_with(prefix))
 }
 
-/// A hash of a password that nobody knows, with the cost of our own hashes. Checking it for a
-/// name that does not exist takes as long as checking a name that does.
-pub(crate) const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$+KhMn2K9D1lIaCs9z1vcEQ$\
+/// A hash of an unknown password, with the cost of a new hash. Verifying it for an unknown name
+/// takes as long as verifying the password of a known one.
+pub(crate) const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$+KhMn2K9D1lIaCs9z1vcEQ$\
     N9e59WylKXdEu27q7HQaHxZgmALzFC6OpZM9IPDaT5o";
 
 /// Whether checking this hash costs exactly what checking the decoy costs.
-pub(crate) fn costs_as_ours(stored: &str) -> bool {
+pub(crate) fn has_current_cost(stored: &str) -> bool {
     let cost = |hash: &str| hash.rsplitn(3, '$').nth(2).map(str::to_owned);
-    cost(stored) == cost(DECOY)
+    cost(stored) == cost(DUMMY_HASH)
 }
 
 /// Whether checking this hash takes no time worth a thread of its own.
-pub(crate) fn is_quick(stored: &str) -> bool {
+pub(crate) fn is_cheap(stored: &str) -> bool {
     stored.starts_with("{SSHA")
 }
 
@@ -185,8 +185,8 @@ fn bcrypt(stored: &str, secret: &[u8]) -> Option<Verified> {
     if !(4..=STORED_BCRYPT_COST_MAX).contains(&parts.get_cost()) {
         return None;
     }
-    // bcrypt looks at 72 bytes and forgets the rest, here as on every other server.
-    ::bcrypt::verify(secret, stored).ok().map(old)
+    // bcrypt ignores everything after 72 bytes, here as on every other server.
+    ::bcrypt::verify(secret, stored).ok().map(valid_but_old)
 }
 
 /// `$6$rounds=5000$salt$result`; the rounds may be missing, the result has `result_letters`.
@@ -209,13 +209,13 @@ fn sha_crypt(stored: &str, secret: &[u8], result_letters: usize) -> Option<Verif
     answer(ShaCrypt::default().verify_password(secret, stored))
 }
 
-/// `$y$j9T$salt$result`: the middle holds flavour, memory and block size in their own digits.
+/// `$y$j9T$salt$result`: the middle contains flavour, memory and block size in its own digits.
 fn yescrypt(stored: &str, secret: &[u8]) -> Option<Verified> {
     use ::yescrypt::{Mode, Params, PasswordVerifier, Yescrypt};
     let mut fields = stored.split('$').skip(2);
     let (written, salt, result) = (fields.next()?, fields.next()?, fields.next()?);
-    // The result is 32 bytes. The library compares as many bytes as it is given, so a cut result
-    // would let others in, and an empty one everybody.
+    // The result is 32 bytes. The library compares only the bytes that are present, so a truncated
+    // result would match other passwords, and an empty one all.
     if salt.is_empty() || result.len() != 43 || fields.next().is_some() {
         return None;
     }
@@ -224,8 +224,8 @@ fn yescrypt(stored: &str, secret: &[u8]) -> Option<Verified> {
     if kib > u64::from(STORED_MEMORY_KIB_MAX) || parameters.p() != 1 {
         return None;
     }
-    // Written again from what was bounded above, it must be the same: nothing hides in it that
-    // asks for more time, such as the optional `t`.
+    // Encoded again from the bounded parameters, it must be the same: optional parameters that cost
+    // more time, such as `t`, are rejected.
     let plain = Params::new(Mode::Rw, parameters.n(), parameters.r(), 1).ok()?;
     if plain.to_string() != written {
         return None;
@@ -241,7 +241,7 @@ fn md5_crypt(stored: &str, secret: &[u8]) -> Option<Verified> {
         return None;
     }
     let found = Zeroizing::new(md5_crypt::result(secret, salt.as_bytes()));
-    Some(old(bool::from(found.as_bytes().ct_eq(result.as_bytes()))))
+    Some(valid_but_old(bool::from(found.as_bytes().ct_eq(result.as_bytes()))))
 }
 
 /// `{SSHA}` and Base64 of the digest of password and salt, then the salt.
@@ -253,11 +253,11 @@ fn salted<Hash: Digest>(stored: &str, secret: &[u8]) -> Option<Verified> {
         return None;
     }
     let found = Hash::new().chain_update(secret).chain_update(salt).finalize();
-    Some(old(bool::from(found.ct_eq(digest))))
+    Some(valid_but_old(bool::from(found.ct_eq(digest))))
 }
 
-/// The answer for every kind that we no longer make.
-fn old(is_right: bool) -> Verified {
+/// The result for every format that is no longer created.
+fn valid_but_old(is_right: bool) -> Verified {
     if is_right { Verified::RightButOld } else { Verified::Wrong }
 }
 
@@ -276,7 +276,8 @@ mod tests {
 
     const SECRET: &[u8] = "Pier 39, Zürich".as_bytes();
 
-    /// Made with mkpasswd 5.5 (libxcrypt), OpenSSL, argon2-cffi, and Python's hashlib and bcrypt.
+    /// Created with mkpasswd 5.5 (libxcrypt), OpenSSL, argon2-cffi, and Python's hashlib and
+    /// bcrypt.
     const OLD: &[&str] = &[
         "$argon2id$v=19$m=8192,t=1,p=1$W5agE+YBvbUeJDZFAxOnHw$4t7Qz0A9RfCMp5F5wS9D24HU6uytxeNG/XshUg/UzPw",
         "$argon2id$v=19$m=19456,t=1,p=1$s/YMo1zD3sN6MejClgfWUA$MzOWUVGTUFZeD1DD1gWtOlu2iFXwyNiwF7Rl3LALmds",
@@ -303,7 +304,7 @@ mod tests {
     ];
 
     #[test]
-    fn hashes_of_other_programs_know_their_password_and_no_other() {
+    fn hashes_of_other_programs_match_only_their_password() {
         for stored in OLD {
             assert_eq!(verify(stored, SECRET), Verified::RightButOld, "{stored}");
             assert_eq!(verify(stored, b"pier 39"), Verified::Wrong, "{stored}");
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_as_strong_as_ours_are_not_old() {
+    fn hashes_as_strong_as_new_ones_are_not_old() {
         for stored in [
             "$argon2id$v=19$m=19456,t=2,p=1$M4I0egdCHMg+1Q2inS2nAA$3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw",
             "$argon2id$v=19$m=65536,t=3,p=4$G8cnNuJW+Y1ngBsP1qTD6A$9TTdDKSrOrRk0vbAgt1Fa7WcH+8ubpdOmmcPyvkMZms",
@@ -367,7 +368,7 @@ mod tests {
         }
         let hash = || {
             let stored = hash_new(SECRET).unwrap();
-            // Something that outlives the hash and lies behind it.
+            // An allocation after the hash that outlives it.
             (verify(&stored, SECRET), stored)
         };
         let first = hash();
@@ -380,14 +381,14 @@ mod tests {
     }
 
     #[test]
-    fn row_18_the_decoy_costs_what_a_new_hash_costs() {
-        assert!(costs_as_ours(&hash_new(b"x").unwrap()));
-        assert!(OLD.iter().all(|stored| !costs_as_ours(stored)) && !costs_as_ours(""));
-        assert_eq!(verify(DECOY, b"x"), Verified::Wrong);
+    fn row_18_the_dummy_hash_costs_what_a_new_hash_costs() {
+        assert!(has_current_cost(&hash_new(b"x").unwrap()));
+        assert!(OLD.iter().all(|stored| !has_current_cost(stored)) && !has_current_cost(""));
+        assert_eq!(verify(DUMMY_HASH, b"x"), Verified::Wrong);
     }
 
     #[test]
-    fn row_19_no_password_at_all_opens_what_is_no_hash() {
+    fn row_19_no_password_matches_an_invalid_hash() {
         for stored in [
             "",
             " ",
@@ -440,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn row_20_a_hash_that_asks_for_too_much_work_is_not_tried() {
+    fn row_20_a_hash_above_the_bounds_is_not_verified() {
         let result = "RdWUTW0XnUx3bekue5eXQG2ZYGT2WJjVfVM9FQDV8F3XUUp8uII3SGJvj8LIc2kT/BQlVBXOOZnKbISX.q9ii.";
         let argon2 = "M4I0egdCHMg+1Q2inS2nAA$3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
         let yescrypt = "EMkEwhGa.aegNPk8NUQE5/$jTnJ1VaHYc/4PKTOQynkaTTUOVYhYPl3bf7Uml/yZ.D";
@@ -471,10 +472,10 @@ mod tests {
 
     #[test]
     fn a_hash_at_the_bound_is_still_read() {
-        // Made with `mkpasswd -m yescrypt -R 8 x`: 128 MiB.
+        // Created with `mkpasswd -m yescrypt -R 8 x`: 128 MiB.
         let stored = "$y$jCT$EMkEwhGa.aegNPk8NUQE5/$jTnJ1VaHYc/4PKTOQynkaTTUOVYhYPl3bf7Uml/yZ.D";
         assert_eq!(verify(stored, b"x"), Verified::RightButOld);
-        // Made with pure-pw 1.0.50, as it is installed.
+        // Created with pure-pw 1.0.50, with its default settings.
         let stored = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
                       OxnB7g1To1YjpJ1XgD5N9i7Ir1p4Lx5h2d5f+Q5N9HA";
         assert_eq!(verify(stored, b"secret"), Verified::RightButOld);
@@ -484,7 +485,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn no_text_makes_verify_fall(kind in 0..KINDS.len(), rest in "[ -~]{0,120}") {
+        fn no_text_makes_verify_panic(kind in 0..KINDS.len(), rest in "[ -~]{0,120}") {
             let stored = format!("{}{rest}", KINDS[kind].0);
             prop_assert!(!opens(&stored, b"secret"));
         }

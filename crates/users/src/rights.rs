@@ -1,4 +1,4 @@
-//! Rights as people write them, with help for what they misspell.
+//! Parses permissions, with suggestions for misspelt ones.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use crate::nearest::nearest;
 
 /// A text that names no rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRights {
-    /// The word that is no right.
+pub struct InvalidPermissions {
+    /// The invalid word.
     pub word: String,
     /// The right or preset that was probably meant.
     pub meant: Option<&'static str>,
 }
 
-impl BadRights {
-    /// What is wrong.
+impl InvalidPermissions {
+    /// The error message.
     pub fn message(&self) -> String {
-        format!("`{}` is no right", self.word)
+        format!("`{}` is not a permission", self.word)
     }
 
     /// What would help.
@@ -35,23 +35,23 @@ impl BadRights {
     }
 }
 
-impl fmt::Display for BadRights {
+impl fmt::Display for InvalidPermissions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} ({})", self.message(), self.help())
     }
 }
 
-impl std::error::Error for BadRights {}
+impl std::error::Error for InvalidPermissions {}
 
-/// Reads what [`Permissions::parse`] reads, and `none`.
+/// Parses what [`Permissions::parse`] accepts, and `none`.
 ///
-/// It is stricter in one thing: letters that look like a misspelt word are refused. `raed` would
-/// otherwise be four letters, and give the right to delete to someone who was meant to read.
-/// Letters in their usual order, `elradfmwMTC`, are always taken.
+/// It is stricter in one point: letters that look like a misspelt word are rejected. `raed` would
+/// otherwise be four letters, and grant the right to delete where `read` was meant. Letters in
+/// their usual order, `elradfmwMTC`, are always accepted.
 ///
 /// # Errors
-/// The word that is no right, and what was probably meant.
-pub fn parse_rights(text: &str) -> Result<Permissions, BadRights> {
+/// The invalid word, and the one that was probably meant.
+pub fn parse_rights(text: &str) -> Result<Permissions, InvalidPermissions> {
     let text = text.trim();
     if text == "none" {
         return Ok(Permissions::NONE);
@@ -63,20 +63,20 @@ pub fn parse_rights(text: &str) -> Result<Permissions, BadRights> {
     match parsed {
         Ok(rights) if is_word || is_in_order(text) => Ok(rights),
         Ok(rights) if meant.is_none() && !repeats(text) => Ok(rights),
-        Ok(_) => Err(BadRights { word: text.to_owned(), meant }),
+        Ok(_) => Err(InvalidPermissions { word: text.to_owned(), meant }),
         Err(unknown) => {
             let meant = meant.or_else(|| nearest(&unknown.0, known()));
-            // A misspelt word is told as a word, though its letters were tried one by one.
+            // A misspelt word is reported as a word, though its letters were parsed one by one.
             let word = if is_list { unknown.0 } else { text.to_owned() };
-            Err(BadRights { word, meant })
+            Err(InvalidPermissions { word, meant })
         }
     }
 }
 
-/// Writes rights so that [`parse_rights`] reads the same: a preset, names, or letters.
+/// Formats permissions so that [`parse_rights`] reads the same: a preset, names, or letters.
 ///
-/// The names `read` and `upload` are presets as well, which give more than the one right; where
-/// a set is only that right, it is written in another way.
+/// The names `read` and `upload` are also presets, which grant more than the single right; a set of
+/// only that right is written in another form.
 pub fn format_rights(rights: Permissions) -> String {
     let letters = |letter: &char| {
         let sets = Permissions::EACH.iter().filter(|(_, known, _)| known == letter);
@@ -90,14 +90,14 @@ pub fn format_rights(rights: Permissions) -> String {
     [&named, &lettered, &twice].into_iter().find(|text| is_same(text)).unwrap_or(&named).clone()
 }
 
-/// The letters of `pyftpdlib` in their usual order, and our own behind them.
+/// The letters of `pyftpdlib` in their usual order, then those that wharf adds.
 const LETTERS: &str = "elradfmwMTC";
 
 fn is_in_order(letters: &str) -> bool {
     letters.chars().map(|letter| LETTERS.find(letter)).is_sorted_by(|one, next| one < next)
 }
 
-/// Whether a letter comes twice: nobody lists one twice, but `all` is a word.
+/// Whether a letter occurs twice: a list of letters never repeats one, but the word `all` does.
 fn repeats(letters: &str) -> bool {
     letters
         .chars()
@@ -144,7 +144,11 @@ mod tests {
             ("elz", "elz", None),
             ("all", "all", None),
         ] {
-            assert_eq!(parse_rights(text), Err(BadRights { word: word.into(), meant }), "{text}");
+            assert_eq!(
+                parse_rights(text),
+                Err(InvalidPermissions { word: word.into(), meant }),
+                "{text}"
+            );
         }
     }
 
@@ -160,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_the_same(
+        fn a_formatted_value_is_parsed_as_the_same(
             names in prop::collection::vec(0..14_usize, 0..14),
             letters in "e?l?r?a?d?f?m?w?M?T?C?",
         ) {
@@ -173,7 +177,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_fall(text in "\\PC{0,20}|[elradfmwMT,]{0,8}") {
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,20}|[elradfmwMT,]{0,8}") {
             let _ = parse_rights(&text);
         }
     }

@@ -8,17 +8,17 @@ use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
 
-/// One account with a password that lives as long as the process: the quick share.
+/// One account with a password that exists as long as the process: the quick share.
 ///
-/// The password itself is not kept, only its digest; the digests are compared, in constant time,
-/// so that not even the password's length shows.
+/// Only a digest of the password is stored; digests are compared in constant time, so that not even
+/// the length of the password leaks.
 pub struct Single {
     account: Account,
     digest: Option<[u8; 32]>,
 }
 
 impl Single {
-    /// The account with this password. Nobody can log in with an empty one.
+    /// The account with this password. With an empty password every login is refused.
     pub fn new(account: Account, password: &[u8]) -> Self {
         let digest = (!password.is_empty()).then(|| Sha256::digest(password).into());
         Self { account, digest }
@@ -49,10 +49,10 @@ impl Users for Single {
 
 /// No account at all: for a server that only knows anonymous.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Nobody;
+pub struct NoUsers;
 
 #[async_trait]
-impl Users for Nobody {
+impl Users for NoUsers {
     async fn login(&self, _: &Attempt<'_>) -> Result<Account, Denied> {
         Err(Denied::UnknownUser)
     }

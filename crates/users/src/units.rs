@@ -1,26 +1,26 @@
-//! Sizes and speeds as people write them: `1.5 GiB`, `2MiB/s`, `unlimited`.
+//! Parses sizes and rates: `1.5 GiB`, `2MiB/s`, `unlimited`.
 
 use std::fmt;
 
 use wharf_core::account::{Rate, Size};
 
-/// Why a text is no size or speed. Its `Display` says what would be one.
+/// Why a text is not a valid size or rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnitError {
-    /// Nothing was written.
+    /// It is empty.
     Empty,
-    /// It does not begin with a number, or the number is damaged.
+    /// It does not start with a number, or the number is malformed.
     NotANumber(String),
     /// It is below zero.
     Negative,
-    /// A comma stands where a dot belongs.
+    /// A comma instead of a decimal point.
     Comma,
-    /// What follows the number is no unit.
+    /// The unit is unknown.
     UnknownUnit(String),
-    /// The unit counts bits; ours count bytes.
+    /// The unit counts bits, not bytes.
     Bits(String),
-    /// A speed was written where a size belongs.
+    /// A rate where a size is expected.
     RateForSize,
     /// It is more than 0 and less than one byte.
     TooSmall,
@@ -31,33 +31,33 @@ pub enum UnitError {
 impl fmt::Display for UnitError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => out.write_str("nothing is written here; write a number such as 2MiB"),
+            Self::Empty => out.write_str("empty value; write a number such as 2MiB"),
             Self::NotANumber(text) => write!(
                 out,
-                "`{text}` is no number with a unit; write 500KiB, 2MiB, 1.5GB, or `unlimited`"
+                "`{text}` is not a number with a unit; write 500KiB, 2MiB, 1.5GB, or `unlimited`"
             ),
-            Self::Negative => out.write_str("it is below zero; 0 means no limit"),
-            Self::Comma => out.write_str("a comma is no decimal point; write 1.5, not 1,5"),
+            Self::Negative => out.write_str("negative value; 0 means no limit"),
+            Self::Comma => out.write_str("invalid decimal point `,`; write 1.5, not 1,5"),
             Self::UnknownUnit(unit) => {
-                write!(out, "`{unit}` is no unit; use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB")
+                write!(out, "`{unit}` is not a unit; use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB")
             }
             Self::Bits(unit) => {
                 write!(out, "`{unit}` counts bits; write bytes, with a capital B, and divide by 8")
             }
-            Self::RateForSize => out.write_str("a size takes no `/s`"),
-            Self::TooSmall => out.write_str("it is less than one byte"),
-            Self::TooLarge => out.write_str("it is too large for any disk or network"),
+            Self::RateForSize => out.write_str("invalid unit `/s`: a size is expected, not a rate"),
+            Self::TooSmall => out.write_str("the value is less than one byte"),
+            Self::TooLarge => out.write_str("the value exceeds 64 bits"),
         }
     }
 }
 
 impl std::error::Error for UnitError {}
 
-/// Reads a speed: a number with a unit and `/s` (which may be left out), a bare number of bytes a
-/// second, or `unlimited`. 0 is unlimited as well.
+/// Parses a rate: a number with a unit and an optional `/s`, a plain number of bytes per second, or
+/// `unlimited`. 0 means unlimited as well.
 ///
-/// `KiB`, `MiB`, `GiB`, `TiB` and the letters `K`, `M`, `G`, `T` count by 1024; `kB`, `MB`, `GB`,
-/// `TB` by 1000.
+/// `KiB`, `MiB`, `GiB`, `TiB` and the letters `K`, `M`, `G`, `T` are powers of 1024; `kB`, `MB`,
+/// `GB`, `TB` powers of 1000.
 ///
 /// ```
 /// use wharf_users::units::parse_rate;
@@ -66,7 +66,7 @@ impl std::error::Error for UnitError {}
 /// ```
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason.
 pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
     let text = text.trim();
     if text.eq_ignore_ascii_case(UNLIMITED) {
@@ -76,10 +76,10 @@ pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
     parse_bytes(amount).map(Rate::from_bytes_per_second)
 }
 
-/// Reads a size: a number with a unit as in [`parse_rate`], or a bare number of bytes.
+/// Parses a size: a number with a unit as in [`parse_rate`], or a plain number of bytes.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let text = text.trim();
     if text.ends_with("/s") {
@@ -88,10 +88,10 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     parse_bytes(text)
 }
 
-/// Reads how much may be kept: a size, or `unlimited`. 0 is unlimited as well.
+/// Parses a quota: a size, or `unlimited`. 0 means unlimited as well.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason.
 pub fn parse_quota(text: &str) -> Result<Size, UnitError> {
     if text.trim().eq_ignore_ascii_case(UNLIMITED) {
         return Ok(Size::Unlimited);
@@ -99,7 +99,7 @@ pub fn parse_quota(text: &str) -> Result<Size, UnitError> {
     parse_size(text).map(Size::from_bytes)
 }
 
-/// Writes how much may be kept so that [`parse_quota`] reads the same: `20GiB`, `unlimited`.
+/// Formats a quota so that [`parse_quota`] reads the same: `20GiB`, `unlimited`.
 pub fn format_quota(size: Size) -> String {
     size.bytes().map_or_else(|| UNLIMITED.to_owned(), format_size)
 }
@@ -181,7 +181,7 @@ fn factor(unit: &str) -> Result<u64, UnitError> {
         return Ok(1);
     }
     let letters = unit.to_ascii_lowercase();
-    // Telecoms write Mb, Mbit and mbps for bits: eight times less than what MB says.
+    // Mb, Mbit and mbps usually mean bits: an eighth of MB.
     if letters.contains("bit") || letters.ends_with("bps") || unit.ends_with('b') {
         return Err(UnitError::Bits(unit.to_owned()));
     }
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_speed_says_why() {
+    fn an_invalid_rate_is_rejected_with_the_reason() {
         for (text, error) in [
             ("", UnitError::Empty),
             ("/s", UnitError::Empty),
@@ -254,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_the_same(bytes: u64, shift in 0..63_u32) {
+        fn a_formatted_value_is_parsed_as_the_same(bytes: u64, shift in 0..63_u32) {
             for bytes in [bytes, bytes >> shift << shift, bytes >> shift] {
                 prop_assert_eq!(parse_size(&format_size(bytes)), Ok(bytes));
                 let rate = Rate::from_bytes_per_second(bytes);
@@ -263,7 +263,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_fall(text in "\\PC{0,20}|[0-9.]{0,40}[kKmMiBb/s ]{0,5}") {
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,20}|[0-9.]{0,40}[kKmMiBb/s ]{0,5}") {
             let _ = (parse_rate(&text), parse_size(&text));
         }
     }

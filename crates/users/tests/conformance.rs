@@ -14,7 +14,7 @@ use wharf_users::anonymous::WithAnonymous;
 use wharf_users::file::{FileUsers, Setting, StoredHash, UserFile};
 use wharf_users::hasher::Hasher;
 use wharf_users::password::hash_new;
-use wharf_users::single::{Nobody, Single};
+use wharf_users::single::{NoUsers, Single};
 
 async fn login(users: &dyn Users, user: &str, secret: &[u8]) -> Result<Account, Denied> {
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -52,14 +52,14 @@ async fn accounts_beside_anonymous_conform() {
 }
 
 #[tokio::test]
-async fn nobody_knows_nobody() {
-    strangers(&Nobody).await;
-    assert!(matches!(login(&Nobody, NAME, SECRET).await, Err(Denied::UnknownUser)));
+async fn no_users_has_no_account() {
+    strangers(&NoUsers).await;
+    assert!(matches!(login(&NoUsers, NAME, SECRET).await, Err(Denied::UnknownUser)));
 }
 
 #[tokio::test]
 async fn anonymous_and_ftp_need_no_password() {
-    let users = WithAnonymous::new(Arc::new(Nobody), "/srv/pub", Permissions::READ_ONLY);
+    let users = WithAnonymous::new(Arc::new(NoUsers), "/srv/pub", Permissions::READ_ONLY);
     for name in ["anonymous", "ftp", "FTP", "Anonymous"] {
         for secret in [b"".as_slice(), b"me@example.com", &[0xff; 1024]] {
             let account = login(&users, name, secret).await.unwrap();

@@ -19,7 +19,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use wharf_server::guard::{Ban, Lock, Memory, Usual};
-use wharf_users::file::{Patience, Stamp, lock, replace, replace_stamped, stamp, stamp_of};
+use wharf_users::file::{LockWait, Stamp, lock, replace, replace_stamped, stamp, stamp_of};
 
 use crate::config::Config;
 use crate::os::private_folder;
@@ -106,7 +106,7 @@ impl BanFile {
         if let Some(folder) = self.path.parent() {
             private_folder(folder)?;
         }
-        let held = lock(&self.path, Patience::Some)?;
+        let held = lock(&self.path, LockWait::Bounded)?;
         let lock = held.ok_or_else(|| io::Error::other("somebody else is changing it"))?;
         Ok(Locked { file: self, _lock: lock })
     }

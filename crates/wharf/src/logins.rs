@@ -14,9 +14,9 @@ use std::sync::Arc;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Users};
 use wharf_login::endpoint::Endpoint;
-use wharf_login::logins::{Logins, Step};
-use wharf_login::outage::{Notice, Outages};
-use wharf_login::source::{OpenError, Source, Stopped, Verdict};
+use wharf_login::logins::{LoginChain, LoginStep};
+use wharf_login::outage::{OutageEvent, Outages};
+use wharf_login::source::{AuthBackend, AuthOutcome, AuthUnavailable, OpenError};
 use wharf_login::template::Template;
 
 use crate::config::Config;
@@ -34,7 +34,7 @@ const HOMES_MAX: usize = 10_000;
 
 /// Those who prove passwords, beside a file of accounts or in its place.
 pub(crate) struct Sources {
-    steps: Vec<Step>,
+    steps: Vec<LoginStep>,
     template: Template,
     outages: Arc<Outages>,
 }
@@ -51,15 +51,15 @@ impl Sources {
 
     fn of(
         config: &Config,
-        pam: impl Fn(&Config) -> Result<Arc<dyn Source>, Failure>,
+        pam: impl Fn(&Config) -> Result<Arc<dyn AuthBackend>, Failure>,
     ) -> Result<Option<Self>, Failure> {
         let accounts = &config.accounts;
         if !accounts.auth_backends.has_others() {
             return Ok(None);
         }
         let step = |source: &LoginSource| {
-            Ok(Step::Source(match source {
-                LoginSource::File => return Ok(Step::Store),
+            Ok(LoginStep::External(match source {
+                LoginSource::File => return Ok(LoginStep::Store),
                 LoginSource::Pam => pam(config)?,
                 LoginSource::Ldap => ldap::source(config)?,
                 LoginSource::Http => http::source(config)?,
@@ -68,7 +68,7 @@ impl Sources {
         let steps: Result<Vec<_>, Failure> = accounts.auth_backends.0.iter().map(step).collect();
         let template = Template {
             home: accounts.home.0.clone(),
-            makes_home: accounts.create_home,
+            creates_home: accounts.create_home,
             permissions: accounts.permissions.0,
         };
         Ok(Some(Self { steps: steps?, template, outages: Arc::default() }))
@@ -77,16 +77,16 @@ impl Sources {
     /// The accounts of `store`, with passwords that these prove.
     pub(crate) fn before(&self, store: Arc<dyn Users>) -> Arc<dyn Users> {
         let outages = Arc::clone(&self.outages);
-        Arc::new(Logins::new(store, self.steps.clone(), self.template.clone(), outages))
+        Arc::new(LoginChain::new(store, self.steps.clone(), self.template.clone(), outages))
     }
 
     /// What the log should know since this was last asked.
     pub(crate) fn records(&self) -> Vec<Record> {
         let record = |notice| match notice {
-            Notice::Down { source, reason } => Record::new(Level::Error, "login-source-down")
+            OutageEvent::Down { source, reason } => Record::new(Level::Error, "login-source-down")
                 .text("source", source)
                 .text("reason", reason),
-            Notice::Back { source } => {
+            OutageEvent::Back { source } => {
                 Record::new(Level::Info, "login-source-back").text("source", source)
             }
         };
@@ -106,13 +106,13 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
 struct Nobody;
 
 #[async_trait]
-impl Source for Nobody {
+impl AuthBackend for Nobody {
     fn name(&self) -> &'static str {
         "nobody"
     }
 
-    async fn prove(&self, _: &Attempt<'_>) -> Result<Verdict, Stopped> {
-        Ok(Verdict::Unknown)
+    async fn authenticate(&self, _: &Attempt<'_>) -> Result<AuthOutcome, AuthUnavailable> {
+        Ok(AuthOutcome::Unknown)
     }
 }
 

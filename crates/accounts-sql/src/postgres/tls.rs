@@ -1,4 +1,4 @@
-//! TLS to a server of PostgreSQL, whose certificate and name are always verified.
+//! TLS to a PostgreSQL server; certificate and host name are always verified.
 
 use std::io;
 use std::path::Path;
@@ -14,17 +14,17 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client;
 
-/// Servers whose certificates come from known authorities.
+/// TLS configuration that trusts the given authorities.
 #[derive(Clone)]
-pub(super) struct Verified {
+pub(super) struct PgTls {
     config: Arc<ClientConfig>,
 }
 
-impl Verified {
-    /// Trusts the authorities of a PEM file. Blocks.
+impl PgTls {
+    /// Reads the authorities from a PEM file. Blocks.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The file is unreadable or invalid.
     pub(super) fn new(root: &Path) -> Result<Self, String> {
         let shown = root.display();
         let failed = |reason: &dyn std::fmt::Display| format!("{shown}: {reason}");
@@ -35,7 +35,7 @@ impl Verified {
             roots.add(certificate).map_err(|error| failed(&error))?;
         }
         if roots.is_empty() {
-            return Err(failed(&"there is no certificate in it"));
+            return Err(failed(&"no certificate found"));
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
@@ -47,8 +47,8 @@ impl Verified {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Verified {
-    type Stream = Sealed<S>;
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for PgTls {
+    type Stream = PgTlsStream<S>;
     type TlsConnect = Connect;
     type Error = rustls_pki_types::InvalidDnsNameError;
 
@@ -58,33 +58,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for V
     }
 }
 
-/// One handshake to come.
+/// A pending handshake.
 pub(super) struct Connect {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Connect {
-    type Stream = Sealed<S>;
+    type Stream = PgTlsStream<S>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Sealed<S>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<PgTlsStream<S>>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move { self.connector.connect(self.name, stream).await.map(Sealed) })
+        Box::pin(async move { self.connector.connect(self.name, stream).await.map(PgTlsStream) })
     }
 }
 
 /// A stream within TLS.
-pub(super) struct Sealed<S>(client::TlsStream<S>);
+pub(super) struct PgTlsStream<S>(client::TlsStream<S>);
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Sealed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for PgTlsStream<S> {
     /// The server is known by its certificate; it need not be bound to the password as well.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sealed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for PgTlsStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sealed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sealed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PgTlsStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, News, SqlUsers, VERSION};
+use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, SqlUsers, StoreEvent, VERSION};
 use wharf_core::users::{Denied, Users};
 use wharf_users::admin::StoreErrorKind;
 use wharf_users::hasher::Hasher;
@@ -38,9 +38,9 @@ async fn a_server_keeps_the_contract_of_a_store_and_of_changes() {
     suite::invalid_rows(&fresh(&server), |sql| drop(server.sql(sql))).await;
 }
 
-/// What SQLite keeps, PostgreSQL refuses: no path, right or name of a group is ever unreadable.
+/// PostgreSQL rejects such bytes: no path, permission or group name is ever unreadable.
 #[tokio::test]
-async fn bytes_that_are_no_text_are_refused_by_the_database_itself() {
+async fn bytes_that_are_not_text_are_rejected_by_the_database() {
     let server = Postgres::start();
     let store = fresh(&server);
     add(&store, "anna", "secret").await;
@@ -85,7 +85,7 @@ async fn an_administrator_with_psql_finds_and_changes_what_wharf_reads() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_and_comes_is_told_once_each_and_used_again() {
+async fn a_server_that_stops_and_returns_is_reported_once_each_and_used_again() {
     let mut server = Postgres::start();
     let store = fresh(&server);
     add(&store, "anna", "secret").await;
@@ -95,20 +95,23 @@ async fn a_server_that_goes_and_comes_is_told_once_each_and_used_again() {
         let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
         assert!(matches!(denied, Denied::Broken(_)), "{denied}");
     }
-    let news = store.take_news();
-    assert!(matches!(news.as_slice(), [News::Lost(why)] if why.contains("refused")), "{news:?}");
+    let events = store.take_events();
+    assert!(
+        matches!(events.as_slice(), [StoreEvent::Lost(why)] if why.contains("refused")),
+        "{events:?}"
+    );
     server.start_again();
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(2)).await;
     tokio::time::resume();
     assert!(store.ended(&[]).await.unwrap().is_empty(), "a look finds it");
-    assert_eq!(store.take_news(), [News::Back]);
-    // Connections that died while idle are nobody's trouble.
+    assert_eq!(store.take_events(), [StoreEvent::Back]);
+    // Connections that died while idle cause no error.
     store.login(&attempt("anna", "secret")).await.unwrap();
     server.stop();
     server.start_again();
     store.login(&attempt("anna", "secret")).await.unwrap();
-    assert_eq!(store.take_news(), []);
+    assert_eq!(store.take_events(), []);
 }
 
 #[tokio::test]
@@ -124,15 +127,15 @@ async fn each_way_to_be_refused_has_a_sentence_and_a_remedy() {
         (&nobody, Some("x"), StoreErrorKind::Forbidden, "nobody"),
         (&elsewhere, Some(PASSWORD), StoreErrorKind::Unusable, "does not exist"),
     ] {
-        let error = open(url, password).look().await.unwrap_err();
+        let error = open(url, password).check_connection().await.unwrap_err();
         assert!(error.what.contains(part) && error.help.is_some(), "{error}");
         assert_eq!(error.kind, kind, "{error}");
         assert!(!error.to_string().contains(PASSWORD), "{error}");
     }
     let store = fresh(&server);
-    store.look().await.unwrap();
+    store.check_connection().await.unwrap();
     server.sql(&format!("INSERT INTO wharf_schema VALUES ({})", VERSION + 1));
-    let error = open(&url, Some(PASSWORD)).look().await.unwrap_err();
+    let error = open(&url, Some(PASSWORD)).check_connection().await.unwrap_err();
     assert!(error.what.contains("newer wharf"), "{error}");
     assert_eq!(error.kind, StoreErrorKind::Unusable);
 }
@@ -141,7 +144,7 @@ async fn each_way_to_be_refused_has_a_sentence_and_a_remedy() {
 async fn two_programs_that_start_at_once_make_the_tables_once() {
     let server = Postgres::start();
     let stores = [fresh(&server), open(&server.url(), Some(PASSWORD))];
-    let (one, other) = tokio::join!(stores[0].look(), stores[1].look());
+    let (one, other) = tokio::join!(stores[0].check_connection(), stores[1].check_connection());
     one.unwrap();
     other.unwrap();
     assert_eq!(server.sql("SELECT count(*) FROM wharf_schema"), "2");
@@ -165,11 +168,11 @@ async fn a_local_socket_will_do() {
     let store = open(&url, Some(PASSWORD));
     add(&store, "anna", "secret").await;
     assert_eq!(store.ports(), [0_u16; 0]);
-    assert!(!store.is_overheard());
+    assert!(!store.is_unencrypted());
 }
 
 #[tokio::test]
-async fn with_an_authority_the_server_must_prove_who_it_is() {
+async fn with_an_authority_the_certificate_of_the_server_is_verified() {
     let mut server = Postgres::start();
     let folder = tempfile::tempdir().unwrap();
     let made = |name: &str, file: &str| {
@@ -182,25 +185,25 @@ async fn with_an_authority_the_server_must_prove_who_it_is() {
     let (_, _, stranger) = made("127.0.0.1", "stranger.pem");
     let with = |root: &Path| format!("{}?sslrootcert={}", server.url(), root.display());
     let [url, strange, by_name] = [with(&known), with(&stranger), with(&known)];
-    // Without TLS on the other side nothing is said at all.
-    let error = open(&url, Some(PASSWORD)).look().await.unwrap_err();
+    // Without TLS on the other side nothing is sent at all.
+    let error = open(&url, Some(PASSWORD)).check_connection().await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unreachable, "{error}");
     start_with_tls(&mut server, &certificate, &key);
-    open(&url, Some(PASSWORD)).look().await.unwrap();
+    open(&url, Some(PASSWORD)).check_connection().await.unwrap();
     let sealed = server.sql(
         "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                              WHERE application_name = 'wharf'",
     );
     assert!(sealed != "f", "{sealed}");
     for url in [strange, by_name.replace("127.0.0.1", "localhost")] {
-        let error = open(&url, Some(PASSWORD)).look().await.unwrap_err();
+        let error = open(&url, Some(PASSWORD)).check_connection().await.unwrap_err();
         assert!(error.what.contains("certificate"), "{error}");
     }
     let broken = with_text(folder.path(), "no certificate");
     let address = Address::parse(&format!("{}?sslrootcert={broken}", server.url()), folder.path());
     let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
     let error = SqlUsers::new(&address.unwrap(), None, Creation::No, hasher).err().unwrap();
-    assert!(error.what.contains("there is no certificate in it"), "{error}");
+    assert!(error.what.contains("no certificate found"), "{error}");
 }
 
 /// Starts it again with this certificate and key in PEM.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, News, SqlUsers, VERSION};
+use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, SqlUsers, StoreEvent, VERSION};
 use wharf_core::users::{Denied, Users};
 use wharf_users::admin::{Change, StoreErrorKind, UserAdmin};
 use wharf_users::file::Setting;
@@ -14,11 +14,11 @@ use wharf_users::hasher::Hasher;
 
 use crate::support::{add, attempt, suite};
 
-struct Place {
+struct TestStore {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestStore {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -43,32 +43,32 @@ impl Place {
 
 #[tokio::test]
 async fn a_file_keeps_the_contract_of_a_store() {
-    suite::contract(&Place::new().store()).await;
+    suite::contract(&TestStore::new().store()).await;
 }
 
 #[tokio::test]
 async fn accounts_are_added_changed_listed_and_removed() {
-    suite::changes(&Place::new().store()).await;
+    suite::changes(&TestStore::new().store()).await;
 }
 
 #[tokio::test]
-async fn a_change_is_whole_or_nothing() {
-    suite::all_or_nothing(&Place::new().store()).await;
+async fn a_change_is_atomic() {
+    suite::all_or_nothing(&TestStore::new().store()).await;
 }
 
 #[tokio::test]
 async fn accounts_take_what_they_do_not_say_from_their_groups() {
-    suite::groups(&Place::new().store()).await;
+    suite::groups(&TestStore::new().store()).await;
 }
 
 #[tokio::test]
 async fn what_the_pages_show_is_everyone_once() {
-    suite::pages(&Place::new().store()).await;
+    suite::pages(&TestStore::new().store()).await;
 }
 
 #[tokio::test]
 async fn row_18_an_unknown_name_costs_a_hash_as_a_wrong_password_does() {
-    let place = Place::new();
+    let place = TestStore::new();
     let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
     let address = Address::Sqlite(place.path());
     let store = SqlUsers::new(&address, None, Creation::Wanted, Arc::clone(&hasher)).unwrap();
@@ -81,8 +81,8 @@ async fn row_18_an_unknown_name_costs_a_hash_as_a_wrong_password_does() {
 }
 
 #[tokio::test]
-async fn row_19_without_a_hash_only_an_account_that_says_so_is_open_and_to_its_addresses_alone() {
-    let place = Place::new();
+async fn row_19_without_a_hash_an_account_with_no_password_is_open_only_to_its_addresses() {
+    let place = TestStore::new();
     let store = place.store();
     add(&store, "cam", "secret").await;
     let set = |sql: &str| {
@@ -110,13 +110,13 @@ async fn row_19_without_a_hash_only_an_account_that_says_so_is_open_and_to_its_a
 
 #[tokio::test]
 async fn a_login_renews_an_old_hash_and_leaves_one_that_was_changed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.store();
     let old = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
     add(&store, "anna", "x").await;
     place.by_hand().execute("UPDATE accounts SET password = ?1", [old]).unwrap();
     store.login(&attempt("anna", "Pier 39, Zürich")).await.unwrap();
-    let stored = |place: &Place| -> String {
+    let stored = |place: &TestStore| -> String {
         let sql = "SELECT password FROM accounts";
         place.by_hand().query_row(sql, [], |row| row.get(0)).unwrap()
     };
@@ -126,7 +126,7 @@ async fn a_login_renews_an_old_hash_and_leaves_one_that_was_changed() {
 
 #[tokio::test]
 async fn a_change_by_sql_counts_at_the_next_login() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.store();
     add(&store, "anna", "secret").await;
     let account = store.login(&attempt("anna", "secret")).await.unwrap();
@@ -145,11 +145,11 @@ async fn a_change_by_sql_counts_at_the_next_login() {
 
 #[tokio::test]
 async fn an_invalid_row_is_the_fault_of_that_row_alone() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.store();
     let run = |sql: &str| assert!(place.by_hand().execute(sql, []).is_ok());
     suite::invalid_rows(&store, run).await;
-    // Bytes that are no text are not the same as nothing.
+    // Bytes that are not text must not count as NULL.
     run("UPDATE accounts SET allowed_addresses = x'ff00' WHERE name = 'ben'");
     let denied = store.login(&attempt("ben", "secret")).await.unwrap_err().to_string();
     assert!(denied.contains("users.ben.allowed_addresses"), "{denied}");
@@ -158,9 +158,9 @@ async fn an_invalid_row_is_the_fault_of_that_row_alone() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_make_their_account_invalid_and_no_other() {
+async fn bytes_that_are_not_text_make_only_their_account_invalid() {
     for bytes in ["x'ff00'", "CAST(x'ff00' AS TEXT)"] {
-        let place = Place::new();
+        let place = TestStore::new();
         let store = place.store();
         let run = |sql: &str| place.by_hand().execute_batch(sql).unwrap();
         suite::unreadable_rows(&store, run, bytes).await;
@@ -168,13 +168,13 @@ async fn bytes_that_are_no_text_make_their_account_invalid_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_bytes_or_missing_is_named_and_ends_no_list() {
-    let place = Place::new();
+async fn a_name_that_is_bytes_or_missing_is_reported_and_the_list_continues() {
+    let place = TestStore::new();
     let store = place.store();
     add(&store, "anna", "secret").await;
     add(&store, "zoe", "secret").await;
     let run = |sql: &str| place.by_hand().execute_batch(sql).unwrap();
-    // Text for whoever reads it, and yet no login finds it.
+    // Readable in SQL, but it never matches a login.
     run("INSERT INTO accounts (name, home) VALUES (CAST('ben' AS BLOB), '/srv/ben')");
     run("INSERT INTO accounts (name, home) VALUES (NULL, '/srv/ben')");
     run("INSERT INTO accounts (name, home) VALUES (CAST(x'62ff' AS TEXT), '/srv/ben')");
@@ -197,62 +197,63 @@ async fn a_name_that_is_bytes_or_missing_is_named_and_ends_no_list() {
 }
 
 #[tokio::test]
-async fn a_mistake_by_sql_is_told_with_account_and_column() {
-    let place = Place::new();
+async fn an_invalid_value_written_by_sql_is_reported_with_account_and_column() {
+    let place = TestStore::new();
     let store = place.store();
     add(&store, "anna", "secret").await;
     add(&store, "ben", "secret").await;
     place.by_hand().execute("UPDATE accounts SET quota = 'x' WHERE name = 'anna'", []).unwrap();
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err().to_string();
-    assert!(denied.contains("users.anna.quota: `x` is no number"), "{denied}");
+    assert!(denied.contains("users.anna.quota: `x` is not a number"), "{denied}");
     store.login(&attempt("ben", "secret")).await.unwrap();
     assert_eq!(suite::names(&store).await, ["ben"]);
     let faults = suite::faults(&store).await;
-    assert!(faults[0].starts_with("users.anna.quota: `x` is no number"), "{faults:?}");
+    assert!(faults[0].starts_with("users.anna.quota: `x` is not a number"), "{faults:?}");
     place.by_hand().execute("UPDATE accounts SET quota = NULL, home = 'anna'", []).unwrap();
     let faults = suite::faults(&store).await;
     assert_eq!(faults.len(), 2);
-    assert!(faults[0].contains("users.anna.home: it is no whole path"), "{faults:?}");
-    assert!(store.take_news().is_empty(), "the database itself is well");
+    assert!(faults[0].contains("users.anna.home: not an absolute path"), "{faults:?}");
+    assert!(store.take_events().is_empty(), "the database itself is well");
 }
 
 #[tokio::test]
 async fn a_new_file_is_its_owners_alone_and_one_open_to_others_is_refused() {
-    let place = Place::new();
+    let place = TestStore::new();
     add(&place.store(), "anna", "secret").await;
     let mode = std::fs::metadata(place.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o644)).unwrap();
-    let error = place.store().look().await.unwrap_err();
+    let error = place.store().check_connection().await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable);
     assert!(error.to_string().contains("chmod 600"), "{error}");
 }
 
 #[tokio::test]
-async fn what_is_no_store_is_refused_and_stays_as_it_was() {
+async fn a_file_that_is_not_a_store_is_rejected_and_unchanged() {
     let text = "[users.anna]\nhome = \"/srv/anna\"\n".repeat(100);
-    for (content, part) in [(text.as_str(), "is no database of SQLite"), ("x", "no database")] {
-        let place = Place::new();
+    for (content, part) in [(text.as_str(), "is not an SQLite database"), ("x", "SQLite database")]
+    {
+        let place = TestStore::new();
         write_private(&place.path(), content);
-        let error = place.store().look().await.unwrap_err();
+        let error = place.store().check_connection().await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unusable, "{error}");
         assert!(error.what.contains(part) && error.help.is_some(), "{error}");
         assert_eq!(std::fs::read_to_string(place.path()).unwrap(), content);
     }
-    let place = Place::new();
+    let place = TestStore::new();
     write_private(&place.path(), "");
     place.by_hand().execute("CREATE TABLE bookmarks (url text)", []).unwrap();
-    let error = place.store().look().await.unwrap_err();
+    let error = place.store().check_connection().await.unwrap_err();
     assert!(error.what.contains("belongs to another program"), "{error}");
 }
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_stays_as_it_was() {
-    let place = Place::new();
+    let place = TestStore::new();
     add(&place.store(), "anna", "secret").await;
     let newer = i64::try_from(VERSION).unwrap() + 1;
     place.by_hand().execute("INSERT INTO wharf_schema VALUES (?1)", [newer]).unwrap();
-    let error = place.store().look().await.unwrap_err();
+    let error = place.store().check_connection().await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable);
     assert!(error.what.contains("newer wharf") && error.help.is_some(), "{error}");
     let denied = place.store().login(&attempt("anna", "secret")).await.unwrap_err();
@@ -261,17 +262,17 @@ async fn a_newer_schema_is_refused_and_stays_as_it_was() {
 
 #[tokio::test]
 async fn a_missing_file_is_made_only_where_that_is_wanted() {
-    let place = Place::new();
-    let error = place.open(Creation::No).look().await.unwrap_err();
+    let place = TestStore::new();
+    let error = place.open(Creation::No).check_connection().await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Missing);
     assert!(!place.path().exists());
-    place.store().look().await.unwrap();
-    place.open(Creation::No).look().await.unwrap();
+    place.store().check_connection().await.unwrap();
+    place.open(Creation::No).check_connection().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_file_that_comes_back_is_used_again_and_each_is_told_once() {
-    let place = Place::new();
+async fn a_file_that_is_missing_for_a_time_is_used_again_and_both_are_reported_once() {
+    let place = TestStore::new();
     add(&place.store(), "anna", "secret").await;
     let aside = place.folder.path().join("aside");
     std::fs::rename(place.path(), &aside).unwrap();
@@ -280,26 +281,26 @@ async fn a_file_that_comes_back_is_used_again_and_each_is_told_once() {
         let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
         assert!(matches!(denied, Denied::Broken(_)), "{denied}");
     }
-    assert!(matches!(store.take_news().as_slice(), [News::Lost(_)]));
+    assert!(matches!(store.take_events().as_slice(), [StoreEvent::Lost(_)]));
     std::fs::rename(&aside, place.path()).unwrap();
     tokio::time::pause();
     tokio::time::advance(std::time::Duration::from_secs(2)).await;
     tokio::time::resume();
     store.login(&attempt("anna", "secret")).await.unwrap();
-    assert_eq!(store.take_news(), [News::Back]);
+    assert_eq!(store.take_events(), [StoreEvent::Back]);
 }
 
 #[tokio::test]
-async fn somebody_who_holds_the_file_makes_a_change_wait_and_then_fail() {
-    let place = Place::new();
+async fn a_locked_file_makes_a_change_wait_and_then_fail() {
+    let place = TestStore::new();
     let store = place.store();
     add(&store, "anna", "secret").await;
     let by_hand = place.by_hand();
     by_hand.execute_batch("BEGIN IMMEDIATE").unwrap();
     let change = Change::set("anna", vec![Setting::Enabled(false)]);
     let error = store.change(std::slice::from_ref(&change)).await.unwrap_err().to_string();
-    assert!(error.contains("held by another program"), "{error}");
-    // Whoever only asks does not wait.
+    assert!(error.contains("locked by another program"), "{error}");
+    // Readers do not wait.
     store.login(&attempt("anna", "secret")).await.unwrap();
     by_hand.execute_batch("ROLLBACK").unwrap();
     tokio::time::pause();
@@ -310,7 +311,7 @@ async fn somebody_who_holds_the_file_makes_a_change_wait_and_then_fail() {
 
 #[tokio::test]
 async fn row_20_a_thousand_names_at_once_share_a_few_connections() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.store();
     suite::storm(&store).await;
     assert!(store.connections_most() <= CONNECTIONS_MAX);

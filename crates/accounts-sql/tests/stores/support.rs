@@ -11,7 +11,7 @@ use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Setting, StoredHash};
 use wharf_users::password::hash_new;
 
-/// Somebody at the door.
+/// A login attempt.
 pub(crate) fn attempt<'a>(user: &'a str, secret: &'a str) -> Attempt<'a> {
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     Attempt { user, secret: secret.as_bytes(), peer, is_tls: false }

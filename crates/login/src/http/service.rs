@@ -1,7 +1,7 @@
-//! The service asked.
+//! The HTTP client.
 
-mod answer;
 mod exchange;
+mod response;
 
 use std::sync::Arc;
 
@@ -13,31 +13,31 @@ use wharf_core::users::Attempt;
 
 use super::Settings;
 use crate::endpoint::Scheme;
-use crate::gate::Gate;
-use crate::source::{OpenError, Source, Stopped, Verdict};
+use crate::limit::ConcurrencyLimit;
+use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, OpenError};
 use crate::tls;
 
-/// The version of what is asked.
+/// The version of the request.
 const VERSION: u32 = 1;
 
-/// Reads the certificates to trust. Connects to nobody yet. Blocks.
+/// Reads the trusted certificates. Does not connect yet. Blocks.
 ///
 /// # Errors
-/// There is nobody to trust.
-pub fn open(settings: Settings) -> Result<Arc<dyn Source>, OpenError> {
+/// There are no trusted certificates.
+pub fn open(settings: Settings) -> Result<Arc<dyn AuthBackend>, OpenError> {
     Ok(Arc::new(Http::new(settings)?))
 }
 
-/// A web service that proves passwords.
+/// A web service that authenticates users.
 struct Http {
     settings: Settings,
     tls: Option<Arc<ClientConfig>>,
-    gate: Gate,
+    limit: ConcurrencyLimit,
 }
 
-/// What is asked.
+/// The JSON request.
 #[derive(Serialize)]
-struct Question<'a> {
+struct LoginRequest<'a> {
     version: u32,
     user: &'a str,
     password: &'a str,
@@ -49,49 +49,54 @@ impl Http {
     fn new(settings: Settings) -> Result<Self, OpenError> {
         let has_tls = settings.endpoint.scheme == Scheme::Https;
         let tls = has_tls.then(|| tls::client(settings.ca_file.as_deref())).transpose()?;
-        Ok(Self { gate: Gate::new(settings.connections, settings.time_max), settings, tls })
+        Ok(Self {
+            limit: ConcurrencyLimit::new(settings.connections, settings.time_max),
+            settings,
+            tls,
+        })
     }
 
-    async fn ask(&self, question: &Question<'_>) -> Result<Verdict, Stopped> {
-        let broken = |why: String| Stopped::Broken(format!("{}: {why}", self.settings.endpoint));
-        let body = serde_json::to_vec(question).map_err(|error| broken(error.to_string()))?;
-        let answered = exchange::exchange(&self.settings, self.tls.as_ref(), body).await;
-        let (status, body) = answered.map_err(broken)?;
+    async fn send(&self, request: &LoginRequest<'_>) -> Result<AuthOutcome, AuthUnavailable> {
+        let failed =
+            |why: String| AuthUnavailable::Broken(format!("{}: {why}", self.settings.endpoint));
+        let body = serde_json::to_vec(request).map_err(|error| failed(error.to_string()))?;
+        let exchanged = exchange::exchange(&self.settings, self.tls.as_ref(), body).await;
+        let (status, body) = exchanged.map_err(failed)?;
         match status {
-            StatusCode::OK => answer::read(&body)
-                .map(|proven| Verdict::Proven(Box::new(proven)))
-                .map_err(|why| broken(format!("its answer is no account: {why}"))),
-            StatusCode::NO_CONTENT => Ok(Verdict::Unknown),
-            StatusCode::UNAUTHORIZED => Ok(Verdict::wrong()),
-            StatusCode::FORBIDDEN => Ok(Verdict::refused("the login service forbids it")),
+            StatusCode::OK => response::read(&body)
+                .map(|external| AuthOutcome::Authenticated(Box::new(external)))
+                .map_err(|why| failed(format!("invalid account in the response: {why}"))),
+            StatusCode::NO_CONTENT => Ok(AuthOutcome::Unknown),
+            StatusCode::UNAUTHORIZED => Ok(AuthOutcome::wrong()),
+            StatusCode::FORBIDDEN => Ok(AuthOutcome::refused("refused by the login service (403)")),
             status if status.is_redirection() => {
                 let number = status.as_u16();
-                Err(broken(format!("it answered {number}, and redirects are not followed")))
+                Err(failed(format!("unexpected status {number}: redirects are not followed")))
             }
-            status => Err(broken(format!("it answered {}", status.as_u16()))),
+            status => Err(failed(format!("unexpected status {}", status.as_u16()))),
         }
     }
 }
 
 #[async_trait]
-impl Source for Http {
+impl AuthBackend for Http {
     fn name(&self) -> &'static str {
         "http"
     }
 
-    async fn prove(&self, attempt: &Attempt<'_>) -> Result<Verdict, Stopped> {
-        // JSON holds text alone, and an empty password is nobody's.
+    async fn authenticate(&self, attempt: &Attempt<'_>) -> Result<AuthOutcome, AuthUnavailable> {
+        // JSON strings are UTF-8, and an empty password is always wrong.
         let password = match std::str::from_utf8(attempt.secret) {
             Ok(text) if !text.is_empty() => text,
-            _ => return Ok(Verdict::wrong()),
+            _ => return Ok(AuthOutcome::wrong()),
         };
-        let question = Question {
+        let request = LoginRequest {
             version: VERSION,
             user: attempt.user,
             password,
             address: attempt.peer.to_canonical().to_string(),
             tls: attempt.is_tls,
         };
-        self.gate.pass(self.ask(&question)).await
+        self.limit.run(self.send(&request)).await
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::Settings;
-use crate::source::{OpenError, Source};
+use crate::source::{AuthBackend, OpenError};
 
-/// Nobody can be asked.
+/// Not available.
 ///
 /// # Errors
 /// Always [`OpenError::NotBuilt`].
-pub fn open(_: Settings) -> Result<Arc<dyn Source>, OpenError> {
+pub fn open(_: Settings) -> Result<Arc<dyn AuthBackend>, OpenError> {
     Err(OpenError::NotBuilt("LDAP"))
 }

@@ -8,92 +8,94 @@ use nonstick::items::{Items, ItemsMut};
 use nonstick::{AuthnFlags, ConversationAdapter, ErrorCode, PamShared, Transaction};
 use nonstick::{Result as PamResult, TransactionBuilder};
 
-use super::message::{Answer, Question, Said};
+use super::message::{PamRequest, PamResponse, PamStatus};
 
 /// Checks the password, and whether the account may be used today.
-pub(super) fn check(service: &str, question: &Question<'_>) -> Answer {
-    match ask(service, question) {
-        Ok(()) => Answer { said: Said::Right, text: home_of(question.user) },
-        Err((part, error)) => answer(part, error),
+pub(super) fn check(service: &str, request: &PamRequest<'_>) -> PamResponse {
+    match authenticate(service, request) {
+        Ok(()) => PamResponse { status: PamStatus::Right, text: home_of(request.user) },
+        Err((stage, error)) => response(stage, error),
     }
 }
 
 /// Where a check failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// Before anything was asked.
+enum Stage {
+    /// Before authentication.
     Start,
     /// At the password.
-    Password,
+    BindPassword,
     /// At the account: locked, expired, not at this hour.
     Account,
 }
 
-fn ask(service: &str, question: &Question<'_>) -> Result<(), (Part, ErrorCode)> {
-    let at = |part: Part| move |error: ErrorCode| (part, error);
-    let answers =
-        Answers { user: question.user.into(), secret: OsStr::from_bytes(question.secret).into() };
+fn authenticate(service: &str, request: &PamRequest<'_>) -> Result<(), (Stage, ErrorCode)> {
+    let at = |stage: Stage| move |error: ErrorCode| (stage, error);
+    let answers = PasswordConversation {
+        user: request.user.into(),
+        secret: OsStr::from_bytes(request.secret).into(),
+    };
     let mut transaction = TransactionBuilder::new_with_service(service)
-        .username(question.user)
+        .username(request.user)
         .build(answers.into_conversation())
-        .map_err(at(Part::Start))?;
-    let address = OsStr::new(question.address);
-    transaction.items_mut().set_remote_host(Some(address)).map_err(at(Part::Start))?;
+        .map_err(at(Stage::Start))?;
+    let address = OsStr::new(request.address);
+    transaction.items_mut().set_remote_host(Some(address)).map_err(at(Stage::Start))?;
     let flags = AuthnFlags::DISALLOW_NULL_AUTHTOK | AuthnFlags::SILENT;
-    transaction.authenticate(flags).map_err(at(Part::Password))?;
-    transaction.account_management(flags).map_err(at(Part::Account))?;
-    // A module may have made another name of it, and that one is not ours to be.
-    let user = transaction.items().user().map_err(at(Part::Account))?;
-    if user.is_some_and(|user| user != OsStr::new(question.user)) {
-        return Err((Part::Account, ErrorCode::UserUnknown));
+    transaction.authenticate(flags).map_err(at(Stage::BindPassword))?;
+    transaction.account_management(flags).map_err(at(Stage::Account))?;
+    // A module may have changed the user name; that account was not requested.
+    let user = transaction.items().user().map_err(at(Stage::Account))?;
+    if user.is_some_and(|user| user != OsStr::new(request.user)) {
+        return Err((Stage::Account, ErrorCode::UserUnknown));
     }
     Ok(())
 }
 
-fn answer(part: Part, error: ErrorCode) -> Answer {
-    let said = match (part, error) {
-        (Part::Start, _) => Said::Broken,
-        (_, ErrorCode::UserUnknown) => Said::Unknown,
+fn response(stage: Stage, error: ErrorCode) -> PamResponse {
+    let status = match (stage, error) {
+        (Stage::Start, _) => PamStatus::Broken,
+        (_, ErrorCode::UserUnknown) => PamStatus::Unknown,
         (
-            Part::Password,
+            Stage::BindPassword,
             ErrorCode::AuthenticationError
             | ErrorCode::MaxTries
             | ErrorCode::PermissionDenied
             | ErrorCode::CredentialsError
             | ErrorCode::AuthTokError,
-        ) => Said::Wrong,
+        ) => PamStatus::Wrong,
         (
             _,
             ErrorCode::AccountExpired
             | ErrorCode::NewAuthTokRequired
             | ErrorCode::AuthTokExpired
             | ErrorCode::CredentialsExpired,
-        ) => Said::Expired,
-        (Part::Account, ErrorCode::PermissionDenied | ErrorCode::AuthenticationError) => {
-            Said::Locked
+        ) => PamStatus::Expired,
+        (Stage::Account, ErrorCode::PermissionDenied | ErrorCode::AuthenticationError) => {
+            PamStatus::Locked
         }
-        _ => Said::Broken,
+        _ => PamStatus::Broken,
     };
-    let text = match said {
-        Said::Expired | Said::Broken => format!("PAM says: {error}"),
+    let text = match status {
+        PamStatus::Expired | PamStatus::Broken => format!("PAM error: {error}"),
         _ => String::new(),
     };
-    Answer { said, text }
+    PamResponse { status, text }
 }
 
-/// The home in the system's list of accounts; empty where it has none that is text.
+/// The home in the system's user database; empty if there is none, or it is not UTF-8.
 fn home_of(user: &str) -> String {
     let found = User::from_name(user).ok().flatten();
     found.and_then(|user| user.dir.into_os_string().into_string().ok()).unwrap_or_default()
 }
 
-/// Answers every question that is not shown with the password.
-struct Answers {
+/// Answers every hidden prompt with the password.
+struct PasswordConversation {
     user: OsString,
     secret: OsString,
 }
 
-impl ConversationAdapter for Answers {
+impl ConversationAdapter for PasswordConversation {
     fn prompt(&self, _: impl AsRef<OsStr>) -> PamResult<OsString> {
         Ok(self.user.clone())
     }

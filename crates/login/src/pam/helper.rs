@@ -1,7 +1,7 @@
-//! The helper: a supervisor, and under it a worker that asks PAM.
+//! The helper: a supervisor and a worker process that calls PAM.
 //!
-//! PAM runs modules that are nobody's of ours: they may hang or fall. Each check is a thread. Where
-//! all of them hang, the worker gives up, and the supervisor starts another over the same socket.
+//! PAM runs third-party modules, which may hang or crash. Each check is a thread. If all of them
+//! hang, the worker exits, and the supervisor starts another one on the same socket.
 
 use std::ffi::OsString;
 use std::io::stdin;
@@ -17,28 +17,28 @@ use wharf_core::account::is_name;
 use zeroize::Zeroizing;
 
 use super::check::check;
-use super::message::{Answer, PACKET_BYTES_MAX, Question, Said};
+use super::message::{PACKET_BYTES_MAX, PamRequest, PamResponse, PamStatus};
 
 /// The first word of the program's arguments when it is to be the helper.
-pub(super) const WORD: &str = "wharf-pam-helper";
-/// The second: who keeps the worker going, and the worker itself.
+pub(super) const HELPER_ARGUMENT: &str = "wharf-pam-helper";
+/// The second argument: the supervisor, which restarts the worker, or the worker itself.
 pub(super) const SUPERVISOR: &str = "supervisor";
 const WORKER: &str = "worker";
 
-/// Checks at once, those that hang included.
+/// Concurrent checks, including those that hang.
 const CHECKS_MAX: usize = 32;
 /// A check that takes longer than any server waits for hangs.
-const HANGS_AFTER: Duration = Duration::from_mins(2);
-/// Between the end of one worker and the beginning of the next.
-const REST: Duration = Duration::from_secs(1);
+const HUNG_AFTER: Duration = Duration::from_mins(2);
+/// The delay before the worker is started again.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 /// The worker's number at its end when it is hung up.
-const HUNG: u8 = 3;
+const EXIT_HUNG: u8 = 3;
 
-/// Is the helper, if these arguments (without the program's name) say so. Returns the number to
-/// end with, when the server is gone.
+/// Runs the helper, if these arguments (without the program's name) request it. Returns the exit
+/// code, when the server is gone.
 pub fn helper(words: &[OsString]) -> Option<u8> {
     let [word, role, service] = words else { return None };
-    if word != WORD {
+    if word != HELPER_ARGUMENT {
         return None;
     }
     let service = service.to_str()?;
@@ -55,7 +55,7 @@ fn supervise(service: &str) -> u8 {
     let Ok(program) = std::env::current_exe() else { return 1 };
     loop {
         let worker = Command::new(&program)
-            .args([WORD, WORKER, service])
+            .args([HELPER_ARGUMENT, WORKER, service])
             .stdin(Stdio::inherit())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -64,7 +64,7 @@ fn supervise(service: &str) -> u8 {
         if worker.is_ok_and(|status| status.success()) {
             return 0;
         }
-        sleep(REST);
+        sleep(RESTART_DELAY);
     }
 }
 
@@ -80,10 +80,10 @@ fn work(service: &str) -> u8 {
             Err(_) => return 0,
         };
         packet.truncate(length);
-        let Some(question) = Question::from_bytes(&packet) else { continue };
-        let number = question.number;
-        if !is_name(question.user) {
-            reply(number, Said::Unknown);
+        let Some(request) = PamRequest::from_bytes(&packet) else { continue };
+        let number = request.number;
+        if !is_name(request.user) {
+            reply(number, PamStatus::Unknown);
             continue;
         }
         let began = Instant::now();
@@ -91,41 +91,41 @@ fn work(service: &str) -> u8 {
             let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
             if running.len() >= CHECKS_MAX {
                 let oldest = running.iter().min().map(Instant::elapsed);
-                if oldest.is_some_and(|age| age > HANGS_AFTER) {
-                    return HUNG;
+                if oldest.is_some_and(|age| age > HUNG_AFTER) {
+                    return EXIT_HUNG;
                 }
-                reply(number, Said::Busy);
+                reply(number, PamStatus::Busy);
                 continue;
             }
             running.push(began);
         }
         let (service, mine) = (Arc::clone(&service), Arc::clone(&running));
         let act = move || {
-            let question = Question::from_bytes(&packet);
-            if let Some(question) = question {
-                answer(question.number, &check(&service, &question));
+            let request = PamRequest::from_bytes(&packet);
+            if let Some(request) = request {
+                response(request.number, &check(&service, &request));
             }
-            leave(&mine, began);
+            finish(&mine, began);
         };
         if Thread::new().name("check".to_owned()).spawn(act).is_err() {
-            leave(&running, began);
-            reply(number, Said::Busy);
+            finish(&running, began);
+            reply(number, PamStatus::Busy);
         }
     }
 }
 
-fn leave(running: &Mutex<Vec<Instant>>, began: Instant) {
+fn finish(running: &Mutex<Vec<Instant>>, began: Instant) {
     let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(mine) = running.iter().position(|other| *other == began) {
         running.swap_remove(mine);
     }
 }
 
-fn reply(number: u32, said: Said) {
-    answer(number, &Answer { said, text: String::new() });
+fn reply(number: u32, status: PamStatus) {
+    response(number, &PamResponse { status, text: String::new() });
 }
 
-fn answer(number: u32, answer: &Answer) {
-    // Who does not read any more is gone, which the next question tells.
-    let _ = send(stdin(), &answer.to_bytes(number), SendFlags::NOSIGNAL);
+fn response(number: u32, response: &PamResponse) {
+    // If the server is gone, the next `recv` detects it.
+    let _ = send(stdin(), &response.to_bytes(number), SendFlags::NOSIGNAL);
 }

@@ -1,31 +1,31 @@
-//! What the server and its helper say to each other: one packet, one message.
+//! The protocol between the server and its helper: one packet per message.
 //!
-//! A question is its number, then name, address and secret, divided by NUL: neither of the first
-//! two holds one. An answer is the number of its question, one byte of [`Said`], and a text.
+//! A request is its number, then name, address and secret, separated by NUL: the first two contain
+//! none. A response is the number of its request, one byte of [`PamStatus`], and a text.
 
 /// The largest packet: a name has 64 bytes, a secret 1024, a home 4096.
 pub(super) const PACKET_BYTES_MAX: usize = 8192;
 
 /// A question.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Question<'a> {
+pub(super) struct PamRequest<'a> {
     pub(super) number: u32,
     pub(super) user: &'a str,
     pub(super) address: &'a str,
     pub(super) secret: &'a [u8],
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) said: Said,
+pub(super) struct PamResponse {
+    pub(super) status: PamStatus,
     /// For `Right` the home in the system's list of accounts, else why.
     pub(super) text: String,
 }
 
 /// The verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum PamStatus {
     Right,
     Unknown,
     Wrong,
@@ -35,7 +35,7 @@ pub(super) enum Said {
     Broken,
 }
 
-impl Said {
+impl PamStatus {
     const ALL: [(u8, Self); 7] = [
         (b'r', Self::Right),
         (b'u', Self::Unknown),
@@ -47,7 +47,7 @@ impl Said {
     ];
 }
 
-impl<'a> Question<'a> {
+impl<'a> PamRequest<'a> {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let number = self.number.to_be_bytes();
         let (user, address) = (self.user.as_bytes(), self.address.as_bytes());
@@ -67,11 +67,12 @@ impl<'a> Question<'a> {
     }
 }
 
-impl Answer {
+impl PamResponse {
     pub(super) fn to_bytes(&self, number: u32) -> Vec<u8> {
-        let said = Said::ALL.iter().find(|(_, said)| *said == self.said);
-        let said = said.map_or(b'x', |(byte, _)| *byte);
-        let mut packet = [&number.to_be_bytes(), [said].as_slice(), self.text.as_bytes()].concat();
+        let status = PamStatus::ALL.iter().find(|(_, status)| *status == self.status);
+        let status = status.map_or(b'x', |(byte, _)| *byte);
+        let mut packet =
+            [&number.to_be_bytes(), [status].as_slice(), self.text.as_bytes()].concat();
         packet.truncate(PACKET_BYTES_MAX);
         packet
     }
@@ -79,9 +80,9 @@ impl Answer {
     pub(super) fn from_bytes(packet: &[u8]) -> Option<(u32, Self)> {
         let (number, rest) = packet.split_first_chunk()?;
         let (byte, text) = rest.split_first()?;
-        let (_, said) = Said::ALL.iter().find(|(known, _)| known == byte)?;
+        let (_, status) = PamStatus::ALL.iter().find(|(known, _)| known == byte)?;
         let text = String::from_utf8_lossy(text).into_owned();
-        Some((u32::from_be_bytes(*number), Self { said: *said, text }))
+        Some((u32::from_be_bytes(*number), Self { status: *status, text }))
     }
 }
 
@@ -93,26 +94,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_said_is_heard(
+        fn messages_are_decoded_as_they_were_encoded(
             number: u32,
             user in "[^\0]{0,64}",
             secret in proptest::collection::vec(any::<u8>(), 0..1024),
         ) {
-            let question = Question { number, user: &user, address: "::1", secret: &secret };
-            let packet = question.to_bytes();
+            let request = PamRequest { number, user: &user, address: "::1", secret: &secret };
+            let packet = request.to_bytes();
             prop_assert!(packet.len() <= PACKET_BYTES_MAX);
-            prop_assert_eq!(Question::from_bytes(&packet), Some(question));
-            for (_, said) in Said::ALL {
-                let answer = Answer { said, text: user.clone() };
-                let packet = answer.to_bytes(number);
-                prop_assert_eq!(Answer::from_bytes(&packet), Some((number, answer)));
+            prop_assert_eq!(PamRequest::from_bytes(&packet), Some(request));
+            for (_, status) in PamStatus::ALL {
+                let response = PamResponse { status, text: user.clone() };
+                let packet = response.to_bytes(number);
+                prop_assert_eq!(PamResponse::from_bytes(&packet), Some((number, response)));
             }
         }
 
         #[test]
         fn no_packet_breaks_either_end(packet in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Question::from_bytes(&packet);
-            let _ = Answer::from_bytes(&packet);
+            let _ = PamRequest::from_bytes(&packet);
+            let _ = PamResponse::from_bytes(&packet);
         }
     }
 }

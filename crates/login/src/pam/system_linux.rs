@@ -1,4 +1,4 @@
-//! PAM asked through the helper.
+//! The PAM backend: a client of the helper.
 
 #[path = "check.rs"]
 mod check;
@@ -26,22 +26,22 @@ use zeroize::Zeroizing;
 pub use helper::helper;
 
 use super::Settings;
-use crate::gate::Gate;
-use crate::source::{OpenError, Proven, Source, Stopped, Verdict};
-use message::{Answer, PACKET_BYTES_MAX, Question, Said};
+use crate::limit::ConcurrencyLimit;
+use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, ExternalAccount, OpenError};
+use message::{PACKET_BYTES_MAX, PamRequest, PamResponse, PamStatus};
 
-/// Starts the helper: `program` is this program. Call it before rights are given up.
+/// Starts the helper: `program` is this executable. Call it before privileges are dropped.
 ///
 /// # Errors
-/// The system starts no program, or gives no socket.
-pub fn open(settings: &Settings, program: &Path) -> Result<Arc<dyn Source>, OpenError> {
+/// The process or its socket cannot be created.
+pub fn open(settings: &Settings, program: &Path) -> Result<Arc<dyn AuthBackend>, OpenError> {
     Ok(Arc::new(Pam::start(settings, program).map_err(OpenError::Helper)?))
 }
 
-/// The system, asked through the helper.
+/// The PAM backend.
 struct Pam {
-    link: Arc<Link>,
-    gate: Gate,
+    socket: Arc<HelperSocket>,
+    limit: ConcurrencyLimit,
 }
 
 impl Pam {
@@ -53,7 +53,7 @@ impl Pam {
             None,
         )?;
         Command::new(program)
-            .args([helper::WORD, helper::SUPERVISOR, &settings.service])
+            .args([helper::HELPER_ARGUMENT, helper::SUPERVISOR, &settings.service])
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -66,91 +66,94 @@ impl Pam {
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_FDNAMES")
             .spawn()?;
-        let gate = Gate::new(settings.at_once, settings.time_max);
-        Ok(Self { link: Arc::new(Link::over(ours)), gate })
+        let limit = ConcurrencyLimit::new(settings.at_once, settings.time_max);
+        Ok(Self { socket: Arc::new(HelperSocket::new(ours)), limit })
     }
 
-    async fn ask(&self, attempt: &Attempt<'_>) -> Result<Verdict, Stopped> {
-        let answer = Arc::clone(&self.link).ask(attempt)?.answer().await;
-        match answer {
-            Some(Answer { said, text }) => verdict(said, text),
-            None => Err(Stopped::Broken(GONE.to_owned())),
+    async fn request(&self, attempt: &Attempt<'_>) -> Result<AuthOutcome, AuthUnavailable> {
+        let response = Arc::clone(&self.socket).request(attempt)?.response().await;
+        match response {
+            Some(PamResponse { status, text }) => verdict(status, text),
+            None => Err(AuthUnavailable::Broken(HELPER_GONE.to_owned())),
         }
     }
 }
 
-/// Why there is nobody to ask any more.
-const GONE: &str = "the helper that asks PAM is gone; restart wharf";
+/// The reason after the helper has exited.
+const HELPER_GONE: &str = "the PAM helper has exited; restart wharf";
 
-fn verdict(said: Said, text: String) -> Result<Verdict, Stopped> {
-    Ok(match said {
-        Said::Right => {
+fn verdict(status: PamStatus, text: String) -> Result<AuthOutcome, AuthUnavailable> {
+    Ok(match status {
+        PamStatus::Right => {
             let system_home = (!text.is_empty()).then(|| PathBuf::from(text));
-            Verdict::Proven(Box::new(Proven { system_home, ..Proven::default() }))
+            AuthOutcome::Authenticated(Box::new(ExternalAccount {
+                system_home,
+                ..ExternalAccount::default()
+            }))
         }
-        Said::Unknown => Verdict::Unknown,
-        Said::Wrong => Verdict::wrong(),
-        Said::Expired => Verdict::refused(text),
-        Said::Locked => Verdict::Denied(Denied::Disabled),
-        Said::Busy => return Err(Stopped::Busy),
-        Said::Broken => return Err(Stopped::Broken(text)),
+        PamStatus::Unknown => AuthOutcome::Unknown,
+        PamStatus::Wrong => AuthOutcome::wrong(),
+        PamStatus::Expired => AuthOutcome::refused(text),
+        PamStatus::Locked => AuthOutcome::Denied(Denied::Disabled),
+        PamStatus::Busy => return Err(AuthUnavailable::Busy),
+        PamStatus::Broken => return Err(AuthUnavailable::Broken(text)),
     })
 }
 
 #[async_trait]
-impl Source for Pam {
+impl AuthBackend for Pam {
     fn name(&self) -> &'static str {
         "pam"
     }
 
-    async fn prove(&self, attempt: &Attempt<'_>) -> Result<Verdict, Stopped> {
-        // An empty password opens accounts without one where the rules say `nullok`, and a NUL
-        // would hide what follows.
+    async fn authenticate(&self, attempt: &Attempt<'_>) -> Result<AuthOutcome, AuthUnavailable> {
+        // An empty password opens accounts without one if the rules contain `nullok`, and PAM
+        // ignores everything after a NUL.
         if attempt.secret.is_empty() || attempt.secret.contains(&0) {
-            return Ok(Verdict::wrong());
+            return Ok(AuthOutcome::wrong());
         }
-        self.gate.pass(self.ask(attempt)).await
+        self.limit.run(self.request(attempt)).await
     }
 }
 
-/// The socket to the helper, and who waits for an answer.
-struct Link {
+/// The socket to the helper, and the pending requests.
+struct HelperSocket {
     socket: OwnedFd,
-    state: Mutex<State>,
+    state: Mutex<HelperState>,
 }
 
 #[derive(Default)]
-struct State {
-    waiting: HashMap<u32, oneshot::Sender<Answer>>,
+struct HelperState {
+    waiting: HashMap<u32, oneshot::Sender<PamResponse>>,
     last: u32,
-    /// Whether somebody reads the answers. That thread is made by the first login, since it must
-    /// come after rights were given up: threads inherit those of who makes them.
+    /// Whether a thread reads the responses. It is started by the first login, after privileges
+    /// were dropped: threads inherit the privileges of their creator.
     is_read: bool,
     is_gone: bool,
 }
 
-impl Link {
-    fn over(socket: OwnedFd) -> Self {
+impl HelperSocket {
+    fn new(socket: OwnedFd) -> Self {
         Self { socket, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can fall halfway.
+    fn state(&self) -> MutexGuard<'_, HelperState> {
+        // No code under this lock panics halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks without waiting for the answer.
-    fn ask(self: Arc<Self>, attempt: &Attempt<'_>) -> Result<Waiting, Stopped> {
+    /// Sends a request without waiting for the response.
+    fn request(self: Arc<Self>, attempt: &Attempt<'_>) -> Result<PendingRequest, AuthUnavailable> {
         let (sender, receiver) = oneshot::channel();
         let number = {
             let mut state = self.state();
             if state.is_gone {
-                return Err(Stopped::Broken(GONE.to_owned()));
+                return Err(AuthUnavailable::Broken(HELPER_GONE.to_owned()));
             }
             if !state.is_read {
-                let link = Arc::clone(&self);
-                let reading = Thread::new().name("pam".to_owned()).spawn(move || link.read());
-                reading.map_err(|error| Stopped::Broken(error.to_string()))?;
+                let socket = Arc::clone(&self);
+                let reading = Thread::new().name("pam".to_owned()).spawn(move || socket.read());
+                reading.map_err(|error| AuthUnavailable::Broken(error.to_string()))?;
                 state.is_read = true;
             }
             state.last = state.last.wrapping_add(1);
@@ -158,32 +161,34 @@ impl Link {
             state.waiting.insert(number, sender);
             number
         };
-        let waiting = Waiting { link: self, number, receiver };
+        let waiting = PendingRequest { socket: self, number, receiver };
         let address = attempt.peer.to_canonical().to_string();
-        let question =
-            Question { number, user: attempt.user, address: &address, secret: attempt.secret };
-        let packet = Zeroizing::new(question.to_bytes());
+        let request =
+            PamRequest { number, user: attempt.user, address: &address, secret: attempt.secret };
+        let packet = Zeroizing::new(request.to_bytes());
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match rustix::net::send(&waiting.link.socket, &packet, flags) {
+        match rustix::net::send(&waiting.socket.socket, &packet, flags) {
             Ok(_) => Ok(waiting),
-            Err(Errno::AGAIN) => Err(Stopped::Broken("PAM does not keep up".to_owned())),
-            Err(_) => Err(Stopped::Broken(GONE.to_owned())),
+            Err(Errno::AGAIN) => {
+                Err(AuthUnavailable::Broken("the PAM helper is overloaded".to_owned()))
+            }
+            Err(_) => Err(AuthUnavailable::Broken(HELPER_GONE.to_owned())),
         }
     }
 
-    /// Hands out answers until the helper is gone. Blocks.
+    /// Dispatches responses until the helper is gone. Blocks.
     fn read(&self) {
         let mut packet = [0; PACKET_BYTES_MAX];
         loop {
             match rustix::net::recv(&self.socket, packet.as_mut_slice(), RecvFlags::empty()) {
                 Ok((0, _)) => break,
                 Ok((length, _)) => {
-                    let answered = packet.get(..length).and_then(Answer::from_bytes);
-                    if let Some((number, answer)) = answered
+                    let received = packet.get(..length).and_then(PamResponse::from_bytes);
+                    if let Some((number, response)) = received
                         && let Some(waiting) = self.state().waiting.remove(&number)
                     {
-                        // Who has stopped waiting does not mind.
-                        let _ = waiting.send(answer);
+                        // The request was cancelled.
+                        let _ = waiting.send(response);
                     }
                 }
                 Err(Errno::INTR) => {}
@@ -196,21 +201,21 @@ impl Link {
     }
 }
 
-/// A question without its answer. Dropped, nobody waits for it any more.
-struct Waiting {
-    link: Arc<Link>,
+/// A request without its response. Dropping it cancels it.
+struct PendingRequest {
+    socket: Arc<HelperSocket>,
     number: u32,
-    receiver: oneshot::Receiver<Answer>,
+    receiver: oneshot::Receiver<PamResponse>,
 }
 
-impl Waiting {
-    async fn answer(mut self) -> Option<Answer> {
+impl PendingRequest {
+    async fn response(mut self) -> Option<PamResponse> {
         (&mut self.receiver).await.ok()
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
-        self.link.state().waiting.remove(&self.number);
+        self.socket.state().waiting.remove(&self.number);
     }
 }

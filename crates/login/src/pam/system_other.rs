@@ -1,21 +1,21 @@
-//! Where there is no PAM: it was left out, or this is not Linux.
+//! Without PAM: not compiled in, or not Linux.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Settings;
-use crate::source::{OpenError, Source};
+use crate::source::{AuthBackend, OpenError};
 
 /// This program is never a helper here.
 pub fn helper(_words: &[OsString]) -> Option<u8> {
     None
 }
 
-/// Nobody can be asked.
+/// Not available.
 ///
 /// # Errors
 /// Always [`OpenError::NotBuilt`].
-pub fn open(_: &Settings, _program: &Path) -> Result<Arc<dyn Source>, OpenError> {
+pub fn open(_: &Settings, _program: &Path) -> Result<Arc<dyn AuthBackend>, OpenError> {
     Err(OpenError::NotBuilt("PAM"))
 }

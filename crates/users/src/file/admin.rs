@@ -1,4 +1,4 @@
-//! The file as a store for administrators. What is asked of it is done on a blocking thread.
+//! Administration of `users.toml`. Its requests run on a blocking thread.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::editor::Editor;
 use super::record::UserRecord;
 use crate::admin::{AdminError, Change, PAGE_MAX, UserAdmin};
 
-/// `users.toml` for whoever changes accounts. Each question reads the file anew.
+/// `users.toml` as a store for administrators. Each request reads the file again.
 #[derive(Clone, Debug)]
 pub struct FileAdmin {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! Reads and replaces the file as a whole. Everything here blocks.
+//! Reads and replaces the file atomically. Everything here blocks.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -16,9 +16,9 @@ mod system;
 #[path = "system_unix.rs"]
 mod system;
 
-/// The largest file of accounts that is read.
+/// The largest accounts file that is read.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How often a lock that someone else holds is tried again before giving up: ten seconds in all.
+/// How often a lock held by another program is retried before giving up: ten seconds in total.
 const LOCK_TRIES_MAX: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -26,7 +26,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: Option<SystemTime>,
-    /// When its rights, its owner or its content changed, where the system says so.
+    /// When its permissions, owner or content changed, if the system records it.
     changed: (i64, i64),
     bytes: u64,
     /// Which file it is, where the system has such a number: device and inode.
@@ -50,25 +50,25 @@ impl Stamp {
     }
 }
 
-/// The stamp of the file as it is.
+/// The current stamp of the file.
 ///
 /// # Errors
-/// [`OpenError::Missing`], or why the system does not tell.
+/// [`OpenError::Missing`], or the error of the system.
 pub fn stamp(path: &Path) -> Result<Stamp, OpenError> {
     fs::metadata(path).map(|about| Stamp::of(&about)).map_err(|error| unreadable(path, error))
 }
 
-/// The stamp of a file that is open.
+/// The stamp of an open file.
 ///
 /// # Errors
-/// When the system does not tell.
+/// The error of the system.
 pub fn stamp_of(file: &File) -> io::Result<Stamp> {
     file.metadata().map(|about| Stamp::of(&about))
 }
 
 /// The text of the file, if only its owner may read and write it.
 ///
-/// The stamp is from before the reading: if the file changes meanwhile, the next look sees it.
+/// The stamp is taken before reading: if the file changes meanwhile, the next check detects it.
 pub(super) fn read(path: &Path) -> Result<(String, Stamp), OpenError> {
     let trouble = |error| unreadable(path, error);
     let file = trusted_file::open(path).map_err(trouble)?;
@@ -86,18 +86,18 @@ pub(super) fn read(path: &Path) -> Result<(String, Stamp), OpenError> {
     Ok((text, Stamp::of(&about)))
 }
 
-/// Makes an empty file that only its owner may read and write, and who that is is decided as for a
-/// file of accounts; one that is there stays as it is. Blocks.
+/// Creates an empty file that only its owner may read and write, with the owner of its folder. An
+/// existing file is left unchanged. Blocks.
 ///
 /// # Errors
-/// When the system does not make it.
-pub fn make_private(path: &Path) -> io::Result<()> {
+/// The file cannot be created.
+pub fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     match system::private(&mut options).open(path) {
         Ok(file) => {
             if let Ok(about) = fs::metadata(folder(path)) {
-                system::give(&file, &about);
+                system::set_owner(&file, &about);
             }
             file.sync_all()
         }
@@ -106,10 +106,10 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The permission bits of a file, if they let anybody but its owner read or write it. Blocks.
+/// The permission bits of a file, if users other than its owner may read or write it. Blocks.
 ///
 /// # Errors
-/// When the system does not tell.
+/// The error of the system.
 pub fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
     fs::metadata(path).map(|about| system::open_to_others(&about))
 }
@@ -124,29 +124,29 @@ fn unreadable(path: &Path, source: io::Error) -> OpenError {
 
 /// The file itself where `path` is a symbolic link, so that a new one takes its place and not the
 /// place of the link.
-pub(super) fn real(path: &Path) -> PathBuf {
+pub(super) fn resolve_symlink(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Whether to wait for someone else who changes the file.
+/// Whether to wait for another program that changes the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum LockWait {
     /// Ten seconds.
-    Some,
+    Bounded,
     /// Not at all.
     None,
 }
 
-/// The right to change the file, held until dropped. The lock is on a file beside it, since the
-/// file itself is replaced by each change. None while someone else holds it.
+/// The lock to change the file, held until dropped. It is on a separate lock file, since the file
+/// itself is replaced by each change. `None` while another program holds it.
 ///
 /// # Errors
-/// When the file beside it cannot be made or locked.
-pub fn lock(path: &Path, patience: Patience) -> io::Result<Option<File>> {
+/// The lock file cannot be created or locked.
+pub fn lock(path: &Path, wait: LockWait) -> io::Result<Option<File>> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
     let file = open_lock(Path::new(&beside), path)?;
-    let tries = if patience == Patience::Some { LOCK_TRIES_MAX } else { 1 };
+    let tries = if wait == LockWait::Bounded { LOCK_TRIES_MAX } else { 1 };
     for turn in 0..tries {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
@@ -164,10 +164,10 @@ fn open_lock(lock: &Path, path: &Path) -> io::Result<File> {
     let mut fresh = options.clone();
     match system::private(fresh.create_new(true)).open(lock) {
         Ok(file) => {
-            // Only a file that was made this moment is given away. Something that is there
-            // already may be a link to a file of root's, laid by the folder's owner.
+            // The owner is changed only for a file that was just created. An existing file may be a
+            // link, made by the owner of the folder, to a file of root.
             if let Some(about) = owner_model(path) {
-                system::give(&file, &about);
+                system::set_owner(&file, &about);
             }
             Ok(file)
         }
@@ -176,19 +176,19 @@ fn open_lock(lock: &Path, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Puts `text` in the place of the file, whole or not at all, even if the power fails. Only its
-/// owner may read it.
+/// Replaces the file with `text` atomically, also across a power failure. Only its owner may read
+/// it.
 ///
 /// # Errors
-/// When the system does not do it; the old file stays.
+/// The file cannot be replaced; the old one stays.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     replace_stamped(path, text).map(drop)
 }
 
-/// The same, and returns the stamp of what was written.
+/// As [`replace`], and returns the stamp of the written file.
 ///
-/// It comes from the open file, never from the path: another program may have written to that
-/// path already, and the stamp of its content would hide the change from the next look.
+/// The stamp is that of the open file, not of the path: another program may have replaced the file
+/// at that path already, and the stamp of its content would hide the change from the next check.
 ///
 /// # Errors
 /// As for [`replace`].
@@ -200,12 +200,12 @@ pub fn replace_stamped(path: &Path, text: &str) -> io::Result<Stamp> {
     name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
     let fresh = folder(path).join(name);
     let result = write_new(&fresh, path, text).and_then(|(file, written)| {
-        // It stays open: std opens files on Windows so that they can be renamed meanwhile.
+        // It stays open: std opens files on Windows so that an open file can be renamed.
         fs::rename(&fresh, path)?;
         Ok((file, written))
     });
     if result.is_err() {
-        // The first error is the one to tell; what cannot be removed is a hidden leftover.
+        // The first error is returned; at worst a hidden temporary file remains.
         let _ = fs::remove_file(&fresh);
     }
     let (file, written) = result?;
@@ -221,7 +221,7 @@ fn write_new(fresh: &Path, path: &Path, text: &str) -> io::Result<(File, Stamp)>
     options.write(true).create_new(true);
     let mut file = system::private(&mut options).open(fresh)?;
     if let Some(about) = owner_model(path) {
-        system::give(&file, &about);
+        system::set_owner(&file, &about);
     }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -229,13 +229,13 @@ fn write_new(fresh: &Path, path: &Path, text: &str) -> io::Result<(File, Stamp)>
     Ok((file, written))
 }
 
-/// Whose a new file should be: the old file's owner's, else the folder's. An administrator who
-/// edits as root must not lock out the server, which runs as someone else.
+/// The model for the owner of a new file: the old file, else the folder. An administrator who edits
+/// as root must not lock out the server, which runs as another user.
 fn owner_model(path: &Path) -> Option<fs::Metadata> {
     fs::metadata(path).or_else(|_| fs::metadata(folder(path))).ok()
 }
 
-/// The folder that holds the file.
+/// The folder of the file.
 pub(super) fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

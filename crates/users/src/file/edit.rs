@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use wharf_proto::path::VPath;
 
-use super::disk::{self, Patience};
+use super::disk::{self, LockWait};
 use super::editor::{Editor, Owner};
+use super::location::{line_of, line_of_entry};
 use super::origin::Origin;
-use super::place::{line_of, line_of_entry};
 use super::problem::{Fault, FileProblems, OpenError};
-use super::read::{self, Judge, Said};
+use super::read::{self, ParsedFile, RecordCheck};
 use super::record::UserRecord;
 use crate::name::NameProblem;
 
@@ -20,16 +20,16 @@ use crate::name::NameProblem;
 pub struct UserFile {
     path: PathBuf,
     text: String,
-    said: Said,
+    parsed: ParsedFile,
     records: Vec<UserRecord>,
 }
 
-/// The text is left out: hashes stand in it.
+/// The text is omitted: it contains password hashes.
 impl fmt::Debug for UserFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("UserFile")
             .field("path", &self.path)
-            .field("said", &self.said)
+            .field("said", &self.parsed)
             .finish_non_exhaustive()
     }
 }
@@ -50,17 +50,17 @@ pub enum EditError {
     GroupExists(String),
     /// This cannot be an account's name.
     BadName(String, NameProblem),
-    /// A path is not UTF-8, as the file must be; the key says which.
+    /// A path is not UTF-8, which the file requires; with its key.
     NotText(&'static str),
     /// The change would make the file unusable.
     Unusable(FileProblems),
-    /// Someone else has been changing it for ten seconds.
+    /// Another program has held the lock for ten seconds.
     Locked(PathBuf),
-    /// It cannot be written.
+    /// The file cannot be written.
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -69,24 +69,22 @@ impl fmt::Display for EditError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error) => error.fmt(out),
-            Self::NoSuchUser(name) => write!(out, "there is no user `{name}`"),
-            Self::UserExists(name) => write!(out, "there is a user `{name}` already"),
-            Self::NoSuchGroup(name) => write!(out, "there is no group `{name}`"),
-            Self::GroupExists(name) => write!(out, "there is a group `{name}` already"),
+            Self::NoSuchUser(name) => write!(out, "unknown user `{name}`"),
+            Self::UserExists(name) => write!(out, "user `{name}` already exists"),
+            Self::NoSuchGroup(name) => write!(out, "unknown group `{name}`"),
+            Self::GroupExists(name) => write!(out, "group `{name}` already exists"),
             Self::BadName(name, problem) => {
-                write!(out, "`{}` cannot be a user name: {problem}", name.escape_debug())
+                write!(out, "invalid user name `{}`: {problem}", name.escape_debug())
             }
-            Self::NotText(key) => write!(out, "`{key}`: the path is not UTF-8"),
+            Self::NotText(key) => write!(out, "invalid `{key}`: the path is not UTF-8"),
             Self::Unusable(problems) => {
-                write!(out, "the change would make the file unusable:\n{problems}")
+                write!(out, "cannot save: the change would make the file invalid:\n{problems}")
             }
-            Self::Locked(path) => write!(
-                out,
-                "{}: another program is changing it; try again when it is done",
-                path.display()
-            ),
+            Self::Locked(path) => {
+                write!(out, "{}: locked by another program; try again later", path.display())
+            }
             Self::Write { path, source } => {
-                write!(out, "{}: it cannot be written: {source}", path.display())
+                write!(out, "{}: cannot write: {source}", path.display())
             }
         }
     }
@@ -112,7 +110,7 @@ impl UserFile {
     /// Reads the file. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`]: it is missing, open to others, or everything that is wrong in it.
+    /// [`OpenError`]: it is missing, accessible to other users, or invalid (all problems).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let (text, _) = disk::read(path)?;
@@ -125,25 +123,26 @@ impl UserFile {
     /// [`OpenError::Problems`] alone.
     pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let said = read::read(path, text).map_err(OpenError::Problems)?;
-        let records = said.whole();
-        Ok(Self { path: path.to_owned(), text: text.to_owned(), said, records })
+        let parsed = read::read(path, text).map_err(OpenError::Problems)?;
+        let records = parsed.effective_records();
+        Ok(Self { path: path.to_owned(), text: text.to_owned(), parsed, records })
     }
 
-    /// Reads the accounts and groups of `text` that are valid, and apart from them those that are
-    /// not, by `judge` as well. For a store in which each row stands for itself.
+    /// Parses the accounts and groups of `text`, and returns the valid ones, and the others as
+    /// faults; `check` is an additional validation. For stores in which each record is validated on
+    /// its own.
     ///
     /// # Errors
-    /// [`OpenError::Problems`]: it is no such text at all.
+    /// [`OpenError::Problems`]: the text is not valid TOML.
     pub fn parse_valid(
         path: impl AsRef<Path>,
         text: &str,
-        judge: Judge,
+        check: RecordCheck,
     ) -> Result<(Self, Vec<Fault>), OpenError> {
         let path = path.as_ref();
-        let (said, faults) = read::read_valid(path, text, judge).map_err(OpenError::Problems)?;
-        let records = said.whole();
-        Ok((Self { path: path.to_owned(), text: text.to_owned(), said, records }, faults))
+        let (parsed, faults) = read::read_valid(path, text, check).map_err(OpenError::Problems)?;
+        let records = parsed.effective_records();
+        Ok((Self { path: path.to_owned(), text: text.to_owned(), parsed, records }, faults))
     }
 
     /// The accounts with what they take from their groups, in the order of the file.
@@ -156,38 +155,40 @@ impl UserFile {
         self.records.iter().find(|record| record.name == name)
     }
 
-    /// What the accounts' own tables say, in the order of the file.
+    /// The accounts without settings inherited from groups, in the order of the file.
     pub fn own_records(&self) -> &[UserRecord] {
-        &self.said.users
+        &self.parsed.users
     }
 
-    /// What the account's own table says.
+    /// The account without settings inherited from groups.
     pub fn own(&self, name: &str) -> Option<&UserRecord> {
-        self.said.users.iter().find(|record| record.name == name)
+        self.parsed.users.iter().find(|record| record.name == name)
     }
 
     /// The groups, in the order of the file.
     pub fn groups(&self) -> &[UserRecord] {
-        &self.said.groups
+        &self.parsed.groups
     }
 
     /// The group with this name.
     pub fn group(&self, name: &str) -> Option<&UserRecord> {
-        self.said.groups.iter().find(|group| group.name == name)
+        self.parsed.groups.iter().find(|group| group.name == name)
     }
 
-    /// Who says one of the account's keys. `inner` is the path of an entry of `paths` or `folders`.
+    /// Where a setting of the account comes from. `inner` is the path of an entry of `paths` or
+    /// `folders`.
     pub fn origin_of(&self, name: &str, key: &str, inner: Option<&VPath>) -> Origin<'_> {
         let own = self.own(name);
-        own.map_or(Origin::Nobody, |own| own.origin_of(|group| self.group(group), key, inner))
+        own.map_or(Origin::Unset, |own| own.origin_of(|group| self.group(group), key, inner))
     }
 
-    /// The line, counted from 1, at which an account's key is said, be it by one of its groups.
+    /// The line, counted from 1, that sets a key of an account, in its own table or that of a
+    /// group.
     pub fn line_said(&self, name: &str, key: &str, inner: Option<&VPath>) -> Option<usize> {
         match self.origin_of(name, key, inner) {
             Origin::Own => self.line_in(Owner::User(name), key, inner),
             Origin::Group(group) => self.line_in(Owner::Group(group), key, inner),
-            Origin::Nobody => None,
+            Origin::Unset => None,
         }
     }
 
@@ -210,32 +211,32 @@ impl UserFile {
         disk::folder(&self.path)
     }
 
-    /// Lets `change` work on the accounts, then writes the file anew, if anything changed.
+    /// Applies `change` to the accounts, then replaces the file, if it changed.
     ///
-    /// A lock on `users.toml.lock` beside it keeps other programs of ours away, for at most ten
-    /// seconds; the file is read under the lock. It is replaced as a whole (a new file, flushed,
-    /// then renamed), so that nobody ever reads half of it; on Unix only its owner may read it.
-    /// Comments, order and spelling stay. A missing file is made. Blocks.
+    /// A lock on `users.toml.lock` excludes other wharf processes, for at most ten seconds; the
+    /// file is read under the lock. It is replaced atomically (written, synced, then renamed), so
+    /// that readers never see a partial file; on Unix only its owner may read it. Comments, order
+    /// and formatting are preserved. A missing file is created. Blocks.
     ///
     /// # Errors
-    /// Whatever `change` returns, or an [`EditError`]; the file is then as it was.
+    /// An error of `change`, or an [`EditError`]; the file is unchanged then.
     pub fn edit<T, E: From<EditError>>(
         path: impl AsRef<Path>,
         change: impl FnOnce(&mut Editor) -> Result<T, E>,
     ) -> Result<T, E> {
-        edit(path.as_ref(), Patience::Some, change)
+        edit(path.as_ref(), LockWait::Bounded, change)
     }
 }
 
 /// [`UserFile::edit`], waiting for the lock or not.
 pub(super) fn edit<T, E: From<EditError>>(
     path: &Path,
-    patience: Patience,
+    wait: LockWait,
     change: impl FnOnce(&mut Editor) -> Result<T, E>,
 ) -> Result<T, E> {
-    let path = disk::real(path);
+    let path = disk::resolve_symlink(path);
     let unwritable = |source| EditError::Write { path: path.clone(), source };
-    let lock = disk::lock(&path, patience).map_err(unwritable)?;
+    let lock = disk::lock(&path, wait).map_err(unwritable)?;
     let _lock = lock.ok_or_else(|| EditError::Locked(path.clone()))?;
     let old = match disk::read(&path) {
         Ok((text, _)) => Some(text),
@@ -252,8 +253,8 @@ pub(super) fn edit<T, E: From<EditError>>(
     Ok(answer)
 }
 
-/// What a new file begins with.
+/// The header of a new file.
 const NEW_FILE: &str = "\
-# Accounts of wharf. Edit this file by hand or with `wharf user`; a running server sees each change.
-# It holds password hashes: only the account that runs the server may read it.
+# Accounts of wharf. Edit this file, or use `wharf user`; a running server applies each change.
+# It contains password hashes: only the user that runs the server may read it.
 ";

@@ -9,7 +9,7 @@ use wharf_proto::path::VPath;
 
 use super::edit::EditError;
 use super::problem::OpenError;
-use super::read::{self, Judge, Said};
+use super::read::{self, ParsedFile, RecordCheck};
 use super::record::{FolderRecord, Setting, UserRecord, shown_network};
 use crate::admin::{Change, Cleared};
 use crate::name::check_name;
@@ -20,44 +20,44 @@ use crate::units::{format_quota, format_rate};
 #[derive(Debug)]
 pub struct Editor {
     pub(super) document: DocumentMut,
-    said: Said,
+    parsed: ParsedFile,
 }
 
 impl Editor {
-    /// The accounts of a text such as a file has; `path` is for messages and relative homes.
+    /// An editor for the text of an accounts file; `path` is for messages and relative homes.
     ///
     /// # Errors
-    /// [`EditError::Open`]: what is wrong in it.
+    /// [`EditError::Open`]: the text is invalid.
     pub fn new(path: &Path, text: &str) -> Result<Self, EditError> {
-        let said = read::read(path, text).map_err(OpenError::Problems)?;
+        let parsed = read::read(path, text).map_err(OpenError::Problems)?;
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
             OpenError::Unreadable { path: path.to_owned(), source }
         })?;
-        Ok(Self { document, said })
+        Ok(Self { document, parsed })
     }
 
-    /// The same, also where some accounts or groups are invalid. What was changed must be judged
-    /// by whoever changes it.
+    /// As [`Editor::new`], but accepts invalid accounts and groups. The caller must validate the
+    /// result.
     ///
     /// # Errors
-    /// [`EditError::Open`]: it is no such text at all.
-    pub fn of_valid(path: &Path, text: &str, judge: Judge) -> Result<Self, EditError> {
-        let (said, _) = read::read_valid(path, text, judge).map_err(OpenError::Problems)?;
+    /// [`EditError::Open`]: the text is not valid TOML.
+    pub fn of_valid(path: &Path, text: &str, check: RecordCheck) -> Result<Self, EditError> {
+        let (parsed, _) = read::read_valid(path, text, check).map_err(OpenError::Problems)?;
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
             OpenError::Unreadable { path: path.to_owned(), source }
         })?;
-        Ok(Self { document, said })
+        Ok(Self { document, parsed })
     }
 
-    /// Everything as text, with the changes made here.
+    /// The text with all changes.
     pub fn text(&self) -> String {
         self.document.to_string()
     }
 
-    /// The table of an account or a group, with the changes made here.
-    pub fn said(&self, owner: Owner<'_>) -> Option<&dyn TableLike> {
+    /// The table of an account or group, with all changes.
+    pub fn table_of(&self, owner: Owner<'_>) -> Option<&dyn TableLike> {
         self.document.get(owner.section())?.as_table_like()?.get(owner.name())?.as_table_like()
     }
 
@@ -82,17 +82,17 @@ impl Editor {
 
     /// The names, in the order of the file, as it was read.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.said.users.iter().map(|record| record.name.as_str())
+        self.parsed.users.iter().map(|record| record.name.as_str())
     }
 
-    /// What the account's own table said when it was read, before the changes made here.
+    /// The account as it was read, before any change, without settings inherited from groups.
     pub fn record(&self, name: &str) -> Option<&UserRecord> {
-        self.said.users.iter().find(|record| record.name == name)
+        self.parsed.users.iter().find(|record| record.name == name)
     }
 
     /// The names of groups, in the order of the file, as it was read.
     pub fn group_names(&self) -> impl Iterator<Item = &str> {
-        self.said.groups.iter().map(|group| group.name.as_str())
+        self.parsed.groups.iter().map(|group| group.name.as_str())
     }
 
     /// Adds an account or a group at the end of the file. An account needs a home, from its
@@ -119,7 +119,7 @@ impl Editor {
             return Err(owner.taken());
         }
         all.insert(name, Item::Table(Table::new()));
-        // What stood at the end of the file stays above it, then one empty line.
+        // The text at the end of the file stays above the new table, then one empty line.
         let mut above = self.document.trailing().as_str().unwrap_or_default().to_owned();
         if !above.is_empty() && !above.ends_with('\n') {
             above.push('\n');
@@ -133,7 +133,7 @@ impl Editor {
         settings.iter().try_for_each(|setting| self.set(owner, setting))
     }
 
-    /// Sets one thing; a comment behind the old value stays. An empty list takes the key away.
+    /// Sets one setting; a comment after the old value is preserved. An empty list removes the key.
     ///
     /// # Errors
     /// `NoSuchUser`, `NoSuchGroup`, `NotText`.
@@ -153,7 +153,7 @@ impl Editor {
             } else {
                 put(table, setting.key(), value);
             }
-            // One of the two says how somebody logs in.
+            // `password` and `no_password` exclude each other.
             match setting {
                 Setting::Password(_) => drop(table.remove("no_password")),
                 Setting::NoPassword(true) => drop(table.remove("password")),
@@ -177,16 +177,16 @@ impl Editor {
         Ok(())
     }
 
-    /// Takes one key away, so that its default holds; says whether it was there.
+    /// Removes a key, so that its default applies; returns whether it existed.
     ///
     /// # Errors
-    /// `NoSuchUser`, `NoSuchGroup`; `Unusable` when the change ends, if the home is gone.
+    /// `NoSuchUser`, `NoSuchGroup`; `Unusable` at the end of the change, if the home is missing.
     pub fn clear<'a>(&mut self, owner: impl Into<Owner<'a>>, key: &str) -> Result<bool, EditError> {
         let table = self.table(owner.into())?.as_table_like_mut();
         Ok(table.is_some_and(|table| table.remove(key).is_some()))
     }
 
-    /// Takes one entry of `paths` or `folders` away; says whether there was one.
+    /// Removes one entry of `paths` or `folders`; returns whether it existed.
     ///
     /// # Errors
     /// `NoSuchUser`, `NoSuchGroup`.
@@ -203,11 +203,11 @@ impl Editor {
         Ok(entries.is_some_and(|entries| entries.remove(&key).is_some()))
     }
 
-    /// Takes an account or a group out, with the comment right above it. What stands further above,
-    /// behind an empty line, stays: it may be about the whole file.
+    /// Removes an account or group, with the comment right above it. Text further above, before an
+    /// empty line, is preserved: it may be about the whole file.
     ///
     /// # Errors
-    /// `NoSuchUser`, `NoSuchGroup`; `Unusable` when the change ends, if somebody has the group.
+    /// `NoSuchUser`, `NoSuchGroup`; `Unusable` at the end of the change, if the group has members.
     pub fn remove<'a>(&mut self, owner: impl Into<Owner<'a>>) -> Result<(), EditError> {
         let owner = owner.into();
         let all = self.document.get_mut(owner.section()).and_then(Item::as_table_like_mut);
@@ -221,7 +221,7 @@ impl Editor {
         Ok(())
     }
 
-    /// Puts a comment before the first table behind `position`, else at the end.
+    /// Inserts a comment before the first table after `position`, else at the end.
     fn prepend(&mut self, position: Option<isize>, comment: &str) {
         let next = self
             .tables()
@@ -266,7 +266,7 @@ impl Editor {
     }
 }
 
-/// Whose table it is. A name alone is that of an account.
+/// The account or group that a table belongs to. A plain name is an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner<'a> {
     /// An account.
@@ -329,7 +329,7 @@ fn text_above(table: &Table) -> &str {
     table.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default()
 }
 
-/// How a path is written in `paths` or `folders`: `/a/` and `/a` are the same path.
+/// The spelling of a path in `paths` or `folders`: `/a/` and `/a` are the same path.
 fn written(table: &dyn TableLike, inner: &str, path: &VPath) -> Option<String> {
     let entries = table.get(inner)?.as_table_like()?;
     let is_same = |key: &str| VPath::root().resolve(key.as_bytes()).as_ref() == Ok(path);
@@ -340,7 +340,7 @@ fn text_of(inner: &'static str, path: &VPath) -> Result<String, EditError> {
     String::from_utf8(path.as_bytes().to_vec()).map_err(|_| EditError::NotText(inner))
 }
 
-/// Puts a value under a key; what stands around an old one, such as a comment, stays.
+/// Sets the value of a key; the text around an old value, such as a comment, is preserved.
 fn put(table: &mut dyn TableLike, key: &str, mut value: Value) {
     if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
         *value.decor_mut() = old.decor().clone();
@@ -375,7 +375,7 @@ fn value(setting: &Setting) -> Result<Value, EditError> {
     })
 }
 
-/// The target alone where that is all.
+/// Only the target, if nothing else is set.
 fn folder_value(folder: &FolderRecord) -> Result<Value, EditError> {
     let target = folder.target.to_str().ok_or(EditError::NotText("folders"))?;
     let mut table = InlineTable::new();

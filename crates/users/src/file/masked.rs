@@ -1,8 +1,9 @@
-//! Hides passwords in a text that is shown with its mistakes.
+//! Masks passwords in a text that is shown with its errors.
 
 use std::ops::Range;
 
-/// Where passwords stand in a text that is no TOML: after `password` and a sign, to the line's end.
+/// The likely positions of passwords in a text that is not TOML: after `password` and a separator,
+/// to the end of the line.
 pub(super) fn likely_secrets(source: &str) -> Vec<Range<usize>> {
     let mut start = 0;
     let mut secrets = Vec::new();
@@ -17,8 +18,7 @@ pub(super) fn likely_secrets(source: &str) -> Vec<Range<usize>> {
     secrets
 }
 
-/// The text with a star for each byte of the secrets, which are in order. Every place keeps its
-/// number.
+/// The text with a star for each byte of the secrets, which are sorted. All offsets stay the same.
 pub(super) fn masked(source: &str, secrets: &[Range<usize>]) -> String {
     let mut secrets = secrets.iter().peekable();
     let mut text = String::with_capacity(source.len());

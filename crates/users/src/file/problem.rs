@@ -1,4 +1,4 @@
-//! What can be wrong with a file of accounts.
+//! Errors of an accounts file.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::record::StoredHash;
 use crate::admin::Holder;
 
-/// One thing that is wrong in the file, and where.
+/// One problem in the file, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The line, from 1.
@@ -17,22 +17,22 @@ pub struct Problem {
     pub column: usize,
     /// The same place in bytes of [`FileProblems::source`].
     pub span: Range<usize>,
-    /// The key, such as `users.anna.home`; empty where the file is no TOML at all.
+    /// The key, such as `users.anna.home`; empty if the file is not valid TOML.
     pub key: String,
-    /// What is wrong.
+    /// The error message.
     pub message: String,
     /// What would help.
     pub help: Option<String>,
 }
 
-/// Everything that is wrong in the file, in the order of its lines.
+/// All problems of the file, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblems {
     /// The file.
     pub path: PathBuf,
-    /// Its text, with stars in place of passwords: made to be shown.
+    /// Its text, with passwords masked by stars, to be shown.
     pub source: String,
-    /// What is wrong; never empty.
+    /// The problems; never empty.
     pub problems: Vec<Problem>,
 }
 
@@ -41,13 +41,13 @@ pub struct FileProblems {
 pub struct Fault {
     /// Which one.
     pub holder: Holder,
-    /// Its password, as far as it can be read: a wrong one is told apart all the same.
+    /// Its password, if readable: a wrong password is still rejected as such.
     pub password: Option<StoredHash>,
-    /// What is wrong; never empty.
+    /// The problems; never empty.
     pub problems: Vec<Problem>,
 }
 
-/// Each problem with its key and what would help, on one line. There is no file with lines.
+/// All problems with key and hint on one line, without line numbers: there is no file.
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
@@ -85,7 +85,7 @@ impl std::error::Error for FileProblems {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// There is no such file.
+    /// The file does not exist.
     Missing {
         /// The file.
         path: PathBuf,
@@ -109,13 +109,13 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// Its content is wrong.
+    /// Its content is invalid.
     Problems(FileProblems),
-    /// The system does not give it.
+    /// The file cannot be read.
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -123,24 +123,22 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { path } => write!(
-                out,
-                "{}: there is no such file; `wharf user add NAME` makes it",
-                path.display()
-            ),
+            Self::Missing { path } => {
+                write!(out, "{}: no such file; create it with: wharf user add NAME", path.display())
+            }
             Self::TooOpen { path, mode } => write!(
                 out,
-                "{path}: others may read or write it (mode {mode:04o}), and it holds password \
-                 hashes; close it with: chmod 600 '{path}'",
+                "{path}: it is accessible to other users (mode {mode:04o}), and contains password \
+                 hashes; fix it with: chmod 600 '{path}'",
                 path = path.display()
             ),
             Self::TooLarge { path, bytes_max } => write!(
                 out,
-                "{}: it is larger than {bytes_max} bytes; is it a file of accounts?",
+                "{}: larger than {bytes_max} bytes; is it an accounts file?",
                 path.display()
             ),
             Self::NotText { path } => {
-                write!(out, "{}: it is not UTF-8 text; save it as UTF-8", path.display())
+                write!(out, "{}: not UTF-8; save it as UTF-8", path.display())
             }
             Self::Problems(problems) => problems.fmt(out),
             Self::Unreadable { path, source } => write!(out, "{}: {source}", path.display()),

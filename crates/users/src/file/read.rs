@@ -1,4 +1,4 @@
-//! Reads the text of `users.toml`, and says everything that is wrong with it at once.
+//! Parses `users.toml`, and reports all its problems at once.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -21,64 +21,67 @@ use crate::password::looks_like_hash;
 use crate::rights::parse_rights;
 use crate::units::{UNLIMITED, parse_quota, parse_rate};
 
-/// The most problems told at once. Whoever has more has the wrong file.
+/// The most problems that are reported. More of them mean that it is the wrong file.
 pub const PROBLEMS_MAX: usize = 200;
 
-/// What a folder's table may say.
+/// The keys of a folder's table.
 const KEYS_OF_FOLDERS: [&str; 4] = ["target", "permissions", "quota", "quota_files"];
 /// The most groups of one account.
 pub const GROUPS_MAX: usize = 20;
 
-/// All that a file says, as it is written and in its order.
+/// The content of a file, in its order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Said {
+pub(super) struct ParsedFile {
     pub(super) groups: Vec<UserRecord>,
     pub(super) users: Vec<UserRecord>,
 }
 
-impl Said {
+impl ParsedFile {
     /// The accounts, with what they take from their groups.
-    pub(super) fn whole(&self) -> Vec<UserRecord> {
+    pub(super) fn effective_records(&self) -> Vec<UserRecord> {
         let groups = |name: &str| self.groups.iter().find(|group| group.name == name);
         self.users.iter().map(|user| user.with_groups(groups)).collect()
     }
 }
 
-/// What one kind of store asks besides: the key, what is wrong with it, and what would help.
-pub type Judge = fn(&UserRecord) -> Option<(&'static str, String, String)>;
+/// An additional validation for one kind of store; returns key, message and hint.
+pub type RecordCheck = fn(&UserRecord) -> Option<(&'static str, String, String)>;
 
 /// Reads the accounts and groups; `path` is for the messages.
-pub(super) fn read(path: &Path, source: &str) -> Result<Said, FileProblems> {
-    read_with(Reader::new(source), path, source).map(|(said, _)| said)
+pub(super) fn read(path: &Path, source: &str) -> Result<ParsedFile, FileProblems> {
+    read_with(RecordReader::new(source), path, source).map(|(parsed, _)| parsed)
 }
 
-/// Reads what is valid, and apart from it what is not. An account of an invalid group is invalid.
+/// Parses the valid records, and returns the others as faults. A member of an invalid group is
+/// invalid.
 pub(super) fn read_valid(
     path: &Path,
     source: &str,
-    judge: Judge,
-) -> Result<(Said, Vec<Fault>), FileProblems> {
-    let mut reader = Reader::new(source);
-    reader.apart = Some(Apart { judge, faults: Vec::new() });
-    read_with(reader, path, source)
+    check: RecordCheck,
+) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
+    let collector = Some(FaultCollector { check, faults: Vec::new() });
+    read_with(RecordReader { collector, ..RecordReader::new(source) }, path, source)
 }
 
 fn read_with(
-    mut reader: Reader<'_>,
+    mut reader: RecordReader<'_>,
     path: &Path,
     source: &str,
-) -> Result<(Said, Vec<Fault>), FileProblems> {
-    let said = match Document::parse(source) {
+) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
+    let parsed = match Document::parse(source) {
         Ok(document) => reader.document(document.as_table()),
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
-            reader.blame(span, String::new(), error.message().to_owned(), None);
+            reader.report(span, String::new(), error.message().to_owned(), None);
             reader.secrets = likely_secrets(source);
-            Said::default()
+            ParsedFile::default()
         }
     };
     if reader.problems.is_empty() {
-        return Ok((said, reader.apart.map(|apart| apart.faults).unwrap_or_default()));
+        return Ok((
+            parsed,
+            reader.collector.map(|collector| collector.faults).unwrap_or_default(),
+        ));
     }
     reader.problems.sort_by_key(|problem| problem.span.start);
     reader.secrets.sort_by_key(|span| span.start);
@@ -87,22 +90,22 @@ fn read_with(
 }
 
 /// What was found so far.
-struct Reader<'a> {
+struct RecordReader<'a> {
     source: &'a str,
     problems: Vec<Problem>,
-    /// Where passwords stand.
+    /// The positions of passwords.
     secrets: Vec<Range<usize>>,
-    apart: Option<Apart>,
+    collector: Option<FaultCollector>,
 }
 
-/// Where records with problems are put, if the others are wanted all the same.
-struct Apart {
-    judge: Judge,
+/// Collects the faults of invalid records, so that the valid ones can be used.
+struct FaultCollector {
+    check: RecordCheck,
     faults: Vec<Fault>,
 }
 
 /// A value, with what a message about it needs.
-struct Found<'a> {
+struct TomlEntry<'a> {
     /// The key alone.
     name: &'a str,
     /// The key with those above it, as the messages have it.
@@ -112,20 +115,20 @@ struct Found<'a> {
     span: Range<usize>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> RecordReader<'a> {
     fn new(source: &'a str) -> Self {
-        Self { source, problems: Vec::new(), secrets: Vec::new(), apart: None }
+        Self { source, problems: Vec::new(), secrets: Vec::new(), collector: None }
     }
 
-    /// The record, unless it has problems and such are put apart.
+    /// The record; `None` if it is invalid and faults are collected.
     fn valid(
         &mut self,
         holder: Holder,
         key: &str,
         record: Option<UserRecord>,
     ) -> Option<UserRecord> {
-        let Some(apart) = &mut self.apart else { return record };
-        if let Some((of, message, help)) = record.as_ref().and_then(apart.judge) {
+        let Some(collector) = &mut self.collector else { return record };
+        if let Some((of, message, help)) = record.as_ref().and_then(collector.check) {
             let key = format!("{key}.{of}");
             let (line, column, span, help) = (1, 1, 0..0, Some(help));
             self.problems.push(Problem { line, column, span, key, message, help });
@@ -135,22 +138,22 @@ impl<'a> Reader<'a> {
             return record;
         }
         let password = record.and_then(|record| record.password);
-        apart.faults.push(Fault { holder, password, problems });
+        collector.faults.push(Fault { holder, password, problems });
         None
     }
 
     fn fault_of_group(&self, name: &str) -> Option<&str> {
-        let faults = &self.apart.as_ref()?.faults;
+        let faults = &self.collector.as_ref()?.faults;
         let group = Holder::Group(name.to_owned());
         faults.iter().find(|fault| fault.holder == group)?.problems.first().map(|one| &*one.message)
     }
 }
 
-impl Reader<'_> {
-    fn document(&mut self, root: &dyn TableLike) -> Said {
+impl RecordReader<'_> {
+    fn document(&mut self, root: &dyn TableLike) -> ParsedFile {
         const HELP: &str =
             "accounts are tables such as [users.anna], groups such as [groups.staff]";
-        let mut said = Said::default();
+        let mut parsed = ParsedFile::default();
         let mut users = Vec::new();
         for found in entries(root, "") {
             if !matches!(found.name, "users" | "groups") {
@@ -165,25 +168,25 @@ impl Reader<'_> {
             for group in entries(table, "groups") {
                 let record = self.group(&group);
                 let holder = Holder::Group(group.name.to_owned());
-                said.groups.extend(self.valid(holder, &group.key, record));
+                parsed.groups.extend(self.valid(holder, &group.key, record));
             }
         }
-        // Behind the groups, wherever those stand.
+        // After all groups, wherever the file defines them.
         for user in users {
-            let record = self.user(&user, &said.groups);
+            let record = self.user(&user, &parsed.groups);
             let holder = Holder::User(user.name.to_owned());
-            said.users.extend(self.valid(holder, &user.key, record));
+            parsed.users.extend(self.valid(holder, &user.key, record));
         }
-        said
+        parsed
     }
 
-    fn group(&mut self, group: &Found<'_>) -> Option<UserRecord> {
+    fn group(&mut self, group: &TomlEntry<'_>) -> Option<UserRecord> {
         let known: Vec<_> =
             KEYS.iter().copied().filter(|key| !KEYS_OF_ACCOUNTS.contains(key)).collect();
         self.record(group, "a group is a table such as [groups.staff]", &known)
     }
 
-    fn user(&mut self, user: &Found<'_>, groups: &[UserRecord]) -> Option<UserRecord> {
+    fn user(&mut self, user: &TomlEntry<'_>, groups: &[UserRecord]) -> Option<UserRecord> {
         let record = self.record(user, "an account is a table such as [users.anna]", &KEYS)?;
         let of_record = |name: &String| groups.iter().find(|group| group.name == *name);
         let mut has_home = record
@@ -197,30 +200,34 @@ impl Reader<'_> {
             for name in record.groups.iter().filter(|name| of_record(name).is_none()) {
                 if let Some(why) = self.fault_of_group(name) {
                     let message = format!("the group `{}` is invalid: {why}", name.escape_debug());
-                    self.blame_value(&found, message, None);
+                    self.report_value(&found, message, None);
                     has_home = true;
                     continue;
                 }
                 let known = groups.iter().map(|group| group.name.as_str());
                 let help = nearest(name, known).map_or_else(
-                    || format!("make it: a table [groups.{name}]"),
+                    || format!("create it with: wharf group add {name}"),
                     |meant| format!("did you mean `{meant}`?"),
                 );
-                let message = format!("there is no group `{}`", name.escape_debug());
-                self.blame_value(&found, message, Some(help));
+                let message = format!("unknown group `{}`", name.escape_debug());
+                self.report_value(&found, message, Some(help));
             }
         }
         if !table.contains_key("home") && !has_home {
-            let help = "add where its files are, such as: home = \"/srv/ftp/anna\"";
-            self.blame_key(user, "it has no `home`".to_owned(), Some(help.to_owned()));
+            let help = "add the folder of its files, such as: home = \"/srv/ftp/anna\"";
+            self.report_key(user, "missing `home`".to_owned(), Some(help.to_owned()));
         }
-        self.without_password(user, &record, groups);
+        self.check_no_password(user, &record, groups);
         Some(record)
     }
 
-    /// An account without a password is open to all that come from its addresses: it must name
-    /// some.
-    fn without_password(&mut self, user: &Found<'_>, record: &UserRecord, groups: &[UserRecord]) {
+    /// An account without a password is open to its addresses, so they must be set.
+    fn check_no_password(
+        &mut self,
+        user: &TomlEntry<'_>,
+        record: &UserRecord,
+        groups: &[UserRecord],
+    ) {
         if record.no_password != Some(true) {
             return;
         }
@@ -228,22 +235,22 @@ impl Reader<'_> {
         let Some((key, item)) = table.get_key_value("no_password") else { return };
         let found = found_at(key, item, &user.key);
         if record.password.is_some() {
-            let help = "take one of the two away".to_owned();
-            self.blame_key(&found, "it has a `password` as well".to_owned(), Some(help));
+            let help = "remove one of the two".to_owned();
+            self.report_key(&found, "conflicts with `password`".to_owned(), Some(help));
         }
         let whole = record.with_groups(|name| groups.iter().find(|group| group.name == name));
         if whole.allowed_addresses.is_none_or(|addresses| addresses.is_empty()) {
             let message = "an account without a password needs `allowed_addresses`".to_owned();
-            let help = "name the only addresses that may come, such as: allowed_addresses = \
+            let help = "list the allowed client addresses, such as: allowed_addresses = \
                         [\"192.0.2.7\"]";
-            self.blame_key(&found, message, Some(help.to_owned()));
+            self.report_key(&found, message, Some(help.to_owned()));
         }
     }
 
-    /// An account or a group: all that its table says.
-    fn record(&mut self, found: &Found<'_>, help: &str, known: &[&str]) -> Option<UserRecord> {
+    /// Parses the table of an account or group.
+    fn record(&mut self, found: &TomlEntry<'_>, help: &str, known: &[&str]) -> Option<UserRecord> {
         if let Err(problem) = check_name(found.name) {
-            self.blame(found.key_span.clone(), found.key.clone(), problem.to_string(), None);
+            self.report(found.key_span.clone(), found.key.clone(), problem.to_string(), None);
         }
         let table = self.table(found, help)?;
         let mut record = UserRecord { name: found.name.to_owned(), ..UserRecord::default() };
@@ -257,13 +264,13 @@ impl Reader<'_> {
         Some(record)
     }
 
-    fn setting(&mut self, record: &mut UserRecord, found: &Found<'_>) {
+    fn setting(&mut self, record: &mut UserRecord, found: &TomlEntry<'_>) {
         match found.name {
             "password" => record.password = self.password(found),
-            "no_password" => record.no_password = self.truth(found),
+            "no_password" => record.no_password = self.boolean(found),
             "home" => record.home = self.home(found).unwrap_or_default(),
             "permissions" => record.permissions = self.permissions(found),
-            "enabled" => record.enabled = self.truth(found),
+            "enabled" => record.enabled = self.boolean(found),
             "upload_rate" => record.upload_rate = self.rate(found),
             "download_rate" => record.download_rate = self.rate(found),
             "transfer_upload_rate" => record.transfer_upload_rate = self.rate(found),
@@ -271,78 +278,78 @@ impl Reader<'_> {
             "sessions" => record.sessions = self.count(found),
             "quota" => record.quota = self.size(found),
             "quota_files" => record.quota_files = self.count(found),
-            "require_tls" => record.require_tls = self.truth(found),
+            "require_tls" => record.require_tls = self.boolean(found),
             "allowed_addresses" => record.allowed_addresses = self.addresses(found),
             "hours" => record.hours = self.hours(found),
             "expires" => record.expires = self.expires(found),
             "comment" => record.comment = self.text(found).map(str::to_owned),
             "groups" => record.groups = self.groups(found),
             "paths" => record.paths = self.paths(found),
-            // Whoever asks has looked that it is one of the keys.
+            // The caller has checked that it is a known key.
             _ => record.folders = self.folders(found),
         }
     }
 
-    fn password(&mut self, found: &Found<'_>) -> Option<StoredHash> {
+    fn password(&mut self, found: &TomlEntry<'_>) -> Option<StoredHash> {
         self.secrets.push(found.span.clone());
         let text = self.text(found)?;
         // `!` and `*` are the marks of /etc/shadow for an account without password login.
         let is_locked = text.is_empty() || text.starts_with(['!', '*']);
         if !is_locked && !looks_like_hash(text) {
-            let help = "make a hash with `wharf hash`, or use `wharf user passwd NAME`";
-            let message = "this is no password hash of a known kind".to_owned();
-            self.blame_key(found, message, Some(help.to_owned()));
+            let help = "create a hash with `wharf hash`, or use `wharf user passwd NAME`";
+            let message = "unknown password hash format".to_owned();
+            self.report_key(found, message, Some(help.to_owned()));
         }
         Some(StoredHash::from(text.to_owned()))
     }
 
-    fn home(&mut self, found: &Found<'_>) -> Option<PathBuf> {
+    fn home(&mut self, found: &TomlEntry<'_>) -> Option<PathBuf> {
         let text = self.text(found)?;
         let message = match text {
             "" => "the path is empty",
-            text if text.contains('\0') => "a path holds no NUL",
-            text if text == "~" || text.starts_with("~/") => "`~` means nothing here",
+            text if text.contains('\0') => "invalid path: it contains NUL",
+            text if text == "~" || text.starts_with("~/") => "`~` is not supported",
             text => return Some(PathBuf::from(text)),
         };
-        let help = "write the whole path, or one relative to the folder of this file";
-        self.blame_value(found, message.to_owned(), Some(help.to_owned()));
+        let help = "write an absolute path, or one relative to the folder of this file";
+        self.report_value(found, message.to_owned(), Some(help.to_owned()));
         None
     }
 
-    fn permissions(&mut self, found: &Found<'_>) -> Option<Permissions> {
+    fn permissions(&mut self, found: &TomlEntry<'_>) -> Option<Permissions> {
         let text = self.text(found)?;
         let rights = parse_rights(text);
-        rights.map_err(|bad| self.blame_value(found, bad.message(), Some(bad.help()))).ok()
+        rights.map_err(|bad| self.report_value(found, bad.message(), Some(bad.help()))).ok()
     }
 
-    fn rate(&mut self, found: &Found<'_>) -> Option<Rate> {
+    fn rate(&mut self, found: &TomlEntry<'_>) -> Option<Rate> {
         if let Some(number) = found.item.as_integer() {
             let bytes = u64::try_from(number).ok();
             if bytes.is_none() {
-                self.blame_value(found, "a speed is not below zero".to_owned(), None);
+                self.report_value(found, "invalid rate: it is negative".to_owned(), None);
             }
             return bytes.map(Rate::from_bytes_per_second);
         }
-        let help = "write a speed such as \"2MiB/s\", or 0 for no limit";
+        let help = "write a rate such as \"2MiB/s\", or 0 for no limit";
         let text = self.text_or(found, "a text or a whole number", help)?;
         let rate = parse_rate(text);
-        rate.map_err(|error| self.blame_value(found, error.to_string(), None)).ok()
+        rate.map_err(|error| self.report_value(found, error.to_string(), None)).ok()
     }
 
-    fn size(&mut self, found: &Found<'_>) -> Option<Size> {
+    fn size(&mut self, found: &TomlEntry<'_>) -> Option<Size> {
         if let Some(number) = found.item.as_integer() {
             let bytes = u64::try_from(number).ok();
             if bytes.is_none() {
-                self.blame_value(found, "a size is not below zero".to_owned(), None);
+                self.report_value(found, "invalid size: it is negative".to_owned(), None);
             }
             return bytes.map(Size::from_bytes);
         }
         let help = "write a size such as \"20GiB\", or 0 for no limit";
         let text = self.text_or(found, "a text or a whole number", help)?;
-        parse_quota(text).map_err(|error| self.blame_value(found, error.to_string(), None)).ok()
+        parse_quota(text).map_err(|error| self.report_value(found, error.to_string(), None)).ok()
     }
 
-    fn count(&mut self, found: &Found<'_>) -> Option<Count> {
+    fn count(&mut self, found: &TomlEntry<'_>) -> Option<Count> {
         let number = match (found.item.as_integer(), found.item.as_str()) {
             (Some(number), _) => u32::try_from(number).ok(),
             (None, Some(text)) if text.eq_ignore_ascii_case(UNLIMITED) => Some(0),
@@ -351,22 +358,22 @@ impl Reader<'_> {
         if number.is_none() {
             let message = format!("expected a whole number from 0 to {}", u32::MAX);
             let help = "0 or \"unlimited\" means no limit".to_owned();
-            self.blame_value(found, message, Some(help));
+            self.report_value(found, message, Some(help));
         }
         number.map(Count::from_number)
     }
 
-    fn truth(&mut self, found: &Found<'_>) -> Option<bool> {
-        let truth = found.item.as_bool();
-        if truth.is_none() {
+    fn boolean(&mut self, found: &TomlEntry<'_>) -> Option<bool> {
+        let boolean = found.item.as_bool();
+        if boolean.is_none() {
             let message = format!("expected true or false, found {}", kind(found.item));
-            self.blame_value(found, message, Some("write true or false, without quotes".into()));
+            self.report_value(found, message, Some("write true or false, without quotes".into()));
         }
-        truth
+        boolean
     }
 
-    fn paths(&mut self, found: &Found<'_>) -> Vec<(VPath, Permissions)> {
-        let help = "rights below paths are a table such as: \"/incoming\" = \"upload\"";
+    fn paths(&mut self, found: &TomlEntry<'_>) -> Vec<(VPath, Permissions)> {
+        let help = "permissions of paths are a table such as: \"/incoming\" = \"upload\"";
         let mut paths: Vec<(VPath, Permissions)> = Vec::new();
         let Some(table) = self.table(found, help) else { return paths };
         for entry in entries(table, &found.key) {
@@ -374,8 +381,8 @@ impl Reader<'_> {
             let rights = self.permissions(&entry);
             let Some((path, rights)) = path.zip(rights) else { continue };
             if paths.iter().any(|(known, _)| *known == path) {
-                let message = format!("`{path}` has its rights above already");
-                self.blame_key(&entry, message, Some("keep one of them".to_owned()));
+                let message = format!("duplicate path `{path}`");
+                self.report_key(&entry, message, Some("remove one of them".to_owned()));
             } else {
                 paths.push((path, rights));
             }
@@ -383,16 +390,16 @@ impl Reader<'_> {
         paths
     }
 
-    fn groups(&mut self, found: &Found<'_>) -> Vec<String> {
-        let names = self.texts(found, "names of groups, as in [\"staff\"]");
+    fn groups(&mut self, found: &TomlEntry<'_>) -> Vec<String> {
+        let names = self.texts(found, "group names, as in [\"staff\"]");
         if names.len() > GROUPS_MAX {
             let message = format!("an account has at most {GROUPS_MAX} groups");
-            self.blame_value(found, message, None);
+            self.report_value(found, message, None);
         }
         names.into_iter().map(str::to_owned).collect()
     }
 
-    fn addresses(&mut self, found: &Found<'_>) -> Option<Vec<IpNet>> {
+    fn addresses(&mut self, found: &TomlEntry<'_>) -> Option<Vec<IpNet>> {
         let help = "write addresses and networks, as in [\"192.0.2.7\", \"10.0.0.0/8\"]";
         let texts = self.texts(found, "addresses and networks, as in [\"10.0.0.0/8\"]");
         let mut networks = Vec::new();
@@ -400,35 +407,35 @@ impl Reader<'_> {
             if let Some(network) = parse_network(text) {
                 networks.push(network);
             } else {
-                let message = format!("`{}` is no address", text.escape_debug());
-                self.blame_value(found, message, Some(help.to_owned()));
+                let message = format!("`{}` is not an address", text.escape_debug());
+                self.report_value(found, message, Some(help.to_owned()));
             }
         }
         // An empty list means what no list means, so that a list can be emptied.
         (!networks.is_empty()).then_some(networks)
     }
 
-    fn hours(&mut self, found: &Found<'_>) -> Option<Hours> {
-        let windows = self.texts(found, "times of the week, as in [\"mon-fri 08:00-18:00\"]");
+    fn hours(&mut self, found: &TomlEntry<'_>) -> Option<Hours> {
+        let windows = self.texts(found, "time windows, as in [\"mon-fri 08:00-18:00\"]");
         if windows.is_empty() {
             return None;
         }
         let hours = Hours::parse(windows);
-        hours.map_err(|bad| self.blame_value(found, bad.to_string(), None)).ok()
+        hours.map_err(|bad| self.report_value(found, bad.to_string(), None)).ok()
     }
 
-    fn expires(&mut self, found: &Found<'_>) -> Option<Expiry> {
+    fn expires(&mut self, found: &TomlEntry<'_>) -> Option<Expiry> {
         let date = found.item.as_datetime().map(ToString::to_string);
         let text = match &date {
             Some(text) => text,
             None => self.text_or(found, "a day", "write the last day, as in 2027-01-31")?,
         };
         let expiry = Expiry::parse(text);
-        expiry.map_err(|bad| self.blame_value(found, bad.to_string(), None)).ok()
+        expiry.map_err(|bad| self.report_value(found, bad.to_string(), None)).ok()
     }
 
-    fn folders(&mut self, found: &Found<'_>) -> Vec<FolderRecord> {
-        let help = "folders that lie elsewhere are a table such as: \"/music\" = \"/srv/music\"";
+    fn folders(&mut self, found: &TomlEntry<'_>) -> Vec<FolderRecord> {
+        let help = "shared folders are a table such as: \"/music\" = \"/srv/music\"";
         let mut folders: Vec<FolderRecord> = Vec::new();
         let Some(table) = self.table(found, help) else { return folders };
         for entry in entries(table, &found.key) {
@@ -436,8 +443,8 @@ impl Reader<'_> {
             let folder = self.folder(&entry);
             let Some((path, folder)) = path.zip(folder) else { continue };
             if folders.iter().any(|known| known.path == path) {
-                let message = format!("`{path}` has its folder above already");
-                self.blame_key(&entry, message, Some("keep one of them".to_owned()));
+                let message = format!("duplicate path `{path}`");
+                self.report_key(&entry, message, Some("remove one of them".to_owned()));
             } else {
                 folders.push(FolderRecord { path, ..folder });
             }
@@ -446,7 +453,7 @@ impl Reader<'_> {
     }
 
     /// A target alone, or a table with more.
-    fn folder(&mut self, entry: &Found<'_>) -> Option<FolderRecord> {
+    fn folder(&mut self, entry: &TomlEntry<'_>) -> Option<FolderRecord> {
         let mut folder = FolderRecord {
             path: VPath::root(),
             target: PathBuf::new(),
@@ -472,14 +479,14 @@ impl Reader<'_> {
             }
         }
         if !table.contains_key("target") {
-            let help = "add where the folder is, such as: target = \"/srv/music\"";
-            self.blame_key(entry, "it has no `target`".to_owned(), Some(help.to_owned()));
+            let help = "add the shared folder, such as: target = \"/srv/music\"";
+            self.report_key(entry, "missing `target`".to_owned(), Some(help.to_owned()));
         }
         Some(folder)
     }
 
     /// The texts of a list; one text alone is a list of it.
-    fn texts<'a>(&mut self, found: &Found<'a>, wanted: &str) -> Vec<&'a str> {
+    fn texts<'a>(&mut self, found: &TomlEntry<'a>, wanted: &str) -> Vec<&'a str> {
         if let Some(text) = found.item.as_str() {
             return vec![text];
         }
@@ -488,65 +495,65 @@ impl Reader<'_> {
             list.and_then(|list| list.iter().map(toml_edit::Value::as_str).collect());
         texts.unwrap_or_else(|| {
             let message = format!("expected a list of {wanted}, found {}", kind(found.item));
-            self.blame_value(found, message, None);
+            self.report_value(found, message, None);
             Vec::new()
         })
     }
 
-    fn virtual_path(&mut self, entry: &Found<'_>) -> Option<VPath> {
+    fn virtual_path(&mut self, entry: &TomlEntry<'_>) -> Option<VPath> {
         let problem = if entry.name.starts_with('/') {
             match VPath::root().resolve(entry.name.as_bytes()) {
                 Ok(path) if path.is_root() => {
-                    "this is the home itself: its rights stand in `permissions`"
+                    "invalid path: the home itself; set `permissions` for it"
                 }
                 Ok(path) => return Some(path),
-                Err(_) => "it is too long or holds a NUL",
+                Err(_) => "invalid path: too long, or it contains NUL",
             }
         } else {
-            "a path begins with `/`, the top of the account's home"
+            "invalid path: it must start with `/`, the account's home"
         };
-        self.blame_key(entry, problem.to_owned(), None);
+        self.report_key(entry, problem.to_owned(), None);
         None
     }
 
-    fn text<'a>(&mut self, found: &Found<'a>) -> Option<&'a str> {
+    fn text<'a>(&mut self, found: &TomlEntry<'a>) -> Option<&'a str> {
         self.text_or(found, "a text", "write it in quotes: \"…\"")
     }
 
-    fn text_or<'a>(&mut self, found: &Found<'a>, wanted: &str, help: &str) -> Option<&'a str> {
+    fn text_or<'a>(&mut self, found: &TomlEntry<'a>, wanted: &str, help: &str) -> Option<&'a str> {
         let text = found.item.as_str();
         if text.is_none() {
             let message = format!("expected {wanted}, found {}", kind(found.item));
-            self.blame_value(found, message, Some(help.to_owned()));
+            self.report_value(found, message, Some(help.to_owned()));
         }
         text
     }
 
-    fn table<'a>(&mut self, found: &Found<'a>, help: &str) -> Option<&'a dyn TableLike> {
+    fn table<'a>(&mut self, found: &TomlEntry<'a>, help: &str) -> Option<&'a dyn TableLike> {
         let table = found.item.as_table_like();
         if table.is_none() {
             let message = format!("expected a table, found {}", kind(found.item));
-            self.blame_value(found, message, Some(help.to_owned()));
+            self.report_value(found, message, Some(help.to_owned()));
         }
         table
     }
 
-    fn unknown(&mut self, found: &Found<'_>, known: &[&str], otherwise: &str) {
+    fn unknown(&mut self, found: &TomlEntry<'_>, known: &[&str], otherwise: &str) {
         let word = found.name;
         let help = nearest(word, known.iter().copied())
             .map_or_else(|| otherwise.to_owned(), |meant| format!("did you mean `{meant}`?"));
-        self.blame_key(found, format!("`{word}` is no known key"), Some(help));
+        self.report_key(found, format!("`{word}` is not a known key"), Some(help));
     }
 
-    fn blame_key(&mut self, found: &Found<'_>, message: String, help: Option<String>) {
-        self.blame(found.key_span.clone(), found.key.clone(), message, help);
+    fn report_key(&mut self, found: &TomlEntry<'_>, message: String, help: Option<String>) {
+        self.report(found.key_span.clone(), found.key.clone(), message, help);
     }
 
-    fn blame_value(&mut self, found: &Found<'_>, message: String, help: Option<String>) {
-        self.blame(found.span.clone(), found.key.clone(), message, help);
+    fn report_value(&mut self, found: &TomlEntry<'_>, message: String, help: Option<String>) {
+        self.report(found.span.clone(), found.key.clone(), message, help);
     }
 
-    fn blame(&mut self, span: Range<usize>, key: String, message: String, help: Option<String>) {
+    fn report(&mut self, span: Range<usize>, key: String, message: String, help: Option<String>) {
         if self.problems.len() == PROBLEMS_MAX {
             return;
         }
@@ -558,17 +565,17 @@ impl Reader<'_> {
     }
 }
 
-fn entries<'a>(table: &'a dyn TableLike, parent: &str) -> Vec<Found<'a>> {
+fn entries<'a>(table: &'a dyn TableLike, parent: &str) -> Vec<TomlEntry<'a>> {
     let keys = table.iter().filter_map(|(key, _)| table.get_key_value(key));
     keys.map(|(key, item)| found_at(key, item, parent)).collect()
 }
 
-fn found_at<'a>(key: &'a Key, item: &'a Item, parent: &str) -> Found<'a> {
+fn found_at<'a>(key: &'a Key, item: &'a Item, parent: &str) -> TomlEntry<'a> {
     let dot = if parent.is_empty() { "" } else { "." };
     let key_span = key.span().unwrap_or(0..0);
     let span = item.span().unwrap_or_else(|| key_span.clone());
     let path = format!("{parent}{dot}{}", key.display_repr());
-    Found { name: key.get(), key: path, item, key_span, span }
+    TomlEntry { name: key.get(), key: path, item, key_span, span }
 }
 
 /// A network, or an address as a network of one.

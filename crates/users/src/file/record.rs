@@ -13,27 +13,27 @@ use wharf_proto::path::VPath;
 
 use crate::hours::{Expiry, Hours};
 
-/// The rights of an account whose file names none.
+/// The default permissions of an account.
 pub const PERMISSIONS_DEFAULT: Permissions = Permissions::READ_ONLY;
-/// What stands in a group's home for the name of each of its accounts.
+/// The placeholder for the account's name in the home of a group.
 pub const NAME_MARK: &str = "%u";
 
-/// An account or a group as its file states it; nothing where the file says nothing.
+/// An account or a group as defined in its file; `None` for settings that are not set.
 ///
-/// An account takes what it does not say itself from its groups, the first that says it; see
-/// [`UserRecord::with_groups`]. A group has no password and no groups of its own.
+/// An account inherits settings that it does not set from the first of its groups that sets them;
+/// see [`UserRecord::with_groups`]. A group has no password and no groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserRecord {
     /// The name: it has passed [`check_name`](crate::name::check_name).
     pub name: String,
-    /// The password's hash. Nobody can log in without one, except where `no_password` says so.
+    /// The hash of the password. Without it logins are refused, unless `no_password` is set.
     pub password: Option<StoredHash>,
     /// Whether it needs no password: only from its addresses, which it must have then.
     pub no_password: Option<bool>,
-    /// The groups from which it takes what it does not say itself, the first before the others.
+    /// The groups from which it inherits settings, by precedence.
     pub groups: Vec<String>,
-    /// Where its files are, as written: relative to the file's folder. Empty if it is not said. In
-    /// a group, [`NAME_MARK`] stands for the account's name.
+    /// The home as written, relative to the folder of the file. Empty if not set. In a group,
+    /// [`NAME_MARK`] is replaced by the name of the account.
     pub home: PathBuf,
     /// What it may do; [`PERMISSIONS_DEFAULT`] if absent.
     pub permissions: Option<Permissions>,
@@ -49,9 +49,9 @@ pub struct UserRecord {
     pub transfer_download_rate: Option<Rate>,
     /// Sessions at a time.
     pub sessions: Option<Count>,
-    /// How many bytes it may keep.
+    /// How many bytes it may store.
     pub quota: Option<Size>,
-    /// How many files and folders it may keep.
+    /// How many files and folders it may store.
     pub quota_files: Option<Count>,
     /// Whether it must use TLS; it need not if absent.
     pub require_tls: Option<bool>,
@@ -61,11 +61,11 @@ pub struct UserRecord {
     pub hours: Option<Hours>,
     /// When it ends; never if absent.
     pub expires: Option<Expiry>,
-    /// A note for people.
+    /// A comment.
     pub comment: Option<String>,
     /// Rights below some paths, in the order of the file.
     pub paths: Vec<(VPath, Permissions)>,
-    /// Folders that lie elsewhere, in the order of the file.
+    /// Shared folders outside of the home, in the order of the file.
     pub folders: Vec<FolderRecord>,
 }
 
@@ -74,11 +74,11 @@ pub struct UserRecord {
 pub struct FolderRecord {
     /// Where clients see it.
     pub path: VPath,
-    /// Where it is, as written: relative to the file's folder.
+    /// The target as written, relative to the folder of the file.
     pub target: PathBuf,
-    /// What may be done there; if absent, what the account's rules say of the path.
+    /// The permissions there; if absent, the rules of the account for this path.
     pub permissions: Option<Permissions>,
-    /// How many bytes it may hold, counted apart from the home.
+    /// How many bytes it may store, counted separately from the home.
     pub quota: Option<Size>,
     /// How many files and folders it may hold.
     pub quota_files: Option<Count>,
@@ -90,9 +90,9 @@ impl UserRecord {
         self.enabled.unwrap_or(true)
     }
 
-    /// The account with all that it takes from its groups: `groups` has them by name, and those
-    /// that are not there say nothing. A list, such as that of addresses, is taken whole; rights of
-    /// paths and folders are taken one by one.
+    /// The account with the settings inherited from its groups: `groups` returns them by name, and
+    /// missing ones are skipped. A list, such as that of addresses, is inherited as a whole;
+    /// permissions of paths and folders are inherited one by one.
     #[must_use]
     pub fn with_groups<'a>(&self, groups: impl Fn(&str) -> Option<&'a Self>) -> Self {
         let mut whole = self.clone();
@@ -131,11 +131,11 @@ impl UserRecord {
         }
     }
 
-    /// Whether whoever has proven to be the owner may log in like this, now. Groups must have been
-    /// taken in already.
+    /// Whether an authenticated user may log in under these conditions. Call it on a record with
+    /// groups applied.
     ///
     /// # Errors
-    /// What forbids it.
+    /// The reason for the refusal.
     pub fn admits(&self, attempt: &Attempt<'_>, now: Timestamp) -> Result<(), Denied> {
         if !self.is_enabled() {
             return Err(Denied::Disabled);
@@ -143,13 +143,13 @@ impl UserRecord {
         self.admits_address(attempt.peer)?;
         self.admits_time(now)?;
         if self.require_tls == Some(true) && !attempt.is_tls {
-            return Err(Denied::Refused("the account must use TLS".to_owned()));
+            return Err(Denied::Refused("the account requires TLS".to_owned()));
         }
         Ok(())
     }
 
-    /// Whether it says that it needs no password, and has the addresses that this takes. Without
-    /// them it would be open to everybody, and nobody can log in.
+    /// Whether it needs no password, and has the addresses that are required then. Without
+    /// addresses every client could log in, so logins are refused.
     pub fn is_open(&self) -> bool {
         let has_addresses = self.allowed_addresses.as_ref().is_some_and(|all| !all.is_empty());
         self.no_password == Some(true) && has_addresses && self.password.is_none()
@@ -176,7 +176,7 @@ impl UserRecord {
     /// Its end or its hours, in a sentence.
     pub fn admits_time(&self, now: Timestamp) -> Result<(), Denied> {
         if let Some(expires) = self.expires.filter(|expires| expires.end() <= now) {
-            return Err(Denied::Refused(format!("the account ended: expires = {expires}")));
+            return Err(Denied::Refused(format!("the account expired: expires = {expires}")));
         }
         match &self.hours {
             Some(hours) if !hours.is_open(now) => {
@@ -186,15 +186,15 @@ impl UserRecord {
         }
     }
 
-    /// When whoever is logged in now must leave.
+    /// When a session that is logged in now must end.
     fn until(&self, now: Timestamp) -> Option<i64> {
         let hours = self.hours.as_ref().and_then(|hours| hours.close(now));
         let end = self.expires.map(Expiry::end);
         hours.into_iter().chain(end).map(Timestamp::as_second).min()
     }
 
-    /// Everything that is said here, as it would be said elsewhere: what is relative is whole, and
-    /// lies below `folder` then.
+    /// All settings, independent of the location of the file: relative paths are resolved against
+    /// `folder`.
     pub fn settings(&self, folder: &Path) -> Vec<Setting> {
         let Self {
             name: _,
@@ -248,8 +248,8 @@ impl UserRecord {
         single.into_iter().flatten().chain(paths).chain(folders).collect()
     }
 
-    /// The account for the engine; a relative home lies below `folder`. Groups must have been taken
-    /// in already.
+    /// The account for the engine; a relative home is resolved against `folder`. Call it on a
+    /// record with groups applied.
     pub fn account(&self, folder: &Path, now: Timestamp) -> Account {
         let rules = Rules::everywhere(self.permissions.unwrap_or(PERMISSIONS_DEFAULT));
         let of_folders = self.folders.iter().filter_map(|one| Some((&one.path, one.permissions?)));
@@ -334,7 +334,7 @@ impl fmt::Debug for StoredHash {
     }
 }
 
-/// One thing that an account's or a group's table may say.
+/// One setting in the table of an account or group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting {
     /// `password`: the hash of a password.
@@ -407,7 +407,7 @@ impl Setting {
     }
 }
 
-/// Every key of an account's table, in the order in which they are told.
+/// Every key of an account's table, in the order of output.
 pub const KEYS: [&str; 20] = [
     "password",
     "no_password",

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-/// Which file it is, as far as its birth tells: seconds and nanoseconds. Windows may give a new
-/// file the birth of the one that had its name, which then counts as changed in place.
+/// Identifies the file by its creation time: seconds and nanoseconds. Windows may give a new file
+/// the creation time of a removed one of the same name, which then counts as changed in place.
 pub(super) fn identity(about: &Metadata) -> (u64, u64) {
     let birth = about.created().ok().and_then(|birth| birth.duration_since(UNIX_EPOCH).ok());
     birth.map_or((0, 0), |birth| (birth.as_secs(), birth.subsec_nanos().into()))
@@ -17,7 +17,7 @@ pub(super) fn changed(_: &Metadata) -> (i64, i64) {
     (0, 0)
 }
 
-/// Nothing here says who else may read it.
+/// Access of other users cannot be checked here.
 pub(super) fn open_to_others(_: &Metadata) -> Option<u32> {
     None
 }
@@ -27,8 +27,8 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// A new file has the owner that the system gives it.
-pub(super) fn give(_: &File, _: &Metadata) {}
+/// A new file has the default owner.
+pub(super) fn set_owner(_: &File, _: &Metadata) {}
 
 /// A folder cannot be flushed; the rename is in the journal of the file system.
 #[expect(clippy::unnecessary_wraps, reason = "it can fail on Unix")]

@@ -15,7 +15,7 @@ pub(super) fn changed(about: &Metadata) -> (i64, i64) {
     (about.ctime(), about.ctime_nsec())
 }
 
-/// The permission bits, if they let anybody but the owner read or write.
+/// The permission bits, if users other than the owner may read or write.
 pub(super) fn open_to_others(about: &Metadata) -> Option<u32> {
     let mode = about.permissions().mode() & 0o7777;
     (mode & 0o066 != 0).then_some(mode)
@@ -26,13 +26,13 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
 }
 
-/// Makes the file belong to whoever owns `model`. Only root can, and only root needs to: for
-/// everybody else it is so already, or it stays theirs.
-pub(super) fn give(file: &File, model: &Metadata) {
+/// Gives the file the owner of `model`. Only root can do this, and only root needs to: for other
+/// users the owner is the same already, or cannot be changed.
+pub(super) fn set_owner(file: &File, model: &Metadata) {
     let _ = fchown(file, Some(model.uid()), Some(model.gid()));
 }
 
-/// Makes a rename in the folder last.
+/// Makes a rename in the folder durable.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -9,17 +9,17 @@ use std::path::Path;
 
 use super::{OpenError, UserFile};
 
-/// A hash of LDAP, weaker than ours.
+/// A hash of LDAP, weaker than new hashes.
 const OLD_HASH: &str = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
 /// The password of [`OLD_HASH`].
 const OLD_SECRET: &[u8] = "Pier 39, Zürich".as_bytes();
 
-/// Reads `text` as if it stood in `/etc/wharf/users.toml`.
+/// Parses `text` as the content of `/etc/wharf/users.toml`.
 fn parse(text: &str) -> Result<UserFile, OpenError> {
     UserFile::parse("/etc/wharf/users.toml", text)
 }
 
-/// Writes `text` to the file in place, with the rights that are asked for.
+/// Writes `text` to the file in place, with the required permissions.
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
     #[cfg(unix)]

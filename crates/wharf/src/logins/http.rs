@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wharf_login::http::{Settings, open};
-use wharf_login::source::Source;
+use wharf_login::source::AuthBackend;
 use zeroize::Zeroizing;
 
 use super::{at_once, invalid, not_opened, secret};
@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::outcome::Failure;
 
 /// Reads its files, and connects to nobody yet.
-pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, Failure> {
+pub(super) fn source(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
     let http = &config.http;
     let missing = || invalid("accounts.http.url: it is not said where the service is".to_owned());
     let key = secret::read_optional("accounts.http.secret_file", http.secret_file.0.as_deref())?;

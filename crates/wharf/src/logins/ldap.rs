@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use wharf_login::ldap::{Attributes, Finding, Password, Settings, open};
-use wharf_login::source::Source;
+use wharf_login::ldap::{Attributes, BindPassword, EntryLookup, Settings, open};
+use wharf_login::source::AuthBackend;
 
 use super::{at_once, not_opened, secret};
 use crate::config::Config;
 use crate::outcome::Failure;
 
 /// Reads its files, and connects to nobody yet.
-pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, Failure> {
+pub(super) fn source(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
     let ldap = &config.ldap;
     let text = |text: &String| (!text.is_empty()).then(|| text.clone());
     let password = secret::read_optional(
         "accounts.ldap.bind_password_file",
         ldap.bind_password_file.0.as_deref(),
     )?;
-    let finding = match text(&ldap.user_dn) {
-        Some(template) => Finding::Template(template),
-        None => Finding::Search {
+    let lookup = match text(&ldap.user_dn) {
+        Some(template) => EntryLookup::Template(template),
+        None => EntryLookup::Search {
             binder: text(&ldap.bind_dn)
-                .zip(password.map(|password| Password::new(password.as_str().to_owned()))),
+                .zip(password.map(|password| BindPassword::new(password.as_str().to_owned()))),
             base: ldap.base.clone(),
             filter: ldap.filter.clone(),
         },
@@ -30,7 +30,7 @@ pub(super) fn source(config: &Config) -> Result<Arc<dyn Source>, Failure> {
         servers: ldap.urls.0.clone(),
         starts_tls: ldap.start_tls,
         ca_file: ldap.ca_file.0.clone(),
-        finding,
+        lookup,
         group: text(&ldap.group),
         name_attribute: ldap.name_attribute.clone(),
         attributes: Attributes {

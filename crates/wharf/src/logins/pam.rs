@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use wharf_login::pam::{Settings, open};
-use wharf_login::source::Source;
+use wharf_login::source::AuthBackend;
 
 use super::{at_once, not_opened};
 use crate::config::Config;
 use crate::outcome::Failure;
 
 /// Starts the helper that keeps the rights of the start.
-pub(super) fn start(config: &Config) -> Result<Arc<dyn Source>, Failure> {
+pub(super) fn start(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
     let settings = Settings {
         service: config.pam.service.clone(),
         at_once: at_once(config.pam.connections.0),

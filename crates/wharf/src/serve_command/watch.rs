@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
-use wharf_accounts_sql::{News, SqlUsers};
+use wharf_accounts_sql::{SqlUsers, StoreEvent};
 use wharf_server::{EndWhen, Handle};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::FileUsers;
@@ -97,12 +97,12 @@ async fn look_at_database(users: &SqlUsers, handle: &Handle, log: &Log) {
             handle.end_sessions_of(user, ENDED);
         }
     }
-    for news in users.take_news() {
+    for news in users.take_events() {
         log.note(&match news {
-            News::Lost(reason) => {
+            StoreEvent::Lost(reason) => {
                 Record::new(Level::Error, "accounts-unreachable").text("reason", reason)
             }
-            News::Back => Record::new(Level::Info, "accounts-back"),
+            StoreEvent::Back => Record::new(Level::Info, "accounts-back"),
         });
     }
 }

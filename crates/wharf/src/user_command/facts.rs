@@ -10,7 +10,7 @@ use wharf_users::admin::Cleared;
 use wharf_users::file::{FolderRecord, KEYS, Setting, parse_network};
 use wharf_users::hours::{Expiry, Hours};
 use wharf_users::nearest::nearest;
-use wharf_users::rights::{BadRights, parse_rights};
+use wharf_users::rights::{InvalidPermissions, parse_rights};
 use wharf_users::units::{parse_quota, parse_rate};
 
 use crate::cli::group::GroupFacts;
@@ -253,7 +253,7 @@ fn network(text: &str) -> Result<IpNet, Failure> {
 }
 
 fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
-    let wrong = |bad: BadRights| {
+    let wrong = |bad: InvalidPermissions| {
         Failure::usage(format!("{option} {text}: {}", bad.message())).help(bad.help())
     };
     parse_rights(text).map_err(wrong)

@@ -47,7 +47,7 @@ impl Origins {
     pub(super) fn told(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let place = self.place(key, inner);
         match (self.of(key, inner), place) {
-            (Origin::Nobody, _) => None,
+            (Origin::Unset, _) => None,
             (Origin::Own, Some(place)) => Some(place),
             (Origin::Own, None) => Some("its own".to_owned()),
             (Origin::Group(group), Some(place)) => Some(format!("group {group}, {place}")),
@@ -59,7 +59,7 @@ impl Origins {
     pub(super) fn json(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let or_null = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), quoted);
         let group = match self.of(key, inner) {
-            Origin::Nobody => return None,
+            Origin::Unset => return None,
             Origin::Own => None,
             Origin::Group(group) => Some(group),
         };

@@ -174,6 +174,6 @@ fn said_at(
     let path = path.display();
     Some(match file.origin_of(name, key, inner) {
         Said::Group(group) => format!("{path}:{line} (group {group})"),
-        Said::Own | Said::Nobody => format!("{path}:{line}"),
+        Said::Own | Said::Unset => format!("{path}:{line}"),
     })
 }

@@ -11,7 +11,7 @@ use wharf_users::admin::{AdminError, Holder, StoreErrorKind, UserAdmin as _};
 use wharf_users::anonymous::WithAnonymous;
 use wharf_users::file::{Fault, FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
-use wharf_users::single::{Nobody, Single};
+use wharf_users::single::{NoUsers, Single};
 
 use crate::accounts::{self, Kept, Use, Watched, alone, database, everyone};
 use crate::config::Config;
@@ -68,7 +68,7 @@ pub(crate) fn users(
     let users: Arc<dyn Users> = match watched {
         Some(Watched::File(file)) => Arc::new(file.clone()),
         Some(Watched::Database(database)) => Arc::new(database.clone()),
-        None => Arc::new(Nobody),
+        None => Arc::new(NoUsers),
     };
     let users = match sources {
         Some(sources) => sources.before(users),
@@ -122,7 +122,7 @@ fn all_of(users: &SqlUsers) -> Result<Result<All, AdminError>, Failure> {
 
 /// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
 pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
-    let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
+    let visitors = with_visitor(Arc::new(NoUsers), config, anonymous_home(config)?);
     visitors.is_anonymous(user).then(|| visitors.account().clone())
 }
 
@@ -133,7 +133,7 @@ fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnon
 
 fn nobody() -> Accounts {
     Accounts {
-        users: Arc::new(Nobody),
+        users: Arc::new(NoUsers),
         watched: None,
         reached: Reached::default(),
         count: 0,
@@ -183,7 +183,7 @@ fn of_database(
         }
         Err(error) => return Err(Trouble::from(error).into_failure(false)),
     };
-    if users.is_overheard() {
+    if users.is_unencrypted() {
         warnings.push(format!(
             "password hashes come from {address} over the network in the clear; add \
              ?sslrootcert=FILE to accounts.store"
@@ -213,7 +213,7 @@ pub(crate) fn shared(share: &Share) -> Accounts {
     let users: Arc<dyn Users> = match &share.access {
         Access::Anonymous(rights) => {
             let rights = anonymous_rights(*rights);
-            let users = WithAnonymous::new(Arc::new(Nobody), &share.folder, rights);
+            let users = WithAnonymous::new(Arc::new(NoUsers), &share.folder, rights);
             Arc::new(users.with_limits(for_many()))
         }
         Access::Account { user, password, rights } => {

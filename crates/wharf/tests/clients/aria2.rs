@@ -1,4 +1,4 @@
-//! aria2, which waits a minute for a last reply that came together with the first one.
+//! aria2, which waits a minute for a final reply that arrived together with the first one.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ fn content(file: usize) -> Vec<u8> {
 }
 
 #[test]
-fn aria2_downloads_a_thousand_small_files_and_waits_for_no_reply() {
+fn aria2_downloads_a_thousand_small_files_without_waiting_for_replies() {
     let server = Server::with_one_account();
     let room = server.room("aria2");
     let mut wanted = String::new();

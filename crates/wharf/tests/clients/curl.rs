@@ -6,7 +6,7 @@ use crate::support::program::{Outcome, Program};
 use crate::support::server::{PASSWORD, Server, Setup, USER};
 use crate::support::tree::{Random, Tree};
 
-/// The ways to connect: what they are, the beginning of the URL, and options.
+/// The connection modes: name, URL prefix, and options.
 fn ways(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
     let (port, implicit) = (server.port(), server.ports().implicit());
     let securities = [
@@ -26,8 +26,8 @@ fn ways(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
             ("EPSV over IPv6", "[::1]", vec![]),
             ("EPRT over IPv6", "[::1]", vec!["--ftp-port", "-"]),
         ] {
-            // curl 7.88, which is that of Debian 12, cannot do active mode with TLS
-            // (mended in curl 8.0.0); lftp and wget show that.
+            // curl 7.88 of Debian 12 does not support active mode with TLS (fixed in curl 8.0.0);
+            // lftp and wget test that.
             if !security.starts_with("plain") && more.contains(&"--ftp-port") {
                 continue;
             }
@@ -67,7 +67,7 @@ fn curl_uploads_and_downloads_on_every_way() {
 }
 
 #[test]
-fn curl_fetches_ranges_on_every_way() {
+fn curl_downloads_ranges_in_every_mode() {
     let server = Server::with_one_account();
     let bytes = Random::new(11).bytes(400_000);
     fs::write(server.home().join("file"), &bytes).unwrap();
@@ -89,7 +89,7 @@ fn curl_fetches_ranges_on_every_way() {
 }
 
 #[test]
-fn curl_goes_on_with_cut_transfers_both_ways() {
+fn curl_resumes_interrupted_transfers_in_both_directions() {
     let server = Server::with_one_account();
     let room = server.room("curl");
     let mut random = Random::new(12);
@@ -120,7 +120,7 @@ fn curl_appends_to_a_file_that_is_there() {
 }
 
 #[test]
-fn curl_fetches_files_with_awkward_names() {
+fn curl_downloads_files_with_awkward_names() {
     let server = Server::with_one_account();
     // Once each: in every folder there are the same names.
     let tree = Tree::awkward(13).without(|path| path.contains('/') && !path.starts_with("long/"));
@@ -154,7 +154,7 @@ fn curl_finds_a_file_by_each_of_its_methods() {
         let outcome = curl(&["--ftp-method", method, &url]).succeed();
         assert_eq!(outcome.text(), "found", "{method}");
     }
-    // An absolute path begins with a second slash.
+    // An absolute path starts with a second slash.
     let absolute = plain(&server, "/a/b%20c/%E6%B7%B1/file");
     assert_eq!(curl(&[&absolute]).succeed().text(), "found");
 }
@@ -221,7 +221,7 @@ fn curl_sends_single_commands() {
 }
 
 #[test]
-fn curl_is_told_what_went_wrong() {
+fn curl_reports_what_went_wrong() {
     let server = Server::with_one_account();
     let missing = curl(&[&plain(&server, "missing")]).run();
     assert_eq!(missing.code, Some(78), "{}", missing.told());
@@ -268,7 +268,7 @@ fn row_33_curl_that_is_killed_in_the_middle_of_an_upload_leaves_no_file() {
         assert!(!final_name.exists(), "{name}");
         child.kill().unwrap();
         child.wait().unwrap();
-        // What came shows to the account that left it, once the server has done with it.
+        // A complete upload is visible to its account, once the server has finished it.
         let is_kept = (0..TRIES).any(|_| wire.ask("SIZE killed").code() == 213);
         assert!(!final_name.exists(), "{name}");
         assert!(is_kept, "{name}");

@@ -1,4 +1,4 @@
-//! `haproxy` in front, which says for whom it connects: for control and for data.
+//! `haproxy` in front, which forwards the client address: for control and for data.
 
 use std::net::{SocketAddr, TcpStream};
 use std::process::Child;
@@ -93,7 +93,7 @@ fn row_13_a_client_behind_haproxy_is_known_by_its_own_address() {
 }
 
 #[test]
-fn row_13_nobody_comes_past_haproxy() {
+fn row_13_no_client_bypasses_haproxy() {
     let server = server();
     let outcome = Program::new("curl")
         .args(["-sS", "--interface", CLIENT])

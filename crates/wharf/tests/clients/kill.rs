@@ -15,10 +15,10 @@ use crate::support::wire::{Stored, Wire};
 const ROUNDS: usize = 50;
 const UPLOADERS: usize = 4;
 const UPLOAD_BYTES_MAX: usize = 2_000_000;
-/// The kill comes after so many bytes of a round at most.
+/// The kill happens after at most this many bytes of a round.
 const ROUND_BYTES_MAX: usize = 8_000_000;
 
-/// One upload, whole or not.
+/// One upload, complete or not.
 struct Attempt {
     name: String,
     content: Vec<u8>,
@@ -28,7 +28,7 @@ struct Attempt {
 type Attempts = Arc<Mutex<Vec<Attempt>>>;
 
 #[test]
-fn row_33_34_fifty_kills_in_the_middle_of_uploads_tear_no_file_and_lose_none() {
+fn row_33_34_fifty_kills_in_the_middle_of_uploads_damage_no_file_and_lose_none() {
     let mut server = Server::with_one_account();
     let mut random = Random::new(60);
     // Contents are pieces of this, each from another place: quick to make, and never the same.
@@ -76,7 +76,7 @@ fn upload_until_killed(
 ) -> Vec<Attempt> {
     let attempts = Attempts::default();
     let (tell, told) = channel();
-    // All log in before the first begins, else the last would have done nothing by the kill.
+    // All log in before the first starts, else the last would have done nothing by the kill.
     let wires: Vec<_> = (0..UPLOADERS).map(|_| server.wire()).collect();
     let uploaders: Vec<_> = wires
         .into_iter()
@@ -101,7 +101,7 @@ fn upload_until_killed(
 }
 
 /// Uploads one file after the other until the connection ends. Even uploaders replace one file
-/// again and again, odd ones make new files.
+/// repeatedly, odd ones create new files.
 fn upload(
     mut wire: Wire,
     (number, round): (usize, usize),
@@ -150,7 +150,7 @@ fn check_files(
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(server.home()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        // Hidden leftovers; that clients do not see them is checked by listing.
+        // Hidden files of partial uploads; the listing test checks that clients do not see them.
         if name.starts_with('.') {
             continue;
         }
@@ -167,7 +167,8 @@ fn check_files(
     found
 }
 
-/// Goes on with an upload that the kill has cut, if something of it was kept and its name is free.
+/// Resumes an upload that the kill has interrupted, if a part of it was stored and its name is
+/// free.
 fn resume(server: &Server, wire: &mut Wire, attempt: &Attempt) -> bool {
     let path = server.home().join(&attempt.name);
     let size = wire.ask(format!("SIZE {}", attempt.name));
@@ -187,9 +188,9 @@ fn listed(wire: &mut Wire) -> BTreeSet<String> {
     let names = |bytes: Vec<u8>| -> BTreeSet<String> {
         String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
     };
-    let found = names(wire.fetch("NLST"));
-    assert_eq!(names(wire.fetch("NLST -a")), found);
-    let facts = names(wire.fetch("MLSD"));
+    let found = names(wire.download("NLST"));
+    assert_eq!(names(wire.download("NLST -a")), found);
+    let facts = names(wire.download("MLSD"));
     let in_facts = facts.iter().filter_map(|line| line.split_once(' '));
     let in_facts: BTreeSet<_> = in_facts
         .map(|(_, name)| name.to_owned())
@@ -213,15 +214,15 @@ fn row_33_a_killed_replacement_leaves_the_old_file_and_can_be_resumed() {
     assert!(fs::read(&path).unwrap() == old);
     server.start();
     let mut wire = server.wire();
-    assert!(wire.fetch("RETR file") == old);
+    assert!(wire.download("RETR file") == old);
     assert_eq!(listed(&mut wire), BTreeSet::from(["file".to_owned()]));
 
     let size = wire.says("SIZE file", 213).to_string();
     let kept: usize = size[4..].trim().parse().unwrap();
-    // It says what RETR sends; the client goes on behind as much of the new file.
+    // It sends RETR; the client resumes after that part of the new file.
     assert_eq!(kept, old.len());
     wire.says(&format!("REST {kept}"), 350);
     wire.store("STOR file", &new[kept..]);
     assert!(fs::read(&path).unwrap() == new);
-    assert!(wire.fetch("RETR file") == new);
+    assert!(wire.download("RETR file") == new);
 }

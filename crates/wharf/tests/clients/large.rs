@@ -21,16 +21,16 @@ fn assert_same(one: &[u8], two: &[u8], what: &str) {
 }
 
 #[test]
-fn a_large_file_goes_both_ways_whole_and_from_any_byte() {
+fn a_large_file_is_transferred_in_both_directions_from_any_byte() {
     let server = Server::with_one_account();
     let bytes = Random::new(71).bytes(LARGE);
     let mut wire = server.wire();
     wire.says("TYPE I", 200);
     wire.store("STOR a.bin", &bytes);
     assert_same(&on_disk(&server, "a.bin"), &bytes, "up");
-    assert_same(&wire.fetch("RETR a.bin"), &bytes, "down");
+    assert_same(&wire.download("RETR a.bin"), &bytes, "down");
     wire.says("REST 1234567", 350);
-    assert_same(&wire.fetch("RETR a.bin"), &bytes[1_234_567..], "down from the middle");
+    assert_same(&wire.download("RETR a.bin"), &bytes[1_234_567..], "down from the middle");
     wire.says("REST 7654321", 350);
     wire.store("STOR a.bin", &bytes[..LARGE / 2]);
     let changed = [&bytes[..7_654_321], &bytes[..LARGE / 2]].concat();
@@ -66,7 +66,7 @@ fn curl_moves_a_large_file_over_every_tls_and_again_where_it_was_cut() {
 }
 
 #[test]
-fn a_large_download_can_be_aborted_and_the_session_goes_on() {
+fn a_large_download_can_be_aborted_and_the_session_continues() {
     let server = Server::with_one_account();
     fs::write(server.home().join("a.bin"), Random::new(73).bytes(LARGE)).unwrap();
     let mut wire = server.wire();
@@ -74,12 +74,12 @@ fn a_large_download_can_be_aborted_and_the_session_goes_on() {
     let mut data = wire.passive();
     assert_eq!(wire.ask("RETR a.bin").code(), 150);
     data.read_exact(&mut [0; 10_000]).unwrap();
-    // The client does not read, so the transfer stands still; the control connection does not.
+    // The client does not read, so the transfer is stalled; the control connection is not.
     wire.says("NOOP", 200);
     wire.send("ABOR");
     assert_eq!((wire.reply().code(), wire.reply().code()), (426, 226));
     drop(data);
-    assert_eq!(wire.fetch("RETR a.bin").len(), LARGE);
+    assert_eq!(wire.download("RETR a.bin").len(), LARGE);
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn a_client_that_pauses_gets_the_whole_file() {
     let mut got = Vec::new();
     let mut is_confirmed = false;
     while got.len() < LARGE {
-        // An answer comes while the transfer waits for us. The end of it may come first: the last
-        // megabytes fit into the buffers of the system.
+        // A reply arrives while the transfer waits for the client. The end of the transfer may come
+        // first: the last megabytes fit into the buffers of the system.
         wire.send("NOOP");
         let mut code = wire.reply().code();
         if code == 226 && !is_confirmed {
@@ -133,7 +133,7 @@ fn a_client_that_pauses_gets_the_whole_file() {
 }
 
 #[test]
-fn a_client_that_sends_in_drops_is_heard_to_the_end() {
+fn a_client_that_sends_slowly_is_read_to_the_end() {
     let server = Server::with_one_account();
     let bytes = Random::new(76).bytes(3 << 20);
     let mut wire = server.wire();
@@ -150,7 +150,7 @@ fn a_client_that_sends_in_drops_is_heard_to_the_end() {
 }
 
 #[test]
-fn a_file_that_shrinks_while_it_is_sent_is_told_of() {
+fn a_file_that_shrinks_while_it_is_sent_is_reported() {
     let server = Server::with_one_account();
     let path = server.home().join("a.bin");
     fs::write(&path, Random::new(77).bytes(LARGE)).unwrap();
@@ -161,7 +161,7 @@ fn a_file_that_shrinks_while_it_is_sent_is_told_of() {
     data.read_exact(&mut [0; 1000]).unwrap();
     fs::File::options().write(true).open(&path).unwrap().set_len(1 << 20).unwrap();
     let mut rest = Vec::new();
-    // However the connection ends: the reply says that it was not the whole file.
+    // However the connection ends: the reply reports that the file is incomplete.
     let _ = data.read_to_end(&mut rest);
     assert!(rest.len() < LARGE - 1000);
     assert_eq!(wire.reply().code(), 451);
@@ -182,7 +182,7 @@ fn a_large_upload_that_stands_still_is_cut() {
 }
 
 #[test]
-fn a_data_port_is_used_again_unless_somebody_knocked() {
+fn a_data_port_is_reused_unless_an_unexpected_peer_connected() {
     let server = Server::with_one_account();
     fs::write(server.home().join("a.txt"), "content").unwrap();
     let mut wire = server.wire();

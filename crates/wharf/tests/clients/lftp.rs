@@ -27,7 +27,7 @@ enum Security {
 const PLAIN: Way =
     Way { address: "127.0.0.1", security: Security::Plain, is_passive: true, is_mlsd: false };
 
-/// Runs lftp commands in the room of a client.
+/// Runs lftp commands in the folder of a client.
 fn lftp(server: &Server, room: &Path, way: Way, commands: &str) -> Outcome {
     let yes = |is_on: bool| if is_on { "on" } else { "off" };
     let (scheme, port, ssl) = match way.security {
@@ -76,32 +76,32 @@ fn is_trouble_to_lftp(path: &str, way: Way) -> bool {
 }
 
 #[test]
-fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_in_plain() {
+fn lftp_mirrors_a_tree_of_300_awkward_files_in_both_directions_in_plain() {
     mirrors_both_ways(PLAIN);
 }
 
 #[test]
-fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_with_mlsd() {
+fn lftp_mirrors_a_tree_of_300_awkward_files_in_both_directions_with_mlsd() {
     mirrors_both_ways(Way { is_mlsd: true, ..PLAIN });
 }
 
 #[test]
-fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_actively() {
+fn lftp_mirrors_a_tree_of_300_awkward_files_in_both_directions_actively() {
     mirrors_both_ways(Way { is_passive: false, ..PLAIN });
 }
 
 #[test]
-fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_over_explicit_tls() {
+fn lftp_mirrors_a_tree_of_300_awkward_files_in_both_directions_over_explicit_tls() {
     mirrors_both_ways(Way { security: Security::Explicit, is_mlsd: true, ..PLAIN });
 }
 
 #[test]
-fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_over_implicit_tls_and_ipv6() {
+fn lftp_mirrors_a_tree_of_300_awkward_files_in_both_directions_over_implicit_tls_and_ipv6() {
     mirrors_both_ways(Way { security: Security::Implicit, address: "[::1]", ..PLAIN });
 }
 
 #[test]
-fn lftp_mirrors_a_tree_of_300_awkward_files_both_ways_actively_over_explicit_tls() {
+fn lftp_mirrors_a_tree_of_300_awkward_files_in_both_directions_actively_over_explicit_tls() {
     mirrors_both_ways(Way { security: Security::Explicit, is_passive: false, ..PLAIN });
 }
 
@@ -136,7 +136,7 @@ fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
     }
 }
 
-/// Every way, for what is small.
+/// All connection modes, for small files.
 fn every_way() -> impl Iterator<Item = Way> {
     let securities = [Security::Plain, Security::Explicit, Security::Implicit];
     securities.into_iter().flat_map(|security| {
@@ -147,7 +147,7 @@ fn every_way() -> impl Iterator<Item = Way> {
 }
 
 #[test]
-fn lftp_goes_on_with_a_cut_download_on_every_way() {
+fn lftp_resumes_an_interrupted_download_in_every_mode() {
     let server = Server::with_one_account();
     let mut random = Random::new(3);
     let whole = random.bytes(300_000);
@@ -162,7 +162,7 @@ fn lftp_goes_on_with_a_cut_download_on_every_way() {
 }
 
 #[test]
-fn lftp_goes_on_with_a_cut_upload_on_every_way() {
+fn lftp_resumes_an_interrupted_upload_in_every_mode() {
     let server = Server::with_one_account();
     let mut random = Random::new(4);
     let room = server.room("lftp");
@@ -202,7 +202,7 @@ fn lftp_renames_deletes_and_makes_directories() {
 }
 
 #[test]
-fn lftp_keeps_the_time_of_a_file_both_ways() {
+fn lftp_preserves_the_time_of_a_file_in_both_directions() {
     let server = Server::with_one_account();
     let room = server.room("lftp");
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
@@ -219,7 +219,7 @@ fn lftp_keeps_the_time_of_a_file_both_ways() {
 }
 
 #[test]
-fn lftp_is_told_at_once_that_a_directory_is_missing() {
+fn lftp_reports_a_missing_directory_immediately() {
     let server = Server::with_one_account();
     let outcome = lftp(&server, &server.room("lftp"), PLAIN, "ls missing-dir");
     assert_ne!(outcome.code, Some(0), "{}", outcome.told());

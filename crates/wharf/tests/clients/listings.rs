@@ -1,4 +1,4 @@
-//! Listings of what is missing and of whole trees, with clients at their defaults.
+//! Listings of missing folders and of whole trees, with clients at their defaults.
 
 use std::fs;
 
@@ -22,8 +22,8 @@ fn server() -> Server {
     server
 }
 
-/// How many commands with this verb the server got, once the session is over: the log is written
-/// by a thread of its own.
+/// How many commands with this verb the server received, once the session is over: the log is
+/// written by a separate thread.
 fn count(server: &Server, verb: &str) -> usize {
     let read = || fs::read_to_string(server.folder().join("log")).expect("there is a log");
     let mut log = read();
@@ -35,7 +35,7 @@ fn count(server: &Server, verb: &str) -> usize {
     log.lines().filter(is_it).count()
 }
 
-/// lftp tries again for ever what is answered with 450, by its own settings.
+/// lftp retries for ever after a 450 reply, by its default settings.
 #[test]
 fn lftp_reports_a_listing_that_is_refused_at_once() {
     for path in ["nothing", "closed", "nothing/below"] {
@@ -65,7 +65,7 @@ fn lftp_reports_a_listing_that_is_refused_at_once() {
 }
 
 #[test]
-fn rclone_says_that_a_folder_is_missing_and_makes_it_to_copy_into() {
+fn rclone_reports_a_missing_folder_and_creates_it_to_copy_into() {
     let server = server();
     let obscured = Program::new("rclone").args(["obscure", PASSWORD]).succeed().text();
     for options in ["", ",disable_mlsd=true"] {

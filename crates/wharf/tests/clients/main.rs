@@ -1,8 +1,8 @@
-//! Real clients on real sockets: each test starts the built program and lets a client that people
-//! use, or a dialogue that one is known to speak, move files through it.
+//! Real clients on real sockets: each test starts the built program and transfers files with a
+//! common client, or with the recorded dialogue of one.
 //!
-//! To follow a test, read `support::server` (how the program is started), `support::program` (how
-//! a client is run) and `support::tree` (the files and how they are compared).
+//! To follow a test, read `support::server` (how the program is started), `support::program` (how a
+//! client is run) and `support::tree` (the files and how they are compared).
 #![cfg(unix)]
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Names in old character sets, and names that are no text at all.
+//! Names in legacy character sets, and names that are not text in any.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,7 +9,7 @@ use encoding_rs::{BIG5, Encoding, GBK, SHIFT_JIS};
 use crate::support::server::{Server, Setup};
 use crate::support::wire::Wire;
 
-/// A server whose old clients speak this character set.
+/// A server whose old clients use this character set.
 fn server_for(set: &str) -> Server {
     Setup::new().set("names", &format!("legacy_encoding = \"{set}\"")).start()
 }
@@ -21,8 +21,8 @@ fn spelt(set: &'static Encoding, text: &str) -> Vec<u8> {
     bytes.into_owned()
 }
 
-/// A client that never heard of UTF-8: it sends names in its own character set, and finds them in
-/// that; on the disk they are UTF-8, and so a newer client sees them.
+/// A client without UTF-8 support: it sends and receives names in its own character set; on the
+/// disk they are UTF-8, and so a newer client sees them.
 fn old_client_keeps_its_names(label: &str, set: &'static Encoding, folder: &str, file: &str) {
     let server = server_for(label);
     let home = server.home();
@@ -37,17 +37,17 @@ fn old_client_keeps_its_names(label: &str, set: &'static Encoding, folder: &str,
     wire.store(said(format!("STOR {file}")), b"content");
     assert_eq!(fs::read(home.join(folder).join(file)).unwrap(), b"content");
 
-    assert_eq!(wire.fetch("NLST"), said(format!("{file}\r\n")));
-    assert!(wire.fetch("LIST").ends_with(&said(format!(" {file}\r\n"))));
-    assert!(wire.fetch("MLSD").ends_with(&said(format!("; {file}\r\n"))));
-    assert_eq!(wire.fetch(said(format!("RETR {file}"))), b"content");
-    assert_eq!(wire.fetch(said(format!("RETR /{folder}/{file}"))), b"content");
+    assert_eq!(wire.download("NLST"), said(format!("{file}\r\n")));
+    assert!(wire.download("LIST").ends_with(&said(format!(" {file}\r\n"))));
+    assert!(wire.download("MLSD").ends_with(&said(format!("; {file}\r\n"))));
+    assert_eq!(wire.download(said(format!("RETR {file}"))), b"content");
+    assert_eq!(wire.download(said(format!("RETR /{folder}/{file}"))), b"content");
     wire.says_bytes(&said(format!("SIZE {file}")), 213);
 
     let mut newer = server.wire();
     newer.says("OPTS UTF8 ON", 200);
-    assert_eq!(newer.fetch(format!("NLST {folder}")), format!("{folder}/{file}\r\n").as_bytes());
-    assert_eq!(newer.fetch(format!("RETR {folder}/{file}")), b"content");
+    assert_eq!(newer.download(format!("NLST {folder}")), format!("{folder}/{file}\r\n").as_bytes());
+    assert_eq!(newer.download(format!("RETR {folder}/{file}")), b"content");
 
     wire.says_bytes(&said(format!("RNFR {file}")), 350);
     wire.says_bytes(&said(format!("RNTO ../{file}.{folder}")), 250);
@@ -80,9 +80,9 @@ fn a_gbk_client_finds_what_was_there_before_it_showed_what_it_speaks() {
     fs::write(server.home().join("旧文件.txt"), "old").unwrap();
     let mut wire = server.wire();
     // Nothing is known of the client yet, so names are UTF-8.
-    assert_eq!(wire.fetch("NLST"), "旧文件.txt\r\n".as_bytes());
-    assert_eq!(wire.fetch(spelt(GBK, "RETR 旧文件.txt")), b"old");
-    assert_eq!(wire.fetch("NLST"), spelt(GBK, "旧文件.txt\r\n"));
+    assert_eq!(wire.download("NLST"), "旧文件.txt\r\n".as_bytes());
+    assert_eq!(wire.download(spelt(GBK, "RETR 旧文件.txt")), b"old");
+    assert_eq!(wire.download("NLST"), spelt(GBK, "旧文件.txt\r\n"));
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn a_client_that_asks_for_utf8_gets_it_back() {
     fs::write(server.home().join("文件"), "").unwrap();
     let mut wire = server.wire();
     wire.says("OPTS UTF8 OFF", 200);
-    assert_eq!(wire.fetch("NLST"), spelt(GBK, "文件\r\n"));
+    assert_eq!(wire.download("NLST"), spelt(GBK, "文件\r\n"));
     wire.says("OPTS UTF8 ON", 200);
-    assert_eq!(wire.fetch("NLST"), "文件\r\n".as_bytes());
+    assert_eq!(wire.download("NLST"), "文件\r\n".as_bytes());
 }
 
 #[test]
@@ -107,40 +107,40 @@ fn a_pinned_character_set_holds_for_every_client() {
     let features = wire.says("FEAT", 211).to_string();
     assert!(!features.contains("UTF8"), "{features}");
     wire.says("OPTS UTF8 ON", 504);
-    assert_eq!(wire.fetch("NLST"), spelt(GBK, "文件\r\n"));
-    assert_eq!(wire.fetch(spelt(GBK, "RETR 文件")), b"x");
+    assert_eq!(wire.download("NLST"), spelt(GBK, "文件\r\n"));
+    assert_eq!(wire.download(spelt(GBK, "RETR 文件")), b"x");
 }
 
 #[test]
-fn row_32_a_name_that_is_no_text_is_listed_and_fetched_by_its_bytes() {
+fn row_32_a_name_that_is_not_text_is_listed_and_downloaded_by_its_bytes() {
     let server = server_for("gbk");
     let names: [&[u8]; 4] = [b"caf\xe9.txt", b"\xff\xfe", b"\xd6\xd0\xce\xc4 old", b"ok \x80 \xc3"];
     for name in names {
         fs::write(server.home().join(OsStr::from_bytes(name)), name).unwrap();
     }
     let mut wire = server.wire();
-    let listed = wire.fetch("NLST");
+    let listed = wire.download("NLST");
     let mut listed: Vec<_> = lines(&listed);
     listed.sort_unstable();
     let mut sorted = names.to_vec();
     sorted.sort_unstable();
     assert_eq!(listed, sorted);
     for name in names {
-        assert_eq!(wire.fetch([b"RETR ", &*doubled(name)].concat()), name);
-        let long = wire.fetch([b"LIST ", &*doubled(name)].concat());
+        assert_eq!(wire.download([b"RETR ", &*doubled(name)].concat()), name);
+        let long = wire.download([b"LIST ", &*doubled(name)].concat());
         assert!(long.ends_with(&[b" ", name, b"\r\n"].concat()), "{}", long.escape_ascii());
     }
-    // None of this made a client of the old set of it.
+    // None of this switched the client to the legacy character set.
     fs::write(server.home().join("文"), "").unwrap();
-    assert!(lines(&wire.fetch("NLST")).contains(&"文".as_bytes()));
+    assert!(lines(&wire.download("NLST")).contains(&"文".as_bytes()));
     for name in names {
         wire.says_bytes(&[b"DELE ", &*doubled(name)].concat(), 250);
     }
     assert_eq!(fs::read_dir(server.home()).unwrap().count(), 1);
 }
 
-/// The control connection is a telnet line, on which 255 begins a telnet command and stands for
-/// itself only in pairs.
+/// The control connection is a telnet line, on which 255 starts a telnet command and is escaped by
+/// doubling.
 fn doubled(name: &[u8]) -> Vec<u8> {
     name.iter().flat_map(|&byte| vec![byte; if byte == 0xff { 2 } else { 1 }]).collect()
 }
@@ -150,16 +150,16 @@ fn lines(listing: &[u8]) -> Vec<&[u8]> {
 }
 
 #[test]
-fn row_31_a_name_with_control_bytes_cannot_forge_a_line_and_can_be_fetched() {
+fn row_31_a_name_with_control_bytes_cannot_forge_a_line_and_can_be_downloaded() {
     let server = Server::with_one_account();
     let name = b"a\r\n-rw-r--r-- 1 forged\x1b[31m";
     fs::write(server.home().join(OsStr::from_bytes(name)), "evil").unwrap();
     let mut wire = server.wire();
-    let listed = wire.fetch("NLST");
+    let listed = wire.download("NLST");
     assert_eq!(lines(&listed).len(), 1);
     assert!(!lines(&listed)[0].iter().any(u8::is_ascii_control), "{}", listed.escape_ascii());
     let shown = lines(&listed)[0].to_vec();
-    assert_eq!(wire.fetch([b"RETR ", &*shown].concat()), b"evil");
+    assert_eq!(wire.download([b"RETR ", &*shown].concat()), b"evil");
     wire.says_bytes(&[b"DELE ", &*shown].concat(), 250);
 }
 
@@ -183,9 +183,9 @@ fn names_of_every_byte() -> Vec<Vec<u8>> {
     within.chain(alone).collect()
 }
 
-/// Sends back what was shown and gets the file whose content is its name.
-fn fetched(wire: &mut Wire, shown: &[u8]) -> Vec<u8> {
-    wire.fetch([b"RETR ", &*doubled(shown)].concat())
+/// Sends the listed name back and gets the file whose content is its name.
+fn downloaded(wire: &mut Wire, shown: &[u8]) -> Vec<u8> {
+    wire.download([b"RETR ", &*doubled(shown)].concat())
 }
 
 fn after<'a>(line: &'a [u8], sign: &[u8]) -> &'a [u8] {
@@ -219,7 +219,7 @@ fn undoubled(name: &[u8]) -> Vec<u8> {
     shown
 }
 
-/// The name in a line of LIST: what stands behind eight columns and one blank.
+/// The name in a line of LIST: after eight columns and one space.
 fn name_in(line: &[u8]) -> &[u8] {
     let mut rest = line;
     for _ in 0..8 {
@@ -230,7 +230,7 @@ fn name_in(line: &[u8]) -> &[u8] {
     &rest[1..]
 }
 
-/// How a name stands in a line.
+/// The name as it appears in a line.
 type Way = fn(&[u8]) -> &[u8];
 
 #[test]
@@ -245,11 +245,11 @@ fn row_31_32_each_name_of_every_byte_is_one_line_of_each_listing_and_comes_back(
     let ways: [(&str, Way); 3] =
         [("NLST", |line| line), ("MLSD", |line| after(line, b"; ")), ("LIST", name_in)];
     for (command, name_of) in ways {
-        let listing = wire.fetch(command);
+        let listing = wire.download(command);
         let shown: Vec<&[u8]> = lines(&listing).into_iter().map(name_of).collect();
         assert_eq!(shown.len(), names.len(), "{command}");
         assert!(!listing.iter().any(|byte| byte.is_ascii_control() && !b"\r\n".contains(byte)));
-        let mut found: Vec<_> = shown.iter().map(|shown| fetched(&mut wire, shown)).collect();
+        let mut found: Vec<_> = shown.iter().map(|shown| downloaded(&mut wire, shown)).collect();
         found.sort_unstable();
         assert_eq!(found, names, "{command}");
     }
@@ -265,7 +265,7 @@ fn row_31_32_replies_show_each_name_on_a_line_of_its_own() {
         fs::write(folder.join("inside"), name).unwrap();
     }
     let mut wire = server.wire();
-    let listing = wire.fetch("NLST");
+    let listing = wire.download("NLST");
     let stat = wire.says("STAT /", 212).0;
     let in_stat = lines(&stat).len() - 2;
     assert_eq!(in_stat, names.len(), "first and last line stand around the names");
@@ -281,14 +281,14 @@ fn row_31_32_replies_show_each_name_on_a_line_of_its_own() {
         assert_eq!(lines(&reply).len(), 1);
         assert_eq!(undoubled(&unquoted(&reply)), [b"/", shown].concat());
         let whole = [b"/", shown, b"/inside"].concat();
-        let name = fetched(&mut wire, &whole);
+        let name = downloaded(&mut wire, &whole);
         assert!(names.contains(&name), "{}", name.escape_ascii());
         wire.says("CWD /", 250);
     }
 }
 
 #[test]
-fn row_31_a_nul_cuts_no_name() {
+fn row_31_a_nul_truncates_no_name() {
     let server = Server::with_one_account();
     fs::write(server.home().join("a"), "x").unwrap();
     let mut wire = server.wire();

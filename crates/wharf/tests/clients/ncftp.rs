@@ -15,9 +15,9 @@ fn ncftp(server: &Server, program: &str) -> Program {
 /// Passive and active.
 const WAYS: [&str; 2] = ["-F", "-E"];
 
-/// `NcFTP` writes names to its terminal and its disk as they are, but splits links off, takes a
-/// leading dash for an option, and a pattern for a pattern; what begins with two dots it never
-/// uploads.
+/// `NcFTP` writes names to its terminal and its disk unchanged, but splits links off, and
+/// interprets a leading dash as an option and a pattern as a pattern; names that start with two
+/// dots are never uploaded.
 fn is_trouble(path: &str) -> bool {
     path.contains(" -> ")
         || path.contains(['*', '?', '[', '{', '\\', '~', '$', '`'])
@@ -44,7 +44,7 @@ fn ncftp_uploads_and_downloads_a_tree() {
 }
 
 #[test]
-fn ncftp_goes_on_with_cut_transfers_both_ways() {
+fn ncftp_resumes_interrupted_transfers_in_both_directions() {
     let server = Server::with_one_account();
     let room = server.room("ncftp");
     let mut random = Random::new(31);

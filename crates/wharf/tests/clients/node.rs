@@ -10,7 +10,7 @@ use crate::support::tree::Random;
 /// Trees that are uploaded: Node ends some empty uploads without `close_notify`, by a race.
 const TREES: usize = 4;
 
-/// Where `cargo xtask setup` puts packages of npm: beside what cargo builds.
+/// Where `cargo xtask setup` installs npm packages: in cargo's target folder.
 fn modules() -> PathBuf {
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is within a folder");
     let folder = built.join("node/node_modules");

@@ -1,4 +1,4 @@
-//! PHP's `ftp_ssl_connect`, which keeps the TLS session of its control connection.
+//! PHP's `ftp_ssl_connect`, which reuses the TLS session of its control connection.
 
 use std::fs;
 

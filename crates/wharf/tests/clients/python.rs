@@ -8,7 +8,7 @@ fn python(script: &str) -> Program {
 }
 
 #[test]
-fn python_does_everything_that_ftplib_can_on_every_way() {
+fn python_does_everything_that_ftplib_can_in_every_mode() {
     let server = Server::with_one_account();
     for address in ["127.0.0.1", "::1"] {
         for way in ["passive", "active"] {

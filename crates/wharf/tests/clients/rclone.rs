@@ -6,7 +6,7 @@ use crate::support::program::Program;
 use crate::support::server::{PASSWORD, Server, Setup, USER};
 use crate::support::tree::{Random, Tree};
 
-/// Options for each way to connect.
+/// The options of each connection mode.
 fn ways(server: &Server) -> [(String, Vec<&'static str>); 4] {
     let (port, implicit) = (server.port().to_string(), server.ports().implicit().to_string());
     [
@@ -30,7 +30,7 @@ fn rclone(server: &Server, (port, options): &(String, Vec<&str>)) -> Program {
 }
 
 #[test]
-fn rclone_copies_a_tree_both_ways_and_finds_no_difference() {
+fn rclone_copies_a_tree_in_both_directions_and_finds_no_difference() {
     let server = Server::with_one_account();
     let room = server.room("rclone");
     let tree = Tree::awkward(50).without(is_trouble);

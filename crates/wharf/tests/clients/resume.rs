@@ -1,5 +1,5 @@
-//! Uploads that were cut are gone on with by the clients that people use, before and after a crash
-//! of the server; and what many upload to one name, or over a quota, is whole or not there.
+//! Interrupted uploads are resumed by common clients, before and after a crash of the server;
+//! concurrent uploads to one name, or above a quota, are complete or absent.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::wire::Wire;
 const WHOLE_BYTES: usize = 3_000_000;
 const SENT_BYTES: usize = 2_500_000;
 
-/// A client that goes on with `local`, of which the server has a part under `name`.
+/// A client that resumes the upload of `local`, of which the server has a part under `name`.
 type GoesOn = fn(&Server, &Path, &str);
 
 const CLIENTS: [(&str, GoesOn); 5] = [
@@ -75,7 +75,7 @@ fn size_appe(server: &Server, local: &Path, name: &str) {
 }
 
 #[test]
-fn row_33_every_client_goes_on_with_a_cut_upload() {
+fn row_33_every_client_resumes_an_interrupted_upload() {
     let server = Server::with_one_account();
     let mut random = Random::new(70);
     let local = server.room("client").join("local");
@@ -90,7 +90,7 @@ fn row_33_every_client_goes_on_with_a_cut_upload() {
 }
 
 #[test]
-fn row_33_row_41_every_client_goes_on_with_an_upload_that_a_crash_has_cut() {
+fn row_33_row_41_every_client_resumes_an_upload_interrupted_by_a_crash() {
     let mut server = Server::with_one_account();
     let mut random = Random::new(71);
     let local = server.room("client").join("local");
@@ -112,7 +112,7 @@ fn row_33_row_41_every_client_goes_on_with_an_upload_that_a_crash_has_cut() {
 }
 
 #[test]
-fn row_33_many_uploads_to_one_name_leave_a_whole_file_and_readers_see_no_other() {
+fn row_33_many_uploads_to_one_name_leave_a_complete_file_and_readers_see_no_other() {
     const WRITERS: u64 = 4;
     const ROUNDS: usize = 5;
     let server = Server::with_one_account();
@@ -125,7 +125,7 @@ fn row_33_many_uploads_to_one_name_leave_a_whole_file_and_readers_see_no_other()
         let (is_over, contents) = (&is_over, &contents);
         let reader = scope.spawn(move || {
             while !is_over.load(Ordering::Relaxed) {
-                let read = wire.fetch("RETR one");
+                let read = wire.download("RETR one");
                 assert!(contents.contains(&read), "{} bytes of nobody", read.len());
             }
         });
@@ -157,7 +157,7 @@ fn counted(wire: &mut Wire) -> (u64, u64) {
 }
 
 fn there(folder: &Path) -> (u64, u64) {
-    // What the server notes beside an unfinished upload is not the account's.
+    // The server's notes about a partial upload do not count for the account.
     let is_note = |name: &Path| name.extension().is_some_and(|end| end == "base" || end == "none");
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let kept = entries.filter(|entry| !is_note(Path::new(&entry.file_name())));
@@ -166,14 +166,14 @@ fn there(folder: &Path) -> (u64, u64) {
 }
 
 #[test]
-fn row_37_a_quota_holds_on_the_fast_way_too_and_outlives_a_crash_and_a_stop() {
+fn row_37_a_quota_applies_to_the_kernel_copy_too_and_survives_a_crash_and_a_stop() {
     let mut server = Setup::new().account(USER, "full", &["--quota", "8MiB"]).start();
     let mut random = Random::new(90);
     let big = random.bytes(5_000_000);
     let mut wire = server.wire();
     wire.store("STOR first", &big);
     assert_eq!(counted(&mut wire), (5_000_000, 1));
-    // The second does not fit: what came is dropped, and the session goes on.
+    // The second does not fit: it is discarded, and the session continues.
     let data = wire.passive();
     wire.says("STOR second", 150);
     thread::scope(|scope| {
@@ -188,7 +188,7 @@ fn row_37_a_quota_holds_on_the_fast_way_too_and_outlives_a_crash_and_a_stop() {
     });
     assert_eq!(counted(&mut wire), (5_000_000, 1));
     wire.says("NOOP", 200);
-    // To replace is no more than to keep.
+    // Replacing a file counts no more than storing it.
     wire.store("STOR first", &big[..4_000_000]);
     drop(wire);
 

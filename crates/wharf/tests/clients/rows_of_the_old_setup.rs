@@ -23,7 +23,7 @@ fn add_user_with_name_password_home_and_perm() {
     for user in ["anna", "leser", "王小明"] {
         fs::write(server.home_of(user).join("whose"), user).unwrap();
         let mut wire = server.wire_as(user);
-        assert_eq!(wire.fetch("RETR whose"), user.as_bytes());
+        assert_eq!(wire.download("RETR whose"), user.as_bytes());
         assert_eq!(wire.says("PWD", 257).quoted(), "/");
         wire.says("CWD ../../..", 250);
         assert_eq!(wire.says("PWD", 257).quoted(), "/");
@@ -36,7 +36,7 @@ fn add_user_with_name_password_home_and_perm() {
 }
 
 #[test]
-fn a_user_that_is_disabled_while_the_server_runs_is_sent_away() {
+fn a_user_that_is_disabled_while_the_server_runs_is_disconnected() {
     let server = Server::with_one_account();
     let mut wire = server.wire();
     server.wharf().args(["user", "disable", USER]).succeed();
@@ -48,7 +48,7 @@ fn a_user_that_is_disabled_while_the_server_runs_is_sent_away() {
 }
 
 #[test]
-fn a_user_that_is_added_while_the_server_runs_can_come_at_once_and_be_disabled_at_once() {
+fn a_user_that_is_added_while_the_server_runs_can_log_in_and_be_disabled_immediately() {
     let server = Server::with_one_account();
     let home = server.room("late");
     let add = ["user", "add", "late", "--perm", "elr", "--password-file", "-", "--home"];
@@ -59,7 +59,7 @@ fn a_user_that_is_added_while_the_server_runs_can_come_at_once_and_be_disabled_a
     assert!(wire.is_closed());
 }
 
-/// Lines to send, and the code that the last is answered with.
+/// Commands, and the reply code of the last one.
 type Gated = (&'static [&'static str], u16);
 
 /// The letters, with the commands that each gates.
@@ -87,8 +87,8 @@ const LETTERS: [(char, &[Gated]); 10] = [
     ('T', &[(&["MFMT 20200101000000 file"], 213)]),
 ];
 
-/// Without a letter its commands are refused and all others work; with it alone, it is the other
-/// way round.
+/// Without a letter its commands are refused and all others work; with only this letter, the
+/// reverse.
 #[test]
 fn each_letter_of_perm_gates_its_commands() {
     let mut setup = Setup::new();
@@ -188,13 +188,13 @@ fn anonymous_on_and_off_with_its_own_folder() {
         let mut wire = server.connect();
         wire.log_in(user, password);
         wire.says("TYPE I", 200);
-        assert_eq!(wire.fetch("NLST"), b"free\r\n");
-        assert_eq!(wire.fetch("RETR free"), b"for all");
+        assert_eq!(wire.download("NLST"), b"free\r\n");
+        assert_eq!(wire.download("RETR free"), b"for all");
         drop(wire.passive());
         wire.says("STOR mine", 553);
         wire.says("DELE free", 550);
     }
-    assert_eq!(server.wire().fetch("NLST"), b"");
+    assert_eq!(server.wire().download("NLST"), b"");
 
     let server = Server::with_one_account();
     let mut wire = server.connect();
@@ -220,7 +220,7 @@ fn max_upload_and_max_download_are_in_force() {
         assert!(shown.lines().any(|found| found.trim() == line), "{line}\n{shown}");
     }
     server.wire().store("STOR small", &[7; 1000]);
-    assert_eq!(server.wire().fetch("RETR small"), [7; 1000]);
+    assert_eq!(server.wire().download("RETR small"), [7; 1000]);
 }
 
 /// `enable_logging`, `logging_name`
@@ -291,7 +291,7 @@ fn passive_ports_both_ends_and_nothing_else() {
         assert_eq!(ports, range.clone().collect(), "{command}");
         // Never another port without a word.
         server.wire().says(command, 425);
-        // A new command gives the old port back.
+        // A new command releases the old port.
         for wire in &mut wires {
             wire.says("ABOR", 226);
         }
@@ -333,7 +333,7 @@ fn max_cons_is_answered_with_421_and_a_reason() {
     assert_full(&mut server.connect());
     drop(data);
     drop(second);
-    // The seat is free once the server has seen the end; until then it says that it is full.
+    // The slot is free once the server has seen the end; until then it replies that it is full.
     while server.connect().greeting.code() != 220 {}
 }
 
@@ -355,7 +355,7 @@ fn assert_full(wire: &mut Wire) {
 
 /// The start message.
 #[test]
-fn start_message_says_where_to_connect() {
+fn start_message_has_the_address_to_connect_to() {
     let server = Server::with_one_account();
     let started = server.ready_line();
     assert!(started.contains(&format!("127.0.0.1:{}", server.port())), "{started}");
@@ -379,5 +379,5 @@ fn windows_and_linux_clients_see_the_same_files() {
     let path = "%E5%85%B1%E4%BA%AB/%E6%9D%A5%E8%87%AA%20Linux.txt";
     let url = format!("{url}{path}");
     Program::new("curl").args(["-q", "-sS", "-T", "-", &url]).input("hi").succeed();
-    assert_eq!(windows.fetch_actively("RETR 共享\\来自 Linux.txt"), b"hi");
+    assert_eq!(windows.download_active("RETR 共享\\来自 Linux.txt"), b"hi");
 }

@@ -7,7 +7,7 @@ use crate::support::program::Program;
 use crate::support::server::{PASSWORD, Server, USER};
 use crate::support::tree::Random;
 
-/// Runs commands of tnftp; it says what it does, and ends well whatever happens.
+/// Runs commands of tnftp; it prints its actions, and its exit code is always 0.
 fn tnftp(server: &Server, room: &Path, options: &[&str], address: &str, commands: &str) -> String {
     let script = format!("user {USER} {PASSWORD}\nbinary\n{commands}\nbye\n");
     let outcome = Program::new("tnftp")
@@ -28,7 +28,7 @@ const WAYS: [(&str, &str, &str); 4] = [
 ];
 
 #[test]
-fn tnftp_uploads_and_downloads_on_every_way() {
+fn tnftp_uploads_and_downloads_in_every_mode() {
     let server = Server::with_one_account();
     let bytes = Random::new(20).bytes(123_457);
     for (name, option, address) in WAYS {
@@ -44,7 +44,7 @@ fn tnftp_uploads_and_downloads_on_every_way() {
 }
 
 #[test]
-fn tnftp_goes_on_with_a_cut_download_and_a_cut_upload_on_every_way() {
+fn tnftp_resumes_an_interrupted_download_and_upload_in_every_mode() {
     let server = Server::with_one_account();
     let mut random = Random::new(21);
     for (name, option, address) in WAYS {

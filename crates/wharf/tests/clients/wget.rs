@@ -6,7 +6,7 @@ use crate::support::program::Program;
 use crate::support::server::{PASSWORD, Server, Setup, USER};
 use crate::support::tree::{Random, Tree};
 
-/// The ways to connect: the beginning of the URL, and options.
+/// The connection modes: URL prefix and options.
 fn ways(server: &Server) -> Vec<(String, Vec<&'static str>)> {
     let (port, implicit) = (server.port(), server.ports().implicit());
     let tls = |more: &[&'static str]| [&["--no-check-certificate"], more].concat();
@@ -37,7 +37,7 @@ fn is_trouble(path: &str) -> bool {
 }
 
 #[test]
-fn wget_fetches_a_tree() {
+fn wget_downloads_a_tree() {
     let server = Server::with_one_account();
     let tree = Tree::awkward(40).without(is_trouble);
     tree.write(&server.home());
@@ -52,7 +52,7 @@ fn wget_fetches_a_tree() {
 }
 
 #[test]
-fn wget_goes_on_with_a_cut_download() {
+fn wget_resumes_an_interrupted_download() {
     let server = Server::with_one_account();
     let mut random = Random::new(41);
     let bytes = random.bytes(250_000);
@@ -68,14 +68,14 @@ fn wget_goes_on_with_a_cut_download() {
 }
 
 #[test]
-fn wget_keeps_the_time_of_a_file() {
+fn wget_preserves_the_time_of_a_file() {
     let server = Server::with_one_account();
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     fs::write(server.home().join("old"), "old").unwrap();
     fs::File::open(server.home().join("old")).unwrap().set_modified(time).unwrap();
     wget(&server, &["-N", &format!("ftp://127.0.0.1:{}/old", server.port())]).succeed();
     let found = fs::metadata(server.room("wget").join("old")).unwrap().modified().unwrap();
-    // LIST tells the day alone of what is that old.
+    // LIST shows only the day of a file this old.
     assert!(time.duration_since(found).unwrap().as_secs() < 24 * 3600);
 }
 
@@ -89,7 +89,7 @@ fn wget_resumes_the_tls_session_where_it_must() {
 }
 
 #[test]
-fn wget_is_told_that_a_file_is_missing() {
+fn wget_reports_a_missing_file() {
     let server = Server::with_one_account();
     let url = format!("ftp://127.0.0.1:{}/missing", server.port());
     let outcome = wget(&server, &[&url]).run();

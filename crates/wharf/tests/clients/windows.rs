@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::server::{PASSWORD, Server, Setup, USER};
 use crate::support::wire::Wire;
 
-/// `ftp.exe`: active mode only, text unless told otherwise, the X commands, backslashes.
+/// `ftp.exe`: active mode only, text by default, the X commands, backslashes.
 #[test]
 fn ftp_exe_works_as_it_is() {
     let server = Server::with_one_account();
@@ -15,27 +15,27 @@ fn ftp_exe_works_as_it_is() {
 
     let mut wire = server.connect();
     assert_eq!(wire.greeting.code(), 220);
-    // It asks before it logs in.
+    // It sends commands before the login.
     wire.says("OPTS UTF8 ON", 200);
     wire.says(&format!("USER {USER}"), 331);
     wire.says(&format!("PASS {PASSWORD}"), 230);
     assert_eq!(wire.says("XPWD", 257).quoted(), "/");
 
-    assert_eq!(text(wire.fetch_actively("NLST")), "dir\r\n");
-    let listing = text(wire.fetch_actively("LIST dir\\"));
+    assert_eq!(text(wire.download_active("NLST")), "dir\r\n");
+    let listing = text(wire.download_active("LIST dir\\"));
     assert!(listing.starts_with("-rw-r--r--") && listing.ends_with(" 报告.txt\r\n"), "{listing}");
     assert_eq!(listing.lines().count(), 1, "{listing}");
-    let names = text(wire.fetch_actively("NLST dir\\*.txt"));
+    let names = text(wire.download_active("NLST dir\\*.txt"));
     assert_eq!(names, "dir/报告.txt\r\n");
 
     wire.store_actively("STOR dir\\new file.txt", b"a\r\nb\r\n");
     assert_eq!(fs::read(home.join("dir/new file.txt")).unwrap(), b"a\nb\n");
-    assert_eq!(text(wire.fetch_actively("RETR dir\\报告.txt")), "one\r\ntwo\r\n");
+    assert_eq!(text(wire.download_active("RETR dir\\报告.txt")), "one\r\ntwo\r\n");
 
     wire.says("TYPE I", 200);
     wire.store_actively("STOR dir\\raw.bin", b"\r\n\n\r\xff\x00");
     assert_eq!(fs::read(home.join("dir/raw.bin")).unwrap(), b"\r\n\n\r\xff\x00");
-    assert_eq!(wire.fetch_actively("RETR dir\\raw.bin"), b"\r\n\n\r\xff\x00");
+    assert_eq!(wire.download_active("RETR dir\\raw.bin"), b"\r\n\n\r\xff\x00");
     wire.says("TYPE A", 200);
 
     assert_eq!(wire.says("XMKD dir\\sub", 257).quoted(), "/dir/sub");
@@ -83,8 +83,8 @@ fn explorer_works_as_it_is() {
     assert_eq!(wire.says("PWD", 257).quoted(), "/图片 1");
     wire.says("TYPE I", 200);
     wire.says("size /图片 1/照片.jpg", 213);
-    assert_eq!(wire.fetch("RETR 照片.jpg"), [0xff, 0xd8, 0xff]);
-    // Its folder is read-only, which it says as it tries.
+    assert_eq!(wire.download("RETR 照片.jpg"), [0xff, 0xd8, 0xff]);
+    // Its folder is read-only, which the reply reports.
     wire.says("MKD New folder", 550);
     wire.says("CWD /missing/", 550);
     assert_eq!(wire.says("PWD", 257).quoted(), "/图片 1");
@@ -94,7 +94,7 @@ fn explorer_works_as_it_is() {
 fn explorer_lists(wire: &mut Wire, path: &str) -> Vec<String> {
     wire.says(&format!("CWD {path}"), 250);
     wire.says("TYPE A", 200);
-    let listing = text(wire.fetch("LIST"));
+    let listing = text(wire.download("LIST"));
     listing.lines().map(name_in_line).collect()
 }
 
@@ -139,14 +139,14 @@ fn options_of_ls_are_understood() {
     fs::write(home.join("a dir/shown"), "").unwrap();
     let mut wire = server.wire();
     for command in ["LIST -la a dir", "list -al a dir", "LIST -a a dir/", "LIST -l /a dir"] {
-        let listing = text(wire.fetch(command));
+        let listing = text(wire.download(command));
         let names: Vec<_> = listing.lines().map(name_in_line).collect();
         assert!(names.contains(&"shown".to_owned()), "{command}: {listing}");
         assert!(names.iter().all(|name| !name.contains("a dir")), "{command}: {listing}");
     }
     // An empty argument is none: rclone sends it.
-    assert_eq!(text(wire.fetch("NLST ")), "a dir\r\n");
-    assert_eq!(text(wire.fetch("NLST a dir/shown")), "a dir/shown\r\n");
+    assert_eq!(text(wire.download("NLST ")), "a dir\r\n");
+    assert_eq!(text(wire.download("NLST a dir/shown")), "a dir/shown\r\n");
 }
 
 fn text(bytes: Vec<u8>) -> String {

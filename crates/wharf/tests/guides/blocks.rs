@@ -5,7 +5,7 @@
 pub(crate) struct Block {
     /// Of its first line of code; counted from 1.
     pub(crate) line: usize,
-    /// What stands behind the opening fence, such as `sh,system`.
+    /// The text after the opening fence, such as `sh,system`.
     pub(crate) info: String,
     pub(crate) code: String,
 }
@@ -55,7 +55,7 @@ pub(crate) fn without_comments(block: &Block) -> String {
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// The line up to its comment. A mark inside quotes or inside a word begins none.
+/// The line up to its comment. A `#` inside quotes or inside a word does not start one.
 pub(crate) fn code_of<'a>(line: &'a str, mark: &str) -> &'a str {
     let mut quote = None;
     let mut before = ' ';

@@ -1,7 +1,7 @@
 //! Every example of the guides in `docs/guide` works, and its translation has the same examples.
 //!
-//! What stands behind the fence of a block says what is done with it; see [`run::Kind`]. The
-//! command lines of blocks that are not run are checked by a test of the command line.
+//! The text after the fence of a block defines how it is tested; see [`run::Kind`]. The command
+//! lines of blocks that are not run are checked by a test of the command line.
 
 #![cfg(test)]
 #![cfg(unix)]

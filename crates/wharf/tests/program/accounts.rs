@@ -5,7 +5,7 @@ use crate::support::Place;
 /// A hash of `secret` that is quick to check.
 const HASH: &str = "{SSHA512}";
 
-/// The accounts of `text`, in which `HASH` stands for the hash of `secret`.
+/// The accounts of `text`, in which `HASH` is replaced by the hash of `secret`.
 fn place(text: &str) -> Place {
     let place = Place::new();
     place.write("wharf.toml", "config_version = 1\n[login]\nfailure_delay = \"0s\"\n");
@@ -53,17 +53,17 @@ hours = ["mon 00:00-00:01 UTC"]
 "#;
 
 #[test]
-fn a_group_gives_what_an_account_does_not_say() {
+fn an_account_inherits_settings_from_its_group() {
     let place = place(ACCOUNTS);
     place.write("music/song", "la la");
     let server = place.serve(&["serve"]);
     let mut anna = server.login("anna", "secret");
     assert!(anna.stores("own.txt", "hers").starts_with("226 "));
     assert_eq!(place.read("homes/anna/own.txt"), "hers");
-    let mut names: Vec<_> = anna.fetches("NLST").lines().map(str::to_owned).collect();
+    let mut names: Vec<_> = anna.downloads("NLST").lines().map(str::to_owned).collect();
     names.sort();
     assert_eq!(names, ["music", "own.txt", "scans"]);
-    assert_eq!(anna.fetches("RETR /music/song"), "la la");
+    assert_eq!(anna.downloads("RETR /music/song"), "la la");
     // Its own rights.
     assert!(anna.stores("/music/new", "x").starts_with("55"));
     // Its own quota.
@@ -79,7 +79,7 @@ fn a_group_gives_what_an_account_does_not_say() {
 }
 
 #[test]
-fn a_folder_that_is_missing_is_told_and_nothing_else_fails() {
+fn a_missing_folder_is_reported_and_nothing_else_fails() {
     let place = place(ACCOUNTS);
     std::fs::remove_dir(place.path("music")).unwrap();
     place
@@ -92,17 +92,17 @@ fn a_folder_that_is_missing_is_told_and_nothing_else_fails() {
     let server = place.serve_quietly(&["serve"], "wharf.log");
     assert!(place.read("wharf.log").contains(told), "{}", place.read("wharf.log"));
     let mut anna = server.login("anna", "secret");
-    assert_eq!(anna.fetches("NLST").trim(), "scans");
+    assert_eq!(anna.downloads("NLST").trim(), "scans");
     assert!(anna.says("CWD /music").starts_with("550 "));
 }
 
 #[test]
-fn addresses_ends_and_hours_shut_out_and_the_log_says_which() {
+fn addresses_expiry_and_hours_refuse_logins_and_the_log_has_the_reason() {
     let place = place(ACCOUNTS);
     let mut server = place.serve(&["serve"]);
     for (user, why) in [
         ("ben", "the account may log in from 192.0.2.0/24 only"),
-        ("cleo", "the account ended: expires = 2020-01-31"),
+        ("cleo", "the account expired: expires = 2020-01-31"),
     ] {
         assert!(server.tries(user, "secret").starts_with("530 "), "{user}");
         server.waits_for(why);

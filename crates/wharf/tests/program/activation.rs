@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::{Place, own_port};
 
-/// A place whose config listens at these addresses, with anna's account.
+/// A test folder whose configuration listens at these addresses, with anna's account.
 fn listening(addresses: &[SocketAddr]) -> Place {
     let place = Place::new();
     std::fs::create_dir(place.path("files")).unwrap();
@@ -24,12 +24,12 @@ fn listening(addresses: &[SocketAddr]) -> Place {
     place
 }
 
-/// An address that nobody listens at.
+/// An unused address.
 fn free() -> SocketAddr {
     ([127, 0, 0, 1], own_port()).into()
 }
 
-/// systemd's own program opens sockets and becomes wharf when a client comes.
+/// systemd's own program opens sockets and starts wharf when a client connects.
 fn activated(place: &Place, sockets: &[(SocketAddr, &str)]) -> Activated {
     let program = place.command(&[]);
     let mut command = Command::new("systemd-socket-activate");
@@ -79,7 +79,7 @@ impl Drop for Activated {
     }
 }
 
-/// The reply to what is said right after the greeting.
+/// The reply to a command sent right after the greeting.
 fn greeted(at: SocketAddr, line: &str) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).unwrap();
@@ -89,11 +89,11 @@ fn greeted(at: SocketAddr, line: &str) -> String {
 }
 
 #[test]
-fn a_client_that_came_before_wharf_did_is_served_at_the_sockets_of_systemd() {
+fn a_client_that_connected_before_the_start_is_served_at_the_sockets_of_systemd() {
     let (first, second) = (free(), free());
     let place = listening(&[first, second]);
     let mut server = activated(&place, &[(second, "wharf.socket"), (first, "wharf.socket")]);
-    // Nothing of ours runs yet: this connection is what starts it.
+    // No wharf process runs yet: this connection starts it.
     let text = greeted(first, "USER anna");
     assert!(text.starts_with("220 ") && text.contains("331 "), "{text}");
     let ready = server.says("event=ready");
@@ -103,7 +103,7 @@ fn a_client_that_came_before_wharf_did_is_served_at_the_sockets_of_systemd() {
 }
 
 #[test]
-fn a_name_says_whose_a_socket_is_and_the_rest_is_opened_by_wharf() {
+fn the_name_of_a_socket_defines_its_use_and_the_others_are_opened_by_wharf() {
     let (named, elsewhere, own) = (free(), free(), free());
     let place = listening(&[own, named]);
     let mut server = activated(&place, &[(elsewhere, "listen.1")]);
@@ -116,7 +116,7 @@ fn a_name_says_whose_a_socket_is_and_the_rest_is_opened_by_wharf() {
 }
 
 #[test]
-fn a_socket_for_nobody_ends_the_start_with_a_remedy() {
+fn an_unused_socket_stops_the_start_with_a_hint() {
     let (configured, other) = (free(), free());
     let place = listening(&[configured]);
     let mut server = activated(&place, &[(other, "wharf.socket")]);
@@ -129,7 +129,7 @@ fn a_socket_for_nobody_ends_the_start_with_a_remedy() {
 }
 
 #[test]
-fn what_is_no_listening_socket_is_named_by_its_number() {
+fn a_socket_that_does_not_listen_is_named_by_its_number() {
     let place = listening(&[free()]);
     let program = place.command(&[]);
     let mut command = Command::new("sh");

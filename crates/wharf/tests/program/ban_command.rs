@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::support::{Place, Serving};
 
-/// Loopback, as if it were anybody.
+/// A loopback address, treated like any other.
 const NO_FRIENDS: &[&str] = &["--set", "ban.allow=[]"];
 
 fn shared() -> Place {
@@ -26,7 +26,7 @@ fn greeting(address: SocketAddr) -> String {
     line
 }
 
-/// Asks until the answer begins like this: the server looks at its file once a second.
+/// Sends requests until the reply has this prefix: the server checks its file once a second.
 fn comes_to(address: SocketAddr, start: &str) {
     for _ in 0..600 {
         if greeting(address).starts_with(start) {
@@ -38,7 +38,7 @@ fn comes_to(address: SocketAddr, start: &str) {
 }
 
 #[test]
-fn row_17_a_ban_by_hand_holds_at_once_ends_sessions_and_is_lifted() {
+fn row_17_a_manual_ban_applies_immediately_ends_sessions_and_is_lifted() {
     let place = shared();
     let server = serve(&place);
     let mut client = server.login("me", "secret");
@@ -89,10 +89,10 @@ fn row_17_guesses_lead_to_a_ban_that_survives_a_restart() {
 
 #[cfg(unix)]
 #[test]
-fn a_running_server_is_asked_and_what_it_is_told_holds_at_once() {
+fn bans_of_a_running_server_are_listed_and_changed_immediately() {
     let place = shared();
     let server = serve(&place);
-    // Whoever may only use the socket cannot write this.
+    // Access to the control socket does not allow writing the file.
     let words = ["ban", "add", "127.0.0.1", "203.0.113.0/24", "--for", "1h", "--reason", "a test"];
     place.run(&words).exits(0).tells("banned 203.0.113.0/24 for 1h");
     assert!(greeting(server.address).starts_with("421 Your address is banned"));
@@ -120,7 +120,7 @@ fn a_running_server_is_asked_and_what_it_is_told_holds_at_once() {
 }
 
 #[test]
-fn bans_are_changed_without_a_server_and_bad_input_has_a_remedy() {
+fn bans_are_changed_without_a_server_and_invalid_input_has_a_hint() {
     let place = Place::new();
     place.run(&["ban", "list"]).exits(0).tells("nobody is banned");
     let words = ["ban", "add", "203.0.113.7/24", "2001:db8:1:2::7", "--for", "12h"];
@@ -144,9 +144,9 @@ fn bans_are_changed_without_a_server_and_bad_input_has_a_remedy() {
     place.run(&["ban", "list"]).exits(0).tells("nobody is banned");
 }
 
-/// Whatever is asked: no reply names a place on this computer, our version, or somebody else.
+/// Whatever is requested: no reply contains a local path, the version, or another client.
 #[test]
-fn row_51_no_reply_tells_of_the_computer_or_the_version() {
+fn row_51_no_reply_reveals_the_computer_or_the_version() {
     let place = shared();
     place.write("share/a.txt", "hello");
     let server = place.serve(&["share", "-w", "-u", "me", "-P", "secret"]);
@@ -187,7 +187,7 @@ fn row_51_no_reply_tells_of_the_computer_or_the_version() {
     }
 }
 
-/// Looks at the list of bans until it is as wanted: the server looks at its file once a second.
+/// Lists the bans until they are as expected: the server checks its file once a second.
 fn list_comes_to(place: &Place, is_wanted: impl Fn(&str) -> bool) {
     for _ in 0..600 {
         if is_wanted(&place.run(&["ban", "list"]).exits(0).out) {
@@ -199,7 +199,7 @@ fn list_comes_to(place: &Place, is_wanted: impl Fn(&str) -> bool) {
 }
 
 #[test]
-fn row_17_half_a_file_of_bans_lifts_none_and_a_whole_one_lifts_what_it_leaves_out() {
+fn row_17_an_incomplete_ban_file_lifts_none_and_a_complete_one_lifts_what_it_omits() {
     let place = shared();
     let server = serve(&place);
     place.run(&["ban", "add", "192.0.2.7"]).exits(0);
@@ -223,7 +223,7 @@ fn row_17_half_a_file_of_bans_lifts_none_and_a_whole_one_lifts_what_it_leaves_ou
         assert!(list.contains("192.0.2.7") && list.contains("192.0.2.8"), "{half:?} {list}");
     }
     assert!(place.path("state/bans.rejected").exists());
-    // A file that is whole is what its editor wants.
+    // A complete file is applied.
     let kept: Vec<_> =
         whole().lines().filter(|line| !line.contains(".7/")).map(str::to_owned).collect();
     std::fs::write(&file, kept.join("\n") + "\n").unwrap();

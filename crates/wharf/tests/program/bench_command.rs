@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Place, Ran, Serving, names};
 
-/// A suite that is over soon.
+/// A short suite.
 const SHORT: [&str; 6] = ["--count", "12", "--size", "1MiB", "--sessions", "2"];
 
 fn served(words: &[&str]) -> (Place, Serving) {
@@ -93,7 +93,7 @@ fn ctrl_c_ends_it_and_the_folder_is_removed_all_the_same() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_a_remedy() {
+fn errors_are_reported_with_a_hint() {
     let (place, serving) = served(&[]);
     let server = serving.address.to_string();
     for (words, code, part) in [

@@ -52,7 +52,7 @@ fn ports_names_the_program_that_holds_one() {
 }
 
 #[test]
-fn ports_of_our_own_server_are_no_mistake() {
+fn ports_of_the_running_server_are_not_an_error() {
     let place = place("");
     add(&place, "anna");
     let server = place.serve(&["serve"]);
@@ -67,13 +67,13 @@ fn ports_of_our_own_server_are_no_mistake() {
 }
 
 #[test]
-fn an_address_that_is_not_here_is_told_with_those_that_are() {
+fn a_foreign_address_is_reported_with_the_local_ones() {
     let place = place("[[listen]]\naddress = \"198.51.100.77\"\nport = 2121\n");
     let ran = place.run(&["check", "ports"]).exits(1);
     ran.tells("this computer has no address 198.51.100.77").tells("127.0.0.1");
 }
 
-/// A certificate from some year to another, written with its key.
+/// A certificate valid from one year to another, written with its key.
 fn certificate(place: &Place, names: &[&str], years: (i32, i32)) {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -167,7 +167,7 @@ fn users_finds_homes_that_cannot_be_used() {
     let ran = place.run(&["check", "users"]).exits(1);
     let ran = ran.tells("error: ben cannot log in: there is no folder").tells("mkdir -p");
     let ran = ran.tells("carl cannot log in").tells("is no folder");
-    // Nobody waits for a disabled account.
+    // A disabled account is not counted.
     ran.tells("note: dora cannot log in");
 }
 
@@ -235,7 +235,7 @@ fn fs_tries_what_an_upload_does_and_leaves_nothing() {
 }
 
 #[test]
-fn net_says_what_to_open_and_what_is_announced() {
+fn net_lists_the_ports_to_open_and_the_announced_address() {
     let place = place("[passive]\npublic_address = \"192.168.7.7\"\nports = \"49290-49294\"\n");
     let ran = place.run(&["check", "net"]).exits(0);
     assert!(ran.out.contains("TCP 21 and 49290-49294"), "{}", ran.out);
@@ -272,7 +272,7 @@ fn json_has_every_finding_and_the_same_numbers() {
 }
 
 #[test]
-fn ask_tells_what_a_client_of_wharf_meets() {
+fn ask_reports_what_a_client_of_wharf_observes() {
     let place = place("");
     add(&place, "anna");
     let server = place.serve(&["serve"]);
@@ -293,7 +293,7 @@ fn ask_tells_what_a_client_of_wharf_meets() {
 }
 
 #[test]
-fn row_11_ask_sends_no_password_where_tls_is_refused_and_says_what_was_verified() {
+fn row_11_ask_sends_no_password_if_tls_is_refused_and_reports_what_was_verified() {
     let place = place("[tls]\nrequire = \"off\"\n");
     add(&place, "anna");
     let with_tls = place.serve(&["serve"]);
@@ -329,7 +329,7 @@ fn ask_finds_a_wrong_public_address() {
 }
 
 #[test]
-fn ask_knows_what_is_no_ftp_server() {
+fn ask_detects_what_is_not_an_ftp_server() {
     let place = place("");
     let (listener, port) = taken();
     let other = std::thread::spawn(move || {

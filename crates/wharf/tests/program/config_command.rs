@@ -14,7 +14,7 @@ fn the_default_file_is_accepted() {
 }
 
 #[test]
-fn row_45_every_mistake_is_told_at_once_and_nothing_starts() {
+fn row_45_all_errors_are_reported_at_once_and_nothing_starts() {
     let place = Place::new();
     place.write("bad.toml", "[server]\ngreting = \"x\"\n[limits]\nidle_timeout = 5\n");
     for words in
@@ -30,7 +30,7 @@ fn row_45_every_mistake_is_told_at_once_and_nothing_starts() {
 }
 
 #[test]
-fn a_config_file_that_is_named_must_be_there() {
+fn a_named_config_file_must_exist() {
     let place = Place::new();
     place
         .run(&["-c", "none.toml", "check"])
@@ -66,7 +66,7 @@ fn the_file_in_use_is_the_named_one_or_the_one_here() {
 }
 
 #[test]
-fn what_is_in_force_says_who_said_so() {
+fn effective_settings_are_shown_with_their_origin() {
     let place = Place::new();
     place.write("wharf.toml", "[passive]\nports = \"5000-5009\"\n");
     let shown =
@@ -83,7 +83,7 @@ fn what_is_in_force_says_who_said_so() {
 }
 
 #[test]
-fn a_reader_that_went_away_is_no_fault() {
+fn a_closed_pipe_is_not_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let place = Place::new();
@@ -93,7 +93,7 @@ fn a_reader_that_went_away_is_no_fault() {
 }
 
 #[test]
-fn colour_is_for_those_who_want_it() {
+fn colour_is_used_only_where_it_is_supported() {
     let place = Place::new();
     let plain = place.run(&["-c", "none.toml", "check"]).err;
     assert!(!plain.contains('\x1b'), "{plain}");
@@ -105,7 +105,7 @@ fn colour_is_for_those_who_want_it() {
 }
 
 #[test]
-fn help_and_version_are_no_faults_and_nonsense_is_2() {
+fn help_and_version_exit_with_0_and_invalid_arguments_with_2() {
     let place = Place::new();
     assert!(place.run(&["--help"]).exits(0).out.contains("Usage: wharf"));
     assert!(place.run(&["--version"]).exits(0).out.starts_with("wharf "));

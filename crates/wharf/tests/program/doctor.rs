@@ -1,4 +1,4 @@
-//! What becomes of clients whose data connections do not come to be: status, log, metrics, check.
+//! Failed data connections as reported by status, log, metrics and check.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -22,7 +22,7 @@ fn passive(place: &Place) -> Value {
     status["passive"].clone()
 }
 
-/// Asks for a data port, for a transfer, and never connects.
+/// Opens a data port for a transfer, and never connects.
 fn fails(server: &Serving) {
     let mut anna = server.login("anna", "secret");
     assert!(anna.says("EPSV").starts_with("229 "));
@@ -104,7 +104,7 @@ fn a_range_that_is_used_up_is_a_cause_of_its_own() {
     assert!(failures[0]["remedy"].as_str().unwrap().contains("widen passive.ports"));
 }
 
-/// Clients nearby are told the address at which they came; those outside wait for the name.
+/// Local clients get the address they connected to; remote ones wait for the name.
 #[test]
 fn a_host_name_that_is_not_found_at_the_start_stops_nothing_and_is_looked_for_again() {
     let config = "[passive]\npublic_address = \"no-such-host.invalid\"\nresolve_every = \"10ms\"\n\
@@ -118,14 +118,14 @@ fn a_host_name_that_is_not_found_at_the_start_stops_nothing_and_is_looked_for_ag
     let mut client = server.login("anna", "secret");
     assert!(client.says("PASV").contains("(127,0,0,1,"));
     assert!(client.stores("a.txt", "hello").starts_with("226 "));
-    // A reload under way is not refused for a name that was in force before.
+    // A reload does not fail because of a name that was in use before.
     place.run(&["reload"]).exits(0);
     place.write("wharf.toml", &config.replace("no-such-host.invalid", "127.0.0.9"));
     place.run(&["reload"]).exits(0);
     assert!(client.says("PASV").contains("(127,0,0,1,"), "a client nearby");
 }
 
-/// `localhost` is a name that this computer answers by itself.
+/// `localhost` is resolved by this computer.
 #[test]
 fn a_host_name_is_looked_up_and_one_that_is_gone_changes_nothing() {
     let config = "[passive]\npublic_address = \"localhost\"\nlocal_networks = []\n\
@@ -138,6 +138,6 @@ fn a_host_name_is_looked_up_and_one_that_is_gone_changes_nothing() {
     let mut session = server.login("anna", "secret");
     place.write("wharf.toml", &config.replace("localhost", "127.0.0.9"));
     place.run(&["reload"]).exits(0);
-    // A session that was here before is told the new one, too.
+    // An existing session gets the new address, too.
     assert!(session.says("PASV").contains("(127,0,0,9,"));
 }

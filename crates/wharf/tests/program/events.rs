@@ -1,5 +1,5 @@
-//! Programs that are told what happened, and one that is asked before uploads are published. The
-//! server is confined in all of these, as far as this computer can.
+//! Hook programs that are started after events, and one that checks uploads before they are
+//! published. The server is sandboxed in all of these, as far as this computer supports it.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,12 +14,12 @@ use crate::support::{Client, Place, Serving, names};
 /// Twenty milliseconds each.
 const TOLD_LOOKS_MAX: usize = 3_000;
 
-/// A share, and programs that write down what they are told.
+/// A share, and programs that record their input.
 struct Bench {
     place: Place,
 }
 
-/// Writes its arguments, each with a NUL behind it, and what it reads, a line each time.
+/// Writes its arguments, each followed by NUL, and its input, line by line.
 const NOTE: &str = "#!/bin/sh\nhere=$(dirname \"$0\")\nfor word; do printf '%s\\0' \"$word\" \
                     >> \"$here/words\"; done\n{ cat; echo; } >> \"$here/told\"\n";
 
@@ -46,7 +46,7 @@ impl Bench {
         fs::set_permissions(self.place.path(name), rights).unwrap();
     }
 
-    /// A key whose value is a program of ours with these words.
+    /// A key whose value is a test program with these arguments.
     fn hook(&self, key: &str, program: &str, words: &[&str]) -> String {
         let mut all = vec![self.place.path(program).to_str().unwrap().to_owned()];
         all.extend(words.iter().map(|word| (*word).to_owned()));
@@ -61,7 +61,7 @@ impl Bench {
         self.place.serve(&words)
     }
 
-    /// Waits until the programs were told so often.
+    /// Waits until the programs have received this many events.
     fn told(&self, count: usize) -> Vec<Value> {
         for _ in 0..TOLD_LOOKS_MAX {
             let text = fs::read_to_string(self.place.path("told")).unwrap_or_default();
@@ -127,7 +127,7 @@ fn each_kind_of_event_has_its_program_and_ids_differ() {
     let server = bench.serve(&settings);
     assert!(server.tries("me", "wrong").starts_with("530 "));
     let mut client = server.login("me", "secret");
-    client.fetches("RETR a.txt");
+    client.downloads("RETR a.txt");
     client.says("MKD d");
     client.says("RNFR a.txt");
     client.says("RNTO b.txt");
@@ -159,7 +159,7 @@ fn each_kind_of_event_has_its_program_and_ids_differ() {
 }
 
 #[test]
-fn a_program_that_fails_is_told_again_and_the_log_says_so() {
+fn a_program_that_fails_is_started_again_and_the_log_reports_it() {
     let bench = Bench::new();
     bench.program("flaky", "#!/bin/sh\ncat >> \"$0.told\"\necho again >&2\nexit 3\n");
     let hook = bench.hook("events.on_mkdir", "flaky", &[]);
@@ -176,7 +176,7 @@ fn a_program_that_fails_is_told_again_and_the_log_says_so() {
 }
 
 #[test]
-fn what_waits_is_told_before_the_server_ends_and_programs_end_with_it() {
+fn pending_events_are_delivered_before_the_server_ends_and_programs_end_with_it() {
     let bench = Bench::new();
     let hook = bench.hook("events.on_mkdir", "note", &[]);
     let server = bench.serve(&[&hook, "events.workers=1"]);
@@ -202,7 +202,7 @@ fn what_waits_is_told_before_the_server_ends_and_programs_end_with_it() {
             None => std::thread::yield_now(),
         }
     };
-    // A server that is killed takes them with it, too.
+    // They end with a server that is killed.
     drop(server);
     while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
         std::thread::yield_now();
@@ -210,7 +210,7 @@ fn what_waits_is_told_before_the_server_ends_and_programs_end_with_it() {
 }
 
 #[test]
-fn signals_to_the_whole_service_do_not_end_what_starts_programs() {
+fn signals_to_the_whole_service_do_not_end_the_program_starter() {
     let bench = Bench::new();
     let hook = bench.hook("events.on_mkdir", "note", &[]);
     let server = bench.serve(&[&hook]);
@@ -265,7 +265,7 @@ fn programs_run_as_the_server_and_not_as_root() {
 }
 
 #[test]
-fn a_refused_upload_is_not_published_and_the_client_hears_why() {
+fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     let bench = Bench::new();
     let check = bench.hook("events.check_upload", "scan", &["{draft}"]);
     let failed = bench.hook("events.on_upload_failed", "note", &[]);
@@ -288,7 +288,7 @@ fn a_refused_upload_is_not_published_and_the_client_hears_why() {
     assert_eq!(aside.len(), 1);
     assert!(aside[0].ends_with("-old.txt"), "{aside:?}");
     assert_eq!(bench.place.read(&format!("aside/{}", aside[0])), "X5O!P%@AP EICAR");
-    // One number from the program to the log and the file that was put aside.
+    // The same ID in the input of the program, in the log and in the name of the quarantined file.
     let ids = bench.place.read("ids");
     let id = ids.lines().last().unwrap();
     assert_eq!(aside[0], format!("{id}-old.txt"));
@@ -316,7 +316,7 @@ fn appends(client: &mut Client, name: &str, text: &str) -> String {
 }
 
 #[test]
-fn no_226_before_the_verdict_and_who_gives_up_leaves_nothing() {
+fn no_226_before_the_check_and_an_aborted_upload_leaves_nothing() {
     let bench = Bench::new();
     bench.program(
         "wait",
@@ -340,7 +340,7 @@ fn no_226_before_the_verdict_and_who_gives_up_leaves_nothing() {
     };
     sends(&mut client, "a.txt");
     begun(1);
-    // The client is heard meanwhile, and nothing stands there yet.
+    // The control connection is served meanwhile, and the file is not visible yet.
     assert!(client.says("NOOP").starts_with("200 "));
     assert!(!bench.place.path("share/a.txt").exists());
     assert!(client.says("ABOR").starts_with("426 "));
@@ -355,7 +355,7 @@ fn no_226_before_the_verdict_and_who_gives_up_leaves_nothing() {
 }
 
 #[test]
-fn a_check_that_fails_refuses_unless_it_was_told_to_allow() {
+fn a_check_that_fails_rejects_unless_configured_to_allow() {
     let bench = Bench::new();
     bench.program("broken", "#!/bin/sh\necho no database >&2\nexit 9\n");
     bench.program("slow", "#!/bin/sh\nsleep 1000\n");
@@ -406,7 +406,7 @@ fn many_uploads_wait_for_few_checks() {
 }
 
 #[test]
-fn mistakes_in_the_configuration_are_told_with_their_remedy() {
+fn errors_in_the_configuration_are_reported_with_a_hint() {
     let bench = Bench::new();
     for (setting, part) in [
         ("events.on_upload=[\"/no/such/program\"]", "there is no program /no/such/program"),

@@ -1,4 +1,5 @@
-//! A server that may open few files: it says so, turns away whom it has no room for, and recovers.
+//! A server with a low limit of open files: it reports it, rejects connections above it, and
+//! recovers.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +9,7 @@ use crate::support::{Place, Serving};
 
 /// Connections at a time: more than the process may have files.
 const STORM: usize = 200;
-/// Whoever has heard nothing by then hangs.
+/// A client without any reply by then hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn serve() -> (Place, Serving) {
@@ -20,7 +21,7 @@ fn serve() -> (Place, Serving) {
     (place, server)
 }
 
-/// What a client hears first.
+/// The greeting.
 fn greeting(client: &TcpStream) -> String {
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut line = String::new();
@@ -33,7 +34,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn row_06_with_64_files_those_without_room_hear_421_and_the_others_are_served() {
+fn row_06_with_64_files_connections_above_the_limit_get_421_and_the_others_are_served() {
     let (_place, server) = serve();
     assert!(server.before.contains("limits.connections = 512 does not fit"), "{}", server.before);
     for _ in 0..2 {
@@ -44,9 +45,9 @@ fn row_06_with_64_files_those_without_room_hear_421_and_the_others_are_served() 
         assert_eq!(seated + turned_away, STORM, "{greetings:?}");
         assert!(seated > 0 && turned_away > 0, "{seated} and {turned_away}");
         drop(clients);
-        // Room comes back as the sessions end; until then the newcomer is told that there is none.
+        // Capacity is freed as the sessions end; until then a new connection gets 421.
         let mut client = server.login_when_there_is_room("me", "secret");
-        assert_eq!(client.fetches("RETR a.txt"), "hello");
+        assert_eq!(client.downloads("RETR a.txt"), "hello");
     }
     let (code, rest) = server.stop();
     assert_eq!(code, Some(0), "{rest}");
@@ -60,5 +61,5 @@ fn row_06_clients_that_break_their_connection_at_once_end_nothing() {
         client.set_linger(Some(Duration::ZERO)).unwrap();
     }
     let mut client = server.login_when_there_is_room("me", "secret");
-    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    assert_eq!(client.downloads("RETR a.txt"), "hello");
 }

@@ -2,7 +2,7 @@
 
 use crate::support::Place;
 
-/// A group `staff` with all that a group may say, and `anna` in it.
+/// A group `staff` with all settings of a group, and its member `anna`.
 fn with_staff() -> Place {
     let place = Place::new();
     place.write("wharf.toml", "[limits]\nuser_download_rate = \"5MiB/s\"\n");
@@ -33,7 +33,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_in_force_is_told_with_who_says_it() {
+fn effective_settings_are_shown_with_their_origin() {
     let place = with_staff();
     assert!(place.path("homes/anna").is_dir());
     let words = ["user", "edit", "anna", "--quota", "20GiB", "--allow=", "--path", "/in=none"];
@@ -116,17 +116,17 @@ fn everything_of_groups(place: &Place) {
 }
 
 #[test]
-fn what_is_wrong_is_told_before_anything_happens() {
+fn errors_are_reported_before_anything_is_changed() {
     let place = with_staff();
     let before = place.read("users.toml");
     for (words, code, part) in [
-        (&["group", "add", "staff"][..], 1, "there is a group `staff` already"),
+        (&["group", "add", "staff"][..], 1, "group `staff` already exists"),
         (&["group", "add", "a/b"], 2, "cannot be"),
         (&["group", "edit", "stuff", "--perm", "read"], 4, "did you mean `staff`?"),
         (&["group", "edit", "staff"], 2, "nothing to change was named"),
         (&["group", "edit", "staff", "--allow", "home"], 2, "--allow home: this is no address"),
         (&["group", "edit", "staff", "--hours", "9-17"], 2, "mon-fri 08:00-18:00"),
-        (&["group", "edit", "staff", "--expires", "soon"], 2, "`soon` is no day"),
+        (&["group", "edit", "staff", "--expires", "soon"], 2, "`soon` is not a date"),
         (&["group", "edit", "staff", "--folder", "/a"], 2, "write PATH=FOLDER"),
         (&["group", "edit", "staff", "--folder", "/=/srv"], 2, "the home itself"),
         (&["group", "edit", "staff", "--unset", "qouta"], 2, "did you mean `quota`?"),
@@ -147,7 +147,7 @@ fn an_account_that_has_ended_is_listed_as_such() {
     let list = place.run(&["user", "list", "--expired"]).exits(0).out;
     assert!(list.contains("\nanna  ended  read-write"), "{list}");
     let why = place.run(&["why", "anna", "/", "list", "--ip", "10.0.0.1"]).exits(1).out;
-    assert!(why.contains("the account ended: expires = 2020-01-31"), "{why}");
+    assert!(why.contains("the account expired: expires = 2020-01-31"), "{why}");
     place.run(&["user", "edit", "anna", "--expires=", "--hours=", "--allow", "192.0.2.7"]).exits(0);
     let why = place.run(&["why", "anna", "/", "list", "--ip", "10.0.0.1"]).exits(1).out;
     assert!(why.contains("the account may log in from 192.0.2.7 only"), "{why}");

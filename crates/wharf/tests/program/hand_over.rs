@@ -1,4 +1,4 @@
-//! `wharf reload --binary`: a new process takes over, and nobody notices.
+//! `wharf reload --binary`: a new process takes over without any interruption.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::support::{Place, Ran, Serving};
 
-/// The number of `nobody` on every Linux.
+/// The user ID of `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
 
 fn place() -> Place {
@@ -26,14 +26,15 @@ fn hand_over(place: &Place) -> Ran {
     place.run(&["reload", "--binary"])
 }
 
-/// The process that answers at the control socket.
+/// The process that serves the control socket.
 fn answering(place: &Place) -> u32 {
     let status = place.run(&["status", "--json"]).exits(0);
     let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
     u32::try_from(status["pid"].as_u64().unwrap()).unwrap()
 }
 
-/// Stops the process that answers, which is no child of ours, and waits for its end.
+/// Stops the process that serves the control socket, which is not a child process, and waits for
+/// its end.
 fn stop(place: &Place) {
     let pid = answering(place);
     place.run(&["stop", "--grace", "0s"]).exits(0);
@@ -42,23 +43,23 @@ fn stop(place: &Place) {
     }
 }
 
-/// Whoever ended and was not waited for by anybody is still listed.
+/// A zombie process is still listed.
 fn is_dead(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 
-/// One hand-over with a client that stays and one that comes behind it.
+/// One upgrade with an existing client and a new one.
 fn goes_on(place: &Place, mut server: Serving) {
     let mut before = server.login("anna", "secret");
     let ran = hand_over(place).exits(0);
     let new = answering(place);
     assert_ne!(new, server.pid());
     assert!(ran.out.starts_with(&format!("Process {new} serves now; 1 sessions")), "{ran:?}");
-    // The one that was here is served by the old process, and one that comes by the new one.
+    // The existing session is served by the old process, a new one by the new process.
     assert!(before.stores("old.txt", "old").starts_with("226 "));
     let mut behind = server.login("anna", "secret");
     assert!(behind.stores("new.txt", "new").starts_with("226 "));
-    assert_eq!(before.fetches("RETR new.txt"), "new");
+    assert_eq!(before.downloads("RETR new.txt"), "new");
     assert!(before.says("QUIT").starts_with("221 "));
     assert_eq!(server.leaves(), Some(0), "the old process ends with its last session");
     // What took over can be taken over from.
@@ -79,20 +80,21 @@ fn a_new_process_takes_clients_and_the_old_one_ends_with_its_last() {
 }
 
 #[test]
-fn a_server_that_left_root_behind_and_is_confined_hands_over_too() {
+fn a_server_that_dropped_root_and_is_sandboxed_can_be_upgraded_too() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("not run: only root can become somebody else");
         return;
     }
-    let place = for_nobody();
+    let place = for_user_nobody();
     let server = place.serve(&["serve"]);
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     assert!(status.contains("Seccomp:\t2"), "{status}");
     goes_on(&place, server);
 }
 
-/// A place whose server becomes `nobody`, who may change the accounts and not the configuration.
-fn for_nobody() -> Place {
+/// A test folder whose server runs as `nobody`, which may change the accounts and not the
+/// configuration.
+fn for_user_nobody() -> Place {
     let place = place();
     let config = "[server]\nuser = \"nobody\"\nusers_file = \"own/users.toml\"\nsandbox = \"on\"\n";
     place.write("wharf.toml", config);
@@ -106,14 +108,14 @@ fn for_nobody() -> Place {
 }
 
 #[test]
-fn row_54_a_server_that_left_root_behind_gets_nothing_back_by_a_config_that_it_can_change() {
+fn row_54_a_server_that_dropped_root_regains_nothing_by_a_config_that_it_can_change() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("not run: only root can become somebody else");
         return;
     }
-    let place = for_nobody();
+    let place = for_user_nobody();
     let mut server = place.serve(&["serve"]);
-    // Whoever may change the folder may put another config in its place.
+    // Write access to the folder allows replacing the configuration.
     chown(place.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
     hand_over(&place).exits(1).tells("the new program does not serve");
     server.waits_for("event=hand-over-failed");
@@ -139,7 +141,7 @@ fn a_new_process_that_cannot_serve_leaves_the_old_one_in_place() {
 }
 
 #[test]
-fn a_file_that_is_no_program_is_named_as_the_reason() {
+fn a_file_that_is_not_a_program_is_named_as_the_reason() {
     let place = place();
     let usual = place.command(&[]);
     let program = place.path("wharf");
@@ -173,7 +175,7 @@ fn a_share_has_no_successor() {
 }
 
 #[test]
-fn nobody_who_connects_meanwhile_is_lost() {
+fn no_client_that_connects_meanwhile_is_lost() {
     let place = place();
     let server = place.serve(&["--set", "limits.connections_per_ip=0", "serve"]);
     let (is_over, count) = (AtomicBool::new(false), AtomicU32::new(0));
@@ -199,7 +201,7 @@ fn nobody_who_connects_meanwhile_is_lost() {
 }
 
 #[test]
-fn systemd_is_told_who_serves_now() {
+fn systemd_is_notified_of_the_new_main_process() {
     let place = place();
     let socket = place.path("notify");
     let heard = UnixDatagram::bind(&socket).unwrap();

@@ -1,4 +1,4 @@
-//! `wharf import`: read, shown, written, checked, served.
+//! `wharf import`: parsed, shown, written, checked, served.
 
 use crate::support::{Place, names};
 
@@ -36,7 +36,7 @@ fn old_server() -> Place {
 }
 
 #[test]
-fn the_script_with_settings_in_gbk_moves_in_and_its_account_logs_in() {
+fn the_script_with_settings_in_gbk_is_imported_and_its_account_logs_in() {
     let place = old_server();
     let ran = place.run(&["import", "pyftpdlib", "old", "--write"]).exits(0);
     ran.tells("wrote wharf.toml\n").tells("wrote users.toml, accounts: 1\n");
@@ -57,12 +57,12 @@ fn the_script_with_settings_in_gbk_moves_in_and_its_account_logs_in() {
     is_sound(&place);
     let serving = place.serve(&[]);
     let mut client = serving.login("root", "12345");
-    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    assert_eq!(client.downloads("RETR a.txt"), "hello");
     serving.login("anonymous", "me@example.com");
 }
 
 #[test]
-fn a_program_brings_the_settings_and_accounts_it_speaks_of() {
+fn a_script_is_imported_with_its_settings_and_accounts() {
     let place = old_server();
     let program = "from pyftpdlib.servers import FTPServer\nfrom conf import settings\n\
                    users = read('conf/user.py')\nserver = FTPServer((settings.ip, 21), handler)\n";
@@ -121,7 +121,7 @@ fn what_is_there_is_never_overwritten_unasked() {
 }
 
 #[test]
-fn a_source_that_is_no_set_up_is_78_and_changes_nothing() {
+fn an_import_source_without_settings_exits_with_78_and_changes_nothing() {
     let place = old_server();
     place.write("cut.py", "ip='0.0.0.0'\nport='2121'\npassive_ports=(2000,");
     place.write("other.py", "DEBUG = True\n");
@@ -160,7 +160,7 @@ fn a_source_that_is_no_set_up_is_78_and_changes_nothing() {
 fn if_one_file_cannot_be_written_neither_is() {
     use std::os::unix::fs::PermissionsExt;
     let place = old_server();
-    // A file of accounts that is open to others is refused, whoever asks.
+    // An accounts file that is accessible to other users is rejected, whatever the command.
     place.write("users.toml", "");
     let open = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(place.path("users.toml"), open).unwrap();
@@ -181,13 +181,13 @@ fn if_one_file_cannot_be_written_neither_is() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// The hash of `secret` as `ftpasswd --md5` made it.
+/// The hash of `secret` as created by `ftpasswd --md5`.
 const MD5_CRYPT: &str = "$1$qLV9T4A8$pwxAD8kpcGHpnP9tpRDTS0";
-/// The hash of `secret` as `pure-pw` 1.0.50 made it, with a cost of its own choice.
+/// The hash of `secret` as created by `pure-pw` 1.0.50, with its own cost.
 const PURE_PW: &str = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
                        OxnB7g1To1YjpJ1XgD5N9i7Ir1p4Lx5h2d5f+Q5N9HA";
 
-/// `wharf check` finds no mistake, and nothing to say of what was written, except to root.
+/// `wharf check` finds no error and no warning in the written files, except for root.
 fn is_sound(place: &Place) {
     place.run(&["check"]).exits(0);
     let said = place.run(&["check", "config", "protection"]).exits(0).err;
@@ -196,15 +196,15 @@ fn is_sound(place: &Place) {
     assert_eq!(said.replace(to_root, ""), "");
 }
 
-/// What is written is sound, and the account logs in with its old password and sees its file.
+/// The written files are valid, and the account logs in with its old password and sees its file.
 fn serves(place: &Place, user: &str, password: &str) {
     is_sound(place);
     let serving = place.serve(&[]);
     let mut client = serving.login(user, password);
-    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    assert_eq!(client.downloads("RETR a.txt"), "hello");
 }
 
-/// A place with the home of `anna`, and its whole path.
+/// A test folder with the home of `anna`, and its absolute path.
 fn with_home() -> (Place, String) {
     let place = Place::new();
     std::fs::create_dir(place.path("anna")).unwrap();
@@ -214,7 +214,7 @@ fn with_home() -> (Place, String) {
 }
 
 #[test]
-fn pure_ftpd_moves_in_with_its_hashes() {
+fn pure_ftpd_is_imported_with_its_hashes() {
     let (place, home) = with_home();
     place.write(
         "pureftpd.passwd",
@@ -250,7 +250,7 @@ fn pure_ftpd_moves_in_with_its_hashes() {
 }
 
 #[test]
-fn proftpd_moves_in_with_md5_crypt() {
+fn proftpd_is_imported_with_md5_crypt() {
     let (place, home) = with_home();
     let passwd = format!("anna:{MD5_CRYPT}:1001:100:Anna:{home}:/bin/false\n");
     place.write("ftpd.passwd", &passwd);
@@ -285,7 +285,7 @@ fn proftpd_moves_in_with_md5_crypt() {
 }
 
 #[test]
-fn vsftpd_moves_in_with_its_list_of_logins() {
+fn vsftpd_is_imported_with_its_list_of_logins() {
     let (place, _) = with_home();
     let root = place.path("$USER").display().to_string();
     place.write(
@@ -319,7 +319,7 @@ fn vsftpd_moves_in_with_its_list_of_logins() {
 }
 
 #[test]
-fn a_table_moves_in_and_an_export_reads_back() {
+fn a_csv_table_is_imported_and_an_export_reads_back() {
     let (place, home) = with_home();
     let table = format!(
         "\u{feff}Name;Password;Home;Permissions;Comment;Paths\r\n\

@@ -1,4 +1,4 @@
-//! The commands that look at a running server, and act on it.
+//! Commands that inspect and control a running server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +33,7 @@ fn status(place: &Place) -> Value {
     json(place, &["status", "--json"]).remove(0)
 }
 
-/// Asks for sessions until they are as they should be: what a session does is seen a moment later.
+/// Lists sessions until they are as expected: an action becomes visible a moment later.
 fn who(place: &Place, words: &[&str], is_right: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let words = [&["who", "--json"][..], words].concat();
     for _ in 0..1000 {
@@ -45,7 +45,7 @@ fn who(place: &Place, words: &[&str], is_right: impl Fn(&[Value]) -> bool) -> Ve
     panic!("{:?}", json(place, &words));
 }
 
-/// An upload under way: 4000 bytes have come and more may.
+/// An upload in progress: 4000 bytes have arrived, and more may follow.
 fn uploads(client: &mut Client, name: &str) -> std::net::TcpStream {
     let mut data = client.data();
     assert!(client.says(&format!("STOR {name}")).starts_with("150 "));
@@ -54,12 +54,12 @@ fn uploads(client: &mut Client, name: &str) -> std::net::TcpStream {
 }
 
 #[test]
-fn status_tells_what_was_done_and_what_is_under_way() {
+fn status_reports_what_was_done_and_what_is_in_progress() {
     let place = place();
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");
     assert!(anna.stores("a.txt", "hello").starts_with("226 "));
-    assert_eq!(anna.fetches("RETR a.txt"), "hello");
+    assert_eq!(anna.downloads("RETR a.txt"), "hello");
     server.tries("ben", "wrong");
     let _data = uploads(&mut anna, "big.bin");
     who(&place, &["--state", "up"], |up| up.len() == 1);
@@ -111,7 +111,7 @@ fn who_is_right_during_a_hundred_transfers() {
     assert_eq!(who(&place, &[], |all| all.len() == 101).len(), 101);
     let idle = who(&place, &["--user", "ben"], |ben| ben.len() == 1);
     assert_eq!(idle[0]["state"], "idle");
-    // Reading the list has disturbed nobody.
+    // Listing has not disturbed any session.
     for (client, data) in kept.drain(..) {
         drop(data);
         let mut client = client;
@@ -137,7 +137,7 @@ fn a_kick_ends_a_session_with_its_reason() {
 }
 
 #[test]
-fn a_kick_after_the_transfer_lets_it_end_and_bans_whoever_comes_next() {
+fn a_kick_after_the_transfer_lets_it_end_and_bans_the_next_connection() {
     let place = place();
     place.write("wharf.toml", "config_version = 1\n[ban]\nallow = []\n");
     let server = serve(&place);
@@ -173,7 +173,7 @@ fn read_until(lines: &mut impl BufRead, part: &str) -> String {
 }
 
 #[test]
-fn the_log_shows_its_last_lines_and_goes_on_until_the_server_stops() {
+fn the_log_shows_its_last_lines_and_continues_until_the_server_stops() {
     let place = place();
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");
@@ -225,7 +225,7 @@ fn a_stop_lets_a_transfer_end_and_takes_the_socket_away() {
 }
 
 #[test]
-fn without_a_server_the_number_is_3_and_the_remedy_is_told() {
+fn without_a_server_the_exit_code_is_3_with_a_hint() {
     let place = place();
     let socket = place.path("run/control.sock");
     let socket = socket.to_str().unwrap();
@@ -238,7 +238,7 @@ fn without_a_server_the_number_is_3_and_the_remedy_is_told() {
 }
 
 #[test]
-fn a_server_whose_socket_is_taken_serves_all_the_same() {
+fn a_server_whose_control_socket_is_in_use_still_serves() {
     let place = place();
     let first = serve(&place);
     let second = place.serve(&["serve"]);
@@ -260,20 +260,20 @@ fn only_the_owner_may_use_the_socket() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn somebody_else_is_told_that_the_socket_is_closed() {
+fn another_user_gets_an_error_about_the_socket() {
     use std::os::unix::process::CommandExt;
     if !std::process::Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n") {
         return;
     }
     let place = place();
     let _server = serve(&place);
-    // The way to the socket is open; the socket is not.
+    // The folder of the socket is accessible; the socket is not.
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(place.path("."), open.clone()).unwrap();
     std::fs::set_permissions(place.path("run"), open).unwrap();
     let socket = place.path("run/control.sock");
     let socket = socket.to_str().unwrap();
-    // The program may lie where others cannot reach it.
+    // The binary may be in a folder that other users cannot access.
     let program = place.path("wharf");
     std::fs::copy(env!("CARGO_BIN_EXE_wharf"), &program).unwrap();
     let ran = std::process::Command::new(&program)
@@ -317,7 +317,7 @@ fn a_reload_changes_what_it_can_and_names_what_needs_a_restart() {
 }
 
 #[test]
-fn a_bad_configuration_changes_nothing_and_is_shown_as_check_shows_it() {
+fn an_invalid_configuration_changes_nothing_and_is_shown_as_by_check() {
     let place = place();
     let server = serve(&place);
     place.write(
@@ -351,7 +351,7 @@ fn a_hang_up_reloads_too_and_a_new_certificate_is_served() {
 }
 
 #[test]
-fn two_hundred_reloads_drop_nobody() {
+fn two_hundred_reloads_drop_no_session() {
     let place = place();
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");
@@ -432,7 +432,7 @@ impl Drop for Screen<'_> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn top_is_steered_by_keys_at_80_columns() {
+fn top_is_controlled_by_keys_at_80_columns() {
     let place = place();
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");

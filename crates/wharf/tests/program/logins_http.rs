@@ -1,4 +1,4 @@
-//! Logins that a web service proves. The service is a thread of the test.
+//! Authentication by a web service. The service is a thread of the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,14 +7,14 @@ use std::thread;
 
 use crate::support::{Place, own_port};
 
-/// What the service was asked, its head and its body.
+/// The head and body of the request.
 #[derive(Clone, Debug, Default)]
 struct Asked {
     head: String,
     body: String,
 }
 
-/// A service that keeps what it was asked, and answers by what is in it.
+/// A service that records its requests, and responds by their content.
 struct Service {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -54,7 +54,7 @@ impl Service {
     }
 }
 
-/// Answers one question, if it comes.
+/// Responds to one request, if there is one.
 fn serve(stream: impl Read + Write, kept: &Mutex<Vec<Asked>>, answer: Answer) {
     let mut lines = BufReader::new(stream);
     let mut asked = Asked::default();
@@ -96,7 +96,7 @@ fn by_name(asked: &Asked) -> String {
     }
 }
 
-/// A place whose accounts are the file's and the service's.
+/// A test folder with the accounts of the file and of the service.
 fn place(service: &Service, more: &str) -> Place {
     let place = Place::new();
     std::fs::create_dir(place.path("homes")).unwrap();
@@ -114,7 +114,7 @@ fn place(service: &Service, more: &str) -> Place {
 }
 
 #[test]
-fn the_service_lets_in_refuses_and_knows_nobody() {
+fn the_service_accepts_rejects_and_does_not_know_a_user() {
     let service = Service::start(by_name);
     let place = place(&service, "");
     let server = place.serve(&[]);
@@ -140,7 +140,7 @@ fn the_service_lets_in_refuses_and_knows_nobody() {
     for part in [
         "tried=\"anna\" reason=\"wrong password\"",
         "tried=\"nobody\" reason=\"no such account\"",
-        "tried=\"expired\" reason=\"the login service forbids it\"",
+        "tried=\"expired\" reason=\"refused by the login service (403)\"",
     ] {
         assert!(log.contains(part), "{part} is not in {log}");
     }
@@ -148,7 +148,7 @@ fn the_service_lets_in_refuses_and_knows_nobody() {
 }
 
 #[test]
-fn an_account_that_is_kept_has_its_own_rules() {
+fn an_account_in_the_file_has_its_own_rules() {
     let service = Service::start(by_name);
     let place = place(&service, "");
     let users = place.read("users.toml");
@@ -156,7 +156,7 @@ fn an_account_that_is_kept_has_its_own_rules() {
     place.write("kept/mine", "kept");
     let server = place.serve(&[]);
     let mut client = server.login("ben", "right");
-    assert_eq!(client.fetches("RETR mine"), "kept");
+    assert_eq!(client.downloads("RETR mine"), "kept");
     assert!(client.stores("b", "x").starts_with("553 "), "users.toml says read");
     place.run(&["user", "disable", "ben"]).exits(0);
     assert!(client.reply().starts_with("421 "));
@@ -164,14 +164,14 @@ fn an_account_that_is_kept_has_its_own_rules() {
 }
 
 #[test]
-fn a_service_that_makes_no_sense_is_broken_and_nobody_comes_in() {
+fn an_invalid_response_of_the_service_rejects_every_login() {
     let service = Service::start(by_name);
     let place = place(&service, "");
     for (user, why) in [
-        ("moved", "it answered 302, and redirects are not followed"),
-        ("garbage", "its answer is no account: it is no JSON object"),
+        ("moved", "unexpected status 302: redirects are not followed"),
+        ("garbage", "invalid account in the response: not a JSON object"),
         ("typo", "unknown field `permision`"),
-        ("large", "its answer has more than 65536 bytes"),
+        ("large", "the response has more than 65536 bytes"),
         ("cut", "end of file"),
         ("silent", "connection closed"),
     ] {
@@ -193,7 +193,7 @@ fn a_service_that_makes_no_sense_is_broken_and_nobody_comes_in() {
 }
 
 #[test]
-fn a_dead_service_is_told_once_and_the_file_goes_on() {
+fn an_unavailable_service_is_reported_once_and_the_file_works() {
     let address = ([127, 0, 0, 1], own_port()).into();
     let service = Service { address, asked: Arc::default() };
     let place = place(&service, "");
@@ -224,11 +224,11 @@ fn a_service_that_hangs_costs_its_own_logins_the_time_and_others_none() {
     let reply = lines.find(|line| !line.as_ref().unwrap().starts_with(['2', '3'])).unwrap();
     assert!(reply.is_ok());
     let (_, log) = server.stop();
-    assert!(log.contains("it did not answer within 1 s"), "{log}");
+    assert!(log.contains("no response within 1 s"), "{log}");
 }
 
 #[test]
-fn a_question_carries_a_token_and_a_signature_that_the_log_does_not_have() {
+fn a_request_has_a_token_and_a_signature_that_are_not_logged() {
     let service = Service::start(by_name);
     let place = place(&service, "token_file = \"token\"\nsecret_file = \"key\"");
     for name in ["token", "key"] {

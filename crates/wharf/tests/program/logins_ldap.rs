@@ -1,4 +1,4 @@
-//! Logins that a directory proves: slapd, started by the test without any rights.
+//! Authentication by a directory: slapd, started by the test without privileges.
 
 use std::fs;
 use std::net::TcpStream;
@@ -59,10 +59,10 @@ fn person(name: &str, dn: &str, ou: &str, more: &str) -> String {
     )
 }
 
-/// How often slapd is tried before it answers: a minute in all.
+/// How often slapd is tried until it responds: a minute in total.
 const ANSWER_TRIES_MAX: usize = 6_000;
 
-/// Debian keeps it out of everybody's PATH.
+/// Debian installs it outside of the default PATH.
 fn program(name: &str) -> PathBuf {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/libexec"];
     let mut files = folders.iter().map(|folder| PathBuf::from(folder).join(name));
@@ -115,7 +115,7 @@ impl Slapd {
         slapd
     }
 
-    /// Runs it, and waits until it answers.
+    /// Starts it, and waits until it responds.
     fn run(&mut self) {
         let urls = format!("ldap://127.0.0.1:{} ldaps://127.0.0.1:{}", self.ldap, self.ldaps);
         let mut command = Command::new(program("slapd"));
@@ -138,7 +138,7 @@ impl Slapd {
         }
     }
 
-    /// A server that asks it; `more` stands in `[accounts.ldap]`.
+    /// A server that uses it; `more` is added to `[accounts.ldap]`.
     fn place(&self, more: &str) -> Place {
         let place = Place::new();
         fs::create_dir(place.path("homes")).unwrap();
@@ -166,7 +166,7 @@ impl Drop for Slapd {
     }
 }
 
-/// How a directory is mostly asked.
+/// The usual settings of a directory.
 const SEARCH: &str = "
 base = \"dc=example,dc=org\"
 filter = \"(&(objectClass=person)(uid=%u))\"
@@ -190,7 +190,7 @@ fn has(log: &str, parts: &[&str]) {
 }
 
 #[test]
-fn the_directory_lets_in_refuses_and_knows_nobody() {
+fn the_directory_accepts_rejects_and_does_not_know_a_user() {
     let slapd = Slapd::start();
     let place = slapd.place(SEARCH);
     let server = place.serve(&[]);
@@ -201,7 +201,7 @@ fn the_directory_lets_in_refuses_and_knows_nobody() {
     assert!(reply.starts_with("552 "), "the quota is the directory's: {reply}");
     assert!(server.login("ben", "right").stores("a", "x").starts_with("553 "), "read by default");
     // Another spelling is the same account, with the same home.
-    assert_eq!(server.login("ANNA", "right").fetches("RETR a.txt"), "hello");
+    assert_eq!(server.login("ANNA", "right").downloads("RETR a.txt"), "hello");
     assert!(!place.path("homes/ANNA").exists());
     server.login("file", "secret");
     for (user, password) in [
@@ -224,8 +224,8 @@ fn the_directory_lets_in_refuses_and_knows_nobody() {
             "tried=\"anna\" reason=\"wrong password\"",
             "tried=\"nobody\" reason=\"no such account\"",
             "tried=\"gone\" reason=\"wrong password\"",
-            "tried=\"twin\" reason=\"the directory has several entries",
-            "tried=\"odd\" reason=\"its attribute description cannot be read",
+            "tried=\"twin\" reason=\"several entries match this name",
+            "tried=\"odd\" reason=\"invalid attribute description: ",
         ],
     );
     assert!(!log.contains("login-source-down") && !log.contains("\"right\""), "{log}");
@@ -260,7 +260,7 @@ fn row_21_no_name_is_more_than_a_name() {
 }
 
 #[test]
-fn a_group_can_be_asked_for_and_a_dn_made_without_a_search() {
+fn a_group_can_be_required_and_a_dn_built_without_a_search() {
     let slapd = Slapd::start();
     let group = format!("{SEARCH}\ngroup = \"cn=ftp,dc=example,dc=org\"");
     let place = slapd.place(&group);
@@ -269,7 +269,7 @@ fn a_group_can_be_asked_for_and_a_dn_made_without_a_search() {
     server.login("a*b,", "right");
     refuses(&server, "ben", "right");
     let (_, log) = server.stop();
-    has(&log, &["tried=\"ben\" reason=\"it is not in accounts.ldap.group\""]);
+    has(&log, &["tried=\"ben\" reason=\"the user is not a member of accounts.ldap.group\""]);
     let place = slapd.place("user_dn = \"uid=%u,ou=people,dc=example,dc=org\"");
     let server = place.serve(&["--set", "accounts.ldap.permissions_attribute=description"]);
     assert!(server.login("anna", "right").stores("a", "x").starts_with("226 "));
@@ -297,7 +297,7 @@ fn tls_is_asked_for_and_its_authority_must_be_right() {
 }
 
 #[test]
-fn a_dead_directory_is_told_once_the_next_one_is_asked_and_the_file_goes_on() {
+fn an_unavailable_directory_is_reported_once_the_next_one_is_tried_and_the_file_works() {
     let mut slapd = Slapd::start();
     let place = slapd.place(SEARCH);
     let nobody = own_port();
@@ -320,11 +320,14 @@ fn a_dead_directory_is_told_once_the_next_one_is_asked_and_the_file_goes_on() {
 }
 
 #[test]
-fn mistakes_in_what_is_asked_are_told_and_are_nobodys_fault() {
+fn wrong_ldap_settings_are_reported_and_are_not_failed_attempts() {
     let slapd = Slapd::start();
     let place = slapd.place(SEARCH);
     for (setting, why) in [
-        ("accounts.ldap.bind_dn=cn=nobody,dc=example,dc=org", "bind_dn cannot log in: code 49"),
+        (
+            "accounts.ldap.bind_dn=cn=nobody,dc=example,dc=org",
+            "cannot bind as accounts.ldap.bind_dn: code 49",
+        ),
         ("accounts.ldap.base=dc=elsewhere,dc=org", "accounts.ldap.base does not exist"),
         ("accounts.ldap.group=cn=none,dc=example,dc=org", "accounts.ldap.group does not exist"),
     ] {

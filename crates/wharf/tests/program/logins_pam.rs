@@ -1,5 +1,5 @@
-//! Logins that PAM proves: the real libpam and its modules, with rules in a folder of the test
-//! (libpam-wrapper stands between, so that nothing of this computer is asked or changed).
+//! Authentication by PAM: the real libpam and its modules, with rules in a folder of the test
+//! (libpam-wrapper redirects them, so that nothing of this computer is used or changed).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ impl Rules {
 }
 
 #[test]
-fn pam_lets_in_refuses_and_honours_the_account() {
+fn pam_accepts_rejects_and_honours_the_account() {
     let rules = Rules::new(1);
     let server = rules.serve(&[]);
     let mut client = server.login("anna", "right");
@@ -115,7 +115,7 @@ fn pam_lets_in_refuses_and_honours_the_account() {
     for part in [
         "tried=\"anna\" reason=\"wrong password\"",
         "tried=\"gone\" reason=\"the account is disabled\"",
-        "tried=\"old\" reason=\"PAM says: ",
+        "tried=\"old\" reason=\"PAM error: ",
     ] {
         assert!(log.contains(part), "{part} is not in {log}");
     }
@@ -126,19 +126,19 @@ fn pam_lets_in_refuses_and_honours_the_account() {
 }
 
 #[test]
-fn an_account_that_is_kept_stands_above_the_system() {
+fn an_account_in_the_file_takes_precedence_over_the_system() {
     let rules = Rules::new(2);
     let users = rules.place.read("users.toml");
     rules.place.write("users.toml", &format!("{users}\n[users.ben]\nhome = \"kept\"\n"));
     rules.place.write("kept/mine", "kept");
     let server = rules.serve(&[]);
-    assert_eq!(server.login("ben", "right").fetches("RETR mine"), "kept");
+    assert_eq!(server.login("ben", "right").downloads("RETR mine"), "kept");
     rules.place.run(&["user", "disable", "ben"]).exits(0);
     assert!(server.tries("ben", "right").starts_with("530 "));
 }
 
 #[test]
-fn a_worker_that_falls_is_started_anew_and_a_helper_that_is_gone_is_told() {
+fn a_worker_that_crashes_is_restarted_and_a_missing_helper_is_reported() {
     let rules = Rules::new(3);
     let mut server = rules.serve(&["--set", "accounts.pam.timeout=1s"]);
     server.login("anna", "right");
@@ -149,11 +149,11 @@ fn a_worker_that_falls_is_started_anew_and_a_helper_that_is_gone_is_told() {
     let reply = server.tries("anna", "right");
     assert!(!reply.starts_with('2'), "{reply}");
     server.login("file", "secret");
-    server.waits_for("the helper that asks PAM is gone; restart wharf");
+    server.waits_for("the PAM helper has exited; restart wharf");
 }
 
 #[test]
-fn row_46_the_server_gives_up_its_rights_and_pam_is_asked_all_the_same() {
+fn row_46_the_server_drops_privileges_and_pam_still_works() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("not run: this is about root");
         return;
@@ -163,7 +163,7 @@ fn row_46_the_server_gives_up_its_rights_and_pam_is_asked_all_the_same() {
     for name in ["", "homes", "kept", "users.toml"] {
         own(&rules.place.path(name));
     }
-    // What asks PAM stays root; the rules are root's alone.
+    // The helper stays root; only root can read the rules.
     fs::set_permissions(
         rules.place.path("people"),
         std::os::unix::fs::PermissionsExt::from_mode(0o600),

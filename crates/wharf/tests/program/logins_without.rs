@@ -1,4 +1,4 @@
-//! What is said of those who prove passwords before anybody is asked.
+//! Errors in the settings of authentication backends, before any login.
 
 use crate::support::{Place, Ran};
 
@@ -9,7 +9,7 @@ fn check(config: &str) -> Ran {
 }
 
 #[test]
-fn mistakes_are_told_with_their_place_and_a_remedy() {
+fn errors_are_reported_with_their_position_and_a_hint() {
     for (config, what, remedy) in [
         ("[accounts]\nlogin = [\"ldapp\"]", "nobody called `ldapp`", "did you mean \"ldap\"?"),
         ("[accounts]\nlogin = []", "nobody would prove passwords", "write [\"file\"]"),
@@ -29,7 +29,7 @@ fn mistakes_are_told_with_their_place_and_a_remedy() {
 
 #[cfg(not(any(feature = "pam", feature = "ldap", feature = "http-login")))]
 #[test]
-fn a_build_without_them_says_so_and_how_to_get_them() {
+fn a_build_without_them_reports_it_and_how_to_get_them() {
     for (word, name) in [("pam", "PAM"), ("ldap", "LDAP"), ("http", "HTTP logins")] {
         let ran = check(&format!("[accounts]\nlogin = [\"file\", \"{word}\"]\n")).exits(78);
         ran.tells(&format!("this wharf was built without {name}")).tells("--features ");
@@ -38,7 +38,7 @@ fn a_build_without_them_says_so_and_how_to_get_them() {
 
 #[cfg(all(feature = "pam", feature = "ldap", feature = "http-login"))]
 #[test]
-fn what_contradicts_itself_is_told_too() {
+fn contradictions_are_reported_too() {
     let ldap = "[accounts]\nlogin = [\"ldap\"]\n[accounts.ldap]\nurls = [\"ldaps://127.0.0.1\"]\n";
     let http = "[accounts]\nlogin = [\"http\"]\n[accounts.http]\n";
     for (config, what, remedy) in [

@@ -1,4 +1,4 @@
-//! Logs that are slow, full, renamed or asked for something that is no log.
+//! Logs that are slow, full, renamed, or whose path is not a log file.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -21,11 +21,12 @@ fn set(key: &str, place: &Place, name: &str) -> String {
 const SHARE: &[&str] = &["-w", "share", "-u", "me", "-P", "secret"];
 
 #[test]
-fn row_43_a_log_that_nobody_reads_costs_lines_and_never_a_session() {
+fn row_43_a_log_without_a_reader_loses_lines_and_never_a_session() {
     let place = shared();
     let pipe = place.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // Open for both, so that neither end waits for the other; it holds 64 KiB and then blocks.
+    // Opened for reading and writing, so that neither end waits for the other; it buffers 64 KiB
+    // and then blocks.
     let reader = File::options().read(true).write(true).open(&pipe).unwrap();
     let transfers = set("log.transfer_log", &place, "pipe");
     let words = [SHARE, &["--set", &transfers]].concat();
@@ -36,7 +37,7 @@ fn row_43_a_log_that_nobody_reads_costs_lines_and_never_a_session() {
         client.says("NOOP");
     }
     for round in 0..1_000 {
-        assert_eq!(client.fetches("RETR a.txt"), "hello", "{round}");
+        assert_eq!(client.downloads("RETR a.txt"), "hello", "{round}");
     }
     assert!(client.stores("b.txt", "new").starts_with("226 "));
     drop(client);
@@ -54,10 +55,10 @@ fn row_43_a_full_disk_under_the_log_does_not_stop_anything() {
     let words = [SHARE, &["--set", "log.transfer_log=/dev/full"]].concat();
     let mut server = place.serve(&words);
     let mut client = server.login("me", "secret");
-    assert_eq!(client.fetches("RETR a.txt"), "hello");
-    // The log that still works tells of the one that does not.
+    assert_eq!(client.downloads("RETR a.txt"), "hello");
+    // The working log reports the failed one.
     server.waits_for("event=lines-dropped count=1");
-    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    assert_eq!(client.downloads("RETR a.txt"), "hello");
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn row_43_the_audit_line_is_there_before_the_reply() {
     let mut client = server.login("me", "secret");
     let mut seen = 0;
     let mut says = |part: &str| {
-        // The log goes on growing by what other sessions do: any line since the last look counts.
+        // The log grows by the actions of other sessions: any line since the last check counts.
         let text = place.read("audit.log");
         let new = &text[seen..];
         seen = text.len();
@@ -100,7 +101,7 @@ fn row_43_an_audit_log_that_could_block_is_refused() {
 }
 
 #[test]
-fn row_44_logs_are_opened_anew_after_a_rotation_and_no_line_is_lost() {
+fn row_44_logs_are_reopened_after_a_rotation_and_no_line_is_lost() {
     let place = shared();
     let (transfers, audit) =
         (set("log.transfer_log", &place, "xferlog"), set("log.audit_file", &place, "audit.log"));
@@ -110,16 +111,16 @@ fn row_44_logs_are_opened_anew_after_a_rotation_and_no_line_is_lost() {
     let mut client = server.login("me", "secret");
     let mut fetched = 0;
     for round in 0..20 {
-        client.fetches("RETR a.txt");
+        client.downloads("RETR a.txt");
         fetched += 1;
         for name in ["xferlog", "audit.log", "wharf.log"] {
             fs::rename(place.path(name), place.path(&format!("{name}.{round}"))).unwrap();
         }
         server.signal(if round % 2 == 0 { "USR1" } else { "HUP" });
-        // It is done once the new file is there; a transfer meanwhile must not be lost either.
-        client.fetches("RETR a.txt");
+        // Complete once the new file exists; a concurrent transfer must not be lost either.
+        client.downloads("RETR a.txt");
         fetched += 1;
-        // A reload is told in the new file, after everything else of it.
+        // The reload is logged in the new file, after all other lines.
         let is_told = || round % 2 == 0 || place.read("wharf.log").contains("event=reloaded ");
         while !["xferlog", "audit.log", "wharf.log"].iter().all(|name| place.path(name).exists())
             || !is_told()
@@ -142,7 +143,7 @@ fn row_44_logs_are_opened_anew_after_a_rotation_and_no_line_is_lost() {
     assert_eq!(count("audit.log", "\"event\":\"stopped\""), 1);
 }
 
-/// What people type at the wrong moment, and what follows what they mistyped.
+/// Input at the wrong moment, and what follows mistyped input.
 const SLIPS: &[&str] = &[
     "PASS hunter2",
     "pass hunter2",
@@ -184,7 +185,7 @@ fn row_42_no_line_of_any_log_holds_a_secret() {
     for slip in SLIPS {
         client.says(slip);
     }
-    client.fetches("RETR a.txt");
+    client.downloads("RETR a.txt");
     drop(client);
     let before = server.before.clone();
     let (_, rest) = server.stop();
@@ -220,7 +221,7 @@ fn row_42_json_lines_of_hostile_names_read_back() {
 }
 
 #[test]
-fn row_44_logs_put_themselves_aside_while_the_server_is_confined() {
+fn row_44_logs_are_rotated_while_the_server_is_sandboxed() {
     let place = shared();
     fs::create_dir(place.path("logs")).unwrap();
     let (log, audit) = (

@@ -1,5 +1,5 @@
-//! A server behind a router that translates addresses, in network namespaces: what its client
-//! meets, what the doctor sees, and what mends it.
+//! A server behind a router with NAT, in network namespaces: what its client observes, what the
+//! passive-mode diagnostics report, and which setting fixes it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,7 @@ struct Networks {
 }
 
 impl Networks {
-    /// Nothing where the system gives none.
+    /// `None` where the system does not support it.
     fn new() -> Option<Self> {
         let name = |what: &str| format!("wharf-{what}-{}", std::process::id());
         let all = Self { server: name("s"), router: name("r"), client: name("c") };
@@ -135,7 +135,7 @@ fn causes(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn behind_a_router_the_doctor_tells_what_is_missing_until_all_works() {
+fn behind_a_router_the_diagnostics_report_what_is_missing_until_all_works() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("not run: only root makes network namespaces");
         return;
@@ -152,7 +152,7 @@ fn behind_a_router_the_doctor_tells_what_is_missing_until_all_works() {
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     let mut serve = wharf(&place, &networks.server, &["serve"]);
     let mut server = Server(serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
-    // Held to the end: what the server writes is read by nobody from here on, and is little.
+    // Held to the end: the output of the server is not read from here on, and is small.
     let mut lines = BufReader::new(server.0.stderr.take().unwrap());
     let mut line = String::new();
     while !line.contains("event=ready") {

@@ -1,10 +1,10 @@
-//! What wharf keeps for itself, and what it takes from the current folder.
+//! The server's own files, and the files it reads from the current folder.
 
 use std::fs;
 
 use crate::support::Place;
 
-/// A share that a client made a `wharf.toml` in.
+/// A share in which a client created a `wharf.toml`.
 fn planted() -> Place {
     let place = Place::new();
     place.write("wharf.toml", "[server]\ngreeting = \"planted\"\n");
@@ -22,13 +22,13 @@ fn row_53_a_wharf_toml_of_the_current_folder_is_named_and_not_used() {
         let out = String::from_utf8_lossy(&output.stdout);
         assert!(!out.contains("planted"), "{words:?} {out}");
     }
-    // One that is named counts.
+    // A file named on the command line is used.
     let ran = place.run(&["-c", "wharf.toml", "config", "show"]).exits(0);
     assert!(ran.out.contains("planted") && !ran.err.contains("not used"), "{ran:?}");
 }
 
 #[test]
-fn row_53_no_account_reaches_what_wharf_keeps_for_itself_and_check_says_so() {
+fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     let place = Place::new();
     place.write("wharf.toml", "config_version = 1\n[log]\nfile = \"wharf.log\"\n");
     place.write("mine.txt", "mine");
@@ -46,10 +46,13 @@ fn row_53_no_account_reaches_what_wharf_keeps_for_itself_and_check_says_so() {
         assert!(client.stores(name, "x").starts_with("55"), "{name}");
     }
     assert!(client.says("MKD state").starts_with("550 "));
-    assert_eq!(client.fetches("NLST").split_whitespace().collect::<Vec<_>>(), ["mine.txt", "run"]);
-    let listed = client.fetches("LIST");
+    assert_eq!(
+        client.downloads("NLST").split_whitespace().collect::<Vec<_>>(),
+        ["mine.txt", "run"]
+    );
+    let listed = client.downloads("LIST");
     assert!(listed.contains("mine.txt") && !listed.contains("users.toml"), "{listed}");
-    assert_eq!(client.fetches("RETR mine.txt"), "mine");
+    assert_eq!(client.downloads("RETR mine.txt"), "mine");
     assert!(client.says("RNFR mine.txt").starts_with("350 "));
     assert!(client.says("RNTO users.toml").starts_with("55"));
     let ran = place.run(&["check", "protection"]);
@@ -90,7 +93,7 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
         assert!(client.says(&format!("DELE {name}")).starts_with("550 "), "{name}");
     }
     assert!(client.says("RNFR hooks").starts_with("550 "));
-    // What lies beside a file that is no program, and beside one in the home itself, is shared.
+    // Files next to a file that is not a program, and next to one in the home itself, are shared.
     for name in ["conf/mine.txt", "upload"] {
         assert!(client.stores(name, "x").starts_with("226 "), "{name}");
     }
@@ -105,7 +108,7 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
 }
 
 #[test]
-fn row_53_a_share_of_a_folder_of_wharfs_own_does_not_start() {
+fn row_53_a_share_of_wharfs_own_folder_does_not_start() {
     let place = Place::new();
     fs::create_dir_all(place.path("state/below")).unwrap();
     let words = ["-d", "state/below", "-u", "me", "-P", "secret", "-i", "127.0.0.1", "-p", "0"];
@@ -153,7 +156,7 @@ fn the_running_servers_sandbox_is_known_to_why_and_to_user_add() {
         assert!(ran.out.contains("confined itself"), "{user} {path}: {ran:?}");
     };
     denied("of-staff", "/");
-    // A virtual folder lies where the storage has it, not below the home.
+    // A virtual folder is where the storage has it, not below the home.
     fs::create_dir(outside.path().join("music")).unwrap();
     let folder = format!("/music={}", beyond("music"));
     let edited = place.run(&["user", "edit", "anna", "--folder", &folder]).exits(0);
@@ -163,7 +166,7 @@ fn the_running_servers_sandbox_is_known_to_why_and_to_user_add() {
     let folder = format!("/shared={}", place.path("homes/shared").display());
     place.run(&["user", "edit", "anna", "--folder", &folder]).exits(0);
     place.run(&["why", "anna", "/shared", "list"]).exits(0);
-    // Its folder holds the accounts file, whose folder is open: then nothing is to be said.
+    // Its folder contains the accounts file and is accessible: no warning then.
     let is_open = !far.err.contains("confined itself");
     let why = place.run(&["why", "carl", "/", "list"]);
     assert_eq!(why.code == Some(0), is_open, "{why:?}");

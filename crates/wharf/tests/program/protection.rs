@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use crate::support::{Place, Ran};
 
-/// The numbers of `nobody` on every Linux.
+/// The user and group ID of `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
 
 fn is_root() -> bool {
@@ -55,7 +55,7 @@ fn row_46_every_thread_is_confined_and_root_keeps_only_what_files_need() {
     let server = place.serve(&["-w", "share", "-u", "me", "-P", "secret"]);
     let mut client = server.login("me", "secret");
     assert!(client.stores("b.txt", "new").starts_with("226 "));
-    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    assert_eq!(client.downloads("RETR a.txt"), "hello");
     let pid = server.pid();
     assert!(of_threads(pid, "Threads").len() > 2, "reactors, the log, and threads for files");
     for (name, value) in [("NoNewPrivs", "1"), ("Seccomp", "2")] {
@@ -73,8 +73,8 @@ fn row_46_every_thread_is_confined_and_root_keeps_only_what_files_need() {
     assert!(rest.contains("event=stopped"), "{rest}");
 }
 
-/// A place whose server becomes `nobody`: what it needs belongs to that account.
-fn for_nobody() -> Place {
+/// A test folder whose server runs as `nobody`: the files it needs belong to that user.
+fn for_user_nobody() -> Place {
     let place = with_anna();
     place.write("wharf.toml", "[server]\nuser = \"nobody\"\n");
     for name in ["", "share", "share/a.txt", "users.toml"] {
@@ -90,9 +90,9 @@ fn row_46_a_server_that_root_starts_becomes_its_user_for_good() {
         eprintln!("not run: only root can become somebody else");
         return;
     }
-    let place = for_nobody();
+    let place = for_user_nobody();
     symlink("/etc/shadow", place.path("share/shadow")).unwrap();
-    // The strongest case: links may lead anywhere, so only the user stands between.
+    // The hardest case: links may lead anywhere, so only the user ID protects.
     let server = place.serve(&["--set", "files.follow_symlinks=always"]);
     let pid = server.pid();
     let group = NOBODY;
@@ -110,14 +110,14 @@ fn row_46_a_server_that_root_starts_becomes_its_user_for_good() {
         assert!(of_threads(pid, name).iter().all(|found| *found == value), "{name}");
     }
     let mut client = server.login("anna", "secret");
-    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    assert_eq!(client.downloads("RETR a.txt"), "hello");
     let data = client.data();
     assert!(client.says("RETR shadow").starts_with("550 "));
     drop(data);
     assert!(client.stores("b.txt", "new").starts_with("226 "));
     let facts = fs::metadata(place.path("share/b.txt")).unwrap();
     assert_eq!((facts.uid(), facts.gid()), (NOBODY, NOBODY));
-    // Its state is its own, and for nobody else.
+    // Its state belongs to it, without access for other users.
     let state = fs::metadata(place.path("state")).unwrap();
     assert_eq!((state.uid(), state.mode() & 0o777), (NOBODY, 0o700));
     let kept = fs::metadata(place.path("state/self-signed.pem")).unwrap();
@@ -127,7 +127,7 @@ fn row_46_a_server_that_root_starts_becomes_its_user_for_good() {
 }
 
 #[test]
-fn row_46_without_a_user_of_its_own_root_is_read_by_links_and_says_so() {
+fn row_46_without_a_user_of_its_own_links_reach_files_of_root_and_it_is_reported() {
     if !is_root() {
         eprintln!("not run: this is about root");
         return;
@@ -137,8 +137,8 @@ fn row_46_without_a_user_of_its_own_root_is_read_by_links_and_says_so() {
     let server = place.serve(&["--set", "files.follow_symlinks=always"]);
     let part = "wharf runs as root, and is not confined: files.follow_symlinks";
     assert!(server.before.contains(part), "{}", server.before);
-    // This is what the test above would miss if it did not look.
-    assert!(server.login("anna", "secret").fetches("RETR shadow").contains("root:"));
+    // What the test above would miss if it did not check.
+    assert!(server.login("anna", "secret").downloads("RETR shadow").contains("root:"));
     let server = place.serve(&[]);
     let told = server.before.matches("wharf runs as root, confined to the files it serves").count();
     assert_eq!(told, 1, "{}", server.before);
@@ -149,7 +149,7 @@ fn row_46_without_a_user_of_its_own_root_is_read_by_links_and_says_so() {
 }
 
 #[test]
-fn row_46_who_cannot_become_its_user_does_not_serve() {
+fn row_46_a_server_that_cannot_become_its_user_does_not_serve() {
     let place = with_anna();
     let serve = |words: &[&str]| -> Ran {
         place.run(&[words, &["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]].concat())
@@ -160,7 +160,7 @@ fn row_46_who_cannot_become_its_user_does_not_serve() {
     let low = ["--set", "server.user=nobody", "-r", "1000-1100"];
     serve(&low).exits(78).tells("cannot be opened any more by `server.user`");
     if is_root() {
-        // What it would need is root's: said before anyone is served, with the remedy.
+        // What it needs belongs to root: reported before any client is served, with a hint.
         let ran = serve(&["--set", "server.user=nobody"]).exits(77);
         ran.tells("who may not read").tells("chown nobody");
     }
@@ -215,7 +215,7 @@ fn row_54_root_reads_no_configuration_key_or_account_through_a_link_that_others_
 }
 
 #[test]
-fn row_46_a_home_outside_of_the_sandbox_waits_for_a_restart_and_says_so() {
+fn row_46_a_home_outside_of_the_sandbox_needs_a_restart_and_is_reported() {
     let place = with_anna();
     // The folder of the accounts file is open, and so this test's own folder is.
     let outside = tempfile::tempdir().unwrap();
@@ -227,7 +227,7 @@ fn row_46_a_home_outside_of_the_sandbox_waits_for_a_restart_and_says_so() {
     server.waits_for("it lies outside of what wharf confined itself to when it started; restart");
     drop(server);
     place.serve(&[]).login("ben", "secret");
-    // A folder that is named is open from the start, and so is one of nothing but homes.
+    // A named folder is accessible from the start, and so is one that contains only homes.
     let homes = format!("server.homes=[{:?}]", home("more"));
     fs::create_dir(home("more")).unwrap();
     let server = place.serve(&["--set", &homes]);
@@ -245,7 +245,7 @@ fn row_46_the_sandbox_can_be_demanded_and_left_out() {
     assert!(of_threads(demanded.pid(), "Seccomp").iter().all(|mode| mode == "2"));
     let without = place.serve(&[&words[..], &["--set", "server.sandbox=off"]].concat());
     assert!(of_threads(without.pid(), "Seccomp").iter().all(|mode| mode == "0"));
-    assert_eq!(without.login("me", "secret").fetches("RETR a.txt"), "hello");
+    assert_eq!(without.login("me", "secret").downloads("RETR a.txt"), "hello");
     let anywhere = ["--set", "server.sandbox=on", "--set", "files.follow_symlinks=always", "share"];
     place.run(&anywhere).exits(78).tells("from within a sandbox");
 }
@@ -284,7 +284,7 @@ fn row_45_files_that_others_may_change_stop_the_start_with_the_command_that_clos
 }
 
 #[test]
-fn row_45_what_the_server_makes_is_for_its_owner_alone() {
+fn row_45_files_of_the_server_are_accessible_to_their_owner_only() {
     let place = with_anna();
     let log = place.path("wharf.log").display().to_string();
     let audit = place.path("audit.log").display().to_string();
@@ -307,7 +307,7 @@ fn row_45_what_the_server_makes_is_for_its_owner_alone() {
 }
 
 #[test]
-fn row_46_check_says_what_holds_what_does_not_and_what_would_help() {
+fn row_46_check_reports_the_protections_with_hints() {
     let place = with_anna();
     let ran = place.run(&["check"]).exits(0);
     for part in ["Protection\n", "user ", "files ", "ports ", "calls ", "openat2", "synced"] {
@@ -323,7 +323,7 @@ fn row_46_check_says_what_holds_what_does_not_and_what_would_help() {
 }
 
 #[test]
-fn row_29_a_home_that_anybody_may_change_is_told_at_the_start_and_refused_by_strict() {
+fn row_29_a_world_writable_home_is_reported_at_the_start_and_rejected_by_strict() {
     let place = with_anna();
     fs::set_permissions(place.path("share"), fs::Permissions::from_mode(0o777)).unwrap();
     let server = place.serve(&[]);
@@ -331,7 +331,7 @@ fn row_29_a_home_that_anybody_may_change_is_told_at_the_start_and_refused_by_str
     assert!(server.before.contains(part), "{}", server.before);
     place.run(&["check"]).exits(0).tells(part).tells("help: chmod o-w");
     place.run(&["check", "--strict"]).exits(78);
-    // A folder like /tmp, where nobody may touch what belongs to others, is nothing to warn of.
+    // A folder like /tmp, where users cannot change the files of others, causes no warning.
     fs::set_permissions(place.path("share"), fs::Permissions::from_mode(0o1777)).unwrap();
     let server = place.serve(&[]);
     assert!(!server.before.contains(part), "{}", server.before);
@@ -345,7 +345,7 @@ fn row_54_root_opens_no_log_through_a_link_that_the_servers_user_made() {
         return;
     }
     for key in ["file", "transfer_log", "audit_file"] {
-        let place = for_nobody();
+        let place = for_user_nobody();
         fs::create_dir(place.path("logs")).unwrap();
         chown(place.path("logs"), Some(NOBODY), Some(NOBODY)).unwrap();
         let config = format!("[server]\nuser = \"nobody\"\n[log]\n{key} = \"logs/it.log\"\n");
@@ -365,7 +365,7 @@ fn row_54_root_opens_no_log_through_a_link_that_the_servers_user_made() {
             assert_eq!((facts.uid(), place.read("secret").as_str()), (0, "of root\n"), "{key}");
             fs::remove_file(place.path("logs/it.log")).unwrap();
         }
-        // A file of its own is written, and belongs to the server's user.
+        // A file of its own is written, and belongs to the user of the server.
         place.run(&["serve", "-i", "127.0.0.1", "-p", "0", "--for", "1ms"]).exits(0);
         assert_eq!(fs::metadata(place.path("logs/it.log")).unwrap().uid(), NOBODY, "{key}");
     }
@@ -377,7 +377,7 @@ fn row_54_the_folder_that_is_made_for_the_control_socket_stays_roots() {
         eprintln!("not run: only root gives sockets away");
         return;
     }
-    let place = for_nobody();
+    let place = for_user_nobody();
     let server = place.serve(&["serve"]);
     let folder = fs::metadata(place.path("run")).unwrap();
     assert_eq!((folder.uid(), folder.gid(), folder.mode() & 0o7777), (0, NOBODY, 0o750));
@@ -397,7 +397,7 @@ fn row_54_root_opens_no_control_socket_where_the_servers_user_decides_what_answe
         eprintln!("not run: only root opens sockets for somebody else");
         return;
     }
-    let place = for_nobody();
+    let place = for_user_nobody();
     for name in ["real", "theirs", "run2"] {
         fs::create_dir(place.path(name)).unwrap();
         fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o755)).unwrap();
@@ -424,7 +424,7 @@ fn row_54_root_keeps_no_state_below_a_link_that_the_servers_user_made() {
         eprintln!("not run: only root makes folders for somebody else");
         return;
     }
-    let place = for_nobody();
+    let place = for_user_nobody();
     for name in ["real", "theirs"] {
         fs::create_dir(place.path(name)).unwrap();
     }

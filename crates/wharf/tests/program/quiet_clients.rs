@@ -1,5 +1,4 @@
-//! What a server does about those who say nothing: checks of the port, stray signals, and
-//! whatever a stop must not wait for.
+//! Connections without any command: port checks, stray signals, and what a stop must not wait for.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -24,14 +23,14 @@ fn with_an_account(config: &str) -> Place {
 }
 
 #[test]
-fn row_44_a_signal_that_means_nothing_to_a_server_does_not_end_it() {
+fn row_44_a_signal_without_a_meaning_does_not_end_the_server() {
     let place = Place::new();
     let server = serve(&place);
     for name in ["ALRM", "VTALRM", "PROF", "IO", "PIPE", "XFSZ"] {
         server.signal(name);
-        assert_eq!(server.login("me", "secret").fetches("RETR a.txt"), "hello", "{name}");
+        assert_eq!(server.login("me", "secret").downloads("RETR a.txt"), "hello", "{name}");
     }
-    // The neighbours: one that has a meaning is heard, and one that stops does so in good order.
+    // The counterparts: a signal with a meaning takes effect, and the stop signal stops gracefully.
     let mut server = server;
     server.signal("USR2");
     server.waits_for("event=status");
@@ -54,7 +53,7 @@ fn row_44_a_stop_does_not_wait_for_a_data_connection_that_never_comes() {
         .collect();
     let mut silent = server.connect();
     server.signal("TERM");
-    // Each hears the end, which the grace of half a minute would put off.
+    // Each receives the end, which the grace period of half a minute would delay.
     for client in &mut waiting {
         assert!(client.reply().starts_with("426 "));
         assert!(client.reply().starts_with("421 "));
@@ -129,7 +128,7 @@ fn a_kick_with_a_ban_spares_the_address_that_is_never_banned_and_ends_the_others
         assert!(rest.starts_with("421 "), "{rest}");
     }
     assert!(allowed.says("NOOP").starts_with("200 "));
-    // Where there are only such, nothing is done, and the answer names the setting.
+    // If all connections are of this kind, nothing is done, and the reply names the setting.
     let refused = place.run(&words);
     assert_ne!(refused.code, Some(0), "{refused:?}");
     refused.tells("ban.allow has 127.0.0.1");

@@ -16,7 +16,7 @@ fn a_folder_is_shared_read_only_unless_w_is_given() {
     let place = shared();
     let reading = place.serve(&["share", "-u", "me", "-P", "secret"]);
     let mut client = reading.login("me", "secret");
-    assert_eq!(client.fetches("RETR a.txt"), "hello");
+    assert_eq!(client.downloads("RETR a.txt"), "hello");
     let reply = client.stores("b.txt", "new");
     assert!(reply.starts_with("553 "), "{reply}");
     let writing = place.serve(&["-w", "-d", "share", "-u", "me", "-P", "secret"]);
@@ -26,11 +26,11 @@ fn a_folder_is_shared_read_only_unless_w_is_given() {
 }
 
 #[test]
-fn row_44_it_stops_in_good_order_and_its_log_is_whole() {
+fn row_44_it_stops_gracefully_and_its_log_is_complete() {
     let place = shared();
     let server = place.serve(&["share", "-u", "me", "-P", "secret", "--no-config"]);
     let mut client = server.login("me", "secret");
-    client.fetches("RETR a.txt");
+    client.downloads("RETR a.txt");
     drop(client);
     let (code, rest) = server.stop();
     assert_eq!(code, Some(0), "{rest}");
@@ -41,7 +41,7 @@ fn row_44_it_stops_in_good_order_and_its_log_is_whole() {
 }
 
 #[test]
-fn a_fresh_password_is_told_outside_the_log_and_works() {
+fn a_generated_password_is_printed_outside_the_log_and_works() {
     let place = shared();
     let server = place.serve(&["share"]);
     let (_, password) =
@@ -64,7 +64,7 @@ fn a_service_is_not_given_a_fresh_password() {
 }
 
 #[test]
-fn row_23_anybody_may_come_with_a_and_a_dropbox_shows_nothing() {
+fn row_23_anonymous_logins_work_with_a_and_a_dropbox_lists_nothing() {
     let place = shared();
     let server = place.serve(&["-A", "--dropbox", "share"]);
     let mut client = server.login("anonymous", "me@example.com");
@@ -88,7 +88,7 @@ fn accounts_of_the_file_are_served_and_account_options_stand_in_for_them() {
     let words = ["user", "add", "anna", "--home", "share", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
     let server = place.serve(&[]);
-    assert_eq!(server.login("anna", "secret").fetches("RETR a.txt"), "hello");
+    assert_eq!(server.login("anna", "secret").downloads("RETR a.txt"), "hello");
     let server = place.serve(&["share", "-P", "other"]);
     server.login("wharf", "other");
     let (_, rest) = server.stop();
@@ -96,7 +96,7 @@ fn accounts_of_the_file_are_served_and_account_options_stand_in_for_them() {
 }
 
 #[test]
-fn a_disabled_account_is_thrown_out_at_once() {
+fn a_disabled_account_is_disconnected_immediately() {
     let place = shared();
     place.write("wharf.toml", "");
     let words = ["user", "add", "anna", "--home", "share", "--password-file", "-"];
@@ -108,7 +108,7 @@ fn a_disabled_account_is_thrown_out_at_once() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_with_its_owner_and_a_way_out() {
+fn a_port_in_use_is_reported_with_its_process_and_a_hint() {
     let place = shared();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -120,7 +120,7 @@ fn a_port_that_is_taken_is_told_with_its_owner_and_a_way_out() {
 }
 
 #[test]
-fn wrong_folders_passwords_and_certificates_are_told() {
+fn invalid_folders_passwords_and_certificates_are_reported() {
     let place = shared();
     place.write("empty", "");
     for (words, code, part) in [
@@ -147,7 +147,7 @@ fn a_printed_config_is_accepted_and_starts() {
     place.write("printed.toml", &printed);
     place.run(&["-c", "printed.toml", "check"]).exits(0);
     let server = place.serve(&["-c", "printed.toml"]);
-    assert_eq!(server.login("ftp", "x").fetches("RETR a.txt"), "hello");
+    assert_eq!(server.login("ftp", "x").downloads("RETR a.txt"), "hello");
     let printed = place.run(&["-w", "-u", "me", "share", "--print-config"]).exits(0).out;
     assert!(
         printed.contains("#   wharf user add me --home 'share' --perm read-write\n"),
@@ -156,7 +156,7 @@ fn a_printed_config_is_accepted_and_starts() {
 }
 
 #[test]
-fn the_certificate_is_kept_between_starts() {
+fn the_certificate_is_reused_between_starts() {
     let place = shared();
     place.serve(&["-A", "share"]);
     let first = place.read("state/self-signed.pem");
@@ -166,11 +166,11 @@ fn the_certificate_is_kept_between_starts() {
 }
 
 #[test]
-fn logs_go_where_they_are_told() {
+fn logs_are_written_to_the_configured_files() {
     let place = shared();
     let transfers = format!("log.transfer_log={}", place.path("xferlog").display());
     let server = place.serve(&["-A", "share", "--set", &transfers, "--set", "log.format=text"]);
-    server.login("anonymous", "x").fetches("RETR a.txt");
+    server.login("anonymous", "x").downloads("RETR a.txt");
     let (code, _) = server.stop();
     assert_eq!(code, Some(0));
     let line = place.read("xferlog");

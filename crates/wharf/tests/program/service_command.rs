@@ -1,4 +1,4 @@
-//! `wharf service`, `wharf man`, `wharf completions`, and what systemd hears of a server.
+//! `wharf service`, `wharf man`, `wharf completions`, and the notifications to systemd.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn analyzed(words: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn systemd_has_nothing_to_say_about_our_units() {
+fn systemd_reports_no_problem_in_the_units() {
     let place = set_up();
     for (name, kind) in [("wharf.service", "systemd"), ("wharf.socket", "socket")] {
         let ran = place.run(&["service", "unit", "--kind", kind]).exits(0);
@@ -120,14 +120,14 @@ fn a_service_is_installed_into_an_image_and_taken_out_again() {
 }
 
 #[test]
-fn systemd_hears_that_we_are_ready_alive_reloading_and_stopping() {
+fn systemd_is_notified_of_ready_watchdog_reloading_and_stopping() {
     let place = set_up();
     let socket = place.path("notify");
     let heard = UnixDatagram::bind(&socket).unwrap();
     heard.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
     let mut command = place.command(&["--set", "listen.0.port=0", "serve", "-i", "127.0.0.1"]);
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "100000");
-    // With a terminal a hang-up means that somebody left.
+    // With a terminal, SIGHUP means that the terminal was closed.
     let null = std::process::Stdio::null;
     let mut child = command.stdin(null()).stdout(null()).stderr(null()).spawn().unwrap();
     let next = || {

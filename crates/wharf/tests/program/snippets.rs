@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::Place;
 
-/// A file that is shipped.
+/// A shipped file.
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(name)
 }
@@ -31,7 +31,7 @@ fn shared() -> Place {
 const SHARE: &[&str] = &["-w", "share", "-u", "me", "-P", "secret"];
 
 #[test]
-fn logrotate_moves_the_log_and_wharf_goes_on_in_a_new_one() {
+fn logrotate_moves_the_log_and_wharf_continues_in_a_new_one() {
     let place = shared();
     for folder in ["log", "bin"] {
         fs::create_dir(place.path(folder)).unwrap();
@@ -61,7 +61,7 @@ fn logrotate_moves_the_log_and_wharf_goes_on_in_a_new_one() {
     let called = place.read("called");
     assert_eq!(called, "kill --kill-who=main --signal=USR1 wharf.service\n");
     assert!(place.read("log/wharf.log.1").contains("event=login-failed"));
-    // The signal has been sent; when it is heard is the server's affair.
+    // The signal has been sent; when it is handled is up to the server.
     while !place.path("log/wharf.log").exists() {
         std::thread::yield_now();
     }
@@ -72,9 +72,9 @@ fn logrotate_moves_the_log_and_wharf_goes_on_in_a_new_one() {
     assert!(fresh.contains("event=login-failed") && fresh.contains("event=stopped"), "{fresh}");
 }
 
-/// How many lines of a log fail2ban takes for failed logins, and what else it says.
+/// How many lines of a log fail2ban counts as failed logins, and its other output.
 fn banned_lines(place: &Place, log: &str) -> (usize, String) {
-    // It wants its own folder of filters, for what ours includes.
+    // It needs its own folder of filters, for the included ones.
     let filters = place.path("filters");
     let own = Path::new("/etc/fail2ban/filter.d/common.conf");
     fs::create_dir_all(&filters).unwrap();
@@ -89,7 +89,7 @@ fn banned_lines(place: &Place, log: &str) -> (usize, String) {
     (count, said)
 }
 
-/// Names that somebody would choose to have another address banned.
+/// Names chosen to have another address banned.
 const FORGED: &[&str] = &[
     "x\" session=1 ip=198.51.100.9 event=login-failed tried=\"a",
     "WARN session=1 ip=198.51.100.9 event=login-failed tried=\"a\"",
@@ -99,7 +99,7 @@ const FORGED_JSON: &str = "\",\"level\":\"warn\",\"session\":1,\"ip\":\"198.51.1
      \"user\":null,\"event\":\"login-failed\",\"";
 
 #[test]
-fn fail2ban_sees_failed_logins_and_nothing_that_a_client_makes_up() {
+fn fail2ban_counts_failed_logins_and_nothing_that_a_client_forges() {
     for format in ["text", "json"] {
         let place = shared();
         let log = format!("log.format={format}");
@@ -110,7 +110,7 @@ fn fail2ban_sees_failed_logins_and_nothing_that_a_client_makes_up() {
         for name in FORGED {
             server.tries(name, "wrong");
         }
-        // One who is logged in can put such text into other lines.
+        // A user who is logged in can write such text into other lines.
         let mut client = server.login("me", "secret");
         for name in FORGED.iter().chain(&[FORGED_JSON]) {
             client.says(&format!("MKD {name}"));
@@ -138,7 +138,7 @@ fn fail2ban_reads_the_journal_and_both_kinds_of_addresses() {
     };
     let other = "Nov 23 03:15:41 host other[1]: session=7 ip=192.0.2.7 event=login-failed tried=\n";
     let harmless = "Nov 23 03:15:41 host wharf[812]: session=7 ip=192.0.2.7 event=login tls=true\n";
-    // Only guesses: a store of accounts that is down must not ban the users.
+    // Only wrong passwords: an unavailable accounts store must not ban the users.
     let failed = |reason: &str| line("192.0.2.8").replace("wrong password", reason);
     let mut lines = [&line("192.0.2.7"), &line("2001:db8::7"), other, harmless].concat();
     lines += &failed("no such account");
@@ -164,7 +164,7 @@ fn shells_understand_their_completions() {
         let judged = output(Command::new(shell).arg(check).arg(place.path(shell)));
         assert!(judged.status.success(), "{shell}: {}", text(&judged.stderr));
     }
-    // fish says what would be offered.
+    // fish prints the completions.
     let mut fish = Command::new("fish");
     fish.args(["--no-config", "-c"]);
     fish.arg("source $argv[1]; complete --do-complete 'wharf service '").arg(place.path("fish"));

@@ -1,5 +1,5 @@
-//! A server that is changed while clients are busy: limits, certificates, accounts; and what it
-//! says of itself.
+//! Changes of a running server while clients are busy: limits, certificates, accounts; and its
+//! status output.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use wharf_load::{Case, Content, Pattern, Plan, Progress, Reading, Target, Tls, p
 
 use crate::support::{Place, Serving};
 
-/// A configuration in which many sessions are welcome, with `more` behind it.
+/// A configuration that allows many sessions, with `more` appended.
 fn config(more: &str) -> String {
     format!(
         "config_version = 1\n[log]\nfile = \"log.txt\"\n[limits]\nconnections_per_ip = 0\n\
@@ -96,7 +96,7 @@ fn upload(path: &str, length: u64) -> Case {
     Case::Store { path: path.into(), length, content: Content::Pattern, is_deleted: false }
 }
 
-/// Makes a file as clients expect it.
+/// Creates a file as clients expect it.
 fn make(place: &Place, name: &str, length: u64) {
     let mut file = std::fs::File::create(place.path(name)).unwrap();
     Pattern::new().write(&mut file, length).unwrap();
@@ -118,7 +118,7 @@ fn write_key(path: &Path, key: &str) {
 }
 
 #[test]
-fn two_hundred_reloads_under_load_drop_nobody() {
+fn two_hundred_reloads_under_load_drop_no_session() {
     let place = place();
     make(&place, "home/small", 3000);
     make(&place, "home/large", 3 << 20);
@@ -163,7 +163,7 @@ fn two_hundred_reloads_under_load_drop_nobody() {
     assert!(!log.contains("event=reload-refused") && !log.contains("event=store-failed"), "{log}");
 }
 
-/// How much each running transfer has moved, by its path and command, as the server tells it.
+/// The rate of each running transfer, by path and command, as reported by the server.
 fn moved(place: &Place) -> Vec<u64> {
     let mut transfers: Vec<_> = json(place, &["who", "--json"])
         .into_iter()
@@ -174,7 +174,7 @@ fn moved(place: &Place) -> Vec<u64> {
     transfers.into_iter().map(|(_, bytes)| bytes).collect()
 }
 
-/// Waits until what every transfer moves between two looks is as it should be.
+/// Waits until the rates of all transfers between two checks are as expected.
 fn until_each(place: &Place, count: usize, is_right: impl Fn(u64) -> bool) {
     let mut before = moved(place);
     for _ in 0..LOOKS_MAX {
@@ -188,7 +188,7 @@ fn until_each(place: &Place, count: usize, is_right: impl Fn(u64) -> bool) {
     panic!("{before:?}, {:?}", moved(place));
 }
 
-/// At 16 KiB a second this takes half a minute, and a look takes a fraction of a second.
+/// At 16 KiB a second this takes half a minute, and a check takes a fraction of a second.
 fn is_fast(step: u64) -> bool {
     step >= 512 << 10
 }
@@ -207,7 +207,7 @@ fn sends(server: &Serving, name: &str) -> (crate::support::Client, JoinHandle<()
 }
 
 #[test]
-fn every_new_limit_holds_for_transfers_under_way_and_goes_again() {
+fn every_new_limit_applies_to_running_transfers_and_can_be_removed() {
     let place = place();
     // Holes: nothing of it is on the disk.
     let large = std::fs::File::create(place.path("home/large")).unwrap();
@@ -223,7 +223,7 @@ fn every_new_limit_holds_for_transfers_under_way_and_goes_again() {
     let sealed = Busy::begin(&server, true, 1, store());
     let (client, sender) = sends(&server, "plain");
     until_each(&place, 4, is_fast);
-    // How far a download is can be told; the end of an upload is its client's secret.
+    // The progress of a download is known; the size of an upload is known only to its client.
     let sizes = |state| json(&place, &["who", "--json", "--state", state]);
     assert!(sizes("down").iter().all(|one| one["size"] == 1_u64 << 42));
     assert!(sizes("up").iter().all(|one| one["size"].is_null()));
@@ -260,7 +260,7 @@ fn every_new_limit_holds_for_transfers_under_way_and_goes_again() {
 }
 
 #[test]
-fn who_is_idle_for_longer_than_a_new_limit_leaves() {
+fn a_session_idle_for_longer_than_a_new_limit_is_disconnected() {
     let place = place();
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");
@@ -275,7 +275,7 @@ fn fingerprint(place: &Place) -> Value {
 
 /// As certbot lays it out: names in `live` lead to numbered files in `archive`.
 #[test]
-fn a_renewed_certificate_is_served_without_a_word_and_half_a_pair_is_not() {
+fn a_renewed_certificate_is_served_automatically_and_half_a_pair_is_not() {
     let place = place();
     std::fs::create_dir_all(place.path("le/live/example")).unwrap();
     std::fs::create_dir_all(place.path("le/archive/example")).unwrap();
@@ -298,7 +298,7 @@ fn a_renewed_certificate_is_served_without_a_word_and_half_a_pair_is_not() {
     make(&place, "home/large", 1 << 20);
     let busy = Busy::begin(&server, true, 2, download("large"));
     let first = fingerprint(&place);
-    // Half of it: the old one stays, and that is told once.
+    // An incomplete file: the old one stays in use, which is reported once.
     put(2, &pair("two.example"));
     point("chain", 2);
     let told = logged(&place, "event=certificate-unusable");
@@ -320,7 +320,7 @@ fn a_renewed_certificate_is_served_without_a_word_and_half_a_pair_is_not() {
 }
 
 #[test]
-fn a_signal_has_the_status_written_into_the_log() {
+fn a_signal_writes_the_status_to_the_log() {
     let place = place();
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");
@@ -332,7 +332,7 @@ fn a_signal_has_the_status_written_into_the_log() {
     }
 }
 
-/// What a TCP address answers to this, with its head.
+/// The response at a TCP address, with its head.
 fn asks(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -388,14 +388,14 @@ fn metrics_are_read_over_tcp_and_have_counted_what_was_done() {
         let name = name.split(' ').next().unwrap();
         assert!(reference.contains(&format!("| `{name}` |")), "{name} is not documented");
     }
-    // Nothing else is there, whatever is asked, and nothing can be changed.
+    // No other path exists, and nothing can be changed.
     assert!(asks(&address, "GET /v1/status HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 404 "));
     assert!(asks(&address, "POST /v1/stop HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 405 "));
     // A page of another site that leads its own name here reads nothing.
     let foreign = "GET /metrics HTTP/1.1\r\nHost: evil.example:9121\r\n\r\n";
     assert!(asks(&address, foreign).starts_with("HTTP/1.1 421 "));
     assert!(asks(&address, "HELO a\r\n\r\n").starts_with("HTTP/1.1 400 "));
-    // Connections that say nothing keep nobody from an answer.
+    // Idle connections do not delay responses to others.
     let _silent: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
     assert!(anna.says("NOOP").starts_with("200 "));
     assert!(page().starts_with("HTTP/1.1 200 "));

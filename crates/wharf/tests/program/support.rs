@@ -19,7 +19,7 @@ pub(crate) struct Place {
 /// Blocks of ports of a place: its server has at least 150 for data.
 const BLOCKS: u16 = 4;
 
-/// How often a login is tried while there is no room.
+/// How often a login is retried while the server is full.
 #[cfg(unix)]
 const ROOM_TRIES_MAX: usize = 6_000;
 
@@ -29,7 +29,7 @@ pub(crate) fn own_port() -> u16 {
     ports.nth(0)
 }
 
-/// What a run left behind.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -133,7 +133,7 @@ impl Place {
         Serving::start(command.spawn().unwrap())
     }
 
-    /// The same for a server whose log is a file of this name.
+    /// As above, for a server whose log is a file of this name.
     pub(crate) fn serve_quietly(&self, words: &[&str], log: &str) -> Serving {
         let mut child = self.spawn(words);
         let lines = BufReader::new(child.stderr.take().unwrap());
@@ -163,7 +163,7 @@ impl Place {
 const LOOPBACK: &[&str] = &["-i", "127.0.0.1", "-p", "0"];
 
 impl Ran {
-    /// Asserts the number, and that nobody sees a panic.
+    /// Asserts the exit code, and that there is no panic.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -183,7 +183,7 @@ pub(crate) struct Serving {
     child: Child,
     lines: BufReader<ChildStderr>,
     pub(crate) address: SocketAddr,
-    /// What it said before it was ready.
+    /// Its output before it was ready.
     pub(crate) before: String,
 }
 
@@ -215,7 +215,7 @@ impl Serving {
         client
     }
 
-    /// The answer to a name and a password.
+    /// The reply to a name and a password.
     pub(crate) fn tries(&self, user: &str, password: &str) -> String {
         let mut client = self.connect();
         client.says(&format!("USER {user}"));
@@ -228,7 +228,7 @@ impl Serving {
         client
     }
 
-    /// The same, again and again as long as there is no room.
+    /// As above, retried as long as the server is full.
     #[cfg(unix)]
     pub(crate) fn login_when_there_is_room(&self, user: &str, password: &str) -> Client {
         for _ in 0..ROOM_TRIES_MAX {
@@ -244,7 +244,7 @@ impl Serving {
         panic!("there is never room");
     }
 
-    /// A client that has heard nothing yet.
+    /// A client that has received nothing yet.
     fn meets(&self) -> Client {
         Client { lines: BufReader::new(TcpStream::connect(self.address).unwrap()) }
     }
@@ -272,7 +272,7 @@ impl Serving {
         self.ends()
     }
 
-    /// Waits for its end, whoever else still writes to its log.
+    /// Waits for its end, whatever else is still written to its log.
     #[cfg(target_os = "linux")]
     pub(crate) fn leaves(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
@@ -293,7 +293,7 @@ impl Drop for Serving {
     }
 }
 
-/// A client that says one line and hears one reply.
+/// A client that sends one line and reads one reply.
 pub(crate) struct Client {
     lines: BufReader<TcpStream>,
 }
@@ -344,7 +344,7 @@ impl Client {
         TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
     }
 
-    pub(crate) fn fetches(&mut self, line: &str) -> String {
+    pub(crate) fn downloads(&mut self, line: &str) -> String {
         let mut data = self.data();
         assert!(self.says(line).starts_with("150 "));
         let mut text = String::new();
@@ -365,7 +365,7 @@ impl Client {
     }
 }
 
-/// What lies in a folder, sorted.
+/// The content of a folder, sorted.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(folder)
         .unwrap()

@@ -22,14 +22,14 @@ fn an_account_is_made_with_its_folder_and_a_hash() {
 }
 
 #[test]
-fn what_is_wrong_with_a_new_account_is_told_before_anything_happens() {
+fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
     let place = with_anna();
     let before = place.read("users.toml");
     for (words, code, part) in [
-        (&["user", "add", "anna", "--home", "anna"][..], 1, "there is a user `anna` already"),
+        (&["user", "add", "anna", "--home", "anna"][..], 1, "user `anna` already exists"),
         (&["user", "add", "ben"], 2, "where are the files of ben?"),
         (&["user", "add", "ben", "--home", "nowhere", "--generate"], 1, "--create-home"),
-        (&["user", "add", "a/b", "--home", "anna", "--generate"], 2, "cannot be a user name"),
+        (&["user", "add", "a/b", "--home", "anna", "--generate"], 2, "invalid user name"),
         (&["user", "add", "ben", "--home", "anna", "--perm", "raedx"], 2, "is no right"),
         (&["user", "add", "ben", "--home", "anna", "--up", "fast"], 2, "--up fast"),
         (&["user", "add", "ben", "--home", "anna", "--path", "in=read"], 2, "begins with a slash"),
@@ -42,7 +42,7 @@ fn what_is_wrong_with_a_new_account_is_told_before_anything_happens() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_4_for_every_command() {
+fn an_unknown_name_exits_with_4_for_every_command() {
     let place = with_anna();
     for words in [
         &["user", "show", "ana"][..],
@@ -91,7 +91,7 @@ fn an_account_is_edited_disabled_enabled_and_removed() {
 }
 
 #[test]
-fn row_37_a_quota_is_given_shown_and_taken_away() {
+fn row_37_a_quota_is_set_shown_and_removed() {
     let place = with_anna();
     place.run(&["user", "edit", "anna", "--quota", "20GiB", "--quota-files", "1000"]).exits(0);
     let file = place.read("users.toml");
@@ -108,7 +108,7 @@ fn row_37_a_quota_is_given_shown_and_taken_away() {
 }
 
 #[test]
-fn a_made_up_password_is_all_of_standard_output() {
+fn a_generated_password_is_all_of_standard_output() {
     let place = with_anna();
     let ran = place.run(&["user", "passwd", "anna", "--generate"]).exits(0);
     assert_eq!(ran.out.trim_end().split('-').count(), 5, "{}", ran.out);
@@ -137,7 +137,7 @@ fn a_file_of_accounts_that_others_may_read_is_refused() {
 }
 
 #[test]
-fn mistakes_in_the_file_of_accounts_are_shown_in_place() {
+fn errors_in_the_accounts_file_are_shown_with_their_position() {
     let place = with_anna();
     let file = place.read("users.toml");
     std::fs::remove_file(place.path("users.toml")).unwrap();

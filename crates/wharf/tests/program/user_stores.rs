@@ -9,14 +9,14 @@ mod postgres;
 
 use postgres::{PASSWORD, Postgres};
 
-/// A place whose accounts are in a file of SQLite.
+/// A test folder with accounts in an SQLite file.
 fn with_sqlite() -> Place {
     let place = Place::new();
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
     place
 }
 
-/// A place whose accounts are in PostgreSQL.
+/// A test folder with accounts in PostgreSQL.
 fn with_postgres(server: &Postgres) -> Place {
     let place = Place::new();
     place.write("password", PASSWORD);
@@ -33,11 +33,11 @@ fn add(place: &Place, name: &str) -> Ran {
     place.run_with(&words, "secret\n")
 }
 
-/// What the commands say and show, whatever keeps the accounts; `shown` is what it is called.
+/// The output of the commands with any store; `shown` is its name in messages.
 fn every_command_works(place: &Place, shown: &str) {
     add(place, "anna").exits(0).tells(&format!("added anna to {shown}"));
-    add(place, "anna").exits(1).tells("there is a user `anna` already");
-    add(place, "a/b").exits(2).tells("cannot be a user name");
+    add(place, "anna").exits(1).tells("user `anna` already exists");
+    add(place, "a/b").exits(2).tells("invalid user name");
     place.run(&["user", "show", "ana"]).exits(4).tells("did you mean `anna`?");
     place.run(&["user", "disable", "anna", "ana"]).exits(4);
     let words = ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up"];
@@ -64,7 +64,7 @@ fn every_command_works(place: &Place, shown: &str) {
     place.run(&["user", "show", "ben"]).exits(4);
 }
 
-/// What a running server makes of changes, with nothing but logins and one look a second.
+/// How a running server applies changes, by logins and one check a second.
 fn a_server_follows(place: &Place) {
     let mut server = place.serve(&["--set", &homes(place)]);
     let mut anna = server.login("anna", "secret");
@@ -99,7 +99,7 @@ fn every_command_and_a_running_server_work_with_postgresql() {
     assert_eq!(names, "anna\ncarl");
 }
 
-/// A row that makes no sense, as an administrator with sqlite3 may write it.
+/// An invalid row, as an administrator with sqlite3 may write it.
 #[test]
 fn an_invalid_row_stops_neither_the_server_nor_the_list() {
     let place = with_sqlite();
@@ -132,7 +132,7 @@ fn an_invalid_row_stops_neither_the_server_nor_the_list() {
         let line = server.waits_for("event=login-failed");
         assert!(line.contains(part), "{line}");
     }
-    // What is mended counts at the next login; a copy without an account is refused until then.
+    // A fixed row is used at the next login; a copy without an account is rejected until then.
     place.run(&["user", "export"]).exits(78).tells("users.anna.upload_rate");
     place.run(&["user", "edit", "anna", "--up", "2MiB/s"]).exits(0);
     server.login("anna", "secret");
@@ -157,7 +157,7 @@ fn homes(place: &Place) -> String {
 }
 
 #[test]
-fn a_dead_database_fails_logins_alone_and_comes_back_by_itself() {
+fn an_unavailable_database_fails_only_logins_and_is_reconnected() {
     let mut database = Postgres::start();
     let place = with_postgres(&database);
     add(&place, "anna").exits(0);
@@ -167,7 +167,7 @@ fn a_dead_database_fails_logins_alone_and_comes_back_by_itself() {
     assert!(server.tries("anna", "secret").starts_with("530 "));
     server.waits_for("event=accounts-unreachable");
     assert!(anna.says("NOOP").starts_with("200 "), "a session goes on");
-    place.run(&["user", "list"]).exits(1).tells("cannot be reached").tells("help:");
+    place.run(&["user", "list"]).exits(1).tells("cannot connect to PostgreSQL").tells("help:");
     database.start_again();
     server.waits_for("event=accounts-back");
     server.login("anna", "secret");
@@ -177,7 +177,7 @@ fn a_dead_database_fails_logins_alone_and_comes_back_by_itself() {
 }
 
 #[test]
-fn a_server_starts_without_its_database_and_says_so() {
+fn a_server_starts_without_its_database_and_reports_it() {
     let mut database = Postgres::start();
     let place = with_postgres(&database);
     add(&place, "anna").exits(0);
@@ -191,20 +191,20 @@ fn a_server_starts_without_its_database_and_says_so() {
 }
 
 #[test]
-fn what_is_no_store_is_refused_with_place_remedy_and_number() {
+fn what_is_not_a_store_is_rejected_with_address_hint_and_exit_code() {
     let place = Place::new();
     let text = "[users.anna]\nhome = \"/srv/anna\"\n";
     place.write("users.db", text);
     private(&place.path("users.db"));
     for (store, code, part) in [
-        ("sqlite:users.db", 78, "users.db is no database of SQLite"),
-        ("sqlite:nowhere/users.db", 78, "cannot be made"),
-        ("sqlite:", 78, "it names no file"),
-        ("mysql://a:hidden@b/c", 78, "`mysql` is no kind of store"),
-        ("postgres://wharf:hidden@127.0.0.1:1/x?sslmode=require", 78, "trust anybody"),
+        ("sqlite:users.db", 78, "users.db is not an SQLite database"),
+        ("sqlite:nowhere/users.db", 78, "cannot create the database"),
+        ("sqlite:", 78, "the file name is missing"),
+        ("mysql://a:hidden@b/c", 78, "unknown kind of store `mysql`"),
+        ("postgres://wharf:hidden@127.0.0.1:1/x?sslmode=require", 78, "TLS needs sslrootcert"),
         ("postgres://wharf:hidden@127.0.0.1:1/x?frobnicate=1", 78, "frobnicate"),
-        ("postgres://127.0.0.1:1/x", 78, "names no user"),
-        ("postgres://wharf:hidden@127.0.0.1:1/x", 1, "cannot be reached: connection refused"),
+        ("postgres://127.0.0.1:1/x", 78, "has no user"),
+        ("postgres://wharf:hidden@127.0.0.1:1/x", 1, ": connection refused"),
     ] {
         place.write("wharf.toml", &format!("[accounts]\nstore = \"{store}\"\n"));
         let ran = add(&place, "anna").exits(code).tells(part).tells("help");
@@ -289,12 +289,12 @@ fn a_csv_is_imported_into_the_store_of_the_configuration() {
     place.run(&["import", "csv", "users.csv", "--write"]).exits(1).tells("anna, ben");
 }
 
-/// Names that guess at once, several on each of some connections.
+/// User names that guess concurrently, several on each of some connections.
 const GUESSERS: usize = 500;
 const NAMES_EACH: usize = 2;
 
-/// A thousand names are tried while one session keeps asking: it gets each answer, and it got some
-/// before the storm was over.
+/// A thousand names are tried while one session sends commands: it gets each reply, and some of
+/// them before all attempts have ended.
 fn a_storm_leaves_others_alone(place: &Place) {
     add(place, "anna").exits(0);
     let calm = [

@@ -1,4 +1,4 @@
-//! Web servers that are told what happened: down, slow, wrong, and there again.
+//! Web servers that receive events: down, slow, misbehaving, and available again.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,7 +23,7 @@ struct Request {
 }
 
 impl Request {
-    /// Takes one request from a connection, and answers with a status.
+    /// Reads one request from a connection, and responds with a status.
     fn take(stream: impl Read + Write, status: &str) -> Self {
         let mut stream = BufReader::new(stream);
         let mut headers = String::new();
@@ -112,7 +112,8 @@ fn an_upload_arrives_signed_and_once() {
     assert_eq!(request.header("wharf-delivery"), json["id"].as_str().unwrap());
     assert_eq!(request.header("wharf-event"), "upload");
     assert_eq!(request.header("content-type"), "application/json");
-    // The next one is another, so the first was not sent again; what was not asked for is not sent.
+    // The next one is another event, so the first was not sent again; events that were not
+    // requested are not sent.
     uploads(&server, "b.txt");
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/b.txt");
     assert_eq!(server.stop().0, Some(0));
@@ -145,17 +146,17 @@ fn events_outlive_a_web_server_that_is_down_and_a_server_that_is_killed() {
 }
 
 #[test]
-fn an_event_is_sent_again_with_its_number_until_it_is_taken_or_plainly_wrong() {
+fn an_event_is_sent_again_with_its_number_until_it_is_accepted_or_rejected() {
     let place = shared();
     let (listener, url) = listener();
     let mut server = serve(&place, &url, &[]);
     uploads(&server, "a.txt");
     let first = takes(&listener, "503 Busy").json()["id"].clone();
-    // A connection that ends without an answer is no answer.
+    // A connection that ends without a response is not a response.
     drop(listener.accept().unwrap());
     assert_eq!(takes(&listener, "200 OK").json()["id"], first);
     server.waits_for("event=webhook-failing");
-    // It is said with the first event that is taken, not with the one after it.
+    // It is reported with the first delivered event, not with the next one.
     server.waits_for("event=webhook-recovered");
     uploads(&server, "b.txt");
     takes(&listener, "200 OK");
@@ -172,7 +173,7 @@ fn an_event_is_sent_again_with_its_number_until_it_is_taken_or_plainly_wrong() {
 
 /// `give_up_after` counts from the event: the time in which no server ran counts, too.
 #[test]
-fn row_58_an_event_that_is_too_old_is_given_up_at_its_first_failure_after_a_start() {
+fn row_58_an_event_that_is_too_old_is_dropped_at_its_first_failure_after_a_start() {
     let place = shared();
     let (down, url) = listener();
     let address: SocketAddr = down.local_addr().unwrap();
@@ -186,7 +187,7 @@ fn row_58_an_event_that_is_too_old_is_given_up_at_its_first_failure_after_a_star
     if !server.before.contains("event=webhook-gave-up") {
         server.waits_for("event=webhook-gave-up");
     }
-    // A new one is young, and is kept until it is taken.
+    // A new event is recent, and is kept until it is delivered.
     uploads(&server, "new.txt");
     server.waits_for("event=webhook-failing");
     let listener = TcpListener::bind(address).unwrap();
@@ -211,7 +212,7 @@ fn age_events(folder: &Path) {
     }
 }
 
-/// The spool belongs to the user that serves, also one that root left behind.
+/// The spool belongs to the user of the server, also one that root left behind.
 #[test]
 fn row_46_58_events_are_sent_by_a_server_that_root_starts_as_another_user() {
     const NOBODY: u32 = 65_534;
@@ -251,7 +252,7 @@ fn row_46_58_events_are_sent_by_a_server_that_root_starts_as_another_user() {
 }
 
 #[test]
-fn a_full_spool_drops_events_and_says_so() {
+fn a_full_spool_drops_events_and_reports_it() {
     let place = shared();
     let (listener, url) = listener();
     let mut server = serve(&place, &url, &["webhook.0.spool_size=500"]);
@@ -263,7 +264,7 @@ fn a_full_spool_drops_events_and_says_so() {
     server.waits_for("event=webhook-full");
     drop(held);
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/a.txt");
-    // What it took made room, once the server has heard so.
+    // Delivered events freed space, once the server knows it.
     server.waits_for("event=webhook-recovered");
     uploads(&server, "b.txt");
     let line = server.waits_for("event=webhook-dropped");

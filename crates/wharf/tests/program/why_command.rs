@@ -1,10 +1,10 @@
-//! `wharf why` says what the server does, and what decides it.
+//! `wharf why` shows what the server does, and which rule decides it.
 
 use serde_json::Value;
 
 use crate::support::{Client, Place};
 
-/// What is asked, and what a client sends to find out.
+/// The question, and the commands of a client that verify the answer.
 struct Case {
     action: &'static str,
     path: &'static str,
@@ -80,7 +80,7 @@ impl Case {
                 let data = client.data();
                 let reply = client.says(line);
                 drop(data);
-                // With nothing to say the first reply may be the last.
+                // If there is nothing to send, the first reply may be the last.
                 reply.starts_with("150 ") && client.reply().starts_with("226 ")
             }
         }
@@ -90,7 +90,7 @@ impl Case {
 /// anna may read, drop files into /in, do all in /all and nothing in /secret.
 fn place() -> Place {
     let place = Place::new();
-    // A server of this computer's own must not be asked.
+    // A locally configured server must not be used.
     place.write("wharf.toml", "config_version = 1\n[control]\nsocket = \"run/control.sock\"\n");
     for folder in ["sub", "in", "secret", "all/sub", "all/full"] {
         std::fs::create_dir_all(place.path("home").join(folder)).unwrap();
@@ -115,7 +115,7 @@ fn why(place: &Place, words: &[&str]) -> Value {
 }
 
 #[test]
-fn why_says_what_the_server_does() {
+fn why_reports_what_the_server_does() {
     let place = place();
     let server = place.serve(&["serve"]);
     let told: Vec<_> =
@@ -132,7 +132,7 @@ fn why_says_what_the_server_does() {
 }
 
 #[test]
-fn the_rule_that_decides_is_told_with_its_line() {
+fn the_deciding_rule_is_reported_with_its_line() {
     let place = place();
     let ran = place.run(&["why", "anna", "/in/new.txt", "read"]).exits(1);
     assert_eq!(
@@ -152,7 +152,7 @@ fn the_rule_that_decides_is_told_with_its_line() {
 }
 
 #[test]
-fn each_thing_that_shuts_somebody_out_is_told() {
+fn every_reason_that_refuses_a_login_is_reported() {
     let place = place();
     let kind = |words: &[&str]| {
         let told = why(&place, words);
@@ -196,7 +196,7 @@ fn sessions_of_a_running_server_count() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_a_remedy() {
+fn invalid_settings_are_rejected_with_a_hint() {
     let place = place();
     place.run(&["why", "ann", "/", "login"]).exits(4).tells("anna");
     place.run(&["why", "anna", "/", "fly"]).exits(2).tells("use login, enter, list");

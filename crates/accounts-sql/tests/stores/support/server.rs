@@ -18,7 +18,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 
 /// Where Debian puts each version's programs.
 const VERSIONS: &str = "/usr/lib/postgresql";
-/// Who the server runs as where the tests are root: it refuses to be that.
+/// The user of the server if the tests run as root: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 /// How often a start is looked at: a minute in all.
 const LOOKS_MAX: u32 = 600;
@@ -69,7 +69,7 @@ impl Postgres {
         format!("postgres://{USER}@127.0.0.1:{}/wharf", self.port)
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Kills it, as a power failure would.
     pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let pid = child.id().to_string();
@@ -160,7 +160,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Makes a file the server's own.
+/// Gives a file to the user of the server.
 pub(crate) fn give(path: &Path) {
     if is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();

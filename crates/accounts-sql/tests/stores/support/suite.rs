@@ -19,7 +19,7 @@ pub(crate) async fn contract(store: &SqlUsers) {
     conformance::users::users(store).await;
 }
 
-/// Everything that can be said of an account.
+/// Every setting of an account.
 fn everything() -> Vec<Setting> {
     vec![
         Setting::Home("/srv/ftp/anna 'quoted' \"twice\" \\ ☃".into()),
@@ -53,7 +53,7 @@ fn path(text: &str) -> VPath {
     VPath::root().resolve(text.as_bytes()).unwrap()
 }
 
-/// What is written is read again, and what is changed leaves the rest.
+/// Written settings are read again, and a change leaves the others as they are.
 pub(crate) async fn changes(store: &SqlUsers) {
     store.add("anna", everything()).await.unwrap();
     let record = store.find("anna").await.unwrap().unwrap();
@@ -80,16 +80,16 @@ pub(crate) async fn changes(store: &SqlUsers) {
     store.add("anna", everything()).await.unwrap();
 }
 
-/// Of several changes, one that cannot be made keeps the others from being made.
+/// One invalid change makes the whole list of changes fail.
 pub(crate) async fn all_or_nothing(store: &SqlUsers) {
     add(store, "anna", "secret").await;
     let home = || vec![Setting::Home("/srv/x".into())];
     let named = |name: &str| Change::add(name, home());
     for (last, part) in [
-        (named("anna"), "there is a user `anna` already"),
-        (named("a/b"), "cannot be a user name"),
-        (Change::set("carl", home()), "there is no user `carl`"),
-        (Change::remove("carl"), "there is no user `carl`"),
+        (named("anna"), "user `anna` already exists"),
+        (named("a/b"), "invalid user name"),
+        (Change::set("carl", home()), "unknown user `carl`"),
+        (Change::remove("carl"), "unknown user `carl`"),
     ] {
         let remove = Change::remove("anna");
         let first = if last.holder() == &Holder::from("anna") { named("dora") } else { remove };
@@ -99,14 +99,14 @@ pub(crate) async fn all_or_nothing(store: &SqlUsers) {
         assert_eq!(left.iter().map(|record| &*record.name).collect::<Vec<_>>(), ["anna"]);
     }
     let error = store.add("ben", vec![]).await.unwrap_err().to_string();
-    assert!(error.contains("users.ben: it has no `home`"), "{error}");
+    assert!(error.contains("users.ben: missing `home`"), "{error}");
     assert_eq!(store.find("ben").await.unwrap(), None);
 }
 
 /// How many accounts fill more than one page.
 const MANY: usize = 1100;
 
-/// Page by page everyone comes once.
+/// Page by page every account is returned once.
 pub(crate) async fn pages(store: &SqlUsers) {
     let names: Vec<_> = (0..MANY).map(|number| format!("user{number:04}")).collect();
     let changes = names.iter().map(|name| {
@@ -138,7 +138,7 @@ pub(crate) async fn pages(store: &SqlUsers) {
     assert_eq!(found, names);
 }
 
-/// A thousand names, none of which anybody has, and one that is somebody's in between.
+/// A thousand unknown names, and a known one among them.
 pub(crate) async fn storm(store: &SqlUsers) {
     add(store, "anna", "secret").await;
     let names: Vec<_> = (0..1000).map(|number| format!("guess{number}")).collect();
@@ -187,7 +187,7 @@ pub(crate) async fn groups(store: &SqlUsers) {
     let settings = vec![home, Setting::Quota(Size::from_bytes(7)), rights, Setting::Folder(folder)];
     let hash = StoredHash::from(wharf_users::password::hash_new(b"secret").unwrap());
     let of_staff = vec![Setting::Password(hash), Setting::Groups(vec!["staff".into()])];
-    // Both at once: the group comes first, whatever the order of names.
+    // Both in one list: the group is created first, whatever the order of names.
     let both = [Change::add(staff(), settings.clone()), Change::add("anna", of_staff)];
     store.change(&both).await.unwrap();
     let account = store.login(&attempt("anna", "secret")).await.unwrap();
@@ -201,7 +201,7 @@ pub(crate) async fn groups(store: &SqlUsers) {
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
     assert!(matches!(denied, Denied::Disabled), "{denied}");
     assert_eq!(store.ended(&["anna".into()]).await.unwrap().len(), 1);
-    // Whom somebody has stays, and so does what somebody needs.
+    // A group with members stays, and so does a home that is needed.
     let no_home =
         Change::Set { holder: staff(), settings: vec![], cleared: vec![Cleared::Key("home")] };
     for change in [Change::remove(staff()), no_home] {
@@ -219,12 +219,12 @@ pub(crate) async fn names(store: &SqlUsers) -> Vec<String> {
     store.page(None).await.unwrap().into_iter().map(|record| record.name).collect()
 }
 
-/// What is wrong in the tables.
+/// Invalid records in the tables.
 pub(crate) async fn faults(store: &SqlUsers) -> Vec<String> {
     store.faults().await.unwrap().iter().map(ToString::to_string).collect()
 }
 
-/// An invalid row of an account or a group, written by `run`, keeps nothing else from working.
+/// An invalid row of an account or group, written by `run`, does not affect the others.
 pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
     for name in ["anna", "ben", "carl", "dora"] {
         add(store, name, "secret").await;
@@ -238,7 +238,7 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
     for (name, part) in [
         ("anna", "users.anna.upload_rate: "),
         ("carl", "users.carl.groups: the group `staff` is invalid: "),
-        ("dora", "users.dora.password: this is no password hash"),
+        ("dora", "users.dora.password: unknown password hash format"),
     ] {
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
         assert!(matches!(&denied, Denied::Refused(why) if why.contains(part)), "{denied}");
@@ -259,7 +259,8 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
         "users.dora.password",
     ];
     assert_eq!(keys, expected);
-    // Others can be changed, and what is invalid can be mended; what is made invalid is refused.
+    // Other records can be changed, and an invalid one can be fixed; a change that makes one
+    // invalid is rejected.
     add(store, "emil", "secret").await;
     store.set("ben", vec![Setting::Comment("well".into())]).await.unwrap();
     let staff = vec![Setting::Groups(vec!["staff".to_owned()])];
@@ -280,8 +281,8 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
     assert!(found.len() == 1 && found[0].starts_with("groups.empty.quota: "), "{found:?}");
 }
 
-/// Bytes that are no text, written by `run` into paths, rights and memberships, make their account
-/// invalid and no other; `bytes` is such bytes as an expression of SQL.
+/// Bytes that are not text, written by `run` into paths, permissions and memberships, make their
+/// account invalid and no other; `bytes` is an SQL expression for such bytes.
 pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes: &str) {
     for name in ["anna", "ben", "carl", "dora"] {
         add(store, name, "secret").await;
@@ -330,7 +331,7 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
             "UPDATE accounts SET allowed_addresses = NULL",
         ),
     ];
-    for (name, bad, mend) in cases {
+    for (name, bad, fix) in cases {
         run(&bad);
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
         assert!(matches!(&denied, Denied::Refused(why) if why.contains(name)), "{bad}: {denied}");
@@ -338,15 +339,19 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
         let found = faults(store).await;
         assert!(found.iter().any(|fault| fault.contains(&format!("users.{name}."))), "{found:?}");
         store.login(&attempt("ben", "secret")).await.unwrap();
-        run(mend);
-        assert_eq!(faults(store).await, Vec::<String>::new(), "{mend}");
+        run(fix);
+        assert_eq!(faults(store).await, Vec::<String>::new(), "{fix}");
         store.login(&attempt(name, "secret")).await.unwrap();
     }
-    // A name that is no text: a row that no login can ask for, and that is named.
+    unreadable_names(store, &run, bytes).await;
+}
+
+/// A name that is not text: the row never matches a login, and it is reported.
+async fn unreadable_names(store: &SqlUsers, run: impl Fn(&str), bytes: &str) {
     run(&format!("INSERT INTO accounts (name, home) VALUES ({bytes}, '/srv/x')"));
     let found = faults(store).await;
     assert!(
-        found.len() == 1 && found[0].contains("accounts.name: the name is no text"),
+        found.len() == 1 && found[0].contains("accounts.name: the name is not text"),
         "{found:?}"
     );
     assert!(found[0].contains("(bytes FF"), "{found:?}");
@@ -355,6 +360,9 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
     run("DELETE FROM accounts WHERE home = '/srv/x'");
     run(&format!("INSERT INTO groups (name) VALUES ({bytes})"));
     let found = faults(store).await;
-    assert!(found.len() == 1 && found[0].contains("groups.name: the name is no text"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("groups.name: the name is not text"),
+        "{found:?}"
+    );
     assert_eq!(names(store).await, ["anna", "ben", "carl", "dora"]);
 }

@@ -1,4 +1,4 @@
-//! One question and its answer, over one connection.
+//! One request and its response, over one connection.
 
 use std::fmt::Write as _;
 use std::io;
@@ -23,12 +23,12 @@ use super::super::SIGNATURE_HEADER;
 use super::Settings;
 use crate::endpoint::Endpoint;
 
-/// The largest answer that is read; an account is a few hundred bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// The largest head of an answer.
+/// The largest body that is read; an account takes a few hundred bytes.
+const RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// The largest head of a response.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Asks, and returns the status and the body.
+/// Sends the request, and returns status and body of the response.
 pub(super) async fn exchange(
     settings: &Settings,
     tls: Option<&Arc<ClientConfig>>,
@@ -40,7 +40,7 @@ pub(super) async fn exchange(
         None => converse(stream, request).await,
         Some(tls) => {
             let name = ServerName::try_from(settings.endpoint.host.clone())
-                .map_err(|_| "its name cannot stand in a certificate".to_owned())?;
+                .map_err(|_| "the host name is not valid in a certificate".to_owned())?;
             let connector = TlsConnector::from(Arc::clone(tls));
             let stream = connector.connect(name, stream).await;
             converse(stream.map_err(|error| error.to_string())?, request).await
@@ -67,7 +67,7 @@ fn request(settings: &Settings, body: Vec<u8>) -> Result<Request<Full<Bytes>>, S
     }
     if let Some(token) = &settings.token {
         let value = HeaderValue::try_from(format!("Bearer {}", token.as_str()));
-        let mut value = value.map_err(|_| "the token cannot stand in a header".to_owned())?;
+        let mut value = value.map_err(|_| "the token is not valid in a header".to_owned())?;
         value.set_sensitive(true);
         builder = builder.header(AUTHORIZATION, value);
     }
@@ -76,8 +76,8 @@ fn request(settings: &Settings, body: Vec<u8>) -> Result<Request<Full<Bytes>>, S
 
 /// See [`SIGNATURE_HEADER`].
 fn signature(secret: &[u8], time: u64, body: &[u8]) -> Result<String, String> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret)
-        .map_err(|_| "the secret cannot be a key".to_owned())?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret).map_err(|_| "invalid secret".to_owned())?;
     mac.update(format!("{time}.").as_bytes());
     mac.update(body);
     let mut text = format!("t={time},v1=");
@@ -101,29 +101,31 @@ where
         .map_err(|error| sentence(&error))?;
     let asking = async {
         let response = sender.send_request(request).await.map_err(|error| sentence(&error))?;
-        answer(response).await
+        read_response(response).await
     };
     let mut asking = std::pin::pin!(asking);
-    // The answer first: what the connection ends with does not matter any more then.
+    // The response first: after it, the end of the connection does not matter.
     let ended = tokio::select! {
         biased;
-        answer = &mut asking => return answer,
+        response = &mut asking => return response,
         ended = connection => ended,
     };
-    // It may have brought the whole answer and then ended badly: many a server closes TLS without
-    // a word.
+    // The whole response may have arrived before the error: many servers close TLS without
+    // close_notify.
     asking.await.map_err(|why| ended.err().map_or(why, |error| sentence(&error)))
 }
 
-async fn answer(response: Response<hyper::body::Incoming>) -> Result<(StatusCode, Bytes), String> {
+async fn read_response(
+    response: Response<hyper::body::Incoming>,
+) -> Result<(StatusCode, Bytes), String> {
     let status = response.status();
     if status != StatusCode::OK {
         return Ok((status, Bytes::new()));
     }
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect().await;
     let body = body.map_err(|error| match error.downcast_ref::<hyper::Error>() {
         Some(error) => sentence(error),
-        None => format!("its answer has more than {ANSWER_BYTES_MAX} bytes"),
+        None => format!("the response has more than {RESPONSE_BYTES_MAX} bytes"),
     })?;
     Ok((status, body.to_bytes()))
 }

@@ -53,7 +53,7 @@ fn path(text: &str) -> VPath {
 }
 
 #[test]
-fn an_account_takes_what_it_does_not_say_from_the_first_group_that_does() {
+fn an_account_inherits_from_the_first_group_that_sets_a_key() {
     let file = parse(TEXT).unwrap();
     let anna = file.record("anna").unwrap();
     assert_eq!(anna.home, Path::new("/srv/night/anna"));
@@ -73,16 +73,16 @@ fn an_account_takes_what_it_does_not_say_from_the_first_group_that_does() {
     );
     assert_eq!(account.folders[1].quota_files, Some(Count::from_number(7)));
     assert_eq!(account.until, Some(moment("2026-11-28T06:00:00Z").as_second()));
-    // The table itself says little.
+    // The account's own table sets little.
     assert_eq!(file.own("anna").unwrap().permissions, None);
 }
 
 #[test]
-fn where_a_setting_is_said_is_known() {
+fn the_line_of_a_setting_is_known() {
     let file = parse(TEXT).unwrap();
     assert_eq!(file.origin_of("anna", "quota", None), Origin::Group("staff"));
     assert_eq!(file.origin_of("anna", "sessions", None), Origin::Own);
-    assert_eq!(file.origin_of("anna", "expires", None), Origin::Nobody);
+    assert_eq!(file.origin_of("anna", "expires", None), Origin::Unset);
     let at = |key, inner: &str| file.line_said("anna", key, Some(&path(inner)));
     assert_eq!(file.line_said("anna", "sessions", None), Some(4));
     assert_eq!(file.line_said("anna", "home", None), Some(28));
@@ -93,16 +93,16 @@ fn where_a_setting_is_said_is_known() {
 }
 
 #[test]
-fn a_comment_is_nobody_elses() {
+fn a_comment_is_not_inherited() {
     let file = parse("[groups.staff]\nhome = 'a'\ncomment = 'b'\n[users.anna]\ngroups = 'staff'\n");
     let file = file.unwrap();
     assert_eq!(file.record("anna").unwrap().comment, None);
-    assert_eq!(file.origin_of("anna", "comment", None), Origin::Nobody);
+    assert_eq!(file.origin_of("anna", "comment", None), Origin::Unset);
     assert_eq!(file.line_in(Owner::Group("staff"), "comment", None), Some(3));
 }
 
 #[test]
-fn who_comes_from_elsewhere_at_another_time_or_too_late_is_told_so() {
+fn wrong_addresses_hours_and_expiry_are_refused_with_the_reason() {
     let file = parse(TEXT).unwrap();
     let ben = file.record("ben").unwrap();
     let tries = |peer: &str, now: &str| {
@@ -121,12 +121,12 @@ fn who_comes_from_elsewhere_at_another_time_or_too_late_is_told_so() {
     assert_eq!(tries("192.0.2.8", "2026-11-23T09:30:00Z"), elsewhere);
     let hours = "the account may log in at 09:00-10:00 UTC; 12:00-13:00 UTC only";
     assert_eq!(tries("192.0.2.7", "2026-11-23T10:00:00Z"), hours);
-    let ended = "the account ended: expires = 2027-01-31T18:00:00Z";
+    let ended = "the account expired: expires = 2027-01-31T18:00:00Z";
     assert_eq!(tries("192.0.2.7", "2027-02-01T09:30:00Z"), ended);
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn problems_are_reported_with_their_position() {
     let text = r#"
 [users.anna]
 groups = ["stuff", 7]
@@ -146,16 +146,16 @@ groups = ["a"]
     let Err(OpenError::Problems(problems)) = parse(text) else { panic!("no problems") };
     let told = problems.to_string().replace("/etc/wharf/users.toml:", "");
     for line in [
-        "3:10: users.anna.groups: expected a list of names of groups, as in [\"staff\"], found",
-        "5:10: users.ben.groups: there is no group `stuff` (did you mean `staff`?)",
-        "6:9: users.ben.hours: `9-17` is no time of the week; write it as in mon-fri 08:00-18:00",
-        "7:11: users.ben.expires: `soon` is no day",
-        "8:21: users.ben.allowed_addresses: `home` is no address",
-        "10:1: users.ben.folders.\"/\": this is the home itself",
-        "11:1: users.ben.folders.\"/a\": it has no `target`",
-        "12:25: users.ben.folders.\"/b\".mode: `mode` is no known key",
-        "14:1: groups.staff.password: `password` is no known key",
-        "15:1: groups.staff.groups: `groups` is no known key",
+        "3:10: users.anna.groups: expected a list of group names, as in [\"staff\"], found",
+        "5:10: users.ben.groups: unknown group `stuff` (did you mean `staff`?)",
+        "6:9: users.ben.hours: `9-17` is not a time window; write it as in mon-fri 08:00-18:00",
+        "7:11: users.ben.expires: `soon` is not a date",
+        "8:21: users.ben.allowed_addresses: `home` is not an address",
+        "10:1: users.ben.folders.\"/\": invalid path: the home itself",
+        "11:1: users.ben.folders.\"/a\": missing `target`",
+        "12:25: users.ben.folders.\"/b\".mode: `mode` is not a known key",
+        "14:1: groups.staff.password: `password` is not a known key",
+        "15:1: groups.staff.groups: `groups` is not a known key",
     ] {
         assert!(told.contains(line), "{line}\nis not in\n{told}");
     }
@@ -203,11 +203,11 @@ fn groups_and_folders_are_written_as_they_are_read() {
     assert_eq!(anna.home, Path::new("/srv/anna"));
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("\"/a\" = \"a\"\n"), "{text}");
-    // Somebody has the group.
+    // The group has members.
     let in_use = edit(&|editor| editor.remove(Owner::Group("staff"))).unwrap_err().to_string();
-    assert!(in_use.contains("there is no group `staff`"), "{in_use}");
+    assert!(in_use.contains("unknown group `staff`"), "{in_use}");
     let taken = edit(&|editor| editor.add(Owner::Group("staff"), &[])).unwrap_err().to_string();
-    assert_eq!(taken, "there is a group `staff` already");
+    assert_eq!(taken, "group `staff` already exists");
     edit(&|editor| {
         assert!(editor.clear_entry("anna", "folders", &path("/a"))?);
         editor.set(Owner::Group("staff"), &Setting::AllowedAddresses(Vec::new()))?;

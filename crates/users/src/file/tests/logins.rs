@@ -11,22 +11,22 @@ use tempfile::TempDir;
 use wharf_core::account::Account;
 use wharf_core::users::{Attempt, Denied, Users};
 
-use super::super::disk::{self, Patience};
+use super::super::disk::{self, LockWait};
 use super::super::{EditError, FileUsers, OpenError, Setting, StoredHash, UserFile};
 use super::{OLD_HASH, OLD_SECRET, write};
 use crate::hasher::Hasher;
 use crate::hours::Expiry;
 use crate::password::{Verified, hash_new, verify};
 
-struct House {
+struct TestUsers {
     folder: TempDir,
     path: PathBuf,
     hasher: Arc<Hasher>,
     users: FileUsers,
 }
 
-/// A file with `anna` (a hash of ours of `secret`), `bert` (disabled) and `carl` (an old hash).
-fn house() -> House {
+/// A file with `anna` (a new hash of `secret`), `bert` (disabled) and `carl` (an old hash).
+fn test_users() -> TestUsers {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("users.toml");
     let hash = StoredHash::from(hash_new(b"secret").unwrap());
@@ -40,10 +40,10 @@ fn house() -> House {
     .unwrap();
     let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
     let users = FileUsers::open(&path, Arc::clone(&hasher)).unwrap();
-    House { folder, path, hasher, users }
+    TestUsers { folder, path, hasher, users }
 }
 
-impl House {
+impl TestUsers {
     async fn login(&self, user: &str, secret: &[u8]) -> Result<Account, Denied> {
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
         self.users.login(&Attempt { user, secret, peer, is_tls: false }).await
@@ -68,43 +68,47 @@ impl House {
 
 #[tokio::test]
 async fn row_19_without_a_password_an_account_is_open_to_its_addresses_alone() {
-    let house = house();
+    let test_users = test_users();
     let near = "[\"127.0.0.0/8\"]";
     let open = |addresses: &str| {
         format!(
             "[users.cam]\nno_password = true\nhome = \"/cam\"\nallowed_addresses = {addresses}\n"
         )
     };
-    house.replace(&open(near));
+    test_users.replace(&open(near));
     for secret in [b"".as_slice(), b"x"] {
-        assert_eq!(house.login("cam", secret).await.unwrap().name, "cam");
+        assert_eq!(test_users.login("cam", secret).await.unwrap().name, "cam");
     }
-    assert_eq!(house.hasher.verifications(), 0);
-    house.replace(&open("[\"192.0.2.7\"]"));
-    let denied = house.login("cam", b"").await;
+    assert_eq!(test_users.hasher.verifications(), 0);
+    test_users.replace(&open("[\"192.0.2.7\"]"));
+    let denied = test_users.login("cam", b"").await;
     assert!(matches!(denied, Err(Denied::Refused(_))), "{denied:?}");
-    assert_eq!(house.hasher.verifications(), 1, "elsewhere it costs what a wrong password costs");
-    house.replace(&open(&format!("{near}\nenabled = false")));
-    assert!(matches!(house.login("cam", b"").await, Err(Denied::Disabled)));
+    assert_eq!(
+        test_users.hasher.verifications(),
+        1,
+        "elsewhere it costs what a wrong password costs"
+    );
+    test_users.replace(&open(&format!("{near}\nenabled = false")));
+    assert!(matches!(test_users.login("cam", b"").await, Err(Denied::Disabled)));
 }
 
 #[tokio::test]
 async fn row_19_an_empty_hash_or_none_opens_nothing_to_an_empty_password() {
-    let house = house();
+    let test_users = test_users();
     for said in ["", "password = \"\"\n", "password = \"!\"\n", "no_password = false\n"] {
-        house.replace(&format!(
+        test_users.replace(&format!(
             "[users.eva]\n{said}home = \"/eva\"\nallowed_addresses = [\"127.0.0.1\"]\n"
         ));
-        let denied = house.login("eva", b"").await;
+        let denied = test_users.login("eva", b"").await;
         assert!(matches!(denied, Err(Denied::NoPassword)), "{said}: {denied:?}");
     }
-    assert!(house.hasher.verifications() == 4);
+    assert!(test_users.hasher.verifications() == 4);
 }
 
 #[tokio::test]
 async fn row_18_every_denial_costs_one_verification() {
-    let house = house();
-    house.edit("carl", &Setting::Password(StoredHash::from("!".to_owned())));
+    let test_users = test_users();
+    test_users.edit("carl", &Setting::Password(StoredHash::from("!".to_owned())));
     for (name, secret, denied) in [
         ("nobody", "secret", Denied::UnknownUser),
         ("anna", "wrong", Denied::WrongPassword),
@@ -113,58 +117,58 @@ async fn row_18_every_denial_costs_one_verification() {
         ("bert", "wrong", Denied::Disabled),
         ("carl", "!", Denied::NoPassword),
     ] {
-        let before = house.hasher.verifications();
-        let found = house.login(name, secret.as_bytes()).await.unwrap_err();
+        let before = test_users.hasher.verifications();
+        let found = test_users.login(name, secret.as_bytes()).await.unwrap_err();
         assert_eq!(found.to_string(), denied.to_string(), "{name} {secret}");
-        assert_eq!(house.hasher.verifications(), before + 1, "{name} {secret}");
+        assert_eq!(test_users.hasher.verifications(), before + 1, "{name} {secret}");
     }
-    assert!(house.login("anna", b"secret").await.is_ok());
+    assert!(test_users.login("anna", b"secret").await.is_ok());
 }
 
 #[tokio::test]
 async fn a_relative_home_lies_below_the_files_folder() {
-    let house = house();
-    let account = house.login("anna", b"secret").await.unwrap();
-    assert_eq!(account.home, house.folder.path().join("anna"));
+    let test_users = test_users();
+    let account = test_users.login("anna", b"secret").await.unwrap();
+    assert_eq!(account.home, test_users.folder.path().join("anna"));
 }
 
 #[tokio::test]
 async fn an_account_that_must_use_tls_is_refused_without() {
-    let house = house();
-    house.edit("anna", &Setting::RequireTls(true));
-    let denied = house.login("anna", b"secret").await.unwrap_err();
+    let test_users = test_users();
+    test_users.edit("anna", &Setting::RequireTls(true));
+    let denied = test_users.login("anna", b"secret").await.unwrap_err();
     assert!(matches!(denied, Denied::Refused(_)), "{denied}");
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let attempt = Attempt { user: "anna", secret: b"secret", peer, is_tls: true };
-    assert!(house.users.login(&attempt).await.unwrap().requires_tls);
+    assert!(test_users.users.login(&attempt).await.unwrap().requires_tls);
 }
 
 #[tokio::test]
-async fn row_44_a_change_counts_at_the_next_login() {
-    let house = house();
+async fn row_44_a_change_takes_effect_at_the_next_login() {
+    let test_users = test_users();
     let hash = StoredHash::from(hash_new(b"new").unwrap());
-    house.edit("anna", &Setting::Password(hash));
-    assert!(matches!(house.login("anna", b"secret").await, Err(Denied::WrongPassword)));
-    assert!(house.login("anna", b"new").await.is_ok());
-    UserFile::edit(&house.path, |editor| editor.remove("anna")).unwrap();
-    assert!(matches!(house.login("anna", b"new").await, Err(Denied::UnknownUser)));
-    house.edit("bert", &Setting::Enabled(true));
-    assert!(house.login("bert", b"secret").await.is_ok());
+    test_users.edit("anna", &Setting::Password(hash));
+    assert!(matches!(test_users.login("anna", b"secret").await, Err(Denied::WrongPassword)));
+    assert!(test_users.login("anna", b"new").await.is_ok());
+    UserFile::edit(&test_users.path, |editor| editor.remove("anna")).unwrap();
+    assert!(matches!(test_users.login("anna", b"new").await, Err(Denied::UnknownUser)));
+    test_users.edit("bert", &Setting::Enabled(true));
+    assert!(test_users.login("bert", b"secret").await.is_ok());
 }
 
 #[tokio::test]
 async fn an_account_disabled_while_its_login_waits_does_not_get_in() {
-    let house = house();
-    let turn = house.hasher.spare_turn().unwrap();
-    let login = house.login("anna", b"secret");
+    let test_users = test_users();
+    let permit = test_users.hasher.try_permit().unwrap();
+    let login = test_users.login("anna", b"secret");
     let disable = async {
-        // The login looks at the file, then waits for the turn that is held here.
-        while house.hasher.waiting() == 0 {
+        // The login checks the file, then waits for the permit that is held here.
+        while test_users.hasher.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        house.edit("anna", &Setting::Enabled(false));
-        assert_eq!(house.ended().await, ["anna"]);
-        drop(turn);
+        test_users.edit("anna", &Setting::Enabled(false));
+        assert_eq!(test_users.ended().await, ["anna"]);
+        drop(permit);
     };
     let (denied, ()) = tokio::join!(login, disable);
     assert!(matches!(denied, Err(Denied::Disabled)), "{denied:?}");
@@ -172,86 +176,90 @@ async fn an_account_disabled_while_its_login_waits_does_not_get_in() {
 
 #[tokio::test]
 async fn a_disabled_and_a_removed_account_end_once() {
-    let house = house();
-    assert_eq!(house.ended().await, [""; 0]);
-    house.edit("anna", &Setting::Enabled(false));
-    // A login looks first; the change is still told.
-    assert!(matches!(house.login("anna", b"secret").await, Err(Denied::Disabled)));
-    let changes = house.users.refresh().await.unwrap();
+    let test_users = test_users();
+    assert_eq!(test_users.ended().await, [""; 0]);
+    test_users.edit("anna", &Setting::Enabled(false));
+    // A login checks the file first; the change is still reported.
+    assert!(matches!(test_users.login("anna", b"secret").await, Err(Denied::Disabled)));
+    let changes = test_users.users.refresh().await.unwrap();
     assert!(changes.is_reread);
     assert_eq!(changes.ended, BTreeSet::from(["anna".to_owned()]));
-    UserFile::edit(&house.path, |editor| {
+    UserFile::edit(&test_users.path, |editor| {
         editor.remove("anna")?;
         editor.remove("carl")
     })
     .unwrap();
-    assert_eq!(house.ended().await, ["carl"]);
-    assert_eq!(house.users.refresh().await.unwrap(), super::super::Changes::default());
+    assert_eq!(test_users.ended().await, ["carl"]);
+    assert_eq!(test_users.users.refresh().await.unwrap(), super::super::Changes::default());
 }
 
 #[tokio::test]
-async fn an_account_that_ends_is_told_apart_from_one_that_is_disabled() {
-    let house = house();
-    house.edit("anna", &Setting::Expires(Expiry::parse("2020-01-31").unwrap()));
-    let before = house.hasher.verifications();
-    let denied = house.login("anna", b"secret").await.unwrap_err();
-    assert_eq!(denied.to_string(), "the account ended: expires = 2020-01-31");
-    let wrong = house.login("anna", b"wrong").await.unwrap_err();
+async fn an_expired_account_is_distinguished_from_a_disabled_one() {
+    let test_users = test_users();
+    test_users.edit("anna", &Setting::Expires(Expiry::parse("2020-01-31").unwrap()));
+    let before = test_users.hasher.verifications();
+    let denied = test_users.login("anna", b"secret").await.unwrap_err();
+    assert_eq!(denied.to_string(), "the account expired: expires = 2020-01-31");
+    let wrong = test_users.login("anna", b"wrong").await.unwrap_err();
     assert!(matches!(wrong, Denied::WrongPassword), "{wrong}");
-    assert_eq!(house.hasher.verifications(), before + 2);
-    let changes = house.users.refresh().await.unwrap();
+    assert_eq!(test_users.hasher.verifications(), before + 2);
+    let changes = test_users.users.refresh().await.unwrap();
     assert_eq!(changes.over, BTreeSet::from(["anna".to_owned()]));
     assert_eq!(changes.ended, BTreeSet::new());
-    assert_eq!(house.users.refresh().await.unwrap(), super::super::Changes::default());
+    assert_eq!(test_users.users.refresh().await.unwrap(), super::super::Changes::default());
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn row_44_a_file_that_is_emptied_before_it_is_written_throws_nobody_out() {
-    let house = house();
-    let text = house.text();
-    write(&house.path, "");
-    assert_eq!(house.ended().await, [""; 0]);
-    write(&house.path, &text);
-    assert_eq!(house.ended().await, [""; 0]);
-    // If it stays so, it is meant; a disabled account is meant at once.
-    write(&house.path, &text.replace("home = \"anna\"", "home = \"anna\"\nenabled = false"));
-    assert_eq!(house.ended().await, ["anna"]);
-    write(&house.path, "");
-    assert_eq!(house.ended().await, [""; 0]);
-    assert_eq!(house.ended().await, ["carl"]);
-    assert_eq!(house.ended().await, [""; 0]);
+async fn row_44_a_file_that_is_truncated_before_it_is_written_ends_no_session() {
+    let test_users = test_users();
+    let text = test_users.text();
+    write(&test_users.path, "");
+    assert_eq!(test_users.ended().await, [""; 0]);
+    write(&test_users.path, &text);
+    assert_eq!(test_users.ended().await, [""; 0]);
+    // If it stays so, it is intended; a disabled account ends at once.
+    write(&test_users.path, &text.replace("home = \"anna\"", "home = \"anna\"\nenabled = false"));
+    assert_eq!(test_users.ended().await, ["anna"]);
+    write(&test_users.path, "");
+    assert_eq!(test_users.ended().await, [""; 0]);
+    assert_eq!(test_users.ended().await, ["carl"]);
+    assert_eq!(test_users.ended().await, [""; 0]);
 }
 
 #[tokio::test]
-async fn row_44_a_broken_file_keeps_the_accounts_and_is_told_once() {
-    let house = house();
-    house.replace("[users.anna]\nhoem = 1\n");
-    assert!(house.login("anna", b"secret").await.is_ok());
-    let error = house.users.refresh().await.unwrap_err();
+async fn row_44_an_invalid_file_keeps_the_accounts_and_is_reported_once() {
+    let test_users = test_users();
+    test_users.replace("[users.anna]\nhoem = 1\n");
+    assert!(test_users.login("anna", b"secret").await.is_ok());
+    let error = test_users.users.refresh().await.unwrap_err();
     assert!(matches!(error, OpenError::Problems(_)), "{error}");
-    assert_eq!(house.ended().await, [""; 0]);
-    assert!(house.users.take_problem().is_none());
-    fs::remove_file(&house.path).unwrap();
-    assert!(house.login("anna", b"secret").await.is_ok());
-    let problem = house.users.take_problem().unwrap();
+    assert_eq!(test_users.ended().await, [""; 0]);
+    assert!(test_users.users.take_problem().is_none());
+    fs::remove_file(&test_users.path).unwrap();
+    assert!(test_users.login("anna", b"secret").await.is_ok());
+    let problem = test_users.users.take_problem().unwrap();
     assert!(matches!(problem, EditError::Open(OpenError::Missing { .. })), "{problem}");
-    assert_eq!(house.ended().await, [""; 0]);
-    house.replace("[users.carl]\nhome = 'c'\n");
-    assert_eq!(house.ended().await, ["anna"]);
+    assert_eq!(test_users.ended().await, [""; 0]);
+    test_users.replace("[users.carl]\nhome = 'c'\n");
+    assert_eq!(test_users.ended().await, ["anna"]);
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_opened_to_others_is_told_and_counts_again_when_closed() {
+async fn a_file_accessible_to_others_is_reported_and_used_again_when_fixed() {
     use std::os::unix::fs::PermissionsExt;
-    let house = house();
-    let mode = |mode| fs::set_permissions(&house.path, fs::Permissions::from_mode(mode)).unwrap();
+    let test_users = test_users();
+    let mode =
+        |mode| fs::set_permissions(&test_users.path, fs::Permissions::from_mode(mode)).unwrap();
     mode(0o644);
-    assert!(matches!(house.users.refresh().await, Err(OpenError::TooOpen { mode: 0o644, .. })));
-    assert!(house.login("anna", b"secret").await.is_ok());
+    assert!(matches!(
+        test_users.users.refresh().await,
+        Err(OpenError::TooOpen { mode: 0o644, .. })
+    ));
+    assert!(test_users.login("anna", b"secret").await.is_ok());
     mode(0o600);
-    assert!(house.users.refresh().await.unwrap().is_reread);
+    assert!(test_users.users.refresh().await.unwrap().is_reread);
 }
 
 #[test]
@@ -276,50 +284,51 @@ fn stored(path: &Path, name: &str) -> String {
 
 #[tokio::test]
 async fn row_20_an_old_hash_is_renewed_by_the_right_password_alone() {
-    let house = house();
-    assert!(house.login("carl", b"wrong").await.is_err());
-    house.hasher.idle().await;
-    assert_eq!(stored(&house.path, "carl"), OLD_HASH);
-    let anna = stored(&house.path, "anna");
-    assert!(house.login("anna", b"secret").await.is_ok());
-    assert!(house.login("carl", OLD_SECRET).await.is_ok());
-    house.hasher.idle().await;
-    assert_eq!(verify(&stored(&house.path, "carl"), OLD_SECRET), Verified::Right);
-    assert_eq!(stored(&house.path, "anna"), anna);
-    assert!(house.login("carl", OLD_SECRET).await.is_ok());
-    assert!(house.users.take_problem().is_none());
-    assert_eq!(house.ended().await, [""; 0]);
+    let test_users = test_users();
+    assert!(test_users.login("carl", b"wrong").await.is_err());
+    test_users.hasher.idle().await;
+    assert_eq!(stored(&test_users.path, "carl"), OLD_HASH);
+    let anna = stored(&test_users.path, "anna");
+    assert!(test_users.login("anna", b"secret").await.is_ok());
+    assert!(test_users.login("carl", OLD_SECRET).await.is_ok());
+    test_users.hasher.idle().await;
+    assert_eq!(verify(&stored(&test_users.path, "carl"), OLD_SECRET), Verified::Right);
+    assert_eq!(stored(&test_users.path, "anna"), anna);
+    assert!(test_users.login("carl", OLD_SECRET).await.is_ok());
+    assert!(test_users.users.take_problem().is_none());
+    assert_eq!(test_users.ended().await, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_login_never_waits_for_or_fails_with_the_renewal() {
-    let house = house();
-    let held = disk::lock(&disk::real(&house.path), Patience::None).unwrap().unwrap();
-    assert!(house.login("carl", OLD_SECRET).await.is_ok());
-    house.hasher.idle().await;
-    assert_eq!(stored(&house.path, "carl"), OLD_HASH);
-    assert!(house.users.take_problem().is_none(), "someone else's change is no problem");
+    let test_users = test_users();
+    let held =
+        disk::lock(&disk::resolve_symlink(&test_users.path), LockWait::None).unwrap().unwrap();
+    assert!(test_users.login("carl", OLD_SECRET).await.is_ok());
+    test_users.hasher.idle().await;
+    assert_eq!(stored(&test_users.path, "carl"), OLD_HASH);
+    assert!(test_users.users.take_problem().is_none(), "someone else's change is no problem");
     drop(held);
-    // A lock that cannot be made is one, told once and not tried again.
-    let lock = house.folder.path().join("users.toml.lock");
+    // A lock that cannot be created is an error, reported once and not retried.
+    let lock = test_users.folder.path().join("users.toml.lock");
     fs::remove_file(&lock).unwrap();
     fs::create_dir(&lock).unwrap();
-    for turn in 0..2 {
-        assert!(house.login("carl", OLD_SECRET).await.is_ok());
-        house.hasher.idle().await;
-        let problem = house.users.take_problem();
-        assert_eq!(problem.is_some(), turn == 0, "{problem:?}");
+    for permit in 0..2 {
+        assert!(test_users.login("carl", OLD_SECRET).await.is_ok());
+        test_users.hasher.idle().await;
+        let problem = test_users.users.take_problem();
+        assert_eq!(problem.is_some(), permit == 0, "{problem:?}");
     }
-    assert_eq!(stored(&house.path, "carl"), OLD_HASH);
+    assert_eq!(stored(&test_users.path, "carl"), OLD_HASH);
 }
 
 #[tokio::test]
 async fn a_renewal_does_not_undo_a_new_password() {
-    let house = house();
+    let test_users = test_users();
     let new = StoredHash::from(hash_new(b"new").unwrap());
-    house.edit("carl", &Setting::Password(new.clone()));
-    let turn = house.hasher.spare_turn().unwrap();
+    test_users.edit("carl", &Setting::Password(new.clone()));
+    let permit = test_users.hasher.try_permit().unwrap();
     let old = StoredHash::from(OLD_HASH.to_owned());
-    house.users.inner.renew("carl", Some(&old), OLD_SECRET, &turn);
-    assert_eq!(stored(&house.path, "carl"), new.as_str());
+    test_users.users.inner.renew("carl", Some(&old), OLD_SECRET, &permit);
+    assert_eq!(stored(&test_users.path, "carl"), new.as_str());
 }

@@ -1,4 +1,4 @@
-//! Reading, and telling what is wrong.
+//! Parsing, and error messages.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn problems(text: &str) -> FileProblems {
 }
 
 /// The problems as text, without the file's name.
-fn told(text: &str) -> String {
+fn messages(text: &str) -> String {
     problems(text).to_string().replace("/etc/wharf/users.toml:", "")
 }
 
@@ -92,7 +92,7 @@ fn inline_tables_dotted_keys_and_windows_lines_are_read() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let text = r#"
 version = 1
 [users.anna]
@@ -119,39 +119,39 @@ eva = 3
 "#;
     let text = text.replace("[users]\neva = 3\n", "[users.eva]\nhome = \"\"\npaths = 3\n");
     assert_eq!(
-        told(&text),
+        messages(&text),
         "\
-2:1: version: `version` is no known key (accounts are tables such as [users.anna], \
+2:1: version: `version` is not a known key (accounts are tables such as [users.anna], \
 groups such as [groups.staff])
-4:1: users.anna.pasword: `pasword` is no known key (did you mean `password`?)
+4:1: users.anna.pasword: `pasword` is not a known key (did you mean `password`?)
 5:8: users.anna.home: expected a text, found a whole number (write it in quotes: \"…\")
-6:15: users.anna.permissions: `raed` is no right (did you mean `read`?)
+6:15: users.anna.permissions: `raed` is not a permission (did you mean `read`?)
 7:11: users.anna.enabled: expected true or false, found a text (write true or false, without quotes)
 8:15: users.anna.upload_rate: `Mb` counts bits; write bytes, with a capital B, and divide by 8
-9:17: users.anna.download_rate: a speed is not below zero
+9:17: users.anna.download_rate: invalid rate: it is negative
 10:24: users.anna.transfer_upload_rate: expected a text or a whole number, found a number with a \
-fraction (write a speed such as \"2MiB/s\", or 0 for no limit)
+fraction (write a rate such as \"2MiB/s\", or 0 for no limit)
 11:12: users.anna.sessions: expected a whole number from 0 to 4294967295 (0 or \"unlimited\" means \
 no limit)
 12:11: users.anna.comment: expected a text, found a list (write it in quotes: \"…\")
-14:1: users.anna.paths.incoming: a path begins with `/`, the top of the account's home
-15:8: users.anna.paths.\"/a\": `wirte` is no right (use read, read-write, upload, dropbox, full or \
-none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
-17:1: users.anna.paths.\"/b/\": `/b` has its rights above already (keep one of them)
-18:1: users.anna.paths.\"/\": this is the home itself: its rights stand in `permissions`
-19:8: users.\".hidden\": a user name does not begin with `.`
-20:8: users.\".hidden\".home: `~` means nothing here (write the whole path, or one relative to the \
+14:1: users.anna.paths.incoming: invalid path: it must start with `/`, the account's home
+15:8: users.anna.paths.\"/a\": `wirte` is not a permission (use read, read-write, upload, dropbox, \
+full or none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
+17:1: users.anna.paths.\"/b/\": duplicate path `/b` (remove one of them)
+18:1: users.anna.paths.\"/\": invalid path: the home itself; set `permissions` for it
+19:8: users.\".hidden\": a user name must not start with `.`
+20:8: users.\".hidden\".home: `~` is not supported (write an absolute path, or one relative to the \
 folder of this file)
-21:8: users.bert: it has no `home` (add where its files are, such as: home = \"/srv/ftp/anna\")
-23:8: users.eva.home: the path is empty (write the whole path, or one relative to the folder of \
+21:8: users.bert: missing `home` (add the folder of its files, such as: home = \"/srv/ftp/anna\")
+23:8: users.eva.home: the path is empty (write an absolute path, or one relative to the folder of \
 this file)
-24:9: users.eva.paths: expected a table, found a whole number (rights below paths are a table such \
-as: \"/incoming\" = \"upload\")"
+24:9: users.eva.paths: expected a table, found a whole number (permissions of paths are a table \
+such as: \"/incoming\" = \"upload\")"
     );
 }
 
 #[test]
-fn a_place_is_told_in_characters_and_in_bytes() {
+fn a_position_is_given_in_characters_and_in_bytes() {
     let text = "[users.anna]\nhome = '/ü'\nenabled = 1 # ü\n[users.'ü']\nhome = 1";
     let found = problems(text);
     let problem = &found.problems[1];
@@ -161,17 +161,17 @@ fn a_place_is_told_in_characters_and_in_bytes() {
 }
 
 #[test]
-fn text_that_is_no_toml_tells_where_and_hides_passwords() {
+fn invalid_toml_is_reported_with_its_position_and_without_passwords() {
     let found = problems("[users.anna]\npassword = hunter2\nhome = \"/a\"\n");
     assert_eq!(found.problems.len(), 1);
     assert_eq!(found.problems[0].line, 2);
     assert!(!found.source.contains("hunter2"), "{}", found.source);
-    let twice = told("[users.anna]\nhome = '/a'\n[users.anna]\nhome = '/b'\n");
+    let twice = messages("[users.anna]\nhome = '/a'\n[users.anna]\nhome = '/b'\n");
     assert!(twice.starts_with("3:8: ") && twice.contains("duplicate"), "{twice}");
 }
 
 #[test]
-fn a_password_in_place_of_a_hash_is_told_and_not_shown() {
+fn a_password_in_place_of_a_hash_is_reported_and_not_shown() {
     let found = problems("[users.anna]\npassword = \"hunter2 ü\"\nhome = 1\n");
     assert!(!format!("{found:?} {found}").contains("hunter2"));
     assert!(found.source.contains("password = \"**********\""), "{}", found.source);
@@ -191,7 +191,7 @@ fn a_hash_is_not_in_debug_output() {
 }
 
 #[test]
-fn the_wrong_file_is_not_told_without_end() {
+fn the_number_of_reported_problems_is_bounded() {
     let text =
         (0..PROBLEMS_MAX * 2).map(|line| format!("key{line} = 1")).collect::<Vec<_>>().join("\n");
     assert_eq!(problems(&text).problems.len(), PROBLEMS_MAX);
@@ -199,7 +199,7 @@ fn the_wrong_file_is_not_told_without_end() {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_reader_fall(
+    fn no_text_makes_the_parser_panic(
         text in "\\PC{0,60}",
         lines in prop::collection::vec(
             ("[a-z_]{1,8}|users|home", "\\PC{0,12}|[0-9]{1,30}|'[ -&(-~]{0,20}'"),
@@ -235,14 +235,20 @@ fn row_19_an_account_without_a_password_needs_addresses_and_no_password() {
         ))
     };
     let wrong = |said: &str| read(said).unwrap_err().to_string();
-    let told = wrong("[users.a]\nno_password = true\n");
-    assert!(told.contains("an account without a password needs `allowed_addresses`"), "{told}");
-    let told = wrong("[users.a]\nno_password = true\nallowed_addresses = []\n");
-    assert!(told.contains("an account without a password needs `allowed_addresses`"), "{told}");
-    let told = wrong("[users.a]\nno_password = true\npassword = \"!\"\ngroups = [\"near\"]\n");
-    assert!(told.contains("it has a `password` as well"), "{told}");
-    let told = wrong("[groups.open]\nno_password = true\n");
-    assert!(told.contains("`no_password` is no known key"), "{told}");
+    let messages = wrong("[users.a]\nno_password = true\n");
+    assert!(
+        messages.contains("an account without a password needs `allowed_addresses`"),
+        "{messages}"
+    );
+    let messages = wrong("[users.a]\nno_password = true\nallowed_addresses = []\n");
+    assert!(
+        messages.contains("an account without a password needs `allowed_addresses`"),
+        "{messages}"
+    );
+    let messages = wrong("[users.a]\nno_password = true\npassword = \"!\"\ngroups = [\"near\"]\n");
+    assert!(messages.contains("conflicts with `password`"), "{messages}");
+    let messages = wrong("[groups.open]\nno_password = true\n");
+    assert!(messages.contains("`no_password` is not a known key"), "{messages}");
     let file = read("[users.a]\nno_password = true\ngroups = [\"near\"]\n").unwrap();
     assert!(file.record("a").unwrap().is_open(), "a group may name the addresses");
 }

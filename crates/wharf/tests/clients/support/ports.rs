@@ -49,7 +49,7 @@ impl Ports {
     }
 }
 
-/// Ports at the begin that are not for data.
+/// Leading ports that are not for data.
 const OTHERS: u16 = 8;
 
 fn is_free(port: u16) -> bool {

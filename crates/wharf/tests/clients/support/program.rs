@@ -1,4 +1,4 @@
-//! Runs the programs that people use, each with an end to its patience.
+//! Runs client programs, each with a timeout.
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
@@ -18,14 +18,14 @@ pub(crate) struct Program {
     input: Vec<u8>,
 }
 
-/// What a program said and how it ended.
+/// The output and exit status of a program.
 pub(crate) struct Outcome {
     /// As it was called, for messages.
     pub(crate) shown: String,
     /// Nothing if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) output: Vec<u8>,
-    /// What it said on standard error, as text.
+    /// Its standard error, as text.
     pub(crate) errors: String,
 }
 
@@ -69,10 +69,10 @@ impl Program {
         self
     }
 
-    /// Starts it with everything piped.
+    /// Starts it with all streams piped.
     ///
     /// # Panics
-    /// A missing program fails the test: a test that is skipped proves nothing.
+    /// A missing program fails the test, since a skipped test verifies nothing.
     pub(crate) fn start(mut self) -> (Child, String) {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         match self.command.spawn() {
@@ -84,12 +84,12 @@ impl Program {
         }
     }
 
-    /// Runs it to its end, whatever that is.
+    /// Runs it until it exits.
     pub(crate) fn run(mut self) -> Outcome {
         let input = std::mem::take(&mut self.input);
         let (mut child, shown) = self.start();
         let mut stdin = child.stdin.take().expect("it is piped");
-        // A program that reads only a part of it ends this thread with an error, which is no fault.
+        // A program that reads only a part of it ends this thread with an error, which is expected.
         thread::spawn(move || stdin.write_all(&input));
         let output = drained(child.stdout.take().expect("it is piped"));
         let errors = drained(child.stderr.take().expect("it is piped"));

@@ -24,7 +24,7 @@ pub(crate) const PASSWORD: &str = "secret";
 /// A server that does not listen by then never will.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a test wants of its server.
+/// The server settings of a test.
 pub(crate) struct Setup {
     folder: TempDir,
     ports: Ports,
@@ -74,7 +74,7 @@ impl Setup {
         self
     }
 
-    /// Listens as this text says, in place of on both loopback addresses with explicit and with
+    /// Listens at these addresses, instead of both loopback addresses with explicit and with
     /// implicit TLS.
     pub(crate) fn listeners(mut self, make: impl FnOnce(&Ports) -> String) -> Self {
         self.listeners = Some(make(&self.ports));
@@ -99,14 +99,14 @@ impl Setup {
         self
     }
 
-    /// Starts the server and waits until it says that it listens.
+    /// Starts the server and waits until it reports that it listens.
     pub(crate) fn start(self) -> Server {
         let mut server = self.ready_to_start();
         server.start();
         server
     }
 
-    /// Starts a server that does not say so, and waits until it listens.
+    /// Starts a server that does not report it, and waits until it listens.
     pub(crate) fn start_quietly(self) -> Server {
         let mut server = self.ready_to_start();
         server.launch();
@@ -168,7 +168,7 @@ impl Server {
     /// Starts the process, again if it ended.
     pub(crate) fn start(&mut self) {
         self.launch();
-        self.ready_line = self.hear(is_ready);
+        self.ready_line = self.receive_line(is_ready);
     }
 
     fn launch(&mut self) {
@@ -184,13 +184,13 @@ impl Server {
         self.lines = lines;
     }
 
-    /// What it said when it began to listen.
+    /// Its output when it started to listen.
     pub(crate) fn ready_line(&self) -> &str {
         &self.ready_line
     }
 
     /// Waits for a line of the log and returns it.
-    fn hear(&mut self, is_it: impl Fn(&str) -> bool) -> String {
+    fn receive_line(&mut self, is_it: impl Fn(&str) -> bool) -> String {
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.said.push(line.clone());
             if is_it(&line) {
@@ -208,7 +208,7 @@ impl Server {
         }
     }
 
-    /// Asks the process to stop (SIGTERM), waits for it, and returns its exit code.
+    /// Stops the process (SIGTERM), waits for it, and returns its exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("it runs");
         let id = rustix::process::Pid::from_child(&child);
@@ -224,7 +224,7 @@ impl Server {
         &self.ports
     }
 
-    /// The folder of this test, with the server's files and room for others.
+    /// The folder of this test, with the server's files and space for others.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -13,7 +13,7 @@ pub(crate) struct Tree(pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Names that have been trouble to some server.
+/// Names that caused errors on some server.
 const AWKWARD: &[&str] = &[
     "with space",
     "two  spaces",
@@ -183,7 +183,7 @@ fn read_into(folder: &Path, prefix: &[u8], files: &mut BTreeMap<Vec<u8>, Vec<u8>
     }
 }
 
-/// Numbers that look random and are the same for the same seed (splitmix64).
+/// Pseudo-random numbers, the same for the same seed (splitmix64).
 pub(crate) struct Random(u64);
 
 impl Random {

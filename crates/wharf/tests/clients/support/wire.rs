@@ -1,5 +1,5 @@
-//! A small client that sends exactly the bytes it is told, for dialogues of clients that cannot
-//! run here and for clients that die.
+//! A small client that sends exact bytes, for dialogues of clients that cannot run here and for
+//! clients that crash.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,18 +11,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A control connection.
 pub(crate) struct Wire {
     control: BufReader<TcpStream>,
-    /// What the server said first.
+    /// The greeting.
     pub(crate) greeting: Reply,
 }
 
-/// A reply, in the bytes that came.
+/// A reply, as raw bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Reply(pub(crate) Vec<u8>);
 
 /// What became of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// The server said 226.
+    /// The server replied 226.
     Confirmed,
     ConnectionLost,
 }
@@ -53,7 +53,7 @@ impl Wire {
     /// Reads one reply, all its lines.
     ///
     /// # Panics
-    /// The server says nothing for too long, or closes.
+    /// The server does not reply in time, or closes.
     pub(crate) fn reply(&mut self) -> Reply {
         self.try_reply().expect("the server replies")
     }
@@ -92,7 +92,7 @@ impl Wire {
         reply
     }
 
-    /// Sends a line and demands this whole reply.
+    /// Sends a line and expects this whole reply.
     pub(crate) fn hears(&mut self, line: &str, reply: &str) {
         assert_eq!(self.ask(line).to_string(), format!("{reply}\r\n"), "C: {line}");
     }
@@ -113,8 +113,8 @@ impl Wire {
         listener
     }
 
-    /// Fetches what a command sends over a passive connection.
-    pub(crate) fn fetch(&mut self, line: impl AsRef<[u8]>) -> Vec<u8> {
+    /// Downloads the data of a command over a passive connection.
+    pub(crate) fn download(&mut self, line: impl AsRef<[u8]>) -> Vec<u8> {
         let mut data = self.passive();
         self.begins(line);
         let mut bytes = Vec::new();
@@ -123,8 +123,8 @@ impl Wire {
         bytes
     }
 
-    /// Fetches what a command sends over an active connection.
-    pub(crate) fn fetch_actively(&mut self, line: impl AsRef<[u8]>) -> Vec<u8> {
+    /// Downloads the data of a command over an active connection.
+    pub(crate) fn download_active(&mut self, line: impl AsRef<[u8]>) -> Vec<u8> {
         let listener = self.active();
         self.begins(line);
         let (mut data, from) = listener.accept().expect("the server connects");
@@ -156,20 +156,20 @@ impl Wire {
         self.ends();
     }
 
-    /// Begins to store, waits until the server has these bytes, and dies. Returns once the server
-    /// has done with it.
+    /// Starts an upload, waits until the server has these bytes, and disconnects. Returns once the
+    /// server has finished it.
     pub(crate) fn cut_store(mut self, line: &str, bytes: &[u8]) {
         let data = self.begin_store(line, bytes);
-        // The control connection goes first, so that the end of the data cannot pass for the end
-        // of the file.
+        // The control connection is closed first, so that the end of the data is not taken for the
+        // end of the file.
         let control = self.control.get_mut();
         control.shutdown(Shutdown::Write).expect("it is open");
         let _ = control.read_to_end(&mut Vec::new());
         drop(data);
     }
 
-    /// Begins to store, waits until the server has these bytes, and keeps all connections open
-    /// while `meanwhile` happens.
+    /// Starts an upload, waits until the server has these bytes, and keeps all connections open
+    /// while `meanwhile` runs.
     pub(crate) fn leave_unfinished(mut self, line: &str, bytes: &[u8], meanwhile: impl FnOnce()) {
         let data = self.begin_store(line, bytes);
         meanwhile();
@@ -185,10 +185,11 @@ impl Wire {
         data
     }
 
-    /// Stores bytes and tells `sent` how many went out, until all is done or the server is gone.
+    /// Uploads bytes and passes the number of sent ones to `sent`, until all are sent or the
+    /// connection ends.
     ///
     /// # Panics
-    /// The server refuses.
+    /// The server refuses the upload.
     pub(crate) fn try_store(&mut self, line: &str, bytes: &[u8], sent: impl Fn(usize)) -> Stored {
         self.store_while_it_lasts(line, bytes, sent).unwrap_or(Stored::ConnectionLost)
     }

@@ -1,4 +1,4 @@
-//! Where in the file a setting stands.
+//! The line of a setting in the file.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub(super) fn line_of_entry(text: &str, path: &[&str], inner: &VPath) -> Option<
     })
 }
 
-/// The line of what `pick` picks from the table at `path`, or from where that table stands.
+/// The line of what `pick` returns for the table at `path`.
 fn in_table(
     text: &str,
     path: &[&str],

@@ -1,4 +1,4 @@
-//! What a client typed, put into filters and DNs so that it stays a value.
+//! Escapes user input in filters and DNs, so that it stays a value.
 
 use ldap3::{dn_escape, ldap_escape};
 
@@ -20,8 +20,8 @@ pub(super) fn membership(user: &str, dn: &str) -> String {
     format!("(|(member={dn})(uniqueMember={dn})(memberUid={user}))")
 }
 
-/// A DN that no entry has: to bind to in place of a name that nobody has.
-pub(super) fn decoy(base: &str) -> String {
+/// The DN of no entry, for a bind in place of an unknown name.
+pub(super) fn dummy_dn(base: &str) -> String {
     let name = "cn=wharf-checks-a-name-that-nobody-has";
     if base.is_empty() { name.to_owned() } else { format!("{name},{base}") }
 }

@@ -1,4 +1,4 @@
-//! The account in an answer: a JSON object, every member optional.
+//! The account in a response: a JSON object, every member optional.
 //!
 //! ```json
 //! {
@@ -15,8 +15,8 @@
 //! }
 //! ```
 //!
-//! Members and values are those of a file of accounts. One that is not known is a mistake: it may
-//! be a right that was meant to be taken away.
+//! Members and values are those of an accounts file. An unknown member is an error: it may be a
+//! misspelt restriction.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,14 +28,14 @@ use wharf_proto::path::VPath;
 use wharf_users::rights::parse_rights;
 use wharf_users::units::{parse_quota, parse_rate};
 
-use crate::source::Proven;
+use crate::source::ExternalAccount;
 
-/// How many paths with rights of their own an answer may name.
+/// The most paths with own permissions in a response.
 const PATHS_MAX: usize = 256;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Answer {
+struct LoginResponse {
     name: Option<String>,
     home: Option<PathBuf>,
     permissions: Option<String>,
@@ -58,35 +58,36 @@ enum Amount {
     Text(String),
 }
 
-/// Reads the account of an answer; what is wrong with it, in words.
-pub(super) fn read(body: &[u8]) -> Result<Proven, String> {
+/// Parses the account in a response; the error is for the log.
+pub(super) fn read(body: &[u8]) -> Result<ExternalAccount, String> {
     // A list would be taken for the members in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err("it is no JSON object".to_owned());
+        return Err("not a JSON object".to_owned());
     }
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    if answer.paths.len() > PATHS_MAX {
+    let response: LoginResponse =
+        serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    if response.paths.len() > PATHS_MAX {
         return Err(format!("paths: more than {PATHS_MAX}"));
     }
-    let paths: Result<Vec<_>, String> = answer.paths.iter().map(path).collect();
-    Ok(Proven {
-        name: answer.name,
-        home: answer.home,
+    let paths: Result<Vec<_>, String> = response.paths.iter().map(path).collect();
+    Ok(ExternalAccount {
+        name: response.name,
+        home: response.home,
         system_home: None,
-        permissions: answer.permissions.as_deref().map(rights).transpose()?,
+        permissions: response.permissions.as_deref().map(rights).transpose()?,
         paths: paths?,
         limits: Limits {
-            upload: answer.upload_rate.map(|rate| self::rate("upload_rate", rate)).transpose()?,
-            download: answer
+            upload: response.upload_rate.map(|rate| self::rate("upload_rate", rate)).transpose()?,
+            download: response
                 .download_rate
                 .map(|rate| self::rate("download_rate", rate))
                 .transpose()?,
-            sessions_max: answer.sessions.map(Count::from_number),
-            quota: answer.quota.map(size).transpose()?,
-            quota_files: answer.quota_files.map(Count::from_number),
+            sessions_max: response.sessions.map(Count::from_number),
+            quota: response.quota.map(size).transpose()?,
+            quota_files: response.quota_files.map(Count::from_number),
             ..Limits::default()
         },
-        requires_tls: answer.require_tls,
+        requires_tls: response.require_tls,
     })
 }
 
@@ -99,7 +100,9 @@ fn path((path, rights): (&String, &String)) -> Result<(VPath, Permissions), Stri
         .starts_with('/')
         .then(|| VPath::root().resolve(path.as_bytes()).ok())
         .flatten()
-        .ok_or_else(|| format!("paths: {} is no path from /", path.escape_debug()))?;
+        .ok_or_else(|| {
+            format!("paths: {} does not start with /, or is invalid", path.escape_debug())
+        })?;
     Ok((place, self::rights(rights)?))
 }
 
@@ -124,22 +127,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_read_and_nothing_need_be_said() {
-        assert_eq!(read(b"{}"), Ok(Proven::default()));
-        let proven = read(
+    fn every_member_of_an_account_is_optional() {
+        assert_eq!(read(b"{}"), Ok(ExternalAccount::default()));
+        let external = read(
             br#"{"name": "anna", "home": "/srv/a", "permissions": "read-write",
                  "paths": {"/in": "upload"}, "quota": "1GiB", "quota_files": 10,
                  "upload_rate": "2MiB/s", "download_rate": 0, "sessions": 5, "require_tls": true}"#,
         )
         .unwrap();
-        assert_eq!(proven.limits.quota.and_then(Size::bytes), Some(1 << 30));
-        assert_eq!(proven.limits.upload.and_then(Rate::bytes_per_second), Some(2 << 20));
-        assert_eq!(proven.limits.download, Some(Rate::Unlimited));
-        assert_eq!((proven.paths.len(), proven.requires_tls), (1, true));
+        assert_eq!(external.limits.quota.and_then(Size::bytes), Some(1 << 30));
+        assert_eq!(external.limits.upload.and_then(Rate::bytes_per_second), Some(2 << 20));
+        assert_eq!(external.limits.download, Some(Rate::Unlimited));
+        assert_eq!((external.paths.len(), external.requires_tls), (1, true));
     }
 
     #[test]
-    fn what_is_not_understood_is_told_and_lets_nobody_in() {
+    fn an_invalid_response_is_an_error_with_the_reason() {
         for (text, part) in [
             ("", "no JSON object"),
             ("[]", "no JSON object"),
@@ -161,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_breaks_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn no_response_breaks_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = read(&bytes);
         }
     }

@@ -7,16 +7,16 @@ use crate::postgres;
 #[cfg(feature = "sqlite")]
 use crate::sqlite;
 
-/// A value of a column or a parameter. What is absent still has a kind: PostgreSQL asks for it.
+/// A column value or a parameter. An absent value still has a type, which PostgreSQL requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     /// Text.
     Text(Option<String>),
-    /// A whole number.
+    /// An integer.
     Number(Option<i64>),
-    /// Yes or no. SQLite keeps it as 1 or 0.
-    Truth(Option<bool>),
-    /// Bytes in the place of text, as another program may have written them.
+    /// A boolean. SQLite stores it as 1 or 0.
+    Bool(Option<bool>),
+    /// Bytes in place of text, as another program may have written them.
     Bytes(Vec<u8>),
 }
 
@@ -35,17 +35,17 @@ pub(crate) enum Dialect {
 }
 
 /// One connection. A statement that was dropped halfway leaves it unusable: it is then closed.
-pub(crate) enum Link {
+pub(crate) enum DbConnection {
     /// To a file.
     #[cfg(feature = "sqlite")]
-    Sqlite(sqlite::Link),
+    Sqlite(sqlite::SqliteConnection),
     /// To a server.
     #[cfg(feature = "postgres")]
-    Postgres(Box<postgres::Link>),
+    Postgres(Box<postgres::PgConnection>),
 }
 
-impl Link {
-    /// What it speaks.
+impl DbConnection {
+    /// The database behind the connection.
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
             #[cfg(feature = "sqlite")]
@@ -69,13 +69,13 @@ impl Link {
     ) -> Result<Vec<Row>, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(link) => link.run(sql, values).await,
+            Self::Sqlite(connection) => connection.run(sql, values).await,
             #[cfg(feature = "postgres")]
-            Self::Postgres(link) => link.run(sql, values).await,
+            Self::Postgres(connection) => connection.run(sql, values).await,
         }
     }
 
-    /// Begins to read; everything up to [`Link::commit`] is seen as of one moment.
+    /// Starts a read transaction; everything up to [`DbConnection::commit`] sees one snapshot.
     pub(crate) async fn begin_reading(&mut self) -> Result<(), StoreError> {
         let sql = match self.dialect() {
             #[cfg(feature = "sqlite")]
@@ -86,7 +86,7 @@ impl Link {
         self.run(sql, &[]).await.map(drop)
     }
 
-    /// Begins to change, alone: another that changes waits until [`Link::commit`].
+    /// Starts a write transaction; other writers wait until [`DbConnection::commit`].
     pub(crate) async fn begin_changing(&mut self) -> Result<(), StoreError> {
         match self.dialect() {
             #[cfg(feature = "sqlite")]
@@ -100,7 +100,7 @@ impl Link {
         }
     }
 
-    /// Ends what was begun, and keeps it.
+    /// Commits the transaction.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
         self.run("COMMIT", &[]).await.map(drop)
     }
@@ -108,11 +108,11 @@ impl Link {
 
 /// How long one statement may take.
 pub(crate) const STATEMENT_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
-/// The most rows that one statement may return; who wants more asks for pages.
+/// The most rows of one statement; larger results are read page by page.
 pub(crate) const ROWS_MAX: usize = 50_000;
-/// What is said where there are more.
-pub(crate) const TOO_MANY: &str = "more rows than any account can need";
-/// Which of PostgreSQL's advisory locks is ours: "wharf" in ASCII.
+/// The error for more rows.
+pub(crate) const TOO_MANY: &str = "too many rows";
+/// The key of wharf's advisory lock in PostgreSQL: "wharf" in ASCII.
 #[cfg(feature = "postgres")]
 const CHANGE_LOCK: i64 = 0x77_68_61_72_66;
 
@@ -122,7 +122,7 @@ impl Value {
         match self {
             Self::Text(text) => text.as_deref(),
             Self::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            Self::Number(_) | Self::Truth(_) => None,
+            Self::Number(_) | Self::Bool(_) => None,
         }
     }
 
@@ -130,14 +130,14 @@ impl Value {
     pub(crate) fn number(&self) -> Option<i64> {
         match self {
             Self::Number(number) => *number,
-            Self::Text(_) | Self::Truth(_) | Self::Bytes(_) => None,
+            Self::Text(_) | Self::Bool(_) | Self::Bytes(_) => None,
         }
     }
 
     /// Yes or no, if it is one of both.
-    pub(crate) fn truth(&self) -> Option<bool> {
+    pub(crate) fn boolean(&self) -> Option<bool> {
         match self {
-            Self::Truth(truth) => *truth,
+            Self::Bool(boolean) => *boolean,
             Self::Number(Some(0)) => Some(false),
             Self::Number(Some(1)) => Some(true),
             Self::Number(_) | Self::Text(_) | Self::Bytes(_) => None,
@@ -158,7 +158,7 @@ impl From<i64> for Value {
 }
 
 impl From<bool> for Value {
-    fn from(truth: bool) -> Self {
-        Self::Truth(Some(truth))
+    fn from(boolean: bool) -> Self {
+        Self::Bool(Some(boolean))
     }
 }

@@ -1,4 +1,4 @@
-//! One login, asked of one server over one connection.
+//! One login at one server, over one connection.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,11 @@ use wharf_core::users::{Attempt, Denied};
 use wharf_users::rights::parse_rights;
 use wharf_users::units::parse_quota;
 
-use super::super::Finding;
-use super::words::{decoy, dn, filter, membership};
-use super::{Asked, Ldap, Settings};
+use super::super::EntryLookup;
+use super::escape::{dn, dummy_dn, filter, membership};
+use super::{Ldap, ServerReply, Settings};
 use crate::endpoint::Endpoint;
-use crate::source::{Proven, Verdict};
+use crate::source::{AuthOutcome, ExternalAccount};
 
 /// Result codes of RFC 4511, Appendix A.
 const SUCCESS: u32 = 0;
@@ -29,32 +29,32 @@ const CONSTRAINT_VIOLATION: u32 = 19;
 
 /// More than one entry of a name is an error, so two are enough to know.
 const ENTRIES_MAX: i32 = 2;
-/// The attribute list that asks for none (RFC 4511 §4.5.1.8).
+/// The attribute list that requests none (RFC 4511 §4.5.1.8).
 const NO_ATTRIBUTES: &str = "1.1";
 
 /// Why one server gave no verdict.
-pub(super) enum Failed {
-    /// The connection, or the server behind it.
+pub(super) enum QueryError {
+    /// A failure of the connection or the server.
     Connection(LdapError),
-    /// It answered with a code that is about what was asked.
+    /// A result code that is about the request.
     Code(&'static str, LdapResult),
 }
 
-impl From<LdapError> for Failed {
+impl From<LdapError> for QueryError {
     fn from(error: LdapError) -> Self {
         Self::Connection(error)
     }
 }
 
-impl From<Failed> for Asked {
-    fn from(failed: Failed) -> Self {
+impl From<QueryError> for ServerReply {
+    fn from(failed: QueryError) -> Self {
         match failed {
-            Failed::Connection(error) => Self::NoAnswer(sentence(&error)),
-            Failed::Code(what, result) => {
-                let why = format!("{what}: {}", told(&result));
+            QueryError::Connection(error) => Self::NoAnswer(sentence(&error)),
+            QueryError::Code(what, result) => {
+                let why = format!("{what}: {}", describe(&result));
                 match result.rc {
                     BUSY | UNAVAILABLE => Self::NoAnswer(why),
-                    _ => Self::Wrong(why),
+                    _ => Self::Error(why),
                 }
             }
         }
@@ -62,88 +62,90 @@ impl From<Failed> for Asked {
 }
 
 impl Ldap {
-    pub(super) async fn ask_one(
+    pub(super) async fn try_server(
         &self,
         server: &Endpoint,
         attempt: &Attempt<'_>,
         secret: &str,
-    ) -> Asked {
+    ) -> ServerReply {
         let url = server.to_string();
         let connected = LdapConnAsync::with_settings(self.connection(server), &url).await;
         let (connection, client) = match connected {
             Ok(connected) => connected,
-            Err(error) => return Failed::from(error).into(),
+            Err(error) => return QueryError::from(error).into(),
         };
-        let talk = Talk { settings: &self.settings, client, user: attempt.user, secret };
-        // The answer first: what the connection ends with does not matter any more then.
+        let login = LdapLogin { settings: &self.settings, client, user: attempt.user, secret };
+        // The result first: after it, the end of the connection does not matter.
         tokio::select! {
             biased;
-            verdict = talk.verdict() => verdict.map_or_else(Asked::from, Asked::Done),
+            outcome = login.outcome() => {
+                outcome.map_or_else(ServerReply::from, ServerReply::Outcome)
+            }
             ended = connection.drive() => match ended {
-                Ok(()) => Asked::NoAnswer("it closed the connection".to_owned()),
-                Err(error) => Failed::from(error).into(),
+                Ok(()) => ServerReply::NoAnswer("the server closed the connection".to_owned()),
+                Err(error) => QueryError::from(error).into(),
             },
         }
     }
 }
 
 /// One login on one connection.
-struct Talk<'a> {
+struct LdapLogin<'a> {
     settings: &'a Settings,
     client: Client,
     user: &'a str,
     secret: &'a str,
 }
 
-impl<'a> Talk<'a> {
-    async fn verdict(mut self) -> Result<Verdict, Failed> {
-        let verdict = match &self.settings.finding {
-            Finding::Search { binder, base, filter: template } => {
+impl<'a> LdapLogin<'a> {
+    async fn outcome(mut self) -> Result<AuthOutcome, QueryError> {
+        let outcome = match &self.settings.lookup {
+            EntryLookup::Search { binder, base, filter: template } => {
                 if let Some((dn, password)) = binder {
                     let bound = self.client.simple_bind(dn, password.text()).await?;
-                    succeeded("accounts.ldap.bind_dn cannot log in", bound)?;
+                    succeeded("cannot bind as accounts.ldap.bind_dn", bound)?;
                 }
                 self.by_search(base, &filter(template, self.user)).await
             }
-            Finding::Template(template) => self.by_template(&dn(template, self.user)).await,
+            EntryLookup::Template(template) => self.by_template(&dn(template, self.user)).await,
         };
-        // A polite end; whether it is heard does not matter.
+        // A clean unbind; a failure does not matter.
         let _ = self.client.unbind().await;
-        verdict
+        outcome
     }
 
-    async fn by_search(&mut self, base: &str, filter: &str) -> Result<Verdict, Failed> {
+    async fn by_search(&mut self, base: &str, filter: &str) -> Result<AuthOutcome, QueryError> {
         let found = self.find(base, Scope::Subtree, filter, self.attributes()).await?;
         let mut entries = match found {
-            Found::Entries(entries) => entries,
-            Found::TooMany => return Ok(ambiguous()),
-            Found::NoBase(result) => {
-                return Err(Failed::Code("accounts.ldap.base does not exist", result));
+            SearchOutcome::Entries(entries) => entries,
+            SearchOutcome::TooMany => return Ok(ambiguous()),
+            SearchOutcome::NoBase(result) => {
+                return Err(QueryError::Code("accounts.ldap.base does not exist", result));
             }
         };
         let Some(entry) = entries.pop() else {
-            // A name that nobody has takes as many questions as one that somebody has.
+            // An unknown name takes as many requests as a known one.
             if !self.secret.is_empty() {
-                let _ = self.client.simple_bind(&decoy(base), self.secret).await?;
+                let _ = self.client.simple_bind(&dummy_dn(base), self.secret).await?;
             }
-            return Ok(Verdict::Unknown);
+            return Ok(AuthOutcome::Unknown);
         };
         if !entries.is_empty() {
             return Ok(ambiguous());
         }
-        // Whose group it is, only those who may search can see.
+        // The group may be readable only with the search account.
         let is_member = self.is_member(&entry.dn).await?;
         Ok(match self.bind(&entry.dn).await? {
             Some(denied) => of_account(denied, self.settings, self.user, &entry),
             None if !is_member => not_in_group(),
-            None => proven(self.settings, self.user, &entry),
+            None => account_of(self.settings, self.user, &entry),
         })
     }
 
-    async fn by_template(&mut self, dn: &str) -> Result<Verdict, Failed> {
+    async fn by_template(&mut self, dn: &str) -> Result<AuthOutcome, QueryError> {
         match self.bind(dn).await? {
-            // A directory does not tell a missing entry from a wrong password, so that this source
-            // cannot know that the name is nobody's.
+            // A directory does not distinguish a missing entry from a wrong password, so this
+            // backend cannot return that the name is unknown.
             Some(denied) => return Ok(denied),
             None if !self.is_member(dn).await? => return Ok(not_in_group()),
             None => {}
@@ -151,42 +153,42 @@ impl<'a> Talk<'a> {
         let everything = "(objectClass=*)";
         let found = self.find(dn, Scope::Base, everything, self.attributes()).await?;
         Ok(match found {
-            Found::Entries(mut entries) => match entries.pop() {
-                Some(entry) => proven(self.settings, self.user, &entry),
+            SearchOutcome::Entries(mut entries) => match entries.pop() {
+                Some(entry) => account_of(self.settings, self.user, &entry),
                 // It may not even read itself.
-                None => Verdict::proven(),
+                None => AuthOutcome::accepted(),
             },
-            Found::TooMany => ambiguous(),
-            Found::NoBase(_) => Verdict::proven(),
+            SearchOutcome::TooMany => ambiguous(),
+            SearchOutcome::NoBase(_) => AuthOutcome::accepted(),
         })
     }
 
-    /// Logs in as the entry; a verdict if that is refused.
-    async fn bind(&mut self, dn: &str) -> Result<Option<Verdict>, Failed> {
-        // A bind without a password, or to no name, succeeds as nobody (RFC 4513 §5.1.2).
+    /// Binds to the entry; returns the outcome if the bind is refused.
+    async fn bind(&mut self, dn: &str) -> Result<Option<AuthOutcome>, QueryError> {
+        // A bind without a password, or to an empty DN, succeeds as anonymous (RFC 4513 §5.1.2).
         if self.secret.is_empty() || dn.is_empty() {
-            return Ok(Some(Verdict::wrong()));
+            return Ok(Some(AuthOutcome::wrong()));
         }
         let result = self.client.simple_bind(dn, self.secret).await?;
         Ok(match result.rc {
             SUCCESS => None,
-            INVALID_CREDENTIALS | NO_SUCH_OBJECT => Some(Verdict::wrong()),
-            INAPPROPRIATE_AUTHENTICATION => Some(Verdict::Denied(Denied::NoPassword)),
-            UNWILLING | CONSTRAINT_VIOLATION | INSUFFICIENT_ACCESS => {
-                Some(Verdict::refused(format!("the directory refuses it: {}", told(&result))))
-            }
-            _ => return Err(Failed::Code("the login cannot be checked", result)),
+            INVALID_CREDENTIALS | NO_SUCH_OBJECT => Some(AuthOutcome::wrong()),
+            INAPPROPRIATE_AUTHENTICATION => Some(AuthOutcome::Denied(Denied::NoPassword)),
+            UNWILLING | CONSTRAINT_VIOLATION | INSUFFICIENT_ACCESS => Some(AuthOutcome::refused(
+                format!("the directory refused the bind: {}", describe(&result)),
+            )),
+            _ => return Err(QueryError::Code("cannot verify the password", result)),
         })
     }
 
-    async fn is_member(&mut self, dn: &str) -> Result<bool, Failed> {
+    async fn is_member(&mut self, dn: &str) -> Result<bool, QueryError> {
         let Some(group) = &self.settings.group else { return Ok(true) };
         let filter = membership(self.user, dn);
         match self.find(group, Scope::Base, &filter, vec![NO_ATTRIBUTES]).await? {
-            Found::Entries(entries) => Ok(!entries.is_empty()),
-            Found::TooMany => Ok(true),
-            Found::NoBase(result) => {
-                Err(Failed::Code("accounts.ldap.group does not exist", result))
+            SearchOutcome::Entries(entries) => Ok(!entries.is_empty()),
+            SearchOutcome::TooMany => Ok(true),
+            SearchOutcome::NoBase(result) => {
+                Err(QueryError::Code("accounts.ldap.group does not exist", result))
             }
         }
     }
@@ -208,50 +210,55 @@ impl<'a> Talk<'a> {
         scope: Scope,
         filter: &str,
         attributes: Vec<&str>,
-    ) -> Result<Found, Failed> {
+    ) -> Result<SearchOutcome, QueryError> {
         let options = SearchOptions::new().sizelimit(ENTRIES_MAX);
         let searching = self.client.with_search_options(options);
         let SearchResult(entries, result) =
             searching.search(base, scope, filter, attributes).await?;
         match result.rc {
             SUCCESS => {}
-            SIZE_LIMIT_EXCEEDED => return Ok(Found::TooMany),
-            NO_SUCH_OBJECT => return Ok(Found::NoBase(result)),
-            _ => return Err(Failed::Code("the search is refused", result)),
+            SIZE_LIMIT_EXCEEDED => return Ok(SearchOutcome::TooMany),
+            NO_SUCH_OBJECT => return Ok(SearchOutcome::NoBase(result)),
+            _ => return Err(QueryError::Code("the search was refused", result)),
         }
-        // Active Directory answers with pointers to other servers, too.
+        // Active Directory also returns referrals to other servers.
         let entries = entries.into_iter().filter(|entry| !entry.is_ref());
-        Ok(Found::Entries(entries.map(SearchEntry::construct).collect()))
+        Ok(SearchOutcome::Entries(entries.map(SearchEntry::construct).collect()))
     }
 }
 
-/// What a search came to.
-enum Found {
+/// The result of a search.
+enum SearchOutcome {
     Entries(Vec<SearchEntry>),
     TooMany,
     NoBase(LdapResult),
 }
 
-fn succeeded(what: &'static str, result: LdapResult) -> Result<(), Failed> {
-    if result.rc == SUCCESS { Ok(()) } else { Err(Failed::Code(what, result)) }
+fn succeeded(what: &'static str, result: LdapResult) -> Result<(), QueryError> {
+    if result.rc == SUCCESS { Ok(()) } else { Err(QueryError::Code(what, result)) }
 }
 
-fn ambiguous() -> Verdict {
-    Verdict::refused("the directory has several entries for this name; make the filter narrower")
+fn ambiguous() -> AuthOutcome {
+    AuthOutcome::refused("several entries match this name; make accounts.ldap.filter more specific")
 }
 
-fn not_in_group() -> Verdict {
-    Verdict::refused("it is not in accounts.ldap.group")
+fn not_in_group() -> AuthOutcome {
+    AuthOutcome::refused("the user is not a member of accounts.ldap.group")
 }
 
-/// A wrong password is that of the account, by whatever name it was found: guesses by several names
-/// are guesses of one password.
-fn of_account(verdict: Verdict, settings: &Settings, user: &str, entry: &SearchEntry) -> Verdict {
-    match (verdict, spelled(user, values(entry, &settings.name_attribute))) {
-        (Verdict::Denied(Denied::WrongPassword), Some(name)) if name != user => {
-            Verdict::Denied(Denied::WrongPasswordOf(name))
+/// A wrong password counts for the account, by whatever name it was found: guesses under several
+/// names are guesses of one password.
+fn of_account(
+    outcome: AuthOutcome,
+    settings: &Settings,
+    user: &str,
+    entry: &SearchEntry,
+) -> AuthOutcome {
+    match (outcome, spelled(user, values(entry, &settings.name_attribute))) {
+        (AuthOutcome::Denied(Denied::WrongPassword), Some(name)) if name != user => {
+            AuthOutcome::Denied(Denied::WrongPasswordOf(name))
         }
-        (verdict, _) => verdict,
+        (outcome, _) => outcome,
     }
 }
 
@@ -262,32 +269,32 @@ fn values<'a>(entry: &'a SearchEntry, name: &str) -> &'a [String] {
     found.map(Vec::as_slice).unwrap_or_default()
 }
 
-/// What the entry says of its account.
-fn proven(settings: &Settings, user: &str, entry: &SearchEntry) -> Verdict {
+/// The settings of the account in its entry.
+fn account_of(settings: &Settings, user: &str, entry: &SearchEntry) -> AuthOutcome {
     let values = |name: &str| values(entry, name);
     let known = &settings.attributes;
-    let mut proven = Proven {
+    let mut external = ExternalAccount {
         name: spelled(user, values(&settings.name_attribute)),
         home: values(&known.home).first().map(PathBuf::from),
-        ..Proven::default()
+        ..ExternalAccount::default()
     };
     if let Some(text) = values(&known.permissions).first() {
         match parse_rights(text) {
-            Ok(rights) => proven.permissions = Some(rights),
+            Ok(rights) => external.permissions = Some(rights),
             Err(bad) => return unreadable(&known.permissions, &bad.message()),
         }
     }
     if let Some(text) = values(&known.quota).first() {
         match parse_quota(text) {
-            Ok(size) => proven.limits.quota = Some(size),
+            Ok(size) => external.limits.quota = Some(size),
             Err(error) => return unreadable(&known.quota, &error.to_string()),
         }
     }
-    Verdict::Proven(Box::new(proven))
+    AuthOutcome::Authenticated(Box::new(external))
 }
 
-fn unreadable(attribute: &str, why: &str) -> Verdict {
-    Verdict::refused(format!("its attribute {attribute} cannot be read: {why}"))
+fn unreadable(attribute: &str, why: &str) -> AuthOutcome {
+    AuthOutcome::refused(format!("invalid attribute {attribute}: {why}"))
 }
 
 /// The name as the directory spells it: the value that differs in case at most, else the first.
@@ -299,8 +306,8 @@ fn spelled(user: &str, values: &[String]) -> Option<String> {
     same.or_else(|| names.next()).cloned()
 }
 
-/// What a server said, for the log: it may quote the DN, never the password.
-fn told(result: &LdapResult) -> String {
+/// The result of the server, for the log: it may quote the DN, never the password.
+fn describe(result: &LdapResult) -> String {
     const TEXT_LETTERS_MAX: usize = 200;
     let text: String = result.text.chars().take(TEXT_LETTERS_MAX).collect();
     if text.is_empty() {
@@ -314,7 +321,7 @@ fn told(result: &LdapResult) -> String {
 fn sentence(error: &LdapError) -> String {
     match error {
         LdapError::Io { source } => source.to_string(),
-        LdapError::LdapResult { result } => told(result),
+        LdapError::LdapResult { result } => describe(result),
         other => other.to_string(),
     }
 }
@@ -322,7 +329,7 @@ fn sentence(error: &LdapError) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_name_is_spelled_as_the_directory_spells_it() {
+    fn a_name_is_spelled_as_in_the_directory() {
         let spelled = |user: &str, values: &[&str]| {
             let values: Vec<_> = values.iter().map(|&value| value.to_owned()).collect();
             super::spelled(user, &values)
