@@ -1,21 +1,21 @@
 //! Folders of the operating system.
 
 mod append;
-mod copying;
 mod count;
-mod draft;
+mod detached;
 mod fault;
 mod journal;
-mod judge;
-mod ledger;
-mod leftover;
+mod latency;
 mod listing;
-mod loan;
-mod pace;
+mod partial_upload;
+mod path_rules;
+mod prefix_copy;
+mod quota_file;
 mod quotas;
 mod server_files;
 mod space;
 mod sweep;
+mod temporary;
 mod tree;
 mod upload;
 
@@ -66,20 +66,20 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 
 use self::append::Append;
-use self::draft::{Begun, Draft};
-use self::judge::Judge;
-use self::listing::Listing;
+use self::listing::DirectoryListing;
+use self::partial_upload::{PartialUpload, StartedWrite};
+use self::path_rules::PathRules;
 use self::tree::Tree;
-use self::upload::Upload;
+use self::upload::DiskUpload;
 
-use crate::meter::Quota;
 use crate::mounts::Mounts;
+use crate::quota::Quota;
 
-pub use self::leftover::TEMP_PREFIX;
 pub use self::quotas::Quotas;
 pub use self::server_files::{Extent, ServerFiles};
 pub use self::space::Reserve;
-pub use self::sweep::{Swept, sweep};
+pub use self::sweep::{SweepReport, sweep};
+pub use self::temporary::TEMP_PREFIX;
 
 /// How a [`Disk`] behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ pub struct Disk {
     /// Of this session alone: others have the same tree open.
     umask: Arc<AtomicU32>,
     /// Bits that new files never get, whatever a session asks for.
-    never: u32,
+    forced_umask: u32,
 }
 
 impl Disk {
@@ -175,7 +175,7 @@ impl Disk {
     /// # Errors
     /// Where `root` is missing, is no directory, or may not be read; the message names it.
     pub fn open(root: impl AsRef<Path>, account: &str, options: &DiskOptions) -> io::Result<Self> {
-        Ok(Self::over(Arc::new(Tree::open(root.as_ref(), account, options)?), 0))
+        Ok(Self::from_tree(Arc::new(Tree::open(root.as_ref(), account, options)?), 0))
     }
 
     /// The same, without the kernel's `openat2`, as on a system that has none. For tests and for
@@ -190,12 +190,12 @@ impl Disk {
     ) -> io::Result<Self> {
         let mut tree = Tree::open(root.as_ref(), account, options)?;
         tree.walk();
-        Ok(Self::over(Arc::new(tree), 0))
+        Ok(Self::from_tree(Arc::new(tree), 0))
     }
 
-    fn over(tree: Arc<Tree>, never: u32) -> Self {
+    fn from_tree(tree: Arc<Tree>, forced_umask: u32) -> Self {
         let umask = Arc::new(AtomicU32::new(tree.options.umask));
-        Self { tree, umask, never }
+        Self { tree, umask, forced_umask }
     }
 
     fn umask_now(&self) -> u32 {
@@ -204,8 +204,8 @@ impl Disk {
 
     /// Waits until what is kept is known, where it is counted.
     async fn counted(&self) -> Result<()> {
-        match &self.tree.metered {
-            Some(metered) => metered.ready().await,
+        match &self.tree.limited {
+            Some(limited) => limited.ready().await,
             None => Ok(()),
         }
     }
@@ -222,12 +222,12 @@ impl Disk {
         act: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let tree = Arc::clone(&self.tree);
-        unblocked(spawn_blocking(move || act(&tree)).await)
+        join_result(spawn_blocking(move || act(&tree)).await)
     }
 }
 
 /// The result of a blocking act; `Broken` if the runtime ended before it.
-fn unblocked<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+fn join_result<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
     ended.unwrap_or_else(|error| Err(Error::new(ErrorKind::Broken, error)))
 }
 
@@ -260,7 +260,7 @@ impl Storage for Disk {
     async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
         let at = at.clone();
         let reader = self.act(move |tree| tree.list(&at, wanted)).await?;
-        Ok(Entries::Blocking(Box::new(Listing::new(Arc::clone(&self.tree), reader))))
+        Ok(Entries::Blocking(Box::new(DirectoryListing::new(Arc::clone(&self.tree), reader))))
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
@@ -273,19 +273,21 @@ impl Storage for Disk {
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         self.counted().await?;
-        let begun = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
-            Begun::Upload(begun?)
+        let begun = if let Some(begun) = PartialUpload::begin_at_once(&self.tree, at, how) {
+            StartedWrite::Upload(begun?)
         } else {
             let at = at.clone();
-            self.act(move |tree| Draft::begin(tree, &at, how)).await?
+            self.act(move |tree| PartialUpload::begin(tree, &at, how)).await?
         };
         let tree = Arc::clone(&self.tree);
         Ok(match begun {
-            Begun::Upload(mut draft) => {
-                draft.set_umask(self.umask_now());
-                Box::new(Upload::new(tree, draft))
+            StartedWrite::Upload(mut partial_upload) => {
+                partial_upload.set_umask(self.umask_now());
+                Box::new(DiskUpload::new(tree, partial_upload))
             }
-            Begun::Append(draft, dir, name) => Box::new(Append::new(tree, draft, dir, name)),
+            StartedWrite::Append(partial_upload, dir, name) => {
+                Box::new(Append::new(tree, partial_upload, dir, name))
+            }
         })
     }
 
@@ -295,8 +297,8 @@ impl Storage for Disk {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let metered = self.tree.metered.as_ref()?;
-        metered.quota.is_limited().then(|| metered.usage())
+        let limited = self.tree.limited.as_ref()?;
+        limited.quota.is_limited().then(|| limited.usage())
     }
 
     fn real_path(&self, at: &VPath) -> Option<PathBuf> {
@@ -320,7 +322,7 @@ impl Storage for Disk {
     }
 
     fn set_umask(&self, umask: u32) {
-        self.umask.store(umask | self.never, Ordering::Relaxed);
+        self.umask.store(umask | self.forced_umask, Ordering::Relaxed);
     }
 
     async fn remove_file(&self, at: &VPath) -> Result<()> {
@@ -356,18 +358,18 @@ pub struct Disks {
     options: DiskOptions,
     quotas: Option<Quotas>,
     server_files: ServerFiles,
-    open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
+    open: Arc<Mutex<HashMap<TreeKey, Weak<Tree>>>>,
 }
 
 /// Whose folder, where, how much it may hold, how new files and unfinished uploads are kept, and by
 /// which rules its links are judged.
-type Home = (String, PathBuf, Quota, Keeping, Option<Judge>);
+type TreeKey = (String, PathBuf, Quota, UploadPolicy, Option<PathRules>);
 
 /// Which permission bits new files never get, and how long unfinished uploads are kept.
-type Keeping = (u32, Duration);
+type UploadPolicy = (u32, Duration);
 
 /// Nothing for anybody but the owner.
-const UMASK_OF_DROPS: u32 = 0o077;
+const UMASK_OF_DROPBOXES: u32 = 0o077;
 
 impl Disks {
     /// With these options for every account.
@@ -387,16 +389,16 @@ impl Disks {
 
     /// Denies these to every account, in every folder.
     #[must_use]
-    pub fn without(self, server_files: ServerFiles) -> Self {
+    pub fn deny(self, server_files: ServerFiles) -> Self {
         Self { server_files, ..self }
     }
 
     /// The bits that new files of an account never get. What anonymous users may store and not
     /// fetch is for the owner of this process alone, who looks at it before others do.
-    fn never_of(account: &Account) -> u32 {
+    fn forced_umask_of(account: &Account) -> u32 {
         let is_dropbox =
             account.is_anonymous && !account.rules.anywhere().contains(Permissions::READ);
-        if is_dropbox { UMASK_OF_DROPS } else { 0 }
+        if is_dropbox { UMASK_OF_DROPBOXES } else { 0 }
     }
 
     /// How long unfinished uploads of an account are kept. Visitors share one name, so none of
@@ -406,12 +408,12 @@ impl Disks {
     }
 
     /// The folder of another session, if the path still leads to it.
-    fn shared(&self, home: &Home) -> Option<Arc<Tree>> {
+    fn shared(&self, home: &TreeKey) -> Option<Arc<Tree>> {
         let tree = self.all().get(home)?.upgrade()?;
         tree.is_still_at(&home.1).then_some(tree)
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Home, Weak<Tree>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<TreeKey, Weak<Tree>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -424,36 +426,37 @@ impl fmt::Debug for Disks {
 
 impl Disks {
     /// A folder for an account: the one that other sessions have open, or a new one.
-    async fn disk(&self, home: Home) -> Result<Disk> {
-        let (never, partial_upload_retention) = home.3;
-        let umask = self.options.umask | never;
+    async fn disk(&self, home: TreeKey) -> Result<Disk> {
+        let (forced_umask, partial_upload_retention) = home.3;
+        let umask = self.options.umask | forced_umask;
         let options = DiskOptions { umask, partial_upload_retention, ..self.options.clone() };
         if let Some(own) = self.server_files.folder_around(&home.1) {
-            let told = format!("it lies in {}, which the server keeps for itself", own.display());
-            return Err(Error::new(ErrorKind::Forbidden, io::Error::other(told)));
+            let message =
+                format!("it lies in {}, which the server keeps for itself", own.display());
+            return Err(Error::new(ErrorKind::Forbidden, io::Error::other(message)));
         }
         if let Some(tree) = self.shared(&home) {
-            if let (Some(quotas), Some(metered)) = (&self.quotas, &tree.metered) {
-                quotas.recount_if_due(&metered.meter);
+            if let (Some(quotas), Some(limited)) = (&self.quotas, &tree.limited) {
+                quotas.recount_if_due(&limited.counter);
             }
-            return Ok(Disk::over(tree, never));
+            return Ok(Disk::from_tree(tree, forced_umask));
         }
-        let metered = match &self.quotas {
-            Some(quotas) => quotas.metered(&home.1, home.2).await?,
+        let limited = match &self.quotas {
+            Some(quotas) => quotas.limited(&home.1, home.2).await?,
             None => None,
         };
         let tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
             tree
         } else {
             let (name, path, ..) = home.clone();
-            unblocked(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
+            join_result(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
         };
-        let mut tree = tree.metered_by(metered);
+        let mut tree = tree.with_limits(limited);
         tree.root.deny(&self.server_files);
-        if let Some(judge) = &home.4 {
-            tree.judge_by(judge.clone());
+        if let Some(path_rules) = &home.4 {
+            tree.set_path_rules(path_rules.clone());
         }
-        let disk = Disk::over(Arc::new(tree), never);
+        let disk = Disk::from_tree(Arc::new(tree), forced_umask);
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
         all.insert(home, Arc::downgrade(&disk.tree));
@@ -467,11 +470,11 @@ impl Stores for Disks {
     /// tells of it.
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
-        let keeping = (Self::never_of(account), self.keep_partials_of(account));
+        let keeping = (Self::forced_umask_of(account), self.keep_partials_of(account));
         let name = || account.name.clone();
         let is_judged = account.rules.differ() || !account.folders.is_empty();
-        let judge = |at: VPath| is_judged.then(|| Judge::new(account.rules.clone(), at));
-        let home = (name(), account.home.clone(), quota, keeping, judge(VPath::root()));
+        let path_rules = |at: VPath| is_judged.then(|| PathRules::new(account.rules.clone(), at));
+        let home = (name(), account.home.clone(), quota, keeping, path_rules(VPath::root()));
         let home = self.disk(home).await?;
         if account.folders.is_empty() {
             return Ok(Arc::new(home));
@@ -483,8 +486,8 @@ impl Stores for Disks {
                 files: folder.quota_files.unwrap_or(Count::Unlimited),
             };
             let target = folder.target.clone();
-            let judge = judge(folder.at.clone());
-            if let Ok(disk) = self.disk((name(), target, quota, keeping, judge)).await {
+            let path_rules = path_rules(folder.at.clone());
+            if let Ok(disk) = self.disk((name(), target, quota, keeping, path_rules)).await {
                 folders.push((folder.at.clone(), Arc::new(disk)));
             }
         }

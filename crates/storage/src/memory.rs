@@ -25,7 +25,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
 use self::tree::{GONE, Identity, Partial, PartialKey, Tree};
-use crate::meter::{Charge, FileId, Meter, Metered, Quota, Replaced};
+use crate::quota::{FileId, LimitedHome, Quota, QuotaCounter, QuotaReservation, Replaced};
 
 /// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
 const FILE_BYTES_MAX: usize = 1 << 30;
@@ -90,8 +90,8 @@ impl Memory {
     #[must_use]
     pub fn with_quota(&self, quota: Quota) -> Self {
         let mut tree = self.tree();
-        if tree.meter.is_none() {
-            tree.meter = Some(Arc::new(Meter::counted(tree.kept(), 0, None)));
+        if tree.counter.is_none() {
+            tree.counter = Some(Arc::new(QuotaCounter::counted(tree.kept(), 0, None)));
         }
         drop(tree);
         Self { quota, ..self.clone() }
@@ -155,9 +155,9 @@ impl fmt::Debug for Memory {
 
 impl Memory {
     /// The tree's meter with this account's limits, if anybody counts.
-    fn metered(&self, tree: &Tree) -> Option<Metered> {
-        let meter = tree.meter.clone()?;
-        Some(Metered::new(meter, self.quota))
+    fn limited(&self, tree: &Tree) -> Option<LimitedHome> {
+        let counter = tree.counter.clone()?;
+        Some(LimitedHome::new(counter, self.quota))
     }
 
     /// Gives something new its permission bits.
@@ -167,8 +167,8 @@ impl Memory {
 
     /// Counts that one file or directory is gone.
     fn freed(&self, tree: &Tree, bytes: u64) -> Result<()> {
-        if let Some(metered) = self.metered(tree) {
-            metered.change()?.freed(bytes, 1);
+        if let Some(limited) = self.limited(tree) {
+            limited.change()?.freed(bytes, 1);
         }
         Ok(())
     }
@@ -193,17 +193,17 @@ impl Memory {
         }
         // It is no file of its own once it is done.
         let stage = Replaced { file: (tree.next_number(), STAGES), bytes: 0 };
-        let charge = match self.metered(tree) {
+        let reservation = match self.limited(tree) {
             None => None,
-            Some(metered) => {
-                let charge = Charge::begin(&metered, None, Some(stage))?;
-                charge.check_room()?;
-                Some(charge)
+            Some(limited) => {
+                let reservation = QuotaReservation::begin(&limited, None, Some(stage))?;
+                reservation.check_room()?;
+                Some(reservation)
             }
         };
-        Ok(Box::new(Upload {
+        Ok(Box::new(MemoryUpload {
             memory: self.clone(),
-            charge,
+            reservation,
             at: key.1,
             replace: Replace::Allowed,
             content: Vec::new(),
@@ -215,36 +215,36 @@ impl Memory {
 
     /// Tells uploads to `at` that what they were to replace is no longer there.
     fn moved(&self, tree: &Tree, at: &VPath) -> Result<()> {
-        if let Some(metered) = self.metered(tree) {
-            metered.change()?.moved(file_id(at));
+        if let Some(limited) = self.limited(tree) {
+            limited.change()?.moved(file_id(at));
         }
         Ok(())
     }
 
     /// Charges an upload that begins with so many bytes, and goes on with an unfinished one if
     /// there are bytes of that.
-    fn charge(
+    fn reserve(
         &self,
         tree: &Tree,
         at: &VPath,
         partial: Option<u64>,
         bytes: u64,
-    ) -> Result<Option<Charge>> {
-        let Some(metered) = self.metered(tree) else { return Ok(None) };
+    ) -> Result<Option<QuotaReservation>> {
+        let Some(limited) = self.limited(tree) else { return Ok(None) };
         let replaces = replaced(tree, at);
-        let charge = Charge::begin(&metered, partial, replaces)?;
+        let reservation = QuotaReservation::begin(&limited, partial, replaces)?;
         let begun = match bytes.checked_sub(partial.unwrap_or(0)) {
-            Some(more) if more > 0 => charge.grow(more),
+            Some(more) if more > 0 => reservation.grow(more),
             _ => {
-                charge.set(bytes);
+                reservation.set(bytes);
                 Ok(())
             }
         };
-        match begun.and_then(|()| charge.check_room()) {
-            Ok(()) => Ok(Some(charge)),
+        match begun.and_then(|()| reservation.check_room()) {
+            Ok(()) => Ok(Some(reservation)),
             Err(error) => {
                 // What was left unfinished stays as it was.
-                charge.end(partial);
+                reservation.end(partial);
                 Err(error)
             }
         }
@@ -280,7 +280,7 @@ impl Storage for Memory {
 
     async fn list(&self, at: &VPath, _: Wanted) -> Result<Entries> {
         self.tree().check_dir(at)?;
-        let listing = Listing { memory: self.clone(), at: at.clone(), after: Vec::new() };
+        let listing = MemoryListing { memory: self.clone(), at: at.clone(), after: Vec::new() };
         Ok(Entries::Stream(Box::pin(listing)))
     }
 
@@ -288,7 +288,7 @@ impl Storage for Memory {
         let content = self.tree().file(at)?;
         let from = usize::try_from(from).ok().filter(|from| *from <= content.len());
         let rest = content.slice(from.ok_or(ErrorKind::BadOffset)?..);
-        Ok(Source::Stream(Box::pin(Reading { rest })))
+        Ok(Source::Stream(Box::pin(MemoryReader { rest })))
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
@@ -314,11 +314,11 @@ impl Storage for Memory {
             (Start::At(keep), None) => first_bytes(&tree.file(at).unwrap_or_default(), keep)?,
         };
         let left = tree.partials.get(&key).map(|partial| length(&partial.content));
-        let charge = self.charge(&tree, at, left, length(&before))?;
+        let reservation = self.reserve(&tree, at, left, length(&before))?;
         tree.partials.remove(&key);
         tree.running.entry(key).or_default().count += 1;
-        let upload = Upload {
-            charge,
+        let upload = MemoryUpload {
+            reservation,
             memory: self.clone(),
             at: at.clone(),
             replace: how.replace,
@@ -337,8 +337,8 @@ impl Storage for Memory {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let metered = self.metered(&self.tree())?;
-        self.quota.is_limited().then(|| metered.usage())
+        let limited = self.limited(&self.tree())?;
+        self.quota.is_limited().then(|| limited.usage())
     }
 
     fn umask(&self) -> Option<u32> {
@@ -375,11 +375,11 @@ impl Storage for Memory {
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
         let mut tree = self.tree();
-        let Some(metered) = self.metered(&tree) else {
+        let Some(limited) = self.limited(&tree) else {
             tree.make_dir(at)?;
             return self.masked(&mut tree, at, 0o777);
         };
-        let counting = metered.change()?;
+        let counting = limited.change()?;
         // A name that is taken is told before a limit.
         if tree.stat(at).is_err() {
             counting.check_one_more()?;
@@ -434,13 +434,13 @@ fn length(content: &[u8]) -> u64 {
 
 /// The entries of a directory behind the name read last, so that no batch holds the lock for
 /// longer than it takes and what is made meanwhile does no harm.
-struct Listing {
+struct MemoryListing {
     memory: Memory,
     at: VPath,
     after: Vec<u8>,
 }
 
-impl Stream for Listing {
+impl Stream for MemoryListing {
     type Item = Result<Vec<Entry>>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -452,11 +452,11 @@ impl Stream for Listing {
 }
 
 /// What is left of a file as it was when reading began.
-struct Reading {
+struct MemoryReader {
     rest: Bytes,
 }
 
-impl Stream for Reading {
+impl Stream for MemoryReader {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -470,9 +470,9 @@ impl Stream for Reading {
 
 /// A write under way: the whole content or what is to be added, apart from the tree until it is
 /// published.
-struct Upload {
+struct MemoryUpload {
     memory: Memory,
-    charge: Option<Charge>,
+    reservation: Option<QuotaReservation>,
     at: VPath,
     replace: Replace,
     content: Vec<u8>,
@@ -494,14 +494,14 @@ struct Addition {
 }
 
 #[async_trait]
-impl Sink for Upload {
+impl Sink for MemoryUpload {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         if chunk.len() > FILE_BYTES_MAX - self.content.len().min(FILE_BYTES_MAX) {
-            let told = format!("a file in memory holds at most {FILE_BYTES_MAX} bytes");
-            return Err(Error::new(ErrorKind::NoSpace, told));
+            let message = format!("a file in memory holds at most {FILE_BYTES_MAX} bytes");
+            return Err(Error::new(ErrorKind::NoSpace, message));
         }
-        if let Some(charge) = &self.charge {
-            charge.grow(length(&chunk))?;
+        if let Some(reservation) = &self.reservation {
+            reservation.grow(length(&chunk))?;
         }
         self.content.extend_from_slice(&chunk);
         self.is_worth_keeping |= !chunk.is_empty() && self.adds_to.is_none();
@@ -516,19 +516,19 @@ impl Sink for Upload {
         }
         let size = length(&content);
         let key = (Arc::clone(&self.memory.account), self.at.clone());
-        let charge = self.charge.take();
+        let reservation = self.reservation.take();
         let memory = self.memory.clone();
         let mut tree = memory.tree();
         let replaced = replaced(&tree, &self.at);
-        if let Some(charge) = &charge {
-            charge.check_publish(size, replaced)?;
+        if let Some(reservation) = &reservation {
+            reservation.check_publish(size, replaced)?;
         }
         tree.publish(&self.at, Bytes::from(content), self.replace)?;
         if replaced.is_none() {
             memory.masked(&mut tree, &self.at, 0o666)?;
         }
-        if let Some(charge) = &charge {
-            charge.published();
+        if let Some(reservation) = &reservation {
+            reservation.published();
         }
         if let Some(older) = tree.partials.remove(&key) {
             memory.freed(&tree, length(&older.content))?;
@@ -543,7 +543,7 @@ impl Sink for Upload {
     }
 }
 
-impl Upload {
+impl MemoryUpload {
     /// Adds the content to its file.
     fn add(mut self: Box<Self>, to: Addition, content: &[u8]) -> Result<Stored> {
         let memory = self.memory.clone();
@@ -551,19 +551,19 @@ impl Upload {
         if content.is_empty() {
             return Ok(Stored { size: length(&tree.file(&self.at)?) });
         }
-        if let Some(charge) = &self.charge {
-            charge.check_publish(length(content), Some(to.stage))?;
+        if let Some(reservation) = &self.reservation {
+            reservation.check_publish(length(content), Some(to.stage))?;
         }
         let size = tree.append(&self.at, to.number, content)?;
-        if let Some(charge) = self.charge.take() {
-            charge.published();
+        if let Some(reservation) = self.reservation.take() {
+            reservation.published();
         }
         drop(tree);
         Ok(Stored { size })
     }
 }
 
-impl Drop for Upload {
+impl Drop for MemoryUpload {
     fn drop(&mut self) {
         let bytes = length(&self.content);
         let memory = self.memory.clone();
@@ -580,11 +580,12 @@ impl Drop for Upload {
                 }
             }
         }
-        let may_stay = self.charge.as_ref().is_none_or(|charge| charge.may_stay(bytes));
+        let may_stay =
+            self.reservation.as_ref().is_none_or(|reservation| reservation.may_stay(bytes));
         let is_worth_keeping = self.is_worth_keeping && (bytes > 0 || self.base.is_some());
         let is_left = is_worth_keeping && memory.keeps_partials && may_stay;
-        if let Some(charge) = self.charge.take() {
-            charge.end(is_left.then_some(bytes));
+        if let Some(reservation) = self.reservation.take() {
+            reservation.end(is_left.then_some(bytes));
         }
         if is_left {
             let content = std::mem::take(&mut self.content);

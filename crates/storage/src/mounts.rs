@@ -36,7 +36,7 @@ pub struct Mounts {
 }
 
 /// Where a path leads.
-struct Place<'a> {
+struct Location<'a> {
     store: &'a Arc<dyn Storage>,
     /// Below the root of that store.
     at: VPath,
@@ -65,16 +65,16 @@ impl Mounts {
     }
 
     /// The store of a path: that of the folder whose place is its longest prefix.
-    fn place(&self, at: &VPath) -> Place<'_> {
+    fn location(&self, at: &VPath) -> Location<'_> {
         let within = self.folders.iter().filter(|(prefix, _)| self.is_within(at, prefix));
         let nearest = within.max_by_key(|(prefix, _)| prefix.as_bytes().len());
         let Some((prefix, store)) = nearest else {
-            return Place { store: &self.home, at: at.clone(), is_home: true };
+            return Location { store: &self.home, at: at.clone(), is_home: true };
         };
         let depth = prefix.names().count();
         let below = at.names().skip(depth).try_fold(VPath::root(), |path, name| path.join(name));
         // A part of a path is a path.
-        Place { store, at: below.unwrap_or_else(|_| VPath::root()), is_home: false }
+        Location { store, at: below.unwrap_or_else(|_| VPath::root()), is_home: false }
     }
 
     /// The names that lead from `at` to folders, each once, and the folder if it is there.
@@ -126,22 +126,22 @@ impl Storage for Mounts {
     }
 
     async fn stat(&self, at: &VPath) -> Result<Entry> {
-        let place = self.place(at);
-        if place.is_home && !at.is_root() && self.is_fixed(at) {
+        let location = self.location(at);
+        if location.is_home && !at.is_root() && self.is_fixed(at) {
             return self.stat_above(at).await;
         }
-        let entry = place.store.stat(&place.at).await?;
+        let entry = location.store.stat(&location.at).await?;
         // A folder has the name of its place, not that of its target.
         Ok(match at.name() {
-            Some(name) if place.at.is_root() => Entry { name: name.to_vec(), ..entry },
+            Some(name) if location.at.is_root() => Entry { name: name.to_vec(), ..entry },
             _ => entry,
         })
     }
 
     async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
-        let place = self.place(at);
+        let location = self.location(at);
         let next = self.next(at);
-        let listed = place.store.list(&place.at, wanted).await;
+        let listed = location.store.list(&location.at, wanted).await;
         if next.is_empty() {
             return listed;
         }
@@ -163,21 +163,21 @@ impl Storage for Mounts {
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
-        let place = self.place(at);
-        place.store.read(&place.at, from).await
+        let location = self.location(at);
+        location.store.read(&location.at, from).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         if self.is_fixed(at) {
             return Err(ErrorKind::IsADirectory.into());
         }
-        let place = self.place(at);
-        place.store.write(&place.at, how).await
+        let location = self.location(at);
+        location.store.write(&location.at, how).await
     }
 
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
-        let place = self.place(at);
-        place.store.partial(&place.at).await
+        let location = self.location(at);
+        location.store.partial(&location.at).await
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -185,18 +185,18 @@ impl Storage for Mounts {
     }
 
     fn usage_at(&self, at: &VPath) -> Option<Usage> {
-        let place = self.place(at);
-        place.store.usage_at(&place.at)
+        let location = self.location(at);
+        location.store.usage_at(&location.at)
     }
 
     /// A link of one tree can lead to the place of another, in which the next link lies.
     async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
         let mut path = at.clone();
         for _ in 0..RESOLVED_MAX {
-            let place = self.place(&path);
-            let depth = path.names().count().saturating_sub(place.at.names().count());
-            let found = place.store.resolve(&place.at, last).await?;
-            if found == place.at {
+            let location = self.location(&path);
+            let depth = path.names().count().saturating_sub(location.at.names().count());
+            let found = location.store.resolve(&location.at, last).await?;
+            if found == location.at {
                 return Ok(path);
             }
             let mut names = path.names().take(depth).chain(found.names());
@@ -216,13 +216,13 @@ impl Storage for Mounts {
     }
 
     async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
-        let place = self.place(at);
-        place.store.space_at(&place.at).await
+        let location = self.location(at);
+        location.store.space_at(&location.at).await
     }
 
     fn real_path(&self, at: &VPath) -> Option<PathBuf> {
-        let place = self.place(at);
-        place.store.real_path(&place.at)
+        let location = self.location(at);
+        location.store.real_path(&location.at)
     }
 
     fn umask(&self) -> Option<u32> {
@@ -239,24 +239,24 @@ impl Storage for Mounts {
         if self.is_fixed(at) {
             return Err(ErrorKind::IsADirectory.into());
         }
-        let place = self.place(at);
-        place.store.remove_file(&place.at).await
+        let location = self.location(at);
+        location.store.remove_file(&location.at).await
     }
 
     async fn remove_dir(&self, at: &VPath) -> Result<()> {
         if self.is_fixed(at) {
             return Err(ErrorKind::Forbidden.into());
         }
-        let place = self.place(at);
-        place.store.remove_dir(&place.at).await
+        let location = self.location(at);
+        location.store.remove_dir(&location.at).await
     }
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
         if self.is_fixed(at) {
             return Err(ErrorKind::Exists.into());
         }
-        let place = self.place(at);
-        place.store.make_dir(&place.at).await
+        let location = self.location(at);
+        location.store.make_dir(&location.at).await
     }
 
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
@@ -266,7 +266,7 @@ impl Storage for Mounts {
         if self.is_fixed(to) {
             return Err(ErrorKind::Exists.into());
         }
-        let (from, to) = (self.place(from), self.place(to));
+        let (from, to) = (self.location(from), self.location(to));
         if !Arc::ptr_eq(from.store, to.store) {
             // Whether there is anything to rename is told first.
             from.store.stat(&from.at).await?;
@@ -276,8 +276,8 @@ impl Storage for Mounts {
     }
 
     async fn set(&self, at: &VPath, change: Change) -> Result<()> {
-        let place = self.place(at);
-        place.store.set(&place.at, change).await
+        let location = self.location(at);
+        location.store.set(&location.at, change).await
     }
 }
 

@@ -11,8 +11,9 @@ pub(crate) fn check_new(name: &[u8]) -> Result<()> {
         Ok(_) => return Ok(()),
         Err(_) => "is not UTF-8",
     };
-    let told = format!("the new name `{}` {fault}; use letters that can be shown", escaped(name));
-    Err(Error::new(ErrorKind::BadName, told))
+    let message =
+        format!("the new name `{}` {fault}; use letters that can be shown", escaped(name));
+    Err(Error::new(ErrorKind::BadName, message))
 }
 
 #[cfg(test)]

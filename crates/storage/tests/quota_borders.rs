@@ -26,7 +26,7 @@ fn kept(bytes: u64, files: u64) -> Option<Kept> {
 }
 
 /// A home of `anna` with the home of `bert` in it.
-struct Place {
+struct TestHome {
     home: PathBuf,
     inner: PathBuf,
     quotas: Quotas,
@@ -36,7 +36,7 @@ struct Place {
     _folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestHome {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
@@ -63,7 +63,7 @@ impl Place {
     }
 
     /// Both log in again, and are counted as they are.
-    async fn is_right_at_the_next_login(&self, told: &str) {
+    async fn is_right_at_the_next_login(&self, context: &str) {
         for (name, home) in [("anna", &self.home), ("bert", &self.inner)] {
             let _store = self.disks.open(&account(name, home)).await.unwrap();
             // Not until the number is right: it may be so before the count, which also settles
@@ -71,7 +71,7 @@ impl Place {
             while self.quotas.is_counting() {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(self.quotas.kept(home), Some(walked(home)), "{told}: {name}");
+            assert_eq!(self.quotas.kept(home), Some(walked(home)), "{context}: {name}");
         }
     }
 }
@@ -98,8 +98,8 @@ async fn rename(store: &dyn Storage, from: &str, to: &str) -> Result<()> {
     store.rename(&path(from), &path(to), Replace::Allowed).await
 }
 
-fn is_over(done: Result<()>, told: &str) {
-    assert_eq!(done.unwrap_err().kind, ErrorKind::OverQuota, "{told}");
+fn is_over(done: Result<()>, context: &str) {
+    assert_eq!(done.unwrap_err().kind, ErrorKind::OverQuota, "{context}");
 }
 
 /// What is there, by other means than those under test.
@@ -122,7 +122,7 @@ fn walked(folder: &Path) -> Kept {
 #[tokio::test]
 async fn row_37_replacing_what_an_inner_home_counts_makes_no_room_in_the_outer_one() {
     for act in ["store", "rename onto", "append and remove"] {
-        let place = Place::new().await;
+        let place = TestHome::new().await;
         let outer = &*place.outer;
         put(&*place.inside, "/theirs", 1500).await.unwrap();
         put(outer, "/mine", 1500).await.unwrap();
@@ -148,7 +148,7 @@ async fn row_37_replacing_what_an_inner_home_counts_makes_no_room_in_the_outer_o
 #[tokio::test]
 async fn row_37_what_the_outer_account_puts_into_an_inner_home_makes_no_room_there() {
     for act in ["store", "append", "rename", "rename a folder", "make a folder"] {
-        let place = Place::new().await;
+        let place = TestHome::new().await;
         let (outer, inside) = (&*place.outer, &*place.inside);
         put(inside, "/old", 1000).await.unwrap();
         match act {
@@ -185,7 +185,7 @@ async fn row_37_what_the_outer_account_puts_into_an_inner_home_makes_no_room_the
 #[tokio::test]
 async fn row_37_what_comes_out_of_an_inner_home_counts_in_the_outer_one() {
     for at in ["/f", "/d"] {
-        let place = Place::new().await;
+        let place = TestHome::new().await;
         let (outer, inside) = (&*place.outer, &*place.inside);
         put(outer, "/mine", 1000).await.unwrap();
         inside.make_dir(&path("/d")).await.unwrap();
@@ -204,7 +204,7 @@ async fn row_37_what_comes_out_of_an_inner_home_counts_in_the_outer_one() {
 
 #[tokio::test]
 async fn row_37_nothing_comes_out_of_an_inner_home_into_one_that_is_full() {
-    let place = Place::new().await;
+    let place = TestHome::new().await;
     let (outer, inside) = (&*place.outer, &*place.inside);
     put(outer, "/mine", 2000).await.unwrap();
     for name in ["/a", "/b"] {
@@ -220,7 +220,7 @@ async fn row_37_nothing_comes_out_of_an_inner_home_into_one_that_is_full() {
 
 #[tokio::test]
 async fn row_37_what_the_inner_account_does_is_seen_in_the_outer_home_at_the_next_login() {
-    let place = Place::new().await;
+    let place = TestHome::new().await;
     let (outer, inside) = (&*place.outer, &*place.inside);
     put(outer, "/in/came", 500).await.unwrap();
     place.is_right_at_the_next_login("stored").await;

@@ -14,14 +14,14 @@ use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{DetachedFile, Sink, Stored};
 
-use super::copying::Copying;
-use super::draft::{Draft, Staged, claim_throwaway};
 use super::fault::fault;
-use super::journal::{Hidden, Journal};
+use super::join_result;
+use super::journal::{Journal, LengthOverride};
+use super::partial_upload::{PartialUpload, Staged, claim_temporary};
+use super::prefix_copy::PrefixCopy;
 use super::system::{Directory, identity, real_name};
 use super::tree::Tree;
-use super::unblocked;
-use super::upload::Upload;
+use super::upload::DiskUpload;
 
 /// Bytes added in one go.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
@@ -37,18 +37,23 @@ pub(super) struct Append {
     dir: Arc<Directory>,
     target: Vec<u8>,
     /// None when it is over.
-    stage: Option<Upload>,
+    stage: Option<DiskUpload>,
     /// The thread that adds bytes.
-    adding: Option<JoinHandle<Result<Growth>>>,
+    adding: Option<JoinHandle<Result<AppendTransaction>>>,
     /// All bytes are in the file.
-    grown: Option<Growth>,
-    whole: Option<Whole>,
+    grown: Option<AppendTransaction>,
+    whole: Option<PreviewCopy>,
 }
 
 impl Append {
-    pub(super) fn new(tree: Arc<Tree>, draft: Draft, dir: Directory, target: Vec<u8>) -> Self {
+    pub(super) fn new(
+        tree: Arc<Tree>,
+        partial_upload: PartialUpload,
+        dir: Directory,
+        target: Vec<u8>,
+    ) -> Self {
         Self {
-            stage: Some(Upload::new(Arc::clone(&tree), draft)),
+            stage: Some(DiskUpload::new(Arc::clone(&tree), partial_upload)),
             tree,
             dir: Arc::new(dir),
             target,
@@ -58,7 +63,7 @@ impl Append {
         }
     }
 
-    fn stage(&mut self) -> Result<&mut Upload> {
+    fn stage(&mut self) -> Result<&mut DiskUpload> {
         self.stage.as_mut().ok_or_else(|| ErrorKind::Broken.into())
     }
 
@@ -84,30 +89,33 @@ impl Append {
         Ok(())
     }
 
-    async fn wait_for(&mut self, adding: JoinHandle<Result<Growth>>) -> Result<Growth> {
+    async fn wait_for(
+        &mut self,
+        adding: JoinHandle<Result<AppendTransaction>>,
+    ) -> Result<AppendTransaction> {
         let adding = self.adding.insert(adding);
         let ended = adding.await;
         self.adding = None;
-        unblocked(ended)
+        join_result(ended)
     }
 
     /// Locks the file, behind those who add to it now; none if there is nothing to add.
-    async fn begin(&mut self) -> Result<Option<Growth>> {
+    async fn begin(&mut self) -> Result<Option<AppendTransaction>> {
         for _ in 0..LOCK_TRIES_MAX {
-            let draft = self.stage()?.draft_mut().await?;
-            let staged = draft.staged()?;
-            draft.check_added()?;
+            let partial_upload = self.stage()?.partial_upload_mut().await?;
+            let staged = partial_upload.staged()?;
+            partial_upload.check_added()?;
             if staged.length == 0 {
                 return Ok(None);
             }
-            let is_durable = draft.is_durable();
+            let is_durable = partial_upload.is_durable();
             let (tree, dir, target) =
                 (Arc::clone(&self.tree), Arc::clone(&self.dir), self.target.clone());
             let expected = self.whole.as_ref().map(|whole| whole.identity.clone());
             let begun = spawn_blocking(move || {
-                Growth::begin(&tree, &dir, &target, staged, expected, is_durable)
+                AppendTransaction::begin(&tree, &dir, &target, staged, expected, is_durable)
             });
-            if let Some(growth) = unblocked(begun.await)? {
+            if let Some(growth) = join_result(begun.await)? {
                 return Ok(Some(growth));
             }
             sleep(LOCK_PAUSE).await;
@@ -116,18 +124,18 @@ impl Append {
     }
 
     /// A copy of the file with what is to be added to it, for those who look at it before.
-    async fn make_whole(&mut self) -> Result<PathBuf> {
-        let staged = self.stage()?.draft_mut().await?.staged()?;
-        let folder = self.stage()?.draft_mut().await?.folder().to_owned();
+    async fn make_preview(&mut self) -> Result<PathBuf> {
+        let staged = self.stage()?.partial_upload_mut().await?.staged()?;
+        let folder = self.stage()?.partial_upload_mut().await?.folder().to_owned();
         let (dir, target) = (Arc::clone(&self.dir), self.target.clone());
-        let made = spawn_blocking(move || Whole::begin(dir, &target, staged));
-        let mut whole = unblocked(made.await)?;
+        let made = spawn_blocking(move || PreviewCopy::begin(dir, &target, staged));
+        let mut whole = join_result(made.await)?;
         while !whole.is_done() {
             let step = spawn_blocking(move || {
                 whole.step()?;
                 Ok(whole)
             });
-            whole = unblocked(step.await)?;
+            whole = join_result(step.await)?;
         }
         let path = folder.join(real_name(&whole.name));
         self.whole = Some(whole);
@@ -169,7 +177,7 @@ impl Sink for Append {
     }
 
     async fn draft(&mut self) -> Result<Option<PathBuf>> {
-        self.make_whole().await.map(Some)
+        self.make_preview().await.map(Some)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
@@ -177,7 +185,8 @@ impl Sink for Append {
             self.give_up().await;
             return Err(error);
         }
-        let draft = self.stage.take().ok_or(ErrorKind::Broken)?.take_draft().await?;
+        let partial_upload =
+            self.stage.take().ok_or(ErrorKind::Broken)?.take_partial_upload().await?;
         let (grown, whole) = (self.grown.take(), self.whole.take());
         let Some(growth) = grown else {
             // Nothing was sent, and nothing changes.
@@ -188,10 +197,10 @@ impl Sink for Append {
         let ending = spawn_blocking(move || {
             drop(whole);
             let size = growth.new;
-            draft.added(|| growth.end())?;
+            partial_upload.added(|| growth.end())?;
             Ok(Stored { size })
         });
-        unblocked(ending.await)
+        join_result(ending.await)
     }
 
     async fn abort(mut self: Box<Self>) {
@@ -219,7 +228,7 @@ impl Drop for Append {
 }
 
 /// A file to which bytes are being added. Dropping it cuts the file back.
-struct Growth {
+struct AppendTransaction {
     target: Vec<u8>,
     file: File,
     staged: File,
@@ -232,10 +241,10 @@ struct Growth {
     /// None when it is over.
     journal: Option<Journal>,
     /// Dropped last, when the file is as it stays.
-    _hidden: Hidden,
+    _hidden: LengthOverride,
 }
 
-impl Growth {
+impl AppendTransaction {
     /// None if others are adding to the file.
     fn begin(
         tree: &Tree,
@@ -248,8 +257,8 @@ impl Growth {
         let mut cut = 0;
         let journal =
             Journal::lock(dir.again().map_err(fault)?, target, &mut |bytes| cut += bytes)?;
-        if let (Some(metered), true) = (&tree.metered, cut > 0) {
-            let _ = metered.meter.shrink(|| Ok::<_, ()>(((), cut)));
+        if let (Some(limited), true) = (&tree.limited, cut > 0) {
+            let _ = limited.counter.shrink(|| Ok::<_, ()>(((), cut)));
         }
         let Some(mut journal) = journal else { return Ok(None) };
         let file = dir.open_to_append(target)?;
@@ -259,7 +268,7 @@ impl Growth {
         let old = file.metadata().map_err(fault)?.len();
         let new = old.saturating_add(staged.length);
         tree.check_space(&file, staged.length)?;
-        let Some(hidden) = Hidden::behind(&file, old)? else { return Ok(None) };
+        let Some(hidden) = LengthOverride::behind(&file, old)? else { return Ok(None) };
         journal.begin(&file, (old, new), &staged.name, is_durable)?;
         Ok(Some(Self {
             target: target.to_vec(),
@@ -328,7 +337,7 @@ impl Growth {
     }
 }
 
-impl Drop for Growth {
+impl Drop for AppendTransaction {
     fn drop(&mut self) {
         let Some(journal) = self.journal.take() else { return };
         match self.cut() {
@@ -339,24 +348,24 @@ impl Drop for Growth {
 }
 
 /// A copy of a file with the bytes that are to be added to it. Dropping it removes it.
-struct Whole {
+struct PreviewCopy {
     dir: Arc<Directory>,
     name: Vec<u8>,
     new: File,
     /// The file as it was copied.
     identity: String,
-    parts: Vec<Copying>,
+    parts: Vec<PrefixCopy>,
 }
 
-impl Whole {
+impl PreviewCopy {
     fn begin(dir: Arc<Directory>, target: &[u8], staged: Staged) -> Result<Self> {
         let old = dir.open_to_append(target)?;
         let (found, size) = (identity(&old).map_err(fault)?, old.metadata().map_err(fault)?.len());
-        let (new, name) = claim_throwaway(&dir)?;
+        let (new, name) = claim_temporary(&dir)?;
         let mut whole = Self { dir, name, new, identity: found, parts: Vec::new() };
         // From the last to the first.
-        whole.parts.extend(Copying::of(staged.file, staged.length)?);
-        whole.parts.extend(Copying::of(old, size)?);
+        whole.parts.extend(PrefixCopy::of(staged.file, staged.length)?);
+        whole.parts.extend(PrefixCopy::of(old, size)?);
         Ok(whole)
     }
 
@@ -373,7 +382,7 @@ impl Whole {
     }
 }
 
-impl Drop for Whole {
+impl Drop for PreviewCopy {
     fn drop(&mut self) {
         // Where it fails, the sweep comes back to it.
         let _ = self.dir.unlink(&self.name);

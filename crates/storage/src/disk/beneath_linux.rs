@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, ioctl_getflags
 use rustix::io::{Errno, Result};
 
 use super::FollowSymlinks;
-use super::pace::Medium;
+use super::latency::Medium;
 
 /// How often a resolution is tried again that someone's rename came in the way of.
 const TRIES_MAX: usize = 16;

@@ -7,8 +7,8 @@ use wharf_core::storage::Kept;
 use wharf_proto::entry::Kind;
 
 use super::FollowSymlinks;
-use super::leftover::{Purpose, purpose};
-use super::system::{Directory, Names, Root};
+use super::system::{Directory, DirectoryNames, Root};
+use super::temporary::{TemporaryKind, temporary_kind};
 
 /// How deep a count goes. Each level costs an open file while it is being read.
 const DEPTH_MAX: usize = 200;
@@ -29,7 +29,10 @@ pub(super) fn count(root: &Path) -> io::Result<Kept> {
             continue;
         };
         let name = entry?.name;
-        if matches!(purpose(&name), Some(Purpose::Base | Purpose::Undo | Purpose::Absence)) {
+        if matches!(
+            temporary_kind(&name),
+            Some(TemporaryKind::Base | TemporaryKind::Undo | TemporaryKind::AbsentMark)
+        ) {
             // Some bytes beside an upload, which is counted.
             continue;
         }
@@ -54,7 +57,7 @@ pub(super) fn count(root: &Path) -> io::Result<Kept> {
 }
 
 /// A directory to be read; none if it is gone or closed to us.
-fn below(dir: &Directory, name: &[u8]) -> io::Result<Option<(Names, Directory)>> {
+fn below(dir: &Directory, name: &[u8]) -> io::Result<Option<(DirectoryNames, Directory)>> {
     let opened = dir.subdirectory(name).and_then(|below| Ok((below.names()?, below)));
     match opened {
         Ok(below) => Ok(Some(below)),

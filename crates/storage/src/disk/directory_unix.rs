@@ -18,9 +18,9 @@ use wharf_proto::entry::Kind;
 
 use super::facts_unix;
 use super::fault::fault;
-use super::journal::{is_any_in_flux, settled_by};
-use super::system::{DIRECTORY, Names, check_regular};
-use crate::meter::Replaced;
+use super::journal::{is_any_growing, visible_length_by};
+use super::system::{DIRECTORY, DirectoryNames, check_regular};
+use crate::quota::Replaced;
 
 /// What tells one file from another, and a change of it: it is another text after each of them.
 /// That it was written to is seen by its length and its times, of which the last cannot be set.
@@ -53,7 +53,7 @@ pub(super) struct Directory {
 }
 
 /// What is found where one of our temporaries should be.
-pub(super) enum Own {
+pub(super) enum OpenedTemporary {
     /// A regular file of this process's user with no other name.
     Found(File),
     /// Something else.
@@ -64,7 +64,7 @@ pub(super) enum Own {
 
 impl Directory {
     /// What stands there, if anything.
-    pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
+    pub(super) fn kind_of(&self, name: &[u8]) -> Result<Option<Kind>> {
         Ok(self.measure(name)?.map(|(kind, _)| kind))
     }
 
@@ -104,9 +104,9 @@ impl Directory {
     /// A regular file that stands there, by what tells it apart, and how long it is without what is
     /// just being added to it: that is counted where it is staged.
     pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
-        let may_shrink = is_any_in_flux();
+        let may_shrink = is_any_growing();
         let Some(found) = self.file_as_it_is(name)? else { return Ok(None) };
-        let mut bytes = settled_by(Some(found.file), found.bytes);
+        let mut bytes = visible_length_by(Some(found.file), found.bytes);
         if may_shrink && bytes == found.bytes {
             // It may have been cut back between the two looks.
             let again = self.file_as_it_is(name)?;
@@ -166,11 +166,11 @@ impl Directory {
     }
 
     /// One of our temporaries, open for reading and writing.
-    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<Own> {
+    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<OpenedTemporary> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = match openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(Own::Missing),
+            Err(Errno::NOENT) => return Ok(OpenedTemporary::Missing),
             // A link, a directory, a socket, or someone else's.
             Err(
                 Errno::LOOP
@@ -179,14 +179,18 @@ impl Directory {
                 | Errno::NXIO
                 | Errno::ACCESS
                 | Errno::PERM,
-            ) => return Ok(Own::Foreign),
+            ) => return Ok(OpenedTemporary::Foreign),
             Err(error) => return Err(error.into()),
         };
         let facts = fstat(&fd)?;
-        let is_ours = facts_unix::kind(facts.st_mode) == Kind::File
+        let is_temporary = facts_unix::kind(facts.st_mode) == Kind::File
             && facts.st_uid == geteuid().as_raw()
             && facts.st_nlink == 1;
-        Ok(if is_ours { Own::Found(File::from(fd)) } else { Own::Foreign })
+        Ok(if is_temporary {
+            OpenedTemporary::Found(File::from(fd))
+        } else {
+            OpenedTemporary::Foreign
+        })
     }
 
     /// The length of an open file if the name means it.
@@ -274,8 +278,8 @@ impl Directory {
     }
 
     /// All names in it, from the first.
-    pub(super) fn names(&self) -> io::Result<Names> {
-        Names::new(self)
+    pub(super) fn names(&self) -> io::Result<DirectoryNames> {
+        DirectoryNames::new(self)
     }
 }
 

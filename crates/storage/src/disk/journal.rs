@@ -14,8 +14,8 @@ use wharf_proto::path::VPath;
 
 use super::boot;
 use super::fault::fault;
-use super::leftover::{Claim, Purpose, claim, purpose, undo_name};
-use super::system::{Directory, Own, number};
+use super::system::{Directory, OpenedTemporary, number};
+use super::temporary::{LockOutcome, TemporaryKind, claim, temporary_kind, undo_name};
 
 /// The longest journal that is read: a name and some numbers.
 const RECORD_BYTES_MAX: u64 = 4096;
@@ -50,12 +50,12 @@ struct Record {
     /// The length that it was to have.
     new: u64,
     number: (u64, u64),
-    made: Option<Made>,
+    made: Option<JournaledFile>,
 }
 
 /// What tells the file, and what was added to it, for sure.
 #[derive(Debug, PartialEq, Eq)]
-struct Made {
+struct JournaledFile {
     /// When the file was made, in nanoseconds, where the system says: another file may get its
     /// number.
     birth: Option<u128>,
@@ -79,23 +79,23 @@ impl Journal {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     match dir.open_own(&name).map_err(fault)? {
-                        Own::Found(file) => file,
-                        Own::Missing => continue,
-                        Own::Foreign => return Err(ErrorKind::Forbidden.into()),
+                        OpenedTemporary::Found(file) => file,
+                        OpenedTemporary::Missing => continue,
+                        OpenedTemporary::Foreign => return Err(ErrorKind::Forbidden.into()),
                     }
                 }
                 Err(error) => return Err(fault(error)),
             };
             match claim(&dir, &name, &file) {
-                Claim::Held(_) | Claim::Impossible => {
+                LockOutcome::Locked(_) | LockOutcome::Unsupported => {
                     let target = target.to_vec();
                     let mut journal = Self { dir, name, target, file, is_over: false };
                     freed(journal.undo()?);
                     return Ok(Some(journal));
                 }
                 // Its owner may have removed it just now.
-                Claim::Taken if matches!(dir.look(&name), Ok(None)) => {}
-                Claim::Taken => return Ok(None),
+                LockOutcome::InUse if matches!(dir.kind_of(&name), Ok(None)) => {}
+                LockOutcome::InUse => return Ok(None),
             }
         }
         Ok(None)
@@ -125,7 +125,7 @@ impl Journal {
     ) -> Result<()> {
         let number = number(file).map_err(fault)?;
         let boot = boot::identity().trim_ascii().to_vec();
-        let made = Some(Made { birth: birth(file), stage: stage.to_vec(), boot });
+        let made = Some(JournaledFile { birth: birth(file), stage: stage.to_vec(), boot });
         let record = Record { target: self.target.clone(), old, new, number, made };
         let write = |journal: &mut File| {
             journal.set_len(0)?;
@@ -181,14 +181,14 @@ impl Record {
     fn parse(text: &[u8]) -> Option<Self> {
         let rest = text.strip_prefix(RECORD_HEAD.as_bytes())?.strip_suffix(RECORD_END)?;
         let end = rest.iter().position(|byte| *byte == b'\n')?;
-        let (numbers, target) = rest.split_at_checked(end)?;
-        let mut words = std::str::from_utf8(numbers).ok()?.strip_prefix(' ')?.split(' ');
-        let numbers: Vec<u64> =
+        let (counts, target) = rest.split_at_checked(end)?;
+        let mut words = std::str::from_utf8(counts).ok()?.strip_prefix(' ')?.split(' ');
+        let counts: Vec<u64> =
             words.by_ref().take(4).map(|word| word.parse().ok()).collect::<Option<_>>()?;
-        let [old, new, device, node] = numbers.as_slice() else { return None };
+        let [old, new, device, node] = counts.as_slice() else { return None };
         let made = match words.collect::<Vec<_>>().as_slice() {
             [] => None,
-            [birth, stage, boot] => Some(Made::parse(birth, stage, boot)?),
+            [birth, stage, boot] => Some(JournaledFile::parse(birth, stage, boot)?),
             _ => return None,
         };
         let target = target.get(1..).filter(|target| !target.is_empty())?.to_vec();
@@ -218,8 +218,8 @@ impl Record {
             return Ok(0);
         }
         let added = length.saturating_sub(self.old);
-        let is_ours = |made: &Made| made.fits(dir, &mut file, (self.old, added));
-        if !self.made.as_ref().map_or(Ok(true), is_ours)? {
+        let is_temporary = |made: &JournaledFile| made.fits(dir, &mut file, (self.old, added));
+        if !self.made.as_ref().map_or(Ok(true), is_temporary)? {
             return Ok(0);
         }
         file.set_len(self.old).and_then(|()| file.sync_all()).map_err(fault)?;
@@ -227,12 +227,12 @@ impl Record {
     }
 }
 
-impl Made {
+impl JournaledFile {
     fn parse(birth: &str, stage: &str, boot: &str) -> Option<Self> {
         let birth = if birth == "-" { None } else { Some(birth.parse().ok()?) };
         let stage = stage.as_bytes().to_vec();
         // It is opened: nothing but a temporary of ours.
-        (purpose(&stage) == Some(Purpose::Upload)).then_some(())?;
+        (temporary_kind(&stage) == Some(TemporaryKind::Upload)).then_some(())?;
         Some(Self { birth, stage, boot: boot.as_bytes().to_vec() })
     }
 
@@ -246,16 +246,16 @@ impl Made {
         if self.boot != boot::identity().trim_ascii() {
             return Ok(true);
         }
-        let Own::Found(mut stage) = dir.open_own(&self.stage).map_err(fault)? else {
+        let OpenedTemporary::Found(mut stage) = dir.open_own(&self.stage).map_err(fault)? else {
             return Ok(true);
         };
         file.seek(SeekFrom::Start(old)).map_err(fault)?;
-        begins_alike(&mut file.take(added), &mut stage).map_err(fault)
+        has_same_prefix(&mut file.take(added), &mut stage).map_err(fault)
     }
 }
 
 /// Whether two have the same bytes, as far as both go.
-fn begins_alike(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
+fn has_same_prefix(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
     loop {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         one.by_ref().take(COMPARED_BYTES).read_to_end(&mut left)?;
@@ -284,8 +284,8 @@ pub(super) fn recover(dir: &Directory, target: &[u8]) -> Result<u64> {
 
 /// The same by the name of the journal. The journal is removed.
 pub(super) fn recover_by(dir: &Directory, name: &[u8]) -> Result<u64> {
-    let Own::Found(mut file) = dir.open_own(name).map_err(fault)? else { return Ok(0) };
-    if !matches!(claim(dir, name, &file), Claim::Held(_)) {
+    let OpenedTemporary::Found(mut file) = dir.open_own(name).map_err(fault)? else { return Ok(0) };
+    if !matches!(claim(dir, name, &file), LockOutcome::Locked(_)) {
         return Ok(0);
     }
     let record = Record::read(&mut file).map_err(fault)?;
@@ -295,63 +295,63 @@ pub(super) fn recover_by(dir: &Directory, name: &[u8]) -> Result<u64> {
 }
 
 /// Files to which bytes are being added, and the length that readers see meanwhile.
-static IN_FLUX: LazyLock<Mutex<HashMap<(u64, u64), u64>>> = LazyLock::new(Mutex::default);
+static GROWING: LazyLock<Mutex<HashMap<(u64, u64), u64>>> = LazyLock::new(Mutex::default);
 /// How many there are, for those who ask at each read.
-static IN_FLUX_COUNT: AtomicUsize = AtomicUsize::new(0);
+static GROWING_COUNT: AtomicUsize = AtomicUsize::new(0);
 
-fn in_flux() -> MutexGuard<'static, HashMap<(u64, u64), u64>> {
-    IN_FLUX.lock().unwrap_or_else(PoisonError::into_inner)
+fn growing() -> MutexGuard<'static, HashMap<(u64, u64), u64>> {
+    GROWING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets readers see a file as it was. Dropping it shows the file as it is.
-pub(super) struct Hidden((u64, u64));
+pub(super) struct LengthOverride((u64, u64));
 
-impl Hidden {
+impl LengthOverride {
     /// None if something is being added to the file already, by another of its names.
     pub(super) fn behind(file: &File, length: u64) -> Result<Option<Self>> {
         let number = number(file).map_err(fault)?;
-        let mut all = in_flux();
+        let mut all = growing();
         if all.contains_key(&number) {
             return Ok(None);
         }
         all.insert(number, length);
-        IN_FLUX_COUNT.store(all.len(), Ordering::SeqCst);
+        GROWING_COUNT.store(all.len(), Ordering::SeqCst);
         Ok(Some(Self(number)))
     }
 }
 
-impl Drop for Hidden {
+impl Drop for LengthOverride {
     fn drop(&mut self) {
-        let mut all = in_flux();
+        let mut all = growing();
         all.remove(&self.0);
-        IN_FLUX_COUNT.store(all.len(), Ordering::SeqCst);
+        GROWING_COUNT.store(all.len(), Ordering::SeqCst);
     }
 }
 
 /// The length of a file for its readers.
-pub(super) fn settled(file: &File, length: u64) -> u64 {
-    if !is_any_in_flux() {
+pub(super) fn visible_length(file: &File, length: u64) -> u64 {
+    if !is_any_growing() {
         return length;
     }
-    number(file).map_or(length, |number| settled_by(Some(number), length))
+    number(file).map_or(length, |number| visible_length_by(Some(number), length))
 }
 
 /// The same by its number.
-pub(super) fn settled_by(number: Option<(u64, u64)>, length: u64) -> u64 {
-    if !is_any_in_flux() {
+pub(super) fn visible_length_by(number: Option<(u64, u64)>, length: u64) -> u64 {
+    if !is_any_growing() {
         return length;
     }
-    number.and_then(|number| in_flux().get(&number).copied()).map_or(length, |old| old.min(length))
+    number.and_then(|number| growing().get(&number).copied()).map_or(length, |old| old.min(length))
 }
 
 /// Whether bytes are being added to any file.
-pub(super) fn is_any_in_flux() -> bool {
-    IN_FLUX_COUNT.load(Ordering::SeqCst) > 0
+pub(super) fn is_any_growing() -> bool {
+    GROWING_COUNT.load(Ordering::SeqCst) > 0
 }
 
 /// Whether bytes are being added to this file.
-pub(super) fn is_in_flux(file: &File) -> bool {
-    number(file).is_ok_and(|number| in_flux().contains_key(&number))
+pub(super) fn is_growing(file: &File) -> bool {
+    number(file).is_ok_and(|number| growing().contains_key(&number))
 }
 
 /// Which files of a tree a crash may have left torn: all, until the tree was swept in this run of
@@ -370,7 +370,7 @@ fn swept(root: &Path) -> Arc<AtomicBool> {
 }
 
 /// Notes that everything beneath a folder was looked after.
-pub(super) fn was_swept(root: &Path) {
+pub(super) fn mark_swept(root: &Path) {
     swept(root).store(true, Ordering::Release);
 }
 
@@ -400,14 +400,15 @@ impl Recovery {
 
 #[cfg(test)]
 mod tests {
-    use super::super::leftover::throwaway_name;
+    use super::super::temporary::temporary_name;
     use super::*;
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_never_in_part() {
-        let stage = throwaway_name().unwrap();
-        let made =
-            |birth, boot: &[u8]| Some(Made { birth, stage: stage.clone(), boot: boot.to_vec() });
+        let stage = temporary_name().unwrap();
+        let made = |birth, boot: &[u8]| {
+            Some(JournaledFile { birth, stage: stage.clone(), boot: boot.to_vec() })
+        };
         for made in [None, made(None, b""), made(Some(u128::MAX), b"b-1")] {
             let target = b"a\nb end\n".to_vec();
             let record = Record { target, old: 3, new: u64::MAX, number: (1, 2), made };
@@ -439,7 +440,7 @@ mod tests {
             assert!(again.is_none(), "one at a time");
             let file = dir().open_to_append(b"f").unwrap();
             let ends = (u64::try_from(old).unwrap(), u64::try_from(old + 4).unwrap());
-            let stage = throwaway_name().unwrap();
+            let stage = temporary_name().unwrap();
             journal.begin(&file, ends, &stage, true).unwrap();
             (&file).write_all(&vec![2; added]).unwrap();
             journal.leave();
@@ -450,7 +451,7 @@ mod tests {
         }
         // Another file of that name is left alone.
         let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
-        let stage = throwaway_name().unwrap();
+        let stage = temporary_name().unwrap();
         journal.begin(&dir().open_to_append(b"f").unwrap(), (1, 99), &stage, false).unwrap();
         journal.leave();
         std::fs::rename(&path, folder.path().join("kept")).unwrap();
@@ -483,9 +484,9 @@ mod tests {
                 b"oldstage",
             ),
         ];
-        for (way, (act, then)) in acts.into_iter().enumerate() {
+        for (case, (act, then)) in acts.into_iter().enumerate() {
             write(&path, "old").unwrap();
-            let stage = throwaway_name().unwrap();
+            let stage = temporary_name().unwrap();
             let staged = folder.path().join(String::from_utf8(stage.clone()).unwrap());
             write(&staged, "staged bytes").unwrap();
             let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
@@ -493,23 +494,24 @@ mod tests {
             journal.begin(&file, (3, 15), &stage, false).unwrap();
             (&file).write_all(b"stage").unwrap();
             journal.leave();
-            if way == 1 {
+            if case == 1 {
                 std::fs::rename(&staged, folder.path().join(".wharf-0")).unwrap();
             }
             act(&file);
             recover(&dir(), b"f").unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), then, "{way}");
+            assert_eq!(std::fs::read(&path).unwrap(), then, "{case}");
             let _ = std::fs::remove_file(&staged);
         }
         // After a loss of power neither side needs to have its bytes.
-        let (stage, mut file) = (throwaway_name().unwrap(), dir().open_to_append(b"f").unwrap());
+        let (stage, mut file) = (temporary_name().unwrap(), dir().open_to_append(b"f").unwrap());
         let staged = folder.path().join(String::from_utf8(stage.clone()).unwrap());
         write(&staged, [0; 9]).unwrap();
         for (boot, fits) in [(boot::identity().trim_ascii(), false), (b"another", true)] {
-            let made = Made { birth: birth(&file), stage: stage.clone(), boot: boot.to_vec() };
+            let made =
+                JournaledFile { birth: birth(&file), stage: stage.clone(), boot: boot.to_vec() };
             assert_eq!(made.fits(&dir(), &mut file, (3, 5)).unwrap(), fits);
         }
-        let other = Made { birth: Some(1), stage, boot: b"another".to_vec() };
+        let other = JournaledFile { birth: Some(1), stage, boot: b"another".to_vec() };
         let knows_birth = birth(&file).is_some();
         assert_eq!(other.fits(&dir(), &mut file, (3, 5)).unwrap(), !knows_birth);
     }
@@ -517,15 +519,15 @@ mod tests {
     #[test]
     fn a_file_that_grows_has_its_old_length_for_readers() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(settled(&file, 9), 9);
-        let hidden = Hidden::behind(&file, 5).unwrap().unwrap();
-        assert_eq!(settled(&file, 9), 5);
-        assert_eq!(settled(&file, 4), 4, "who cuts it is believed");
-        assert!(is_in_flux(&file));
-        assert!(Hidden::behind(&file, 9).unwrap().is_none(), "one at a time");
+        assert_eq!(visible_length(&file, 9), 9);
+        let hidden = LengthOverride::behind(&file, 5).unwrap().unwrap();
+        assert_eq!(visible_length(&file, 9), 5);
+        assert_eq!(visible_length(&file, 4), 4, "who cuts it is believed");
+        assert!(is_growing(&file));
+        assert!(LengthOverride::behind(&file, 9).unwrap().is_none(), "one at a time");
         let other = tempfile::tempfile().unwrap();
-        assert_eq!(settled(&other, 9), 9);
+        assert_eq!(visible_length(&other, 9), 9);
         drop(hidden);
-        assert_eq!(settled(&file, 9), 9);
+        assert_eq!(visible_length(&file, 9), 9);
     }
 }

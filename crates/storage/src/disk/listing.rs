@@ -9,19 +9,19 @@ use super::system::Reader;
 use super::tree::Tree;
 
 /// Yields entries until the directory ends. One block of names is in memory.
-pub(super) struct Listing {
+pub(super) struct DirectoryListing {
     tree: Arc<Tree>,
     /// None after the end or an error.
     reader: Option<Reader>,
 }
 
-impl Listing {
+impl DirectoryListing {
     pub(super) fn new(tree: Arc<Tree>, reader: Reader) -> Self {
         Self { tree, reader: Some(reader) }
     }
 }
 
-impl Iterator for Listing {
+impl Iterator for DirectoryListing {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -12,7 +12,7 @@ use super::system::Directory;
 const BLOCK_BYTES: usize = 32 * 1024;
 
 /// A directory that is being read, and the names of the last block.
-pub(super) struct Reading {
+pub(super) struct NameReader {
     fd: OwnedFd,
     /// For each name: 1 if it can be a directory, else 0; the name; NUL.
     block: Vec<u8>,
@@ -20,7 +20,7 @@ pub(super) struct Reading {
     at: usize,
 }
 
-impl Reading {
+impl NameReader {
     /// From the first name. The directory's own position does not matter and is not moved.
     pub(super) fn new(dir: &Directory) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -8,12 +8,12 @@ use rustix::io::{Errno, Result};
 use super::system::Directory;
 
 /// A directory that is being read, and what was read last.
-pub(super) struct Reading {
+pub(super) struct NameReader {
     dir: Dir,
     last: Option<DirEntry>,
 }
 
-impl Reading {
+impl NameReader {
     /// From the first name. The directory's own position does not matter and is not moved.
     pub(super) fn new(dir: &Directory) -> Result<Self> {
         Ok(Self { dir: Dir::read_from(dir)?, last: None })

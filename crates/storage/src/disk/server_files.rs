@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use system::Watch;
+pub(crate) use system::ServerFileIndex;
 
 /// How much of a path is the server's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +32,7 @@ pub enum Extent {
 /// The default denies nothing. Cloning is cheap.
 #[derive(Clone, Default)]
 pub struct ServerFiles {
-    watch: Option<Arc<Watch>>,
+    index: Option<Arc<ServerFileIndex>>,
 }
 
 impl ServerFiles {
@@ -42,39 +42,39 @@ impl ServerFiles {
             .into_iter()
             .map(|(path, extent)| (std::path::absolute(&path).unwrap_or(path), extent))
             .collect();
-        let watch = (!paths.is_empty()).then(|| Arc::new(Watch::new(paths)));
-        Self { watch }
+        let index = (!paths.is_empty()).then(|| Arc::new(ServerFileIndex::new(paths)));
+        Self { index }
     }
 
     /// Those of the paths that lie in a folder, however it is called.
     pub fn beneath(&self, folder: &Path) -> Vec<PathBuf> {
-        self.watch.as_ref().map(|watch| watch.beneath(folder)).unwrap_or_default()
+        self.index.as_ref().map(|index| index.beneath(folder)).unwrap_or_default()
     }
 
     /// The folder of the server's in which a folder lies, or which it is. Such a folder cannot be
     /// served: everything in it is denied.
     pub fn folder_around(&self, folder: &Path) -> Option<PathBuf> {
-        self.watch.as_ref()?.folder_around(folder)
+        self.index.as_ref()?.folder_around(folder)
     }
 
     /// Whether a path leads to something that is denied.
     pub fn contains(&self, path: &Path) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.contains(path))
+        self.index.as_ref().is_some_and(|index| index.contains(path))
     }
 
     /// Whether something that is denied lies below a path, which then keeps its name.
     pub fn is_above(&self, path: &Path) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.is_above(path))
+        self.index.as_ref().is_some_and(|index| index.is_above(path))
     }
 
-    pub(crate) fn watch(&self) -> Option<&Arc<Watch>> {
-        self.watch.as_ref()
+    pub(crate) fn index(&self) -> Option<&Arc<ServerFileIndex>> {
+        self.index.as_ref()
     }
 }
 
 impl fmt::Debug for ServerFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("ServerFiles").field("is_empty", &self.watch.is_none()).finish()
+        out.debug_struct("ServerFiles").field("is_empty", &self.index.is_none()).finish()
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::{Extent, is_copy};
 
 /// The server's paths.
-pub(crate) struct Watch {
+pub(crate) struct ServerFileIndex {
     paths: Vec<(PathBuf, Extent)>,
 }
 
-impl Watch {
+impl ServerFileIndex {
     pub(super) fn new(paths: Vec<(PathBuf, Extent)>) -> Self {
         Self { paths }
     }

@@ -33,18 +33,18 @@ const PINS_MAX: usize = 256;
 const ABOVE_MAX: usize = 256;
 
 /// What the server's paths lead to, learnt again whenever that may have changed.
-pub(crate) struct Watch {
+pub(crate) struct ServerFileIndex {
     paths: Vec<(PathBuf, Extent)>,
-    known: Mutex<(Arc<Known>, Instant)>,
+    known: Mutex<(Arc<IndexSnapshot>, Instant)>,
 }
 
 /// What the server's paths led to when they were last followed.
 #[derive(Default)]
-struct Known {
+struct IndexSnapshot {
     /// Every name on the way, and what it was.
-    steps: Vec<(PathBuf, Option<Step>)>,
+    steps: Vec<(PathBuf, Option<PathStep>)>,
     /// Folders that were read, and when they had changed last.
-    folders_read: Vec<(PathBuf, Stamp)>,
+    folders_read: Vec<(PathBuf, FolderStamp)>,
     /// When that was.
     read_at: Option<SystemTime>,
     /// What is denied.
@@ -52,7 +52,7 @@ struct Known {
     /// Folders of the server's, with those in them.
     own_folders: HashMap<Id, PathBuf>,
     /// Folders and links on the way: they keep their names and places.
-    on_the_way: HashSet<Id>,
+    on_path: HashSet<Id>,
     /// Folders that are walked through, and what lies below.
     above: HashMap<Id, Vec<PathBuf>>,
     /// Whether a file of the server's has a second name, which may be anywhere.
@@ -62,78 +62,83 @@ struct Known {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Step {
+struct PathStep {
     id: Id,
     /// When it was changed, for links: one may be replaced by another at the same inode.
     changed: Option<(i64, i64)>,
 }
 
-type Stamp = Option<(Id, i64, i64, i64, i64)>;
+type FolderStamp = Option<(Id, i64, i64, i64, i64)>;
 
 /// What a tree is to the server's files.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum TreeRelation {
     /// Some of them lie in it.
-    Above,
+    Contains,
     /// None is known to.
-    Apart,
+    Disjoint,
 }
 
-impl Watch {
+impl ServerFileIndex {
     pub(super) fn new(paths: Vec<(PathBuf, Extent)>) -> Self {
-        let known = Arc::new(learn(&paths, &Known::default()));
+        let known = Arc::new(resolve_all(&paths, &IndexSnapshot::default()));
         Self { paths, known: Mutex::new((known, now())) }
     }
 
-    /// What is known now. With [`Reach::Apart`] it may be a second old.
-    fn known(&self, reach: Reach) -> Arc<Known> {
+    /// What is known now. With [`TreeRelation::Disjoint`] it may be a second old.
+    fn known(&self, relation: TreeRelation) -> Arc<IndexSnapshot> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if reach == Reach::Apart && known.1.elapsed() < STALE_MAX {
+        if relation == TreeRelation::Disjoint && known.1.elapsed() < STALE_MAX {
             return Arc::clone(&known.0);
         }
         if !known.0.is_current() {
-            known.0 = Arc::new(learn(&self.paths, &known.0));
+            known.0 = Arc::new(resolve_all(&self.paths, &known.0));
         }
         known.1 = now();
         Arc::clone(&known.0)
     }
 
     /// Whether the tree with this root has any of the server's files in it.
-    pub(crate) fn reach(&self, root: impl AsFd) -> Reach {
-        let known = self.known(Reach::Apart);
+    pub(crate) fn relation(&self, root: impl AsFd) -> TreeRelation {
+        let known = self.known(TreeRelation::Disjoint);
         match fstat(root) {
-            Ok(facts) if !known.above.contains_key(&id(&facts)) => Reach::Apart,
-            _ => Reach::Above,
+            Ok(facts) if !known.above.contains_key(&id(&facts)) => TreeRelation::Disjoint,
+            _ => TreeRelation::Contains,
         }
     }
 
     /// Whether something open is denied.
-    pub(crate) fn denies(&self, open: impl AsFd, reach: Reach) -> bool {
+    pub(crate) fn denies(&self, open: impl AsFd, relation: TreeRelation) -> bool {
         let Ok(facts) = fstat(open) else { return true };
-        self.denies_facts(&facts, reach)
+        self.denies_facts(&facts, relation)
     }
 
-    fn denies_facts(&self, facts: &Stat, reach: Reach) -> bool {
+    fn denies_facts(&self, facts: &Stat, relation: TreeRelation) -> bool {
         let is_file = FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile;
         // It was replaced while it was opened, and may have been one of the server's.
-        let is_gone = is_file && facts.st_nlink == 0 && reach == Reach::Above;
+        let is_gone = is_file && facts.st_nlink == 0 && relation == TreeRelation::Contains;
         // A file with a second name may be one of the server's from anywhere.
-        let reach = if is_file && facts.st_nlink > 1 { Reach::Above } else { reach };
-        is_gone || self.known(reach).own.contains(&id(facts))
+        let relation =
+            if is_file && facts.st_nlink > 1 { TreeRelation::Contains } else { relation };
+        is_gone || self.known(relation).own.contains(&id(facts))
     }
 
     /// Whether an entry of a listing is denied.
     ///
     /// Folders with many files that have two names would cost much: what is a second old will do.
     pub(crate) fn denies_id(&self, unique: Option<(u64, u64)>) -> bool {
-        unique.is_some_and(|id| self.known(Reach::Apart).own.contains(&id))
+        unique.is_some_and(|id| self.known(TreeRelation::Disjoint).own.contains(&id))
     }
 
     /// The names in a folder that are denied; none where no name needs to be looked at.
-    pub(crate) fn denied_names(&self, folder: impl AsFd, reach: Reach) -> Option<DeniedNames> {
+    pub(crate) fn denied_names(
+        &self,
+        folder: impl AsFd,
+        relation: TreeRelation,
+    ) -> Option<DeniedNames> {
         // From here on a listing may rely on what is known.
-        let known = self.known(reach);
-        if reach == Reach::Apart && !known.has_aliases {
+        let known = self.known(relation);
+        if relation == TreeRelation::Disjoint && !known.has_aliases {
             return None;
         }
         let folder = fstat(folder).ok().map(|facts| id(&facts))?;
@@ -141,37 +146,42 @@ impl Watch {
     }
 
     /// Whether a name in a folder is denied, whatever it leads to and also if nothing has it.
-    pub(crate) fn denies_name(&self, folder: impl AsFd, name: &[u8], reach: Reach) -> bool {
+    pub(crate) fn denies_name(
+        &self,
+        folder: impl AsFd,
+        name: &[u8],
+        relation: TreeRelation,
+    ) -> bool {
         let Ok(facts) = fstat(folder) else { return true };
-        let known = self.known(reach);
+        let known = self.known(relation);
         let folder = id(&facts);
         known.own_folders.contains_key(&folder) || known.has_name(folder, name)
     }
 
     /// Whether a name in a folder may not be made, removed or renamed: it is denied, or leads to
     /// what is.
-    pub(crate) fn holds(&self, folder: impl AsFd, name: &[u8], reach: Reach) -> bool {
-        if self.denies_name(&folder, name, reach) {
+    pub(crate) fn holds(&self, folder: impl AsFd, name: &[u8], relation: TreeRelation) -> bool {
+        if self.denies_name(&folder, name, relation) {
             return true;
         }
         match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(facts) => {
-                self.denies_facts(&facts, reach)
-                    || self.known(reach).on_the_way.contains(&id(&facts))
+                self.denies_facts(&facts, relation)
+                    || self.known(relation).on_path.contains(&id(&facts))
             }
             Err(_) => false,
         }
     }
 
     pub(super) fn beneath(&self, folder: &Path) -> Vec<PathBuf> {
-        let known = self.known(Reach::Above);
+        let known = self.known(TreeRelation::Contains);
         let of =
             std::fs::metadata(folder).ok().and_then(|it| known.above.get(&id_of(&it)).cloned());
         of.unwrap_or_default()
     }
 
     pub(super) fn folder_around(&self, folder: &Path) -> Option<PathBuf> {
-        let known = self.known(Reach::Above);
+        let known = self.known(TreeRelation::Contains);
         let mut at = std::fs::canonicalize(folder).ok()?;
         for _ in 0..ABOVE_MAX {
             let found =
@@ -187,7 +197,7 @@ impl Watch {
     }
 
     pub(super) fn contains(&self, path: &Path) -> bool {
-        let known = self.known(Reach::Above);
+        let known = self.known(TreeRelation::Contains);
         if std::fs::metadata(path).is_ok_and(|it| known.own.contains(&id_of(&it))) {
             return true;
         }
@@ -199,19 +209,19 @@ impl Watch {
     }
 
     /// The same for a folder that is open.
-    pub(crate) fn is_on_the_way(&self, facts: &Stat, reach: Reach) -> bool {
-        self.known(reach).on_the_way.contains(&id(facts))
+    pub(crate) fn is_on_path(&self, facts: &Stat, relation: TreeRelation) -> bool {
+        self.known(relation).on_path.contains(&id(facts))
     }
 
     pub(super) fn is_above(&self, path: &Path) -> bool {
-        let known = self.known(Reach::Above);
-        std::fs::symlink_metadata(path).is_ok_and(|it| known.on_the_way.contains(&id_of(&it)))
+        let known = self.known(TreeRelation::Contains);
+        std::fs::symlink_metadata(path).is_ok_and(|it| known.on_path.contains(&id_of(&it)))
     }
 }
 
 /// The names in one folder that are denied.
 pub(crate) struct DeniedNames {
-    known: Arc<Known>,
+    known: Arc<IndexSnapshot>,
     folder: Id,
 }
 
@@ -221,7 +231,7 @@ impl DeniedNames {
     }
 }
 
-impl Known {
+impl IndexSnapshot {
     fn has_name(&self, folder: Id, name: &[u8]) -> bool {
         self.names.iter().any(|(of, own, extent)| {
             *of == folder
@@ -234,7 +244,7 @@ impl Known {
 
     /// Whether all paths still lead where they led.
     fn is_current(&self) -> bool {
-        let is_settled = |stamp: &Stamp| match (stamp, self.read_at) {
+        let is_settled = |stamp: &FolderStamp| match (stamp, self.read_at) {
             (Some((_, seconds, nanos, ..)), Some(read_at)) => {
                 let seconds = u64::try_from(*seconds).unwrap_or_default();
                 let nanos = u32::try_from(*nanos).unwrap_or_default();
@@ -268,13 +278,13 @@ fn id_of(facts: &std::fs::Metadata) -> Id {
     (facts.dev(), facts.ino())
 }
 
-fn step_at(path: &Path) -> Option<Step> {
+fn step_at(path: &Path) -> Option<PathStep> {
     let facts = std::fs::symlink_metadata(path).ok()?;
     let changed = facts.is_symlink().then(|| (facts.ctime(), facts.ctime_nsec()));
-    Some(Step { id: id_of(&facts), changed })
+    Some(PathStep { id: id_of(&facts), changed })
 }
 
-fn stamp_of(path: &Path) -> Stamp {
+fn stamp_of(path: &Path) -> FolderStamp {
     let facts = std::fs::symlink_metadata(path).ok()?;
     Some((id_of(&facts), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec()))
 }
@@ -304,7 +314,7 @@ fn pin(at: &Path, facts: &std::fs::Metadata) {
 }
 
 /// Files of the server's that were replaced, and still have a name somewhere.
-fn replaced(known: &mut Known) {
+fn replaced(known: &mut IndexSnapshot) {
     let mut pins = PINS.lock().unwrap_or_else(PoisonError::into_inner);
     pins.retain(|id, file| {
         let has_name = fstat(file).is_ok_and(|facts| facts.st_nlink > 0);
@@ -317,24 +327,24 @@ fn replaced(known: &mut Known) {
 
 /// Follows every path, name by name. What this process may not look at any more, after it gave up
 /// rights, is taken to be as it was.
-fn learn(paths: &[(PathBuf, Extent)], before: &Known) -> Known {
-    let mut known = Known { read_at: Some(SystemTime::now()), ..Known::default() };
+fn resolve_all(paths: &[(PathBuf, Extent)], before: &IndexSnapshot) -> IndexSnapshot {
+    let mut known = IndexSnapshot { read_at: Some(SystemTime::now()), ..IndexSnapshot::default() };
     for (path, extent) in paths {
-        Walk { known: &mut known, before, path, extent: *extent, links: 0 }.follow();
+        PathFollower { known: &mut known, before, path, extent: *extent, links: 0 }.follow();
     }
     replaced(&mut known);
     known
 }
 
-struct Walk<'a> {
-    known: &'a mut Known,
-    before: &'a Known,
+struct PathFollower<'a> {
+    known: &'a mut IndexSnapshot,
+    before: &'a IndexSnapshot,
     path: &'a Path,
     extent: Extent,
     links: usize,
 }
 
-impl Walk<'_> {
+impl PathFollower<'_> {
     fn follow(&mut self) {
         let mut ahead: Vec<_> = names(self.path);
         let mut here = PathBuf::from("/");
@@ -343,7 +353,7 @@ impl Walk<'_> {
                 here.pop();
                 continue;
             }
-            let Some(folder) = self.pass(&here) else { return };
+            let Some(folder) = self.enter_folder(&here) else { return };
             let at = here.join(&name);
             let found = std::fs::symlink_metadata(&at);
             let step = match &found {
@@ -365,7 +375,7 @@ impl Walk<'_> {
                 return;
             };
             if facts.is_symlink() {
-                self.known.on_the_way.insert(id_of(&facts));
+                self.known.on_path.insert(id_of(&facts));
                 self.links += 1;
                 let Ok(target) = std::fs::read_link(&at) else { return };
                 if self.links > LINKS_MAX {
@@ -385,13 +395,13 @@ impl Walk<'_> {
                 self.reached(&at, &facts);
                 return;
             }
-            self.known.on_the_way.insert(id_of(&facts));
+            self.known.on_path.insert(id_of(&facts));
             here = at;
         }
     }
 
     /// Notes a folder that a path leads through.
-    fn pass(&mut self, folder: &Path) -> Option<Id> {
+    fn enter_folder(&mut self, folder: &Path) -> Option<Id> {
         let folder = id_of(&std::fs::metadata(folder).ok()?);
         let below = self.known.above.entry(folder).or_default();
         if !below.iter().any(|path| path == self.path) {
@@ -400,7 +410,7 @@ impl Walk<'_> {
         Some(folder)
     }
 
-    fn remembered(&self, at: &Path) -> Option<Step> {
+    fn remembered(&self, at: &Path) -> Option<PathStep> {
         self.before.steps.iter().find(|(path, _)| path == at).and_then(|(_, step)| *step)
     }
 

@@ -80,11 +80,11 @@ impl Headroom {
         };
         let room = self.reserve.left_of(space).free;
         let Some(left) = room.checked_sub(bytes).filter(|_| room > 0) else {
-            let told = format!(
+            let message = format!(
                 "{} bytes are free, and files.min_free_space keeps all but {room} of them",
                 space.free
             );
-            return Err(Error::new(ErrorKind::NoSpace, told));
+            return Err(Error::new(ErrorKind::NoSpace, message));
         };
         self.left = Some((left / SHARE).min(ASK_EVERY_BYTES));
         Ok(())

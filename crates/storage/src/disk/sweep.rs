@@ -4,17 +4,17 @@ use std::io;
 use std::path::Path;
 
 use super::journal;
-use super::leftover::{Purpose, is_orphan, purpose, remove_if_unused};
-use super::system::{Directory, Names, Root};
+use super::system::{Directory, DirectoryNames, Root};
+use super::temporary::{TemporaryKind, is_orphan, remove_if_unused, temporary_kind};
 use super::{DiskOptions, FollowSymlinks};
-use crate::meter::Meter;
+use crate::quota::QuotaCounter;
 
 /// How deep a sweep goes. Each level costs an open file while it is being read.
 const DEPTH_MAX: usize = 200;
 
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepReport {
     /// How many temporaries were removed.
     pub removed: u64,
     /// How many bytes those held.
@@ -33,8 +33,8 @@ pub struct Swept {
 ///
 /// # Errors
 /// Where `root` cannot be opened; the message names it. What cannot be read below is counted in
-/// [`Swept::skipped`].
-pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<Swept> {
+/// [`SweepReport::skipped`].
+pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<SweepReport> {
     sweep_counted(root, options, None)
 }
 
@@ -42,15 +42,15 @@ pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<Swept> {
 pub(super) fn sweep_counted(
     root: &Path,
     options: &DiskOptions,
-    meter: Option<&Meter>,
-) -> io::Result<Swept> {
-    let told = |error: io::Error| {
+    counter: Option<&QuotaCounter>,
+) -> io::Result<SweepReport> {
+    let with_path = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot sweep {}: {error}", root.display()))
     };
-    let opened = Root::open(root, FollowSymlinks::Never).map_err(told)?;
-    let top = opened.top().map_err(told)?;
-    let mut swept = Swept::default();
-    let mut open = vec![Level { names: top.names().map_err(told)?, dir: top }];
+    let opened = Root::open(root, FollowSymlinks::Never).map_err(with_path)?;
+    let top = opened.top().map_err(with_path)?;
+    let mut swept = SweepReport::default();
+    let mut open = vec![SweepLevel { names: top.names().map_err(with_path)?, dir: top }];
     while let Some(level) = open.last_mut() {
         let entry = match level.names.next() {
             Some(Ok(entry)) => entry,
@@ -63,26 +63,27 @@ pub(super) fn sweep_counted(
                 continue;
             }
         };
-        match purpose(&entry.name) {
-            Some(Purpose::Upload) => {
+        match temporary_kind(&entry.name) {
+            Some(TemporaryKind::Upload) => {
                 let remove =
                     || remove_if_unused(&level.dir, &entry.name, options.partial_upload_retention);
-                swept.note(&meter.map_or_else(remove, |meter| meter.sweep(remove)));
+                swept.note(&counter.map_or_else(remove, |counter| counter.sweep(remove)));
                 continue;
             }
-            Some(Purpose::Base) => {
+            Some(TemporaryKind::Base) => {
                 if is_orphan(&level.dir, &entry.name) {
                     let _ = level.dir.unlink(&entry.name);
                 }
                 continue;
             }
-            Some(Purpose::Undo) => {
+            Some(TemporaryKind::Undo) => {
                 let undo = || journal::recover_by(&level.dir, &entry.name).map(|cut| ((), cut));
-                let undone = meter.map_or_else(|| undo().map(drop), |meter| meter.shrink(undo));
+                let undone =
+                    counter.map_or_else(|| undo().map(drop), |counter| counter.shrink(undo));
                 swept.skipped += u64::from(undone.is_err());
                 continue;
             }
-            Some(Purpose::Absence) => {
+            Some(TemporaryKind::AbsentMark) => {
                 // It is older than what was left under it, and no upload takes that long.
                 let keep = options.partial_upload_retention.saturating_mul(2);
                 let _ = remove_if_unused(&level.dir, &entry.name, keep);
@@ -99,17 +100,17 @@ pub(super) fn sweep_counted(
             }
         }
     }
-    journal::was_swept(root);
+    journal::mark_swept(root);
     Ok(swept)
 }
 
 /// A directory that is being read.
-struct Level {
+struct SweepLevel {
     dir: Directory,
-    names: Names,
+    names: DirectoryNames,
 }
 
-impl Level {
+impl SweepLevel {
     /// A directory in this one; none if it is something else.
     fn below(&self, name: &[u8]) -> io::Result<Option<Self>> {
         match self.dir.subdirectory(name) {
@@ -120,7 +121,7 @@ impl Level {
     }
 }
 
-impl std::ops::AddAssign for Swept {
+impl std::ops::AddAssign for SweepReport {
     fn add_assign(&mut self, other: Self) {
         self.removed = self.removed.saturating_add(other.removed);
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -129,7 +130,7 @@ impl std::ops::AddAssign for Swept {
     }
 }
 
-impl Swept {
+impl SweepReport {
     /// Counts a temporary by what became of it.
     fn note(&mut self, removed: &io::Result<Option<u64>>) {
         match removed {

@@ -20,15 +20,15 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
-use super::judge::{Judge, by_real_path};
-use super::pace::Medium;
-use super::server_files::system::{DeniedNames, Reach};
-use super::server_files::{ServerFiles, Watch};
+use super::latency::Medium;
+use super::path_rules::{PathRules, by_real_path};
+use super::server_files::system::{DeniedNames, TreeRelation};
+use super::server_files::{ServerFileIndex, ServerFiles};
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::time::system_time;
 
-pub(super) use super::directory_unix::{Directory, Own, identity, number};
-pub(super) use super::reader_unix::{Names, Reader};
+pub(super) use super::directory_unix::{Directory, OpenedTemporary, identity, number};
+pub(super) use super::reader_unix::{DirectoryNames, Reader};
 
 #[cfg(target_os = "linux")]
 use super::beneath_linux;
@@ -41,9 +41,9 @@ pub(super) const READ: OFlags =
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// To look at something without opening it.
 #[cfg(target_os = "linux")]
-const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+const PROBE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-const LOOK: OFlags = READ;
+const PROBE: OFlags = READ;
 
 /// The top of a tree that nothing leaves.
 pub(super) struct Root {
@@ -52,16 +52,16 @@ pub(super) struct Root {
     links: FollowSymlinks,
     /// Which links [`Root::resolve`] follows.
     resolves: FollowSymlinks,
-    way: Way,
+    confinement: Confinement,
     /// What of the server's own is denied.
     server_files: ServerFiles,
     /// Set where no link may lead past the rules of the account, with the path of the root.
-    judge: Option<(Judge, PathBuf)>,
+    path_rules: Option<(PathRules, PathBuf)>,
 }
 
 /// How paths are kept below the root.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Confinement {
     #[cfg(target_os = "linux")]
     Kernel,
     Walk,
@@ -71,11 +71,12 @@ impl Root {
     pub(super) fn open(path: &Path, links: FollowSymlinks) -> io::Result<Self> {
         let fd = openat(CWD, path, DIRECTORY, Mode::empty())?;
         #[cfg(target_os = "linux")]
-        let way = if beneath_linux::is_supported(&fd) { Way::Kernel } else { Way::Walk };
+        let confinement =
+            if beneath_linux::is_supported(&fd) { Confinement::Kernel } else { Confinement::Walk };
         #[cfg(not(target_os = "linux"))]
-        let way = Way::Walk;
+        let confinement = Confinement::Walk;
         let server_files = ServerFiles::default();
-        Ok(Self { fd, links, resolves: links, way, server_files, judge: None })
+        Ok(Self { fd, links, resolves: links, confinement, server_files, path_rules: None })
     }
 
     /// The same if it is at hand, where the kernel has all that we need.
@@ -83,15 +84,15 @@ impl Root {
         #[cfg(target_os = "linux")]
         if let Some(fd) = beneath_linux::open_top_at_once(path) {
             let server_files = ServerFiles::default();
-            let (way, resolves, judge) = (Way::Kernel, links, None);
-            return Some(Self { fd, links, resolves, way, server_files, judge });
+            let (confinement, resolves, path_rules) = (Confinement::Kernel, links, None);
+            return Some(Self { fd, links, resolves, confinement, server_files, path_rules });
         }
         let _ = (path, links);
         None
     }
 
     pub(super) fn walk(&mut self) {
-        self.way = Way::Walk;
+        self.confinement = Confinement::Walk;
     }
 
     /// Denies these from now on.
@@ -100,54 +101,58 @@ impl Root {
     }
 
     /// What this tree is to the server's files. Where links lead anywhere, so does the tree.
-    fn reach_of(&self, watch: &Watch) -> Reach {
-        if self.links == FollowSymlinks::Always { Reach::Above } else { watch.reach(&self.fd) }
+    fn relation_of(&self, index: &ServerFileIndex) -> TreeRelation {
+        if self.links == FollowSymlinks::Always {
+            TreeRelation::Contains
+        } else {
+            index.relation(&self.fd)
+        }
     }
 
     /// Whether what was opened at a path is denied, by what it is or by its name.
     fn denies(&self, at: &VPath, open: impl AsFd) -> bool {
-        let Some(watch) = self.server_files.watch() else { return false };
-        let reach = self.reach_of(watch);
-        if watch.denies(open, reach) {
+        let Some(index) = self.server_files.index() else { return false };
+        let relation = self.relation_of(index);
+        if index.denies(open, relation) {
             return true;
         }
-        if reach == Reach::Apart {
+        if relation == TreeRelation::Disjoint {
             return false;
         }
         let (Some(parent), Some(name)) = (at.parent(), at.name()) else { return false };
-        let folder = self.open_unjudged(&parent, LOOK | OFlags::DIRECTORY);
-        folder.is_ok_and(|folder| watch.denies_name(folder, name, reach))
+        let folder = self.open_without_rules(&parent, PROBE | OFlags::DIRECTORY);
+        folder.is_ok_and(|folder| index.denies_name(folder, name, relation))
     }
 
     /// Whether an entry of a listing is denied.
     pub(super) fn denies_entry(&self, entry: &Entry) -> bool {
-        self.server_files.watch().is_some_and(|watch| watch.denies_id(entry.unique))
+        self.server_files.index().is_some_and(|index| index.denies_id(entry.unique))
     }
 
     /// The names in a folder that are denied; none where no listing needs to look at each.
     pub(super) fn denied_names(&self, dir: &Directory) -> Option<DeniedNames> {
-        let watch = self.server_files.watch()?;
-        watch.denied_names(dir, self.reach_of(watch))
+        let index = self.server_files.index()?;
+        index.denied_names(dir, self.relation_of(index))
     }
 
     /// Whether something that is denied lies below an open folder.
     fn is_above_denied(&self, facts: &Stat) -> bool {
-        let watch = self.server_files.watch();
-        watch.is_some_and(|watch| watch.is_on_the_way(facts, self.reach_of(watch)))
+        let index = self.server_files.index();
+        index.is_some_and(|index| index.is_on_path(facts, self.relation_of(index)))
     }
 
     /// Whether a path leads to what is denied, as far as links are followed here.
     pub(super) fn leads_to_denied(&self, at: &VPath) -> bool {
-        self.server_files.watch().is_some()
-            && self.open_unjudged(at, LOOK).is_ok_and(|open| self.denies(at, open))
+        self.server_files.index().is_some()
+            && self.open_without_rules(at, PROBE).is_ok_and(|open| self.denies(at, open))
     }
 
     /// Refuses to make, remove or rename a name that is the server's, that leads to what is, or
     /// below which something of it lies.
-    pub(super) fn check_place(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
-        let Some(watch) = self.server_files.watch() else { return Ok(()) };
-        let reach = self.reach_of(watch);
-        if watch.holds(dir, name, reach) || self.leads_to_denied(at) {
+    pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
+        let Some(index) = self.server_files.index() else { return Ok(()) };
+        let relation = self.relation_of(index);
+        if index.holds(dir, name, relation) || self.leads_to_denied(at) {
             return Err(denied());
         }
         Ok(())
@@ -160,11 +165,11 @@ impl Root {
 
     /// Follows no link from here on unless the rules of the account allow what it leads to. Links
     /// that may lead anywhere are still followed: what lies out of the tree has no rule.
-    pub(super) fn judge_by(&mut self, judge: Judge, folder: &Path) {
+    pub(super) fn set_path_rules(&mut self, path_rules: PathRules, folder: &Path) {
         if self.links == FollowSymlinks::Inside {
             self.links = FollowSymlinks::Never;
         }
-        self.judge = Some((judge, folder.to_owned()));
+        self.path_rules = Some((path_rules, folder.to_owned()));
     }
 
     /// The same path without links in it; see `Storage::resolve`.
@@ -191,10 +196,10 @@ impl Root {
     /// The path itself, if it is at hand that no link is in it.
     pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
         #[cfg(target_os = "linux")]
-        if self.way == Way::Kernel {
+        if self.confinement == Confinement::Kernel {
             let parent = at.parent().filter(|_| last == LastLink::Keep);
             let (never, path) = (FollowSymlinks::Never, parent.as_ref().unwrap_or(at).relative());
-            beneath_linux::open_at_once(&self.fd, path, LOOK, never)?;
+            beneath_linux::open_at_once(&self.fd, path, PROBE, never)?;
             return Some(at.clone());
         }
         let _ = (at, last);
@@ -203,8 +208,8 @@ impl Root {
 
     /// Opens a path whose links lead where the account has this right. Paths that were resolved
     /// have none.
-    fn open_judged(&self, at: &VPath, flags: OFlags, right: Rights) -> Call<OwnedFd> {
-        let Some((judge, folder)) = &self.judge else { return self.open_at(at, flags) };
+    fn open_by_rules(&self, at: &VPath, flags: OFlags, right: Rights) -> Call<OwnedFd> {
+        let Some((path_rules, folder)) = &self.path_rules else { return self.open_at(at, flags) };
         if self.links == FollowSymlinks::Never {
             match self.open_at(at, flags) {
                 Err(Errno::LOOP) => {}
@@ -212,29 +217,29 @@ impl Root {
             }
         }
         let Ok(real) = self.resolve(folder, at, LastLink::Follow) else { return Err(Errno::LOOP) };
-        if real != *at && !judge.allows(&real, right, self.ignores_case()) {
+        if real != *at && !path_rules.allows(&real, right, self.ignores_case()) {
             return Err(Errno::ACCESS);
         }
         self.open_at(&real, flags)
     }
 
     fn open_at(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
-        let open = self.open_unjudged(at, flags)?;
+        let open = self.open_without_rules(at, flags)?;
         if self.denies(at, &open) { Err(Errno::ACCESS) } else { Ok(open) }
     }
 
-    fn open_unjudged(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
-        match self.way {
+    fn open_without_rules(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
+        match self.confinement {
             #[cfg(target_os = "linux")]
-            Way::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
-            Way::Walk => beneath_walk::open(&self.fd, at.relative(), flags, self.links),
+            Confinement::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
+            Confinement::Walk => beneath_walk::open(&self.fd, at.relative(), flags, self.links),
         }
     }
 
     /// Whether a path is at hand, and leads here.
     pub(super) fn is_still_at(&self, path: &Path) -> bool {
         #[cfg(target_os = "linux")]
-        if self.way == Way::Kernel {
+        if self.confinement == Confinement::Kernel {
             return beneath_linux::leads_to(path, &self.fd);
         }
         let _ = path;
@@ -244,7 +249,7 @@ impl Root {
     /// What it lies on.
     pub(super) fn medium(&self) -> Medium {
         #[cfg(target_os = "linux")]
-        if self.way == Way::Kernel {
+        if self.confinement == Confinement::Kernel {
             return beneath_linux::medium(&self.fd);
         }
         Medium::Unknown
@@ -262,7 +267,7 @@ impl Root {
     /// What is there, if the system can tell without waiting for a disk.
     fn reach_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
         #[cfg(target_os = "linux")]
-        if self.way == Way::Kernel {
+        if self.confinement == Confinement::Kernel {
             let open = beneath_linux::open_at_once(&self.fd, at.relative(), flags, self.links)?;
             return (!self.denies(at, &open)).then_some(open);
         }
@@ -273,7 +278,7 @@ impl Root {
     /// The facts of something, if they are at hand.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
         let name = at.name().unwrap_or(b".").to_vec();
-        let entry = facts_unix::of_open(self.reach_at_once(at, LOOK)?).ok()?;
+        let entry = facts_unix::of_open(self.reach_at_once(at, PROBE)?).ok()?;
         Some(Entry { name, ..entry })
     }
 
@@ -292,7 +297,7 @@ impl Root {
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         let name = at.name().unwrap_or(b".");
-        let reached = self.open_judged(at, LOOK, Rights::LIST);
+        let reached = self.open_by_rules(at, PROBE, Rights::LIST);
         if matches!(reached, Err(Errno::ACCESS)) && self.leads_to_denied(at) {
             return Err(denied());
         }
@@ -301,7 +306,7 @@ impl Root {
             (Ok(entry), _) => entry,
             // A link that may not be followed is shown as such.
             (Err(error), Some(parent)) => self
-                .open_at(&parent, LOOK | OFlags::DIRECTORY)
+                .open_at(&parent, PROBE | OFlags::DIRECTORY)
                 .and_then(|dir| facts_unix::of_name(dir, name))
                 .map_err(|_| fault(error))?,
             (Err(error), None) => return Err(fault(error)),
@@ -315,7 +320,7 @@ impl Root {
 
     /// A regular file, open for reading, and its size.
     pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
-        let fd = self.open_judged(at, READ, Rights::READ).map_err(fault)?;
+        let fd = self.open_by_rules(at, READ, Rights::READ).map_err(fault)?;
         let facts = fstat(&fd).map_err(fault)?;
         check_regular(facts_unix::kind(facts.st_mode))?;
         Ok((File::from(fd), facts_unix::number(facts.st_size)))

@@ -16,13 +16,13 @@ use wharf_proto::path::{VPath, escaped};
 
 use super::FollowSymlinks;
 use super::fault::fault;
-use super::journal::{is_any_in_flux, settled};
-use super::judge::{Judge, by_real_path};
-use super::leftover::is_hidden;
-use super::pace::Medium;
+use super::journal::{is_any_growing, visible_length};
+use super::latency::Medium;
+use super::path_rules::{PathRules, by_real_path};
 use super::server_files::ServerFiles;
+use super::temporary::is_hidden;
 use super::windows_name::is_plain;
-use crate::meter::Replaced;
+use crate::quota::Replaced;
 use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
@@ -58,7 +58,7 @@ impl Root {
 
     /// Links are judged before an act here, by the path that [`Root::resolve`] gives.
     #[expect(clippy::unused_self, reason = "other systems open by the rules as well")]
-    pub(super) fn judge_by(&mut self, _: Judge, _: &Path) {}
+    pub(super) fn set_path_rules(&mut self, _: PathRules, _: &Path) {}
 
     /// The same path without links in it; see `Storage::resolve`.
     pub(super) fn resolve(&self, _: &Path, at: &VPath, last: LastLink) -> Result<VPath> {
@@ -130,15 +130,15 @@ impl Root {
     }
 
     fn denies(&self, path: &Path) -> bool {
-        self.server_files.watch().is_some_and(|watch| watch.denies(path))
+        self.server_files.index().is_some_and(|index| index.denies(path))
     }
 
     /// Refuses to make, remove or rename a name that is the server's, that leads to what is, or
     /// below which something of it lies.
-    pub(super) fn check_place(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
-        let Some(watch) = self.server_files.watch() else { return Ok(()) };
-        let leads_there = || self.follow(at).is_ok_and(|path| watch.denies(&path));
-        if watch.holds(&dir.path.join(text(name)?)) || leads_there() {
+    pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
+        let Some(index) = self.server_files.index() else { return Ok(()) };
+        let leads_there = || self.follow(at).is_ok_and(|path| index.denies(&path));
+        if index.holds(&dir.path.join(text(name)?)) || leads_there() {
             return Err(denied());
         }
         Ok(())
@@ -264,12 +264,12 @@ pub(super) fn check_name(name: &[u8]) -> Result<()> {
     if std::str::from_utf8(name).is_ok_and(is_plain) {
         return Ok(());
     }
-    let told = format!(
+    let message = format!(
         "Windows cannot have the name `{}`; avoid \\ : * ? \" < > |, names of devices, and a dot \
          or space at the end",
         escaped(name)
     );
-    Err(Error::new(ErrorKind::BadName, told))
+    Err(Error::new(ErrorKind::BadName, message))
 }
 
 /// What tells one file from another, and a change of it: it is another text after each of them.
@@ -301,7 +301,7 @@ pub(super) struct Directory {
 }
 
 /// What is found where one of our temporaries should be.
-pub(super) enum Own {
+pub(super) enum OpenedTemporary {
     /// A regular file.
     Found(File),
     /// Something else.
@@ -326,7 +326,7 @@ impl Directory {
     }
 
     /// What stands there, if anything.
-    pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
+    pub(super) fn kind_of(&self, name: &[u8]) -> Result<Option<Kind>> {
         Ok(self.measure(name)?.map(|(kind, _)| kind))
     }
 
@@ -365,8 +365,9 @@ impl Directory {
     pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
         use std::hash::{Hash as _, Hasher as _};
         let Some((Kind::File, bytes)) = self.measure(name)? else { return Ok(None) };
-        let bytes = if is_any_in_flux() {
-            File::open(self.of(name).map_err(fault)?).map_or(bytes, |file| settled(&file, bytes))
+        let bytes = if is_any_growing() {
+            File::open(self.of(name).map_err(fault)?)
+                .map_or(bytes, |file| visible_length(&file, bytes))
         } else {
             bytes
         };
@@ -377,7 +378,7 @@ impl Directory {
 
     /// Permission bits, of which there are none; an error if what stands there is no file.
     pub(super) fn mode(&self, name: &[u8]) -> Result<Option<u32>> {
-        match self.look(name)? {
+        match self.kind_of(name)? {
             None | Some(Kind::Link) => Ok(None),
             Some(kind) => check_regular(kind).map(|()| Some(0o644)),
         }
@@ -389,17 +390,19 @@ impl Directory {
     }
 
     /// One of our temporaries, open for reading and writing.
-    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<Own> {
+    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<OpenedTemporary> {
         match self.facts(name)?.as_ref().map(kind) {
-            None => Ok(Own::Missing),
+            None => Ok(OpenedTemporary::Missing),
             Some(Kind::File) => {
                 match OpenOptions::new().read(true).write(true).open(self.of(name)?) {
                     // Whoever used it has removed it meanwhile.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Own::Missing),
-                    opened => opened.map(Own::Found),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        Ok(OpenedTemporary::Missing)
+                    }
+                    opened => opened.map(OpenedTemporary::Found),
                 }
             }
-            Some(_) => Ok(Own::Foreign),
+            Some(_) => Ok(OpenedTemporary::Foreign),
         }
     }
 
@@ -455,18 +458,18 @@ impl Directory {
         if self.is_respelling(from, to_dir, to) {
             return fs::rename(old, new).map_err(fault);
         }
-        let there = to_dir.look(to)?;
+        let there = to_dir.kind_of(to)?;
         if there == Some(Kind::Dir) {
             return Err(ErrorKind::IsADirectory.into());
         }
         replace.check(there.is_some())?;
-        match (replace, self.look(from)?) {
+        match (replace, self.kind_of(from)?) {
             // A second name fails if there is one, in one step.
             (Replace::Forbidden, Some(Kind::File)) => {
                 let linked = match fs::hard_link(&old, &new) {
                     // Memory sticks know no second names. This replaces a file that is made
                     // between the two calls.
-                    Err(_) if to_dir.look(to)?.is_none() => fs::rename(old, new),
+                    Err(_) if to_dir.kind_of(to)?.is_none() => fs::rename(old, new),
                     linked => linked.and_then(|()| fs::remove_file(&old)),
                 };
                 linked.map_err(fault)
@@ -491,25 +494,25 @@ impl Directory {
     }
 
     /// All names in it, from the first.
-    pub(super) fn names(&self) -> io::Result<Names> {
-        Ok(Names { entries: fs::read_dir(&self.path)? })
+    pub(super) fn names(&self) -> io::Result<DirectoryNames> {
+        Ok(DirectoryNames { entries: fs::read_dir(&self.path)? })
     }
 }
 
 /// The names in a directory. What is not Unicode is left out: no client could name it.
-pub(super) struct Names {
+pub(super) struct DirectoryNames {
     entries: fs::ReadDir,
 }
 
 /// A name in a directory.
-pub(super) struct Named {
+pub(super) struct DirectoryName {
     pub(super) name: Vec<u8>,
     /// Whether it can be a directory.
     pub(super) may_be_dir: bool,
 }
 
-impl Iterator for Names {
-    type Item = io::Result<Named>;
+impl Iterator for DirectoryNames {
+    type Item = io::Result<DirectoryName>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -519,7 +522,7 @@ impl Iterator for Names {
             };
             if let Ok(name) = entry.file_name().into_string() {
                 let may_be_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                return Some(Ok(Named { name: name.into_bytes(), may_be_dir }));
+                return Some(Ok(DirectoryName { name: name.into_bytes(), may_be_dir }));
             }
         }
     }
@@ -528,7 +531,7 @@ impl Iterator for Names {
 /// A directory that is being listed.
 pub(super) struct Reader {
     dir: Directory,
-    names: Names,
+    names: DirectoryNames,
     at: VPath,
     wanted: Wanted,
 }

@@ -11,8 +11,8 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
-use crate::meter::Meter;
 use crate::name::check_new;
+use crate::quota::QuotaCounter;
 
 /// Whose unfinished upload to which path.
 pub(super) type PartialKey = (Arc<str>, VPath);
@@ -50,7 +50,7 @@ pub(super) struct Tree {
     pub(super) running: HashMap<PartialKey, Running>,
     made: u64,
     /// Set once somebody counts what is kept.
-    pub(super) meter: Option<Arc<Meter>>,
+    pub(super) counter: Option<Arc<QuotaCounter>>,
 }
 
 struct Node {
@@ -74,7 +74,7 @@ impl Tree {
             partials: HashMap::new(),
             running: HashMap::new(),
             made: 0,
-            meter: None,
+            counter: None,
         }
     }
 
@@ -125,7 +125,7 @@ impl Tree {
 
     /// Something stands there, or did until now: what any account left for a name that nothing had
     /// is void.
-    fn end_absence(&mut self, at: &VPath) {
+    fn clear_absent_mark(&mut self, at: &VPath) {
         let left = self.partials.iter_mut().filter(|(key, _)| key.1 == *at);
         for (_, partial) in left.filter(|(_, partial)| partial.base.is_none()) {
             partial.base = Some(GONE);
@@ -186,7 +186,7 @@ impl Tree {
 
     /// Whether a file may be written there.
     pub(super) fn check_write(&self, at: &VPath, replace: Replace) -> Result<()> {
-        let (dir, name) = place(at).ok_or(ErrorKind::IsADirectory)?;
+        let (dir, name) = location(at).ok_or(ErrorKind::IsADirectory)?;
         self.check_dir(&dir)?;
         match self.nodes.get(&(dir, name.clone())) {
             Some(Node { content: None, .. }) => Err(ErrorKind::IsADirectory.into()),
@@ -234,7 +234,7 @@ impl Tree {
     }
 
     pub(super) fn make_dir(&mut self, at: &VPath) -> Result<()> {
-        let (dir, name) = place(at).ok_or(ErrorKind::Exists)?;
+        let (dir, name) = location(at).ok_or(ErrorKind::Exists)?;
         self.check_dir(&dir)?;
         if self.nodes.contains_key(&(dir, name.clone())) {
             return Err(ErrorKind::Exists.into());
@@ -252,7 +252,7 @@ impl Tree {
         if from.is_root() || is_dir && to.is_within(from) {
             return Err(ErrorKind::Forbidden.into());
         }
-        let (dir, name) = place(to).ok_or(ErrorKind::Exists)?;
+        let (dir, name) = location(to).ok_or(ErrorKind::Exists)?;
         self.check_dir(&dir)?;
         match self.nodes.get(&(dir, name.clone())) {
             Some(there) => {
@@ -302,37 +302,37 @@ impl Tree {
         }
         self.partials.extend(partials);
         let node = self.remove(from)?;
-        if let Some(place) = place(to) {
-            self.nodes.insert(place, node);
+        if let Some(location) = location(to) {
+            self.nodes.insert(location, node);
         }
         for (old, new) in moves {
             if let Some(node) = self.nodes.remove(&old) {
                 self.nodes.insert(new, node);
             }
         }
-        self.end_absence(to);
+        self.clear_absent_mark(to);
         self.touch_parent(to);
         Ok(())
     }
 
     /// Inserts a node. What it takes the place of gives it its mode.
     fn insert(&mut self, at: &VPath, content: Option<Bytes>) -> Result<()> {
-        let place = place(at).ok_or(ErrorKind::IsADirectory)?;
+        let location = location(at).ok_or(ErrorKind::IsADirectory)?;
         let number = self.next_number();
         let mut node = Node::new(content, (self.clock)(), number);
-        if let Some(there) = self.nodes.get(&place) {
+        if let Some(there) = self.nodes.get(&location) {
             node.mode = there.mode;
         }
-        self.nodes.insert(place, node);
-        self.end_absence(at);
+        self.nodes.insert(location, node);
+        self.clear_absent_mark(at);
         self.touch_parent(at);
         Ok(())
     }
 
     fn remove(&mut self, at: &VPath) -> Result<Node> {
-        let place = place(at).ok_or(ErrorKind::Forbidden)?;
-        let node = self.nodes.remove(&place).ok_or(ErrorKind::NotFound)?;
-        self.end_absence(at);
+        let location = location(at).ok_or(ErrorKind::Forbidden)?;
+        let node = self.nodes.remove(&location).ok_or(ErrorKind::NotFound)?;
+        self.clear_absent_mark(at);
         self.touch_parent(at);
         Ok(node)
     }
@@ -347,20 +347,20 @@ impl Tree {
     }
 
     fn node(&self, at: &VPath) -> Result<&Node> {
-        let Some(place) = place(at) else { return Ok(&self.root) };
-        self.nodes.get(&place).ok_or_else(|| self.why_missing(at).into())
+        let Some(location) = location(at) else { return Ok(&self.root) };
+        self.nodes.get(&location).ok_or_else(|| self.missing_kind(at).into())
     }
 
     fn node_mut(&mut self, at: &VPath) -> Result<&mut Node> {
-        let Some(place) = place(at) else { return Ok(&mut self.root) };
-        let missing = self.why_missing(at);
-        self.nodes.get_mut(&place).ok_or_else(|| missing.into())
+        let Some(location) = location(at) else { return Ok(&mut self.root) };
+        let missing = self.missing_kind(at);
+        self.nodes.get_mut(&location).ok_or_else(|| missing.into())
     }
 
     /// `NotADirectory` where a file stands on the way, else `NotFound`.
-    fn why_missing(&self, at: &VPath) -> ErrorKind {
+    fn missing_kind(&self, at: &VPath) -> ErrorKind {
         let above = std::iter::successors(at.parent(), VPath::parent);
-        let mut nodes = above.filter_map(|path| self.nodes.get(&place(&path)?));
+        let mut nodes = above.filter_map(|path| self.nodes.get(&location(&path)?));
         match nodes.next() {
             Some(Node { content: Some(_), .. }) => ErrorKind::NotADirectory,
             _ => ErrorKind::NotFound,
@@ -388,6 +388,6 @@ impl Node {
 }
 
 /// Where a node stands; none for the root.
-fn place(at: &VPath) -> Option<(VPath, Vec<u8>)> {
+fn location(at: &VPath) -> Option<(VPath, Vec<u8>)> {
     Some((at.parent()?, at.name()?.to_vec()))
 }

@@ -72,15 +72,15 @@ fn world() -> World {
 
 /// Runs a case for every way, policy and link, each in a world of its own.
 async fn for_each_link(case: impl AsyncFn(&World, &Disk, &str, Reach)) {
-    for way in WAYS {
+    for confinement in WAYS {
         for (policy, column) in POLICIES.into_iter().zip(0..) {
             for (link, reaches) in LINKS {
                 let reach = *reaches.get(column).unwrap();
                 let world = world();
                 let options = DiskOptions { follow_symlinks: policy, ..fast() };
-                eprintln!("{way:?} {policy:?} {link} {reach:?}");
+                eprintln!("{confinement:?} {policy:?} {link} {reach:?}");
                 let at = format!("/{link}");
-                case(&world, &world.disk_by(way, &options), &at, reach).await;
+                case(&world, &world.disk_by(confinement, &options), &at, reach).await;
                 world.outside_is_untouched();
                 assert_eq!(fs::read(world.root.join("dir/file")).unwrap(), b"inside");
             }
@@ -94,18 +94,18 @@ const UNREACHED: &[ErrorKind] = &[ErrorKind::Forbidden, ErrorKind::NotFound];
 async fn a_link_is_seen_as_what_it_may_lead_to() {
     for_each_link(async |_, disk, at, reach| {
         let at = path(at);
-        let told = disk.stat(&at).await.unwrap();
+        let context = disk.stat(&at).await.unwrap();
         let kind = match reach {
             File => Kind::File,
             Dir => Kind::Dir,
             Nothing => Kind::Link,
         };
-        assert_eq!((told.kind, told.name.as_slice()), (kind, at.name().unwrap()));
+        assert_eq!((context.kind, context.name.as_slice()), (kind, at.name().unwrap()));
         let above = listed(disk, &at.parent().unwrap().to_string()).await;
-        let listed = above.iter().find(|entry| entry.name == told.name).unwrap();
+        let listed = above.iter().find(|entry| entry.name == context.name).unwrap();
         // A walk through a tree must know that it got there by a link.
         assert_eq!(listed.via_link, reach != Nothing);
-        assert_eq!(listed, &Entry { via_link: listed.via_link, ..told });
+        assert_eq!(listed, &Entry { via_link: listed.via_link, ..context });
     })
     .await;
 }
@@ -204,13 +204,13 @@ async fn a_link_is_removed_and_renamed_itself() {
 
 #[tokio::test]
 async fn pipes_and_sockets_are_listed_and_never_opened() {
-    for way in WAYS {
+    for confinement in WAYS {
         let world = World::new();
         let folder = fs::File::open(&world.root).unwrap();
         rustix::fs::mkfifoat(&folder, "pipe", rustix::fs::Mode::RUSR).unwrap();
         let _socket = UnixListener::bind(world.root.join("socket")).unwrap();
         symlink("pipe", world.root.join("link")).unwrap();
-        let disk = world.disk_by(way, &fast());
+        let disk = world.disk_by(confinement, &fast());
         assert_eq!(listed(&disk, "/").await.len(), 3);
         for at in ["/link", "/pipe", "/socket"] {
             let path = path(at);

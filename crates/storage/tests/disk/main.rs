@@ -34,14 +34,14 @@ struct World {
 
 /// How paths are kept below the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Confinement {
     /// The best that the system has.
     Best,
     /// Name by name.
     Walk,
 }
 
-const WAYS: [Way; 2] = [Way::Best, Way::Walk];
+const WAYS: [Confinement; 2] = [Confinement::Best, Confinement::Walk];
 
 impl World {
     fn new() -> Self {
@@ -59,10 +59,10 @@ impl World {
         Disk::open(&self.root, "anna", options).unwrap()
     }
 
-    fn disk_by(&self, way: Way, options: &DiskOptions) -> Disk {
-        match way {
-            Way::Best => self.disk(options),
-            Way::Walk => Disk::open_walking(&self.root, "anna", options).unwrap(),
+    fn disk_by(&self, confinement: Confinement, options: &DiskOptions) -> Disk {
+        match confinement {
+            Confinement::Best => self.disk(options),
+            Confinement::Walk => Disk::open_walking(&self.root, "anna", options).unwrap(),
         }
     }
 

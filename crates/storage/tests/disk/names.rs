@@ -16,10 +16,10 @@ use super::{WAYS, World, begin, content, fails, fast, feed, listed, path, put, w
 #[tokio::test]
 async fn row_31_32_names_that_nobody_may_create_stay_within_reach() {
     for name in [b"latin \xe4".as_slice(), b"line\nfeed", b"\x1b[2J"] {
-        for way in WAYS {
+        for confinement in WAYS {
             let world = World::new();
             fs::write(world.root.join(OsStr::from_bytes(name)), "old").unwrap();
-            let disk = world.disk_by(way, &fast());
+            let disk = world.disk_by(confinement, &fast());
             let at = path(name);
             assert_eq!(listed(&disk, "/").await.first().unwrap().name, name);
             assert_eq!(disk.stat(&at).await.unwrap().name, name);

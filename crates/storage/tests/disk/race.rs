@@ -15,7 +15,7 @@ const ROUNDS: usize = 1500;
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn row_29_no_swap_leads_an_act_out_of_the_root() {
-    for way in WAYS {
+    for confinement in WAYS {
         let world = World::new();
         fs::create_dir(world.root.join("d")).unwrap();
         symlink("../outside", world.root.join("l")).unwrap();
@@ -30,7 +30,7 @@ async fn row_29_no_swap_leads_an_act_out_of_the_root() {
             }
             swaps
         });
-        let disk = world.disk_by(way, &fast());
+        let disk = world.disk_by(confinement, &fast());
         let mut worked = 0;
         for _ in 0..ROUNDS {
             let secret = path("/d/secret");

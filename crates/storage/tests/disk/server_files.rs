@@ -30,7 +30,7 @@ fn world() -> (World, Disks) {
         (root.join("state"), Extent::Folder),
         (root.join("hooks/run.sh"), Extent::File),
     ]);
-    (world, Disks::new(fast()).without(files))
+    (world, Disks::new(fast()).deny(files))
 }
 
 async fn open(disks: &Disks, home: PathBuf) -> Arc<dyn Storage> {
@@ -50,22 +50,22 @@ async fn names(store: &dyn Storage, at: &str, wanted: Wanted) -> Vec<String> {
 
 /// Every act on the path is denied.
 async fn is_denied(store: &dyn Storage, at: &str) {
-    let told = |act: &str| format!("{act} {at}");
+    let context = |act: &str| format!("{act} {at}");
     let spot = path(at);
     // What is not there is missing, but cannot be made.
     let none = &[ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::NotADirectory];
-    fails(store.stat(&spot).await, none, &told("stat"));
-    fails(store.list(&spot, Wanted::Names).await.map(drop), none, &told("list"));
-    fails(store.read(&spot, 0).await.map(drop), none, &told("read"));
-    fails(store.write(&spot, write(Start::Fresh)).await.map(drop), DENIED, &told("write"));
-    fails(store.write(&spot, write(Start::End)).await.map(drop), DENIED, &told("append"));
-    fails(store.remove_file(&spot).await, DENIED, &told("remove"));
-    fails(store.remove_dir(&spot).await, DENIED, &told("remove the folder"));
-    fails(store.make_dir(&spot).await, DENIED, &told("make the folder"));
+    fails(store.stat(&spot).await, none, &context("stat"));
+    fails(store.list(&spot, Wanted::Names).await.map(drop), none, &context("list"));
+    fails(store.read(&spot, 0).await.map(drop), none, &context("read"));
+    fails(store.write(&spot, write(Start::Fresh)).await.map(drop), DENIED, &context("write"));
+    fails(store.write(&spot, write(Start::End)).await.map(drop), DENIED, &context("append"));
+    fails(store.remove_file(&spot).await, DENIED, &context("remove"));
+    fails(store.remove_dir(&spot).await, DENIED, &context("remove the folder"));
+    fails(store.make_dir(&spot).await, DENIED, &context("make the folder"));
     let (mine, free) = (path("/top"), path("/mine/new"));
-    fails(store.rename(&spot, &free, Replace::Allowed).await, DENIED, &told("rename"));
-    fails(store.rename(&mine, &spot, Replace::Allowed).await, DENIED, &told("rename over"));
-    fails(store.set(&spot, Change::Mode(0o777)).await, none, &told("change"));
+    fails(store.rename(&spot, &free, Replace::Allowed).await, DENIED, &context("rename"));
+    fails(store.rename(&mine, &spot, Replace::Allowed).await, DENIED, &context("rename over"));
+    fails(store.set(&spot, Change::Mode(0o777)).await, none, &context("change"));
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn row_53_a_file_that_was_replaced_stays_denied_by_its_second_name() {
     }
     // Nor does a reload of the configuration forget it.
     let files = ServerFiles::new([(key.clone(), Extent::FileAndCopies)]);
-    let again = open(&Disks::new(fast()).without(files), root.clone()).await;
+    let again = open(&Disks::new(fast()).deny(files), root.clone()).await;
     is_denied(&*again, "/mine/alias").await;
     // Once it is gone, its number is free for any file of an account's.
     fs::remove_file(&alias).unwrap();

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use wharf_storage::{DiskOptions, Swept, sweep};
+use wharf_storage::{DiskOptions, SweepReport, sweep};
 
 use super::{World, fast};
 
@@ -37,7 +37,7 @@ fn row_41_only_old_temporaries_of_ours_that_nobody_uses_are_removed() {
 
     let swept = sweep(&world.root, &fast()).unwrap();
 
-    assert_eq!(swept, Swept { removed: 2, bytes: 20, kept: 3, skipped: 0 });
+    assert_eq!(swept, SweepReport { removed: 2, bytes: 20, kept: 3, skipped: 0 });
     assert_eq!(fs::read_dir(world.root.join("x")).unwrap().count(), 5);
     assert_eq!(fs::read_dir(world.root.join("x/y")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(&world.outside).unwrap().count(), 2);

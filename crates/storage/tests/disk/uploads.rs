@@ -36,13 +36,13 @@ async fn leave(disk: &Disk) {
 
 #[tokio::test]
 async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_store() {
-    for way in WAYS {
+    for confinement in WAYS {
         let world = World::new();
-        leave(&world.disk_by(way, &DiskOptions::default())).await;
+        leave(&world.disk_by(confinement, &DiskOptions::default())).await;
         let other = Disk::open(&world.root, "bert", &fast()).unwrap();
         assert_eq!(other.partial(&path("/f")).await.unwrap(), None);
         fails(other.write(&path("/f"), write(Start::At(5))).await, &[ErrorKind::BadOffset], "bert");
-        let again = world.disk_by(way, &DiskOptions::default());
+        let again = world.disk_by(confinement, &DiskOptions::default());
         assert_eq!(again.partial(&path("/f")).await.unwrap(), Some(5));
         let mut sink = begin(&again, "/f", Start::At(5)).await;
         feed(&mut sink, b"56").await;
@@ -55,7 +55,9 @@ async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_sto
 #[tokio::test]
 async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
     let bert = |world: &World| Disk::open(&world.root, "bert", &fast()).unwrap();
-    for (way, is_there) in [(0, true), (1, true), (2, true), (3, true), (4, false), (5, true)] {
+    for (confinement, is_there) in
+        [(0, true), (1, true), (2, true), (3, true), (4, false), (5, true)]
+    {
         let world = World::new();
         let disk = world.disk(&DiskOptions::default());
         let file = world.root.join("f");
@@ -65,7 +67,7 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
         leave(&disk).await;
         let again = world.disk(&DiskOptions::default());
         assert_eq!(again.partial(&path("/f")).await.unwrap(), Some(5), "as long as it is the same");
-        match way {
+        match confinement {
             0 | 4 => put(&bert(&world), "/f", b"of bert").await.unwrap(),
             1 => {
                 let mut append = begin(&bert(&world), "/f", Start::End).await;
@@ -78,44 +80,50 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
             _ => fs::remove_file(&file).unwrap(),
         }
         let there = fs::read(&file).unwrap_or_default();
-        assert_eq!(disk.partial(&path("/f")).await.unwrap(), None, "{way}");
-        let (kind, within) =
-            (if way == 5 { ErrorKind::BadOffset } else { ErrorKind::Outdated }, Start::At(2));
+        assert_eq!(disk.partial(&path("/f")).await.unwrap(), None, "{confinement}");
+        let (kind, within) = (
+            if confinement == 5 { ErrorKind::BadOffset } else { ErrorKind::Outdated },
+            Start::At(2),
+        );
         fails(disk.write(&path("/f"), write(within)).await, &[kind], "a mixture");
-        assert_eq!(fs::read(&file).unwrap_or_default(), there, "{way}");
-        if way == 5 {
+        assert_eq!(fs::read(&file).unwrap_or_default(), there, "{confinement}");
+        if confinement == 5 {
             put(&bert(&world), "/f", b"of bert").await.unwrap();
             fails(disk.write(&path("/f"), write(within)).await, &[ErrorKind::Outdated], "again");
             bert(&world).remove_file(&path("/f")).await.unwrap();
         }
-        if way == 3 {
+        if confinement == 3 {
             // By its length it may be what it was: what comes may be the rest of the new content.
             fails(disk.write(&path("/f"), write(Start::End)).await, &[ErrorKind::Outdated], "rest");
-            assert_eq!(fs::read(&file).unwrap(), there, "{way}");
+            assert_eq!(fs::read(&file).unwrap(), there, "{confinement}");
         } else {
             let mut append = begin(&disk, "/f", Start::End).await;
             feed(&mut append, b"!").await;
             append.commit().await.unwrap();
-            assert_eq!(fs::read(&file).unwrap(), [there.as_slice(), b"!"].concat(), "{way}");
+            assert_eq!(
+                fs::read(&file).unwrap(),
+                [there.as_slice(), b"!"].concat(),
+                "{confinement}"
+            );
         }
         put(&disk, "/f", b"whole").await.unwrap();
         let mut sink = begin(&disk, "/f", Start::At(2)).await;
         feed(&mut sink, b"!").await;
         sink.commit().await.unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"wh!", "a whole upload clears it: {way}");
+        assert_eq!(fs::read(&file).unwrap(), b"wh!", "a whole upload clears it: {confinement}");
     }
 }
 
 #[tokio::test]
 async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there() {
-    for way in 0..5 {
+    for confinement in 0..5 {
         let world = World::new();
         let disk = world.disk(&fast());
         let bert = Disk::open(&world.root, "bert", &fast()).unwrap();
         let (f, g) = (path("/f"), path("/g"));
         // One is left, or is just running.
         let mut running = None;
-        if way == 4 {
+        if confinement == 4 {
             let mut sink = begin(&disk, "/f", Start::Fresh).await;
             feed(&mut sink, &vec![7; 700_000]).await;
             sink.sync().await.unwrap();
@@ -124,10 +132,10 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
             running = Some(sink);
         } else {
             leave(&disk).await;
-            assert_eq!(disk.partial(&f).await.unwrap(), Some(5), "{way}");
+            assert_eq!(disk.partial(&f).await.unwrap(), Some(5), "{confinement}");
         }
         put(&bert, "/other", b"another name").await.unwrap();
-        match way {
+        match confinement {
             // By a program of this machine.
             0 | 4 => {
                 put(&bert, "/f", b"of bert").await.unwrap();
@@ -152,24 +160,24 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
         }
         // Another account's upload makes it no better.
         leave(&bert).await;
-        assert_eq!(bert.partial(&f).await.unwrap(), Some(5), "{way}");
-        assert_eq!(disk.partial(&f).await.unwrap(), None, "{way}");
+        assert_eq!(bert.partial(&f).await.unwrap(), Some(5), "{confinement}");
+        assert_eq!(disk.partial(&f).await.unwrap(), None, "{confinement}");
         let mut sink = begin(&disk, "/f", Start::End).await;
         feed(&mut sink, b"line").await;
         sink.commit().await.unwrap();
-        assert_eq!(fs::read(world.root.join("f")).unwrap(), b"line", "{way}");
+        assert_eq!(fs::read(world.root.join("f")).unwrap(), b"line", "{confinement}");
     }
 }
 
 #[tokio::test]
 async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_file() {
-    for way in ["killed", "aborted", "mode changed", "time changed", "by a link"] {
+    for confinement in ["killed", "aborted", "mode changed", "time changed", "by a link"] {
         let world = World::new();
         let disk = world.disk(&fast());
         let file = world.root.join("f");
         fs::write(&file, "old").unwrap();
         let sink = begin(&disk, "/f", Start::Fresh).await;
-        if way == "killed" {
+        if confinement == "killed" {
             let temporary = world.temporary();
             sink.abort().await;
             for name in world.names().iter().filter(|name| *name != "f") {
@@ -179,7 +187,7 @@ async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_fi
         } else {
             sink.abort().await;
         }
-        match way {
+        match confinement {
             "mode changed" => {
                 fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
             }
@@ -192,20 +200,20 @@ async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_fi
         }
         let refused = [ErrorKind::Outdated, ErrorKind::Unfinished(0)];
         for _ in 0..2 {
-            fails(disk.write(&path("/f"), write(Start::End)).await, &refused, way);
-            assert_eq!(fs::read(&file).unwrap(), b"old", "{way}");
+            fails(disk.write(&path("/f"), write(Start::End)).await, &refused, confinement);
+            assert_eq!(fs::read(&file).unwrap(), b"old", "{confinement}");
         }
         // Another account adds, and a whole upload clears it.
         let bert = Disk::open(&world.root, "bert", &fast()).unwrap();
         let mut append = begin(&bert, "/f", Start::End).await;
         feed(&mut append, b"er").await;
         append.commit().await.unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"older", "{way}");
+        assert_eq!(fs::read(&file).unwrap(), b"older", "{confinement}");
         put(&disk, "/f", b"new").await.unwrap();
         let mut append = begin(&disk, "/f", Start::End).await;
         feed(&mut append, b"er").await;
         append.commit().await.unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"newer", "{way}");
+        assert_eq!(fs::read(&file).unwrap(), b"newer", "{confinement}");
     }
 }
 

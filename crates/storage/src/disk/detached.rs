@@ -8,60 +8,60 @@ use wharf_core::error::Result;
 use wharf_core::storage::Allowance;
 
 use super::space::Headroom;
-use crate::meter::Charge;
+use crate::quota::QuotaReservation;
 
 /// How long the end of an upload waits for a writer that is just stopping.
 const RETURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What the engine has: it asks here before it writes.
-pub(super) struct Borrowed {
+pub(super) struct WriteAllowance {
     headroom: Headroom,
-    charge: Option<Arc<Charge>>,
-    returned: Arc<Returned>,
+    reservation: Option<Arc<QuotaReservation>>,
+    returned: Arc<WriterEnd>,
 }
 
 #[derive(Default)]
-struct Returned {
+struct WriterEnd {
     is_done: Mutex<bool>,
-    told: Condvar,
+    ended: Condvar,
 }
 
 /// What the draft keeps: it waits here for the last write.
-pub(super) struct Borrower(Arc<Returned>);
+pub(super) struct DetachedWriter(Arc<WriterEnd>);
 
-impl Borrowed {
-    pub(super) fn new(headroom: Headroom, charge: Option<Arc<Charge>>) -> Self {
-        Self { headroom, charge, returned: Arc::default() }
+impl WriteAllowance {
+    pub(super) fn new(headroom: Headroom, reservation: Option<Arc<QuotaReservation>>) -> Self {
+        Self { headroom, reservation, returned: Arc::default() }
     }
 
-    pub(super) fn borrower(&self) -> Borrower {
-        Borrower(Arc::clone(&self.returned))
+    pub(super) fn writer(&self) -> DetachedWriter {
+        DetachedWriter(Arc::clone(&self.returned))
     }
 }
 
-impl Allowance for Borrowed {
+impl Allowance for WriteAllowance {
     fn take(&mut self, file: &File, bytes: u64) -> Result<()> {
         self.headroom.take(file, bytes)?;
-        self.charge.as_ref().map_or(Ok(()), |charge| charge.grow(bytes))
+        self.reservation.as_ref().map_or(Ok(()), |reservation| reservation.grow(bytes))
     }
 }
 
 /// The file is closed before this: nothing more is written, and no lock is held through it.
-impl Drop for Borrowed {
+impl Drop for WriteAllowance {
     fn drop(&mut self) {
         let mut is_done = self.returned.is_done.lock().unwrap_or_else(PoisonError::into_inner);
         *is_done = true;
         drop(is_done);
-        self.returned.told.notify_all();
+        self.returned.ended.notify_all();
     }
 }
 
-impl Borrower {
+impl DetachedWriter {
     /// Waits until nothing more is written. The writer has been told to stop, and does so at once;
     /// what is there afterwards is what stays, and the next upload finds it free.
-    pub(super) fn await_return(self) {
+    pub(super) fn wait(self) {
         let is_done = self.0.is_done.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.told.wait_timeout_while(is_done, RETURN_WAIT_MAX, |is_done| !*is_done);
+        let waited = self.0.ended.wait_timeout_while(is_done, RETURN_WAIT_MAX, |is_done| !*is_done);
         drop(waited);
     }
 }

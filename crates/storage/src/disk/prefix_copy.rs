@@ -13,7 +13,7 @@ use super::system::identity;
 const STEP_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A copy under way.
-pub(super) struct Copying {
+pub(super) struct PrefixCopy {
     old: File,
     /// The file as it was when the copy began.
     identity: String,
@@ -21,7 +21,7 @@ pub(super) struct Copying {
     done: u64,
 }
 
-impl Copying {
+impl PrefixCopy {
     /// The first `length` bytes of a file; none if there is nothing to copy.
     pub(super) fn of(old: File, length: u64) -> Result<Option<Self>> {
         if length == 0 {
@@ -69,16 +69,16 @@ mod tests {
         drop(old);
         let open = || File::open(&path).unwrap();
         let mut new = tempfile::tempfile().unwrap();
-        let mut copying = Copying::of(open(), length).unwrap().unwrap();
+        let mut copying = PrefixCopy::of(open(), length).unwrap().unwrap();
         assert!(!copying.step(&mut new).unwrap());
         assert!(copying.step(&mut new).unwrap());
         assert_eq!(new.metadata().unwrap().len(), length);
 
         let mut new = tempfile::tempfile().unwrap();
-        let mut copying = Copying::of(open(), length).unwrap().unwrap();
+        let mut copying = PrefixCopy::of(open(), length).unwrap().unwrap();
         assert!(!copying.step(&mut new).unwrap());
         File::options().append(true).open(&path).unwrap().write_all(b"more").unwrap();
         assert_eq!(copying.step(&mut new).unwrap_err().kind, ErrorKind::Busy);
-        assert!(Copying::of(open(), 0).unwrap().is_none());
+        assert!(PrefixCopy::of(open(), 0).unwrap().is_none());
     }
 }

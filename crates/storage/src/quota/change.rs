@@ -7,79 +7,79 @@ use wharf_core::storage::Kept;
 use wharf_proto::path::VPath;
 
 use super::credit::FileId;
-use super::{Meter, Quota};
+use super::{Quota, QuotaCounter};
 
 /// A change of names under way.
 pub(crate) struct Change<'a> {
-    meter: &'a Meter,
+    counter: &'a QuotaCounter,
     quota: Quota,
     _names: MutexGuard<'a, ()>,
 }
 
 impl<'a> Change<'a> {
     /// Waits for the right to change names; the meter knows already that something runs.
-    pub(super) fn begun(meter: &'a Meter, quota: Quota) -> Self {
-        Self { meter, quota, _names: meter.names() }
+    pub(super) fn begun(counter: &'a QuotaCounter, quota: Quota) -> Self {
+        Self { counter, quota, _names: counter.names() }
     }
 
     /// Something is gone.
     pub(crate) fn freed(&self, bytes: u64, files: u64) {
-        self.meter.numbers().free(Kept { bytes, files });
-        self.meter.tell_outer();
+        self.counter.counts().free(Kept { bytes, files });
+        self.counter.mark_outer_stale();
     }
 
     /// Something at `at` is gone. In the home of another account nobody knows in which count it
     /// was: neither is lowered, so that no account gains by it, and both are made again.
     pub(crate) fn freed_at(&self, at: &VPath, bytes: u64, files: u64) {
-        let inner = self.meter.inner_at(at);
+        let inner = self.counter.inner_at(at);
         if inner.is_empty() {
             return self.freed(bytes, files);
         }
-        for meter in &inner {
-            meter.numbers().is_stale = true;
+        for counter in &inner {
+            counter.counts().is_stale = true;
         }
-        self.meter.numbers().leave();
-        self.meter.tell_outer();
+        self.counter.counts().leave();
+        self.counter.mark_outer_stale();
     }
 
     /// Something has the name `to` instead of `from`. What comes out of the home of another account
-    /// is `strange` here: it is added to the count, also where it was in it already.
-    pub(crate) fn renamed(&self, from: &VPath, to: &VPath, strange: Option<Kept>) {
-        let (left, entered) = (self.meter.inner_at(from), self.meter.inner_at(to));
+    /// is `unaccounted` here: it is added to the count, also where it was in it already.
+    pub(crate) fn renamed(&self, from: &VPath, to: &VPath, unaccounted: Option<Kept>) {
+        let (left, entered) = (self.counter.inner_at(from), self.counter.inner_at(to));
         let is_same = left.len() == entered.len()
             && left.iter().all(|one| entered.iter().any(|other| Arc::ptr_eq(one, other)));
         if is_same {
             return;
         }
-        for meter in left.iter().chain(&entered) {
-            meter.suspect();
+        for counter in left.iter().chain(&entered) {
+            counter.mark_uncertain();
         }
-        if let Some(strange) = strange {
-            self.meter.numbers().add(strange);
+        if let Some(unaccounted) = unaccounted {
+            self.counter.counts().add(unaccounted);
         }
         if left.is_empty() {
-            self.meter.numbers().is_stale = true;
+            self.counter.counts().is_stale = true;
         } else {
-            self.meter.suspect();
+            self.counter.mark_uncertain();
         }
-        self.meter.tell_outer();
+        self.counter.mark_outer_stale();
     }
 
     /// Whether something may come out of the home of another account: not where more is kept than
     /// may be, so that nobody moves there what does not fit here.
-    pub(crate) fn check_strange(&self) -> Result<()> {
-        let kept = self.meter.numbers().lasting();
+    pub(crate) fn check_unaccounted(&self) -> Result<()> {
+        let kept = self.counter.counts().lasting();
         if self.quota.admits(kept) { Ok(()) } else { Err(ErrorKind::OverQuota.into()) }
     }
 
     /// A file has another name now, or none: no upload replaces it any more.
     pub(crate) fn moved(&self, file: FileId) {
-        self.meter.numbers().credits.revoke(file);
+        self.counter.counts().credits.revoke(file);
     }
 
     /// Whether one more file or directory may be kept.
     pub(crate) fn check_one_more(&self) -> Result<()> {
-        let kept = self.meter.numbers().lasting();
+        let kept = self.counter.counts().lasting();
         let files = kept.files.saturating_add(1);
         // Who is over the limit in bytes may still make directories.
         if self.quota.admits(Kept { bytes: 0, files }) {
@@ -91,17 +91,17 @@ impl<'a> Change<'a> {
 
     /// One more is there.
     pub(crate) fn added_one(&self, at: &VPath) {
-        self.meter.numbers().add(Kept { bytes: 0, files: 1 });
-        for meter in self.meter.inner_at(at) {
-            meter.suspect();
+        self.counter.counts().add(Kept { bytes: 0, files: 1 });
+        for counter in self.counter.inner_at(at) {
+            counter.mark_uncertain();
         }
-        self.meter.tell_outer();
+        self.counter.mark_outer_stale();
     }
 }
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        let mut numbers = self.meter.numbers();
-        numbers.running = numbers.running.saturating_sub(1);
+        let mut counts = self.counter.counts();
+        counts.running = counts.running.saturating_sub(1);
     }
 }

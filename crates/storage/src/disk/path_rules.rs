@@ -16,13 +16,13 @@ use super::system::real_name;
 
 /// The rules of the account of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Judge {
+pub(super) struct PathRules {
     rules: Rules,
     /// Where the account sees the root of this tree.
     at: VPath,
 }
 
-impl Judge {
+impl PathRules {
     /// For a tree that the account sees at `at`.
     pub(super) fn new(rules: Rules, at: VPath) -> Self {
         Self { rules, at }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use wharf_proto::path::VPath;
 
 use super::boot;
-use super::system::{Directory, Own};
+use super::system::{Directory, OpenedTemporary};
 
 /// How the names of temporaries begin. No client sees or reaches such a name, in any case of
 /// letters, whether we made the thing or not.
@@ -46,7 +46,7 @@ pub(super) fn leads_to_hidden(at: &VPath) -> bool {
 
 /// What a temporary serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum TemporaryKind {
     /// It holds bytes of an upload.
     Upload,
     /// It holds the identity of the file that an upload is to replace.
@@ -54,11 +54,11 @@ pub(super) enum Purpose {
     /// It holds the length of a file to which bytes are being added.
     Undo,
     /// It holds the mark of a name that nothing has.
-    Absence,
+    AbsentMark,
 }
 
 /// What the name is for, if it is just as we make them.
-pub(super) fn purpose(name: &[u8]) -> Option<Purpose> {
+pub(super) fn temporary_kind(name: &[u8]) -> Option<TemporaryKind> {
     let rest = name.strip_prefix(TEMP_PREFIX.as_bytes())?;
     let (tag, suffix) = rest.split_at_checked(2 * TAG_BYTES)?;
     let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -66,18 +66,18 @@ pub(super) fn purpose(name: &[u8]) -> Option<Purpose> {
         return None;
     }
     match suffix {
-        PARTIAL_SUFFIX | THROWAWAY_SUFFIX => Some(Purpose::Upload),
-        BASE_SUFFIX => Some(Purpose::Base),
-        UNDO_SUFFIX => Some(Purpose::Undo),
-        ABSENCE_SUFFIX => Some(Purpose::Absence),
+        PARTIAL_SUFFIX | THROWAWAY_SUFFIX => Some(TemporaryKind::Upload),
+        BASE_SUFFIX => Some(TemporaryKind::Base),
+        UNDO_SUFFIX => Some(TemporaryKind::Undo),
+        ABSENCE_SUFFIX => Some(TemporaryKind::AbsentMark),
         _ => None,
     }
 }
 
 /// Whether the name is just as we make them.
 #[cfg(test)]
-fn is_ours(name: &[u8]) -> bool {
-    purpose(name).is_some()
+fn is_temporary(name: &[u8]) -> bool {
+    temporary_kind(name).is_some()
 }
 
 /// The name under which an account's upload to `target` waits, in the same directory.
@@ -111,12 +111,12 @@ fn base_name(partial: &[u8]) -> Vec<u8> {
 }
 
 /// Writes down what the upload `partial` is to replace. The caller holds the lock on it.
-pub(super) fn note_base(dir: &Directory, partial: &[u8], base: &str) -> io::Result<()> {
+pub(super) fn write_base(dir: &Directory, partial: &[u8], base: &str) -> io::Result<()> {
     let name = base_name(partial);
     let mut file = match dir.create(&name) {
         Err(error) if error.kind() == Io::AlreadyExists => match dir.open_own(&name)? {
-            Own::Found(file) => file,
-            Own::Foreign | Own::Missing => return Err(error),
+            OpenedTemporary::Found(file) => file,
+            OpenedTemporary::Foreign | OpenedTemporary::Missing => return Err(error),
         },
         made => made?,
     };
@@ -125,8 +125,8 @@ pub(super) fn note_base(dir: &Directory, partial: &[u8], base: &str) -> io::Resu
 }
 
 /// What the upload `partial` is to replace, as it was written down; none if it was not.
-pub(super) fn noted_base(dir: &Directory, partial: &[u8]) -> io::Result<Option<String>> {
-    let Own::Found(file) = dir.open_own(&base_name(partial))? else { return Ok(None) };
+pub(super) fn read_base(dir: &Directory, partial: &[u8]) -> io::Result<Option<String>> {
+    let OpenedTemporary::Found(file) = dir.open_own(&base_name(partial))? else { return Ok(None) };
     let mut base = Vec::new();
     file.take(BASE_BYTES_MAX).read_to_end(&mut base)?;
     // What is torn equals no identity.
@@ -135,7 +135,7 @@ pub(super) fn noted_base(dir: &Directory, partial: &[u8]) -> io::Result<Option<S
 
 /// Removes the identity of an upload that is gone. Call it after the upload's own name is: an
 /// identity without upload is harmless.
-pub(super) fn forget_base(dir: &Directory, partial: &[u8]) {
+pub(super) fn remove_base(dir: &Directory, partial: &[u8]) {
     if partial.ends_with(PARTIAL_SUFFIX) {
         // Where it fails, the sweep comes back to it.
         let _ = dir.unlink(&base_name(partial));
@@ -146,21 +146,21 @@ pub(super) fn forget_base(dir: &Directory, partial: &[u8]) {
 pub(super) fn is_orphan(dir: &Directory, base: &[u8]) -> bool {
     let mut partial = base.strip_suffix(BASE_SUFFIX).unwrap_or(base).to_vec();
     partial.extend_from_slice(PARTIAL_SUFFIX);
-    matches!(dir.look(&partial), Ok(None))
+    matches!(dir.kind_of(&partial), Ok(None))
 }
 
 /// Whether the upload `partial` was made for what stands at `target` now: for the file of the
 /// identity `base`, or for nothing. What was left without a note fits nothing.
-pub(super) fn is_for(
+pub(super) fn is_base_current(
     dir: &Directory,
     partial: &[u8],
     target: &[u8],
     base: Option<&str>,
 ) -> io::Result<bool> {
-    let Some(noted) = noted_base(dir, partial)? else { return Ok(false) };
+    let Some(noted) = read_base(dir, partial)? else { return Ok(false) };
     Ok(match base {
         Some(base) => noted == base,
-        None => absence(dir, target)?.is_some_and(|mark| mark == noted),
+        None => absent_mark(dir, target)?.is_some_and(|mark| mark == noted),
     })
 }
 
@@ -176,30 +176,32 @@ pub(super) fn may_be_same(one: &str, other: &str) -> bool {
 }
 
 /// Where the mark lies that nothing stands at `target`, for every account.
-fn absence_name(target: &[u8]) -> Vec<u8> {
+fn absent_mark_name(target: &[u8]) -> Vec<u8> {
     let digest = Sha256::new().chain_update(b"absence").chain_update([0]).chain_update(target);
     named(digest.finalize().as_slice(), ABSENCE_SUFFIX)
 }
 
 /// The mark under which nothing stands at `target`; none if there is none, or it is torn.
-fn absence(dir: &Directory, target: &[u8]) -> io::Result<Option<String>> {
-    let Own::Found(file) = dir.open_own(&absence_name(target))? else { return Ok(None) };
+fn absent_mark(dir: &Directory, target: &[u8]) -> io::Result<Option<String>> {
+    let OpenedTemporary::Found(file) = dir.open_own(&absent_mark_name(target))? else {
+        return Ok(None);
+    };
     let mut mark = Vec::new();
     file.take(BASE_BYTES_MAX).read_to_end(&mut mark)?;
-    let is_whole = purpose(&mark) == Some(Purpose::Upload);
+    let is_whole = temporary_kind(&mark) == Some(TemporaryKind::Upload);
     Ok(is_whole.then(|| String::from_utf8_lossy(&mark).into_owned()))
 }
 
 /// Marks that nothing stands at `target`. Gives the mark, and whether it is new.
-pub(super) fn note_absence(dir: &Directory, target: &[u8]) -> io::Result<(String, bool)> {
-    let name = absence_name(target);
+pub(super) fn mark_absent(dir: &Directory, target: &[u8]) -> io::Result<(String, bool)> {
+    let name = absent_mark_name(target);
     for _ in 0..TRIES_MAX {
-        if let Some(mark) = absence(dir, target)? {
+        if let Some(mark) = absent_mark(dir, target)? {
             return Ok((mark, false));
         }
         match dir.create(&name) {
             Ok(mut file) => {
-                let mark = throwaway_name()?;
+                let mark = temporary_name()?;
                 file.write_all(&mark)?;
                 return Ok((String::from_utf8_lossy(&mark).into_owned(), true));
             }
@@ -216,13 +218,13 @@ pub(super) fn note_absence(dir: &Directory, target: &[u8]) -> io::Result<(String
 
 /// Something stands at `target`, or did until now: what any account left for a name that nothing
 /// had is void. Call it after the change.
-pub(super) fn end_absence(dir: &Directory, target: &[u8]) {
+pub(super) fn clear_absent_mark(dir: &Directory, target: &[u8]) {
     // Most names have none. Where it fails, only what is left unfinished is concerned.
-    let _ = dir.unlink(&absence_name(target));
+    let _ = dir.unlink(&absent_mark_name(target));
 }
 
 /// A name that nothing else has.
-pub(super) fn throwaway_name() -> io::Result<Vec<u8>> {
+pub(super) fn temporary_name() -> io::Result<Vec<u8>> {
     let mut tag = [0; TAG_BYTES];
     getrandom::fill(&mut tag).map_err(io::Error::other)?;
     Ok(named(&tag, THROWAWAY_SUFFIX))
@@ -239,21 +241,21 @@ fn named(tag: &[u8], suffix: &[u8]) -> Vec<u8> {
 }
 
 /// What happened when a temporary was to be locked.
-pub(super) enum Claim {
+pub(super) enum LockOutcome {
     /// It is ours alone until the file is closed, and so long.
-    Held(u64),
+    Locked(u64),
     /// Another upload uses it, or it went away meanwhile.
-    Taken,
+    InUse,
     /// This file system knows no locks.
-    Impossible,
+    Unsupported,
 }
 
 /// Locks a temporary and makes sure that the name still means it.
-pub(super) fn claim(dir: &Directory, name: &[u8], file: &File) -> Claim {
+pub(super) fn claim(dir: &Directory, name: &[u8], file: &File) -> LockOutcome {
     match file.try_lock() {
-        Ok(()) => dir.length_if_same(name, file).map_or(Claim::Taken, Claim::Held),
-        Err(TryLockError::WouldBlock) => Claim::Taken,
-        Err(TryLockError::Error(_)) => Claim::Impossible,
+        Ok(()) => dir.length_if_same(name, file).map_or(LockOutcome::InUse, LockOutcome::Locked),
+        Err(TryLockError::WouldBlock) => LockOutcome::InUse,
+        Err(TryLockError::Error(_)) => LockOutcome::Unsupported,
     }
 }
 
@@ -275,14 +277,14 @@ pub(super) fn remove_if_unused(
     name: &[u8],
     keep: Duration,
 ) -> io::Result<Option<u64>> {
-    let Own::Found(file) = dir.open_own(name)? else { return Ok(None) };
+    let OpenedTemporary::Found(file) = dir.open_own(name)? else { return Ok(None) };
     // Its facts count only once it is ours: an upload that is just ending may still add to it.
-    let Claim::Held(length) = claim(dir, name, &file) else { return Ok(None) };
+    let LockOutcome::Locked(length) = claim(dir, name, &file) else { return Ok(None) };
     if !is_older(file.metadata()?.modified().ok(), keep) {
         return Ok(None);
     }
     dir.unlink(name)?;
-    forget_base(dir, name);
+    remove_base(dir, name);
     Ok(Some(length))
 }
 
@@ -293,12 +295,12 @@ mod tests {
     #[test]
     fn a_partial_has_one_name_for_its_account_and_target() {
         let name = partial_name("anna", b"a.txt");
-        assert!(is_ours(&name), "{}", String::from_utf8_lossy(&name));
+        assert!(is_temporary(&name), "{}", String::from_utf8_lossy(&name));
         assert_eq!(name, partial_name("anna", b"a.txt"));
         assert_ne!(name, partial_name("bert", b"a.txt"));
         assert_ne!(partial_name("a", b"bc"), partial_name("ab", b"c"));
-        assert_ne!(throwaway_name().unwrap(), throwaway_name().unwrap());
-        assert!(is_ours(&throwaway_name().unwrap()));
+        assert_ne!(temporary_name().unwrap(), temporary_name().unwrap());
+        assert!(is_temporary(&temporary_name().unwrap()));
     }
 
     #[test]
@@ -311,15 +313,15 @@ mod tests {
     #[test]
     fn each_temporary_is_known_by_its_name() {
         let partial = partial_name("anna", b"a");
-        assert_eq!(purpose(&partial), Some(Purpose::Upload));
-        assert_eq!(purpose(&throwaway_name().unwrap()), Some(Purpose::Upload));
-        assert_eq!(purpose(&base_name(&partial)), Some(Purpose::Base));
-        assert_eq!(purpose(&undo_name(b"a")), Some(Purpose::Undo));
-        assert_eq!(purpose(&absence_name(b"a")), Some(Purpose::Absence));
-        assert_ne!(absence_name(b"a"), absence_name(b"b"));
+        assert_eq!(temporary_kind(&partial), Some(TemporaryKind::Upload));
+        assert_eq!(temporary_kind(&temporary_name().unwrap()), Some(TemporaryKind::Upload));
+        assert_eq!(temporary_kind(&base_name(&partial)), Some(TemporaryKind::Base));
+        assert_eq!(temporary_kind(&undo_name(b"a")), Some(TemporaryKind::Undo));
+        assert_eq!(temporary_kind(&absent_mark_name(b"a")), Some(TemporaryKind::AbsentMark));
+        assert_ne!(absent_mark_name(b"a"), absent_mark_name(b"b"));
         assert_eq!(undo_name(b"a"), undo_name(b"a"));
         assert_ne!(undo_name(b"a"), undo_name(b"b"));
-        assert_eq!(purpose(b".wharf-0123456789abcdef.base"), None);
+        assert_eq!(temporary_kind(b".wharf-0123456789abcdef.base"), None);
     }
 
     #[cfg(unix)]
@@ -329,20 +331,20 @@ mod tests {
         use super::super::system::Root;
         let folder = tempfile::tempdir().unwrap();
         let dir = Root::open(folder.path(), FollowSymlinks::Never).unwrap().top().unwrap();
-        let (name, file) = (throwaway_name().unwrap(), |name: &[u8]| dir.create(name).unwrap());
+        let (name, file) = (temporary_name().unwrap(), |name: &[u8]| dir.create(name).unwrap());
         let first = file(&name);
         dir.unlink(&name).unwrap();
-        assert!(matches!(claim(&dir, &name, &first), Claim::Taken));
+        assert!(matches!(claim(&dir, &name, &first), LockOutcome::InUse));
         let second = file(&name);
-        assert!(matches!(claim(&dir, &name, &first), Claim::Taken));
-        assert!(matches!(claim(&dir, &name, &second), Claim::Held(0)));
+        assert!(matches!(claim(&dir, &name, &first), LockOutcome::InUse));
+        assert!(matches!(claim(&dir, &name, &second), LockOutcome::Locked(0)));
     }
 
     #[test]
     fn what_only_looks_like_a_temporary_is_hidden_but_not_ours() {
         for name in [".wharf-", ".wharf-x", ".WHARF-0", ".wharf-0123456789abcdef.part"] {
             assert!(is_hidden(name.as_bytes()), "{name}");
-            assert!(!is_ours(name.as_bytes()), "{name}");
+            assert!(!is_temporary(name.as_bytes()), "{name}");
         }
         assert!(!is_hidden(b".wharf"));
         assert!(!is_hidden(b"a.wharf-"));

@@ -10,17 +10,18 @@ use wharf_core::storage::{Replace, Start, Write};
 use wharf_proto::entry::Kind;
 use wharf_proto::path::VPath;
 
-use super::{Draft, State};
-use crate::disk::copying::Copying;
+use super::{PartialUpload, UploadState};
 use crate::disk::fault::fault;
-use crate::disk::leftover::{
-    Claim, claim, forget_base, is_for, is_in_time, leads_to_hidden, partial_name, throwaway_name,
-};
+use crate::disk::prefix_copy::PrefixCopy;
 use crate::disk::space::Headroom;
-use crate::disk::system::{Directory, Own};
-use crate::disk::tree::{Place, Tree, check_replaceable, refuse_hidden};
-use crate::meter::{Charge, Metered, Replaced};
+use crate::disk::system::{Directory, OpenedTemporary};
+use crate::disk::temporary::{
+    LockOutcome, claim, is_base_current, is_in_time, leads_to_hidden, partial_name, remove_base,
+    temporary_name,
+};
+use crate::disk::tree::{Location, Tree, check_replaceable, refuse_hidden};
 use crate::name::check_new;
+use crate::quota::{LimitedHome, QuotaReservation, Replaced};
 
 /// How often a name for a temporary is tried.
 const TRIES_MAX: usize = 10;
@@ -29,13 +30,13 @@ const TRIES_MAX: usize = 10;
 /// REST, as ncftpput does where the old file has another time than the new one.
 pub(super) struct Overlap {
     head: Vec<u8>,
-    next: Next,
+    next: ExpectedBytes,
 }
 
 /// What is known of the bytes that are to come.
-enum Next {
+enum ExpectedBytes {
     /// They came once already.
-    Here(Vec<u8>),
+    IndexSnapshot(Vec<u8>),
     /// They are new. These came last: where a file repeats itself, its first bytes say nothing.
     New(Vec<u8>),
 }
@@ -62,9 +63,9 @@ impl Overlap {
         let head = read(0, OVERLAP_BYTES_MAX.min(length))?;
         let next = if keep == length {
             let from = length.saturating_sub(REPEATED_BYTES_MAX).max(1);
-            Next::New(read(from, REPEATED_BYTES_MAX)?)
+            ExpectedBytes::New(read(from, REPEATED_BYTES_MAX)?)
         } else {
-            Next::Here(read(keep, OVERLAP_BYTES_MAX)?)
+            ExpectedBytes::IndexSnapshot(read(keep, OVERLAP_BYTES_MAX)?)
         };
         Ok(Some(Self { head, next }))
     }
@@ -73,35 +74,35 @@ impl Overlap {
     /// would hold its first part twice.
     pub(super) fn check(&self, pieces: &[bytes::Bytes]) -> Result<()> {
         let count = match &self.next {
-            Next::Here(here) => self.head.len().min(here.len()),
-            Next::New(_) => self.head.len(),
+            ExpectedBytes::IndexSnapshot(here) => self.head.len().min(here.len()),
+            ExpectedBytes::New(_) => self.head.len(),
         };
         let came: Vec<u8> = pieces.iter().flatten().copied().take(count).collect();
         if came.len() < OVERLAP_BYTES_MIN || !self.head.starts_with(&came) {
             return Ok(());
         }
         let is_expected = match &self.next {
-            Next::Here(here) => here.starts_with(&came),
-            Next::New(last) => last.windows(came.len()).any(|bytes| bytes == came),
+            ExpectedBytes::IndexSnapshot(here) => here.starts_with(&came),
+            ExpectedBytes::New(last) => last.windows(came.len()).any(|bytes| bytes == came),
         };
         if is_expected {
             return Ok(());
         }
-        let told = "the client sent the file from its beginning to be added to its first part";
-        Err(Error::new(ErrorKind::BadOffset, told))
+        let message = "the client sent the file from its beginning to be added to its first part";
+        Err(Error::new(ErrorKind::BadOffset, message))
     }
 }
 
 /// What a write turns out to be.
-pub(in crate::disk) enum Begun {
+pub(in crate::disk) enum StartedWrite {
     /// A new content, which takes the name when it is whole.
-    Upload(Draft),
+    Upload(PartialUpload),
     /// Bytes to be added to the file of that name in that directory.
-    Append(Draft, Directory, Vec<u8>),
+    Append(PartialUpload, Directory, Vec<u8>),
 }
 
 /// What an account left unfinished over what stands there now.
-pub(in crate::disk) enum Left {
+pub(in crate::disk) enum UnfinishedUpload {
     Nothing,
     /// An upload that runs.
     InUse,
@@ -111,17 +112,17 @@ pub(in crate::disk) enum Left {
     Bytes(u64),
 }
 
-impl Draft {
+impl PartialUpload {
     /// Claims a temporary and brings it to the state in which the first byte can be written, as
     /// soon as what it begins with was copied.
-    pub(in crate::disk) fn begin(tree: &Tree, at: &VPath, how: Write) -> Result<Begun> {
+    pub(in crate::disk) fn begin(tree: &Tree, at: &VPath, how: Write) -> Result<StartedWrite> {
         refuse_hidden(at, ErrorKind::Forbidden)?;
-        let place = tree.place(at, ErrorKind::IsADirectory)?;
-        if how.start == Start::End && place.dir.look(place.name)? == Some(Kind::File) {
-            let (dir, name) = (place.dir.again().map_err(fault)?, place.name.to_vec());
-            return Ok(Begun::Append(Self::begin_append(tree, place, at)?, dir, name));
+        let location = tree.location(at, ErrorKind::IsADirectory)?;
+        if how.start == Start::End && location.dir.kind_of(location.name)? == Some(Kind::File) {
+            let (dir, name) = (location.dir.again().map_err(fault)?, location.name.to_vec());
+            return Ok(StartedWrite::Append(Self::begin_append(tree, location, at)?, dir, name));
         }
-        Self::begin_in(tree, place, at, how).map(Begun::Upload)
+        Self::begin_in(tree, location, at, how).map(StartedWrite::Upload)
     }
 
     /// The same for a new file, if that takes no time worth a thread; none if it may.
@@ -130,89 +131,94 @@ impl Draft {
         at: &VPath,
         how: Write,
     ) -> Option<Result<Self>> {
-        let is_known = tree.metered.as_ref().is_none_or(Metered::is_ready);
+        let is_known = tree.limited.as_ref().is_none_or(LimitedHome::is_ready);
         let is_small = how.start == Start::Fresh && tree.changes_at_once() && is_known;
         if !is_small || leads_to_hidden(at) {
             return None;
         }
-        tree.pace.timed(|| {
-            let place = tree.place_at_once(at)?;
-            Some(Self::begin_in(tree, place, at, how))
+        tree.latency.timed(|| {
+            let location = tree.location_at_once(at)?;
+            Some(Self::begin_in(tree, location, at, how))
         })
     }
 
-    fn begin_in(tree: &Tree, place: Place<'_>, at: &VPath, how: Write) -> Result<Self> {
-        match tree.what_stands(&place, at)? {
-            None => check_new(place.name)?,
+    fn begin_in(tree: &Tree, location: Location<'_>, at: &VPath, how: Write) -> Result<Self> {
+        match tree.kind_at(&location, at)? {
+            None => check_new(location.name)?,
             Some(kind) => {
                 check_replaceable(kind)?;
                 how.replace.check(true)?;
             }
         }
-        let base = tree.base(&place, at)?;
+        let base = tree.base(&location, at)?;
         if base.is_some() && how.start == Start::End {
-            check_left(tree, &place, base.as_deref())?;
+            check_unfinished(tree, &location, base.as_deref())?;
         }
         // What was made just now and is not counted yet must not be taken for something old, and
         // counted as gone.
         let counting = tree.counting()?;
-        let mut draft = match Self::claim(tree, place, how.replace)? {
+        let mut partial_upload = match Self::claim(tree, location, how.replace)? {
             // An upload of this account runs, or the server has not seen yet that it was cut: what
             // is sent on its behalf must not be added to the old file.
             (_, true) if base.is_some() && !matches!(how.start, Start::Fresh | Start::At(0)) => {
                 return Err(Error::new(ErrorKind::Busy, "another upload to it is under way"));
             }
-            (draft, _) => draft,
+            (partial_upload, _) => partial_upload,
         };
-        draft.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
-        draft.base = base;
-        draft.charge_for(tree, at)?;
+        partial_upload.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
+        partial_upload.base = base;
+        partial_upload.reserve_quota(tree, at)?;
         drop(counting);
-        draft.prepare(tree, at, how.start)?;
-        draft.headroom.take(&draft.file, 0)?;
-        if let Some(charge) = &draft.charge {
-            charge.check_room()?;
+        partial_upload.prepare(tree, at, how.start)?;
+        partial_upload.headroom.take(&partial_upload.file, 0)?;
+        if let Some(reservation) = &partial_upload.reservation {
+            reservation.check_room()?;
         }
-        draft.keeps_empty = draft.base.is_some() && how.start == Start::Fresh;
-        Ok(draft)
+        partial_upload.keeps_empty = partial_upload.base.is_some() && how.start == Start::Fresh;
+        Ok(partial_upload)
     }
 
     /// A temporary for bytes that are to be added to a file.
-    fn begin_append(tree: &Tree, place: Place<'_>, at: &VPath) -> Result<Self> {
-        let base = tree.base(&place, at)?;
-        check_left(tree, &place, base.as_deref())?;
+    fn begin_append(tree: &Tree, location: Location<'_>, at: &VPath) -> Result<Self> {
+        let base = tree.base(&location, at)?;
+        check_unfinished(tree, &location, base.as_deref())?;
         // Who may not write to it hears that before sending anything.
-        drop(place.dir.open_to_append(place.name)?);
+        drop(location.dir.open_to_append(location.name)?);
         let counting = tree.counting()?;
-        let (file, name) = claim_throwaway(&place.dir)?;
-        let mut draft = Self::with(tree, place, Replace::Allowed, (file, None, name));
-        draft.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
-        draft.base = base;
+        let (file, name) = claim_temporary(&location.dir)?;
+        let mut partial_upload = Self::with(tree, location, Replace::Allowed, (file, None, name));
+        partial_upload.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
+        partial_upload.base = base;
         // It is no file of its own once it is done.
-        let stage = draft.as_stage()?;
-        draft.charge_by(tree, at, stage)?;
+        let stage = partial_upload.as_stage()?;
+        partial_upload.reserve_quota_for(tree, at, stage)?;
         drop(counting);
-        draft.headroom.take(&draft.file, 0)?;
-        if let Some(charge) = &draft.charge {
-            charge.check_room()?;
+        partial_upload.headroom.take(&partial_upload.file, 0)?;
+        if let Some(reservation) = &partial_upload.reservation {
+            reservation.check_room()?;
         }
-        Ok(draft)
+        Ok(partial_upload)
     }
 
     /// Counts it as something that the account keeps.
-    fn charge_for(&mut self, tree: &Tree, at: &VPath) -> Result<()> {
-        let Some(metered) = &tree.metered else { return Ok(()) };
+    fn reserve_quota(&mut self, tree: &Tree, at: &VPath) -> Result<()> {
+        let Some(limited) = &tree.limited else { return Ok(()) };
         let replaces = if self.base.is_some() { self.dir.file(&self.target)? } else { None };
-        self.charge_by(tree, at, metered.at(at).credited(replaces))
+        self.reserve_quota_for(tree, at, limited.at(at).credited(replaces))
     }
 
-    fn charge_by(&mut self, tree: &Tree, at: &VPath, replaces: Option<Replaced>) -> Result<()> {
-        let Some(metered) = &tree.metered else { return Ok(()) };
-        match Charge::begin(&metered.at(at), self.found, replaces) {
-            Ok(charge) => self.charge = Some(Arc::new(charge)),
+    fn reserve_quota_for(
+        &mut self,
+        tree: &Tree,
+        at: &VPath,
+        replaces: Option<Replaced>,
+    ) -> Result<()> {
+        let Some(limited) = &tree.limited else { return Ok(()) };
+        match QuotaReservation::begin(&limited.at(at), self.found, replaces) {
+            Ok(reservation) => self.reservation = Some(Arc::new(reservation)),
             Err(error) => {
                 // What was left there is counted already.
-                self.leave_found();
+                self.keep_found();
                 return Err(error);
             }
         }
@@ -226,33 +232,33 @@ impl Draft {
         match (left, start) {
             // What is sent could be meant for either, also before the first byte of the new one.
             (Some(length), Start::End) if is_there => {
-                self.leave_found();
+                self.keep_found();
                 return Err(ErrorKind::Unfinished(length).into());
             }
             (Some(0), Start::End) => {}
             (Some(length), start) => {
-                self.leave_found();
+                self.keep_found();
                 return self.cut(start, length);
             }
             // The client goes on with what it sent for another file.
             (None, Start::At(1..))
                 if self.found.is_some() && (is_there || self.is_in_time()?) =>
             {
-                self.leave_found();
+                self.keep_found();
                 let kind = if is_there { ErrorKind::Outdated } else { ErrorKind::BadOffset };
                 return Err(kind.into());
             }
             (None, _) => {}
         }
-        self.forget_found()?;
+        self.clear_found()?;
         match (start, is_there) {
             (Start::Fresh, _) => {}
             (start, true) => {
                 tree.recover(at);
                 let (old, length) = tree.root.open_file(at)?;
                 let keep = kept(start, length)?;
-                self.take_room(keep)?;
-                self.copying = Copying::of(old, keep)?;
+                self.reserve_space(keep)?;
+                self.copying = PrefixCopy::of(old, keep)?;
             }
             (start, false) => {
                 kept(start, 0)?;
@@ -268,7 +274,7 @@ impl Draft {
         if !self.is_in_time()? {
             return Ok(None);
         }
-        let is_valid = is_for(&self.dir, &self.name, &self.target, self.base.as_deref());
+        let is_valid = is_base_current(&self.dir, &self.name, &self.target, self.base.as_deref());
         Ok(is_valid.map_err(fault)?.then_some(length))
     }
 
@@ -277,57 +283,60 @@ impl Draft {
     }
 
     /// What was found stays as it is if nothing is written, and what it was made for with it.
-    fn leave_found(&mut self) {
+    fn keep_found(&mut self) {
         self.resumed = self.found;
         self.length = self.found.unwrap_or(0);
-        self.is_noted = true;
+        self.is_base_recorded = true;
     }
 
     /// Empties what was found.
-    fn forget_found(&mut self) -> Result<()> {
+    fn clear_found(&mut self) -> Result<()> {
         if let Some(found) = self.found {
             if found > 0 {
                 self.truncate(0)?;
             }
-            forget_base(&self.dir, &self.name);
+            remove_base(&self.dir, &self.name);
         }
         Ok(())
     }
 
     /// The account's own temporary for this target; another one if that is in use or odd. Says
     /// whether it is in use.
-    fn claim(tree: &Tree, place: Place<'_>, replace: Replace) -> Result<(Self, bool)> {
-        let partial = partial_name(&tree.account, place.name);
+    fn claim(tree: &Tree, location: Location<'_>, replace: Replace) -> Result<(Self, bool)> {
+        let partial = partial_name(&tree.account, location.name);
         let keep = tree.options.partial_upload_retention;
-        let claimed =
-            if keep.is_zero() { Claimed::Not } else { claim_partial(&place.dir, &partial)? };
-        let is_in_use = matches!(claimed, Claimed::InUse);
+        let claimed = if keep.is_zero() {
+            ClaimedPartial::Unavailable
+        } else {
+            claim_partial(&location.dir, &partial)?
+        };
+        let is_in_use = matches!(claimed, ClaimedPartial::InUse);
         let (parts, is_findable) = match claimed {
-            Claimed::Held(file, found) => ((file, found, partial), true),
-            Claimed::InUse | Claimed::Not => {
-                let (file, name) = claim_throwaway(&place.dir)?;
+            ClaimedPartial::Locked(file, found) => ((file, found, partial), true),
+            ClaimedPartial::InUse | ClaimedPartial::Unavailable => {
+                let (file, name) = claim_temporary(&location.dir)?;
                 ((file, None, name), false)
             }
         };
-        let mut draft = Self::with(tree, place, replace, parts);
-        draft.is_findable = is_findable;
-        Ok((draft, is_in_use))
+        let mut partial_upload = Self::with(tree, location, replace, parts);
+        partial_upload.is_findable = is_findable;
+        Ok((partial_upload, is_in_use))
     }
 
     fn with(
         tree: &Tree,
-        place: Place<'_>,
+        location: Location<'_>,
         replace: Replace,
         (file, found, name): (File, Option<u64>, Vec<u8>),
     ) -> Self {
         Self {
-            target: place.name.to_vec(),
-            partial: partial_name(&tree.account, place.name),
-            dir: place.dir,
+            target: location.name.to_vec(),
+            partial: partial_name(&tree.account, location.name),
+            dir: location.dir,
             file,
             found,
             base: None,
-            is_noted: false,
+            is_base_recorded: false,
             made_mark: false,
             copying: None,
             name,
@@ -341,12 +350,12 @@ impl Draft {
             overlap: None,
             keeps_empty: false,
             length: 0,
-            is_lent: false,
-            borrower: None,
+            is_detached: false,
+            writer: None,
             synced: None,
-            state: State::Untouched,
+            state: UploadState::Untouched,
             headroom: Headroom::of(tree.options.min_free_space),
-            charge: None,
+            reservation: None,
         }
     }
 
@@ -361,12 +370,14 @@ impl Draft {
 
 /// Refuses to add to a file over which the account left an upload unfinished. What comes may be the
 /// rest of that one, from a client that takes the length of the old file for what it has sent.
-fn check_left(tree: &Tree, place: &Place<'_>, base: Option<&str>) -> Result<()> {
-    match tree.find_left(place, base)? {
-        Left::Nothing => Ok(()),
-        Left::InUse => Err(Error::new(ErrorKind::Busy, "another upload to it is under way")),
-        Left::Outdated => Err(ErrorKind::Outdated.into()),
-        Left::Bytes(bytes) => Err(ErrorKind::Unfinished(bytes).into()),
+fn check_unfinished(tree: &Tree, location: &Location<'_>, base: Option<&str>) -> Result<()> {
+    match tree.find_unfinished(location, base)? {
+        UnfinishedUpload::Nothing => Ok(()),
+        UnfinishedUpload::InUse => {
+            Err(Error::new(ErrorKind::Busy, "another upload to it is under way"))
+        }
+        UnfinishedUpload::Outdated => Err(ErrorKind::Outdated.into()),
+        UnfinishedUpload::Bytes(bytes) => Err(ErrorKind::Unfinished(bytes).into()),
     }
 }
 
@@ -381,16 +392,16 @@ fn kept(start: Start, length: u64) -> Result<u64> {
 }
 
 /// The temporary under the account's own name.
-enum Claimed {
+enum ClaimedPartial {
     /// It is ours; its length if it was there before.
-    Held(File, Option<u64>),
+    Locked(File, Option<u64>),
     /// Another upload of this account uses it.
     InUse,
     /// It cannot be had.
-    Not,
+    Unavailable,
 }
 
-fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Claimed> {
+fn claim_partial(dir: &Directory, name: &[u8]) -> Result<ClaimedPartial> {
     let mut is_new = false;
     for _ in 0..TRIES_MAX {
         let file = match dir.create(name) {
@@ -400,29 +411,29 @@ fn claim_partial(dir: &Directory, name: &[u8]) -> Result<Claimed> {
             }
             Err(error) if error.kind() != Io::AlreadyExists => return Err(fault(error)),
             Err(_) => match dir.open_own(name).map_err(fault)? {
-                Own::Found(file) => file,
-                Own::Foreign => return Ok(Claimed::Not),
-                Own::Missing => continue,
+                OpenedTemporary::Found(file) => file,
+                OpenedTemporary::Foreign => return Ok(ClaimedPartial::Unavailable),
+                OpenedTemporary::Missing => continue,
             },
         };
         match claim(dir, name, &file) {
-            Claim::Held(length) => {
-                return Ok(Claimed::Held(file, (!is_new).then_some(length)));
+            LockOutcome::Locked(length) => {
+                return Ok(ClaimedPartial::Locked(file, (!is_new).then_some(length)));
             }
             // One that only asks for its length is done at once.
-            Claim::Taken => std::thread::yield_now(),
-            Claim::Impossible => return Ok(Claimed::Not),
+            LockOutcome::InUse => std::thread::yield_now(),
+            LockOutcome::Unsupported => return Ok(ClaimedPartial::Unavailable),
         }
     }
-    Ok(Claimed::InUse)
+    Ok(ClaimedPartial::InUse)
 }
 
-pub(in crate::disk) fn claim_throwaway(dir: &Directory) -> Result<(File, Vec<u8>)> {
+pub(in crate::disk) fn claim_temporary(dir: &Directory) -> Result<(File, Vec<u8>)> {
     for _ in 0..TRIES_MAX {
-        let name = throwaway_name().map_err(fault)?;
+        let name = temporary_name().map_err(fault)?;
         match dir.create(&name) {
             // Without locks its name alone makes it ours. A sweep may have taken it meanwhile.
-            Ok(file) if !matches!(claim(dir, &name, &file), Claim::Taken) => {
+            Ok(file) if !matches!(claim(dir, &name, &file), LockOutcome::InUse) => {
                 return Ok((file, name));
             }
             Ok(_) => {}

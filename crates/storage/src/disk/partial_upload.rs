@@ -12,22 +12,22 @@ use bytes::Bytes;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{DetachedFile, Replace, Stored};
 
-use super::copying::Copying;
+use super::detached::{DetachedWriter, WriteAllowance};
 use super::fault::fault;
-use super::leftover::{end_absence, forget_base, note_absence, note_base, remove_if_unused};
-use super::loan::{Borrowed, Borrower};
+use super::prefix_copy::PrefixCopy;
 use super::space::Headroom;
 use super::system::{Directory, real_name};
-use crate::meter::{Charge, Replaced};
+use super::temporary::{clear_absent_mark, mark_absent, remove_base, remove_if_unused, write_base};
+use crate::quota::{QuotaReservation, Replaced};
 
 use self::begin::Overlap;
-pub(super) use self::begin::{Begun, Left, claim_throwaway};
+pub(super) use self::begin::{StartedWrite, UnfinishedUpload, claim_temporary};
 
 /// The most pieces in one call; the system takes 1024 at most.
 const PIECES_MAX: usize = 512;
 
 /// A temporary that is ours alone. Dropping it keeps or removes it, which may block.
-pub(super) struct Draft {
+pub(super) struct PartialUpload {
     dir: Directory,
     target: Vec<u8>,
     file: File,
@@ -36,11 +36,11 @@ pub(super) struct Draft {
     /// The identity of what stood at the target when the upload began; none if nothing did.
     base: Option<String>,
     /// Whether `base`, or that nothing stood there, is written down beside the temporary.
-    is_noted: bool,
+    is_base_recorded: bool,
     /// Whether the mark that nothing stood there was made for this upload.
     made_mark: bool,
     /// The first bytes of the file that is there, on their way into the temporary.
-    copying: Option<Copying>,
+    copying: Option<PrefixCopy>,
     name: Vec<u8>,
     /// Whether `name` is the one under which this account finds it again.
     is_findable: bool,
@@ -63,16 +63,16 @@ pub(super) struct Draft {
     /// How many bytes there are now.
     length: u64,
     /// Whether somebody else writes to the file.
-    is_lent: bool,
+    is_detached: bool,
     /// Who wrote to it last.
-    borrower: Option<Borrower>,
+    writer: Option<DetachedWriter>,
     /// How many there were when they were last synced.
     synced: Option<u64>,
-    state: State,
+    state: UploadState,
     /// The room on the file system.
     headroom: Headroom,
     /// Its part in what the account keeps, where that is counted.
-    charge: Option<Arc<Charge>>,
+    reservation: Option<Arc<QuotaReservation>>,
 }
 
 /// Bytes that are to be added to a file.
@@ -85,7 +85,7 @@ pub(super) struct Staged {
 
 /// How a draft ends when it is dropped.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum UploadState {
     /// No byte was written: what was resumed stays, else it is removed.
     Untouched,
     /// It is kept if it can be found again.
@@ -93,12 +93,12 @@ enum State {
     /// A write failed: it is cut to what was resumed, or removed.
     Torn,
     /// It is removed: published as it is it would lie, or nobody could use it.
-    Spoilt,
+    Discarded,
     /// It has its final name.
     Published,
 }
 
-impl Draft {
+impl PartialUpload {
     /// Whether what it begins with is still to be copied.
     pub(super) fn is_copying(&self) -> bool {
         self.copying.is_some()
@@ -113,7 +113,7 @@ impl Draft {
     /// is heard. After an error the draft must be dropped.
     pub(super) fn copy_on(&mut self) -> Result<()> {
         let Some(mut copying) = self.copying.take() else { return Ok(()) };
-        let state = std::mem::replace(&mut self.state, State::Spoilt);
+        let state = std::mem::replace(&mut self.state, UploadState::Discarded);
         if copying.step(&mut self.file)? {
             self.length = copying.length();
             self.state = state;
@@ -129,16 +129,16 @@ impl Draft {
         self.file.seek(SeekFrom::Start(length)).map_err(fault)?;
         self.length = length;
         self.synced = None;
-        if let Some(charge) = &self.charge {
-            charge.set(length);
+        if let Some(reservation) = &self.reservation {
+            reservation.set(length);
         }
         Ok(())
     }
 
     /// Asks whether so many bytes may be added.
-    fn take_room(&mut self, bytes: u64) -> Result<()> {
+    fn reserve_space(&mut self, bytes: u64) -> Result<()> {
         self.headroom.take(&self.file, bytes)?;
-        self.charge.as_ref().map_or(Ok(()), |charge| charge.grow(bytes))
+        self.reservation.as_ref().map_or(Ok(()), |reservation| reservation.grow(bytes))
     }
 
     /// Writes the next bytes of an upload that goes on. After an error the draft must be dropped.
@@ -152,20 +152,20 @@ impl Draft {
     /// The same for bytes behind which nothing comes, so that they are published or removed next.
     pub(super) fn write_last(&mut self, pieces: &[Bytes]) -> Result<()> {
         if self.is_copying() {
-            self.state = State::Spoilt;
+            self.state = UploadState::Discarded;
             return Err(Error::new(ErrorKind::Broken, "what it begins with is not there yet"));
         }
         if let Some(overlap) = self.overlap.take_if(|_| !pieces.is_empty()) {
-            overlap.check(pieces).inspect_err(|_| self.state = State::Torn)?;
+            overlap.check(pieces).inspect_err(|_| self.state = UploadState::Torn)?;
         }
         for pieces in pieces.chunks(PIECES_MAX) {
             let bytes = pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.len()));
-            self.take_room(u64::try_from(bytes).unwrap_or(u64::MAX)).inspect_err(|_| {
-                self.state = State::Torn;
+            self.reserve_space(u64::try_from(bytes).unwrap_or(u64::MAX)).inspect_err(|_| {
+                self.state = UploadState::Torn;
             })?;
             let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
             self.write_all(&mut slices).map_err(|error| {
-                self.state = State::Torn;
+                self.state = UploadState::Torn;
                 fault(error)
             })?;
         }
@@ -174,18 +174,18 @@ impl Draft {
 
     /// Writes down beside it what it is to replace, so that this is known after a crash, too.
     fn note(&mut self) -> Result<()> {
-        if !self.is_findable || self.is_noted {
+        if !self.is_findable || self.is_base_recorded {
             return Ok(());
         }
         let noted = match &self.base {
-            Some(base) => note_base(&self.dir, &self.name, base),
-            None => note_absence(&self.dir, &self.target).and_then(|(mark, is_new)| {
+            Some(base) => write_base(&self.dir, &self.name, base),
+            None => mark_absent(&self.dir, &self.target).and_then(|(mark, is_new)| {
                 self.made_mark = is_new;
-                note_base(&self.dir, &self.name, &mark)
+                write_base(&self.dir, &self.name, &mark)
             }),
         };
         noted.map_err(fault)?;
-        self.is_noted = true;
+        self.is_base_recorded = true;
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl Draft {
             match self.file.write_vectored(slices) {
                 Ok(0) => return Err(Io::WriteZero.into()),
                 Ok(written) => {
-                    self.state = State::Written;
+                    self.state = UploadState::Written;
                     let more = u64::try_from(written).map_err(io::Error::other)?;
                     self.length = self.length.saturating_add(more);
                     IoSlice::advance_slices(&mut slices, written);
@@ -210,27 +210,27 @@ impl Draft {
     pub(super) fn detach_file(&mut self) -> Result<DetachedFile> {
         self.note()?;
         let file = self.file.try_clone().map_err(fault)?;
-        self.is_lent = true;
-        let borrowed = Borrowed::new(self.headroom, self.charge.clone());
-        self.borrower = Some(borrowed.borrower());
+        self.is_detached = true;
+        let borrowed = WriteAllowance::new(self.headroom, self.reservation.clone());
+        self.writer = Some(borrowed.writer());
         Ok(DetachedFile { file, allowance: Some(Box::new(borrowed)) })
     }
 
     /// Counts what was written to the lent file. After a failed write the draft must be dropped.
     pub(super) fn reattach_file(&mut self, failed: bool) -> Result<()> {
-        let was_lent = std::mem::take(&mut self.is_lent);
+        let was_lent = std::mem::take(&mut self.is_detached);
         if was_lent {
             let length = self.file.metadata().map_err(fault)?.len();
             if length > self.length {
-                self.state = State::Written;
+                self.state = UploadState::Written;
                 self.length = length;
             }
-            if let Some(charge) = &self.charge {
-                charge.set(length);
+            if let Some(reservation) = &self.reservation {
+                reservation.set(length);
             }
         }
         if failed {
-            self.state = State::Torn;
+            self.state = UploadState::Torn;
         }
         Ok(())
     }
@@ -238,7 +238,7 @@ impl Draft {
     /// Makes what was written survive a power failure, where that is wanted.
     pub(super) fn sync(&mut self) -> Result<()> {
         if self.needs_sync() && self.synced != Some(self.length) {
-            let state = std::mem::replace(&mut self.state, State::Spoilt);
+            let state = std::mem::replace(&mut self.state, UploadState::Discarded);
             // An error is final: a second call could succeed without the bytes being there.
             self.file.sync_all().map_err(fault)?;
             self.state = state;
@@ -258,8 +258,8 @@ impl Draft {
     }
 
     /// Nothing of it may be resumed.
-    pub(super) fn spoil(&mut self) {
-        self.state = State::Spoilt;
+    pub(super) fn discard(&mut self) {
+        self.state = UploadState::Discarded;
     }
 
     /// Whether syncing does anything.
@@ -270,12 +270,12 @@ impl Draft {
     /// Gives the draft its final name. On an error it is gone and nothing is published, except
     /// where syncing the directory fails: then the new content stands, but may not last.
     pub(super) fn publish(mut self) -> Result<Stored> {
-        self.state = State::Spoilt;
+        self.state = UploadState::Discarded;
         // What came there since the upload began keeps nothing.
         let stands = if self.base.is_some() { self.dir.mode(&self.target)? } else { None };
         self.dir.set_mode(&self.file, stands.unwrap_or(self.mode)).map_err(fault)?;
         self.sync()?;
-        self.take_place()?;
+        self.replace_target()?;
         if self.is_durable {
             self.dir.sync().map_err(fault)?;
         }
@@ -283,40 +283,40 @@ impl Draft {
     }
 
     /// Renames the draft, and counts what is gone by that.
-    fn take_place(&mut self) -> Result<()> {
-        let Some(charge) = &self.charge else {
+    fn replace_target(&mut self) -> Result<()> {
+        let Some(reservation) = &self.reservation else {
             self.rename()?;
-            let _ = self.forget_other();
-            self.state = State::Published;
+            let _ = self.remove_other();
+            self.state = UploadState::Published;
             return Ok(());
         };
-        let counting = charge.metered().change()?;
+        let counting = reservation.limited().change()?;
         let account_status = self.dir.file(&self.target)?;
-        charge.check_publish(self.length, charge.metered().credited(account_status))?;
+        reservation.check_publish(self.length, reservation.limited().credited(account_status))?;
         self.rename()?;
         if let Some(gone) = account_status {
             counting.moved(gone.file);
         }
-        charge.published();
-        if let Some(Ok(Some(bytes))) = self.forget_other() {
+        reservation.published();
+        if let Some(Ok(Some(bytes))) = self.remove_other() {
             counting.freed(bytes, 1);
         }
         drop(counting);
-        self.state = State::Published;
+        self.state = UploadState::Published;
         Ok(())
     }
 
     fn rename(&self) -> Result<()> {
         self.dir.rename(&self.name, &self.dir, &self.target, self.replace)?;
-        end_absence(&self.dir, &self.target);
-        if self.is_noted {
-            forget_base(&self.dir, &self.name);
+        clear_absent_mark(&self.dir, &self.target);
+        if self.is_base_recorded {
+            remove_base(&self.dir, &self.name);
         }
         Ok(())
     }
 
     /// What an earlier upload to this name left is older than what stands there now.
-    fn forget_other(&self) -> Option<io::Result<Option<u64>>> {
+    fn remove_other(&self) -> Option<io::Result<Option<u64>>> {
         let forgets = !self.is_findable;
         forgets.then(|| remove_if_unused(&self.dir, &self.partial, Duration::ZERO))
     }
@@ -334,8 +334,8 @@ impl Draft {
 
     /// Whether as much as it has may be kept, now that it is to be added to a file.
     pub(super) fn check_added(&self) -> Result<()> {
-        let Some(charge) = &self.charge else { return Ok(()) };
-        charge.check_publish(self.length, self.as_stage()?)
+        let Some(reservation) = &self.reservation else { return Ok(()) };
+        reservation.check_publish(self.length, self.as_stage()?)
     }
 
     /// Itself as what goes when its bytes are in another file.
@@ -349,15 +349,16 @@ impl Draft {
     /// # Errors
     /// That of `end`: the bytes are not there, and not here either.
     pub(super) fn added(mut self, end: impl FnOnce() -> Result<Result<()>>) -> Result<()> {
-        self.state = State::Spoilt;
-        let charge = self.charge.clone();
-        let counting = charge.as_ref().map(|charge| charge.metered().change()).transpose()?;
+        self.state = UploadState::Discarded;
+        let reservation = self.reservation.clone();
+        let counting =
+            reservation.as_ref().map(|reservation| reservation.limited().change()).transpose()?;
         let lasts = end()?;
         if self.dir.unlink(&self.name).is_ok() {
-            if let Some(charge) = &charge {
-                charge.published();
+            if let Some(reservation) = &reservation {
+                reservation.published();
             }
-            self.state = State::Published;
+            self.state = UploadState::Published;
         }
         drop(counting);
         lasts
@@ -366,41 +367,43 @@ impl Draft {
     /// Whether the draft stays for its account, brought to the state in which it is resumed.
     fn stays(&mut self) -> bool {
         let is_kept = match (self.state, self.resumed) {
-            (State::Written, _) | (State::Untouched, Some(_)) => true,
-            (State::Untouched, None) => self.keeps_empty,
-            (State::Torn, Some(resumed)) => self.truncate(resumed).is_ok(),
-            (State::Torn, None) | (State::Spoilt | State::Published, _) => false,
+            (UploadState::Written, _) | (UploadState::Untouched, Some(_)) => true,
+            (UploadState::Untouched, None) => self.keeps_empty,
+            (UploadState::Torn, Some(resumed)) => self.truncate(resumed).is_ok(),
+            (UploadState::Torn, None) | (UploadState::Discarded | UploadState::Published, _) => {
+                false
+            }
         };
         is_kept
             && self.is_findable
             && !self.is_copying()
             && (self.length > 0 || self.base.is_some())
-            && self.charge.as_ref().is_none_or(|charge| charge.may_stay(self.length))
+            && self.reservation.as_ref().is_none_or(|reservation| reservation.may_stay(self.length))
             && self.note().is_ok()
             && (!self.is_durable || self.file.sync_all().is_ok())
     }
 }
 
-impl Drop for Draft {
+impl Drop for PartialUpload {
     fn drop(&mut self) {
         // Whoever writes to it has been stopped, or is just about to.
-        if let (Some(borrower), true) = (self.borrower.take(), self.is_lent) {
-            borrower.await_return();
+        if let (Some(writer), true) = (self.writer.take(), self.is_detached) {
+            writer.wait();
         }
         let _ = self.reattach_file(false);
-        if self.state == State::Published {
+        if self.state == UploadState::Published {
             return;
         }
         // Where removing fails, the sweep comes back to it.
         let is_left = self.stays() || self.dir.unlink(&self.name).is_err();
-        if !is_left && (self.is_noted || self.found.is_some()) {
-            forget_base(&self.dir, &self.name);
+        if !is_left && (self.is_base_recorded || self.found.is_some()) {
+            remove_base(&self.dir, &self.name);
         }
         if !is_left && self.made_mark {
-            end_absence(&self.dir, &self.target);
+            clear_absent_mark(&self.dir, &self.target);
         }
-        if let Some(charge) = &self.charge {
-            charge.end(is_left.then_some(self.length));
+        if let Some(reservation) = &self.reservation {
+            reservation.end(is_left.then_some(self.length));
         }
     }
 }

@@ -29,14 +29,14 @@ pub(super) enum Medium {
 /// A call takes about a microsecond where the system has all it needs in memory, and handing it to
 /// another thread takes ten times as long. So acts that change little are done where they are asked
 /// for, as long as such calls have been quick; after one that was not, threads do them for a while.
-pub(super) struct Pace {
+pub(super) struct CallLatency {
     pub(super) medium: Medium,
     began: Instant,
     /// In milliseconds since `began`.
     slow_until: AtomicU64,
 }
 
-impl Pace {
+impl CallLatency {
     pub(super) fn new(medium: Medium) -> Self {
         Self { medium, began: Instant::now(), slow_until: AtomicU64::new(0) }
     }
@@ -77,18 +77,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_a_slow_call_threads_do_it_for_a_while() {
-        let pace = Pace::new(Medium::Disk);
-        pace.note(QUICK_MAX);
-        assert!(pace.is_quick());
-        pace.note(QUICK_MAX * 2);
-        assert!(!pace.is_quick());
+        let latency = CallLatency::new(Medium::Disk);
+        latency.note(QUICK_MAX);
+        assert!(latency.is_quick());
+        latency.note(QUICK_MAX * 2);
+        assert!(!latency.is_quick());
         tokio::time::advance(SLOW_FOR).await;
-        assert!(pace.is_quick());
+        assert!(latency.is_quick());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_unknown_file_system_is_never_quick() {
-        assert!(!Pace::new(Medium::Unknown).is_quick());
-        assert!(Pace::new(Medium::Memory).is_quick());
+        assert!(!CallLatency::new(Medium::Unknown).is_quick());
+        assert!(CallLatency::new(Medium::Memory).is_quick());
     }
 }

@@ -27,19 +27,19 @@ pub(crate) struct Credits {
 }
 
 struct Credit {
-    ticket: u64,
+    token: u64,
     /// The part that its upload has made use of so far.
     used: Kept,
 }
 
 /// The right of one upload to the credit for a file, until the file is moved.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct CreditToken {
     file: FileId,
     number: u64,
 }
 
-impl Ticket {
+impl CreditToken {
     /// The file that is to be replaced.
     pub(crate) fn file(self) -> FileId {
         self.file
@@ -53,31 +53,31 @@ impl Credits {
     }
 
     /// The credit for a file that no upload has.
-    pub(crate) fn take(&mut self, file: FileId) -> Ticket {
+    pub(crate) fn take(&mut self, file: FileId) -> CreditToken {
         self.revoke(file);
         self.last = self.last.wrapping_add(1);
-        self.by_file.insert(file, Credit { ticket: self.last, used: Kept::default() });
-        Ticket { file, number: self.last }
+        self.by_file.insert(file, Credit { token: self.last, used: Kept::default() });
+        CreditToken { file, number: self.last }
     }
 
     /// Whether the file still stands where it did.
-    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
-        self.by_file.get(&ticket.file).is_some_and(|credit| credit.ticket == ticket.number)
+    pub(crate) fn holds(&self, token: CreditToken) -> bool {
+        self.by_file.get(&token.file).is_some_and(|credit| credit.token == token.number)
     }
 
     /// How much of a credit is made use of; nothing happens if it is gone.
-    pub(crate) fn set(&mut self, ticket: Ticket, used: Kept) {
-        let Some(credit) = self.by_file.get_mut(&ticket.file) else { return };
-        if credit.ticket == ticket.number {
+    pub(crate) fn set(&mut self, token: CreditToken, used: Kept) {
+        let Some(credit) = self.by_file.get_mut(&token.file) else { return };
+        if credit.token == token.number {
             let before = std::mem::replace(&mut credit.used, used);
             self.sum = plus(minus(self.sum, before), used);
         }
     }
 
     /// Gives a credit back.
-    pub(crate) fn end(&mut self, ticket: Ticket) {
-        if self.holds(ticket) {
-            self.revoke(ticket.file);
+    pub(crate) fn end(&mut self, token: CreditToken) {
+        if self.holds(token) {
+            self.revoke(token.file);
         }
     }
 
