@@ -4,11 +4,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wharf_sim::Stranger;
+use wharf_sim::ArbitraryClient;
 
 fuzz_target!(|input: &[u8]| {
-    let Some(stranger) = Stranger::from_input(input) else { return };
-    if let Err(fault) = stranger.converse() {
+    let Some(client) = ArbitraryClient::from_input(input) else { return };
+    if let Err(fault) = client.run() {
         panic!("{fault}\n{stranger:?}");
     }
 });

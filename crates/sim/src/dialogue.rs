@@ -29,7 +29,7 @@
 //! | `CLIENT bob 203.0.113.10 990` | go on as another client (address and port may be left out) |
 //! | `WAIT 301s`, `WAIT 50ms` | let time pass |
 //! | `KICK anna`, `SHUTDOWN 5s` | the operator ends an account's sessions, or the server |
-//! | `WHO anna RETR /a 5/9` | what the operator sees of a session, as `seen` tells it |
+//! | `WHO anna RETR /a 5/9` | what the operator sees of a session, as `session_line` tells it |
 //! | `HAS /a bytes`, `HASNOT /a` | what the files in memory must be now |
 //!
 //! The greeting is read, and must be 220, unless the first step of a client is `S:` or `TLS`.
@@ -43,9 +43,9 @@ use wharf_server::Handle;
 use wharf_server::live::{Doing, Moving, SessionView};
 use wharf_storage::Memory;
 
-use crate::escape::{meant, shown};
+use crate::escape::{escaped, unescaped};
 use crate::net::SimNet;
-use crate::talker::{Heard, Talker};
+use crate::script_client::{Received, ScriptClient};
 
 /// What is left when a dialogue is over.
 #[derive(Clone, Debug)]
@@ -55,20 +55,20 @@ pub struct Outcome {
     /// What the server told its log: session, account, event.
     pub events: Vec<String>,
     /// All that was said.
-    pub story: String,
+    pub transcript: String,
 }
 
 /// Where a dialogue stands.
-pub(crate) struct Runner {
+pub(crate) struct ScriptRunner {
     net: SimNet,
     handle: Handle,
     memory: Memory,
     peer: IpAddr,
     servers: Vec<SocketAddr>,
-    talkers: Vec<(String, Talker)>,
+    talkers: Vec<(String, ScriptClient)>,
     at: usize,
     line: usize,
-    story: String,
+    transcript: String,
     /// Lines up to the one that begins with this are passed over.
     passed_over: Option<String>,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Runner {
 /// A step that did not go as it should.
 type Step = Result<(), String>;
 
-impl Runner {
+impl ScriptRunner {
     pub(crate) fn new(
         net: SimNet,
         handle: Handle,
@@ -93,7 +93,7 @@ impl Runner {
             talkers: Vec::new(),
             at: 0,
             line: 0,
-            story: String::new(),
+            transcript: String::new(),
             passed_over: None,
         }
     }
@@ -109,24 +109,24 @@ impl Runner {
                 self.fail(&what);
             }
         }
-        for (name, talker) in &mut self.talkers {
-            if let Heard::Line(line) = talker.line_that_is_here().await {
-                let what = format!("client {name} was told more: {}", shown(&line));
+        for (name, script_client) in &mut self.talkers {
+            if let Received::Line(line) = script_client.available_line().await {
+                let what = format!("client {name} was told more: {}", escaped(&line));
                 self.fail(&what);
             }
         }
-        self.story
+        self.transcript
     }
 
     #[expect(clippy::panic, reason = "a dialogue that differs fails its test")]
     fn fail(&self, what: &str) -> ! {
-        panic!("line {}: {what}\nThe story so far:\n{}", self.line, self.story);
+        panic!("line {}: {what}\nThe story so far:\n{}", self.line, self.transcript);
     }
 
     async fn step(&mut self, line: &str) -> Step {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         if word == "CLIENT" {
-            return self.client(plain(rest)).await;
+            return self.client(without_comment(rest)).await;
         }
         if self.talkers.is_empty() {
             self.client("1").await?;
@@ -135,61 +135,61 @@ impl Runner {
             self.greeted().await?;
         }
         match word {
-            "C:" => self.say(plain(rest)).await,
+            "C:" => self.say(without_comment(rest)).await,
             "C<" => {
-                self.tell("C<", rest);
+                self.log_line("C<", rest);
                 let bytes = bytes(rest)?;
-                self.talker()?.send(&bytes).await
+                self.script_client()?.send(&bytes).await
             }
-            "S:" => self.expect(plain(rest)).await,
+            "S:" => self.expect(without_comment(rest)).await,
             "DX" | "D<" | "D..." | "D:" => self.download(word, rest, 1).await,
             "UX" | "UF" | "U..." | "U:" => self.upload(word, rest, 1).await,
-            _ => match counted(word) {
+            _ => match repeat_count(word) {
                 Some(("D", times)) => self.download("D:", rest, times).await,
                 Some(("U", times)) => self.upload("U:", rest, times).await,
-                _ => self.act(word, plain(rest)).await,
+                _ => self.run_step(word, without_comment(rest)).await,
             },
         }
     }
 
     /// Steps that are neither commands, nor replies, nor data.
-    async fn act(&mut self, word: &str, rest: &str) -> Step {
-        self.tell(word, rest);
+    async fn run_step(&mut self, word: &str, rest: &str) -> Step {
+        self.log_line(word, rest);
         match word {
             "WAIT" => tokio::time::sleep(duration(rest)?).await,
-            "CX" => self.talker()?.hang_up(false),
-            "CR" => self.talker()?.hang_up(true),
+            "CX" => self.script_client()?.disconnect(false),
+            "CR" => self.script_client()?.disconnect(true),
             "FIRST" => {
                 let bytes = bytes(rest)?;
-                self.talker()?.begin_with(bytes).await?;
+                self.script_client()?.begin_with(bytes).await?;
             }
             "DIAL" => {
-                self.talker()?.dial_data().await;
-                self.talker()?.stays_away = true;
+                self.script_client()?.dial_data().await;
+                self.script_client()?.stays_away = true;
             }
-            "NODATA" => self.talker()?.stays_away = true,
-            "LISTEN" => self.talker()?.listen()?,
+            "NODATA" => self.script_client()?.stays_away = true,
+            "LISTEN" => self.script_client()?.listen()?,
             "KNOCK" => {
                 let from = rest.parse().map_err(|_| format!("{rest} is no address"))?;
-                self.talker()?.knock(from).await?;
+                self.script_client()?.connect_unexpected(from).await?;
             }
-            "TLS" => self.talker()?.secure(rest != "noresume").await?,
+            "TLS" => self.script_client()?.secure(rest != "noresume").await?,
             "KICK" => self.handle.end_sessions_of(rest, "The operator ended the session."),
             "SHUTDOWN" => self.handle.shut_down(duration(rest)?),
             "WHO" => {
-                let seen: Vec<_> = self.handle.views().iter().map(seen).collect();
+                let session_line: Vec<_> = self.handle.views().iter().map(session_line).collect();
                 let fits = |line: &String| match rest.strip_suffix('*') {
                     Some(start) => line.starts_with(start),
                     None => line == rest,
                 };
-                if !seen.iter().any(fits) {
-                    return Err(format!("expected: {rest}\n     got: {seen:?}"));
+                if !session_line.iter().any(fits) {
+                    return Err(format!("expected: {rest}\n     got: {session_line:?}"));
                 }
             }
             "HAS" => {
                 let (path, content) = rest.split_once(' ').unwrap_or((rest, ""));
-                let found = self.memory.content(path).map(|found| shown(&found));
-                if found.as_deref() != Some(&shown(&bytes(content)?)) {
+                let found = self.memory.content(path).map(|found| escaped(&found));
+                if found.as_deref() != Some(&escaped(&bytes(content)?)) {
                     return Err(format!("expected {path}: {content}\n     got: {found:?}"));
                 }
             }
@@ -220,26 +220,26 @@ impl Runner {
             None => self.servers.first(),
         };
         let server = *server.ok_or("the server does not listen there")?;
-        let talker = Talker::come(&self.net, from, server).await?;
+        let script_client = ScriptClient::connect(&self.net, from, server).await?;
         self.at = self.talkers.len();
-        self.talkers.push((name, talker));
+        self.talkers.push((name, script_client));
         Ok(())
     }
 
-    fn talker(&mut self) -> Result<&mut Talker, String> {
+    fn script_client(&mut self) -> Result<&mut ScriptClient, String> {
         self.talkers
             .get_mut(self.at)
-            .map(|(_, talker)| talker)
+            .map(|(_, script_client)| script_client)
             .ok_or_else(|| "nobody is here".into())
     }
 
     /// Reads the greeting, if nothing has been read yet.
     async fn greeted(&mut self) -> Step {
-        while !self.talker()?.is_greeted {
-            match self.talker()?.line().await {
-                Heard::Line(line) if line.starts_with(b"220") => {
-                    self.tell("S:", &shown(&line));
-                    self.talker()?.is_greeted = line.starts_with(b"220 ");
+        while !self.script_client()?.is_greeted {
+            match self.script_client()?.line().await {
+                Received::Line(line) if line.starts_with(b"220") => {
+                    self.log_line("S:", &escaped(&line));
+                    self.script_client()?.is_greeted = line.starts_with(b"220 ");
                 }
                 other => return Err(format!("expected: the greeting\n     got: {other}")),
             }
@@ -248,24 +248,24 @@ impl Runner {
     }
 
     async fn say(&mut self, text: &str) -> Step {
-        let text = self.talker()?.with_addresses(text);
-        self.tell("C:", &text);
+        let text = self.script_client()?.with_addresses(text);
+        self.log_line("C:", &text);
         let mut line = bytes(&text)?;
         line.extend_from_slice(b"\r\n");
-        self.talker()?.command(&line).await
+        self.script_client()?.command(&line).await
     }
 
     async fn expect(&mut self, pattern: &str) -> Step {
         loop {
-            self.talker()?.is_greeted = true;
-            let heard = self.talker()?.line().await;
-            self.tell("S:", &heard.to_string());
+            self.script_client()?.is_greeted = true;
+            let heard = self.script_client()?.line().await;
+            self.log_line("S:", &heard.to_string());
             let line = match (&heard, pattern) {
-                (Heard::End, "EOF") => return Ok(()),
-                (Heard::Line(line), _) => line.clone(),
+                (Received::End, "EOF") => return Ok(()),
+                (Received::Line(line), _) => line.clone(),
                 _ => return Err(format!("expected: {pattern}\n     got: {heard}")),
             };
-            self.talker()?.note_reply(&line).await;
+            self.script_client()?.note_reply(&line).await;
             if let Some(last) = self.passed_over.clone() {
                 if !line.starts_with(last.as_bytes()) {
                     continue;
@@ -287,51 +287,51 @@ impl Runner {
     }
 
     async fn download(&mut self, word: &str, rest: &str, times: usize) -> Step {
-        let talker = self.talker()?;
+        let script_client = self.script_client()?;
         match word {
-            "DX" => talker.data_ends().await?,
+            "DX" => script_client.data_ends().await?,
             "D<" => {
                 let most = rest.trim().parse().map_err(|_| "how many bytes?".to_owned())?;
-                talker.receive_some(most).await?;
+                script_client.receive_some(most).await?;
             }
             _ => {
-                let got = talker.receive().await?;
-                self.tell("D:", &shown(got.get(..got.len().min(200)).unwrap_or_default()));
+                let got = script_client.receive().await?;
+                self.log_line("D:", &escaped(got.get(..got.len().min(200)).unwrap_or_default()));
                 let wanted = bytes(rest)?.repeat(times);
                 if word == "D:" && got != wanted {
-                    let (wanted, got) = (shown(&wanted), shown(&got));
+                    let (wanted, got) = (escaped(&wanted), escaped(&got));
                     return Err(format!("expected data: {wanted}\n          got: {got}"));
                 }
                 return Ok(());
             }
         }
-        self.tell(word, rest);
+        self.log_line(word, rest);
         Ok(())
     }
 
     async fn upload(&mut self, word: &str, rest: &str, times: usize) -> Step {
-        self.tell(word, rest);
-        let talker = self.talker()?;
+        self.log_line(word, rest);
+        let script_client = self.script_client()?;
         match word {
-            "UX" => return talker.break_data().await,
-            "UF" => return talker.abandon_data(&bytes(rest)?).await,
-            _ => talker.transmit(&bytes(rest)?.repeat(times)).await?,
+            "UX" => return script_client.break_data().await,
+            "UF" => return script_client.abandon_data(&bytes(rest)?).await,
+            _ => script_client.transmit(&bytes(rest)?.repeat(times)).await?,
         }
-        if word == "U:" { talker.finish_data().await } else { Ok(()) }
+        if word == "U:" { script_client.finish_data().await } else { Ok(()) }
     }
 
-    fn tell(&mut self, word: &str, rest: &str) {
+    fn log_line(&mut self, word: &str, rest: &str) {
         let who = match self.talkers.get(self.at) {
             Some((name, _)) if self.talkers.len() > 1 => name.as_str(),
             _ => "",
         };
         let line = format!("{:>4}  {who} {word} {rest}\n", self.line);
-        self.story.push_str(&line);
+        self.transcript.push_str(&line);
     }
 }
 
 /// A session in one line: the account, and what it does, as in `anna RETR /a 5/9`.
-fn seen(session: &SessionView) -> String {
+fn session_line(session: &SessionView) -> String {
     let user = session.user.as_deref().unwrap_or("-");
     match &session.doing {
         Doing::LoggingIn => format!("{user} logs in"),
@@ -339,7 +339,7 @@ fn seen(session: &SessionView) -> String {
         Doing::Command(verb) => format!("{user} {verb}"),
         Doing::Transfer(transfer) => {
             let path = match &transfer.what {
-                Moving::File(_, path) => shown(path.as_bytes()),
+                Moving::File(_, path) => escaped(path.as_bytes()),
                 Moving::Listing => "listing".to_owned(),
             };
             let size = transfer.size.map_or_else(String::new, |size| format!("/{size}"));
@@ -349,16 +349,16 @@ fn seen(session: &SessionView) -> String {
 }
 
 /// A line without its comment.
-fn plain(line: &str) -> &str {
+fn without_comment(line: &str) -> &str {
     line.split_once("  # ").map_or(line, |(line, _)| line.trim_end())
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
-    meant(text).ok_or_else(|| format!("`{text}` has an escape that is none"))
+    unescaped(text).ok_or_else(|| format!("`{text}` has an escape that is none"))
 }
 
 /// `D*1000:` as `D` and 1000.
-fn counted(word: &str) -> Option<(&str, usize)> {
+fn repeat_count(word: &str) -> Option<(&str, usize)> {
     let (word, times) = word.strip_suffix(':')?.split_once('*')?;
     Some((word, times.parse().ok()?))
 }

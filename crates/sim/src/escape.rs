@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Bytes as text: `\r \n \t \\`, and `\xNN` for whatever is not printable ASCII.
-pub(crate) fn shown(bytes: &[u8]) -> String {
+pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
         match byte {
@@ -22,7 +22,7 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
 
 /// What `text` stands for; characters that are not ASCII stand for their UTF-8. `None` for an
 /// escape that does not exist.
-pub(crate) fn meant(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((plain, escape)) = rest.split_once('\\') {
@@ -52,9 +52,9 @@ mod tests {
     #[test]
     fn every_byte_can_be_written_and_read_back() {
         let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(meant(&shown(&all)).unwrap(), all);
-        assert_eq!(meant("ä").unwrap(), "ä".as_bytes());
-        assert_eq!(meant(r"\q"), None);
-        assert_eq!(meant(r"\x4"), None);
+        assert_eq!(unescaped(&escaped(&all)).unwrap(), all);
+        assert_eq!(unescaped("ä").unwrap(), "ä".as_bytes());
+        assert_eq!(unescaped(r"\q"), None);
+        assert_eq!(unescaped(r"\x4"), None);
     }
 }

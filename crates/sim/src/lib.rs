@@ -7,7 +7,8 @@
 //! the simulation, read [`mod@run`] (one world), `acts` and `transfers` (what clients do), `faults`
 //! (a store that fails) and `oracle` (what must be true).
 
-mod acts;
+mod actions;
+pub mod arbitrary_client;
 mod client;
 mod codes;
 pub mod dialogue;
@@ -15,21 +16,20 @@ mod escape;
 mod faults;
 mod link;
 pub mod net;
+mod network_faults;
 mod oracle;
 pub mod rng;
 pub mod run;
-pub mod stranger;
+mod script_client;
 mod stream;
-mod talker;
 mod transfers;
 pub mod users;
-mod weather;
 pub mod world;
 
+pub use arbitrary_client::ArbitraryClient;
 pub use dialogue::Outcome;
 pub use link::SimLink;
 pub use net::SimNet;
-pub use run::{Failing, Story, run, run_failing};
-pub use stranger::Stranger;
-pub use weather::Weather;
+pub use network_faults::NetworkFaults;
+pub use run::{InjectedFault, RunReport, run, run_failing};
 pub use world::World;

@@ -6,9 +6,9 @@ use wharf_core::users::{Attempt, Denied, Users};
 
 /// A few accounts with their passwords. An account marked as anonymous takes any password.
 #[derive(Clone, Debug, Default)]
-pub struct Few(Vec<(Account, String)>);
+pub struct FixedUsers(Vec<(Account, String)>);
 
-impl Few {
+impl FixedUsers {
     /// Adds an account, in place of one of the same name.
     pub fn add(&mut self, account: Account, secret: &str) {
         self.0.retain(|(known, _)| known.name != account.name);
@@ -21,7 +21,7 @@ impl Few {
 }
 
 #[async_trait]
-impl Users for Few {
+impl Users for FixedUsers {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
         let Some((account, secret)) = self.find(attempt.user) else {
             return Err(Denied::UnknownUser);

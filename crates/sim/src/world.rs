@@ -16,11 +16,11 @@ use wharf_server::settings::{
 };
 use wharf_storage::Memory;
 
-use crate::dialogue::{Outcome, Runner};
+use crate::dialogue::{Outcome, ScriptRunner};
 use crate::net::{BEGIN, SimNet};
+use crate::network_faults::NetworkFaults;
 use crate::stream::certificate;
-use crate::users::Few;
-use crate::weather::Weather;
+use crate::users::FixedUsers;
 
 /// Where the server is.
 pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 21);
@@ -44,7 +44,7 @@ const END_MAX: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub struct World {
     settings: Settings,
-    users: Few,
+    users: FixedUsers,
     memory: Memory,
     stores: Option<Arc<dyn Stores>>,
     peer: IpAddr,
@@ -52,19 +52,19 @@ pub struct World {
 
 /// What the server told its log, one event a line: the session, the account, the event.
 #[derive(Clone, Debug, Default)]
-pub struct Recorded(Arc<Mutex<Vec<String>>>);
+pub struct EventRecorder(Arc<Mutex<Vec<String>>>);
 
-impl Recorded {
+impl EventRecorder {
     /// The events so far, such as `1 anna LoggedIn`.
     pub fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Events for Recorded {
-    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
-        let user = who.user.as_deref().unwrap_or("-");
-        let line = format!("{} {user} {event:?}", who.session);
+impl Events for EventRecorder {
+    fn emit(&self, client: &ClientInfo, event: &Event<'_>) {
+        let user = client.user.as_deref().unwrap_or("-");
+        let line = format!("{} {user} {event:?}", client.session);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
@@ -84,7 +84,7 @@ impl World {
     pub fn new() -> Self {
         Self {
             settings: settings(),
-            users: Few::default(),
+            users: FixedUsers::default(),
             memory: Memory::with_clock(clock),
             stores: None,
             peer: CLIENT,
@@ -169,8 +169,8 @@ impl World {
     }
 
     async fn play(&self, script: &str) -> Outcome {
-        let net = SimNet::new(Weather::Calm);
-        let events = Recorded::default();
+        let net = SimNet::new(NetworkFaults::Off);
+        let events = EventRecorder::default();
         let stores = self.stores.clone().unwrap_or_else(|| Arc::new(self.memory.clone()));
         let server = Server::new(self.settings.clone(), Arc::new(self.users.clone()), stores)
             .events(Arc::new(events.clone()))
@@ -180,19 +180,20 @@ impl World {
         let addresses = bound.listeners().iter().map(|listener| listener.address).collect();
         let mut tasks = JoinSet::new();
         tasks.spawn(bound.serve());
-        let story = {
+        let transcript = {
             let memory = self.memory.clone();
-            let runner = Runner::new(net.clone(), handle.clone(), memory, self.peer, addresses);
+            let runner =
+                ScriptRunner::new(net.clone(), handle.clone(), memory, self.peer, addresses);
             runner.run(script).await
         };
         handle.shut_down(Duration::ZERO);
         let ended = tokio::time::timeout(END_MAX, tasks.join_all()).await;
         ended.expect("the server ends when told to");
         let open = net.open();
-        assert_eq!((open.listeners, open.links), (0, 0), "the network is not empty:\n{story}");
-        assert_eq!(handle.sessions(), 0, "a session was left over:\n{story}");
-        assert_eq!(handle.passive_ports_in_use(), 0, "a port was left over:\n{story}");
-        Outcome { memory: self.memory.clone(), events: events.lines(), story }
+        assert_eq!((open.listeners, open.links), (0, 0), "the network is not empty:\n{transcript}");
+        assert_eq!(handle.sessions(), 0, "a session was left over:\n{transcript}");
+        assert_eq!(handle.passive_ports_in_use(), 0, "a port was left over:\n{transcript}");
+        Outcome { memory: self.memory.clone(), events: events.lines(), transcript }
     }
 }
 

@@ -13,7 +13,7 @@ fn play(world: &World, script: &str) -> wharf_sim::Outcome {
     world.run(&format!("{LOGIN}{script}"))
 }
 
-fn complaint(script: &str) -> String {
+fn failure_message(script: &str) -> String {
     let failed = std::panic::catch_unwind(|| play(&world(), script));
     let failed = failed.expect_err("the dialogue differs");
     failed.downcast_ref::<String>().expect("it says how").clone()
@@ -107,7 +107,7 @@ S: EOF
 SHUTDOWN 0s
 ";
     let outcome = play(&world(), script);
-    assert!(outcome.story.contains("two C: USER anna"));
+    assert!(outcome.transcript.contains("two C: USER anna"));
 }
 
 #[test]
@@ -142,14 +142,14 @@ S: EOF
 
 #[test]
 fn differences_are_told_with_their_line() {
-    let told = complaint("C: NOOP\nS: 500 *");
+    let told = failure_message("C: NOOP\nS: 500 *");
     assert!(told.contains("line 8") && told.contains("expected: 500 *"), "{told}");
     assert!(told.contains("got: 200 OK.") && told.contains("C: USER anna"), "{told}");
-    assert!(complaint("S: 200 *").contains("got: (nothing)"));
-    assert!(complaint("C: NOOP").contains("was told more: 200 OK."));
-    assert!(complaint("C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nD: hallo").contains("hello"));
-    assert!(complaint("C: QUIT\nS: 221 *\nS: 200 *").contains("got: EOF"));
-    assert!(complaint("DANCE").contains("no step"));
-    assert!(complaint("HAS /a x").contains("hello"));
-    assert!(complaint("HASNOT /a").contains("is there"));
+    assert!(failure_message("S: 200 *").contains("got: (nothing)"));
+    assert!(failure_message("C: NOOP").contains("was told more: 200 OK."));
+    assert!(failure_message("C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nD: hallo").contains("hello"));
+    assert!(failure_message("C: QUIT\nS: 221 *\nS: 200 *").contains("got: EOF"));
+    assert!(failure_message("DANCE").contains("no step"));
+    assert!(failure_message("HAS /a x").contains("hello"));
+    assert!(failure_message("HASNOT /a").contains("is there"));
 }

@@ -3,41 +3,41 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use wharf_sim::{Failing, run, run_failing};
+use wharf_sim::{InjectedFault, run, run_failing};
 
 /// No world takes longer than this, in its own time.
 const WORLD_MAX: Duration = Duration::from_hours(1);
 
-fn keeps_its_word(seeds: Range<u64>) {
+fn check_seeds(seeds: Range<u64>) {
     for seed in seeds {
-        let story = run(seed);
+        let report = run(seed);
         assert!(
-            story.complaints.is_empty(),
+            report.violations.is_empty(),
             "{}\nreplay: cargo run -p wharf-sim -- --seed {seed}",
-            story.complaints.join("\n")
+            report.violations.join("\n")
         );
-        assert!(story.took < WORLD_MAX, "seed {seed} took {:?}", story.took);
+        assert!(report.took < WORLD_MAX, "seed {seed} took {:?}", report.took);
     }
 }
 
 #[test]
 fn the_server_keeps_its_word_in_the_first_fifty_worlds() {
-    keeps_its_word(1..51);
+    check_seeds(1..51);
 }
 
 #[test]
 fn the_server_keeps_its_word_in_the_second_fifty_worlds() {
-    keeps_its_word(51..101);
+    check_seeds(51..101);
 }
 
 #[test]
 fn the_server_keeps_its_word_in_the_third_fifty_worlds() {
-    keeps_its_word(101..151);
+    check_seeds(101..151);
 }
 
 #[test]
 fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
-    keeps_its_word(151..201);
+    check_seeds(151..201);
 }
 
 /// Worlds in which something was wrong once.
@@ -49,17 +49,17 @@ fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
 fn the_server_keeps_its_word_where_it_did_not_once() {
     for seed in [3249, 8461, 17_612, 39_235, 60_911, 62_744, 63_572, 79_298, 83_690, 98_134, 98_342]
     {
-        keeps_its_word(seed..seed + 1);
+        check_seeds(seed..seed + 1);
     }
 }
 
 /// Every call of a world fails, each in a run of its own.
-fn survives_every_failure(seed: u64, failing: fn(u64) -> Failing) {
+fn survives_every_failure(seed: u64, failing: fn(u64) -> InjectedFault) {
     for call in 1.. {
-        let story = run_failing(seed, failing(call));
-        let complaints = story.complaints.join("\n");
-        assert!(complaints.is_empty(), "seed {seed}, {:?}: {complaints}", failing(call));
-        if !story.lines.iter().any(|line| line.contains(" fails: ")) {
+        let report = run_failing(seed, failing(call));
+        let violations = report.violations.join("\n");
+        assert!(violations.is_empty(), "seed {seed}, {:?}: {violations}", failing(call));
+        if !report.lines.iter().any(|line| line.contains(" fails: ")) {
             assert!(call > 50, "only {call} calls were tried");
             return;
         }
@@ -68,12 +68,12 @@ fn survives_every_failure(seed: u64, failing: fn(u64) -> Failing) {
 
 #[test]
 fn row_34_the_server_survives_every_single_failure_of_its_store() {
-    survives_every_failure(7, Failing::Store);
+    survives_every_failure(7, InjectedFault::Store);
 }
 
 #[test]
 fn row_06_33_the_server_survives_every_single_failure_of_the_network() {
-    survives_every_failure(7, Failing::Network);
+    survives_every_failure(7, InjectedFault::Network);
 }
 
 #[test]

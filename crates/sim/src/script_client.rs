@@ -12,19 +12,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
 
-use crate::escape::shown;
+use crate::escape::escaped;
 use crate::net::{SimListener, SimNet};
 use crate::stream::{ClientStream, client_config};
 
 /// How long a client waits for anything: longer than every timeout but that of idle sessions.
-const PATIENCE: Duration = Duration::from_secs(150);
+const WAIT_MAX: Duration = Duration::from_secs(150);
 /// How long a client waits for the server to connect, or to finish a handshake, after 150.
-const DATA_PATIENCE: Duration = Duration::from_secs(5);
+const DATA_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Commands for which a data connection is made.
 const MOVES_DATA: &[&str] = &["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
 
 /// A client.
-pub(crate) struct Talker {
+pub(crate) struct ScriptClient {
     net: SimNet,
     address: IpAddr,
     server: SocketAddr,
@@ -58,25 +58,25 @@ enum Data {
 
 /// What came from the server.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     Line(Vec<u8>),
     End,
     Nothing,
 }
 
-impl fmt::Display for Heard {
+impl fmt::Display for Received {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line(line) => out.write_str(&shown(line)),
+            Self::Line(line) => out.write_str(&escaped(line)),
             Self::End => out.write_str("EOF"),
             Self::Nothing => out.write_str("(nothing)"),
         }
     }
 }
 
-impl Talker {
+impl ScriptClient {
     /// Connects.
-    pub(crate) async fn come(
+    pub(crate) async fn connect(
         net: &SimNet,
         address: IpAddr,
         server: SocketAddr,
@@ -99,16 +99,16 @@ impl Talker {
     }
 
     /// The next line of a reply, without its end.
-    pub(crate) async fn line(&mut self) -> Heard {
-        self.line_within(PATIENCE).await
+    pub(crate) async fn line(&mut self) -> Received {
+        self.line_within(WAIT_MAX).await
     }
 
     /// A line that has come already.
-    pub(crate) async fn line_that_is_here(&mut self) -> Heard {
+    pub(crate) async fn available_line(&mut self) -> Received {
         self.line_within(Duration::from_millis(1)).await
     }
 
-    async fn line_within(&mut self, most: Duration) -> Heard {
+    async fn line_within(&mut self, most: Duration) -> Received {
         loop {
             if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
                 let mut line: Vec<u8> = self.unread.drain(..=end).collect();
@@ -116,13 +116,13 @@ impl Talker {
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }
-                return Heard::Line(line);
+                return Received::Line(line);
             }
-            let Some(control) = &mut self.control else { return Heard::End };
+            let Some(control) = &mut self.control else { return Received::End };
             match timeout(most, control.read_buf(&mut self.unread)).await {
-                Err(_) => return Heard::Nothing,
+                Err(_) => return Received::Nothing,
                 Ok(Ok(1..)) => {}
-                Ok(Ok(0) | Err(_)) => return Heard::End,
+                Ok(Ok(0) | Err(_)) => return Received::End,
             }
         }
     }
@@ -161,7 +161,7 @@ impl Talker {
     /// Sends bytes on the control connection.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         let control = self.control.as_mut().ok_or("there is no control connection")?;
-        patiently(async {
+        with_timeout(async {
             control.write_all(bytes).await?;
             control.flush().await
         })
@@ -176,7 +176,7 @@ impl Talker {
     }
 
     /// Drops the control connection, or breaks it.
-    pub(crate) fn hang_up(&mut self, by_reset: bool) {
+    pub(crate) fn disconnect(&mut self, by_reset: bool) {
         if let Some(mut control) = self.control.take()
             && by_reset
         {
@@ -204,7 +204,7 @@ impl Talker {
     }
 
     /// Lets a stranger connect to the passive port, and leave.
-    pub(crate) async fn knock(&self, from: IpAddr) -> Result<(), String> {
+    pub(crate) async fn connect_unexpected(&self, from: IpAddr) -> Result<(), String> {
         let Data::Passive(at) = self.data else { return Err("there is no passive port".into()) };
         let link = self.net.dial(SocketAddr::new(from, 0), at).await;
         link.map(drop).map_err(|error| format!("cannot knock: {error}"))
@@ -214,7 +214,7 @@ impl Talker {
     pub(crate) async fn secure(&mut self, resumes: bool) -> Result<(), String> {
         let control = self.control.take().ok_or("there is no control connection")?;
         let config = client_config(true);
-        let secured = timeout(PATIENCE, control.secured(&config)).await;
+        let secured = timeout(WAIT_MAX, control.secured(&config)).await;
         let secured = secured.map_err(|_| "the handshake took too long".to_owned())?;
         self.control = Some(secured.map_err(|error| format!("TLS failed: {error}"))?);
         let config = if resumes { config } else { client_config(false) };
@@ -241,7 +241,7 @@ impl Talker {
     async fn open_data(&mut self) {
         let stream = match std::mem::replace(&mut self.data, Data::None) {
             Data::Listening(listener) => {
-                let Ok(link) = timeout(DATA_PATIENCE, listener.next()).await else {
+                let Ok(link) = timeout(DATA_WAIT_MAX, listener.next()).await else {
                     self.data = Data::Failed("the server did not connect".into());
                     return;
                 };
@@ -255,7 +255,7 @@ impl Talker {
         };
         self.data = match self.tls.as_ref().filter(|tls| tls.is_private) {
             None => Data::Open(stream),
-            Some(tls) => match timeout(DATA_PATIENCE, stream.secured(&tls.config)).await {
+            Some(tls) => match timeout(DATA_WAIT_MAX, stream.secured(&tls.config)).await {
                 Ok(Ok(stream)) => Data::Open(stream),
                 Ok(Err(error)) => Data::Failed(format!("TLS failed: {error}")),
                 Err(_) => Data::Failed("the TLS handshake took too long".into()),
@@ -276,7 +276,7 @@ impl Talker {
     pub(crate) async fn receive(&mut self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         let stream = self.data().await?;
-        patiently(stream.read_to_end(&mut bytes)).await?;
+        with_timeout(stream.read_to_end(&mut bytes)).await?;
         self.data = Data::None;
         Ok(bytes)
     }
@@ -285,14 +285,14 @@ impl Talker {
     pub(crate) async fn receive_some(&mut self, most: usize) -> Result<(), String> {
         let mut bytes = vec![0; most];
         let stream = self.data().await?;
-        patiently(stream.read_exact(&mut bytes)).await.map(|_| ())
+        with_timeout(stream.read_exact(&mut bytes)).await.map(|_| ())
     }
 
     /// Waits for the end of the data connection, orderly or not.
     pub(crate) async fn data_ends(&mut self) -> Result<(), String> {
         let mut bytes = Vec::new();
         let stream = self.data().await?;
-        let ended = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+        let ended = timeout(WAIT_MAX, stream.read_to_end(&mut bytes)).await;
         self.data = Data::None;
         ended.map(|_| ()).map_err(|_| "the data connection did not end".into())
     }
@@ -300,7 +300,7 @@ impl Talker {
     /// Sends bytes on the data connection.
     pub(crate) async fn transmit(&mut self, bytes: &[u8]) -> Result<(), String> {
         let stream = self.data().await?;
-        patiently(async {
+        with_timeout(async {
             stream.write_all(bytes).await?;
             stream.flush().await
         })
@@ -309,14 +309,14 @@ impl Talker {
 
     /// Ends the data connection in an orderly way.
     pub(crate) async fn finish_data(&mut self) -> Result<(), String> {
-        patiently(self.data().await?.shutdown()).await
+        with_timeout(self.data().await?.shutdown()).await
     }
 
     /// Ends the data connection with a bare FIN, without the farewell of TLS, behind bytes that go
     /// past TLS.
     pub(crate) async fn abandon_data(&mut self, bytes: &[u8]) -> Result<(), String> {
         let link = self.data().await?.link();
-        patiently(link.write_all(bytes)).await?;
+        with_timeout(link.write_all(bytes)).await?;
         link.finish(None);
         Ok(())
     }
@@ -329,8 +329,8 @@ impl Talker {
     }
 }
 
-async fn patiently<T>(act: impl Future<Output = io::Result<T>>) -> Result<T, String> {
-    match timeout(PATIENCE, act).await {
+async fn with_timeout<T>(operation: impl Future<Output = io::Result<T>>) -> Result<T, String> {
+    match timeout(WAIT_MAX, operation).await {
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(_) => Err("nothing moved for too long".into()),
     }

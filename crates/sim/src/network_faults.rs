@@ -5,23 +5,23 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How the network behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
+pub enum NetworkFaults {
     /// Everything arrives at once and whole.
-    Calm,
+    Off,
     /// Delays, torn segments, stalls, cut connections and refused ones, by this seed.
-    Wild(u64),
+    Random(u64),
 }
 
 /// Counts the ends of connections that are there. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Links(Arc<AtomicUsize>);
+pub(crate) struct LinkCounter(Arc<AtomicUsize>);
 
-impl Links {
-    pub(crate) fn one_more(&self) {
+impl LinkCounter {
+    pub(crate) fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn one_less(&self) {
+    pub(crate) fn decrement(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -32,22 +32,22 @@ impl Links {
 
 /// Makes one of the server's calls to the network fail. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trouble(Arc<Calls>);
+pub(crate) struct InjectedFailure(Arc<FailureCounter>);
 
 #[derive(Debug, Default)]
-struct Calls {
+struct FailureCounter {
     made: AtomicU64,
     /// 0 for none.
     fails_at: AtomicU64,
 }
 
-impl Trouble {
+impl InjectedFailure {
     pub(crate) fn fail_at(&self, call: u64) {
         self.0.fails_at.store(call, Ordering::Relaxed);
     }
 
     /// Counts a call, and says whether it is the one.
-    pub(crate) fn strikes(&self) -> bool {
+    pub(crate) fn fails_now(&self) -> bool {
         let fails_at = self.0.fails_at.load(Ordering::Relaxed);
         fails_at > 0 && self.0.made.fetch_add(1, Ordering::Relaxed) + 1 == fails_at
     }

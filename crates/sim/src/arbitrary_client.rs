@@ -18,8 +18,8 @@ use wharf_storage::Memory;
 
 use crate::link::SimLink;
 use crate::net::SimNet;
-use crate::users::Few;
-use crate::weather::Weather;
+use crate::network_faults::NetworkFaults;
+use crate::users::FixedUsers;
 use crate::world::{CLIENT, SERVER, clock, settings};
 
 /// Up to so many bytes no line can be too long, so that lines can be counted from outside.
@@ -37,7 +37,7 @@ const DATA_BYTES_MAX: usize = 1 << 20;
 
 /// What a stranger says, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Stranger<'a> {
+pub struct ArbitraryClient<'a> {
     /// Whether a login goes before it.
     pub is_inside: bool,
     /// Whether the stranger closes the connection behind the last byte, or waits for the server.
@@ -50,7 +50,7 @@ pub struct Stranger<'a> {
     pub bytes: &'a [u8],
 }
 
-impl<'a> Stranger<'a> {
+impl<'a> ArbitraryClient<'a> {
     /// Who says `input`: the first byte tells how, the second how much of the rest is data.
     pub fn from_input(input: &'a [u8]) -> Option<Self> {
         let (&[how, data_bytes], rest) = input.split_first_chunk()?;
@@ -71,21 +71,21 @@ impl<'a> Stranger<'a> {
     ///
     /// # Panics
     /// If the server panics.
-    pub fn converse(&self) -> Result<Vec<u16>, String> {
+    pub fn run(&self) -> Result<Vec<u16>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .expect("a runtime without input and output can be made");
-        runtime.block_on(self.live())
+        runtime.block_on(self.run_session())
     }
 
-    async fn live(&self) -> Result<Vec<u16>, String> {
-        let net = SimNet::new(Weather::Calm);
+    async fn run_session(&self) -> Result<Vec<u16>, String> {
+        let net = SimNet::new(NetworkFaults::Off);
         let memory = Memory::with_clock(clock);
         memory.put("/a", b"hello\r\n");
         memory.put("/folder/b.txt", vec![b'b'; 3000]);
-        let mut users = Few::default();
+        let mut users = FixedUsers::default();
         let rules = Rules::everywhere(Permissions::ALL);
         users.add(Account::new("anna", "/", rules), "secret");
         let server =
@@ -94,9 +94,9 @@ impl<'a> Stranger<'a> {
         let handle = bound.handle();
         let mut serving = JoinSet::new();
         serving.spawn(bound.serve());
-        let heard = timeout(TALK_MAX, self.talk(&net)).await;
-        let heard = heard.map_err(|_| "the conversation does not end".to_owned())??;
-        let codes = heard.codes()?;
+        let received = timeout(TALK_MAX, self.send_input(&net)).await;
+        let received = received.map_err(|_| "the conversation does not end".to_owned())??;
+        let codes = received.codes()?;
         handle.shut_down(Duration::ZERO);
         let ended = timeout(END_MAX, serving.join_all()).await;
         ended.map_err(|_| "the server does not end".to_owned())?;
@@ -106,13 +106,13 @@ impl<'a> Stranger<'a> {
     }
 
     /// Says everything while the replies are read; data connections are made as they are offered.
-    async fn talk(&self, net: &SimNet) -> Result<Heard, String> {
+    async fn send_input(&self, net: &SimNet) -> Result<ReceivedReplies, String> {
         let link = net.dial(SocketAddr::new(CLIENT, 0), SERVER).await;
         let link = link.map_err(|error| format!("the server is not there: {error}"))?;
         let (mut from, mut to) = tokio::io::split(link);
         let mut data = JoinSet::new();
         data.spawn(listen(net.clone(), self.data.to_vec()));
-        let speaking = async {
+        let sending = async {
             let login = if self.is_inside { LOGIN } else { b"" };
             let size = if self.piece_bytes == 0 { usize::MAX } else { self.piece_bytes };
             for piece in [login].into_iter().chain(self.bytes.chunks(size)) {
@@ -126,20 +126,20 @@ impl<'a> Stranger<'a> {
                 let _ = to.shutdown().await;
             }
         };
-        let hearing = async {
-            let mut heard = Heard::default();
+        let receiving = async {
+            let mut received = ReceivedReplies::default();
             let mut buffer = [0; 512];
             while let Ok(count @ 1..) = from.read(&mut buffer).await {
-                heard.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                for at in heard.offers()? {
+                received.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                for at in received.offers()? {
                     data.spawn(dial(net.clone(), at, self.data.to_vec()));
                 }
             }
-            Ok(heard)
+            Ok(received)
         };
-        let ((), heard) = tokio::join!(speaking, hearing);
+        let ((), received) = tokio::join!(sending, receiving);
         data.shutdown().await;
-        heard
+        received
     }
 
     /// One last reply for each line, the greeting before and at most one goodbye behind.
@@ -174,14 +174,14 @@ fn is_abort(line: &[u8]) -> bool {
 
 /// What came back.
 #[derive(Default)]
-struct Heard {
+struct ReceivedReplies {
     bytes: Vec<u8>,
     replies: Vec<u16>,
     /// How much of the bytes has been read as replies.
     read: usize,
 }
 
-impl Heard {
+impl ReceivedReplies {
     /// Where the replies that have come since the last call say that data may go.
     fn offers(&mut self) -> Result<Vec<SocketAddr>, String> {
         let mut offers = Vec::new();
@@ -259,26 +259,26 @@ fn nothing_is_left(net: &SimNet, handle: &Handle) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn told(how: u8, bytes: &str) -> Vec<u16> {
+    fn codes_of(how: u8, bytes: &str) -> Vec<u16> {
         let mut input = vec![how, 3];
         input.extend_from_slice(b"xyz");
         input.extend_from_slice(bytes.as_bytes());
-        let stranger = Stranger::from_input(&input).expect("it is long enough");
-        stranger.converse().expect("the server keeps its word")
+        let arbitrary_client = ArbitraryClient::from_input(&input).expect("it is long enough");
+        arbitrary_client.run().expect("the server keeps its word")
     }
 
     #[test]
     fn a_stranger_with_a_login_moves_data_both_ways() {
         let said =
             "EPSV\r\nSTOR new\r\nPASV\r\nRETR a\r\nPORT 203,0,113,9,195,80\r\nLIST\r\nQUIT\r\n";
-        let codes = told(0, said);
+        let codes = codes_of(0, said);
         assert_eq!(codes, [220, 331, 230, 229, 150, 226, 227, 150, 226, 200, 150, 226, 221]);
     }
 
     #[test]
     fn a_stranger_is_waited_for_and_sent_away() {
-        assert_eq!(told(1, "NOOP\r\nnothing\r\n"), [220, 200, 500, 421]);
-        assert_eq!(told(2, "NOOP\r\n"), [220, 331, 230, 200]);
-        assert_eq!(told(1 + (3 << 2), "GET / HTTP/1.1\r\n"), [220, 421]);
+        assert_eq!(codes_of(1, "NOOP\r\nnothing\r\n"), [220, 200, 500, 421]);
+        assert_eq!(codes_of(2, "NOOP\r\n"), [220, 331, 230, 200]);
+        assert_eq!(codes_of(1 + (3 << 2), "GET / HTTP/1.1\r\n"), [220, 421]);
     }
 }
