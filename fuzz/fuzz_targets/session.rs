@@ -9,6 +9,6 @@ use wharf_sim::ArbitraryClient;
 fuzz_target!(|input: &[u8]| {
     let Some(client) = ArbitraryClient::from_input(input) else { return };
     if let Err(fault) = client.run() {
-        panic!("{fault}\n{stranger:?}");
+        panic!("{fault}\n{client:?}");
     }
 });
