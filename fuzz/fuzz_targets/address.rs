@@ -1,4 +1,4 @@
-//! Addresses: what was read is written and read again as the same.
+//! Addresses: what is parsed is written and parsed again to the same value.
 
 #![no_main]
 
