@@ -1,4 +1,4 @@
-//! Folders of the operating system.
+//! Storage in directories of the operating system.
 
 mod append;
 mod count;
@@ -84,24 +84,24 @@ pub use self::temporary::TEMP_PREFIX;
 /// How a [`Disk`] behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskOptions {
-    /// What a finished act means after a power failure.
+    /// What a completed operation guarantees after a power failure.
     pub durability: Durability,
     /// Which symbolic links are followed.
     pub follow_symlinks: FollowSymlinks,
-    /// The permission bits that new files (`0o666`) and directories (`0o777`) do not get. The
-    /// process's own umask does not matter. What an anonymous account uploads that may read nothing
-    /// is for its owner alone in any case, where [`Disks`] opens its home.
+    /// The permission bits removed from new files (`0o666`) and directories (`0o777`). The umask of
+    /// the process is ignored. Uploads of anonymous accounts without read permission are readable
+    /// by the owner only, where [`Disks`] opens the home.
     pub umask: u32,
-    /// How long an unfinished upload can be resumed. Zero: none is ever kept. [`Disks`] keeps none
-    /// of anonymous accounts, whose visitors share one name.
+    /// How long an unfinished upload can be resumed. Zero: unfinished uploads are never kept.
+    /// [`Disks`] keeps none for anonymous accounts, because all anonymous users share one name.
     pub partial_upload_retention: Duration,
-    /// The room on the file system that uploads leave free. Windows does not say how much there
-    /// is, so there it means nothing.
+    /// The free space on the file system that uploads must leave. Windows does not report the free
+    /// space, so the setting has no effect there.
     pub min_free_space: Reserve,
 }
 
-/// Full durability, links within the root, umask 022, unfinished uploads for a day, and a reserve
-/// of a hundredth of the disk.
+/// Full durability, links within the root, umask 022, unfinished uploads for one day, and a reserve
+/// of one percent of the disk.
 impl Default for DiskOptions {
     fn default() -> Self {
         Self {
@@ -114,72 +114,74 @@ impl Default for DiskOptions {
     }
 }
 
-/// What a finished act means after a power failure. In either case a name never holds torn content
-/// as long as the system runs.
+/// What a completed operation guarantees after a power failure. In both cases a name never refers
+/// to partially written content while the system runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Durability {
-    /// It is still done: content and directories are synced before an act succeeds.
+    /// It persists: content and directories are synced before an operation succeeds.
     Full,
-    /// It may be undone, and a new file may be there with a part of its bytes missing or zero:
-    /// file systems write names before contents. Nothing is synced.
+    /// It may be undone, and a new file may exist with some of its bytes missing or zero: file
+    /// systems write names before contents. Nothing is synced.
     Fast,
 }
 
-/// Which symbolic links are followed on the way to a file. Removing and renaming never follow the
-/// last link of a path, and an upload takes the place of a link to a file, not of what it leads to.
+/// Which symbolic links are followed when a path is opened. Removing and renaming never follow the
+/// last link of a path, and an upload replaces a link to a file, not the target of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FollowSymlinks {
-    /// Those that stay below the root. An absolute link never counts as such.
+    /// Links that stay below the root. An absolute link never does.
     Inside,
     /// None.
     Never,
-    /// All, also out of the root: whoever can make a link on this machine decides what is served.
+    /// All links, including those that lead out of the root: any process that can create a link on
+    /// this machine then decides what is served.
     Always,
 }
 
-/// A folder of the operating system, for one account.
+/// A directory of the operating system, for one account.
 ///
-/// No path and no link leads out of it (unless [`FollowSymlinks::Always`] is set), also while
-/// others rename directories and links under way: every access starts at the open root. On Linux
-/// the kernel confines it (`openat2`), elsewhere each directory is opened without following links.
+/// No path and no link leads out of it (unless [`FollowSymlinks::Always`] is set), even while other
+/// processes rename directories and links concurrently: every access starts at the open root. On
+/// Linux the kernel confines it (`openat2`), elsewhere each directory is opened without following
+/// links.
 ///
-/// Uploads are written to a hidden temporary in the same directory (see [`TEMP_PREFIX`]) and
-/// renamed when they are whole, so they take the room of old and new content at a time. What was
-/// written before an upload was given up is kept for [`DiskOptions::partial_upload_retention`], for that
-/// account alone, as long as the file that it was to replace stays as it was, and on Linux until
-/// the system is started again: what was not synced before a power failure may be there as zeros.
-/// When the disk is full the temporary is removed, or cut to the length it was resumed with.
+/// Uploads are written to a hidden temporary file in the same directory (see [`TEMP_PREFIX`]) and
+/// renamed when complete, so they need the space of the old and the new content at once. What was
+/// written before an upload ended early is kept for [`DiskOptions::partial_upload_retention`], for
+/// that account only, while the file to be replaced stays unchanged, and on Linux until the next
+/// boot: content that was not synced before a power failure may read as zeros. When the disk is
+/// full, the temporary file is removed, or truncated to the length at which it was resumed.
 ///
-/// Bytes to be added to a file are staged in a temporary, too, and then written to the file itself,
-/// with its old length in a journal, so that a crash leaves the old content. Through a link a file
-/// is copied instead, and takes the place of the link.
+/// Bytes to append to a file are staged in a temporary file as well and then written to the file
+/// itself, with its old length in a journal, so that a crash leaves the old content. If the path
+/// leads through a link, the file is copied instead and the copy replaces the link.
 ///
 /// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
 /// called within a tokio runtime; those of a listing run where its entries are taken. Dropping a
-/// future does not stop a call under way: it runs to its end unseen. Two kinds of calls run where
-/// they are asked for, because the hand-over would cost many times as much: looking at what the
-/// system has in memory (Linux can say so), and, with [`Durability::Fast`], small changes on a disk
-/// of this computer, as long as they prove quick.
+/// future does not stop a call that has started: it runs to completion in the background. Two kinds
+/// of calls run directly on the calling task, because the hand-over would cost many times as much:
+/// reads of data that is cached in memory (Linux can tell), and, with [`Durability::Fast`], small
+/// changes on a local disk while such calls stay fast.
 #[derive(Clone)]
 pub struct Disk {
     tree: Arc<Tree>,
-    /// Of this session alone: others have the same tree open.
+    /// Umask of this session only: other sessions share the same tree.
     umask: Arc<AtomicU32>,
-    /// Bits that new files never get, whatever a session asks for.
+    /// Bits that new files never get, whatever umask a session sets.
     forced_umask: u32,
 }
 
 impl Disk {
-    /// Opens a folder for an account. Blocks for the time of a few calls.
+    /// Opens a directory for an account. Blocks for a few system calls.
     ///
     /// # Errors
-    /// Where `root` is missing, is no directory, or may not be read; the message names it.
+    /// If `root` is missing, is not a directory, or cannot be read; the message contains the path.
     pub fn open(root: impl AsRef<Path>, account: &str, options: &DiskOptions) -> io::Result<Self> {
         Ok(Self::from_tree(Arc::new(Tree::open(root.as_ref(), account, options)?), 0))
     }
 
-    /// The same, without the kernel's `openat2`, as on a system that has none. For tests and for
-    /// sandboxes that forbid it in odd ways; where it is missing, `open` finds out by itself.
+    /// Like [`Disk::open`], without the kernel's `openat2`. For tests and for sandboxes that block
+    /// the call with an unusual error; where the call is missing, `open` detects that itself.
     ///
     /// # Errors
     /// As for [`Disk::open`].
@@ -202,7 +204,7 @@ impl Disk {
         self.umask.load(Ordering::Relaxed)
     }
 
-    /// Waits until what is kept is known, where it is counted.
+    /// Waits until the usage is counted, where a quota applies.
     async fn counted(&self) -> Result<()> {
         match &self.tree.limited {
             Some(limited) => limited.ready().await,
@@ -210,13 +212,13 @@ impl Disk {
         }
     }
 
-    /// Runs an act that changes what is kept.
+    /// Runs an operation that changes the usage.
     async fn change(&self, act: impl FnOnce(&Tree) -> Result<()> + Send + 'static) -> Result<()> {
         self.counted().await?;
         self.act(act).await
     }
 
-    /// Runs an act on the tree where it may block.
+    /// Runs an operation on the tree on a blocking thread.
     async fn act<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
@@ -226,7 +228,7 @@ impl Disk {
     }
 }
 
-/// The result of a blocking act; `Broken` if the runtime ended before it.
+/// The result of a blocking operation; `Broken` if the runtime shut down first.
 fn join_result<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
     ended.unwrap_or_else(|error| Err(Error::new(ErrorKind::Broken, error)))
 }
@@ -351,8 +353,8 @@ impl Storage for Disk {
     }
 }
 
-/// Opens each account's home as a [`Disk`]. All sessions of an account share one open folder, so
-/// that each costs one descriptor less.
+/// Opens each account's home as a [`Disk`]. All sessions of an account share one open directory,
+/// which saves a descriptor per session.
 #[derive(Clone, Default)]
 pub struct Disks {
     options: DiskOptions,
@@ -361,18 +363,18 @@ pub struct Disks {
     open: Arc<Mutex<HashMap<TreeKey, Weak<Tree>>>>,
 }
 
-/// Whose folder, where, how much it may hold, how new files and unfinished uploads are kept, and by
-/// which rules its links are judged.
+/// Key of an open tree: the account, the directory, its quota, the policy for new files and
+/// unfinished uploads, and the rules that apply to the targets of links.
 type TreeKey = (String, PathBuf, Quota, UploadPolicy, Option<PathRules>);
 
-/// Which permission bits new files never get, and how long unfinished uploads are kept.
+/// The permission bits that new files never get, and how long unfinished uploads are kept.
 type UploadPolicy = (u32, Duration);
 
-/// Nothing for anybody but the owner.
+/// No access for anyone but the owner of the process.
 const UMASK_OF_DROPBOXES: u32 = 0o077;
 
 impl Disks {
-    /// With these options for every account.
+    /// Uses these options for every account.
     pub fn new(options: DiskOptions) -> Self {
         // Read it now: a sandbox may forbid it later.
         boot::identity();
@@ -380,34 +382,35 @@ impl Disks {
         Self { options, quotas: None, server_files, open: Arc::default() }
     }
 
-    /// Counts what accounts with a quota keep, and holds them to it. Without this, quotas mean
-    /// nothing.
+    /// Counts the usage of accounts with a quota and enforces it. Without this, quotas have no
+    /// effect.
     #[must_use]
     pub fn with_quotas(self, quotas: Quotas) -> Self {
         Self { quotas: Some(quotas), ..self }
     }
 
-    /// Denies these to every account, in every folder.
+    /// Denies access to these files for every account, in every directory.
     #[must_use]
     pub fn deny(self, server_files: ServerFiles) -> Self {
         Self { server_files, ..self }
     }
 
-    /// The bits that new files of an account never get. What anonymous users may store and not
-    /// fetch is for the owner of this process alone, who looks at it before others do.
+    /// The bits that new files of an account never get. Files that anonymous users may upload but
+    /// not download are readable only by the owner of this process, so that an administrator can
+    /// review them first.
     fn forced_umask_of(account: &Account) -> u32 {
         let is_dropbox =
             account.is_anonymous && !account.rules.anywhere().contains(Permissions::READ);
         if is_dropbox { UMASK_OF_DROPBOXES } else { 0 }
     }
 
-    /// How long unfinished uploads of an account are kept. Visitors share one name, so none of
-    /// theirs is: another one would go on with it.
+    /// How long unfinished uploads of an account are kept. Anonymous users share one name, so none
+    /// of their uploads is kept: another user could resume it.
     fn keep_partials_of(&self, account: &Account) -> Duration {
         if account.is_anonymous { Duration::ZERO } else { self.options.partial_upload_retention }
     }
 
-    /// The folder of another session, if the path still leads to it.
+    /// The tree that another session has open, if the path still leads to it.
     fn shared(&self, home: &TreeKey) -> Option<Arc<Tree>> {
         let tree = self.all().get(home)?.upgrade()?;
         tree.is_still_at(&home.1).then_some(tree)
@@ -425,7 +428,7 @@ impl fmt::Debug for Disks {
 }
 
 impl Disks {
-    /// A folder for an account: the one that other sessions have open, or a new one.
+    /// A directory for an account: the tree that other sessions have open, or a new one.
     async fn disk(&self, home: TreeKey) -> Result<Disk> {
         let (forced_umask, partial_upload_retention) = home.3;
         let umask = self.options.umask | forced_umask;
@@ -466,8 +469,8 @@ impl Disks {
 
 #[async_trait]
 impl Stores for Disks {
-    /// A folder of the account that cannot be opened is not there; whoever checks the configuration
-    /// tells of it.
+    /// A home that cannot be opened is reported to the client as missing; `wharf check` reports the
+    /// reason.
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
         let keeping = (Self::forced_umask_of(account), self.keep_partials_of(account));

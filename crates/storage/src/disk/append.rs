@@ -1,4 +1,4 @@
-//! Bytes that are added to a file: they are staged beside it, and added when all of them are there.
+//! Appending to a file: the bytes are staged in a temporary file and added once all have arrived.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -23,24 +23,24 @@ use super::system::{Directory, identity, real_name};
 use super::tree::Tree;
 use super::upload::DiskUpload;
 
-/// Bytes added in one go.
+/// Bytes added per step.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
-/// How often, and how long apart, a file is tried to which others are adding.
+/// How often, and at what interval, locking a file is retried while another session appends to it.
 const LOCK_TRIES_MAX: u32 = 1000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// An APPE to a file that is there. [`Sink::sync`] adds the bytes, a part at a time, so that a
-/// client that gives up is heard, and `commit` only ends the journal: until then the file is cut
-/// back to what it was, at once or after a crash.
+/// An APPE to an existing file. [`Sink::sync`] adds the bytes in steps, so that an abort of the
+/// client is noticed, and `commit` only closes the journal: until then the file is truncated to its
+/// old length, immediately or after a crash.
 pub(super) struct Append {
     tree: Arc<Tree>,
     dir: Arc<Directory>,
     target: Vec<u8>,
-    /// None when it is over.
+    /// `None` once the append has ended.
     stage: Option<DiskUpload>,
-    /// The thread that adds bytes.
+    /// The blocking task that adds bytes.
     adding: Option<JoinHandle<Result<AppendTransaction>>>,
-    /// All bytes are in the file.
+    /// Set when all bytes are in the file.
     grown: Option<AppendTransaction>,
     whole: Option<PreviewCopy>,
 }
@@ -67,7 +67,7 @@ impl Append {
         self.stage.as_mut().ok_or_else(|| ErrorKind::Broken.into())
     }
 
-    /// Adds what was staged to the file. Cancel safe: the thread is waited for again the next time.
+    /// Adds the staged bytes to the file. Cancel safe: the next call waits for the same task.
     async fn grow(&mut self) -> Result<()> {
         if self.grown.is_some() {
             return Ok(());
@@ -99,7 +99,7 @@ impl Append {
         join_result(ended)
     }
 
-    /// Locks the file, behind those who add to it now; none if there is nothing to add.
+    /// Locks the file, after other sessions that append to it; `None` if there is nothing to add.
     async fn begin(&mut self) -> Result<Option<AppendTransaction>> {
         for _ in 0..LOCK_TRIES_MAX {
             let partial_upload = self.stage()?.partial_upload_mut().await?;
@@ -123,7 +123,8 @@ impl Append {
         Err(Error::new(ErrorKind::Busy, "others are adding to the file"))
     }
 
-    /// A copy of the file with what is to be added to it, for those who look at it before.
+    /// A copy of the file with the staged bytes, for programs that check the content before it is
+    /// published.
     async fn make_preview(&mut self) -> Result<PathBuf> {
         let staged = self.stage()?.partial_upload_mut().await?.staged()?;
         let folder = self.stage()?.partial_upload_mut().await?.folder().to_owned();
@@ -142,10 +143,10 @@ impl Append {
         Ok(path)
     }
 
-    /// Gives up, and cuts the file back.
+    /// Gives up and truncates the file to its old length.
     async fn give_up(&mut self) {
         if let Some(adding) = self.adding.take() {
-            // Its file is cut back as it is dropped, here or by the thread.
+            // Dropping the transaction truncates the file, here or on the blocking thread.
             let grown = adding.await.ok().and_then(Result::ok);
             self.grown = grown.or_else(|| self.grown.take());
         }
@@ -193,7 +194,7 @@ impl Sink for Append {
             let size = self.dir.measure(&self.target)?.map_or(0, |(_, bytes)| bytes);
             return Ok(Stored { size });
         };
-        // From here on it runs to its end, also if nothing waits for it.
+        // From here on it runs to completion, even if the future is dropped.
         let ending = spawn_blocking(move || {
             drop(whole);
             let size = growth.new;
@@ -211,8 +212,8 @@ impl Sink for Append {
     }
 }
 
-/// Nothing waits, so a thread of its own cuts the file back; one that is being written to is cut by
-/// the thread that does it.
+/// No task waits at this point, so a separate thread truncates the file; a file that is being
+/// written is truncated by the thread that writes.
 impl Drop for Append {
     fn drop(&mut self) {
         let (grown, whole) = (self.grown.take(), self.whole.take());
@@ -227,25 +228,25 @@ impl Drop for Append {
     }
 }
 
-/// A file to which bytes are being added. Dropping it cuts the file back.
+/// A file to which bytes are being added. Dropping it truncates the file to its old length.
 struct AppendTransaction {
     target: Vec<u8>,
     file: File,
     staged: File,
     old: u64,
     new: u64,
-    /// How long the file is by what was added.
+    /// The length of the file including the bytes added so far.
     length: u64,
     is_durable: bool,
     is_synced: bool,
-    /// None when it is over.
+    /// `None` once the transaction has ended.
     journal: Option<Journal>,
-    /// Dropped last, when the file is as it stays.
+    /// Dropped last, when the length of the file is final.
     _hidden: LengthOverride,
 }
 
 impl AppendTransaction {
-    /// None if others are adding to the file.
+    /// `None` if another session is appending to the file.
     fn begin(
         tree: &Tree,
         dir: &Directory,
@@ -288,12 +289,12 @@ impl AppendTransaction {
         self.length == self.new && self.is_synced
     }
 
-    /// Adds the next bytes; behind the last ones they are made to last.
+    /// Adds the next bytes; after the last ones, syncs them.
     fn step(&mut self) -> Result<()> {
         let done = self.length.saturating_sub(self.old);
         let most = self.new.saturating_sub(self.length).min(STEP_BYTES);
         self.staged.seek(SeekFrom::Start(done)).map_err(fault)?;
-        // Where programs of this machine write to it, too, nothing of theirs is overwritten.
+        // Programs on this machine may write to the file as well: never overwrite their data.
         self.file.seek(SeekFrom::End(0)).map_err(fault)?;
         let copied = io::copy(&mut (&self.staged).take(most), &mut self.file);
         self.length = self.length.saturating_add(*copied.as_ref().unwrap_or(&0));
@@ -309,10 +310,10 @@ impl AppendTransaction {
         Ok(())
     }
 
-    /// What was added stays; the inner result says whether that lasts.
+    /// Keeps the added bytes; the inner result reports whether they are durable.
     ///
     /// # Errors
-    /// Where it does not stay.
+    /// If they could not be kept.
     fn end(mut self) -> Result<Result<()>> {
         let Some(journal) = &mut self.journal else { return Ok(Ok(())) };
         if journal.dir().length_if_same(&self.target, &self.file).is_none() {
@@ -323,8 +324,8 @@ impl AppendTransaction {
         Ok(lasts)
     }
 
-    /// Cuts the file to what it was. Where programs of this machine wrote to it meanwhile, nothing
-    /// of theirs may be lost, so what was added stays, too.
+    /// Truncates the file to its old length. If another program wrote to it in the meantime, its
+    /// data must not be lost, so the added bytes are kept as well.
     fn cut(&mut self) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         if length > self.old && length <= self.new {
@@ -347,12 +348,12 @@ impl Drop for AppendTransaction {
     }
 }
 
-/// A copy of a file with the bytes that are to be added to it. Dropping it removes it.
+/// A copy of a file with the staged bytes added. Dropping it removes it.
 struct PreviewCopy {
     dir: Arc<Directory>,
     name: Vec<u8>,
     new: File,
-    /// The file as it was copied.
+    /// The identity of the file when it was copied.
     identity: String,
     parts: Vec<PrefixCopy>,
 }
@@ -384,7 +385,7 @@ impl PreviewCopy {
 
 impl Drop for PreviewCopy {
     fn drop(&mut self) {
-        // Where it fails, the sweep comes back to it.
+        // If this fails, the next sweep removes it.
         let _ = self.dir.unlink(&self.name);
     }
 }

@@ -1,4 +1,4 @@
-//! The file of an upload in the hands of the engine.
+//! Writing to the file of an upload outside of the storage.
 
 use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,10 +10,10 @@ use wharf_core::storage::Allowance;
 use super::space::Headroom;
 use crate::quota::QuotaReservation;
 
-/// How long the end of an upload waits for a writer that is just stopping.
+/// How long the end of an upload waits for a writer that is about to stop.
 const RETURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// What the engine has: it asks here before it writes.
+/// Held by the engine, which asks it for permission before each write.
 pub(super) struct WriteAllowance {
     headroom: Headroom,
     reservation: Option<Arc<QuotaReservation>>,
@@ -26,7 +26,7 @@ struct WriterEnd {
     ended: Condvar,
 }
 
-/// What the draft keeps: it waits here for the last write.
+/// Held by the partial upload, which waits for the last write.
 pub(super) struct DetachedWriter(Arc<WriterEnd>);
 
 impl WriteAllowance {
@@ -57,8 +57,8 @@ impl Drop for WriteAllowance {
 }
 
 impl DetachedWriter {
-    /// Waits until nothing more is written. The writer has been told to stop, and does so at once;
-    /// what is there afterwards is what stays, and the next upload finds it free.
+    /// Waits until the writer has ended. It has been asked to stop and does so at once; afterwards
+    /// the content is final and the next upload can lock the file.
     pub(super) fn wait(self) {
         let is_done = self.0.is_done.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.ended.wait_timeout_while(is_done, RETURN_WAIT_MAX, |is_done| !*is_done);

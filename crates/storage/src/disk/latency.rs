@@ -1,34 +1,34 @@
-//! Whether calls to a folder's file system are so quick that they need no thread of their own.
+//! Detecting whether calls to a file system are fast enough to run without a blocking thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A call that took longer waited for a disk. On a busy machine the scheduler alone can make one
-/// take several milliseconds, which no thread would make better.
+/// A call that took longer waited for a disk. On a busy machine the scheduler alone can add several
+/// milliseconds, which a blocking thread would not avoid.
 const QUICK_MAX: Duration = Duration::from_millis(20);
-/// How long calls then go to other threads.
+/// How long calls then run on blocking threads.
 const SLOW_FOR: Duration = Duration::from_secs(5);
 
-/// What kind of file system a folder lies on.
+/// The kind of file system of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Medium {
     /// Memory: a read never waits.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "told by Linux alone"))]
     Memory,
-    /// A disk of this computer: what the system has in memory is there at once.
+    /// A local disk: cached data is available at once.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "told by Linux alone"))]
     Disk,
-    /// A network, or what we do not know: any call can wait for long.
+    /// A network file system, or an unknown one: any call may wait for a long time.
     Unknown,
 }
 
-/// What is known of a folder's speed.
+/// The latency of calls to a directory.
 ///
-/// A call takes about a microsecond where the system has all it needs in memory, and handing it to
-/// another thread takes ten times as long. So acts that change little are done where they are asked
-/// for, as long as such calls have been quick; after one that was not, threads do them for a while.
+/// A call takes about a microsecond if the system has everything in memory, and a hand-over to
+/// another thread ten times as long. Small operations therefore run directly on the calling task
+/// while such calls are fast; after a slow one they run on blocking threads for a while.
 pub(super) struct CallLatency {
     pub(super) medium: Medium,
     began: Instant,
@@ -41,7 +41,7 @@ impl CallLatency {
         Self { medium, began: Instant::now(), slow_until: AtomicU64::new(0) }
     }
 
-    /// Whether a small act may be done at once.
+    /// Whether a small operation may run directly.
     pub(super) fn is_quick(&self) -> bool {
         self.medium != Medium::Unknown
             && match self.slow_until.load(Ordering::Relaxed) {
@@ -50,7 +50,7 @@ impl CallLatency {
             }
     }
 
-    /// Does a small act, and remembers if it was slow.
+    /// Runs a small operation, and remembers if it was slow.
     pub(super) fn timed<T>(&self, act: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let done = act();

@@ -1,4 +1,4 @@
-//! What an upload is until it is published: a hidden temporary beside its target.
+//! An upload until it is published: a hidden temporary file in the directory of its target.
 
 mod begin;
 
@@ -23,94 +23,94 @@ use crate::quota::{QuotaReservation, Replaced};
 use self::begin::Overlap;
 pub(super) use self::begin::{StartedWrite, UnfinishedUpload, claim_temporary};
 
-/// The most pieces in one call; the system takes 1024 at most.
+/// Maximum number of slices per call; the system accepts at most 1024.
 const PIECES_MAX: usize = 512;
 
-/// A temporary that is ours alone. Dropping it keeps or removes it, which may block.
+/// A temporary file owned by one upload. Dropping it keeps or removes the file, which may block.
 pub(super) struct PartialUpload {
     dir: Directory,
     target: Vec<u8>,
     file: File,
-    /// How many bytes were in it when it was claimed; none if it was made then.
+    /// The length of the file when it was claimed; `None` if it was created then.
     found: Option<u64>,
-    /// The identity of what stood at the target when the upload began; none if nothing did.
+    /// The identity of the file at the target when the upload began; `None` if there was none.
     base: Option<String>,
-    /// Whether `base`, or that nothing stood there, is written down beside the temporary.
+    /// Whether `base`, or its absence, is recorded beside the temporary file.
     is_base_recorded: bool,
-    /// Whether the mark that nothing stood there was made for this upload.
+    /// Whether this upload created the mark that no file exists at the target.
     made_mark: bool,
-    /// The first bytes of the file that is there, on their way into the temporary.
+    /// The first bytes of the existing file, being copied into the temporary file.
     copying: Option<PrefixCopy>,
     name: Vec<u8>,
-    /// Whether `name` is the one under which this account finds it again.
+    /// Whether `name` is the name under which this account can resume the upload.
     is_findable: bool,
-    /// What others call the folder in which it is.
+    /// The system path of its directory, for other programs.
     folder: PathBuf,
-    /// The name of this account's unfinished upload to the target, which publishing forgets.
+    /// The name of this account's unfinished upload to the target, which publishing removes.
     partial: Vec<u8>,
     keep: Duration,
     is_durable: bool,
     replace: Replace,
-    /// Permission bits of a file that replaces none.
+    /// Permission bits, if the upload does not replace a file.
     mode: u32,
-    /// How many bytes an earlier upload left that this one goes on with, if it does.
+    /// Number of bytes of an earlier upload that this one resumes, if any.
     resumed: Option<u64>,
-    /// The first bytes of what it goes on with, and those that were to come where it goes on.
+    /// The first bytes of the resumed upload, and those expected at the position where it resumes.
     overlap: Option<Overlap>,
-    /// Whether it is kept without a byte, so that an upload that was to replace a file and was cut
-    /// early is known as one.
+    /// Whether the file is kept even without content, so that an upload that was to replace a file
+    /// and ended early is recognized.
     keeps_empty: bool,
-    /// How many bytes there are now.
+    /// Current length.
     length: u64,
-    /// Whether somebody else writes to the file.
+    /// Whether the file is detached, so that the engine writes to it.
     is_detached: bool,
-    /// Who wrote to it last.
+    /// The last writer of the detached file.
     writer: Option<DetachedWriter>,
-    /// How many there were when they were last synced.
+    /// The length at the last sync.
     synced: Option<u64>,
     state: UploadState,
-    /// The room on the file system.
+    /// Free space on the file system.
     headroom: Headroom,
-    /// Its part in what the account keeps, where that is counted.
+    /// Its share of the usage of the account, where a quota applies.
     reservation: Option<Arc<QuotaReservation>>,
 }
 
-/// Bytes that are to be added to a file.
+/// Bytes to append to a file.
 pub(super) struct Staged {
     pub(super) file: File,
-    /// Under which they lie beside that file.
+    /// The name of the temporary file beside the target.
     pub(super) name: Vec<u8>,
     pub(super) length: u64,
 }
 
-/// How a draft ends when it is dropped.
+/// What happens to the temporary file when it is dropped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum UploadState {
-    /// No byte was written: what was resumed stays, else it is removed.
+    /// No byte was written: a resumed file is kept, a new one removed.
     Untouched,
-    /// It is kept if it can be found again.
+    /// It is kept if it can be resumed.
     Written,
-    /// A write failed: it is cut to what was resumed, or removed.
+    /// A write failed: it is truncated to the resumed length, or removed.
     Torn,
-    /// It is removed: published as it is it would lie, or nobody could use it.
+    /// It is removed: it must not be resumed, or no client could use it.
     Discarded,
     /// It has its final name.
     Published,
 }
 
 impl PartialUpload {
-    /// Whether what it begins with is still to be copied.
+    /// Whether the bytes that precede the upload are still to be copied.
     pub(super) fn is_copying(&self) -> bool {
         self.copying.is_some()
     }
 
-    /// Which permission bits it does not get if it is a new file.
+    /// Sets the permission bits that a new file does not get.
     pub(super) fn set_umask(&mut self, umask: u32) {
         self.mode = 0o666 & !umask;
     }
 
-    /// Copies a part of what it begins with. It takes a moment only, so that a client that gives up
-    /// is heard. After an error the draft must be dropped.
+    /// Copies some of the bytes that precede the upload. Takes only a moment, so that an abort of
+    /// the client is noticed. After an error the partial upload must be dropped.
     pub(super) fn copy_on(&mut self) -> Result<()> {
         let Some(mut copying) = self.copying.take() else { return Ok(()) };
         let state = std::mem::replace(&mut self.state, UploadState::Discarded);
@@ -135,13 +135,13 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// Asks whether so many bytes may be added.
+    /// Checks that this number of bytes may be added.
     fn reserve_space(&mut self, bytes: u64) -> Result<()> {
         self.headroom.take(&self.file, bytes)?;
         self.reservation.as_ref().map_or(Ok(()), |reservation| reservation.grow(bytes))
     }
 
-    /// Writes the next bytes of an upload that goes on. After an error the draft must be dropped.
+    /// Writes the next bytes of an upload. After an error the partial upload must be dropped.
     pub(super) fn write(&mut self, pieces: &[Bytes]) -> Result<()> {
         if !pieces.is_empty() {
             self.note()?;
@@ -149,7 +149,7 @@ impl PartialUpload {
         self.write_last(pieces)
     }
 
-    /// The same for bytes behind which nothing comes, so that they are published or removed next.
+    /// Like `write`, for the last bytes, so that the file is published or removed next.
     pub(super) fn write_last(&mut self, pieces: &[Bytes]) -> Result<()> {
         if self.is_copying() {
             self.state = UploadState::Discarded;
@@ -172,7 +172,8 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// Writes down beside it what it is to replace, so that this is known after a crash, too.
+    /// Records beside the temporary file which file it replaces, so that this is known after a
+    /// crash.
     fn note(&mut self) -> Result<()> {
         if !self.is_findable || self.is_base_recorded {
             return Ok(());
@@ -206,7 +207,7 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// The file at the place of the next byte, for somebody who writes to it without us.
+    /// Detaches the file, positioned at the next byte, for a writer outside of the storage.
     pub(super) fn detach_file(&mut self) -> Result<DetachedFile> {
         self.note()?;
         let file = self.file.try_clone().map_err(fault)?;
@@ -216,7 +217,8 @@ impl PartialUpload {
         Ok(DetachedFile { file, allowance: Some(Box::new(borrowed)) })
     }
 
-    /// Counts what was written to the lent file. After a failed write the draft must be dropped.
+    /// Counts what was written to the detached file. After a failed write the partial upload must
+    /// be dropped.
     pub(super) fn reattach_file(&mut self, failed: bool) -> Result<()> {
         let was_lent = std::mem::take(&mut self.is_detached);
         if was_lent {
@@ -235,11 +237,11 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// Makes what was written survive a power failure, where that is wanted.
+    /// Syncs the content if durability is configured.
     pub(super) fn sync(&mut self) -> Result<()> {
         if self.needs_sync() && self.synced != Some(self.length) {
             let state = std::mem::replace(&mut self.state, UploadState::Discarded);
-            // An error is final: a second call could succeed without the bytes being there.
+            // An error is final: a second call could succeed although the bytes were lost.
             self.file.sync_all().map_err(fault)?;
             self.state = state;
             self.synced = Some(self.length);
@@ -247,31 +249,32 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// Where programs beside the server find it.
+    /// The system path of the temporary file, for programs outside of the server.
     pub(super) fn real_path(&self) -> PathBuf {
         self.folder.join(real_name(&self.name))
     }
 
-    /// What others call the folder in which it is.
+    /// The system path of its directory, for programs outside of the server.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Nothing of it may be resumed.
+    /// Marks the file as not resumable.
     pub(super) fn discard(&mut self) {
         self.state = UploadState::Discarded;
     }
 
-    /// Whether syncing does anything.
+    /// Whether syncing has any effect.
     pub(super) fn needs_sync(&self) -> bool {
         self.is_durable
     }
 
-    /// Gives the draft its final name. On an error it is gone and nothing is published, except
-    /// where syncing the directory fails: then the new content stands, but may not last.
+    /// Renames the temporary file to its final name. On an error it is removed and nothing is
+    /// published, except if syncing the directory fails: then the new content is in place, but may
+    /// not be durable.
     pub(super) fn publish(mut self) -> Result<Stored> {
         self.state = UploadState::Discarded;
-        // What came there since the upload began keeps nothing.
+        // The permission bits of a file that was created since the upload began are not inherited.
         let stands = if self.base.is_some() { self.dir.mode(&self.target)? } else { None };
         self.dir.set_mode(&self.file, stands.unwrap_or(self.mode)).map_err(fault)?;
         self.sync()?;
@@ -282,7 +285,7 @@ impl PartialUpload {
         Ok(Stored { size: self.length })
     }
 
-    /// Renames the draft, and counts what is gone by that.
+    /// Renames the temporary file and counts what the rename removed.
     fn replace_target(&mut self) -> Result<()> {
         let Some(reservation) = &self.reservation else {
             self.rename()?;
@@ -315,39 +318,39 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// What an earlier upload to this name left is older than what stands there now.
+    /// An unfinished earlier upload to this name is older than the file that exists now.
     fn remove_other(&self) -> Option<io::Result<Option<u64>>> {
         let forgets = !self.is_findable;
         forgets.then(|| remove_if_unused(&self.dir, &self.partial, Duration::ZERO))
     }
 
-    /// The bytes that are to be added to a file.
+    /// The bytes to append to a file.
     pub(super) fn staged(&self) -> Result<Staged> {
         let file = self.file.try_clone().map_err(fault)?;
         Ok(Staged { file, name: self.name.clone(), length: self.length })
     }
 
-    /// Whether what is done must last.
+    /// Whether the result must be durable.
     pub(super) fn is_durable(&self) -> bool {
         self.is_durable
     }
 
-    /// Whether as much as it has may be kept, now that it is to be added to a file.
+    /// Checks that the quota allows its bytes, now that they are about to be appended to a file.
     pub(super) fn check_added(&self) -> Result<()> {
         let Some(reservation) = &self.reservation else { return Ok(()) };
         reservation.check_publish(self.length, self.as_stage()?)
     }
 
-    /// Itself as what goes when its bytes are in another file.
+    /// Itself as the file that is removed once its bytes are in another file.
     fn as_stage(&self) -> Result<Option<Replaced>> {
         Ok(self.dir.file(&self.name)?.map(|file| Replaced { bytes: 0, ..file }))
     }
 
-    /// Ends it when its bytes are in another file. `end` makes them stay there, and says on its
-    /// side whether that will last.
+    /// Ends the upload once its bytes are in another file. `end` keeps the bytes there and returns,
+    /// in its inner result, whether that is durable.
     ///
     /// # Errors
-    /// That of `end`: the bytes are not there, and not here either.
+    /// The error of `end`: the bytes are neither there nor here.
     pub(super) fn added(mut self, end: impl FnOnce() -> Result<Result<()>>) -> Result<()> {
         self.state = UploadState::Discarded;
         let reservation = self.reservation.clone();
@@ -364,7 +367,7 @@ impl PartialUpload {
         lasts
     }
 
-    /// Whether the draft stays for its account, brought to the state in which it is resumed.
+    /// Whether the file is kept for its account; brings it to the state in which it can be resumed.
     fn stays(&mut self) -> bool {
         let is_kept = match (self.state, self.resumed) {
             (UploadState::Written, _) | (UploadState::Untouched, Some(_)) => true,
@@ -386,7 +389,7 @@ impl PartialUpload {
 
 impl Drop for PartialUpload {
     fn drop(&mut self) {
-        // Whoever writes to it has been stopped, or is just about to.
+        // The writer has been stopped, or is about to stop.
         if let (Some(writer), true) = (self.writer.take(), self.is_detached) {
             writer.wait();
         }
@@ -394,7 +397,7 @@ impl Drop for PartialUpload {
         if self.state == UploadState::Published {
             return;
         }
-        // Where removing fails, the sweep comes back to it.
+        // If removing fails, the next sweep does it.
         let is_left = self.stays() || self.dir.unlink(&self.name).is_err();
         if !is_left && (self.is_base_recorded || self.found.is_some()) {
             remove_base(&self.dir, &self.name);

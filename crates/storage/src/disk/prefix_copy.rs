@@ -1,4 +1,4 @@
-//! The first bytes of a file that is there, copied a part at a time.
+//! Copying the first bytes of an existing file in steps.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -8,21 +8,21 @@ use wharf_core::error::{Error, ErrorKind, Result};
 use super::fault::fault;
 use super::system::identity;
 
-/// Bytes copied in one go: some tens of milliseconds on a slow disk. File systems that share blocks
-/// between files do so where the system is asked for a part, too.
+/// Bytes copied per step: some tens of milliseconds on a slow disk. File systems that can share
+/// blocks between files do so for parts of a file, too.
 const STEP_BYTES: u64 = 8 * 1024 * 1024;
 
-/// A copy under way.
+/// A copy in progress.
 pub(super) struct PrefixCopy {
     old: File,
-    /// The file as it was when the copy began.
+    /// The identity of the file when the copy began.
     identity: String,
     length: u64,
     done: u64,
 }
 
 impl PrefixCopy {
-    /// The first `length` bytes of a file; none if there is nothing to copy.
+    /// Copies the first `length` bytes of a file; `None` if there is nothing to copy.
     pub(super) fn of(old: File, length: u64) -> Result<Option<Self>> {
         if length == 0 {
             return Ok(None);
@@ -31,16 +31,17 @@ impl PrefixCopy {
         Ok(Some(Self { old, identity, length, done: 0 }))
     }
 
-    /// How many bytes are copied in all.
+    /// Total number of bytes to copy.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Copies the next bytes to `new`, which stands behind those before. Says whether all are
-    /// there.
+    /// Copies the next bytes to `new`, whose position is after the previous ones. Returns whether
+    /// the copy is complete.
     ///
     /// # Errors
-    /// `Busy` if the file was changed meanwhile: what was copied is neither old nor new.
+    /// `Busy` if the file changed in the meantime: the copy is then neither the old nor the new
+    /// content.
     pub(super) fn step(&mut self, new: &mut File) -> Result<bool> {
         let most = self.length.saturating_sub(self.done).min(STEP_BYTES);
         self.old.seek(SeekFrom::Start(self.done)).map_err(fault)?;

@@ -1,8 +1,8 @@
-//! What every home keeps, written down between two runs of the server.
+//! The file that stores the counted usage of every home between two runs of the server.
 //!
-//! The file is there only while nothing has changed since it was written: before the first change
-//! of a run it is removed, and a stop in good order writes it anew. So a crash leaves none, and a
-//! file that is missing or damaged makes every home be counted again.
+//! The file exists only while nothing has changed since it was written: it is removed before the
+//! first change of a run and written again at a clean shutdown. A crash therefore leaves none, and
+//! if the file is missing or damaged, every home is counted again.
 //!
 //! ```text
 //! wharf quota ledger 1
@@ -29,13 +29,13 @@ const HEADER: &str = "wharf quota ledger 1";
 const NAME: &str = "quota.ledger";
 const FRESH_NAME: &str = "quota.ledger.new";
 const LOCK_NAME: &str = "quota.lock";
-/// A longer file is none of ours.
+/// A longer file was not written by the server.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// What is known of a home, and when it was counted.
+/// The usage of a home, and when it was counted.
 pub(super) type CountedHome = (Kept, u64);
 
-/// The file, and whether it still tells the truth.
+/// The file, and whether it is still valid.
 pub(super) struct QuotaFile {
     folder: PathBuf,
     is_removed: AtomicBool,
@@ -48,7 +48,7 @@ impl QuotaFile {
         Self { folder, is_removed: AtomicBool::new(false), lock: Mutex::new(None) }
     }
 
-    /// What the last run left; nothing if there is any doubt.
+    /// The counts of the last run; empty if there is any doubt.
     pub(super) fn read(&self) -> HashMap<PathBuf, CountedHome> {
         let path = self.folder.join(NAME);
         let is_temporary = fs::symlink_metadata(&path)
@@ -57,7 +57,7 @@ impl QuotaFile {
         text.and_then(|text| parse(&text)).unwrap_or_default()
     }
 
-    /// Writes what is known, unless nothing changed since it was read.
+    /// Writes the counts, unless nothing changed since the file was read.
     pub(super) fn write(&self, homes: &[(PathBuf, CountedHome)]) -> io::Result<()> {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_none() {
@@ -122,7 +122,7 @@ impl DirtyMark for QuotaFile {
     }
 }
 
-/// A file that only this process's user may read.
+/// A file with read permission only for the user of this process.
 fn private(path: &Path) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -131,7 +131,7 @@ fn private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Makes the names in a folder survive a power failure, where the system has a call for it.
+/// Syncs a directory, where the system has a call for it.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
@@ -139,7 +139,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 fn text_of(homes: &[(PathBuf, CountedHome)]) -> String {
     let mut text = format!("{HEADER}\n");
     for (home, (kept, counted_at)) in homes {
-        // What cannot be written is counted again.
+        // A home that cannot be written is counted again.
         let Some(home) = home.to_str().filter(|home| !home.contains('\n')) else { continue };
         let _ = writeln!(text, "{} {} {counted_at} {home}", kept.bytes, kept.files);
     }

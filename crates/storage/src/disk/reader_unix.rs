@@ -1,4 +1,4 @@
-//! What is in a directory of Unix.
+//! Reading directories on Unix.
 
 use std::io;
 
@@ -27,7 +27,7 @@ pub(super) struct DirectoryNames {
 /// A name in a directory.
 pub(super) struct DirectoryName {
     pub(super) name: Vec<u8>,
-    /// Whether it can be a directory. Some file systems do not say.
+    /// Whether it may be a directory. Some file systems do not report it.
     pub(super) may_be_dir: bool,
 }
 
@@ -54,13 +54,13 @@ impl Iterator for DirectoryNames {
     }
 }
 
-/// A directory that is being listed.
+/// A directory being listed.
 pub(super) struct Reader {
     dir: Directory,
     reading: NameReader,
     at: VPath,
     wanted: Wanted,
-    /// The server's own names here; none where no name needs to be looked at.
+    /// Names of server files in this directory; `None` if no name needs to be checked.
     denied: Option<DeniedNames>,
 }
 
@@ -70,7 +70,7 @@ impl Reader {
         Ok(Self { reading: NameReader::new(&dir).map_err(fault)?, dir, at, wanted, denied })
     }
 
-    /// The next entry, none at the end. What vanishes meanwhile is left out.
+    /// The next entry, `None` at the end. Entries that disappear in the meantime are left out.
     pub(super) fn next(&mut self, root: &Root) -> Result<Option<Entry>> {
         loop {
             let Some((name, _)) = self.reading.next().map_err(fault)? else { return Ok(None) };
@@ -105,7 +105,7 @@ impl Reader {
     }
 }
 
-/// What a link leads to, if it may be followed; else the link. None if that is denied.
+/// The target of a link, if it may be followed; otherwise the link. `None` if the target is denied.
 fn followed(root: &Root, dir: &VPath, name: &[u8], link: Entry) -> Option<Entry> {
     let Ok(at) = dir.join(name) else { return Some(link) };
     match root.stat(&at) {

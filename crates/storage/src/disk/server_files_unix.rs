@@ -1,4 +1,4 @@
-//! Unix: files are told apart by device and inode.
+//! Unix: files are identified by device and inode.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,65 +12,66 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat};
 
 use super::{Extent, is_copy};
 
-/// A file, by its device and inode.
+/// Device and inode of a file.
 type Id = (u64, u64);
 
-/// How many links one path may lead through, as on Linux.
+/// Maximum number of links in one path, as on Linux.
 const LINKS_MAX: usize = 40;
-/// How deep folders of the server's are looked into; wharf makes two levels.
+/// Maximum depth of directories of the server that are indexed; wharf creates two levels.
 const DEPTH_MAX: usize = 16;
-/// How many entries of folders of the server's are known by identity. What lies beyond is still
-/// denied by the folder in which it is reached.
+/// Maximum number of indexed entries in directories of the server. Entries beyond are still denied
+/// by the directory through which they are reached.
 const ENTRIES_MAX: usize = 100_000;
-/// For trees that no path of the server's lies in, what was learnt holds this long.
+/// For trees without paths of the server, the index is used for this long.
 const STALE_MAX: Duration = Duration::from_secs(1);
-/// A folder that changed so shortly before it was read may have changed again at the same time:
-/// the clock of file systems is coarse.
+/// A directory that changed this shortly before it was read may have changed again within the same
+/// timestamp: file system clocks are coarse.
 const COARSE: Duration = Duration::from_millis(50);
-/// How many of the server's files are kept open, to be known after they were replaced.
+/// Maximum number of server files that are kept open, so that they are recognized after being
+/// replaced.
 const PINS_MAX: usize = 256;
-/// How many folders above one are asked whether they are the server's.
+/// Maximum number of parent directories that are checked.
 const ABOVE_MAX: usize = 256;
 
-/// What the server's paths lead to, learnt again whenever that may have changed.
+/// Index of the files to which the server's paths lead, rebuilt whenever that may have changed.
 pub(crate) struct ServerFileIndex {
     paths: Vec<(PathBuf, Extent)>,
     known: Mutex<(Arc<IndexSnapshot>, Instant)>,
 }
 
-/// What the server's paths led to when they were last followed.
+/// The files to which the server's paths led when they were last resolved.
 #[derive(Default)]
 struct IndexSnapshot {
-    /// Every name on the way, and what it was.
+    /// Every name of the paths, and the file it referred to.
     steps: Vec<(PathBuf, Option<PathStep>)>,
-    /// Folders that were read, and when they had changed last.
+    /// Directories that were read, with their modification times.
     folders_read: Vec<(PathBuf, FolderStamp)>,
-    /// When that was.
+    /// When the paths were resolved.
     read_at: Option<SystemTime>,
-    /// What is denied.
+    /// Denied files.
     own: HashSet<Id>,
-    /// Folders of the server's, with those in them.
+    /// Directories of the server, with their subdirectories.
     own_folders: HashMap<Id, PathBuf>,
-    /// Folders and links on the way: they keep their names and places.
+    /// Directories and links that the paths lead through: they cannot be renamed or removed.
     on_path: HashSet<Id>,
-    /// Folders that are walked through, and what lies below.
+    /// Directories that the paths lead through, and the paths below each.
     above: HashMap<Id, Vec<PathBuf>>,
-    /// Whether a file of the server's has a second name, which may be anywhere.
+    /// Whether a file of the server has a second hard link, which may be anywhere.
     has_aliases: bool,
-    /// Names that are denied in a folder, also while nothing has them.
+    /// Names that are denied in a directory, even while no such file exists.
     names: Vec<(Id, Vec<u8>, Extent)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct PathStep {
     id: Id,
-    /// When it was changed, for links: one may be replaced by another at the same inode.
+    /// The change time, for links: one may be replaced by another with the same inode.
     changed: Option<(i64, i64)>,
 }
 
 type FolderStamp = Option<(Id, i64, i64, i64, i64)>;
 
-/// What a tree is to the server's files.
+/// How a tree relates to the files of the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TreeRelation {
     /// Some of them lie in it.
@@ -85,7 +86,7 @@ impl ServerFileIndex {
         Self { paths, known: Mutex::new((known, now())) }
     }
 
-    /// What is known now. With [`TreeRelation::Disjoint`] it may be a second old.
+    /// The current index. With [`TreeRelation::Disjoint`] it may be one second old.
     fn known(&self, relation: TreeRelation) -> Arc<IndexSnapshot> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if relation == TreeRelation::Disjoint && known.1.elapsed() < STALE_MAX {
@@ -98,7 +99,7 @@ impl ServerFileIndex {
         Arc::clone(&known.0)
     }
 
-    /// Whether the tree with this root has any of the server's files in it.
+    /// Whether the tree with this root contains any of the server's files.
     pub(crate) fn relation(&self, root: impl AsFd) -> TreeRelation {
         let known = self.known(TreeRelation::Disjoint);
         match fstat(root) {
@@ -107,7 +108,7 @@ impl ServerFileIndex {
         }
     }
 
-    /// Whether something open is denied.
+    /// Whether access to an open file is denied.
     pub(crate) fn denies(&self, open: impl AsFd, relation: TreeRelation) -> bool {
         let Ok(facts) = fstat(open) else { return true };
         self.denies_facts(&facts, relation)
@@ -117,7 +118,7 @@ impl ServerFileIndex {
         let is_file = FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile;
         // It was replaced while it was opened, and may have been one of the server's.
         let is_gone = is_file && facts.st_nlink == 0 && relation == TreeRelation::Contains;
-        // A file with a second name may be one of the server's from anywhere.
+        // A file with a second hard link may be one of the server's, from anywhere.
         let relation =
             if is_file && facts.st_nlink > 1 { TreeRelation::Contains } else { relation };
         is_gone || self.known(relation).own.contains(&id(facts))
@@ -125,18 +126,19 @@ impl ServerFileIndex {
 
     /// Whether an entry of a listing is denied.
     ///
-    /// Folders with many files that have two names would cost much: what is a second old will do.
+    /// Directories with many hard-linked files would be slow to list, so an index that is one
+    /// second old is accepted.
     pub(crate) fn denies_id(&self, unique: Option<(u64, u64)>) -> bool {
         unique.is_some_and(|id| self.known(TreeRelation::Disjoint).own.contains(&id))
     }
 
-    /// The names in a folder that are denied; none where no name needs to be looked at.
+    /// The denied names in a directory; `None` if no name needs to be checked.
     pub(crate) fn denied_names(
         &self,
         folder: impl AsFd,
         relation: TreeRelation,
     ) -> Option<DeniedNames> {
-        // From here on a listing may rely on what is known.
+        // From here on a listing may rely on the index.
         let known = self.known(relation);
         if relation == TreeRelation::Disjoint && !known.has_aliases {
             return None;
@@ -145,7 +147,8 @@ impl ServerFileIndex {
         Some(DeniedNames { known, folder })
     }
 
-    /// Whether a name in a folder is denied, whatever it leads to and also if nothing has it.
+    /// Whether a name in a directory is denied, whatever it refers to and even if it does not
+    /// exist.
     pub(crate) fn denies_name(
         &self,
         folder: impl AsFd,
@@ -158,8 +161,8 @@ impl ServerFileIndex {
         known.own_folders.contains_key(&folder) || known.has_name(folder, name)
     }
 
-    /// Whether a name in a folder may not be made, removed or renamed: it is denied, or leads to
-    /// what is.
+    /// Whether a name in a directory must not be created, removed or renamed: it is denied, or
+    /// leads to a denied file.
     pub(crate) fn holds(&self, folder: impl AsFd, name: &[u8], relation: TreeRelation) -> bool {
         if self.denies_name(&folder, name, relation) {
             return true;
@@ -208,7 +211,7 @@ impl ServerFileIndex {
         })
     }
 
-    /// The same for a folder that is open.
+    /// The same for an open directory.
     pub(crate) fn is_on_path(&self, facts: &Stat, relation: TreeRelation) -> bool {
         self.known(relation).on_path.contains(&id(facts))
     }
@@ -219,7 +222,7 @@ impl ServerFileIndex {
     }
 }
 
-/// The names in one folder that are denied.
+/// The denied names in one directory.
 pub(crate) struct DeniedNames {
     known: Arc<IndexSnapshot>,
     folder: Id,
@@ -242,7 +245,7 @@ impl IndexSnapshot {
         })
     }
 
-    /// Whether all paths still lead where they led.
+    /// Whether all paths still lead to the same files.
     fn is_current(&self) -> bool {
         let is_settled = |stamp: &FolderStamp| match (stamp, self.read_at) {
             (Some((_, seconds, nanos, ..)), Some(read_at)) => {
@@ -289,12 +292,12 @@ fn stamp_of(path: &Path) -> FolderStamp {
     Some((id_of(&facts), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec()))
 }
 
-/// Files of the server's that hold secrets, open since they were first seen. One that was replaced,
-/// such as an old private key, may have a second name in a home; while it is open, no new file gets
-/// its number. They are the process's: a reload of the configuration must not forget them.
+/// Server files that contain secrets, open since they were first seen. A replaced one, such as an
+/// old private key, may have a second hard link in a home; while it is open, its inode number is
+/// not reused. They are global to the process: a reload of the configuration must not forget them.
 static PINS: Mutex<BTreeMap<Id, OwnedFd>> = Mutex::new(BTreeMap::new());
 
-/// Keeps a file open without any right to its content.
+/// Keeps a file open without any access to its content.
 fn pin(at: &Path, facts: &std::fs::Metadata) {
     #[cfg(target_os = "linux")]
     const HOW: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -305,7 +308,7 @@ fn pin(at: &Path, facts: &std::fs::Metadata) {
     if pins.len() >= PINS_MAX || pins.contains_key(&id_of(facts)) {
         return;
     }
-    // Who may not open it any more keeps what was known before.
+    // If the file can no longer be opened, the earlier descriptor stays.
     if let Ok(file) = open(at, HOW, Mode::empty())
         && fstat(&file).is_ok_and(|opened| id(&opened) == id_of(facts))
     {
@@ -313,7 +316,7 @@ fn pin(at: &Path, facts: &std::fs::Metadata) {
     }
 }
 
-/// Files of the server's that were replaced, and still have a name somewhere.
+/// Server files that were replaced, and still have a name.
 fn replaced(known: &mut IndexSnapshot) {
     let mut pins = PINS.lock().unwrap_or_else(PoisonError::into_inner);
     pins.retain(|id, file| {
@@ -325,8 +328,8 @@ fn replaced(known: &mut IndexSnapshot) {
     });
 }
 
-/// Follows every path, name by name. What this process may not look at any more, after it gave up
-/// rights, is taken to be as it was.
+/// Resolves every path, name by name. Whatever this process cannot access after it dropped
+/// privileges is assumed to be unchanged.
 fn resolve_all(paths: &[(PathBuf, Extent)], before: &IndexSnapshot) -> IndexSnapshot {
     let mut known = IndexSnapshot { read_at: Some(SystemTime::now()), ..IndexSnapshot::default() };
     for (path, extent) in paths {
@@ -366,7 +369,7 @@ impl PathFollower<'_> {
             self.known.steps.push((at.clone(), step));
             let is_last = ahead.is_empty();
             let Ok(facts) = found else {
-                // Nothing is there yet, and no account makes it.
+                // Nothing exists there yet, and no account creates it.
                 let extent = if is_last { self.extent } else { Extent::File };
                 self.known.names.push((folder, name.as_bytes().to_vec(), extent));
                 if let Some(step) = step.filter(|_| is_last) {
@@ -400,7 +403,7 @@ impl PathFollower<'_> {
         }
     }
 
-    /// Notes a folder that a path leads through.
+    /// Records a directory that a path leads through.
     fn enter_folder(&mut self, folder: &Path) -> Option<Id> {
         let folder = id_of(&std::fs::metadata(folder).ok()?);
         let below = self.known.above.entry(folder).or_default();
@@ -430,7 +433,7 @@ impl PathFollower<'_> {
         self.known.has_aliases |= facts.nlink() > 1;
     }
 
-    /// Takes a folder with everything in it.
+    /// Adds a directory with all its content.
     fn take_folder(&mut self, top: &Path) {
         let mut ahead = vec![(top.to_owned(), 0)];
         while let Some((folder, depth)) = ahead.pop() {

@@ -1,4 +1,4 @@
-//! The names of our own temporaries, what each is bound to, and who may take one.
+//! Names of temporary files, the file that each belongs to, and locks on them.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind as Io, Read, Write as _};
@@ -10,14 +10,14 @@ use wharf_proto::path::VPath;
 use super::boot;
 use super::system::{Directory, OpenedTemporary};
 
-/// How the names of temporaries begin. No client sees or reaches such a name, in any case of
-/// letters, whether we made the thing or not.
+/// Prefix of the names of temporary files. Clients neither see nor reach such names, regardless of
+/// letter case and of what created the file.
 ///
-/// `.wharf-` + 32 hex digits + `.part` is what one account uploads to one name; it can be resumed,
-/// also after a crash. The same with `.base` beside it holds the identity of the file that stood
-/// under that name when the upload began, or the mark that nothing did, which lies in a `.none`.
-/// `.wharf-` + 32 hex digits + `.tmp` serves a second upload to that name, or one that adds to a
-/// file, and `.undo` says how long a file was before bytes were added to it.
+/// `.wharf-` + 32 hex digits + `.part` is the upload of one account to one name; it can be resumed,
+/// also after a crash. The same name with `.base` records the identity of the file that existed
+/// under that name when the upload began, or refers to the mark that none did, which is stored in a
+/// `.none`. `.wharf-` + 32 hex digits + `.tmp` is a second upload to that name, or bytes to append
+/// to a file, and `.undo` records how long a file was before bytes were appended.
 pub const TEMP_PREFIX: &str = ".wharf-";
 
 const PARTIAL_SUFFIX: &[u8] = b".part";
@@ -25,16 +25,16 @@ const THROWAWAY_SUFFIX: &[u8] = b".tmp";
 const BASE_SUFFIX: &[u8] = b".base";
 const UNDO_SUFFIX: &[u8] = b".undo";
 const ABSENCE_SUFFIX: &[u8] = b".none";
-/// How often a mark is made that others remove meanwhile.
+/// How often creating a mark is retried that other sessions remove concurrently.
 const TRIES_MAX: usize = 10;
-/// The longest identity that is read.
+/// Maximum length of an identity that is read.
 const BASE_BYTES_MAX: u64 = 512;
-/// Bytes in a name, so that nobody guesses it and none meets another.
+/// Number of random bytes in a name, so that names can be neither guessed nor collide.
 const TAG_BYTES: usize = 16;
 
-/// Whether a client may know of this name.
+/// Whether a name is hidden from clients.
 pub(super) fn is_hidden(name: &[u8]) -> bool {
-    // In any case of letters, for file systems that take them as the same.
+    // In any letter case, for case-insensitive file systems.
     let start = name.get(..TEMP_PREFIX.len());
     start.is_some_and(|start| start.eq_ignore_ascii_case(TEMP_PREFIX.as_bytes()))
 }
@@ -44,20 +44,20 @@ pub(super) fn leads_to_hidden(at: &VPath) -> bool {
     at.names().any(is_hidden)
 }
 
-/// What a temporary serves.
+/// The purpose of a temporary file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TemporaryKind {
-    /// It holds bytes of an upload.
+    /// Contains bytes of an upload.
     Upload,
-    /// It holds the identity of the file that an upload is to replace.
+    /// Contains the identity of the file that an upload replaces.
     Base,
-    /// It holds the length of a file to which bytes are being added.
+    /// Contains the old length of a file that is being appended to.
     Undo,
-    /// It holds the mark of a name that nothing has.
+    /// Marks a name without a file.
     AbsentMark,
 }
 
-/// What the name is for, if it is just as we make them.
+/// The kind of a temporary file, if the name has exactly the format of the server.
 pub(super) fn temporary_kind(name: &[u8]) -> Option<TemporaryKind> {
     let rest = name.strip_prefix(TEMP_PREFIX.as_bytes())?;
     let (tag, suffix) = rest.split_at_checked(2 * TAG_BYTES)?;
@@ -74,43 +74,43 @@ pub(super) fn temporary_kind(name: &[u8]) -> Option<TemporaryKind> {
     }
 }
 
-/// Whether the name is just as we make them.
+/// Whether the name has exactly the format of the server.
 #[cfg(test)]
 fn is_temporary(name: &[u8]) -> bool {
     temporary_kind(name).is_some()
 }
 
-/// The name under which an account's upload to `target` waits, in the same directory.
+/// The name of the temporary file for an account's upload to `target`, in the same directory.
 ///
-/// It is another one each time the system is started. Nobody syncs an upload that is under way, so
-/// after a power failure its length can be there and its bytes not: whoever went on with it would
-/// get a file with zeros in it, and a 226.
+/// The name changes with each boot. An upload in progress is not synced, so after a power failure
+/// its length can be stored without its bytes: resuming it would publish a file with zeros in it
+/// and reply 226.
 pub(super) fn partial_name(account: &str, target: &[u8]) -> Vec<u8> {
     partial_name_of(boot::identity(), account, target)
 }
 
 fn partial_name_of(boot: &[u8], account: &str, target: &[u8]) -> Vec<u8> {
-    // Nothing here has a NUL in it, so no two such three are the same text.
+    // None of the three contains NUL, so different triples never have the same text.
     let digest = Sha256::new().chain_update(account).chain_update([0]).chain_update(target);
     let digest = digest.chain_update([0]).chain_update(boot);
     named(digest.finalize().as_slice(), PARTIAL_SUFFIX)
 }
 
-/// The name of the journal of what is being added to `target`, in the same directory. It is the
-/// same for every account, and after the system was started again.
+/// The name of the journal for appends to `target`, in the same directory. It is the same for every
+/// account and does not change with a reboot.
 pub(super) fn undo_name(target: &[u8]) -> Vec<u8> {
     let digest = Sha256::new().chain_update(b"append").chain_update([0]).chain_update(target);
     named(digest.finalize().as_slice(), UNDO_SUFFIX)
 }
 
-/// Where the identity lies that the upload `partial` is bound to.
+/// The name of the file that records the identity to which the upload `partial` is bound.
 fn base_name(partial: &[u8]) -> Vec<u8> {
     let mut name = partial.strip_suffix(PARTIAL_SUFFIX).unwrap_or(partial).to_vec();
     name.extend_from_slice(BASE_SUFFIX);
     name
 }
 
-/// Writes down what the upload `partial` is to replace. The caller holds the lock on it.
+/// Records which file the upload `partial` replaces. The caller holds its lock.
 pub(super) fn write_base(dir: &Directory, partial: &[u8], base: &str) -> io::Result<()> {
     let name = base_name(partial);
     let mut file = match dir.create(&name) {
@@ -124,33 +124,33 @@ pub(super) fn write_base(dir: &Directory, partial: &[u8], base: &str) -> io::Res
     file.write_all(base.as_bytes())
 }
 
-/// What the upload `partial` is to replace, as it was written down; none if it was not.
+/// The recorded identity of the file that the upload `partial` replaces; `None` if there is none.
 pub(super) fn read_base(dir: &Directory, partial: &[u8]) -> io::Result<Option<String>> {
     let OpenedTemporary::Found(file) = dir.open_own(&base_name(partial))? else { return Ok(None) };
     let mut base = Vec::new();
     file.take(BASE_BYTES_MAX).read_to_end(&mut base)?;
-    // What is torn equals no identity.
+    // Incomplete text never equals an identity.
     Ok(Some(String::from_utf8_lossy(&base).into_owned()))
 }
 
-/// Removes the identity of an upload that is gone. Call it after the upload's own name is: an
-/// identity without upload is harmless.
+/// Removes the record of an upload that no longer exists. Call it after removing the upload: a
+/// record without upload is harmless.
 pub(super) fn remove_base(dir: &Directory, partial: &[u8]) {
     if partial.ends_with(PARTIAL_SUFFIX) {
-        // Where it fails, the sweep comes back to it.
+        // If this fails, the next sweep removes it.
         let _ = dir.unlink(&base_name(partial));
     }
 }
 
-/// Whether an identity belongs to no upload.
+/// Whether a record belongs to no upload.
 pub(super) fn is_orphan(dir: &Directory, base: &[u8]) -> bool {
     let mut partial = base.strip_suffix(BASE_SUFFIX).unwrap_or(base).to_vec();
     partial.extend_from_slice(PARTIAL_SUFFIX);
     matches!(dir.kind_of(&partial), Ok(None))
 }
 
-/// Whether the upload `partial` was made for what stands at `target` now: for the file of the
-/// identity `base`, or for nothing. What was left without a note fits nothing.
+/// Whether the upload `partial` was made for the file that exists at `target` now: for the file
+/// with the identity `base`, or for an unused name. An upload without a record matches nothing.
 pub(super) fn is_base_current(
     dir: &Directory,
     partial: &[u8],
@@ -164,8 +164,8 @@ pub(super) fn is_base_current(
     })
 }
 
-/// Whether two identities may be of one file with one content, of which only the permissions, the
-/// links or the times were changed.
+/// Whether two identities may belong to one file with one content, of which only the permissions,
+/// the links or the times were changed.
 pub(super) fn may_be_same(one: &str, other: &str) -> bool {
     let parts = |text: &str| {
         let (file, behind) = text.split_once(' ').unwrap_or((text, ""));
@@ -175,13 +175,13 @@ pub(super) fn may_be_same(one: &str, other: &str) -> bool {
     parts(one) == parts(other)
 }
 
-/// Where the mark lies that nothing stands at `target`, for every account.
+/// The name of the mark that no file exists at `target`, for every account.
 fn absent_mark_name(target: &[u8]) -> Vec<u8> {
     let digest = Sha256::new().chain_update(b"absence").chain_update([0]).chain_update(target);
     named(digest.finalize().as_slice(), ABSENCE_SUFFIX)
 }
 
-/// The mark under which nothing stands at `target`; none if there is none, or it is torn.
+/// The mark that no file exists at `target`; `None` if it is missing or incomplete.
 fn absent_mark(dir: &Directory, target: &[u8]) -> io::Result<Option<String>> {
     let OpenedTemporary::Found(file) = dir.open_own(&absent_mark_name(target))? else {
         return Ok(None);
@@ -192,7 +192,7 @@ fn absent_mark(dir: &Directory, target: &[u8]) -> io::Result<Option<String>> {
     Ok(is_whole.then(|| String::from_utf8_lossy(&mark).into_owned()))
 }
 
-/// Marks that nothing stands at `target`. Gives the mark, and whether it is new.
+/// Marks that no file exists at `target`. Returns the mark, and whether it is new.
 pub(super) fn mark_absent(dir: &Directory, target: &[u8]) -> io::Result<(String, bool)> {
     let name = absent_mark_name(target);
     for _ in 0..TRIES_MAX {
@@ -205,7 +205,8 @@ pub(super) fn mark_absent(dir: &Directory, target: &[u8]) -> io::Result<(String,
                 file.write_all(&mark)?;
                 return Ok((String::from_utf8_lossy(&mark).into_owned(), true));
             }
-            // A torn one. Where an upload is just writing it, that one cannot be resumed.
+            // An incomplete mark. If another upload is just writing it, that upload cannot be
+            // resumed.
             Err(error) if error.kind() == Io::AlreadyExists => match dir.unlink(&name) {
                 Err(error) if error.kind() != Io::NotFound => return Err(error),
                 _ => {}
@@ -216,14 +217,14 @@ pub(super) fn mark_absent(dir: &Directory, target: &[u8]) -> io::Result<(String,
     Err(Io::ResourceBusy.into())
 }
 
-/// Something stands at `target`, or did until now: what any account left for a name that nothing
-/// had is void. Call it after the change.
+/// Removes the mark once a file exists at `target`, or did until now: unfinished uploads of any
+/// account for the unused name are then void. Call it after the change.
 pub(super) fn clear_absent_mark(dir: &Directory, target: &[u8]) {
-    // Most names have none. Where it fails, only what is left unfinished is concerned.
+    // Most names have none. A failure only affects unfinished uploads.
     let _ = dir.unlink(&absent_mark_name(target));
 }
 
-/// A name that nothing else has.
+/// A random, unused name.
 pub(super) fn temporary_name() -> io::Result<Vec<u8>> {
     let mut tag = [0; TAG_BYTES];
     getrandom::fill(&mut tag).map_err(io::Error::other)?;
@@ -240,17 +241,17 @@ fn named(tag: &[u8], suffix: &[u8]) -> Vec<u8> {
     name
 }
 
-/// What happened when a temporary was to be locked.
+/// The result of locking a temporary file.
 pub(super) enum LockOutcome {
-    /// It is ours alone until the file is closed, and so long.
+    /// Locked until the file is closed; its length.
     Locked(u64),
-    /// Another upload uses it, or it went away meanwhile.
+    /// Another upload uses it, or it disappeared.
     InUse,
-    /// This file system knows no locks.
+    /// The file system does not support locks.
     Unsupported,
 }
 
-/// Locks a temporary and makes sure that the name still means it.
+/// Locks a temporary file and verifies that the name still refers to it.
 pub(super) fn claim(dir: &Directory, name: &[u8], file: &File) -> LockOutcome {
     match file.try_lock() {
         Ok(()) => dir.length_if_same(name, file).map_or(LockOutcome::InUse, LockOutcome::Locked),
@@ -259,26 +260,27 @@ pub(super) fn claim(dir: &Directory, name: &[u8], file: &File) -> LockOutcome {
     }
 }
 
-/// Whether something changed longer ago than `keep`. A time in the future is not long ago.
+/// Whether a change is older than `keep`. A time in the future is not old.
 pub(super) fn is_older(modified: Option<SystemTime>, keep: Duration) -> bool {
     let age = modified.and_then(|moment| SystemTime::now().duration_since(moment).ok());
     keep.is_zero() || age.is_some_and(|age| age > keep)
 }
 
-/// Whether a temporary may still be resumed, by its age.
+/// Whether a temporary file is recent enough to be resumed.
 pub(super) fn is_in_time(file: &File, keep: Duration) -> io::Result<bool> {
     Ok(!is_older(file.metadata()?.modified().ok(), keep))
 }
 
-/// Removes a temporary of an upload that nobody uses, if it is one of ours and older than `keep`.
-/// Gives its length, or none if it was left.
+/// Removes an unused temporary file of an upload, if it is in the format of the server and older
+/// than `keep`. Returns its length, or `None` if it was kept.
 pub(super) fn remove_if_unused(
     dir: &Directory,
     name: &[u8],
     keep: Duration,
 ) -> io::Result<Option<u64>> {
     let OpenedTemporary::Found(file) = dir.open_own(name)? else { return Ok(None) };
-    // Its facts count only once it is ours: an upload that is just ending may still add to it.
+    // Its metadata is reliable only once it is locked: an upload that is just ending may still
+    // write to it.
     let LockOutcome::Locked(length) = claim(dir, name, &file) else { return Ok(None) };
     if !is_older(file.metadata()?.modified().ok(), keep) {
         return Ok(None);

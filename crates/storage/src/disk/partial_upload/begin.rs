@@ -1,4 +1,5 @@
-//! How a draft begins: what it claims, what it goes on with, and what it may not.
+//! Starting an upload: claiming the temporary file, resuming, and the checks that prevent a wrong
+//! resumption.
 
 use std::fs::File;
 use std::io::ErrorKind as Io;
@@ -23,32 +24,33 @@ use crate::disk::tree::{Location, Tree, check_replaceable, refuse_hidden};
 use crate::name::check_new;
 use crate::quota::{LimitedHome, QuotaReservation, Replaced};
 
-/// How often a name for a temporary is tried.
+/// How many names are tried for a temporary file.
 const TRIES_MAX: usize = 10;
 
-/// Bytes of an unfinished upload by which a client is known that sends the whole file again behind
-/// REST, as ncftpput does where the old file has another time than the new one.
+/// Bytes of an unfinished upload that identify a client that sends the whole file again after REST,
+/// as ncftpput does if the old file has another modification time than the new one.
 pub(super) struct Overlap {
     head: Vec<u8>,
     next: ExpectedBytes,
 }
 
-/// What is known of the bytes that are to come.
+/// What is known about the bytes that should follow.
 enum ExpectedBytes {
-    /// They came once already.
+    /// They were received once already.
     IndexSnapshot(Vec<u8>),
-    /// They are new. These came last: where a file repeats itself, its first bytes say nothing.
+    /// They are new. These were received last: if a file repeats itself, its first bytes prove
+    /// nothing.
     New(Vec<u8>),
 }
 
-/// Bytes that are compared, and as few that say nothing.
+/// Number of bytes that are compared; fewer than these prove nothing.
 const OVERLAP_BYTES_MAX: u64 = 1024;
 const OVERLAP_BYTES_MIN: usize = 32;
-/// Bytes in which a repetition is looked for.
+/// Bytes that are searched for a repetition.
 const REPEATED_BYTES_MAX: u64 = 64 * 1024;
 
 impl Overlap {
-    /// What an upload of `length` bytes has at its beginning and at `keep`.
+    /// The bytes at the beginning of an upload of `length` bytes and at `keep`.
     fn of(file: &mut File, keep: u64, length: u64) -> std::io::Result<Option<Self>> {
         use std::io::{Read as _, Seek as _, SeekFrom};
         if keep == 0 {
@@ -70,8 +72,8 @@ impl Overlap {
         Ok(Some(Self { head, next }))
     }
 
-    /// Refuses bytes that are those of the beginning and not those that were to come: the file
-    /// would hold its first part twice.
+    /// Rejects bytes that equal the beginning of the file and not the expected ones: the file would
+    /// contain its first part twice.
     pub(super) fn check(&self, pieces: &[bytes::Bytes]) -> Result<()> {
         let count = match &self.next {
             ExpectedBytes::IndexSnapshot(here) => self.head.len().min(here.len()),
@@ -93,28 +95,28 @@ impl Overlap {
     }
 }
 
-/// What a write turns out to be.
+/// The kind of write that was started.
 pub(in crate::disk) enum StartedWrite {
-    /// A new content, which takes the name when it is whole.
+    /// New content, which gets the name once complete.
     Upload(PartialUpload),
-    /// Bytes to be added to the file of that name in that directory.
+    /// Bytes to append to the file of this name in this directory.
     Append(PartialUpload, Directory, Vec<u8>),
 }
 
-/// What an account left unfinished over what stands there now.
+/// An unfinished upload of this account to a target, as far as it applies to the current file.
 pub(in crate::disk) enum UnfinishedUpload {
     Nothing,
-    /// An upload that runs.
+    /// An upload in progress.
     InUse,
-    /// Something that cannot go on, over what is by all signs still the old content.
+    /// An upload that cannot be resumed; by all signs the file still has its old content.
     Outdated,
-    /// So many bytes.
+    /// An upload of this length.
     Bytes(u64),
 }
 
 impl PartialUpload {
-    /// Claims a temporary and brings it to the state in which the first byte can be written, as
-    /// soon as what it begins with was copied.
+    /// Claims a temporary file and prepares it for the first byte; the bytes that precede the
+    /// upload may still have to be copied.
     pub(in crate::disk) fn begin(tree: &Tree, at: &VPath, how: Write) -> Result<StartedWrite> {
         refuse_hidden(at, ErrorKind::Forbidden)?;
         let location = tree.location(at, ErrorKind::IsADirectory)?;
@@ -125,7 +127,8 @@ impl PartialUpload {
         Self::begin_in(tree, location, at, how).map(StartedWrite::Upload)
     }
 
-    /// The same for a new file, if that takes no time worth a thread; none if it may.
+    /// Like [`PartialUpload::begin`] for a new file, if that is fast enough to run without a
+    /// blocking thread; `None` otherwise.
     pub(in crate::disk) fn begin_at_once(
         tree: &Tree,
         at: &VPath,
@@ -154,12 +157,12 @@ impl PartialUpload {
         if base.is_some() && how.start == Start::End {
             check_unfinished(tree, &location, base.as_deref())?;
         }
-        // What was made just now and is not counted yet must not be taken for something old, and
-        // counted as gone.
+        // A file that was just created and is not counted yet must not be mistaken for an old one
+        // and subtracted.
         let counting = tree.counting()?;
         let mut partial_upload = match Self::claim(tree, location, how.replace)? {
-            // An upload of this account runs, or the server has not seen yet that it was cut: what
-            // is sent on its behalf must not be added to the old file.
+            // An upload of this account is in progress, or the server has not noticed yet that it
+            // ended: bytes sent to resume it must not be appended to the old file.
             (_, true) if base.is_some() && !matches!(how.start, Start::Fresh | Start::At(0)) => {
                 return Err(Error::new(ErrorKind::Busy, "another upload to it is under way"));
             }
@@ -178,18 +181,18 @@ impl PartialUpload {
         Ok(partial_upload)
     }
 
-    /// A temporary for bytes that are to be added to a file.
+    /// A temporary file for bytes to append to a file.
     fn begin_append(tree: &Tree, location: Location<'_>, at: &VPath) -> Result<Self> {
         let base = tree.base(&location, at)?;
         check_unfinished(tree, &location, base.as_deref())?;
-        // Who may not write to it hears that before sending anything.
+        // Without write permission the client gets the error before it sends data.
         drop(location.dir.open_to_append(location.name)?);
         let counting = tree.counting()?;
         let (file, name) = claim_temporary(&location.dir)?;
         let mut partial_upload = Self::with(tree, location, Replace::Allowed, (file, None, name));
         partial_upload.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
         partial_upload.base = base;
-        // It is no file of its own once it is done.
+        // It no longer counts as a file once the append is complete.
         let stage = partial_upload.as_stage()?;
         partial_upload.reserve_quota_for(tree, at, stage)?;
         drop(counting);
@@ -200,7 +203,7 @@ impl PartialUpload {
         Ok(partial_upload)
     }
 
-    /// Counts it as something that the account keeps.
+    /// Reserves quota for it as a file of the account.
     fn reserve_quota(&mut self, tree: &Tree, at: &VPath) -> Result<()> {
         let Some(limited) = &tree.limited else { return Ok(()) };
         let replaces = if self.base.is_some() { self.dir.file(&self.target)? } else { None };
@@ -217,7 +220,7 @@ impl PartialUpload {
         match QuotaReservation::begin(&limited.at(at), self.found, replaces) {
             Ok(reservation) => self.reservation = Some(Arc::new(reservation)),
             Err(error) => {
-                // What was left there is counted already.
+                // An earlier unfinished upload is counted already.
                 self.keep_found();
                 return Err(error);
             }
@@ -225,12 +228,12 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// Brings it to the state in which the first byte can be written.
+    /// Prepares the file for the first byte.
     fn prepare(&mut self, tree: &Tree, at: &VPath, start: Start) -> Result<()> {
         let left = if start == Start::Fresh { None } else { self.resumable()? };
         let is_there = self.base.is_some();
         match (left, start) {
-            // What is sent could be meant for either, also before the first byte of the new one.
+            // The data could be meant for either file, even before the first byte of the new one.
             (Some(length), Start::End) if is_there => {
                 self.keep_found();
                 return Err(ErrorKind::Unfinished(length).into());
@@ -240,7 +243,7 @@ impl PartialUpload {
                 self.keep_found();
                 return self.cut(start, length);
             }
-            // The client goes on with what it sent for another file.
+            // The client resumes an upload that it started for another file.
             (None, Start::At(1..))
                 if self.found.is_some() && (is_there || self.is_in_time()?) =>
             {
@@ -267,8 +270,8 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// How many bytes an earlier upload left that this one may go on with, none if it may not: it
-    /// is too old, or was made for something else than what stands there now.
+    /// Number of bytes of an earlier upload that this one may resume; `None` if the earlier one is
+    /// too old, or was meant to replace a file other than the current one.
     fn resumable(&self) -> Result<Option<u64>> {
         let Some(length) = self.found else { return Ok(None) };
         if !self.is_in_time()? {
@@ -282,14 +285,14 @@ impl PartialUpload {
         is_in_time(&self.file, self.keep).map_err(fault)
     }
 
-    /// What was found stays as it is if nothing is written, and what it was made for with it.
+    /// If nothing is written, the existing temporary file and its recorded base stay as they are.
     fn keep_found(&mut self) {
         self.resumed = self.found;
         self.length = self.found.unwrap_or(0);
         self.is_base_recorded = true;
     }
 
-    /// Empties what was found.
+    /// Empties the existing temporary file.
     fn clear_found(&mut self) -> Result<()> {
         if let Some(found) = self.found {
             if found > 0 {
@@ -300,8 +303,8 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// The account's own temporary for this target; another one if that is in use or odd. Says
-    /// whether it is in use.
+    /// The account's temporary file for this target, or another one if that is in use or unusable.
+    /// Also returns whether it is in use.
     fn claim(tree: &Tree, location: Location<'_>, replace: Replace) -> Result<(Self, bool)> {
         let partial = partial_name(&tree.account, location.name);
         let keep = tree.options.partial_upload_retention;
@@ -368,8 +371,9 @@ impl PartialUpload {
     }
 }
 
-/// Refuses to add to a file over which the account left an upload unfinished. What comes may be the
-/// rest of that one, from a client that takes the length of the old file for what it has sent.
+/// Refuses to append to a file if the account has an unfinished upload that was to replace it. The
+/// data may be the rest of that upload, from a client that mistakes the size of the old file for
+/// the amount it has sent.
 fn check_unfinished(tree: &Tree, location: &Location<'_>, base: Option<&str>) -> Result<()> {
     match tree.find_unfinished(location, base)? {
         UnfinishedUpload::Nothing => Ok(()),
@@ -381,7 +385,7 @@ fn check_unfinished(tree: &Tree, location: &Location<'_>, base: Option<&str>) ->
     }
 }
 
-/// How many bytes of `length` a write keeps.
+/// Number of bytes of `length` that a write keeps.
 fn kept(start: Start, length: u64) -> Result<u64> {
     match start {
         Start::Fresh => Ok(0),
@@ -391,13 +395,13 @@ fn kept(start: Start, length: u64) -> Result<u64> {
     }
 }
 
-/// The temporary under the account's own name.
+/// The temporary file under the name that belongs to the account and the target.
 enum ClaimedPartial {
-    /// It is ours; its length if it was there before.
+    /// Locked for this upload; its length if it existed before.
     Locked(File, Option<u64>),
     /// Another upload of this account uses it.
     InUse,
-    /// It cannot be had.
+    /// It is not available.
     Unavailable,
 }
 
@@ -420,7 +424,7 @@ fn claim_partial(dir: &Directory, name: &[u8]) -> Result<ClaimedPartial> {
             LockOutcome::Locked(length) => {
                 return Ok(ClaimedPartial::Locked(file, (!is_new).then_some(length)));
             }
-            // One that only asks for its length is done at once.
+            // A session that only asks for its length releases the lock at once.
             LockOutcome::InUse => std::thread::yield_now(),
             LockOutcome::Unsupported => return Ok(ClaimedPartial::Unavailable),
         }
@@ -432,7 +436,8 @@ pub(in crate::disk) fn claim_temporary(dir: &Directory) -> Result<(File, Vec<u8>
     for _ in 0..TRIES_MAX {
         let name = temporary_name().map_err(fault)?;
         match dir.create(&name) {
-            // Without locks its name alone makes it ours. A sweep may have taken it meanwhile.
+            // Without locks, exclusive creation alone makes it ours. A sweep may have removed it in
+            // the meantime.
             Ok(file) if !matches!(claim(dir, &name, &file), LockOutcome::InUse) => {
                 return Ok((file, name));
             }
