@@ -1,4 +1,4 @@
-//! A tree of files in memory.
+//! A file tree in memory.
 
 #[cfg(test)]
 mod tests;
@@ -27,20 +27,21 @@ use wharf_proto::time::Timestamp;
 use self::tree::{GONE, Identity, Partial, PartialKey, Tree};
 use crate::quota::{FileId, LimitedHome, Quota, QuotaCounter, QuotaReservation, Replaced};
 
-/// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
+/// Maximum length of a file in a [`Memory`]; more is `NoSpace`.
 const FILE_BYTES_MAX: usize = 1 << 30;
-/// The longest piece that reading a file yields.
+/// Maximum length of a chunk that reading a file yields.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
-/// The permission bits that new files and directories do not get, until a session says otherwise.
+/// The permission bits that new files and directories do not get, until a session changes the
+/// umask.
 const UMASK: u32 = 0o022;
-/// The most entries in one batch of a listing.
+/// Maximum number of entries in one batch of a listing.
 const BATCH_ENTRIES_MAX: usize = 256;
 
-/// A tree of files in memory, gone when its last clone is dropped.
+/// A file tree in memory, freed when its last clone is dropped.
 ///
-/// Clones share one tree. Nothing in it depends on chance or, with [`Memory::with_clock`], on the
-/// time of day: the same acts in the same order give the same answers. Listings are sorted. A file
-/// holds at most 1 GiB; what goes beyond is `NoSpace`.
+/// Clones share one tree. It is deterministic: with [`Memory::with_clock`], the same operations in
+/// the same order give the same results. Listings are sorted. A file holds at most 1 GiB; more is
+/// `NoSpace`.
 ///
 /// Accounts share the files but not their unfinished uploads: see [`Memory::for_account`].
 #[derive(Clone)]
@@ -49,17 +50,17 @@ pub struct Memory {
     account: Arc<str>,
     quota: Quota,
     keeps_partials: bool,
-    /// Of this handle and its clones.
+    /// Umask of this handle and its clones.
     umask: Arc<AtomicU32>,
 }
 
 impl Memory {
-    /// An empty tree that takes times from the machine's clock.
+    /// An empty tree that takes times from the system clock.
     pub fn new() -> Self {
         Self::with_clock(crate::time::now)
     }
 
-    /// An empty tree that asks `clock` for the time of every change.
+    /// An empty tree that uses `clock` for the time of every change.
     pub fn with_clock(clock: fn() -> Timestamp) -> Self {
         Self {
             tree: Arc::new(Mutex::new(Tree::new(clock))),
@@ -70,7 +71,7 @@ impl Memory {
         }
     }
 
-    /// The same tree, seen by another account: the files are shared, unfinished uploads are not.
+    /// The same tree for another account: the files are shared, unfinished uploads are not.
     #[must_use]
     pub fn for_account(&self, name: &str) -> Self {
         let umask = Arc::new(AtomicU32::new(UMASK));
@@ -78,15 +79,14 @@ impl Memory {
     }
 
     /// The same tree, in which this handle and its clones leave no unfinished uploads: for an
-    /// account that many share.
+    /// account that many users share.
     #[must_use]
     pub fn without_partials(&self) -> Self {
         Self { keeps_partials: false, ..self.clone() }
     }
 
-    /// The same tree, of which this handle and its clones may keep only so much. From the first
-    /// such call on, all accounts' changes are counted; what [`Memory::put`] puts there later is
-    /// not.
+    /// The same tree with a quota for this handle and its clones. From the first such call on,
+    /// changes of all accounts are counted; files added later by [`Memory::put`] are not.
     #[must_use]
     pub fn with_quota(&self, quota: Quota) -> Self {
         let mut tree = self.tree();
@@ -97,18 +97,18 @@ impl Memory {
         Self { quota, ..self.clone() }
     }
 
-    /// What is in the tree, looked at piece by piece. While no upload is under way this is what
-    /// has been counted.
+    /// The usage of the tree, computed from its files. While no upload is in progress this equals
+    /// the count.
     pub fn recount(&self) -> Kept {
         self.tree().kept()
     }
 
-    /// Puts a file there, with the directories above it, whatever was there before. Any name
-    /// goes, also those that no client may create.
+    /// Adds a file with its parent directories, replacing any existing content. Any name is
+    /// accepted, including those that clients may not create.
     ///
     /// # Panics
-    /// If `path` is none (see [`VPath::resolve`]), is the root or a directory, or leads through a
-    /// file.
+    /// If `path` is invalid (see [`VPath::resolve`]), is the root or a directory, or leads through
+    /// a file.
     pub fn put(&self, path: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) {
         let at = Self::path(path.as_ref());
         let content = Bytes::copy_from_slice(bytes.as_ref());
@@ -116,16 +116,16 @@ impl Memory {
         result.expect("the path of a file put into memory leads through directories");
     }
 
-    /// The content of a file; none if there is no such file.
+    /// The content of a file; `None` if it does not exist.
     ///
     /// # Panics
-    /// If `path` is none (see [`VPath::resolve`]).
+    /// If `path` is invalid (see [`VPath::resolve`]).
     pub fn content(&self, path: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         Some(self.tree().file(&Self::path(path.as_ref())).ok()?.to_vec())
     }
 
-    /// The path of everything in the tree but the root, files and directories, sorted by
-    /// directory and then by name. Odd bytes are escaped as in [`VPath`]'s `Display`.
+    /// The path of everything in the tree except the root, files and directories, sorted by
+    /// directory and then by name. Special bytes are escaped as in [`VPath`]'s `Display`.
     pub fn paths(&self) -> Vec<String> {
         self.tree().paths().map(|path| path.to_string()).collect()
     }
@@ -136,7 +136,8 @@ impl Memory {
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
-        // A panic elsewhere while it was held left whole nodes: every change is one insertion.
+        // A panic while the lock was held leaves the nodes consistent: every change is one
+        // insertion.
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,18 +155,18 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// The tree's meter with this account's limits, if anybody counts.
+    /// The counter of the tree with the limits of this account, if a quota is counted.
     fn limited(&self, tree: &Tree) -> Option<LimitedHome> {
         let counter = tree.counter.clone()?;
         Some(LimitedHome::new(counter, self.quota))
     }
 
-    /// Gives something new its permission bits.
+    /// Sets the permission bits of a new entry.
     fn masked(&self, tree: &mut Tree, at: &VPath, bits: u32) -> Result<()> {
         tree.set(at, Change::Mode(bits & !self.umask.load(Ordering::Relaxed)))
     }
 
-    /// Counts that one file or directory is gone.
+    /// Counts the removal of one file or directory.
     fn freed(&self, tree: &Tree, bytes: u64) -> Result<()> {
         if let Some(limited) = self.limited(tree) {
             limited.change()?.freed(bytes, 1);
@@ -173,7 +174,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Forgets what this account left unfinished under a name.
+    /// Removes this account's unfinished upload to a name.
     fn forget(&self, tree: &mut Tree, at: &VPath) -> Result<()> {
         let key = (Arc::clone(&self.account), at.clone());
         match tree.partials.remove(&key) {
@@ -182,16 +183,16 @@ impl Memory {
         }
     }
 
-    /// Begins to add to the file of this number.
+    /// Starts appending to the file with this number.
     fn append(&self, tree: &mut Tree, key: PartialKey, number: u64) -> Result<Box<dyn Sink>> {
         if tree.running.contains_key(&key) {
             return Err(ErrorKind::Busy.into());
         }
-        // Also before its first byte: what comes may be the rest of it.
+        // Even without content: the data may be the rest of the unfinished upload.
         if let Some(left) = tree.partial(&key).map(|partial| length(&partial.content)) {
             return Err(ErrorKind::Unfinished(left).into());
         }
-        // It is no file of its own once it is done.
+        // It no longer counts as a file once the append is complete.
         let stage = Replaced { file: (tree.next_number(), STAGES), bytes: 0 };
         let reservation = match self.limited(tree) {
             None => None,
@@ -213,7 +214,8 @@ impl Memory {
         }))
     }
 
-    /// Tells uploads to `at` that what they were to replace is no longer there.
+    /// Ends the quota credit of uploads to `at`: the file that they were to replace is no longer
+    /// there.
     fn moved(&self, tree: &Tree, at: &VPath) -> Result<()> {
         if let Some(limited) = self.limited(tree) {
             limited.change()?.moved(file_id(at));
@@ -221,8 +223,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Charges an upload that begins with so many bytes, and goes on with an unfinished one if
-    /// there are bytes of that.
+    /// Reserves quota for an upload that starts with this many bytes, and resumes an unfinished one
+    /// if that has bytes.
     fn reserve(
         &self,
         tree: &Tree,
@@ -243,7 +245,7 @@ impl Memory {
         match begun.and_then(|()| reservation.check_room()) {
             Ok(()) => Ok(Some(reservation)),
             Err(error) => {
-                // What was left unfinished stays as it was.
+                // The unfinished upload stays as it was.
                 reservation.end(partial);
                 Err(error)
             }
@@ -251,7 +253,7 @@ impl Memory {
     }
 }
 
-/// Opens the shared tree for every account; their homes are not looked at.
+/// Opens the shared tree for every account; their homes are ignored.
 #[async_trait]
 impl Stores for Memory {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
@@ -325,7 +327,7 @@ impl Storage for Memory {
             content: before,
             base,
             adds_to: None,
-            // What was to replace a file and was cut early must be known as that.
+            // An upload that was to replace a file and ended early must be recognized.
             is_worth_keeping: resumed || base.is_some() && how.start == Start::Fresh,
         };
         Ok(Box::new(upload))
@@ -380,7 +382,7 @@ impl Storage for Memory {
             return self.masked(&mut tree, at, 0o777);
         };
         let counting = limited.change()?;
-        // A name that is taken is told before a limit.
+        // An existing name is reported before an exceeded limit.
         if tree.stat(at).is_err() {
             counting.check_one_more()?;
         }
@@ -411,10 +413,10 @@ fn first_bytes(content: &[u8], keep: u64) -> Result<Vec<u8>> {
     Ok(kept.to_vec())
 }
 
-/// Where the identities of staged bytes are told from those of files, whose second number is 0.
+/// Distinguishes the identities of staged bytes from those of files, whose second number is 0.
 const STAGES: u64 = 1;
 
-/// Names are all that tells files in memory apart.
+/// Files in memory are identified by their names only.
 fn file_id(at: &VPath) -> FileId {
     use std::hash::{Hash as _, Hasher as _};
     let mut hasher = std::hash::DefaultHasher::new();
@@ -422,7 +424,7 @@ fn file_id(at: &VPath) -> FileId {
     (hasher.finish(), 0)
 }
 
-/// The file that an upload to `at` takes the place of, if there is one.
+/// The file that an upload to `at` replaces, if there is one.
 fn replaced(tree: &Tree, at: &VPath) -> Option<Replaced> {
     let content = tree.file(at).ok()?;
     Some(Replaced { file: file_id(at), bytes: length(&content) })
@@ -432,8 +434,8 @@ fn length(content: &[u8]) -> u64 {
     u64::try_from(content.len()).unwrap_or(u64::MAX)
 }
 
-/// The entries of a directory behind the name read last, so that no batch holds the lock for
-/// longer than it takes and what is made meanwhile does no harm.
+/// Lists the entries of a directory after the last name, so that no batch holds the lock for long
+/// and concurrent changes do no harm.
 struct MemoryListing {
     memory: Memory,
     at: VPath,
@@ -451,7 +453,7 @@ impl Stream for MemoryListing {
     }
 }
 
-/// What is left of a file as it was when reading began.
+/// The rest of a file as it was when reading began.
 struct MemoryReader {
     rest: Bytes,
 }
@@ -468,7 +470,7 @@ impl Stream for MemoryReader {
     }
 }
 
-/// A write under way: the whole content or what is to be added, apart from the tree until it is
+/// A write in progress: the new content or the bytes to append, separate from the tree until
 /// published.
 struct MemoryUpload {
     memory: Memory,
@@ -476,20 +478,20 @@ struct MemoryUpload {
     at: VPath,
     replace: Replace,
     content: Vec<u8>,
-    /// What stood there when it began.
+    /// The identity of the file at the target when the write began.
     base: Option<Identity>,
-    /// To what the content is to be added, if it is.
+    /// The file to which the content is appended, if any.
     adds_to: Option<Addition>,
-    /// Whether dropping it leaves something to resume: it was resumed, or took bytes.
+    /// Whether dropping it leaves something to resume: it was resumed, or received bytes.
     is_worth_keeping: bool,
 }
 
-/// A write that adds to a file.
+/// A write that appends to a file.
 #[derive(Clone, Copy)]
 struct Addition {
     /// The number of the file.
     number: u64,
-    /// What holds the bytes until they are added, as a quota counts it.
+    /// The staged bytes, as a quota counts them.
     stage: Replaced,
 }
 
@@ -544,7 +546,7 @@ impl Sink for MemoryUpload {
 }
 
 impl MemoryUpload {
-    /// Adds the content to its file.
+    /// Appends the content to its file.
     fn add(mut self: Box<Self>, to: Addition, content: &[u8]) -> Result<Stored> {
         let memory = self.memory.clone();
         let mut tree = memory.tree();
@@ -592,7 +594,7 @@ impl Drop for MemoryUpload {
             let key = (Arc::clone(&memory.account), self.at.clone());
             let partial = Partial { content, base: self.base };
             if let Some(older) = tree.partials.insert(key, partial) {
-                // Memory counts at any time: there is nobody to tell of a failure.
+                // Counting in memory cannot fail here, and there is no caller to receive an error.
                 let _ = memory.freed(&tree, length(&older.content));
             }
         }

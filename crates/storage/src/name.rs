@@ -1,10 +1,10 @@
-//! Which names may come into being.
+//! Checks of new names.
 
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_proto::path::escaped;
 
-/// Refuses a new name with control bytes (C0, DEL, C1) or outside UTF-8: it could forge a line of
-/// a listing or a log. What has such a name already stays within reach.
+/// Rejects a new name with control bytes (C0, DEL, C1) or outside of UTF-8: it could forge a line
+/// of a listing or a log. Existing files with such names stay accessible.
 pub(crate) fn check_new(name: &[u8]) -> Result<()> {
     let fault = match std::str::from_utf8(name) {
         Ok(text) if text.chars().any(char::is_control) => "holds a control byte",

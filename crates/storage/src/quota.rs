@@ -1,9 +1,9 @@
-//! What is kept in one home, counted as it changes, and the limits of accounts on it.
+//! Counting the usage of a home as it changes, and enforcing the quotas of accounts.
 //!
-//! Every change of the files goes through [`LimitedHome`]. What is to be written is charged before it
-//! is written, byte by byte, so no number of uploads at a time gets over a limit. A store charges
-//! where it acts, not in a layer above it: only there is known what a rename replaced and what
-//! became of an upload that nobody waited for.
+//! Every change of files goes through [`LimitedHome`]. Bytes are reserved before they are written,
+//! so no number of concurrent uploads exceeds a limit. A storage reserves quota where it changes
+//! files, not in a layer above: only there it is known what a rename replaced and how an abandoned
+//! upload ended.
 
 mod change;
 mod credit;
@@ -26,24 +26,24 @@ use self::credit::Credits;
 pub(crate) use self::credit::{FileId, Replaced};
 pub(crate) use self::reservation::QuotaReservation;
 
-/// How long an act waits for the count of what is there. Longer than most counts take, and shorter
-/// than clients wait for an answer.
+/// How long an operation waits for the initial count. Longer than most counts take, and shorter
+/// than clients wait for a reply.
 const COUNT_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// How much an account may keep.
+/// The limits of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
-    /// Bytes in files, unfinished uploads among them.
+    /// Bytes in files, including unfinished uploads.
     pub bytes: Size,
-    /// Files and directories, unfinished uploads among them.
+    /// Files and directories, including unfinished uploads.
     pub files: Count,
 }
 
 impl Quota {
-    /// No limit at all.
+    /// No limits.
     pub const UNLIMITED: Self = Self { bytes: Size::Unlimited, files: Count::Unlimited };
 
-    /// The account's own, and `default_quota` for what it does not say.
+    /// The account's own limits, and `default_quota` for those that it does not set.
     pub fn of(account: &Account, default_quota: Self) -> Self {
         Self {
             bytes: account.limits.quota.unwrap_or(default_quota.bytes),
@@ -62,67 +62,67 @@ impl Quota {
     }
 }
 
-/// Who must know before the first change, so that a count on disk is not believed after a crash.
+/// A mark that is set before the first change, so that a saved count is not trusted after a crash.
 pub(crate) trait DirtyMark: Send + Sync {
-    /// Whether it knows already.
+    /// Whether it is set already.
     fn is_set(&self) -> bool;
 
-    /// Lets it know; may block. Where this fails nothing may be added.
+    /// Sets it; may block. If this fails, nothing may be added.
     fn set(&self) -> Result<()>;
 }
 
-/// What is kept in one home.
+/// The usage of one home.
 pub(crate) struct QuotaCounter {
     counts: Mutex<Counts>,
-    /// Held while a name gets or loses its file, so that what it stood for is known for certain.
+    /// Held while a file is created, renamed or removed, so that the counted state of its name is
+    /// certain.
     names: Mutex<()>,
-    /// Homes of others that lie in this one, below which paths: what is removed there was not, or
-    /// not only, counted here.
+    /// Inner homes of other accounts, by path: what is removed there was not, or not only, counted
+    /// here.
     inner: Mutex<Vec<(VPath, Weak<Self>)>>,
-    /// Homes of others in which this one lies: what changes here changes there, and their counts
-    /// do not see it.
+    /// Outer homes that contain this one: changes here also change them, unnoticed by their counts.
     outer: Mutex<Vec<Weak<Self>>>,
-    /// Told when a count ends.
+    /// Notified when a count ends.
     counted: Notify,
     dirty_mark: Option<Arc<dyn DirtyMark>>,
 }
 
-/// The state of a meter.
+/// The state of a counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum CountState {
-    /// Nobody knows; the reason, if the last count failed.
+    /// The usage is unknown; the reason, if the last count failed.
     Uncounted(Option<Arc<str>>),
     Counting,
     Counted,
-    /// Written down for the next start: nothing may change any more.
+    /// Saved for the next start: nothing may change any more.
     Closed,
 }
 
 struct Counts {
     state: CountState,
     kept: Kept,
-    /// The part of `kept` that goes when uploads under way take the place of what is there.
+    /// The part of `kept` that is freed when uploads in progress replace existing files.
     credits: Credits,
-    /// Changes and uploads under way.
+    /// Changes and uploads in progress.
     running: u64,
-    /// Grows with every change.
+    /// Incremented with every change.
     changes: u64,
     /// When it was counted, in seconds since 1970.
     counted_at: u64,
-    /// Whether the witness knew before the count began. If not, another server may have changed
-    /// files during it, so the count holds until the end of this run and is never written down.
+    /// Whether the dirty mark was set before the count began. If not, another server may have
+    /// changed files during it, so the count is valid until the end of this run and is never saved.
     was_marked_dirty: bool,
-    /// Whether something was removed that may have been counted elsewhere: the count is at least
-    /// what is there, and is made again at the next login.
+    /// Whether something was removed that may have been counted in another home: the count is an
+    /// upper bound, and is repeated at the next login.
     is_stale: bool,
-    /// Grows when something may have come here that is not counted.
+    /// Incremented when uncounted files may have been added.
     unaccounted: u64,
-    /// As it was when the count began that holds now.
+    /// Its value when the current count began.
     unaccounted_known: u64,
 }
 
 impl QuotaCounter {
-    /// One that knows what is there.
+    /// A counter for a home with known usage.
     pub(crate) fn counted(
         kept: Kept,
         counted_at: u64,
@@ -131,7 +131,7 @@ impl QuotaCounter {
         Self::with(CountState::Counted, kept, counted_at, dirty_mark)
     }
 
-    /// One whose home must be counted before anything may change.
+    /// A counter for a home that must be counted before anything may change.
     pub(crate) fn uncounted(dirty_mark: Option<Arc<dyn DirtyMark>>) -> Self {
         Self::with(CountState::Uncounted(None), Kept::default(), 0, dirty_mark)
     }
@@ -168,7 +168,7 @@ impl QuotaCounter {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        // Each holder changes numbers only, and cannot fail in the middle.
+        // Lock holders change numbers only, and cannot fail half-way.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,7 +176,7 @@ impl QuotaCounter {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Learns that the home of another meter lies in this one, below `at`.
+    /// Registers a home at `at` within this one.
     pub(crate) fn add_inner(self: &Arc<Self>, at: VPath, counter: &Arc<Self>) {
         counter.outer().push(Arc::downgrade(self));
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,7 +184,7 @@ impl QuotaCounter {
         inner.push((at, Arc::downgrade(counter)));
     }
 
-    /// The meters of the homes in this one in which a path lies.
+    /// The counters of the inner homes that contain a path.
     fn inner_at(&self, at: &VPath) -> Vec<Arc<Self>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let around = inner.iter().filter(|(home, _)| at.is_within(home));
@@ -195,19 +195,19 @@ impl QuotaCounter {
         self.outer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether homes of others lie in this one.
+    /// Whether there are inner homes of other accounts.
     fn has_inner(&self) -> bool {
         !self.inner.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Something came here that may not be counted: until the next count nothing lowers this one.
+    /// Uncounted files may have been added: until the next count, removals do not lower this one.
     fn mark_uncertain(&self) {
         let mut counts = self.counts();
         counts.unaccounted = counts.unaccounted.wrapping_add(1);
         counts.is_stale = true;
     }
 
-    /// Lets the homes in which this one lies be counted again. No numbers may be held.
+    /// Schedules a new count of the outer homes. The caller must not hold the lock on counts.
     fn mark_outer_stale(&self) {
         let outer: Vec<_> = self.outer().iter().filter_map(Weak::upgrade).collect();
         for counter in outer {
@@ -219,13 +219,13 @@ impl QuotaCounter {
         self.counts().state.clone()
     }
 
-    /// What is kept; none while nobody knows.
+    /// The usage; `None` while it is unknown.
     pub(crate) fn kept(&self) -> Option<Kept> {
         let counts = self.counts();
         matches!(counts.state, CountState::Counted | CountState::Closed).then_some(counts.kept)
     }
 
-    /// Whether it must be counted: at once, or when there is time for it.
+    /// Whether it must be counted, at once or in the background.
     pub(crate) fn wants_count(&self, now: u64, old: Duration) -> bool {
         let counts = self.counts();
         match counts.state {
@@ -239,7 +239,7 @@ impl QuotaCounter {
         }
     }
 
-    /// Says that a count is on its way.
+    /// Notes that a count is about to start.
     pub(crate) fn await_count(&self) {
         let mut counts = self.counts();
         if matches!(counts.state, CountState::Uncounted(_)) {
@@ -247,17 +247,17 @@ impl QuotaCounter {
         }
     }
 
-    /// Counts with `walk`. What was counted before goes on in the meantime; a count during which
-    /// something changed is then worth nothing. Says whether it was taken.
+    /// Counts with `walk`. An existing count stays in use in the meantime; a new count during which
+    /// something changed is discarded. Returns whether the new count was accepted.
     pub(crate) fn count(&self, now: u64, walk: impl FnOnce() -> std::io::Result<Kept>) -> bool {
-        // Before the first file is looked at: a count is worth writing down only if no other
-        // server could change anything from here on, also where this one never does.
+        // Before the first file is read: a count is worth saving only if no other server could
+        // change anything from here on, even if this server changes nothing.
         let was_marked_dirty =
             self.dirty_mark.as_ref().is_none_or(|dirty_mark| dirty_mark.set().is_ok());
         let (before, was_stale, unaccounted) = {
             let mut counts = self.counts();
             let unaccounted = counts.unaccounted;
-            // What is removed from here on is not seen for certain.
+            // Removals from here on may be missed by the count.
             let was_stale = std::mem::take(&mut counts.is_stale);
             match counts.state {
                 CountState::Counted if counts.running == 0 => {
@@ -270,7 +270,7 @@ impl QuotaCounter {
                 CountState::Counting | CountState::Uncounted(_) => (None, was_stale, unaccounted),
             }
         };
-        // Where nothing may change, not even the sweep may.
+        // While nothing may change, the sweep must not change anything either.
         let names = before.is_none().then(|| self.names());
         let walked = walk();
         let mut counts = self.counts();
@@ -296,19 +296,19 @@ impl QuotaCounter {
             }
         };
         drop(counts);
-        // Only now: what is removed from here on is missing in what was walked over.
+        // Only now: removals from here on are missing in the count.
         drop(names);
         self.counted.notify_waiters();
         is_taken
     }
 
-    /// Whether anything changes at this moment.
+    /// Whether a change is in progress.
     pub(crate) fn is_changing(&self) -> bool {
         self.counts().running > 0
     }
 
-    /// What is to be written down for the next start; nothing changes from here on. None if that
-    /// cannot be said for certain, or nothing is known.
+    /// The count to save for the next start; nothing may change from here on. `None` if the usage
+    /// is unknown or not exact.
     pub(crate) fn close(&self) -> Option<(Kept, u64)> {
         let mut counts = self.counts();
         if counts.state != CountState::Counted || counts.running > 0 {
@@ -321,8 +321,7 @@ impl QuotaCounter {
         Some((counts.kept, counts.counted_at))
     }
 
-    /// Takes away something of ours that no upload uses, and what it was out of the count. `act`
-    /// gives the bytes that went with it.
+    /// Removes an unused temporary file and subtracts it from the count. `act` returns its size.
     pub(crate) fn sweep<E>(
         &self,
         act: impl FnOnce() -> Result<Option<u64>, E>,
@@ -335,7 +334,7 @@ impl QuotaCounter {
         removed.map(Option::flatten)
     }
 
-    /// Cuts a file to what it was. `act` gives the bytes that went by that.
+    /// Truncates a file to its earlier length. `act` returns the number of bytes removed.
     pub(crate) fn shrink<T: Default, E>(
         &self,
         act: impl FnOnce() -> Result<(T, u64), E>,
@@ -344,11 +343,12 @@ impl QuotaCounter {
         shrunk.map(Option::unwrap_or_default)
     }
 
-    /// Does an act by which something is gone, and takes that out of the count. None where nothing
+    /// Runs an operation that frees something, and subtracts that from the count. `None` if nothing
     /// may change any more.
     fn free_by<T, E>(&self, act: impl FnOnce() -> Result<(T, Kept), E>) -> Result<Option<T>, E> {
         if let (Some(dirty_mark), CountState::Counted) = (&self.dirty_mark, self.state()) {
-            // Where this fails a crash leaves a count that is too high: nobody gains by that.
+            // If this fails, a crash leaves a count that is too high, which gives no account an
+            // advantage.
             let _ = dirty_mark.set();
         }
         {
@@ -358,7 +358,7 @@ impl QuotaCounter {
             }
             counts.running += 1;
         }
-        // Where it was is not known here, and it may have been in the home of another account.
+        // The path is not known here, and may be in an inner home of another account.
         let has_inner = self.has_inner();
         let names = self.names();
         let done = act();
@@ -383,23 +383,23 @@ impl QuotaCounter {
 }
 
 impl Counts {
-    /// Whether something is there that may not be counted.
+    /// Whether uncounted files may exist.
     fn is_uncertain(&self) -> bool {
         self.unaccounted != self.unaccounted_known
     }
 
-    /// Something that was counted is gone. Where it may not have been, nothing is lowered.
+    /// Subtracts something that was removed, unless it may not have been counted.
     fn free(&mut self, gone: Kept) {
         if self.is_uncertain() { self.leave() } else { self.lower(gone) }
     }
 
-    /// Something is gone of which nobody knows in which count it was.
+    /// Something was removed, and it is unknown in which count it was included.
     fn leave(&mut self) {
         self.is_stale = true;
         self.changes = self.changes.wrapping_add(1);
     }
 
-    /// Something is gone that was counted for certain.
+    /// Subtracts something that was certainly counted.
     fn lower(&mut self, gone: Kept) {
         self.kept.bytes = self.kept.bytes.saturating_sub(gone.bytes);
         self.kept.files = self.kept.files.saturating_sub(gone.files);
@@ -412,7 +412,7 @@ impl Counts {
         self.changes = self.changes.wrapping_add(1);
     }
 
-    /// What counts against a limit.
+    /// The usage that counts against a limit.
     fn lasting(&self) -> Kept {
         self.credits.without(self.kept)
     }
@@ -431,12 +431,12 @@ impl Counts {
     }
 }
 
-/// A home with the limits of one account on it.
+/// A home with the limits of one account.
 #[derive(Clone)]
 pub(crate) struct LimitedHome {
     pub(crate) counter: Arc<QuotaCounter>,
     pub(crate) quota: Quota,
-    /// The homes of others in this one in which something is done, told by [`LimitedHome::at`].
+    /// The inner homes that an operation affects, set by [`LimitedHome::at`].
     inner: Vec<Arc<QuotaCounter>>,
 }
 
@@ -445,18 +445,19 @@ impl LimitedHome {
         Self { counter, quota, inner: Vec::new() }
     }
 
-    /// The same for what is done at a path.
+    /// The same home for an operation at a path.
     pub(crate) fn at(&self, at: &VPath) -> Self {
         Self { inner: self.counter.inner_at(at), ..self.clone() }
     }
 
-    /// A file that goes where it stands, if it is counted here for certain. In the home of another
-    /// account it may be counted there: its place gives no room here.
+    /// The replaced file, if it is certainly counted here. In an inner home of another account it
+    /// may be counted there, so replacing it frees no quota here.
     pub(crate) fn credited(&self, file: Option<Replaced>) -> Option<Replaced> {
         file.filter(|_| self.inner.is_empty() && !self.counter.counts().is_uncertain())
     }
 
-    /// Lets everybody count again in whose home something is done. No numbers may be held.
+    /// Schedules a new count of all homes that an operation affects. The caller must not hold the
+    /// lock on counts.
     fn mark_others_stale(&self) {
         for counter in &self.inner {
             counter.mark_uncertain();
@@ -467,20 +468,20 @@ impl LimitedHome {
         self.counter.mark_outer_stale();
     }
 
-    /// Whether something that gets another name leaves the home of another account, so that it may
-    /// not be counted here.
+    /// Whether a rename moves something out of an inner home of another account, so that it may not
+    /// be counted here.
     pub(crate) fn leaves_inner_home(&self, from: &VPath, to: &VPath) -> bool {
         !self.counter.inner_at(from).is_empty() && self.counter.inner_at(to).is_empty()
     }
 
-    /// Waits until something may change, for a while.
+    /// Waits until changes are possible, for a limited time.
     ///
     /// # Errors
     /// `Uncounted` if the count takes longer, `Broken` if it failed.
     pub(crate) async fn ready(&self) -> Result<()> {
         let waited = timeout(COUNT_WAIT_MAX, async {
             loop {
-                // Before the look, so that no end of a count is missed.
+                // Registered before the check, so that the end of a count is not missed.
                 let mut counted = std::pin::pin!(self.counter.counted.notified());
                 counted.as_mut().enable();
                 if self.counter.counts().state != CountState::Counting {
@@ -493,7 +494,7 @@ impl LimitedHome {
         self.counter.counts().check_counted()
     }
 
-    /// Whether a change may begin without waiting for anything.
+    /// Whether a change may begin without waiting.
     pub(crate) fn is_ready(&self) -> bool {
         self.counter.dirty_mark.as_ref().is_none_or(|dirty_mark| dirty_mark.is_set())
             && self.counter.counts().state == CountState::Counted
@@ -507,10 +508,10 @@ impl LimitedHome {
         }
     }
 
-    /// The right to change names, until it is dropped; nobody else has it meanwhile.
+    /// The exclusive right to change names, until it is dropped.
     ///
     /// # Errors
-    /// As for [`LimitedHome::ready`]; and where what is kept cannot be marked as changing.
+    /// As for [`LimitedHome::ready`]; and if the dirty mark cannot be set.
     pub(crate) fn change(&self) -> Result<Change<'_>> {
         if let Some(dirty_mark) = &self.counter.dirty_mark {
             dirty_mark.set()?;

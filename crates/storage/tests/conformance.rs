@@ -1,4 +1,4 @@
-//! Folders keep the storage contract, by every way to stay below the root.
+//! Disk storage meets the storage contract, with every method of confining paths.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! What is counted is what is there: whatever happens, in whatever order, and after a crash.
+//! The count equals the actual usage after any sequence of operations, and after a crash.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use wharf_core::storage::{Kept, Replace, Sink, Start, Storage, Stores, Write};
 use wharf_proto::path::VPath;
 use wharf_storage::{DiskOptions, Disks, Durability, Memory, Quota, Quotas, sweep};
 
-/// What the accounts may keep.
+/// The quota of the accounts.
 const BYTES_MAX: u64 = 2000;
 const FILES_MAX: u32 = 12;
 /// Both share a home.
@@ -34,7 +34,7 @@ enum Operation {
     Feed {
         bytes: usize,
     },
-    /// As the engine does with what is large: past the sink, into the file.
+    /// As the engine does with large uploads: writes to the detached file.
     FeedDetached {
         bytes: usize,
     },
@@ -88,7 +88,7 @@ fn path(text: &str) -> VPath {
     VPath::root().resolve(text.as_bytes()).unwrap()
 }
 
-/// One session's acts. Refusals are part of the game: what counts is what is there afterwards.
+/// The operations of one session. Errors are expected: only the resulting files matter.
 async fn session(store: &dyn Storage, acts: &[Operation]) {
     let mut open: Option<Box<dyn Sink>> = None;
     for act in acts {
@@ -141,7 +141,7 @@ async fn session(store: &dyn Storage, acts: &[Operation]) {
     }
 }
 
-/// Writes past the sink, half of it at a time. Says whether all was allowed.
+/// Writes to the detached file, half of it at a time. Returns whether everything was allowed.
 async fn feed_detached(sink: &mut Box<dyn Sink>, bytes: usize) -> wharf_core::error::Result<bool> {
     use std::io::Write as _;
     let Some(mut loan) = sink.detach_file().await? else { return Ok(true) };
@@ -169,18 +169,18 @@ fn account(name: &str, home: &Path) -> Account {
     account
 }
 
-/// What is there, by other means than those under test.
+/// The actual usage, determined independently of the code under test.
 fn walked(folder: &Path) -> Kept {
     let mut kept = Kept::default();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
-        // Some bytes beside an upload, which is counted.
+        // A few bytes beside an upload, which is counted itself.
         let path = entry.path();
         if path.extension().is_some_and(|end| end == "base" || end == "none") {
             continue;
         }
         let facts = match entry.metadata() {
-            // It went while somebody looked.
+            // It disappeared in the meantime.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             facts => facts.unwrap(),
         };
@@ -222,7 +222,7 @@ impl TestHome {
         Quotas::open(&self.state, Quota::UNLIMITED)
     }
 
-    /// One run of a server, in which sessions of all accounts act at a time.
+    /// One run of a server, in which sessions of all accounts act concurrently.
     fn run(&self, acts: &[Vec<Operation>]) -> Quotas {
         let quotas = self.quotas();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -236,17 +236,17 @@ impl TestHome {
                 session(&*two, &acts[1]),
                 session(&*three, &acts[2]),
             );
-            // Whoever comes first waits until it is counted.
+            // The first operation waits until the home is counted.
             drop(one.make_dir(&path("/d")).await);
         });
-        // Waits for what nobody waited for.
+        // Waits for background threads.
         drop(runtime);
         quotas
     }
 }
 
-/// Few cases, as each makes many files, unless the environment asks for more; and seeds beside this
-/// file, where they are found again.
+/// Few cases, as each creates many files, unless the environment requests more; seeds are stored
+/// beside this file.
 fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { 48 };
@@ -317,13 +317,13 @@ async fn a_folder_and_a_memory_that_count_keep_the_contract() {
     }
 }
 
-/// Opens a store where nobody can wait for it.
+/// Opens a storage in synchronous code.
 fn opened(disks: Disks, account: Account) -> Arc<dyn Storage> {
     std::thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = disks.open(&account).await.unwrap();
-            // The count ends while somebody waits for it.
+            // Waits until the count has ended.
             drop(store.remove_file(&path("/none")).await);
             store
         })
@@ -400,7 +400,8 @@ async fn row_37_removing_from_an_inner_home_does_not_make_room_in_the_outer_one(
     outer.remove_file(&path("/inner/theirs")).await.unwrap();
     assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 1500, files: 2 }));
     assert_eq!(put(&*outer, "/more", 600).await.unwrap_err().kind, ErrorKind::OverQuota);
-    // Beside the inner home removing makes room, and a login counts what the removal left open.
+    // Removing a file outside of the inner home frees quota, and a login counts what the removal
+    // left open.
     outer.remove_file(&path("/mine")).await.unwrap();
     assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 0, files: 1 }));
     assert_eq!(quotas.kept(&inner), Some(Kept { bytes: 1000, files: 1 }));
@@ -439,7 +440,7 @@ async fn row_37_a_file_that_goes_while_bytes_are_added_to_it_frees_them_once() {
         }
         assert_eq!(added.commit().await.unwrap_err().kind, ErrorKind::Busy, "{act}");
         assert_eq!(quotas.kept(&place.home), Some(walked(&place.home)), "{act}");
-        // What stays is counted once, too.
+        // Files that stay are counted once, too.
         put("/h", Start::End, 81).await.commit().await.unwrap();
         assert_eq!(quotas.kept(&place.home), Some(walked(&place.home)), "{act}");
     }

@@ -1,4 +1,4 @@
-//! Homes that lie in one another, each with a quota: no act across the border makes room.
+//! Nested homes, each with a quota: no operation across the border frees quota.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -25,7 +25,7 @@ fn kept(bytes: u64, files: u64) -> Option<Kept> {
     Some(Kept { bytes, files })
 }
 
-/// A home of `anna` with the home of `bert` in it.
+/// A home of `anna` that contains the home of `bert`.
 struct TestHome {
     home: PathBuf,
     inner: PathBuf,
@@ -62,12 +62,12 @@ impl TestHome {
         self.quotas.kept(&self.inner)
     }
 
-    /// Both log in again, and are counted as they are.
+    /// Both log in again, and their homes are counted correctly.
     async fn is_right_at_the_next_login(&self, context: &str) {
         for (name, home) in [("anna", &self.home), ("bert", &self.inner)] {
             let _store = self.disks.open(&account(name, home)).await.unwrap();
-            // Not until the number is right: it may be so before the count, which also settles
-            // what may be lowered from then on.
+            // Not until the number is right: it may be right before the count, which also
+            // determines what may be subtracted afterwards.
             while self.quotas.is_counting() {
                 tokio::task::yield_now().await;
             }
@@ -102,7 +102,7 @@ fn is_over(done: Result<()>, context: &str) {
     assert_eq!(done.unwrap_err().kind, ErrorKind::OverQuota, "{context}");
 }
 
-/// What is there, by other means than those under test.
+/// The actual usage, determined independently of the code under test.
 fn walked(folder: &Path) -> Kept {
     let mut kept = Kept::default();
     for entry in fs::read_dir(folder).unwrap() {
@@ -138,7 +138,7 @@ async fn row_37_replacing_what_an_inner_home_counts_makes_no_room_in_the_outer_o
         is_over(put(outer, "/more", 600).await, act);
         assert!(place.outer_kept().unwrap().bytes >= 1500, "{act}");
         assert_eq!(place.inner_kept(), kept(1500, 1), "{act}");
-        // Beside the inner home replacing makes room as ever.
+        // Replacing a file outside of the inner home frees quota as usual.
         put(outer, "/mine", 100).await.unwrap();
         put(outer, "/more", 600).await.unwrap();
         place.is_right_at_the_next_login(act).await;
@@ -176,7 +176,7 @@ async fn row_37_what_the_outer_account_puts_into_an_inner_home_makes_no_room_the
         assert!(counted.bytes >= 1000 && counted.files >= 1, "{act}: {counted:?}");
         is_over(put(inside, "/more", 1100).await, act);
         place.is_right_at_the_next_login(act).await;
-        // What was counted since is removed as ever.
+        // Files counted since are removed as usual.
         drop(inside.remove_file(&path("/old")).await);
         put(inside, "/more", 1100).await.unwrap();
     }
@@ -193,7 +193,7 @@ async fn row_37_what_comes_out_of_an_inner_home_counts_in_the_outer_one() {
         put(inside, "/f", 900).await.unwrap();
         rename(outer, &format!("/in{at}"), at).await.unwrap();
         is_over(put(outer, "/more", 200).await, at);
-        // It is not known whether it was counted: removing it makes no room before it is.
+        // It is unknown whether it was counted: removing it frees no quota before the next count.
         outer.remove_file(&path(if at == "/d" { "/d/f" } else { at })).await.unwrap();
         is_over(put(outer, "/more", 200).await, at);
         place.is_right_at_the_next_login(at).await;
@@ -210,7 +210,7 @@ async fn row_37_nothing_comes_out_of_an_inner_home_into_one_that_is_full() {
     for name in ["/a", "/b"] {
         put(inside, name, 500).await.unwrap();
     }
-    // More than fits comes out once at most.
+    // At most once more than fits can be moved out.
     rename(outer, "/in/a", "/a").await.unwrap();
     is_over(rename(outer, "/in/b", "/b").await, "twice");
     rename(outer, "/in/b", "/in/c").await.unwrap();

@@ -1,4 +1,4 @@
-//! Temporaries that nobody came back for.
+//! Removing abandoned temporary files.
 
 use std::io;
 use std::path::Path;
@@ -9,36 +9,37 @@ use super::temporary::{TemporaryKind, is_orphan, remove_if_unused, temporary_kin
 use super::{DiskOptions, FollowSymlinks};
 use crate::quota::QuotaCounter;
 
-/// How deep a sweep goes. Each level costs an open file while it is being read.
+/// Maximum depth. Each level keeps a file open while it is being read.
 const DEPTH_MAX: usize = 200;
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepReport {
-    /// How many temporaries were removed.
+    /// Number of removed temporary files.
     pub removed: u64,
-    /// How many bytes those held.
+    /// Their total size in bytes.
     pub bytes: u64,
-    /// How many temporaries were left: too young, in use, or not ours.
+    /// Number of temporary files that were kept: too recent, in use, or not in the format of the
+    /// server.
     pub kept: u64,
-    /// How many directories or temporaries could not be looked into, or lie too deep.
+    /// Number of directories or temporary files that could not be read, or are nested too deeply.
     pub skipped: u64,
 }
 
-/// Removes our own temporaries beneath `root` that are older than `options.partial_upload_retention`, except
-/// those in use, and cuts off what a crash left of bytes that were being added to a file. Follows
-/// no link and touches nothing else.
+/// Removes temporary files of the server beneath `root` that are older than
+/// `options.partial_upload_retention`, except those in use, and undoes appends that a crash
+/// interrupted. Follows no links and changes nothing else.
 ///
-/// Blocks for as long as it takes to look at every directory. It may run while uploads do.
+/// Blocks until every directory is read. It may run concurrently with uploads.
 ///
 /// # Errors
-/// Where `root` cannot be opened; the message names it. What cannot be read below is counted in
-/// [`SweepReport::skipped`].
+/// If `root` cannot be opened; the message contains the path. Unreadable entries below it are
+/// counted in [`SweepReport::skipped`].
 pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<SweepReport> {
     sweep_counted(root, options, None)
 }
 
-/// The same where what is kept is counted.
+/// Like [`sweep`], where a quota is counted.
 pub(super) fn sweep_counted(
     root: &Path,
     options: &DiskOptions,
@@ -84,7 +85,8 @@ pub(super) fn sweep_counted(
                 continue;
             }
             Some(TemporaryKind::AbsentMark) => {
-                // It is older than what was left under it, and no upload takes that long.
+                // The mark must outlive the uploads that depend on it, and no upload takes that
+                // long.
                 let keep = options.partial_upload_retention.saturating_mul(2);
                 let _ = remove_if_unused(&level.dir, &entry.name, keep);
                 continue;
@@ -104,14 +106,14 @@ pub(super) fn sweep_counted(
     Ok(swept)
 }
 
-/// A directory that is being read.
+/// A directory being read.
 struct SweepLevel {
     dir: Directory,
     names: DirectoryNames,
 }
 
 impl SweepLevel {
-    /// A directory in this one; none if it is something else.
+    /// A subdirectory; `None` if it is something else.
     fn below(&self, name: &[u8]) -> io::Result<Option<Self>> {
         match self.dir.subdirectory(name) {
             Ok(dir) => Ok(Some(Self { names: dir.names()?, dir })),
@@ -131,7 +133,7 @@ impl std::ops::AddAssign for SweepReport {
 }
 
 impl SweepReport {
-    /// Counts a temporary by what became of it.
+    /// Adds the result for one temporary file.
     fn note(&mut self, removed: &io::Result<Option<u64>>) {
         match removed {
             Ok(Some(bytes)) => {

@@ -1,4 +1,4 @@
-//! An account's folder, as blocking calls.
+//! An account's directory, as blocking calls.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -27,18 +27,18 @@ use super::{DiskOptions, Durability};
 use crate::name::check_new;
 use crate::quota::{Change as QuotaChange, LimitedHome, Replaced};
 
-/// A file up to this size is read in one go when it is opened.
+/// A file up to this size is read at once when it is opened.
 const WHOLE_BYTES_MAX: usize = 64 * 1024;
 
-/// The open root, whose it is, and how it behaves.
+/// The open root, its account, and the options.
 pub(super) struct Tree {
     pub(super) root: Root,
-    /// By which path it was opened.
+    /// The path by which it was opened.
     pub(super) folder: PathBuf,
     pub(super) account: String,
     pub(super) options: DiskOptions,
     pub(super) latency: CallLatency,
-    /// Set where what is kept is counted.
+    /// Set if a quota is counted.
     pub(super) limited: Option<LimitedHome>,
     pub(super) ignores_case: bool,
     recovery: Recovery,
@@ -58,7 +58,7 @@ impl Tree {
         Ok(Self::from_root(opened, root, account, options))
     }
 
-    /// The same if the folder is at hand; anything odd is for `open` to tell.
+    /// Like `open`, if it succeeds without waiting for a disk; `open` reports any problem.
     pub(super) fn open_at_once(root: &Path, account: &str, options: &DiskOptions) -> Option<Self> {
         let opened = Root::open_at_once(root, options.follow_symlinks)?;
         Some(Self::from_root(opened, root, account, options))
@@ -72,22 +72,22 @@ impl Tree {
         Self { root, folder, account, options, latency, limited: None, ignores_case, recovery }
     }
 
-    /// The same, with what is kept counted.
+    /// Counts the usage.
     pub(super) fn with_limits(self, limited: Option<LimitedHome>) -> Self {
         Self { limited, ..self }
     }
 
-    /// What others call a path of this tree.
+    /// The system path of a path in this tree.
     pub(super) fn real_path(&self, at: &VPath) -> PathBuf {
         at.names().fold(self.folder.clone(), |path, name| path.join(real_name(name)))
     }
 
-    /// The same path without links in it; see `Storage::resolve`.
+    /// The path without links; see `Storage::resolve`.
     pub(super) fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
         self.root.resolve(&self.folder, at, last)
     }
 
-    /// The same if it is at hand that no link is in it.
+    /// Like `resolve`, if the system knows without waiting for a disk that no link is in the path.
     pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
         if !self.latency.is_quick() {
             return None;
@@ -95,40 +95,40 @@ impl Tree {
         self.latency.timed(|| self.root.resolve_at_once(at, last))
     }
 
-    /// Lets no link lead past the rules of the account.
+    /// Applies the rules of the account to the targets of links.
     pub(super) fn set_path_rules(&mut self, path_rules: PathRules) {
         self.root.set_path_rules(path_rules, &self.folder);
     }
 
-    /// Whether a path is at hand and leads to the root of this tree.
+    /// Whether a path, resolved without waiting for a disk, leads to the root of this tree.
     pub(super) fn is_still_at(&self, path: &Path) -> bool {
         self.root.is_still_at(path)
     }
 
-    /// Does without the kernel's help in staying below the root.
+    /// Resolves paths in user space instead of in the kernel.
     pub(super) fn walk(&mut self) {
         self.root.walk();
         self.latency = CallLatency::new(self.root.medium());
     }
 
-    /// Whether small changes may be made where they are asked for: not where they wait for a disk.
+    /// Whether small changes may run without a blocking thread: not if they wait for a disk.
     pub(super) fn changes_at_once(&self) -> bool {
         !self.is_durable() && self.latency.is_quick()
     }
 
-    /// The right to change names, where that is counted.
+    /// The exclusive right to change names, where a quota is counted.
     pub(super) fn counting(&self) -> Result<Option<QuotaChange<'_>>> {
         self.limited.as_ref().map(LimitedHome::change).transpose()
     }
 
-    /// The room for new content; none where the system does not say.
+    /// The space for new content; `None` if the system does not report it.
     pub(super) fn space(&self) -> Result<Option<Space>> {
         let top = self.root.top().map_err(fault)?;
         let space = space::of(&top).map_err(fault)?;
         Ok(space.map(|space| self.options.min_free_space.left_of(space)))
     }
 
-    /// Whether there is room for so many bytes on the file system of an open file.
+    /// Checks that this number of bytes is available on the file system of an open file.
     pub(super) fn check_space(&self, file: &File, bytes: u64) -> Result<()> {
         Headroom::of(self.options.min_free_space).take(file, bytes)
     }
@@ -143,7 +143,7 @@ impl Tree {
         self.root.stat(at).map(as_visible)
     }
 
-    /// The facts of a path, if they are at hand; anything odd is for `stat` to tell.
+    /// The metadata of a path, if it is cached; `stat` reports any problem.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
         if leads_to_hidden(at) || !self.latency.is_quick() || !self.recovery.is_done(at) {
             return None;
@@ -151,7 +151,7 @@ impl Tree {
         self.latency.timed(|| self.root.stat_at_once(at)).map(as_visible)
     }
 
-    /// A file's content, if it is at hand; anything odd is for `read` to tell.
+    /// The content of a file, if it is cached; `read` reports any problem.
     pub(super) fn read_at_once(&self, at: &VPath, from: u64) -> Option<Source> {
         if leads_to_hidden(at) || !self.latency.is_quick() || !self.recovery.is_done(at) {
             return None;
@@ -202,7 +202,7 @@ impl Tree {
         })
     }
 
-    /// What this account left unfinished over what stands there now.
+    /// The account's unfinished upload to this location.
     pub(super) fn find_unfinished(
         &self,
         location: &Location<'_>,
@@ -212,7 +212,7 @@ impl Tree {
         let OpenedTemporary::Found(file) = location.dir.open_own(&name).map_err(fault)? else {
             return Ok(UnfinishedUpload::Nothing);
         };
-        // Shared, so that two who ask do not hinder one another.
+        // A shared lock, so that two sessions can query the length at once.
         match file.try_lock_shared() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(UnfinishedUpload::InUse),
@@ -232,7 +232,8 @@ impl Tree {
         let is_old = if let Some(noted) = read_base(&location.dir, &name).map_err(fault)? {
             may_be_same(&noted, base)
         } else {
-            // The server was killed before the first byte came: the file is older than that.
+            // The server was killed before the first byte arrived: compare with the time of
+            // creation.
             let made = file.metadata().and_then(|facts| facts.modified()).ok();
             let changed = location.dir.changed(location.name)?;
             made.zip(changed).is_some_and(|(made, changed)| changed <= made)
@@ -240,8 +241,8 @@ impl Tree {
         Ok(if is_old { UnfinishedUpload::Outdated } else { UnfinishedUpload::Nothing })
     }
 
-    /// The identity of what stands there, that of what a link leads to included; none if nothing
-    /// does. An upload that was cut goes on only where this is still the same.
+    /// The identity of the existing file, or of the target of a link; `None` if nothing exists. An
+    /// interrupted upload is resumed only if the identity is unchanged.
     pub(super) fn base(&self, location: &Location<'_>, at: &VPath) -> Result<Option<String>> {
         let Some(identity) = location.dir.identity(location.name)? else { return Ok(None) };
         if location.dir.kind_of(location.name)? != Some(Kind::Link) {
@@ -252,7 +253,7 @@ impl Tree {
         Ok(Some(format!("{identity} {:?} {size} {modified:?}", behind.unique)))
     }
 
-    /// Cuts off what a crash left of bytes that were being added to a file.
+    /// Undoes an append that a crash interrupted.
     pub(super) fn recover(&self, at: &VPath) {
         if self.recovery.is_done(at) {
             return;
@@ -263,16 +264,16 @@ impl Tree {
             Some(limited) => limited.counter.shrink(recover),
             None => recover().map(drop),
         };
-        // Else the next look tries again.
+        // Otherwise the next access tries again.
         if recovered.is_ok() {
             self.recovery.done(at);
         }
     }
 
-    /// Removes what this account left unfinished under a name.
+    /// Removes the account's unfinished upload to a name.
     fn remove_unfinished(&self, location: &Location<'_>, counting: Option<&QuotaChange<'_>>) {
         let name = partial_name(&self.account, location.name);
-        // Where it fails, the sweep comes back to it.
+        // If this fails, the next sweep removes it.
         let removed = remove_if_unused(&location.dir, &name, std::time::Duration::ZERO);
         if let (Ok(Some(bytes)), Some(counting)) = (removed, counting) {
             counting.freed(bytes, 1);
@@ -284,7 +285,7 @@ impl Tree {
         let location = self.location(at, ErrorKind::IsADirectory)?;
         let counting = self.counting()?;
         match location.dir.measure(location.name)? {
-            // What its account left unfinished is all that SIZE shows.
+            // The file does not exist: an unfinished upload is all that SIZE shows to its account.
             None => match self.find_unfinished(&location, None)? {
                 UnfinishedUpload::Bytes(bytes) if bytes > 0 => {
                     self.remove_unfinished(&location, counting.as_ref())
@@ -365,7 +366,7 @@ impl Tree {
         }
         if kind == Kind::File {
             self.recover(from);
-            // Its journal knows it by its old name.
+            // Its journal refers to it by the old name.
             let may_grow = journal::is_any_growing();
             if may_grow && self.root.open_file(from).is_ok_and(|(file, _)| is_growing(&file)) {
                 return Err(ErrorKind::Busy.into());
@@ -379,7 +380,7 @@ impl Tree {
         }
         let mut replaced = None;
         match self.kind_at(&new, to)? {
-            // It stands in its own way: `readme` becomes `README`.
+            // Only the case changes: `readme` becomes `README`.
             Some(_) if old.dir.is_respelling(old.name, &new.dir, new.name) => check_new(new.name)?,
             None => check_new(new.name)?,
             Some(there) => {
@@ -389,11 +390,11 @@ impl Tree {
                     (true, _) => return Err(ErrorKind::NotADirectory.into()),
                     (false, there) => check_replaceable(there)?,
                 }
-                // A link is replaced itself, and holds nothing.
+                // A link itself is replaced, and has no size.
                 replaced = self.file_of(&new)?;
             }
         }
-        // The system would replace an empty directory by a directory: it must not.
+        // The system would replace an empty directory by a directory, which is not allowed here.
         let replace = if is_dir { Replace::Forbidden } else { replace };
         let moved = self.file_of(&old)?;
         old.dir.rename(old.name, &new.dir, new.name, replace)?;
@@ -406,8 +407,9 @@ impl Tree {
             }
             counting.renamed(from, to, unaccounted);
         }
-        // What any account left over what was there is void, and known as that by what stands or
-        // does not stand there now. It stays, so that its account does not take it for the file.
+        // Unfinished uploads of any account to either name are void, and recognized as such by the
+        // file that exists now, or its absence. They are kept, so that an account does not mistake
+        // the file for its upload.
         for location in [&old, &new] {
             clear_absent_mark(&location.dir, location.name);
         }
@@ -416,8 +418,8 @@ impl Tree {
         self.sync(&old.dir)
     }
 
-    /// What is to be renamed, with all of it, if it comes out of a home in which it is counted, and
-    /// maybe not in this one.
+    /// The size of what is to be renamed, if it leaves an inner home in which it is counted and may
+    /// not be counted in this one.
     fn unaccounted(&self, from: &VPath, to: &VPath, kind: Kind) -> Result<Option<Kept>> {
         let leaves_inner_home = |limited: &LimitedHome| limited.leaves_inner_home(from, to);
         if !self.limited.as_ref().is_some_and(leaves_inner_home) {
@@ -438,7 +440,7 @@ impl Tree {
         self.root.set(at, change)
     }
 
-    /// The same as `location` if the parent is at hand.
+    /// Like `location`, if the parent is cached.
     pub(super) fn location_at_once<'a>(&self, at: &'a VPath) -> Option<Location<'a>> {
         let (parent, name) = (at.parent()?, at.name()?);
         check_name(name).ok()?;
@@ -447,7 +449,7 @@ impl Tree {
         Some(Location { dir, name })
     }
 
-    /// The open parent of a path, and its last name. `of_root` is what the root fails with.
+    /// The open parent of a path, and its last name. `of_root` is the error for the root.
     pub(super) fn location<'a>(&self, at: &'a VPath, of_root: ErrorKind) -> Result<Location<'a>> {
         let (Some(parent), Some(name)) = (at.parent(), at.name()) else {
             return Err(of_root.into());
@@ -458,8 +460,8 @@ impl Tree {
         Ok(Location { dir, name })
     }
 
-    /// What stands at a place: for a link what it leads to, or a link if it leads nowhere that
-    /// may be reached.
+    /// The kind at a location: that of the target for a link, or `Link` if the target cannot be
+    /// reached.
     pub(super) fn kind_at(&self, location: &Location<'_>, at: &VPath) -> Result<Option<Kind>> {
         match location.dir.kind_of(location.name)? {
             Some(Kind::Link) => Ok(Some(self.root.stat(at)?.kind)),
@@ -467,23 +469,23 @@ impl Tree {
         }
     }
 
-    /// A regular file that stands there, where what is kept is counted.
+    /// The existing regular file, where a quota is counted.
     fn file_of(&self, location: &Location<'_>) -> Result<Option<Replaced>> {
         if self.limited.is_some() { location.dir.file(location.name) } else { Ok(None) }
     }
 
-    /// Makes changes of a directory last, where that is wanted.
+    /// Syncs a directory if durability is configured.
     pub(super) fn sync(&self, dir: &Directory) -> Result<()> {
         if self.is_durable() { dir.sync().map_err(fault) } else { Ok(()) }
     }
 }
 
-/// The facts of a file without what is just being added to it.
+/// The metadata of a file without bytes that are being appended.
 fn as_visible(entry: Entry) -> Entry {
     Entry { size: visible_length_by(entry.unique, entry.size), ..entry }
 }
 
-/// Whether a file may take the place of what stands there.
+/// Whether a file may replace an entry of this kind.
 pub(super) fn check_replaceable(there: Kind) -> Result<()> {
     match there {
         Kind::File => Ok(()),
@@ -496,8 +498,8 @@ pub(super) fn refuse_hidden(at: &VPath, kind: ErrorKind) -> Result<()> {
     if leads_to_hidden(at) { Err(kind.into()) } else { Ok(()) }
 }
 
-/// Empties a directory that holds nothing but temporaries of ours. `NotEmpty`, with nothing
-/// removed, if it holds anything else; `Busy` if an upload is under way there.
+/// Empties a directory that contains only temporary files of the server. `NotEmpty`, with nothing
+/// removed, if it contains anything else; `Busy` if an upload is in progress there.
 fn remove_temporaries(
     dir: &Directory,
     at: &VPath,
@@ -512,7 +514,7 @@ fn remove_temporaries(
     for entry in dir.names().map_err(fault)? {
         let name = entry.map_err(fault)?.name;
         if temporary_kind(&name) != Some(TemporaryKind::Upload) {
-            // It goes with its upload, or its file is gone. What an upload still uses stays.
+            // It is removed with its upload, or its file no longer exists. Files in use are kept.
             let _ = dir.unlink(&name);
             continue;
         }

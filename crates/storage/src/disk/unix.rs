@@ -1,7 +1,7 @@
-//! Files of Unix, reached from open directories only.
+//! Files on Unix, accessed only through open directories.
 //!
-//! A path of more than one name is opened in one place, [`Root::open`]; everything else takes one
-//! name in an open directory and follows no link.
+//! Paths of more than one name are opened in one place, [`Root::open`]; everything else takes one
+//! name in an open directory and follows no links.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
@@ -35,31 +35,31 @@ use super::beneath_linux;
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = true;
-/// To read a file, and to wait for no pipe and no terminal.
+/// Opens a file for reading, without blocking on a FIFO or acquiring a terminal.
 pub(super) const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// To look at something without opening it.
+/// Refers to a file without opening it.
 #[cfg(target_os = "linux")]
 const PROBE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 const PROBE: OFlags = READ;
 
-/// The top of a tree that nothing leaves.
+/// The root of a tree that no path leads out of.
 pub(super) struct Root {
     fd: OwnedFd,
-    /// Which links are followed where a path is opened.
+    /// The links that are followed when a path is opened.
     links: FollowSymlinks,
-    /// Which links [`Root::resolve`] follows.
+    /// The links that [`Root::resolve`] follows.
     resolves: FollowSymlinks,
     confinement: Confinement,
-    /// What of the server's own is denied.
+    /// Denied files of the server.
     server_files: ServerFiles,
-    /// Set where no link may lead past the rules of the account, with the path of the root.
+    /// Set if the rules of the account apply to the targets of links, with the path of the root.
     path_rules: Option<(PathRules, PathBuf)>,
 }
 
-/// How paths are kept below the root.
+/// How paths are confined to the root.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Confinement {
     #[cfg(target_os = "linux")]
@@ -79,7 +79,8 @@ impl Root {
         Ok(Self { fd, links, resolves: links, confinement, server_files, path_rules: None })
     }
 
-    /// The same if it is at hand, where the kernel has all that we need.
+    /// Like `open`, if it succeeds without waiting for a disk and the kernel has the required
+    /// calls.
     pub(super) fn open_at_once(path: &Path, links: FollowSymlinks) -> Option<Self> {
         #[cfg(target_os = "linux")]
         if let Some(fd) = beneath_linux::open_top_at_once(path) {
@@ -95,12 +96,13 @@ impl Root {
         self.confinement = Confinement::Walk;
     }
 
-    /// Denies these from now on.
+    /// Denies access to these files.
     pub(super) fn deny(&mut self, server_files: &ServerFiles) {
         self.server_files = server_files.clone();
     }
 
-    /// What this tree is to the server's files. Where links lead anywhere, so does the tree.
+    /// How this tree relates to the server's files. If links may lead anywhere, the tree may
+    /// contain them.
     fn relation_of(&self, index: &ServerFileIndex) -> TreeRelation {
         if self.links == FollowSymlinks::Always {
             TreeRelation::Contains
@@ -109,7 +111,7 @@ impl Root {
         }
     }
 
-    /// Whether what was opened at a path is denied, by what it is or by its name.
+    /// Whether access to a file opened by a path is denied, by its identity or its name.
     fn denies(&self, at: &VPath, open: impl AsFd) -> bool {
         let Some(index) = self.server_files.index() else { return false };
         let relation = self.relation_of(index);
@@ -129,26 +131,26 @@ impl Root {
         self.server_files.index().is_some_and(|index| index.denies_id(entry.unique))
     }
 
-    /// The names in a folder that are denied; none where no listing needs to look at each.
+    /// The denied names in a directory; `None` if listings need not check each name.
     pub(super) fn denied_names(&self, dir: &Directory) -> Option<DeniedNames> {
         let index = self.server_files.index()?;
         index.denied_names(dir, self.relation_of(index))
     }
 
-    /// Whether something that is denied lies below an open folder.
+    /// Whether a denied file lies below an open directory.
     fn is_above_denied(&self, facts: &Stat) -> bool {
         let index = self.server_files.index();
         index.is_some_and(|index| index.is_on_path(facts, self.relation_of(index)))
     }
 
-    /// Whether a path leads to what is denied, as far as links are followed here.
+    /// Whether a path leads to a denied file, as far as links are followed here.
     pub(super) fn leads_to_denied(&self, at: &VPath) -> bool {
         self.server_files.index().is_some()
             && self.open_without_rules(at, PROBE).is_ok_and(|open| self.denies(at, open))
     }
 
-    /// Refuses to make, remove or rename a name that is the server's, that leads to what is, or
-    /// below which something of it lies.
+    /// Refuses to create, remove or rename a name of the server, a name that leads to a file of the
+    /// server, or a directory that contains one.
     pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
         let Some(index) = self.server_files.index() else { return Ok(()) };
         let relation = self.relation_of(index);
@@ -158,13 +160,13 @@ impl Root {
         Ok(())
     }
 
-    /// The root itself, to be read.
+    /// The root itself, opened for reading.
     pub(super) fn top(&self) -> io::Result<Directory> {
         Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())? })
     }
 
-    /// Follows no link from here on unless the rules of the account allow what it leads to. Links
-    /// that may lead anywhere are still followed: what lies out of the tree has no rule.
+    /// Follows no link from here on unless the rules of the account allow its target. With links
+    /// that may lead anywhere, targets outside of the tree are followed: no rule applies to them.
     pub(super) fn set_path_rules(&mut self, path_rules: PathRules, folder: &Path) {
         if self.links == FollowSymlinks::Inside {
             self.links = FollowSymlinks::Never;
@@ -172,7 +174,7 @@ impl Root {
         self.path_rules = Some((path_rules, folder.to_owned()));
     }
 
-    /// The same path without links in it; see `Storage::resolve`.
+    /// The path without links; see `Storage::resolve`.
     pub(super) fn resolve(&self, folder: &Path, at: &VPath, last: LastLink) -> Result<VPath> {
         match self.resolves {
             FollowSymlinks::Never => return Ok(at.clone()),
@@ -182,7 +184,7 @@ impl Root {
             FollowSymlinks::Inside => {}
         }
         let names = match beneath_walk::resolve(&self.fd, at.relative(), last) {
-            // A link that leads out, or nowhere, is what it is: whatever follows it fails.
+            // A link that leads out, or is dangling, stays in the path: following it fails.
             Err(Errno::XDEV | Errno::LOOP) if last == LastLink::Follow => {
                 beneath_walk::resolve(&self.fd, at.relative(), LastLink::Keep)
             }
@@ -193,7 +195,7 @@ impl Root {
         path.map_err(|_| ErrorKind::Forbidden.into())
     }
 
-    /// The path itself, if it is at hand that no link is in it.
+    /// The path itself, if the system knows without waiting for a disk that no link is in it.
     pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
         #[cfg(target_os = "linux")]
         if self.confinement == Confinement::Kernel {
@@ -206,8 +208,8 @@ impl Root {
         None
     }
 
-    /// Opens a path whose links lead where the account has this right. Paths that were resolved
-    /// have none.
+    /// Opens a path if the account has this permission for the targets of its links. Resolved paths
+    /// contain none.
     fn open_by_rules(&self, at: &VPath, flags: OFlags, right: Rights) -> Call<OwnedFd> {
         let Some((path_rules, folder)) = &self.path_rules else { return self.open_at(at, flags) };
         if self.links == FollowSymlinks::Never {
@@ -236,7 +238,7 @@ impl Root {
         }
     }
 
-    /// Whether a path is at hand, and leads here.
+    /// Whether a path, resolved without waiting for a disk, leads to this root.
     pub(super) fn is_still_at(&self, path: &Path) -> bool {
         #[cfg(target_os = "linux")]
         if self.confinement == Confinement::Kernel {
@@ -246,7 +248,7 @@ impl Root {
         false
     }
 
-    /// What it lies on.
+    /// The kind of its file system.
     pub(super) fn medium(&self) -> Medium {
         #[cfg(target_os = "linux")]
         if self.confinement == Confinement::Kernel {
@@ -255,8 +257,8 @@ impl Root {
         Medium::Unknown
     }
 
-    /// Whether upper and lower case may be the same in its names: on macOS, unless a disk is made
-    /// otherwise; on Linux its file system says.
+    /// Whether its names may be case-insensitive: on macOS yes, unless the volume was formatted
+    /// otherwise; on Linux this depends on the file system.
     pub(super) fn ignores_case(&self) -> bool {
         #[cfg(target_os = "linux")]
         return beneath_linux::ignores_case(&self.fd);
@@ -264,7 +266,7 @@ impl Root {
         return cfg!(target_os = "macos");
     }
 
-    /// What is there, if the system can tell without waiting for a disk.
+    /// Opens a path if that succeeds without waiting for a disk.
     fn reach_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
         #[cfg(target_os = "linux")]
         if self.confinement == Confinement::Kernel {
@@ -275,19 +277,19 @@ impl Root {
         None
     }
 
-    /// The facts of something, if they are at hand.
+    /// The metadata of a path, if it is cached.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
         let name = at.name().unwrap_or(b".").to_vec();
         let entry = facts_unix::of_open(self.reach_at_once(at, PROBE)?).ok()?;
         Some(Entry { name, ..entry })
     }
 
-    /// A directory, if it is at hand.
+    /// A directory, if it is cached.
     pub(super) fn directory_at_once(&self, at: &VPath) -> Option<Directory> {
         Some(Directory { fd: self.reach_at_once(at, DIRECTORY)? })
     }
 
-    /// A regular file and its size, if it is at hand.
+    /// A regular file and its size, if it is cached.
     pub(super) fn open_file_at_once(&self, at: &VPath) -> Option<(File, u64)> {
         let fd = self.reach_at_once(at, READ)?;
         let facts = fstat(&fd).ok()?;
@@ -304,7 +306,7 @@ impl Root {
         let reached = reached.and_then(facts_unix::of_open);
         let entry = match (reached, at.parent()) {
             (Ok(entry), _) => entry,
-            // A link that may not be followed is shown as such.
+            // A link that may not be followed is shown as a link.
             (Err(error), Some(parent)) => self
                 .open_at(&parent, PROBE | OFlags::DIRECTORY)
                 .and_then(|dir| facts_unix::of_name(dir, name))
@@ -318,7 +320,7 @@ impl Root {
         Ok(Directory { fd: self.open_at(at, DIRECTORY).map_err(fault)? })
     }
 
-    /// A regular file, open for reading, and its size.
+    /// Opens a regular file for reading; also returns its size.
     pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
         let fd = self.open_by_rules(at, READ, Rights::READ).map_err(fault)?;
         let facts = fstat(&fd).map_err(fault)?;
@@ -328,7 +330,8 @@ impl Root {
 
     pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
         let fd = match self.open_at(at, READ) {
-            // What may not be read may still be ours; a folder opens to be read only.
+            // A file without read permission may still be our own; a directory can only be opened
+            // for reading.
             Err(Errno::ACCESS) => match self.open_at(at, READ | OFlags::WRONLY) {
                 Err(Errno::ISDIR) => Err(Errno::ACCESS),
                 opened => opened,
@@ -353,7 +356,7 @@ impl Root {
                 file.set_modified(moment).map_err(fault)
             }
             Change::Mode(mode) => {
-                // A shared directory keeps the bits that make it one; a file gets none of them.
+                // A shared directory keeps its special bits; a file gets none of them.
                 let kept: u32 = match kind {
                     Kind::Dir => facts_unix::number(facts.st_mode & 0o7000),
                     _ => 0,
@@ -365,7 +368,7 @@ impl Root {
     }
 }
 
-/// What the server keeps for itself answers as a right that is missing.
+/// Files of the server are reported like a missing permission.
 fn denied() -> Error {
     Error::new(ErrorKind::Forbidden, "it is one of the server's own files")
 }
@@ -378,19 +381,19 @@ pub(super) fn check_regular(kind: Kind) -> Result<()> {
     }
 }
 
-/// A name as others than this store take it.
+/// A name in the form that the system calls expect.
 pub(super) fn real_name(name: &[u8]) -> &OsStr {
     OsStr::from_bytes(name)
 }
 
-/// Every name that [`VPath`] can hold is one on Unix.
+/// Every name that [`VPath`] can contain is valid on Unix.
 #[expect(clippy::unnecessary_wraps, reason = "other systems have names that mean something else")]
 pub(super) fn check_name(_: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads bytes of a file that the system has in memory, without waiting for a disk. None if it has
-/// not all of them, or cannot say.
+/// Reads cached bytes of a file without waiting for a disk. `None` if some are not cached, or the
+/// system cannot tell.
 pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -> Option<Vec<u8>> {
     let mut bytes = vec![0; len];
     let got = match medium {

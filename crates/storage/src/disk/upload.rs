@@ -1,4 +1,4 @@
-//! The async side of an upload: it gathers bytes and hands them to a blocking thread.
+//! The async side of an upload: it buffers bytes and passes them to a blocking thread.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use super::join_result;
 use super::partial_upload::PartialUpload;
 use super::tree::Tree;
 
-/// How many bytes are gathered before a thread is asked to write them. At most twice as many and
-/// one piece wait in memory: those being written and those gathered meanwhile.
+/// Bytes that are buffered before a blocking thread writes them. At most twice as many plus one
+/// chunk are in memory: those being written and those buffered in the meantime.
 const GATHERED_BYTES: usize = 256 * 1024;
 
-/// An upload under way. The draft has one owner at a time: this, or the thread that writes.
+/// An upload in progress. The partial upload has one owner at a time: this struct, or the thread
+/// that writes.
 pub(super) struct DiskUpload {
     tree: Arc<Tree>,
     partial_upload: Option<PartialUpload>,
@@ -33,9 +34,9 @@ impl DiskUpload {
         Self { tree, partial_upload, writing: None, gathered: Vec::new(), gathered_bytes: 0 }
     }
 
-    /// The draft, once the thread that writes is done. None after an error.
+    /// The partial upload, once the writing thread has ended. `None` after an error.
     ///
-    /// Cancel safe: the thread is waited for again the next time.
+    /// Cancel safe: the next call waits for the same thread.
     async fn settle(&mut self) -> Result<&mut Option<PartialUpload>> {
         if let Some(writing) = &mut self.writing {
             let ended = writing.await;
@@ -45,10 +46,10 @@ impl DiskUpload {
         Ok(&mut self.partial_upload)
     }
 
-    /// The draft to act on, and what is still to be written to it. What the draft begins with is
-    /// copied first, a part at a time.
+    /// The partial upload, and the bytes that are still to be written to it. Bytes that precede the
+    /// upload are copied first, in steps.
     ///
-    /// Cancel safe: the copy goes on the next time.
+    /// Cancel safe: the next call continues the copy.
     async fn take(&mut self) -> Result<(PartialUpload, Vec<Bytes>)> {
         while self.settle().await?.as_ref().is_some_and(PartialUpload::is_copying) {
             let Some(mut partial_upload) = self.partial_upload.take() else { break };
@@ -60,7 +61,7 @@ impl DiskUpload {
         self.take_as_it_is().await
     }
 
-    /// The same without the copy, for what comes to nothing.
+    /// Like `take`, without the copy, for an upload that is given up.
     async fn take_as_it_is(&mut self) -> Result<(PartialUpload, Vec<Bytes>)> {
         let partial_upload = self.settle().await?.take();
         let partial_upload = partial_upload
@@ -69,7 +70,7 @@ impl DiskUpload {
         Ok((partial_upload, std::mem::take(&mut self.gathered)))
     }
 
-    /// The draft with all that was written.
+    /// The partial upload with all bytes written.
     pub(super) async fn partial_upload_mut(&mut self) -> Result<&mut PartialUpload> {
         let (mut partial_upload, pieces) = self.take().await?;
         if pieces.is_empty() {
@@ -83,7 +84,7 @@ impl DiskUpload {
         self.settle().await?.as_mut().ok_or_else(broken)
     }
 
-    /// The draft, all of which is written.
+    /// The partial upload, once all bytes are written.
     pub(super) async fn take_partial_upload(mut self) -> Result<PartialUpload> {
         self.take().await.map(|(partial_upload, _)| partial_upload)
     }
@@ -158,7 +159,7 @@ impl Sink for DiskUpload {
                 partial_upload.publish()
             });
         }
-        // From here on it runs to its end, also if nobody waits.
+        // From here on it runs to completion, even if the future is dropped.
         let publishing = spawn_blocking(move || {
             partial_upload.write_last(&pieces)?;
             partial_upload.publish()
@@ -167,10 +168,10 @@ impl Sink for DiskUpload {
     }
 
     async fn abort(mut self: Box<Self>) {
-        // What an error was about has been told; the draft it concerned is gone already.
+        // An error was reported already; its partial upload was dropped then.
         if let Ok((mut partial_upload, pieces)) = self.take_as_it_is().await {
             let ended = spawn_blocking(move || {
-                // What does not fit is not kept: the draft then removes itself.
+                // If this fails, the partial upload removes its file.
                 let _ = partial_upload.write(&pieces);
             });
             let _ = ended.await;
@@ -188,8 +189,8 @@ impl Sink for DiskUpload {
     }
 }
 
-/// Nobody waits, so a thread of its own ends the draft; a draft still being written is ended by
-/// the thread that writes it, without what was gathered meanwhile.
+/// No task waits at this point, so a separate thread ends the partial upload; one that is still
+/// being written is ended by the thread that writes it, without the bytes buffered in the meantime.
 impl Drop for DiskUpload {
     fn drop(&mut self) {
         let Some(partial_upload) = self.partial_upload.take() else { return };

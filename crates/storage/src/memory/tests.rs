@@ -1,4 +1,4 @@
-//! What a tree in memory promises beyond the contract.
+//! Properties of [`Memory`] beyond the storage contract.
 
 use super::*;
 use wharf_core::permission::{Permissions, Rules};

@@ -1,4 +1,4 @@
-//! What one change of names does to the count, and to those of homes that lie in one another.
+//! The effect of one change of names on the count, and on the counts of nested homes.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -9,7 +9,7 @@ use wharf_proto::path::VPath;
 use super::credit::FileId;
 use super::{Quota, QuotaCounter};
 
-/// A change of names under way.
+/// A change of names in progress.
 pub(crate) struct Change<'a> {
     counter: &'a QuotaCounter,
     quota: Quota,
@@ -17,19 +17,19 @@ pub(crate) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Waits for the right to change names; the meter knows already that something runs.
+    /// Waits for the right to change names; the counter has already registered the change.
     pub(super) fn begun(counter: &'a QuotaCounter, quota: Quota) -> Self {
         Self { counter, quota, _names: counter.names() }
     }
 
-    /// Something is gone.
+    /// Something was removed.
     pub(crate) fn freed(&self, bytes: u64, files: u64) {
         self.counter.counts().free(Kept { bytes, files });
         self.counter.mark_outer_stale();
     }
 
-    /// Something at `at` is gone. In the home of another account nobody knows in which count it
-    /// was: neither is lowered, so that no account gains by it, and both are made again.
+    /// Something at `at` was removed. In an inner home it is unknown in which count it was
+    /// included: neither is lowered, so that no account gains an advantage, and both are repeated.
     pub(crate) fn freed_at(&self, at: &VPath, bytes: u64, files: u64) {
         let inner = self.counter.inner_at(at);
         if inner.is_empty() {
@@ -42,8 +42,8 @@ impl<'a> Change<'a> {
         self.counter.mark_outer_stale();
     }
 
-    /// Something has the name `to` instead of `from`. What comes out of the home of another account
-    /// is `unaccounted` here: it is added to the count, also where it was in it already.
+    /// Something was renamed from `from` to `to`. What leaves an inner home of another account is
+    /// `unaccounted` here: it is added to the count, even if it was included already.
     pub(crate) fn renamed(&self, from: &VPath, to: &VPath, unaccounted: Option<Kept>) {
         let (left, entered) = (self.counter.inner_at(from), self.counter.inner_at(to));
         let is_same = left.len() == entered.len()
@@ -65,23 +65,23 @@ impl<'a> Change<'a> {
         self.counter.mark_outer_stale();
     }
 
-    /// Whether something may come out of the home of another account: not where more is kept than
-    /// may be, so that nobody moves there what does not fit here.
+    /// Whether something may leave an inner home of another account: not if this account exceeds
+    /// its quota, so that files that do not fit here cannot be moved here.
     pub(crate) fn check_unaccounted(&self) -> Result<()> {
         let kept = self.counter.counts().lasting();
         if self.quota.admits(kept) { Ok(()) } else { Err(ErrorKind::OverQuota.into()) }
     }
 
-    /// A file has another name now, or none: no upload replaces it any more.
+    /// A file was renamed or removed: no upload replaces it any more.
     pub(crate) fn moved(&self, file: FileId) {
         self.counter.counts().credits.revoke(file);
     }
 
-    /// Whether one more file or directory may be kept.
+    /// Whether one more file or directory fits the quota.
     pub(crate) fn check_one_more(&self) -> Result<()> {
         let kept = self.counter.counts().lasting();
         let files = kept.files.saturating_add(1);
-        // Who is over the limit in bytes may still make directories.
+        // An account over its limit in bytes may still create directories.
         if self.quota.admits(Kept { bytes: 0, files }) {
             Ok(())
         } else {
@@ -89,7 +89,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// One more is there.
+    /// One more exists.
     pub(crate) fn added_one(&self, at: &VPath) {
         self.counter.counts().add(Kept { bytes: 0, files: 1 });
         for counter in self.counter.inner_at(at) {

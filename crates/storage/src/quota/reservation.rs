@@ -1,4 +1,4 @@
-//! What one upload is charged for, from its first byte to what becomes of it.
+//! The quota reserved for one upload, from its first byte to its end.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,12 +8,12 @@ use wharf_core::storage::Kept;
 use super::credit::{CreditToken, Replaced};
 use super::{Counts, LimitedHome};
 
-/// An upload's part in what is kept: one file, and its bytes.
+/// An upload's share of the usage: one file, and its bytes.
 ///
-/// An upload that is to replace a file is given that file's size on top while it runs, because it
-/// will free as much: so whoever may keep a file may also replace it by one of its size. Of several
-/// uploads to one name one has this credit, and none has it once the file is moved. An upload that
-/// is cut stays only if both fit.
+/// An upload that replaces a file is credited with the size of that file while it runs, because it
+/// will free as much: an account that may keep a file may thus also replace it by one of the same
+/// size. Of several uploads to one name only one gets this credit, and none once the file is
+/// renamed. An interrupted upload is kept only if both fit.
 pub(crate) struct QuotaReservation {
     limited: LimitedHome,
     held: Mutex<ReservationState>,
@@ -22,26 +22,26 @@ pub(crate) struct QuotaReservation {
 #[derive(Default)]
 struct ReservationState {
     bytes: u64,
-    /// The right to the size of the file that is to be replaced, and that size.
+    /// The credit for the size of the file to be replaced, and that size.
     credit: Option<(CreditToken, u64)>,
-    /// What goes when the upload is published, as was checked last.
+    /// The file that is replaced when the upload is published, as checked last.
     replaced: Option<Replaced>,
     is_over: bool,
 }
 
 impl ReservationState {
-    /// The part of so many bytes that its credit covers.
+    /// The part of this many bytes that its credit covers.
     fn covered(&self, bytes: u64) -> Kept {
         let covered = |(_, most): (CreditToken, u64)| Kept { bytes: bytes.min(most), files: 1 };
         self.credit.map_or_else(Kept::default, covered)
     }
 
-    /// Forgets a credit for a file that has been moved since.
+    /// Drops a credit for a file that was renamed since.
     fn refresh(&mut self, counts: &Counts) {
         self.credit = self.credit.filter(|(token, _)| counts.credits.holds(*token));
     }
 
-    /// Has so many bytes from here on.
+    /// Sets the number of reserved bytes.
     fn set(&mut self, bytes: u64, counts: &mut Counts) {
         let old = std::mem::replace(&mut self.bytes, bytes);
         counts.kept.bytes = counts.kept.bytes.saturating_sub(old).saturating_add(bytes);
@@ -50,7 +50,7 @@ impl ReservationState {
         }
     }
 
-    /// Does without its credit.
+    /// Returns its credit.
     fn give_back(&mut self, counts: &mut Counts) {
         if let Some((token, _)) = self.credit.take() {
             counts.credits.end(token);
@@ -59,11 +59,11 @@ impl ReservationState {
 }
 
 impl QuotaReservation {
-    /// For an upload that goes on with `found` bytes of an earlier one, or begins a file; it is to
-    /// take the place of a file.
+    /// Reserves quota for an upload that resumes `found` bytes of an earlier one, or starts a new
+    /// file, and may replace a file.
     ///
     /// # Errors
-    /// `OverQuota` if there may be no more files; as [`LimitedHome::change`] otherwise.
+    /// `OverQuota` if the number of files is exhausted; otherwise as [`LimitedHome::change`].
     pub(crate) fn begin(
         limited: &LimitedHome,
         found: Option<u64>,
@@ -99,7 +99,7 @@ impl QuotaReservation {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails if not one byte more would fit, so that a client hears it before it sends any.
+    /// Fails if not even one byte fits, so that a client gets the error before it sends data.
     pub(crate) fn check_room(&self) -> Result<()> {
         let mut held = self.held();
         let counts = self.limited.counter.counts();
@@ -113,10 +113,10 @@ impl QuotaReservation {
         Ok(())
     }
 
-    /// Charges bytes that are about to be written.
+    /// Reserves bytes that are about to be written.
     ///
     /// # Errors
-    /// `OverQuota`, and nothing is charged.
+    /// `OverQuota`, and nothing is reserved.
     pub(crate) fn grow(&self, bytes: u64) -> Result<()> {
         let mut held = self.held();
         if held.is_over {
@@ -136,7 +136,7 @@ impl QuotaReservation {
         Ok(())
     }
 
-    /// The upload has so many bytes, fewer than before or as a writer left them.
+    /// Sets the length of the upload, after truncation or after writes to the detached file.
     pub(crate) fn set(&self, bytes: u64) {
         let mut held = self.held();
         let mut counts = self.limited.counter.counts();
@@ -144,10 +144,10 @@ impl QuotaReservation {
         held.set(bytes, &mut counts);
     }
 
-    /// Whether the upload, with so many bytes, may take the place of `replaced`, which stands there
-    /// now; nothing may change that until it is published.
+    /// Whether the upload, with this many bytes, may replace `replaced`, the file that exists now;
+    /// no change may happen until it is published.
     pub(crate) fn check_publish(&self, bytes: u64, replaced: Option<Replaced>) -> Result<()> {
-        // Before the change: what is not counted there yet must not be taken for counted.
+        // Before the change: what is not counted there yet must not be mistaken for counted.
         self.limited.mark_others_stale();
         let mut held = self.held();
         let mut counts = self.limited.counter.counts();
@@ -160,7 +160,7 @@ impl QuotaReservation {
         }
         let mut lasting = counts.credits.without_replaced(counts.kept, replaced);
         match replaced {
-            // Whoever gets smaller gets in, also where the limit was lowered meanwhile.
+            // A smaller file is always accepted, even if the limit was lowered in the meantime.
             Some(replaced) if bytes <= replaced.bytes => return Ok(()),
             Some(_) => lasting.files = 0,
             None => {}
@@ -168,7 +168,7 @@ impl QuotaReservation {
         if self.limited.quota.admits(lasting) { Ok(()) } else { Err(ErrorKind::OverQuota.into()) }
     }
 
-    /// The upload has taken its place, and what stood there is gone, as was checked last.
+    /// The upload was published, and the file that it replaced, as checked last, no longer exists.
     pub(crate) fn published(&self) {
         let mut held = self.held();
         let gone = held.replaced.take();
@@ -180,7 +180,7 @@ impl QuotaReservation {
         self.end_held(&mut held, gone);
     }
 
-    /// Whether what is there of a cut upload, so many bytes, may stay.
+    /// Whether the bytes of an interrupted upload may be kept.
     pub(crate) fn may_stay(&self, bytes: u64) -> bool {
         let mut held = self.held();
         let mut counts = self.limited.counter.counts();
@@ -189,7 +189,7 @@ impl QuotaReservation {
         self.limited.quota.admits(counts.lasting())
     }
 
-    /// The upload was not published, and nothing is left of it, or so many bytes are.
+    /// The upload was not published, and nothing of it is left, or this many bytes are.
     pub(crate) fn end(&self, left: Option<u64>) {
         let mut held = self.held();
         if !held.is_over {
@@ -208,7 +208,7 @@ impl QuotaReservation {
         counts.lower(gone);
         counts.running = counts.running.saturating_sub(1);
         drop(counts);
-        // Behind the change: a count that began before it may not have seen it.
+        // After the change: a count that began before it may have missed it.
         self.limited.mark_others_stale();
     }
 
@@ -217,7 +217,7 @@ impl QuotaReservation {
     }
 }
 
-/// Nobody said what became of it, so it is gone: only a panic leads here.
+/// The end of the upload was not reported, so it no longer exists: this happens only after a panic.
 impl Drop for QuotaReservation {
     fn drop(&mut self) {
         if !self.held().is_over {

@@ -11,7 +11,7 @@ fn limited(kept: Kept, quota: Quota) -> LimitedHome {
     LimitedHome::new(Arc::new(QuotaCounter::counted(kept, 0, None)), quota)
 }
 
-/// The file that stands at the only name of these tests.
+/// The file at the only name in these tests.
 fn account_status(bytes: u64) -> Replaced {
     Replaced { file: (1, 1), bytes }
 }
@@ -88,7 +88,7 @@ fn row_37_a_replacement_costs_what_it_is_larger() {
     reservation.grow(100).unwrap();
     assert_eq!(reservation.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
     assert_eq!(limited.counter.kept(), Some(kept(190, 2)));
-    // Somebody else's share of the room is not made larger by it.
+    // The space available to other uploads does not grow.
     let other = QuotaReservation::begin(&limited, Some(0), None).unwrap();
     assert_eq!(other.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
     other.end(Some(0));
@@ -118,7 +118,7 @@ fn row_37_what_was_to_be_replaced_and_is_gone_gives_no_room() {
     reservation.grow(95).unwrap();
     limited.change().unwrap().freed(90, 1);
     let other = QuotaReservation::begin(&limited, None, None).unwrap();
-    // 95 held, of which the credit covers 90: the other one may have what is left beside it.
+    // 95 reserved, 90 of which the credit covers: the other upload may use the rest.
     other.grow(50).unwrap();
     other.check_publish(50, None).unwrap();
     other.published();
@@ -140,7 +140,7 @@ fn row_37_of_several_uploads_to_one_name_one_has_the_size_of_what_is_there_as_cr
     first.check_publish(100, Some(account_status(100))).unwrap();
     first.published();
     assert_eq!(limited.counter.kept(), Some(kept(100, 1)));
-    // The next one has it again.
+    // The next upload gets the credit again.
     let third = QuotaReservation::begin(&limited, None, Some(account_status(100))).unwrap();
     third.check_room().unwrap();
     third.end(None);

@@ -1,4 +1,4 @@
-//! A disk that is full, for real: a file system of one mebibyte in a mount namespace of our own.
+//! A full disk: a real file system of one mebibyte in a separate mount namespace.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use wharf_storage::Disk;
 
 use super::{World, begin, content, fast, feed, path, put};
 
-/// A small file system, there as long as this is.
+/// A small file system, mounted while this value exists.
 struct Small {
     holder: Child,
     root: PathBuf,
 }
 
 impl Small {
-    /// Mounts it where only a process of ours sees it, and reaches it through that process.
+    /// Mounts it in the mount namespace of a child process, and accesses it through that process.
     fn mounted_at(world: &World) -> Self {
         let place = world.root.canonicalize().unwrap();
         let script = "mount -t tmpfs -o size=1m none \"$0\" && echo mounted && read forever";
@@ -64,14 +64,14 @@ async fn row_36_a_full_disk_frees_what_it_can_and_serves_on() {
     let disk = Disk::open(&root, "anna", &fast()).unwrap();
     put(&disk, "/old", b"old").await.unwrap();
 
-    // A fresh upload gives its room back.
+    // A new upload frees its space.
     let mut sink = begin(&disk, "/old", Start::Fresh).await;
     assert_eq!(fill(&mut sink).await.unwrap_err().kind, ErrorKind::NoSpace);
     sink.abort().await;
     assert_eq!(disk.partial(&path("/old")).await.unwrap(), None);
     assert_eq!(std::fs::read_dir(&root).unwrap().count(), 1);
 
-    // A resumed one goes back to what it was resumed with.
+    // A resumed upload is truncated to its length when it was resumed.
     let mut sink = begin(&disk, "/new", Start::Fresh).await;
     feed(&mut sink, b"01234").await;
     sink.abort().await;

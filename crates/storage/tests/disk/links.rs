@@ -1,4 +1,4 @@
-//! Symbolic links and things that are no files, by every policy and every way.
+//! Symbolic links and special files, with every policy and every method of confining paths.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use wharf_storage::{Disk, DiskOptions, FollowSymlinks};
 
 use super::{WAYS, World, content, fails, fast, listed, path, put, write};
 
-/// What a link leads to for a client.
+/// What a client finds behind a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     File,
@@ -20,7 +20,7 @@ enum Reach {
 }
 use Reach::{Dir, File, Nothing};
 
-/// Each link, and what it leads to when links inside, none, or all are followed.
+/// Each link, and what a client finds if links inside, no links, or all links are followed.
 const LINKS: &[(&str, [Reach; 3])] = &[
     ("to_file", [File, Nothing, File]),
     ("to_dir", [Dir, Nothing, Dir]),
@@ -70,7 +70,7 @@ fn world() -> World {
     world
 }
 
-/// Runs a case for every way, policy and link, each in a world of its own.
+/// Runs a case for every method, policy and link, each with a directory of its own.
 async fn for_each_link(case: impl AsyncFn(&World, &Disk, &str, Reach)) {
     for confinement in WAYS {
         for (policy, column) in POLICIES.into_iter().zip(0..) {
@@ -103,7 +103,7 @@ async fn a_link_is_seen_as_what_it_may_lead_to() {
         assert_eq!((context.kind, context.name.as_slice()), (kind, at.name().unwrap()));
         let above = listed(disk, &at.parent().unwrap().to_string()).await;
         let listed = above.iter().find(|entry| entry.name == context.name).unwrap();
-        // A walk through a tree must know that it got there by a link.
+        // A recursive client must know that a link led there.
         assert_eq!(listed.via_link, reach != Nothing);
         assert_eq!(listed, &Entry { via_link: listed.via_link, ..context });
     })

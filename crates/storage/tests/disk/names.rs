@@ -1,4 +1,4 @@
-//! Names: odd ones, our own, and permission bits of what gets one.
+//! Names: unusual ones, hidden ones, and permission bits of new files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -129,7 +129,7 @@ async fn row_23_what_a_visitor_drops_is_for_the_server_alone() {
         let account = Account::new("visitor", world.root.clone(), rules);
         disks.open(&Account { is_anonymous, ..account }).await.unwrap()
     };
-    // All are open together: the bits belong to the account, not to the folder that is shared.
+    // All are open at once: the bits belong to the account, not to the shared directory.
     let (dropbox, reader) = (open("dropbox", true).await, open("read-write", true).await);
     let known = open("dropbox", false).await;
     for (name, store, expected) in
@@ -139,14 +139,14 @@ async fn row_23_what_a_visitor_drops_is_for_the_server_alone() {
         sink.unwrap().commit().await.unwrap();
         assert_eq!(mode(&world, name), expected, "{name}");
     }
-    // Nor does a session that asks for more make it open to others.
+    // A session that sets another umask does not open it to others either.
     dropbox.set_umask(0);
     let sink = dropbox.write(&path("/asked"), write(Start::Fresh)).await;
     sink.unwrap().commit().await.unwrap();
     assert_eq!(mode(&world, "asked"), 0o600);
 }
 
-/// As on the file system of this test: some know upper from lower case, some do not.
+/// Depends on the file system of the test: some are case-sensitive, some are not.
 #[tokio::test]
 async fn row_30_two_spellings_are_one_file_where_the_system_knows_but_one() {
     let world = World::new();

@@ -1,4 +1,5 @@
-//! Someone swaps a directory for a link that leads out, over and over, while we work in it.
+//! Another process repeatedly replaces a directory by a link that leads out, while operations run
+//! in it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -37,7 +38,7 @@ async fn row_29_no_swap_leads_an_act_out_of_the_root() {
             if let Ok(read) = content(&disk, &secret).await {
                 assert_eq!(read, b"inside", "what was read lies in the root");
             }
-            // All may fail, and none may do anything outside.
+            // All may fail, and none may change anything outside.
             worked += usize::from(put(&disk, "/d/secret", b"inside").await.is_ok());
             let _ = disk.set(&secret, Change::Mode(0o640)).await;
             let _ = disk.make_dir(&path("/d/new")).await;

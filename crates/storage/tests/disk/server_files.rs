@@ -1,4 +1,4 @@
-//! Files of the server itself: no home, virtual folder, link or second name leads to them.
+//! Files of the server: no home, virtual folder, link or hard link gives access to them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use super::{World, fails, fast, path, write};
 
 const DENIED: &[ErrorKind] = &[ErrorKind::Forbidden];
 
-/// A home with the accounts and the state of a server below it, and files of the account's own.
+/// A home with the accounts and the state of a server below it, and files of the account.
 fn world() -> (World, Disks) {
     let world = World::new();
     let root = &world.root;
@@ -48,11 +48,11 @@ async fn names(store: &dyn Storage, at: &str, wanted: Wanted) -> Vec<String> {
     names
 }
 
-/// Every act on the path is denied.
+/// Every operation on the path is denied.
 async fn is_denied(store: &dyn Storage, at: &str) {
     let context = |act: &str| format!("{act} {at}");
     let spot = path(at);
-    // What is not there is missing, but cannot be made.
+    // A path that does not exist is missing, but cannot be created.
     let none = &[ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::NotADirectory];
     fails(store.stat(&spot).await, none, &context("stat"));
     fails(store.list(&spot, Wanted::Names).await.map(drop), none, &context("list"));
@@ -119,13 +119,13 @@ async fn row_53_links_and_second_names_lead_to_nothing() {
         is_denied(&*store, at).await;
     }
     store.read(&path("/good/top"), 0).await.unwrap();
-    // From a home in which nothing of the server's lies, too.
+    // The same from a home that contains no files of the server.
     let other = open(&disks, root.join("mine")).await;
     is_denied_alias(&*other).await;
     assert_eq!(names(&*other, "/", Wanted::Names).await, ["file", "folder", "top"]);
 }
 
-/// An old private key, or an old file of accounts, is as secret as the one in its place.
+/// An old private key, or an old accounts file, is as secret as its replacement.
 #[tokio::test]
 async fn row_53_a_file_that_was_replaced_stays_denied_by_its_second_name() {
     let (world, disks) = world();
@@ -139,11 +139,11 @@ async fn row_53_a_file_that_was_replaced_stays_denied_by_its_second_name() {
         is_denied(&*store, "/mine/alias").await;
         is_denied_alias(&*other).await;
     }
-    // Nor does a reload of the configuration forget it.
+    // A reload of the configuration does not change that.
     let files = ServerFiles::new([(key.clone(), Extent::FileAndCopies)]);
     let again = open(&Disks::new(fast()).deny(files), root.clone()).await;
     is_denied(&*again, "/mine/alias").await;
-    // Once it is gone, its number is free for any file of an account's.
+    // Once it is removed, its inode number is free for any file of an account.
     fs::remove_file(&alias).unwrap();
     for number in 0..20 {
         let at = path(&format!("/mine/new-{number}"));
@@ -196,7 +196,7 @@ async fn row_53_virtual_folders_are_no_way_around_it() {
     fails(store.read(&path("/all/state/key.pem"), 0).await.map(drop), DENIED, "below");
     fails(store.read(&path("/conf/users.toml"), 0).await.map(drop), DENIED, "beside");
     store.read(&path("/all/top"), 0).await.unwrap();
-    // A folder of the server's is no folder of an account.
+    // An account cannot use a directory of the server.
     assert!(store.read(&path("/state/key.pem"), 0).await.is_err());
     let within = Account { home: world.root.join("state/webhooks"), ..account };
     fails(disks.open(&within).await.map(drop), DENIED, "a home in the state");
@@ -223,7 +223,7 @@ async fn row_53_no_folder_above_them_gets_other_permissions() {
         store.set(&path(at), Change::Mode(0o700)).await.unwrap();
         assert_eq!(mode(at.trim_start_matches('/')) & 0o700, 0o700, "{at}");
     }
-    // When it last changed lets nothing in.
+    // An unchanged modification time does not bypass the check.
     let moment = store.stat(&path("/mine")).await.unwrap().modified;
     store.set(&path("/conf"), Change::Modified(moment)).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! What a sweep removes, and what it leaves.
+//! What a sweep removes, and what it keeps.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;

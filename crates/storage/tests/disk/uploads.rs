@@ -1,4 +1,4 @@
-//! Uploads: their temporaries, and what is left of them.
+//! Uploads: their temporary files, and unfinished uploads.
 
 use std::fs::{self, File};
 use std::future::Future;
@@ -93,7 +93,7 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
             bert(&world).remove_file(&path("/f")).await.unwrap();
         }
         if confinement == 3 {
-            // By its length it may be what it was: what comes may be the rest of the new content.
+            // By its length the file may be unchanged: the data may be the rest of the new content.
             fails(disk.write(&path("/f"), write(Start::End)).await, &[ErrorKind::Outdated], "rest");
             assert_eq!(fs::read(&file).unwrap(), there, "{confinement}");
         } else {
@@ -121,7 +121,7 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
         let disk = world.disk(&fast());
         let bert = Disk::open(&world.root, "bert", &fast()).unwrap();
         let (f, g) = (path("/f"), path("/g"));
-        // One is left, or is just running.
+        // One is unfinished, or in progress.
         let mut running = None;
         if confinement == 4 {
             let mut sink = begin(&disk, "/f", Start::Fresh).await;
@@ -136,7 +136,7 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
         }
         put(&bert, "/other", b"another name").await.unwrap();
         match confinement {
-            // By a program of this machine.
+            // By another program on this machine.
             0 | 4 => {
                 put(&bert, "/f", b"of bert").await.unwrap();
                 fs::remove_file(world.root.join("f")).unwrap();
@@ -158,7 +158,7 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
         if let Some(sink) = running {
             sink.abort().await;
         }
-        // Another account's upload makes it no better.
+        // An upload of another account does not change that.
         leave(&bert).await;
         assert_eq!(bert.partial(&f).await.unwrap(), Some(5), "{confinement}");
         assert_eq!(disk.partial(&f).await.unwrap(), None, "{confinement}");
@@ -203,7 +203,7 @@ async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_fi
             fails(disk.write(&path("/f"), write(Start::End)).await, &refused, confinement);
             assert_eq!(fs::read(&file).unwrap(), b"old", "{confinement}");
         }
-        // Another account adds, and a whole upload clears it.
+        // Another account appends, and a complete upload ends that.
         let bert = Disk::open(&world.root, "bert", &fast()).unwrap();
         let mut append = begin(&bert, "/f", Start::End).await;
         feed(&mut append, b"er").await;
@@ -222,7 +222,7 @@ async fn row_56_a_whole_file_sent_to_be_added_to_its_first_part_is_refused() {
     let whole: Vec<u8> = (0..3000_u32).flat_map(|number| number.to_be_bytes()).collect();
     let (first, rest) = whole.split_at(5000);
     let repeated = vec![0; 6000];
-    // Bytes that were left, bytes that come, what stands there then.
+    // Bytes left unfinished, bytes sent, and the expected content.
     let cases: [(&[u8], Start, &[u8], Option<&[u8]>); 5] = [
         (first, Start::End, &whole, None),
         (first, Start::End, rest, Some(&whole)),
@@ -302,7 +302,7 @@ async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         fs::hard_link(&file, &second).unwrap();
         let mut sink = begin(&disk, "/f", Start::End).await;
-        // More than is gathered in memory.
+        // More than is buffered in memory.
         feed(&mut sink, &vec![7; 700_000]).await;
         sink.sync().await.unwrap();
         assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"old", "for readers until the end");
@@ -311,7 +311,7 @@ async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
         assert_eq!(fs::read(&second).unwrap(), [b"old".as_slice(), &vec![7; 700_000]].concat());
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(world.names(), ["f", "second"]);
-        // One that is given up at its very end is cut off again.
+        // An upload that is given up at the very end is removed again.
         let mut sink = begin(&disk, "/f", Start::End).await;
         feed(&mut sink, b"more").await;
         sink.sync().await.unwrap();
@@ -415,7 +415,7 @@ async fn an_upload_without_a_byte_leaves_nothing() {
     let disk = world.disk(&fast());
     begin(&disk, "/f", Start::Fresh).await.abort().await;
     put(&disk, "/f", b"0123456789").await.unwrap();
-    // Else the next SIZE would tell of a copy that nobody asked for.
+    // Otherwise the next SIZE would report a copy that the client did not request.
     begin(&disk, "/f", Start::At(5)).await.abort().await;
     begin(&disk, "/f", Start::End).await.abort().await;
     assert_eq!(world.names(), ["f"]);
@@ -505,12 +505,12 @@ async fn row_34_an_upload_that_cannot_take_its_place_is_gone_and_never_done() {
         let disk = world.disk(&options);
         let mut sink = begin(&disk, "/f", Start::Fresh).await;
         feed(&mut sink, b"x").await;
-        // Somebody else makes a folder of that name meanwhile: the rename fails.
+        // Another process creates a directory of that name in the meantime: the rename fails.
         fs::create_dir_all(world.root.join("f/full")).unwrap();
         sink.sync().await.unwrap();
         assert!(sink.commit().await.is_err());
         assert_eq!(world.names(), ["f"]);
-        // The temporary is gone behind our back.
+        // The temporary file was removed by another program.
         let mut sink = begin(&disk, "/g", Start::Fresh).await;
         feed(&mut sink, b"x").await;
         fs::remove_file(world.temporary()).unwrap();
