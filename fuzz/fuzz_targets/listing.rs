@@ -1,4 +1,4 @@
-//! Listings: one entry is one line, whatever its name and numbers are.
+//! Listings: one entry is one line, whatever its name and numbers.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use wharf_proto::time::Timestamp;
 
 /// Numbers of an entry: size, links, mode, kind, permissions.
 type Numbers = (u64, u64, u32, u8, u8);
-/// Moments: the present, the change, the making.
+/// Times: the current time, the modification, the creation.
 type Moments = (i64, i64, Option<i64>);
 /// Device and inode.
 type Ids = Option<(u64, u64)>;

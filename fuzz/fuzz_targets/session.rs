@@ -1,5 +1,5 @@
-//! Whole sessions: any bytes are a conversation with a server of its own, data connections
-//! included. It ends, each command has one last reply, and nothing is left behind.
+//! Complete sessions: any input is a session with a new server, including data connections. It
+//! ends, each command has one final reply, and no resources remain.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The life of a client of the simulation: logins, and acts without data.
+//! Actions of a simulated client without data connections: sessions, logins and commands.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::client::{Client, Disconnected};
 use crate::oracle::{FileOperation, ReportedResult};
 use crate::rng::Rng;
 
-/// A client gives up when the server has turned it away so often.
+/// A client gives up after this many rejected logins.
 const LOGINS_MAX: u32 = 6;
 
-/// A file that is there, or was, or will be.
+/// The path of a file that may exist, now or later.
 pub(crate) fn file_name(rng: &mut Rng) -> String {
     match rng.below(8) {
         0 => format!("/d{}/g{}", rng.below(2), rng.below(2)),
@@ -31,7 +31,7 @@ pub(crate) fn text_of(reply: &Reply) -> String {
 }
 
 impl Client {
-    /// Does so many acts, in as many sessions as it takes.
+    /// Performs this many actions, in as many sessions as necessary.
     pub(crate) async fn run(&mut self, actions: u64) {
         let mut logins = 0;
         let mut left = actions;
@@ -58,7 +58,7 @@ impl Client {
         self.log_line("is done");
     }
 
-    /// Comes when all is quiet: everything must go well.
+    /// A session without faults: everything must succeed.
     pub(crate) async fn check_service(&mut self) {
         if self.connect().await.is_err() || self.log_in().await.is_err() {
             return self.report_violation("the server takes nobody any more");
@@ -74,7 +74,7 @@ impl Client {
         let _ = self.command("QUIT").await;
     }
 
-    /// Connects and logs in, at times with a wrong password first.
+    /// Connects and logs in, sometimes with a wrong password first.
     async fn connect_and_log_in(&mut self) -> Result<(), Disconnected> {
         self.connect().await?;
         if self.rng.chance(1, 6) {
@@ -150,7 +150,7 @@ impl Client {
         }
     }
 
-    /// Sends a command that changes something, and compares what is told with what is done.
+    /// Sends a command that changes something, and compares the reply with what the storage did.
     async fn change(
         &mut self,
         line: &str,
@@ -184,7 +184,7 @@ impl Client {
         self.command(&line).await.map(drop)
     }
 
-    /// Says what no good client says.
+    /// Sends invalid input.
     async fn send_invalid(&mut self) -> Result<(), Disconnected> {
         match self.rng.below(6) {
             0 => self.command(&"X".repeat(5000)).await.map(drop),
@@ -211,7 +211,7 @@ impl Client {
         }
     }
 
-    /// Several commands in one go.
+    /// Sends several commands at once.
     async fn pipeline(&mut self) -> Result<(), Disconnected> {
         const LINES: &[&str] =
             &["NOOP", "PWD", "SYST", "FEAT", "STAT", "SIZE /f0", "GARBAGE", "TYPE I", "CWD /"];
@@ -220,7 +220,7 @@ impl Client {
         self.all_replies().await
     }
 
-    /// Asks for a passive port and does not use it, or for a transfer and does not come.
+    /// Requests a passive port without using it, or a transfer without connecting.
     async fn abandon_transfer(&mut self) -> Result<(), Disconnected> {
         self.command("EPSV").await?;
         match self.rng.below(3) {

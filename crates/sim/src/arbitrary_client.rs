@@ -1,5 +1,5 @@
-//! A stranger who says any bytes, and what must be true of every such conversation: it ends, each
-//! command has one last reply, and nothing is left behind.
+//! A client that sends arbitrary bytes, and the invariants of every such session: it ends, each
+//! command has one final reply, and no resources remain.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,36 +22,37 @@ use crate::network_faults::NetworkFaults;
 use crate::users::FixedUsers;
 use crate::world::{CLIENT, SERVER, clock, settings};
 
-/// Up to so many bytes no line can be too long, so that lines can be counted from outside.
+/// Up to this size no line can be too long, so that lines can be counted by the test.
 pub const COUNTED_BYTES_MAX: usize = 1000;
-/// How long a conversation may take, in its own time: longer than every timeout of the server.
+/// Maximum duration of a session, in simulated time: longer than every timeout of the server.
 const TALK_MAX: Duration = Duration::from_hours(2);
-/// How long the server may take to end once it is told to.
+/// Maximum duration of a shutdown.
 const END_MAX: Duration = Duration::from_mins(1);
-/// Where the stranger listens for data in active mode: `PORT 203,0,113,9,195,80`.
+/// The port of the client for active mode: `PORT 203,0,113,9,195,80`.
 const ACTIVE_PORT: u16 = 50_000;
-/// What logs in.
+/// The commands of a login.
 const LOGIN: &[u8] = b"USER anna\r\nPASS secret\r\n";
-/// Bytes of a data connection that are read.
+/// Maximum number of bytes read from a data connection.
 const DATA_BYTES_MAX: usize = 1 << 20;
 
-/// What a stranger says, and how.
+/// The input of a session, and how it is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct ArbitraryClient<'a> {
-    /// Whether a login goes before it.
+    /// Whether the client logs in first.
     pub is_inside: bool,
-    /// Whether the stranger closes the connection behind the last byte, or waits for the server.
+    /// Whether the client closes the connection after the last byte, or waits for the server.
     pub leaves: bool,
-    /// Bytes of one packet; 0 for all in one.
+    /// Bytes per packet; 0 for all in one.
     pub piece_bytes: usize,
-    /// What is sent on every data connection.
+    /// Sent on every data connection.
     pub data: &'a [u8],
-    /// What is said.
+    /// Sent on the control connection.
     pub bytes: &'a [u8],
 }
 
 impl<'a> ArbitraryClient<'a> {
-    /// Who says `input`: the first byte tells how, the second how much of the rest is data.
+    /// Derives a session from `input`: the first byte selects the options, the second how much of
+    /// the rest is data.
     pub fn from_input(input: &'a [u8]) -> Option<Self> {
         let (&[how, data_bytes], rest) = input.split_first_chunk()?;
         let (data, bytes) = rest.split_at(usize::from(data_bytes % 32).min(rest.len()));
@@ -64,10 +65,10 @@ impl<'a> ArbitraryClient<'a> {
         })
     }
 
-    /// Holds the conversation on a server of its own, to the end. Returns the codes of the replies.
+    /// Runs the session with a new server until it ends. Returns the codes of the replies.
     ///
     /// # Errors
-    /// What was not as it must be.
+    /// A description of the violated invariant.
     ///
     /// # Panics
     /// If the server panics.
@@ -105,7 +106,7 @@ impl<'a> ArbitraryClient<'a> {
         Ok(codes)
     }
 
-    /// Says everything while the replies are read; data connections are made as they are offered.
+    /// Sends the input while replies are read; data connections are opened as they are offered.
     async fn send_input(&self, net: &SimNet) -> Result<ReceivedReplies, String> {
         let link = net.dial(SocketAddr::new(CLIENT, 0), SERVER).await;
         let link = link.map_err(|error| format!("the server is not there: {error}"))?;
@@ -116,7 +117,7 @@ impl<'a> ArbitraryClient<'a> {
             let login = if self.is_inside { LOGIN } else { b"" };
             let size = if self.piece_bytes == 0 { usize::MAX } else { self.piece_bytes };
             for piece in [login].into_iter().chain(self.bytes.chunks(size)) {
-                // The server may be gone; the replies tell.
+                // The server may have closed the connection; the replies show it.
                 if to.write_all(piece).await.is_err() {
                     return;
                 }
@@ -142,7 +143,7 @@ impl<'a> ArbitraryClient<'a> {
         received
     }
 
-    /// One last reply for each line, the greeting before and at most one goodbye behind.
+    /// One final reply for each line, after the greeting and before at most one goodbye.
     fn check(&self, codes: &[u16]) -> Result<(), String> {
         if codes.first() != Some(&220) {
             return Err(format!("no greeting: {codes:?}"));
@@ -156,12 +157,12 @@ impl<'a> ArbitraryClient<'a> {
         decoder.feed(self.bytes);
         lines.extend(std::iter::from_fn(|| decoder.next_line()));
         let aborts = lines.iter().flatten().filter(|line| is_abort(line)).count();
-        // The greeting and the goodbye are no answers.
+        // The greeting and the goodbye are not replies to commands.
         let answers = codes.iter().filter(|code| **code >= 200).count().saturating_sub(2);
         match codes.last() {
-            // The server waited for more until the time for it was over: all was answered.
+            // The server waited for more until a timeout: all commands were answered.
             Some(421) if (lines.len()..=lines.len() + aborts).contains(&answers) => Ok(()),
-            // Something made it end earlier.
+            // The session ended earlier for another reason.
             Some(421 | 221) if answers < lines.len() + aborts => Ok(()),
             _ => Err(format!("{} lines, {aborts} of them ABOR, and {codes:?}", lines.len())),
         }
@@ -172,17 +173,17 @@ fn is_abort(line: &[u8]) -> bool {
     line.trim_ascii_start().get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"ABOR"))
 }
 
-/// What came back.
+/// The received bytes.
 #[derive(Default)]
 struct ReceivedReplies {
     bytes: Vec<u8>,
     replies: Vec<u16>,
-    /// How much of the bytes has been read as replies.
+    /// How many of the bytes were parsed as replies.
     read: usize,
 }
 
 impl ReceivedReplies {
-    /// Where the replies that have come since the last call say that data may go.
+    /// The data addresses in the replies since the last call.
     fn offers(&mut self) -> Result<Vec<SocketAddr>, String> {
         let mut offers = Vec::new();
         while let Some((reply, used)) = self.next()? {
@@ -205,7 +206,7 @@ impl ReceivedReplies {
         Reply::parse(rest).map_err(|error| format!("no reply: {error:?} in {rest:?}"))
     }
 
-    /// The codes of all replies; nothing but replies may have come.
+    /// The codes of all replies; nothing but replies may have been received.
     fn codes(self) -> Result<Vec<u16>, String> {
         if self.read < self.bytes.len() {
             return Err("the last reply is cut".to_owned());
@@ -214,7 +215,7 @@ impl ReceivedReplies {
     }
 }
 
-/// Takes every data connection of active mode.
+/// Accepts every data connection of active mode.
 async fn listen(net: SimNet, data: Vec<u8>) {
     let Ok(listener) = net.listen_at(SocketAddr::new(CLIENT, ACTIVE_PORT)) else { return };
     loop {
@@ -228,7 +229,7 @@ async fn dial(net: SimNet, to: SocketAddr, data: Vec<u8>) {
     }
 }
 
-/// Sends all there is, and reads what there is to its end.
+/// Sends all data, and reads to the end.
 async fn exchange(mut link: SimLink, data: &[u8]) {
     let _ = link.write_all(data).await;
     link.finish(None);

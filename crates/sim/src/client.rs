@@ -1,4 +1,4 @@
-//! A client of the simulation: its control connection, and the order of replies.
+//! A simulated client: its control connection, and the order of replies.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -15,39 +15,39 @@ use crate::net::SimNet;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 
-/// A server that says nothing for this long breaks its promise: longer than all its timeouts, and
-/// than a throttled upload into a store that stalls.
+/// Maximum time without output of the server: longer than all its timeouts, and than a rate-limited
+/// upload into a storage that stalls.
 const SILENCE_MAX: Duration = Duration::from_mins(20);
-/// Between goodbye and the end of the connection.
+/// Maximum time between the 221 or 421 reply and the end of the connection.
 const GOODBYE_MAX: Duration = Duration::from_mins(1);
-/// ABOR, NOOP and STAT are answered within this time while data moves: longer than two stalls of
-/// the weather and one of the store, shorter than the server's patience with a transfer.
+/// ABOR, NOOP and STAT are answered within this time during a transfer: longer than two stalls of
+/// the network and one of the storage, shorter than the data timeout of the server.
 const PROMPT_MAX: Duration = Duration::from_secs(100);
-/// So much of a command is told.
+/// Maximum number of bytes of a command that are logged.
 const LINE_SHOWN: usize = 60;
 /// How often a client tries to connect.
 const DIALS_MAX: u32 = 3;
 
-/// Who a client is.
+/// Configuration of one client.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientProfile {
-    /// Its name in the story.
+    /// Its name in the log.
     pub(crate) tag: String,
     pub(crate) address: IpAddr,
     pub(crate) server: SocketAddr,
     pub(crate) user: String,
     pub(crate) secret: String,
-    /// Nobody else uses the account.
+    /// No other client uses the account.
     pub(crate) is_sole: bool,
-    /// The network does nothing bad.
+    /// The network has no faults.
     pub(crate) has_reliable_network: bool,
-    /// Nothing does anything bad: network, store, limits, operator.
+    /// There are no faults at all: network, storage, limits, administrator.
     pub(crate) is_faultless: bool,
-    /// It does nothing bad itself.
+    /// The client itself neither breaks connections nor sends unusual commands.
     pub(crate) is_well_behaved: bool,
 }
 
-/// One client.
+/// A client.
 pub(crate) struct Client {
     pub(crate) profile: ClientProfile,
     pub(crate) rng: Rng,
@@ -55,15 +55,15 @@ pub(crate) struct Client {
     pub(crate) oracle: Oracle,
     pub(crate) control: Option<SimLink>,
     unread: Vec<u8>,
-    /// Commands that have had no final reply, oldest first.
+    /// Commands without a final reply, oldest first.
     asked: VecDeque<PendingCommand>,
     has_goodbye: bool,
-    /// The end of the transfer that runs, if it was read while something else was waited for.
+    /// The final reply of the transfer in progress, if it was read while waiting for another reply.
     early_end: Option<u16>,
-    /// What was being sent to each path when an upload was cut.
+    /// The content being sent to each path when an upload was interrupted.
     pub(crate) cut: BTreeMap<String, Vec<u8>>,
-    /// Paths to which an earlier upload of its own may still be under way in a session that the
-    /// server has not missed yet: what such an upload leaves can take the place of a later one's.
+    /// Paths to which an earlier upload of this client may still be in progress in a session that
+    /// the server has not ended yet: its unfinished upload may replace that of a later one.
     pub(crate) uncertain_paths: BTreeSet<String>,
 }
 
@@ -72,16 +72,16 @@ struct PendingCommand {
     is_open: bool,
 }
 
-/// The control connection is over.
+/// The control connection has ended.
 #[derive(Debug)]
 pub(crate) struct Disconnected;
 
-/// A reply and what it answers.
+/// A reply and the command to which it belongs.
 #[derive(Debug)]
 pub(crate) enum ReplyEvent {
-    /// 1yz: the oldest command goes on.
+    /// 1yz: the oldest command continues.
     Preliminary(Reply),
-    /// The last reply to this command.
+    /// The final reply to this command.
     Final { verb: String, reply: Reply },
 }
 
@@ -148,7 +148,7 @@ impl Client {
         self.send(&bytes).await
     }
 
-    /// ABOR behind the telnet sequence of RFC 959 §4.1.3.
+    /// ABOR after the telnet sequence of RFC 959 §4.1.3.
     pub(crate) async fn abort_by_telnet(&mut self) -> Result<(), Disconnected> {
         self.log_line("C: IAC IP IAC DM ABOR");
         self.asked.push_back(PendingCommand { verb: "ABOR".into(), is_open: false });
@@ -161,7 +161,7 @@ impl Client {
             return Ok(());
         }
         self.log_line("cannot send");
-        // What the server said before it left can still be read.
+        // Replies sent before the server closed the connection can still be read.
         while self.next_reply().await.is_ok() {}
         self.disconnect();
         Err(Disconnected)
@@ -173,7 +173,7 @@ impl Client {
         self.last_reply().await
     }
 
-    /// The final reply to the newest command; replies to those before it are read on the way.
+    /// The final reply to the last command; replies to earlier ones are read first.
     pub(crate) async fn last_reply(&mut self) -> Result<Reply, Disconnected> {
         loop {
             if let ReplyEvent::Final { reply, .. } = self.next_reply().await?
@@ -198,7 +198,8 @@ impl Client {
         }
     }
 
-    /// Asks something while data moves, and waits for its reply. Says whether the transfer goes on.
+    /// Sends a command during a transfer and waits for its reply. Returns whether the transfer
+    /// continues.
     pub(crate) async fn command_during_transfer(
         &mut self,
         line: &str,
@@ -219,7 +220,7 @@ impl Client {
         }
     }
 
-    /// Waits for the end of a transfer that was told to end.
+    /// Waits for the end of an aborted transfer.
     pub(crate) async fn aborted(&mut self) -> Result<(), Disconnected> {
         let since = Instant::now();
         if let ReplyEvent::Final { reply, .. } = self.next_reply().await? {
@@ -231,7 +232,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads replies until no command waits for one.
+    /// Reads replies until no command is pending.
     pub(crate) async fn all_replies(&mut self) -> Result<(), Disconnected> {
         while !self.asked.is_empty() {
             self.next_reply().await?;
@@ -250,7 +251,8 @@ impl Client {
         }
         let is_open = self.asked.front().is_some_and(|asked| asked.is_open);
         let at = match self.asked.iter().position(|asked| !is_prompt(&asked.verb)) {
-            // While data moves, NOOP and STAT are answered at once, unless something else waits.
+            // During a transfer, NOOP and STAT are answered at once, unless another command is
+            // pending.
             Some(0) if is_open && matches!(code, Code::OK | Code::SYSTEM) => 1,
             _ => 0,
         };
@@ -286,7 +288,7 @@ impl Client {
         Ok(ReplyEvent::Final { verb: asked.verb, reply })
     }
 
-    /// Reads one whole reply.
+    /// Reads one complete reply.
     async fn read(&mut self) -> Result<Reply, Disconnected> {
         loop {
             match Reply::parse(&self.unread) {
@@ -326,7 +328,7 @@ impl Client {
         }
     }
 
-    /// After goodbye there must be nothing but the end.
+    /// After the goodbye the connection must end without further output.
     async fn expect_end(&mut self) {
         let Some(control) = &mut self.control else { return };
         let ended = timeout(GOODBYE_MAX, control.read_to_end(&mut self.unread)).await;
@@ -346,7 +348,7 @@ impl Client {
     }
 }
 
-/// Whether a command is answered at once while data moves.
+/// Whether a command is answered at once during a transfer.
 fn is_prompt(verb: &str) -> bool {
     matches!(verb, "NOOP" | "STAT")
 }

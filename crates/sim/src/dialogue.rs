@@ -1,40 +1,40 @@
-//! Conversations as text, played against a server.
+//! Dialogues as text, run against a server.
 //!
-//! One line is one step; empty lines and lines that begin with `#` are passed over, and so is
-//! what follows two spaces and `# ` (not in lines of bytes). Bytes may hold `\r \n \t \\ \xNN`.
+//! One line is one step; empty lines and lines that begin with `#` are skipped, and so is what
+//! follows two spaces and `# ` (not in lines of bytes). Bytes may contain `\r \n \t \\ \xNN`.
 //!
 //! | line | meaning |
 //! |---|---|
 //! | `C: USER anna` | send a line; escapes are allowed |
 //! | `C< bytes` | send exactly these bytes on the control connection |
 //! | `S: 331 *` | the next line must be this; `*` at the end stands for anything |
-//! | `S: 211-*` | the same; the lines up to `211 ` are then passed over |
-//! | `S: EOF` | the server closes the connection, or breaks it |
-//! | `D: bytes` | all that arrives on the data connection, up to its orderly end |
-//! | `D*1000: bytes` | the same, a thousand times these bytes |
-//! | `D...` | all that arrives, whatever it is, up to an orderly end |
-//! | `D< 100` | read so many bytes, whatever they are |
-//! | `DX` | the data connection must break or end |
+//! | `S: 211-*` | the same; the lines up to `211 ` are then skipped |
+//! | `S: EOF` | the server closes the connection, or resets it |
+//! | `D: bytes` | all bytes of the data connection, up to its orderly end |
+//! | `D*1000: bytes` | the same, these bytes a thousand times |
+//! | `D...` | any bytes, up to an orderly end |
+//! | `D< 100` | read this many bytes, whatever they are |
+//! | `DX` | the data connection must end, orderly or not |
 //! | `U: bytes`, `U*1000: bytes` | send on the data connection, then a FIN |
 //! | `U... bytes` | send without a FIN |
-//! | `UX` | break the data connection |
-//! | `UF`, `UF bytes` | send a FIN without the farewell of TLS, behind bytes that go past TLS |
-//! | `CX`, `CR` | drop the control connection; break it |
-//! | `NODATA` | do not connect for the next command that moves data |
-//! | `DIAL` | connect to the passive port now, before the command that moves data |
-//! | `FIRST bytes` | send these before all else, on each connection: what a proxy says |
-//! | `LISTEN` | listen for active mode; `{PORT}` or `{EPRT}` in the next lines is where |
-//! | `KNOCK 198.51.100.7` | a stranger connects to the passive port |
-//! | `TLS`, `TLS noresume` | put TLS on; data connections then resume its session, or not |
-//! | `CLIENT bob 203.0.113.10 990` | go on as another client (address and port may be left out) |
+//! | `UX` | reset the data connection |
+//! | `UF`, `UF bytes` | send a FIN without close_notify, after bytes outside of TLS |
+//! | `CX`, `CR` | close the control connection; reset it |
+//! | `NODATA` | do not connect for the next command that transfers data |
+//! | `DIAL` | connect to the passive port now, before the command that transfers data |
+//! | `FIRST bytes` | send these bytes first on each connection, as a proxy does |
+//! | `LISTEN` | listen for active mode; `{PORT}` or `{EPRT}` in the next lines is the address |
+//! | `KNOCK 198.51.100.7` | an unexpected peer connects to the passive port |
+//! | `TLS`, `TLS noresume` | start TLS; data connections then resume its session, or not |
+//! | `CLIENT bob 203.0.113.10 990` | continue as another client (address and port are optional) |
 //! | `WAIT 301s`, `WAIT 50ms` | let time pass |
-//! | `KICK anna`, `SHUTDOWN 5s` | the operator ends an account's sessions, or the server |
-//! | `WHO anna RETR /a 5/9` | what the operator sees of a session, as `session_line` tells it |
-//! | `HAS /a bytes`, `HASNOT /a` | what the files in memory must be now |
+//! | `KICK anna`, `SHUTDOWN 5s` | the administrator ends an account's sessions, or the server |
+//! | `WHO anna RETR /a 5/9` | a session as the administrator sees it (`session_line`) |
+//! | `HAS /a bytes`, `HASNOT /a` | the expected files in memory |
 //!
 //! The greeting is read, and must be 220, unless the first step of a client is `S:` or `TLS`.
 //! After a reply to PASV or EPSV the next RETR, STOR, APPE, STOU, LIST, NLST or MLSD connects.
-//! At the end no client may have a line that was not expected.
+//! At the end no client may have received a line that was not expected.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -47,18 +47,18 @@ use crate::escape::{escaped, unescaped};
 use crate::net::SimNet;
 use crate::script_client::{Received, ScriptClient};
 
-/// What is left when a dialogue is over.
+/// The result of a dialogue.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The files.
     pub memory: Memory,
-    /// What the server told its log: session, account, event.
+    /// The events that the server emitted: session, account, event.
     pub events: Vec<String>,
-    /// All that was said.
+    /// Everything that was sent and received.
     pub transcript: String,
 }
 
-/// Where a dialogue stands.
+/// The state of a running dialogue.
 pub(crate) struct ScriptRunner {
     net: SimNet,
     handle: Handle,
@@ -69,11 +69,11 @@ pub(crate) struct ScriptRunner {
     at: usize,
     line: usize,
     transcript: String,
-    /// Lines up to the one that begins with this are passed over.
+    /// Lines up to the one that begins with this are skipped.
     passed_over: Option<String>,
 }
 
-/// A step that did not go as it should.
+/// The result of a step; the error describes the difference.
 type Step = Result<(), String>;
 
 impl ScriptRunner {
@@ -98,7 +98,7 @@ impl ScriptRunner {
         }
     }
 
-    /// Plays every line and returns the story.
+    /// Runs every line and returns the transcript.
     pub(crate) async fn run(mut self, script: &str) -> String {
         for (number, line) in script.lines().enumerate() {
             self.line = number + 1;
@@ -152,7 +152,7 @@ impl ScriptRunner {
         }
     }
 
-    /// Steps that are neither commands, nor replies, nor data.
+    /// Steps other than commands, replies and data.
     async fn run_step(&mut self, word: &str, rest: &str) -> Step {
         self.log_line(word, rest);
         match word {
@@ -202,7 +202,7 @@ impl ScriptRunner {
         Ok(())
     }
 
-    /// Goes on as a client of this name, who comes if it is not there yet.
+    /// Switches to the client of this name, and connects it if necessary.
     async fn client(&mut self, words: &str) -> Step {
         let mut words = words.split_whitespace();
         let name = words.next().unwrap_or("1").to_owned();
@@ -233,7 +233,7 @@ impl ScriptRunner {
             .ok_or_else(|| "nobody is here".into())
     }
 
-    /// Reads the greeting, if nothing has been read yet.
+    /// Reads the greeting, if nothing was read yet.
     async fn greeted(&mut self) -> Step {
         while !self.script_client()?.is_greeted {
             match self.script_client()?.line().await {
@@ -330,7 +330,7 @@ impl ScriptRunner {
     }
 }
 
-/// A session in one line: the account, and what it does, as in `anna RETR /a 5/9`.
+/// A session in one line: the account, and its activity, as in `anna RETR /a 5/9`.
 fn session_line(session: &SessionView) -> String {
     let user = session.user.as_deref().unwrap_or("-");
     match &session.doing {

@@ -1,8 +1,8 @@
-//! Bytes as one line of text and back, for scripts and stories.
+//! Escaping bytes as one line of text and back, for scripts and logs.
 
 use std::fmt::Write as _;
 
-/// Bytes as text: `\r \n \t \\`, and `\xNN` for whatever is not printable ASCII.
+/// Bytes as text: `\r \n \t \\`, and `\xNN` for anything that is not printable ASCII.
 pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -20,8 +20,8 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// What `text` stands for; characters that are not ASCII stand for their UTF-8. `None` for an
-/// escape that does not exist.
+/// The bytes that `text` represents; characters outside of ASCII represent their UTF-8. `None` for
+/// an unknown escape.
 pub(crate) fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

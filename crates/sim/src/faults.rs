@@ -1,4 +1,4 @@
-//! A store that stalls and fails by chance, and tells the oracle all that it did.
+//! A storage that stalls and fails at random, and reports all its changes to the oracle.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,32 +19,32 @@ use wharf_storage::Memory;
 use crate::oracle::{FileOperation, Oracle, Published, Resource};
 use crate::rng::Rng;
 
-/// What can go wrong with a store.
+/// The errors that a storage can return.
 const KINDS: &[ErrorKind] =
     &[ErrorKind::Broken, ErrorKind::NoSpace, ErrorKind::OverQuota, ErrorKind::Busy];
 
-/// Behind so much time in which it stood still a store goes on without: else a transfer of many
-/// pieces takes longer than any client waits.
+/// After this total stall time a storage no longer stalls: otherwise a transfer of many chunks
+/// takes longer than any client waits.
 const STALLS_MAX: Duration = Duration::from_mins(10);
 
-/// How a store behaves.
+/// The faults of a storage.
 #[derive(Clone, Debug)]
 pub(crate) struct FaultPlan {
     pub(crate) rng: Rng,
     /// This call fails, counted from 1.
     pub(crate) fails_at: Option<u64>,
-    /// So many calls of a thousand fail.
+    /// Number of calls per thousand that fail.
     pub(crate) fails_of_1000: u64,
-    /// So many calls of a thousand take up to `stall_max`.
+    /// Number of calls per thousand that take up to `stall_max`.
     pub(crate) stalls_of_1000: u64,
     pub(crate) stall_max: Duration,
-    /// How long it has stood still in all.
+    /// Total stall time so far.
     pub(crate) stalled: Duration,
     pub(crate) calls: u64,
 }
 
 impl FaultPlan {
-    /// A store without a fault.
+    /// No faults.
     pub(crate) fn without_faults(rng: Rng) -> Self {
         Self {
             rng,
@@ -57,7 +57,7 @@ impl FaultPlan {
         }
     }
 
-    /// What happens to the next call: how long it takes, and how it fails.
+    /// The duration and the error of the next call.
     fn next(&mut self) -> (Option<Duration>, Option<ErrorKind>) {
         self.calls += 1;
         let stalls = self.rng.chance(self.stalls_of_1000, 1000);
@@ -73,7 +73,7 @@ impl FaultPlan {
     }
 }
 
-/// A tree in memory with faults. Clones share the tree and the mood.
+/// A tree in memory with faults. Clones share the tree and the fault plan.
 #[derive(Clone)]
 pub(crate) struct Faults {
     memory: Memory,
@@ -92,7 +92,7 @@ impl Faults {
         }
     }
 
-    /// From now on nothing fails.
+    /// Disables all faults from now on.
     pub(crate) fn stop_faults(&self) {
         let mut fault_plan = self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner);
         *fault_plan = FaultPlan::without_faults(fault_plan.rng.fork());
@@ -259,7 +259,7 @@ impl Sink for FaultySink {
                 .oracle
                 .report_violation(format!("{}: a write after a failed write", self.at));
         }
-        // Whatever becomes of it, cancelled or failed, it must not be taken for whole.
+        // If this write fails or is cancelled, the upload must not be considered complete.
         self.has_failed = true;
         self.faults.pass("sink.write", &self.at).await?;
         self.inner.write(chunk.clone()).await?;
@@ -297,7 +297,7 @@ impl Sink for FaultySink {
     }
 }
 
-/// Blames whoever drops a future that must be waited for.
+/// Reports a violation if a future is dropped before it completes.
 struct WaitedFor {
     oracle: Oracle,
     what: &'static str,

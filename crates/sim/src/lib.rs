@@ -1,11 +1,11 @@
-//! A seeded world in which the whole of wharf runs in memory and must keep its word.
+//! Deterministic simulation: the complete server runs in memory and is checked for correctness.
 //!
 //! There are no sockets, files, threads or clocks here: one tokio runtime with a paused clock runs
-//! the server, its clients and the network between them, so the same seed gives the same story.
+//! the server, its clients and the network between them, so the same seed gives the same log.
 //!
-//! For a test that is a conversation, read [`world`] and the script language in [`dialogue`]. For
-//! the simulation, read [`mod@run`] (one world), `acts` and `transfers` (what clients do), `faults`
-//! (a store that fails) and `oracle` (what must be true).
+//! For a test in the form of a dialogue, read [`world`] and the script language in [`dialogue`].
+//! For the simulation, read [`mod@run`] (one seed), `actions` and `transfers` (what clients do),
+//! `faults` (a storage that fails) and `oracle` (the invariants).
 
 mod actions;
 pub mod arbitrary_client;

@@ -16,13 +16,13 @@ use wharf_server::net::Link;
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
 use crate::rng::Rng;
 
-/// Bytes that may be under way or unread in one direction; then the writer waits.
+/// Bytes that may be in transit or unread in one direction; the writer waits when it is full.
 const WINDOW_BYTES: usize = 64 * 1024;
-/// The largest piece that arrives at once in wild weather.
+/// Maximum size of a segment that arrives at once, with network faults.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;
 
-/// One end of a connection. Dropping it closes it as a kernel does: with a FIN, or with a RST if
-/// bytes that have arrived were not read.
+/// One end of a connection. Dropping it closes it like a kernel does: with a FIN, or with a RST if
+/// received bytes were not read.
 pub struct SimLink {
     shared: Arc<Mutex<Connection>>,
     side: Side,
@@ -39,16 +39,16 @@ enum Side {
     Acceptor,
 }
 
-/// What both ends share.
+/// The state that both ends share.
 struct Connection {
     to_acceptor: Pipe,
     to_dialer: Pipe,
     is_reset: bool,
     network_faults: NetworkFaults,
     rng: Rng,
-    /// How long the way is, without the weather of the moment.
+    /// The base latency, without random delays.
     distance: Duration,
-    /// After so many bytes, in both directions together, somebody on the way cuts it.
+    /// After this many bytes, in both directions together, the network cuts the connection.
     cut_after: Option<usize>,
 }
 
@@ -59,7 +59,7 @@ struct Pipe {
     unread_bytes: usize,
     end: Option<DirectionEnd>,
     last_arrival: Option<Instant>,
-    /// From then on the writer learns that nobody reads.
+    /// From then on the writer notices that the reader has closed.
     unheard_from: Option<Instant>,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -76,7 +76,7 @@ struct DirectionEnd {
     is_orderly: bool,
 }
 
-/// Makes the two ends of a new connection: the dialer's and the acceptor's.
+/// Creates the two ends of a new connection: that of the dialer and that of the acceptor.
 pub(crate) fn connection(
     links: &LinkCounter,
     network_faults: NetworkFaults,
@@ -113,24 +113,25 @@ pub(crate) fn connection(
 }
 
 impl SimLink {
-    /// Breaks the connection at once: what is under way is lost, and both ends fail.
+    /// Resets the connection: bytes in transit are lost, and both ends fail.
     pub fn reset(&self) {
         self.shared().reset();
     }
 
-    /// Sends a FIN, not to arrive before `earliest`, and says when it will. Reading goes on.
+    /// Sends a FIN, to arrive not before `earliest`, and returns when it will arrive. Reading
+    /// continues.
     pub fn finish(&self, earliest: Option<Instant>) -> Instant {
         let arrives = self.shared().finish(self.side, earliest);
         arrives.unwrap_or_else(Instant::now)
     }
 
-    /// The server's end, whose reads, writes and shutdowns can be made to fail.
+    /// The end of the server, whose reads, writes and shutdowns can be made to fail.
     pub(crate) fn with_failure(mut self, injected_failure: InjectedFailure) -> Self {
         self.injected_failure = injected_failure;
         self
     }
 
-    /// Counts a call that would do something. The one that fails breaks the connection.
+    /// Counts a call that has an effect. The failing one resets the connection.
     fn fails_now(&self) -> bool {
         let fails_now = self.injected_failure.fails_now();
         if fails_now {
@@ -164,7 +165,7 @@ impl Connection {
         }
     }
 
-    /// How long the next segment is under way.
+    /// The latency of the next segment.
     fn delay(&mut self) -> Duration {
         if self.network_faults == NetworkFaults::Off {
             return Duration::ZERO;
@@ -173,7 +174,7 @@ impl Connection {
         self.distance + Duration::from_millis(self.rng.below(20) + stall)
     }
 
-    /// When what is sent now arrives: never before what was sent earlier.
+    /// When data sent now arrives: never before data that was sent earlier.
     fn arrival(&mut self, side: Side) -> Instant {
         let soonest = Instant::now() + self.delay();
         let (_, outward) = self.pipes(side);
@@ -197,7 +198,7 @@ impl Connection {
         Some(arrives)
     }
 
-    /// Takes bytes into the direction, torn as the weather will have it.
+    /// Adds bytes to the direction, split into segments at random.
     fn send(&mut self, side: Side, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -252,7 +253,7 @@ impl Pipe {
         }
     }
 
-    /// What can be read now; if nothing can, when to look again.
+    /// Reads what has arrived; if nothing has, returns when to try again.
     fn read(&mut self, buffer: &mut ReadBuf<'_>) -> Result<ReadState, io::Error> {
         let now = Instant::now();
         let Some(segment) = self.segments.front_mut() else {
@@ -313,7 +314,7 @@ impl AsyncRead for SimLink {
                 let reading = inward.read(buffer)?;
                 if let ReadState::Done = reading {
                     drop(shared);
-                    // What was read is lost with the connection.
+                    // Data that was read is lost with the connection.
                     return Poll::Ready(if this.fails_now() {
                         Err(io::ErrorKind::ConnectionReset.into())
                     } else {

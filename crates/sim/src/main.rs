@@ -1,4 +1,4 @@
-//! Lives worlds by their seeds, and says where the server did not keep its word.
+//! Runs the simulation for given seeds, and prints violations.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// `1..200`, the end left out.
+/// `1..200`, the end excluded.
 fn range_of(text: &str) -> Option<Range<u64>> {
     let (first, end) = text.split_once("..")?;
     Some(first.parse().ok()?..end.parse().ok()?)
@@ -40,7 +40,7 @@ fn one(seed: u64) -> ExitCode {
     if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints. Nobody may be reading any more, as with `head`.
+/// Prints. The reader of the output may have closed it, like `head`.
 fn print_text(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
@@ -64,7 +64,7 @@ fn many(seeds: Range<u64>) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// In each of these worlds every call to the store and to the network fails, one by one.
+/// For each of these seeds, lets every call to the storage and to the network fail, one per run.
 fn fail_every_call(seeds: Range<u64>) -> ExitCode {
     let (mut calls, mut failed) = (0_u64, 0_u64);
     for seed in seeds {

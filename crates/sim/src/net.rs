@@ -1,4 +1,4 @@
-//! The simulated network: listeners, connections and weather, without a socket.
+//! The simulated network: listeners, connections and faults, without sockets.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -19,11 +19,11 @@ use crate::rng::Rng;
 
 /// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
 pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
-/// Connections that wait to be accepted on one listener; more are refused.
+/// Maximum number of connections waiting on one listener; more are refused.
 const BACKLOG: usize = 64;
-/// The first port given out to whoever asks for any.
+/// The first ephemeral port.
 const FIRST_PORT: u16 = 40_000;
-/// How long somebody who dials waits when the weather has swallowed the call.
+/// How long a dial waits if the network loses the connection request.
 const LOST_DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A network in memory. Clones are the same network. It must be used within a tokio runtime.
@@ -40,30 +40,30 @@ struct NetState {
     injected_failure: InjectedFailure,
 }
 
-/// What waits on one listening address.
+/// The connections that wait on one listening address.
 struct ListenQueue {
     waiting: VecDeque<SimLink>,
-    /// Of all who wait for one: several may.
+    /// All tasks that wait for a connection: there may be several.
     wakers: Vec<Waker>,
 }
 
-/// A listening address. Dropping it closes it and breaks what was not accepted.
+/// A listening address. Dropping it closes it and resets connections that were not accepted.
 pub struct SimListener {
     net: SimNet,
     at: SocketAddr,
 }
 
-/// What is open on a network.
+/// The number of open resources of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenCounts {
     /// Listening addresses.
     pub listeners: usize,
-    /// Ends of connections that nobody has dropped.
+    /// Ends of connections that were not dropped.
     pub links: usize,
 }
 
 impl SimNet {
-    /// A network with this weather, whose calendar begins now.
+    /// A network with these faults, whose clock begins now.
     pub fn new(network_faults: NetworkFaults) -> Self {
         let seed = match network_faults {
             NetworkFaults::Off => 1,
@@ -86,7 +86,7 @@ impl SimNet {
         OpenCounts { listeners: state.queues.len(), links: state.links.count() }
     }
 
-    /// From now on counts what the server asks of the network; this call fails, counted from 1.
+    /// Counts calls of the server to the network from now on; this call fails, counted from 1.
     pub(crate) fn fail_at(&self, call: u64) {
         self.state().injected_failure.fail_at(call);
     }
@@ -100,15 +100,15 @@ impl SimNet {
         self.state().injected_failure.clone()
     }
 
-    /// Changes the weather for connections to come.
+    /// Changes the faults for new connections.
     pub fn set_network_faults(&self, network_faults: NetworkFaults) {
         self.state().network_faults = network_faults;
     }
 
-    /// Connects a client. Port 0 in `from` stands for any.
+    /// Connects a client. Port 0 in `from` selects an ephemeral port.
     ///
     /// # Errors
-    /// Nobody listens there, or the weather is against it.
+    /// If there is no listener, or the network injects a fault.
     pub async fn dial(&self, from: SocketAddr, to: SocketAddr) -> io::Result<SimLink> {
         let (delay, dial_outcome) = self.state().dial_outcome();
         if !delay.is_zero() {
@@ -146,15 +146,15 @@ impl SimNet {
         };
         match refused {
             None => Ok(dialer),
-            // Both ends are dropped here, where nothing is locked.
+            // Both ends are dropped here, without holding a lock.
             Some(_) => Err(io::ErrorKind::ConnectionRefused.into()),
         }
     }
 
-    /// Listens as a client does for active mode. Port 0 stands for any.
+    /// Listens as a client does for active mode. Port 0 selects an ephemeral port.
     ///
     /// # Errors
-    /// The address is taken.
+    /// If the address is in use.
     pub fn listen_at(&self, at: SocketAddr) -> io::Result<SimListener> {
         let mut state = self.state();
         let port = if at.port() == 0 { state.free_port() } else { at.port() };
@@ -171,7 +171,7 @@ impl SimNet {
     }
 }
 
-/// What becomes of a call.
+/// The result of a dial.
 enum DialOutcome {
     Fine,
     Refused,
@@ -198,7 +198,7 @@ impl NetState {
         port
     }
 
-    /// Who listens there: that very address, or all of its family.
+    /// The listener for an address: the exact address, or the unspecified one of its family.
     fn queue_for(&mut self, to: SocketAddr) -> Option<&mut ListenQueue> {
         let any: IpAddr = match to {
             SocketAddr::V4(_) => [0; 4].into(),
@@ -212,7 +212,7 @@ impl NetState {
 }
 
 impl SimListener {
-    /// Where it listens.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.at
     }
@@ -296,7 +296,7 @@ impl Listener for SimListener {
             return Err(io::Error::other("too many open files"));
         }
         let link = self.next().await;
-        // The client's connection is gone then, as one that broke while it waited.
+        // The connection of the client is lost then, like one that broke while it waited.
         if self.net.injected_failure().fails_now() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }

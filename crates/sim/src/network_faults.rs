@@ -1,18 +1,18 @@
-//! How the network behaves, and how many connections it has.
+//! Faults of the simulated network, and the number of its connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// How the network behaves.
+/// The faults of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkFaults {
-    /// Everything arrives at once and whole.
+    /// None: everything arrives at once and complete.
     Off,
-    /// Delays, torn segments, stalls, cut connections and refused ones, by this seed.
+    /// Delays, split segments, stalls, cut connections and refused ones, derived from this seed.
     Random(u64),
 }
 
-/// Counts the ends of connections that are there. Clones count together.
+/// Counts the open ends of connections. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LinkCounter(Arc<AtomicUsize>);
 
@@ -30,7 +30,7 @@ impl LinkCounter {
     }
 }
 
-/// Makes one of the server's calls to the network fail. Clones count together.
+/// Lets one call of the server to the network fail. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InjectedFailure(Arc<FailureCounter>);
 
@@ -46,7 +46,7 @@ impl InjectedFailure {
         self.0.fails_at.store(call, Ordering::Relaxed);
     }
 
-    /// Counts a call, and says whether it is the one.
+    /// Counts a call, and returns whether it is the one that fails.
     pub(crate) fn fails_now(&self) -> bool {
         let fails_at = self.0.fails_at.load(Ordering::Relaxed);
         fails_at > 0 && self.0.made.fetch_add(1, Ordering::Relaxed) + 1 == fails_at

@@ -1,5 +1,5 @@
-//! What must be true, whatever happens: the books of what clients sent and what the store did,
-//! and the complaints where they do not agree.
+//! Invariants that hold under all faults: records what clients sent and what the storage did, and
+//! reports violations.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wharf_core::storage::Start;
 use wharf_storage::Memory;
 
-/// Keeps the books of one world. Clones share them.
+/// The records of one simulation. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Oracle(Arc<Mutex<OracleState>>);
 
@@ -18,47 +18,47 @@ struct OracleState {
     violations: Vec<String>,
     versions: BTreeMap<String, Vec<FileVersion>>,
     uploads: Vec<SentUpload>,
-    /// Of each upload, in the same order.
+    /// The stage of each upload, in the same order.
     stages: Vec<UploadStage>,
     done: Vec<CompletedOperation>,
-    /// How many acts there were.
+    /// Number of operations so far.
     operations: u64,
     sinks: usize,
     sources: usize,
 }
 
-/// What a file held for a while; nothing while it did not exist.
+/// The content of a file for some time; `None` while it did not exist.
 struct FileVersion {
     content: Option<Vec<u8>>,
     from: Instant,
     until: Option<Instant>,
 }
 
-/// An upload, as its client sees it.
+/// An upload, from the view of its client.
 pub(crate) struct SentUpload {
     pub(crate) account: String,
-    /// Not known before the reply to STOU.
+    /// Unknown before the reply to STOU.
     pub(crate) path: Option<String>,
     pub(crate) start: Start,
-    /// All that the client means to send.
+    /// All bytes that the client intends to send.
     pub(crate) sent: Vec<u8>,
-    /// What the file must be if an unfinished upload is resumed, where the client can know.
+    /// The expected content if an unfinished upload is resumed, where the client can know it.
     pub(crate) whole: Option<Vec<u8>>,
 }
 
-/// Where an upload stands. The order of its client's acts, not of their arrival.
+/// The stage of an upload, in the order of its client's operations, not of their arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UploadStage {
     /// No FIN was sent, so nothing may be published.
     Sending,
-    /// The FIN was sent behind the last byte.
+    /// The FIN was sent after the last byte.
     Whole,
     Published,
-    /// Its client was told that it failed.
+    /// Its client received a reply that it failed.
     Refused,
 }
 
-/// An act on files that changed something.
+/// An operation that changed files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileOperation {
     RemoveFile,
@@ -74,7 +74,7 @@ struct CompletedOperation {
     number: u64,
 }
 
-/// What the store published.
+/// An upload that the storage published.
 pub(crate) struct Published<'a> {
     pub(crate) account: &'a str,
     pub(crate) path: &'a str,
@@ -83,22 +83,22 @@ pub(crate) struct Published<'a> {
     pub(crate) written: &'a [u8],
 }
 
-/// Something that must be given back.
+/// A resource that must be released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resource {
     Sink,
     Source,
 }
 
-/// Counts as held until it is dropped.
+/// Counts as in use until it is dropped.
 pub(crate) struct ResourceGuard(Oracle, Resource);
 
-/// Names an upload.
+/// Identifies an upload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UploadId(usize);
 
 impl Oracle {
-    /// Empty books that begin now.
+    /// Empty records that begin now.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(OracleState {
             begin: Instant::now(),
@@ -114,40 +114,40 @@ impl Oracle {
         })))
     }
 
-    /// Adds a line to the story.
+    /// Adds a line to the log.
     pub(crate) fn log_line(&self, source: &str, what: &str) {
         self.state().log_line(source, what);
     }
 
-    /// Notes that something must not have happened.
+    /// Reports a violation.
     pub(crate) fn report_violation(&self, what: String) {
         self.state().report_violation(what);
     }
 
-    /// The story and the complaints.
+    /// The log and the violations.
     pub(crate) fn log_and_violations(&self) -> (Vec<String>, Vec<String>) {
         let state = self.state();
         (state.log.clone(), state.violations.clone())
     }
 
-    /// Counts something as open until the result is dropped.
+    /// Counts a resource as open until the result is dropped.
     pub(crate) fn track(&self, what: Resource) -> ResourceGuard {
         *self.state().count(what) += 1;
         ResourceGuard(self.clone(), what)
     }
 
-    /// How many sinks and sources are open.
+    /// The number of open sinks and sources.
     pub(crate) fn open(&self) -> (usize, usize) {
         let state = self.state();
         (state.sinks, state.sources)
     }
 
-    /// A file that is there from the start.
+    /// Records a file that exists from the start.
     pub(crate) fn add_existing(&self, path: &str, memory: &Memory) {
         self.state().update(path, memory);
     }
 
-    /// The store changed something.
+    /// Records a change of the storage.
     pub(crate) fn record(
         &self,
         account: &str,
@@ -172,13 +172,13 @@ impl Oracle {
         state.done.push(CompletedOperation { account, operation, path, number });
     }
 
-    /// The number of the last act.
+    /// The number of the last operation.
     pub(crate) fn moment(&self) -> u64 {
         self.state().operations
     }
 
-    /// A client was told whether its act was done, so the store must have done it, or not.
-    /// `is_sole` says that nobody else acts for this account.
+    /// A client received the result of its operation, so the storage must have performed it, or
+    /// not. `is_sole` means that no other client uses this account.
     pub(crate) fn check_result(&self, reported: &ReportedResult<'_>, is_done: bool) {
         let mut state = self.state();
         let at = state.done.iter().position(|done| {
@@ -205,7 +205,7 @@ impl Oracle {
         }
     }
 
-    /// A client means to upload this.
+    /// A client starts this upload.
     pub(crate) fn begin_upload(&self, upload: SentUpload) -> UploadId {
         let mut state = self.state();
         state.uploads.push(upload);
@@ -213,21 +213,21 @@ impl Oracle {
         UploadId(state.uploads.len() - 1)
     }
 
-    /// A client has read the name that STOU gave.
+    /// A client has read the name in the reply to STOU.
     pub(crate) fn set_name(&self, id: UploadId, path: String) {
         if let Some(upload) = self.state().uploads.get_mut(id.0) {
             upload.path = Some(path);
         }
     }
 
-    /// A client is about to send the FIN behind its last byte.
+    /// A client is about to send the FIN after its last byte.
     pub(crate) fn is_whole(&self, id: UploadId) {
         if let Some(stage) = self.state().stages.get_mut(id.0) {
             *stage = UploadStage::Whole;
         }
     }
 
-    /// A client was told how its upload ended.
+    /// A client received the final reply for its upload.
     pub(crate) fn end_upload(&self, id: UploadId, is_done: bool) {
         let mut state = self.state();
         let is_published = state.stages.get(id.0) == Some(&UploadStage::Published);
@@ -246,7 +246,7 @@ impl Oracle {
         }
     }
 
-    /// The store published a file: somebody must have sent exactly that, to its end.
+    /// The storage published a file: a client must have sent exactly that content, completely.
     pub(crate) fn published(&self, news: &Published<'_>, memory: &Memory) {
         let mut state = self.state();
         let Published { account, path, start, was_partial, written } = *news;
@@ -292,12 +292,13 @@ impl Oracle {
         }
     }
 
-    /// How many uploads were published.
+    /// The number of published uploads.
     pub(crate) fn published_count(&self) -> usize {
         self.state().stages.iter().filter(|stage| **stage == UploadStage::Published).count()
     }
 
-    /// A client fetched this between two moments, whole if it was told 226, else a beginning.
+    /// A client downloaded this between two times: completely if the reply was 226, otherwise a
+    /// prefix.
     pub(crate) fn check_download(&self, download: &Download<'_>) {
         let mut state = self.state();
         let is_fine = state.versions.get(download.path).is_some_and(|versions| {
@@ -325,8 +326,8 @@ impl Oracle {
         }
     }
 
-    /// A client listed the names in the root between two moments: the files that were there all the
-    /// time must be among them, and none that never was.
+    /// A client listed the names in the root between two times: files that existed all the time
+    /// must be listed, and names that never existed must not.
     pub(crate) fn listed(&self, names: &[String], asked: Instant, ended: Instant) {
         let mut state = self.state();
         let mut wrong = Vec::new();
@@ -363,17 +364,17 @@ impl Oracle {
     }
 }
 
-/// What a client asked of the store.
+/// A result that a client received for an operation.
 pub(crate) struct ReportedResult<'a> {
     pub(crate) account: &'a str,
     pub(crate) operation: FileOperation,
     pub(crate) path: &'a str,
-    /// What [`Oracle::moment`] said before the client asked.
+    /// The value of [`Oracle::moment`] before the client sent the command.
     pub(crate) since: u64,
     pub(crate) is_sole: bool,
 }
 
-/// What a client fetched.
+/// A download of a client.
 pub(crate) struct Download<'a> {
     pub(crate) path: &'a str,
     pub(crate) from: usize,
@@ -385,7 +386,7 @@ pub(crate) struct Download<'a> {
     pub(crate) is_whole: bool,
 }
 
-/// What text is on the network: LF is CR LF, unless it is already.
+/// Text as sent on the network: LF becomes CR LF, unless it already is.
 fn to_network(content: &[u8]) -> Vec<u8> {
     let mut sent = Vec::with_capacity(content.len());
     for &byte in content {
@@ -419,7 +420,7 @@ impl OracleState {
         }
     }
 
-    /// Notes what a path holds from now on.
+    /// Records the content of a path from now on.
     fn update(&mut self, path: &str, memory: &Memory) {
         let now = Instant::now();
         let content = memory.content(path);

@@ -1,5 +1,5 @@
-//! One seed: a world with its weather, its faults, its clients and its operator, from beginning
-//! to end.
+//! One seed: a simulation with its network faults, storage faults, clients and administrator, from
+//! start to shutdown.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,30 +23,30 @@ use crate::rng::Rng;
 use crate::users::FixedUsers;
 use crate::world::{EventRecorder, SERVER, clock, settings};
 
-/// Where the server is for clients with IPv6.
+/// The address of the server for clients with IPv6.
 const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
-/// How long a world may take.
+/// Maximum duration of a simulation.
 const WORLD_MAX: Duration = Duration::from_hours(2);
-/// When the last client is gone for this long, nothing of it may be left: longer than every
-/// timeout of the server.
+/// After this time without clients, no resources of them may remain: longer than every timeout of
+/// the server.
 const QUIET: Duration = Duration::from_mins(10);
-/// How long the server may take to end, behind the grace that it was given.
+/// Maximum duration of a shutdown, in addition to its grace period.
 const END_MAX: Duration = Duration::from_mins(2);
-/// So few passive ports are taken again at once.
+/// With so few passive ports, they are reused at once.
 const PORTS_FEW: usize = 10;
 /// The accounts and their passwords.
 const ACCOUNTS: &[(&str, &str)] = &[("anna", "secret"), ("ben", "geheim")];
 
-/// What happened in one world.
+/// The result of one simulation.
 #[derive(Clone, Debug)]
 pub struct RunReport {
-    /// Which world it was.
+    /// Its seed.
     pub seed: u64,
-    /// What happened, line by line, with its time in seconds.
+    /// The log, with times in seconds.
     pub lines: Vec<String>,
-    /// What must not have happened; empty if the server kept its word.
+    /// Violations of invariants; empty if the server behaved correctly.
     pub violations: Vec<String>,
-    /// How long it took, in the time of that world.
+    /// The duration, in simulated time.
     pub took: Duration,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for RunReport {
     }
 }
 
-/// Lives one world from beginning to end. The same seed gives the same story.
+/// Runs one simulation. The same seed gives the same log.
 ///
 /// # Panics
 /// If the server panics.
@@ -70,17 +70,18 @@ pub fn run(seed: u64) -> RunReport {
     begin(seed, None)
 }
 
-/// What fails in a world in which nothing else does; calls are counted from 1.
+/// The only fault in a simulation; calls are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InjectedFault {
-    /// This call of the store.
+    /// This call to the storage.
     Store(u64),
     /// This call of the server to the network: to listen for data, connect, accept, read, write or
     /// shut down.
     Network(u64),
 }
 
-/// Lives the world of a seed in calm weather, where one call fails. So every call can be tried.
+/// Runs the simulation of a seed without other faults, and lets one call fail. So every call can be
+/// tried.
 ///
 /// # Panics
 /// If the server panics.
@@ -97,16 +98,16 @@ fn begin(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     runtime.block_on(run_world(seed, failing))
 }
 
-/// What a seed makes of a world.
+/// The configuration of a simulation, derived from its seed.
 struct WorldConfig {
     network_faults: NetworkFaults,
     fault_plan: FaultPlan,
     settings: Settings,
-    /// Nothing bad happens at all.
+    /// There are no faults at all.
     is_faultless: bool,
 }
 
-/// A world in which nothing bad happens but that one call fails.
+/// A configuration without faults except one failing call.
 fn config_with_one_failure(failing: InjectedFault, rng: &mut Rng) -> WorldConfig {
     let fails_at = match failing {
         InjectedFault::Store(call) => Some(call),
@@ -121,7 +122,7 @@ fn config_with_one_failure(failing: InjectedFault, rng: &mut Rng) -> WorldConfig
     }
 }
 
-/// The default settings, listening for IPv6 too.
+/// The default settings, with an additional IPv6 listener.
 fn server_settings() -> Settings {
     let mut settings = settings();
     settings.listen.push(Listen {
@@ -146,7 +147,8 @@ fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
             _ => {}
         }
         fault_plan.stalls_of_1000 = rng.below(60);
-        // In calm weather the end of the server must be heard, whatever the store does.
+        // Without network faults clients must receive the end of the server, whatever the storage
+        // does.
         let longest = if !has_reliable_network && rng.chance(1, 5) { 30_000 } else { 3000 };
         fault_plan.stall_max = Duration::from_millis(rng.between(1, longest));
     }
@@ -157,7 +159,7 @@ fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
     WorldConfig { network_faults, fault_plan, settings, is_faultless }
 }
 
-/// Narrow limits, in some worlds.
+/// Low limits, in some simulations.
 fn limit(settings: &mut Settings, rng: &mut Rng) {
     let limits = &mut settings.limits;
     if rng.chance(1, 4) {
@@ -195,8 +197,8 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
         &format!("seed {seed}, {network_faults:?}, faultless: {is_faultless}, {fault_plan:?}"),
     );
     let stores = Faults::new(files(&mut rng, &oracle), oracle.clone(), fault_plan);
-    // Where two clients have one address and ports are taken again at once, nothing but TLS can
-    // tell whose late connection it is. That limit is known, and not what is looked for here.
+    // If two clients have one address and ports are reused at once, only TLS can tell to which
+    // client a late connection belongs. That limitation is known and not tested here.
     let may_share = settings.passive.ports.clone().count() > PORTS_FEW;
     let net = SimNet::new(network_faults);
     let events = EventRecorder::default();
@@ -211,14 +213,14 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let mut serving = JoinSet::new();
     serving.spawn(bound.serve());
     let has_administrator = !is_faultless && failing.is_none() && world.rng.chance(1, 3);
-    // Where a connection may break, clients cannot count on hearing everything.
+    // If a connection may break, clients may miss replies.
     let has_reliable_network =
         network_faults == NetworkFaults::Off && !matches!(failing, Some(InjectedFault::Network(_)));
     let is_stopped = world.run_clients(has_reliable_network, is_faultless, has_administrator).await;
     if world.net.has_failed() {
         world.oracle.log_line("net", "a call fails: by the simulation");
     } else {
-        // What comes now must go well, and would be the first to fail.
+        // The following commands must succeed, and would be the next calls to fail.
         world.net.fail_at(0);
     }
     if !is_stopped {
@@ -236,10 +238,10 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     RunReport { seed, lines, violations, took: begin.elapsed() }
 }
 
-/// A world with its server in it.
+/// A running server with its network.
 struct RunningWorld {
     rng: Rng,
-    /// Whether clients may come from one address.
+    /// Whether clients may share an address.
     may_share: bool,
     net: SimNet,
     oracle: Oracle,
@@ -248,7 +250,7 @@ struct RunningWorld {
 }
 
 impl RunningWorld {
-    /// Lets clients and operator live, and says whether the server was stopped.
+    /// Runs the clients and the administrator, and returns whether the server was stopped.
     async fn run_clients(
         &mut self,
         has_reliable_network: bool,
@@ -273,7 +275,7 @@ impl RunningWorld {
         stops.contains(&true)
     }
 
-    /// The clients of a world, and how much each does.
+    /// The clients, and the number of actions of each.
     fn clients(&mut self, has_reliable_network: bool, is_faultless: bool) -> Vec<(Client, u64)> {
         let Self { rng, net, oracle, .. } = self;
         let addresses = if self.may_share { 3 } else { u8::MAX };
@@ -303,7 +305,7 @@ impl RunningWorld {
         made
     }
 
-    /// When all have gone nothing of them is left, and who comes then is served.
+    /// After all clients have left, none of their resources remain, and new clients are served.
     async fn check_after_idle(&mut self) {
         sleep(QUIET).await;
         inspect_sessions(&self.net, &self.handle, &self.oracle);
@@ -317,7 +319,7 @@ impl RunningWorld {
     }
 }
 
-/// The files that are there from the start.
+/// The files that exist from the start.
 fn files(rng: &mut Rng, oracle: &Oracle) -> Memory {
     let memory = Memory::with_clock(clock);
     for (path, size) in [("/f0", 20_000), ("/f1", 100_000), ("/d0/g0", 10)] {
@@ -338,7 +340,7 @@ fn users() -> FixedUsers {
     users
 }
 
-/// Somebody who comes when all others have gone.
+/// A client that connects after all others have left.
 fn last_client(user: &str, secret: &str) -> ClientProfile {
     ClientProfile {
         tag: "last".into(),
@@ -353,7 +355,7 @@ fn last_client(user: &str, secret: &str) -> ClientProfile {
     }
 }
 
-/// An operator ends sessions, and at times the server; says whether it did that.
+/// An administrator ends sessions, and sometimes shuts the server down; returns whether it did.
 async fn administer(mut rng: Rng, handle: Handle, oracle: Oracle) -> bool {
     let mut is_stopped = false;
     for _ in 0..rng.between(1, 3) {
@@ -372,7 +374,7 @@ async fn administer(mut rng: Rng, handle: Handle, oracle: Oracle) -> bool {
     is_stopped
 }
 
-/// Nothing of a client may be left when it is gone, though the server goes on.
+/// No resources of clients may remain after they left, while the server is running.
 fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
     let (sinks, sources) = oracle.open();
     let left = [
@@ -387,7 +389,7 @@ fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
     }
 }
 
-/// Nothing may be left when all is over.
+/// No resources may remain after the shutdown.
 fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &EventRecorder) {
     let open = net.open();
     let (sinks, sources) = oracle.open();

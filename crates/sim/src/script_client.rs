@@ -1,5 +1,4 @@
-//! A client that does what it is told: one control connection and the data connection of the
-//! moment.
+//! A client controlled by a script: one control connection and the current data connection.
 
 use std::fmt;
 use std::io;
@@ -16,11 +15,11 @@ use crate::escape::escaped;
 use crate::net::{SimListener, SimNet};
 use crate::stream::{ClientStream, client_config};
 
-/// How long a client waits for anything: longer than every timeout but that of idle sessions.
+/// Maximum wait for any event: longer than every timeout except that of idle sessions.
 const WAIT_MAX: Duration = Duration::from_secs(150);
-/// How long a client waits for the server to connect, or to finish a handshake, after 150.
+/// Maximum wait for the server to connect, or to finish a handshake, after 150.
 const DATA_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Commands for which a data connection is made.
+/// Commands that use a data connection.
 const MOVES_DATA: &[&str] = &["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
 
 /// A client.
@@ -33,7 +32,7 @@ pub(crate) struct ScriptClient {
     data: Data,
     target: SocketAddr,
     tls: Option<DataTls>,
-    /// What each connection begins with.
+    /// Bytes sent first on each connection.
     first: Vec<u8>,
     pub(crate) is_greeted: bool,
     pub(crate) stays_away: bool,
@@ -45,7 +44,7 @@ struct DataTls {
     is_private: bool,
 }
 
-/// The data connection of the moment.
+/// The current data connection.
 enum Data {
     None,
     Passive(SocketAddr),
@@ -56,7 +55,7 @@ enum Data {
     Failed(String),
 }
 
-/// What came from the server.
+/// Input from the server.
 #[derive(Debug)]
 pub(crate) enum Received {
     Line(Vec<u8>),
@@ -103,7 +102,7 @@ impl ScriptClient {
         self.line_within(WAIT_MAX).await
     }
 
-    /// A line that has come already.
+    /// A line that has arrived already.
     pub(crate) async fn available_line(&mut self) -> Received {
         self.line_within(Duration::from_millis(1)).await
     }
@@ -127,7 +126,7 @@ impl ScriptClient {
         }
     }
 
-    /// Takes note of what a reply says about data connections. With 150 they are opened.
+    /// Processes what a reply says about data connections. They are opened at 150.
     pub(crate) async fn note_reply(&mut self, line: &[u8]) {
         let ip = self.server.ip();
         if line.starts_with(b"227 ") {
@@ -145,7 +144,7 @@ impl ScriptClient {
         }
     }
 
-    /// Sends a command. If it moves data, the passive port is connected to before.
+    /// Sends a command. If it transfers data, connects to the passive port first.
     pub(crate) async fn command(&mut self, line: &[u8]) -> Result<(), String> {
         let text = String::from_utf8_lossy(line).to_ascii_uppercase();
         let verb = text.split_whitespace().next().unwrap_or_default();
@@ -168,14 +167,14 @@ impl ScriptClient {
         .await
     }
 
-    /// Begins this connection, and those of data, with these bytes.
+    /// Sends these bytes first on this connection and on data connections.
     pub(crate) async fn begin_with(&mut self, bytes: Vec<u8>) -> Result<(), String> {
         self.send(&bytes).await?;
         self.first = bytes;
         Ok(())
     }
 
-    /// Drops the control connection, or breaks it.
+    /// Closes the control connection, or resets it.
     pub(crate) fn disconnect(&mut self, by_reset: bool) {
         if let Some(mut control) = self.control.take()
             && by_reset
@@ -203,14 +202,14 @@ impl ScriptClient {
         text.replace("{PORT}", &numbers).replace("{EPRT}", &format!("|{family}|{ip}|{port}|"))
     }
 
-    /// Lets a stranger connect to the passive port, and leave.
+    /// Connects to the passive port from an unexpected address, and disconnects.
     pub(crate) async fn connect_unexpected(&self, from: IpAddr) -> Result<(), String> {
         let Data::Passive(at) = self.data else { return Err("there is no passive port".into()) };
         let link = self.net.dial(SocketAddr::new(from, 0), at).await;
         link.map(drop).map_err(|error| format!("cannot knock: {error}"))
     }
 
-    /// Puts TLS on the control connection.
+    /// Starts TLS on the control connection.
     pub(crate) async fn secure(&mut self, resumes: bool) -> Result<(), String> {
         let control = self.control.take().ok_or("there is no control connection")?;
         let config = client_config(true);
@@ -237,7 +236,7 @@ impl ScriptClient {
         }
     }
 
-    /// Waits for the server in active mode, and does TLS where it is wanted.
+    /// Waits for the server in active mode, and starts TLS if required.
     async fn open_data(&mut self) {
         let stream = match std::mem::replace(&mut self.data, Data::None) {
             Data::Listening(listener) => {
@@ -272,7 +271,7 @@ impl ScriptClient {
         }
     }
 
-    /// All that arrives up to an orderly end.
+    /// Reads to an orderly end.
     pub(crate) async fn receive(&mut self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         let stream = self.data().await?;
@@ -281,7 +280,7 @@ impl ScriptClient {
         Ok(bytes)
     }
 
-    /// So many bytes.
+    /// Reads this many bytes.
     pub(crate) async fn receive_some(&mut self, most: usize) -> Result<(), String> {
         let mut bytes = vec![0; most];
         let stream = self.data().await?;
@@ -307,13 +306,12 @@ impl ScriptClient {
         .await
     }
 
-    /// Ends the data connection in an orderly way.
+    /// Closes the data connection in an orderly way.
     pub(crate) async fn finish_data(&mut self) -> Result<(), String> {
         with_timeout(self.data().await?.shutdown()).await
     }
 
-    /// Ends the data connection with a bare FIN, without the farewell of TLS, behind bytes that go
-    /// past TLS.
+    /// Ends the data connection with a FIN without close_notify, after bytes outside of TLS.
     pub(crate) async fn abandon_data(&mut self, bytes: &[u8]) -> Result<(), String> {
         let link = self.data().await?.link();
         with_timeout(link.write_all(bytes)).await?;
@@ -321,7 +319,7 @@ impl ScriptClient {
         Ok(())
     }
 
-    /// Breaks the data connection.
+    /// Resets the data connection.
     pub(crate) async fn break_data(&mut self) -> Result<(), String> {
         self.data().await?.link().reset();
         self.data = Data::None;

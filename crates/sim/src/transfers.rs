@@ -1,4 +1,4 @@
-//! What clients of the simulation do with data connections, and what befalls them there.
+//! Transfers of simulated clients, and the faults injected into them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,20 +17,20 @@ use crate::oracle::{Download, SentUpload};
 
 /// How long a client waits for its data connection.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
-/// How long a client lets a data connection stand still.
+/// How long a client waits for progress on a data connection.
 const DATA_MAX: Duration = Duration::from_secs(250);
-/// Bytes a client reads or writes at once.
+/// Bytes per read or write of a client.
 const PIECE_BYTES: usize = 8 * 1024;
-/// Somebody else.
+/// An address that belongs to no client.
 const UNEXPECTED_PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66));
 
-/// Where data goes.
+/// How the data connection is opened.
 enum DataRoute {
     To(SocketAddr),
     Listening(SimListener),
 }
 
-/// How a transfer began.
+/// The start of a transfer.
 enum Opened {
     /// It ended before it began.
     Refused,
@@ -40,34 +40,34 @@ enum Opened {
     },
 }
 
-/// What befalls a transfer when so many bytes have moved.
+/// A fault that is injected after some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TransferFault {
     Nothing,
-    /// The data connection is broken.
+    /// The data connection is reset.
     Reset,
-    /// The client dies: its control connection ends no later than its data.
+    /// The client exits: its control connection ends no later than its data.
     Disconnects,
-    /// The same, behind a command that was sent ahead.
+    /// The same, after a pipelined command.
     PipelinesAndDisconnects,
-    /// The control connection breaks, and the data goes on.
+    /// The control connection is reset, and the data connection continues.
     ResetsControl,
     Aborts {
         by_telnet: bool,
     },
     /// NOOP or STAT.
     Queries(&'static str),
-    /// Commands are sent ahead.
+    /// Commands are pipelined.
     Pipelines,
     Pauses(Duration),
 }
 
-/// How the client's side of a transfer ended.
+/// How the transfer ended for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TransferEnd {
-    /// To its orderly end.
+    /// Orderly.
     Whole,
-    /// Broken, given up, or aborted.
+    /// Reset, given up, or aborted.
     Cut,
 }
 
@@ -95,7 +95,7 @@ impl Client {
         self.back_to_image(is_ascii).await
     }
 
-    /// Goes on with an upload that was cut: SIZE, REST, STOR.
+    /// Resumes an interrupted upload: SIZE, REST, STOR.
     pub(crate) async fn resume(&mut self) -> Result<(), Disconnected> {
         let Some(path) = self.cut.keys().next().cloned() else { return self.upload().await };
         let Some(whole) = self.cut.remove(&path) else { return Ok(()) };
@@ -120,7 +120,7 @@ impl Client {
         self.send_upload(&format!("STOR {path}"), upload, &rest).await
     }
 
-    /// Does an upload that goes over the network as `bytes`.
+    /// Performs an upload that sends `bytes` over the network.
     async fn send_upload(
         &mut self,
         command: &str,
@@ -128,7 +128,7 @@ impl Client {
         bytes: &[u8],
     ) -> Result<(), Disconnected> {
         let Some(route) = self.route().await? else {
-            // A REST that was sent must not meet another file.
+            // A REST must not apply to another file.
             return self.command("REST 0").await.map(drop);
         };
         let verb = verb_of(command);
@@ -158,7 +158,7 @@ impl Client {
         }
         let code = self.reply_to(verb).await?;
         self.oracle.end_upload(id, is_done(code));
-        // Somebody may remove a directory while its file is on the way.
+        // Another client may remove a directory while its file is being uploaded.
         let is_safe = path.as_ref().is_none_or(|path| !path.starts_with("/d"));
         if let Some(path) = path.filter(|_| is_done(code)) {
             self.cut.remove(&path);
@@ -175,7 +175,7 @@ impl Client {
         if is_ascii { self.command("TYPE I").await.map(drop) } else { Ok(()) }
     }
 
-    /// RETR, sometimes from within the file.
+    /// RETR, sometimes from an offset.
     pub(crate) async fn download(&mut self) -> Result<(), Disconnected> {
         let path = file_name(&mut self.rng);
         let is_ascii = self.rng.chance(1, 8);
@@ -240,7 +240,7 @@ impl Client {
         self.settle(verb, code, fault, went_well, link).await
     }
 
-    /// After a transfer: the replies that are left, and what must hold.
+    /// After a transfer: reads the remaining replies, and checks the result.
     async fn settle(
         &mut self,
         verb: &str,
@@ -250,7 +250,7 @@ impl Client {
         link: SimLink,
     ) -> Result<(), Disconnected> {
         drop(link);
-        // The file that is added to may be gone, or another session of the account adds to it.
+        // The target may have been removed, or another session of the account appends to it.
         let has_met_others = verb == "APPE" && matches!(code, 450 | 451 | 550);
         if self.profile.is_faultless && went_well && !is_done(code) && !has_met_others {
             self.report_violation(&format!("{verb} went well, but got {code}"));
@@ -297,7 +297,7 @@ impl Client {
         Ok(Some(DataRoute::To(to)))
     }
 
-    /// A stranger comes to the passive port first, and speaks.
+    /// An unexpected peer connects to the passive port first, and sends data.
     async fn connect_as_unexpected_peer(&mut self, to: SocketAddr) {
         if let Ok(mut link) = self.net.dial(SocketAddr::new(UNEXPECTED_PEER, 0), to).await {
             self.log_line("a stranger knocks");
@@ -305,7 +305,7 @@ impl Client {
         }
     }
 
-    /// Sends the command and opens the data connection, in one order or the other.
+    /// Sends the command and opens the data connection, in either order.
     async fn open(&mut self, command: &str, route: DataRoute) -> Result<Opened, Disconnected> {
         let mut link = None;
         let is_early = self.rng.chance(1, 2);
@@ -356,7 +356,7 @@ impl Client {
         }
     }
 
-    /// Sends bytes, and lets the mishap happen on the way. The FIN is left to the caller.
+    /// Sends bytes, and injects the fault in between. The caller sends the FIN.
     async fn send_data(
         &mut self,
         link: &mut SimLink,
@@ -378,7 +378,7 @@ impl Client {
         Ok(TransferEnd::Whole)
     }
 
-    /// Reads bytes to their end, and lets the mishap happen on the way.
+    /// Reads to the end, and injects the fault in between.
     async fn receive_data(
         &mut self,
         link: &mut SimLink,
@@ -407,7 +407,7 @@ impl Client {
         }
     }
 
-    /// Lets a mishap happen, and says whether the data can go on.
+    /// Injects a fault, and returns whether the transfer can continue.
     async fn inject(
         &mut self,
         link: &mut SimLink,
@@ -465,7 +465,7 @@ impl Client {
 
     fn content(&mut self) -> Vec<u8> {
         let size = match self.rng.below(10) {
-            // Where others use the account too, contents must differ, to be told apart.
+            // If other clients use the account, contents must differ to be distinguishable.
             0 | 1 if !self.profile.is_sole => 16,
             0 => 0,
             1 => 1,
@@ -479,7 +479,7 @@ impl Client {
     }
 }
 
-/// What a server makes of text: CR LF becomes LF.
+/// Text as the server stores it: CR LF becomes LF.
 fn from_network(bytes: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(bytes.len());
     for (at, &byte) in bytes.iter().enumerate() {
@@ -504,7 +504,7 @@ fn is_done(code: u16) -> bool {
     matches!(code, 226 | 250)
 }
 
-/// Whether a transfer should succeed all the same.
+/// Whether a transfer should succeed despite the fault.
 fn is_harmless(fault: TransferFault) -> bool {
     match fault {
         TransferFault::Nothing | TransferFault::Queries(_) | TransferFault::Pipelines => true,

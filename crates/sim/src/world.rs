@@ -1,4 +1,4 @@
-//! A server, its accounts, its files and its network, to be told a story in.
+//! A server with its accounts, files and network, for scripted dialogues.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,14 +22,14 @@ use crate::network_faults::NetworkFaults;
 use crate::stream::certificate;
 use crate::users::FixedUsers;
 
-/// Where the server is.
+/// The address of the server.
 pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 21);
-/// Where clients are unless told otherwise.
+/// The address of clients unless set otherwise.
 pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
-/// How long the server may take to end once it is told to.
+/// Maximum duration of a shutdown.
 const END_MAX: Duration = Duration::from_mins(1);
 
-/// A world for a dialogue: calm weather, one server at [`SERVER`], files in memory.
+/// An environment for a dialogue: no network faults, one server at [`SERVER`], files in memory.
 ///
 /// ```
 /// use wharf_core::permission::Permissions;
@@ -50,7 +50,7 @@ pub struct World {
     peer: IpAddr,
 }
 
-/// What the server told its log, one event a line: the session, the account, the event.
+/// The events that the server emitted, one per line: the session, the account, the event.
 #[derive(Clone, Debug, Default)]
 pub struct EventRecorder(Arc<Mutex<Vec<String>>>);
 
@@ -80,7 +80,7 @@ impl Default for World {
 }
 
 impl World {
-    /// An empty world: default settings, except that listings are in UTC.
+    /// An empty environment: default settings, except that listings are in UTC.
     pub fn new() -> Self {
         Self {
             settings: settings(),
@@ -91,14 +91,14 @@ impl World {
         }
     }
 
-    /// Changes settings. The first of `listen` is where clients go.
+    /// Changes settings. Clients connect to the first address of `listen`.
     #[must_use]
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
     }
 
-    /// Offers TLS, with a certificate made for tests, that nobody must use.
+    /// Enables optional TLS with a test certificate.
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.settings.tls = Some(Tls {
@@ -112,37 +112,37 @@ impl World {
         self
     }
 
-    /// An account with the same rights everywhere.
+    /// Adds an account with the same permissions everywhere.
     #[must_use]
     pub fn account(self, name: &str, secret: &str, rights: Permissions) -> Self {
         self.account_with(Account::new(name, "/", Rules::everywhere(rights)), secret)
     }
 
-    /// An account with all its particulars.
+    /// Adds an account.
     #[must_use]
     pub fn account_with(mut self, account: Account, secret: &str) -> Self {
         self.users.add(account, secret);
         self
     }
 
-    /// A file, with the directories above it.
+    /// Adds a file, with its parent directories.
     #[must_use]
     pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.memory.put(path, content);
         self
     }
 
-    /// Other files than those in memory.
+    /// Uses another storage than the files in memory.
     #[must_use]
     pub fn stores(mut self, stores: Arc<dyn Stores>) -> Self {
         self.stores = Some(stores);
         self
     }
 
-    /// Where clients come from, if a `CLIENT` line does not say.
+    /// The address of clients, if a `CLIENT` line does not set one.
     ///
     /// # Panics
-    /// If that is no address.
+    /// If the address is invalid.
     #[must_use]
     pub fn peer(mut self, address: &str) -> Self {
         self.peer = address.parse().expect("the peer is an IP address");
@@ -154,11 +154,11 @@ impl World {
         &self.memory
     }
 
-    /// Plays a dialogue in the language of [`crate::dialogue`], shuts the server down and makes
-    /// sure that nothing is left over.
+    /// Runs a dialogue in the language of [`crate::dialogue`], shuts the server down and checks
+    /// that no resources remain.
     ///
     /// # Panics
-    /// Where the dialogue and the server differ, with the whole story so far.
+    /// If the dialogue and the server differ, with the transcript so far.
     pub fn run(&self, script: &str) -> Outcome {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -197,7 +197,7 @@ impl World {
     }
 }
 
-/// The server's settings in a simulation: as by default, at [`SERVER`], with listings in UTC.
+/// The settings of a simulated server: the defaults, at [`SERVER`], with listings in UTC.
 pub(crate) fn settings() -> Settings {
     let listen = Listen { address: SERVER.ip(), ports: vec![SERVER.port()], ..Listen::default() };
     let mut settings = Settings { listen: vec![listen], ..Settings::default() };

@@ -1,4 +1,4 @@
-//! The runner of dialogues, and that it can fail.
+//! Tests of the dialogue runner, including its failures.
 
 use wharf_core::permission::Permissions;
 use wharf_sim::World;

@@ -1,11 +1,11 @@
-//! Worlds by their seeds: the server keeps its word in all of them, and each can be replayed.
+//! Simulations by seed: the server behaves correctly in all of them, and each is reproducible.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use wharf_sim::{InjectedFault, run, run_failing};
 
-/// No world takes longer than this, in its own time.
+/// Maximum duration of a simulation, in simulated time.
 const WORLD_MAX: Duration = Duration::from_hours(1);
 
 fn check_seeds(seeds: Range<u64>) {
@@ -40,11 +40,11 @@ fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
     check_seeds(151..201);
 }
 
-/// Worlds in which something was wrong once.
+/// Seeds that once found a bug.
 ///
-/// A publication was cut in two by the end of the server (3249 to 98342). Somebody who waited for
-/// the answer to a password was cut off without a word (17612). A connection that waited at a
-/// shared port was taken for the next upload of its client (39235, 60911, 98134).
+/// The shutdown interrupted a publication (3249 to 98342). A client that waited for the reply to a
+/// password was disconnected without one (17612). A connection that waited at a shared port was
+/// used for the next upload of its client (39235, 60911, 98134).
 #[test]
 fn the_server_keeps_its_word_where_it_did_not_once() {
     for seed in [3249, 8461, 17_612, 39_235, 60_911, 62_744, 63_572, 79_298, 83_690, 98_134, 98_342]
@@ -53,7 +53,7 @@ fn the_server_keeps_its_word_where_it_did_not_once() {
     }
 }
 
-/// Every call of a world fails, each in a run of its own.
+/// Lets every call fail, each in a run of its own.
 fn survives_every_failure(seed: u64, failing: fn(u64) -> InjectedFault) {
     for call in 1.. {
         let report = run_failing(seed, failing(call));
