@@ -51,7 +51,7 @@ fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
     for (format, columns) in formats {
         let mut out = b"line before\r\n".to_vec();
         format.line(&entry, &mut out);
-        let line = out.strip_prefix(b"line before\r\n").expect("what was there stays");
+        let line = out.strip_prefix(b"line before\r\n").expect("the buffer is kept");
         let line = line.strip_suffix(b"\r\n").expect("the line ends in CR LF");
         assert!(!line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
         let head = line.strip_suffix(shown.as_slice()).expect("the name is at the end");

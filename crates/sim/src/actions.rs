@@ -61,14 +61,14 @@ impl Client {
     /// A session without faults: everything must succeed.
     pub(crate) async fn check_service(&mut self) {
         if self.connect().await.is_err() || self.log_in().await.is_err() {
-            return self.report_violation("the server takes nobody any more");
+            return self.report_violation("the server no longer accepts logins");
         }
         for _ in 0..2 {
             if self.upload().await.is_err()
                 || self.download().await.is_err()
                 || self.list().await.is_err()
             {
-                return self.report_violation("the server does not work any more");
+                return self.report_violation("the server no longer completes transfers");
             }
         }
         let _ = self.command("QUIT").await;
@@ -195,7 +195,7 @@ impl Client {
                 self.log_in().await
             }
             4 => {
-                self.log_line("hears nothing any more");
+                self.log_line("receives no more replies");
                 self.send_commands(&["HELP"; 300]).await?;
                 sleep(Duration::from_secs(self.rng.between(1, 60))).await;
                 self.disconnect();

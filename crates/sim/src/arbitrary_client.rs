@@ -91,12 +91,12 @@ impl<'a> ArbitraryClient<'a> {
         users.add(Account::new("anna", "/", rules), "secret");
         let server =
             Server::new(settings(), Arc::new(users), Arc::new(memory)).net(Arc::new(net.clone()));
-        let bound = server.bind().await.map_err(|error| format!("nowhere to listen: {error}"))?;
+        let bound = server.bind().await.map_err(|error| format!("cannot listen: {error}"))?;
         let handle = bound.handle();
         let mut serving = JoinSet::new();
         serving.spawn(bound.serve());
         let received = timeout(TALK_MAX, self.send_input(&net)).await;
-        let received = received.map_err(|_| "the conversation does not end".to_owned())??;
+        let received = received.map_err(|_| "the session does not end".to_owned())??;
         let codes = received.codes()?;
         handle.shut_down(Duration::ZERO);
         let ended = timeout(END_MAX, serving.join_all()).await;
@@ -109,7 +109,7 @@ impl<'a> ArbitraryClient<'a> {
     /// Sends the input while replies are read; data connections are opened as they are offered.
     async fn send_input(&self, net: &SimNet) -> Result<ReceivedReplies, String> {
         let link = net.dial(SocketAddr::new(CLIENT, 0), SERVER).await;
-        let link = link.map_err(|error| format!("the server is not there: {error}"))?;
+        let link = link.map_err(|error| format!("cannot connect: {error}"))?;
         let (mut from, mut to) = tokio::io::split(link);
         let mut data = JoinSet::new();
         data.spawn(listen(net.clone(), self.data.to_vec()));
@@ -209,7 +209,7 @@ impl ReceivedReplies {
     /// The codes of all replies; nothing but replies may have been received.
     fn codes(self) -> Result<Vec<u16>, String> {
         if self.read < self.bytes.len() {
-            return Err("the last reply is cut".to_owned());
+            return Err("the last reply is incomplete".to_owned());
         }
         Ok(self.replies)
     }
@@ -264,12 +264,12 @@ mod tests {
         let mut input = vec![how, 3];
         input.extend_from_slice(b"xyz");
         input.extend_from_slice(bytes.as_bytes());
-        let arbitrary_client = ArbitraryClient::from_input(&input).expect("it is long enough");
-        arbitrary_client.run().expect("the server keeps its word")
+        let client = ArbitraryClient::from_input(&input).expect("the input is long enough");
+        client.run().expect("the server behaves correctly")
     }
 
     #[test]
-    fn a_stranger_with_a_login_moves_data_both_ways() {
+    fn a_client_with_a_login_transfers_data_in_both_directions() {
         let said =
             "EPSV\r\nSTOR new\r\nPASV\r\nRETR a\r\nPORT 203,0,113,9,195,80\r\nLIST\r\nQUIT\r\n";
         let codes = codes_of(0, said);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_waited_for_and_sent_away() {
+    fn an_idle_or_invalid_client_is_disconnected() {
         assert_eq!(codes_of(1, "NOOP\r\nnothing\r\n"), [220, 200, 500, 421]);
         assert_eq!(codes_of(2, "NOOP\r\n"), [220, 331, 230, 200]);
         assert_eq!(codes_of(1 + (3 << 2), "GET / HTTP/1.1\r\n"), [220, 421]);

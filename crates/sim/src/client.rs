@@ -227,7 +227,7 @@ impl Client {
             self.early_end = Some(reply.code.number());
         }
         if since.elapsed() > PROMPT_MAX {
-            self.report_violation("ABOR was heard late");
+            self.report_violation("ABOR was processed late");
         }
         Ok(())
     }
@@ -258,7 +258,7 @@ impl Client {
         };
         if code.is_preliminary() {
             let Some(asked) = self.asked.front_mut() else {
-                self.report_violation(&format!("{code}, but nothing was asked"));
+                self.report_violation(&format!("{code} without a command"));
                 return Err(Disconnected);
             };
             if asked.is_open || !moves_data(&asked.verb) {
@@ -270,7 +270,7 @@ impl Client {
             return Ok(ReplyEvent::Preliminary(reply));
         }
         let Some(asked) = self.asked.remove(at) else {
-            self.report_violation(&format!("{code}, but nothing was asked"));
+            self.report_violation(&format!("{code} without a command"));
             return Err(Disconnected);
         };
         let is_fine = match asked.verb.as_str() {
@@ -278,7 +278,7 @@ impl Client {
             verb => may_answer(verb, code.number()),
         };
         if !is_fine {
-            self.report_violation(&format!("{code} is no reply to {}", asked.verb));
+            self.report_violation(&format!("unexpected reply {code} to {}", asked.verb));
         }
         if asked.verb == "QUIT" {
             self.has_goodbye = true;
@@ -301,7 +301,7 @@ impl Client {
                 Ok(None) => {}
                 Err(error) => {
                     let unread = escaped(&self.unread);
-                    self.report_violation(&format!("this is no reply ({error:?}): {unread}"));
+                    self.report_violation(&format!("invalid reply ({error:?}): {unread}"));
                     self.disconnect();
                     return Err(Disconnected);
                 }
@@ -313,7 +313,7 @@ impl Client {
                     let how = if end.is_ok() { "is closed" } else { "is reset" };
                     self.log_line(&format!("the control connection {how}"));
                     if self.profile.has_reliable_network && !self.has_goodbye {
-                        self.report_violation("the server left without a word");
+                        self.report_violation("the server closed the connection without a reply");
                     }
                     self.disconnect();
                     return Err(Disconnected);
@@ -333,11 +333,11 @@ impl Client {
         let Some(control) = &mut self.control else { return };
         let ended = timeout(GOODBYE_MAX, control.read_to_end(&mut self.unread)).await;
         if ended.is_err() {
-            self.report_violation("the server said goodbye and stayed");
+            self.report_violation("the server sent its goodbye and did not close the connection");
         }
         if !self.unread.is_empty() {
             let more = escaped(&self.unread);
-            self.report_violation(&format!("the server said goodbye and went on: {more}"));
+            self.report_violation(&format!("the server sent more after its goodbye: {more}"));
         }
         self.disconnect();
     }

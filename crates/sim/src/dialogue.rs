@@ -18,7 +18,7 @@
 //! | `U: bytes`, `U*1000: bytes` | send on the data connection, then a FIN |
 //! | `U... bytes` | send without a FIN |
 //! | `UX` | reset the data connection |
-//! | `UF`, `UF bytes` | send a FIN without close_notify, after bytes outside of TLS |
+//! | `UF`, `UF bytes` | send a FIN without `close_notify`, after bytes outside of TLS |
 //! | `CX`, `CR` | close the control connection; reset it |
 //! | `NODATA` | do not connect for the next command that transfers data |
 //! | `DIAL` | connect to the passive port now, before the command that transfers data |
@@ -111,16 +111,16 @@ impl ScriptRunner {
         }
         for (name, script_client) in &mut self.talkers {
             if let Received::Line(line) = script_client.available_line().await {
-                let what = format!("client {name} was told more: {}", escaped(&line));
+                let what = format!("client {name} received unexpected lines: {}", escaped(&line));
                 self.fail(&what);
             }
         }
         self.transcript
     }
 
-    #[expect(clippy::panic, reason = "a dialogue that differs fails its test")]
+    #[expect(clippy::panic, reason = "a difference fails the test")]
     fn fail(&self, what: &str) -> ! {
-        panic!("line {}: {what}\nThe story so far:\n{}", self.line, self.transcript);
+        panic!("line {}: {what}\nThe transcript so far:\n{}", self.line, self.transcript);
     }
 
     async fn step(&mut self, line: &str) -> Step {
@@ -170,7 +170,7 @@ impl ScriptRunner {
             "NODATA" => self.script_client()?.stays_away = true,
             "LISTEN" => self.script_client()?.listen()?,
             "KNOCK" => {
-                let from = rest.parse().map_err(|_| format!("{rest} is no address"))?;
+                let from = rest.parse().map_err(|_| format!("invalid address {rest}"))?;
                 self.script_client()?.connect_unexpected(from).await?;
             }
             "TLS" => self.script_client()?.secure(rest != "noresume").await?,
@@ -194,10 +194,10 @@ impl ScriptRunner {
                 }
             }
             "HASNOT" if self.memory.content(rest).is_some() => {
-                return Err(format!("{rest} is there"));
+                return Err(format!("{rest} exists"));
             }
             "HASNOT" => {}
-            _ => return Err(format!("`{word}` is no step of a dialogue")),
+            _ => return Err(format!("unknown step `{word}`")),
         }
         Ok(())
     }
@@ -211,7 +211,7 @@ impl ScriptRunner {
             return Ok(());
         }
         let from = match words.next() {
-            Some(text) => text.parse().map_err(|_| format!("{text} is no address"))?,
+            Some(text) => text.parse().map_err(|_| format!("invalid address {text}"))?,
             None => self.peer,
         };
         let port = words.next().map(|text| text.parse::<u16>().map_err(|_| "no port".to_owned()));
@@ -219,7 +219,7 @@ impl ScriptRunner {
             Some(port) => self.servers.iter().find(|server| server.port() == port),
             None => self.servers.first(),
         };
-        let server = *server.ok_or("the server does not listen there")?;
+        let server = *server.ok_or("the server does not listen on this port")?;
         let script_client = ScriptClient::connect(&self.net, from, server).await?;
         self.at = self.talkers.len();
         self.talkers.push((name, script_client));
@@ -230,7 +230,7 @@ impl ScriptRunner {
         self.talkers
             .get_mut(self.at)
             .map(|(_, script_client)| script_client)
-            .ok_or_else(|| "nobody is here".into())
+            .ok_or_else(|| "no client is connected".into())
     }
 
     /// Reads the greeting, if nothing was read yet.
@@ -291,7 +291,7 @@ impl ScriptRunner {
         match word {
             "DX" => script_client.data_ends().await?,
             "D<" => {
-                let most = rest.trim().parse().map_err(|_| "how many bytes?".to_owned())?;
+                let most = rest.trim().parse().map_err(|_| "invalid number of bytes".to_owned())?;
                 script_client.receive_some(most).await?;
             }
             _ => {
@@ -354,7 +354,7 @@ fn without_comment(line: &str) -> &str {
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
-    unescaped(text).ok_or_else(|| format!("`{text}` has an escape that is none"))
+    unescaped(text).ok_or_else(|| format!("invalid escape in `{text}`"))
 }
 
 /// `D*1000:` as `D` and 1000.
@@ -365,7 +365,7 @@ fn repeat_count(word: &str) -> Option<(&str, usize)> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let wrong = || format!("`{text}` is no time; write 5s or 50ms");
+    let wrong = || format!("invalid duration `{text}`; use 5s or 50ms");
     if let Some(number) = text.strip_suffix("ms") {
         return number.parse().map(Duration::from_millis).map_err(|_| wrong());
     }

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_can_be_written_and_read_back() {
+    fn every_byte_is_escaped_and_unescaped() {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(unescaped(&escaped(&all)).unwrap(), all);
         assert_eq!(unescaped("ä").unwrap(), "ä".as_bytes());

@@ -307,7 +307,8 @@ struct WaitedFor {
 impl Drop for WaitedFor {
     fn drop(&mut self) {
         if !self.is_done {
-            self.oracle.report_violation(format!("a {} was not waited for", self.what));
+            self.oracle
+                .report_violation(format!("a {} was dropped before it completed", self.what));
         }
     }
 }

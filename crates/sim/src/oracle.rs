@@ -192,7 +192,7 @@ impl Oracle {
                 state.done.remove(at);
             }
             (None, true) => state.report_violation(format!(
-                "{:?} {}: told, not done",
+                "{:?} {}: acknowledged, but not done",
                 reported.operation, reported.path
             )),
             (Some(_), false) if reported.is_sole => {
@@ -234,7 +234,7 @@ impl Oracle {
         let path = state.uploads.get(id.0).and_then(|upload| upload.path.clone());
         match (is_done, is_published) {
             (true, false) => {
-                state.report_violation(format!("{path:?}: 226, but nothing was published"))
+                state.report_violation(format!("{path:?}: 226, but nothing was published"));
             }
             (false, true) => state.report_violation(format!("{path:?}: published, but not 226")),
             (false, false) => {
@@ -274,7 +274,7 @@ impl Oracle {
         });
         let Some(at) = at else {
             return state.report_violation(format!(
-                "{path}: published {size} bytes that nobody sent whole"
+                "{path}: published {size} bytes that no client sent completely"
             ));
         };
         if let Some(stage) = state.stages.get_mut(at) {
@@ -286,8 +286,8 @@ impl Oracle {
             let same = content.iter().zip(&whole).take_while(|(one, other)| one == other).count();
             let (sent, size) = (whole.len(), content.len());
             state.report_violation(format!(
-                "{path}: a resumed upload of {size} bytes is not the {sent} that were sent in all; \
-                 the first {same} are"
+                "{path}: a resumed upload of {size} bytes differs from the {sent} bytes sent \
+                 in total; the first {same} are equal"
             ));
         }
     }
@@ -317,10 +317,10 @@ impl Oracle {
             })
         });
         if !is_fine {
-            let how = if download.is_whole { "no version" } else { "no beginning of a version" };
+            let how = if download.is_whole { "no version" } else { "no prefix of a version" };
             let size = download.bytes.len();
             state.report_violation(format!(
-                "{}: fetched {size} bytes that are {how}",
+                "{}: downloaded {size} bytes that are {how}",
                 download.path
             ));
         }

@@ -46,7 +46,7 @@ impl Rng {
     /// If the slice is empty.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         let at = self.size(0, choices.len().saturating_sub(1));
-        choices.get(at).expect("there is something to pick from")
+        choices.get(at).expect("the slice is not empty")
     }
 
     /// Fills `bytes`.

@@ -205,7 +205,7 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let server = Server::new(settings, Arc::new(users()), Arc::new(stores.clone()))
         .events(Arc::new(events.clone()))
         .net(Arc::new(net.clone()));
-    let bound = server.bind().await.expect("the simulated network gives every address");
+    let bound = server.bind().await.expect("the simulated network provides every address");
     if let Some(InjectedFault::Network(call)) = failing {
         net.fail_at(call);
     }
@@ -269,7 +269,7 @@ impl RunningWorld {
             tasks.spawn(administer(self.rng.fork(), self.handle.clone(), self.oracle.clone()));
         }
         let Ok(stops) = timeout(WORLD_MAX, tasks.join_all()).await else {
-            self.oracle.report_violation("the clients never came to an end".into());
+            self.oracle.report_violation("the clients did not end in time".into());
             return true;
         };
         stops.contains(&true)
@@ -385,7 +385,7 @@ fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
         ("passive ports", handle.passive_ports_in_use()),
     ];
     for (what, number) in left.into_iter().filter(|(_, number)| *number > 0) {
-        oracle.report_violation(format!("{number} {what} outlived their clients"));
+        oracle.report_violation(format!("{number} {what} left after their clients"));
     }
 }
 
@@ -409,15 +409,16 @@ fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &EventRecorde
     let count = |what| events.lines().iter().filter(|line| line.contains(what)).count();
     let (began, ended) = (count(" Connected"), count(" Ended"));
     if began != ended {
-        oracle.report_violation(format!("{began} sessions were said to begin and {ended} to end"));
+        oracle.report_violation(format!(
+            "{began} sessions were reported as begun and {ended} as ended"
+        ));
     }
     let is_upload =
         |line: &&String| line.contains("direction: Upload") && line.contains("is_complete: true");
     let (published, logged) =
         (oracle.published_count(), events.lines().iter().filter(is_upload).count());
     if published != logged {
-        oracle.report_violation(format!(
-            "{published} uploads were published and {logged} were said to be"
-        ));
+        oracle
+            .report_violation(format!("{published} uploads were published and {logged} reported"));
     }
 }

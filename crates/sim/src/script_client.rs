@@ -132,12 +132,12 @@ impl ScriptClient {
         if line.starts_with(b"227 ") {
             self.data = match line.get(4..).and_then(parse_pasv_reply) {
                 Some(at) => Data::Passive(at.into()),
-                None => Data::Failed("the reply to PASV names no address".into()),
+                None => Data::Failed("the reply to PASV contains no address".into()),
             };
         } else if line.starts_with(b"229 ") {
             self.data = match line.get(4..).and_then(parse_epsv_reply) {
                 Some(port) => Data::Passive(SocketAddr::new(ip, port)),
-                None => Data::Failed("the reply to EPSV names no port".into()),
+                None => Data::Failed("the reply to EPSV contains no port".into()),
             };
         } else if line.starts_with(b"150 ") || line.starts_with(b"125 ") {
             self.open_data().await;
@@ -206,7 +206,7 @@ impl ScriptClient {
     pub(crate) async fn connect_unexpected(&self, from: IpAddr) -> Result<(), String> {
         let Data::Passive(at) = self.data else { return Err("there is no passive port".into()) };
         let link = self.net.dial(SocketAddr::new(from, 0), at).await;
-        link.map(drop).map_err(|error| format!("cannot knock: {error}"))
+        link.map(drop).map_err(|error| format!("cannot connect to the passive port: {error}"))
     }
 
     /// Starts TLS on the control connection.
@@ -311,7 +311,7 @@ impl ScriptClient {
         with_timeout(self.data().await?.shutdown()).await
     }
 
-    /// Ends the data connection with a FIN without close_notify, after bytes outside of TLS.
+    /// Ends the data connection with a FIN without `close_notify`, after bytes outside of TLS.
     pub(crate) async fn abandon_data(&mut self, bytes: &[u8]) -> Result<(), String> {
         let link = self.data().await?.link();
         with_timeout(link.write_all(bytes)).await?;
@@ -330,6 +330,6 @@ impl ScriptClient {
 async fn with_timeout<T>(operation: impl Future<Output = io::Result<T>>) -> Result<T, String> {
     match timeout(WAIT_MAX, operation).await {
         Ok(done) => done.map_err(|error| error.to_string()),
-        Err(_) => Err("nothing moved for too long".into()),
+        Err(_) => Err("timed out".into()),
     }
 }

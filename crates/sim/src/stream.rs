@@ -37,7 +37,7 @@ impl ClientStream {
     /// Starts TLS on a plain connection.
     pub(crate) async fn secured(self, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let Self::Plain(link) = self else {
-            return Err(io::Error::other("TLS is there already"));
+            return Err(io::Error::other("TLS is active already"));
         };
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, link).await?;

@@ -253,7 +253,7 @@ impl Client {
         // The target may have been removed, or another session of the account appends to it.
         let has_met_others = verb == "APPE" && matches!(code, 450 | 451 | 550);
         if self.profile.is_faultless && went_well && !is_done(code) && !has_met_others {
-            self.report_violation(&format!("{verb} went well, but got {code}"));
+            self.report_violation(&format!("{verb} succeeded, but got {code}"));
         }
         self.all_replies().await?;
         if matches!(fault, TransferFault::Aborts { .. }) {
@@ -288,7 +288,7 @@ impl Client {
             _ => return Ok(None),
         };
         let Some(to) = to else {
-            self.report_violation("the reply names no port");
+            self.report_violation("the reply contains no port");
             return Ok(None);
         };
         if self.rng.chance(1, 20) {
@@ -300,7 +300,7 @@ impl Client {
     /// An unexpected peer connects to the passive port first, and sends data.
     async fn connect_as_unexpected_peer(&mut self, to: SocketAddr) {
         if let Ok(mut link) = self.net.dial(SocketAddr::new(UNEXPECTED_PEER, 0), to).await {
-            self.log_line("a stranger knocks");
+            self.log_line("an unexpected peer connects");
             let _ = timeout(DATA_MAX, link.write_all(b"intruder")).await;
         }
     }
@@ -400,7 +400,7 @@ impl Client {
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return Ok(TransferEnd::Cut),
                 Err(_) => {
-                    self.log_line("data stands still");
+                    self.log_line("data has stalled");
                     return Ok(TransferEnd::Cut);
                 }
             }
@@ -437,7 +437,7 @@ impl Client {
                     control.reset();
                 }
                 self.disconnect();
-                let _ = send_all(link, b"what comes too late").await;
+                let _ = send_all(link, b"late data").await;
                 link.finish(None);
                 return Err(Disconnected);
             }
@@ -456,7 +456,7 @@ impl Client {
                 }
             }
             TransferFault::Pipelines => {
-                self.send_commands(&["PWD", "NOOP", "SYST", "NONSENSE"]).await?
+                self.send_commands(&["PWD", "NOOP", "SYST", "NONSENSE"]).await?;
             }
             TransferFault::Pauses(time) => sleep(time).await,
         }

@@ -175,7 +175,7 @@ impl World {
         let server = Server::new(self.settings.clone(), Arc::new(self.users.clone()), stores)
             .events(Arc::new(events.clone()))
             .net(Arc::new(net.clone()));
-        let bound = server.bind().await.expect("the simulated network gives every address");
+        let bound = server.bind().await.expect("the simulated network provides every address");
         let handle = bound.handle();
         let addresses = bound.listeners().iter().map(|listener| listener.address).collect();
         let mut tasks = JoinSet::new();
@@ -188,7 +188,7 @@ impl World {
         };
         handle.shut_down(Duration::ZERO);
         let ended = tokio::time::timeout(END_MAX, tasks.join_all()).await;
-        ended.expect("the server ends when told to");
+        ended.expect("the server ends after shut_down");
         let open = net.open();
         assert_eq!((open.listeners, open.links), (0, 0), "the network is not empty:\n{transcript}");
         assert_eq!(handle.sessions(), 0, "a session was left over:\n{transcript}");

@@ -21,22 +21,22 @@ fn check_seeds(seeds: Range<u64>) {
 }
 
 #[test]
-fn the_server_keeps_its_word_in_the_first_fifty_worlds() {
+fn no_violation_in_the_first_fifty_seeds() {
     check_seeds(1..51);
 }
 
 #[test]
-fn the_server_keeps_its_word_in_the_second_fifty_worlds() {
+fn no_violation_in_the_second_fifty_seeds() {
     check_seeds(51..101);
 }
 
 #[test]
-fn the_server_keeps_its_word_in_the_third_fifty_worlds() {
+fn no_violation_in_the_third_fifty_seeds() {
     check_seeds(101..151);
 }
 
 #[test]
-fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
+fn no_violation_in_the_fourth_fifty_seeds() {
     check_seeds(151..201);
 }
 
@@ -46,7 +46,7 @@ fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
 /// password was disconnected without one (17612). A connection that waited at a shared port was
 /// used for the next upload of its client (39235, 60911, 98134).
 #[test]
-fn the_server_keeps_its_word_where_it_did_not_once() {
+fn no_violation_in_seeds_that_once_found_a_bug() {
     for seed in [3249, 8461, 17_612, 39_235, 60_911, 62_744, 63_572, 79_298, 83_690, 98_134, 98_342]
     {
         check_seeds(seed..seed + 1);
@@ -67,7 +67,7 @@ fn survives_every_failure(seed: u64, failing: fn(u64) -> InjectedFault) {
 }
 
 #[test]
-fn row_34_the_server_survives_every_single_failure_of_its_store() {
+fn row_34_the_server_survives_every_single_failure_of_its_storage() {
     survives_every_failure(7, InjectedFault::Store);
 }
 
@@ -77,13 +77,13 @@ fn row_06_33_the_server_survives_every_single_failure_of_the_network() {
 }
 
 #[test]
-fn a_seed_tells_the_same_story_twice() {
+fn a_seed_gives_the_same_log_twice() {
     for seed in 1..21 {
         assert_eq!(run(seed).lines, run(seed).lines, "seed {seed}");
     }
 }
 
 #[test]
-fn two_seeds_tell_two_stories() {
+fn two_seeds_give_different_logs() {
     assert_ne!(run(1).lines, run(2).lines);
 }

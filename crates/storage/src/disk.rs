@@ -435,7 +435,7 @@ impl Disks {
         let options = DiskOptions { umask, partial_upload_retention, ..self.options.clone() };
         if let Some(own) = self.server_files.folder_around(&home.1) {
             let message =
-                format!("it lies in {}, which the server keeps for itself", own.display());
+                format!("it is inside {}, a directory of the server itself", own.display());
             return Err(Error::new(ErrorKind::Forbidden, io::Error::other(message)));
         }
         if let Some(tree) = self.shared(&home) {

@@ -97,8 +97,7 @@ impl Memory {
         Self { quota, ..self.clone() }
     }
 
-    /// The usage of the tree, computed from its files. While no upload is in progress this equals
-    /// the count.
+    /// The usage, computed from the files. Equals the count while no upload is in progress.
     pub fn recount(&self) -> Kept {
         self.tree().kept()
     }
@@ -107,8 +106,7 @@ impl Memory {
     /// accepted, including those that clients may not create.
     ///
     /// # Panics
-    /// If `path` is invalid (see [`VPath::resolve`]), is the root or a directory, or leads through
-    /// a file.
+    /// If `path` is invalid (see [`VPath::resolve`]), a directory, or leads through a file.
     pub fn put(&self, path: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) {
         let at = Self::path(path.as_ref());
         let content = Bytes::copy_from_slice(bytes.as_ref());

@@ -410,7 +410,7 @@ mod tests {
         type Item = Result<Vec<Entry>>;
 
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-            assert!(!self.1, "a stream that has ended was asked again");
+            assert!(!self.1, "a stream was polled after its end");
             let next = self.0.take();
             self.1 = !matches!(next, Some(Ok(_)));
             Poll::Ready(next)
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_of_the_home_is_not_asked_after_its_end_or_an_error() {
+    async fn a_listing_of_the_home_is_not_polled_after_its_end_or_an_error() {
         let entry = |name: &str| Entry::new(name, Kind::Dir, 0);
         for (own, wanted) in [
             (Ok(vec![entry("a")]), [true, true, false, false]),
@@ -437,13 +437,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_to_which_folders_may_come_keeps_the_promises_of_a_store() {
+    async fn mounts_meet_the_storage_contract() {
         wharf_core::conformance::storage(|| Arc::new(Mounts::new(Arc::new(Memory::new()), [])))
             .await;
     }
 
     #[tokio::test]
-    async fn folders_cover_what_the_home_has_and_are_listed_where_they_are() {
+    async fn mounts_cover_the_home_and_are_listed_at_their_paths() {
         let (home, _, all) = tree().await;
         assert_eq!(names(&all, "/").await, ["a", "deep", "music"]);
         assert_eq!(names(&all, "/music").await, ["song"]);
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_of_folders_stay_and_nothing_crosses_them_by_a_rename() {
+    async fn mount_points_cannot_be_changed_and_renames_do_not_cross_them() {
         let (_, music, all) = tree().await;
         let rename = |from: &'static str, to: &'static str| {
             let all = &all;
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_30_where_case_does_not_matter_no_spelling_uncovers_what_is_covered() {
+    async fn row_30_without_case_sensitivity_a_mount_covers_every_spelling() {
         let (home, music, _) = tree().await;
         let all = Mounts {
             ignores_case: true,

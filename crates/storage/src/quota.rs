@@ -421,7 +421,7 @@ impl Counts {
         match &self.state {
             CountState::Counted => Ok(()),
             CountState::Uncounted(Some(why)) => {
-                let message = format!("what is kept there cannot be counted: {why}");
+                let message = format!("cannot count the usage of the home: {why}");
                 Err(Error::new(ErrorKind::Broken, message))
             }
             CountState::Uncounted(None) | CountState::Counting | CountState::Closed => {

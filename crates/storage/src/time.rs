@@ -50,7 +50,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn moments_go_there_and_back(
+        fn times_are_converted_both_ways(
             seconds in -60_000_000_000_i64..250_000_000_000,
             tens in 0_u32..10_000_000,
         ) {

@@ -258,7 +258,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn row_37_invariant_4_what_is_counted_on_disk_is_what_is_there_also_after_a_crash(
+    fn row_37_invariant_4_the_count_on_disk_equals_the_usage_also_after_a_crash(
         runs in prop::collection::vec((prop::array::uniform3(acts()), any::<bool>()), 1..4),
     ) {
         let place = TestHome::new();
@@ -277,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn row_37_invariant_4_what_is_counted_in_memory_is_what_is_there(
+    fn row_37_invariant_4_the_count_in_memory_equals_the_usage(
         acts in prop::array::uniform3(acts()),
     ) {
         let memory = Memory::new();
@@ -298,7 +298,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_folder_and_a_memory_that_count_keep_the_contract() {
+async fn storage_with_a_quota_meets_the_storage_contract() {
     let folder = tempfile::tempdir().unwrap();
     let quotas = Quotas::open(folder.path().join("state"), quota());
     let wide = Quota { bytes: Size::from_bytes(1 << 40), files: Count::from_number(1 << 30) };
@@ -333,7 +333,7 @@ fn opened(disks: Disks, account: Account) -> Arc<dyn Storage> {
 }
 
 #[tokio::test]
-async fn row_23_37_what_each_account_may_keep_holds_for_a_visitor_too() {
+async fn row_23_37_the_default_quota_applies_to_anonymous_users() {
     let place = TestHome::new();
     let otherwise = Quota { bytes: Size::from_bytes(100), files: Count::Unlimited };
     let disks = Disks::new(TestHome::options()).with_quotas(Quotas::open(&place.state, otherwise));
@@ -351,7 +351,7 @@ async fn row_23_37_what_each_account_may_keep_holds_for_a_visitor_too() {
 }
 
 #[tokio::test]
-async fn row_37_a_damaged_ledger_is_not_believed() {
+async fn row_37_a_damaged_quota_file_is_ignored() {
     let place = TestHome::new();
     fs::write(place.home.join("old"), vec![1; 100]).unwrap();
     let open = async |quotas: Quotas| {
@@ -381,7 +381,7 @@ async fn row_37_a_damaged_ledger_is_not_believed() {
 }
 
 #[tokio::test]
-async fn row_37_removing_from_an_inner_home_does_not_make_room_in_the_outer_one() {
+async fn row_37_removing_from_an_inner_home_frees_no_quota_of_the_outer_one() {
     let place = TestHome::new();
     let inner = place.home.join("inner");
     fs::create_dir(&inner).unwrap();
@@ -416,7 +416,7 @@ async fn row_37_removing_from_an_inner_home_does_not_make_room_in_the_outer_one(
 }
 
 #[tokio::test]
-async fn row_37_a_file_that_goes_while_bytes_are_added_to_it_frees_them_once() {
+async fn row_37_a_file_removed_during_an_append_frees_its_bytes_once() {
     for act in ["remove", "rename onto", "store"] {
         let place = TestHome::new();
         let quotas = place.quotas();
@@ -448,7 +448,7 @@ async fn row_37_a_file_that_goes_while_bytes_are_added_to_it_frees_them_once() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn row_37_the_ledger_is_private_gone_while_things_change_and_one_servers_own() {
+async fn row_37_the_quota_file_is_private_removed_during_changes_and_locked_by_one_server() {
     use std::os::unix::fs::PermissionsExt;
     let place = TestHome::new();
     let account = account("anna", &place.home);
@@ -468,7 +468,7 @@ async fn row_37_the_ledger_is_private_gone_while_things_change_and_one_servers_o
 }
 
 #[tokio::test]
-async fn row_41_what_a_sweep_removes_is_no_longer_counted() {
+async fn row_41_files_removed_by_a_sweep_are_no_longer_counted() {
     let place = TestHome::new();
     let quotas = place.quotas();
     let disks = Disks::new(TestHome::options()).with_quotas(quotas.clone());
@@ -486,7 +486,7 @@ async fn row_41_what_a_sweep_removes_is_no_longer_counted() {
 }
 
 #[tokio::test]
-async fn row_41_a_home_that_is_counted_while_it_is_swept_is_counted_right() {
+async fn row_41_a_home_is_counted_correctly_during_a_sweep() {
     const LEFT: usize = 2000;
     let place = TestHome::new();
     for number in 0..LEFT {
@@ -509,7 +509,7 @@ async fn row_41_a_home_that_is_counted_while_it_is_swept_is_counted_right() {
 }
 
 #[tokio::test]
-async fn row_36_37_an_account_over_its_quota_is_told_before_it_sends_and_may_remove() {
+async fn row_36_37_an_account_over_its_quota_gets_the_error_before_it_sends_and_may_remove() {
     let place = TestHome::new();
     fs::write(place.home.join("old"), vec![1; 3000]).unwrap();
     let disks = Disks::new(TestHome::options()).with_quotas(place.quotas());

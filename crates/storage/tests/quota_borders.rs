@@ -120,7 +120,7 @@ fn walked(folder: &Path) -> Kept {
 }
 
 #[tokio::test]
-async fn row_37_replacing_what_an_inner_home_counts_makes_no_room_in_the_outer_one() {
+async fn row_37_replacing_a_file_of_an_inner_home_frees_no_quota_of_the_outer_one() {
     for act in ["store", "rename onto", "append and remove"] {
         let place = TestHome::new().await;
         let outer = &*place.outer;
@@ -146,7 +146,7 @@ async fn row_37_replacing_what_an_inner_home_counts_makes_no_room_in_the_outer_o
 }
 
 #[tokio::test]
-async fn row_37_what_the_outer_account_puts_into_an_inner_home_makes_no_room_there() {
+async fn row_37_files_that_the_outer_account_stores_in_an_inner_home_free_no_quota_there() {
     for act in ["store", "append", "rename", "rename a folder", "make a folder"] {
         let place = TestHome::new().await;
         let (outer, inside) = (&*place.outer, &*place.inside);
@@ -183,7 +183,7 @@ async fn row_37_what_the_outer_account_puts_into_an_inner_home_makes_no_room_the
 }
 
 #[tokio::test]
-async fn row_37_what_comes_out_of_an_inner_home_counts_in_the_outer_one() {
+async fn row_37_files_moved_out_of_an_inner_home_count_in_the_outer_one() {
     for at in ["/f", "/d"] {
         let place = TestHome::new().await;
         let (outer, inside) = (&*place.outer, &*place.inside);
@@ -203,7 +203,7 @@ async fn row_37_what_comes_out_of_an_inner_home_counts_in_the_outer_one() {
 }
 
 #[tokio::test]
-async fn row_37_nothing_comes_out_of_an_inner_home_into_one_that_is_full() {
+async fn row_37_nothing_can_be_moved_out_of_an_inner_home_into_a_full_one() {
     let place = TestHome::new().await;
     let (outer, inside) = (&*place.outer, &*place.inside);
     put(outer, "/mine", 2000).await.unwrap();
@@ -219,7 +219,7 @@ async fn row_37_nothing_comes_out_of_an_inner_home_into_one_that_is_full() {
 }
 
 #[tokio::test]
-async fn row_37_what_the_inner_account_does_is_seen_in_the_outer_home_at_the_next_login() {
+async fn row_37_changes_of_the_inner_account_are_counted_in_the_outer_home_at_the_next_login() {
     let place = TestHome::new().await;
     let (outer, inside) = (&*place.outer, &*place.inside);
     put(outer, "/in/came", 500).await.unwrap();

@@ -120,7 +120,7 @@ impl Append {
             }
             sleep(LOCK_PAUSE).await;
         }
-        Err(Error::new(ErrorKind::Busy, "others are adding to the file"))
+        Err(Error::new(ErrorKind::Busy, "another session is appending to the file"))
     }
 
     /// A copy of the file with the staged bytes, for programs that check the content before it is
@@ -264,7 +264,7 @@ impl AppendTransaction {
         let Some(mut journal) = journal else { return Ok(None) };
         let file = dir.open_to_append(target)?;
         if expected.is_some_and(|expected| identity(&file).is_ok_and(|found| found != expected)) {
-            return Err(Error::new(ErrorKind::Busy, "the file was changed while it was checked"));
+            return Err(Error::new(ErrorKind::Busy, "the file changed while it was checked"));
         }
         let old = file.metadata().map_err(fault)?.len();
         let new = old.saturating_add(staged.length);
@@ -299,7 +299,7 @@ impl AppendTransaction {
         let copied = io::copy(&mut (&self.staged).take(most), &mut self.file);
         self.length = self.length.saturating_add(*copied.as_ref().unwrap_or(&0));
         if copied.map_err(fault)? < most {
-            return Err(Error::new(ErrorKind::Broken, "staged bytes are gone"));
+            return Err(Error::new(ErrorKind::Broken, "the staged bytes are missing"));
         }
         if self.length == self.new {
             if self.is_durable {
@@ -317,7 +317,7 @@ impl AppendTransaction {
     fn end(mut self) -> Result<Result<()>> {
         let Some(journal) = &mut self.journal else { return Ok(Ok(())) };
         if journal.dir().length_if_same(&self.target, &self.file).is_none() {
-            return Err(Error::new(ErrorKind::Busy, "the file was replaced meanwhile"));
+            return Err(Error::new(ErrorKind::Busy, "the file was replaced in the meantime"));
         }
         let lasts = journal.end(self.is_durable)?;
         self.journal = None;

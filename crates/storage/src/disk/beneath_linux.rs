@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_30_what_is_not_known_to_tell_case_apart_is_taken_not_to() {
+    fn row_30_an_unknown_file_system_is_assumed_to_ignore_case() {
         let (vfat, exfat, ntfs3, smb2, fuse, plan9) =
             (0x4d44, 0x2011_bab0, 0x7366_746e, 0xfe53_4d42, 0x6573_5546, 0x0102_1997);
         for kind in [vfat, exfat, ntfs3, smb2, fuse, plan9, 0, u32::MAX] {

@@ -45,7 +45,7 @@ pub(super) fn count(root: &Path) -> io::Result<Kept> {
                 kept.files = kept.files.saturating_add(1);
                 let below = below(dir, &name)?;
                 if open.len() >= DEPTH_MAX && below.is_some() {
-                    return Err(io::Error::other("folders lie too deep in one another"));
+                    return Err(io::Error::other("directories are nested too deeply"));
                 }
                 open.extend(below);
             }

@@ -59,7 +59,7 @@ mod windows_tests {
     use super::*;
 
     #[test]
-    fn the_numbers_of_windows_have_their_meaning() {
+    fn windows_error_codes_have_a_kind() {
         for (number, kind) in [
             (32, Some(ErrorKind::Busy)),
             (33, Some(ErrorKind::Busy)),
@@ -79,7 +79,7 @@ mod tests {
     use rustix::io::Errno;
 
     #[test]
-    fn every_error_of_the_system_has_its_meaning() {
+    fn system_errors_have_a_kind() {
         for (errno, kind) in [
             (Errno::NOENT, ErrorKind::NotFound),
             (Errno::EXIST, ErrorKind::Exists),

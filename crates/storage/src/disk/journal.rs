@@ -406,7 +406,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_read_as_it_was_written_and_never_in_part() {
+    fn a_journal_is_parsed_only_if_complete() {
         let stage = temporary_name().unwrap();
         let made = |birth, boot: &[u8]| {
             Some(JournaledFile { birth, stage: stage.clone(), boot: boot.to_vec() })
@@ -428,7 +428,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn row_41_56_a_file_is_cut_back_to_what_it_was_before_a_crash_and_never_further() {
+    fn row_41_56_after_a_crash_a_file_is_truncated_to_its_old_length_and_never_further() {
         use super::super::FollowSymlinks;
         use super::super::system::Root;
         let folder = tempfile::tempdir().unwrap();
@@ -464,7 +464,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn row_41_56_what_a_program_wrote_after_a_crash_is_never_cut_off() {
+    fn row_41_56_data_that_another_program_wrote_after_a_crash_is_kept() {
         use super::super::FollowSymlinks;
         use super::super::system::Root;
         use std::fs::write;
@@ -519,12 +519,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_grows_has_its_old_length_for_readers() {
+    fn readers_see_the_old_length_of_a_file_during_an_append() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(visible_length(&file, 9), 9);
         let hidden = LengthOverride::behind(&file, 5).unwrap().unwrap();
         assert_eq!(visible_length(&file, 9), 5);
-        assert_eq!(visible_length(&file, 4), 4, "who cuts it is believed");
+        assert_eq!(visible_length(&file, 4), 4, "the truncated length is visible");
         assert!(is_growing(&file));
         assert!(LengthOverride::behind(&file, 9).unwrap().is_none(), "one at a time");
         let other = tempfile::tempfile().unwrap();

@@ -15,10 +15,10 @@ const SLOW_FOR: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Medium {
     /// Memory: a read never waits.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "told by Linux alone"))]
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux reports it"))]
     Memory,
     /// A local disk: cached data is available at once.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "told by Linux alone"))]
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux reports it"))]
     Disk,
     /// A network file system, or an unknown one: any call may wait for a long time.
     Unknown,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_slow_call_threads_do_it_for_a_while() {
+    async fn after_a_slow_call_blocking_threads_are_used_for_a_while() {
         let latency = CallLatency::new(Medium::Disk);
         latency.note(QUICK_MAX);
         assert!(latency.is_quick());
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unknown_file_system_is_never_quick() {
+    async fn an_unknown_file_system_is_never_fast() {
         assert!(!CallLatency::new(Medium::Unknown).is_quick());
         assert!(CallLatency::new(Medium::Memory).is_quick());
     }

@@ -153,7 +153,7 @@ impl PartialUpload {
     pub(super) fn write_last(&mut self, pieces: &[Bytes]) -> Result<()> {
         if self.is_copying() {
             self.state = UploadState::Discarded;
-            return Err(Error::new(ErrorKind::Broken, "what it begins with is not there yet"));
+            return Err(Error::new(ErrorKind::Broken, "the existing content is not copied yet"));
         }
         if let Some(overlap) = self.overlap.take_if(|_| !pieces.is_empty()) {
             overlap.check(pieces).inspect_err(|_| self.state = UploadState::Torn)?;

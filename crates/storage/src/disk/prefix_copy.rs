@@ -48,7 +48,7 @@ impl PrefixCopy {
         let copied = io::copy(&mut (&self.old).take(most), new).map_err(fault)?;
         self.done = self.done.saturating_add(copied);
         if copied < most || identity(&self.old).map_err(fault)? != self.identity {
-            return Err(Error::new(ErrorKind::Busy, "the file was changed while it was copied"));
+            return Err(Error::new(ErrorKind::Busy, "the file changed while it was copied"));
         }
         Ok(self.done == self.length)
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_goes_in_steps_and_ends_where_the_file_changes() {
+    fn a_copy_runs_in_steps_and_fails_if_the_file_changes() {
         let length = STEP_BYTES + 5;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");

@@ -78,7 +78,7 @@ impl QuotaFile {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let message = format!(
-                    "another server counts quotas in {}; give each its own server.state_dir",
+                    "another server counts quotas in {}; give each server its own server.state_dir",
                     self.folder.display()
                 );
                 return Err(io::Error::other(message));
@@ -110,10 +110,8 @@ impl DirtyMark for QuotaFile {
                 if known.kind == ErrorKind::NoSpace {
                     return known;
                 }
-                let message = format!(
-                    "the quota ledger in {} cannot be changed: {error}",
-                    self.folder.display()
-                );
+                let message =
+                    format!("cannot change the quota file in {}: {error}", self.folder.display());
                 Error::new(ErrorKind::Broken, message)
             })?);
             self.is_removed.store(true, Ordering::Release);

@@ -49,7 +49,7 @@ pub struct Quotas {
 
 struct QuotasState {
     default_quota: Mutex<Quota>,
-    ledger: Arc<QuotaFile>,
+    quota_file: Arc<QuotaFile>,
     homes: Mutex<HomeCounters>,
     queue: Mutex<CountQueue>,
 }
@@ -74,19 +74,19 @@ impl Quotas {
     /// Starts with the counts that the last run saved in `state_folder`, if any; `default_quota`
     /// applies to accounts without a quota. Blocks while a small file is read.
     pub fn open(state_folder: impl Into<PathBuf>, default_quota: Quota) -> Self {
-        let ledger = Arc::new(QuotaFile::in_folder(state_folder.into()));
-        let dirty_mark: Arc<dyn DirtyMark> = ledger.clone();
-        let counter =
+        let quota_file = Arc::new(QuotaFile::in_folder(state_folder.into()));
+        let dirty_mark: Arc<dyn DirtyMark> = quota_file.clone();
+        let new_counter =
             |(kept, counted_at)| QuotaCounter::counted(kept, counted_at, Some(dirty_mark.clone()));
-        let known = ledger.read().into_iter();
+        let known = quota_file.read().into_iter();
         let counted: HashMap<_, _> =
-            known.map(|(home, counted)| (home, Arc::new(counter(counted)))).collect();
+            known.map(|(home, counted)| (home, Arc::new(new_counter(counted)))).collect();
         link_nested(&counted);
         let homes = Mutex::new(HomeCounters { counted, swept: HashMap::new() });
         Self {
             all: Arc::new(QuotasState {
                 default_quota: Mutex::new(default_quota),
-                ledger,
+                quota_file,
                 homes,
                 queue: Mutex::default(),
             }),
@@ -113,7 +113,7 @@ impl Quotas {
 
     /// A counter for a home that was not counted yet.
     fn uncounted(&self) -> Arc<QuotaCounter> {
-        let dirty_mark: Arc<dyn DirtyMark> = self.all.ledger.clone();
+        let dirty_mark: Arc<dyn DirtyMark> = self.all.quota_file.clone();
         Arc::new(QuotaCounter::uncounted(Some(dirty_mark)))
     }
 
@@ -204,8 +204,8 @@ impl Quotas {
         let Ok(home) = root.canonicalize() else { return sweep_counted(root, options, None) };
         let counter = {
             let mut homes = self.homes();
-            let counted = homes.counted.get(&home).cloned();
-            counted.unwrap_or_else(|| {
+            let known = homes.counted.get(&home).cloned();
+            known.unwrap_or_else(|| {
                 let counter = self.uncounted();
                 homes.swept.insert(home.clone(), Arc::clone(&counter));
                 counter
@@ -233,7 +233,7 @@ impl Quotas {
         }
         let known =
             meters.iter().filter_map(|(home, counter)| Some((home.clone(), counter.close()?)));
-        self.all.ledger.write(&known.collect::<Vec<_>>())
+        self.all.quota_file.write(&known.collect::<Vec<_>>())
     }
 }
 

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_that_editors_and_databases_make_are_known_by_their_names() {
+    fn copies_by_editors_and_databases_are_recognized_by_name() {
         for name in
             ["users.toml", "users.toml~", ".users.toml.swp", "#users.toml#", "users.toml.bak"]
         {

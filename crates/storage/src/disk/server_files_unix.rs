@@ -266,7 +266,7 @@ impl IndexSnapshot {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "disks change by themselves, whatever tokio's clock says"
+    reason = "files change in real time, regardless of tokio's clock"
 )]
 fn now() -> Instant {
     Instant::now()

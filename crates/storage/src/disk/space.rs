@@ -84,7 +84,7 @@ impl Headroom {
         let room = self.reserve.left_of(space).free;
         let Some(left) = room.checked_sub(bytes).filter(|_| room > 0) else {
             let message = format!(
-                "{} bytes are free, and files.min_free_space keeps all but {room} of them",
+                "{} bytes are free, of which files.min_free_space leaves {room} for uploads",
                 space.free
             );
             return Err(Error::new(ErrorKind::NoSpace, message));
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_36_the_reserve_is_a_hundredth_or_256_mib_or_what_was_said() {
+    fn row_36_the_reserve_is_one_percent_or_256_mib_or_as_configured() {
         const GIB: u64 = 1 << 30;
         let left = |reserve: Reserve, free, total| reserve.left_of(Space { free, total }).free;
         assert_eq!(left(Reserve::Auto, 1000, 10_000), 900);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn row_36_what_would_fill_the_reserve_is_refused_before_it_is_written() {
+    fn row_36_bytes_beyond_the_reserve_are_rejected_before_they_are_written() {
         let file = tempfile::tempfile().unwrap();
         let mut all = Headroom::of(Reserve::Bytes(u64::MAX));
         assert_eq!(all.take(&file, 0).unwrap_err().kind, ErrorKind::NoSpace);

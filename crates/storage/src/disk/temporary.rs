@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partial_has_one_name_for_its_account_and_target() {
+    fn an_account_and_a_target_determine_the_name_of_the_partial_upload() {
         let name = partial_name("anna", b"a.txt");
         assert!(is_temporary(&name), "{}", String::from_utf8_lossy(&name));
         assert_eq!(name, partial_name("anna", b"a.txt"));
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn each_temporary_is_known_by_its_name() {
+    fn the_name_of_a_temporary_file_determines_its_kind() {
         let partial = partial_name("anna", b"a");
         assert_eq!(temporary_kind(&partial), Some(TemporaryKind::Upload));
         assert_eq!(temporary_kind(&temporary_name().unwrap()), Some(TemporaryKind::Upload));
@@ -328,7 +328,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_name_that_means_another_file_by_now_is_not_claimed() {
+    fn a_name_that_refers_to_another_file_is_not_locked() {
         use super::super::FollowSymlinks;
         use super::super::system::Root;
         let folder = tempfile::tempdir().unwrap();
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_temporary_is_hidden_but_not_ours() {
+    fn a_similar_name_is_hidden_but_not_a_temporary_file() {
         for name in [".wharf-", ".wharf-x", ".WHARF-0", ".wharf-0123456789abcdef.part"] {
             assert!(is_hidden(name.as_bytes()), "{name}");
             assert!(!is_temporary(name.as_bytes()), "{name}");

@@ -288,7 +288,7 @@ impl Tree {
             // The file does not exist: an unfinished upload is all that SIZE shows to its account.
             None => match self.find_unfinished(&location, None)? {
                 UnfinishedUpload::Bytes(bytes) if bytes > 0 => {
-                    self.remove_unfinished(&location, counting.as_ref())
+                    self.remove_unfinished(&location, counting.as_ref());
                 }
                 _ => return Err(ErrorKind::NotFound.into()),
             },

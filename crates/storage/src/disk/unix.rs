@@ -351,7 +351,7 @@ impl Root {
         match change {
             Change::Modified(moment) => {
                 let moment = system_time(moment).ok_or_else(|| {
-                    Error::new(ErrorKind::Unsupported, "this system cannot hold such a time")
+                    Error::new(ErrorKind::Unsupported, "the time is out of range for this system")
                 })?;
                 file.set_modified(moment).map_err(fault)
             }
@@ -370,7 +370,7 @@ impl Root {
 
 /// Files of the server are reported like a missing permission.
 fn denied() -> Error {
-    Error::new(ErrorKind::Forbidden, "it is one of the server's own files")
+    Error::new(ErrorKind::Forbidden, "it is a file of the server itself")
 }
 
 pub(super) fn check_regular(kind: Kind) -> Result<()> {
@@ -387,7 +387,7 @@ pub(super) fn real_name(name: &[u8]) -> &OsStr {
 }
 
 /// Every name that [`VPath`] can contain is valid on Unix.
-#[expect(clippy::unnecessary_wraps, reason = "other systems have names that mean something else")]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have names with another meaning")]
 pub(super) fn check_name(_: &[u8]) -> Result<()> {
     Ok(())
 }

@@ -57,7 +57,7 @@ impl Root {
     }
 
     /// Links are checked before an operation here, by the path that [`Root::resolve`] returns.
-    #[expect(clippy::unused_self, reason = "other systems open by the rules as well")]
+    #[expect(clippy::unused_self, reason = "other systems also apply the rules when opening")]
     pub(super) fn set_path_rules(&mut self, _: PathRules, _: &Path) {}
 
     /// The path without links; see `Storage::resolve`.
@@ -90,7 +90,7 @@ impl Root {
     }
 
     /// There is only one method.
-    #[expect(clippy::unused_self, reason = "other systems have two")]
+    #[expect(clippy::unused_self, reason = "other systems have two methods")]
     pub(super) fn walk(&mut self) {}
 
     /// Windows does not report what is cached, so every call runs on a blocking thread.
@@ -221,7 +221,7 @@ impl Root {
 
 /// Files of the server are reported like a missing permission.
 fn denied() -> Error {
-    Error::new(ErrorKind::Forbidden, "it is one of the server's own files")
+    Error::new(ErrorKind::Forbidden, "it is a file of the server itself")
 }
 
 fn check_regular(kind: Kind) -> Result<()> {
@@ -265,8 +265,8 @@ pub(super) fn check_name(name: &[u8]) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "Windows cannot have the name `{}`; avoid \\ : * ? \" < > |, names of devices, and a dot \
-         or space at the end",
+        "invalid name `{}` on Windows: it must not contain \\ : * ? \" < > |, be the name of a \
+         device, or end with a dot or space",
         escaped(name)
     );
     Err(Error::new(ErrorKind::BadName, message))

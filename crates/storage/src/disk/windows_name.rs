@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_28_names_that_mean_something_else_on_windows_are_refused() {
+    fn row_28_names_that_windows_interprets_differently_are_rejected() {
         for bad in [
             "a\\b",
             "a:b",

@@ -21,7 +21,7 @@ fn kept(bytes: u64, files: u64) -> Kept {
 }
 
 #[test]
-fn row_37_no_number_of_threads_gets_over_a_quota() {
+fn row_37_concurrent_threads_never_exceed_a_quota() {
     const THREADS: u64 = 8;
     const ROUNDS: u64 = 400;
     const MOST: u64 = 2_000;
@@ -82,7 +82,7 @@ fn row_37_the_last_byte_fits_and_one_more_does_not() {
 }
 
 #[test]
-fn row_37_a_replacement_costs_what_it_is_larger() {
+fn row_37_a_replacement_needs_quota_only_for_its_additional_size() {
     let limited = limited(kept(90, 1), quota(100, 1));
     let reservation = QuotaReservation::begin(&limited, None, Some(account_status(90))).unwrap();
     reservation.grow(100).unwrap();
@@ -98,7 +98,7 @@ fn row_37_a_replacement_costs_what_it_is_larger() {
 }
 
 #[test]
-fn row_37_a_cut_replacement_stays_only_if_both_fit() {
+fn row_37_an_interrupted_replacement_is_kept_only_if_both_files_fit() {
     for (old, new, stays) in [(40, 60, true), (50, 60, false)] {
         let limited = limited(kept(old, 1), quota(100, 2));
         let reservation =
@@ -112,7 +112,7 @@ fn row_37_a_cut_replacement_stays_only_if_both_fit() {
 }
 
 #[test]
-fn row_37_what_was_to_be_replaced_and_is_gone_gives_no_room() {
+fn row_37_a_removed_file_gives_no_credit_to_its_replacement() {
     let limited = limited(kept(90, 1), quota(100, 5));
     let reservation = QuotaReservation::begin(&limited, None, Some(account_status(90))).unwrap();
     reservation.grow(95).unwrap();
@@ -128,7 +128,7 @@ fn row_37_what_was_to_be_replaced_and_is_gone_gives_no_room() {
 }
 
 #[test]
-fn row_37_of_several_uploads_to_one_name_one_has_the_size_of_what_is_there_as_credit() {
+fn row_37_only_one_of_several_uploads_to_one_name_gets_the_credit() {
     let limited = limited(kept(100, 1), quota(100, 5));
     let first = QuotaReservation::begin(&limited, None, Some(account_status(100))).unwrap();
     first.check_room().unwrap();
@@ -147,7 +147,7 @@ fn row_37_of_several_uploads_to_one_name_one_has_the_size_of_what_is_there_as_cr
 }
 
 #[test]
-fn row_37_a_file_that_gets_another_name_meanwhile_gives_no_credit() {
+fn row_37_a_renamed_file_gives_no_credit() {
     let limited = limited(kept(100, 1), quota(100, 5));
     let reservation = QuotaReservation::begin(&limited, None, Some(account_status(100))).unwrap();
     reservation.grow(40).unwrap();
@@ -161,7 +161,7 @@ fn row_37_a_file_that_gets_another_name_meanwhile_gives_no_credit() {
 }
 
 #[test]
-fn row_37_an_upload_that_takes_the_place_first_ends_the_credit_of_another() {
+fn row_37_the_first_published_upload_ends_the_credit_of_another() {
     let limited = limited(kept(50, 1), quota(200, 5));
     let credited = QuotaReservation::begin(&limited, None, Some(account_status(50))).unwrap();
     credited.grow(50).unwrap();
@@ -191,11 +191,11 @@ fn row_37_nothing_changes_before_it_is_counted() {
     assert!(counter.count(7, || Ok(kept(50, 1))));
     drop(limited.change().unwrap());
     assert_eq!(counter.close(), Some((kept(50, 1), 7)));
-    assert!(limited.change().is_err(), "what was written down must stay true");
+    assert!(limited.change().is_err(), "a saved count must stay valid");
 }
 
 #[test]
-fn row_37_a_count_beside_changes_is_thrown_away() {
+fn row_37_a_count_during_changes_is_discarded() {
     let limited = limited(kept(50, 1), quota(100, 0));
     let counter = &limited.counter;
     let disturbed = || {
@@ -212,7 +212,7 @@ fn row_37_a_count_beside_changes_is_thrown_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_37_an_act_waits_for_the_count_and_not_for_ever() {
+async fn row_37_an_operation_waits_for_the_count_for_a_limited_time() {
     let counter = Arc::new(QuotaCounter::uncounted(None));
     let limited = LimitedHome::new(Arc::clone(&counter), quota(100, 0));
     counter.await_count();

@@ -57,7 +57,7 @@ async fn fill(sink: &mut Box<dyn Sink>) -> Result<()> {
 }
 
 #[tokio::test]
-async fn row_36_a_full_disk_frees_what_it_can_and_serves_on() {
+async fn row_36_a_full_disk_frees_temporary_files_and_stays_usable() {
     let world = World::new();
     let small = Small::mounted_at(&world);
     let root = small.root.clone();

@@ -91,7 +91,7 @@ async fn for_each_link(case: impl AsyncFn(&World, &Disk, &str, Reach)) {
 const UNREACHED: &[ErrorKind] = &[ErrorKind::Forbidden, ErrorKind::NotFound];
 
 #[tokio::test]
-async fn a_link_is_seen_as_what_it_may_lead_to() {
+async fn a_link_is_shown_as_its_target_if_it_may_be_followed() {
     for_each_link(async |_, disk, at, reach| {
         let at = path(at);
         let context = disk.stat(&at).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_link_is_seen_as_what_it_may_lead_to() {
 }
 
 #[tokio::test]
-async fn a_link_is_read_and_listed_only_where_it_may_lead() {
+async fn a_link_is_read_and_listed_only_if_it_may_be_followed() {
     for_each_link(async |_, disk, at, reach| {
         let at = path(at);
         let read = content(disk, &at).await;
@@ -142,7 +142,7 @@ async fn a_link_is_read_and_listed_only_where_it_may_lead() {
 }
 
 #[tokio::test]
-async fn an_upload_takes_the_place_of_a_link_to_a_file() {
+async fn an_upload_replaces_a_link_to_a_file() {
     for_each_link(async |world, disk, at, reach| {
         let written = put(disk, at, b"new").await;
         match reach {
@@ -160,7 +160,7 @@ async fn an_upload_takes_the_place_of_a_link_to_a_file() {
 }
 
 #[tokio::test]
-async fn nothing_is_made_below_a_link_that_leads_nowhere() {
+async fn nothing_is_created_below_a_dangling_link() {
     for_each_link(async |world, disk, at, reach| {
         let below = path(at).join(b"new").unwrap();
         let kinds = &[ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::NotADirectory];
@@ -180,7 +180,7 @@ async fn nothing_is_made_below_a_link_that_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn a_link_is_removed_and_renamed_itself() {
+async fn removing_and_renaming_do_not_follow_a_link() {
     for_each_link(async |world, disk, at, reach| {
         let at = path(at);
         fails(disk.make_dir(&at).await, &[ErrorKind::Exists], "make a directory");

@@ -15,7 +15,7 @@ const ROUNDS: usize = 1500;
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn row_29_no_swap_leads_an_act_out_of_the_root() {
+async fn row_29_no_concurrent_replacement_leads_out_of_the_root() {
     for confinement in WAYS {
         let world = World::new();
         fs::create_dir(world.root.join("d")).unwrap();

@@ -69,7 +69,7 @@ async fn is_denied(store: &dyn Storage, at: &str) {
 }
 
 #[tokio::test]
-async fn row_53_the_servers_own_files_are_denied_and_their_neighbours_are_not() {
+async fn row_53_the_servers_own_files_are_denied_and_files_beside_them_are_not() {
     let (world, disks) = world();
     let store = open(&disks, world.root.clone()).await;
     for wanted in [Wanted::Names, Wanted::Facts] {
@@ -102,7 +102,7 @@ async fn row_53_no_folder_above_them_is_renamed_removed_or_replaced() {
 }
 
 #[tokio::test]
-async fn row_53_links_and_second_names_lead_to_nothing() {
+async fn row_53_links_and_hard_links_give_no_access() {
     let (world, disks) = world();
     let root = &world.root;
     symlink("conf/users.toml", root.join("link")).unwrap();
@@ -127,7 +127,7 @@ async fn row_53_links_and_second_names_lead_to_nothing() {
 
 /// An old private key, or an old accounts file, is as secret as its replacement.
 #[tokio::test]
-async fn row_53_a_file_that_was_replaced_stays_denied_by_its_second_name() {
+async fn row_53_a_replaced_file_stays_denied_by_its_hard_link() {
     let (world, disks) = world();
     let root = &world.root;
     let (key, alias) = (root.join("conf/users.toml"), root.join("mine/alias"));
@@ -146,8 +146,8 @@ async fn row_53_a_file_that_was_replaced_stays_denied_by_its_second_name() {
     // Once it is removed, its inode number is free for any file of an account.
     fs::remove_file(&alias).unwrap();
     for number in 0..20 {
-        let at = path(&format!("/mine/new-{number}"));
-        let sink = other.write(&path(&format!("/new-{number}")), write(Start::Fresh)).await;
+        let at = path(format!("/mine/new-{number}"));
+        let sink = other.write(&path(format!("/new-{number}")), write(Start::Fresh)).await;
         sink.unwrap().commit().await.unwrap();
         store.read(&at, 0).await.unwrap();
     }
@@ -160,7 +160,7 @@ async fn is_denied_alias(store: &dyn Storage) {
 }
 
 #[tokio::test]
-async fn row_53_what_is_made_or_replaced_later_is_denied_in_folders_that_are_open() {
+async fn row_53_files_created_or_replaced_later_are_denied_in_open_folders() {
     let (world, disks) = world();
     let store = open(&disks, world.root.clone()).await;
     let (users, state) = (world.root.join("conf/users.toml"), world.root.join("state"));
@@ -183,7 +183,7 @@ async fn row_53_what_is_made_or_replaced_later_is_denied_in_folders_that_are_ope
 }
 
 #[tokio::test]
-async fn row_53_virtual_folders_are_no_way_around_it() {
+async fn row_53_virtual_folders_give_no_access() {
     let (world, disks) = world();
     let mut account =
         Account::new("anna", world.root.join("mine"), Rules::everywhere(Permissions::ALL));
@@ -207,7 +207,7 @@ fn folder(at: &str, target: PathBuf) -> Folder {
 }
 
 #[tokio::test]
-async fn row_53_no_folder_above_them_gets_other_permissions() {
+async fn row_53_permissions_of_folders_above_them_cannot_be_changed() {
     use std::os::unix::fs::PermissionsExt;
     let (world, disks) = world();
     let root = &world.root;

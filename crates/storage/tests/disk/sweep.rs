@@ -19,7 +19,7 @@ fn leave(at: &Path, age: Duration) -> File {
 }
 
 #[test]
-fn row_41_only_old_temporaries_of_ours_that_nobody_uses_are_removed() {
+fn row_41_only_old_unused_temporary_files_of_the_server_are_removed() {
     let world = World::new();
     let (a, b, c, d) =
         (["0"; 32].concat(), ["1"; 32].concat(), ["2"; 32].concat(), ["f"; 32].concat());
@@ -44,7 +44,7 @@ fn row_41_only_old_temporaries_of_ours_that_nobody_uses_are_removed() {
 }
 
 #[test]
-fn row_41_with_nothing_to_keep_every_unused_temporary_goes() {
+fn row_41_without_retention_every_unused_temporary_file_is_removed() {
     let world = World::new();
     let name = format!(".wharf-{}.part", "0".repeat(32));
     leave(&world.root.join(name), Duration::ZERO);

@@ -14,7 +14,7 @@ use wharf_storage::{Disk, DiskOptions};
 use super::{LOOKS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
 
 #[tokio::test]
-async fn a_temporary_is_private_and_gone_after_commit() {
+async fn a_temporary_file_is_private_and_removed_by_commit() {
     for options in [DiskOptions::default(), fast()] {
         let world = World::new();
         let disk = world.disk(&options);
@@ -35,7 +35,7 @@ async fn leave(disk: &Disk) {
 }
 
 #[tokio::test]
-async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_store() {
+async fn row_33_an_unfinished_upload_belongs_to_its_account_and_survives_a_restart() {
     for confinement in WAYS {
         let world = World::new();
         leave(&world.disk_by(confinement, &DiskOptions::default())).await;
@@ -53,7 +53,7 @@ async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_sto
 }
 
 #[tokio::test]
-async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
+async fn row_56_an_unfinished_replacement_is_void_once_the_file_changes() {
     let bert = |world: &World| Disk::open(&world.root, "bert", &fast()).unwrap();
     for (confinement, is_there) in
         [(0, true), (1, true), (2, true), (3, true), (4, false), (5, true)]
@@ -115,7 +115,7 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
 }
 
 #[tokio::test]
-async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there() {
+async fn row_56_an_unfinished_upload_to_an_unused_name_is_void_once_a_file_existed_there() {
     for confinement in 0..5 {
         let world = World::new();
         let disk = world.disk(&fast());
@@ -170,7 +170,7 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
 }
 
 #[tokio::test]
-async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_file() {
+async fn row_56_an_upload_interrupted_before_its_first_byte_is_not_mixed_into_the_old_file() {
     for confinement in ["killed", "aborted", "mode changed", "time changed", "by a link"] {
         let world = World::new();
         let disk = world.disk(&fast());
@@ -218,12 +218,13 @@ async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_fi
 }
 
 #[tokio::test]
-async fn row_56_a_whole_file_sent_to_be_added_to_its_first_part_is_refused() {
-    let whole: Vec<u8> = (0..3000_u32).flat_map(|number| number.to_be_bytes()).collect();
+async fn row_56_a_complete_file_sent_to_resume_its_first_part_is_rejected() {
+    type Case<'a> = (&'a [u8], Start, &'a [u8], Option<&'a [u8]>);
+    let whole: Vec<u8> = (0..3000_u32).flat_map(u32::to_be_bytes).collect();
     let (first, rest) = whole.split_at(5000);
     let repeated = vec![0; 6000];
     // Bytes left unfinished, bytes sent, and the expected content.
-    let cases: [(&[u8], Start, &[u8], Option<&[u8]>); 5] = [
+    let cases: [Case<'_>; 5] = [
         (first, Start::End, &whole, None),
         (first, Start::End, rest, Some(&whole)),
         (first, Start::At(2500), &whole, None),
@@ -257,7 +258,7 @@ async fn row_56_a_whole_file_sent_to_be_added_to_its_first_part_is_refused() {
 }
 
 #[tokio::test]
-async fn row_56_an_empty_upload_that_a_crash_left_hinders_no_append_to_a_newer_file() {
+async fn row_56_an_empty_upload_interrupted_by_a_crash_does_not_block_appending_to_a_newer_file() {
     let world = World::new();
     let disk = world.disk(&fast());
     leave(&disk).await;
@@ -266,7 +267,7 @@ async fn row_56_an_empty_upload_that_a_crash_left_hinders_no_append_to_a_newer_f
         fs::remove_file(entry.unwrap().path()).unwrap();
     }
     let left = File::create_new(&temporary).unwrap();
-    left.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    left.set_modified(SystemTime::now() - Duration::from_mins(1)).unwrap();
     fs::write(&file, "old").unwrap();
     let mut sink = begin(&disk, "/f", Start::End).await;
     feed(&mut sink, b"er").await;
@@ -293,7 +294,7 @@ async fn row_56_an_unfinished_upload_that_its_account_deletes_is_gone() {
 }
 
 #[tokio::test]
-async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
+async fn row_56_an_append_keeps_the_names_and_permissions_of_the_file() {
     for options in [DiskOptions::default(), fast()] {
         let world = World::new();
         let disk = world.disk(&options);
@@ -323,7 +324,7 @@ async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
 }
 
 #[tokio::test]
-async fn row_56_what_a_running_upload_is_to_replace_is_not_added_to() {
+async fn row_56_a_file_being_replaced_cannot_be_appended_to() {
     let world = World::new();
     let disk = world.disk(&fast());
     put(&disk, "/f", b"old").await.unwrap();
@@ -342,7 +343,7 @@ async fn row_56_what_a_running_upload_is_to_replace_is_not_added_to() {
 }
 
 #[tokio::test]
-async fn row_56_visitors_who_share_a_name_share_no_unfinished_uploads() {
+async fn row_56_anonymous_users_share_no_unfinished_uploads() {
     use wharf_core::account::Account;
     use wharf_core::permission::{Permissions, Rules};
     use wharf_core::storage::Stores;
@@ -363,7 +364,7 @@ async fn row_56_visitors_who_share_a_name_share_no_unfinished_uploads() {
 }
 
 #[tokio::test]
-async fn a_second_upload_to_one_name_leaves_the_first_alone() {
+async fn a_second_upload_to_one_name_does_not_affect_the_first() {
     let world = World::new();
     let disk = world.disk(&fast());
     let mut first = begin(&disk, "/f", Start::Fresh).await;
@@ -386,7 +387,7 @@ async fn a_second_upload_to_one_name_leaves_the_first_alone() {
 }
 
 #[tokio::test]
-async fn an_unfinished_upload_is_worth_nothing_after_its_time() {
+async fn an_unfinished_upload_expires_after_its_retention() {
     let world = World::new();
     let disk = world.disk(&fast());
     leave(&disk).await;
@@ -401,7 +402,7 @@ async fn an_unfinished_upload_is_worth_nothing_after_its_time() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_where_nothing_is_to_be_kept() {
+async fn without_retention_no_unfinished_upload_is_kept() {
     let world = World::new();
     let disk = world.disk(&DiskOptions { partial_upload_retention: Duration::ZERO, ..fast() });
     leave(&disk).await;
@@ -410,7 +411,7 @@ async fn nothing_is_kept_where_nothing_is_to_be_kept() {
 }
 
 #[tokio::test]
-async fn an_upload_without_a_byte_leaves_nothing() {
+async fn an_empty_upload_leaves_no_temporary_file() {
     let world = World::new();
     let disk = world.disk(&fast());
     begin(&disk, "/f", Start::Fresh).await.abort().await;
@@ -422,7 +423,7 @@ async fn an_upload_without_a_byte_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_stands_in_place_of_a_temporary_is_left_alone() {
+async fn a_foreign_file_with_the_name_of_a_temporary_file_is_not_changed() {
     let world = World::new();
     let disk = world.disk(&fast());
     leave(&disk).await;
@@ -450,7 +451,7 @@ async fn what_stands_in_place_of_a_temporary_is_left_alone() {
 }
 
 #[tokio::test]
-async fn row_33_a_commit_that_nobody_waits_for_is_done_all_the_same() {
+async fn row_33_a_commit_completes_even_if_its_future_is_dropped() {
     let world = World::new();
     let disk = world.disk(&DiskOptions::default());
     let mut sink = begin(&disk, "/f", Start::Fresh).await;
@@ -470,7 +471,7 @@ async fn row_33_a_commit_that_nobody_waits_for_is_done_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_stands_under_a_name_is_newer_than_what_was_left_before() {
+async fn an_existing_file_invalidates_earlier_unfinished_uploads() {
     let world = World::new();
     let disk = world.disk(&fast());
     let mut first = begin(&disk, "/f", Start::Fresh).await;
@@ -484,7 +485,7 @@ async fn what_stands_under_a_name_is_newer_than_what_was_left_before() {
 }
 
 #[test]
-fn a_sink_dropped_after_its_runtime_is_kept_all_the_same() {
+fn a_sink_dropped_after_its_runtime_is_still_kept() {
     let world = World::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let disk = world.disk(&fast());
@@ -499,7 +500,7 @@ fn a_sink_dropped_after_its_runtime_is_kept_all_the_same() {
 }
 
 #[tokio::test]
-async fn row_34_an_upload_that_cannot_take_its_place_is_gone_and_never_done() {
+async fn row_34_an_upload_that_cannot_be_published_is_removed_and_reported_as_failed() {
     for options in [DiskOptions::default(), fast()] {
         let world = World::new();
         let disk = world.disk(&options);

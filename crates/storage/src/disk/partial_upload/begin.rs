@@ -90,7 +90,7 @@ impl Overlap {
         if is_expected {
             return Ok(());
         }
-        let message = "the client sent the file from its beginning to be added to its first part";
+        let message = "the client sent the whole file again instead of its rest";
         Err(Error::new(ErrorKind::BadOffset, message))
     }
 }
@@ -164,7 +164,10 @@ impl PartialUpload {
             // An upload of this account is in progress, or the server has not noticed yet that it
             // ended: bytes sent to resume it must not be appended to the old file.
             (_, true) if base.is_some() && !matches!(how.start, Start::Fresh | Start::At(0)) => {
-                return Err(Error::new(ErrorKind::Busy, "another upload to it is under way"));
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    "another upload to this file is in progress",
+                ));
             }
             (partial_upload, _) => partial_upload,
         };
@@ -378,7 +381,7 @@ fn check_unfinished(tree: &Tree, location: &Location<'_>, base: Option<&str>) ->
     match tree.find_unfinished(location, base)? {
         UnfinishedUpload::Nothing => Ok(()),
         UnfinishedUpload::InUse => {
-            Err(Error::new(ErrorKind::Busy, "another upload to it is under way"))
+            Err(Error::new(ErrorKind::Busy, "another upload to this file is in progress"))
         }
         UnfinishedUpload::Outdated => Err(ErrorKind::Outdated.into()),
         UnfinishedUpload::Bytes(bytes) => Err(ErrorKind::Unfinished(bytes).into()),
@@ -446,5 +449,5 @@ pub(in crate::disk) fn claim_temporary(dir: &Directory) -> Result<(File, Vec<u8>
             Err(error) => return Err(fault(error)),
         }
     }
-    Err(Error::new(ErrorKind::Busy, "no name for a temporary is free"))
+    Err(Error::new(ErrorKind::Busy, "cannot find an unused name for a temporary file"))
 }
