@@ -174,7 +174,7 @@ impl ScriptRunner {
                 self.script_client()?.connect_unexpected(from).await?;
             }
             "TLS" => self.script_client()?.secure(rest != "noresume").await?,
-            "KICK" => self.handle.end_sessions_of(rest, "The operator ended the session."),
+            "KICK" => self.handle.end_sessions_of(rest, "The administrator ended the session."),
             "SHUTDOWN" => self.handle.shut_down(duration(rest)?),
             "WHO" => {
                 let session_line: Vec<_> = self.handle.views().iter().map(session_line).collect();

@@ -368,7 +368,7 @@ async fn administer(mut rng: Rng, handle: Handle, oracle: Oracle) -> bool {
         } else {
             let (user, _) = *rng.pick(ACCOUNTS);
             oracle.log_line("admin", &format!("end sessions of {user}"));
-            handle.end_sessions_of(user, "The operator ended the session.");
+            handle.end_sessions_of(user, "The administrator ended the session.");
         }
     }
     is_stopped

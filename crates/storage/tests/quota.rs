@@ -144,16 +144,16 @@ async fn session(store: &dyn Storage, acts: &[Operation]) {
 /// Writes to the detached file, half of it at a time. Returns whether everything was allowed.
 async fn feed_detached(sink: &mut Box<dyn Sink>, bytes: usize) -> wharf_core::error::Result<bool> {
     use std::io::Write as _;
-    let Some(mut loan) = sink.detach_file().await? else { return Ok(true) };
+    let Some(mut detached) = sink.detach_file().await? else { return Ok(true) };
     let mut is_allowed = true;
     for piece in [bytes / 2, bytes - bytes / 2] {
-        let allowance = loan.allowance.as_mut().unwrap();
-        is_allowed &= allowance.take(&loan.file, u64::try_from(piece).unwrap()).is_ok();
+        let allowance = detached.allowance.as_mut().unwrap();
+        is_allowed &= allowance.take(&detached.file, u64::try_from(piece).unwrap()).is_ok();
         if is_allowed {
-            loan.file.write_all(&vec![8; piece]).unwrap();
+            detached.file.write_all(&vec![8; piece]).unwrap();
         }
     }
-    drop(loan);
+    drop(detached);
     sink.reattach_file(!is_allowed);
     Ok(is_allowed)
 }
@@ -338,8 +338,8 @@ async fn row_23_37_the_default_quota_applies_to_anonymous_users() {
     let otherwise = Quota { bytes: Size::from_bytes(100), files: Count::Unlimited };
     let disks = Disks::new(TestHome::options()).with_quotas(Quotas::open(&place.state, otherwise));
     let rules = Rules::everywhere(Permissions::parse("dropbox").unwrap());
-    let visitor = Account { is_anonymous: true, ..Account::new("anonymous", &place.home, rules) };
-    let store = disks.open(&visitor).await.unwrap();
+    let anonymous = Account { is_anonymous: true, ..Account::new("anonymous", &place.home, rules) };
+    let store = disks.open(&anonymous).await.unwrap();
     let how = Write { start: Start::Fresh, replace: Replace::Forbidden };
     let mut fits = store.write(&path("/fits"), how).await.unwrap();
     fits.write(Bytes::from(vec![1; 60])).await.unwrap();
@@ -363,8 +363,8 @@ async fn row_37_a_damaged_quota_file_is_ignored() {
         quotas
     };
     open(place.quotas()).await.close().unwrap();
-    let ledger = place.state.join("quota.ledger");
-    let written = fs::read_to_string(&ledger).unwrap();
+    let quota_file = place.state.join("quota.ledger");
+    let written = fs::read_to_string(&quota_file).unwrap();
     assert_eq!(place.quotas().kept(&place.home), Some(Kept { bytes: 100, files: 1 }));
     for damaged in [
         written.replace("100 ", "0 "),
@@ -372,11 +372,11 @@ async fn row_37_a_damaged_quota_file_is_ignored() {
         written.lines().next().unwrap().to_owned(),
         String::new(),
     ] {
-        fs::write(&ledger, damaged).unwrap();
+        fs::write(&quota_file, damaged).unwrap();
         let quotas = place.quotas();
         assert_eq!(quotas.kept(&place.home), None);
         open(quotas).await.close().unwrap();
-        assert_eq!(fs::read_to_string(&ledger).unwrap().lines().count(), 3);
+        assert_eq!(fs::read_to_string(&quota_file).unwrap().lines().count(), 3);
     }
 }
 

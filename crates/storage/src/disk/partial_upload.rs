@@ -212,9 +212,9 @@ impl PartialUpload {
         self.note()?;
         let file = self.file.try_clone().map_err(fault)?;
         self.is_detached = true;
-        let borrowed = WriteAllowance::new(self.headroom, self.reservation.clone());
-        self.writer = Some(borrowed.writer());
-        Ok(DetachedFile { file, allowance: Some(Box::new(borrowed)) })
+        let write_allowance = WriteAllowance::new(self.headroom, self.reservation.clone());
+        self.writer = Some(write_allowance.writer());
+        Ok(DetachedFile { file, allowance: Some(Box::new(write_allowance)) })
     }
 
     /// Counts what was written to the detached file. After a failed write the partial upload must
