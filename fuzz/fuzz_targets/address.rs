@@ -1,4 +1,4 @@
-//! Addresses: what was read is written and read again as the same.
+//! Addresses: what is parsed is written and parsed again to the same value.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         let numbers = pasv_numbers(*address.ip(), address.port());
         assert_eq!(parse_port(numbers.as_bytes()), Ok(address));
         let reply = format!("227 Entering Passive Mode ({numbers}).");
-        // No server listens on port 0, so no client goes there; PORT leaves it to the engine.
+        // No server listens on port 0, so no client connects to it; PORT leaves it to the engine.
         let is_told = address.port() != 0;
         assert_eq!(parse_pasv_reply(reply.as_bytes()), is_told.then_some(address));
     }

@@ -1,4 +1,4 @@
-//! Text conversion: cutting its input changes nothing, and it loses no byte but line ends.
+//! Text conversion: splitting its input changes nothing, and only line ends change.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Commands and their arguments: nothing panics, and what was read says what was written.
+//! Commands and their arguments: nothing panics, and parsed commands equal the input.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
-//! The configuration file: any text is either read or every complaint about it can be shown.
+//! The configuration file: any text is either accepted or every error in it can be displayed.
 
 #![no_main]
 
-// The program is no library; its reader of configurations needs nothing else of it.
+// The program is not a library; its configuration parser needs no other part of it.
 #[path = "../../crates/wharf/src"]
 #[expect(dead_code, reason = "the program uses the rest")]
 mod program {
@@ -25,7 +25,8 @@ fuzz_target!(|text: &str| {
     let mut layers = Layers::new(folder, folder);
     let mut problems = Vec::new();
     file::take_apart(text, &mut layers, &mut problems);
-    // Nearly all texts are no TOML, and showing why takes most of the time: one in 16 is enough.
+    // Nearly all inputs are invalid TOML, and displaying the error takes most of the time: one in
+    // 16 is enough.
     if layers.is_broken && text.len() % 16 != 0 {
         return;
     }

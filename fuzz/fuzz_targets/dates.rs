@@ -1,4 +1,4 @@
-//! Moments and numbers: what is read is on the calendar, in its bounds, and is written the same.
+//! Times and numbers: parsed values are valid dates within their bounds, and are written the same.
 
 #![no_main]
 
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok((mode, name)) = args::parse_chmod(bytes) {
         assert!(mode <= 0o777 && bytes.ends_with(name));
     }
-    // Any moment can be shown, and its day exists.
+    // Any time can be displayed, and its day exists.
     if let Some(seconds) = bytes.first_chunk().map(|chunk| i64::from_le_bytes(*chunk)) {
         let civil = Timestamp { seconds, nanos: 0 }.civil();
         assert!(Timestamp::from_civil(civil).is_some());

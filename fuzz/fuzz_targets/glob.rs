@@ -12,7 +12,7 @@ fuzz_target!(|input: (&[u8], &[u8])| {
     if pattern == b"*" {
         assert_eq!(is_match, name.first() != Some(&b'.'));
     }
-    // Without sets, a byte that is no wildcard has to be there.
+    // Without sets, a byte that is not a wildcard must occur.
     if is_match && !pattern.contains(&b'[') {
         let letters = pattern.iter().filter(|byte| !matches!(byte, b'*' | b'?'));
         let mut rest = name.iter();

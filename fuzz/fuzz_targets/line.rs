@@ -1,4 +1,4 @@
-//! The line decoder: cutting its input changes nothing, and no line passes the cap.
+//! The line decoder: splitting its input changes nothing, and no line exceeds the limit.
 
 #![no_main]
 
@@ -37,20 +37,20 @@ fuzz_target!(|input: (u8, Vec<u8>, &[u8])| {
         assert!(!line.contains(&b'\n'));
     }
 
-    // A line is told of once, however long it is.
+    // A line is reported once, however long it is.
     assert!(whole.len() <= bytes.split(|&byte| byte == b'\n').count());
     if !bytes.iter().any(|byte| matches!(byte, 0 | 0xff)) {
         assert_eq!(whole, simply_read(bytes, max.into()));
     }
 
-    // Whatever came before: with the line feed of a subnegotiation's end or of a line, the next
-    // line is a fresh one.
+    // After any input: with the line feed of a subnegotiation's end or of a line, the next line
+    // starts afresh.
     many.feed(b"\xff\xf0\n\xff\xf0\n");
     drain(&mut many, &mut pieces);
     assert!(!many.has_buffered());
 });
 
-/// What lines are when there is no telnet in them.
+/// The lines of input without telnet commands.
 fn simply_read(bytes: &[u8], max: usize) -> Lines {
     let mut texts: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
     let half = texts.pop().unwrap_or_default();

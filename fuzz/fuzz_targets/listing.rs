@@ -1,4 +1,4 @@
-//! Listings: one entry is one line, whatever its name and numbers are.
+//! Listings: one entry is one line, whatever its name and numbers.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use wharf_proto::time::Timestamp;
 
 /// Numbers of an entry: size, links, mode, kind, permissions.
 type Numbers = (u64, u64, u32, u8, u8);
-/// Moments: the present, the change, the making.
+/// Times: the current time, the modification, the creation.
 type Moments = (i64, i64, Option<i64>);
 /// Device and inode.
 type Ids = Option<(u64, u64)>;
@@ -51,7 +51,7 @@ fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
     for (format, columns) in formats {
         let mut out = b"line before\r\n".to_vec();
         format.line(&entry, &mut out);
-        let line = out.strip_prefix(b"line before\r\n").expect("what was there stays");
+        let line = out.strip_prefix(b"line before\r\n").expect("the buffer is kept");
         let line = line.strip_suffix(b"\r\n").expect("the line ends in CR LF");
         assert!(!line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
         let head = line.strip_suffix(shown.as_slice()).expect("the name is at the end");

@@ -1,5 +1,5 @@
 //! Arguments of listings: options, then a path with a pattern as its last name. Matching is
-//! compared with the plainest matcher there is, and its steps are bounded.
+//! compared with a simple matcher, and its steps are bounded.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let name = name.strip_prefix(b"\n").unwrap_or(name);
     let list = parse_list_args(arg);
     assert!(arg.ends_with(list.path) && list.literal == arg);
-    // Behind what was taken for options stands what a client would send without them.
+    // After the options follows what a client would send without them.
     if list.path.first() != Some(&b'-') && list.path.first() != Some(&b' ') {
         assert_eq!(parse_list_args(list.path).path, list.path);
     }
@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     let stars = pattern.iter().filter(|&&byte| byte == b'*').count();
     match Glob::parse(pattern) {
         None => assert!(!pattern.iter().any(|byte| matches!(byte, b'*' | b'?'))),
-        // Without sets, each star counts, those in a row once.
+        // Without sets, each star counts, adjacent ones once.
         Some(Err(_)) => assert!(stars > STARS_MAX),
         Some(Ok(glob)) => {
             let is_match = glob.matches(name);
@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Stars and question marks, by the table of every beginning of the pattern and of the name.
+/// Stars and question marks, by a table of every prefix of the pattern and of the name.
 fn is_matched(pattern: &[u8], name: &[u8]) -> bool {
     // Bit n: the pattern so far matches the first n bytes of the name.
     let mut row: u128 = 1;

@@ -1,4 +1,4 @@
-//! Paths: whatever is typed, the result is normal and below its root.
+//! Paths: for any input, the result is normalized and below its root.
 
 #![no_main]
 

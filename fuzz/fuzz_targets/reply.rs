@@ -1,4 +1,4 @@
-//! Replies: no bytes panic, and a reply that was read is written and read again as the same.
+//! Replies: no input panics, and a parsed reply is written and parsed again to the same value.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! What a client says, from bytes to meaning: lines out of telnet, commands out of lines, and the
-//! argument of each by its command. What was understood is written and understood again.
+//! Client input, from bytes to meaning: lines out of telnet, commands out of lines, and the
+//! argument of each command. Parsed values are written and parsed again.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use wharf_proto::command::Command;
 use wharf_proto::line::LineDecoder;
 use wharf_proto::path::{VPath, escaped};
 
-/// As a session before its login allows.
+/// The limit of a session before its login.
 const LINE_BYTES_MAX: usize = 1100;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
             let Ok(line) = line else { continue };
             assert!(!escaped(&line).contains(char::is_control));
             understand(&line);
-            // A client that doubles 0xFF and spells CR as CR NUL says the same.
+            // A client that doubles 0xFF and sends CR as CR NUL sends the same line.
             let mut spelled = Vec::with_capacity(line.len() + 2);
             for &byte in &line {
                 spelled.push(byte);
@@ -65,7 +65,7 @@ fn understand(line: &[u8]) {
     }
 }
 
-/// A refusal is fine; what was taken must hold.
+/// A rejection is fine; accepted values must hold.
 trait IsOkOr<T> {
     fn is_ok_or(self, holds: impl FnOnce(T) -> bool) -> bool;
 }

@@ -1,4 +1,4 @@
-//! The file of accounts: any text is either accounts, or complaints that show no password.
+//! The accounts file: any text is either accounts, or errors that show no password.
 
 #![no_main]
 
@@ -12,7 +12,8 @@ fuzz_target!(|text: &str| match UserFile::parse("/nowhere/users.toml", text) {
             let _ = record.account(file.folder(), jiff::Timestamp::UNIX_EPOCH);
         }
     }
-    // Nearly all texts are no TOML, and showing why takes most of the time: one in 16 is enough.
+    // Nearly all inputs are invalid TOML, and displaying the error takes most of the time: one in
+    // 16 is enough.
     Err(error) if text.len() % 16 == 0 => assert!(!error.to_string().is_empty()),
     Err(_) => {}
 });

@@ -30,7 +30,7 @@ fn world(rights: Permissions) -> World {
 fn says(world: &World, before: &str, command: &str, name: &str) -> String {
     let before = before.replace("NAME", name);
     let script = format!("{LOGIN}C: EPSV\nS: 229 *\n{before}C: {command} /x/{name}\nS: *\n");
-    let story = world.clone().run(&script).story;
+    let story = world.clone().run(&script).transcript;
     let last = story.lines().rfind(|line| line.contains("S: ")).unwrap_or_default();
     let said = last.split_once("S: ").map(|(_, said)| said).unwrap_or_default();
     said.replace(name, "NAME")

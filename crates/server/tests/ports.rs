@@ -204,7 +204,7 @@ fn row_04_ten_wait_at_ten_ports_and_the_eleventh_fetches_as_often_as_it_likes() 
 fn row_03_a_new_pasv_closes_the_port_before_it() {
     let world = world().settings(|settings| settings.passive.ports = 30_000..=30_009);
     let outcome = play(&world, &format!("LOGIN;{}", "EPSV;".repeat(30)));
-    assert!(!outcome.story.contains("425"));
+    assert!(!outcome.transcript.contains("425"));
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn row_28_missing_and_forbidden_sound_the_same() {
             let script = format!(
                 "{LOGIN}C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: {verb} /secret/{name}\nS: 5*"
             );
-            let story = world.run(&script).story;
+            let story = world.run(&script).transcript;
             let last = story.lines().rfind(|line| line.contains("S: 5")).unwrap_or_default();
             last.split_once("S: ").map(|(_, said)| said.to_owned()).unwrap_or_default()
         };

@@ -1,14 +1,14 @@
-//! Which replies each command may get: RFC 959 §5.4, RFC 2428, RFC 3659, RFC 4217.
+//! The replies allowed for each command: RFC 959 §5.4, RFC 2428, RFC 3659, RFC 4217.
 
-/// Replies that any command may get (RFC 959 §5.4): the line is not understood, or the service
-/// closes.
+/// Replies allowed for any command (RFC 959 §5.4): a line with a syntax error, or the end of the
+/// service.
 const ALWAYS: &[u16] = &[421, 500];
-/// The argument, the command or the parameter is not known here, or nobody is logged in.
+/// An unknown argument, command or parameter, or a missing login.
 const REFUSED: &[u16] = &[501, 502, 504, 530];
-/// The store itself failed. §5.4 lists these for some commands only; §4.2.2 defines them for all,
-/// and a client goes by the first digit (RFC 1123 §4.1.2.11).
+/// A failure of the storage. §5.4 lists these for some commands only; §4.2.2 defines them for all,
+/// and clients decide by the first digit (RFC 1123 §4.1.2.11).
 const FAULTS: &[u16] = &[450, 451, 452, 552];
-/// How a transfer ends.
+/// Final replies of a transfer.
 const TRANSFER: &[u16] = &[226, 250, 425, 426, 450, 451, 452, 521, 522, 552];
 
 /// Whether a command may get this final reply.
@@ -21,7 +21,7 @@ pub(crate) fn may_answer(verb: &str, code: u16) -> bool {
         "REIN" => (&[120, 220, 502], &[]),
         "QUIT" => (&[221], &[]),
         "NOOP" => (&[200], &[]),
-        // 425: every passive port is in use. No RFC has a reply for that.
+        // 425: every passive port is in use. No RFC defines a reply for that.
         "PASV" => (&[227, 425], &[REFUSED]),
         "EPSV" => (&[229, 425, 522], &[REFUSED]),
         "PORT" | "TYPE" | "MODE" | "STRU" | "OPTS" | "CLNT" => (&[200], &[REFUSED]),
@@ -32,10 +32,10 @@ pub(crate) fn may_answer(verb: &str, code: u16) -> bool {
         "STOR" => (&[532, 551, 553, 554], &[TRANSFER, REFUSED]),
         "STOU" => (&[532, 551, 553], &[TRANSFER, REFUSED]),
         "APPE" => (&[532, 550, 551, 553], &[TRANSFER, REFUSED]),
-        // §5.4 has no 550 here; clients take every other code for a fault of another kind.
+        // §5.4 has no 550 here; clients interpret every other code as a different failure.
         "LIST" | "NLST" | "MLSD" => (&[550], &[TRANSFER, REFUSED]),
         "RNFR" => (&[350, 550], &[REFUSED, FAULTS]),
-        // §5.4 has no 550 here; a refused path has one code in all commands.
+        // §5.4 has no 550 here; a rejected path gets the same code from all commands.
         "RNTO" => (&[250, 503, 532, 550, 553], &[REFUSED, FAULTS]),
         "MKD" => (&[257, 550], &[REFUSED, FAULTS]),
         "PWD" => (&[257, 550], &[REFUSED]),
@@ -45,13 +45,13 @@ pub(crate) fn may_answer(verb: &str, code: u16) -> bool {
         "FEAT" => (&[211], &[]),
         "SYST" => (&[215], &[]),
         "ABOR" => (&[225, 226, 530], &[]),
-        // What is no command.
+        // Unknown commands.
         _ => (&[502], &[]),
     };
     ALWAYS.contains(&code) || own.contains(&code) || others.iter().any(|some| some.contains(&code))
 }
 
-/// Whether a command has a preliminary reply and moves data.
+/// Whether a command has a preliminary reply and transfers data.
 pub(crate) fn moves_data(verb: &str) -> bool {
     matches!(verb, "RETR" | "STOR" | "APPE" | "STOU" | "LIST" | "NLST" | "MLSD")
 }

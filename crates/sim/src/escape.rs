@@ -1,9 +1,9 @@
-//! Bytes as one line of text and back, for scripts and stories.
+//! Escaping bytes as one line of text and back, for scripts and logs.
 
 use std::fmt::Write as _;
 
-/// Bytes as text: `\r \n \t \\`, and `\xNN` for whatever is not printable ASCII.
-pub(crate) fn shown(bytes: &[u8]) -> String {
+/// Bytes as text: `\r \n \t \\`, and `\xNN` for anything that is not printable ASCII.
+pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
         match byte {
@@ -20,9 +20,9 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     text
 }
 
-/// What `text` stands for; characters that are not ASCII stand for their UTF-8. `None` for an
-/// escape that does not exist.
-pub(crate) fn meant(text: &str) -> Option<Vec<u8>> {
+/// The bytes that `text` represents; characters outside of ASCII represent their UTF-8. `None` for
+/// an unknown escape.
+pub(crate) fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((plain, escape)) = rest.split_once('\\') {
@@ -50,11 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_can_be_written_and_read_back() {
+    fn every_byte_is_escaped_and_unescaped() {
         let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(meant(&shown(&all)).unwrap(), all);
-        assert_eq!(meant("ä").unwrap(), "ä".as_bytes());
-        assert_eq!(meant(r"\q"), None);
-        assert_eq!(meant(r"\x4"), None);
+        assert_eq!(unescaped(&escaped(&all)).unwrap(), all);
+        assert_eq!(unescaped("ä").unwrap(), "ä".as_bytes());
+        assert_eq!(unescaped(r"\q"), None);
+        assert_eq!(unescaped(r"\x4"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! A store that stalls and fails by chance, and tells the oracle all that it did.
+//! A storage that stalls and fails at random, and reports all its changes to the oracle.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,36 +16,36 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_storage::Memory;
 
-use crate::oracle::{Act, Held, Oracle, Published};
+use crate::oracle::{FileOperation, Oracle, Published, Resource};
 use crate::rng::Rng;
 
-/// What can go wrong with a store.
+/// The errors that a storage can return.
 const KINDS: &[ErrorKind] =
     &[ErrorKind::Broken, ErrorKind::NoSpace, ErrorKind::OverQuota, ErrorKind::Busy];
 
-/// Behind so much time in which it stood still a store goes on without: else a transfer of many
-/// pieces takes longer than any client waits.
+/// After this total stall time a storage no longer stalls: otherwise a transfer of many chunks
+/// takes longer than any client waits.
 const STALLS_MAX: Duration = Duration::from_mins(10);
 
-/// How a store behaves.
+/// The faults of a storage.
 #[derive(Clone, Debug)]
-pub(crate) struct Mood {
+pub(crate) struct FaultPlan {
     pub(crate) rng: Rng,
     /// This call fails, counted from 1.
     pub(crate) fails_at: Option<u64>,
-    /// So many calls of a thousand fail.
+    /// Number of calls per thousand that fail.
     pub(crate) fails_of_1000: u64,
-    /// So many calls of a thousand take up to `stall_max`.
+    /// Number of calls per thousand that take up to `stall_max`.
     pub(crate) stalls_of_1000: u64,
     pub(crate) stall_max: Duration,
-    /// How long it has stood still in all.
+    /// Total stall time so far.
     pub(crate) stalled: Duration,
     pub(crate) calls: u64,
 }
 
-impl Mood {
-    /// A store without a fault.
-    pub(crate) fn good(rng: Rng) -> Self {
+impl FaultPlan {
+    /// No faults.
+    pub(crate) fn without_faults(rng: Rng) -> Self {
         Self {
             rng,
             fails_at: None,
@@ -57,7 +57,7 @@ impl Mood {
         }
     }
 
-    /// What happens to the next call: how long it takes, and how it fails.
+    /// The duration and the error of the next call.
     fn next(&mut self) -> (Option<Duration>, Option<ErrorKind>) {
         self.calls += 1;
         let stalls = self.rng.chance(self.stalls_of_1000, 1000);
@@ -73,64 +73,69 @@ impl Mood {
     }
 }
 
-/// A tree in memory with faults. Clones share the tree and the mood.
+/// A tree in memory with faults. Clones share the tree and the fault plan.
 #[derive(Clone)]
 pub(crate) struct Faults {
     memory: Memory,
     account: String,
     oracle: Oracle,
-    mood: Arc<Mutex<Mood>>,
+    fault_plan: Arc<Mutex<FaultPlan>>,
 }
 
 impl Faults {
-    pub(crate) fn new(memory: Memory, oracle: Oracle, mood: Mood) -> Self {
-        Self { memory, account: String::new(), oracle, mood: Arc::new(Mutex::new(mood)) }
+    pub(crate) fn new(memory: Memory, oracle: Oracle, fault_plan: FaultPlan) -> Self {
+        Self {
+            memory,
+            account: String::new(),
+            oracle,
+            fault_plan: Arc::new(Mutex::new(fault_plan)),
+        }
     }
 
-    /// From now on nothing fails.
-    pub(crate) fn mend(&self) {
-        let mut mood = self.mood.lock().unwrap_or_else(PoisonError::into_inner);
-        *mood = Mood::good(mood.rng.fork());
+    /// Disables all faults from now on.
+    pub(crate) fn stop_faults(&self) {
+        let mut fault_plan = self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner);
+        *fault_plan = FaultPlan::without_faults(fault_plan.rng.fork());
     }
 
     fn next(&self) -> (Option<Duration>, Option<ErrorKind>) {
-        self.mood.lock().unwrap_or_else(PoisonError::into_inner).next()
+        self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 
     /// Stalls, fails, or lets a call through.
     async fn pass(&self, what: &str, at: &VPath) -> Result<()> {
         let (stall, fault) = self.next();
         if let Some(stall) = stall {
-            self.oracle.tell("store", &format!("{what} {at} takes {stall:?}"));
+            self.oracle.log_line("store", &format!("{what} {at} takes {stall:?}"));
             sleep(stall).await;
         }
         match fault {
             None => Ok(()),
             Some(kind) => {
-                self.oracle.tell("store", &format!("{what} {at} fails: {kind:?}"));
+                self.oracle.log_line("store", &format!("{what} {at} fails: {kind:?}"));
                 Err(Error::new(kind, "by the simulation"))
             }
         }
     }
 
-    fn did(&self, act: Act, at: &VPath) {
-        self.oracle.did(&self.account, act, &at.to_string(), &self.memory);
+    fn record(&self, operation: FileOperation, at: &VPath) {
+        self.oracle.record(&self.account, operation, &at.to_string(), &self.memory);
     }
 
-    fn troubled<T>(
+    fn faulty<T>(
         &self,
         inner: Pin<Box<dyn Stream<Item = Result<T>> + Send>>,
     ) -> Pin<Box<dyn Stream<Item = Result<T>> + Send>>
     where
         T: 'static,
     {
-        let held = self.oracle.hold(Held::Source);
-        Box::pin(Troubled {
+        let guard = self.oracle.track(Resource::Source);
+        Box::pin(FaultyStream {
             inner,
             faults: self.clone(),
             stall: None,
             has_passed: false,
-            _held: held,
+            _guard: guard,
         })
     }
 }
@@ -158,7 +163,7 @@ impl Storage for Faults {
     async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
         self.pass("list", at).await?;
         Ok(match self.memory.list(at, wanted).await? {
-            Entries::Stream(inner) => Entries::Stream(self.troubled(inner)),
+            Entries::Stream(inner) => Entries::Stream(self.faulty(inner)),
             blocking @ Entries::Blocking(_) => blocking,
         })
     }
@@ -166,7 +171,7 @@ impl Storage for Faults {
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
         self.pass("read", at).await?;
         Ok(match self.memory.read(at, from).await? {
-            Source::Stream(inner) => Source::Stream(self.troubled(inner)),
+            Source::Stream(inner) => Source::Stream(self.faulty(inner)),
             whole @ (Source::File { .. } | Source::Bytes(_)) => whole,
         })
     }
@@ -183,7 +188,7 @@ impl Storage for Faults {
             was_partial,
             written: Vec::new(),
             has_failed: false,
-            held: self.oracle.hold(Held::Sink),
+            guard: self.oracle.track(Resource::Sink),
         }))
     }
 
@@ -203,28 +208,28 @@ impl Storage for Faults {
     async fn remove_file(&self, at: &VPath) -> Result<()> {
         self.pass("remove_file", at).await?;
         self.memory.remove_file(at).await?;
-        self.did(Act::RemoveFile, at);
+        self.record(FileOperation::RemoveFile, at);
         Ok(())
     }
 
     async fn remove_dir(&self, at: &VPath) -> Result<()> {
         self.pass("remove_dir", at).await?;
         self.memory.remove_dir(at).await?;
-        self.did(Act::RemoveDir, at);
+        self.record(FileOperation::RemoveDir, at);
         Ok(())
     }
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
         self.pass("make_dir", at).await?;
         self.memory.make_dir(at).await?;
-        self.did(Act::MakeDir, at);
+        self.record(FileOperation::MakeDir, at);
         Ok(())
     }
 
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
         self.pass("rename", from).await?;
         self.memory.rename(from, to, replace).await?;
-        self.did(Act::Rename, to);
+        self.record(FileOperation::Rename, to);
         Ok(())
     }
 
@@ -243,16 +248,18 @@ struct FaultySink {
     was_partial: bool,
     written: Vec<u8>,
     has_failed: bool,
-    held: crate::oracle::Holding,
+    guard: crate::oracle::ResourceGuard,
 }
 
 #[async_trait]
 impl Sink for FaultySink {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         if self.has_failed {
-            self.faults.oracle.blame(format!("{}: a write after a failed write", self.at));
+            self.faults
+                .oracle
+                .report_violation(format!("{}: a write after a failed write", self.at));
         }
-        // Whatever becomes of it, cancelled or failed, it must not be taken for whole.
+        // If this write fails or is cancelled, the upload must not be considered complete.
         self.has_failed = true;
         self.faults.pass("sink.write", &self.at).await?;
         self.inner.write(chunk.clone()).await?;
@@ -262,11 +269,11 @@ impl Sink for FaultySink {
     }
 
     async fn commit(self: Box<Self>) -> Result<Stored> {
-        let Self { inner, faults, at, start, was_partial, written, has_failed, held } = *self;
+        let Self { inner, faults, at, start, was_partial, written, has_failed, guard } = *self;
         let mut waited_for =
             WaitedFor { oracle: faults.oracle.clone(), what: "commit", is_done: false };
         if has_failed {
-            faults.oracle.blame(format!("{at}: a commit after a write that failed"));
+            faults.oracle.report_violation(format!("{at}: a commit after a write that failed"));
         }
         let passed = faults.pass("commit", &at).await;
         waited_for.is_done = true;
@@ -279,7 +286,7 @@ impl Sink for FaultySink {
         let account = &faults.account;
         let published = Published { account, path: &path, start, was_partial, written: &written };
         faults.oracle.published(&published, &faults.memory);
-        drop(held);
+        drop(guard);
         Ok(stored)
     }
 
@@ -290,7 +297,7 @@ impl Sink for FaultySink {
     }
 }
 
-/// Blames whoever drops a future that must be waited for.
+/// Reports a violation if a future is dropped before it completes.
 struct WaitedFor {
     oracle: Oracle,
     what: &'static str,
@@ -300,21 +307,22 @@ struct WaitedFor {
 impl Drop for WaitedFor {
     fn drop(&mut self) {
         if !self.is_done {
-            self.oracle.blame(format!("a {} was not waited for", self.what));
+            self.oracle
+                .report_violation(format!("a {} was dropped before it completed", self.what));
         }
     }
 }
 
 /// A stream that stalls and fails.
-struct Troubled<T> {
+struct FaultyStream<T> {
     inner: Pin<Box<dyn Stream<Item = Result<T>> + Send>>,
     faults: Faults,
     stall: Option<Pin<Box<Sleep>>>,
     has_passed: bool,
-    _held: crate::oracle::Holding,
+    _guard: crate::oracle::ResourceGuard,
 }
 
-impl<T> Stream for Troubled<T> {
+impl<T> Stream for FaultyStream<T> {
     type Item = Result<T>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -322,7 +330,7 @@ impl<T> Stream for Troubled<T> {
         if !this.has_passed {
             let (stall, fault) = this.faults.next();
             if let Some(kind) = fault {
-                this.faults.oracle.tell("store", &format!("a stream fails: {kind:?}"));
+                this.faults.oracle.log_line("store", &format!("a stream fails: {kind:?}"));
                 return Poll::Ready(Some(Err(Error::new(kind, "by the simulation"))));
             }
             this.stall = stall.map(|stall| Box::pin(sleep(stall)));

@@ -1,13 +1,14 @@
-//! A seeded world in which the whole of wharf runs in memory and must keep its word.
+//! Deterministic simulation: the complete server runs in memory and is checked for correctness.
 //!
 //! There are no sockets, files, threads or clocks here: one tokio runtime with a paused clock runs
-//! the server, its clients and the network between them, so the same seed gives the same story.
+//! the server, its clients and the network between them, so the same seed gives the same log.
 //!
-//! For a test that is a conversation, read [`world`] and the script language in [`dialogue`]. For
-//! the simulation, read [`mod@run`] (one world), `acts` and `transfers` (what clients do), `faults`
-//! (a store that fails) and `oracle` (what must be true).
+//! For a test in the form of a dialogue, read [`world`] and the script language in [`dialogue`].
+//! For the simulation, read [`mod@run`] (one seed), `actions` and `transfers` (what clients do),
+//! `faults` (a storage that fails) and `oracle` (the invariants).
 
-mod acts;
+mod actions;
+pub mod arbitrary_client;
 mod client;
 mod codes;
 pub mod dialogue;
@@ -15,21 +16,20 @@ mod escape;
 mod faults;
 mod link;
 pub mod net;
+mod network_faults;
 mod oracle;
 pub mod rng;
 pub mod run;
-pub mod stranger;
+mod script_client;
 mod stream;
-mod talker;
 mod transfers;
 pub mod users;
-mod weather;
 pub mod world;
 
+pub use arbitrary_client::ArbitraryClient;
 pub use dialogue::Outcome;
 pub use link::SimLink;
 pub use net::SimNet;
-pub use run::{Failing, Story, run, run_failing};
-pub use stranger::Stranger;
-pub use weather::Weather;
+pub use network_faults::NetworkFaults;
+pub use run::{InjectedFault, RunReport, run, run_failing};
 pub use world::World;

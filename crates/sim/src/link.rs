@@ -13,24 +13,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_server::net::Link;
 
+use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
 use crate::rng::Rng;
-use crate::weather::{Links, Trouble, Weather};
 
-/// Bytes that may be under way or unread in one direction; then the writer waits.
+/// Bytes that may be in transit or unread in one direction; the writer waits when it is full.
 const WINDOW_BYTES: usize = 64 * 1024;
-/// The largest piece that arrives at once in wild weather.
+/// Maximum size of a segment that arrives at once, with network faults.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;
 
-/// One end of a connection. Dropping it closes it as a kernel does: with a FIN, or with a RST if
-/// bytes that have arrived were not read.
+/// One end of a connection. Dropping it closes it like a kernel does: with a FIN, or with a RST if
+/// received bytes were not read.
 pub struct SimLink {
-    cable: Arc<Mutex<Cable>>,
+    shared: Arc<Mutex<Connection>>,
     side: Side,
     local: SocketAddr,
     peer: SocketAddr,
     alarm: Option<Pin<Box<Sleep>>>,
-    links: Links,
-    trouble: Trouble,
+    links: LinkCounter,
+    injected_failure: InjectedFailure,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +39,16 @@ enum Side {
     Acceptor,
 }
 
-/// What both ends share.
-struct Cable {
+/// The state that both ends share.
+struct Connection {
     to_acceptor: Pipe,
     to_dialer: Pipe,
     is_reset: bool,
-    weather: Weather,
+    network_faults: NetworkFaults,
     rng: Rng,
-    /// How long the way is, without the weather of the moment.
+    /// The base latency, without random delays.
     distance: Duration,
-    /// After so many bytes, in both directions together, somebody on the way cuts it.
+    /// After this many bytes, in both directions together, the network cuts the connection.
     cut_after: Option<usize>,
 }
 
@@ -57,9 +57,9 @@ struct Cable {
 struct Pipe {
     segments: VecDeque<Segment>,
     unread_bytes: usize,
-    end: Option<End>,
+    end: Option<DirectionEnd>,
     last_arrival: Option<Instant>,
-    /// From then on the writer learns that nobody reads.
+    /// From then on the writer notices that the reader has closed.
     unheard_from: Option<Instant>,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -71,80 +71,81 @@ struct Segment {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct End {
+struct DirectionEnd {
     arrives: Instant,
     is_orderly: bool,
 }
 
-/// Makes the two ends of a new connection: the dialer's and the acceptor's.
+/// Creates the two ends of a new connection: that of the dialer and that of the acceptor.
 pub(crate) fn connection(
-    links: &Links,
-    weather: Weather,
+    links: &LinkCounter,
+    network_faults: NetworkFaults,
     mut rng: Rng,
     dialer: SocketAddr,
     acceptor: SocketAddr,
 ) -> (SimLink, SimLink) {
-    let is_wild = weather != Weather::Calm;
+    let is_wild = network_faults != NetworkFaults::Off;
     let distance = Duration::from_millis(if is_wild { rng.below(60) } else { 0 });
     let is_doomed = is_wild && rng.chance(1, 25);
     let cut_after = is_doomed.then(|| rng.size(1, 200_000));
-    let cable = Arc::new(Mutex::new(Cable {
+    let shared = Arc::new(Mutex::new(Connection {
         to_acceptor: Pipe::default(),
         to_dialer: Pipe::default(),
         is_reset: false,
-        weather,
+        network_faults,
         rng,
         distance,
         cut_after,
     }));
     let end = |side, local, peer| {
-        links.one_more();
+        links.increment();
         SimLink {
-            cable: Arc::clone(&cable),
+            shared: Arc::clone(&shared),
             side,
             local,
             peer,
             alarm: None,
             links: links.clone(),
-            trouble: Trouble::default(),
+            injected_failure: InjectedFailure::default(),
         }
     };
     (end(Side::Dialer, dialer, acceptor), end(Side::Acceptor, acceptor, dialer))
 }
 
 impl SimLink {
-    /// Breaks the connection at once: what is under way is lost, and both ends fail.
+    /// Resets the connection: bytes in transit are lost, and both ends fail.
     pub fn reset(&self) {
-        self.cable().reset();
+        self.shared().reset();
     }
 
-    /// Sends a FIN, not to arrive before `earliest`, and says when it will. Reading goes on.
+    /// Sends a FIN, to arrive not before `earliest`, and returns when it will arrive. Reading
+    /// continues.
     pub fn finish(&self, earliest: Option<Instant>) -> Instant {
-        let arrives = self.cable().finish(self.side, earliest);
+        let arrives = self.shared().finish(self.side, earliest);
         arrives.unwrap_or_else(Instant::now)
     }
 
-    /// The server's end, whose reads, writes and shutdowns can be made to fail.
-    pub(crate) fn troubled(mut self, trouble: Trouble) -> Self {
-        self.trouble = trouble;
+    /// The end of the server, whose reads, writes and shutdowns can be made to fail.
+    pub(crate) fn with_failure(mut self, injected_failure: InjectedFailure) -> Self {
+        self.injected_failure = injected_failure;
         self
     }
 
-    /// Counts a call that would do something. The one that fails breaks the connection.
-    fn strikes(&self) -> bool {
-        let strikes = self.trouble.strikes();
-        if strikes {
+    /// Counts a call that has an effect. The failing one resets the connection.
+    fn fails_now(&self) -> bool {
+        let fails_now = self.injected_failure.fails_now();
+        if fails_now {
             self.reset();
         }
-        strikes
+        fails_now
     }
 
-    fn cable(&self) -> MutexGuard<'_, Cable> {
-        self.cable.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> MutexGuard<'_, Connection> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Cable {
+impl Connection {
     /// The direction in which this side reads, and the one in which it writes.
     fn pipes(&mut self, side: Side) -> (&mut Pipe, &mut Pipe) {
         match side {
@@ -164,16 +165,16 @@ impl Cable {
         }
     }
 
-    /// How long the next segment is under way.
+    /// The latency of the next segment.
     fn delay(&mut self) -> Duration {
-        if self.weather == Weather::Calm {
+        if self.network_faults == NetworkFaults::Off {
             return Duration::ZERO;
         }
         let stall = if self.rng.chance(1, 400) { self.rng.between(500, 20_000) } else { 0 };
         self.distance + Duration::from_millis(self.rng.below(20) + stall)
     }
 
-    /// When what is sent now arrives: never before what was sent earlier.
+    /// When data sent now arrives: never before data that was sent earlier.
     fn arrival(&mut self, side: Side) -> Instant {
         let soonest = Instant::now() + self.delay();
         let (_, outward) = self.pipes(side);
@@ -192,16 +193,16 @@ impl Cable {
         let mut arrives = self.arrival(side);
         arrives = earliest.map_or(arrives, |earliest| earliest.max(arrives));
         let (_, outward) = self.pipes(side);
-        outward.end = Some(End { arrives, is_orderly: true });
+        outward.end = Some(DirectionEnd { arrives, is_orderly: true });
         outward.wake();
         Some(arrives)
     }
 
-    /// Takes bytes into the direction, torn as the weather will have it.
+    /// Adds bytes to the direction, split into segments at random.
     fn send(&mut self, side: Side, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let most = if self.weather == Weather::Calm {
+            let most = if self.network_faults == NetworkFaults::Off {
                 rest.len()
             } else if rest.len() > 64 || self.rng.chance(1, 4) {
                 self.rng.size(1, rest.len().min(SEGMENT_BYTES_MAX))
@@ -235,7 +236,7 @@ impl Cable {
         let arrives = self.finish(side, None).unwrap_or(now);
         let (inward, outward) = self.pipes(side);
         if has_unread {
-            outward.end = Some(End { arrives, is_orderly: false });
+            outward.end = Some(DirectionEnd { arrives, is_orderly: false });
         }
         inward.unheard_from = Some(arrives);
         inward.segments.clear();
@@ -252,19 +253,19 @@ impl Pipe {
         }
     }
 
-    /// What can be read now; if nothing can, when to look again.
-    fn read(&mut self, buffer: &mut ReadBuf<'_>) -> Result<Reading, io::Error> {
+    /// Reads what has arrived; if nothing has, returns when to try again.
+    fn read(&mut self, buffer: &mut ReadBuf<'_>) -> Result<ReadState, io::Error> {
         let now = Instant::now();
         let Some(segment) = self.segments.front_mut() else {
             return match self.end {
-                Some(end) if end.arrives > now => Ok(Reading::NotBefore(end.arrives)),
-                Some(end) if end.is_orderly => Ok(Reading::Done),
+                Some(end) if end.arrives > now => Ok(ReadState::NotBefore(end.arrives)),
+                Some(end) if end.is_orderly => Ok(ReadState::Done),
                 Some(_) => Err(io::ErrorKind::ConnectionReset.into()),
-                None => Ok(Reading::Nothing),
+                None => Ok(ReadState::Nothing),
             };
         };
         if segment.arrives > now {
-            return Ok(Reading::NotBefore(segment.arrives));
+            return Ok(ReadState::NotBefore(segment.arrives));
         }
         let most = segment.bytes.len().min(buffer.remaining());
         if most == segment.bytes.len() {
@@ -278,11 +279,11 @@ impl Pipe {
         if let Some(writer) = self.writer.take() {
             writer.wake();
         }
-        Ok(Reading::Done)
+        Ok(ReadState::Done)
     }
 }
 
-enum Reading {
+enum ReadState {
     Done,
     NotBefore(Instant),
     Nothing,
@@ -307,14 +308,14 @@ impl AsyncRead for SimLink {
         let this = self.get_mut();
         loop {
             let at = {
-                let mut cable = this.cable.lock().unwrap_or_else(PoisonError::into_inner);
-                let is_reset = cable.is_reset;
-                let (inward, _) = cable.pipes(this.side);
+                let mut shared = this.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_reset = shared.is_reset;
+                let (inward, _) = shared.pipes(this.side);
                 let reading = inward.read(buffer)?;
-                if let Reading::Done = reading {
-                    drop(cable);
-                    // What was read is lost with the connection.
-                    return Poll::Ready(if this.strikes() {
+                if let ReadState::Done = reading {
+                    drop(shared);
+                    // Data that was read is lost with the connection.
+                    return Poll::Ready(if this.fails_now() {
                         Err(io::ErrorKind::ConnectionReset.into())
                     } else {
                         Ok(())
@@ -325,8 +326,8 @@ impl AsyncRead for SimLink {
                 }
                 inward.reader = Some(context.waker().clone());
                 match reading {
-                    Reading::NotBefore(at) => at,
-                    Reading::Done | Reading::Nothing => return Poll::Pending,
+                    ReadState::NotBefore(at) => at,
+                    ReadState::Done | ReadState::Nothing => return Poll::Pending,
                 }
             };
             let alarm = this.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
@@ -347,12 +348,12 @@ impl AsyncWrite for SimLink {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.strikes() {
+        if self.fails_now() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        let mut cable = self.cable();
-        let is_reset = cable.is_reset;
-        let (_, outward) = cable.pipes(self.side);
+        let mut shared = self.shared();
+        let is_reset = shared.is_reset;
+        let (_, outward) = shared.pipes(self.side);
         if is_reset || outward.end.is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -369,7 +370,7 @@ impl AsyncWrite for SimLink {
             return Poll::Pending;
         }
         let (taken, _) = bytes.split_at(room);
-        cable.send(self.side, taken);
+        shared.send(self.side, taken);
         Poll::Ready(Ok(room))
     }
 
@@ -378,11 +379,11 @@ impl AsyncWrite for SimLink {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.strikes() {
+        if self.fails_now() {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         }
-        let mut cable = self.cable();
-        match cable.finish(self.side, None) {
+        let mut shared = self.shared();
+        match shared.finish(self.side, None) {
             Some(_) => Poll::Ready(Ok(())),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -391,7 +392,7 @@ impl AsyncWrite for SimLink {
 
 impl Drop for SimLink {
     fn drop(&mut self) {
-        self.cable().close(self.side);
-        self.links.one_less();
+        self.shared().close(self.side);
+        self.links.decrement();
     }
 }

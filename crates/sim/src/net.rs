@@ -1,4 +1,4 @@
-//! The simulated network: listeners, connections and weather, without a socket.
+//! The simulated network: listeners, connections and faults, without sockets.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -14,126 +14,131 @@ use wharf_proto::time::Timestamp;
 use wharf_server::net::{Listener, Net, Socket};
 
 use crate::link::{SimLink, connection};
+use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
 use crate::rng::Rng;
-use crate::weather::{Links, Trouble, Weather};
 
 /// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
 pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
-/// Connections that wait to be accepted on one listener; more are refused.
+/// Maximum number of connections waiting on one listener; more are refused.
 const BACKLOG: usize = 64;
-/// The first port given out to whoever asks for any.
+/// The first ephemeral port.
 const FIRST_PORT: u16 = 40_000;
-/// How long somebody who dials waits when the weather has swallowed the call.
-const LOST_CALL: Duration = Duration::from_secs(20);
+/// How long a dial waits if the network loses the connection request.
+const LOST_DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A network in memory. Clones are the same network. It must be used within a tokio runtime.
 #[derive(Clone)]
-pub struct SimNet(Arc<Mutex<State>>);
+pub struct SimNet(Arc<Mutex<NetState>>);
 
-struct State {
+struct NetState {
     rng: Rng,
-    weather: Weather,
-    doors: BTreeMap<SocketAddr, Door>,
+    network_faults: NetworkFaults,
+    queues: BTreeMap<SocketAddr, ListenQueue>,
     next_port: u16,
-    links: Links,
+    links: LinkCounter,
     begin: Instant,
-    trouble: Trouble,
+    injected_failure: InjectedFailure,
 }
 
-/// What waits on one listening address.
-struct Door {
+/// The connections that wait on one listening address.
+struct ListenQueue {
     waiting: VecDeque<SimLink>,
-    /// Of all who wait for one: several may.
+    /// All tasks that wait for a connection: there may be several.
     wakers: Vec<Waker>,
 }
 
-/// A listening address. Dropping it closes it and breaks what was not accepted.
+/// A listening address. Dropping it closes it and resets connections that were not accepted.
 pub struct SimListener {
     net: SimNet,
     at: SocketAddr,
 }
 
-/// What is open on a network.
+/// The number of open resources of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Open {
+pub struct OpenCounts {
     /// Listening addresses.
     pub listeners: usize,
-    /// Ends of connections that nobody has dropped.
+    /// Ends of connections that were not dropped.
     pub links: usize,
 }
 
 impl SimNet {
-    /// A network with this weather, whose calendar begins now.
-    pub fn new(weather: Weather) -> Self {
-        let seed = match weather {
-            Weather::Calm => 1,
-            Weather::Wild(seed) => seed,
+    /// A network with these faults, whose clock begins now.
+    pub fn new(network_faults: NetworkFaults) -> Self {
+        let seed = match network_faults {
+            NetworkFaults::Off => 1,
+            NetworkFaults::Random(seed) => seed,
         };
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(NetState {
             rng: Rng::new(seed),
-            weather,
-            doors: BTreeMap::new(),
+            network_faults,
+            queues: BTreeMap::new(),
             next_port: FIRST_PORT,
-            links: Links::default(),
+            links: LinkCounter::default(),
             begin: Instant::now(),
-            trouble: Trouble::default(),
+            injected_failure: InjectedFailure::default(),
         })))
     }
 
     /// What is open now.
-    pub fn open(&self) -> Open {
+    pub fn open(&self) -> OpenCounts {
         let state = self.state();
-        Open { listeners: state.doors.len(), links: state.links.count() }
+        OpenCounts { listeners: state.queues.len(), links: state.links.count() }
     }
 
-    /// From now on counts what the server asks of the network; this call fails, counted from 1.
+    /// Counts calls of the server to the network from now on; this call fails, counted from 1.
     pub(crate) fn fail_at(&self, call: u64) {
-        self.state().trouble.fail_at(call);
+        self.state().injected_failure.fail_at(call);
     }
 
     /// Whether that call was reached.
     pub(crate) fn has_failed(&self) -> bool {
-        self.state().trouble.has_failed()
+        self.state().injected_failure.has_failed()
     }
 
-    fn trouble(&self) -> Trouble {
-        self.state().trouble.clone()
+    fn injected_failure(&self) -> InjectedFailure {
+        self.state().injected_failure.clone()
     }
 
-    /// Changes the weather for connections to come.
-    pub fn set_weather(&self, weather: Weather) {
-        self.state().weather = weather;
+    /// Changes the faults for new connections.
+    pub fn set_network_faults(&self, network_faults: NetworkFaults) {
+        self.state().network_faults = network_faults;
     }
 
-    /// Connects a client. Port 0 in `from` stands for any.
+    /// Connects a client. Port 0 in `from` selects an ephemeral port.
     ///
     /// # Errors
-    /// Nobody listens there, or the weather is against it.
+    /// If there is no listener, or the network injects a fault.
     pub async fn dial(&self, from: SocketAddr, to: SocketAddr) -> io::Result<SimLink> {
-        let (delay, fate) = self.state().fate();
+        let (delay, dial_outcome) = self.state().dial_outcome();
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        match fate {
-            Fate::Lost => {
-                sleep(LOST_CALL).await;
+        match dial_outcome {
+            DialOutcome::Lost => {
+                sleep(LOST_DIAL_TIMEOUT).await;
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            Fate::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
-            Fate::Fine => {}
+            DialOutcome::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+            DialOutcome::Fine => {}
         }
-        let (from, weather, rng, links) = {
+        let (from, network_faults, rng, links) = {
             let mut state = self.state();
             let port = if from.port() == 0 { state.free_port() } else { from.port() };
-            (SocketAddr::new(from.ip(), port), state.weather, state.rng.fork(), state.links.clone())
+            (
+                SocketAddr::new(from.ip(), port),
+                state.network_faults,
+                state.rng.fork(),
+                state.links.clone(),
+            )
         };
-        let (dialer, acceptor) = connection(&links, weather, rng, from, to);
+        let (dialer, acceptor) = connection(&links, network_faults, rng, from, to);
         let refused = {
             let mut state = self.state();
-            match state.door(to) {
-                Some(door) if door.waiting.len() < BACKLOG => {
-                    door.waiting.push_back(acceptor);
-                    door.wakers.drain(..).for_each(Waker::wake);
+            match state.queue_for(to) {
+                Some(queue) if queue.waiting.len() < BACKLOG => {
+                    queue.waiting.push_back(acceptor);
+                    queue.wakers.drain(..).for_each(Waker::wake);
                     None
                 }
                 _ => Some(acceptor),
@@ -141,50 +146,50 @@ impl SimNet {
         };
         match refused {
             None => Ok(dialer),
-            // Both ends are dropped here, where nothing is locked.
+            // Both ends are dropped here, without holding a lock.
             Some(_) => Err(io::ErrorKind::ConnectionRefused.into()),
         }
     }
 
-    /// Listens as a client does for active mode. Port 0 stands for any.
+    /// Listens as a client does for active mode. Port 0 selects an ephemeral port.
     ///
     /// # Errors
-    /// The address is taken.
+    /// If the address is in use.
     pub fn listen_at(&self, at: SocketAddr) -> io::Result<SimListener> {
         let mut state = self.state();
         let port = if at.port() == 0 { state.free_port() } else { at.port() };
         let at = SocketAddr::new(at.ip(), port);
-        if state.doors.contains_key(&at) {
+        if state.queues.contains_key(&at) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        state.doors.insert(at, Door { waiting: VecDeque::new(), wakers: Vec::new() });
+        state.queues.insert(at, ListenQueue { waiting: VecDeque::new(), wakers: Vec::new() });
         Ok(SimListener { net: self.clone(), at })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, NetState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What becomes of a call.
-enum Fate {
+/// The result of a dial.
+enum DialOutcome {
     Fine,
     Refused,
     Lost,
 }
 
-impl State {
-    fn fate(&mut self) -> (Duration, Fate) {
-        if self.weather == Weather::Calm {
-            return (Duration::ZERO, Fate::Fine);
+impl NetState {
+    fn dial_outcome(&mut self) -> (Duration, DialOutcome) {
+        if self.network_faults == NetworkFaults::Off {
+            return (Duration::ZERO, DialOutcome::Fine);
         }
         let delay = Duration::from_millis(self.rng.below(80));
-        let fate = match self.rng.below(200) {
-            0..3 => Fate::Refused,
-            3 => Fate::Lost,
-            _ => Fate::Fine,
+        let dial_outcome = match self.rng.below(200) {
+            0..3 => DialOutcome::Refused,
+            3 => DialOutcome::Lost,
+            _ => DialOutcome::Fine,
         };
-        (delay, fate)
+        (delay, dial_outcome)
     }
 
     fn free_port(&mut self) -> u16 {
@@ -193,21 +198,21 @@ impl State {
         port
     }
 
-    /// Who listens there: that very address, or all of its family.
-    fn door(&mut self, to: SocketAddr) -> Option<&mut Door> {
+    /// The listener for an address: the exact address, or the unspecified one of its family.
+    fn queue_for(&mut self, to: SocketAddr) -> Option<&mut ListenQueue> {
         let any: IpAddr = match to {
             SocketAddr::V4(_) => [0; 4].into(),
             SocketAddr::V6(_) => [0; 16].into(),
         };
         let at = [to, SocketAddr::new(any, to.port())]
             .into_iter()
-            .find(|at| self.doors.contains_key(at))?;
-        self.doors.get_mut(&at)
+            .find(|at| self.queues.contains_key(at))?;
+        self.queues.get_mut(&at)
     }
 }
 
 impl SimListener {
-    /// Where it listens.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.at
     }
@@ -216,12 +221,12 @@ impl SimListener {
     pub async fn next(&self) -> SimLink {
         poll_fn(|context| {
             let mut state = self.net.state();
-            let Some(door) = state.doors.get_mut(&self.at) else { return Poll::Pending };
-            if let Some(link) = door.waiting.pop_front() {
+            let Some(queue) = state.queues.get_mut(&self.at) else { return Poll::Pending };
+            if let Some(link) = queue.waiting.pop_front() {
                 return Poll::Ready(link);
             }
-            if !door.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-                door.wakers.push(context.waker().clone());
+            if !queue.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                queue.wakers.push(context.waker().clone());
             }
             Poll::Pending
         })
@@ -231,8 +236,8 @@ impl SimListener {
 
 impl Drop for SimListener {
     fn drop(&mut self) {
-        let door = self.net.state().doors.remove(&self.at);
-        for link in door.into_iter().flat_map(|door| door.waiting) {
+        let queue = self.net.state().queues.remove(&self.at);
+        for link in queue.into_iter().flat_map(|queue| queue.waiting) {
             link.reset();
         }
     }
@@ -247,20 +252,20 @@ impl Net for SimNet {
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
         let is_unlucky = {
             let mut state = self.state();
-            state.weather != Weather::Calm && state.rng.chance(1, 50)
+            state.network_faults != NetworkFaults::Off && state.rng.chance(1, 50)
         };
-        if is_unlucky || self.trouble().strikes() {
+        if is_unlucky || self.injected_failure().fails_now() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         Ok(Box::new(self.listen_at(at)?))
     }
 
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
-        if self.trouble().strikes() {
+        if self.injected_failure().fails_now() {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let link = self.dial(from, to).await?;
-        Ok(Socket::Link(Box::new(link.troubled(self.trouble()))))
+        Ok(Socket::Link(Box::new(link.with_failure(self.injected_failure()))))
     }
 
     fn random(&self, bytes: &mut [u8]) {
@@ -285,16 +290,16 @@ impl Listener for SimListener {
     async fn accept(&self) -> io::Result<Socket> {
         let is_unlucky = {
             let mut state = self.net.state();
-            state.weather != Weather::Calm && state.rng.chance(1, 200)
+            state.network_faults != NetworkFaults::Off && state.rng.chance(1, 200)
         };
         if is_unlucky {
             return Err(io::Error::other("too many open files"));
         }
         let link = self.next().await;
-        // The client's connection is gone then, as one that broke while it waited.
-        if self.net.trouble().strikes() {
+        // The connection of the client is lost then, like one that broke while it waited.
+        if self.net.injected_failure().fails_now() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        Ok(Socket::Link(Box::new(link.troubled(self.net.trouble()))))
+        Ok(Socket::Link(Box::new(link.with_failure(self.net.injected_failure()))))
     }
 }

@@ -1,5 +1,5 @@
-//! What must be true, whatever happens: the books of what clients sent and what the store did,
-//! and the complaints where they do not agree.
+//! Invariants that hold under all faults: records what clients sent and what the storage did, and
+//! reports violations.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,73 +8,73 @@ use tokio::time::Instant;
 use wharf_core::storage::Start;
 use wharf_storage::Memory;
 
-/// Keeps the books of one world. Clones share them.
+/// The records of one simulation. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Oracle(Arc<Mutex<Books>>);
+pub(crate) struct Oracle(Arc<Mutex<OracleState>>);
 
-struct Books {
+struct OracleState {
     begin: Instant,
-    story: Vec<String>,
-    complaints: Vec<String>,
-    versions: BTreeMap<String, Vec<Version>>,
-    uploads: Vec<Upload>,
-    /// Of each upload, in the same order.
-    stages: Vec<Stage>,
-    done: Vec<Done>,
-    /// How many acts there were.
-    acts: u64,
+    log: Vec<String>,
+    violations: Vec<String>,
+    versions: BTreeMap<String, Vec<FileVersion>>,
+    uploads: Vec<SentUpload>,
+    /// The stage of each upload, in the same order.
+    stages: Vec<UploadStage>,
+    done: Vec<CompletedOperation>,
+    /// Number of operations so far.
+    operations: u64,
     sinks: usize,
     sources: usize,
 }
 
-/// What a file held for a while; nothing while it did not exist.
-struct Version {
+/// The content of a file for some time; `None` while it did not exist.
+struct FileVersion {
     content: Option<Vec<u8>>,
     from: Instant,
     until: Option<Instant>,
 }
 
-/// An upload, as its client sees it.
-pub(crate) struct Upload {
+/// An upload, from the view of its client.
+pub(crate) struct SentUpload {
     pub(crate) account: String,
-    /// Not known before the reply to STOU.
+    /// Unknown before the reply to STOU.
     pub(crate) path: Option<String>,
     pub(crate) start: Start,
-    /// All that the client means to send.
+    /// All bytes that the client intends to send.
     pub(crate) sent: Vec<u8>,
-    /// What the file must be if an unfinished upload is resumed, where the client can know.
+    /// The expected content if an unfinished upload is resumed, where the client can know it.
     pub(crate) whole: Option<Vec<u8>>,
 }
 
-/// Where an upload stands. The order of its client's acts, not of their arrival.
+/// The stage of an upload, in the order of its client's operations, not of their arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum UploadStage {
     /// No FIN was sent, so nothing may be published.
     Sending,
-    /// The FIN was sent behind the last byte.
+    /// The FIN was sent after the last byte.
     Whole,
     Published,
-    /// Its client was told that it failed.
+    /// Its client received a reply that it failed.
     Refused,
 }
 
-/// An act on files that changed something.
+/// An operation that changed files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum FileOperation {
     RemoveFile,
     RemoveDir,
     MakeDir,
     Rename,
 }
 
-struct Done {
+struct CompletedOperation {
     account: String,
-    act: Act,
+    operation: FileOperation,
     path: String,
     number: u64,
 }
 
-/// What the store published.
+/// An upload that the storage published.
 pub(crate) struct Published<'a> {
     pub(crate) account: &'a str,
     pub(crate) path: &'a str,
@@ -83,162 +83,179 @@ pub(crate) struct Published<'a> {
     pub(crate) written: &'a [u8],
 }
 
-/// Something that must be given back.
+/// A resource that must be released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub(crate) enum Resource {
     Sink,
     Source,
 }
 
-/// Counts as held until it is dropped.
-pub(crate) struct Holding(Oracle, Held);
+/// Counts as in use until it is dropped.
+pub(crate) struct ResourceGuard(Oracle, Resource);
 
-/// Names an upload.
+/// Identifies an upload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UploadId(usize);
 
 impl Oracle {
-    /// Empty books that begin now.
+    /// Empty records that begin now.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Books {
+        Self(Arc::new(Mutex::new(OracleState {
             begin: Instant::now(),
-            story: Vec::new(),
-            complaints: Vec::new(),
+            log: Vec::new(),
+            violations: Vec::new(),
             versions: BTreeMap::new(),
             uploads: Vec::new(),
             stages: Vec::new(),
             done: Vec::new(),
-            acts: 0,
+            operations: 0,
             sinks: 0,
             sources: 0,
         })))
     }
 
-    /// Adds a line to the story.
-    pub(crate) fn tell(&self, who: &str, what: &str) {
-        self.books().tell(who, what);
+    /// Adds a line to the log.
+    pub(crate) fn log_line(&self, source: &str, what: &str) {
+        self.state().log_line(source, what);
     }
 
-    /// Notes that something must not have happened.
-    pub(crate) fn blame(&self, what: String) {
-        self.books().blame(what);
+    /// Reports a violation.
+    pub(crate) fn report_violation(&self, what: String) {
+        self.state().report_violation(what);
     }
 
-    /// The story and the complaints.
-    pub(crate) fn told(&self) -> (Vec<String>, Vec<String>) {
-        let books = self.books();
-        (books.story.clone(), books.complaints.clone())
+    /// The log and the violations.
+    pub(crate) fn log_and_violations(&self) -> (Vec<String>, Vec<String>) {
+        let state = self.state();
+        (state.log.clone(), state.violations.clone())
     }
 
-    /// Counts something as open until the result is dropped.
-    pub(crate) fn hold(&self, what: Held) -> Holding {
-        *self.books().count(what) += 1;
-        Holding(self.clone(), what)
+    /// Counts a resource as open until the result is dropped.
+    pub(crate) fn track(&self, what: Resource) -> ResourceGuard {
+        *self.state().count(what) += 1;
+        ResourceGuard(self.clone(), what)
     }
 
-    /// How many sinks and sources are open.
+    /// The number of open sinks and sources.
     pub(crate) fn open(&self) -> (usize, usize) {
-        let books = self.books();
-        (books.sinks, books.sources)
+        let state = self.state();
+        (state.sinks, state.sources)
     }
 
-    /// A file that is there from the start.
-    pub(crate) fn knows(&self, path: &str, memory: &Memory) {
-        self.books().update(path, memory);
+    /// Records a file that exists from the start.
+    pub(crate) fn add_existing(&self, path: &str, memory: &Memory) {
+        self.state().update(path, memory);
     }
 
-    /// The store changed something.
-    pub(crate) fn did(&self, account: &str, act: Act, path: &str, memory: &Memory) {
-        let mut books = self.books();
-        books.tell("store", &format!("{act:?} {path} by {account}"));
+    /// Records a change of the storage.
+    pub(crate) fn record(
+        &self,
+        account: &str,
+        operation: FileOperation,
+        path: &str,
+        memory: &Memory,
+    ) {
+        let mut state = self.state();
+        state.log_line("store", &format!("{operation:?} {path} by {account}"));
         let (account, path) = (account.to_owned(), path.to_owned());
-        if act == Act::Rename {
-            let mut paths: Vec<_> = books.versions.keys().cloned().collect();
+        if operation == FileOperation::Rename {
+            let mut paths: Vec<_> = state.versions.keys().cloned().collect();
             paths.extend(memory.paths());
             for path in &paths {
-                books.update(path, memory);
+                state.update(path, memory);
             }
         } else {
-            books.update(&path, memory);
+            state.update(&path, memory);
         }
-        books.acts += 1;
-        let number = books.acts;
-        books.done.push(Done { account, act, path, number });
+        state.operations += 1;
+        let number = state.operations;
+        state.done.push(CompletedOperation { account, operation, path, number });
     }
 
-    /// The number of the last act.
+    /// The number of the last operation.
     pub(crate) fn moment(&self) -> u64 {
-        self.books().acts
+        self.state().operations
     }
 
-    /// A client was told whether its act was done, so the store must have done it, or not.
-    /// `is_sole` says that nobody else acts for this account.
-    pub(crate) fn was_told(&self, claim: &Claim<'_>, is_done: bool) {
-        let mut books = self.books();
-        let at = books.done.iter().position(|done| {
-            done.account == claim.account
-                && done.act == claim.act
-                && done.path == claim.path
-                && done.number > claim.since
+    /// A client received the result of its operation, so the storage must have performed it, or
+    /// not. `is_sole` means that no other client uses this account.
+    pub(crate) fn check_result(&self, reported: &ReportedResult<'_>, is_done: bool) {
+        let mut state = self.state();
+        let at = state.done.iter().position(|done| {
+            done.account == reported.account
+                && done.operation == reported.operation
+                && done.path == reported.path
+                && done.number > reported.since
         });
         match (at, is_done) {
             (Some(at), true) => {
-                books.done.remove(at);
+                state.done.remove(at);
             }
-            (None, true) => books.blame(format!("{:?} {}: told, not done", claim.act, claim.path)),
-            (Some(_), false) if claim.is_sole => {
-                books.blame(format!("{:?} {}: done, but refused", claim.act, claim.path));
+            (None, true) => state.report_violation(format!(
+                "{:?} {}: acknowledged, but not done",
+                reported.operation, reported.path
+            )),
+            (Some(_), false) if reported.is_sole => {
+                state.report_violation(format!(
+                    "{:?} {}: done, but refused",
+                    reported.operation, reported.path
+                ));
             }
             (_, false) => {}
         }
     }
 
-    /// A client means to upload this.
-    pub(crate) fn uploads(&self, upload: Upload) -> UploadId {
-        let mut books = self.books();
-        books.uploads.push(upload);
-        books.stages.push(Stage::Sending);
-        UploadId(books.uploads.len() - 1)
+    /// A client starts this upload.
+    pub(crate) fn begin_upload(&self, upload: SentUpload) -> UploadId {
+        let mut state = self.state();
+        state.uploads.push(upload);
+        state.stages.push(UploadStage::Sending);
+        UploadId(state.uploads.len() - 1)
     }
 
-    /// A client has read the name that STOU gave.
-    pub(crate) fn is_named(&self, id: UploadId, path: String) {
-        if let Some(upload) = self.books().uploads.get_mut(id.0) {
+    /// A client has read the name in the reply to STOU.
+    pub(crate) fn set_name(&self, id: UploadId, path: String) {
+        if let Some(upload) = self.state().uploads.get_mut(id.0) {
             upload.path = Some(path);
         }
     }
 
-    /// A client is about to send the FIN behind its last byte.
+    /// A client is about to send the FIN after its last byte.
     pub(crate) fn is_whole(&self, id: UploadId) {
-        if let Some(stage) = self.books().stages.get_mut(id.0) {
-            *stage = Stage::Whole;
+        if let Some(stage) = self.state().stages.get_mut(id.0) {
+            *stage = UploadStage::Whole;
         }
     }
 
-    /// A client was told how its upload ended.
-    pub(crate) fn upload_told(&self, id: UploadId, is_done: bool) {
-        let mut books = self.books();
-        let is_published = books.stages.get(id.0) == Some(&Stage::Published);
-        let path = books.uploads.get(id.0).and_then(|upload| upload.path.clone());
+    /// A client received the final reply for its upload.
+    pub(crate) fn end_upload(&self, id: UploadId, is_done: bool) {
+        let mut state = self.state();
+        let is_published = state.stages.get(id.0) == Some(&UploadStage::Published);
+        let path = state.uploads.get(id.0).and_then(|upload| upload.path.clone());
         match (is_done, is_published) {
-            (true, false) => books.blame(format!("{path:?}: 226, but nothing was published")),
-            (false, true) => books.blame(format!("{path:?}: published, but not 226")),
+            (true, false) => {
+                state.report_violation(format!("{path:?}: 226, but nothing was published"));
+            }
+            (false, true) => state.report_violation(format!("{path:?}: published, but not 226")),
             (false, false) => {
-                if let Some(stage) = books.stages.get_mut(id.0) {
-                    *stage = Stage::Refused;
+                if let Some(stage) = state.stages.get_mut(id.0) {
+                    *stage = UploadStage::Refused;
                 }
             }
             (true, true) => {}
         }
     }
 
-    /// The store published a file: somebody must have sent exactly that, to its end.
+    /// The storage published a file: a client must have sent exactly that content, completely.
     pub(crate) fn published(&self, news: &Published<'_>, memory: &Memory) {
-        let mut books = self.books();
+        let mut state = self.state();
         let Published { account, path, start, was_partial, written } = *news;
         let size = written.len();
-        books.tell("store", &format!("publish {path} by {account}: {size} bytes from {start:?}"));
-        books.update(path, memory);
+        state.log_line(
+            "store",
+            &format!("publish {path} by {account}: {size} bytes from {start:?}"),
+        );
+        state.update(path, memory);
         let content = memory.content(path).unwrap_or_default();
         let kept = match start {
             Start::Fresh => Some(0),
@@ -246,73 +263,79 @@ impl Oracle {
             Start::End => content.len().checked_sub(size),
         };
         if kept.and_then(|kept| content.get(kept..)) != Some(written) {
-            books.blame(format!("{path}: the file is not what was written"));
+            state.report_violation(format!("{path}: the file is not what was written"));
         }
-        let at = books.uploads.iter().zip(&books.stages).rposition(|(upload, stage)| {
-            *stage == Stage::Whole
+        let at = state.uploads.iter().zip(&state.stages).rposition(|(upload, stage)| {
+            *stage == UploadStage::Whole
                 && upload.account == account
                 && upload.path.as_deref() == Some(path)
                 && upload.start == start
                 && upload.sent == written
         });
         let Some(at) = at else {
-            return books.blame(format!("{path}: published {size} bytes that nobody sent whole"));
+            return state.report_violation(format!(
+                "{path}: published {size} bytes that no client sent completely"
+            ));
         };
-        if let Some(stage) = books.stages.get_mut(at) {
-            *stage = Stage::Published;
+        if let Some(stage) = state.stages.get_mut(at) {
+            *stage = UploadStage::Published;
         }
-        let whole = books.uploads.get(at).and_then(|upload| upload.whole.as_ref());
+        let whole = state.uploads.get(at).and_then(|upload| upload.whole.as_ref());
         if was_partial && whole.is_some_and(|whole| *whole != content) {
             let whole = whole.cloned().unwrap_or_default();
             let same = content.iter().zip(&whole).take_while(|(one, other)| one == other).count();
             let (sent, size) = (whole.len(), content.len());
-            books.blame(format!(
-                "{path}: a resumed upload of {size} bytes is not the {sent} that were sent in all; \
-                 the first {same} are"
+            state.report_violation(format!(
+                "{path}: a resumed upload of {size} bytes differs from the {sent} bytes sent \
+                 in total; the first {same} are equal"
             ));
         }
     }
 
-    /// How many uploads were published.
-    pub(crate) fn published_in_all(&self) -> usize {
-        self.books().stages.iter().filter(|stage| **stage == Stage::Published).count()
+    /// The number of published uploads.
+    pub(crate) fn published_count(&self) -> usize {
+        self.state().stages.iter().filter(|stage| **stage == UploadStage::Published).count()
     }
 
-    /// A client fetched this between two moments, whole if it was told 226, else a beginning.
-    pub(crate) fn fetched(&self, fetch: &Fetch<'_>) {
-        let mut books = self.books();
-        let is_fine = books.versions.get(fetch.path).is_some_and(|versions| {
+    /// A client downloaded this between two times: completely if the reply was 226, otherwise a
+    /// prefix.
+    pub(crate) fn check_download(&self, download: &Download<'_>) {
+        let mut state = self.state();
+        let is_fine = state.versions.get(download.path).is_some_and(|versions| {
             versions.iter().any(|version| {
-                let overlaps = version.from <= fetch.opened
-                    && version.until.is_none_or(|until| until >= fetch.asked);
+                let overlaps = version.from <= download.opened
+                    && version.until.is_none_or(|until| until >= download.asked);
                 let content = version.content.as_deref().unwrap_or_default();
                 let rest = content
-                    .get(fetch.from..)
-                    .map(|rest| if fetch.is_ascii { to_network(rest) } else { rest.to_vec() });
+                    .get(download.from..)
+                    .map(|rest| if download.is_ascii { to_network(rest) } else { rest.to_vec() });
                 overlaps
                     && rest.is_some_and(|rest| {
-                        rest.starts_with(fetch.bytes)
-                            && (!fetch.is_whole || rest.len() == fetch.bytes.len())
+                        rest.starts_with(download.bytes)
+                            && (!download.is_whole || rest.len() == download.bytes.len())
                     })
             })
         });
         if !is_fine {
-            let how = if fetch.is_whole { "no version" } else { "no beginning of a version" };
-            let size = fetch.bytes.len();
-            books.blame(format!("{}: fetched {size} bytes that are {how}", fetch.path));
+            let how = if download.is_whole { "no version" } else { "no prefix of a version" };
+            let size = download.bytes.len();
+            state.report_violation(format!(
+                "{}: downloaded {size} bytes that are {how}",
+                download.path
+            ));
         }
     }
 
-    /// A client listed the names in the root between two moments: the files that were there all the
-    /// time must be among them, and none that never was.
+    /// A client listed the names in the root between two times: files that existed all the time
+    /// must be listed, and names that never existed must not.
     pub(crate) fn listed(&self, names: &[String], asked: Instant, ended: Instant) {
-        let mut books = self.books();
+        let mut state = self.state();
         let mut wrong = Vec::new();
-        for (path, versions) in &books.versions {
+        for (path, versions) in &state.versions {
             let Some(name) = path.strip_prefix('/').filter(|name| !name.contains('/')) else {
                 continue;
             };
-            let is_there = |version: &&Version| {
+            let is_there = |version: &&FileVersion| {
                 version.content.is_some()
                     && version.from <= ended
                     && version.until.is_none_or(|until| until >= asked)
@@ -332,27 +355,27 @@ impl Oracle {
             }
         }
         for name in wrong {
-            books.blame(format!("a listing is wrong about {name}"));
+            state.report_violation(format!("a listing is wrong about {name}"));
         }
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn state(&self) -> MutexGuard<'_, OracleState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a client asked of the store.
-pub(crate) struct Claim<'a> {
+/// A result that a client received for an operation.
+pub(crate) struct ReportedResult<'a> {
     pub(crate) account: &'a str,
-    pub(crate) act: Act,
+    pub(crate) operation: FileOperation,
     pub(crate) path: &'a str,
-    /// What [`Oracle::moment`] said before the client asked.
+    /// The value of [`Oracle::moment`] before the client sent the command.
     pub(crate) since: u64,
     pub(crate) is_sole: bool,
 }
 
-/// What a client fetched.
-pub(crate) struct Fetch<'a> {
+/// A download of a client.
+pub(crate) struct Download<'a> {
     pub(crate) path: &'a str,
     pub(crate) from: usize,
     /// With LF as CR LF.
@@ -363,7 +386,7 @@ pub(crate) struct Fetch<'a> {
     pub(crate) is_whole: bool,
 }
 
-/// What text is on the network: LF is CR LF, unless it is already.
+/// Text as sent on the network: LF becomes CR LF, unless it already is.
 fn to_network(content: &[u8]) -> Vec<u8> {
     let mut sent = Vec::with_capacity(content.len());
     for &byte in content {
@@ -375,29 +398,29 @@ fn to_network(content: &[u8]) -> Vec<u8> {
     sent
 }
 
-impl Books {
-    fn tell(&mut self, who: &str, what: &str) {
+impl OracleState {
+    fn log_line(&mut self, source: &str, what: &str) {
         let passed = self.begin.elapsed();
-        self.story.push(format!(
-            "{:>6}.{:03} {who:<6} {what}",
+        self.log.push(format!(
+            "{:>6}.{:03} {source:<6} {what}",
             passed.as_secs(),
             passed.subsec_millis()
         ));
     }
 
-    fn blame(&mut self, what: String) {
-        self.tell("ORACLE", &what);
-        self.complaints.push(what);
+    fn report_violation(&mut self, what: String) {
+        self.log_line("ORACLE", &what);
+        self.violations.push(what);
     }
 
-    fn count(&mut self, what: Held) -> &mut usize {
+    fn count(&mut self, what: Resource) -> &mut usize {
         match what {
-            Held::Sink => &mut self.sinks,
-            Held::Source => &mut self.sources,
+            Resource::Sink => &mut self.sinks,
+            Resource::Source => &mut self.sources,
         }
     }
 
-    /// Notes what a path holds from now on.
+    /// Records the content of a path from now on.
     fn update(&mut self, path: &str, memory: &Memory) {
         let now = Instant::now();
         let content = memory.content(path);
@@ -408,13 +431,13 @@ impl Books {
             }
             last.until = Some(now);
         }
-        versions.push(Version { content, from: now, until: None });
+        versions.push(FileVersion { content, from: now, until: None });
     }
 }
 
-impl Drop for Holding {
+impl Drop for ResourceGuard {
     fn drop(&mut self) {
-        let count = &mut self.0.books();
+        let count = &mut self.0.state();
         let count = count.count(self.1);
         *count = count.saturating_sub(1);
     }

@@ -1,11 +1,11 @@
-//! Chance that can be replayed: the same seed gives the same numbers, everywhere and always.
+//! A reproducible random generator: the same seed gives the same numbers on every system.
 
-/// A small generator (`SplitMix64`). Good enough to choose by; never for secrets.
+/// A small generator (`SplitMix64`), for choices in tests; never for secrets.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator that starts at `seed`. Near seeds give unlike numbers.
+    /// A generator that starts at `seed`. Adjacent seeds give unrelated numbers.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -29,24 +29,24 @@ impl Rng {
         first + self.below(last.saturating_sub(first).saturating_add(1))
     }
 
-    /// As `between`, for sizes.
+    /// Like `between`, for sizes.
     pub fn size(&mut self, first: usize, last: usize) -> usize {
         let wide = |size| u64::try_from(size).unwrap_or(u64::MAX);
         usize::try_from(self.between(wide(first), wide(last))).unwrap_or(first)
     }
 
-    /// Whether something happens that happens `times` in `of` cases.
+    /// Returns true with probability `times` / `of`.
     pub fn chance(&mut self, times: u64, of: u64) -> bool {
         self.below(of) < times
     }
 
-    /// One of these.
+    /// A random element.
     ///
     /// # Panics
-    /// If there are none.
+    /// If the slice is empty.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         let at = self.size(0, choices.len().saturating_sub(1));
-        choices.get(at).expect("there is something to pick from")
+        choices.get(at).expect("the slice is not empty")
     }
 
     /// Fills `bytes`.
@@ -57,7 +57,7 @@ impl Rng {
         }
     }
 
-    /// Another generator that goes its own way from here.
+    /// An independent generator, seeded from this one.
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.number())

@@ -1,5 +1,5 @@
-//! One seed: a world with its weather, its faults, its clients and its operator, from beginning
-//! to end.
+//! One seed: a simulation with its network faults, storage faults, clients and administrator, from
+//! start to shutdown.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,109 +14,115 @@ use wharf_server::settings::{Listen, ListenTls, Settings};
 use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
 
-use crate::client::{Client, Identity};
-use crate::faults::{Faults, Mood};
+use crate::client::{Client, ClientProfile};
+use crate::faults::{FaultPlan, Faults};
 use crate::net::SimNet;
+use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
-use crate::users::Few;
-use crate::weather::Weather;
-use crate::world::{Recorded, SERVER, clock, settings};
+use crate::users::FixedUsers;
+use crate::world::{EventRecorder, SERVER, clock, settings};
 
-/// Where the server is for clients with IPv6.
+/// The address of the server for clients with IPv6.
 const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
-/// How long a world may take.
+/// Maximum duration of a simulation.
 const WORLD_MAX: Duration = Duration::from_hours(2);
-/// When the last client is gone for this long, nothing of it may be left: longer than every
-/// timeout of the server.
+/// After this time without clients, no resources of them may remain: longer than every timeout of
+/// the server.
 const QUIET: Duration = Duration::from_mins(10);
-/// How long the server may take to end, behind the grace that it was given.
+/// Maximum duration of a shutdown, in addition to its grace period.
 const END_MAX: Duration = Duration::from_mins(2);
-/// So few passive ports are taken again at once.
+/// With so few passive ports, they are reused at once.
 const PORTS_FEW: usize = 10;
 /// The accounts and their passwords.
 const ACCOUNTS: &[(&str, &str)] = &[("anna", "secret"), ("ben", "geheim")];
 
-/// What happened in one world.
+/// The result of one simulation.
 #[derive(Clone, Debug)]
-pub struct Story {
-    /// Which world it was.
+pub struct RunReport {
+    /// Its seed.
     pub seed: u64,
-    /// What happened, line by line, with its time in seconds.
+    /// The log, with times in seconds.
     pub lines: Vec<String>,
-    /// What must not have happened; empty if the server kept its word.
-    pub complaints: Vec<String>,
-    /// How long it took, in the time of that world.
+    /// Violations of invariants; empty if the server behaved correctly.
+    pub violations: Vec<String>,
+    /// The duration, in simulated time.
     pub took: Duration,
 }
 
-impl fmt::Display for Story {
+impl fmt::Display for RunReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.lines {
             writeln!(out, "{line}")?;
         }
-        for complaint in &self.complaints {
-            writeln!(out, "seed {}: {complaint}", self.seed)?;
+        for violation in &self.violations {
+            writeln!(out, "seed {}: {violation}", self.seed)?;
         }
         Ok(())
     }
 }
 
-/// Lives one world from beginning to end. The same seed gives the same story.
+/// Runs one simulation. The same seed gives the same log.
 ///
 /// # Panics
 /// If the server panics.
-pub fn run(seed: u64) -> Story {
+pub fn run(seed: u64) -> RunReport {
     begin(seed, None)
 }
 
-/// What fails in a world in which nothing else does; calls are counted from 1.
+/// The only fault in a simulation; calls are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failing {
-    /// This call of the store.
+pub enum InjectedFault {
+    /// This call to the storage.
     Store(u64),
     /// This call of the server to the network: to listen for data, connect, accept, read, write or
     /// shut down.
     Network(u64),
 }
 
-/// Lives the world of a seed in calm weather, where one call fails. So every call can be tried.
+/// Runs the simulation of a seed without other faults, and lets one call fail. So every call can be
+/// tried.
 ///
 /// # Panics
 /// If the server panics.
-pub fn run_failing(seed: u64, failing: Failing) -> Story {
+pub fn run_failing(seed: u64, failing: InjectedFault) -> RunReport {
     begin(seed, Some(failing))
 }
 
-fn begin(seed: u64, failing: Option<Failing>) -> Story {
+fn begin(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without input and output can be made");
-    runtime.block_on(live(seed, failing))
+    runtime.block_on(run_world(seed, failing))
 }
 
-/// What a seed makes of a world.
-struct Nature {
-    weather: Weather,
-    mood: Mood,
+/// The configuration of a simulation, derived from its seed.
+struct WorldConfig {
+    network_faults: NetworkFaults,
+    fault_plan: FaultPlan,
     settings: Settings,
-    /// Nothing bad happens at all.
-    is_kind: bool,
+    /// There are no faults at all.
+    is_faultless: bool,
 }
 
-/// A world in which nothing bad happens but that one call fails.
-fn failing_nature(failing: Failing, rng: &mut Rng) -> Nature {
+/// A configuration without faults except one failing call.
+fn config_with_one_failure(failing: InjectedFault, rng: &mut Rng) -> WorldConfig {
     let fails_at = match failing {
-        Failing::Store(call) => Some(call),
-        Failing::Network(_) => None,
+        InjectedFault::Store(call) => Some(call),
+        InjectedFault::Network(_) => None,
     };
-    let mood = Mood { fails_at, ..Mood::good(rng.fork()) };
-    Nature { weather: Weather::Calm, mood, settings: server_settings(), is_kind: false }
+    let fault_plan = FaultPlan { fails_at, ..FaultPlan::without_faults(rng.fork()) };
+    WorldConfig {
+        network_faults: NetworkFaults::Off,
+        fault_plan,
+        settings: server_settings(),
+        is_faultless: false,
+    }
 }
 
-/// The default settings, listening for IPv6 too.
+/// The default settings, with an additional IPv6 listener.
 fn server_settings() -> Settings {
     let mut settings = settings();
     settings.listen.push(Listen {
@@ -128,30 +134,32 @@ fn server_settings() -> Settings {
     settings
 }
 
-fn nature(seed: u64, rng: &mut Rng) -> Nature {
-    let is_kind = rng.chance(1, 6);
-    let is_calm = is_kind || rng.chance(1, 6);
-    let weather = if is_calm { Weather::Calm } else { Weather::Wild(seed) };
-    let mut mood = Mood::good(rng.fork());
-    if !is_kind {
+fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
+    let is_faultless = rng.chance(1, 6);
+    let has_reliable_network = is_faultless || rng.chance(1, 6);
+    let network_faults =
+        if has_reliable_network { NetworkFaults::Off } else { NetworkFaults::Random(seed) };
+    let mut fault_plan = FaultPlan::without_faults(rng.fork());
+    if !is_faultless {
         match rng.below(4) {
-            0 => mood.fails_at = Some(rng.between(1, 120)),
-            1 => mood.fails_of_1000 = rng.between(1, 80),
+            0 => fault_plan.fails_at = Some(rng.between(1, 120)),
+            1 => fault_plan.fails_of_1000 = rng.between(1, 80),
             _ => {}
         }
-        mood.stalls_of_1000 = rng.below(60);
-        // In calm weather the end of the server must be heard, whatever the store does.
-        let longest = if !is_calm && rng.chance(1, 5) { 30_000 } else { 3000 };
-        mood.stall_max = Duration::from_millis(rng.between(1, longest));
+        fault_plan.stalls_of_1000 = rng.below(60);
+        // Without network faults clients must receive the end of the server, whatever the storage
+        // does.
+        let longest = if !has_reliable_network && rng.chance(1, 5) { 30_000 } else { 3000 };
+        fault_plan.stall_max = Duration::from_millis(rng.between(1, longest));
     }
     let mut settings = server_settings();
-    if !is_kind {
+    if !is_faultless {
         limit(&mut settings, rng);
     }
-    Nature { weather, mood, settings, is_kind }
+    WorldConfig { network_faults, fault_plan, settings, is_faultless }
 }
 
-/// Narrow limits, in some worlds.
+/// Low limits, in some simulations.
 fn limit(settings: &mut Settings, rng: &mut Rng) {
     let limits = &mut settings.limits;
     if rng.chance(1, 4) {
@@ -175,61 +183,65 @@ fn limit(settings: &mut Settings, rng: &mut Rng) {
     settings.files.may_overwrite = !rng.chance(1, 8);
 }
 
-async fn live(seed: u64, failing: Option<Failing>) -> Story {
+async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let begin = Instant::now();
     let mut rng = Rng::new(seed);
-    let nature = match failing {
-        None => nature(seed, &mut rng),
-        Some(failing) => failing_nature(failing, &mut rng),
+    let random_config = match failing {
+        None => random_config(seed, &mut rng),
+        Some(failing) => config_with_one_failure(failing, &mut rng),
     };
     let oracle = Oracle::new();
-    let Nature { weather, mood, settings, is_kind } = nature;
-    oracle.tell("world", &format!("seed {seed}, {weather:?}, kind: {is_kind}, {mood:?}"));
-    let stores = Faults::new(files(&mut rng, &oracle), oracle.clone(), mood);
-    // Where two clients have one address and ports are taken again at once, nothing but TLS can
-    // tell whose late connection it is. That limit is known, and not what is looked for here.
+    let WorldConfig { network_faults, fault_plan, settings, is_faultless } = random_config;
+    oracle.log_line(
+        "world",
+        &format!("seed {seed}, {network_faults:?}, faultless: {is_faultless}, {fault_plan:?}"),
+    );
+    let stores = Faults::new(files(&mut rng, &oracle), oracle.clone(), fault_plan);
+    // If two clients have one address and ports are reused at once, only TLS can tell to which
+    // client a late connection belongs. That limitation is known and not tested here.
     let may_share = settings.passive.ports.clone().count() > PORTS_FEW;
-    let net = SimNet::new(weather);
-    let events = Recorded::default();
+    let net = SimNet::new(network_faults);
+    let events = EventRecorder::default();
     let server = Server::new(settings, Arc::new(users()), Arc::new(stores.clone()))
         .events(Arc::new(events.clone()))
         .net(Arc::new(net.clone()));
-    let bound = server.bind().await.expect("the simulated network gives every address");
-    if let Some(Failing::Network(call)) = failing {
+    let bound = server.bind().await.expect("the simulated network provides every address");
+    if let Some(InjectedFault::Network(call)) = failing {
         net.fail_at(call);
     }
-    let mut place = Place { rng, may_share, net, oracle, handle: bound.handle(), stores };
+    let mut world = RunningWorld { rng, may_share, net, oracle, handle: bound.handle(), stores };
     let mut serving = JoinSet::new();
     serving.spawn(bound.serve());
-    let has_operator = !is_kind && failing.is_none() && place.rng.chance(1, 3);
-    // Where a connection may break, clients cannot count on hearing everything.
-    let is_calm = weather == Weather::Calm && !matches!(failing, Some(Failing::Network(_)));
-    let is_stopped = place.bustle(is_calm, is_kind, has_operator).await;
-    if place.net.has_failed() {
-        place.oracle.tell("net", "a call fails: by the simulation");
+    let has_administrator = !is_faultless && failing.is_none() && world.rng.chance(1, 3);
+    // If a connection may break, clients may miss replies.
+    let has_reliable_network =
+        network_faults == NetworkFaults::Off && !matches!(failing, Some(InjectedFault::Network(_)));
+    let is_stopped = world.run_clients(has_reliable_network, is_faultless, has_administrator).await;
+    if world.net.has_failed() {
+        world.oracle.log_line("net", "a call fails: by the simulation");
     } else {
-        // What comes now must go well, and would be the first to fail.
-        place.net.fail_at(0);
+        // The following commands must succeed, and would be the next calls to fail.
+        world.net.fail_at(0);
     }
     if !is_stopped {
-        place.quiet().await;
+        world.check_after_idle().await;
     }
-    let Place { mut rng, net, oracle, handle, .. } = place;
+    let RunningWorld { mut rng, net, oracle, handle, .. } = world;
     let grace = Duration::from_secs(rng.below(10));
-    oracle.tell("world", &format!("shut down, grace {grace:?}"));
+    oracle.log_line("world", &format!("shut down, grace {grace:?}"));
     handle.shut_down(grace);
     if timeout(grace + END_MAX, serving.join_all()).await.is_err() {
-        oracle.blame("the server does not end".into());
+        oracle.report_violation("the server does not end".into());
     }
     inspect(&net, &handle, &oracle, &events);
-    let (lines, complaints) = oracle.told();
-    Story { seed, lines, complaints, took: begin.elapsed() }
+    let (lines, violations) = oracle.log_and_violations();
+    RunReport { seed, lines, violations, took: begin.elapsed() }
 }
 
-/// A world with its server in it.
-struct Place {
+/// A running server with its network.
+struct RunningWorld {
     rng: Rng,
-    /// Whether clients may come from one address.
+    /// Whether clients may share an address.
     may_share: bool,
     net: SimNet,
     oracle: Oracle,
@@ -237,29 +249,34 @@ struct Place {
     stores: Faults,
 }
 
-impl Place {
-    /// Lets clients and operator live, and says whether the server was stopped.
-    async fn bustle(&mut self, is_calm: bool, is_kind: bool, has_operator: bool) -> bool {
-        let clients = self.clients(is_calm, is_kind);
+impl RunningWorld {
+    /// Runs the clients and the administrator, and returns whether the server was stopped.
+    async fn run_clients(
+        &mut self,
+        has_reliable_network: bool,
+        is_faultless: bool,
+        has_administrator: bool,
+    ) -> bool {
+        let clients = self.clients(has_reliable_network, is_faultless);
         let mut tasks = JoinSet::new();
         for (mut client, acts) in clients {
             tasks.spawn(async move {
-                client.live(acts).await;
+                client.run(acts).await;
                 false
             });
         }
-        if has_operator {
-            tasks.spawn(operate(self.rng.fork(), self.handle.clone(), self.oracle.clone()));
+        if has_administrator {
+            tasks.spawn(administer(self.rng.fork(), self.handle.clone(), self.oracle.clone()));
         }
         let Ok(stops) = timeout(WORLD_MAX, tasks.join_all()).await else {
-            self.oracle.blame("the clients never came to an end".into());
+            self.oracle.report_violation("the clients did not end in time".into());
             return true;
         };
         stops.contains(&true)
     }
 
-    /// The clients of a world, and how much each does.
-    fn clients(&mut self, is_calm: bool, is_kind: bool) -> Vec<(Client, u64)> {
+    /// The clients, and the number of actions of each.
+    fn clients(&mut self, has_reliable_network: bool, is_faultless: bool) -> Vec<(Client, u64)> {
         let Self { rng, net, oracle, .. } = self;
         let addresses = if self.may_share { 3 } else { u8::MAX };
         let accounts: Vec<_> = (0..rng.between(1, 5)).map(|_| *rng.pick(ACCOUNTS)).collect();
@@ -271,16 +288,16 @@ impl Place {
             } else {
                 (IpAddr::V4(Ipv4Addr::new(203, 0, 113, number % addresses)), SERVER)
             };
-            let who = Identity {
+            let who = ClientProfile {
                 tag: format!("c{number}"),
                 address,
                 server,
                 user: (*user).to_owned(),
                 secret: (*secret).to_owned(),
                 is_sole: accounts.iter().filter(|(name, _)| name == user).count() == 1,
-                is_calm,
-                is_kind,
-                is_peaceful: false,
+                has_reliable_network,
+                is_faultless,
+                is_well_behaved: false,
             };
             let client = Client::new(who, rng.fork(), net.clone(), oracle.clone());
             made.push((client, rng.between(5, 40)));
@@ -288,34 +305,34 @@ impl Place {
         made
     }
 
-    /// When all have gone nothing of them is left, and who comes then is served.
-    async fn quiet(&mut self) {
+    /// After all clients have left, none of their resources remain, and new clients are served.
+    async fn check_after_idle(&mut self) {
         sleep(QUIET).await;
         inspect_sessions(&self.net, &self.handle, &self.oracle);
-        self.net.set_weather(Weather::Calm);
-        self.stores.mend();
+        self.net.set_network_faults(NetworkFaults::Off);
+        self.stores.stop_faults();
         for (user, secret) in ACCOUNTS {
-            let who = visitor(user, secret);
+            let who = last_client(user, secret);
             let (net, oracle) = (self.net.clone(), self.oracle.clone());
-            Client::new(who, self.rng.fork(), net, oracle).visit().await;
+            Client::new(who, self.rng.fork(), net, oracle).check_service().await;
         }
     }
 }
 
-/// The files that are there from the start.
+/// The files that exist from the start.
 fn files(rng: &mut Rng, oracle: &Oracle) -> Memory {
     let memory = Memory::with_clock(clock);
     for (path, size) in [("/f0", 20_000), ("/f1", 100_000), ("/d0/g0", 10)] {
         let mut content = vec![0; size];
         rng.fill(&mut content);
         memory.put(path, content);
-        oracle.knows(path, &memory);
+        oracle.add_existing(path, &memory);
     }
     memory
 }
 
-fn users() -> Few {
-    let mut users = Few::default();
+fn users() -> FixedUsers {
+    let mut users = FixedUsers::default();
     for (name, secret) in ACCOUNTS {
         let rules = Rules::everywhere(Permissions::ALL);
         users.add(Account::new(*name, "/", rules), secret);
@@ -323,41 +340,41 @@ fn users() -> Few {
     users
 }
 
-/// Somebody who comes when all others have gone.
-fn visitor(user: &str, secret: &str) -> Identity {
-    Identity {
+/// A client that connects after all others have left.
+fn last_client(user: &str, secret: &str) -> ClientProfile {
+    ClientProfile {
         tag: "last".into(),
         address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 200)),
         server: SERVER,
         user: user.into(),
         secret: secret.into(),
         is_sole: true,
-        is_calm: true,
-        is_kind: true,
-        is_peaceful: true,
+        has_reliable_network: true,
+        is_faultless: true,
+        is_well_behaved: true,
     }
 }
 
-/// An operator ends sessions, and at times the server; says whether it did that.
-async fn operate(mut rng: Rng, handle: Handle, oracle: Oracle) -> bool {
+/// An administrator ends sessions, and sometimes shuts the server down; returns whether it did.
+async fn administer(mut rng: Rng, handle: Handle, oracle: Oracle) -> bool {
     let mut is_stopped = false;
     for _ in 0..rng.between(1, 3) {
         sleep(Duration::from_millis(rng.between(10, 60_000))).await;
         if rng.chance(1, 3) {
             let grace = Duration::from_millis(rng.below(8000));
-            oracle.tell("admin", &format!("shut down, grace {grace:?}"));
+            oracle.log_line("admin", &format!("shut down, grace {grace:?}"));
             handle.shut_down(grace);
             is_stopped = true;
         } else {
             let (user, _) = *rng.pick(ACCOUNTS);
-            oracle.tell("admin", &format!("end sessions of {user}"));
-            handle.end_sessions_of(user, "The operator ended the session.");
+            oracle.log_line("admin", &format!("end sessions of {user}"));
+            handle.end_sessions_of(user, "The administrator ended the session.");
         }
     }
     is_stopped
 }
 
-/// Nothing of a client may be left when it is gone, though the server goes on.
+/// No resources of clients may remain after they left, while the server is running.
 fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
     let (sinks, sources) = oracle.open();
     let left = [
@@ -368,12 +385,12 @@ fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
         ("passive ports", handle.passive_ports_in_use()),
     ];
     for (what, number) in left.into_iter().filter(|(_, number)| *number > 0) {
-        oracle.blame(format!("{number} {what} outlived their clients"));
+        oracle.report_violation(format!("{number} {what} left after their clients"));
     }
 }
 
-/// Nothing may be left when all is over.
-fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &Recorded) {
+/// No resources may remain after the shutdown.
+fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &EventRecorder) {
     let open = net.open();
     let (sinks, sources) = oracle.open();
     let left = [
@@ -386,19 +403,22 @@ fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &Recorded) {
     ];
     for (what, number) in left {
         if number > 0 {
-            oracle.blame(format!("{number} {what} left over"));
+            oracle.report_violation(format!("{number} {what} left over"));
         }
     }
-    let told = |what| events.lines().iter().filter(|line| line.contains(what)).count();
-    let (began, ended) = (told(" Connected"), told(" Ended"));
+    let count = |what| events.lines().iter().filter(|line| line.contains(what)).count();
+    let (began, ended) = (count(" Connected"), count(" Ended"));
     if began != ended {
-        oracle.blame(format!("{began} sessions were said to begin and {ended} to end"));
+        oracle.report_violation(format!(
+            "{began} sessions were reported as begun and {ended} as ended"
+        ));
     }
     let is_upload =
         |line: &&String| line.contains("direction: Upload") && line.contains("is_complete: true");
     let (published, logged) =
-        (oracle.published_in_all(), events.lines().iter().filter(is_upload).count());
+        (oracle.published_count(), events.lines().iter().filter(is_upload).count());
     if published != logged {
-        oracle.blame(format!("{published} uploads were published and {logged} were said to be"));
+        oracle
+            .report_violation(format!("{published} uploads were published and {logged} reported"));
     }
 }

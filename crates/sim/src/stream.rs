@@ -1,4 +1,4 @@
-//! A client's side of a connection, with or without TLS.
+//! The client's side of a connection, with or without TLS.
 
 use std::io;
 use std::pin::Pin;
@@ -16,10 +16,10 @@ use wharf_server::certificate::Certificate;
 
 use crate::link::SimLink;
 
-/// What the test certificate is made for.
+/// The server name of the test certificate.
 const SERVER_NAME: &str = "wharf.test";
 
-/// A connection as its client has it.
+/// A connection of a client.
 pub(crate) enum ClientStream {
     Plain(SimLink),
     Tls(Box<TlsStream<SimLink>>),
@@ -34,10 +34,10 @@ impl ClientStream {
         }
     }
 
-    /// Puts TLS on a plain connection.
+    /// Starts TLS on a plain connection.
     pub(crate) async fn secured(self, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let Self::Plain(link) = self else {
-            return Err(io::Error::other("TLS is there already"));
+            return Err(io::Error::other("TLS is active already"));
         };
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, link).await?;
@@ -45,7 +45,7 @@ impl ClientStream {
     }
 }
 
-/// A certificate for tests, the same for the whole process, and as bytes.
+/// A certificate for tests, the same for the whole process, and its DER encoding.
 fn test_certificate() -> &'static (CertificateDer<'static>, Vec<u8>) {
     static MADE: OnceLock<(CertificateDer<'static>, Vec<u8>)> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -56,7 +56,7 @@ fn test_certificate() -> &'static (CertificateDer<'static>, Vec<u8>) {
     })
 }
 
-/// The test certificate for a server's settings.
+/// The test certificate for the settings of a server.
 pub(crate) fn certificate() -> Certificate {
     let (certificate, key) = test_certificate();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.clone()));
@@ -64,7 +64,7 @@ pub(crate) fn certificate() -> Certificate {
         .expect("the key was made for the certificate")
 }
 
-/// TLS as a client does it that trusts the test certificate alone.
+/// The TLS configuration of a client that trusts the test certificate only.
 pub(crate) fn client_config(resumes: bool) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(test_certificate().0.clone()).expect("the certificate was made here");

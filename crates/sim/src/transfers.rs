@@ -1,4 +1,4 @@
-//! What clients of the simulation do with data connections, and what befalls them there.
+//! Transfers of simulated clients, and the faults injected into them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,28 +9,28 @@ use tokio::time::{Instant, sleep, timeout};
 use wharf_core::storage::Start;
 use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
 
-use crate::acts::{file_name, text_of};
-use crate::client::{Answer, Client, Gone};
+use crate::actions::{file_name, text_of};
+use crate::client::{Client, Disconnected, ReplyEvent};
 use crate::link::SimLink;
 use crate::net::SimListener;
-use crate::oracle::{Fetch, Upload};
+use crate::oracle::{Download, SentUpload};
 
 /// How long a client waits for its data connection.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
-/// How long a client lets a data connection stand still.
+/// How long a client waits for progress on a data connection.
 const DATA_MAX: Duration = Duration::from_secs(250);
-/// Bytes a client reads or writes at once.
+/// Bytes per read or write of a client.
 const PIECE_BYTES: usize = 8 * 1024;
-/// Somebody else.
-const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66));
+/// An address that belongs to no client.
+const UNEXPECTED_PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66));
 
-/// Where data goes.
-enum Route {
+/// How the data connection is opened.
+enum DataRoute {
     To(SocketAddr),
     Listening(SimListener),
 }
 
-/// How a transfer began.
+/// The start of a transfer.
 enum Opened {
     /// It ended before it began.
     Refused,
@@ -40,40 +40,40 @@ enum Opened {
     },
 }
 
-/// What befalls a transfer when so many bytes have moved.
+/// A fault that is injected after some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mishap {
+enum TransferFault {
     Nothing,
-    /// The data connection is broken.
+    /// The data connection is reset.
     Reset,
-    /// The client dies: its control connection ends no later than its data.
-    Dies,
-    /// The same, behind a command that was sent ahead.
-    DiesAhead,
-    /// The control connection breaks, and the data goes on.
-    LosesControl,
+    /// The client exits: its control connection ends no later than its data.
+    Disconnects,
+    /// The same, after a pipelined command.
+    PipelinesAndDisconnects,
+    /// The control connection is reset, and the data connection continues.
+    ResetsControl,
     Aborts {
         by_telnet: bool,
     },
     /// NOOP or STAT.
-    Asks(&'static str),
-    /// Commands are sent ahead.
-    Ahead,
-    Dallies(Duration),
+    Queries(&'static str),
+    /// Commands are pipelined.
+    Pipelines,
+    Pauses(Duration),
 }
 
-/// How the client's side of a transfer ended.
+/// How the transfer ended for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moved {
-    /// To its orderly end.
+enum TransferEnd {
+    /// Orderly.
     Whole,
-    /// Broken, given up, or aborted.
+    /// Reset, given up, or aborted.
     Cut,
 }
 
 impl Client {
     /// STOR, APPE or STOU.
-    pub(crate) async fn upload(&mut self) -> Result<(), Gone> {
+    pub(crate) async fn upload(&mut self) -> Result<(), Disconnected> {
         let path = file_name(&mut self.rng);
         let bytes = self.content();
         let (line, start, path) = match self.rng.below(10) {
@@ -84,107 +84,113 @@ impl Client {
         if let Some(path) = &path
             && self.cut.remove(path).is_some()
         {
-            self.haunted.insert(path.clone());
+            self.uncertain_paths.insert(path.clone());
         }
         let is_ascii = self.rng.chance(1, 8);
         let sent = if is_ascii { from_network(&bytes) } else { bytes.clone() };
-        let upload = Upload { account: self.who.user.clone(), path, start, sent, whole: None };
+        let upload =
+            SentUpload { account: self.profile.user.clone(), path, start, sent, whole: None };
         self.typed(is_ascii).await?;
         self.send_upload(&line, upload, &bytes).await?;
         self.back_to_image(is_ascii).await
     }
 
-    /// Goes on with an upload that was cut: SIZE, REST, STOR.
-    pub(crate) async fn resume(&mut self) -> Result<(), Gone> {
+    /// Resumes an interrupted upload: SIZE, REST, STOR.
+    pub(crate) async fn resume(&mut self) -> Result<(), Disconnected> {
         let Some(path) = self.cut.keys().next().cloned() else { return self.upload().await };
         let Some(whole) = self.cut.remove(&path) else { return Ok(()) };
         let size = self.command(&format!("SIZE {path}")).await?;
         let Some(size) = text_of(&size).parse::<usize>().ok().filter(|_| size.code.is_success())
         else {
-            self.haunted.insert(path);
+            self.uncertain_paths.insert(path);
             return Ok(());
         };
         let Some(rest) = whole.get(size..).filter(|_| size > 0) else { return Ok(()) };
         if self.command(&format!("REST {size}")).await?.code.number() != 350 {
             return Ok(());
         }
-        let upload = Upload {
-            account: self.who.user.clone(),
+        let upload = SentUpload {
+            account: self.profile.user.clone(),
             path: Some(path.clone()),
             start: Start::At(u64::try_from(size).unwrap_or(u64::MAX)),
             sent: rest.to_vec(),
-            whole: (self.who.is_sole && !self.haunted.contains(&path)).then_some(whole),
+            whole: (self.profile.is_sole && !self.uncertain_paths.contains(&path)).then_some(whole),
         };
         let rest = upload.sent.clone();
         self.send_upload(&format!("STOR {path}"), upload, &rest).await
     }
 
-    /// Does an upload that goes over the network as `bytes`.
+    /// Performs an upload that sends `bytes` over the network.
     async fn send_upload(
         &mut self,
         command: &str,
-        upload: Upload,
+        upload: SentUpload,
         bytes: &[u8],
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnected> {
         let Some(route) = self.route().await? else {
-            // A REST that was sent must not meet another file.
+            // A REST must not apply to another file.
             return self.command("REST 0").await.map(drop);
         };
         let verb = verb_of(command);
         let stored = upload.sent.clone();
         let path = upload.path.clone();
         let is_fresh = upload.start == Start::Fresh;
-        let id = self.oracle.uploads(upload);
+        let id = self.oracle.begin_upload(upload);
         let (mut link, name) = match self.open(command, route).await? {
             Opened::Refused => {
-                self.oracle.upload_told(id, false);
+                self.oracle.end_upload(id, false);
                 return Ok(());
             }
             Opened::Open { link, name } => (link, name),
         };
         if verb == "STOU" {
-            self.oracle.is_named(id, format!("/{}", name.trim_start_matches("FILE: ")));
+            self.oracle.set_name(id, format!("/{}", name.trim_start_matches("FILE: ")));
         }
         if let Some(path) = path.as_ref().filter(|_| is_fresh) {
             self.cut.insert(path.clone(), stored);
         }
-        let mishap = self.mishap();
-        let moved = self.feed(&mut link, bytes, mishap).await?;
-        if moved == Moved::Whole {
+        let fault = self.fault();
+        let moved = self.send_data(&mut link, bytes, fault).await?;
+        if moved == TransferEnd::Whole {
             self.oracle.is_whole(id);
-            self.tell(&format!("has sent {} bytes", bytes.len()));
+            self.log_line(&format!("has sent {} bytes", bytes.len()));
             link.finish(None);
         }
-        let code = self.answer_to(verb).await?;
-        self.oracle.upload_told(id, is_done(code));
-        // Somebody may remove a directory while its file is on the way.
+        let code = self.reply_to(verb).await?;
+        self.oracle.end_upload(id, is_done(code));
+        // Another client may remove a directory while its file is being uploaded.
         let is_safe = path.as_ref().is_none_or(|path| !path.starts_with("/d"));
         if let Some(path) = path.filter(|_| is_done(code)) {
             self.cut.remove(&path);
         }
-        let went_well = moved == Moved::Whole && is_safe && is_harmless(mishap);
-        self.settle(verb, code, mishap, went_well, link).await
+        let went_well = moved == TransferEnd::Whole && is_safe && is_harmless(fault);
+        self.settle(verb, code, fault, went_well, link).await
     }
 
-    async fn typed(&mut self, is_ascii: bool) -> Result<(), Gone> {
+    async fn typed(&mut self, is_ascii: bool) -> Result<(), Disconnected> {
         if is_ascii { self.command("TYPE A").await.map(drop) } else { Ok(()) }
     }
 
-    async fn back_to_image(&mut self, is_ascii: bool) -> Result<(), Gone> {
+    async fn back_to_image(&mut self, is_ascii: bool) -> Result<(), Disconnected> {
         if is_ascii { self.command("TYPE I").await.map(drop) } else { Ok(()) }
     }
 
-    /// RETR, sometimes from within the file.
-    pub(crate) async fn download(&mut self) -> Result<(), Gone> {
+    /// RETR, sometimes from an offset.
+    pub(crate) async fn download(&mut self) -> Result<(), Disconnected> {
         let path = file_name(&mut self.rng);
         let is_ascii = self.rng.chance(1, 8);
         let from = if self.rng.chance(1, 4) && !is_ascii { self.rng.size(0, 60_000) } else { 0 };
         self.typed(is_ascii).await?;
-        self.fetch(&path, from, is_ascii).await?;
+        self.retrieve(&path, from, is_ascii).await?;
         self.back_to_image(is_ascii).await
     }
 
-    async fn fetch(&mut self, path: &str, from: usize, is_ascii: bool) -> Result<(), Gone> {
+    async fn retrieve(
+        &mut self,
+        path: &str,
+        from: usize,
+        is_ascii: bool,
+    ) -> Result<(), Disconnected> {
         let Some(route) = self.route().await? else { return Ok(()) };
         if from > 0 && self.command(&format!("REST {from}")).await?.code.number() != 350 {
             return Ok(());
@@ -194,20 +200,20 @@ impl Client {
             return Ok(());
         };
         let opened = Instant::now();
-        let mishap = self.mishap();
+        let fault = self.fault();
         let mut bytes = Vec::new();
-        let moved = self.drink(&mut link, &mut bytes, mishap).await?;
-        self.tell(&format!("has got {} bytes: {moved:?}", bytes.len()));
-        let code = self.answer_to("RETR").await?;
-        let is_whole = is_done(code) && moved == Moved::Whole;
-        let fetch = Fetch { path, from, is_ascii, bytes: &bytes, asked, opened, is_whole };
-        self.oracle.fetched(&fetch);
-        let went_well = moved == Moved::Whole && is_harmless(mishap);
-        self.settle("RETR", code, mishap, went_well, link).await
+        let moved = self.receive_data(&mut link, &mut bytes, fault).await?;
+        self.log_line(&format!("has got {} bytes: {moved:?}", bytes.len()));
+        let code = self.reply_to("RETR").await?;
+        let is_whole = is_done(code) && moved == TransferEnd::Whole;
+        let fetch = Download { path, from, is_ascii, bytes: &bytes, asked, opened, is_whole };
+        self.oracle.check_download(&fetch);
+        let went_well = moved == TransferEnd::Whole && is_harmless(fault);
+        self.settle("RETR", code, fault, went_well, link).await
     }
 
     /// LIST, NLST or MLSD.
-    pub(crate) async fn list(&mut self) -> Result<(), Gone> {
+    pub(crate) async fn list(&mut self) -> Result<(), Disconnected> {
         let verb = *self.rng.pick(&["LIST", "NLST", "MLSD"]);
         let line = match self.rng.below(4) {
             0 => format!("{verb} /d0"),
@@ -217,50 +223,50 @@ impl Client {
         let Some(route) = self.route().await? else { return Ok(()) };
         let asked = Instant::now();
         let Opened::Open { mut link, .. } = self.open(&line, route).await? else { return Ok(()) };
-        let mishap = self.mishap();
+        let fault = self.fault();
         let mut bytes = Vec::new();
-        let moved = self.drink(&mut link, &mut bytes, mishap).await?;
-        let code = self.answer_to(verb).await?;
+        let moved = self.receive_data(&mut link, &mut bytes, fault).await?;
+        let code = self.reply_to(verb).await?;
         let is_lines = bytes.is_empty() || bytes.ends_with(b"\r\n");
-        if is_done(code) && moved == Moved::Whole && !is_lines {
-            self.blame("a listing that ends within a line");
+        if is_done(code) && moved == TransferEnd::Whole && !is_lines {
+            self.report_violation("a listing that ends within a line");
         }
-        if is_done(code) && moved == Moved::Whole && line == "NLST" {
+        if is_done(code) && moved == TransferEnd::Whole && line == "NLST" {
             let names = String::from_utf8_lossy(&bytes);
             let names: Vec<_> = names.lines().map(str::to_owned).collect();
             self.oracle.listed(&names, asked, Instant::now());
         }
-        let went_well = moved == Moved::Whole && is_harmless(mishap);
-        self.settle(verb, code, mishap, went_well, link).await
+        let went_well = moved == TransferEnd::Whole && is_harmless(fault);
+        self.settle(verb, code, fault, went_well, link).await
     }
 
-    /// After a transfer: the replies that are left, and what must hold.
+    /// After a transfer: reads the remaining replies, and checks the result.
     async fn settle(
         &mut self,
         verb: &str,
         code: u16,
-        mishap: Mishap,
+        fault: TransferFault,
         went_well: bool,
         link: SimLink,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnected> {
         drop(link);
-        // The file that is added to may be gone, or another session of the account adds to it.
+        // The target may have been removed, or another session of the account appends to it.
         let has_met_others = verb == "APPE" && matches!(code, 450 | 451 | 550);
-        if self.who.is_kind && went_well && !is_done(code) && !has_met_others {
-            self.blame(&format!("{verb} went well, but got {code}"));
+        if self.profile.is_faultless && went_well && !is_done(code) && !has_met_others {
+            self.report_violation(&format!("{verb} succeeded, but got {code}"));
         }
-        self.all_answers().await?;
-        if matches!(mishap, Mishap::Aborts { .. }) {
+        self.all_replies().await?;
+        if matches!(fault, TransferFault::Aborts { .. }) {
             self.command("NOOP").await?;
         }
         Ok(())
     }
 
     /// PASV, EPSV, PORT or EPRT.
-    async fn route(&mut self) -> Result<Option<Route>, Gone> {
-        let is_ipv4 = self.who.address.is_ipv4();
+    async fn route(&mut self) -> Result<Option<DataRoute>, Disconnected> {
+        let is_ipv4 = self.profile.address.is_ipv4();
         if self.rng.chance(1, 4) {
-            let at = SocketAddr::new(self.who.address, 0);
+            let at = SocketAddr::new(self.profile.address, 0);
             let Ok(listener) = self.net.listen_at(at) else { return Ok(None) };
             let (ip, port) = (listener.address().ip(), listener.address().port());
             let line = match ip {
@@ -270,7 +276,7 @@ impl Client {
                 ip => format!("EPRT |{}|{ip}|{port}|", if is_ipv4 { 1 } else { 2 }),
             };
             let reply = self.command(&line).await?;
-            return Ok(reply.code.is_success().then_some(Route::Listening(listener)));
+            return Ok(reply.code.is_success().then_some(DataRoute::Listening(listener)));
         }
         let verb = if is_ipv4 && self.rng.chance(1, 2) { "PASV" } else { "EPSV" };
         let reply = self.command(verb).await?;
@@ -278,183 +284,189 @@ impl Client {
         let to = match reply.code.number() {
             227 => parse_pasv_reply(text.as_bytes()).map(SocketAddr::V4),
             229 => parse_epsv_reply(text.as_bytes())
-                .map(|port| SocketAddr::new(self.who.server.ip(), port)),
+                .map(|port| SocketAddr::new(self.profile.server.ip(), port)),
             _ => return Ok(None),
         };
         let Some(to) = to else {
-            self.blame("the reply names no port");
+            self.report_violation("the reply contains no port");
             return Ok(None);
         };
         if self.rng.chance(1, 20) {
-            self.intrude(to).await;
+            self.connect_as_unexpected_peer(to).await;
         }
-        Ok(Some(Route::To(to)))
+        Ok(Some(DataRoute::To(to)))
     }
 
-    /// A stranger comes to the passive port first, and speaks.
-    async fn intrude(&mut self, to: SocketAddr) {
-        if let Ok(mut link) = self.net.dial(SocketAddr::new(STRANGER, 0), to).await {
-            self.tell("a stranger knocks");
+    /// An unexpected peer connects to the passive port first, and sends data.
+    async fn connect_as_unexpected_peer(&mut self, to: SocketAddr) {
+        if let Ok(mut link) = self.net.dial(SocketAddr::new(UNEXPECTED_PEER, 0), to).await {
+            self.log_line("an unexpected peer connects");
             let _ = timeout(DATA_MAX, link.write_all(b"intruder")).await;
         }
     }
 
-    /// Sends the command and opens the data connection, in one order or the other.
-    async fn open(&mut self, command: &str, route: Route) -> Result<Opened, Gone> {
+    /// Sends the command and opens the data connection, in either order.
+    async fn open(&mut self, command: &str, route: DataRoute) -> Result<Opened, Disconnected> {
         let mut link = None;
         let is_early = self.rng.chance(1, 2);
-        if let (Route::To(to), true) = (&route, is_early) {
+        if let (DataRoute::To(to), true) = (&route, is_early) {
             link = self.dial(*to).await;
         }
-        self.ask(&[command]).await?;
-        let name = match self.answer().await? {
-            Answer::Final { .. } => return Ok(Opened::Refused),
-            Answer::Opening(reply) => text_of(&reply),
+        self.send_commands(&[command]).await?;
+        let name = match self.next_reply().await? {
+            ReplyEvent::Final { .. } => return Ok(Opened::Refused),
+            ReplyEvent::Preliminary(reply) => text_of(&reply),
         };
         if link.is_none() {
             link = match &route {
-                Route::To(to) if !is_early => self.dial(*to).await,
-                Route::To(_) => None,
-                Route::Listening(listener) => timeout(CONNECT_MAX, listener.next()).await.ok(),
+                DataRoute::To(to) if !is_early => self.dial(*to).await,
+                DataRoute::To(_) => None,
+                DataRoute::Listening(listener) => timeout(CONNECT_MAX, listener.next()).await.ok(),
             };
         }
         let Some(link) = link else {
-            self.tell("has no data connection");
-            self.answer_to(verb_of(command)).await?;
+            self.log_line("has no data connection");
+            self.reply_to(verb_of(command)).await?;
             return Ok(Opened::Refused);
         };
         Ok(Opened::Open { link, name })
     }
 
     async fn dial(&mut self, to: SocketAddr) -> Option<SimLink> {
-        let from = SocketAddr::new(self.who.address, 0);
+        let from = SocketAddr::new(self.profile.address, 0);
         timeout(CONNECT_MAX, self.net.dial(from, to)).await.ok()?.ok()
     }
 
-    fn mishap(&mut self) -> Mishap {
-        if self.who.is_peaceful {
-            return Mishap::Nothing;
+    fn fault(&mut self) -> TransferFault {
+        if self.profile.is_well_behaved {
+            return TransferFault::Nothing;
         }
         match self.rng.below(40) {
-            0..3 => Mishap::Reset,
-            3 => Mishap::Dies,
-            4 => Mishap::DiesAhead,
-            5 => Mishap::LosesControl,
-            6..10 => Mishap::Aborts { by_telnet: self.rng.chance(1, 2) },
-            10..13 => Mishap::Asks("NOOP"),
-            13..15 => Mishap::Asks("STAT"),
-            15..18 => Mishap::Ahead,
-            18..20 => Mishap::Dallies(Duration::from_millis(self.rng.between(1, 20_000))),
-            20 => Mishap::Dallies(Duration::from_secs(self.rng.between(100, 140))),
-            _ => Mishap::Nothing,
+            0..3 => TransferFault::Reset,
+            3 => TransferFault::Disconnects,
+            4 => TransferFault::PipelinesAndDisconnects,
+            5 => TransferFault::ResetsControl,
+            6..10 => TransferFault::Aborts { by_telnet: self.rng.chance(1, 2) },
+            10..13 => TransferFault::Queries("NOOP"),
+            13..15 => TransferFault::Queries("STAT"),
+            15..18 => TransferFault::Pipelines,
+            18..20 => TransferFault::Pauses(Duration::from_millis(self.rng.between(1, 20_000))),
+            20 => TransferFault::Pauses(Duration::from_secs(self.rng.between(100, 140))),
+            _ => TransferFault::Nothing,
         }
     }
 
-    /// Sends bytes, and lets the mishap happen on the way. The FIN is left to the caller.
-    async fn feed(
+    /// Sends bytes, and injects the fault in between. The caller sends the FIN.
+    async fn send_data(
         &mut self,
         link: &mut SimLink,
         bytes: &[u8],
-        mishap: Mishap,
-    ) -> Result<Moved, Gone> {
+        fault: TransferFault,
+    ) -> Result<TransferEnd, Disconnected> {
         let (before, after) = bytes.split_at(self.rng.size(0, bytes.len()));
-        if feed_all(link, before).await.is_err() {
-            self.tell("cannot send data");
-            return Ok(Moved::Cut);
+        if send_all(link, before).await.is_err() {
+            self.log_line("cannot send data");
+            return Ok(TransferEnd::Cut);
         }
-        if self.happens(link, mishap).await? == Moved::Cut {
-            return Ok(Moved::Cut);
+        if self.inject(link, fault).await? == TransferEnd::Cut {
+            return Ok(TransferEnd::Cut);
         }
-        if feed_all(link, after).await.is_err() {
-            self.tell("cannot send data");
-            return Ok(Moved::Cut);
+        if send_all(link, after).await.is_err() {
+            self.log_line("cannot send data");
+            return Ok(TransferEnd::Cut);
         }
-        Ok(Moved::Whole)
+        Ok(TransferEnd::Whole)
     }
 
-    /// Reads bytes to their end, and lets the mishap happen on the way.
-    async fn drink(
+    /// Reads to the end, and injects the fault in between.
+    async fn receive_data(
         &mut self,
         link: &mut SimLink,
         bytes: &mut Vec<u8>,
-        mishap: Mishap,
-    ) -> Result<Moved, Gone> {
+        fault: TransferFault,
+    ) -> Result<TransferEnd, Disconnected> {
         let at = self.rng.size(0, 50_000);
-        let mut is_ahead = mishap != Mishap::Nothing;
+        let mut is_ahead = fault != TransferFault::Nothing;
         loop {
             if is_ahead && bytes.len() >= at {
                 is_ahead = false;
-                if self.happens(link, mishap).await? == Moved::Cut {
-                    return Ok(Moved::Cut);
+                if self.inject(link, fault).await? == TransferEnd::Cut {
+                    return Ok(TransferEnd::Cut);
                 }
             }
             let mut piece = link.take(u64::try_from(PIECE_BYTES).unwrap_or(1));
             match timeout(DATA_MAX, piece.read_buf(bytes)).await {
-                Ok(Ok(0)) => return Ok(Moved::Whole),
+                Ok(Ok(0)) => return Ok(TransferEnd::Whole),
                 Ok(Ok(_)) => {}
-                Ok(Err(_)) => return Ok(Moved::Cut),
+                Ok(Err(_)) => return Ok(TransferEnd::Cut),
                 Err(_) => {
-                    self.tell("data stands still");
-                    return Ok(Moved::Cut);
+                    self.log_line("data has stalled");
+                    return Ok(TransferEnd::Cut);
                 }
             }
         }
     }
 
-    /// Lets a mishap happen, and says whether the data can go on.
-    async fn happens(&mut self, link: &mut SimLink, mishap: Mishap) -> Result<Moved, Gone> {
-        if mishap != Mishap::Nothing {
-            self.tell(&format!("{mishap:?}"));
+    /// Injects a fault, and returns whether the transfer can continue.
+    async fn inject(
+        &mut self,
+        link: &mut SimLink,
+        fault: TransferFault,
+    ) -> Result<TransferEnd, Disconnected> {
+        if fault != TransferFault::Nothing {
+            self.log_line(&format!("{fault:?}"));
         }
-        match mishap {
-            Mishap::Nothing => {}
-            Mishap::Reset => {
+        match fault {
+            TransferFault::Nothing => {}
+            TransferFault::Reset => {
                 link.reset();
-                return Ok(Moved::Cut);
+                return Ok(TransferEnd::Cut);
             }
-            Mishap::Dies | Mishap::DiesAhead => {
-                if mishap == Mishap::DiesAhead {
-                    self.ask(&["PWD"]).await?;
+            TransferFault::Disconnects | TransferFault::PipelinesAndDisconnects => {
+                if fault == TransferFault::PipelinesAndDisconnects {
+                    self.send_commands(&["PWD"]).await?;
                     sleep(Duration::from_millis(self.rng.below(200))).await;
                 }
                 let control_ends = self.control.as_ref().map(|control| control.finish(None));
                 link.finish(control_ends);
-                self.hang_up();
-                return Err(Gone);
+                self.disconnect();
+                return Err(Disconnected);
             }
-            Mishap::LosesControl => {
+            TransferFault::ResetsControl => {
                 if let Some(control) = &self.control {
                     control.reset();
                 }
-                self.hang_up();
-                let _ = feed_all(link, b"what comes too late").await;
+                self.disconnect();
+                let _ = send_all(link, b"late data").await;
                 link.finish(None);
-                return Err(Gone);
+                return Err(Disconnected);
             }
-            Mishap::Aborts { by_telnet } => {
+            TransferFault::Aborts { by_telnet } => {
                 if by_telnet {
                     self.abort_by_telnet().await?;
                 } else {
-                    self.ask(&["ABOR"]).await?;
+                    self.send_commands(&["ABOR"]).await?;
                 }
                 self.aborted().await?;
-                return Ok(Moved::Cut);
+                return Ok(TransferEnd::Cut);
             }
-            Mishap::Asks(verb) => {
-                if !self.ask_meanwhile(verb).await? {
-                    return Ok(Moved::Cut);
+            TransferFault::Queries(verb) => {
+                if !self.command_during_transfer(verb).await? {
+                    return Ok(TransferEnd::Cut);
                 }
             }
-            Mishap::Ahead => self.ask(&["PWD", "NOOP", "SYST", "NONSENSE"]).await?,
-            Mishap::Dallies(time) => sleep(time).await,
+            TransferFault::Pipelines => {
+                self.send_commands(&["PWD", "NOOP", "SYST", "NONSENSE"]).await?;
+            }
+            TransferFault::Pauses(time) => sleep(time).await,
         }
-        Ok(Moved::Whole)
+        Ok(TransferEnd::Whole)
     }
 
     fn content(&mut self) -> Vec<u8> {
         let size = match self.rng.below(10) {
-            // Where others use the account too, contents must differ, to be told apart.
-            0 | 1 if !self.who.is_sole => 16,
+            // If other clients use the account, contents must differ to be distinguishable.
+            0 | 1 if !self.profile.is_sole => 16,
             0 => 0,
             1 => 1,
             2..6 => self.rng.size(2, 3000),
@@ -467,7 +479,7 @@ impl Client {
     }
 }
 
-/// What a server makes of text: CR LF becomes LF.
+/// Text as the server stores it: CR LF becomes LF.
 fn from_network(bytes: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(bytes.len());
     for (at, &byte) in bytes.iter().enumerate() {
@@ -478,7 +490,7 @@ fn from_network(bytes: &[u8]) -> Vec<u8> {
     stored
 }
 
-async fn feed_all(link: &mut SimLink, bytes: &[u8]) -> io::Result<()> {
+async fn send_all(link: &mut SimLink, bytes: &[u8]) -> io::Result<()> {
     for piece in bytes.chunks(PIECE_BYTES) {
         match timeout(DATA_MAX, link.write_all(piece)).await {
             Ok(done) => done?,
@@ -492,16 +504,16 @@ fn is_done(code: u16) -> bool {
     matches!(code, 226 | 250)
 }
 
-/// Whether a transfer should succeed all the same.
-fn is_harmless(mishap: Mishap) -> bool {
-    match mishap {
-        Mishap::Nothing | Mishap::Asks(_) | Mishap::Ahead => true,
-        Mishap::Dallies(time) => time < Duration::from_secs(100),
-        Mishap::Reset
-        | Mishap::Dies
-        | Mishap::DiesAhead
-        | Mishap::LosesControl
-        | Mishap::Aborts { .. } => false,
+/// Whether a transfer should succeed despite the fault.
+fn is_harmless(fault: TransferFault) -> bool {
+    match fault {
+        TransferFault::Nothing | TransferFault::Queries(_) | TransferFault::Pipelines => true,
+        TransferFault::Pauses(time) => time < Duration::from_secs(100),
+        TransferFault::Reset
+        | TransferFault::Disconnects
+        | TransferFault::PipelinesAndDisconnects
+        | TransferFault::ResetsControl
+        | TransferFault::Aborts { .. } => false,
     }
 }
 

@@ -1,15 +1,15 @@
-//! Accounts that need no hash: a list of names and passwords.
+//! Accounts with plain passwords: a list of names and passwords.
 
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
 
-/// A few accounts with their passwords. An account marked as anonymous takes any password.
+/// A list of accounts with their passwords. An anonymous account accepts any password.
 #[derive(Clone, Debug, Default)]
-pub struct Few(Vec<(Account, String)>);
+pub struct FixedUsers(Vec<(Account, String)>);
 
-impl Few {
-    /// Adds an account, in place of one of the same name.
+impl FixedUsers {
+    /// Adds an account, replacing one of the same name.
     pub fn add(&mut self, account: Account, secret: &str) {
         self.0.retain(|(known, _)| known.name != account.name);
         self.0.push((account, secret.to_owned()));
@@ -21,7 +21,7 @@ impl Few {
 }
 
 #[async_trait]
-impl Users for Few {
+impl Users for FixedUsers {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
         let Some((account, secret)) = self.find(attempt.user) else {
             return Err(Denied::UnknownUser);

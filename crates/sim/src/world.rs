@@ -1,4 +1,4 @@
-//! A server, its accounts, its files and its network, to be told a story in.
+//! A server with its accounts, files and network, for scripted dialogues.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,20 +16,20 @@ use wharf_server::settings::{
 };
 use wharf_storage::Memory;
 
-use crate::dialogue::{Outcome, Runner};
+use crate::dialogue::{Outcome, ScriptRunner};
 use crate::net::{BEGIN, SimNet};
+use crate::network_faults::NetworkFaults;
 use crate::stream::certificate;
-use crate::users::Few;
-use crate::weather::Weather;
+use crate::users::FixedUsers;
 
-/// Where the server is.
+/// The address of the server.
 pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 21);
-/// Where clients are unless told otherwise.
+/// The address of clients unless set otherwise.
 pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
-/// How long the server may take to end once it is told to.
+/// Maximum duration of a shutdown.
 const END_MAX: Duration = Duration::from_mins(1);
 
-/// A world for a dialogue: calm weather, one server at [`SERVER`], files in memory.
+/// An environment for a dialogue: no network faults, one server at [`SERVER`], files in memory.
 ///
 /// ```
 /// use wharf_core::permission::Permissions;
@@ -44,27 +44,27 @@ const END_MAX: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub struct World {
     settings: Settings,
-    users: Few,
+    users: FixedUsers,
     memory: Memory,
     stores: Option<Arc<dyn Stores>>,
     peer: IpAddr,
 }
 
-/// What the server told its log, one event a line: the session, the account, the event.
+/// The events that the server emitted, one per line: the session, the account, the event.
 #[derive(Clone, Debug, Default)]
-pub struct Recorded(Arc<Mutex<Vec<String>>>);
+pub struct EventRecorder(Arc<Mutex<Vec<String>>>);
 
-impl Recorded {
+impl EventRecorder {
     /// The events so far, such as `1 anna LoggedIn`.
     pub fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Events for Recorded {
-    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
-        let user = who.user.as_deref().unwrap_or("-");
-        let line = format!("{} {user} {event:?}", who.session);
+impl Events for EventRecorder {
+    fn emit(&self, client: &ClientInfo, event: &Event<'_>) {
+        let user = client.user.as_deref().unwrap_or("-");
+        let line = format!("{} {user} {event:?}", client.session);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
@@ -80,25 +80,25 @@ impl Default for World {
 }
 
 impl World {
-    /// An empty world: default settings, except that listings are in UTC.
+    /// An empty environment: default settings, except that listings are in UTC.
     pub fn new() -> Self {
         Self {
             settings: settings(),
-            users: Few::default(),
+            users: FixedUsers::default(),
             memory: Memory::with_clock(clock),
             stores: None,
             peer: CLIENT,
         }
     }
 
-    /// Changes settings. The first of `listen` is where clients go.
+    /// Changes settings. Clients connect to the first address of `listen`.
     #[must_use]
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
     }
 
-    /// Offers TLS, with a certificate made for tests, that nobody must use.
+    /// Enables optional TLS with a test certificate.
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.settings.tls = Some(Tls {
@@ -112,37 +112,37 @@ impl World {
         self
     }
 
-    /// An account with the same rights everywhere.
+    /// Adds an account with the same permissions everywhere.
     #[must_use]
     pub fn account(self, name: &str, secret: &str, rights: Permissions) -> Self {
         self.account_with(Account::new(name, "/", Rules::everywhere(rights)), secret)
     }
 
-    /// An account with all its particulars.
+    /// Adds an account.
     #[must_use]
     pub fn account_with(mut self, account: Account, secret: &str) -> Self {
         self.users.add(account, secret);
         self
     }
 
-    /// A file, with the directories above it.
+    /// Adds a file, with its parent directories.
     #[must_use]
     pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.memory.put(path, content);
         self
     }
 
-    /// Other files than those in memory.
+    /// Uses another storage than the files in memory.
     #[must_use]
     pub fn stores(mut self, stores: Arc<dyn Stores>) -> Self {
         self.stores = Some(stores);
         self
     }
 
-    /// Where clients come from, if a `CLIENT` line does not say.
+    /// The address of clients, if a `CLIENT` line does not set one.
     ///
     /// # Panics
-    /// If that is no address.
+    /// If the address is invalid.
     #[must_use]
     pub fn peer(mut self, address: &str) -> Self {
         self.peer = address.parse().expect("the peer is an IP address");
@@ -154,11 +154,11 @@ impl World {
         &self.memory
     }
 
-    /// Plays a dialogue in the language of [`crate::dialogue`], shuts the server down and makes
-    /// sure that nothing is left over.
+    /// Runs a dialogue in the language of [`crate::dialogue`], shuts the server down and checks
+    /// that no resources remain.
     ///
     /// # Panics
-    /// Where the dialogue and the server differ, with the whole story so far.
+    /// If the dialogue and the server differ, with the transcript so far.
     pub fn run(&self, script: &str) -> Outcome {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -169,34 +169,35 @@ impl World {
     }
 
     async fn play(&self, script: &str) -> Outcome {
-        let net = SimNet::new(Weather::Calm);
-        let events = Recorded::default();
+        let net = SimNet::new(NetworkFaults::Off);
+        let events = EventRecorder::default();
         let stores = self.stores.clone().unwrap_or_else(|| Arc::new(self.memory.clone()));
         let server = Server::new(self.settings.clone(), Arc::new(self.users.clone()), stores)
             .events(Arc::new(events.clone()))
             .net(Arc::new(net.clone()));
-        let bound = server.bind().await.expect("the simulated network gives every address");
+        let bound = server.bind().await.expect("the simulated network provides every address");
         let handle = bound.handle();
         let addresses = bound.listeners().iter().map(|listener| listener.address).collect();
         let mut tasks = JoinSet::new();
         tasks.spawn(bound.serve());
-        let story = {
+        let transcript = {
             let memory = self.memory.clone();
-            let runner = Runner::new(net.clone(), handle.clone(), memory, self.peer, addresses);
+            let runner =
+                ScriptRunner::new(net.clone(), handle.clone(), memory, self.peer, addresses);
             runner.run(script).await
         };
         handle.shut_down(Duration::ZERO);
         let ended = tokio::time::timeout(END_MAX, tasks.join_all()).await;
-        ended.expect("the server ends when told to");
+        ended.expect("the server ends after shut_down");
         let open = net.open();
-        assert_eq!((open.listeners, open.links), (0, 0), "the network is not empty:\n{story}");
-        assert_eq!(handle.sessions(), 0, "a session was left over:\n{story}");
-        assert_eq!(handle.passive_ports_in_use(), 0, "a port was left over:\n{story}");
-        Outcome { memory: self.memory.clone(), events: events.lines(), story }
+        assert_eq!((open.listeners, open.links), (0, 0), "the network is not empty:\n{transcript}");
+        assert_eq!(handle.sessions(), 0, "a session was left over:\n{transcript}");
+        assert_eq!(handle.passive_ports_in_use(), 0, "a port was left over:\n{transcript}");
+        Outcome { memory: self.memory.clone(), events: events.lines(), transcript }
     }
 }
 
-/// The server's settings in a simulation: as by default, at [`SERVER`], with listings in UTC.
+/// The settings of a simulated server: the defaults, at [`SERVER`], with listings in UTC.
 pub(crate) fn settings() -> Settings {
     let listen = Listen { address: SERVER.ip(), ports: vec![SERVER.port()], ..Listen::default() };
     let mut settings = Settings { listen: vec![listen], ..Settings::default() };

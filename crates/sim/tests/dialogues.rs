@@ -1,4 +1,4 @@
-//! The runner of dialogues, and that it can fail.
+//! Tests of the dialogue runner, including its failures.
 
 use wharf_core::permission::Permissions;
 use wharf_sim::World;
@@ -13,14 +13,14 @@ fn play(world: &World, script: &str) -> wharf_sim::Outcome {
     world.run(&format!("{LOGIN}{script}"))
 }
 
-fn complaint(script: &str) -> String {
+fn failure_message(script: &str) -> String {
     let failed = std::panic::catch_unwind(|| play(&world(), script));
     let failed = failed.expect_err("the dialogue differs");
-    failed.downcast_ref::<String>().expect("it says how").clone()
+    failed.downcast_ref::<String>().expect("the message is text").clone()
 }
 
 #[test]
-fn a_file_comes_and_goes() {
+fn a_file_is_uploaded_and_downloaded() {
     let script = r"
 C: PASV
 S: 227 *
@@ -50,7 +50,7 @@ S: EOF
 }
 
 #[test]
-fn active_mode_and_a_cut_upload() {
+fn active_mode_and_an_interrupted_upload() {
     let script = r"
 LISTEN
 C: PORT {PORT}
@@ -82,13 +82,13 @@ fn a_transfer_is_aborted_and_its_connection_ends() {
 }
 
 #[test]
-fn time_passes_only_when_told() {
+fn time_passes_only_at_wait_steps() {
     let outcome = play(&world(), "WAIT 301s\nS: 421 *\nS: EOF");
     assert!(outcome.events.last().unwrap().contains("Ended"), "{:?}", outcome.events);
 }
 
 #[test]
-fn several_clients_and_an_operator() {
+fn several_clients_and_an_administrator() {
     let script = r"
 CLIENT two 198.51.100.3
 C: USER anna
@@ -107,7 +107,7 @@ S: EOF
 SHUTDOWN 0s
 ";
     let outcome = play(&world(), script);
-    assert!(outcome.story.contains("two C: USER anna"));
+    assert!(outcome.transcript.contains("two C: USER anna"));
 }
 
 #[test]
@@ -141,15 +141,15 @@ S: EOF
 }
 
 #[test]
-fn differences_are_told_with_their_line() {
-    let told = complaint("C: NOOP\nS: 500 *");
-    assert!(told.contains("line 8") && told.contains("expected: 500 *"), "{told}");
-    assert!(told.contains("got: 200 OK.") && told.contains("C: USER anna"), "{told}");
-    assert!(complaint("S: 200 *").contains("got: (nothing)"));
-    assert!(complaint("C: NOOP").contains("was told more: 200 OK."));
-    assert!(complaint("C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nD: hallo").contains("hello"));
-    assert!(complaint("C: QUIT\nS: 221 *\nS: 200 *").contains("got: EOF"));
-    assert!(complaint("DANCE").contains("no step"));
-    assert!(complaint("HAS /a x").contains("hello"));
-    assert!(complaint("HASNOT /a").contains("is there"));
+fn differences_are_reported_with_their_line() {
+    let message = failure_message("C: NOOP\nS: 500 *");
+    assert!(message.contains("line 8") && message.contains("expected: 500 *"), "{message}");
+    assert!(message.contains("got: 200 OK.") && message.contains("C: USER anna"), "{message}");
+    assert!(failure_message("S: 200 *").contains("got: (nothing)"));
+    assert!(failure_message("C: NOOP").contains("received unexpected lines: 200 OK."));
+    assert!(failure_message("C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nD: hallo").contains("hello"));
+    assert!(failure_message("C: QUIT\nS: 221 *\nS: 200 *").contains("got: EOF"));
+    assert!(failure_message("DANCE").contains("unknown step"));
+    assert!(failure_message("HAS /a x").contains("hello"));
+    assert!(failure_message("HASNOT /a").contains("exists"));
 }

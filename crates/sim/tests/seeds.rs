@@ -1,65 +1,65 @@
-//! Worlds by their seeds: the server keeps its word in all of them, and each can be replayed.
+//! Simulations by seed: the server behaves correctly in all of them, and each is reproducible.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use wharf_sim::{Failing, run, run_failing};
+use wharf_sim::{InjectedFault, run, run_failing};
 
-/// No world takes longer than this, in its own time.
+/// Maximum duration of a simulation, in simulated time.
 const WORLD_MAX: Duration = Duration::from_hours(1);
 
-fn keeps_its_word(seeds: Range<u64>) {
+fn check_seeds(seeds: Range<u64>) {
     for seed in seeds {
-        let story = run(seed);
+        let report = run(seed);
         assert!(
-            story.complaints.is_empty(),
+            report.violations.is_empty(),
             "{}\nreplay: cargo run -p wharf-sim -- --seed {seed}",
-            story.complaints.join("\n")
+            report.violations.join("\n")
         );
-        assert!(story.took < WORLD_MAX, "seed {seed} took {:?}", story.took);
+        assert!(report.took < WORLD_MAX, "seed {seed} took {:?}", report.took);
     }
 }
 
 #[test]
-fn the_server_keeps_its_word_in_the_first_fifty_worlds() {
-    keeps_its_word(1..51);
+fn no_violation_in_the_first_fifty_seeds() {
+    check_seeds(1..51);
 }
 
 #[test]
-fn the_server_keeps_its_word_in_the_second_fifty_worlds() {
-    keeps_its_word(51..101);
+fn no_violation_in_the_second_fifty_seeds() {
+    check_seeds(51..101);
 }
 
 #[test]
-fn the_server_keeps_its_word_in_the_third_fifty_worlds() {
-    keeps_its_word(101..151);
+fn no_violation_in_the_third_fifty_seeds() {
+    check_seeds(101..151);
 }
 
 #[test]
-fn the_server_keeps_its_word_in_the_fourth_fifty_worlds() {
-    keeps_its_word(151..201);
+fn no_violation_in_the_fourth_fifty_seeds() {
+    check_seeds(151..201);
 }
 
-/// Worlds in which something was wrong once.
+/// Seeds that once found a bug.
 ///
-/// A publication was cut in two by the end of the server (3249 to 98342). Somebody who waited for
-/// the answer to a password was cut off without a word (17612). A connection that waited at a
-/// shared port was taken for the next upload of its client (39235, 60911, 98134).
+/// The shutdown interrupted a publication (3249 to 98342). A client that waited for the reply to a
+/// password was disconnected without one (17612). A connection that waited at a shared port was
+/// used for the next upload of its client (39235, 60911, 98134).
 #[test]
-fn the_server_keeps_its_word_where_it_did_not_once() {
+fn no_violation_in_seeds_that_once_found_a_bug() {
     for seed in [3249, 8461, 17_612, 39_235, 60_911, 62_744, 63_572, 79_298, 83_690, 98_134, 98_342]
     {
-        keeps_its_word(seed..seed + 1);
+        check_seeds(seed..seed + 1);
     }
 }
 
-/// Every call of a world fails, each in a run of its own.
-fn survives_every_failure(seed: u64, failing: fn(u64) -> Failing) {
+/// Lets every call fail, each in a run of its own.
+fn survives_every_failure(seed: u64, failing: fn(u64) -> InjectedFault) {
     for call in 1.. {
-        let story = run_failing(seed, failing(call));
-        let complaints = story.complaints.join("\n");
-        assert!(complaints.is_empty(), "seed {seed}, {:?}: {complaints}", failing(call));
-        if !story.lines.iter().any(|line| line.contains(" fails: ")) {
+        let report = run_failing(seed, failing(call));
+        let violations = report.violations.join("\n");
+        assert!(violations.is_empty(), "seed {seed}, {:?}: {violations}", failing(call));
+        if !report.lines.iter().any(|line| line.contains(" fails: ")) {
             assert!(call > 50, "only {call} calls were tried");
             return;
         }
@@ -67,23 +67,23 @@ fn survives_every_failure(seed: u64, failing: fn(u64) -> Failing) {
 }
 
 #[test]
-fn row_34_the_server_survives_every_single_failure_of_its_store() {
-    survives_every_failure(7, Failing::Store);
+fn row_34_the_server_survives_every_single_failure_of_its_storage() {
+    survives_every_failure(7, InjectedFault::Store);
 }
 
 #[test]
 fn row_06_33_the_server_survives_every_single_failure_of_the_network() {
-    survives_every_failure(7, Failing::Network);
+    survives_every_failure(7, InjectedFault::Network);
 }
 
 #[test]
-fn a_seed_tells_the_same_story_twice() {
+fn a_seed_gives_the_same_log_twice() {
     for seed in 1..21 {
         assert_eq!(run(seed).lines, run(seed).lines, "seed {seed}");
     }
 }
 
 #[test]
-fn two_seeds_tell_two_stories() {
+fn two_seeds_give_different_logs() {
     assert_ne!(run(1).lines, run(2).lines);
 }

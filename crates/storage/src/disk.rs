@@ -1,21 +1,21 @@
-//! Folders of the operating system.
+//! Storage in directories of the operating system.
 
 mod append;
-mod copying;
 mod count;
-mod draft;
+mod detached;
 mod fault;
 mod journal;
-mod judge;
-mod ledger;
-mod leftover;
+mod latency;
 mod listing;
-mod loan;
-mod pace;
+mod partial_upload;
+mod path_rules;
+mod prefix_copy;
+mod quota_file;
 mod quotas;
 mod server_files;
 mod space;
 mod sweep;
+mod temporary;
 mod tree;
 mod upload;
 
@@ -66,42 +66,42 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 
 use self::append::Append;
-use self::draft::{Begun, Draft};
-use self::judge::Judge;
-use self::listing::Listing;
+use self::listing::DirectoryListing;
+use self::partial_upload::{PartialUpload, StartedWrite};
+use self::path_rules::PathRules;
 use self::tree::Tree;
-use self::upload::Upload;
+use self::upload::DiskUpload;
 
-use crate::meter::Quota;
 use crate::mounts::Mounts;
+use crate::quota::Quota;
 
-pub use self::leftover::TEMP_PREFIX;
 pub use self::quotas::Quotas;
 pub use self::server_files::{Extent, ServerFiles};
 pub use self::space::Reserve;
-pub use self::sweep::{Swept, sweep};
+pub use self::sweep::{SweepReport, sweep};
+pub use self::temporary::TEMP_PREFIX;
 
 /// How a [`Disk`] behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskOptions {
-    /// What a finished act means after a power failure.
+    /// What a completed operation guarantees after a power failure.
     pub durability: Durability,
     /// Which symbolic links are followed.
     pub follow_symlinks: FollowSymlinks,
-    /// The permission bits that new files (`0o666`) and directories (`0o777`) do not get. The
-    /// process's own umask does not matter. What an anonymous account uploads that may read nothing
-    /// is for its owner alone in any case, where [`Disks`] opens its home.
+    /// The permission bits removed from new files (`0o666`) and directories (`0o777`). The umask of
+    /// the process is ignored. Uploads of anonymous accounts without read permission are readable
+    /// by the owner only, where [`Disks`] opens the home.
     pub umask: u32,
-    /// How long an unfinished upload can be resumed. Zero: none is ever kept. [`Disks`] keeps none
-    /// of anonymous accounts, whose visitors share one name.
+    /// How long an unfinished upload can be resumed. Zero: unfinished uploads are never kept.
+    /// [`Disks`] keeps none for anonymous accounts, because all anonymous users share one name.
     pub partial_upload_retention: Duration,
-    /// The room on the file system that uploads leave free. Windows does not say how much there
-    /// is, so there it means nothing.
+    /// The free space on the file system that uploads must leave. Windows does not report the free
+    /// space, so the setting has no effect there.
     pub min_free_space: Reserve,
 }
 
-/// Full durability, links within the root, umask 022, unfinished uploads for a day, and a reserve
-/// of a hundredth of the disk.
+/// Full durability, links within the root, umask 022, unfinished uploads for one day, and a reserve
+/// of one percent of the disk.
 impl Default for DiskOptions {
     fn default() -> Self {
         Self {
@@ -114,72 +114,74 @@ impl Default for DiskOptions {
     }
 }
 
-/// What a finished act means after a power failure. In either case a name never holds torn content
-/// as long as the system runs.
+/// What a completed operation guarantees after a power failure. In both cases a name never refers
+/// to partially written content while the system runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Durability {
-    /// It is still done: content and directories are synced before an act succeeds.
+    /// It persists: content and directories are synced before an operation succeeds.
     Full,
-    /// It may be undone, and a new file may be there with a part of its bytes missing or zero:
-    /// file systems write names before contents. Nothing is synced.
+    /// It may be undone, and a new file may exist with some of its bytes missing or zero: file
+    /// systems write names before contents. Nothing is synced.
     Fast,
 }
 
-/// Which symbolic links are followed on the way to a file. Removing and renaming never follow the
-/// last link of a path, and an upload takes the place of a link to a file, not of what it leads to.
+/// Which symbolic links are followed when a path is opened. Removing and renaming never follow the
+/// last link of a path, and an upload replaces a link to a file, not the target of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FollowSymlinks {
-    /// Those that stay below the root. An absolute link never counts as such.
+    /// Links that stay below the root. An absolute link never does.
     Inside,
     /// None.
     Never,
-    /// All, also out of the root: whoever can make a link on this machine decides what is served.
+    /// All links, including those that lead out of the root: any process that can create a link on
+    /// this machine then decides what is served.
     Always,
 }
 
-/// A folder of the operating system, for one account.
+/// A directory of the operating system, for one account.
 ///
-/// No path and no link leads out of it (unless [`FollowSymlinks::Always`] is set), also while
-/// others rename directories and links under way: every access starts at the open root. On Linux
-/// the kernel confines it (`openat2`), elsewhere each directory is opened without following links.
+/// No path and no link leads out of it (unless [`FollowSymlinks::Always`] is set), even while other
+/// processes rename directories and links concurrently: every access starts at the open root. On
+/// Linux the kernel confines it (`openat2`), elsewhere each directory is opened without following
+/// links.
 ///
-/// Uploads are written to a hidden temporary in the same directory (see [`TEMP_PREFIX`]) and
-/// renamed when they are whole, so they take the room of old and new content at a time. What was
-/// written before an upload was given up is kept for [`DiskOptions::partial_upload_retention`], for that
-/// account alone, as long as the file that it was to replace stays as it was, and on Linux until
-/// the system is started again: what was not synced before a power failure may be there as zeros.
-/// When the disk is full the temporary is removed, or cut to the length it was resumed with.
+/// Uploads are written to a hidden temporary file in the same directory (see [`TEMP_PREFIX`]) and
+/// renamed when complete, so they need the space of the old and the new content at once. What was
+/// written before an upload ended early is kept for [`DiskOptions::partial_upload_retention`], for
+/// that account only, while the file to be replaced stays unchanged, and on Linux until the next
+/// boot: content that was not synced before a power failure may read as zeros. When the disk is
+/// full, the temporary file is removed, or truncated to the length at which it was resumed.
 ///
-/// Bytes to be added to a file are staged in a temporary, too, and then written to the file itself,
-/// with its old length in a journal, so that a crash leaves the old content. Through a link a file
-/// is copied instead, and takes the place of the link.
+/// Bytes to append to a file are staged in a temporary file as well and then written to the file
+/// itself, with its old length in a journal, so that a crash leaves the old content. If the path
+/// leads through a link, the file is copied instead and the copy replaces the link.
 ///
 /// Calls to the operating system run in tokio's pool of blocking threads, so every method must be
 /// called within a tokio runtime; those of a listing run where its entries are taken. Dropping a
-/// future does not stop a call under way: it runs to its end unseen. Two kinds of calls run where
-/// they are asked for, because the hand-over would cost many times as much: looking at what the
-/// system has in memory (Linux can say so), and, with [`Durability::Fast`], small changes on a disk
-/// of this computer, as long as they prove quick.
+/// future does not stop a call that has started: it runs to completion in the background. Two kinds
+/// of calls run directly on the calling task, because the hand-over would cost many times as much:
+/// reads of data that is cached in memory (Linux can tell), and, with [`Durability::Fast`], small
+/// changes on a local disk while such calls stay fast.
 #[derive(Clone)]
 pub struct Disk {
     tree: Arc<Tree>,
-    /// Of this session alone: others have the same tree open.
+    /// Umask of this session only: other sessions share the same tree.
     umask: Arc<AtomicU32>,
-    /// Bits that new files never get, whatever a session asks for.
-    never: u32,
+    /// Bits that new files never get, whatever umask a session sets.
+    forced_umask: u32,
 }
 
 impl Disk {
-    /// Opens a folder for an account. Blocks for the time of a few calls.
+    /// Opens a directory for an account. Blocks for a few system calls.
     ///
     /// # Errors
-    /// Where `root` is missing, is no directory, or may not be read; the message names it.
+    /// If `root` is missing, is not a directory, or cannot be read; the message contains the path.
     pub fn open(root: impl AsRef<Path>, account: &str, options: &DiskOptions) -> io::Result<Self> {
-        Ok(Self::over(Arc::new(Tree::open(root.as_ref(), account, options)?), 0))
+        Ok(Self::from_tree(Arc::new(Tree::open(root.as_ref(), account, options)?), 0))
     }
 
-    /// The same, without the kernel's `openat2`, as on a system that has none. For tests and for
-    /// sandboxes that forbid it in odd ways; where it is missing, `open` finds out by itself.
+    /// Like [`Disk::open`], without the kernel's `openat2`. For tests and for sandboxes that block
+    /// the call with an unusual error; where the call is missing, `open` detects that itself.
     ///
     /// # Errors
     /// As for [`Disk::open`].
@@ -190,44 +192,44 @@ impl Disk {
     ) -> io::Result<Self> {
         let mut tree = Tree::open(root.as_ref(), account, options)?;
         tree.walk();
-        Ok(Self::over(Arc::new(tree), 0))
+        Ok(Self::from_tree(Arc::new(tree), 0))
     }
 
-    fn over(tree: Arc<Tree>, never: u32) -> Self {
+    fn from_tree(tree: Arc<Tree>, forced_umask: u32) -> Self {
         let umask = Arc::new(AtomicU32::new(tree.options.umask));
-        Self { tree, umask, never }
+        Self { tree, umask, forced_umask }
     }
 
     fn umask_now(&self) -> u32 {
         self.umask.load(Ordering::Relaxed)
     }
 
-    /// Waits until what is kept is known, where it is counted.
+    /// Waits until the usage is counted, where a quota applies.
     async fn counted(&self) -> Result<()> {
-        match &self.tree.metered {
-            Some(metered) => metered.ready().await,
+        match &self.tree.limited {
+            Some(limited) => limited.ready().await,
             None => Ok(()),
         }
     }
 
-    /// Runs an act that changes what is kept.
+    /// Runs an operation that changes the usage.
     async fn change(&self, act: impl FnOnce(&Tree) -> Result<()> + Send + 'static) -> Result<()> {
         self.counted().await?;
         self.act(act).await
     }
 
-    /// Runs an act on the tree where it may block.
+    /// Runs an operation on the tree on a blocking thread.
     async fn act<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let tree = Arc::clone(&self.tree);
-        unblocked(spawn_blocking(move || act(&tree)).await)
+        join_result(spawn_blocking(move || act(&tree)).await)
     }
 }
 
-/// The result of a blocking act; `Broken` if the runtime ended before it.
-fn unblocked<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+/// The result of a blocking operation; `Broken` if the runtime shut down first.
+fn join_result<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
     ended.unwrap_or_else(|error| Err(Error::new(ErrorKind::Broken, error)))
 }
 
@@ -260,7 +262,7 @@ impl Storage for Disk {
     async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
         let at = at.clone();
         let reader = self.act(move |tree| tree.list(&at, wanted)).await?;
-        Ok(Entries::Blocking(Box::new(Listing::new(Arc::clone(&self.tree), reader))))
+        Ok(Entries::Blocking(Box::new(DirectoryListing::new(Arc::clone(&self.tree), reader))))
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
@@ -273,19 +275,21 @@ impl Storage for Disk {
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         self.counted().await?;
-        let begun = if let Some(begun) = Draft::begin_at_once(&self.tree, at, how) {
-            Begun::Upload(begun?)
+        let begun = if let Some(begun) = PartialUpload::begin_at_once(&self.tree, at, how) {
+            StartedWrite::Upload(begun?)
         } else {
             let at = at.clone();
-            self.act(move |tree| Draft::begin(tree, &at, how)).await?
+            self.act(move |tree| PartialUpload::begin(tree, &at, how)).await?
         };
         let tree = Arc::clone(&self.tree);
         Ok(match begun {
-            Begun::Upload(mut draft) => {
-                draft.set_umask(self.umask_now());
-                Box::new(Upload::new(tree, draft))
+            StartedWrite::Upload(mut partial_upload) => {
+                partial_upload.set_umask(self.umask_now());
+                Box::new(DiskUpload::new(tree, partial_upload))
             }
-            Begun::Append(draft, dir, name) => Box::new(Append::new(tree, draft, dir, name)),
+            StartedWrite::Append(partial_upload, dir, name) => {
+                Box::new(Append::new(tree, partial_upload, dir, name))
+            }
         })
     }
 
@@ -295,8 +299,8 @@ impl Storage for Disk {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let metered = self.tree.metered.as_ref()?;
-        metered.quota.is_limited().then(|| metered.usage())
+        let limited = self.tree.limited.as_ref()?;
+        limited.quota.is_limited().then(|| limited.usage())
     }
 
     fn real_path(&self, at: &VPath) -> Option<PathBuf> {
@@ -320,7 +324,7 @@ impl Storage for Disk {
     }
 
     fn set_umask(&self, umask: u32) {
-        self.umask.store(umask | self.never, Ordering::Relaxed);
+        self.umask.store(umask | self.forced_umask, Ordering::Relaxed);
     }
 
     async fn remove_file(&self, at: &VPath) -> Result<()> {
@@ -349,28 +353,28 @@ impl Storage for Disk {
     }
 }
 
-/// Opens each account's home as a [`Disk`]. All sessions of an account share one open folder, so
-/// that each costs one descriptor less.
+/// Opens each account's home as a [`Disk`]. All sessions of an account share one open directory,
+/// which saves a descriptor per session.
 #[derive(Clone, Default)]
 pub struct Disks {
     options: DiskOptions,
     quotas: Option<Quotas>,
     server_files: ServerFiles,
-    open: Arc<Mutex<HashMap<Home, Weak<Tree>>>>,
+    open: Arc<Mutex<HashMap<TreeKey, Weak<Tree>>>>,
 }
 
-/// Whose folder, where, how much it may hold, how new files and unfinished uploads are kept, and by
-/// which rules its links are judged.
-type Home = (String, PathBuf, Quota, Keeping, Option<Judge>);
+/// Key of an open tree: the account, the directory, its quota, the policy for new files and
+/// unfinished uploads, and the rules that apply to the targets of links.
+type TreeKey = (String, PathBuf, Quota, UploadPolicy, Option<PathRules>);
 
-/// Which permission bits new files never get, and how long unfinished uploads are kept.
-type Keeping = (u32, Duration);
+/// The permission bits that new files never get, and how long unfinished uploads are kept.
+type UploadPolicy = (u32, Duration);
 
-/// Nothing for anybody but the owner.
-const UMASK_OF_DROPS: u32 = 0o077;
+/// No access for anyone but the owner of the process.
+const UMASK_OF_DROPBOXES: u32 = 0o077;
 
 impl Disks {
-    /// With these options for every account.
+    /// Uses these options for every account.
     pub fn new(options: DiskOptions) -> Self {
         // Read it now: a sandbox may forbid it later.
         boot::identity();
@@ -378,40 +382,41 @@ impl Disks {
         Self { options, quotas: None, server_files, open: Arc::default() }
     }
 
-    /// Counts what accounts with a quota keep, and holds them to it. Without this, quotas mean
-    /// nothing.
+    /// Counts the usage of accounts with a quota and enforces it. Without this, quotas have no
+    /// effect.
     #[must_use]
     pub fn with_quotas(self, quotas: Quotas) -> Self {
         Self { quotas: Some(quotas), ..self }
     }
 
-    /// Denies these to every account, in every folder.
+    /// Denies access to these files for every account, in every directory.
     #[must_use]
-    pub fn without(self, server_files: ServerFiles) -> Self {
+    pub fn deny(self, server_files: ServerFiles) -> Self {
         Self { server_files, ..self }
     }
 
-    /// The bits that new files of an account never get. What anonymous users may store and not
-    /// fetch is for the owner of this process alone, who looks at it before others do.
-    fn never_of(account: &Account) -> u32 {
+    /// The bits that new files of an account never get. Files that anonymous users may upload but
+    /// not download are readable only by the owner of this process, so that an administrator can
+    /// review them first.
+    fn forced_umask_of(account: &Account) -> u32 {
         let is_dropbox =
             account.is_anonymous && !account.rules.anywhere().contains(Permissions::READ);
-        if is_dropbox { UMASK_OF_DROPS } else { 0 }
+        if is_dropbox { UMASK_OF_DROPBOXES } else { 0 }
     }
 
-    /// How long unfinished uploads of an account are kept. Visitors share one name, so none of
-    /// theirs is: another one would go on with it.
+    /// How long unfinished uploads of an account are kept. Anonymous users share one name, so none
+    /// of their uploads is kept: another user could resume it.
     fn keep_partials_of(&self, account: &Account) -> Duration {
         if account.is_anonymous { Duration::ZERO } else { self.options.partial_upload_retention }
     }
 
-    /// The folder of another session, if the path still leads to it.
-    fn shared(&self, home: &Home) -> Option<Arc<Tree>> {
+    /// The tree that another session has open, if the path still leads to it.
+    fn shared(&self, home: &TreeKey) -> Option<Arc<Tree>> {
         let tree = self.all().get(home)?.upgrade()?;
         tree.is_still_at(&home.1).then_some(tree)
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Home, Weak<Tree>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<TreeKey, Weak<Tree>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -423,37 +428,38 @@ impl fmt::Debug for Disks {
 }
 
 impl Disks {
-    /// A folder for an account: the one that other sessions have open, or a new one.
-    async fn disk(&self, home: Home) -> Result<Disk> {
-        let (never, partial_upload_retention) = home.3;
-        let umask = self.options.umask | never;
+    /// A directory for an account: the tree that other sessions have open, or a new one.
+    async fn disk(&self, home: TreeKey) -> Result<Disk> {
+        let (forced_umask, partial_upload_retention) = home.3;
+        let umask = self.options.umask | forced_umask;
         let options = DiskOptions { umask, partial_upload_retention, ..self.options.clone() };
         if let Some(own) = self.server_files.folder_around(&home.1) {
-            let told = format!("it lies in {}, which the server keeps for itself", own.display());
-            return Err(Error::new(ErrorKind::Forbidden, io::Error::other(told)));
+            let message =
+                format!("it is inside {}, a directory of the server itself", own.display());
+            return Err(Error::new(ErrorKind::Forbidden, io::Error::other(message)));
         }
         if let Some(tree) = self.shared(&home) {
-            if let (Some(quotas), Some(metered)) = (&self.quotas, &tree.metered) {
-                quotas.recount_if_due(&metered.meter);
+            if let (Some(quotas), Some(limited)) = (&self.quotas, &tree.limited) {
+                quotas.recount_if_due(&limited.counter);
             }
-            return Ok(Disk::over(tree, never));
+            return Ok(Disk::from_tree(tree, forced_umask));
         }
-        let metered = match &self.quotas {
-            Some(quotas) => quotas.metered(&home.1, home.2).await?,
+        let limited = match &self.quotas {
+            Some(quotas) => quotas.limited(&home.1, home.2).await?,
             None => None,
         };
         let tree = if let Some(tree) = Tree::open_at_once(&home.1, &home.0, &options) {
             tree
         } else {
             let (name, path, ..) = home.clone();
-            unblocked(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
+            join_result(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
         };
-        let mut tree = tree.metered_by(metered);
+        let mut tree = tree.with_limits(limited);
         tree.root.deny(&self.server_files);
-        if let Some(judge) = &home.4 {
-            tree.judge_by(judge.clone());
+        if let Some(path_rules) = &home.4 {
+            tree.set_path_rules(path_rules.clone());
         }
-        let disk = Disk::over(Arc::new(tree), never);
+        let disk = Disk::from_tree(Arc::new(tree), forced_umask);
         let mut all = self.all();
         all.retain(|_, tree| tree.strong_count() > 0);
         all.insert(home, Arc::downgrade(&disk.tree));
@@ -463,15 +469,15 @@ impl Disks {
 
 #[async_trait]
 impl Stores for Disks {
-    /// A folder of the account that cannot be opened is not there; whoever checks the configuration
-    /// tells of it.
+    /// A home that cannot be opened is reported to the client as missing; `wharf check` reports the
+    /// reason.
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
-        let keeping = (Self::never_of(account), self.keep_partials_of(account));
+        let keeping = (Self::forced_umask_of(account), self.keep_partials_of(account));
         let name = || account.name.clone();
         let is_judged = account.rules.differ() || !account.folders.is_empty();
-        let judge = |at: VPath| is_judged.then(|| Judge::new(account.rules.clone(), at));
-        let home = (name(), account.home.clone(), quota, keeping, judge(VPath::root()));
+        let path_rules = |at: VPath| is_judged.then(|| PathRules::new(account.rules.clone(), at));
+        let home = (name(), account.home.clone(), quota, keeping, path_rules(VPath::root()));
         let home = self.disk(home).await?;
         if account.folders.is_empty() {
             return Ok(Arc::new(home));
@@ -483,8 +489,8 @@ impl Stores for Disks {
                 files: folder.quota_files.unwrap_or(Count::Unlimited),
             };
             let target = folder.target.clone();
-            let judge = judge(folder.at.clone());
-            if let Ok(disk) = self.disk((name(), target, quota, keeping, judge)).await {
+            let path_rules = path_rules(folder.at.clone());
+            if let Ok(disk) = self.disk((name(), target, quota, keeping, path_rules)).await {
                 folders.push((folder.at.clone(), Arc::new(disk)));
             }
         }

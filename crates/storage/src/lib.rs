@@ -1,23 +1,24 @@
-//! Places to keep files.
+//! File storage.
 //!
-//! [`Disk`] serves a folder of the operating system and never leaves it; [`Disks`] opens one for
+//! [`Disk`] serves a directory of the operating system and never leaves it; [`Disks`] opens one for
 //! every account. [`Memory`] keeps a tree in memory, for tests, simulation and demonstrations.
-//! Every store here passes `wharf_core::conformance::storage`.
+//! Every storage here passes `wharf_core::conformance::storage`.
 //!
-//! To follow an upload, read `disk.rs`, then `disk/upload.rs` (the async side) and `disk/draft.rs`
-//! (what happens to files); to see why no path leaves its root, read `disk/unix.rs`.
+//! To follow an upload, read `disk.rs`, then `disk/upload.rs` (the async side) and
+//! `disk/partial_upload.rs` (what happens to files); to see why no path leaves its root, read
+//! `disk/unix.rs`.
 
 mod disk;
 mod memory;
-mod meter;
 mod mounts;
 mod name;
+mod quota;
 mod time;
 
 pub use disk::{
     Disk, DiskOptions, Disks, Durability, Extent, FollowSymlinks, Quotas, Reserve, ServerFiles,
-    Swept, TEMP_PREFIX, sweep,
+    SweepReport, TEMP_PREFIX, sweep,
 };
 pub use memory::Memory;
-pub use meter::Quota;
 pub use mounts::Mounts;
+pub use quota::Quota;

@@ -1,4 +1,4 @@
-//! A tree of files in memory.
+//! A file tree in memory.
 
 #[cfg(test)]
 mod tests;
@@ -25,22 +25,23 @@ use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
 use self::tree::{GONE, Identity, Partial, PartialKey, Tree};
-use crate::meter::{Charge, FileId, Meter, Metered, Quota, Replaced};
+use crate::quota::{FileId, LimitedHome, Quota, QuotaCounter, QuotaReservation, Replaced};
 
-/// The longest file a [`Memory`] holds; what goes beyond is `NoSpace`.
+/// Maximum length of a file in a [`Memory`]; more is `NoSpace`.
 const FILE_BYTES_MAX: usize = 1 << 30;
-/// The longest piece that reading a file yields.
+/// Maximum length of a chunk that reading a file yields.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
-/// The permission bits that new files and directories do not get, until a session says otherwise.
+/// The permission bits that new files and directories do not get, until a session changes the
+/// umask.
 const UMASK: u32 = 0o022;
-/// The most entries in one batch of a listing.
+/// Maximum number of entries in one batch of a listing.
 const BATCH_ENTRIES_MAX: usize = 256;
 
-/// A tree of files in memory, gone when its last clone is dropped.
+/// A file tree in memory, freed when its last clone is dropped.
 ///
-/// Clones share one tree. Nothing in it depends on chance or, with [`Memory::with_clock`], on the
-/// time of day: the same acts in the same order give the same answers. Listings are sorted. A file
-/// holds at most 1 GiB; what goes beyond is `NoSpace`.
+/// Clones share one tree. It is deterministic: with [`Memory::with_clock`], the same operations in
+/// the same order give the same results. Listings are sorted. A file holds at most 1 GiB; more is
+/// `NoSpace`.
 ///
 /// Accounts share the files but not their unfinished uploads: see [`Memory::for_account`].
 #[derive(Clone)]
@@ -49,17 +50,17 @@ pub struct Memory {
     account: Arc<str>,
     quota: Quota,
     keeps_partials: bool,
-    /// Of this handle and its clones.
+    /// Umask of this handle and its clones.
     umask: Arc<AtomicU32>,
 }
 
 impl Memory {
-    /// An empty tree that takes times from the machine's clock.
+    /// An empty tree that takes times from the system clock.
     pub fn new() -> Self {
         Self::with_clock(crate::time::now)
     }
 
-    /// An empty tree that asks `clock` for the time of every change.
+    /// An empty tree that uses `clock` for the time of every change.
     pub fn with_clock(clock: fn() -> Timestamp) -> Self {
         Self {
             tree: Arc::new(Mutex::new(Tree::new(clock))),
@@ -70,7 +71,7 @@ impl Memory {
         }
     }
 
-    /// The same tree, seen by another account: the files are shared, unfinished uploads are not.
+    /// The same tree for another account: the files are shared, unfinished uploads are not.
     #[must_use]
     pub fn for_account(&self, name: &str) -> Self {
         let umask = Arc::new(AtomicU32::new(UMASK));
@@ -78,37 +79,34 @@ impl Memory {
     }
 
     /// The same tree, in which this handle and its clones leave no unfinished uploads: for an
-    /// account that many share.
+    /// account that many users share.
     #[must_use]
     pub fn without_partials(&self) -> Self {
         Self { keeps_partials: false, ..self.clone() }
     }
 
-    /// The same tree, of which this handle and its clones may keep only so much. From the first
-    /// such call on, all accounts' changes are counted; what [`Memory::put`] puts there later is
-    /// not.
+    /// The same tree with a quota for this handle and its clones. From the first such call on,
+    /// changes of all accounts are counted; files added later by [`Memory::put`] are not.
     #[must_use]
     pub fn with_quota(&self, quota: Quota) -> Self {
         let mut tree = self.tree();
-        if tree.meter.is_none() {
-            tree.meter = Some(Arc::new(Meter::counted(tree.kept(), 0, None)));
+        if tree.counter.is_none() {
+            tree.counter = Some(Arc::new(QuotaCounter::counted(tree.kept(), 0, None)));
         }
         drop(tree);
         Self { quota, ..self.clone() }
     }
 
-    /// What is in the tree, looked at piece by piece. While no upload is under way this is what
-    /// has been counted.
+    /// The usage, computed from the files. Equals the count while no upload is in progress.
     pub fn recount(&self) -> Kept {
         self.tree().kept()
     }
 
-    /// Puts a file there, with the directories above it, whatever was there before. Any name
-    /// goes, also those that no client may create.
+    /// Adds a file with its parent directories, replacing any existing content. Any name is
+    /// accepted, including those that clients may not create.
     ///
     /// # Panics
-    /// If `path` is none (see [`VPath::resolve`]), is the root or a directory, or leads through a
-    /// file.
+    /// If `path` is invalid (see [`VPath::resolve`]), a directory, or leads through a file.
     pub fn put(&self, path: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) {
         let at = Self::path(path.as_ref());
         let content = Bytes::copy_from_slice(bytes.as_ref());
@@ -116,16 +114,16 @@ impl Memory {
         result.expect("the path of a file put into memory leads through directories");
     }
 
-    /// The content of a file; none if there is no such file.
+    /// The content of a file; `None` if it does not exist.
     ///
     /// # Panics
-    /// If `path` is none (see [`VPath::resolve`]).
+    /// If `path` is invalid (see [`VPath::resolve`]).
     pub fn content(&self, path: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         Some(self.tree().file(&Self::path(path.as_ref())).ok()?.to_vec())
     }
 
-    /// The path of everything in the tree but the root, files and directories, sorted by
-    /// directory and then by name. Odd bytes are escaped as in [`VPath`]'s `Display`.
+    /// The path of everything in the tree except the root, files and directories, sorted by
+    /// directory and then by name. Special bytes are escaped as in [`VPath`]'s `Display`.
     pub fn paths(&self) -> Vec<String> {
         self.tree().paths().map(|path| path.to_string()).collect()
     }
@@ -136,7 +134,8 @@ impl Memory {
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
-        // A panic elsewhere while it was held left whole nodes: every change is one insertion.
+        // A panic while the lock was held leaves the nodes consistent: every change is one
+        // insertion.
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,26 +153,26 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// The tree's meter with this account's limits, if anybody counts.
-    fn metered(&self, tree: &Tree) -> Option<Metered> {
-        let meter = tree.meter.clone()?;
-        Some(Metered::new(meter, self.quota))
+    /// The counter of the tree with the limits of this account, if a quota is counted.
+    fn limited(&self, tree: &Tree) -> Option<LimitedHome> {
+        let counter = tree.counter.clone()?;
+        Some(LimitedHome::new(counter, self.quota))
     }
 
-    /// Gives something new its permission bits.
+    /// Sets the permission bits of a new entry.
     fn masked(&self, tree: &mut Tree, at: &VPath, bits: u32) -> Result<()> {
         tree.set(at, Change::Mode(bits & !self.umask.load(Ordering::Relaxed)))
     }
 
-    /// Counts that one file or directory is gone.
+    /// Counts the removal of one file or directory.
     fn freed(&self, tree: &Tree, bytes: u64) -> Result<()> {
-        if let Some(metered) = self.metered(tree) {
-            metered.change()?.freed(bytes, 1);
+        if let Some(limited) = self.limited(tree) {
+            limited.change()?.freed(bytes, 1);
         }
         Ok(())
     }
 
-    /// Forgets what this account left unfinished under a name.
+    /// Removes this account's unfinished upload to a name.
     fn forget(&self, tree: &mut Tree, at: &VPath) -> Result<()> {
         let key = (Arc::clone(&self.account), at.clone());
         match tree.partials.remove(&key) {
@@ -182,28 +181,28 @@ impl Memory {
         }
     }
 
-    /// Begins to add to the file of this number.
+    /// Starts appending to the file with this number.
     fn append(&self, tree: &mut Tree, key: PartialKey, number: u64) -> Result<Box<dyn Sink>> {
         if tree.running.contains_key(&key) {
             return Err(ErrorKind::Busy.into());
         }
-        // Also before its first byte: what comes may be the rest of it.
+        // Even without content: the data may be the rest of the unfinished upload.
         if let Some(left) = tree.partial(&key).map(|partial| length(&partial.content)) {
             return Err(ErrorKind::Unfinished(left).into());
         }
-        // It is no file of its own once it is done.
+        // It no longer counts as a file once the append is complete.
         let stage = Replaced { file: (tree.next_number(), STAGES), bytes: 0 };
-        let charge = match self.metered(tree) {
+        let reservation = match self.limited(tree) {
             None => None,
-            Some(metered) => {
-                let charge = Charge::begin(&metered, None, Some(stage))?;
-                charge.check_room()?;
-                Some(charge)
+            Some(limited) => {
+                let reservation = QuotaReservation::begin(&limited, None, Some(stage))?;
+                reservation.check_room()?;
+                Some(reservation)
             }
         };
-        Ok(Box::new(Upload {
+        Ok(Box::new(MemoryUpload {
             memory: self.clone(),
-            charge,
+            reservation,
             at: key.1,
             replace: Replace::Allowed,
             content: Vec::new(),
@@ -213,45 +212,46 @@ impl Memory {
         }))
     }
 
-    /// Tells uploads to `at` that what they were to replace is no longer there.
+    /// Ends the quota credit of uploads to `at`: the file that they were to replace is no longer
+    /// there.
     fn moved(&self, tree: &Tree, at: &VPath) -> Result<()> {
-        if let Some(metered) = self.metered(tree) {
-            metered.change()?.moved(file_id(at));
+        if let Some(limited) = self.limited(tree) {
+            limited.change()?.moved(file_id(at));
         }
         Ok(())
     }
 
-    /// Charges an upload that begins with so many bytes, and goes on with an unfinished one if
-    /// there are bytes of that.
-    fn charge(
+    /// Reserves quota for an upload that starts with this many bytes, and resumes an unfinished one
+    /// if that has bytes.
+    fn reserve(
         &self,
         tree: &Tree,
         at: &VPath,
         partial: Option<u64>,
         bytes: u64,
-    ) -> Result<Option<Charge>> {
-        let Some(metered) = self.metered(tree) else { return Ok(None) };
+    ) -> Result<Option<QuotaReservation>> {
+        let Some(limited) = self.limited(tree) else { return Ok(None) };
         let replaces = replaced(tree, at);
-        let charge = Charge::begin(&metered, partial, replaces)?;
+        let reservation = QuotaReservation::begin(&limited, partial, replaces)?;
         let begun = match bytes.checked_sub(partial.unwrap_or(0)) {
-            Some(more) if more > 0 => charge.grow(more),
+            Some(more) if more > 0 => reservation.grow(more),
             _ => {
-                charge.set(bytes);
+                reservation.set(bytes);
                 Ok(())
             }
         };
-        match begun.and_then(|()| charge.check_room()) {
-            Ok(()) => Ok(Some(charge)),
+        match begun.and_then(|()| reservation.check_room()) {
+            Ok(()) => Ok(Some(reservation)),
             Err(error) => {
-                // What was left unfinished stays as it was.
-                charge.end(partial);
+                // The unfinished upload stays as it was.
+                reservation.end(partial);
                 Err(error)
             }
         }
     }
 }
 
-/// Opens the shared tree for every account; their homes are not looked at.
+/// Opens the shared tree for every account; their homes are ignored.
 #[async_trait]
 impl Stores for Memory {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
@@ -280,7 +280,7 @@ impl Storage for Memory {
 
     async fn list(&self, at: &VPath, _: Wanted) -> Result<Entries> {
         self.tree().check_dir(at)?;
-        let listing = Listing { memory: self.clone(), at: at.clone(), after: Vec::new() };
+        let listing = MemoryListing { memory: self.clone(), at: at.clone(), after: Vec::new() };
         Ok(Entries::Stream(Box::pin(listing)))
     }
 
@@ -288,7 +288,7 @@ impl Storage for Memory {
         let content = self.tree().file(at)?;
         let from = usize::try_from(from).ok().filter(|from| *from <= content.len());
         let rest = content.slice(from.ok_or(ErrorKind::BadOffset)?..);
-        Ok(Source::Stream(Box::pin(Reading { rest })))
+        Ok(Source::Stream(Box::pin(MemoryReader { rest })))
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
@@ -314,18 +314,18 @@ impl Storage for Memory {
             (Start::At(keep), None) => first_bytes(&tree.file(at).unwrap_or_default(), keep)?,
         };
         let left = tree.partials.get(&key).map(|partial| length(&partial.content));
-        let charge = self.charge(&tree, at, left, length(&before))?;
+        let reservation = self.reserve(&tree, at, left, length(&before))?;
         tree.partials.remove(&key);
         tree.running.entry(key).or_default().count += 1;
-        let upload = Upload {
-            charge,
+        let upload = MemoryUpload {
+            reservation,
             memory: self.clone(),
             at: at.clone(),
             replace: how.replace,
             content: before,
             base,
             adds_to: None,
-            // What was to replace a file and was cut early must be known as that.
+            // An upload that was to replace a file and ended early must be recognized.
             is_worth_keeping: resumed || base.is_some() && how.start == Start::Fresh,
         };
         Ok(Box::new(upload))
@@ -337,8 +337,8 @@ impl Storage for Memory {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let metered = self.metered(&self.tree())?;
-        self.quota.is_limited().then(|| metered.usage())
+        let limited = self.limited(&self.tree())?;
+        self.quota.is_limited().then(|| limited.usage())
     }
 
     fn umask(&self) -> Option<u32> {
@@ -375,12 +375,12 @@ impl Storage for Memory {
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
         let mut tree = self.tree();
-        let Some(metered) = self.metered(&tree) else {
+        let Some(limited) = self.limited(&tree) else {
             tree.make_dir(at)?;
             return self.masked(&mut tree, at, 0o777);
         };
-        let counting = metered.change()?;
-        // A name that is taken is told before a limit.
+        let counting = limited.change()?;
+        // An existing name is reported before an exceeded limit.
         if tree.stat(at).is_err() {
             counting.check_one_more()?;
         }
@@ -411,10 +411,10 @@ fn first_bytes(content: &[u8], keep: u64) -> Result<Vec<u8>> {
     Ok(kept.to_vec())
 }
 
-/// Where the identities of staged bytes are told from those of files, whose second number is 0.
+/// Distinguishes the identities of staged bytes from those of files, whose second number is 0.
 const STAGES: u64 = 1;
 
-/// Names are all that tells files in memory apart.
+/// Files in memory are identified by their names only.
 fn file_id(at: &VPath) -> FileId {
     use std::hash::{Hash as _, Hasher as _};
     let mut hasher = std::hash::DefaultHasher::new();
@@ -422,7 +422,7 @@ fn file_id(at: &VPath) -> FileId {
     (hasher.finish(), 0)
 }
 
-/// The file that an upload to `at` takes the place of, if there is one.
+/// The file that an upload to `at` replaces, if there is one.
 fn replaced(tree: &Tree, at: &VPath) -> Option<Replaced> {
     let content = tree.file(at).ok()?;
     Some(Replaced { file: file_id(at), bytes: length(&content) })
@@ -432,15 +432,15 @@ fn length(content: &[u8]) -> u64 {
     u64::try_from(content.len()).unwrap_or(u64::MAX)
 }
 
-/// The entries of a directory behind the name read last, so that no batch holds the lock for
-/// longer than it takes and what is made meanwhile does no harm.
-struct Listing {
+/// Lists the entries of a directory after the last name, so that no batch holds the lock for long
+/// and concurrent changes do no harm.
+struct MemoryListing {
     memory: Memory,
     at: VPath,
     after: Vec<u8>,
 }
 
-impl Stream for Listing {
+impl Stream for MemoryListing {
     type Item = Result<Vec<Entry>>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -451,12 +451,12 @@ impl Stream for Listing {
     }
 }
 
-/// What is left of a file as it was when reading began.
-struct Reading {
+/// The rest of a file as it was when reading began.
+struct MemoryReader {
     rest: Bytes,
 }
 
-impl Stream for Reading {
+impl Stream for MemoryReader {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -468,40 +468,40 @@ impl Stream for Reading {
     }
 }
 
-/// A write under way: the whole content or what is to be added, apart from the tree until it is
+/// A write in progress: the new content or the bytes to append, separate from the tree until
 /// published.
-struct Upload {
+struct MemoryUpload {
     memory: Memory,
-    charge: Option<Charge>,
+    reservation: Option<QuotaReservation>,
     at: VPath,
     replace: Replace,
     content: Vec<u8>,
-    /// What stood there when it began.
+    /// The identity of the file at the target when the write began.
     base: Option<Identity>,
-    /// To what the content is to be added, if it is.
+    /// The file to which the content is appended, if any.
     adds_to: Option<Addition>,
-    /// Whether dropping it leaves something to resume: it was resumed, or took bytes.
+    /// Whether dropping it leaves something to resume: it was resumed, or received bytes.
     is_worth_keeping: bool,
 }
 
-/// A write that adds to a file.
+/// A write that appends to a file.
 #[derive(Clone, Copy)]
 struct Addition {
     /// The number of the file.
     number: u64,
-    /// What holds the bytes until they are added, as a quota counts it.
+    /// The staged bytes, as a quota counts them.
     stage: Replaced,
 }
 
 #[async_trait]
-impl Sink for Upload {
+impl Sink for MemoryUpload {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         if chunk.len() > FILE_BYTES_MAX - self.content.len().min(FILE_BYTES_MAX) {
-            let told = format!("a file in memory holds at most {FILE_BYTES_MAX} bytes");
-            return Err(Error::new(ErrorKind::NoSpace, told));
+            let message = format!("a file in memory holds at most {FILE_BYTES_MAX} bytes");
+            return Err(Error::new(ErrorKind::NoSpace, message));
         }
-        if let Some(charge) = &self.charge {
-            charge.grow(length(&chunk))?;
+        if let Some(reservation) = &self.reservation {
+            reservation.grow(length(&chunk))?;
         }
         self.content.extend_from_slice(&chunk);
         self.is_worth_keeping |= !chunk.is_empty() && self.adds_to.is_none();
@@ -516,19 +516,19 @@ impl Sink for Upload {
         }
         let size = length(&content);
         let key = (Arc::clone(&self.memory.account), self.at.clone());
-        let charge = self.charge.take();
+        let reservation = self.reservation.take();
         let memory = self.memory.clone();
         let mut tree = memory.tree();
         let replaced = replaced(&tree, &self.at);
-        if let Some(charge) = &charge {
-            charge.check_publish(size, replaced)?;
+        if let Some(reservation) = &reservation {
+            reservation.check_publish(size, replaced)?;
         }
         tree.publish(&self.at, Bytes::from(content), self.replace)?;
         if replaced.is_none() {
             memory.masked(&mut tree, &self.at, 0o666)?;
         }
-        if let Some(charge) = &charge {
-            charge.published();
+        if let Some(reservation) = &reservation {
+            reservation.published();
         }
         if let Some(older) = tree.partials.remove(&key) {
             memory.freed(&tree, length(&older.content))?;
@@ -543,27 +543,27 @@ impl Sink for Upload {
     }
 }
 
-impl Upload {
-    /// Adds the content to its file.
+impl MemoryUpload {
+    /// Appends the content to its file.
     fn add(mut self: Box<Self>, to: Addition, content: &[u8]) -> Result<Stored> {
         let memory = self.memory.clone();
         let mut tree = memory.tree();
         if content.is_empty() {
             return Ok(Stored { size: length(&tree.file(&self.at)?) });
         }
-        if let Some(charge) = &self.charge {
-            charge.check_publish(length(content), Some(to.stage))?;
+        if let Some(reservation) = &self.reservation {
+            reservation.check_publish(length(content), Some(to.stage))?;
         }
         let size = tree.append(&self.at, to.number, content)?;
-        if let Some(charge) = self.charge.take() {
-            charge.published();
+        if let Some(reservation) = self.reservation.take() {
+            reservation.published();
         }
         drop(tree);
         Ok(Stored { size })
     }
 }
 
-impl Drop for Upload {
+impl Drop for MemoryUpload {
     fn drop(&mut self) {
         let bytes = length(&self.content);
         let memory = self.memory.clone();
@@ -580,18 +580,19 @@ impl Drop for Upload {
                 }
             }
         }
-        let may_stay = self.charge.as_ref().is_none_or(|charge| charge.may_stay(bytes));
+        let may_stay =
+            self.reservation.as_ref().is_none_or(|reservation| reservation.may_stay(bytes));
         let is_worth_keeping = self.is_worth_keeping && (bytes > 0 || self.base.is_some());
         let is_left = is_worth_keeping && memory.keeps_partials && may_stay;
-        if let Some(charge) = self.charge.take() {
-            charge.end(is_left.then_some(bytes));
+        if let Some(reservation) = self.reservation.take() {
+            reservation.end(is_left.then_some(bytes));
         }
         if is_left {
             let content = std::mem::take(&mut self.content);
             let key = (Arc::clone(&memory.account), self.at.clone());
             let partial = Partial { content, base: self.base };
             if let Some(older) = tree.partials.insert(key, partial) {
-                // Memory counts at any time: there is nobody to tell of a failure.
+                // Counting in memory cannot fail here, and there is no caller to receive an error.
                 let _ = memory.freed(&tree, length(&older.content));
             }
         }

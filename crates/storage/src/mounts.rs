@@ -1,4 +1,4 @@
-//! Several trees seen as one: a home, and folders that lie elsewhere.
+//! A home combined with directories mounted from elsewhere.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,34 +17,33 @@ use wharf_core::storage::{
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
-/// How many links from one tree to the place of another a path may lead through.
+/// Maximum number of links between mounted trees in one path.
 const RESOLVED_MAX: usize = 16;
 
 /// A tree with others mounted in it.
 ///
-/// Whatever the home has at or below the place of a folder is covered by it. A folder itself, and
-/// what lies above it, can be neither removed nor renamed; a rename from one tree to another is
-/// `CrossesDevices`. Folders on the way to one that the home does not have are seen as empty but
-/// for it. Usage and space are those of the home where no path is named.
+/// A mounted directory covers everything that the home has at or below its path. The mount point
+/// itself, and its parents, can be neither removed nor renamed; a rename from one tree to another
+/// is `CrossesDevices`. Parents of a mount point that the home does not have appear as directories
+/// with nothing else in them. Usage and space are those of the home if no path is given.
 ///
-/// Where the home does not tell upper from lower case, the place of a folder covers every way to
-/// spell it.
+/// If the home is case-insensitive, a mount covers every spelling of its path.
 pub struct Mounts {
     home: Arc<dyn Storage>,
     folders: BTreeMap<VPath, Arc<dyn Storage>>,
     ignores_case: bool,
 }
 
-/// Where a path leads.
-struct Place<'a> {
+/// The storage of a path.
+struct Location<'a> {
     store: &'a Arc<dyn Storage>,
-    /// Below the root of that store.
+    /// The path relative to the root of that storage.
     at: VPath,
     is_home: bool,
 }
 
 impl Mounts {
-    /// Sees each of `folders` at its path, which is not the root.
+    /// Mounts each of `folders` at its path, which must not be the root.
     pub fn new(
         home: Arc<dyn Storage>,
         folders: impl IntoIterator<Item = (VPath, Arc<dyn Storage>)>,
@@ -54,7 +53,7 @@ impl Mounts {
         Self { home, folders, ignores_case }
     }
 
-    /// Whether `at` is `prefix` or lies below it, in the home's eyes.
+    /// Whether `at` equals or lies below `prefix`, with the case sensitivity of the home.
     fn is_within(&self, at: &VPath, prefix: &VPath) -> bool {
         if !self.ignores_case {
             return at.is_within(prefix);
@@ -64,20 +63,21 @@ impl Mounts {
         below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 
-    /// The store of a path: that of the folder whose place is its longest prefix.
-    fn place(&self, at: &VPath) -> Place<'_> {
+    /// The storage of a path: that of the mount with the longest matching prefix.
+    fn location(&self, at: &VPath) -> Location<'_> {
         let within = self.folders.iter().filter(|(prefix, _)| self.is_within(at, prefix));
         let nearest = within.max_by_key(|(prefix, _)| prefix.as_bytes().len());
         let Some((prefix, store)) = nearest else {
-            return Place { store: &self.home, at: at.clone(), is_home: true };
+            return Location { store: &self.home, at: at.clone(), is_home: true };
         };
         let depth = prefix.names().count();
         let below = at.names().skip(depth).try_fold(VPath::root(), |path, name| path.join(name));
         // A part of a path is a path.
-        Place { store, at: below.unwrap_or_else(|_| VPath::root()), is_home: false }
+        Location { store, at: below.unwrap_or_else(|_| VPath::root()), is_home: false }
     }
 
-    /// The names that lead from `at` to folders, each once, and the folder if it is there.
+    /// The names that lead from `at` to mounts, each once, with the mounted storage if the name is
+    /// a mount point.
     fn next(&self, at: &VPath) -> BTreeMap<Vec<u8>, Option<&Arc<dyn Storage>>> {
         let depth = at.names().count();
         let mut names = BTreeMap::new();
@@ -93,12 +93,12 @@ impl Mounts {
         names
     }
 
-    /// Whether `at` is a folder's place, or lies above one.
+    /// Whether `at` is a mount point, or lies above one.
     fn is_fixed(&self, at: &VPath) -> bool {
         self.folders.keys().any(|path| self.is_within(path, at))
     }
 
-    /// A folder on the way to others, where the home has none.
+    /// A parent of a mount point that the home does not have.
     async fn stat_above(&self, at: &VPath) -> Result<Entry> {
         match self.home.stat(at).await {
             Ok(entry) if entry.kind == Kind::Dir => Ok(entry),
@@ -114,7 +114,7 @@ impl Mounts {
 
 #[async_trait]
 impl Storage for Mounts {
-    /// What all of them can; names are alike in any case where they are in one of them.
+    /// What all of them support; names are case-insensitive if they are in one of them.
     fn caps(&self) -> Caps {
         self.folders.values().map(|store| store.caps()).fold(self.home.caps(), |all, one| Caps {
             resumes: all.resumes && one.resumes,
@@ -126,22 +126,22 @@ impl Storage for Mounts {
     }
 
     async fn stat(&self, at: &VPath) -> Result<Entry> {
-        let place = self.place(at);
-        if place.is_home && !at.is_root() && self.is_fixed(at) {
+        let location = self.location(at);
+        if location.is_home && !at.is_root() && self.is_fixed(at) {
             return self.stat_above(at).await;
         }
-        let entry = place.store.stat(&place.at).await?;
-        // A folder has the name of its place, not that of its target.
+        let entry = location.store.stat(&location.at).await?;
+        // A mount point has its own name, not that of the mounted directory.
         Ok(match at.name() {
-            Some(name) if place.at.is_root() => Entry { name: name.to_vec(), ..entry },
+            Some(name) if location.at.is_root() => Entry { name: name.to_vec(), ..entry },
             _ => entry,
         })
     }
 
     async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
-        let place = self.place(at);
+        let location = self.location(at);
         let next = self.next(at);
-        let listed = place.store.list(&place.at, wanted).await;
+        let listed = location.store.list(&location.at, wanted).await;
         if next.is_empty() {
             return listed;
         }
@@ -151,7 +151,7 @@ impl Storage for Mounts {
         }
         let own = match listed {
             Ok(own) => own,
-            // The home need not have a folder that is only on the way.
+            // The home need not have a directory that is only a parent of a mount point.
             Err(error) if error.kind == ErrorKind::NotFound => {
                 Entries::Blocking(Box::new(std::iter::empty()))
             }
@@ -163,21 +163,21 @@ impl Storage for Mounts {
     }
 
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
-        let place = self.place(at);
-        place.store.read(&place.at, from).await
+        let location = self.location(at);
+        location.store.read(&location.at, from).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         if self.is_fixed(at) {
             return Err(ErrorKind::IsADirectory.into());
         }
-        let place = self.place(at);
-        place.store.write(&place.at, how).await
+        let location = self.location(at);
+        location.store.write(&location.at, how).await
     }
 
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
-        let place = self.place(at);
-        place.store.partial(&place.at).await
+        let location = self.location(at);
+        location.store.partial(&location.at).await
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -185,18 +185,18 @@ impl Storage for Mounts {
     }
 
     fn usage_at(&self, at: &VPath) -> Option<Usage> {
-        let place = self.place(at);
-        place.store.usage_at(&place.at)
+        let location = self.location(at);
+        location.store.usage_at(&location.at)
     }
 
-    /// A link of one tree can lead to the place of another, in which the next link lies.
+    /// A link of one tree can lead to the mount point of another, which contains the next link.
     async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
         let mut path = at.clone();
         for _ in 0..RESOLVED_MAX {
-            let place = self.place(&path);
-            let depth = path.names().count().saturating_sub(place.at.names().count());
-            let found = place.store.resolve(&place.at, last).await?;
-            if found == place.at {
+            let location = self.location(&path);
+            let depth = path.names().count().saturating_sub(location.at.names().count());
+            let found = location.store.resolve(&location.at, last).await?;
+            if found == location.at {
                 return Ok(path);
             }
             let mut names = path.names().take(depth).chain(found.names());
@@ -216,13 +216,13 @@ impl Storage for Mounts {
     }
 
     async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
-        let place = self.place(at);
-        place.store.space_at(&place.at).await
+        let location = self.location(at);
+        location.store.space_at(&location.at).await
     }
 
     fn real_path(&self, at: &VPath) -> Option<PathBuf> {
-        let place = self.place(at);
-        place.store.real_path(&place.at)
+        let location = self.location(at);
+        location.store.real_path(&location.at)
     }
 
     fn umask(&self) -> Option<u32> {
@@ -239,24 +239,24 @@ impl Storage for Mounts {
         if self.is_fixed(at) {
             return Err(ErrorKind::IsADirectory.into());
         }
-        let place = self.place(at);
-        place.store.remove_file(&place.at).await
+        let location = self.location(at);
+        location.store.remove_file(&location.at).await
     }
 
     async fn remove_dir(&self, at: &VPath) -> Result<()> {
         if self.is_fixed(at) {
             return Err(ErrorKind::Forbidden.into());
         }
-        let place = self.place(at);
-        place.store.remove_dir(&place.at).await
+        let location = self.location(at);
+        location.store.remove_dir(&location.at).await
     }
 
     async fn make_dir(&self, at: &VPath) -> Result<()> {
         if self.is_fixed(at) {
             return Err(ErrorKind::Exists.into());
         }
-        let place = self.place(at);
-        place.store.make_dir(&place.at).await
+        let location = self.location(at);
+        location.store.make_dir(&location.at).await
     }
 
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
@@ -266,9 +266,9 @@ impl Storage for Mounts {
         if self.is_fixed(to) {
             return Err(ErrorKind::Exists.into());
         }
-        let (from, to) = (self.place(from), self.place(to));
+        let (from, to) = (self.location(from), self.location(to));
         if !Arc::ptr_eq(from.store, to.store) {
-            // Whether there is anything to rename is told first.
+            // A missing source is reported first.
             from.store.stat(&from.at).await?;
             return Err(ErrorKind::CrossesDevices.into());
         }
@@ -276,12 +276,12 @@ impl Storage for Mounts {
     }
 
     async fn set(&self, at: &VPath, change: Change) -> Result<()> {
-        let place = self.place(at);
-        place.store.set(&place.at, change).await
+        let location = self.location(at);
+        location.store.set(&location.at, change).await
     }
 }
 
-/// The entries of a directory without those that are covered, and then those that cover them.
+/// The entries of a directory without those that are covered, followed by those that cover them.
 fn joined(own: Entries, covered: Covered, mounted: Vec<Entry>) -> Entries {
     match own {
         Entries::Blocking(entries) => {
@@ -296,7 +296,7 @@ fn joined(own: Entries, covered: Covered, mounted: Vec<Entry>) -> Entries {
     }
 }
 
-/// The names in a directory that folders cover.
+/// The names in a directory that mounts cover.
 struct Covered {
     names: Vec<Vec<u8>>,
     ignores_case: bool,
@@ -311,9 +311,9 @@ impl Covered {
     }
 }
 
-/// Batches without what is covered, and one more with what covers it.
+/// Batches without covered entries, and a final one with the mounts.
 struct Batches {
-    /// None once it has ended: a stream is not asked again after that.
+    /// `None` once it has ended: the stream must not be polled after that.
     own: Option<EntryStream>,
     covered: Covered,
     mounted: Vec<Entry>,
@@ -332,7 +332,7 @@ impl Stream for Batches {
                     }
                 }
                 Some(Err(error)) => {
-                    // After an error nothing more comes.
+                    // Nothing follows an error.
                     self.own = None;
                     self.mounted.clear();
                     return Poll::Ready(Some(Err(error)));
@@ -384,7 +384,7 @@ mod tests {
         names
     }
 
-    /// A home with `/a` and `/music/old`, and folders at `/music` and `/deep/er/x`.
+    /// A home with `/a` and `/music/old`, and mounts at `/music` and `/deep/er/x`.
     async fn tree() -> (Arc<dyn Storage>, Arc<dyn Storage>, Mounts) {
         let home: Arc<dyn Storage> = Arc::new(Memory::new());
         let music: Arc<dyn Storage> = Arc::new(Memory::new());
@@ -403,14 +403,14 @@ mod tests {
         result.err().expect("it fails").kind
     }
 
-    /// Ends, and must not be asked again.
+    /// Ends, and must not be polled again.
     struct Once(Option<Result<Vec<Entry>>>, bool);
 
     impl Stream for Once {
         type Item = Result<Vec<Entry>>;
 
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-            assert!(!self.1, "a stream that has ended was asked again");
+            assert!(!self.1, "a stream was polled after its end");
             let next = self.0.take();
             self.1 = !matches!(next, Some(Ok(_)));
             Poll::Ready(next)
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_of_the_home_is_not_asked_after_its_end_or_an_error() {
+    async fn a_listing_of_the_home_is_not_polled_after_its_end_or_an_error() {
         let entry = |name: &str| Entry::new(name, Kind::Dir, 0);
         for (own, wanted) in [
             (Ok(vec![entry("a")]), [true, true, false, false]),
@@ -437,13 +437,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_to_which_folders_may_come_keeps_the_promises_of_a_store() {
+    async fn mounts_meet_the_storage_contract() {
         wharf_core::conformance::storage(|| Arc::new(Mounts::new(Arc::new(Memory::new()), [])))
             .await;
     }
 
     #[tokio::test]
-    async fn folders_cover_what_the_home_has_and_are_listed_where_they_are() {
+    async fn mounts_cover_the_home_and_are_listed_at_their_paths() {
         let (home, _, all) = tree().await;
         assert_eq!(names(&all, "/").await, ["a", "deep", "music"]);
         assert_eq!(names(&all, "/music").await, ["song"]);
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_of_folders_stay_and_nothing_crosses_them_by_a_rename() {
+    async fn mount_points_cannot_be_changed_and_renames_do_not_cross_them() {
         let (_, music, all) = tree().await;
         let rename = |from: &'static str, to: &'static str| {
             let all = &all;
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_30_where_case_does_not_matter_no_spelling_uncovers_what_is_covered() {
+    async fn row_30_without_case_sensitivity_a_mount_covers_every_spelling() {
         let (home, music, _) = tree().await;
         let all = Mounts {
             ignores_case: true,

@@ -1,4 +1,4 @@
-//! The operating system's moments and ours.
+//! Conversion between times of the operating system and [`Timestamp`].
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use wharf_proto::time::Timestamp;
 
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
-/// The moment as FTP counts it. Before the epoch the fraction still counts forward.
+/// The time as a [`Timestamp`]. Before the epoch the fraction still counts forward.
 pub(crate) fn timestamp(moment: SystemTime) -> Timestamp {
     match moment.duration_since(UNIX_EPOCH) {
         Ok(after) => Timestamp {
@@ -27,12 +27,12 @@ pub(crate) fn timestamp(moment: SystemTime) -> Timestamp {
     }
 }
 
-/// Now, by the machine's clock.
+/// The current time of the system clock.
 pub(crate) fn now() -> Timestamp {
     timestamp(SystemTime::now())
 }
 
-/// The moment as the operating system counts it; none where it cannot hold it.
+/// The time of the operating system; `None` if it is out of range.
 pub(crate) fn system_time(moment: Timestamp) -> Option<SystemTime> {
     let whole = Duration::from_secs(moment.seconds.unsigned_abs());
     let start = if moment.seconds < 0 {
@@ -50,11 +50,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn moments_go_there_and_back(
+        fn times_are_converted_both_ways(
             seconds in -60_000_000_000_i64..250_000_000_000,
             tens in 0_u32..10_000_000,
         ) {
-            // Windows counts in steps of a hundred nanoseconds.
+            // Windows counts in units of a hundred nanoseconds.
             let moment = Timestamp { seconds, nanos: tens * 100 };
             if let Some(there) = system_time(moment) {
                 prop_assert_eq!(timestamp(there), moment);

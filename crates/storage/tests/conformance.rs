@@ -1,4 +1,4 @@
-//! Folders keep the storage contract, by every way to stay below the root.
+//! Disk storage meets the storage contract, with every method of confining paths.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -25,7 +25,7 @@ fn fast(follow_symlinks: FollowSymlinks) -> DiskOptions {
 }
 
 #[tokio::test]
-async fn a_durable_folder_keeps_the_contract() {
+async fn a_durable_disk_meets_the_storage_contract() {
     keeps_the_contract(
         |root, name, options| Disk::open(root, name, options),
         DiskOptions::default(),
@@ -34,7 +34,7 @@ async fn a_durable_folder_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn a_fast_folder_keeps_the_contract() {
+async fn a_fast_disk_meets_the_storage_contract() {
     for links in [FollowSymlinks::Inside, FollowSymlinks::Never, FollowSymlinks::Always] {
         keeps_the_contract(|root, name, options| Disk::open(root, name, options), fast(links))
             .await;
@@ -42,7 +42,7 @@ async fn a_fast_folder_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn a_folder_walked_name_by_name_keeps_the_contract() {
+async fn a_disk_without_openat2_meets_the_storage_contract() {
     for links in [FollowSymlinks::Inside, FollowSymlinks::Never, FollowSymlinks::Always] {
         keeps_the_contract(
             |root, name, options| Disk::open_walking(root, name, options),
@@ -53,7 +53,7 @@ async fn a_folder_walked_name_by_name_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn a_folder_that_keeps_no_partials_keeps_the_contract() {
+async fn a_disk_without_partial_uploads_meets_the_storage_contract() {
     let options = DiskOptions {
         partial_upload_retention: std::time::Duration::ZERO,
         ..fast(FollowSymlinks::Inside)

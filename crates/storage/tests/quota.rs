@@ -1,4 +1,4 @@
-//! What is counted is what is there: whatever happens, in whatever order, and after a crash.
+//! The count equals the actual usage after any sequence of operations, and after a crash.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use wharf_core::storage::{Kept, Replace, Sink, Start, Storage, Stores, Write};
 use wharf_proto::path::VPath;
 use wharf_storage::{DiskOptions, Disks, Durability, Memory, Quota, Quotas, sweep};
 
-/// What the accounts may keep.
+/// The quota of the accounts.
 const BYTES_MAX: u64 = 2000;
 const FILES_MAX: u32 = 12;
 /// Both share a home.
@@ -26,7 +26,7 @@ const PLACES: [&str; 6] = ["/a", "/b", "/c", "/d/a", "/d/b", "/e/f"];
 const FOLDERS: [&str; 3] = ["/d", "/e", "/e/g"];
 
 #[derive(Clone, Debug)]
-enum Act {
+enum Operation {
     Begin {
         at: usize,
         start: Start,
@@ -34,8 +34,8 @@ enum Act {
     Feed {
         bytes: usize,
     },
-    /// As the engine does with what is large: past the sink, into the file.
-    FeedLent {
+    /// As the engine does with large uploads: writes to the detached file.
+    FeedDetached {
         bytes: usize,
     },
     Commit,
@@ -60,7 +60,7 @@ enum Act {
     },
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
+fn acts() -> impl Strategy<Value = Vec<Operation>> {
     let (place, folder) = (0..PLACES.len(), 0..FOLDERS.len());
     let start = prop_oneof![
         3 => Just(Start::Fresh),
@@ -68,18 +68,18 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (0..700_u64).prop_map(Start::At),
     ];
     let act = prop_oneof![
-        8 => (place.clone(), start).prop_map(|(at, start)| Act::Begin { at, start }),
-        8 => (0..900_usize).prop_map(|bytes| Act::Feed { bytes }),
-        3 => (0..900_usize).prop_map(|bytes| Act::FeedLent { bytes }),
-        8 => Just(Act::Commit),
-        2 => Just(Act::Abort),
-        2 => Just(Act::Drop),
-        2 => place.clone().prop_map(|at| Act::Remove { at }),
-        2 => (place.clone(), place).prop_map(|(from, to)| Act::Rename { from, to }),
+        8 => (place.clone(), start).prop_map(|(at, start)| Operation::Begin { at, start }),
+        8 => (0..900_usize).prop_map(|bytes| Operation::Feed { bytes }),
+        3 => (0..900_usize).prop_map(|bytes| Operation::FeedDetached { bytes }),
+        8 => Just(Operation::Commit),
+        2 => Just(Operation::Abort),
+        2 => Just(Operation::Drop),
+        2 => place.clone().prop_map(|at| Operation::Remove { at }),
+        2 => (place.clone(), place).prop_map(|(from, to)| Operation::Rename { from, to }),
         1 => (folder.clone(), folder.clone())
-            .prop_map(|(from, to)| Act::RenameFolder { from, to }),
-        3 => folder.clone().prop_map(|at| Act::MakeFolder { at }),
-        1 => folder.prop_map(|at| Act::RemoveFolder { at }),
+            .prop_map(|(from, to)| Operation::RenameFolder { from, to }),
+        3 => folder.clone().prop_map(|at| Operation::MakeFolder { at }),
+        1 => folder.prop_map(|at| Operation::RemoveFolder { at }),
     ];
     prop::collection::vec(act, 1..40)
 }
@@ -88,24 +88,24 @@ fn path(text: &str) -> VPath {
     VPath::root().resolve(text.as_bytes()).unwrap()
 }
 
-/// One session's acts. Refusals are part of the game: what counts is what is there afterwards.
-async fn session(store: &dyn Storage, acts: &[Act]) {
+/// The operations of one session. Errors are expected: only the resulting files matter.
+async fn session(store: &dyn Storage, acts: &[Operation]) {
     let mut open: Option<Box<dyn Sink>> = None;
     for act in acts {
         match act {
-            Act::Begin { at, start } => {
+            Operation::Begin { at, start } => {
                 let how = Write { start: *start, replace: Replace::Allowed };
                 open = store.write(&path(PLACES[*at]), how).await.ok();
             }
-            Act::Feed { bytes } => {
+            Operation::Feed { bytes } => {
                 let Some(sink) = &mut open else { continue };
                 if sink.write(Bytes::from(vec![7; *bytes])).await.is_err() {
                     open.take().unwrap().abort().await;
                 }
             }
-            Act::FeedLent { bytes } => {
+            Operation::FeedDetached { bytes } => {
                 let Some(mut sink) = open.take() else { continue };
-                if let Ok(is_whole) = feed_lent(&mut sink, *bytes).await {
+                if let Ok(is_whole) = feed_detached(&mut sink, *bytes).await {
                     if is_whole {
                         open = Some(sink);
                     } else {
@@ -113,47 +113,47 @@ async fn session(store: &dyn Storage, acts: &[Act]) {
                     }
                 }
             }
-            Act::Commit => {
+            Operation::Commit => {
                 let Some(mut sink) = open.take() else { continue };
                 match sink.sync().await {
                     Ok(()) => drop(sink.commit().await),
                     Err(_) => sink.abort().await,
                 }
             }
-            Act::Abort => {
+            Operation::Abort => {
                 if let Some(sink) = open.take() {
                     sink.abort().await;
                 }
             }
-            Act::Drop => drop(open.take()),
-            Act::Remove { at } => drop(store.remove_file(&path(PLACES[*at])).await),
-            Act::Rename { from, to } => {
+            Operation::Drop => drop(open.take()),
+            Operation::Remove { at } => drop(store.remove_file(&path(PLACES[*at])).await),
+            Operation::Rename { from, to } => {
                 let (from, to) = (path(PLACES[*from]), path(PLACES[*to]));
                 drop(store.rename(&from, &to, Replace::Allowed).await);
             }
-            Act::RenameFolder { from, to } => {
+            Operation::RenameFolder { from, to } => {
                 let (from, to) = (path(FOLDERS[*from]), path(FOLDERS[*to]));
                 drop(store.rename(&from, &to, Replace::Allowed).await);
             }
-            Act::MakeFolder { at } => drop(store.make_dir(&path(FOLDERS[*at])).await),
-            Act::RemoveFolder { at } => drop(store.remove_dir(&path(FOLDERS[*at])).await),
+            Operation::MakeFolder { at } => drop(store.make_dir(&path(FOLDERS[*at])).await),
+            Operation::RemoveFolder { at } => drop(store.remove_dir(&path(FOLDERS[*at])).await),
         }
     }
 }
 
-/// Writes past the sink, half of it at a time. Says whether all was allowed.
-async fn feed_lent(sink: &mut Box<dyn Sink>, bytes: usize) -> wharf_core::error::Result<bool> {
+/// Writes to the detached file, half of it at a time. Returns whether everything was allowed.
+async fn feed_detached(sink: &mut Box<dyn Sink>, bytes: usize) -> wharf_core::error::Result<bool> {
     use std::io::Write as _;
-    let Some(mut loan) = sink.detach_file().await? else { return Ok(true) };
+    let Some(mut detached) = sink.detach_file().await? else { return Ok(true) };
     let mut is_allowed = true;
     for piece in [bytes / 2, bytes - bytes / 2] {
-        let allowance = loan.allowance.as_mut().unwrap();
-        is_allowed &= allowance.take(&loan.file, u64::try_from(piece).unwrap()).is_ok();
+        let allowance = detached.allowance.as_mut().unwrap();
+        is_allowed &= allowance.take(&detached.file, u64::try_from(piece).unwrap()).is_ok();
         if is_allowed {
-            loan.file.write_all(&vec![8; piece]).unwrap();
+            detached.file.write_all(&vec![8; piece]).unwrap();
         }
     }
-    drop(loan);
+    drop(detached);
     sink.reattach_file(!is_allowed);
     Ok(is_allowed)
 }
@@ -169,18 +169,18 @@ fn account(name: &str, home: &Path) -> Account {
     account
 }
 
-/// What is there, by other means than those under test.
+/// The actual usage, determined independently of the code under test.
 fn walked(folder: &Path) -> Kept {
     let mut kept = Kept::default();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
-        // Some bytes beside an upload, which is counted.
+        // A few bytes beside an upload, which is counted itself.
         let path = entry.path();
         if path.extension().is_some_and(|end| end == "base" || end == "none") {
             continue;
         }
         let facts = match entry.metadata() {
-            // It went while somebody looked.
+            // It disappeared in the meantime.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             facts => facts.unwrap(),
         };
@@ -200,13 +200,13 @@ fn within_limits(kept: Kept) {
     assert!(kept.bytes <= BYTES_MAX && kept.files <= u64::from(FILES_MAX), "{kept:?}");
 }
 
-struct Place {
+struct TestHome {
     home: PathBuf,
     state: PathBuf,
     _folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestHome {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (home, state) = (folder.path().join("home"), folder.path().join("state"));
@@ -222,8 +222,8 @@ impl Place {
         Quotas::open(&self.state, Quota::UNLIMITED)
     }
 
-    /// One run of a server, in which sessions of all accounts act at a time.
-    fn run(&self, acts: &[Vec<Act>]) -> Quotas {
+    /// One run of a server, in which sessions of all accounts act concurrently.
+    fn run(&self, acts: &[Vec<Operation>]) -> Quotas {
         let quotas = self.quotas();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -236,17 +236,17 @@ impl Place {
                 session(&*two, &acts[1]),
                 session(&*three, &acts[2]),
             );
-            // Whoever comes first waits until it is counted.
+            // The first operation waits until the home is counted.
             drop(one.make_dir(&path("/d")).await);
         });
-        // Waits for what nobody waited for.
+        // Waits for background threads.
         drop(runtime);
         quotas
     }
 }
 
-/// Few cases, as each makes many files, unless the environment asks for more; and seeds beside this
-/// file, where they are found again.
+/// Few cases, as each creates many files, unless the environment requests more; seeds are stored
+/// beside this file.
 fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { 48 };
@@ -258,10 +258,10 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn row_37_invariant_4_what_is_counted_on_disk_is_what_is_there_also_after_a_crash(
+    fn row_37_invariant_4_the_count_on_disk_equals_the_usage_also_after_a_crash(
         runs in prop::collection::vec((prop::array::uniform3(acts()), any::<bool>()), 1..4),
     ) {
-        let place = Place::new();
+        let place = TestHome::new();
         for (acts, is_clean) in runs {
             let quotas = place.run(&acts);
             let there = walked(&place.home);
@@ -277,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn row_37_invariant_4_what_is_counted_in_memory_is_what_is_there(
+    fn row_37_invariant_4_the_count_in_memory_equals_the_usage(
         acts in prop::array::uniform3(acts()),
     ) {
         let memory = Memory::new();
@@ -298,7 +298,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_folder_and_a_memory_that_count_keep_the_contract() {
+async fn storage_with_a_quota_meets_the_storage_contract() {
     let folder = tempfile::tempdir().unwrap();
     let quotas = Quotas::open(folder.path().join("state"), quota());
     let wide = Quota { bytes: Size::from_bytes(1 << 40), files: Count::from_number(1 << 30) };
@@ -317,13 +317,13 @@ async fn a_folder_and_a_memory_that_count_keep_the_contract() {
     }
 }
 
-/// Opens a store where nobody can wait for it.
+/// Opens a storage in synchronous code.
 fn opened(disks: Disks, account: Account) -> Arc<dyn Storage> {
     std::thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = disks.open(&account).await.unwrap();
-            // The count ends while somebody waits for it.
+            // Waits until the count has ended.
             drop(store.remove_file(&path("/none")).await);
             store
         })
@@ -333,13 +333,13 @@ fn opened(disks: Disks, account: Account) -> Arc<dyn Storage> {
 }
 
 #[tokio::test]
-async fn row_23_37_what_each_account_may_keep_holds_for_a_visitor_too() {
-    let place = Place::new();
+async fn row_23_37_the_default_quota_applies_to_anonymous_users() {
+    let place = TestHome::new();
     let otherwise = Quota { bytes: Size::from_bytes(100), files: Count::Unlimited };
-    let disks = Disks::new(Place::options()).with_quotas(Quotas::open(&place.state, otherwise));
+    let disks = Disks::new(TestHome::options()).with_quotas(Quotas::open(&place.state, otherwise));
     let rules = Rules::everywhere(Permissions::parse("dropbox").unwrap());
-    let visitor = Account { is_anonymous: true, ..Account::new("anonymous", &place.home, rules) };
-    let store = disks.open(&visitor).await.unwrap();
+    let anonymous = Account { is_anonymous: true, ..Account::new("anonymous", &place.home, rules) };
+    let store = disks.open(&anonymous).await.unwrap();
     let how = Write { start: Start::Fresh, replace: Replace::Forbidden };
     let mut fits = store.write(&path("/fits"), how).await.unwrap();
     fits.write(Bytes::from(vec![1; 60])).await.unwrap();
@@ -351,11 +351,11 @@ async fn row_23_37_what_each_account_may_keep_holds_for_a_visitor_too() {
 }
 
 #[tokio::test]
-async fn row_37_a_damaged_ledger_is_not_believed() {
-    let place = Place::new();
+async fn row_37_a_damaged_quota_file_is_ignored() {
+    let place = TestHome::new();
     fs::write(place.home.join("old"), vec![1; 100]).unwrap();
     let open = async |quotas: Quotas| {
-        let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+        let disks = Disks::new(TestHome::options()).with_quotas(quotas.clone());
         let store = disks.open(&account("anna", &place.home)).await.unwrap();
         store.make_dir(&path("/d")).await.unwrap();
         store.remove_dir(&path("/d")).await.unwrap();
@@ -363,8 +363,8 @@ async fn row_37_a_damaged_ledger_is_not_believed() {
         quotas
     };
     open(place.quotas()).await.close().unwrap();
-    let ledger = place.state.join("quota.ledger");
-    let written = fs::read_to_string(&ledger).unwrap();
+    let quota_file = place.state.join("quota.ledger");
+    let written = fs::read_to_string(&quota_file).unwrap();
     assert_eq!(place.quotas().kept(&place.home), Some(Kept { bytes: 100, files: 1 }));
     for damaged in [
         written.replace("100 ", "0 "),
@@ -372,21 +372,21 @@ async fn row_37_a_damaged_ledger_is_not_believed() {
         written.lines().next().unwrap().to_owned(),
         String::new(),
     ] {
-        fs::write(&ledger, damaged).unwrap();
+        fs::write(&quota_file, damaged).unwrap();
         let quotas = place.quotas();
         assert_eq!(quotas.kept(&place.home), None);
         open(quotas).await.close().unwrap();
-        assert_eq!(fs::read_to_string(&ledger).unwrap().lines().count(), 3);
+        assert_eq!(fs::read_to_string(&quota_file).unwrap().lines().count(), 3);
     }
 }
 
 #[tokio::test]
-async fn row_37_removing_from_an_inner_home_does_not_make_room_in_the_outer_one() {
-    let place = Place::new();
+async fn row_37_removing_from_an_inner_home_frees_no_quota_of_the_outer_one() {
+    let place = TestHome::new();
     let inner = place.home.join("inner");
     fs::create_dir(&inner).unwrap();
     let quotas = place.quotas();
-    let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+    let disks = Disks::new(TestHome::options()).with_quotas(quotas.clone());
     let outer = disks.open(&account("anna", &place.home)).await.unwrap();
     let inside = disks.open(&account("bert", &inner)).await.unwrap();
     let how = Write { start: Start::Fresh, replace: Replace::Forbidden };
@@ -400,7 +400,8 @@ async fn row_37_removing_from_an_inner_home_does_not_make_room_in_the_outer_one(
     outer.remove_file(&path("/inner/theirs")).await.unwrap();
     assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 1500, files: 2 }));
     assert_eq!(put(&*outer, "/more", 600).await.unwrap_err().kind, ErrorKind::OverQuota);
-    // Beside the inner home removing makes room, and a login counts what the removal left open.
+    // Removing a file outside of the inner home frees quota, and a login counts what the removal
+    // left open.
     outer.remove_file(&path("/mine")).await.unwrap();
     assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 0, files: 1 }));
     assert_eq!(quotas.kept(&inner), Some(Kept { bytes: 1000, files: 1 }));
@@ -415,11 +416,11 @@ async fn row_37_removing_from_an_inner_home_does_not_make_room_in_the_outer_one(
 }
 
 #[tokio::test]
-async fn row_37_a_file_that_goes_while_bytes_are_added_to_it_frees_them_once() {
+async fn row_37_a_file_removed_during_an_append_frees_its_bytes_once() {
     for act in ["remove", "rename onto", "store"] {
-        let place = Place::new();
+        let place = TestHome::new();
         let quotas = place.quotas();
-        let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+        let disks = Disks::new(TestHome::options()).with_quotas(quotas.clone());
         let store = disks.open(&account("anna", &place.home)).await.unwrap();
         let put = async |at: &str, start: Start, bytes: usize| {
             let how = Write { start, replace: Replace::Allowed };
@@ -439,7 +440,7 @@ async fn row_37_a_file_that_goes_while_bytes_are_added_to_it_frees_them_once() {
         }
         assert_eq!(added.commit().await.unwrap_err().kind, ErrorKind::Busy, "{act}");
         assert_eq!(quotas.kept(&place.home), Some(walked(&place.home)), "{act}");
-        // What stays is counted once, too.
+        // Files that stay are counted once, too.
         put("/h", Start::End, 81).await.commit().await.unwrap();
         assert_eq!(quotas.kept(&place.home), Some(walked(&place.home)), "{act}");
     }
@@ -447,19 +448,19 @@ async fn row_37_a_file_that_goes_while_bytes_are_added_to_it_frees_them_once() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn row_37_the_ledger_is_private_gone_while_things_change_and_one_servers_own() {
+async fn row_37_the_quota_file_is_private_removed_during_changes_and_locked_by_one_server() {
     use std::os::unix::fs::PermissionsExt;
-    let place = Place::new();
+    let place = TestHome::new();
     let account = account("anna", &place.home);
     let (one, two) = (place.quotas(), place.quotas());
-    let disks = |quotas: &Quotas| Disks::new(Place::options()).with_quotas(quotas.clone());
+    let disks = |quotas: &Quotas| Disks::new(TestHome::options()).with_quotas(quotas.clone());
     let first = disks(&one).open(&account).await.unwrap();
     first.make_dir(&path("/d")).await.unwrap();
     assert!(!place.state.join("quota.ledger").exists());
     let second = disks(&two).open(&account).await.unwrap();
-    let told = second.make_dir(&path("/e")).await.unwrap_err();
-    assert_eq!(told.kind, ErrorKind::Broken);
-    assert!(told.to_string().contains("another server"), "{told}");
+    let context = second.make_dir(&path("/e")).await.unwrap_err();
+    assert_eq!(context.kind, ErrorKind::Broken);
+    assert!(context.to_string().contains("another server"), "{context}");
     one.close().unwrap();
     let facts = place.state.join("quota.ledger").metadata().unwrap();
     assert_eq!(facts.permissions().mode() & 0o777, 0o600);
@@ -467,10 +468,10 @@ async fn row_37_the_ledger_is_private_gone_while_things_change_and_one_servers_o
 }
 
 #[tokio::test]
-async fn row_41_what_a_sweep_removes_is_no_longer_counted() {
-    let place = Place::new();
+async fn row_41_files_removed_by_a_sweep_are_no_longer_counted() {
+    let place = TestHome::new();
     let quotas = place.quotas();
-    let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+    let disks = Disks::new(TestHome::options()).with_quotas(quotas.clone());
     let store = disks.open(&account("anna", &place.home)).await.unwrap();
     let how = Write { start: Start::Fresh, replace: Replace::Allowed };
     let mut sink = store.write(&path("/f"), how).await.unwrap();
@@ -478,16 +479,16 @@ async fn row_41_what_a_sweep_removes_is_no_longer_counted() {
     sink.abort().await;
     assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 300, files: 1 }));
     let now =
-        DiskOptions { partial_upload_retention: std::time::Duration::ZERO, ..Place::options() };
+        DiskOptions { partial_upload_retention: std::time::Duration::ZERO, ..TestHome::options() };
     assert_eq!(quotas.sweep(&place.home, &now).unwrap().removed, 1);
     assert_eq!(quotas.kept(&place.home), Some(Kept::default()));
     assert_eq!(sweep(&place.home, &now).unwrap().removed, 0);
 }
 
 #[tokio::test]
-async fn row_41_a_home_that_is_counted_while_it_is_swept_is_counted_right() {
+async fn row_41_a_home_is_counted_correctly_during_a_sweep() {
     const LEFT: usize = 2000;
-    let place = Place::new();
+    let place = TestHome::new();
     for number in 0..LEFT {
         let folder = place.home.join(format!("{}", number % 20));
         fs::create_dir_all(&folder).unwrap();
@@ -495,12 +496,12 @@ async fn row_41_a_home_that_is_counted_while_it_is_swept_is_counted_right() {
     }
     let quotas = place.quotas();
     let now =
-        DiskOptions { partial_upload_retention: std::time::Duration::ZERO, ..Place::options() };
+        DiskOptions { partial_upload_retention: std::time::Duration::ZERO, ..TestHome::options() };
     let (sweeper, home) = (quotas.clone(), place.home.clone());
     let swept = std::thread::spawn(move || sweeper.sweep(&home, &now).unwrap());
     // Not before the sweep has begun, if it has not ended by now.
     while walked(&place.home).files == 20 + u64::try_from(LEFT).unwrap() {}
-    let disks = Disks::new(Place::options()).with_quotas(quotas.clone());
+    let disks = Disks::new(TestHome::options()).with_quotas(quotas.clone());
     let store = disks.open(&account("anna", &place.home)).await.unwrap();
     drop(store.remove_file(&path("/none")).await);
     assert_eq!(swept.join().unwrap().removed, u64::try_from(LEFT).unwrap());
@@ -508,14 +509,14 @@ async fn row_41_a_home_that_is_counted_while_it_is_swept_is_counted_right() {
 }
 
 #[tokio::test]
-async fn row_36_37_an_account_over_its_quota_is_told_before_it_sends_and_may_remove() {
-    let place = Place::new();
+async fn row_36_37_an_account_over_its_quota_gets_the_error_before_it_sends_and_may_remove() {
+    let place = TestHome::new();
     fs::write(place.home.join("old"), vec![1; 3000]).unwrap();
-    let disks = Disks::new(Place::options()).with_quotas(place.quotas());
+    let disks = Disks::new(TestHome::options()).with_quotas(place.quotas());
     let store = disks.open(&account("anna", &place.home)).await.unwrap();
     let how = Write { start: Start::Fresh, replace: Replace::Allowed };
-    let told = store.write(&path("/new"), how).await.err().unwrap();
-    assert_eq!(told.kind, ErrorKind::OverQuota);
+    let context = store.write(&path("/new"), how).await.err().unwrap();
+    assert_eq!(context.kind, ErrorKind::OverQuota);
     store.remove_file(&path("/old")).await.unwrap();
     let mut sink = store.write(&path("/new"), how).await.unwrap();
     sink.write(Bytes::from(vec![1; 2000])).await.unwrap();

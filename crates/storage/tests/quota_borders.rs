@@ -1,4 +1,4 @@
-//! Homes that lie in one another, each with a quota: no act across the border makes room.
+//! Nested homes, each with a quota: no operation across the border frees quota.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -25,8 +25,8 @@ fn kept(bytes: u64, files: u64) -> Option<Kept> {
     Some(Kept { bytes, files })
 }
 
-/// A home of `anna` with the home of `bert` in it.
-struct Place {
+/// A home of `anna` that contains the home of `bert`.
+struct TestHome {
     home: PathBuf,
     inner: PathBuf,
     quotas: Quotas,
@@ -36,7 +36,7 @@ struct Place {
     _folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestHome {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
@@ -62,16 +62,16 @@ impl Place {
         self.quotas.kept(&self.inner)
     }
 
-    /// Both log in again, and are counted as they are.
-    async fn is_right_at_the_next_login(&self, told: &str) {
+    /// Both log in again, and their homes are counted correctly.
+    async fn is_right_at_the_next_login(&self, context: &str) {
         for (name, home) in [("anna", &self.home), ("bert", &self.inner)] {
             let _store = self.disks.open(&account(name, home)).await.unwrap();
-            // Not until the number is right: it may be so before the count, which also settles
-            // what may be lowered from then on.
+            // Not until the number is right: it may be right before the count, which also
+            // determines what may be subtracted afterwards.
             while self.quotas.is_counting() {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(self.quotas.kept(home), Some(walked(home)), "{told}: {name}");
+            assert_eq!(self.quotas.kept(home), Some(walked(home)), "{context}: {name}");
         }
     }
 }
@@ -98,11 +98,11 @@ async fn rename(store: &dyn Storage, from: &str, to: &str) -> Result<()> {
     store.rename(&path(from), &path(to), Replace::Allowed).await
 }
 
-fn is_over(done: Result<()>, told: &str) {
-    assert_eq!(done.unwrap_err().kind, ErrorKind::OverQuota, "{told}");
+fn is_over(done: Result<()>, context: &str) {
+    assert_eq!(done.unwrap_err().kind, ErrorKind::OverQuota, "{context}");
 }
 
-/// What is there, by other means than those under test.
+/// The actual usage, determined independently of the code under test.
 fn walked(folder: &Path) -> Kept {
     let mut kept = Kept::default();
     for entry in fs::read_dir(folder).unwrap() {
@@ -120,9 +120,9 @@ fn walked(folder: &Path) -> Kept {
 }
 
 #[tokio::test]
-async fn row_37_replacing_what_an_inner_home_counts_makes_no_room_in_the_outer_one() {
+async fn row_37_replacing_a_file_of_an_inner_home_frees_no_quota_of_the_outer_one() {
     for act in ["store", "rename onto", "append and remove"] {
-        let place = Place::new().await;
+        let place = TestHome::new().await;
         let outer = &*place.outer;
         put(&*place.inside, "/theirs", 1500).await.unwrap();
         put(outer, "/mine", 1500).await.unwrap();
@@ -138,7 +138,7 @@ async fn row_37_replacing_what_an_inner_home_counts_makes_no_room_in_the_outer_o
         is_over(put(outer, "/more", 600).await, act);
         assert!(place.outer_kept().unwrap().bytes >= 1500, "{act}");
         assert_eq!(place.inner_kept(), kept(1500, 1), "{act}");
-        // Beside the inner home replacing makes room as ever.
+        // Replacing a file outside of the inner home frees quota as usual.
         put(outer, "/mine", 100).await.unwrap();
         put(outer, "/more", 600).await.unwrap();
         place.is_right_at_the_next_login(act).await;
@@ -146,9 +146,9 @@ async fn row_37_replacing_what_an_inner_home_counts_makes_no_room_in_the_outer_o
 }
 
 #[tokio::test]
-async fn row_37_what_the_outer_account_puts_into_an_inner_home_makes_no_room_there() {
+async fn row_37_files_that_the_outer_account_stores_in_an_inner_home_free_no_quota_there() {
     for act in ["store", "append", "rename", "rename a folder", "make a folder"] {
-        let place = Place::new().await;
+        let place = TestHome::new().await;
         let (outer, inside) = (&*place.outer, &*place.inside);
         put(inside, "/old", 1000).await.unwrap();
         match act {
@@ -176,16 +176,16 @@ async fn row_37_what_the_outer_account_puts_into_an_inner_home_makes_no_room_the
         assert!(counted.bytes >= 1000 && counted.files >= 1, "{act}: {counted:?}");
         is_over(put(inside, "/more", 1100).await, act);
         place.is_right_at_the_next_login(act).await;
-        // What was counted since is removed as ever.
+        // Files counted since are removed as usual.
         drop(inside.remove_file(&path("/old")).await);
         put(inside, "/more", 1100).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn row_37_what_comes_out_of_an_inner_home_counts_in_the_outer_one() {
+async fn row_37_files_moved_out_of_an_inner_home_count_in_the_outer_one() {
     for at in ["/f", "/d"] {
-        let place = Place::new().await;
+        let place = TestHome::new().await;
         let (outer, inside) = (&*place.outer, &*place.inside);
         put(outer, "/mine", 1000).await.unwrap();
         inside.make_dir(&path("/d")).await.unwrap();
@@ -193,7 +193,7 @@ async fn row_37_what_comes_out_of_an_inner_home_counts_in_the_outer_one() {
         put(inside, "/f", 900).await.unwrap();
         rename(outer, &format!("/in{at}"), at).await.unwrap();
         is_over(put(outer, "/more", 200).await, at);
-        // It is not known whether it was counted: removing it makes no room before it is.
+        // It is unknown whether it was counted: removing it frees no quota before the next count.
         outer.remove_file(&path(if at == "/d" { "/d/f" } else { at })).await.unwrap();
         is_over(put(outer, "/more", 200).await, at);
         place.is_right_at_the_next_login(at).await;
@@ -203,14 +203,14 @@ async fn row_37_what_comes_out_of_an_inner_home_counts_in_the_outer_one() {
 }
 
 #[tokio::test]
-async fn row_37_nothing_comes_out_of_an_inner_home_into_one_that_is_full() {
-    let place = Place::new().await;
+async fn row_37_nothing_can_be_moved_out_of_an_inner_home_into_a_full_one() {
+    let place = TestHome::new().await;
     let (outer, inside) = (&*place.outer, &*place.inside);
     put(outer, "/mine", 2000).await.unwrap();
     for name in ["/a", "/b"] {
         put(inside, name, 500).await.unwrap();
     }
-    // More than fits comes out once at most.
+    // At most once more than fits can be moved out.
     rename(outer, "/in/a", "/a").await.unwrap();
     is_over(rename(outer, "/in/b", "/b").await, "twice");
     rename(outer, "/in/b", "/in/c").await.unwrap();
@@ -219,8 +219,8 @@ async fn row_37_nothing_comes_out_of_an_inner_home_into_one_that_is_full() {
 }
 
 #[tokio::test]
-async fn row_37_what_the_inner_account_does_is_seen_in_the_outer_home_at_the_next_login() {
-    let place = Place::new().await;
+async fn row_37_changes_of_the_inner_account_are_counted_in_the_outer_home_at_the_next_login() {
+    let place = TestHome::new().await;
     let (outer, inside) = (&*place.outer, &*place.inside);
     put(outer, "/in/came", 500).await.unwrap();
     place.is_right_at_the_next_login("stored").await;

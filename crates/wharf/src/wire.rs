@@ -350,7 +350,7 @@ pub(crate) fn stores(
     reach: &Arc<Reach>,
     server_files: ServerFiles,
 ) -> Fenced {
-    let disks = Disks::new(disk(config)).without(server_files);
+    let disks = Disks::new(disk(config)).deny(server_files);
     let disks = match quotas {
         Some(quotas) => disks.with_quotas(quotas.clone()),
         None => disks,

@@ -1,4 +1,4 @@
-//! Bytes that are added to a file: they are staged beside it, and added when all of them are there.
+//! Appending to a file: the bytes are staged in a temporary file and added once all have arrived.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -14,41 +14,46 @@ use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{DetachedFile, Sink, Stored};
 
-use super::copying::Copying;
-use super::draft::{Draft, Staged, claim_throwaway};
 use super::fault::fault;
-use super::journal::{Hidden, Journal};
+use super::join_result;
+use super::journal::{Journal, LengthOverride};
+use super::partial_upload::{PartialUpload, Staged, claim_temporary};
+use super::prefix_copy::PrefixCopy;
 use super::system::{Directory, identity, real_name};
 use super::tree::Tree;
-use super::unblocked;
-use super::upload::Upload;
+use super::upload::DiskUpload;
 
-/// Bytes added in one go.
+/// Bytes added per step.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
-/// How often, and how long apart, a file is tried to which others are adding.
+/// How often, and at what interval, locking a file is retried while another session appends to it.
 const LOCK_TRIES_MAX: u32 = 1000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// An APPE to a file that is there. [`Sink::sync`] adds the bytes, a part at a time, so that a
-/// client that gives up is heard, and `commit` only ends the journal: until then the file is cut
-/// back to what it was, at once or after a crash.
+/// An APPE to an existing file. [`Sink::sync`] adds the bytes in steps, so that an abort of the
+/// client is noticed, and `commit` only closes the journal: until then the file is truncated to its
+/// old length, immediately or after a crash.
 pub(super) struct Append {
     tree: Arc<Tree>,
     dir: Arc<Directory>,
     target: Vec<u8>,
-    /// None when it is over.
-    stage: Option<Upload>,
-    /// The thread that adds bytes.
-    adding: Option<JoinHandle<Result<Growth>>>,
-    /// All bytes are in the file.
-    grown: Option<Growth>,
-    whole: Option<Whole>,
+    /// `None` once the append has ended.
+    stage: Option<DiskUpload>,
+    /// The blocking task that adds bytes.
+    adding: Option<JoinHandle<Result<AppendTransaction>>>,
+    /// Set when all bytes are in the file.
+    grown: Option<AppendTransaction>,
+    whole: Option<PreviewCopy>,
 }
 
 impl Append {
-    pub(super) fn new(tree: Arc<Tree>, draft: Draft, dir: Directory, target: Vec<u8>) -> Self {
+    pub(super) fn new(
+        tree: Arc<Tree>,
+        partial_upload: PartialUpload,
+        dir: Directory,
+        target: Vec<u8>,
+    ) -> Self {
         Self {
-            stage: Some(Upload::new(Arc::clone(&tree), draft)),
+            stage: Some(DiskUpload::new(Arc::clone(&tree), partial_upload)),
             tree,
             dir: Arc::new(dir),
             target,
@@ -58,11 +63,11 @@ impl Append {
         }
     }
 
-    fn stage(&mut self) -> Result<&mut Upload> {
+    fn stage(&mut self) -> Result<&mut DiskUpload> {
         self.stage.as_mut().ok_or_else(|| ErrorKind::Broken.into())
     }
 
-    /// Adds what was staged to the file. Cancel safe: the thread is waited for again the next time.
+    /// Adds the staged bytes to the file. Cancel safe: the next call waits for the same task.
     async fn grow(&mut self) -> Result<()> {
         if self.grown.is_some() {
             return Ok(());
@@ -84,60 +89,64 @@ impl Append {
         Ok(())
     }
 
-    async fn wait_for(&mut self, adding: JoinHandle<Result<Growth>>) -> Result<Growth> {
+    async fn wait_for(
+        &mut self,
+        adding: JoinHandle<Result<AppendTransaction>>,
+    ) -> Result<AppendTransaction> {
         let adding = self.adding.insert(adding);
         let ended = adding.await;
         self.adding = None;
-        unblocked(ended)
+        join_result(ended)
     }
 
-    /// Locks the file, behind those who add to it now; none if there is nothing to add.
-    async fn begin(&mut self) -> Result<Option<Growth>> {
+    /// Locks the file, after other sessions that append to it; `None` if there is nothing to add.
+    async fn begin(&mut self) -> Result<Option<AppendTransaction>> {
         for _ in 0..LOCK_TRIES_MAX {
-            let draft = self.stage()?.draft_mut().await?;
-            let staged = draft.staged()?;
-            draft.check_added()?;
+            let partial_upload = self.stage()?.partial_upload_mut().await?;
+            let staged = partial_upload.staged()?;
+            partial_upload.check_added()?;
             if staged.length == 0 {
                 return Ok(None);
             }
-            let is_durable = draft.is_durable();
+            let is_durable = partial_upload.is_durable();
             let (tree, dir, target) =
                 (Arc::clone(&self.tree), Arc::clone(&self.dir), self.target.clone());
             let expected = self.whole.as_ref().map(|whole| whole.identity.clone());
             let begun = spawn_blocking(move || {
-                Growth::begin(&tree, &dir, &target, staged, expected, is_durable)
+                AppendTransaction::begin(&tree, &dir, &target, staged, expected, is_durable)
             });
-            if let Some(growth) = unblocked(begun.await)? {
+            if let Some(growth) = join_result(begun.await)? {
                 return Ok(Some(growth));
             }
             sleep(LOCK_PAUSE).await;
         }
-        Err(Error::new(ErrorKind::Busy, "others are adding to the file"))
+        Err(Error::new(ErrorKind::Busy, "another session is appending to the file"))
     }
 
-    /// A copy of the file with what is to be added to it, for those who look at it before.
-    async fn make_whole(&mut self) -> Result<PathBuf> {
-        let staged = self.stage()?.draft_mut().await?.staged()?;
-        let folder = self.stage()?.draft_mut().await?.folder().to_owned();
+    /// A copy of the file with the staged bytes, for programs that check the content before it is
+    /// published.
+    async fn make_preview(&mut self) -> Result<PathBuf> {
+        let staged = self.stage()?.partial_upload_mut().await?.staged()?;
+        let folder = self.stage()?.partial_upload_mut().await?.folder().to_owned();
         let (dir, target) = (Arc::clone(&self.dir), self.target.clone());
-        let made = spawn_blocking(move || Whole::begin(dir, &target, staged));
-        let mut whole = unblocked(made.await)?;
+        let made = spawn_blocking(move || PreviewCopy::begin(dir, &target, staged));
+        let mut whole = join_result(made.await)?;
         while !whole.is_done() {
             let step = spawn_blocking(move || {
                 whole.step()?;
                 Ok(whole)
             });
-            whole = unblocked(step.await)?;
+            whole = join_result(step.await)?;
         }
         let path = folder.join(real_name(&whole.name));
         self.whole = Some(whole);
         Ok(path)
     }
 
-    /// Gives up, and cuts the file back.
+    /// Gives up and truncates the file to its old length.
     async fn give_up(&mut self) {
         if let Some(adding) = self.adding.take() {
-            // Its file is cut back as it is dropped, here or by the thread.
+            // Dropping the transaction truncates the file, here or on the blocking thread.
             let grown = adding.await.ok().and_then(Result::ok);
             self.grown = grown.or_else(|| self.grown.take());
         }
@@ -169,7 +178,7 @@ impl Sink for Append {
     }
 
     async fn draft(&mut self) -> Result<Option<PathBuf>> {
-        self.make_whole().await.map(Some)
+        self.make_preview().await.map(Some)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
@@ -177,21 +186,22 @@ impl Sink for Append {
             self.give_up().await;
             return Err(error);
         }
-        let draft = self.stage.take().ok_or(ErrorKind::Broken)?.take_draft().await?;
+        let partial_upload =
+            self.stage.take().ok_or(ErrorKind::Broken)?.take_partial_upload().await?;
         let (grown, whole) = (self.grown.take(), self.whole.take());
         let Some(growth) = grown else {
             // Nothing was sent, and nothing changes.
             let size = self.dir.measure(&self.target)?.map_or(0, |(_, bytes)| bytes);
             return Ok(Stored { size });
         };
-        // From here on it runs to its end, also if nothing waits for it.
+        // From here on it runs to completion, even if the future is dropped.
         let ending = spawn_blocking(move || {
             drop(whole);
             let size = growth.new;
-            draft.added(|| growth.end())?;
+            partial_upload.added(|| growth.end())?;
             Ok(Stored { size })
         });
-        unblocked(ending.await)
+        join_result(ending.await)
     }
 
     async fn abort(mut self: Box<Self>) {
@@ -202,8 +212,8 @@ impl Sink for Append {
     }
 }
 
-/// Nothing waits, so a thread of its own cuts the file back; one that is being written to is cut by
-/// the thread that does it.
+/// No task waits at this point, so a separate thread truncates the file; a file that is being
+/// written is truncated by the thread that writes.
 impl Drop for Append {
     fn drop(&mut self) {
         let (grown, whole) = (self.grown.take(), self.whole.take());
@@ -218,25 +228,25 @@ impl Drop for Append {
     }
 }
 
-/// A file to which bytes are being added. Dropping it cuts the file back.
-struct Growth {
+/// A file to which bytes are being added. Dropping it truncates the file to its old length.
+struct AppendTransaction {
     target: Vec<u8>,
     file: File,
     staged: File,
     old: u64,
     new: u64,
-    /// How long the file is by what was added.
+    /// The length of the file including the bytes added so far.
     length: u64,
     is_durable: bool,
     is_synced: bool,
-    /// None when it is over.
+    /// `None` once the transaction has ended.
     journal: Option<Journal>,
-    /// Dropped last, when the file is as it stays.
-    _hidden: Hidden,
+    /// Dropped last, when the length of the file is final.
+    _hidden: LengthOverride,
 }
 
-impl Growth {
-    /// None if others are adding to the file.
+impl AppendTransaction {
+    /// `None` if another session is appending to the file.
     fn begin(
         tree: &Tree,
         dir: &Directory,
@@ -248,18 +258,18 @@ impl Growth {
         let mut cut = 0;
         let journal =
             Journal::lock(dir.again().map_err(fault)?, target, &mut |bytes| cut += bytes)?;
-        if let (Some(metered), true) = (&tree.metered, cut > 0) {
-            let _ = metered.meter.shrink(|| Ok::<_, ()>(((), cut)));
+        if let (Some(limited), true) = (&tree.limited, cut > 0) {
+            let _ = limited.counter.shrink(|| Ok::<_, ()>(((), cut)));
         }
         let Some(mut journal) = journal else { return Ok(None) };
         let file = dir.open_to_append(target)?;
         if expected.is_some_and(|expected| identity(&file).is_ok_and(|found| found != expected)) {
-            return Err(Error::new(ErrorKind::Busy, "the file was changed while it was checked"));
+            return Err(Error::new(ErrorKind::Busy, "the file changed while it was checked"));
         }
         let old = file.metadata().map_err(fault)?.len();
         let new = old.saturating_add(staged.length);
         tree.check_space(&file, staged.length)?;
-        let Some(hidden) = Hidden::behind(&file, old)? else { return Ok(None) };
+        let Some(hidden) = LengthOverride::behind(&file, old)? else { return Ok(None) };
         journal.begin(&file, (old, new), &staged.name, is_durable)?;
         Ok(Some(Self {
             target: target.to_vec(),
@@ -279,17 +289,17 @@ impl Growth {
         self.length == self.new && self.is_synced
     }
 
-    /// Adds the next bytes; behind the last ones they are made to last.
+    /// Adds the next bytes; after the last ones, syncs them.
     fn step(&mut self) -> Result<()> {
         let done = self.length.saturating_sub(self.old);
         let most = self.new.saturating_sub(self.length).min(STEP_BYTES);
         self.staged.seek(SeekFrom::Start(done)).map_err(fault)?;
-        // Where programs of this machine write to it, too, nothing of theirs is overwritten.
+        // Programs on this machine may write to the file as well: never overwrite their data.
         self.file.seek(SeekFrom::End(0)).map_err(fault)?;
         let copied = io::copy(&mut (&self.staged).take(most), &mut self.file);
         self.length = self.length.saturating_add(*copied.as_ref().unwrap_or(&0));
         if copied.map_err(fault)? < most {
-            return Err(Error::new(ErrorKind::Broken, "staged bytes are gone"));
+            return Err(Error::new(ErrorKind::Broken, "the staged bytes are missing"));
         }
         if self.length == self.new {
             if self.is_durable {
@@ -300,22 +310,22 @@ impl Growth {
         Ok(())
     }
 
-    /// What was added stays; the inner result says whether that lasts.
+    /// Keeps the added bytes; the inner result reports whether they are durable.
     ///
     /// # Errors
-    /// Where it does not stay.
+    /// If they could not be kept.
     fn end(mut self) -> Result<Result<()>> {
         let Some(journal) = &mut self.journal else { return Ok(Ok(())) };
         if journal.dir().length_if_same(&self.target, &self.file).is_none() {
-            return Err(Error::new(ErrorKind::Busy, "the file was replaced meanwhile"));
+            return Err(Error::new(ErrorKind::Busy, "the file was replaced in the meantime"));
         }
         let lasts = journal.end(self.is_durable)?;
         self.journal = None;
         Ok(lasts)
     }
 
-    /// Cuts the file to what it was. Where programs of this machine wrote to it meanwhile, nothing
-    /// of theirs may be lost, so what was added stays, too.
+    /// Truncates the file to its old length. If another program wrote to it in the meantime, its
+    /// data must not be lost, so the added bytes are kept as well.
     fn cut(&mut self) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         if length > self.old && length <= self.new {
@@ -328,7 +338,7 @@ impl Growth {
     }
 }
 
-impl Drop for Growth {
+impl Drop for AppendTransaction {
     fn drop(&mut self) {
         let Some(journal) = self.journal.take() else { return };
         match self.cut() {
@@ -338,25 +348,25 @@ impl Drop for Growth {
     }
 }
 
-/// A copy of a file with the bytes that are to be added to it. Dropping it removes it.
-struct Whole {
+/// A copy of a file with the staged bytes added. Dropping it removes it.
+struct PreviewCopy {
     dir: Arc<Directory>,
     name: Vec<u8>,
     new: File,
-    /// The file as it was copied.
+    /// The identity of the file when it was copied.
     identity: String,
-    parts: Vec<Copying>,
+    parts: Vec<PrefixCopy>,
 }
 
-impl Whole {
+impl PreviewCopy {
     fn begin(dir: Arc<Directory>, target: &[u8], staged: Staged) -> Result<Self> {
         let old = dir.open_to_append(target)?;
         let (found, size) = (identity(&old).map_err(fault)?, old.metadata().map_err(fault)?.len());
-        let (new, name) = claim_throwaway(&dir)?;
+        let (new, name) = claim_temporary(&dir)?;
         let mut whole = Self { dir, name, new, identity: found, parts: Vec::new() };
         // From the last to the first.
-        whole.parts.extend(Copying::of(staged.file, staged.length)?);
-        whole.parts.extend(Copying::of(old, size)?);
+        whole.parts.extend(PrefixCopy::of(staged.file, staged.length)?);
+        whole.parts.extend(PrefixCopy::of(old, size)?);
         Ok(whole)
     }
 
@@ -373,9 +383,9 @@ impl Whole {
     }
 }
 
-impl Drop for Whole {
+impl Drop for PreviewCopy {
     fn drop(&mut self) {
-        // Where it fails, the sweep comes back to it.
+        // If this fails, the next sweep removes it.
         let _ = self.dir.unlink(&self.name);
     }
 }

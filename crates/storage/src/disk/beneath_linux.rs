@@ -1,4 +1,4 @@
-//! Opening below a root with the kernel's help.
+//! Opening paths below a root with `openat2`.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -7,13 +7,13 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, ioctl_getflags
 use rustix::io::{Errno, Result};
 
 use super::FollowSymlinks;
-use super::pace::Medium;
+use super::latency::Medium;
 
-/// How often a resolution is tried again that someone's rename came in the way of.
+/// How often a resolution is retried that a concurrent rename interrupted.
 const TRIES_MAX: usize = 16;
 
-/// Opens a relative path, last link included, never outside of the root unless links may lead
-/// there. What leads out is `XDEV`, a link that is not followed `LOOP`.
+/// Opens a relative path, including a final link, never outside of the root unless links may lead
+/// there. A path that leads out fails with `XDEV`, a link that is not followed with `LOOP`.
 pub(super) fn open(
     root: impl AsFd,
     path: &[u8],
@@ -31,8 +31,8 @@ pub(super) fn open(
     }
 }
 
-/// The same without ever waiting for a disk, on the root's own file system alone. None where that
-/// does not lead to the file: then `open` says what there is.
+/// Like [`open`], but never waits for a disk and stays on the file system of the root. `None` if
+/// that does not succeed: then `open` reports the result.
 pub(super) fn open_at_once(
     root: impl AsFd,
     path: &[u8],
@@ -43,14 +43,14 @@ pub(super) fn open_at_once(
     openat2(root, path, flags, Mode::empty(), resolve).ok()
 }
 
-/// A directory of the system, if it can be opened without waiting for a disk, and if it then can
-/// be confined by the kernel.
+/// Opens a directory by its system path without waiting for a disk, if the kernel can also confine
+/// paths below it.
 pub(super) fn open_top_at_once(path: &Path) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()
 }
 
-/// Whether a path of the system, looked at without waiting for a disk, leads to an open directory.
+/// Whether a system path, resolved without waiting for a disk, leads to an open directory.
 pub(super) fn leads_to(path: &Path, directory: impl AsFd) -> bool {
     let looked = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let found = openat2(CWD, path, looked, Mode::empty(), ResolveFlags::CACHED).and_then(fstat);
@@ -69,10 +69,10 @@ fn confined(links: FollowSymlinks) -> ResolveFlags {
         }
 }
 
-/// What a folder lies on, by the magic numbers of statfs(2).
+/// The kind of file system of a directory, by the magic numbers of statfs(2).
 pub(super) fn medium(root: impl AsFd) -> Medium {
     const MEMORY: &[u32] = &[0x0102_1994, 0x8584_58f6];
-    // ext4 and its elders, XFS, Btrfs, F2FS, and the layers of containers.
+    // ext4 and its predecessors, XFS, Btrfs, F2FS, and overlayfs of containers.
     const DISKS: &[u32] = &[0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x794c_7630];
     let kind = fstatfs(root).ok().and_then(|facts| u32::try_from(facts.f_type).ok());
     match kind {
@@ -82,11 +82,11 @@ pub(super) fn medium(root: impl AsFd) -> Medium {
     }
 }
 
-/// Whether upper and lower case may be the same in the names of a folder.
+/// Whether names in a directory may be case-insensitive.
 ///
-/// File systems that are known to tell them apart do, unless the folder itself was made otherwise
-/// (`chattr +F`). Of all others, disks of Windows and of network servers among them, it is taken
-/// for granted: rights then hold for each spelling, which is never wrong to the account's gain.
+/// Known case-sensitive file systems are, unless the directory itself is marked otherwise (`chattr
+/// +F`). All others, such as Windows disks and network shares, are assumed to ignore case:
+/// permission rules then apply to every spelling, which never grants more than configured.
 pub(super) fn ignores_case(root: impl AsFd) -> bool {
     // FS_CASEFOLD_FL of linux/fs.h.
     const CASEFOLD: u32 = 0x4000_0000;
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_30_what_is_not_known_to_tell_case_apart_is_taken_not_to() {
+    fn row_30_an_unknown_file_system_is_assumed_to_ignore_case() {
         let (vfat, exfat, ntfs3, smb2, fuse, plan9) =
             (0x4d44, 0x2011_bab0, 0x7366_746e, 0xfe53_4d42, 0x6573_5546, 0x0102_1997);
         for kind in [vfat, exfat, ntfs3, smb2, fuse, plan9, 0, u32::MAX] {

@@ -1,7 +1,8 @@
-//! Opening below a root one name at a time, where the kernel has no call for it.
+//! Opening paths below a root one name at a time, where the kernel has no call for it.
 //!
-//! Each directory is opened from the one above without following links; links are read and walked
-//! by hand, so none leads further than we go. A name that becomes a link meanwhile fails.
+//! Each directory is opened from its parent without following links; links are read and resolved in
+//! user space, so none leads out of the root. A name that is replaced by a link in the meantime
+//! fails.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,13 +12,13 @@ use rustix::io::{Errno, Result};
 use super::FollowSymlinks;
 use wharf_core::storage::LastLink;
 
-/// How many links one path may lead through, as on Linux.
+/// Maximum number of links in one path, as on Linux.
 const LINKS_MAX: usize = 40;
-/// How many names a path may have once its links are written out.
+/// Maximum number of names in a path after its links are expanded.
 const NAMES_MAX: usize = 4096;
 
-/// Opens a relative path, last link included, never outside of the root unless links may lead
-/// there. What leads out is `XDEV`, a link that is not followed `LOOP`.
+/// Opens a relative path, including a final link, never outside of the root unless links may lead
+/// there. A path that leads out fails with `XDEV`, a link that is not followed with `LOOP`.
 pub(super) fn open(
     root: impl AsFd,
     path: &[u8],
@@ -36,8 +37,8 @@ pub(super) fn open(
     walk.run(flags)
 }
 
-/// The names of a path without links, as far as there is anything: what is missing stays as it is
-/// written. Errors are those of [`open`] where a link cannot be followed.
+/// The names of a path with all links resolved, as far as it exists: missing names stay as given.
+/// Errors are those of [`open`] if a link cannot be followed.
 pub(super) fn resolve(root: impl AsFd, path: &[u8], last: LastLink) -> Result<Vec<Vec<u8>>> {
     let mut walk =
         Walk { root: root.as_fd(), passed: Vec::new(), ahead: names(path), links_left: LINKS_MAX };
@@ -47,9 +48,9 @@ pub(super) fn resolve(root: impl AsFd, path: &[u8], last: LastLink) -> Result<Ve
 
 struct Walk<'a> {
     root: BorrowedFd<'a>,
-    /// The directories between the root and here, none of them a link.
+    /// The directories between the root and the current one; none of them is a link.
     passed: Vec<Vec<u8>>,
-    /// What is still to be walked, the next name last.
+    /// The remaining names, the next one last.
     ahead: Vec<Vec<u8>>,
     links_left: usize,
 }
@@ -75,7 +76,7 @@ impl Walk<'_> {
                 }
             }
         }
-        // The path, or a link at its end, meant the directory that was reached.
+        // The path, or a link at its end, refers to the directory that was reached.
         openat(here, c".", flags, Mode::empty())
     }
 
@@ -110,7 +111,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Nothing lies there, so nothing below it is a link.
+    /// The name does not exist, so nothing below it is a link.
     fn pass_missing(&mut self, name: Vec<u8>) -> Result<()> {
         self.passed.push(name);
         while let Some(name) = self.ahead.pop() {
@@ -131,8 +132,8 @@ impl Walk<'_> {
         if self.ahead.len() > NAMES_MAX { Err(Errno::NAMETOOLONG) } else { Ok(()) }
     }
 
-    /// The directory reached so far, opened anew from the root: what lies above an open directory
-    /// may be elsewhere by now.
+    /// The directory reached so far, opened again from the root: an open directory may have been
+    /// moved in the meantime.
     fn reopen(&self) -> Result<OwnedFd> {
         let mut here = enter(self.root, b".")?;
         for name in &self.passed {
@@ -142,7 +143,7 @@ impl Walk<'_> {
     }
 }
 
-/// Where a link leads; none if the name is no link.
+/// The target of a link; `None` if the name is not a link.
 fn link(here: &OwnedFd, name: &[u8]) -> Result<Option<Vec<u8>>> {
     match readlinkat(here, name, Vec::new()) {
         Ok(target) => Ok(Some(target.into_bytes())),

@@ -1,8 +1,8 @@
-//! Which run of the system this is.
+//! Identity of the current boot.
 
 use std::sync::LazyLock;
 
-/// An identity that is new each time the system is started; empty where it cannot be read.
+/// An identifier that changes with each boot; empty if it cannot be read.
 pub(super) fn identity() -> &'static [u8] {
     static IDENTITY: LazyLock<Vec<u8>> =
         LazyLock::new(|| std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default());

@@ -1,6 +1,6 @@
-//! Which run of the system this is: nobody asks.
+//! Identity of the current boot: not available on this system.
 
-/// The same for all runs.
+/// The same for every boot.
 pub(super) fn identity() -> &'static [u8] {
     &[]
 }

@@ -1,4 +1,4 @@
-//! What there is beneath a folder, counted by looking at all of it.
+//! Counting the content of a directory tree.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -7,18 +7,18 @@ use wharf_core::storage::Kept;
 use wharf_proto::entry::Kind;
 
 use super::FollowSymlinks;
-use super::leftover::{Purpose, purpose};
-use super::system::{Directory, Names, Root};
+use super::system::{Directory, DirectoryNames, Root};
+use super::temporary::{TemporaryKind, temporary_kind};
 
-/// How deep a count goes. Each level costs an open file while it is being read.
+/// Maximum depth. Each level keeps a file open while it is being read.
 const DEPTH_MAX: usize = 200;
 
-/// Counts the regular files beneath `root` with their bytes, our temporaries among them, and the
-/// directories. Follows no link. What the server may not look into does not count: it cannot have
-/// put anything there. Blocks for as long as it takes to look at everything.
+/// Counts the regular files beneath `root` with their bytes, including temporary files of the
+/// server, and the directories. Follows no links. Directories that the server may not read are
+/// skipped: it cannot have stored anything there. Blocks until the whole tree is read.
 ///
 /// # Errors
-/// Where something cannot be read, or lies too deep.
+/// If something cannot be read, or is nested too deeply.
 pub(super) fn count(root: &Path) -> io::Result<Kept> {
     let top = Root::open(root, FollowSymlinks::Never)?.top()?;
     let mut kept = Kept::default();
@@ -29,8 +29,11 @@ pub(super) fn count(root: &Path) -> io::Result<Kept> {
             continue;
         };
         let name = entry?.name;
-        if matches!(purpose(&name), Some(Purpose::Base | Purpose::Undo | Purpose::Absence)) {
-            // Some bytes beside an upload, which is counted.
+        if matches!(
+            temporary_kind(&name),
+            Some(TemporaryKind::Base | TemporaryKind::Undo | TemporaryKind::AbsentMark)
+        ) {
+            // A few bytes beside an upload, which is counted itself.
             continue;
         }
         match dir.measure(&name).map_err(io::Error::other)? {
@@ -42,19 +45,19 @@ pub(super) fn count(root: &Path) -> io::Result<Kept> {
                 kept.files = kept.files.saturating_add(1);
                 let below = below(dir, &name)?;
                 if open.len() >= DEPTH_MAX && below.is_some() {
-                    return Err(io::Error::other("folders lie too deep in one another"));
+                    return Err(io::Error::other("directories are nested too deeply"));
                 }
                 open.extend(below);
             }
-            // It vanished meanwhile, or holds nothing of its own.
+            // It disappeared in the meantime, or occupies no space of its own.
             None | Some((Kind::Link | Kind::Other, _)) => {}
         }
     }
     Ok(kept)
 }
 
-/// A directory to be read; none if it is gone or closed to us.
-fn below(dir: &Directory, name: &[u8]) -> io::Result<Option<(Names, Directory)>> {
+/// A directory to read; `None` if it disappeared or access is denied.
+fn below(dir: &Directory, name: &[u8]) -> io::Result<Option<(DirectoryNames, Directory)>> {
     let opened = dir.subdirectory(name).and_then(|below| Ok((below.names()?, below)));
     match opened {
         Ok(below) => Ok(Some(below)),

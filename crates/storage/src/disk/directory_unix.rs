@@ -1,4 +1,4 @@
-//! Unix: an open directory, and what is done with one name in it.
+//! Unix: an open directory, and operations on one name in it.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -18,12 +18,12 @@ use wharf_proto::entry::Kind;
 
 use super::facts_unix;
 use super::fault::fault;
-use super::journal::{is_any_in_flux, settled_by};
-use super::system::{DIRECTORY, Names, check_regular};
-use crate::meter::Replaced;
+use super::journal::{is_any_growing, visible_length_by};
+use super::system::{DIRECTORY, DirectoryNames, check_regular};
+use crate::quota::Replaced;
 
-/// What tells one file from another, and a change of it: it is another text after each of them.
-/// That it was written to is seen by its length and its times, of which the last cannot be set.
+/// Identifies a file and its version: the text changes with the file and after each modification.
+/// Writes show in the length and the times; the change time cannot be set by programs.
 fn identity_of(facts: &rustix::fs::Stat) -> String {
     format!(
         "{}:{}:{}.{}:{}.{}",
@@ -36,25 +36,25 @@ fn identity_of(facts: &rustix::fs::Stat) -> String {
     )
 }
 
-/// The identity of an open file, as [`Directory::identity`] gives that of a name.
+/// The identity of an open file, in the format of [`Directory::identity`].
 pub(super) fn identity(file: &File) -> io::Result<String> {
     Ok(identity_of(&fstat(file)?))
 }
 
-/// What an open file keeps for as long as it is there, whatever is written to it.
+/// Device and inode of an open file, which stay the same whatever is written to it.
 pub(super) fn number(file: &File) -> io::Result<(u64, u64)> {
     let facts = fstat(file)?;
     Ok((facts_unix::number(facts.st_dev), facts_unix::number(facts.st_ino)))
 }
 
-/// An open directory. Its methods take one name in it and follow no link.
+/// An open directory. Its methods take one name in it and follow no links.
 pub(super) struct Directory {
     pub(super) fd: OwnedFd,
 }
 
-/// What is found where one of our temporaries should be.
-pub(super) enum Own {
-    /// A regular file of this process's user with no other name.
+/// The result of opening a temporary file of the server.
+pub(super) enum OpenedTemporary {
+    /// A regular file with one name, owned by the user of this process.
     Found(File),
     /// Something else.
     Foreign,
@@ -63,12 +63,12 @@ pub(super) enum Own {
 }
 
 impl Directory {
-    /// What stands there, if anything.
-    pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
+    /// The kind of the entry, if it exists.
+    pub(super) fn kind_of(&self, name: &[u8]) -> Result<Option<Kind>> {
         Ok(self.measure(name)?.map(|(kind, _)| kind))
     }
 
-    /// What stands there, if anything, and how long it is.
+    /// The kind and length of the entry, if it exists.
     pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(facts) => {
@@ -79,7 +79,7 @@ impl Directory {
         }
     }
 
-    /// The identity of what stands there, of a link itself; none if there is nothing.
+    /// The identity of the entry, without following a link; `None` if it does not exist.
     pub(super) fn identity(&self, name: &[u8]) -> Result<Option<String>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(facts) => Ok(Some(identity_of(&facts))),
@@ -88,7 +88,7 @@ impl Directory {
         }
     }
 
-    /// When what has this name was changed last, in any way; none if nothing has it.
+    /// The time of the last change of the entry, of any kind; `None` if it does not exist.
     pub(super) fn changed(&self, name: &[u8]) -> Result<Option<SystemTime>> {
         let facts = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None),
@@ -101,14 +101,14 @@ impl Directory {
         }))
     }
 
-    /// A regular file that stands there, by what tells it apart, and how long it is without what is
-    /// just being added to it: that is counted where it is staged.
+    /// The identity and length of a regular file, without bytes that are being appended: those are
+    /// counted where they are staged.
     pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
-        let may_shrink = is_any_in_flux();
+        let may_shrink = is_any_growing();
         let Some(found) = self.file_as_it_is(name)? else { return Ok(None) };
-        let mut bytes = settled_by(Some(found.file), found.bytes);
+        let mut bytes = visible_length_by(Some(found.file), found.bytes);
         if may_shrink && bytes == found.bytes {
-            // It may have been cut back between the two looks.
+            // The file may have been truncated between the two calls.
             let again = self.file_as_it_is(name)?;
             bytes = again.map_or(bytes, |again| again.bytes.min(bytes));
         }
@@ -126,8 +126,8 @@ impl Directory {
         }
     }
 
-    /// A regular file to which bytes are to be added, and which can be read. `Forbidden` for a link
-    /// or what is no file.
+    /// Opens a regular file for reading and appending. `Forbidden` for a link or anything that is
+    /// not a regular file.
     pub(super) fn open_to_append(&self, name: &[u8]) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -139,13 +139,13 @@ impl Directory {
         Ok(File::from(fd))
     }
 
-    /// The same directory once more.
+    /// Opens the same directory again.
     pub(super) fn again(&self) -> io::Result<Self> {
         Ok(Self { fd: self.fd.try_clone()? })
     }
 
-    /// The permission bits of a regular file that stands there. None if there is nothing, or a
-    /// link to be replaced; an error if there is anything that is not.
+    /// The permission bits of a regular file. `None` if nothing exists, or if it is a link to be
+    /// replaced; an error for anything else.
     pub(super) fn mode(&self, name: &[u8]) -> Result<Option<u32>> {
         let facts = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(facts) => facts,
@@ -158,20 +158,20 @@ impl Directory {
         }
     }
 
-    /// A new file for this process's user alone, open for reading and writing.
+    /// Creates a file for the user of this process only, open for reading and writing.
     pub(super) fn create(&self, name: &[u8]) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         Ok(File::from(openat(&self.fd, name, flags | OFlags::NOFOLLOW, mode)?))
     }
 
-    /// One of our temporaries, open for reading and writing.
-    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<Own> {
+    /// Opens a temporary file of the server for reading and writing.
+    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<OpenedTemporary> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = match openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(Own::Missing),
-            // A link, a directory, a socket, or someone else's.
+            Err(Errno::NOENT) => return Ok(OpenedTemporary::Missing),
+            // A link, a directory, a socket, or a file of another user.
             Err(
                 Errno::LOOP
                 | Errno::MLINK
@@ -179,17 +179,21 @@ impl Directory {
                 | Errno::NXIO
                 | Errno::ACCESS
                 | Errno::PERM,
-            ) => return Ok(Own::Foreign),
+            ) => return Ok(OpenedTemporary::Foreign),
             Err(error) => return Err(error.into()),
         };
         let facts = fstat(&fd)?;
-        let is_ours = facts_unix::kind(facts.st_mode) == Kind::File
+        let is_temporary = facts_unix::kind(facts.st_mode) == Kind::File
             && facts.st_uid == geteuid().as_raw()
             && facts.st_nlink == 1;
-        Ok(if is_ours { Own::Found(File::from(fd)) } else { Own::Foreign })
+        Ok(if is_temporary {
+            OpenedTemporary::Found(File::from(fd))
+        } else {
+            OpenedTemporary::Foreign
+        })
     }
 
-    /// The length of an open file if the name means it.
+    /// The length of an open file if the name still refers to it.
     pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
         let named = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let open = fstat(file).ok()?;
@@ -202,7 +206,7 @@ impl Directory {
         file.set_permissions(Permissions::from_mode(mode))
     }
 
-    /// Removes what is no directory.
+    /// Removes anything that is not a directory.
     pub(super) fn unlink(&self, name: &[u8]) -> io::Result<()> {
         Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
     }
@@ -210,25 +214,26 @@ impl Directory {
     /// Removes an empty directory.
     pub(super) fn remove_dir(&self, name: &[u8]) -> Result<()> {
         match unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
-            // Some systems say so of a directory with content.
+            // Returned by some systems for a directory that is not empty.
             Err(Errno::EXIST) => Err(ErrorKind::NotEmpty.into()),
             ended => ended.map_err(fault),
         }
     }
 
-    /// Makes a directory with just these permission bits, whatever the process's umask is.
+    /// Creates a directory with exactly these permission bits, regardless of the umask of the
+    /// process.
     pub(super) fn make_dir(&self, name: &[u8], mode: u32) -> Result<()> {
         mkdirat(&self.fd, name, Mode::from_raw_mode(facts_unix::number(mode))).map_err(fault)?;
         let new = self.subdirectory(name).map_err(fault)?;
         let facts = fstat(&new.fd).map_err(fault)?;
-        // A directory can inherit the bit that gives its files its group.
+        // A directory can inherit the set-group-ID bit.
         let inherited: u32 = facts_unix::number(facts.st_mode & 0o7000);
         let mode = mode | inherited;
         File::from(new.fd).set_permissions(Permissions::from_mode(mode)).map_err(fault)
     }
 
-    /// Whether both names mean one thing because only their spelling differs, as on file systems
-    /// that ignore case: what has one name alone, and answers to two, has two spellings of it.
+    /// Whether both names refer to one file and differ only in spelling, as on case-insensitive
+    /// file systems: a file with a link count of one that is found under two names.
     pub(super) fn is_respelling(&self, from: &[u8], to_dir: &Self, to: &[u8]) -> bool {
         let facts = |dir: &Self, name| statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok();
         let (Some(one), Some(other)) = (facts(self, from), facts(to_dir, to)) else { return false };
@@ -237,7 +242,7 @@ impl Directory {
         from != to && is_one && (is_dir || one.st_nlink == 1)
     }
 
-    /// Gives something another name, in one step.
+    /// Renames an entry atomically.
     pub(super) fn rename(
         &self,
         from: &[u8],
@@ -258,24 +263,24 @@ impl Directory {
         })
     }
 
-    /// A directory in this one, to be read and to be acted in.
+    /// Opens a subdirectory for reading and for operations in it.
     pub(super) fn subdirectory(&self, name: &[u8]) -> io::Result<Self> {
         match openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => Ok(Self { fd }),
-            // What systems say of a link.
+            // Returned by systems for a link.
             Err(Errno::LOOP | Errno::MLINK) => Err(io::ErrorKind::NotADirectory.into()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Makes the names in it survive a power failure.
+    /// Syncs the directory, so that its names survive a power failure.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.fd)?)
     }
 
-    /// All names in it, from the first.
-    pub(super) fn names(&self) -> io::Result<Names> {
-        Names::new(self)
+    /// All names in it, from the beginning.
+    pub(super) fn names(&self) -> io::Result<DirectoryNames> {
+        DirectoryNames::new(self)
     }
 }
 
@@ -285,7 +290,7 @@ impl AsFd for Directory {
     }
 }
 
-/// Renames to a name that nothing has, in one step.
+/// Renames to an unused name atomically.
 fn rename_to_free(from_dir: &OwnedFd, from: &[u8], to_dir: &OwnedFd, to: &[u8]) -> Call<()> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     match rustix::fs::renameat_with(from_dir, from, to_dir, to, rustix::fs::RenameFlags::NOREPLACE)
@@ -296,7 +301,7 @@ fn rename_to_free(from_dir: &OwnedFd, from: &[u8], to_dir: &OwnedFd, to: &[u8]) 
     let is_dir =
         facts_unix::kind(statat(from_dir, from, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) == Kind::Dir;
     if is_dir {
-        // No directory can have a second name. This replaces an empty directory that is made
+        // A directory cannot be hard-linked. This replaces an empty directory that is created
         // between the two calls, and never anything with content.
         return match statat(to_dir, to, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => renameat(from_dir, from, to_dir, to),

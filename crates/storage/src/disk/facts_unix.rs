@@ -1,4 +1,4 @@
-//! The facts of a file, as Unix tells them.
+//! File metadata on Unix.
 
 use std::os::fd::AsFd;
 
@@ -10,7 +10,7 @@ use rustix::path::Arg;
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::time::Timestamp;
 
-/// The facts of a name in a directory; of a link itself.
+/// The metadata of a name in a directory, without following a link.
 pub(super) fn of_name(dir: impl AsFd, name: impl Arg + Copy) -> Result<Entry> {
     #[cfg(target_os = "linux")]
     match extended::of(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -20,7 +20,7 @@ pub(super) fn of_name(dir: impl AsFd, name: impl Arg + Copy) -> Result<Entry> {
     Ok(entry(&statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?))
 }
 
-/// The facts of what is open, without a name.
+/// The metadata of an open file, without a name.
 pub(super) fn of_open(file: impl AsFd) -> Result<Entry> {
     #[cfg(target_os = "linux")]
     match extended::of(file.as_fd(), c"", AtFlags::EMPTY_PATH) {
@@ -30,7 +30,7 @@ pub(super) fn of_open(file: impl AsFd) -> Result<Entry> {
     Ok(entry(&fstat(file)?))
 }
 
-/// What something is, by its mode.
+/// The kind of a file, by its mode.
 pub(super) fn kind(mode: RawMode) -> Kind {
     match FileType::from_raw_mode(mode) {
         FileType::RegularFile => Kind::File,
@@ -50,12 +50,12 @@ fn entry(stat: &Stat) -> Entry {
     }
 }
 
-/// Any of the system's integers; 0 for what cannot be, such as a negative size.
+/// Converts an integer of the system; 0 for values out of range, such as a negative size.
 pub(super) fn number<From, To: TryFrom<From> + Default>(value: From) -> To {
     To::try_from(value).unwrap_or_default()
 }
 
-/// The newer call, which also knows when a file was made.
+/// statx(2), which also reports the creation time.
 #[cfg(target_os = "linux")]
 mod extended {
     use std::os::fd::BorrowedFd;

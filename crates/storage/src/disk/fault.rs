@@ -1,10 +1,10 @@
-//! What an error of the operating system means for files.
+//! Mapping errors of the operating system to [`ErrorKind`].
 
 use std::io;
 
 use wharf_core::error::{Error, ErrorKind};
 
-/// The error by its meaning, where the general table of [`Error`] says too little.
+/// Converts an error, where the general table of [`Error`] is not precise enough.
 pub(super) fn fault(error: impl Into<io::Error>) -> Error {
     let error = error.into();
     match meaning(&error) {
@@ -17,12 +17,12 @@ pub(super) fn fault(error: impl Into<io::Error>) -> Error {
 fn meaning(error: &io::Error) -> Option<ErrorKind> {
     use rustix::io::Errno;
     Some(match Errno::from_io_error(error)? {
-        // A link that leads out of the root, or is not to be followed, or leads in a circle; or a
-        // socket or device, which nobody opens through us.
+        // A link that leads out of the root, must not be followed, or is part of a loop; or a
+        // socket or device, which the server never opens.
         Errno::XDEV | Errno::LOOP | Errno::NXIO | Errno::NODEV => ErrorKind::Forbidden,
         Errno::ILSEQ => ErrorKind::BadName,
         Errno::MLINK => ErrorKind::NoSpace,
-        // Descriptors and locks come back when other transfers end.
+        // Descriptors and locks become available when other transfers end.
         Errno::MFILE | Errno::NFILE => ErrorKind::Exhausted,
         Errno::NOLCK | Errno::AGAIN => ErrorKind::Busy,
         _ => return None,
@@ -34,19 +34,19 @@ fn meaning(error: &io::Error) -> Option<ErrorKind> {
     windows_meaning(error.raw_os_error()?)
 }
 
-/// By the numbers of Windows that have no kind in the standard library.
+/// Windows error codes without a kind in the standard library.
 #[cfg(any(windows, test))]
 fn windows_meaning(number: i32) -> Option<ErrorKind> {
     Some(match number {
         4 => ErrorKind::Exhausted,
-        // A file, or a part of it, that another program has for itself; a
-        // folder that is somebody's current one.
+        // A file, or a part of it, that another program has locked; a directory that is the current
+        // directory of a process.
         16 | 32 | 33 => ErrorKind::Busy,
         // No such drive.
         15 => ErrorKind::NotFound,
-        // A link or a cloud file that cannot be followed; a virus scanner that says no.
+        // A link or a cloud file that cannot be followed; access blocked by a virus scanner.
         225 | 226 | 362 | 1920 => ErrorKind::Forbidden,
-        // A name that the file system cannot have.
+        // An invalid name for the file system.
         123 => ErrorKind::BadName,
         39 | 112 => ErrorKind::NoSpace,
         1295 => ErrorKind::OverQuota,
@@ -59,7 +59,7 @@ mod windows_tests {
     use super::*;
 
     #[test]
-    fn the_numbers_of_windows_have_their_meaning() {
+    fn windows_error_codes_have_a_kind() {
         for (number, kind) in [
             (32, Some(ErrorKind::Busy)),
             (33, Some(ErrorKind::Busy)),
@@ -79,7 +79,7 @@ mod tests {
     use rustix::io::Errno;
 
     #[test]
-    fn every_error_of_the_system_has_its_meaning() {
+    fn system_errors_have_a_kind() {
         for (errno, kind) in [
             (Errno::NOENT, ErrorKind::NotFound),
             (Errno::EXIST, ErrorKind::Exists),

@@ -1,5 +1,5 @@
-//! Bytes on their way into a file that is there: the journal that undoes them after a crash, and
-//! the length that readers see until they are whole.
+//! Crash-safe appends to existing files: the journal that undoes an incomplete append, and the
+//! length that readers see until it is complete.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -14,25 +14,25 @@ use wharf_proto::path::VPath;
 
 use super::boot;
 use super::fault::fault;
-use super::leftover::{Claim, Purpose, claim, purpose, undo_name};
-use super::system::{Directory, Own, number};
+use super::system::{Directory, OpenedTemporary, number};
+use super::temporary::{LockOutcome, TemporaryKind, claim, temporary_kind, undo_name};
 
-/// The longest journal that is read: a name and some numbers.
+/// Maximum length of a journal that is read: a name and some numbers.
 const RECORD_BYTES_MAX: u64 = 4096;
-/// How a journal begins. What begins otherwise was cut while it was written, before its file was
-/// touched.
+/// First line of a journal. A file without it was interrupted while being written, before its
+/// target was changed.
 const RECORD_HEAD: &str = "wharf append 1";
-/// How it ends.
+/// Last line of a journal.
 const RECORD_END: &[u8] = b"\nend\n";
-/// How often a journal is opened that others remove meanwhile.
+/// How often opening a journal is retried that other sessions remove concurrently.
 const TRIES_MAX: usize = 10;
-/// How many paths a tree remembers as looked after.
+/// How many recovered paths a tree remembers.
 const KNOWN_MAX: usize = 4096;
-/// Bytes that are compared in one go.
+/// Bytes compared per step.
 const COMPARED_BYTES: u64 = 256 * 1024;
 
-/// The journal of one file, locked: nothing else is added to the file meanwhile. Dropping it
-/// removes it, as if nothing had been added.
+/// The locked journal of one file: no other session appends to the file. Dropping it removes it, as
+/// if nothing had been appended.
 pub(super) struct Journal {
     dir: Directory,
     name: Vec<u8>,
@@ -41,33 +41,33 @@ pub(super) struct Journal {
     is_over: bool,
 }
 
-/// What a journal says.
+/// The content of a journal.
 #[derive(Debug, PartialEq, Eq)]
 struct Record {
     target: Vec<u8>,
-    /// The length to which the file is cut back.
+    /// The length to which the file is truncated.
     old: u64,
     /// The length that it was to have.
     new: u64,
     number: (u64, u64),
-    made: Option<Made>,
+    made: Option<JournaledFile>,
 }
 
-/// What tells the file, and what was added to it, for sure.
+/// Identifies the file and the appended bytes reliably.
 #[derive(Debug, PartialEq, Eq)]
-struct Made {
-    /// When the file was made, in nanoseconds, where the system says: another file may get its
-    /// number.
+struct JournaledFile {
+    /// Creation time of the file in nanoseconds, where the system reports it: an inode number may
+    /// be reused.
     birth: Option<u128>,
-    /// The name beside it under which the bytes lie that were to be added.
+    /// The name of the temporary file beside it that contains the bytes to append.
     stage: Vec<u8>,
-    /// The start of the system in which the journal was written.
+    /// The boot in which the journal was written.
     boot: Vec<u8>,
 }
 
 impl Journal {
-    /// Takes the lock on the file `target`; none if somebody else has it. What a crash left there
-    /// is undone, and `freed` hears of the bytes.
+    /// Locks the file `target`; `None` if another session has it locked. Undoes an append that a
+    /// crash interrupted, and passes the number of bytes removed to `freed`.
     pub(super) fn lock(
         dir: Directory,
         target: &[u8],
@@ -79,30 +79,30 @@ impl Journal {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     match dir.open_own(&name).map_err(fault)? {
-                        Own::Found(file) => file,
-                        Own::Missing => continue,
-                        Own::Foreign => return Err(ErrorKind::Forbidden.into()),
+                        OpenedTemporary::Found(file) => file,
+                        OpenedTemporary::Missing => continue,
+                        OpenedTemporary::Foreign => return Err(ErrorKind::Forbidden.into()),
                     }
                 }
                 Err(error) => return Err(fault(error)),
             };
             match claim(&dir, &name, &file) {
-                Claim::Held(_) | Claim::Impossible => {
+                LockOutcome::Locked(_) | LockOutcome::Unsupported => {
                     let target = target.to_vec();
                     let mut journal = Self { dir, name, target, file, is_over: false };
                     freed(journal.undo()?);
                     return Ok(Some(journal));
                 }
-                // Its owner may have removed it just now.
-                Claim::Taken if matches!(dir.look(&name), Ok(None)) => {}
-                Claim::Taken => return Ok(None),
+                // Its owner may just have removed it.
+                LockOutcome::InUse if matches!(dir.kind_of(&name), Ok(None)) => {}
+                LockOutcome::InUse => return Ok(None),
             }
         }
         Ok(None)
     }
 
-    /// Cuts the file back, if it is the one that the journal is about and as long as it can be by
-    /// what it says. Gives how many bytes that frees.
+    /// Truncates the file, if it is the file of the journal and its length is plausible. Returns
+    /// how many bytes that frees.
     fn undo(&mut self) -> Result<u64> {
         let Some(record) = self.read()? else { return Ok(0) };
         let freed = record.undo(&self.dir)?;
@@ -114,8 +114,8 @@ impl Journal {
         Record::read(&mut self.file).map_err(fault)
     }
 
-    /// Writes down that a file is about to grow from `old` bytes to `new`; with `is_durable` so
-    /// that a power failure does not lose that.
+    /// Records that a file is about to grow from `old` to `new` bytes; with `is_durable`, syncs the
+    /// record so that it survives a power failure.
     pub(super) fn begin(
         &mut self,
         file: &File,
@@ -125,7 +125,7 @@ impl Journal {
     ) -> Result<()> {
         let number = number(file).map_err(fault)?;
         let boot = boot::identity().trim_ascii().to_vec();
-        let made = Some(Made { birth: birth(file), stage: stage.to_vec(), boot });
+        let made = Some(JournaledFile { birth: birth(file), stage: stage.to_vec(), boot });
         let record = Record { target: self.target.clone(), old, new, number, made };
         let write = |journal: &mut File| {
             journal.set_len(0)?;
@@ -137,19 +137,20 @@ impl Journal {
         if is_durable { self.dir.sync().map_err(fault) } else { Ok(()) }
     }
 
-    /// The directory in which the file lies.
+    /// The directory of the file.
     pub(super) fn dir(&self) -> &Directory {
         &self.dir
     }
 
-    /// Removes it: from here on what was added stays. The inner result says whether that lasts.
+    /// Removes the journal: from here on the appended bytes are kept. The inner result reports
+    /// whether that is durable.
     pub(super) fn end(&mut self, is_durable: bool) -> Result<Result<()>> {
         self.dir.unlink(&self.name).map_err(fault)?;
         self.is_over = true;
         Ok(if is_durable { self.dir.sync().map_err(fault) } else { Ok(()) })
     }
 
-    /// Leaves it for the next look: what was added could not be cut off.
+    /// Keeps the journal for the next recovery, because the appended bytes could not be removed.
     pub(super) fn leave(mut self) {
         self.is_over = true;
     }
@@ -158,7 +159,7 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         if !self.is_over {
-            // Where it fails, the sweep comes back to it.
+            // If this fails, the next sweep removes it.
             let _ = self.dir.unlink(&self.name);
         }
     }
@@ -177,18 +178,18 @@ impl Record {
         [head.as_bytes(), b"\n", &self.target, RECORD_END].concat()
     }
 
-    /// None if it is not whole.
+    /// `None` if it is incomplete.
     fn parse(text: &[u8]) -> Option<Self> {
         let rest = text.strip_prefix(RECORD_HEAD.as_bytes())?.strip_suffix(RECORD_END)?;
         let end = rest.iter().position(|byte| *byte == b'\n')?;
-        let (numbers, target) = rest.split_at_checked(end)?;
-        let mut words = std::str::from_utf8(numbers).ok()?.strip_prefix(' ')?.split(' ');
-        let numbers: Vec<u64> =
+        let (counts, target) = rest.split_at_checked(end)?;
+        let mut words = std::str::from_utf8(counts).ok()?.strip_prefix(' ')?.split(' ');
+        let counts: Vec<u64> =
             words.by_ref().take(4).map(|word| word.parse().ok()).collect::<Option<_>>()?;
-        let [old, new, device, node] = numbers.as_slice() else { return None };
+        let [old, new, device, node] = counts.as_slice() else { return None };
         let made = match words.collect::<Vec<_>>().as_slice() {
             [] => None,
-            [birth, stage, boot] => Some(Made::parse(birth, stage, boot)?),
+            [birth, stage, boot] => Some(JournaledFile::parse(birth, stage, boot)?),
             _ => return None,
         };
         let target = target.get(1..).filter(|target| !target.is_empty())?.to_vec();
@@ -202,7 +203,8 @@ impl Record {
         Ok(Self::parse(&text))
     }
 
-    /// Cuts the file back. It stays as it is if it is another one by now, or others wrote to it.
+    /// Truncates the file. Leaves it unchanged if it is a different file by now, or other programs
+    /// wrote to it.
     fn undo(&self, dir: &Directory) -> Result<u64> {
         let mut file = match dir.open_to_append(&self.target) {
             Ok(file) => file,
@@ -212,14 +214,14 @@ impl Record {
             Err(error) => return Err(error),
         };
         let length = file.metadata().map_err(fault)?.len();
-        // The number of a device may be another one after a start of the system.
+        // The device number may change with a reboot.
         let is_same = number(&file).map_err(fault)?.1 == self.number.1;
         if !is_same || length <= self.old || length > self.new {
             return Ok(0);
         }
         let added = length.saturating_sub(self.old);
-        let is_ours = |made: &Made| made.fits(dir, &mut file, (self.old, added));
-        if !self.made.as_ref().map_or(Ok(true), is_ours)? {
+        let is_temporary = |made: &JournaledFile| made.fits(dir, &mut file, (self.old, added));
+        if !self.made.as_ref().map_or(Ok(true), is_temporary)? {
             return Ok(0);
         }
         file.set_len(self.old).and_then(|()| file.sync_all()).map_err(fault)?;
@@ -227,35 +229,35 @@ impl Record {
     }
 }
 
-impl Made {
+impl JournaledFile {
     fn parse(birth: &str, stage: &str, boot: &str) -> Option<Self> {
         let birth = if birth == "-" { None } else { Some(birth.parse().ok()?) };
         let stage = stage.as_bytes().to_vec();
-        // It is opened: nothing but a temporary of ours.
-        (purpose(&stage) == Some(Purpose::Upload)).then_some(())?;
+        // This name is opened next, so accept nothing but a temporary file of the server.
+        (temporary_kind(&stage) == Some(TemporaryKind::Upload)).then_some(())?;
         Some(Self { birth, stage, boot: boot.as_bytes().to_vec() })
     }
 
-    /// Whether an open file is the one that the journal is about, and the `added` bytes behind the
-    /// first `old` are those that were to be added, as far as these are still there.
+    /// Whether an open file is the file of the journal, and the `added` bytes after the first `old`
+    /// equal the staged ones, as far as these still exist.
     fn fits(&self, dir: &Directory, file: &mut File, (old, added): (u64, u64)) -> Result<bool> {
         if self.birth.zip(birth(file)).is_some_and(|(then, now)| then != now) {
             return Ok(false);
         }
-        // After a loss of power neither side needs to have its bytes.
+        // After a power failure both sides may have lost bytes.
         if self.boot != boot::identity().trim_ascii() {
             return Ok(true);
         }
-        let Own::Found(mut stage) = dir.open_own(&self.stage).map_err(fault)? else {
+        let OpenedTemporary::Found(mut stage) = dir.open_own(&self.stage).map_err(fault)? else {
             return Ok(true);
         };
         file.seek(SeekFrom::Start(old)).map_err(fault)?;
-        begins_alike(&mut file.take(added), &mut stage).map_err(fault)
+        has_same_prefix(&mut file.take(added), &mut stage).map_err(fault)
     }
 }
 
-/// Whether two have the same bytes, as far as both go.
-fn begins_alike(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
+/// Whether the contents are equal up to the end of the shorter one.
+fn has_same_prefix(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
     loop {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         one.by_ref().take(COMPARED_BYTES).read_to_end(&mut left)?;
@@ -270,22 +272,22 @@ fn begins_alike(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> 
     }
 }
 
-/// When a file was made, where the system says.
+/// Creation time of a file, where the system reports it.
 fn birth(file: &File) -> Option<u128> {
     let made = file.metadata().ok()?.created().ok()?;
     Some(made.duration_since(UNIX_EPOCH).ok()?.as_nanos())
 }
 
-/// Undoes what a crash left of bytes that were being added to `target`, if nobody adds to it now.
-/// Gives how many bytes that freed.
+/// Undoes an interrupted append to `target`, unless a session is appending to it now. Returns how
+/// many bytes that freed.
 pub(super) fn recover(dir: &Directory, target: &[u8]) -> Result<u64> {
     recover_by(dir, &undo_name(target))
 }
 
-/// The same by the name of the journal. The journal is removed.
+/// Like [`recover`], by the name of the journal. The journal is removed.
 pub(super) fn recover_by(dir: &Directory, name: &[u8]) -> Result<u64> {
-    let Own::Found(mut file) = dir.open_own(name).map_err(fault)? else { return Ok(0) };
-    if !matches!(claim(dir, name, &file), Claim::Held(_)) {
+    let OpenedTemporary::Found(mut file) = dir.open_own(name).map_err(fault)? else { return Ok(0) };
+    if !matches!(claim(dir, name, &file), LockOutcome::Locked(_)) {
         return Ok(0);
     }
     let record = Record::read(&mut file).map_err(fault)?;
@@ -294,74 +296,74 @@ pub(super) fn recover_by(dir: &Directory, name: &[u8]) -> Result<u64> {
     Ok(freed)
 }
 
-/// Files to which bytes are being added, and the length that readers see meanwhile.
-static IN_FLUX: LazyLock<Mutex<HashMap<(u64, u64), u64>>> = LazyLock::new(Mutex::default);
-/// How many there are, for those who ask at each read.
-static IN_FLUX_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Files that are being appended to, and the length that readers see in the meantime.
+static GROWING: LazyLock<Mutex<HashMap<(u64, u64), u64>>> = LazyLock::new(Mutex::default);
+/// Their number, for a cheap check on each read.
+static GROWING_COUNT: AtomicUsize = AtomicUsize::new(0);
 
-fn in_flux() -> MutexGuard<'static, HashMap<(u64, u64), u64>> {
-    IN_FLUX.lock().unwrap_or_else(PoisonError::into_inner)
+fn growing() -> MutexGuard<'static, HashMap<(u64, u64), u64>> {
+    GROWING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets readers see a file as it was. Dropping it shows the file as it is.
-pub(super) struct Hidden((u64, u64));
+/// Shows readers the old length of a file. Dropping it shows the actual length.
+pub(super) struct LengthOverride((u64, u64));
 
-impl Hidden {
-    /// None if something is being added to the file already, by another of its names.
+impl LengthOverride {
+    /// `None` if the file is already being appended to under another name.
     pub(super) fn behind(file: &File, length: u64) -> Result<Option<Self>> {
         let number = number(file).map_err(fault)?;
-        let mut all = in_flux();
+        let mut all = growing();
         if all.contains_key(&number) {
             return Ok(None);
         }
         all.insert(number, length);
-        IN_FLUX_COUNT.store(all.len(), Ordering::SeqCst);
+        GROWING_COUNT.store(all.len(), Ordering::SeqCst);
         Ok(Some(Self(number)))
     }
 }
 
-impl Drop for Hidden {
+impl Drop for LengthOverride {
     fn drop(&mut self) {
-        let mut all = in_flux();
+        let mut all = growing();
         all.remove(&self.0);
-        IN_FLUX_COUNT.store(all.len(), Ordering::SeqCst);
+        GROWING_COUNT.store(all.len(), Ordering::SeqCst);
     }
 }
 
 /// The length of a file for its readers.
-pub(super) fn settled(file: &File, length: u64) -> u64 {
-    if !is_any_in_flux() {
+pub(super) fn visible_length(file: &File, length: u64) -> u64 {
+    if !is_any_growing() {
         return length;
     }
-    number(file).map_or(length, |number| settled_by(Some(number), length))
+    number(file).map_or(length, |number| visible_length_by(Some(number), length))
 }
 
-/// The same by its number.
-pub(super) fn settled_by(number: Option<(u64, u64)>, length: u64) -> u64 {
-    if !is_any_in_flux() {
+/// Like [`visible_length`], by device and inode.
+pub(super) fn visible_length_by(number: Option<(u64, u64)>, length: u64) -> u64 {
+    if !is_any_growing() {
         return length;
     }
-    number.and_then(|number| in_flux().get(&number).copied()).map_or(length, |old| old.min(length))
+    number.and_then(|number| growing().get(&number).copied()).map_or(length, |old| old.min(length))
 }
 
-/// Whether bytes are being added to any file.
-pub(super) fn is_any_in_flux() -> bool {
-    IN_FLUX_COUNT.load(Ordering::SeqCst) > 0
+/// Whether any file is being appended to.
+pub(super) fn is_any_growing() -> bool {
+    GROWING_COUNT.load(Ordering::SeqCst) > 0
 }
 
-/// Whether bytes are being added to this file.
-pub(super) fn is_in_flux(file: &File) -> bool {
-    number(file).is_ok_and(|number| in_flux().contains_key(&number))
+/// Whether this file is being appended to.
+pub(super) fn is_growing(file: &File) -> bool {
+    number(file).is_ok_and(|number| growing().contains_key(&number))
 }
 
-/// Which files of a tree a crash may have left torn: all, until the tree was swept in this run of
-/// the program, except those that were looked after.
+/// Which files of a tree a crash may have left incomplete: all, until the tree was swept in this
+/// run of the program, except files that were recovered already.
 pub(super) struct Recovery {
     is_swept: Arc<AtomicBool>,
     known: Mutex<HashSet<VPath>>,
 }
 
-/// Which folders were swept.
+/// The directories that were swept.
 fn swept(root: &Path) -> Arc<AtomicBool> {
     static SWEPT: LazyLock<Mutex<HashMap<PathBuf, Arc<AtomicBool>>>> =
         LazyLock::new(Mutex::default);
@@ -369,8 +371,8 @@ fn swept(root: &Path) -> Arc<AtomicBool> {
     Arc::clone(all.entry(root.to_owned()).or_default())
 }
 
-/// Notes that everything beneath a folder was looked after.
-pub(super) fn was_swept(root: &Path) {
+/// Notes that everything beneath a directory was recovered.
+pub(super) fn mark_swept(root: &Path) {
     swept(root).store(true, Ordering::Release);
 }
 
@@ -379,12 +381,12 @@ impl Recovery {
         Self { is_swept: swept(root), known: Mutex::default() }
     }
 
-    /// Whether a file needs no look.
+    /// Whether a file needs no recovery.
     pub(super) fn is_done(&self, at: &VPath) -> bool {
         self.is_swept.load(Ordering::Acquire) || self.known().contains(at)
     }
 
-    /// Notes that a file needs no more looks.
+    /// Notes that a file was recovered.
     pub(super) fn done(&self, at: &VPath) {
         let mut known = self.known();
         if known.len() >= KNOWN_MAX {
@@ -400,14 +402,15 @@ impl Recovery {
 
 #[cfg(test)]
 mod tests {
-    use super::super::leftover::throwaway_name;
+    use super::super::temporary::temporary_name;
     use super::*;
 
     #[test]
-    fn a_record_is_read_as_it_was_written_and_never_in_part() {
-        let stage = throwaway_name().unwrap();
-        let made =
-            |birth, boot: &[u8]| Some(Made { birth, stage: stage.clone(), boot: boot.to_vec() });
+    fn a_journal_is_parsed_only_if_complete() {
+        let stage = temporary_name().unwrap();
+        let made = |birth, boot: &[u8]| {
+            Some(JournaledFile { birth, stage: stage.clone(), boot: boot.to_vec() })
+        };
         for made in [None, made(None, b""), made(Some(u128::MAX), b"b-1")] {
             let target = b"a\nb end\n".to_vec();
             let record = Record { target, old: 3, new: u64::MAX, number: (1, 2), made };
@@ -425,13 +428,13 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn row_41_56_a_file_is_cut_back_to_what_it_was_before_a_crash_and_never_further() {
+    fn row_41_56_after_a_crash_a_file_is_truncated_to_its_old_length_and_never_further() {
         use super::super::FollowSymlinks;
         use super::super::system::Root;
         let folder = tempfile::tempdir().unwrap();
         let dir = || Root::open(folder.path(), FollowSymlinks::Never).unwrap().top().unwrap();
         let path = folder.path().join("f");
-        // What was there, what was added when the server was killed, and what is there then.
+        // Old content, bytes appended when the server was killed, and expected content.
         for (old, added, then) in [(3, 0, 3), (3, 2, 3), (3, 4, 3), (0, 4, 0), (3, 9, 12)] {
             std::fs::write(&path, vec![1; old]).unwrap();
             let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
@@ -439,7 +442,7 @@ mod tests {
             assert!(again.is_none(), "one at a time");
             let file = dir().open_to_append(b"f").unwrap();
             let ends = (u64::try_from(old).unwrap(), u64::try_from(old + 4).unwrap());
-            let stage = throwaway_name().unwrap();
+            let stage = temporary_name().unwrap();
             journal.begin(&file, ends, &stage, true).unwrap();
             (&file).write_all(&vec![2; added]).unwrap();
             journal.leave();
@@ -448,9 +451,9 @@ mod tests {
             assert_eq!(std::fs::read(&path).unwrap().len(), then, "{old} {added}");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         }
-        // Another file of that name is left alone.
+        // Another file of that name is left unchanged.
         let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
-        let stage = throwaway_name().unwrap();
+        let stage = temporary_name().unwrap();
         journal.begin(&dir().open_to_append(b"f").unwrap(), (1, 99), &stage, false).unwrap();
         journal.leave();
         std::fs::rename(&path, folder.path().join("kept")).unwrap();
@@ -461,7 +464,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn row_41_56_what_a_program_wrote_after_a_crash_is_never_cut_off() {
+    fn row_41_56_data_that_another_program_wrote_after_a_crash_is_kept() {
         use super::super::FollowSymlinks;
         use super::super::system::Root;
         use std::fs::write;
@@ -471,7 +474,7 @@ mod tests {
         let path = folder.path().join("f");
         let acts: [(Act<'_>, &[u8]); 5] = [
             (&|_| (), b"old"),
-            // The stage is gone, so that nothing speaks against it.
+            // The staged bytes are missing, so there is nothing to compare with.
             (&|_| std::fs::remove_file(folder.path().join(".wharf-0")).unwrap(), b"old"),
             (&|mut file| file.write_all(b"LINE").unwrap(), b"oldstageLINE"),
             (&|_| write(&path, b"rewritten").unwrap(), b"rewritten"),
@@ -483,9 +486,9 @@ mod tests {
                 b"oldstage",
             ),
         ];
-        for (way, (act, then)) in acts.into_iter().enumerate() {
+        for (case, (act, then)) in acts.into_iter().enumerate() {
             write(&path, "old").unwrap();
-            let stage = throwaway_name().unwrap();
+            let stage = temporary_name().unwrap();
             let staged = folder.path().join(String::from_utf8(stage.clone()).unwrap());
             write(&staged, "staged bytes").unwrap();
             let mut journal = Journal::lock(dir(), b"f", &mut |_| ()).unwrap().unwrap();
@@ -493,39 +496,40 @@ mod tests {
             journal.begin(&file, (3, 15), &stage, false).unwrap();
             (&file).write_all(b"stage").unwrap();
             journal.leave();
-            if way == 1 {
+            if case == 1 {
                 std::fs::rename(&staged, folder.path().join(".wharf-0")).unwrap();
             }
             act(&file);
             recover(&dir(), b"f").unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), then, "{way}");
+            assert_eq!(std::fs::read(&path).unwrap(), then, "{case}");
             let _ = std::fs::remove_file(&staged);
         }
-        // After a loss of power neither side needs to have its bytes.
-        let (stage, mut file) = (throwaway_name().unwrap(), dir().open_to_append(b"f").unwrap());
+        // After a power failure both sides may have lost bytes.
+        let (stage, mut file) = (temporary_name().unwrap(), dir().open_to_append(b"f").unwrap());
         let staged = folder.path().join(String::from_utf8(stage.clone()).unwrap());
         write(&staged, [0; 9]).unwrap();
         for (boot, fits) in [(boot::identity().trim_ascii(), false), (b"another", true)] {
-            let made = Made { birth: birth(&file), stage: stage.clone(), boot: boot.to_vec() };
+            let made =
+                JournaledFile { birth: birth(&file), stage: stage.clone(), boot: boot.to_vec() };
             assert_eq!(made.fits(&dir(), &mut file, (3, 5)).unwrap(), fits);
         }
-        let other = Made { birth: Some(1), stage, boot: b"another".to_vec() };
+        let other = JournaledFile { birth: Some(1), stage, boot: b"another".to_vec() };
         let knows_birth = birth(&file).is_some();
         assert_eq!(other.fits(&dir(), &mut file, (3, 5)).unwrap(), !knows_birth);
     }
 
     #[test]
-    fn a_file_that_grows_has_its_old_length_for_readers() {
+    fn readers_see_the_old_length_of_a_file_during_an_append() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(settled(&file, 9), 9);
-        let hidden = Hidden::behind(&file, 5).unwrap().unwrap();
-        assert_eq!(settled(&file, 9), 5);
-        assert_eq!(settled(&file, 4), 4, "who cuts it is believed");
-        assert!(is_in_flux(&file));
-        assert!(Hidden::behind(&file, 9).unwrap().is_none(), "one at a time");
+        assert_eq!(visible_length(&file, 9), 9);
+        let hidden = LengthOverride::behind(&file, 5).unwrap().unwrap();
+        assert_eq!(visible_length(&file, 9), 5);
+        assert_eq!(visible_length(&file, 4), 4, "the truncated length is visible");
+        assert!(is_growing(&file));
+        assert!(LengthOverride::behind(&file, 9).unwrap().is_none(), "one at a time");
         let other = tempfile::tempfile().unwrap();
-        assert_eq!(settled(&other, 9), 9);
+        assert_eq!(visible_length(&other, 9), 9);
         drop(hidden);
-        assert_eq!(settled(&file, 9), 9);
+        assert_eq!(visible_length(&file, 9), 9);
     }
 }

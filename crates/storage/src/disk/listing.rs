@@ -1,4 +1,4 @@
-//! A directory, entry by entry, as blocking calls.
+//! A directory listing as blocking calls, entry by entry.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use wharf_proto::entry::Entry;
 use super::system::Reader;
 use super::tree::Tree;
 
-/// Yields entries until the directory ends. One block of names is in memory.
-pub(super) struct Listing {
+/// Yields entries until the end of the directory. One block of names is in memory.
+pub(super) struct DirectoryListing {
     tree: Arc<Tree>,
-    /// None after the end or an error.
+    /// `None` after the end or an error.
     reader: Option<Reader>,
 }
 
-impl Listing {
+impl DirectoryListing {
     pub(super) fn new(tree: Arc<Tree>, reader: Reader) -> Self {
         Self { tree, reader: Some(reader) }
     }
 }
 
-impl Iterator for Listing {
+impl Iterator for DirectoryListing {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {

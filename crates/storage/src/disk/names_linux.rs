@@ -1,4 +1,4 @@
-//! The names in a directory, as Linux hands them out: a block at a time.
+//! Reading names of a directory on Linux, one block at a time.
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -8,26 +8,26 @@ use rustix::io::{Errno, Result};
 
 use super::system::Directory;
 
-/// What one call takes. Larger blocks cost as much for each name.
+/// Block size. Larger blocks cost as much per name.
 const BLOCK_BYTES: usize = 32 * 1024;
 
-/// A directory that is being read, and the names of the last block.
-pub(super) struct Reading {
+/// A directory being read, and the names of the last block.
+pub(super) struct NameReader {
     fd: OwnedFd,
-    /// For each name: 1 if it can be a directory, else 0; the name; NUL.
+    /// For each name: 1 if it may be a directory, otherwise 0; the name; NUL.
     block: Vec<u8>,
-    /// Where the next name begins.
+    /// Offset of the next name.
     at: usize,
 }
 
-impl Reading {
-    /// From the first name. The directory's own position does not matter and is not moved.
+impl NameReader {
+    /// Starts at the first name. The position of the directory is neither used nor changed.
     pub(super) fn new(dir: &Directory) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { fd: openat(dir, c".", flags, Mode::empty())?, block: Vec::new(), at: 0 })
     }
 
-    /// The next name, `.` and `..` among them, and whether it can be a directory.
+    /// The next name, including `.` and `..`, and whether it may be a directory.
     pub(super) fn next(&mut self) -> Result<Option<(&CStr, bool)>> {
         if self.at >= self.block.len() {
             self.fill()?;

@@ -1,4 +1,4 @@
-//! The names in a directory, as any Unix hands them out.
+//! Reading names of a directory on any Unix.
 
 use std::ffi::CStr;
 
@@ -7,19 +7,19 @@ use rustix::io::{Errno, Result};
 
 use super::system::Directory;
 
-/// A directory that is being read, and what was read last.
-pub(super) struct Reading {
+/// A directory being read, and the last name.
+pub(super) struct NameReader {
     dir: Dir,
     last: Option<DirEntry>,
 }
 
-impl Reading {
-    /// From the first name. The directory's own position does not matter and is not moved.
+impl NameReader {
+    /// Starts at the first name. The position of the directory is neither used nor changed.
     pub(super) fn new(dir: &Directory) -> Result<Self> {
         Ok(Self { dir: Dir::read_from(dir)?, last: None })
     }
 
-    /// The next name, `.` and `..` among them, and whether it can be a directory.
+    /// The next name, including `.` and `..`, and whether it may be a directory.
     pub(super) fn next(&mut self) -> Result<Option<(&CStr, bool)>> {
         self.last = match self.dir.next().transpose() {
             // The directory was removed while it was open.

@@ -1,4 +1,4 @@
-//! The homes whose content is counted: which there are, and when they are counted anew.
+//! The counted homes, and when they are counted again.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
@@ -16,250 +16,253 @@ use wharf_proto::path::VPath;
 
 use super::count::count;
 use super::fault::fault;
-use super::ledger::Ledger;
+use super::quota_file::QuotaFile;
 use super::sweep::sweep_counted;
-use super::{DiskOptions, Swept, unblocked};
-use crate::meter::{Meter, Metered, Quota, Witness};
+use super::{DiskOptions, SweepReport, join_result};
+use crate::quota::{DirtyMark, LimitedHome, Quota, QuotaCounter};
 
-/// Homes counted at a time. More would only make a disk seek more.
+/// Homes counted at a time. More would only cause more seeks on a disk.
 const COUNTS_MAX: usize = 2;
-/// A count older than this is made anew at the next login: others may have changed files behind
-/// our back.
+/// A count older than this is repeated at the next login: other programs may have changed files.
 const COUNT_AGE_MAX: Duration = Duration::from_hours(24);
 
-/// How often, and how long, the end of a server waits for uploads that were cut by it.
+/// How often, and at what interval, the shutdown checks for uploads that it cut off.
 const END_LOOKS_MAX: u32 = 200;
 const END_PAUSE: Duration = Duration::from_millis(10);
 
-/// Counts what accounts with a quota keep, by home: accounts with the same home share one count,
-/// each with a limit of its own. Clones are handles of the same.
+/// Counts the usage of accounts with a quota, by home: accounts with the same home share one count,
+/// each with its own limit. Clones are handles of the same state.
 ///
-/// A home is counted at the first login after a start, unless the last run ended in good order and
-/// wrote down what was there. Nothing may change in it before: who tries waits for a while, then
-/// hears `Uncounted`. A count that is older than a day is made anew at a login, beside everything
-/// else; it is thrown away if something was changed meanwhile, and tried again at the next one.
+/// A home is counted at the first login after a start, unless the last run ended cleanly and saved
+/// its count. Nothing may change in it before: a change waits for a while, then fails with
+/// `Uncounted`. A count older than a day is repeated at a login, in the background; it is discarded
+/// if something changed in the meantime, and tried again at the next login.
 ///
-/// Where one home lies in another, what is done in the inner one is seen in the outer by its next
-/// count. What the outer account removes or replaces there lowers no count, since it may have been
-/// counted in either, and what it puts there lets the inner count be lowered by nothing; both are
-/// then counted at their next login. What lies behind links is not counted.
+/// If one home lies in another, the outer count sees changes in the inner one at its next count.
+/// What the outer account removes or replaces there lowers neither count, since it may be included
+/// in either, and what it stores there prevents the inner count from being lowered; both are then
+/// counted at their next login. The targets of links are not counted.
 #[derive(Clone)]
 pub struct Quotas {
-    all: Arc<All>,
+    all: Arc<QuotasState>,
 }
 
-struct All {
-    otherwise: Mutex<Quota>,
-    ledger: Arc<Ledger>,
-    homes: Mutex<Homes>,
-    queue: Mutex<Queue>,
+struct QuotasState {
+    default_quota: Mutex<Quota>,
+    quota_file: Arc<QuotaFile>,
+    homes: Mutex<HomeCounters>,
+    queue: Mutex<CountQueue>,
 }
 
-/// Meters by home.
+/// Counters by home.
 #[derive(Default)]
-struct Homes {
-    counted: HashMap<PathBuf, Arc<Meter>>,
-    /// Of homes that are swept and that nobody has wanted to be counted so far: if somebody does,
-    /// the sweep and the count must know of each other.
-    swept: HashMap<PathBuf, Arc<Meter>>,
+struct HomeCounters {
+    counted: HashMap<PathBuf, Arc<QuotaCounter>>,
+    /// Homes that are being swept and not counted so far: if counting is requested, the sweep and
+    /// the count must share a counter.
+    swept: HashMap<PathBuf, Arc<QuotaCounter>>,
 }
 
 /// Homes that wait to be counted.
 #[derive(Default)]
-struct Queue {
-    waiting: VecDeque<(PathBuf, Arc<Meter>)>,
+struct CountQueue {
+    waiting: VecDeque<(PathBuf, Arc<QuotaCounter>)>,
     workers: usize,
 }
 
 impl Quotas {
-    /// With what the last run left in `state_folder`, if it did; `otherwise` holds for accounts
-    /// that say nothing. Blocks for as long as a small file takes to be read.
-    pub fn open(state_folder: impl Into<PathBuf>, otherwise: Quota) -> Self {
-        let ledger = Arc::new(Ledger::in_folder(state_folder.into()));
-        let witness: Arc<dyn Witness> = ledger.clone();
-        let meter = |(kept, counted_at)| Meter::counted(kept, counted_at, Some(witness.clone()));
-        let known = ledger.read().into_iter();
+    /// Starts with the counts that the last run saved in `state_folder`, if any; `default_quota`
+    /// applies to accounts without a quota. Blocks while a small file is read.
+    pub fn open(state_folder: impl Into<PathBuf>, default_quota: Quota) -> Self {
+        let quota_file = Arc::new(QuotaFile::in_folder(state_folder.into()));
+        let dirty_mark: Arc<dyn DirtyMark> = quota_file.clone();
+        let new_counter =
+            |(kept, counted_at)| QuotaCounter::counted(kept, counted_at, Some(dirty_mark.clone()));
+        let known = quota_file.read().into_iter();
         let counted: HashMap<_, _> =
-            known.map(|(home, counted)| (home, Arc::new(meter(counted)))).collect();
-        nest(&counted);
-        let homes = Mutex::new(Homes { counted, swept: HashMap::new() });
+            known.map(|(home, counted)| (home, Arc::new(new_counter(counted)))).collect();
+        link_nested(&counted);
+        let homes = Mutex::new(HomeCounters { counted, swept: HashMap::new() });
         Self {
-            all: Arc::new(All {
-                otherwise: Mutex::new(otherwise),
-                ledger,
+            all: Arc::new(QuotasState {
+                default_quota: Mutex::new(default_quota),
+                quota_file,
                 homes,
                 queue: Mutex::default(),
             }),
         }
     }
 
-    /// The account's quota: its own, or that of accounts that say nothing.
+    /// The account's quota: its own, or the default.
     pub fn quota_of(&self, account: &Account) -> Quota {
-        Quota::of(account, *self.otherwise())
+        Quota::of(account, *self.default_quota())
     }
 
-    /// Lets another quota hold for accounts that say nothing, from their next login on.
-    pub fn set_otherwise(&self, quota: Quota) {
-        *self.otherwise() = quota;
+    /// Changes the default quota, from each account's next login on.
+    pub fn set_default_quota(&self, quota: Quota) {
+        *self.default_quota() = quota;
     }
 
-    fn otherwise(&self) -> MutexGuard<'_, Quota> {
-        self.all.otherwise.lock().unwrap_or_else(PoisonError::into_inner)
+    fn default_quota(&self) -> MutexGuard<'_, Quota> {
+        self.all.default_quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn homes(&self) -> MutexGuard<'_, Homes> {
+    fn homes(&self) -> MutexGuard<'_, HomeCounters> {
         self.all.homes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For a home of which nothing is known.
-    fn uncounted(&self) -> Arc<Meter> {
-        let witness: Arc<dyn Witness> = self.all.ledger.clone();
-        Arc::new(Meter::uncounted(Some(witness)))
+    /// A counter for a home that was not counted yet.
+    fn uncounted(&self) -> Arc<QuotaCounter> {
+        let dirty_mark: Arc<dyn DirtyMark> = self.all.quota_file.clone();
+        Arc::new(QuotaCounter::uncounted(Some(dirty_mark)))
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, CountQueue> {
         self.all.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The meter of a home, which is counted if it must be. None where nobody counts.
-    pub(super) async fn metered(&self, home: &Path, quota: Quota) -> Result<Option<Metered>> {
+    /// The counter of a home, which is counted if necessary. `None` if no quota applies.
+    pub(super) async fn limited(&self, home: &Path, quota: Quota) -> Result<Option<LimitedHome>> {
         if !quota.is_limited() && self.homes().counted.is_empty() {
             return Ok(None);
         }
         let home = home.to_owned();
-        // However it is written, it is one home.
-        let home = unblocked(spawn_blocking(move || home.canonicalize().map_err(fault)).await)?;
-        let meter = {
+        // All spellings of a path are one home.
+        let home = join_result(spawn_blocking(move || home.canonicalize().map_err(fault)).await)?;
+        let counter = {
             let mut homes = self.homes();
             match homes.counted.get(&home) {
-                Some(meter) => Arc::clone(meter),
+                Some(counter) => Arc::clone(counter),
                 None if !quota.is_limited() => return Ok(None),
                 None => {
                     let swept = homes.swept.remove(&home);
-                    let meter = swept.unwrap_or_else(|| self.uncounted());
+                    let counter = swept.unwrap_or_else(|| self.uncounted());
                     for (other, known) in &homes.counted {
                         if let Some(at) = below(other, &home) {
-                            known.add_inner(at, &meter);
+                            known.add_inner(at, &counter);
                         }
                         if let Some(at) = below(&home, other) {
-                            meter.add_inner(at, known);
+                            counter.add_inner(at, known);
                         }
                     }
-                    homes.counted.insert(home.clone(), Arc::clone(&meter));
-                    meter
+                    homes.counted.insert(home.clone(), Arc::clone(&counter));
+                    counter
                 }
             }
         };
-        if meter.wants_count(now(), COUNT_AGE_MAX) {
-            self.enqueue(home, &meter);
+        if counter.wants_count(now(), COUNT_AGE_MAX) {
+            self.enqueue(home, &counter);
         }
-        Ok(Some(Metered::new(meter, quota)))
+        Ok(Some(LimitedHome::new(counter, quota)))
     }
 
-    /// Counts a home anew if it is time, for a login that shares a folder which others have open.
-    pub(super) fn recount_if_due(&self, meter: &Arc<Meter>) {
-        if !meter.wants_count(now(), COUNT_AGE_MAX) {
+    /// Counts a home again if it is due, for a login that shares a directory with other sessions.
+    pub(super) fn recount_if_due(&self, counter: &Arc<QuotaCounter>) {
+        if !counter.wants_count(now(), COUNT_AGE_MAX) {
             return;
         }
         let homes = self.homes();
-        let known = homes.counted.iter().find(|(_, known)| Arc::ptr_eq(known, meter));
+        let known = homes.counted.iter().find(|(_, known)| Arc::ptr_eq(known, counter));
         let home = known.map(|(home, _)| home.clone());
         drop(homes);
         if let Some(home) = home {
-            self.enqueue(home, meter);
+            self.enqueue(home, counter);
         }
     }
 
-    fn enqueue(&self, home: PathBuf, meter: &Arc<Meter>) {
+    fn enqueue(&self, home: PathBuf, counter: &Arc<QuotaCounter>) {
         let mut queue = self.queue();
-        meter.await_count();
+        counter.await_count();
         if queue.waiting.iter().all(|(waiting, _)| *waiting != home) {
-            queue.waiting.push_back((home, Arc::clone(meter)));
+            queue.waiting.push_back((home, Arc::clone(counter)));
         }
         if queue.workers < COUNTS_MAX {
             queue.workers += 1;
-            let worker = Worker { quotas: self.clone(), is_done: false };
+            let worker = CountWorker { quotas: self.clone(), is_done: false };
             spawn_blocking(move || worker.run());
         }
     }
 
-    /// What is kept in a home; none if nobody counts it or it is not known. Blocks for a moment.
+    /// The usage of a home; `None` if it is not counted or not known. Blocks for a moment.
     pub fn kept(&self, home: &Path) -> Option<Kept> {
-        let meter = self.homes().counted.get(&home.canonicalize().ok()?).cloned()?;
-        meter.kept()
+        let counter = self.homes().counted.get(&home.canonicalize().ok()?).cloned()?;
+        counter.kept()
     }
 
-    /// Whether homes wait to be counted or are just being counted. A login asks for that before it
-    /// is done, so once this is false every count that it asked for has ended.
+    /// Whether homes wait to be counted or are being counted. A login requests its count before it
+    /// completes, so once this is false every requested count has ended.
     pub fn is_counting(&self) -> bool {
         let queue = self.queue();
         queue.workers > 0 || !queue.waiting.is_empty()
     }
 
-    /// Removes old temporaries as [`super::sweep`] does, and counts what is gone.
+    /// Removes old temporary files like [`super::sweep`], and subtracts them from the count.
     ///
     /// # Errors
     /// As for [`super::sweep`].
-    pub fn sweep(&self, root: &Path, options: &DiskOptions) -> io::Result<Swept> {
+    pub fn sweep(&self, root: &Path, options: &DiskOptions) -> io::Result<SweepReport> {
         let Ok(home) = root.canonicalize() else { return sweep_counted(root, options, None) };
-        let meter = {
+        let counter = {
             let mut homes = self.homes();
-            let counted = homes.counted.get(&home).cloned();
-            counted.unwrap_or_else(|| {
-                let meter = self.uncounted();
-                homes.swept.insert(home.clone(), Arc::clone(&meter));
-                meter
+            let known = homes.counted.get(&home).cloned();
+            known.unwrap_or_else(|| {
+                let counter = self.uncounted();
+                homes.swept.insert(home.clone(), Arc::clone(&counter));
+                counter
             })
         };
-        let swept = sweep_counted(root, options, Some(&meter));
+        let swept = sweep_counted(root, options, Some(&counter));
         self.homes().swept.remove(&home);
         swept
     }
 
-    /// Writes down what is kept, for the next start. From here on nothing may change. Uploads that
-    /// were cut just now may take a moment to be put away: they are waited for, for two seconds at
-    /// most. Homes in which something still changes are left out, and counted anew. Blocks.
+    /// Saves the counts for the next start. Nothing may change afterwards. Uploads that were just
+    /// cut off may take a moment to end: this waits for them, for at most two seconds. Homes that
+    /// are still changing are left out, and counted again. Blocks.
     ///
     /// # Errors
-    /// Where that cannot be written; every home is then counted anew.
+    /// If the file cannot be written; every home is then counted again.
     pub fn close(&self) -> io::Result<()> {
-        // Never waits with the lock held: logins and sweeps that still run need it.
+        // Never waits with the lock held: logins and sweeps in progress need it.
         let meters: HashMap<_, _> = self.homes().counted.clone();
         for _ in 0..END_LOOKS_MAX {
-            if meters.values().all(|meter| !meter.is_changing()) {
+            if meters.values().all(|counter| !counter.is_changing()) {
                 break;
             }
             std::thread::sleep(END_PAUSE);
         }
-        let known = meters.iter().filter_map(|(home, meter)| Some((home.clone(), meter.close()?)));
-        self.all.ledger.write(&known.collect::<Vec<_>>())
+        let known =
+            meters.iter().filter_map(|(home, counter)| Some((home.clone(), counter.close()?)));
+        self.all.quota_file.write(&known.collect::<Vec<_>>())
     }
 }
 
 impl fmt::Debug for Quotas {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Quotas").field("otherwise", &self.all.otherwise).finish_non_exhaustive()
+        out.debug_struct("Quotas")
+            .field("otherwise", &self.all.default_quota)
+            .finish_non_exhaustive()
     }
 }
 
-/// A thread that counts until no home waits. Its place is free again however it ends.
-struct Worker {
+/// A thread that counts until no home waits. Its slot is released however it ends.
+struct CountWorker {
     quotas: Quotas,
     is_done: bool,
 }
 
-impl Worker {
+impl CountWorker {
     fn run(mut self) {
-        while let Some((home, meter)) = self.next() {
-            meter.count(now(), || count(&home));
+        while let Some((home, counter)) = self.next() {
+            counter.count(now(), || count(&home));
         }
     }
 
-    fn next(&mut self) -> Option<(PathBuf, Arc<Meter>)> {
+    fn next(&mut self) -> Option<(PathBuf, Arc<QuotaCounter>)> {
         let mut queue = self.quotas.queue();
         let next = queue.waiting.pop_front();
         if next.is_none() {
-            // Under the same lock, so that who comes next starts a thread anew.
+            // Under the same lock, so that the next request starts a new thread.
             queue.workers = queue.workers.saturating_sub(1);
             self.is_done = true;
         }
@@ -267,7 +270,7 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl Drop for CountWorker {
     fn drop(&mut self) {
         if !self.is_done {
             let mut queue = self.quotas.queue();
@@ -276,19 +279,19 @@ impl Drop for Worker {
     }
 }
 
-/// Tells each meter of the homes that lie in its own.
-fn nest(homes: &HashMap<PathBuf, Arc<Meter>>) {
-    for (home, meter) in homes {
-        // Going up costs less than comparing each with each.
+/// Registers with each counter the homes that lie in its own.
+fn link_nested(homes: &HashMap<PathBuf, Arc<QuotaCounter>>) {
+    for (home, counter) in homes {
+        // Walking up costs less than comparing all pairs.
         for outer in home.ancestors().skip(1) {
             if let (Some(known), Some(at)) = (homes.get(outer), below(outer, home)) {
-                known.add_inner(at, meter);
+                known.add_inner(at, counter);
             }
         }
     }
 }
 
-/// Where a home lies in another; none if it does not.
+/// The path of a home within another; `None` if it is not inside.
 fn below(outer: &Path, inner: &Path) -> Option<VPath> {
     let mut names = inner.strip_prefix(outer).ok()?.iter().peekable();
     names.peek()?;

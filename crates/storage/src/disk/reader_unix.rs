@@ -1,4 +1,4 @@
-//! What is in a directory of Unix.
+//! Reading directories on Unix.
 
 use std::io;
 
@@ -10,35 +10,35 @@ use wharf_proto::path::VPath;
 
 use super::facts_unix;
 use super::fault::fault;
-use super::leftover::is_hidden;
 use super::server_files::system::DeniedNames;
 use super::system::{Directory, Root};
+use super::temporary::is_hidden;
 
 #[cfg(target_os = "linux")]
-use super::names_linux::Reading;
+use super::names_linux::NameReader;
 #[cfg(not(target_os = "linux"))]
-use super::names_posix::Reading;
+use super::names_posix::NameReader;
 
 /// The names in a directory.
-pub(super) struct Names {
-    reading: Reading,
+pub(super) struct DirectoryNames {
+    reading: NameReader,
 }
 
 /// A name in a directory.
-pub(super) struct Named {
+pub(super) struct DirectoryName {
     pub(super) name: Vec<u8>,
-    /// Whether it can be a directory. Some file systems do not say.
+    /// Whether it may be a directory. Some file systems do not report it.
     pub(super) may_be_dir: bool,
 }
 
-impl Names {
+impl DirectoryNames {
     pub(super) fn new(dir: &Directory) -> io::Result<Self> {
-        Ok(Self { reading: Reading::new(dir)? })
+        Ok(Self { reading: NameReader::new(dir)? })
     }
 }
 
-impl Iterator for Names {
-    type Item = io::Result<Named>;
+impl Iterator for DirectoryNames {
+    type Item = io::Result<DirectoryName>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -48,29 +48,29 @@ impl Iterator for Names {
             };
             let name = name.to_bytes();
             if !matches!(name, b"." | b"..") {
-                return Some(Ok(Named { name: name.to_vec(), may_be_dir }));
+                return Some(Ok(DirectoryName { name: name.to_vec(), may_be_dir }));
             }
         }
     }
 }
 
-/// A directory that is being listed.
+/// A directory being listed.
 pub(super) struct Reader {
     dir: Directory,
-    reading: Reading,
+    reading: NameReader,
     at: VPath,
     wanted: Wanted,
-    /// The server's own names here; none where no name needs to be looked at.
+    /// Names of server files in this directory; `None` if no name needs to be checked.
     denied: Option<DeniedNames>,
 }
 
 impl Reader {
     pub(super) fn new(root: &Root, dir: Directory, at: VPath, wanted: Wanted) -> Result<Self> {
         let denied = root.denied_names(&dir);
-        Ok(Self { reading: Reading::new(&dir).map_err(fault)?, dir, at, wanted, denied })
+        Ok(Self { reading: NameReader::new(&dir).map_err(fault)?, dir, at, wanted, denied })
     }
 
-    /// The next entry, none at the end. What vanishes meanwhile is left out.
+    /// The next entry, `None` at the end. Entries that disappear in the meantime are left out.
     pub(super) fn next(&mut self, root: &Root) -> Result<Option<Entry>> {
         loop {
             let Some((name, _)) = self.reading.next().map_err(fault)? else { return Ok(None) };
@@ -105,7 +105,7 @@ impl Reader {
     }
 }
 
-/// What a link leads to, if it may be followed; else the link. None if that is denied.
+/// The target of a link, if it may be followed; otherwise the link. `None` if the target is denied.
 fn followed(root: &Root, dir: &VPath, name: &[u8], link: Entry) -> Option<Entry> {
     let Ok(at) = dir.join(name) else { return Some(link) };
     match root.stat(&at) {

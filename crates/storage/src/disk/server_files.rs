@@ -1,8 +1,8 @@
-//! Files and folders of the server itself, which no account reaches through any store.
+//! Files and directories of the server itself, which no account can access through any storage.
 //!
-//! Configuration, accounts, keys and state lie somewhere on the same disks as what is served, and
-//! a home may lie above them. They are recognised by identity, not by path: a hard link, a
-//! symbolic link and a second mount lead to the same file.
+//! Configuration, accounts, keys and state may be on the same disks as the served files, and a home
+//! may contain them. They are recognized by identity, not by path: a hard link, a symbolic link and
+//! a second mount lead to the same file.
 
 #[cfg_attr(unix, path = "server_files_unix.rs")]
 #[cfg_attr(not(unix), path = "server_files_other.rs")]
@@ -12,74 +12,74 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use system::Watch;
+pub(crate) use system::ServerFileIndex;
 
-/// How much of a path is the server's own.
+/// How much of a path belongs to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
-    /// This file alone.
+    /// This file only.
     File,
-    /// This file, and files beside it whose names are made of its own: the backups and swap files
-    /// of editors, journals of databases, temporaries.
+    /// This file, and files in the same directory whose names derive from it: backups and swap
+    /// files of editors, database journals, temporary files.
     FileAndCopies,
-    /// This folder with everything in it, also what is made later.
+    /// This directory with all its content, including files created later.
     Folder,
 }
 
-/// Files and folders of the server itself. They are denied to every account: not listed, not
-/// opened, not changed, and no folder above them is renamed or removed.
+/// Files and directories of the server itself. Every account is denied access: they are not listed,
+/// opened or changed, and no directory above them can be renamed or removed.
 ///
 /// The default denies nothing. Cloning is cheap.
 #[derive(Clone, Default)]
 pub struct ServerFiles {
-    watch: Option<Arc<Watch>>,
+    index: Option<Arc<ServerFileIndex>>,
 }
 
 impl ServerFiles {
-    /// These, whether they exist now or are made later.
+    /// These paths, whether they exist now or are created later.
     pub fn new(paths: impl IntoIterator<Item = (PathBuf, Extent)>) -> Self {
         let paths: Vec<_> = paths
             .into_iter()
             .map(|(path, extent)| (std::path::absolute(&path).unwrap_or(path), extent))
             .collect();
-        let watch = (!paths.is_empty()).then(|| Arc::new(Watch::new(paths)));
-        Self { watch }
+        let index = (!paths.is_empty()).then(|| Arc::new(ServerFileIndex::new(paths)));
+        Self { index }
     }
 
-    /// Those of the paths that lie in a folder, however it is called.
+    /// The paths that lie in a directory, whatever path leads to it.
     pub fn beneath(&self, folder: &Path) -> Vec<PathBuf> {
-        self.watch.as_ref().map(|watch| watch.beneath(folder)).unwrap_or_default()
+        self.index.as_ref().map(|index| index.beneath(folder)).unwrap_or_default()
     }
 
-    /// The folder of the server's in which a folder lies, or which it is. Such a folder cannot be
+    /// The directory of the server that contains or equals `folder`. Such a directory cannot be
     /// served: everything in it is denied.
     pub fn folder_around(&self, folder: &Path) -> Option<PathBuf> {
-        self.watch.as_ref()?.folder_around(folder)
+        self.index.as_ref()?.folder_around(folder)
     }
 
     /// Whether a path leads to something that is denied.
     pub fn contains(&self, path: &Path) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.contains(path))
+        self.index.as_ref().is_some_and(|index| index.contains(path))
     }
 
-    /// Whether something that is denied lies below a path, which then keeps its name.
+    /// Whether a denied path lies below `path`, which then cannot be renamed.
     pub fn is_above(&self, path: &Path) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.is_above(path))
+        self.index.as_ref().is_some_and(|index| index.is_above(path))
     }
 
-    pub(crate) fn watch(&self) -> Option<&Arc<Watch>> {
-        self.watch.as_ref()
+    pub(crate) fn index(&self) -> Option<&Arc<ServerFileIndex>> {
+        self.index.as_ref()
     }
 }
 
 impl fmt::Debug for ServerFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("ServerFiles").field("is_empty", &self.watch.is_none()).finish()
+        out.debug_struct("ServerFiles").field("is_empty", &self.index.is_none()).finish()
     }
 }
 
-/// Whether a name in a file's folder is made of the file's own: `users.toml~`, `.users.toml.swp`,
-/// `#users.toml#`, `users.db-wal`.
+/// Whether a name derives from the name of a file in the same directory: `users.toml~`,
+/// `.users.toml.swp`, `#users.toml#`, `users.db-wal`.
 fn is_copy(name: &[u8], file: &[u8]) -> bool {
     let start = name.iter().position(|byte| !b".#~".contains(byte)).unwrap_or(name.len());
     // The file's own name may begin with a dot.
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_that_editors_and_databases_make_are_known_by_their_names() {
+    fn copies_by_editors_and_databases_are_recognized_by_name() {
         for name in
             ["users.toml", "users.toml~", ".users.toml.swp", "#users.toml#", "users.toml.bak"]
         {

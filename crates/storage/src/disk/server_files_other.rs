@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use super::{Extent, is_copy};
 
-/// The server's paths.
-pub(crate) struct Watch {
+/// The paths of the server.
+pub(crate) struct ServerFileIndex {
     paths: Vec<(PathBuf, Extent)>,
 }
 
-impl Watch {
+impl ServerFileIndex {
     pub(super) fn new(paths: Vec<(PathBuf, Extent)>) -> Self {
         Self { paths }
     }
 
-    /// Whether a real path is denied.
+    /// Whether access to a real path is denied.
     pub(crate) fn denies(&self, path: &Path) -> bool {
         self.paths.iter().any(|(own, extent)| {
             let own = real(own);
@@ -27,7 +27,7 @@ impl Watch {
         })
     }
 
-    /// Whether a real path may not be made, removed or renamed.
+    /// Whether a real path must not be created, removed or renamed.
     pub(crate) fn holds(&self, path: &Path) -> bool {
         self.denies(path) || self.is_above(path)
     }

@@ -1,4 +1,4 @@
-//! Unix: files are told apart by device and inode.
+//! Unix: files are identified by device and inode.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,166 +12,179 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat};
 
 use super::{Extent, is_copy};
 
-/// A file, by its device and inode.
+/// Device and inode of a file.
 type Id = (u64, u64);
 
-/// How many links one path may lead through, as on Linux.
+/// Maximum number of links in one path, as on Linux.
 const LINKS_MAX: usize = 40;
-/// How deep folders of the server's are looked into; wharf makes two levels.
+/// Maximum depth of directories of the server that are indexed; wharf creates two levels.
 const DEPTH_MAX: usize = 16;
-/// How many entries of folders of the server's are known by identity. What lies beyond is still
-/// denied by the folder in which it is reached.
+/// Maximum number of indexed entries in directories of the server. Entries beyond are still denied
+/// by the directory through which they are reached.
 const ENTRIES_MAX: usize = 100_000;
-/// For trees that no path of the server's lies in, what was learnt holds this long.
+/// For trees without paths of the server, the index is used for this long.
 const STALE_MAX: Duration = Duration::from_secs(1);
-/// A folder that changed so shortly before it was read may have changed again at the same time:
-/// the clock of file systems is coarse.
+/// A directory that changed this shortly before it was read may have changed again within the same
+/// timestamp: file system clocks are coarse.
 const COARSE: Duration = Duration::from_millis(50);
-/// How many of the server's files are kept open, to be known after they were replaced.
+/// Maximum number of server files that are kept open, so that they are recognized after being
+/// replaced.
 const PINS_MAX: usize = 256;
-/// How many folders above one are asked whether they are the server's.
+/// Maximum number of parent directories that are checked.
 const ABOVE_MAX: usize = 256;
 
-/// What the server's paths lead to, learnt again whenever that may have changed.
-pub(crate) struct Watch {
+/// Index of the files to which the server's paths lead, rebuilt whenever that may have changed.
+pub(crate) struct ServerFileIndex {
     paths: Vec<(PathBuf, Extent)>,
-    known: Mutex<(Arc<Known>, Instant)>,
+    known: Mutex<(Arc<IndexSnapshot>, Instant)>,
 }
 
-/// What the server's paths led to when they were last followed.
+/// The files to which the server's paths led when they were last resolved.
 #[derive(Default)]
-struct Known {
-    /// Every name on the way, and what it was.
-    steps: Vec<(PathBuf, Option<Step>)>,
-    /// Folders that were read, and when they had changed last.
-    folders_read: Vec<(PathBuf, Stamp)>,
-    /// When that was.
+struct IndexSnapshot {
+    /// Every name of the paths, and the file it referred to.
+    steps: Vec<(PathBuf, Option<PathStep>)>,
+    /// Directories that were read, with their modification times.
+    folders_read: Vec<(PathBuf, FolderStamp)>,
+    /// When the paths were resolved.
     read_at: Option<SystemTime>,
-    /// What is denied.
+    /// Denied files.
     own: HashSet<Id>,
-    /// Folders of the server's, with those in them.
+    /// Directories of the server, with their subdirectories.
     own_folders: HashMap<Id, PathBuf>,
-    /// Folders and links on the way: they keep their names and places.
-    on_the_way: HashSet<Id>,
-    /// Folders that are walked through, and what lies below.
+    /// Directories and links that the paths lead through: they cannot be renamed or removed.
+    on_path: HashSet<Id>,
+    /// Directories that the paths lead through, and the paths below each.
     above: HashMap<Id, Vec<PathBuf>>,
-    /// Whether a file of the server's has a second name, which may be anywhere.
+    /// Whether a file of the server has a second hard link, which may be anywhere.
     has_aliases: bool,
-    /// Names that are denied in a folder, also while nothing has them.
+    /// Names that are denied in a directory, even while no such file exists.
     names: Vec<(Id, Vec<u8>, Extent)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Step {
+struct PathStep {
     id: Id,
-    /// When it was changed, for links: one may be replaced by another at the same inode.
+    /// The change time, for links: one may be replaced by another with the same inode.
     changed: Option<(i64, i64)>,
 }
 
-type Stamp = Option<(Id, i64, i64, i64, i64)>;
+type FolderStamp = Option<(Id, i64, i64, i64, i64)>;
 
-/// What a tree is to the server's files.
+/// How a tree relates to the files of the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum TreeRelation {
     /// Some of them lie in it.
-    Above,
+    Contains,
     /// None is known to.
-    Apart,
+    Disjoint,
 }
 
-impl Watch {
+impl ServerFileIndex {
     pub(super) fn new(paths: Vec<(PathBuf, Extent)>) -> Self {
-        let known = Arc::new(learn(&paths, &Known::default()));
+        let known = Arc::new(resolve_all(&paths, &IndexSnapshot::default()));
         Self { paths, known: Mutex::new((known, now())) }
     }
 
-    /// What is known now. With [`Reach::Apart`] it may be a second old.
-    fn known(&self, reach: Reach) -> Arc<Known> {
+    /// The current index. With [`TreeRelation::Disjoint`] it may be one second old.
+    fn known(&self, relation: TreeRelation) -> Arc<IndexSnapshot> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if reach == Reach::Apart && known.1.elapsed() < STALE_MAX {
+        if relation == TreeRelation::Disjoint && known.1.elapsed() < STALE_MAX {
             return Arc::clone(&known.0);
         }
         if !known.0.is_current() {
-            known.0 = Arc::new(learn(&self.paths, &known.0));
+            known.0 = Arc::new(resolve_all(&self.paths, &known.0));
         }
         known.1 = now();
         Arc::clone(&known.0)
     }
 
-    /// Whether the tree with this root has any of the server's files in it.
-    pub(crate) fn reach(&self, root: impl AsFd) -> Reach {
-        let known = self.known(Reach::Apart);
+    /// Whether the tree with this root contains any of the server's files.
+    pub(crate) fn relation(&self, root: impl AsFd) -> TreeRelation {
+        let known = self.known(TreeRelation::Disjoint);
         match fstat(root) {
-            Ok(facts) if !known.above.contains_key(&id(&facts)) => Reach::Apart,
-            _ => Reach::Above,
+            Ok(facts) if !known.above.contains_key(&id(&facts)) => TreeRelation::Disjoint,
+            _ => TreeRelation::Contains,
         }
     }
 
-    /// Whether something open is denied.
-    pub(crate) fn denies(&self, open: impl AsFd, reach: Reach) -> bool {
+    /// Whether access to an open file is denied.
+    pub(crate) fn denies(&self, open: impl AsFd, relation: TreeRelation) -> bool {
         let Ok(facts) = fstat(open) else { return true };
-        self.denies_facts(&facts, reach)
+        self.denies_facts(&facts, relation)
     }
 
-    fn denies_facts(&self, facts: &Stat, reach: Reach) -> bool {
+    fn denies_facts(&self, facts: &Stat, relation: TreeRelation) -> bool {
         let is_file = FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile;
         // It was replaced while it was opened, and may have been one of the server's.
-        let is_gone = is_file && facts.st_nlink == 0 && reach == Reach::Above;
-        // A file with a second name may be one of the server's from anywhere.
-        let reach = if is_file && facts.st_nlink > 1 { Reach::Above } else { reach };
-        is_gone || self.known(reach).own.contains(&id(facts))
+        let is_gone = is_file && facts.st_nlink == 0 && relation == TreeRelation::Contains;
+        // A file with a second hard link may be one of the server's, from anywhere.
+        let relation =
+            if is_file && facts.st_nlink > 1 { TreeRelation::Contains } else { relation };
+        is_gone || self.known(relation).own.contains(&id(facts))
     }
 
     /// Whether an entry of a listing is denied.
     ///
-    /// Folders with many files that have two names would cost much: what is a second old will do.
+    /// Directories with many hard-linked files would be slow to list, so an index that is one
+    /// second old is accepted.
     pub(crate) fn denies_id(&self, unique: Option<(u64, u64)>) -> bool {
-        unique.is_some_and(|id| self.known(Reach::Apart).own.contains(&id))
+        unique.is_some_and(|id| self.known(TreeRelation::Disjoint).own.contains(&id))
     }
 
-    /// The names in a folder that are denied; none where no name needs to be looked at.
-    pub(crate) fn denied_names(&self, folder: impl AsFd, reach: Reach) -> Option<DeniedNames> {
-        // From here on a listing may rely on what is known.
-        let known = self.known(reach);
-        if reach == Reach::Apart && !known.has_aliases {
+    /// The denied names in a directory; `None` if no name needs to be checked.
+    pub(crate) fn denied_names(
+        &self,
+        folder: impl AsFd,
+        relation: TreeRelation,
+    ) -> Option<DeniedNames> {
+        // From here on a listing may rely on the index.
+        let known = self.known(relation);
+        if relation == TreeRelation::Disjoint && !known.has_aliases {
             return None;
         }
         let folder = fstat(folder).ok().map(|facts| id(&facts))?;
         Some(DeniedNames { known, folder })
     }
 
-    /// Whether a name in a folder is denied, whatever it leads to and also if nothing has it.
-    pub(crate) fn denies_name(&self, folder: impl AsFd, name: &[u8], reach: Reach) -> bool {
+    /// Whether a name in a directory is denied, whatever it refers to and even if it does not
+    /// exist.
+    pub(crate) fn denies_name(
+        &self,
+        folder: impl AsFd,
+        name: &[u8],
+        relation: TreeRelation,
+    ) -> bool {
         let Ok(facts) = fstat(folder) else { return true };
-        let known = self.known(reach);
+        let known = self.known(relation);
         let folder = id(&facts);
         known.own_folders.contains_key(&folder) || known.has_name(folder, name)
     }
 
-    /// Whether a name in a folder may not be made, removed or renamed: it is denied, or leads to
-    /// what is.
-    pub(crate) fn holds(&self, folder: impl AsFd, name: &[u8], reach: Reach) -> bool {
-        if self.denies_name(&folder, name, reach) {
+    /// Whether a name in a directory must not be created, removed or renamed: it is denied, or
+    /// leads to a denied file.
+    pub(crate) fn holds(&self, folder: impl AsFd, name: &[u8], relation: TreeRelation) -> bool {
+        if self.denies_name(&folder, name, relation) {
             return true;
         }
         match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(facts) => {
-                self.denies_facts(&facts, reach)
-                    || self.known(reach).on_the_way.contains(&id(&facts))
+                self.denies_facts(&facts, relation)
+                    || self.known(relation).on_path.contains(&id(&facts))
             }
             Err(_) => false,
         }
     }
 
     pub(super) fn beneath(&self, folder: &Path) -> Vec<PathBuf> {
-        let known = self.known(Reach::Above);
+        let known = self.known(TreeRelation::Contains);
         let of =
             std::fs::metadata(folder).ok().and_then(|it| known.above.get(&id_of(&it)).cloned());
         of.unwrap_or_default()
     }
 
     pub(super) fn folder_around(&self, folder: &Path) -> Option<PathBuf> {
-        let known = self.known(Reach::Above);
+        let known = self.known(TreeRelation::Contains);
         let mut at = std::fs::canonicalize(folder).ok()?;
         for _ in 0..ABOVE_MAX {
             let found =
@@ -187,7 +200,7 @@ impl Watch {
     }
 
     pub(super) fn contains(&self, path: &Path) -> bool {
-        let known = self.known(Reach::Above);
+        let known = self.known(TreeRelation::Contains);
         if std::fs::metadata(path).is_ok_and(|it| known.own.contains(&id_of(&it))) {
             return true;
         }
@@ -198,20 +211,20 @@ impl Watch {
         })
     }
 
-    /// The same for a folder that is open.
-    pub(crate) fn is_on_the_way(&self, facts: &Stat, reach: Reach) -> bool {
-        self.known(reach).on_the_way.contains(&id(facts))
+    /// The same for an open directory.
+    pub(crate) fn is_on_path(&self, facts: &Stat, relation: TreeRelation) -> bool {
+        self.known(relation).on_path.contains(&id(facts))
     }
 
     pub(super) fn is_above(&self, path: &Path) -> bool {
-        let known = self.known(Reach::Above);
-        std::fs::symlink_metadata(path).is_ok_and(|it| known.on_the_way.contains(&id_of(&it)))
+        let known = self.known(TreeRelation::Contains);
+        std::fs::symlink_metadata(path).is_ok_and(|it| known.on_path.contains(&id_of(&it)))
     }
 }
 
-/// The names in one folder that are denied.
+/// The denied names in one directory.
 pub(crate) struct DeniedNames {
-    known: Arc<Known>,
+    known: Arc<IndexSnapshot>,
     folder: Id,
 }
 
@@ -221,7 +234,7 @@ impl DeniedNames {
     }
 }
 
-impl Known {
+impl IndexSnapshot {
     fn has_name(&self, folder: Id, name: &[u8]) -> bool {
         self.names.iter().any(|(of, own, extent)| {
             *of == folder
@@ -232,9 +245,9 @@ impl Known {
         })
     }
 
-    /// Whether all paths still lead where they led.
+    /// Whether all paths still lead to the same files.
     fn is_current(&self) -> bool {
-        let is_settled = |stamp: &Stamp| match (stamp, self.read_at) {
+        let is_settled = |stamp: &FolderStamp| match (stamp, self.read_at) {
             (Some((_, seconds, nanos, ..)), Some(read_at)) => {
                 let seconds = u64::try_from(*seconds).unwrap_or_default();
                 let nanos = u32::try_from(*nanos).unwrap_or_default();
@@ -253,7 +266,7 @@ impl Known {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "disks change by themselves, whatever tokio's clock says"
+    reason = "files change in real time, regardless of tokio's clock"
 )]
 fn now() -> Instant {
     Instant::now()
@@ -268,23 +281,23 @@ fn id_of(facts: &std::fs::Metadata) -> Id {
     (facts.dev(), facts.ino())
 }
 
-fn step_at(path: &Path) -> Option<Step> {
+fn step_at(path: &Path) -> Option<PathStep> {
     let facts = std::fs::symlink_metadata(path).ok()?;
     let changed = facts.is_symlink().then(|| (facts.ctime(), facts.ctime_nsec()));
-    Some(Step { id: id_of(&facts), changed })
+    Some(PathStep { id: id_of(&facts), changed })
 }
 
-fn stamp_of(path: &Path) -> Stamp {
+fn stamp_of(path: &Path) -> FolderStamp {
     let facts = std::fs::symlink_metadata(path).ok()?;
     Some((id_of(&facts), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec()))
 }
 
-/// Files of the server's that hold secrets, open since they were first seen. One that was replaced,
-/// such as an old private key, may have a second name in a home; while it is open, no new file gets
-/// its number. They are the process's: a reload of the configuration must not forget them.
+/// Server files that contain secrets, open since they were first seen. A replaced one, such as an
+/// old private key, may have a second hard link in a home; while it is open, its inode number is
+/// not reused. They are global to the process: a reload of the configuration must not forget them.
 static PINS: Mutex<BTreeMap<Id, OwnedFd>> = Mutex::new(BTreeMap::new());
 
-/// Keeps a file open without any right to its content.
+/// Keeps a file open without any access to its content.
 fn pin(at: &Path, facts: &std::fs::Metadata) {
     #[cfg(target_os = "linux")]
     const HOW: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -295,7 +308,7 @@ fn pin(at: &Path, facts: &std::fs::Metadata) {
     if pins.len() >= PINS_MAX || pins.contains_key(&id_of(facts)) {
         return;
     }
-    // Who may not open it any more keeps what was known before.
+    // If the file can no longer be opened, the earlier descriptor stays.
     if let Ok(file) = open(at, HOW, Mode::empty())
         && fstat(&file).is_ok_and(|opened| id(&opened) == id_of(facts))
     {
@@ -303,8 +316,8 @@ fn pin(at: &Path, facts: &std::fs::Metadata) {
     }
 }
 
-/// Files of the server's that were replaced, and still have a name somewhere.
-fn replaced(known: &mut Known) {
+/// Server files that were replaced, and still have a name.
+fn replaced(known: &mut IndexSnapshot) {
     let mut pins = PINS.lock().unwrap_or_else(PoisonError::into_inner);
     pins.retain(|id, file| {
         let has_name = fstat(file).is_ok_and(|facts| facts.st_nlink > 0);
@@ -315,26 +328,26 @@ fn replaced(known: &mut Known) {
     });
 }
 
-/// Follows every path, name by name. What this process may not look at any more, after it gave up
-/// rights, is taken to be as it was.
-fn learn(paths: &[(PathBuf, Extent)], before: &Known) -> Known {
-    let mut known = Known { read_at: Some(SystemTime::now()), ..Known::default() };
+/// Resolves every path, name by name. Whatever this process cannot access after it dropped
+/// privileges is assumed to be unchanged.
+fn resolve_all(paths: &[(PathBuf, Extent)], before: &IndexSnapshot) -> IndexSnapshot {
+    let mut known = IndexSnapshot { read_at: Some(SystemTime::now()), ..IndexSnapshot::default() };
     for (path, extent) in paths {
-        Walk { known: &mut known, before, path, extent: *extent, links: 0 }.follow();
+        PathFollower { known: &mut known, before, path, extent: *extent, links: 0 }.follow();
     }
     replaced(&mut known);
     known
 }
 
-struct Walk<'a> {
-    known: &'a mut Known,
-    before: &'a Known,
+struct PathFollower<'a> {
+    known: &'a mut IndexSnapshot,
+    before: &'a IndexSnapshot,
     path: &'a Path,
     extent: Extent,
     links: usize,
 }
 
-impl Walk<'_> {
+impl PathFollower<'_> {
     fn follow(&mut self) {
         let mut ahead: Vec<_> = names(self.path);
         let mut here = PathBuf::from("/");
@@ -343,7 +356,7 @@ impl Walk<'_> {
                 here.pop();
                 continue;
             }
-            let Some(folder) = self.pass(&here) else { return };
+            let Some(folder) = self.enter_folder(&here) else { return };
             let at = here.join(&name);
             let found = std::fs::symlink_metadata(&at);
             let step = match &found {
@@ -356,7 +369,7 @@ impl Walk<'_> {
             self.known.steps.push((at.clone(), step));
             let is_last = ahead.is_empty();
             let Ok(facts) = found else {
-                // Nothing is there yet, and no account makes it.
+                // Nothing exists there yet, and no account creates it.
                 let extent = if is_last { self.extent } else { Extent::File };
                 self.known.names.push((folder, name.as_bytes().to_vec(), extent));
                 if let Some(step) = step.filter(|_| is_last) {
@@ -365,7 +378,7 @@ impl Walk<'_> {
                 return;
             };
             if facts.is_symlink() {
-                self.known.on_the_way.insert(id_of(&facts));
+                self.known.on_path.insert(id_of(&facts));
                 self.links += 1;
                 let Ok(target) = std::fs::read_link(&at) else { return };
                 if self.links > LINKS_MAX {
@@ -385,13 +398,13 @@ impl Walk<'_> {
                 self.reached(&at, &facts);
                 return;
             }
-            self.known.on_the_way.insert(id_of(&facts));
+            self.known.on_path.insert(id_of(&facts));
             here = at;
         }
     }
 
-    /// Notes a folder that a path leads through.
-    fn pass(&mut self, folder: &Path) -> Option<Id> {
+    /// Records a directory that a path leads through.
+    fn enter_folder(&mut self, folder: &Path) -> Option<Id> {
         let folder = id_of(&std::fs::metadata(folder).ok()?);
         let below = self.known.above.entry(folder).or_default();
         if !below.iter().any(|path| path == self.path) {
@@ -400,7 +413,7 @@ impl Walk<'_> {
         Some(folder)
     }
 
-    fn remembered(&self, at: &Path) -> Option<Step> {
+    fn remembered(&self, at: &Path) -> Option<PathStep> {
         self.before.steps.iter().find(|(path, _)| path == at).and_then(|(_, step)| *step)
     }
 
@@ -420,7 +433,7 @@ impl Walk<'_> {
         self.known.has_aliases |= facts.nlink() > 1;
     }
 
-    /// Takes a folder with everything in it.
+    /// Adds a directory with all its content.
     fn take_folder(&mut self, top: &Path) {
         let mut ahead = vec![(top.to_owned(), 0)];
         while let Some((folder, depth)) = ahead.pop() {

@@ -1,4 +1,4 @@
-//! The room on a file system, and the part of it that nobody may fill.
+//! Free space on a file system, and the reserve that uploads must leave.
 
 #[cfg(not(unix))]
 #[path = "space_other.rs"]
@@ -16,22 +16,24 @@ use super::fault::fault;
 
 pub(super) use self::system::of;
 
-/// The file system is asked at least each time that so much was written.
+/// The free space is queried at least once per this many bytes written.
 const ASK_EVERY_BYTES: u64 = 64 * 1024 * 1024;
-/// The part of the room that may be written before it is asked again: others write, too.
+/// The fraction of the free space that may be written before the next query: other programs write
+/// as well.
 const SHARE: u64 = 8;
-/// The most that [`Reserve::Auto`] keeps.
+/// Maximum reserve of [`Reserve::Auto`].
 const AUTO_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// The room on a file system that uploads leave free, so that logs and state always have some.
+/// The free space on a file system that uploads must leave, so that logs and state can always be
+/// written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reserve {
-    /// A hundredth of it, and 256 MiB at most.
+    /// One percent of the file system, at most 256 MiB.
     #[default]
     Auto,
-    /// So many bytes; 0: none, and nobody asks.
+    /// A number of bytes; 0 disables the reserve and the query.
     Bytes(u64),
-    /// So many hundredths of it.
+    /// A percentage of the file system.
     Percent(u8),
 }
 
@@ -40,7 +42,7 @@ impl Reserve {
         matches!(self, Self::Bytes(0) | Self::Percent(0))
     }
 
-    /// What is left for content.
+    /// The space left for content.
     pub(super) fn left_of(self, space: Space) -> Space {
         let reserve = match self {
             Self::Auto => (space.total / 100).min(AUTO_BYTES_MAX),
@@ -52,11 +54,11 @@ impl Reserve {
     }
 }
 
-/// What one upload may write before the file system is asked again.
+/// The bytes that one upload may write before the next query.
 #[derive(Clone, Copy)]
 pub(super) struct Headroom {
     reserve: Reserve,
-    /// None before the first question.
+    /// `None` before the first query.
     left: Option<u64>,
 }
 
@@ -65,10 +67,11 @@ impl Headroom {
         Self { reserve, left: reserve.is_off().then_some(u64::MAX) }
     }
 
-    /// Takes room for so many bytes on the file system of an open file.
+    /// Takes this number of bytes from the free space on the file system of an open file.
     ///
     /// # Errors
-    /// `NoSpace` if there is none, the reserve left out. A system that does not say has room.
+    /// `NoSpace` if only the reserve is left. A system that does not report its free space is
+    /// assumed to have enough.
     pub(super) fn take(&mut self, file: &File, bytes: u64) -> Result<()> {
         if let Some(left) = self.left.and_then(|left| left.checked_sub(bytes)) {
             self.left = Some(left);
@@ -80,11 +83,11 @@ impl Headroom {
         };
         let room = self.reserve.left_of(space).free;
         let Some(left) = room.checked_sub(bytes).filter(|_| room > 0) else {
-            let told = format!(
-                "{} bytes are free, and files.min_free_space keeps all but {room} of them",
+            let message = format!(
+                "{} bytes are free, of which files.min_free_space leaves {room} for uploads",
                 space.free
             );
-            return Err(Error::new(ErrorKind::NoSpace, told));
+            return Err(Error::new(ErrorKind::NoSpace, message));
         };
         self.left = Some((left / SHARE).min(ASK_EVERY_BYTES));
         Ok(())
@@ -96,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_36_the_reserve_is_a_hundredth_or_256_mib_or_what_was_said() {
+    fn row_36_the_reserve_is_one_percent_or_256_mib_or_as_configured() {
         const GIB: u64 = 1 << 30;
         let left = |reserve: Reserve, free, total| reserve.left_of(Space { free, total }).free;
         assert_eq!(left(Reserve::Auto, 1000, 10_000), 900);
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn row_36_what_would_fill_the_reserve_is_refused_before_it_is_written() {
+    fn row_36_bytes_beyond_the_reserve_are_rejected_before_they_are_written() {
         let file = tempfile::tempfile().unwrap();
         let mut all = Headroom::of(Reserve::Bytes(u64::MAX));
         assert_eq!(all.take(&file, 0).unwrap_err().kind, ErrorKind::NoSpace);

@@ -1,4 +1,4 @@
-//! The room on a file system of Unix.
+//! Free space on a file system of Unix.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use rustix::fs::fstatvfs;
 use wharf_core::storage::Space;
 
-/// The room where an open file is, for users without privileges. None where the file system has
-/// no such numbers.
+/// The space available to unprivileged users on the file system of an open file. `None` if the file
+/// system does not report it.
 pub(in crate::disk) fn of(file: impl AsFd) -> io::Result<Option<Space>> {
     let facts = fstatvfs(file)?;
     let bytes = |blocks: u64| blocks.saturating_mul(facts.f_frsize);

@@ -1,56 +1,57 @@
-//! Temporaries that nobody came back for.
+//! Removing abandoned temporary files.
 
 use std::io;
 use std::path::Path;
 
 use super::journal;
-use super::leftover::{Purpose, is_orphan, purpose, remove_if_unused};
-use super::system::{Directory, Names, Root};
+use super::system::{Directory, DirectoryNames, Root};
+use super::temporary::{TemporaryKind, is_orphan, remove_if_unused, temporary_kind};
 use super::{DiskOptions, FollowSymlinks};
-use crate::meter::Meter;
+use crate::quota::QuotaCounter;
 
-/// How deep a sweep goes. Each level costs an open file while it is being read.
+/// Maximum depth. Each level keeps a file open while it is being read.
 const DEPTH_MAX: usize = 200;
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// How many temporaries were removed.
+pub struct SweepReport {
+    /// Number of removed temporary files.
     pub removed: u64,
-    /// How many bytes those held.
+    /// Their total size in bytes.
     pub bytes: u64,
-    /// How many temporaries were left: too young, in use, or not ours.
+    /// Number of temporary files that were kept: too recent, in use, or not in the format of the
+    /// server.
     pub kept: u64,
-    /// How many directories or temporaries could not be looked into, or lie too deep.
+    /// Number of directories or temporary files that could not be read, or are nested too deeply.
     pub skipped: u64,
 }
 
-/// Removes our own temporaries beneath `root` that are older than `options.partial_upload_retention`, except
-/// those in use, and cuts off what a crash left of bytes that were being added to a file. Follows
-/// no link and touches nothing else.
+/// Removes temporary files of the server beneath `root` that are older than
+/// `options.partial_upload_retention`, except those in use, and undoes appends that a crash
+/// interrupted. Follows no links and changes nothing else.
 ///
-/// Blocks for as long as it takes to look at every directory. It may run while uploads do.
+/// Blocks until every directory is read. It may run concurrently with uploads.
 ///
 /// # Errors
-/// Where `root` cannot be opened; the message names it. What cannot be read below is counted in
-/// [`Swept::skipped`].
-pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<Swept> {
+/// If `root` cannot be opened; the message contains the path. Unreadable entries below it are
+/// counted in [`SweepReport::skipped`].
+pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<SweepReport> {
     sweep_counted(root, options, None)
 }
 
-/// The same where what is kept is counted.
+/// Like [`sweep`], where a quota is counted.
 pub(super) fn sweep_counted(
     root: &Path,
     options: &DiskOptions,
-    meter: Option<&Meter>,
-) -> io::Result<Swept> {
-    let told = |error: io::Error| {
+    counter: Option<&QuotaCounter>,
+) -> io::Result<SweepReport> {
+    let with_path = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot sweep {}: {error}", root.display()))
     };
-    let opened = Root::open(root, FollowSymlinks::Never).map_err(told)?;
-    let top = opened.top().map_err(told)?;
-    let mut swept = Swept::default();
-    let mut open = vec![Level { names: top.names().map_err(told)?, dir: top }];
+    let opened = Root::open(root, FollowSymlinks::Never).map_err(with_path)?;
+    let top = opened.top().map_err(with_path)?;
+    let mut swept = SweepReport::default();
+    let mut open = vec![SweepLevel { names: top.names().map_err(with_path)?, dir: top }];
     while let Some(level) = open.last_mut() {
         let entry = match level.names.next() {
             Some(Ok(entry)) => entry,
@@ -63,27 +64,29 @@ pub(super) fn sweep_counted(
                 continue;
             }
         };
-        match purpose(&entry.name) {
-            Some(Purpose::Upload) => {
+        match temporary_kind(&entry.name) {
+            Some(TemporaryKind::Upload) => {
                 let remove =
                     || remove_if_unused(&level.dir, &entry.name, options.partial_upload_retention);
-                swept.note(&meter.map_or_else(remove, |meter| meter.sweep(remove)));
+                swept.note(&counter.map_or_else(remove, |counter| counter.sweep(remove)));
                 continue;
             }
-            Some(Purpose::Base) => {
+            Some(TemporaryKind::Base) => {
                 if is_orphan(&level.dir, &entry.name) {
                     let _ = level.dir.unlink(&entry.name);
                 }
                 continue;
             }
-            Some(Purpose::Undo) => {
+            Some(TemporaryKind::Undo) => {
                 let undo = || journal::recover_by(&level.dir, &entry.name).map(|cut| ((), cut));
-                let undone = meter.map_or_else(|| undo().map(drop), |meter| meter.shrink(undo));
+                let undone =
+                    counter.map_or_else(|| undo().map(drop), |counter| counter.shrink(undo));
                 swept.skipped += u64::from(undone.is_err());
                 continue;
             }
-            Some(Purpose::Absence) => {
-                // It is older than what was left under it, and no upload takes that long.
+            Some(TemporaryKind::AbsentMark) => {
+                // The mark must outlive the uploads that depend on it, and no upload takes that
+                // long.
                 let keep = options.partial_upload_retention.saturating_mul(2);
                 let _ = remove_if_unused(&level.dir, &entry.name, keep);
                 continue;
@@ -99,18 +102,18 @@ pub(super) fn sweep_counted(
             }
         }
     }
-    journal::was_swept(root);
+    journal::mark_swept(root);
     Ok(swept)
 }
 
-/// A directory that is being read.
-struct Level {
+/// A directory being read.
+struct SweepLevel {
     dir: Directory,
-    names: Names,
+    names: DirectoryNames,
 }
 
-impl Level {
-    /// A directory in this one; none if it is something else.
+impl SweepLevel {
+    /// A subdirectory; `None` if it is something else.
     fn below(&self, name: &[u8]) -> io::Result<Option<Self>> {
         match self.dir.subdirectory(name) {
             Ok(dir) => Ok(Some(Self { names: dir.names()?, dir })),
@@ -120,7 +123,7 @@ impl Level {
     }
 }
 
-impl std::ops::AddAssign for Swept {
+impl std::ops::AddAssign for SweepReport {
     fn add_assign(&mut self, other: Self) {
         self.removed = self.removed.saturating_add(other.removed);
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -129,8 +132,8 @@ impl std::ops::AddAssign for Swept {
     }
 }
 
-impl Swept {
-    /// Counts a temporary by what became of it.
+impl SweepReport {
+    /// Adds the result for one temporary file.
     fn note(&mut self, removed: &io::Result<Option<u64>>) {
         match removed {
             Ok(Some(bytes)) => {

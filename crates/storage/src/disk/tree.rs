@@ -1,4 +1,4 @@
-//! An account's folder, as blocking calls.
+//! An account's directory, as blocking calls.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -11,41 +11,41 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::count::count;
-use super::draft::Left;
 use super::fault::fault;
-use super::journal::{self, Recovery, is_in_flux, settled, settled_by};
-use super::judge::Judge;
-use super::leftover::{
-    Purpose, end_absence, is_for, is_hidden, is_in_time, leads_to_hidden, may_be_same, noted_base,
-    partial_name, purpose, remove_if_unused,
-};
-use super::pace::Pace;
+use super::journal::{self, Recovery, is_growing, visible_length, visible_length_by};
+use super::latency::CallLatency;
+use super::partial_upload::UnfinishedUpload;
+use super::path_rules::PathRules;
 use super::space::{self, Headroom};
 use super::system::read_at_once;
-use super::system::{Directory, Own, Reader, Root, check_name, real_name};
+use super::system::{Directory, OpenedTemporary, Reader, Root, check_name, real_name};
+use super::temporary::{
+    TemporaryKind, clear_absent_mark, is_base_current, is_hidden, is_in_time, leads_to_hidden,
+    may_be_same, partial_name, read_base, remove_if_unused, temporary_kind,
+};
 use super::{DiskOptions, Durability};
-use crate::meter::{Change as Counting, Metered, Replaced};
 use crate::name::check_new;
+use crate::quota::{Change as QuotaChange, LimitedHome, Replaced};
 
-/// A file up to this size is read in one go when it is opened.
+/// A file up to this size is read at once when it is opened.
 const WHOLE_BYTES_MAX: usize = 64 * 1024;
 
-/// The open root, whose it is, and how it behaves.
+/// The open root, its account, and the options.
 pub(super) struct Tree {
     pub(super) root: Root,
-    /// By which path it was opened.
+    /// The path by which it was opened.
     pub(super) folder: PathBuf,
     pub(super) account: String,
     pub(super) options: DiskOptions,
-    pub(super) pace: Pace,
-    /// Set where what is kept is counted.
-    pub(super) metered: Option<Metered>,
+    pub(super) latency: CallLatency,
+    /// Set if a quota is counted.
+    pub(super) limited: Option<LimitedHome>,
     pub(super) ignores_case: bool,
     recovery: Recovery,
 }
 
 /// A directory and a name in it.
-pub(super) struct Place<'a> {
+pub(super) struct Location<'a> {
     pub(super) dir: Directory,
     pub(super) name: &'a [u8],
 }
@@ -55,80 +55,80 @@ impl Tree {
         let opened = Root::open(root, options.follow_symlinks).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot open {}: {error}", root.display()))
         })?;
-        Ok(Self::over(opened, root, account, options))
+        Ok(Self::from_root(opened, root, account, options))
     }
 
-    /// The same if the folder is at hand; anything odd is for `open` to tell.
+    /// Like `open`, if it succeeds without waiting for a disk; `open` reports any problem.
     pub(super) fn open_at_once(root: &Path, account: &str, options: &DiskOptions) -> Option<Self> {
         let opened = Root::open_at_once(root, options.follow_symlinks)?;
-        Some(Self::over(opened, root, account, options))
+        Some(Self::from_root(opened, root, account, options))
     }
 
-    fn over(root: Root, folder: &Path, account: &str, options: &DiskOptions) -> Self {
-        let pace = Pace::new(root.medium());
+    fn from_root(root: Root, folder: &Path, account: &str, options: &DiskOptions) -> Self {
+        let latency = CallLatency::new(root.medium());
         let ignores_case = root.ignores_case();
         let (account, options) = (account.to_owned(), options.clone());
         let (folder, recovery) = (folder.to_owned(), Recovery::of(folder));
-        Self { root, folder, account, options, pace, metered: None, ignores_case, recovery }
+        Self { root, folder, account, options, latency, limited: None, ignores_case, recovery }
     }
 
-    /// The same, with what is kept counted.
-    pub(super) fn metered_by(self, metered: Option<Metered>) -> Self {
-        Self { metered, ..self }
+    /// Counts the usage.
+    pub(super) fn with_limits(self, limited: Option<LimitedHome>) -> Self {
+        Self { limited, ..self }
     }
 
-    /// What others call a path of this tree.
+    /// The system path of a path in this tree.
     pub(super) fn real_path(&self, at: &VPath) -> PathBuf {
         at.names().fold(self.folder.clone(), |path, name| path.join(real_name(name)))
     }
 
-    /// The same path without links in it; see `Storage::resolve`.
+    /// The path without links; see `Storage::resolve`.
     pub(super) fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
         self.root.resolve(&self.folder, at, last)
     }
 
-    /// The same if it is at hand that no link is in it.
+    /// Like `resolve`, if the system knows without waiting for a disk that no link is in the path.
     pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
-        if !self.pace.is_quick() {
+        if !self.latency.is_quick() {
             return None;
         }
-        self.pace.timed(|| self.root.resolve_at_once(at, last))
+        self.latency.timed(|| self.root.resolve_at_once(at, last))
     }
 
-    /// Lets no link lead past the rules of the account.
-    pub(super) fn judge_by(&mut self, judge: Judge) {
-        self.root.judge_by(judge, &self.folder);
+    /// Applies the rules of the account to the targets of links.
+    pub(super) fn set_path_rules(&mut self, path_rules: PathRules) {
+        self.root.set_path_rules(path_rules, &self.folder);
     }
 
-    /// Whether a path is at hand and leads to the root of this tree.
+    /// Whether a path, resolved without waiting for a disk, leads to the root of this tree.
     pub(super) fn is_still_at(&self, path: &Path) -> bool {
         self.root.is_still_at(path)
     }
 
-    /// Does without the kernel's help in staying below the root.
+    /// Resolves paths in user space instead of in the kernel.
     pub(super) fn walk(&mut self) {
         self.root.walk();
-        self.pace = Pace::new(self.root.medium());
+        self.latency = CallLatency::new(self.root.medium());
     }
 
-    /// Whether small changes may be made where they are asked for: not where they wait for a disk.
+    /// Whether small changes may run without a blocking thread: not if they wait for a disk.
     pub(super) fn changes_at_once(&self) -> bool {
-        !self.is_durable() && self.pace.is_quick()
+        !self.is_durable() && self.latency.is_quick()
     }
 
-    /// The right to change names, where that is counted.
-    pub(super) fn counting(&self) -> Result<Option<Counting<'_>>> {
-        self.metered.as_ref().map(Metered::change).transpose()
+    /// The exclusive right to change names, where a quota is counted.
+    pub(super) fn counting(&self) -> Result<Option<QuotaChange<'_>>> {
+        self.limited.as_ref().map(LimitedHome::change).transpose()
     }
 
-    /// The room for new content; none where the system does not say.
+    /// The space for new content; `None` if the system does not report it.
     pub(super) fn space(&self) -> Result<Option<Space>> {
         let top = self.root.top().map_err(fault)?;
         let space = space::of(&top).map_err(fault)?;
         Ok(space.map(|space| self.options.min_free_space.left_of(space)))
     }
 
-    /// Whether there is room for so many bytes on the file system of an open file.
+    /// Checks that this number of bytes is available on the file system of an open file.
     pub(super) fn check_space(&self, file: &File, bytes: u64) -> Result<()> {
         Headroom::of(self.options.min_free_space).take(file, bytes)
     }
@@ -140,29 +140,29 @@ impl Tree {
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         refuse_hidden(at, ErrorKind::NotFound)?;
         self.recover(at);
-        self.root.stat(at).map(as_readers_see)
+        self.root.stat(at).map(as_visible)
     }
 
-    /// The facts of a path, if they are at hand; anything odd is for `stat` to tell.
+    /// The metadata of a path, if it is cached; `stat` reports any problem.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
-        if leads_to_hidden(at) || !self.pace.is_quick() || !self.recovery.is_done(at) {
+        if leads_to_hidden(at) || !self.latency.is_quick() || !self.recovery.is_done(at) {
             return None;
         }
-        self.pace.timed(|| self.root.stat_at_once(at)).map(as_readers_see)
+        self.latency.timed(|| self.root.stat_at_once(at)).map(as_visible)
     }
 
-    /// A file's content, if it is at hand; anything odd is for `read` to tell.
+    /// The content of a file, if it is cached; `read` reports any problem.
     pub(super) fn read_at_once(&self, at: &VPath, from: u64) -> Option<Source> {
-        if leads_to_hidden(at) || !self.pace.is_quick() || !self.recovery.is_done(at) {
+        if leads_to_hidden(at) || !self.latency.is_quick() || !self.recovery.is_done(at) {
             return None;
         }
-        self.pace.timed(|| {
+        self.latency.timed(|| {
             let (file, size) = self.root.open_file_at_once(at)?;
-            let size = settled(&file, size);
+            let size = visible_length(&file, size);
             let len = size.checked_sub(from)?;
             match usize::try_from(len) {
                 Ok(few) if few <= WHOLE_BYTES_MAX => {
-                    let bytes = read_at_once(&file, from, few, self.pace.medium)?;
+                    let bytes = read_at_once(&file, from, few, self.latency.medium)?;
                     Some(Source::Bytes(Bytes::from(bytes)))
                 }
                 _ => Some(Source::File { file, from, len }),
@@ -179,7 +179,7 @@ impl Tree {
         refuse_hidden(at, ErrorKind::NotFound)?;
         self.recover(at);
         let (file, size) = self.root.open_file(at)?;
-        let size = settled(&file, size);
+        let size = visible_length(&file, size);
         let len = size.checked_sub(from).ok_or(ErrorKind::BadOffset)?;
         Ok(Source::File { file, from, len })
     }
@@ -188,55 +188,64 @@ impl Tree {
         if leads_to_hidden(at) {
             return Ok(None);
         }
-        let place = match self.place(at, ErrorKind::IsADirectory) {
-            Ok(place) => place,
+        let location = match self.location(at, ErrorKind::IsADirectory) {
+            Ok(location) => location,
             Err(error) if error.kind == ErrorKind::Broken => return Err(error),
             Err(_) => return Ok(None),
         };
-        let base = self.base(&place, at)?;
-        Ok(match self.find_left(&place, base.as_deref())? {
-            Left::Bytes(bytes) => Some(bytes).filter(|bytes| *bytes > 0),
-            Left::Nothing | Left::InUse | Left::Outdated => None,
+        let base = self.base(&location, at)?;
+        Ok(match self.find_unfinished(&location, base.as_deref())? {
+            UnfinishedUpload::Bytes(bytes) => Some(bytes).filter(|bytes| *bytes > 0),
+            UnfinishedUpload::Nothing | UnfinishedUpload::InUse | UnfinishedUpload::Outdated => {
+                None
+            }
         })
     }
 
-    /// What this account left unfinished over what stands there now.
-    pub(super) fn find_left(&self, place: &Place<'_>, base: Option<&str>) -> Result<Left> {
-        let name = partial_name(&self.account, place.name);
-        let Own::Found(file) = place.dir.open_own(&name).map_err(fault)? else {
-            return Ok(Left::Nothing);
+    /// The account's unfinished upload to this location.
+    pub(super) fn find_unfinished(
+        &self,
+        location: &Location<'_>,
+        base: Option<&str>,
+    ) -> Result<UnfinishedUpload> {
+        let name = partial_name(&self.account, location.name);
+        let OpenedTemporary::Found(file) = location.dir.open_own(&name).map_err(fault)? else {
+            return Ok(UnfinishedUpload::Nothing);
         };
-        // Shared, so that two who ask do not hinder one another.
+        // A shared lock, so that two sessions can query the length at once.
         match file.try_lock_shared() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Left::InUse),
-            Err(TryLockError::Error(_)) => return Ok(Left::Nothing),
+            Err(TryLockError::WouldBlock) => return Ok(UnfinishedUpload::InUse),
+            Err(TryLockError::Error(_)) => return Ok(UnfinishedUpload::Nothing),
         }
-        let Some(length) = place.dir.length_if_same(&name, &file) else { return Ok(Left::Nothing) };
+        let Some(length) = location.dir.length_if_same(&name, &file) else {
+            return Ok(UnfinishedUpload::Nothing);
+        };
         let keep = self.options.partial_upload_retention;
         if !is_in_time(&file, keep).map_err(fault)? {
-            return Ok(Left::Nothing);
+            return Ok(UnfinishedUpload::Nothing);
         }
-        if is_for(&place.dir, &name, place.name, base).map_err(fault)? {
-            return Ok(Left::Bytes(length));
+        if is_base_current(&location.dir, &name, location.name, base).map_err(fault)? {
+            return Ok(UnfinishedUpload::Bytes(length));
         }
-        let Some(base) = base else { return Ok(Left::Nothing) };
-        let is_old = if let Some(noted) = noted_base(&place.dir, &name).map_err(fault)? {
+        let Some(base) = base else { return Ok(UnfinishedUpload::Nothing) };
+        let is_old = if let Some(noted) = read_base(&location.dir, &name).map_err(fault)? {
             may_be_same(&noted, base)
         } else {
-            // The server was killed before the first byte came: the file is older than that.
+            // The server was killed before the first byte arrived: compare with the time of
+            // creation.
             let made = file.metadata().and_then(|facts| facts.modified()).ok();
-            let changed = place.dir.changed(place.name)?;
+            let changed = location.dir.changed(location.name)?;
             made.zip(changed).is_some_and(|(made, changed)| changed <= made)
         };
-        Ok(if is_old { Left::Outdated } else { Left::Nothing })
+        Ok(if is_old { UnfinishedUpload::Outdated } else { UnfinishedUpload::Nothing })
     }
 
-    /// The identity of what stands there, that of what a link leads to included; none if nothing
-    /// does. An upload that was cut goes on only where this is still the same.
-    pub(super) fn base(&self, place: &Place<'_>, at: &VPath) -> Result<Option<String>> {
-        let Some(identity) = place.dir.identity(place.name)? else { return Ok(None) };
-        if place.dir.look(place.name)? != Some(Kind::Link) {
+    /// The identity of the existing file, or of the target of a link; `None` if nothing exists. An
+    /// interrupted upload is resumed only if the identity is unchanged.
+    pub(super) fn base(&self, location: &Location<'_>, at: &VPath) -> Result<Option<String>> {
+        let Some(identity) = location.dir.identity(location.name)? else { return Ok(None) };
+        if location.dir.kind_of(location.name)? != Some(Kind::Link) {
             return Ok(Some(identity));
         }
         let behind = self.root.stat(at)?;
@@ -244,28 +253,28 @@ impl Tree {
         Ok(Some(format!("{identity} {:?} {size} {modified:?}", behind.unique)))
     }
 
-    /// Cuts off what a crash left of bytes that were being added to a file.
+    /// Undoes an append that a crash interrupted.
     pub(super) fn recover(&self, at: &VPath) {
         if self.recovery.is_done(at) {
             return;
         }
-        let Ok(place) = self.place(at, ErrorKind::IsADirectory) else { return };
-        let recover = || journal::recover(&place.dir, place.name).map(|bytes| ((), bytes));
-        let recovered = match &self.metered {
-            Some(metered) => metered.meter.shrink(recover),
+        let Ok(location) = self.location(at, ErrorKind::IsADirectory) else { return };
+        let recover = || journal::recover(&location.dir, location.name).map(|bytes| ((), bytes));
+        let recovered = match &self.limited {
+            Some(limited) => limited.counter.shrink(recover),
             None => recover().map(drop),
         };
-        // Else the next look tries again.
+        // Otherwise the next access tries again.
         if recovered.is_ok() {
             self.recovery.done(at);
         }
     }
 
-    /// Removes what this account left unfinished under a name.
-    fn forget_left(&self, place: &Place<'_>, counting: Option<&Counting<'_>>) {
-        let name = partial_name(&self.account, place.name);
-        // Where it fails, the sweep comes back to it.
-        let removed = remove_if_unused(&place.dir, &name, std::time::Duration::ZERO);
+    /// Removes the account's unfinished upload to a name.
+    fn remove_unfinished(&self, location: &Location<'_>, counting: Option<&QuotaChange<'_>>) {
+        let name = partial_name(&self.account, location.name);
+        // If this fails, the next sweep removes it.
+        let removed = remove_if_unused(&location.dir, &name, std::time::Duration::ZERO);
         if let (Ok(Some(bytes)), Some(counting)) = (removed, counting) {
             counting.freed(bytes, 1);
         }
@@ -273,79 +282,81 @@ impl Tree {
 
     pub(super) fn remove_file(&self, at: &VPath) -> Result<()> {
         refuse_hidden(at, ErrorKind::NotFound)?;
-        let place = self.place(at, ErrorKind::IsADirectory)?;
+        let location = self.location(at, ErrorKind::IsADirectory)?;
         let counting = self.counting()?;
-        match place.dir.measure(place.name)? {
-            // What its account left unfinished is all that SIZE shows.
-            None => match self.find_left(&place, None)? {
-                Left::Bytes(bytes) if bytes > 0 => self.forget_left(&place, counting.as_ref()),
+        match location.dir.measure(location.name)? {
+            // The file does not exist: an unfinished upload is all that SIZE shows to its account.
+            None => match self.find_unfinished(&location, None)? {
+                UnfinishedUpload::Bytes(bytes) if bytes > 0 => {
+                    self.remove_unfinished(&location, counting.as_ref());
+                }
                 _ => return Err(ErrorKind::NotFound.into()),
             },
             Some((Kind::Dir, _)) => return Err(ErrorKind::IsADirectory.into()),
             Some(_) => {
-                let file = self.file_of(&place)?;
-                place.dir.unlink(place.name).map_err(fault)?;
-                end_absence(&place.dir, place.name);
+                let file = self.file_of(&location)?;
+                location.dir.unlink(location.name).map_err(fault)?;
+                clear_absent_mark(&location.dir, location.name);
                 if let (Some(counting), Some(gone)) = (&counting, file) {
                     counting.moved(gone.file);
                     counting.freed_at(at, gone.bytes, 1);
                 }
-                self.forget_left(&place, counting.as_ref());
+                self.remove_unfinished(&location, counting.as_ref());
             }
         }
         drop(counting);
-        self.sync(&place.dir)
+        self.sync(&location.dir)
     }
 
     pub(super) fn remove_dir(&self, at: &VPath) -> Result<()> {
         refuse_hidden(at, ErrorKind::NotFound)?;
-        let place = self.place(at, ErrorKind::Forbidden)?;
-        match place.dir.look(place.name)? {
+        let location = self.location(at, ErrorKind::Forbidden)?;
+        match location.dir.kind_of(location.name)? {
             None => return Err(ErrorKind::NotFound.into()),
             Some(Kind::Dir) => {}
             Some(_) => return Err(ErrorKind::NotADirectory.into()),
         }
         let counting = self.counting()?;
-        if let Err(error) = place.dir.remove_dir(place.name) {
+        if let Err(error) = location.dir.remove_dir(location.name) {
             if error.kind != ErrorKind::NotEmpty {
                 return Err(error);
             }
-            let leftovers = place.dir.subdirectory(place.name).map_err(fault)?;
-            remove_leftovers(&leftovers, at, counting.as_ref())?;
-            place.dir.remove_dir(place.name)?;
+            let leftovers = location.dir.subdirectory(location.name).map_err(fault)?;
+            remove_temporaries(&leftovers, at, counting.as_ref())?;
+            location.dir.remove_dir(location.name)?;
         }
         if let Some(counting) = &counting {
             counting.freed_at(at, 0, 1);
         }
         drop(counting);
-        self.sync(&place.dir)
+        self.sync(&location.dir)
     }
 
     pub(super) fn make_dir(&self, at: &VPath, umask: u32) -> Result<()> {
         refuse_hidden(at, ErrorKind::Forbidden)?;
-        let place = self.place(at, ErrorKind::Exists)?;
-        if place.dir.look(place.name)?.is_some() {
+        let location = self.location(at, ErrorKind::Exists)?;
+        if location.dir.kind_of(location.name)?.is_some() {
             return Err(ErrorKind::Exists.into());
         }
-        check_new(place.name)?;
+        check_new(location.name)?;
         let counting = self.counting()?;
         if let Some(counting) = &counting {
             counting.check_one_more()?;
         }
-        place.dir.make_dir(place.name, 0o777 & !umask)?;
-        end_absence(&place.dir, place.name);
+        location.dir.make_dir(location.name, 0o777 & !umask)?;
+        clear_absent_mark(&location.dir, location.name);
         if let Some(counting) = &counting {
             counting.added_one(at);
         }
         drop(counting);
-        self.sync(&place.dir)
+        self.sync(&location.dir)
     }
 
     pub(super) fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
         refuse_hidden(from, ErrorKind::NotFound)?;
         refuse_hidden(to, ErrorKind::Forbidden)?;
-        let old = self.place(from, ErrorKind::Forbidden)?;
-        let kind = old.dir.look(old.name)?.ok_or(ErrorKind::NotFound)?;
+        let old = self.location(from, ErrorKind::Forbidden)?;
+        let kind = old.dir.kind_of(old.name)?.ok_or(ErrorKind::NotFound)?;
         if from == to {
             return Ok(());
         }
@@ -355,21 +366,21 @@ impl Tree {
         }
         if kind == Kind::File {
             self.recover(from);
-            // Its journal knows it by its old name.
-            let may_grow = journal::is_any_in_flux();
-            if may_grow && self.root.open_file(from).is_ok_and(|(file, _)| is_in_flux(&file)) {
+            // Its journal refers to it by the old name.
+            let may_grow = journal::is_any_growing();
+            if may_grow && self.root.open_file(from).is_ok_and(|(file, _)| is_growing(&file)) {
                 return Err(ErrorKind::Busy.into());
             }
         }
-        let new = self.place(to, ErrorKind::Exists)?;
-        let strange = self.strange(from, to, kind)?;
+        let new = self.location(to, ErrorKind::Exists)?;
+        let unaccounted = self.unaccounted(from, to, kind)?;
         let counting = self.counting()?;
-        if let (Some(counting), Some(_)) = (&counting, strange) {
-            counting.check_strange()?;
+        if let (Some(counting), Some(_)) = (&counting, unaccounted) {
+            counting.check_unaccounted()?;
         }
         let mut replaced = None;
-        match self.what_stands(&new, to)? {
-            // It stands in its own way: `readme` becomes `README`.
+        match self.kind_at(&new, to)? {
+            // Only the case changes: `readme` becomes `README`.
             Some(_) if old.dir.is_respelling(old.name, &new.dir, new.name) => check_new(new.name)?,
             None => check_new(new.name)?,
             Some(there) => {
@@ -379,11 +390,11 @@ impl Tree {
                     (true, _) => return Err(ErrorKind::NotADirectory.into()),
                     (false, there) => check_replaceable(there)?,
                 }
-                // A link is replaced itself, and holds nothing.
+                // A link itself is replaced, and has no size.
                 replaced = self.file_of(&new)?;
             }
         }
-        // The system would replace an empty directory by a directory: it must not.
+        // The system would replace an empty directory by a directory, which is not allowed here.
         let replace = if is_dir { Replace::Forbidden } else { replace };
         let moved = self.file_of(&old)?;
         old.dir.rename(old.name, &new.dir, new.name, replace)?;
@@ -394,23 +405,24 @@ impl Tree {
             if let Some(gone) = replaced {
                 counting.freed_at(to, gone.bytes, 1);
             }
-            counting.renamed(from, to, strange);
+            counting.renamed(from, to, unaccounted);
         }
-        // What any account left over what was there is void, and known as that by what stands or
-        // does not stand there now. It stays, so that its account does not take it for the file.
-        for place in [&old, &new] {
-            end_absence(&place.dir, place.name);
+        // Unfinished uploads of any account to either name are void, and recognized as such by the
+        // file that exists now, or its absence. They are kept, so that an account does not mistake
+        // the file for its upload.
+        for location in [&old, &new] {
+            clear_absent_mark(&location.dir, location.name);
         }
         drop(counting);
         self.sync(&new.dir)?;
         self.sync(&old.dir)
     }
 
-    /// What is to be renamed, with all of it, if it comes out of a home in which it is counted, and
-    /// maybe not in this one.
-    fn strange(&self, from: &VPath, to: &VPath, kind: Kind) -> Result<Option<Kept>> {
-        let comes_out = |metered: &Metered| metered.comes_out(from, to);
-        if !self.metered.as_ref().is_some_and(comes_out) {
+    /// The size of what is to be renamed, if it leaves an inner home in which it is counted and may
+    /// not be counted in this one.
+    fn unaccounted(&self, from: &VPath, to: &VPath, kind: Kind) -> Result<Option<Kept>> {
+        let leaves_inner_home = |limited: &LimitedHome| limited.leaves_inner_home(from, to);
+        if !self.limited.as_ref().is_some_and(leaves_inner_home) {
             return Ok(None);
         }
         Ok(match kind {
@@ -428,52 +440,52 @@ impl Tree {
         self.root.set(at, change)
     }
 
-    /// The same as `place` if the parent is at hand.
-    pub(super) fn place_at_once<'a>(&self, at: &'a VPath) -> Option<Place<'a>> {
+    /// Like `location`, if the parent is cached.
+    pub(super) fn location_at_once<'a>(&self, at: &'a VPath) -> Option<Location<'a>> {
         let (parent, name) = (at.parent()?, at.name()?);
         check_name(name).ok()?;
         let dir = self.root.directory_at_once(&parent)?;
-        self.root.check_place(at, &dir, name).ok()?;
-        Some(Place { dir, name })
+        self.root.check_location(at, &dir, name).ok()?;
+        Some(Location { dir, name })
     }
 
-    /// The open parent of a path, and its last name. `of_root` is what the root fails with.
-    pub(super) fn place<'a>(&self, at: &'a VPath, of_root: ErrorKind) -> Result<Place<'a>> {
+    /// The open parent of a path, and its last name. `of_root` is the error for the root.
+    pub(super) fn location<'a>(&self, at: &'a VPath, of_root: ErrorKind) -> Result<Location<'a>> {
         let (Some(parent), Some(name)) = (at.parent(), at.name()) else {
             return Err(of_root.into());
         };
         check_name(name)?;
         let dir = self.root.directory(&parent)?;
-        self.root.check_place(at, &dir, name)?;
-        Ok(Place { dir, name })
+        self.root.check_location(at, &dir, name)?;
+        Ok(Location { dir, name })
     }
 
-    /// What stands at a place: for a link what it leads to, or a link if it leads nowhere that
-    /// may be reached.
-    pub(super) fn what_stands(&self, place: &Place<'_>, at: &VPath) -> Result<Option<Kind>> {
-        match place.dir.look(place.name)? {
+    /// The kind at a location: that of the target for a link, or `Link` if the target cannot be
+    /// reached.
+    pub(super) fn kind_at(&self, location: &Location<'_>, at: &VPath) -> Result<Option<Kind>> {
+        match location.dir.kind_of(location.name)? {
             Some(Kind::Link) => Ok(Some(self.root.stat(at)?.kind)),
             known => Ok(known),
         }
     }
 
-    /// A regular file that stands there, where what is kept is counted.
-    fn file_of(&self, place: &Place<'_>) -> Result<Option<Replaced>> {
-        if self.metered.is_some() { place.dir.file(place.name) } else { Ok(None) }
+    /// The existing regular file, where a quota is counted.
+    fn file_of(&self, location: &Location<'_>) -> Result<Option<Replaced>> {
+        if self.limited.is_some() { location.dir.file(location.name) } else { Ok(None) }
     }
 
-    /// Makes changes of a directory last, where that is wanted.
+    /// Syncs a directory if durability is configured.
     pub(super) fn sync(&self, dir: &Directory) -> Result<()> {
         if self.is_durable() { dir.sync().map_err(fault) } else { Ok(()) }
     }
 }
 
-/// The facts of a file without what is just being added to it.
-fn as_readers_see(entry: Entry) -> Entry {
-    Entry { size: settled_by(entry.unique, entry.size), ..entry }
+/// The metadata of a file without bytes that are being appended.
+fn as_visible(entry: Entry) -> Entry {
+    Entry { size: visible_length_by(entry.unique, entry.size), ..entry }
 }
 
-/// Whether a file may take the place of what stands there.
+/// Whether a file may replace an entry of this kind.
 pub(super) fn check_replaceable(there: Kind) -> Result<()> {
     match there {
         Kind::File => Ok(()),
@@ -486,19 +498,23 @@ pub(super) fn refuse_hidden(at: &VPath, kind: ErrorKind) -> Result<()> {
     if leads_to_hidden(at) { Err(kind.into()) } else { Ok(()) }
 }
 
-/// Empties a directory that holds nothing but temporaries of ours. `NotEmpty`, with nothing
-/// removed, if it holds anything else; `Busy` if an upload is under way there.
-fn remove_leftovers(dir: &Directory, at: &VPath, counting: Option<&Counting<'_>>) -> Result<()> {
+/// Empties a directory that contains only temporary files of the server. `NotEmpty`, with nothing
+/// removed, if it contains anything else; `Busy` if an upload is in progress there.
+fn remove_temporaries(
+    dir: &Directory,
+    at: &VPath,
+    counting: Option<&QuotaChange<'_>>,
+) -> Result<()> {
     for entry in dir.names().map_err(fault)? {
         let name = entry.map_err(fault)?.name;
-        if !is_hidden(&name) || purpose(&name).is_none() {
+        if !is_hidden(&name) || temporary_kind(&name).is_none() {
             return Err(ErrorKind::NotEmpty.into());
         }
     }
     for entry in dir.names().map_err(fault)? {
         let name = entry.map_err(fault)?.name;
-        if purpose(&name) != Some(Purpose::Upload) {
-            // It goes with its upload, or its file is gone. What an upload still uses stays.
+        if temporary_kind(&name) != Some(TemporaryKind::Upload) {
+            // It is removed with its upload, or its file no longer exists. Files in use are kept.
             let _ = dir.unlink(&name);
             continue;
         }

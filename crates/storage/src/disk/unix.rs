@@ -1,7 +1,7 @@
-//! Files of Unix, reached from open directories only.
+//! Files on Unix, accessed only through open directories.
 //!
-//! A path of more than one name is opened in one place, [`Root::open`]; everything else takes one
-//! name in an open directory and follows no link.
+//! Paths of more than one name are opened in one place, [`Root::open`]; everything else takes one
+//! name in an open directory and follows no links.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
@@ -20,48 +20,48 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
-use super::judge::{Judge, by_real_path};
-use super::pace::Medium;
-use super::server_files::system::{DeniedNames, Reach};
-use super::server_files::{ServerFiles, Watch};
+use super::latency::Medium;
+use super::path_rules::{PathRules, by_real_path};
+use super::server_files::system::{DeniedNames, TreeRelation};
+use super::server_files::{ServerFileIndex, ServerFiles};
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::time::system_time;
 
-pub(super) use super::directory_unix::{Directory, Own, identity, number};
-pub(super) use super::reader_unix::{Names, Reader};
+pub(super) use super::directory_unix::{Directory, OpenedTemporary, identity, number};
+pub(super) use super::reader_unix::{DirectoryNames, Reader};
 
 #[cfg(target_os = "linux")]
 use super::beneath_linux;
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = true;
-/// To read a file, and to wait for no pipe and no terminal.
+/// Opens a file for reading, without blocking on a FIFO or acquiring a terminal.
 pub(super) const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// To look at something without opening it.
+/// Refers to a file without opening it.
 #[cfg(target_os = "linux")]
-const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+const PROBE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-const LOOK: OFlags = READ;
+const PROBE: OFlags = READ;
 
-/// The top of a tree that nothing leaves.
+/// The root of a tree that no path leads out of.
 pub(super) struct Root {
     fd: OwnedFd,
-    /// Which links are followed where a path is opened.
+    /// The links that are followed when a path is opened.
     links: FollowSymlinks,
-    /// Which links [`Root::resolve`] follows.
+    /// The links that [`Root::resolve`] follows.
     resolves: FollowSymlinks,
-    way: Way,
-    /// What of the server's own is denied.
+    confinement: Confinement,
+    /// Denied files of the server.
     server_files: ServerFiles,
-    /// Set where no link may lead past the rules of the account, with the path of the root.
-    judge: Option<(Judge, PathBuf)>,
+    /// Set if the rules of the account apply to the targets of links, with the path of the root.
+    path_rules: Option<(PathRules, PathBuf)>,
 }
 
-/// How paths are kept below the root.
+/// How paths are confined to the root.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Confinement {
     #[cfg(target_os = "linux")]
     Kernel,
     Walk,
@@ -71,103 +71,110 @@ impl Root {
     pub(super) fn open(path: &Path, links: FollowSymlinks) -> io::Result<Self> {
         let fd = openat(CWD, path, DIRECTORY, Mode::empty())?;
         #[cfg(target_os = "linux")]
-        let way = if beneath_linux::is_supported(&fd) { Way::Kernel } else { Way::Walk };
+        let confinement =
+            if beneath_linux::is_supported(&fd) { Confinement::Kernel } else { Confinement::Walk };
         #[cfg(not(target_os = "linux"))]
-        let way = Way::Walk;
+        let confinement = Confinement::Walk;
         let server_files = ServerFiles::default();
-        Ok(Self { fd, links, resolves: links, way, server_files, judge: None })
+        Ok(Self { fd, links, resolves: links, confinement, server_files, path_rules: None })
     }
 
-    /// The same if it is at hand, where the kernel has all that we need.
+    /// Like `open`, if it succeeds without waiting for a disk and the kernel has the required
+    /// calls.
     pub(super) fn open_at_once(path: &Path, links: FollowSymlinks) -> Option<Self> {
         #[cfg(target_os = "linux")]
         if let Some(fd) = beneath_linux::open_top_at_once(path) {
             let server_files = ServerFiles::default();
-            let (way, resolves, judge) = (Way::Kernel, links, None);
-            return Some(Self { fd, links, resolves, way, server_files, judge });
+            let (confinement, resolves, path_rules) = (Confinement::Kernel, links, None);
+            return Some(Self { fd, links, resolves, confinement, server_files, path_rules });
         }
         let _ = (path, links);
         None
     }
 
     pub(super) fn walk(&mut self) {
-        self.way = Way::Walk;
+        self.confinement = Confinement::Walk;
     }
 
-    /// Denies these from now on.
+    /// Denies access to these files.
     pub(super) fn deny(&mut self, server_files: &ServerFiles) {
         self.server_files = server_files.clone();
     }
 
-    /// What this tree is to the server's files. Where links lead anywhere, so does the tree.
-    fn reach_of(&self, watch: &Watch) -> Reach {
-        if self.links == FollowSymlinks::Always { Reach::Above } else { watch.reach(&self.fd) }
+    /// How this tree relates to the server's files. If links may lead anywhere, the tree may
+    /// contain them.
+    fn relation_of(&self, index: &ServerFileIndex) -> TreeRelation {
+        if self.links == FollowSymlinks::Always {
+            TreeRelation::Contains
+        } else {
+            index.relation(&self.fd)
+        }
     }
 
-    /// Whether what was opened at a path is denied, by what it is or by its name.
+    /// Whether access to a file opened by a path is denied, by its identity or its name.
     fn denies(&self, at: &VPath, open: impl AsFd) -> bool {
-        let Some(watch) = self.server_files.watch() else { return false };
-        let reach = self.reach_of(watch);
-        if watch.denies(open, reach) {
+        let Some(index) = self.server_files.index() else { return false };
+        let relation = self.relation_of(index);
+        if index.denies(open, relation) {
             return true;
         }
-        if reach == Reach::Apart {
+        if relation == TreeRelation::Disjoint {
             return false;
         }
         let (Some(parent), Some(name)) = (at.parent(), at.name()) else { return false };
-        let folder = self.open_unjudged(&parent, LOOK | OFlags::DIRECTORY);
-        folder.is_ok_and(|folder| watch.denies_name(folder, name, reach))
+        let folder = self.open_without_rules(&parent, PROBE | OFlags::DIRECTORY);
+        folder.is_ok_and(|folder| index.denies_name(folder, name, relation))
     }
 
     /// Whether an entry of a listing is denied.
     pub(super) fn denies_entry(&self, entry: &Entry) -> bool {
-        self.server_files.watch().is_some_and(|watch| watch.denies_id(entry.unique))
+        self.server_files.index().is_some_and(|index| index.denies_id(entry.unique))
     }
 
-    /// The names in a folder that are denied; none where no listing needs to look at each.
+    /// The denied names in a directory; `None` if listings need not check each name.
     pub(super) fn denied_names(&self, dir: &Directory) -> Option<DeniedNames> {
-        let watch = self.server_files.watch()?;
-        watch.denied_names(dir, self.reach_of(watch))
+        let index = self.server_files.index()?;
+        index.denied_names(dir, self.relation_of(index))
     }
 
-    /// Whether something that is denied lies below an open folder.
+    /// Whether a denied file lies below an open directory.
     fn is_above_denied(&self, facts: &Stat) -> bool {
-        let watch = self.server_files.watch();
-        watch.is_some_and(|watch| watch.is_on_the_way(facts, self.reach_of(watch)))
+        let index = self.server_files.index();
+        index.is_some_and(|index| index.is_on_path(facts, self.relation_of(index)))
     }
 
-    /// Whether a path leads to what is denied, as far as links are followed here.
+    /// Whether a path leads to a denied file, as far as links are followed here.
     pub(super) fn leads_to_denied(&self, at: &VPath) -> bool {
-        self.server_files.watch().is_some()
-            && self.open_unjudged(at, LOOK).is_ok_and(|open| self.denies(at, open))
+        self.server_files.index().is_some()
+            && self.open_without_rules(at, PROBE).is_ok_and(|open| self.denies(at, open))
     }
 
-    /// Refuses to make, remove or rename a name that is the server's, that leads to what is, or
-    /// below which something of it lies.
-    pub(super) fn check_place(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
-        let Some(watch) = self.server_files.watch() else { return Ok(()) };
-        let reach = self.reach_of(watch);
-        if watch.holds(dir, name, reach) || self.leads_to_denied(at) {
+    /// Refuses to create, remove or rename a name of the server, a name that leads to a file of the
+    /// server, or a directory that contains one.
+    pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
+        let Some(index) = self.server_files.index() else { return Ok(()) };
+        let relation = self.relation_of(index);
+        if index.holds(dir, name, relation) || self.leads_to_denied(at) {
             return Err(denied());
         }
         Ok(())
     }
 
-    /// The root itself, to be read.
+    /// The root itself, opened for reading.
     pub(super) fn top(&self) -> io::Result<Directory> {
         Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())? })
     }
 
-    /// Follows no link from here on unless the rules of the account allow what it leads to. Links
-    /// that may lead anywhere are still followed: what lies out of the tree has no rule.
-    pub(super) fn judge_by(&mut self, judge: Judge, folder: &Path) {
+    /// Follows no link from here on unless the rules of the account allow its target. With links
+    /// that may lead anywhere, targets outside of the tree are followed: no rule applies to them.
+    pub(super) fn set_path_rules(&mut self, path_rules: PathRules, folder: &Path) {
         if self.links == FollowSymlinks::Inside {
             self.links = FollowSymlinks::Never;
         }
-        self.judge = Some((judge, folder.to_owned()));
+        self.path_rules = Some((path_rules, folder.to_owned()));
     }
 
-    /// The same path without links in it; see `Storage::resolve`.
+    /// The path without links; see `Storage::resolve`.
     pub(super) fn resolve(&self, folder: &Path, at: &VPath, last: LastLink) -> Result<VPath> {
         match self.resolves {
             FollowSymlinks::Never => return Ok(at.clone()),
@@ -177,7 +184,7 @@ impl Root {
             FollowSymlinks::Inside => {}
         }
         let names = match beneath_walk::resolve(&self.fd, at.relative(), last) {
-            // A link that leads out, or nowhere, is what it is: whatever follows it fails.
+            // A link that leads out, or is dangling, stays in the path: following it fails.
             Err(Errno::XDEV | Errno::LOOP) if last == LastLink::Follow => {
                 beneath_walk::resolve(&self.fd, at.relative(), LastLink::Keep)
             }
@@ -188,23 +195,23 @@ impl Root {
         path.map_err(|_| ErrorKind::Forbidden.into())
     }
 
-    /// The path itself, if it is at hand that no link is in it.
+    /// The path itself, if the system knows without waiting for a disk that no link is in it.
     pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
         #[cfg(target_os = "linux")]
-        if self.way == Way::Kernel {
+        if self.confinement == Confinement::Kernel {
             let parent = at.parent().filter(|_| last == LastLink::Keep);
             let (never, path) = (FollowSymlinks::Never, parent.as_ref().unwrap_or(at).relative());
-            beneath_linux::open_at_once(&self.fd, path, LOOK, never)?;
+            beneath_linux::open_at_once(&self.fd, path, PROBE, never)?;
             return Some(at.clone());
         }
         let _ = (at, last);
         None
     }
 
-    /// Opens a path whose links lead where the account has this right. Paths that were resolved
-    /// have none.
-    fn open_judged(&self, at: &VPath, flags: OFlags, right: Rights) -> Call<OwnedFd> {
-        let Some((judge, folder)) = &self.judge else { return self.open_at(at, flags) };
+    /// Opens a path if the account has this permission for the targets of its links. Resolved paths
+    /// contain none.
+    fn open_by_rules(&self, at: &VPath, flags: OFlags, right: Rights) -> Call<OwnedFd> {
+        let Some((path_rules, folder)) = &self.path_rules else { return self.open_at(at, flags) };
         if self.links == FollowSymlinks::Never {
             match self.open_at(at, flags) {
                 Err(Errno::LOOP) => {}
@@ -212,46 +219,46 @@ impl Root {
             }
         }
         let Ok(real) = self.resolve(folder, at, LastLink::Follow) else { return Err(Errno::LOOP) };
-        if real != *at && !judge.allows(&real, right, self.ignores_case()) {
+        if real != *at && !path_rules.allows(&real, right, self.ignores_case()) {
             return Err(Errno::ACCESS);
         }
         self.open_at(&real, flags)
     }
 
     fn open_at(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
-        let open = self.open_unjudged(at, flags)?;
+        let open = self.open_without_rules(at, flags)?;
         if self.denies(at, &open) { Err(Errno::ACCESS) } else { Ok(open) }
     }
 
-    fn open_unjudged(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
-        match self.way {
+    fn open_without_rules(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
+        match self.confinement {
             #[cfg(target_os = "linux")]
-            Way::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
-            Way::Walk => beneath_walk::open(&self.fd, at.relative(), flags, self.links),
+            Confinement::Kernel => beneath_linux::open(&self.fd, at.relative(), flags, self.links),
+            Confinement::Walk => beneath_walk::open(&self.fd, at.relative(), flags, self.links),
         }
     }
 
-    /// Whether a path is at hand, and leads here.
+    /// Whether a path, resolved without waiting for a disk, leads to this root.
     pub(super) fn is_still_at(&self, path: &Path) -> bool {
         #[cfg(target_os = "linux")]
-        if self.way == Way::Kernel {
+        if self.confinement == Confinement::Kernel {
             return beneath_linux::leads_to(path, &self.fd);
         }
         let _ = path;
         false
     }
 
-    /// What it lies on.
+    /// The kind of its file system.
     pub(super) fn medium(&self) -> Medium {
         #[cfg(target_os = "linux")]
-        if self.way == Way::Kernel {
+        if self.confinement == Confinement::Kernel {
             return beneath_linux::medium(&self.fd);
         }
         Medium::Unknown
     }
 
-    /// Whether upper and lower case may be the same in its names: on macOS, unless a disk is made
-    /// otherwise; on Linux its file system says.
+    /// Whether its names may be case-insensitive: on macOS yes, unless the volume was formatted
+    /// otherwise; on Linux this depends on the file system.
     pub(super) fn ignores_case(&self) -> bool {
         #[cfg(target_os = "linux")]
         return beneath_linux::ignores_case(&self.fd);
@@ -259,10 +266,10 @@ impl Root {
         return cfg!(target_os = "macos");
     }
 
-    /// What is there, if the system can tell without waiting for a disk.
+    /// Opens a path if that succeeds without waiting for a disk.
     fn reach_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
         #[cfg(target_os = "linux")]
-        if self.way == Way::Kernel {
+        if self.confinement == Confinement::Kernel {
             let open = beneath_linux::open_at_once(&self.fd, at.relative(), flags, self.links)?;
             return (!self.denies(at, &open)).then_some(open);
         }
@@ -270,19 +277,19 @@ impl Root {
         None
     }
 
-    /// The facts of something, if they are at hand.
+    /// The metadata of a path, if it is cached.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
         let name = at.name().unwrap_or(b".").to_vec();
-        let entry = facts_unix::of_open(self.reach_at_once(at, LOOK)?).ok()?;
+        let entry = facts_unix::of_open(self.reach_at_once(at, PROBE)?).ok()?;
         Some(Entry { name, ..entry })
     }
 
-    /// A directory, if it is at hand.
+    /// A directory, if it is cached.
     pub(super) fn directory_at_once(&self, at: &VPath) -> Option<Directory> {
         Some(Directory { fd: self.reach_at_once(at, DIRECTORY)? })
     }
 
-    /// A regular file and its size, if it is at hand.
+    /// A regular file and its size, if it is cached.
     pub(super) fn open_file_at_once(&self, at: &VPath) -> Option<(File, u64)> {
         let fd = self.reach_at_once(at, READ)?;
         let facts = fstat(&fd).ok()?;
@@ -292,16 +299,16 @@ impl Root {
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         let name = at.name().unwrap_or(b".");
-        let reached = self.open_judged(at, LOOK, Rights::LIST);
+        let reached = self.open_by_rules(at, PROBE, Rights::LIST);
         if matches!(reached, Err(Errno::ACCESS)) && self.leads_to_denied(at) {
             return Err(denied());
         }
         let reached = reached.and_then(facts_unix::of_open);
         let entry = match (reached, at.parent()) {
             (Ok(entry), _) => entry,
-            // A link that may not be followed is shown as such.
+            // A link that may not be followed is shown as a link.
             (Err(error), Some(parent)) => self
-                .open_at(&parent, LOOK | OFlags::DIRECTORY)
+                .open_at(&parent, PROBE | OFlags::DIRECTORY)
                 .and_then(|dir| facts_unix::of_name(dir, name))
                 .map_err(|_| fault(error))?,
             (Err(error), None) => return Err(fault(error)),
@@ -313,9 +320,9 @@ impl Root {
         Ok(Directory { fd: self.open_at(at, DIRECTORY).map_err(fault)? })
     }
 
-    /// A regular file, open for reading, and its size.
+    /// Opens a regular file for reading; also returns its size.
     pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
-        let fd = self.open_judged(at, READ, Rights::READ).map_err(fault)?;
+        let fd = self.open_by_rules(at, READ, Rights::READ).map_err(fault)?;
         let facts = fstat(&fd).map_err(fault)?;
         check_regular(facts_unix::kind(facts.st_mode))?;
         Ok((File::from(fd), facts_unix::number(facts.st_size)))
@@ -323,7 +330,8 @@ impl Root {
 
     pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
         let fd = match self.open_at(at, READ) {
-            // What may not be read may still be ours; a folder opens to be read only.
+            // A file without read permission may still be our own; a directory can only be opened
+            // for reading.
             Err(Errno::ACCESS) => match self.open_at(at, READ | OFlags::WRONLY) {
                 Err(Errno::ISDIR) => Err(Errno::ACCESS),
                 opened => opened,
@@ -343,12 +351,12 @@ impl Root {
         match change {
             Change::Modified(moment) => {
                 let moment = system_time(moment).ok_or_else(|| {
-                    Error::new(ErrorKind::Unsupported, "this system cannot hold such a time")
+                    Error::new(ErrorKind::Unsupported, "the time is out of range for this system")
                 })?;
                 file.set_modified(moment).map_err(fault)
             }
             Change::Mode(mode) => {
-                // A shared directory keeps the bits that make it one; a file gets none of them.
+                // A shared directory keeps its special bits; a file gets none of them.
                 let kept: u32 = match kind {
                     Kind::Dir => facts_unix::number(facts.st_mode & 0o7000),
                     _ => 0,
@@ -360,9 +368,9 @@ impl Root {
     }
 }
 
-/// What the server keeps for itself answers as a right that is missing.
+/// Files of the server are reported like a missing permission.
 fn denied() -> Error {
-    Error::new(ErrorKind::Forbidden, "it is one of the server's own files")
+    Error::new(ErrorKind::Forbidden, "it is a file of the server itself")
 }
 
 pub(super) fn check_regular(kind: Kind) -> Result<()> {
@@ -373,19 +381,19 @@ pub(super) fn check_regular(kind: Kind) -> Result<()> {
     }
 }
 
-/// A name as others than this store take it.
+/// A name in the form that the system calls expect.
 pub(super) fn real_name(name: &[u8]) -> &OsStr {
     OsStr::from_bytes(name)
 }
 
-/// Every name that [`VPath`] can hold is one on Unix.
-#[expect(clippy::unnecessary_wraps, reason = "other systems have names that mean something else")]
+/// Every name that [`VPath`] can contain is valid on Unix.
+#[expect(clippy::unnecessary_wraps, reason = "other systems have names with another meaning")]
 pub(super) fn check_name(_: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads bytes of a file that the system has in memory, without waiting for a disk. None if it has
-/// not all of them, or cannot say.
+/// Reads cached bytes of a file without waiting for a disk. `None` if some are not cached, or the
+/// system cannot tell.
 pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -> Option<Vec<u8>> {
     let mut bytes = vec![0; len];
     let got = match medium {

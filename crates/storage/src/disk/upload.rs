@@ -1,4 +1,4 @@
-//! The async side of an upload: it gathers bytes and hands them to a blocking thread.
+//! The async side of an upload: it buffers bytes and passes them to a blocking thread.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,87 +10,88 @@ use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{DetachedFile, Sink, Stored};
 
-use super::draft::Draft;
+use super::join_result;
+use super::partial_upload::PartialUpload;
 use super::tree::Tree;
-use super::unblocked;
 
-/// How many bytes are gathered before a thread is asked to write them. At most twice as many and
-/// one piece wait in memory: those being written and those gathered meanwhile.
+/// Bytes that are buffered before a blocking thread writes them. At most twice as many plus one
+/// chunk are in memory: those being written and those buffered in the meantime.
 const GATHERED_BYTES: usize = 256 * 1024;
 
-/// An upload under way. The draft has one owner at a time: this, or the thread that writes.
-pub(super) struct Upload {
+/// An upload in progress. The partial upload has one owner at a time: this struct, or the thread
+/// that writes.
+pub(super) struct DiskUpload {
     tree: Arc<Tree>,
-    draft: Option<Draft>,
-    writing: Option<JoinHandle<Result<Draft>>>,
+    partial_upload: Option<PartialUpload>,
+    writing: Option<JoinHandle<Result<PartialUpload>>>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
 }
 
-impl Upload {
-    pub(super) fn new(tree: Arc<Tree>, draft: Draft) -> Self {
-        let draft = Some(draft);
-        Self { tree, draft, writing: None, gathered: Vec::new(), gathered_bytes: 0 }
+impl DiskUpload {
+    pub(super) fn new(tree: Arc<Tree>, partial_upload: PartialUpload) -> Self {
+        let partial_upload = Some(partial_upload);
+        Self { tree, partial_upload, writing: None, gathered: Vec::new(), gathered_bytes: 0 }
     }
 
-    /// The draft, once the thread that writes is done. None after an error.
+    /// The partial upload, once the writing thread has ended. `None` after an error.
     ///
-    /// Cancel safe: the thread is waited for again the next time.
-    async fn settle(&mut self) -> Result<&mut Option<Draft>> {
+    /// Cancel safe: the next call waits for the same thread.
+    async fn settle(&mut self) -> Result<&mut Option<PartialUpload>> {
         if let Some(writing) = &mut self.writing {
             let ended = writing.await;
             self.writing = None;
-            self.draft = Some(unblocked(ended)?);
+            self.partial_upload = Some(join_result(ended)?);
         }
-        Ok(&mut self.draft)
+        Ok(&mut self.partial_upload)
     }
 
-    /// The draft to act on, and what is still to be written to it. What the draft begins with is
-    /// copied first, a part at a time.
+    /// The partial upload, and the bytes that are still to be written to it. Bytes that precede the
+    /// upload are copied first, in steps.
     ///
-    /// Cancel safe: the copy goes on the next time.
-    async fn take(&mut self) -> Result<(Draft, Vec<Bytes>)> {
-        while self.settle().await?.as_ref().is_some_and(Draft::is_copying) {
-            let Some(mut draft) = self.draft.take() else { break };
+    /// Cancel safe: the next call continues the copy.
+    async fn take(&mut self) -> Result<(PartialUpload, Vec<Bytes>)> {
+        while self.settle().await?.as_ref().is_some_and(PartialUpload::is_copying) {
+            let Some(mut partial_upload) = self.partial_upload.take() else { break };
             self.writing = Some(spawn_blocking(move || {
-                draft.copy_on()?;
-                Ok(draft)
+                partial_upload.copy_on()?;
+                Ok(partial_upload)
             }));
         }
         self.take_as_it_is().await
     }
 
-    /// The same without the copy, for what comes to nothing.
-    async fn take_as_it_is(&mut self) -> Result<(Draft, Vec<Bytes>)> {
-        let draft = self.settle().await?.take();
-        let draft =
-            draft.ok_or_else(|| Error::new(ErrorKind::Broken, "an earlier write failed"))?;
+    /// Like `take`, without the copy, for an upload that is given up.
+    async fn take_as_it_is(&mut self) -> Result<(PartialUpload, Vec<Bytes>)> {
+        let partial_upload = self.settle().await?.take();
+        let partial_upload = partial_upload
+            .ok_or_else(|| Error::new(ErrorKind::Broken, "an earlier write failed"))?;
         self.gathered_bytes = 0;
-        Ok((draft, std::mem::take(&mut self.gathered)))
+        Ok((partial_upload, std::mem::take(&mut self.gathered)))
     }
 
-    /// The draft with all that was written.
-    pub(super) async fn draft_mut(&mut self) -> Result<&mut Draft> {
-        let (mut draft, pieces) = self.take().await?;
+    /// The partial upload with all bytes written.
+    pub(super) async fn partial_upload_mut(&mut self) -> Result<&mut PartialUpload> {
+        let (mut partial_upload, pieces) = self.take().await?;
         if pieces.is_empty() {
-            return Ok(self.draft.insert(draft));
+            return Ok(self.partial_upload.insert(partial_upload));
         }
         self.writing = Some(spawn_blocking(move || {
-            draft.write_last(&pieces)?;
-            Ok(draft)
+            partial_upload.write_last(&pieces)?;
+            Ok(partial_upload)
         }));
         let broken = || Error::new(ErrorKind::Broken, "an earlier write failed");
         self.settle().await?.as_mut().ok_or_else(broken)
     }
 
-    /// The draft, all of which is written.
-    pub(super) async fn take_draft(mut self) -> Result<Draft> {
-        self.take().await.map(|(draft, _)| draft)
+    /// The partial upload, once all bytes are written.
+    pub(super) async fn take_partial_upload(mut self) -> Result<PartialUpload> {
+        self.take().await.map(|(partial_upload, _)| partial_upload)
     }
 }
 
 #[async_trait]
-impl Sink for Upload {
+impl Sink for DiskUpload {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         if chunk.is_empty() {
             return Ok(());
@@ -98,102 +99,105 @@ impl Sink for Upload {
         self.gathered_bytes = self.gathered_bytes.saturating_add(chunk.len());
         self.gathered.push(chunk);
         if self.gathered_bytes >= GATHERED_BYTES {
-            let (mut draft, pieces) = self.take().await?;
+            let (mut partial_upload, pieces) = self.take().await?;
             self.writing = Some(spawn_blocking(move || {
-                draft.write(&pieces)?;
-                Ok(draft)
+                partial_upload.write(&pieces)?;
+                Ok(partial_upload)
             }));
         }
         Ok(())
     }
 
     async fn detach_file(&mut self) -> Result<Option<DetachedFile>> {
-        let (mut draft, pieces) = self.take().await?;
+        let (mut partial_upload, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
-            draft.write(&pieces)?;
-            Ok(draft)
+            partial_upload.write(&pieces)?;
+            Ok(partial_upload)
         }));
-        let Some(draft) = self.settle().await? else { return Ok(None) };
-        draft.detach_file().map(Some)
+        let Some(partial_upload) = self.settle().await? else { return Ok(None) };
+        partial_upload.detach_file().map(Some)
     }
 
     fn reattach_file(&mut self, failed: bool) {
-        let back = self.draft.as_mut().map(|draft| draft.reattach_file(failed));
+        let back =
+            self.partial_upload.as_mut().map(|partial_upload| partial_upload.reattach_file(failed));
         if matches!(back, Some(Err(_))) {
-            self.draft = None;
+            self.partial_upload = None;
         }
     }
 
     async fn sync(&mut self) -> Result<()> {
-        let draft = self.draft.as_ref();
-        if draft.is_some_and(|draft| !draft.needs_sync() && !draft.is_copying()) {
+        let partial_upload = self.partial_upload.as_ref();
+        if partial_upload.is_some_and(|partial_upload| {
+            !partial_upload.needs_sync() && !partial_upload.is_copying()
+        }) {
             return Ok(());
         }
-        let (mut draft, pieces) = self.take().await?;
+        let (mut partial_upload, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
-            draft.write_last(&pieces)?;
-            draft.sync()?;
-            Ok(draft)
+            partial_upload.write_last(&pieces)?;
+            partial_upload.sync()?;
+            Ok(partial_upload)
         }));
         self.settle().await.map(drop)
     }
 
     async fn draft(&mut self) -> Result<Option<PathBuf>> {
-        let (mut draft, pieces) = self.take().await?;
+        let (mut partial_upload, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
-            draft.write(&pieces)?;
-            Ok(draft)
+            partial_upload.write(&pieces)?;
+            Ok(partial_upload)
         }));
-        Ok(self.settle().await?.as_ref().map(Draft::real_path))
+        Ok(self.settle().await?.as_ref().map(PartialUpload::real_path))
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
-        let (mut draft, pieces) = self.take().await?;
+        let (mut partial_upload, pieces) = self.take().await?;
         if self.tree.changes_at_once() {
-            return self.tree.pace.timed(|| {
-                draft.write_last(&pieces)?;
-                draft.publish()
+            return self.tree.latency.timed(|| {
+                partial_upload.write_last(&pieces)?;
+                partial_upload.publish()
             });
         }
-        // From here on it runs to its end, also if nobody waits.
+        // From here on it runs to completion, even if the future is dropped.
         let publishing = spawn_blocking(move || {
-            draft.write_last(&pieces)?;
-            draft.publish()
+            partial_upload.write_last(&pieces)?;
+            partial_upload.publish()
         });
-        unblocked(publishing.await)
+        join_result(publishing.await)
     }
 
     async fn abort(mut self: Box<Self>) {
-        // What an error was about has been told; the draft it concerned is gone already.
-        if let Ok((mut draft, pieces)) = self.take_as_it_is().await {
+        // An error was reported already; its partial upload was dropped then.
+        if let Ok((mut partial_upload, pieces)) = self.take_as_it_is().await {
             let ended = spawn_blocking(move || {
-                // What does not fit is not kept: the draft then removes itself.
-                let _ = draft.write(&pieces);
+                // If this fails, the partial upload removes its file.
+                let _ = partial_upload.write(&pieces);
             });
             let _ = ended.await;
         }
     }
 
     async fn discard(mut self: Box<Self>) {
-        if let Ok((mut draft, _)) = self.take_as_it_is().await {
+        if let Ok((mut partial_upload, _)) = self.take_as_it_is().await {
             let ended = spawn_blocking(move || {
-                draft.spoil();
-                drop(draft);
+                partial_upload.discard();
+                drop(partial_upload);
             });
             let _ = ended.await;
         }
     }
 }
 
-/// Nobody waits, so a thread of its own ends the draft; a draft still being written is ended by
-/// the thread that writes it, without what was gathered meanwhile.
-impl Drop for Upload {
+/// No task waits at this point, so a separate thread ends the partial upload; one that is still
+/// being written is ended by the thread that writes it, without the bytes buffered in the meantime.
+impl Drop for DiskUpload {
     fn drop(&mut self) {
-        let Some(draft) = self.draft.take() else { return };
+        let Some(partial_upload) = self.partial_upload.take() else { return };
         let pieces = std::mem::take(&mut self.gathered);
         let end = move || {
-            let mut draft = draft;
-            let _ = draft.write(&pieces);
+            let mut partial_upload = partial_upload;
+            let _ = partial_upload.write(&pieces);
         };
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(end)),

@@ -1,8 +1,8 @@
-//! Files of Windows, by checked paths.
+//! Files on Windows, accessed by checked paths.
 //!
-//! Every name is one that Windows takes as it stands, and every link on the way is judged before
-//! a path is used. Unlike on Unix this is checked before the act, not by it: whoever can make
-//! links on this machine while a client acts can lead that act astray.
+//! Every name must be one that Windows takes literally, and every link of a path is checked before
+//! the path is used. Unlike on Unix, the check precedes the operation: a process that can create
+//! links on this machine can redirect an operation in between.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -16,34 +16,34 @@ use wharf_proto::path::{VPath, escaped};
 
 use super::FollowSymlinks;
 use super::fault::fault;
-use super::journal::{is_any_in_flux, settled};
-use super::judge::{Judge, by_real_path};
-use super::leftover::is_hidden;
-use super::pace::Medium;
+use super::journal::{is_any_growing, visible_length};
+use super::latency::Medium;
+use super::path_rules::{PathRules, by_real_path};
 use super::server_files::ServerFiles;
+use super::temporary::is_hidden;
 use super::windows_name::is_plain;
-use crate::meter::Replaced;
+use crate::quota::Replaced;
 use crate::time::{system_time, timestamp};
 
 /// Whether files have permission bits.
 pub(super) const HAS_MODES: bool = false;
 
-/// A name as others than this store take it.
+/// A name in the form that the system calls expect.
 pub(super) fn real_name(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// Reads what the system has in memory, where it says so; here it does not.
+/// Reads cached bytes, where the system can tell; Windows cannot.
 pub(super) fn read_at_once(_: &File, _: u64, _: usize, _: Medium) -> Option<Vec<u8>> {
     None
 }
 
-/// The top of a tree that no path leaves.
+/// The root of a tree that no path leads out of.
 pub(super) struct Root {
-    /// In the form that Windows takes as it stands (`\\?\`).
+    /// In the form that Windows takes literally (`\\?\`).
     path: PathBuf,
     links: FollowSymlinks,
-    /// What of the server's own is denied.
+    /// Denied files of the server.
     server_files: ServerFiles,
 }
 
@@ -56,11 +56,11 @@ impl Root {
         Ok(Self { path, links, server_files: ServerFiles::default() })
     }
 
-    /// Links are judged before an act here, by the path that [`Root::resolve`] gives.
-    #[expect(clippy::unused_self, reason = "other systems open by the rules as well")]
-    pub(super) fn judge_by(&mut self, _: Judge, _: &Path) {}
+    /// Links are checked before an operation here, by the path that [`Root::resolve`] returns.
+    #[expect(clippy::unused_self, reason = "other systems also apply the rules when opening")]
+    pub(super) fn set_path_rules(&mut self, _: PathRules, _: &Path) {}
 
-    /// The same path without links in it; see `Storage::resolve`.
+    /// The path without links; see `Storage::resolve`.
     pub(super) fn resolve(&self, _: &Path, at: &VPath, last: LastLink) -> Result<VPath> {
         if self.links == FollowSymlinks::Never {
             return Ok(at.clone());
@@ -71,35 +71,35 @@ impl Root {
         Ok(by_real_path(&self.path, at, last)?.unwrap_or_else(|| at.clone()))
     }
 
-    /// Windows does not say what is at hand.
+    /// Windows does not report what is cached.
     #[expect(clippy::unused_self, reason = "other systems ask the root")]
     pub(super) fn resolve_at_once(&self, _: &VPath, _: LastLink) -> Option<VPath> {
         None
     }
 
-    /// Upper and lower case are the same in names. A folder can be told to tell them apart; that it
-    /// is so is the safe thing to say.
+    /// Names are case-insensitive. A directory can be configured as case-sensitive, but assuming
+    /// otherwise is safe.
     #[expect(clippy::unused_self, reason = "other systems ask the folder")]
     pub(super) fn ignores_case(&self) -> bool {
         true
     }
 
-    /// Windows does not say what is at hand.
+    /// Windows does not report what is cached.
     pub(super) fn open_at_once(_: &Path, _: FollowSymlinks) -> Option<Self> {
         None
     }
 
-    /// There is one way only.
-    #[expect(clippy::unused_self, reason = "other systems have two")]
+    /// There is only one method.
+    #[expect(clippy::unused_self, reason = "other systems have two methods")]
     pub(super) fn walk(&mut self) {}
 
-    /// Windows does not say what it has in memory, so every call goes to a thread.
+    /// Windows does not report what is cached, so every call runs on a blocking thread.
     #[expect(clippy::unused_self, reason = "other systems ask the root")]
     pub(super) fn medium(&self) -> Medium {
         Medium::Unknown
     }
 
-    /// A root is a path here, and opening it costs little.
+    /// A root is a path here, and opening it is cheap.
     #[expect(clippy::unused_self, reason = "other systems ask the root")]
     pub(super) fn is_still_at(&self, _: &Path) -> bool {
         false
@@ -124,33 +124,33 @@ impl Root {
         Ok(Directory { path: self.path.clone() })
     }
 
-    /// Denies these from now on.
+    /// Denies access to these files.
     pub(super) fn deny(&mut self, server_files: &ServerFiles) {
         self.server_files = server_files.clone();
     }
 
     fn denies(&self, path: &Path) -> bool {
-        self.server_files.watch().is_some_and(|watch| watch.denies(path))
+        self.server_files.index().is_some_and(|index| index.denies(path))
     }
 
-    /// Refuses to make, remove or rename a name that is the server's, that leads to what is, or
-    /// below which something of it lies.
-    pub(super) fn check_place(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
-        let Some(watch) = self.server_files.watch() else { return Ok(()) };
-        let leads_there = || self.follow(at).is_ok_and(|path| watch.denies(&path));
-        if watch.holds(&dir.path.join(text(name)?)) || leads_there() {
+    /// Refuses to create, remove or rename a name of the server, a name that leads to a file of the
+    /// server, or a directory that contains one.
+    pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
+        let Some(index) = self.server_files.index() else { return Ok(()) };
+        let leads_there = || self.follow(at).is_ok_and(|path| index.denies(&path));
+        if index.holds(&dir.path.join(text(name)?)) || leads_there() {
             return Err(denied());
         }
         Ok(())
     }
 
-    /// The path on disk of what is not denied.
+    /// The system path, unless it is denied.
     fn locate(&self, at: &VPath) -> Result<PathBuf> {
         let path = self.follow(at)?;
         if self.denies(&path) { Err(denied()) } else { Ok(path) }
     }
 
-    /// The path on disk. Links on the way are followed as the root allows.
+    /// The system path. Links are followed as the root allows.
     fn follow(&self, at: &VPath) -> Result<PathBuf> {
         let mut path = self.path.clone();
         for name in at.names() {
@@ -177,7 +177,7 @@ impl Root {
             (Err(error), _) if self.follow(at).is_ok_and(|path| self.denies(&path)) => {
                 return Err(error);
             }
-            // A link that may not be followed is shown as such.
+            // A link that may not be followed is shown as a link.
             (Err(error), Some(parent)) => {
                 let Ok(dir) = self.locate(&parent) else { return Err(error) };
                 dir.join(text(name)?).symlink_metadata().map_err(|_| error)?
@@ -195,7 +195,7 @@ impl Root {
         }
     }
 
-    /// A regular file, open for reading, and its size.
+    /// Opens a regular file for reading; also returns its size.
     pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
         let path = self.locate(at)?;
         check_regular(kind(&path.symlink_metadata().map_err(fault)?))?;
@@ -206,7 +206,7 @@ impl Root {
 
     pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
         use std::os::windows::fs::OpenOptionsExt;
-        /// `FILE_FLAG_BACKUP_SEMANTICS`: without it no directory can be opened.
+        /// `FILE_FLAG_BACKUP_SEMANTICS`: required to open a directory.
         const ALSO_DIRECTORIES: u32 = 0x0200_0000;
         let Change::Modified(moment) = change else {
             return Err(ErrorKind::Unsupported.into());
@@ -219,9 +219,9 @@ impl Root {
     }
 }
 
-/// What the server keeps for itself answers as a right that is missing.
+/// Files of the server are reported like a missing permission.
 fn denied() -> Error {
-    Error::new(ErrorKind::Forbidden, "it is one of the server's own files")
+    Error::new(ErrorKind::Forbidden, "it is a file of the server itself")
 }
 
 fn check_regular(kind: Kind) -> Result<()> {
@@ -253,26 +253,26 @@ fn entry(name: Vec<u8>, facts: &Metadata) -> Entry {
     }
 }
 
-/// The name as Windows has it: UTF-8, and meaning what it says.
+/// The name for Windows: UTF-8, and taken literally.
 fn text(name: &[u8]) -> Result<&str> {
     check_name(name)?;
     std::str::from_utf8(name).map_err(|error| Error::new(ErrorKind::BadName, error))
 }
 
-/// Refuses names that Windows would take as something else.
+/// Rejects names that Windows would interpret differently.
 pub(super) fn check_name(name: &[u8]) -> Result<()> {
     if std::str::from_utf8(name).is_ok_and(is_plain) {
         return Ok(());
     }
-    let told = format!(
-        "Windows cannot have the name `{}`; avoid \\ : * ? \" < > |, names of devices, and a dot \
-         or space at the end",
+    let message = format!(
+        "invalid name `{}` on Windows: it must not contain \\ : * ? \" < > |, be the name of a \
+         device, or end with a dot or space",
         escaped(name)
     );
-    Err(Error::new(ErrorKind::BadName, told))
+    Err(Error::new(ErrorKind::BadName, message))
 }
 
-/// What tells one file from another, and a change of it: it is another text after each of them.
+/// Identifies a file and its version: the text changes with the file and after each modification.
 fn identity_of(facts: &Metadata) -> String {
     let nanos = |time: io::Result<std::time::SystemTime>| {
         let since = time.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
@@ -281,27 +281,27 @@ fn identity_of(facts: &Metadata) -> String {
     format!("{}:{}:{}", facts.len(), nanos(facts.modified()), nanos(facts.created()))
 }
 
-/// The identity of an open file, as [`Directory::identity`] gives that of a name.
+/// The identity of an open file, in the format of [`Directory::identity`].
 pub(super) fn identity(file: &File) -> io::Result<String> {
     Ok(identity_of(&file.metadata()?))
 }
 
-/// What an open file keeps for as long as it is there, whatever is written to it.
+/// Identifies an open file for as long as it exists, whatever is written to it.
 pub(super) fn number(file: &File) -> io::Result<(u64, u64)> {
     use std::hash::{DefaultHasher, Hash, Hasher};
-    // The volume and the number of the file; the same hash in each run of one build.
+    // The volume and the file index; the hash is the same in every run of one build.
     let mut hasher = DefaultHasher::new();
     Handle::from_file(file.try_clone()?)?.hash(&mut hasher);
     Ok((0, hasher.finish()))
 }
 
-/// A directory, by its path. Its methods take one name in it and follow no link.
+/// A directory, by its path. Its methods take one name in it and follow no links.
 pub(super) struct Directory {
     path: PathBuf,
 }
 
-/// What is found where one of our temporaries should be.
-pub(super) enum Own {
+/// The result of opening a temporary file of the server.
+pub(super) enum OpenedTemporary {
     /// A regular file.
     Found(File),
     /// Something else.
@@ -311,7 +311,7 @@ pub(super) enum Own {
 }
 
 impl Directory {
-    /// Where a name is. Names from listings and our own are plain; others were checked.
+    /// The path of a name. Names from listings and of the server are plain; others were checked.
     fn of(&self, name: &[u8]) -> io::Result<PathBuf> {
         let name = std::str::from_utf8(name).ok().filter(|name| is_plain(name));
         Ok(self.path.join(name.ok_or(io::ErrorKind::InvalidFilename)?))
@@ -325,28 +325,28 @@ impl Directory {
         }
     }
 
-    /// What stands there, if anything.
-    pub(super) fn look(&self, name: &[u8]) -> Result<Option<Kind>> {
+    /// The kind of the entry, if it exists.
+    pub(super) fn kind_of(&self, name: &[u8]) -> Result<Option<Kind>> {
         Ok(self.measure(name)?.map(|(kind, _)| kind))
     }
 
-    /// What stands there, if anything, and how long it is.
+    /// The kind and length of the entry, if it exists.
     pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
         Ok(self.facts(name).map_err(fault)?.map(|facts| (kind(&facts), facts.len())))
     }
 
-    /// The identity of what stands there, of a link itself; none if there is nothing.
+    /// The identity of the entry, without following a link; `None` if it does not exist.
     pub(super) fn identity(&self, name: &[u8]) -> Result<Option<String>> {
         Ok(self.facts(name).map_err(fault)?.as_ref().map(identity_of))
     }
 
-    /// When what has this name was changed last; none if nothing has it.
+    /// The time of the last change of the entry; `None` if it does not exist.
     pub(super) fn changed(&self, name: &[u8]) -> Result<Option<std::time::SystemTime>> {
         Ok(self.facts(name).map_err(fault)?.and_then(|facts| facts.modified().ok()))
     }
 
-    /// A regular file to which bytes are to be added, and which can be read. `Forbidden` for a link
-    /// or what is no file.
+    /// Opens a regular file for reading and appending. `Forbidden` for a link or anything that is
+    /// not a regular file.
     pub(super) fn open_to_append(&self, name: &[u8]) -> Result<File> {
         let facts = self.facts(name).map_err(fault)?.ok_or(ErrorKind::NotFound)?;
         check_regular(kind(&facts))?;
@@ -354,19 +354,20 @@ impl Directory {
         OpenOptions::new().read(true).write(true).open(path).map_err(fault)
     }
 
-    /// The same directory once more.
+    /// The same directory again.
     #[expect(clippy::unnecessary_wraps, reason = "other systems have to open it")]
     pub(super) fn again(&self) -> io::Result<Self> {
         Ok(Self { path: self.path.clone() })
     }
 
-    /// A regular file that stands there, and how long it is without what is just being added to
-    /// it. Its path tells it apart.
+    /// The identity and length of a regular file, without bytes that are being appended. It is
+    /// identified by its path.
     pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {
         use std::hash::{Hash as _, Hasher as _};
         let Some((Kind::File, bytes)) = self.measure(name)? else { return Ok(None) };
-        let bytes = if is_any_in_flux() {
-            File::open(self.of(name).map_err(fault)?).map_or(bytes, |file| settled(&file, bytes))
+        let bytes = if is_any_growing() {
+            File::open(self.of(name).map_err(fault)?)
+                .map_or(bytes, |file| visible_length(&file, bytes))
         } else {
             bytes
         };
@@ -375,36 +376,38 @@ impl Directory {
         Ok(Some(Replaced { file: (hasher.finish(), 0), bytes }))
     }
 
-    /// Permission bits, of which there are none; an error if what stands there is no file.
+    /// Windows has no permission bits; an error if the entry is not a file.
     pub(super) fn mode(&self, name: &[u8]) -> Result<Option<u32>> {
-        match self.look(name)? {
+        match self.kind_of(name)? {
             None | Some(Kind::Link) => Ok(None),
             Some(kind) => check_regular(kind).map(|()| Some(0o644)),
         }
     }
 
-    /// A new file, open for reading and writing.
+    /// Creates a file, open for reading and writing.
     pub(super) fn create(&self, name: &[u8]) -> io::Result<File> {
         File::create_new(self.of(name)?)
     }
 
-    /// One of our temporaries, open for reading and writing.
-    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<Own> {
+    /// Opens a temporary file of the server for reading and writing.
+    pub(super) fn open_own(&self, name: &[u8]) -> io::Result<OpenedTemporary> {
         match self.facts(name)?.as_ref().map(kind) {
-            None => Ok(Own::Missing),
+            None => Ok(OpenedTemporary::Missing),
             Some(Kind::File) => {
                 match OpenOptions::new().read(true).write(true).open(self.of(name)?) {
-                    // Whoever used it has removed it meanwhile.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Own::Missing),
-                    opened => opened.map(Own::Found),
+                    // The upload that used it has removed it in the meantime.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        Ok(OpenedTemporary::Missing)
+                    }
+                    opened => opened.map(OpenedTemporary::Found),
                 }
             }
-            Some(_) => Ok(Own::Foreign),
+            Some(_) => Ok(OpenedTemporary::Foreign),
         }
     }
 
-    /// The length of an open file if the name means it. Its birth would not tell: Windows gives a
-    /// new file the birth of the one that had its name a moment ago.
+    /// The length of an open file if the name still refers to it. The creation time does not help:
+    /// Windows gives a new file the creation time of a file that just had the same name.
     pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
         let named = self.of(name).and_then(Handle::from_path).ok()?;
         let open = file.try_clone().and_then(Handle::from_file).ok()?;
@@ -416,11 +419,11 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes what is no directory.
+    /// Removes anything that is not a directory.
     pub(super) fn unlink(&self, name: &[u8]) -> io::Result<()> {
         let path = self.of(name)?;
         match fs::remove_file(&path) {
-            // A link to a directory is removed as one.
+            // A link to a directory is removed like a directory.
             Err(_) if path.symlink_metadata()?.file_type().is_symlink() => fs::remove_dir(path),
             ended => ended,
         }
@@ -435,7 +438,7 @@ impl Directory {
         fs::create_dir(self.of(name).map_err(fault)?).map_err(fault)
     }
 
-    /// Whether both names mean one thing because only their case differs.
+    /// Whether both names refer to one file and differ only in case.
     pub(super) fn is_respelling(&self, from: &[u8], to_dir: &Self, to: &[u8]) -> bool {
         let one_case =
             |dir: &Self, name| dir.of(name).ok().map(|path| path.to_string_lossy().to_lowercase());
@@ -443,7 +446,7 @@ impl Directory {
         from.is_some() && from == one_case(to_dir, to)
     }
 
-    /// Gives something another name.
+    /// Renames an entry.
     pub(super) fn rename(
         &self,
         from: &[u8],
@@ -455,18 +458,18 @@ impl Directory {
         if self.is_respelling(from, to_dir, to) {
             return fs::rename(old, new).map_err(fault);
         }
-        let there = to_dir.look(to)?;
+        let there = to_dir.kind_of(to)?;
         if there == Some(Kind::Dir) {
             return Err(ErrorKind::IsADirectory.into());
         }
         replace.check(there.is_some())?;
-        match (replace, self.look(from)?) {
-            // A second name fails if there is one, in one step.
+        match (replace, self.kind_of(from)?) {
+            // Creating a hard link fails atomically if the name exists.
             (Replace::Forbidden, Some(Kind::File)) => {
                 let linked = match fs::hard_link(&old, &new) {
-                    // Memory sticks know no second names. This replaces a file that is made
-                    // between the two calls.
-                    Err(_) if to_dir.look(to)?.is_none() => fs::rename(old, new),
+                    // FAT file systems do not support hard links. This replaces a file that is
+                    // created between the two calls.
+                    Err(_) if to_dir.kind_of(to)?.is_none() => fs::rename(old, new),
                     linked => linked.and_then(|()| fs::remove_file(&old)),
                 };
                 linked.map_err(fault)
@@ -475,7 +478,7 @@ impl Directory {
         }
     }
 
-    /// A directory in this one.
+    /// A subdirectory.
     pub(super) fn subdirectory(&self, name: &[u8]) -> io::Result<Self> {
         match self.facts(name)?.as_ref().map(kind) {
             Some(Kind::Dir) => Ok(Self { path: self.of(name)? }),
@@ -484,32 +487,32 @@ impl Directory {
         }
     }
 
-    /// Windows keeps a journal of names and has no call for this.
+    /// NTFS journals names, and Windows has no call for this.
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "other systems have a call")]
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// All names in it, from the first.
-    pub(super) fn names(&self) -> io::Result<Names> {
-        Ok(Names { entries: fs::read_dir(&self.path)? })
+    /// All names in it, from the beginning.
+    pub(super) fn names(&self) -> io::Result<DirectoryNames> {
+        Ok(DirectoryNames { entries: fs::read_dir(&self.path)? })
     }
 }
 
-/// The names in a directory. What is not Unicode is left out: no client could name it.
-pub(super) struct Names {
+/// The names in a directory. Names that are not Unicode are left out: no client could use them.
+pub(super) struct DirectoryNames {
     entries: fs::ReadDir,
 }
 
 /// A name in a directory.
-pub(super) struct Named {
+pub(super) struct DirectoryName {
     pub(super) name: Vec<u8>,
-    /// Whether it can be a directory.
+    /// Whether it may be a directory.
     pub(super) may_be_dir: bool,
 }
 
-impl Iterator for Names {
-    type Item = io::Result<Named>;
+impl Iterator for DirectoryNames {
+    type Item = io::Result<DirectoryName>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -519,16 +522,16 @@ impl Iterator for Names {
             };
             if let Ok(name) = entry.file_name().into_string() {
                 let may_be_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                return Some(Ok(Named { name: name.into_bytes(), may_be_dir }));
+                return Some(Ok(DirectoryName { name: name.into_bytes(), may_be_dir }));
             }
         }
     }
 }
 
-/// A directory that is being listed.
+/// A directory being listed.
 pub(super) struct Reader {
     dir: Directory,
-    names: Names,
+    names: DirectoryNames,
     at: VPath,
     wanted: Wanted,
 }
@@ -538,7 +541,7 @@ impl Reader {
         Ok(Self { names: dir.names().map_err(fault)?, dir, at, wanted })
     }
 
-    /// The next entry, none at the end. What vanishes meanwhile is left out.
+    /// The next entry, `None` at the end. Entries that disappear in the meantime are left out.
     pub(super) fn next(&mut self, root: &Root) -> Result<Option<Entry>> {
         loop {
             let Some(named) = self.names.next() else { return Ok(None) };
@@ -549,20 +552,20 @@ impl Reader {
             if self.dir.of(&name).is_ok_and(|path| root.denies(&path)) {
                 continue;
             }
-            // Too long a path is one that nobody can name.
+            // No client can name a path that is too long.
             let Ok(at) = self.at.join(&name) else { continue };
             if self.wanted == Wanted::Names {
                 return Ok(Some(Entry::new(name, Kind::File, 0)));
             }
             match self.entry(root, name, &at) {
-                // It vanished, or is a link to what is denied.
+                // It disappeared, or is a link to a denied file.
                 Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Forbidden) => {}
                 known => return known.map(Some),
             }
         }
     }
 
-    /// What one name is. Only a link is looked up from the root: that takes many calls.
+    /// The entry of one name. Only links are resolved from the root, which takes many calls.
     fn entry(&self, root: &Root, name: Vec<u8>, at: &VPath) -> Result<Entry> {
         let facts = self.dir.facts(&name).map_err(fault)?.ok_or(ErrorKind::NotFound)?;
         if kind(&facts) != Kind::Link {

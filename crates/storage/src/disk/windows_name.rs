@@ -1,13 +1,13 @@
-//! Which names mean on Windows what they say.
+//! Names that Windows takes literally.
 
-/// Names of devices, in every directory and with every ending.
+/// Names of devices, in every directory and with every extension.
 const DEVICES: &[&str] = &["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
-/// Devices that a digit follows; the raised digits count as such.
+/// Devices followed by a digit; superscript digits count as well.
 const NUMBERED: &[&str] = &["COM", "LPT"];
 
-/// Whether Windows takes the name as it stands: no separator, drive, stream, pattern or device,
-/// no dot or space at its end, which Windows would drop, and not like the short second name
-/// (`PROGRA~1`) that Windows gives to things, by which they could be reached past their rules.
+/// Whether Windows takes the name literally: no separator, drive, stream, pattern or device, no
+/// trailing dot or space, which Windows would drop, and not in the format of the short names
+/// (`PROGRA~1`) that Windows creates, by which files could be accessed past their rules.
 pub(super) fn is_plain(name: &str) -> bool {
     let is_odd = |letter: char| {
         matches!(letter, '\\' | '/' | ':' | '*' | '?' | '"' | '<' | '>' | '|') || letter < ' '
@@ -19,8 +19,8 @@ pub(super) fn is_plain(name: &str) -> bool {
         && !is_short(name)
 }
 
-/// Whether it is like the names that MS-DOS could have: eight letters, the last of which are `~`
-/// and a number, a dot, and three letters.
+/// Whether it has the format of MS-DOS names: eight characters, the last of which are `~` and a
+/// number, a dot, and three characters.
 fn is_short(name: &str) -> bool {
     let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
     let Some((start, number)) = stem.rsplit_once('~') else { return false };
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_28_names_that_mean_something_else_on_windows_are_refused() {
+    fn row_28_names_that_windows_interprets_differently_are_rejected() {
         for bad in [
             "a\\b",
             "a:b",

@@ -1,4 +1,4 @@
-//! What a tree in memory promises beyond the contract.
+//! Properties of [`Memory`] beyond the storage contract.
 
 use super::*;
 use wharf_core::permission::{Permissions, Rules};
@@ -14,7 +14,7 @@ fn fixed() -> Timestamp {
 const FRESH: Write = Write { start: Start::Fresh, replace: Replace::Allowed };
 
 #[test]
-fn what_is_put_is_there_with_the_directories_above() {
+fn put_creates_a_file_with_its_parent_directories() {
     let memory = Memory::new();
     memory.put("/a/b/c", b"x");
     memory.put("/a/b/c", "yz");
@@ -25,7 +25,7 @@ fn what_is_put_is_there_with_the_directories_above() {
 }
 
 #[tokio::test]
-async fn times_come_from_the_clock_it_was_given() {
+async fn times_come_from_the_given_clock() {
     let memory = Memory::with_clock(fixed);
     memory.put("/a", b"x");
     assert_eq!(memory.stat(&path("/a")).await.unwrap().modified, fixed());
@@ -49,7 +49,7 @@ async fn accounts_share_files_but_not_unfinished_uploads() {
 }
 
 #[tokio::test]
-async fn names_that_nobody_may_create_stay_within_reach() {
+async fn existing_names_that_cannot_be_created_stay_accessible() {
     let memory = Memory::new();
     memory.put("/a\nb", b"x");
     let odd = path("/a\nb");
@@ -70,12 +70,12 @@ async fn a_rename_moves_everything_below() {
     assert_eq!(memory.content("/z/b/c"), Some(b"1".to_vec()));
 }
 #[tokio::test]
-async fn the_contract_is_kept() {
+async fn memory_meets_the_storage_contract() {
     wharf_core::conformance::storage(|| Arc::new(Memory::new())).await;
 }
 
 #[tokio::test]
-async fn what_was_left_for_a_free_name_is_void_once_any_file_stood_there() {
+async fn an_unfinished_upload_to_an_unused_name_is_void_once_a_file_existed_there() {
     let memory = Memory::new();
     let (anna, bert, f) = (memory.for_account("anna"), memory.for_account("bert"), path("/f"));
     for is_running in [false, true] {

@@ -11,50 +11,49 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
-use crate::meter::Meter;
 use crate::name::check_new;
+use crate::quota::QuotaCounter;
 
-/// Whose unfinished upload to which path.
+/// The account and the target path of an unfinished upload.
 pub(super) type PartialKey = (Arc<str>, VPath);
 
-/// What tells one file from another, and a change of its content: its number, and how often it
-/// changed.
+/// Identifies a file and its version: its number, and how often its content changed.
 pub(super) type Identity = (u64, u64);
 
-/// The identity of nothing that ever stands anywhere.
+/// An identity that no file ever has.
 pub(super) const GONE: Identity = (u64::MAX, u64::MAX);
 
-/// The uploads of one account to one path that are under way.
+/// The uploads in progress of one account to one path.
 #[derive(Default)]
 pub(super) struct Running {
     pub(super) count: usize,
-    /// Whether something stood there since the first of them began.
+    /// Whether a file existed there since the first of them began.
     pub(super) is_outdated: bool,
 }
 
-/// An upload that was left unfinished.
+/// An unfinished upload.
 pub(super) struct Partial {
     pub(super) content: Vec<u8>,
-    /// What stood there when it began.
+    /// The identity of the file at the target when it began.
     pub(super) base: Option<Identity>,
 }
 
-/// All nodes, and what uploads left unfinished.
+/// All nodes, and the unfinished uploads.
 pub(super) struct Tree {
     clock: fn() -> Timestamp,
     root: Node,
-    /// By directory, then by name: what one directory holds stands together.
+    /// By directory, then by name, so that the entries of a directory are adjacent.
     nodes: BTreeMap<(VPath, Vec<u8>), Node>,
     pub(super) partials: HashMap<PartialKey, Partial>,
-    /// How many uploads are under way.
+    /// The number of uploads in progress.
     pub(super) running: HashMap<PartialKey, Running>,
     made: u64,
-    /// Set once somebody counts what is kept.
-    pub(super) meter: Option<Arc<Meter>>,
+    /// Set once a quota is counted.
+    pub(super) counter: Option<Arc<QuotaCounter>>,
 }
 
 struct Node {
-    /// None for a directory.
+    /// `None` for a directory.
     content: Option<Bytes>,
     modified: Timestamp,
     created: Timestamp,
@@ -74,11 +73,11 @@ impl Tree {
             partials: HashMap::new(),
             running: HashMap::new(),
             made: 0,
-            meter: None,
+            counter: None,
         }
     }
 
-    /// What is there, unfinished uploads among it.
+    /// The usage, including unfinished uploads.
     pub(super) fn kept(&self) -> Kept {
         let files = self.nodes.values().map(|node| node.content.as_deref().unwrap_or_default());
         let partials = self.partials.values().map(|partial| partial.content.as_slice());
@@ -104,12 +103,12 @@ impl Tree {
         self.node(at)?.content.clone().ok_or_else(|| ErrorKind::IsADirectory.into())
     }
 
-    /// The identity of what stands there; none if nothing does.
+    /// The identity of the existing file; `None` if there is none.
     pub(super) fn identity(&self, at: &VPath) -> Option<Identity> {
         self.node(at).ok().map(|node| (node.number, node.changes))
     }
 
-    /// What this account left unfinished over what stands there now.
+    /// The account's unfinished upload to this path, if it applies to the current file.
     pub(super) fn partial(&self, key: &PartialKey) -> Option<&Partial> {
         let partial = self.partials.get(key)?;
         let is_valid = partial.base == self.identity(&key.1)
@@ -117,15 +116,15 @@ impl Tree {
         is_valid.then_some(partial)
     }
 
-    /// Whether this account left something unfinished that was to replace another file than stands
-    /// there now.
+    /// Whether this account has an unfinished upload that was to replace a file other than the
+    /// current one.
     pub(super) fn is_outdated(&self, key: &PartialKey) -> bool {
         self.partials.contains_key(key) && self.partial(key).is_none()
     }
 
-    /// Something stands there, or did until now: what any account left for a name that nothing had
-    /// is void.
-    fn end_absence(&mut self, at: &VPath) {
+    /// A file exists there, or did until now: unfinished uploads of any account for the unused name
+    /// are void.
+    fn clear_absent_mark(&mut self, at: &VPath) {
         let left = self.partials.iter_mut().filter(|(key, _)| key.1 == *at);
         for (_, partial) in left.filter(|(_, partial)| partial.base.is_none()) {
             partial.base = Some(GONE);
@@ -135,13 +134,13 @@ impl Tree {
         }
     }
 
-    /// A number that nothing had before.
+    /// An unused number.
     pub(super) fn next_number(&mut self) -> u64 {
         self.made = self.made.saturating_add(1);
         self.made
     }
 
-    /// Adds bytes to the file of this number, and gives its length.
+    /// Appends bytes to the file with this number, and returns its length.
     pub(super) fn append(&mut self, at: &VPath, number: u64, more: &[u8]) -> Result<u64> {
         let now = (self.clock)();
         let node = self.node_mut(at)?;
@@ -159,7 +158,7 @@ impl Tree {
         Ok(length)
     }
 
-    /// Forgets what was left unfinished beneath a directory, and gives how much each was.
+    /// Removes the unfinished uploads beneath a directory, and returns the size of each.
     pub(super) fn forget_below(&mut self, dir: &VPath) -> Vec<u64> {
         let is_below = |key: &PartialKey, _: &mut Partial| key.1.is_within(dir);
         self.partials
@@ -168,8 +167,8 @@ impl Tree {
             .collect()
     }
 
-    /// At most `most` entries of a directory, by name, from behind `after`. A directory that is
-    /// gone has none.
+    /// At most `most` entries of a directory, sorted by name, following `after`. A missing
+    /// directory has none.
     pub(super) fn list(&self, at: &VPath, after: &[u8], most: usize) -> Vec<Entry> {
         let start = Bound::Excluded((at.clone(), after.to_vec()));
         self.nodes
@@ -186,7 +185,7 @@ impl Tree {
 
     /// Whether a file may be written there.
     pub(super) fn check_write(&self, at: &VPath, replace: Replace) -> Result<()> {
-        let (dir, name) = place(at).ok_or(ErrorKind::IsADirectory)?;
+        let (dir, name) = location(at).ok_or(ErrorKind::IsADirectory)?;
         self.check_dir(&dir)?;
         match self.nodes.get(&(dir, name.clone())) {
             Some(Node { content: None, .. }) => Err(ErrorKind::IsADirectory.into()),
@@ -195,13 +194,13 @@ impl Tree {
         }
     }
 
-    /// Puts a whole file in place.
+    /// Publishes a complete file.
     pub(super) fn publish(&mut self, at: &VPath, content: Bytes, replace: Replace) -> Result<()> {
         self.check_write(at, replace)?;
         self.insert(at, Some(content))
     }
 
-    /// Puts a file in place with the directories above it, whatever its name.
+    /// Adds a file with its parent directories, whatever its name.
     pub(super) fn put(&mut self, at: &VPath, content: Bytes) -> Result<()> {
         let mut dir = VPath::root();
         for name in at.parent().iter().flat_map(VPath::names) {
@@ -234,7 +233,7 @@ impl Tree {
     }
 
     pub(super) fn make_dir(&mut self, at: &VPath) -> Result<()> {
-        let (dir, name) = place(at).ok_or(ErrorKind::Exists)?;
+        let (dir, name) = location(at).ok_or(ErrorKind::Exists)?;
         self.check_dir(&dir)?;
         if self.nodes.contains_key(&(dir, name.clone())) {
             return Err(ErrorKind::Exists.into());
@@ -248,11 +247,11 @@ impl Tree {
         if from == to && !from.is_root() {
             return Ok(());
         }
-        // The root has no name to give away, and nothing moves into itself.
+        // The root cannot be renamed, and no directory moves into itself.
         if from.is_root() || is_dir && to.is_within(from) {
             return Err(ErrorKind::Forbidden.into());
         }
-        let (dir, name) = place(to).ok_or(ErrorKind::Exists)?;
+        let (dir, name) = location(to).ok_or(ErrorKind::Exists)?;
         self.check_dir(&dir)?;
         match self.nodes.get(&(dir, name.clone())) {
             Some(there) => {
@@ -278,7 +277,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Moves a node and all below it. Checks first that every new path is short enough.
+    /// Moves a node with everything below it. Checks first that every new path is short enough.
     fn relocate(&mut self, from: &VPath, to: &VPath) -> Result<()> {
         let below: Vec<_> =
             self.nodes.keys().filter(|(dir, _)| dir.is_within(from)).cloned().collect();
@@ -302,37 +301,37 @@ impl Tree {
         }
         self.partials.extend(partials);
         let node = self.remove(from)?;
-        if let Some(place) = place(to) {
-            self.nodes.insert(place, node);
+        if let Some(location) = location(to) {
+            self.nodes.insert(location, node);
         }
         for (old, new) in moves {
             if let Some(node) = self.nodes.remove(&old) {
                 self.nodes.insert(new, node);
             }
         }
-        self.end_absence(to);
+        self.clear_absent_mark(to);
         self.touch_parent(to);
         Ok(())
     }
 
-    /// Inserts a node. What it takes the place of gives it its mode.
+    /// Inserts a node. It inherits the mode of the node that it replaces.
     fn insert(&mut self, at: &VPath, content: Option<Bytes>) -> Result<()> {
-        let place = place(at).ok_or(ErrorKind::IsADirectory)?;
+        let location = location(at).ok_or(ErrorKind::IsADirectory)?;
         let number = self.next_number();
         let mut node = Node::new(content, (self.clock)(), number);
-        if let Some(there) = self.nodes.get(&place) {
+        if let Some(there) = self.nodes.get(&location) {
             node.mode = there.mode;
         }
-        self.nodes.insert(place, node);
-        self.end_absence(at);
+        self.nodes.insert(location, node);
+        self.clear_absent_mark(at);
         self.touch_parent(at);
         Ok(())
     }
 
     fn remove(&mut self, at: &VPath) -> Result<Node> {
-        let place = place(at).ok_or(ErrorKind::Forbidden)?;
-        let node = self.nodes.remove(&place).ok_or(ErrorKind::NotFound)?;
-        self.end_absence(at);
+        let location = location(at).ok_or(ErrorKind::Forbidden)?;
+        let node = self.nodes.remove(&location).ok_or(ErrorKind::NotFound)?;
+        self.clear_absent_mark(at);
         self.touch_parent(at);
         Ok(node)
     }
@@ -347,20 +346,20 @@ impl Tree {
     }
 
     fn node(&self, at: &VPath) -> Result<&Node> {
-        let Some(place) = place(at) else { return Ok(&self.root) };
-        self.nodes.get(&place).ok_or_else(|| self.why_missing(at).into())
+        let Some(location) = location(at) else { return Ok(&self.root) };
+        self.nodes.get(&location).ok_or_else(|| self.missing_kind(at).into())
     }
 
     fn node_mut(&mut self, at: &VPath) -> Result<&mut Node> {
-        let Some(place) = place(at) else { return Ok(&mut self.root) };
-        let missing = self.why_missing(at);
-        self.nodes.get_mut(&place).ok_or_else(|| missing.into())
+        let Some(location) = location(at) else { return Ok(&mut self.root) };
+        let missing = self.missing_kind(at);
+        self.nodes.get_mut(&location).ok_or_else(|| missing.into())
     }
 
-    /// `NotADirectory` where a file stands on the way, else `NotFound`.
-    fn why_missing(&self, at: &VPath) -> ErrorKind {
+    /// `NotADirectory` if a parent is a file, otherwise `NotFound`.
+    fn missing_kind(&self, at: &VPath) -> ErrorKind {
         let above = std::iter::successors(at.parent(), VPath::parent);
-        let mut nodes = above.filter_map(|path| self.nodes.get(&place(&path)?));
+        let mut nodes = above.filter_map(|path| self.nodes.get(&location(&path)?));
         match nodes.next() {
             Some(Node { content: Some(_), .. }) => ErrorKind::NotADirectory,
             _ => ErrorKind::NotFound,
@@ -387,7 +386,7 @@ impl Node {
     }
 }
 
-/// Where a node stands; none for the root.
-fn place(at: &VPath) -> Option<(VPath, Vec<u8>)> {
+/// The parent and the name of a node; `None` for the root.
+fn location(at: &VPath) -> Option<(VPath, Vec<u8>)> {
     Some((at.parent()?, at.name()?.to_vec()))
 }

@@ -1,4 +1,4 @@
-//! A disk that is full, for real: a file system of one mebibyte in a mount namespace of our own.
+//! A full disk: a real file system of one mebibyte in a separate mount namespace.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use wharf_storage::Disk;
 
 use super::{World, begin, content, fast, feed, path, put};
 
-/// A small file system, there as long as this is.
+/// A small file system, mounted while this value exists.
 struct Small {
     holder: Child,
     root: PathBuf,
 }
 
 impl Small {
-    /// Mounts it where only a process of ours sees it, and reaches it through that process.
+    /// Mounts it in the mount namespace of a child process, and accesses it through that process.
     fn mounted_at(world: &World) -> Self {
         let place = world.root.canonicalize().unwrap();
         let script = "mount -t tmpfs -o size=1m none \"$0\" && echo mounted && read forever";
@@ -29,10 +29,10 @@ impl Small {
             .stdout(Stdio::piped())
             .spawn()
             .expect("`unshare` of the package util-linux makes a mount namespace");
-        let mut told = String::new();
-        let said = BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut told);
+        let mut context = String::new();
+        let said = BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut context);
         assert!(
-            said.is_ok() && told == "mounted\n",
+            said.is_ok() && context == "mounted\n",
             "this system must let us mount a small file system: run as root, or allow user \
              namespaces (sysctl kernel.unprivileged_userns_clone=1)"
         );
@@ -57,21 +57,21 @@ async fn fill(sink: &mut Box<dyn Sink>) -> Result<()> {
 }
 
 #[tokio::test]
-async fn row_36_a_full_disk_frees_what_it_can_and_serves_on() {
+async fn row_36_a_full_disk_frees_temporary_files_and_stays_usable() {
     let world = World::new();
     let small = Small::mounted_at(&world);
     let root = small.root.clone();
     let disk = Disk::open(&root, "anna", &fast()).unwrap();
     put(&disk, "/old", b"old").await.unwrap();
 
-    // A fresh upload gives its room back.
+    // A new upload frees its space.
     let mut sink = begin(&disk, "/old", Start::Fresh).await;
     assert_eq!(fill(&mut sink).await.unwrap_err().kind, ErrorKind::NoSpace);
     sink.abort().await;
     assert_eq!(disk.partial(&path("/old")).await.unwrap(), None);
     assert_eq!(std::fs::read_dir(&root).unwrap().count(), 1);
 
-    // A resumed one goes back to what it was resumed with.
+    // A resumed upload is truncated to its length when it was resumed.
     let mut sink = begin(&disk, "/new", Start::Fresh).await;
     feed(&mut sink, b"01234").await;
     sink.abort().await;

@@ -1,4 +1,4 @@
-//! Symbolic links and things that are no files, by every policy and every way.
+//! Symbolic links and special files, with every policy and every method of confining paths.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use wharf_storage::{Disk, DiskOptions, FollowSymlinks};
 
 use super::{WAYS, World, content, fails, fast, listed, path, put, write};
 
-/// What a link leads to for a client.
+/// What a client finds behind a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     File,
@@ -20,7 +20,7 @@ enum Reach {
 }
 use Reach::{Dir, File, Nothing};
 
-/// Each link, and what it leads to when links inside, none, or all are followed.
+/// Each link, and what a client finds if links inside, no links, or all links are followed.
 const LINKS: &[(&str, [Reach; 3])] = &[
     ("to_file", [File, Nothing, File]),
     ("to_dir", [Dir, Nothing, Dir]),
@@ -70,17 +70,17 @@ fn world() -> World {
     world
 }
 
-/// Runs a case for every way, policy and link, each in a world of its own.
+/// Runs a case for every method, policy and link, each with a directory of its own.
 async fn for_each_link(case: impl AsyncFn(&World, &Disk, &str, Reach)) {
-    for way in WAYS {
+    for confinement in WAYS {
         for (policy, column) in POLICIES.into_iter().zip(0..) {
             for (link, reaches) in LINKS {
                 let reach = *reaches.get(column).unwrap();
                 let world = world();
                 let options = DiskOptions { follow_symlinks: policy, ..fast() };
-                eprintln!("{way:?} {policy:?} {link} {reach:?}");
+                eprintln!("{confinement:?} {policy:?} {link} {reach:?}");
                 let at = format!("/{link}");
-                case(&world, &world.disk_by(way, &options), &at, reach).await;
+                case(&world, &world.disk_by(confinement, &options), &at, reach).await;
                 world.outside_is_untouched();
                 assert_eq!(fs::read(world.root.join("dir/file")).unwrap(), b"inside");
             }
@@ -91,27 +91,27 @@ async fn for_each_link(case: impl AsyncFn(&World, &Disk, &str, Reach)) {
 const UNREACHED: &[ErrorKind] = &[ErrorKind::Forbidden, ErrorKind::NotFound];
 
 #[tokio::test]
-async fn a_link_is_seen_as_what_it_may_lead_to() {
+async fn a_link_is_shown_as_its_target_if_it_may_be_followed() {
     for_each_link(async |_, disk, at, reach| {
         let at = path(at);
-        let told = disk.stat(&at).await.unwrap();
+        let context = disk.stat(&at).await.unwrap();
         let kind = match reach {
             File => Kind::File,
             Dir => Kind::Dir,
             Nothing => Kind::Link,
         };
-        assert_eq!((told.kind, told.name.as_slice()), (kind, at.name().unwrap()));
+        assert_eq!((context.kind, context.name.as_slice()), (kind, at.name().unwrap()));
         let above = listed(disk, &at.parent().unwrap().to_string()).await;
-        let listed = above.iter().find(|entry| entry.name == told.name).unwrap();
-        // A walk through a tree must know that it got there by a link.
+        let listed = above.iter().find(|entry| entry.name == context.name).unwrap();
+        // A recursive client must know that a link led there.
         assert_eq!(listed.via_link, reach != Nothing);
-        assert_eq!(listed, &Entry { via_link: listed.via_link, ..told });
+        assert_eq!(listed, &Entry { via_link: listed.via_link, ..context });
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_link_is_read_and_listed_only_where_it_may_lead() {
+async fn a_link_is_read_and_listed_only_if_it_may_be_followed() {
     for_each_link(async |_, disk, at, reach| {
         let at = path(at);
         let read = content(disk, &at).await;
@@ -142,7 +142,7 @@ async fn a_link_is_read_and_listed_only_where_it_may_lead() {
 }
 
 #[tokio::test]
-async fn an_upload_takes_the_place_of_a_link_to_a_file() {
+async fn an_upload_replaces_a_link_to_a_file() {
     for_each_link(async |world, disk, at, reach| {
         let written = put(disk, at, b"new").await;
         match reach {
@@ -160,7 +160,7 @@ async fn an_upload_takes_the_place_of_a_link_to_a_file() {
 }
 
 #[tokio::test]
-async fn nothing_is_made_below_a_link_that_leads_nowhere() {
+async fn nothing_is_created_below_a_dangling_link() {
     for_each_link(async |world, disk, at, reach| {
         let below = path(at).join(b"new").unwrap();
         let kinds = &[ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::NotADirectory];
@@ -180,7 +180,7 @@ async fn nothing_is_made_below_a_link_that_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn a_link_is_removed_and_renamed_itself() {
+async fn removing_and_renaming_do_not_follow_a_link() {
     for_each_link(async |world, disk, at, reach| {
         let at = path(at);
         fails(disk.make_dir(&at).await, &[ErrorKind::Exists], "make a directory");
@@ -204,13 +204,13 @@ async fn a_link_is_removed_and_renamed_itself() {
 
 #[tokio::test]
 async fn pipes_and_sockets_are_listed_and_never_opened() {
-    for way in WAYS {
+    for confinement in WAYS {
         let world = World::new();
         let folder = fs::File::open(&world.root).unwrap();
         rustix::fs::mkfifoat(&folder, "pipe", rustix::fs::Mode::RUSR).unwrap();
         let _socket = UnixListener::bind(world.root.join("socket")).unwrap();
         symlink("pipe", world.root.join("link")).unwrap();
-        let disk = world.disk_by(way, &fast());
+        let disk = world.disk_by(confinement, &fast());
         assert_eq!(listed(&disk, "/").await.len(), 3);
         for at in ["/link", "/pipe", "/socket"] {
             let path = path(at);

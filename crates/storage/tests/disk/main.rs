@@ -1,4 +1,4 @@
-//! What a folder promises beyond the storage contract.
+//! Properties of disk storage beyond the storage contract.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -22,31 +22,31 @@ use wharf_core::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted
 use wharf_proto::path::VPath;
 use wharf_storage::{Disk, DiskOptions, Durability};
 
-/// How often a test looks for what a thread does that nobody waits for.
+/// How often a test checks for the result of a background thread.
 const LOOKS_MAX: usize = 200_000;
 
-/// A folder to serve, and another beside it that nobody may touch.
+/// A directory to serve, and another beside it that must not change.
 struct World {
     root: PathBuf,
     outside: PathBuf,
     _folder: tempfile::TempDir,
 }
 
-/// How paths are kept below the root.
+/// How paths are confined to the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// The best that the system has.
+enum Confinement {
+    /// The best method of the system.
     Best,
-    /// Name by name.
+    /// One name at a time.
     Walk,
 }
 
-const WAYS: [Way; 2] = [Way::Best, Way::Walk];
+const WAYS: [Confinement; 2] = [Confinement::Best, Confinement::Walk];
 
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // The links of some tests hold its path, which must have no link in it.
+        // Some tests create links with this path, which must not contain links itself.
         let above = folder.path().canonicalize().unwrap();
         let (root, outside) = (above.join("home"), above.join("outside"));
         fs::create_dir(&root).unwrap();
@@ -59,14 +59,15 @@ impl World {
         Disk::open(&self.root, "anna", options).unwrap()
     }
 
-    fn disk_by(&self, way: Way, options: &DiskOptions) -> Disk {
-        match way {
-            Way::Best => self.disk(options),
-            Way::Walk => Disk::open_walking(&self.root, "anna", options).unwrap(),
+    fn disk_by(&self, confinement: Confinement, options: &DiskOptions) -> Disk {
+        match confinement {
+            Confinement::Best => self.disk(options),
+            Confinement::Walk => Disk::open_walking(&self.root, "anna", options).unwrap(),
         }
     }
 
-    /// The names in the root on disk, hidden ones too, but for notes beside unfinished uploads.
+    /// The names in the root on disk, including hidden ones, except records beside unfinished
+    /// uploads.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.root).unwrap();
         let mut names: Vec<String> =
@@ -78,7 +79,7 @@ impl World {
         names
     }
 
-    /// The path on disk of the only temporary in the root.
+    /// The system path of the only temporary file in the root.
     fn temporary(&self) -> PathBuf {
         let names = self.names();
         let mut hidden = names.iter().filter(|name| name.starts_with(".wharf-"));

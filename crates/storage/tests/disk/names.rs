@@ -1,4 +1,4 @@
-//! Names: odd ones, our own, and permission bits of what gets one.
+//! Names: unusual ones, hidden ones, and permission bits of new files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,12 +14,12 @@ use wharf_storage::{Disk, DiskOptions, Disks, TEMP_PREFIX};
 use super::{WAYS, World, begin, content, fails, fast, feed, listed, path, put, write};
 
 #[tokio::test]
-async fn row_31_32_names_that_nobody_may_create_stay_within_reach() {
+async fn row_31_32_existing_names_that_cannot_be_created_stay_accessible() {
     for name in [b"latin \xe4".as_slice(), b"line\nfeed", b"\x1b[2J"] {
-        for way in WAYS {
+        for confinement in WAYS {
             let world = World::new();
             fs::write(world.root.join(OsStr::from_bytes(name)), "old").unwrap();
-            let disk = world.disk_by(way, &fast());
+            let disk = world.disk_by(confinement, &fast());
             let at = path(name);
             assert_eq!(listed(&disk, "/").await.first().unwrap().name, name);
             assert_eq!(disk.stat(&at).await.unwrap().name, name);
@@ -43,7 +43,7 @@ async fn the_longest_name_can_be_uploaded_to() {
 }
 
 #[tokio::test]
-async fn row_40_names_of_temporaries_are_out_of_reach() {
+async fn row_40_names_of_temporary_files_are_not_accessible() {
     let world = World::new();
     let own = format!("{TEMP_PREFIX}00000000000000000000000000000000.part");
     for name in [own.as_str(), ".wharf-x", ".WHARF-x"] {
@@ -74,7 +74,7 @@ async fn row_40_names_of_temporaries_are_out_of_reach() {
 }
 
 #[tokio::test]
-async fn a_directory_goes_with_our_leftovers_but_never_with_what_looks_like_them() {
+async fn a_directory_is_removed_with_temporary_files_but_not_with_similar_names() {
     let world = World::new();
     let disk = world.disk(&fast());
     disk.make_dir(&path("/d")).await.unwrap();
@@ -95,7 +95,7 @@ fn mode(world: &World, name: &str) -> u32 {
 }
 
 #[tokio::test]
-async fn a_umask_of_a_session_holds_for_what_it_makes_and_for_no_other() {
+async fn the_umask_of_a_session_applies_only_to_that_session() {
     let world = World::new();
     let (one, other) = (world.disk(&fast()), world.disk(&fast()));
     assert_eq!(one.umask(), Some(0o022));
@@ -110,7 +110,7 @@ async fn a_umask_of_a_session_holds_for_what_it_makes_and_for_no_other() {
 }
 
 #[tokio::test]
-async fn new_things_get_the_bits_that_the_umask_leaves() {
+async fn new_files_and_directories_get_the_permissions_that_the_umask_leaves() {
     for (umask, file, dir) in [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0, 0o666, 0o777)] {
         let world = World::new();
         let disk = world.disk(&DiskOptions { umask, ..fast() });
@@ -121,7 +121,7 @@ async fn new_things_get_the_bits_that_the_umask_leaves() {
 }
 
 #[tokio::test]
-async fn row_23_what_a_visitor_drops_is_for_the_server_alone() {
+async fn row_23_uploads_of_anonymous_users_are_readable_by_the_server_only() {
     let world = World::new();
     let disks = Disks::new(fast());
     let open = async |rights: &str, is_anonymous| {
@@ -129,7 +129,7 @@ async fn row_23_what_a_visitor_drops_is_for_the_server_alone() {
         let account = Account::new("visitor", world.root.clone(), rules);
         disks.open(&Account { is_anonymous, ..account }).await.unwrap()
     };
-    // All are open together: the bits belong to the account, not to the folder that is shared.
+    // All are open at once: the bits belong to the account, not to the shared directory.
     let (dropbox, reader) = (open("dropbox", true).await, open("read-write", true).await);
     let known = open("dropbox", false).await;
     for (name, store, expected) in
@@ -139,16 +139,16 @@ async fn row_23_what_a_visitor_drops_is_for_the_server_alone() {
         sink.unwrap().commit().await.unwrap();
         assert_eq!(mode(&world, name), expected, "{name}");
     }
-    // Nor does a session that asks for more make it open to others.
+    // A session that sets another umask does not open it to others either.
     dropbox.set_umask(0);
     let sink = dropbox.write(&path("/asked"), write(Start::Fresh)).await;
     sink.unwrap().commit().await.unwrap();
     assert_eq!(mode(&world, "asked"), 0o600);
 }
 
-/// As on the file system of this test: some know upper from lower case, some do not.
+/// Depends on the file system of the test: some are case-sensitive, some are not.
 #[tokio::test]
-async fn row_30_two_spellings_are_one_file_where_the_system_knows_but_one() {
+async fn row_30_two_spellings_are_one_file_on_a_case_insensitive_system() {
     let world = World::new();
     let disk = world.disk(&fast());
     put(&disk, "/readme", b"old").await.unwrap();
@@ -175,7 +175,7 @@ async fn row_30_two_spellings_are_one_file_where_the_system_knows_but_one() {
 }
 
 #[tokio::test]
-async fn a_replaced_file_keeps_its_bits_and_a_shared_directory_its_own() {
+async fn a_replaced_file_and_a_shared_directory_keep_their_permissions() {
     let world = World::new();
     let disk = world.disk(&fast());
     put(&disk, "/f", b"x").await.unwrap();
@@ -207,7 +207,7 @@ async fn a_missing_home_is_named_in_the_error() {
 }
 
 #[tokio::test]
-async fn sessions_share_a_folder_until_another_one_has_its_place() {
+async fn sessions_share_an_open_folder_until_it_is_replaced() {
     let world = World::new();
     let account =
         |name| Account::new(name, world.root.clone(), Rules::everywhere(Permissions::ALL));

@@ -1,4 +1,5 @@
-//! Someone swaps a directory for a link that leads out, over and over, while we work in it.
+//! Another process repeatedly replaces a directory by a link that leads out, while operations run
+//! in it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,8 +15,8 @@ const ROUNDS: usize = 1500;
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn row_29_no_swap_leads_an_act_out_of_the_root() {
-    for way in WAYS {
+async fn row_29_no_concurrent_replacement_leads_out_of_the_root() {
+    for confinement in WAYS {
         let world = World::new();
         fs::create_dir(world.root.join("d")).unwrap();
         symlink("../outside", world.root.join("l")).unwrap();
@@ -30,14 +31,14 @@ async fn row_29_no_swap_leads_an_act_out_of_the_root() {
             }
             swaps
         });
-        let disk = world.disk_by(way, &fast());
+        let disk = world.disk_by(confinement, &fast());
         let mut worked = 0;
         for _ in 0..ROUNDS {
             let secret = path("/d/secret");
             if let Ok(read) = content(&disk, &secret).await {
                 assert_eq!(read, b"inside", "what was read lies in the root");
             }
-            // All may fail, and none may do anything outside.
+            // All may fail, and none may change anything outside.
             worked += usize::from(put(&disk, "/d/secret", b"inside").await.is_ok());
             let _ = disk.set(&secret, Change::Mode(0o640)).await;
             let _ = disk.make_dir(&path("/d/new")).await;

@@ -1,4 +1,4 @@
-//! Files of the server itself: no home, virtual folder, link or second name leads to them.
+//! Files of the server: no home, virtual folder, link or hard link gives access to them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use super::{World, fails, fast, path, write};
 
 const DENIED: &[ErrorKind] = &[ErrorKind::Forbidden];
 
-/// A home with the accounts and the state of a server below it, and files of the account's own.
+/// A home with the accounts and the state of a server below it, and files of the account.
 fn world() -> (World, Disks) {
     let world = World::new();
     let root = &world.root;
@@ -30,7 +30,7 @@ fn world() -> (World, Disks) {
         (root.join("state"), Extent::Folder),
         (root.join("hooks/run.sh"), Extent::File),
     ]);
-    (world, Disks::new(fast()).without(files))
+    (world, Disks::new(fast()).deny(files))
 }
 
 async fn open(disks: &Disks, home: PathBuf) -> Arc<dyn Storage> {
@@ -48,28 +48,28 @@ async fn names(store: &dyn Storage, at: &str, wanted: Wanted) -> Vec<String> {
     names
 }
 
-/// Every act on the path is denied.
+/// Every operation on the path is denied.
 async fn is_denied(store: &dyn Storage, at: &str) {
-    let told = |act: &str| format!("{act} {at}");
+    let context = |act: &str| format!("{act} {at}");
     let spot = path(at);
-    // What is not there is missing, but cannot be made.
+    // A path that does not exist is missing, but cannot be created.
     let none = &[ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::NotADirectory];
-    fails(store.stat(&spot).await, none, &told("stat"));
-    fails(store.list(&spot, Wanted::Names).await.map(drop), none, &told("list"));
-    fails(store.read(&spot, 0).await.map(drop), none, &told("read"));
-    fails(store.write(&spot, write(Start::Fresh)).await.map(drop), DENIED, &told("write"));
-    fails(store.write(&spot, write(Start::End)).await.map(drop), DENIED, &told("append"));
-    fails(store.remove_file(&spot).await, DENIED, &told("remove"));
-    fails(store.remove_dir(&spot).await, DENIED, &told("remove the folder"));
-    fails(store.make_dir(&spot).await, DENIED, &told("make the folder"));
+    fails(store.stat(&spot).await, none, &context("stat"));
+    fails(store.list(&spot, Wanted::Names).await.map(drop), none, &context("list"));
+    fails(store.read(&spot, 0).await.map(drop), none, &context("read"));
+    fails(store.write(&spot, write(Start::Fresh)).await.map(drop), DENIED, &context("write"));
+    fails(store.write(&spot, write(Start::End)).await.map(drop), DENIED, &context("append"));
+    fails(store.remove_file(&spot).await, DENIED, &context("remove"));
+    fails(store.remove_dir(&spot).await, DENIED, &context("remove the folder"));
+    fails(store.make_dir(&spot).await, DENIED, &context("make the folder"));
     let (mine, free) = (path("/top"), path("/mine/new"));
-    fails(store.rename(&spot, &free, Replace::Allowed).await, DENIED, &told("rename"));
-    fails(store.rename(&mine, &spot, Replace::Allowed).await, DENIED, &told("rename over"));
-    fails(store.set(&spot, Change::Mode(0o777)).await, none, &told("change"));
+    fails(store.rename(&spot, &free, Replace::Allowed).await, DENIED, &context("rename"));
+    fails(store.rename(&mine, &spot, Replace::Allowed).await, DENIED, &context("rename over"));
+    fails(store.set(&spot, Change::Mode(0o777)).await, none, &context("change"));
 }
 
 #[tokio::test]
-async fn row_53_the_servers_own_files_are_denied_and_their_neighbours_are_not() {
+async fn row_53_the_servers_own_files_are_denied_and_files_beside_them_are_not() {
     let (world, disks) = world();
     let store = open(&disks, world.root.clone()).await;
     for wanted in [Wanted::Names, Wanted::Facts] {
@@ -102,7 +102,7 @@ async fn row_53_no_folder_above_them_is_renamed_removed_or_replaced() {
 }
 
 #[tokio::test]
-async fn row_53_links_and_second_names_lead_to_nothing() {
+async fn row_53_links_and_hard_links_give_no_access() {
     let (world, disks) = world();
     let root = &world.root;
     symlink("conf/users.toml", root.join("link")).unwrap();
@@ -119,15 +119,15 @@ async fn row_53_links_and_second_names_lead_to_nothing() {
         is_denied(&*store, at).await;
     }
     store.read(&path("/good/top"), 0).await.unwrap();
-    // From a home in which nothing of the server's lies, too.
+    // The same from a home that contains no files of the server.
     let other = open(&disks, root.join("mine")).await;
     is_denied_alias(&*other).await;
     assert_eq!(names(&*other, "/", Wanted::Names).await, ["file", "folder", "top"]);
 }
 
-/// An old private key, or an old file of accounts, is as secret as the one in its place.
+/// An old private key, or an old accounts file, is as secret as its replacement.
 #[tokio::test]
-async fn row_53_a_file_that_was_replaced_stays_denied_by_its_second_name() {
+async fn row_53_a_replaced_file_stays_denied_by_its_hard_link() {
     let (world, disks) = world();
     let root = &world.root;
     let (key, alias) = (root.join("conf/users.toml"), root.join("mine/alias"));
@@ -139,15 +139,15 @@ async fn row_53_a_file_that_was_replaced_stays_denied_by_its_second_name() {
         is_denied(&*store, "/mine/alias").await;
         is_denied_alias(&*other).await;
     }
-    // Nor does a reload of the configuration forget it.
+    // A reload of the configuration does not change that.
     let files = ServerFiles::new([(key.clone(), Extent::FileAndCopies)]);
-    let again = open(&Disks::new(fast()).without(files), root.clone()).await;
+    let again = open(&Disks::new(fast()).deny(files), root.clone()).await;
     is_denied(&*again, "/mine/alias").await;
-    // Once it is gone, its number is free for any file of an account's.
+    // Once it is removed, its inode number is free for any file of an account.
     fs::remove_file(&alias).unwrap();
     for number in 0..20 {
-        let at = path(&format!("/mine/new-{number}"));
-        let sink = other.write(&path(&format!("/new-{number}")), write(Start::Fresh)).await;
+        let at = path(format!("/mine/new-{number}"));
+        let sink = other.write(&path(format!("/new-{number}")), write(Start::Fresh)).await;
         sink.unwrap().commit().await.unwrap();
         store.read(&at, 0).await.unwrap();
     }
@@ -160,7 +160,7 @@ async fn is_denied_alias(store: &dyn Storage) {
 }
 
 #[tokio::test]
-async fn row_53_what_is_made_or_replaced_later_is_denied_in_folders_that_are_open() {
+async fn row_53_files_created_or_replaced_later_are_denied_in_open_folders() {
     let (world, disks) = world();
     let store = open(&disks, world.root.clone()).await;
     let (users, state) = (world.root.join("conf/users.toml"), world.root.join("state"));
@@ -183,7 +183,7 @@ async fn row_53_what_is_made_or_replaced_later_is_denied_in_folders_that_are_ope
 }
 
 #[tokio::test]
-async fn row_53_virtual_folders_are_no_way_around_it() {
+async fn row_53_virtual_folders_give_no_access() {
     let (world, disks) = world();
     let mut account =
         Account::new("anna", world.root.join("mine"), Rules::everywhere(Permissions::ALL));
@@ -196,7 +196,7 @@ async fn row_53_virtual_folders_are_no_way_around_it() {
     fails(store.read(&path("/all/state/key.pem"), 0).await.map(drop), DENIED, "below");
     fails(store.read(&path("/conf/users.toml"), 0).await.map(drop), DENIED, "beside");
     store.read(&path("/all/top"), 0).await.unwrap();
-    // A folder of the server's is no folder of an account.
+    // An account cannot use a directory of the server.
     assert!(store.read(&path("/state/key.pem"), 0).await.is_err());
     let within = Account { home: world.root.join("state/webhooks"), ..account };
     fails(disks.open(&within).await.map(drop), DENIED, "a home in the state");
@@ -207,7 +207,7 @@ fn folder(at: &str, target: PathBuf) -> Folder {
 }
 
 #[tokio::test]
-async fn row_53_no_folder_above_them_gets_other_permissions() {
+async fn row_53_permissions_of_folders_above_them_cannot_be_changed() {
     use std::os::unix::fs::PermissionsExt;
     let (world, disks) = world();
     let root = &world.root;
@@ -223,7 +223,7 @@ async fn row_53_no_folder_above_them_gets_other_permissions() {
         store.set(&path(at), Change::Mode(0o700)).await.unwrap();
         assert_eq!(mode(at.trim_start_matches('/')) & 0o700, 0o700, "{at}");
     }
-    // When it last changed lets nothing in.
+    // An unchanged modification time does not bypass the check.
     let moment = store.stat(&path("/mine")).await.unwrap().modified;
     store.set(&path("/conf"), Change::Modified(moment)).await.unwrap();
 }

@@ -1,11 +1,11 @@
-//! What a sweep removes, and what it leaves.
+//! What a sweep removes, and what it keeps.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use wharf_storage::{DiskOptions, Swept, sweep};
+use wharf_storage::{DiskOptions, SweepReport, sweep};
 
 use super::{World, fast};
 
@@ -19,7 +19,7 @@ fn leave(at: &Path, age: Duration) -> File {
 }
 
 #[test]
-fn row_41_only_old_temporaries_of_ours_that_nobody_uses_are_removed() {
+fn row_41_only_old_unused_temporary_files_of_the_server_are_removed() {
     let world = World::new();
     let (a, b, c, d) =
         (["0"; 32].concat(), ["1"; 32].concat(), ["2"; 32].concat(), ["f"; 32].concat());
@@ -37,14 +37,14 @@ fn row_41_only_old_temporaries_of_ours_that_nobody_uses_are_removed() {
 
     let swept = sweep(&world.root, &fast()).unwrap();
 
-    assert_eq!(swept, Swept { removed: 2, bytes: 20, kept: 3, skipped: 0 });
+    assert_eq!(swept, SweepReport { removed: 2, bytes: 20, kept: 3, skipped: 0 });
     assert_eq!(fs::read_dir(world.root.join("x")).unwrap().count(), 5);
     assert_eq!(fs::read_dir(world.root.join("x/y")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(&world.outside).unwrap().count(), 2);
 }
 
 #[test]
-fn row_41_with_nothing_to_keep_every_unused_temporary_goes() {
+fn row_41_without_retention_every_unused_temporary_file_is_removed() {
     let world = World::new();
     let name = format!(".wharf-{}.part", "0".repeat(32));
     leave(&world.root.join(name), Duration::ZERO);

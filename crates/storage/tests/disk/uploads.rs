@@ -1,4 +1,4 @@
-//! Uploads: their temporaries, and what is left of them.
+//! Uploads: their temporary files, and unfinished uploads.
 
 use std::fs::{self, File};
 use std::future::Future;
@@ -14,7 +14,7 @@ use wharf_storage::{Disk, DiskOptions};
 use super::{LOOKS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
 
 #[tokio::test]
-async fn a_temporary_is_private_and_gone_after_commit() {
+async fn a_temporary_file_is_private_and_removed_by_commit() {
     for options in [DiskOptions::default(), fast()] {
         let world = World::new();
         let disk = world.disk(&options);
@@ -35,14 +35,14 @@ async fn leave(disk: &Disk) {
 }
 
 #[tokio::test]
-async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_store() {
-    for way in WAYS {
+async fn row_33_an_unfinished_upload_belongs_to_its_account_and_survives_a_restart() {
+    for confinement in WAYS {
         let world = World::new();
-        leave(&world.disk_by(way, &DiskOptions::default())).await;
+        leave(&world.disk_by(confinement, &DiskOptions::default())).await;
         let other = Disk::open(&world.root, "bert", &fast()).unwrap();
         assert_eq!(other.partial(&path("/f")).await.unwrap(), None);
         fails(other.write(&path("/f"), write(Start::At(5))).await, &[ErrorKind::BadOffset], "bert");
-        let again = world.disk_by(way, &DiskOptions::default());
+        let again = world.disk_by(confinement, &DiskOptions::default());
         assert_eq!(again.partial(&path("/f")).await.unwrap(), Some(5));
         let mut sink = begin(&again, "/f", Start::At(5)).await;
         feed(&mut sink, b"56").await;
@@ -53,9 +53,11 @@ async fn row_33_an_unfinished_upload_belongs_to_its_account_and_outlives_the_sto
 }
 
 #[tokio::test]
-async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
+async fn row_56_an_unfinished_replacement_is_void_once_the_file_changes() {
     let bert = |world: &World| Disk::open(&world.root, "bert", &fast()).unwrap();
-    for (way, is_there) in [(0, true), (1, true), (2, true), (3, true), (4, false), (5, true)] {
+    for (confinement, is_there) in
+        [(0, true), (1, true), (2, true), (3, true), (4, false), (5, true)]
+    {
         let world = World::new();
         let disk = world.disk(&DiskOptions::default());
         let file = world.root.join("f");
@@ -65,7 +67,7 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
         leave(&disk).await;
         let again = world.disk(&DiskOptions::default());
         assert_eq!(again.partial(&path("/f")).await.unwrap(), Some(5), "as long as it is the same");
-        match way {
+        match confinement {
             0 | 4 => put(&bert(&world), "/f", b"of bert").await.unwrap(),
             1 => {
                 let mut append = begin(&bert(&world), "/f", Start::End).await;
@@ -78,44 +80,50 @@ async fn row_56_what_was_left_over_a_file_is_void_once_anybody_changes_that() {
             _ => fs::remove_file(&file).unwrap(),
         }
         let there = fs::read(&file).unwrap_or_default();
-        assert_eq!(disk.partial(&path("/f")).await.unwrap(), None, "{way}");
-        let (kind, within) =
-            (if way == 5 { ErrorKind::BadOffset } else { ErrorKind::Outdated }, Start::At(2));
+        assert_eq!(disk.partial(&path("/f")).await.unwrap(), None, "{confinement}");
+        let (kind, within) = (
+            if confinement == 5 { ErrorKind::BadOffset } else { ErrorKind::Outdated },
+            Start::At(2),
+        );
         fails(disk.write(&path("/f"), write(within)).await, &[kind], "a mixture");
-        assert_eq!(fs::read(&file).unwrap_or_default(), there, "{way}");
-        if way == 5 {
+        assert_eq!(fs::read(&file).unwrap_or_default(), there, "{confinement}");
+        if confinement == 5 {
             put(&bert(&world), "/f", b"of bert").await.unwrap();
             fails(disk.write(&path("/f"), write(within)).await, &[ErrorKind::Outdated], "again");
             bert(&world).remove_file(&path("/f")).await.unwrap();
         }
-        if way == 3 {
-            // By its length it may be what it was: what comes may be the rest of the new content.
+        if confinement == 3 {
+            // By its length the file may be unchanged: the data may be the rest of the new content.
             fails(disk.write(&path("/f"), write(Start::End)).await, &[ErrorKind::Outdated], "rest");
-            assert_eq!(fs::read(&file).unwrap(), there, "{way}");
+            assert_eq!(fs::read(&file).unwrap(), there, "{confinement}");
         } else {
             let mut append = begin(&disk, "/f", Start::End).await;
             feed(&mut append, b"!").await;
             append.commit().await.unwrap();
-            assert_eq!(fs::read(&file).unwrap(), [there.as_slice(), b"!"].concat(), "{way}");
+            assert_eq!(
+                fs::read(&file).unwrap(),
+                [there.as_slice(), b"!"].concat(),
+                "{confinement}"
+            );
         }
         put(&disk, "/f", b"whole").await.unwrap();
         let mut sink = begin(&disk, "/f", Start::At(2)).await;
         feed(&mut sink, b"!").await;
         sink.commit().await.unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"wh!", "a whole upload clears it: {way}");
+        assert_eq!(fs::read(&file).unwrap(), b"wh!", "a whole upload clears it: {confinement}");
     }
 }
 
 #[tokio::test]
-async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there() {
-    for way in 0..5 {
+async fn row_56_an_unfinished_upload_to_an_unused_name_is_void_once_a_file_existed_there() {
+    for confinement in 0..5 {
         let world = World::new();
         let disk = world.disk(&fast());
         let bert = Disk::open(&world.root, "bert", &fast()).unwrap();
         let (f, g) = (path("/f"), path("/g"));
-        // One is left, or is just running.
+        // One is unfinished, or in progress.
         let mut running = None;
-        if way == 4 {
+        if confinement == 4 {
             let mut sink = begin(&disk, "/f", Start::Fresh).await;
             feed(&mut sink, &vec![7; 700_000]).await;
             sink.sync().await.unwrap();
@@ -124,11 +132,11 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
             running = Some(sink);
         } else {
             leave(&disk).await;
-            assert_eq!(disk.partial(&f).await.unwrap(), Some(5), "{way}");
+            assert_eq!(disk.partial(&f).await.unwrap(), Some(5), "{confinement}");
         }
         put(&bert, "/other", b"another name").await.unwrap();
-        match way {
-            // By a program of this machine.
+        match confinement {
+            // By another program on this machine.
             0 | 4 => {
                 put(&bert, "/f", b"of bert").await.unwrap();
                 fs::remove_file(world.root.join("f")).unwrap();
@@ -150,26 +158,26 @@ async fn row_56_what_was_left_for_a_free_name_is_void_once_any_file_stood_there(
         if let Some(sink) = running {
             sink.abort().await;
         }
-        // Another account's upload makes it no better.
+        // An upload of another account does not change that.
         leave(&bert).await;
-        assert_eq!(bert.partial(&f).await.unwrap(), Some(5), "{way}");
-        assert_eq!(disk.partial(&f).await.unwrap(), None, "{way}");
+        assert_eq!(bert.partial(&f).await.unwrap(), Some(5), "{confinement}");
+        assert_eq!(disk.partial(&f).await.unwrap(), None, "{confinement}");
         let mut sink = begin(&disk, "/f", Start::End).await;
         feed(&mut sink, b"line").await;
         sink.commit().await.unwrap();
-        assert_eq!(fs::read(world.root.join("f")).unwrap(), b"line", "{way}");
+        assert_eq!(fs::read(world.root.join("f")).unwrap(), b"line", "{confinement}");
     }
 }
 
 #[tokio::test]
-async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_file() {
-    for way in ["killed", "aborted", "mode changed", "time changed", "by a link"] {
+async fn row_56_an_upload_interrupted_before_its_first_byte_is_not_mixed_into_the_old_file() {
+    for confinement in ["killed", "aborted", "mode changed", "time changed", "by a link"] {
         let world = World::new();
         let disk = world.disk(&fast());
         let file = world.root.join("f");
         fs::write(&file, "old").unwrap();
         let sink = begin(&disk, "/f", Start::Fresh).await;
-        if way == "killed" {
+        if confinement == "killed" {
             let temporary = world.temporary();
             sink.abort().await;
             for name in world.names().iter().filter(|name| *name != "f") {
@@ -179,7 +187,7 @@ async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_fi
         } else {
             sink.abort().await;
         }
-        match way {
+        match confinement {
             "mode changed" => {
                 fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
             }
@@ -192,30 +200,31 @@ async fn row_56_an_upload_cut_before_its_first_byte_is_not_mixed_into_the_old_fi
         }
         let refused = [ErrorKind::Outdated, ErrorKind::Unfinished(0)];
         for _ in 0..2 {
-            fails(disk.write(&path("/f"), write(Start::End)).await, &refused, way);
-            assert_eq!(fs::read(&file).unwrap(), b"old", "{way}");
+            fails(disk.write(&path("/f"), write(Start::End)).await, &refused, confinement);
+            assert_eq!(fs::read(&file).unwrap(), b"old", "{confinement}");
         }
-        // Another account adds, and a whole upload clears it.
+        // Another account appends, and a complete upload ends that.
         let bert = Disk::open(&world.root, "bert", &fast()).unwrap();
         let mut append = begin(&bert, "/f", Start::End).await;
         feed(&mut append, b"er").await;
         append.commit().await.unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"older", "{way}");
+        assert_eq!(fs::read(&file).unwrap(), b"older", "{confinement}");
         put(&disk, "/f", b"new").await.unwrap();
         let mut append = begin(&disk, "/f", Start::End).await;
         feed(&mut append, b"er").await;
         append.commit().await.unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"newer", "{way}");
+        assert_eq!(fs::read(&file).unwrap(), b"newer", "{confinement}");
     }
 }
 
 #[tokio::test]
-async fn row_56_a_whole_file_sent_to_be_added_to_its_first_part_is_refused() {
-    let whole: Vec<u8> = (0..3000_u32).flat_map(|number| number.to_be_bytes()).collect();
+async fn row_56_a_complete_file_sent_to_resume_its_first_part_is_rejected() {
+    type Case<'a> = (&'a [u8], Start, &'a [u8], Option<&'a [u8]>);
+    let whole: Vec<u8> = (0..3000_u32).flat_map(u32::to_be_bytes).collect();
     let (first, rest) = whole.split_at(5000);
     let repeated = vec![0; 6000];
-    // Bytes that were left, bytes that come, what stands there then.
-    let cases: [(&[u8], Start, &[u8], Option<&[u8]>); 5] = [
+    // Bytes left unfinished, bytes sent, and the expected content.
+    let cases: [Case<'_>; 5] = [
         (first, Start::End, &whole, None),
         (first, Start::End, rest, Some(&whole)),
         (first, Start::At(2500), &whole, None),
@@ -249,7 +258,7 @@ async fn row_56_a_whole_file_sent_to_be_added_to_its_first_part_is_refused() {
 }
 
 #[tokio::test]
-async fn row_56_an_empty_upload_that_a_crash_left_hinders_no_append_to_a_newer_file() {
+async fn row_56_an_empty_upload_interrupted_by_a_crash_does_not_block_appending_to_a_newer_file() {
     let world = World::new();
     let disk = world.disk(&fast());
     leave(&disk).await;
@@ -258,7 +267,7 @@ async fn row_56_an_empty_upload_that_a_crash_left_hinders_no_append_to_a_newer_f
         fs::remove_file(entry.unwrap().path()).unwrap();
     }
     let left = File::create_new(&temporary).unwrap();
-    left.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    left.set_modified(SystemTime::now() - Duration::from_mins(1)).unwrap();
     fs::write(&file, "old").unwrap();
     let mut sink = begin(&disk, "/f", Start::End).await;
     feed(&mut sink, b"er").await;
@@ -285,7 +294,7 @@ async fn row_56_an_unfinished_upload_that_its_account_deletes_is_gone() {
 }
 
 #[tokio::test]
-async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
+async fn row_56_an_append_keeps_the_names_and_permissions_of_the_file() {
     for options in [DiskOptions::default(), fast()] {
         let world = World::new();
         let disk = world.disk(&options);
@@ -294,7 +303,7 @@ async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         fs::hard_link(&file, &second).unwrap();
         let mut sink = begin(&disk, "/f", Start::End).await;
-        // More than is gathered in memory.
+        // More than is buffered in memory.
         feed(&mut sink, &vec![7; 700_000]).await;
         sink.sync().await.unwrap();
         assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"old", "for readers until the end");
@@ -303,7 +312,7 @@ async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
         assert_eq!(fs::read(&second).unwrap(), [b"old".as_slice(), &vec![7; 700_000]].concat());
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(world.names(), ["f", "second"]);
-        // One that is given up at its very end is cut off again.
+        // An upload that is given up at the very end is removed again.
         let mut sink = begin(&disk, "/f", Start::End).await;
         feed(&mut sink, b"more").await;
         sink.sync().await.unwrap();
@@ -315,7 +324,7 @@ async fn row_56_an_append_leaves_the_file_its_names_and_its_permissions() {
 }
 
 #[tokio::test]
-async fn row_56_what_a_running_upload_is_to_replace_is_not_added_to() {
+async fn row_56_a_file_being_replaced_cannot_be_appended_to() {
     let world = World::new();
     let disk = world.disk(&fast());
     put(&disk, "/f", b"old").await.unwrap();
@@ -334,7 +343,7 @@ async fn row_56_what_a_running_upload_is_to_replace_is_not_added_to() {
 }
 
 #[tokio::test]
-async fn row_56_visitors_who_share_a_name_share_no_unfinished_uploads() {
+async fn row_56_anonymous_users_share_no_unfinished_uploads() {
     use wharf_core::account::Account;
     use wharf_core::permission::{Permissions, Rules};
     use wharf_core::storage::Stores;
@@ -355,7 +364,7 @@ async fn row_56_visitors_who_share_a_name_share_no_unfinished_uploads() {
 }
 
 #[tokio::test]
-async fn a_second_upload_to_one_name_leaves_the_first_alone() {
+async fn a_second_upload_to_one_name_does_not_affect_the_first() {
     let world = World::new();
     let disk = world.disk(&fast());
     let mut first = begin(&disk, "/f", Start::Fresh).await;
@@ -378,7 +387,7 @@ async fn a_second_upload_to_one_name_leaves_the_first_alone() {
 }
 
 #[tokio::test]
-async fn an_unfinished_upload_is_worth_nothing_after_its_time() {
+async fn an_unfinished_upload_expires_after_its_retention() {
     let world = World::new();
     let disk = world.disk(&fast());
     leave(&disk).await;
@@ -393,7 +402,7 @@ async fn an_unfinished_upload_is_worth_nothing_after_its_time() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_where_nothing_is_to_be_kept() {
+async fn without_retention_no_unfinished_upload_is_kept() {
     let world = World::new();
     let disk = world.disk(&DiskOptions { partial_upload_retention: Duration::ZERO, ..fast() });
     leave(&disk).await;
@@ -402,19 +411,19 @@ async fn nothing_is_kept_where_nothing_is_to_be_kept() {
 }
 
 #[tokio::test]
-async fn an_upload_without_a_byte_leaves_nothing() {
+async fn an_empty_upload_leaves_no_temporary_file() {
     let world = World::new();
     let disk = world.disk(&fast());
     begin(&disk, "/f", Start::Fresh).await.abort().await;
     put(&disk, "/f", b"0123456789").await.unwrap();
-    // Else the next SIZE would tell of a copy that nobody asked for.
+    // Otherwise the next SIZE would report a copy that the client did not request.
     begin(&disk, "/f", Start::At(5)).await.abort().await;
     begin(&disk, "/f", Start::End).await.abort().await;
     assert_eq!(world.names(), ["f"]);
 }
 
 #[tokio::test]
-async fn what_stands_in_place_of_a_temporary_is_left_alone() {
+async fn a_foreign_file_with_the_name_of_a_temporary_file_is_not_changed() {
     let world = World::new();
     let disk = world.disk(&fast());
     leave(&disk).await;
@@ -442,7 +451,7 @@ async fn what_stands_in_place_of_a_temporary_is_left_alone() {
 }
 
 #[tokio::test]
-async fn row_33_a_commit_that_nobody_waits_for_is_done_all_the_same() {
+async fn row_33_a_commit_completes_even_if_its_future_is_dropped() {
     let world = World::new();
     let disk = world.disk(&DiskOptions::default());
     let mut sink = begin(&disk, "/f", Start::Fresh).await;
@@ -462,7 +471,7 @@ async fn row_33_a_commit_that_nobody_waits_for_is_done_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_stands_under_a_name_is_newer_than_what_was_left_before() {
+async fn an_existing_file_invalidates_earlier_unfinished_uploads() {
     let world = World::new();
     let disk = world.disk(&fast());
     let mut first = begin(&disk, "/f", Start::Fresh).await;
@@ -476,7 +485,7 @@ async fn what_stands_under_a_name_is_newer_than_what_was_left_before() {
 }
 
 #[test]
-fn a_sink_dropped_after_its_runtime_is_kept_all_the_same() {
+fn a_sink_dropped_after_its_runtime_is_still_kept() {
     let world = World::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let disk = world.disk(&fast());
@@ -491,18 +500,18 @@ fn a_sink_dropped_after_its_runtime_is_kept_all_the_same() {
 }
 
 #[tokio::test]
-async fn row_34_an_upload_that_cannot_take_its_place_is_gone_and_never_done() {
+async fn row_34_an_upload_that_cannot_be_published_is_removed_and_reported_as_failed() {
     for options in [DiskOptions::default(), fast()] {
         let world = World::new();
         let disk = world.disk(&options);
         let mut sink = begin(&disk, "/f", Start::Fresh).await;
         feed(&mut sink, b"x").await;
-        // Somebody else makes a folder of that name meanwhile: the rename fails.
+        // Another process creates a directory of that name in the meantime: the rename fails.
         fs::create_dir_all(world.root.join("f/full")).unwrap();
         sink.sync().await.unwrap();
         assert!(sink.commit().await.is_err());
         assert_eq!(world.names(), ["f"]);
-        // The temporary is gone behind our back.
+        // The temporary file was removed by another program.
         let mut sink = begin(&disk, "/g", Start::Fresh).await;
         feed(&mut sink, b"x").await;
         fs::remove_file(world.temporary()).unwrap();

@@ -219,7 +219,7 @@ impl Reloader {
         self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;
         // From here on nothing fails.
         if let Some(quotas) = &self.quotas {
-            quotas.set_otherwise(wire::user_quota(&config));
+            quotas.set_default_quota(wire::user_quota(&config));
         }
         self.log.want(outputs::wanted(&config.log));
         let is_warning = |problem: &&Problem| problem.severity == Severity::Warning;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
+use wharf_storage::{DiskOptions, Quotas, SweepReport, sweep};
 
 use crate::accounts::Use;
 use crate::log::Log;
@@ -22,7 +22,7 @@ pub(super) fn sweep_homes(
     folders.sort();
     folders.dedup();
     let swept = move || {
-        let mut all = Swept::default();
+        let mut all = SweepReport::default();
         let count = folders.len();
         for folder in folders {
             let swept = match &quotas {
@@ -38,7 +38,7 @@ pub(super) fn sweep_homes(
                 ),
             }
         }
-        if all != Swept::default() {
+        if all != SweepReport::default() {
             log.note(
                 &Record::new(Level::Info, "swept")
                     .number("folders", u64::try_from(count).unwrap_or(u64::MAX))

@@ -1,5 +1,4 @@
-//! A client that does what it is told: one control connection and the data connection of the
-//! moment.
+//! A client controlled by a script: one control connection and the current data connection.
 
 use std::fmt;
 use std::io;
@@ -12,19 +11,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
 
-use crate::escape::shown;
+use crate::escape::escaped;
 use crate::net::{SimListener, SimNet};
 use crate::stream::{ClientStream, client_config};
 
-/// How long a client waits for anything: longer than every timeout but that of idle sessions.
-const PATIENCE: Duration = Duration::from_secs(150);
-/// How long a client waits for the server to connect, or to finish a handshake, after 150.
-const DATA_PATIENCE: Duration = Duration::from_secs(5);
-/// Commands for which a data connection is made.
+/// Maximum wait for any event: longer than every timeout except that of idle sessions.
+const WAIT_MAX: Duration = Duration::from_secs(150);
+/// Maximum wait for the server to connect, or to finish a handshake, after 150.
+const DATA_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Commands that use a data connection.
 const MOVES_DATA: &[&str] = &["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
 
 /// A client.
-pub(crate) struct Talker {
+pub(crate) struct ScriptClient {
     net: SimNet,
     address: IpAddr,
     server: SocketAddr,
@@ -33,7 +32,7 @@ pub(crate) struct Talker {
     data: Data,
     target: SocketAddr,
     tls: Option<DataTls>,
-    /// What each connection begins with.
+    /// Bytes sent first on each connection.
     first: Vec<u8>,
     pub(crate) is_greeted: bool,
     pub(crate) stays_away: bool,
@@ -45,7 +44,7 @@ struct DataTls {
     is_private: bool,
 }
 
-/// The data connection of the moment.
+/// The current data connection.
 enum Data {
     None,
     Passive(SocketAddr),
@@ -56,27 +55,27 @@ enum Data {
     Failed(String),
 }
 
-/// What came from the server.
+/// Input from the server.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     Line(Vec<u8>),
     End,
     Nothing,
 }
 
-impl fmt::Display for Heard {
+impl fmt::Display for Received {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line(line) => out.write_str(&shown(line)),
+            Self::Line(line) => out.write_str(&escaped(line)),
             Self::End => out.write_str("EOF"),
             Self::Nothing => out.write_str("(nothing)"),
         }
     }
 }
 
-impl Talker {
+impl ScriptClient {
     /// Connects.
-    pub(crate) async fn come(
+    pub(crate) async fn connect(
         net: &SimNet,
         address: IpAddr,
         server: SocketAddr,
@@ -99,16 +98,16 @@ impl Talker {
     }
 
     /// The next line of a reply, without its end.
-    pub(crate) async fn line(&mut self) -> Heard {
-        self.line_within(PATIENCE).await
+    pub(crate) async fn line(&mut self) -> Received {
+        self.line_within(WAIT_MAX).await
     }
 
-    /// A line that has come already.
-    pub(crate) async fn line_that_is_here(&mut self) -> Heard {
+    /// A line that has arrived already.
+    pub(crate) async fn available_line(&mut self) -> Received {
         self.line_within(Duration::from_millis(1)).await
     }
 
-    async fn line_within(&mut self, most: Duration) -> Heard {
+    async fn line_within(&mut self, most: Duration) -> Received {
         loop {
             if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
                 let mut line: Vec<u8> = self.unread.drain(..=end).collect();
@@ -116,36 +115,36 @@ impl Talker {
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }
-                return Heard::Line(line);
+                return Received::Line(line);
             }
-            let Some(control) = &mut self.control else { return Heard::End };
+            let Some(control) = &mut self.control else { return Received::End };
             match timeout(most, control.read_buf(&mut self.unread)).await {
-                Err(_) => return Heard::Nothing,
+                Err(_) => return Received::Nothing,
                 Ok(Ok(1..)) => {}
-                Ok(Ok(0) | Err(_)) => return Heard::End,
+                Ok(Ok(0) | Err(_)) => return Received::End,
             }
         }
     }
 
-    /// Takes note of what a reply says about data connections. With 150 they are opened.
+    /// Processes what a reply says about data connections. They are opened at 150.
     pub(crate) async fn note_reply(&mut self, line: &[u8]) {
         let ip = self.server.ip();
         if line.starts_with(b"227 ") {
             self.data = match line.get(4..).and_then(parse_pasv_reply) {
                 Some(at) => Data::Passive(at.into()),
-                None => Data::Failed("the reply to PASV names no address".into()),
+                None => Data::Failed("the reply to PASV contains no address".into()),
             };
         } else if line.starts_with(b"229 ") {
             self.data = match line.get(4..).and_then(parse_epsv_reply) {
                 Some(port) => Data::Passive(SocketAddr::new(ip, port)),
-                None => Data::Failed("the reply to EPSV names no port".into()),
+                None => Data::Failed("the reply to EPSV contains no port".into()),
             };
         } else if line.starts_with(b"150 ") || line.starts_with(b"125 ") {
             self.open_data().await;
         }
     }
 
-    /// Sends a command. If it moves data, the passive port is connected to before.
+    /// Sends a command. If it transfers data, connects to the passive port first.
     pub(crate) async fn command(&mut self, line: &[u8]) -> Result<(), String> {
         let text = String::from_utf8_lossy(line).to_ascii_uppercase();
         let verb = text.split_whitespace().next().unwrap_or_default();
@@ -161,22 +160,22 @@ impl Talker {
     /// Sends bytes on the control connection.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         let control = self.control.as_mut().ok_or("there is no control connection")?;
-        patiently(async {
+        with_timeout(async {
             control.write_all(bytes).await?;
             control.flush().await
         })
         .await
     }
 
-    /// Begins this connection, and those of data, with these bytes.
+    /// Sends these bytes first on this connection and on data connections.
     pub(crate) async fn begin_with(&mut self, bytes: Vec<u8>) -> Result<(), String> {
         self.send(&bytes).await?;
         self.first = bytes;
         Ok(())
     }
 
-    /// Drops the control connection, or breaks it.
-    pub(crate) fn hang_up(&mut self, by_reset: bool) {
+    /// Closes the control connection, or resets it.
+    pub(crate) fn disconnect(&mut self, by_reset: bool) {
         if let Some(mut control) = self.control.take()
             && by_reset
         {
@@ -203,18 +202,18 @@ impl Talker {
         text.replace("{PORT}", &numbers).replace("{EPRT}", &format!("|{family}|{ip}|{port}|"))
     }
 
-    /// Lets a stranger connect to the passive port, and leave.
-    pub(crate) async fn knock(&self, from: IpAddr) -> Result<(), String> {
+    /// Connects to the passive port from an unexpected address, and disconnects.
+    pub(crate) async fn connect_unexpected(&self, from: IpAddr) -> Result<(), String> {
         let Data::Passive(at) = self.data else { return Err("there is no passive port".into()) };
         let link = self.net.dial(SocketAddr::new(from, 0), at).await;
-        link.map(drop).map_err(|error| format!("cannot knock: {error}"))
+        link.map(drop).map_err(|error| format!("cannot connect to the passive port: {error}"))
     }
 
-    /// Puts TLS on the control connection.
+    /// Starts TLS on the control connection.
     pub(crate) async fn secure(&mut self, resumes: bool) -> Result<(), String> {
         let control = self.control.take().ok_or("there is no control connection")?;
         let config = client_config(true);
-        let secured = timeout(PATIENCE, control.secured(&config)).await;
+        let secured = timeout(WAIT_MAX, control.secured(&config)).await;
         let secured = secured.map_err(|_| "the handshake took too long".to_owned())?;
         self.control = Some(secured.map_err(|error| format!("TLS failed: {error}"))?);
         let config = if resumes { config } else { client_config(false) };
@@ -237,11 +236,11 @@ impl Talker {
         }
     }
 
-    /// Waits for the server in active mode, and does TLS where it is wanted.
+    /// Waits for the server in active mode, and starts TLS if required.
     async fn open_data(&mut self) {
         let stream = match std::mem::replace(&mut self.data, Data::None) {
             Data::Listening(listener) => {
-                let Ok(link) = timeout(DATA_PATIENCE, listener.next()).await else {
+                let Ok(link) = timeout(DATA_WAIT_MAX, listener.next()).await else {
                     self.data = Data::Failed("the server did not connect".into());
                     return;
                 };
@@ -255,7 +254,7 @@ impl Talker {
         };
         self.data = match self.tls.as_ref().filter(|tls| tls.is_private) {
             None => Data::Open(stream),
-            Some(tls) => match timeout(DATA_PATIENCE, stream.secured(&tls.config)).await {
+            Some(tls) => match timeout(DATA_WAIT_MAX, stream.secured(&tls.config)).await {
                 Ok(Ok(stream)) => Data::Open(stream),
                 Ok(Err(error)) => Data::Failed(format!("TLS failed: {error}")),
                 Err(_) => Data::Failed("the TLS handshake took too long".into()),
@@ -272,27 +271,27 @@ impl Talker {
         }
     }
 
-    /// All that arrives up to an orderly end.
+    /// Reads to an orderly end.
     pub(crate) async fn receive(&mut self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         let stream = self.data().await?;
-        patiently(stream.read_to_end(&mut bytes)).await?;
+        with_timeout(stream.read_to_end(&mut bytes)).await?;
         self.data = Data::None;
         Ok(bytes)
     }
 
-    /// So many bytes.
+    /// Reads this many bytes.
     pub(crate) async fn receive_some(&mut self, most: usize) -> Result<(), String> {
         let mut bytes = vec![0; most];
         let stream = self.data().await?;
-        patiently(stream.read_exact(&mut bytes)).await.map(|_| ())
+        with_timeout(stream.read_exact(&mut bytes)).await.map(|_| ())
     }
 
     /// Waits for the end of the data connection, orderly or not.
     pub(crate) async fn data_ends(&mut self) -> Result<(), String> {
         let mut bytes = Vec::new();
         let stream = self.data().await?;
-        let ended = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+        let ended = timeout(WAIT_MAX, stream.read_to_end(&mut bytes)).await;
         self.data = Data::None;
         ended.map(|_| ()).map_err(|_| "the data connection did not end".into())
     }
@@ -300,28 +299,27 @@ impl Talker {
     /// Sends bytes on the data connection.
     pub(crate) async fn transmit(&mut self, bytes: &[u8]) -> Result<(), String> {
         let stream = self.data().await?;
-        patiently(async {
+        with_timeout(async {
             stream.write_all(bytes).await?;
             stream.flush().await
         })
         .await
     }
 
-    /// Ends the data connection in an orderly way.
+    /// Closes the data connection in an orderly way.
     pub(crate) async fn finish_data(&mut self) -> Result<(), String> {
-        patiently(self.data().await?.shutdown()).await
+        with_timeout(self.data().await?.shutdown()).await
     }
 
-    /// Ends the data connection with a bare FIN, without the farewell of TLS, behind bytes that go
-    /// past TLS.
+    /// Ends the data connection with a FIN without `close_notify`, after bytes outside of TLS.
     pub(crate) async fn abandon_data(&mut self, bytes: &[u8]) -> Result<(), String> {
         let link = self.data().await?.link();
-        patiently(link.write_all(bytes)).await?;
+        with_timeout(link.write_all(bytes)).await?;
         link.finish(None);
         Ok(())
     }
 
-    /// Breaks the data connection.
+    /// Resets the data connection.
     pub(crate) async fn break_data(&mut self) -> Result<(), String> {
         self.data().await?.link().reset();
         self.data = Data::None;
@@ -329,9 +327,9 @@ impl Talker {
     }
 }
 
-async fn patiently<T>(act: impl Future<Output = io::Result<T>>) -> Result<T, String> {
-    match timeout(PATIENCE, act).await {
+async fn with_timeout<T>(operation: impl Future<Output = io::Result<T>>) -> Result<T, String> {
+    match timeout(WAIT_MAX, operation).await {
         Ok(done) => done.map_err(|error| error.to_string()),
-        Err(_) => Err("nothing moved for too long".into()),
+        Err(_) => Err("timed out".into()),
     }
 }

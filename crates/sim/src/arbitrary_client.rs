@@ -1,5 +1,5 @@
-//! A stranger who says any bytes, and what must be true of every such conversation: it ends, each
-//! command has one last reply, and nothing is left behind.
+//! A client that sends arbitrary bytes, and the invariants of every such session: it ends, each
+//! command has one final reply, and no resources remain.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,40 +18,41 @@ use wharf_storage::Memory;
 
 use crate::link::SimLink;
 use crate::net::SimNet;
-use crate::users::Few;
-use crate::weather::Weather;
+use crate::network_faults::NetworkFaults;
+use crate::users::FixedUsers;
 use crate::world::{CLIENT, SERVER, clock, settings};
 
-/// Up to so many bytes no line can be too long, so that lines can be counted from outside.
+/// Up to this size no line can be too long, so that lines can be counted by the test.
 pub const COUNTED_BYTES_MAX: usize = 1000;
-/// How long a conversation may take, in its own time: longer than every timeout of the server.
+/// Maximum duration of a session, in simulated time: longer than every timeout of the server.
 const TALK_MAX: Duration = Duration::from_hours(2);
-/// How long the server may take to end once it is told to.
+/// Maximum duration of a shutdown.
 const END_MAX: Duration = Duration::from_mins(1);
-/// Where the stranger listens for data in active mode: `PORT 203,0,113,9,195,80`.
+/// The port of the client for active mode: `PORT 203,0,113,9,195,80`.
 const ACTIVE_PORT: u16 = 50_000;
-/// What logs in.
+/// The commands of a login.
 const LOGIN: &[u8] = b"USER anna\r\nPASS secret\r\n";
-/// Bytes of a data connection that are read.
+/// Maximum number of bytes read from a data connection.
 const DATA_BYTES_MAX: usize = 1 << 20;
 
-/// What a stranger says, and how.
+/// The input of a session, and how it is sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Stranger<'a> {
-    /// Whether a login goes before it.
+pub struct ArbitraryClient<'a> {
+    /// Whether the client logs in first.
     pub is_inside: bool,
-    /// Whether the stranger closes the connection behind the last byte, or waits for the server.
+    /// Whether the client closes the connection after the last byte, or waits for the server.
     pub leaves: bool,
-    /// Bytes of one packet; 0 for all in one.
+    /// Bytes per packet; 0 for all in one.
     pub piece_bytes: usize,
-    /// What is sent on every data connection.
+    /// Sent on every data connection.
     pub data: &'a [u8],
-    /// What is said.
+    /// Sent on the control connection.
     pub bytes: &'a [u8],
 }
 
-impl<'a> Stranger<'a> {
-    /// Who says `input`: the first byte tells how, the second how much of the rest is data.
+impl<'a> ArbitraryClient<'a> {
+    /// Derives a session from `input`: the first byte selects the options, the second how much of
+    /// the rest is data.
     pub fn from_input(input: &'a [u8]) -> Option<Self> {
         let (&[how, data_bytes], rest) = input.split_first_chunk()?;
         let (data, bytes) = rest.split_at(usize::from(data_bytes % 32).min(rest.len()));
@@ -64,39 +65,39 @@ impl<'a> Stranger<'a> {
         })
     }
 
-    /// Holds the conversation on a server of its own, to the end. Returns the codes of the replies.
+    /// Runs the session with a new server until it ends. Returns the codes of the replies.
     ///
     /// # Errors
-    /// What was not as it must be.
+    /// A description of the violated invariant.
     ///
     /// # Panics
     /// If the server panics.
-    pub fn converse(&self) -> Result<Vec<u16>, String> {
+    pub fn run(&self) -> Result<Vec<u16>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .expect("a runtime without input and output can be made");
-        runtime.block_on(self.live())
+        runtime.block_on(self.run_session())
     }
 
-    async fn live(&self) -> Result<Vec<u16>, String> {
-        let net = SimNet::new(Weather::Calm);
+    async fn run_session(&self) -> Result<Vec<u16>, String> {
+        let net = SimNet::new(NetworkFaults::Off);
         let memory = Memory::with_clock(clock);
         memory.put("/a", b"hello\r\n");
         memory.put("/folder/b.txt", vec![b'b'; 3000]);
-        let mut users = Few::default();
+        let mut users = FixedUsers::default();
         let rules = Rules::everywhere(Permissions::ALL);
         users.add(Account::new("anna", "/", rules), "secret");
         let server =
             Server::new(settings(), Arc::new(users), Arc::new(memory)).net(Arc::new(net.clone()));
-        let bound = server.bind().await.map_err(|error| format!("nowhere to listen: {error}"))?;
+        let bound = server.bind().await.map_err(|error| format!("cannot listen: {error}"))?;
         let handle = bound.handle();
         let mut serving = JoinSet::new();
         serving.spawn(bound.serve());
-        let heard = timeout(TALK_MAX, self.talk(&net)).await;
-        let heard = heard.map_err(|_| "the conversation does not end".to_owned())??;
-        let codes = heard.codes()?;
+        let received = timeout(TALK_MAX, self.send_input(&net)).await;
+        let received = received.map_err(|_| "the session does not end".to_owned())??;
+        let codes = received.codes()?;
         handle.shut_down(Duration::ZERO);
         let ended = timeout(END_MAX, serving.join_all()).await;
         ended.map_err(|_| "the server does not end".to_owned())?;
@@ -105,18 +106,18 @@ impl<'a> Stranger<'a> {
         Ok(codes)
     }
 
-    /// Says everything while the replies are read; data connections are made as they are offered.
-    async fn talk(&self, net: &SimNet) -> Result<Heard, String> {
+    /// Sends the input while replies are read; data connections are opened as they are offered.
+    async fn send_input(&self, net: &SimNet) -> Result<ReceivedReplies, String> {
         let link = net.dial(SocketAddr::new(CLIENT, 0), SERVER).await;
-        let link = link.map_err(|error| format!("the server is not there: {error}"))?;
+        let link = link.map_err(|error| format!("cannot connect: {error}"))?;
         let (mut from, mut to) = tokio::io::split(link);
         let mut data = JoinSet::new();
         data.spawn(listen(net.clone(), self.data.to_vec()));
-        let speaking = async {
+        let sending = async {
             let login = if self.is_inside { LOGIN } else { b"" };
             let size = if self.piece_bytes == 0 { usize::MAX } else { self.piece_bytes };
             for piece in [login].into_iter().chain(self.bytes.chunks(size)) {
-                // The server may be gone; the replies tell.
+                // The server may have closed the connection; the replies show it.
                 if to.write_all(piece).await.is_err() {
                     return;
                 }
@@ -126,23 +127,23 @@ impl<'a> Stranger<'a> {
                 let _ = to.shutdown().await;
             }
         };
-        let hearing = async {
-            let mut heard = Heard::default();
+        let receiving = async {
+            let mut received = ReceivedReplies::default();
             let mut buffer = [0; 512];
             while let Ok(count @ 1..) = from.read(&mut buffer).await {
-                heard.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                for at in heard.offers()? {
+                received.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                for at in received.offers()? {
                     data.spawn(dial(net.clone(), at, self.data.to_vec()));
                 }
             }
-            Ok(heard)
+            Ok(received)
         };
-        let ((), heard) = tokio::join!(speaking, hearing);
+        let ((), received) = tokio::join!(sending, receiving);
         data.shutdown().await;
-        heard
+        received
     }
 
-    /// One last reply for each line, the greeting before and at most one goodbye behind.
+    /// One final reply for each line, after the greeting and before at most one goodbye.
     fn check(&self, codes: &[u16]) -> Result<(), String> {
         if codes.first() != Some(&220) {
             return Err(format!("no greeting: {codes:?}"));
@@ -156,12 +157,12 @@ impl<'a> Stranger<'a> {
         decoder.feed(self.bytes);
         lines.extend(std::iter::from_fn(|| decoder.next_line()));
         let aborts = lines.iter().flatten().filter(|line| is_abort(line)).count();
-        // The greeting and the goodbye are no answers.
+        // The greeting and the goodbye are not replies to commands.
         let answers = codes.iter().filter(|code| **code >= 200).count().saturating_sub(2);
         match codes.last() {
-            // The server waited for more until the time for it was over: all was answered.
+            // The server waited for more until a timeout: all commands were answered.
             Some(421) if (lines.len()..=lines.len() + aborts).contains(&answers) => Ok(()),
-            // Something made it end earlier.
+            // The session ended earlier for another reason.
             Some(421 | 221) if answers < lines.len() + aborts => Ok(()),
             _ => Err(format!("{} lines, {aborts} of them ABOR, and {codes:?}", lines.len())),
         }
@@ -172,17 +173,17 @@ fn is_abort(line: &[u8]) -> bool {
     line.trim_ascii_start().get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"ABOR"))
 }
 
-/// What came back.
+/// The received bytes.
 #[derive(Default)]
-struct Heard {
+struct ReceivedReplies {
     bytes: Vec<u8>,
     replies: Vec<u16>,
-    /// How much of the bytes has been read as replies.
+    /// How many of the bytes were parsed as replies.
     read: usize,
 }
 
-impl Heard {
-    /// Where the replies that have come since the last call say that data may go.
+impl ReceivedReplies {
+    /// The data addresses in the replies since the last call.
     fn offers(&mut self) -> Result<Vec<SocketAddr>, String> {
         let mut offers = Vec::new();
         while let Some((reply, used)) = self.next()? {
@@ -205,16 +206,16 @@ impl Heard {
         Reply::parse(rest).map_err(|error| format!("no reply: {error:?} in {rest:?}"))
     }
 
-    /// The codes of all replies; nothing but replies may have come.
+    /// The codes of all replies; nothing but replies may have been received.
     fn codes(self) -> Result<Vec<u16>, String> {
         if self.read < self.bytes.len() {
-            return Err("the last reply is cut".to_owned());
+            return Err("the last reply is incomplete".to_owned());
         }
         Ok(self.replies)
     }
 }
 
-/// Takes every data connection of active mode.
+/// Accepts every data connection of active mode.
 async fn listen(net: SimNet, data: Vec<u8>) {
     let Ok(listener) = net.listen_at(SocketAddr::new(CLIENT, ACTIVE_PORT)) else { return };
     loop {
@@ -228,7 +229,7 @@ async fn dial(net: SimNet, to: SocketAddr, data: Vec<u8>) {
     }
 }
 
-/// Sends all there is, and reads what there is to its end.
+/// Sends all data, and reads to the end.
 async fn exchange(mut link: SimLink, data: &[u8]) {
     let _ = link.write_all(data).await;
     link.finish(None);
@@ -259,26 +260,26 @@ fn nothing_is_left(net: &SimNet, handle: &Handle) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn told(how: u8, bytes: &str) -> Vec<u16> {
+    fn codes_of(how: u8, bytes: &str) -> Vec<u16> {
         let mut input = vec![how, 3];
         input.extend_from_slice(b"xyz");
         input.extend_from_slice(bytes.as_bytes());
-        let stranger = Stranger::from_input(&input).expect("it is long enough");
-        stranger.converse().expect("the server keeps its word")
+        let client = ArbitraryClient::from_input(&input).expect("the input is long enough");
+        client.run().expect("the server behaves correctly")
     }
 
     #[test]
-    fn a_stranger_with_a_login_moves_data_both_ways() {
+    fn a_client_with_a_login_transfers_data_in_both_directions() {
         let said =
             "EPSV\r\nSTOR new\r\nPASV\r\nRETR a\r\nPORT 203,0,113,9,195,80\r\nLIST\r\nQUIT\r\n";
-        let codes = told(0, said);
+        let codes = codes_of(0, said);
         assert_eq!(codes, [220, 331, 230, 229, 150, 226, 227, 150, 226, 200, 150, 226, 221]);
     }
 
     #[test]
-    fn a_stranger_is_waited_for_and_sent_away() {
-        assert_eq!(told(1, "NOOP\r\nnothing\r\n"), [220, 200, 500, 421]);
-        assert_eq!(told(2, "NOOP\r\n"), [220, 331, 230, 200]);
-        assert_eq!(told(1 + (3 << 2), "GET / HTTP/1.1\r\n"), [220, 421]);
+    fn an_idle_or_invalid_client_is_disconnected() {
+        assert_eq!(codes_of(1, "NOOP\r\nnothing\r\n"), [220, 200, 500, 421]);
+        assert_eq!(codes_of(2, "NOOP\r\n"), [220, 331, 230, 200]);
+        assert_eq!(codes_of(1 + (3 << 2), "GET / HTTP/1.1\r\n"), [220, 421]);
     }
 }

@@ -1,18 +1,18 @@
-//! The life of a client of the simulation: logins, and acts without data.
+//! Actions of a simulated client without data connections: sessions, logins and commands.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 use wharf_proto::reply::Reply;
 
-use crate::client::{Client, Gone};
-use crate::oracle::{Act, Claim};
+use crate::client::{Client, Disconnected};
+use crate::oracle::{FileOperation, ReportedResult};
 use crate::rng::Rng;
 
-/// A client gives up when the server has turned it away so often.
+/// A client gives up after this many rejected logins.
 const LOGINS_MAX: u32 = 6;
 
-/// A file that is there, or was, or will be.
+/// The path of a file that may exist, now or later.
 pub(crate) fn file_name(rng: &mut Rng) -> String {
     match rng.below(8) {
         0 => format!("/d{}/g{}", rng.below(2), rng.below(2)),
@@ -31,54 +31,54 @@ pub(crate) fn text_of(reply: &Reply) -> String {
 }
 
 impl Client {
-    /// Does so many acts, in as many sessions as it takes.
-    pub(crate) async fn live(&mut self, acts: u64) {
+    /// Performs this many actions, in as many sessions as necessary.
+    pub(crate) async fn run(&mut self, actions: u64) {
         let mut logins = 0;
-        let mut left = acts;
+        let mut left = actions;
         while left > 0 && logins < LOGINS_MAX {
             logins += 1;
             if logins > 1 {
                 sleep(Duration::from_millis(self.rng.below(8000))).await;
             }
-            if self.enter().await.is_err() {
-                self.hang_up();
+            if self.connect_and_log_in().await.is_err() {
+                self.disconnect();
                 continue;
             }
             while left > 0 {
                 left -= 1;
-                if self.act().await.is_err() {
+                if self.random_action().await.is_err() {
                     break;
                 }
             }
             if self.control.is_some() && self.rng.chance(2, 3) {
                 let _ = self.command("QUIT").await;
             }
-            self.hang_up();
+            self.disconnect();
         }
-        self.tell("is done");
+        self.log_line("is done");
     }
 
-    /// Comes when all is quiet: everything must go well.
-    pub(crate) async fn visit(&mut self) {
+    /// A session without faults: everything must succeed.
+    pub(crate) async fn check_service(&mut self) {
         if self.connect().await.is_err() || self.log_in().await.is_err() {
-            return self.blame("the server takes nobody any more");
+            return self.report_violation("the server no longer accepts logins");
         }
         for _ in 0..2 {
             if self.upload().await.is_err()
                 || self.download().await.is_err()
                 || self.list().await.is_err()
             {
-                return self.blame("the server does not work any more");
+                return self.report_violation("the server no longer completes transfers");
             }
         }
         let _ = self.command("QUIT").await;
     }
 
-    /// Connects and logs in, at times with a wrong password first.
-    async fn enter(&mut self) -> Result<(), Gone> {
+    /// Connects and logs in, sometimes with a wrong password first.
+    async fn connect_and_log_in(&mut self) -> Result<(), Disconnected> {
         self.connect().await?;
         if self.rng.chance(1, 6) {
-            self.command(&format!("USER {}", self.who.user)).await?;
+            self.command(&format!("USER {}", self.profile.user)).await?;
             self.command("PASS wrong").await?;
         }
         if self.rng.chance(1, 8) {
@@ -90,17 +90,17 @@ impl Client {
         self.log_in().await
     }
 
-    async fn log_in(&mut self) -> Result<(), Gone> {
-        self.command(&format!("USER {}", self.who.user)).await?;
-        let reply = self.command(&format!("PASS {}", self.who.secret)).await?;
+    async fn log_in(&mut self) -> Result<(), Disconnected> {
+        self.command(&format!("USER {}", self.profile.user)).await?;
+        let reply = self.command(&format!("PASS {}", self.profile.secret)).await?;
         if reply.code.number() != 230 {
-            self.hang_up();
-            return Err(Gone);
+            self.disconnect();
+            return Err(Disconnected);
         }
         self.command("TYPE I").await.map(drop)
     }
 
-    async fn act(&mut self) -> Result<(), Gone> {
+    async fn random_action(&mut self) -> Result<(), Disconnected> {
         match self.rng.below(100) {
             0..26 => self.upload().await,
             26..33 => self.resume().await,
@@ -109,58 +109,63 @@ impl Client {
             60..66 => self.remove().await,
             66..72 => self.rename().await,
             72..78 => self.directories().await,
-            78..88 => self.ask_around().await,
-            88..92 => self.ask_ahead().await,
-            92..94 => self.start_and_leave_it().await,
+            78..88 => self.query().await,
+            88..92 => self.pipeline().await,
+            92..94 => self.abandon_transfer().await,
             94..96 => self.command("ABOR").await.map(drop),
             96 => {
                 let most = if self.rng.chance(1, 4) { 400_000 } else { 5000 };
                 sleep(Duration::from_millis(self.rng.between(1, most))).await;
                 Ok(())
             }
-            97 | 98 => self.misbehave().await,
+            97 | 98 => self.send_invalid().await,
             _ => {
-                self.tell("vanishes");
-                self.hang_up();
-                Err(Gone)
+                self.log_line("vanishes");
+                self.disconnect();
+                Err(Disconnected)
             }
         }
     }
 
-    async fn remove(&mut self) -> Result<(), Gone> {
+    async fn remove(&mut self) -> Result<(), Disconnected> {
         let path = file_name(&mut self.rng);
-        self.change(&format!("DELE {path}"), Act::RemoveFile, &path).await
+        self.change(&format!("DELE {path}"), FileOperation::RemoveFile, &path).await
     }
 
-    async fn rename(&mut self) -> Result<(), Gone> {
+    async fn rename(&mut self) -> Result<(), Disconnected> {
         let is_dir = self.rng.chance(1, 8);
         let mut name = || if is_dir { dir_name(&mut self.rng) } else { file_name(&mut self.rng) };
         let (from, to) = (name(), name());
         if self.command(&format!("RNFR {from}")).await?.code.number() != 350 {
             return Ok(());
         }
-        self.change(&format!("RNTO {to}"), Act::Rename, &to).await
+        self.change(&format!("RNTO {to}"), FileOperation::Rename, &to).await
     }
 
-    async fn directories(&mut self) -> Result<(), Gone> {
+    async fn directories(&mut self) -> Result<(), Disconnected> {
         let path = dir_name(&mut self.rng);
         match self.rng.below(3) {
-            0 => self.change(&format!("RMD {path}"), Act::RemoveDir, &path).await,
-            _ => self.change(&format!("MKD {path}"), Act::MakeDir, &path).await,
+            0 => self.change(&format!("RMD {path}"), FileOperation::RemoveDir, &path).await,
+            _ => self.change(&format!("MKD {path}"), FileOperation::MakeDir, &path).await,
         }
     }
 
-    /// Sends a command that changes something, and compares what is told with what is done.
-    async fn change(&mut self, line: &str, act: Act, path: &str) -> Result<(), Gone> {
+    /// Sends a command that changes something, and compares the reply with what the storage did.
+    async fn change(
+        &mut self,
+        line: &str,
+        operation: FileOperation,
+        path: &str,
+    ) -> Result<(), Disconnected> {
         let since = self.oracle.moment();
         let reply = self.command(line).await?;
-        let is_sole = self.who.is_sole;
-        let claim = Claim { account: &self.who.user, act, path, since, is_sole };
-        self.oracle.was_told(&claim, reply.code.is_success());
+        let is_sole = self.profile.is_sole;
+        let claim = ReportedResult { account: &self.profile.user, operation, path, since, is_sole };
+        self.oracle.check_result(&claim, reply.code.is_success());
         Ok(())
     }
 
-    async fn ask_around(&mut self) -> Result<(), Gone> {
+    async fn query(&mut self) -> Result<(), Disconnected> {
         let path = file_name(&mut self.rng);
         let line = match self.rng.below(12) {
             0 => format!("SIZE {path}"),
@@ -179,8 +184,8 @@ impl Client {
         self.command(&line).await.map(drop)
     }
 
-    /// Says what no good client says.
-    async fn misbehave(&mut self) -> Result<(), Gone> {
+    /// Sends invalid input.
+    async fn send_invalid(&mut self) -> Result<(), Disconnected> {
         match self.rng.below(6) {
             0 => self.command(&"X".repeat(5000)).await.map(drop),
             1 => self.command("PORT 192,0,2,77,200,1").await.map(drop),
@@ -190,15 +195,15 @@ impl Client {
                 self.log_in().await
             }
             4 => {
-                self.tell("hears nothing any more");
-                self.ask(&["HELP"; 300]).await?;
+                self.log_line("receives no more replies");
+                self.send_commands(&["HELP"; 300]).await?;
                 sleep(Duration::from_secs(self.rng.between(1, 60))).await;
-                self.hang_up();
-                Err(Gone)
+                self.disconnect();
+                Err(Disconnected)
             }
             _ => {
                 for _ in 0..3 {
-                    self.command(&format!("USER {}", self.who.user)).await?;
+                    self.command(&format!("USER {}", self.profile.user)).await?;
                     self.command("PASS guess").await?;
                 }
                 Ok(())
@@ -206,17 +211,17 @@ impl Client {
         }
     }
 
-    /// Several commands in one go.
-    async fn ask_ahead(&mut self) -> Result<(), Gone> {
+    /// Sends several commands at once.
+    async fn pipeline(&mut self) -> Result<(), Disconnected> {
         const LINES: &[&str] =
             &["NOOP", "PWD", "SYST", "FEAT", "STAT", "SIZE /f0", "GARBAGE", "TYPE I", "CWD /"];
         let lines: Vec<_> = (0..self.rng.between(2, 7)).map(|_| *self.rng.pick(LINES)).collect();
-        self.ask(&lines).await?;
-        self.all_answers().await
+        self.send_commands(&lines).await?;
+        self.all_replies().await
     }
 
-    /// Asks for a passive port and does not use it, or for a transfer and does not come.
-    async fn start_and_leave_it(&mut self) -> Result<(), Gone> {
+    /// Requests a passive port without using it, or a transfer without connecting.
+    async fn abandon_transfer(&mut self) -> Result<(), Disconnected> {
         self.command("EPSV").await?;
         match self.rng.below(3) {
             0 => self.command("LIST").await.map(drop),

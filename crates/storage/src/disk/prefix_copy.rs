@@ -1,4 +1,4 @@
-//! The first bytes of a file that is there, copied a part at a time.
+//! Copying the first bytes of an existing file in steps.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -8,21 +8,21 @@ use wharf_core::error::{Error, ErrorKind, Result};
 use super::fault::fault;
 use super::system::identity;
 
-/// Bytes copied in one go: some tens of milliseconds on a slow disk. File systems that share blocks
-/// between files do so where the system is asked for a part, too.
+/// Bytes copied per step: some tens of milliseconds on a slow disk. File systems that can share
+/// blocks between files do so for parts of a file, too.
 const STEP_BYTES: u64 = 8 * 1024 * 1024;
 
-/// A copy under way.
-pub(super) struct Copying {
+/// A copy in progress.
+pub(super) struct PrefixCopy {
     old: File,
-    /// The file as it was when the copy began.
+    /// The identity of the file when the copy began.
     identity: String,
     length: u64,
     done: u64,
 }
 
-impl Copying {
-    /// The first `length` bytes of a file; none if there is nothing to copy.
+impl PrefixCopy {
+    /// Copies the first `length` bytes of a file; `None` if there is nothing to copy.
     pub(super) fn of(old: File, length: u64) -> Result<Option<Self>> {
         if length == 0 {
             return Ok(None);
@@ -31,23 +31,24 @@ impl Copying {
         Ok(Some(Self { old, identity, length, done: 0 }))
     }
 
-    /// How many bytes are copied in all.
+    /// Total number of bytes to copy.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Copies the next bytes to `new`, which stands behind those before. Says whether all are
-    /// there.
+    /// Copies the next bytes to `new`, whose position is after the previous ones. Returns whether
+    /// the copy is complete.
     ///
     /// # Errors
-    /// `Busy` if the file was changed meanwhile: what was copied is neither old nor new.
+    /// `Busy` if the file changed in the meantime: the copy is then neither the old nor the new
+    /// content.
     pub(super) fn step(&mut self, new: &mut File) -> Result<bool> {
         let most = self.length.saturating_sub(self.done).min(STEP_BYTES);
         self.old.seek(SeekFrom::Start(self.done)).map_err(fault)?;
         let copied = io::copy(&mut (&self.old).take(most), new).map_err(fault)?;
         self.done = self.done.saturating_add(copied);
         if copied < most || identity(&self.old).map_err(fault)? != self.identity {
-            return Err(Error::new(ErrorKind::Busy, "the file was changed while it was copied"));
+            return Err(Error::new(ErrorKind::Busy, "the file changed while it was copied"));
         }
         Ok(self.done == self.length)
     }
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_goes_in_steps_and_ends_where_the_file_changes() {
+    fn a_copy_runs_in_steps_and_fails_if_the_file_changes() {
         let length = STEP_BYTES + 5;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
@@ -69,16 +70,16 @@ mod tests {
         drop(old);
         let open = || File::open(&path).unwrap();
         let mut new = tempfile::tempfile().unwrap();
-        let mut copying = Copying::of(open(), length).unwrap().unwrap();
+        let mut copying = PrefixCopy::of(open(), length).unwrap().unwrap();
         assert!(!copying.step(&mut new).unwrap());
         assert!(copying.step(&mut new).unwrap());
         assert_eq!(new.metadata().unwrap().len(), length);
 
         let mut new = tempfile::tempfile().unwrap();
-        let mut copying = Copying::of(open(), length).unwrap().unwrap();
+        let mut copying = PrefixCopy::of(open(), length).unwrap().unwrap();
         assert!(!copying.step(&mut new).unwrap());
         File::options().append(true).open(&path).unwrap().write_all(b"more").unwrap();
         assert_eq!(copying.step(&mut new).unwrap_err().kind, ErrorKind::Busy);
-        assert!(Copying::of(open(), 0).unwrap().is_none());
+        assert!(PrefixCopy::of(open(), 0).unwrap().is_none());
     }
 }

@@ -1,9 +1,9 @@
-//! Where links of a tree lead, and whether the rules of its account allow that.
+//! Permission rules applied to the targets of links.
 //!
-//! A rule is for a path; a link gives what lies there another path. So an account with rules for
-//! several paths is served a tree in which no act follows a link by itself: its path is resolved
-//! first, the rules are asked for the result, and the act takes that. A link that is exchanged in
-//! between makes the act fail.
+//! A rule applies to a path; a link gives its target another path. For an account with rules for
+//! several paths, no operation follows links by itself: its path is resolved first, the rules are
+//! checked for the result, and the operation uses the resolved path. If a link is replaced in
+//! between, the operation fails.
 
 use std::path::{Path, PathBuf};
 
@@ -16,19 +16,19 @@ use super::system::real_name;
 
 /// The rules of the account of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Judge {
+pub(super) struct PathRules {
     rules: Rules,
-    /// Where the account sees the root of this tree.
+    /// The path of the root of this tree, as the account sees it.
     at: VPath,
 }
 
-impl Judge {
-    /// For a tree that the account sees at `at`.
+impl PathRules {
+    /// Rules for a tree that the account sees at `at`.
     pub(super) fn new(rules: Rules, at: VPath) -> Self {
         Self { rules, at }
     }
 
-    /// Whether the account has this right at a path of the tree that leads through no link.
+    /// Whether the account has this permission for a path of the tree without links.
     pub(super) fn allows(&self, real: &VPath, right: Permissions, ignores_case: bool) -> bool {
         let joined = real.names().try_fold(self.at.clone(), |path, name| path.join(name));
         let rights = joined.map(|path| {
@@ -38,9 +38,9 @@ impl Judge {
     }
 }
 
-/// Resolves a path by asking the system for its real path: for trees in which links may lead
-/// anywhere, and for systems whose directories cannot be walked by descriptor. None where it
-/// leads out of the tree. What is missing stays as it is written.
+/// Resolves a path by asking the system for the real path: for trees whose links may lead anywhere,
+/// and for systems whose directories cannot be walked by descriptor. `None` if it leads out of the
+/// tree. Missing names stay as given.
 pub(super) fn by_real_path(folder: &Path, at: &VPath, last: LastLink) -> Result<Option<VPath>> {
     let top = folder.canonicalize()?;
     let mut names: Vec<&[u8]> = at.names().collect();
@@ -53,7 +53,7 @@ pub(super) fn by_real_path(folder: &Path, at: &VPath, last: LastLink) -> Result<
         match path.canonicalize() {
             Ok(real) => break real,
             Err(error) => match names.pop() {
-                // What is missing is no link, unless it is one that leads nowhere.
+                // A missing name is not a link, unless it is a dangling one.
                 Some(name) => rest.push(name),
                 None => return Err(error.into()),
             },

@@ -1,46 +1,46 @@
-//! What uploads under way will free when they take the place of files.
+//! Space that uploads in progress will free by replacing files.
 //!
-//! The size of a file is credited to one upload at a time, and to none once the file has another
-//! name: else several uploads to one name could each be as large as the file on top of a quota.
+//! The size of a file is credited to one upload at a time, and to none once the file is renamed:
+//! otherwise several uploads to one name could each exceed the quota by the size of the file.
 
 use std::collections::HashMap;
 
 use wharf_core::storage::Kept;
 
-/// A file whose size may be credited: device and inode, or whatever tells files of a store apart.
+/// Identifies a file whose size may be credited: device and inode, or an equivalent of the storage.
 pub(crate) type FileId = (u64, u64);
 
-/// A file that an upload is to take the place of.
+/// A file that an upload replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replaced {
     pub(crate) file: FileId,
     pub(crate) bytes: u64,
 }
 
-/// All that is credited, at most once for each file.
+/// All credits, at most one per file.
 #[derive(Default)]
 pub(crate) struct Credits {
     by_file: HashMap<FileId, Credit>,
-    /// The sum of all.
+    /// The sum of all used credits.
     sum: Kept,
     last: u64,
 }
 
 struct Credit {
-    ticket: u64,
-    /// The part that its upload has made use of so far.
+    token: u64,
+    /// The part used by its upload so far.
     used: Kept,
 }
 
-/// The right of one upload to the credit for a file, until the file is moved.
+/// One upload's right to the credit for a file, until the file is renamed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct CreditToken {
     file: FileId,
     number: u64,
 }
 
-impl Ticket {
-    /// The file that is to be replaced.
+impl CreditToken {
+    /// The file to be replaced.
     pub(crate) fn file(self) -> FileId {
         self.file
     }
@@ -52,48 +52,48 @@ impl Credits {
         self.by_file.contains_key(&file)
     }
 
-    /// The credit for a file that no upload has.
-    pub(crate) fn take(&mut self, file: FileId) -> Ticket {
+    /// Takes the credit for a file that no other upload has.
+    pub(crate) fn take(&mut self, file: FileId) -> CreditToken {
         self.revoke(file);
         self.last = self.last.wrapping_add(1);
-        self.by_file.insert(file, Credit { ticket: self.last, used: Kept::default() });
-        Ticket { file, number: self.last }
+        self.by_file.insert(file, Credit { token: self.last, used: Kept::default() });
+        CreditToken { file, number: self.last }
     }
 
-    /// Whether the file still stands where it did.
-    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
-        self.by_file.get(&ticket.file).is_some_and(|credit| credit.ticket == ticket.number)
+    /// Whether the credit is still valid.
+    pub(crate) fn holds(&self, token: CreditToken) -> bool {
+        self.by_file.get(&token.file).is_some_and(|credit| credit.token == token.number)
     }
 
-    /// How much of a credit is made use of; nothing happens if it is gone.
-    pub(crate) fn set(&mut self, ticket: Ticket, used: Kept) {
-        let Some(credit) = self.by_file.get_mut(&ticket.file) else { return };
-        if credit.ticket == ticket.number {
+    /// Sets how much of a credit is used; no effect if it is no longer valid.
+    pub(crate) fn set(&mut self, token: CreditToken, used: Kept) {
+        let Some(credit) = self.by_file.get_mut(&token.file) else { return };
+        if credit.token == token.number {
             let before = std::mem::replace(&mut credit.used, used);
             self.sum = plus(minus(self.sum, before), used);
         }
     }
 
-    /// Gives a credit back.
-    pub(crate) fn end(&mut self, ticket: Ticket) {
-        if self.holds(ticket) {
-            self.revoke(ticket.file);
+    /// Returns a credit.
+    pub(crate) fn end(&mut self, token: CreditToken) {
+        if self.holds(token) {
+            self.revoke(token.file);
         }
     }
 
-    /// Ends the credit for a file, whichever upload has it.
+    /// Revokes the credit for a file, whichever upload has it.
     pub(crate) fn revoke(&mut self, file: FileId) {
         if let Some(credit) = self.by_file.remove(&file) {
             self.sum = minus(self.sum, credit.used);
         }
     }
 
-    /// What counts against a limit of what is kept.
+    /// The part of the usage that counts against a limit.
     pub(crate) fn without(&self, kept: Kept) -> Kept {
         minus(kept, self.sum)
     }
 
-    /// The same with `replaced` gone, and the credit for it.
+    /// The same without `replaced`, and without the credit for it.
     pub(crate) fn without_replaced(&self, kept: Kept, replaced: Option<Replaced>) -> Kept {
         let Some(replaced) = replaced else { return self.without(kept) };
         let credited = self.by_file.get(&replaced.file).map_or_else(Kept::default, |it| it.used);

@@ -1,27 +1,27 @@
-//! How the network behaves, and how many connections it has.
+//! Faults of the simulated network, and the number of its connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// How the network behaves.
+/// The faults of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
-    /// Everything arrives at once and whole.
-    Calm,
-    /// Delays, torn segments, stalls, cut connections and refused ones, by this seed.
-    Wild(u64),
+pub enum NetworkFaults {
+    /// None: everything arrives at once and complete.
+    Off,
+    /// Delays, split segments, stalls, cut connections and refused ones, derived from this seed.
+    Random(u64),
 }
 
-/// Counts the ends of connections that are there. Clones count together.
+/// Counts the open ends of connections. Clones share the count.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Links(Arc<AtomicUsize>);
+pub(crate) struct LinkCounter(Arc<AtomicUsize>);
 
-impl Links {
-    pub(crate) fn one_more(&self) {
+impl LinkCounter {
+    pub(crate) fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn one_less(&self) {
+    pub(crate) fn decrement(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -30,24 +30,24 @@ impl Links {
     }
 }
 
-/// Makes one of the server's calls to the network fail. Clones count together.
+/// Lets one call of the server to the network fail. Clones share the count.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trouble(Arc<Calls>);
+pub(crate) struct InjectedFailure(Arc<FailureCounter>);
 
 #[derive(Debug, Default)]
-struct Calls {
+struct FailureCounter {
     made: AtomicU64,
     /// 0 for none.
     fails_at: AtomicU64,
 }
 
-impl Trouble {
+impl InjectedFailure {
     pub(crate) fn fail_at(&self, call: u64) {
         self.0.fails_at.store(call, Ordering::Relaxed);
     }
 
-    /// Counts a call, and says whether it is the one.
-    pub(crate) fn strikes(&self) -> bool {
+    /// Counts a call, and returns whether it is the one that fails.
+    pub(crate) fn fails_now(&self) -> bool {
         let fails_at = self.0.fails_at.load(Ordering::Relaxed);
         fails_at > 0 && self.0.made.fetch_add(1, Ordering::Relaxed) + 1 == fails_at
     }

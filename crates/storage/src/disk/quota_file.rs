@@ -1,8 +1,8 @@
-//! What every home keeps, written down between two runs of the server.
+//! The file that stores the counted usage of every home between two runs of the server.
 //!
-//! The file is there only while nothing has changed since it was written: before the first change
-//! of a run it is removed, and a stop in good order writes it anew. So a crash leaves none, and a
-//! file that is missing or damaged makes every home be counted again.
+//! The file exists only while nothing has changed since it was written: it is removed before the
+//! first change of a run and written again at a clean shutdown. A crash therefore leaves none, and
+//! if the file is missing or damaged, every home is counted again.
 //!
 //! ```text
 //! wharf quota ledger 1
@@ -23,42 +23,42 @@ use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::Kept;
 
 use super::fault::fault;
-use crate::meter::Witness;
+use crate::quota::DirtyMark;
 
 const HEADER: &str = "wharf quota ledger 1";
 const NAME: &str = "quota.ledger";
 const FRESH_NAME: &str = "quota.ledger.new";
 const LOCK_NAME: &str = "quota.lock";
-/// A longer file is none of ours.
+/// A longer file was not written by the server.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// What is known of a home, and when it was counted.
-pub(super) type Counted = (Kept, u64);
+/// The usage of a home, and when it was counted.
+pub(super) type CountedHome = (Kept, u64);
 
-/// The file, and whether it still tells the truth.
-pub(super) struct Ledger {
+/// The file, and whether it is still valid.
+pub(super) struct QuotaFile {
     folder: PathBuf,
     is_removed: AtomicBool,
     /// Held by the one server that may write here, from its first change on.
     lock: Mutex<Option<File>>,
 }
 
-impl Ledger {
+impl QuotaFile {
     pub(super) fn in_folder(folder: PathBuf) -> Self {
         Self { folder, is_removed: AtomicBool::new(false), lock: Mutex::new(None) }
     }
 
-    /// What the last run left; nothing if there is any doubt.
-    pub(super) fn read(&self) -> HashMap<PathBuf, Counted> {
+    /// The counts of the last run; empty if there is any doubt.
+    pub(super) fn read(&self) -> HashMap<PathBuf, CountedHome> {
         let path = self.folder.join(NAME);
-        let is_ours = fs::symlink_metadata(&path)
+        let is_temporary = fs::symlink_metadata(&path)
             .is_ok_and(|facts| facts.is_file() && facts.len() <= FILE_BYTES_MAX);
-        let text = is_ours.then(|| fs::read_to_string(path).ok()).flatten();
+        let text = is_temporary.then(|| fs::read_to_string(path).ok()).flatten();
         text.and_then(|text| parse(&text)).unwrap_or_default()
     }
 
-    /// Writes what is known, unless nothing changed since it was read.
-    pub(super) fn write(&self, homes: &[(PathBuf, Counted)]) -> io::Result<()> {
+    /// Writes the counts, unless nothing changed since the file was read.
+    pub(super) fn write(&self, homes: &[(PathBuf, CountedHome)]) -> io::Result<()> {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_none() {
             return Ok(());
@@ -77,11 +77,11 @@ impl Ledger {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let told = format!(
-                    "another server counts quotas in {}; give each its own server.state_dir",
+                let message = format!(
+                    "another server counts quotas in {}; give each server its own server.state_dir",
                     self.folder.display()
                 );
-                return Err(io::Error::other(told));
+                return Err(io::Error::other(message));
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
@@ -94,13 +94,13 @@ impl Ledger {
     }
 }
 
-impl Witness for Ledger {
-    fn knows(&self) -> bool {
+impl DirtyMark for QuotaFile {
+    fn is_set(&self) -> bool {
         self.is_removed.load(Ordering::Acquire)
     }
 
-    fn tell(&self) -> Result<()> {
-        if self.knows() {
+    fn set(&self) -> Result<()> {
+        if self.is_set() {
             return Ok(());
         }
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,11 +110,9 @@ impl Witness for Ledger {
                 if known.kind == ErrorKind::NoSpace {
                     return known;
                 }
-                let told = format!(
-                    "the quota ledger in {} cannot be changed: {error}",
-                    self.folder.display()
-                );
-                Error::new(ErrorKind::Broken, told)
+                let message =
+                    format!("cannot change the quota file in {}: {error}", self.folder.display());
+                Error::new(ErrorKind::Broken, message)
             })?);
             self.is_removed.store(true, Ordering::Release);
         }
@@ -122,7 +120,7 @@ impl Witness for Ledger {
     }
 }
 
-/// A file that only this process's user may read.
+/// A file with read permission only for the user of this process.
 fn private(path: &Path) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -131,15 +129,15 @@ fn private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Makes the names in a folder survive a power failure, where the system has a call for it.
+/// Syncs a directory, where the system has a call for it.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-fn text_of(homes: &[(PathBuf, Counted)]) -> String {
+fn text_of(homes: &[(PathBuf, CountedHome)]) -> String {
     let mut text = format!("{HEADER}\n");
     for (home, (kept, counted_at)) in homes {
-        // What cannot be written is counted again.
+        // A home that cannot be written is counted again.
         let Some(home) = home.to_str().filter(|home| !home.contains('\n')) else { continue };
         let _ = writeln!(text, "{} {} {counted_at} {home}", kept.bytes, kept.files);
     }
@@ -157,7 +155,7 @@ fn sum_of(text: &str) -> String {
     line
 }
 
-fn parse(text: &str) -> Option<HashMap<PathBuf, Counted>> {
+fn parse(text: &str) -> Option<HashMap<PathBuf, CountedHome>> {
     let end = text.rfind("sha256 ")?;
     let (body, sum) = text.split_at_checked(end)?;
     if sum != sum_of(body) {
@@ -170,7 +168,7 @@ fn parse(text: &str) -> Option<HashMap<PathBuf, Counted>> {
     lines.map(line).collect()
 }
 
-fn line(line: &str) -> Option<(PathBuf, Counted)> {
+fn line(line: &str) -> Option<(PathBuf, CountedHome)> {
     let mut words = line.splitn(4, ' ');
     let mut number = || words.next()?.parse::<u64>().ok();
     let (bytes, files, counted_at) = (number()?, number()?, number()?);
