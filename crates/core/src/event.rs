@@ -40,14 +40,14 @@ pub struct ClientInfo {
     /// What the client calls itself (CLNT), with anything harmful escaped.
     pub client: Option<String>,
     /// The account's files, once logged in.
-    pub tree: Tree,
+    pub tree: AccountFiles,
 }
 
 /// The files of an account, for those who want to know where the operating system has them.
 #[derive(Clone, Default)]
-pub struct Tree(Option<Arc<dyn Storage>>);
+pub struct AccountFiles(Option<Arc<dyn Storage>>);
 
-impl Tree {
+impl AccountFiles {
     /// That of an account whose files are here.
     pub fn of(files: Arc<dyn Storage>) -> Self {
         Self(Some(files))
@@ -59,9 +59,9 @@ impl Tree {
     }
 }
 
-impl fmt::Debug for Tree {
+impl fmt::Debug for AccountFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(if self.0.is_some() { "Tree(..)" } else { "Tree" })
+        out.write_str(if self.0.is_some() { "AccountFiles(..)" } else { "AccountFiles" })
     }
 }
 
@@ -72,7 +72,7 @@ pub enum Event<'a> {
     /// A client was greeted.
     Connected,
     /// A client was turned away at the door (421).
-    TurnedAway {
+    Rejected {
         /// Which limit it was, as the client heard it.
         reason: &'a str,
     },
@@ -193,7 +193,7 @@ pub enum Event<'a> {
     /// control connection. Told once a session.
     DataUnproven,
     /// Others than the client came to a data port that was meant for it. They were turned away.
-    DataStrangers {
+    DataUnexpectedPeers {
         /// Who came first.
         first: IpAddr,
         /// How many connections there were.
@@ -201,7 +201,7 @@ pub enum Event<'a> {
     },
     /// Data connections of a network do not come to be. Told once an hour for each network and
     /// cause.
-    DataTrouble {
+    DataConnProblem {
         /// The clients: an IPv4 /24 or an IPv6 /64.
         network: &'a str,
         /// The cause, as scripts know it, such as `no-connection`.
@@ -272,8 +272,8 @@ pub enum Direction {
 
 /// Events that nobody wants.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ignore;
+pub struct NoEvents;
 
-impl Events for Ignore {
+impl Events for NoEvents {
     fn emit(&self, _who: &ClientInfo, _event: &Event<'_>) {}
 }

@@ -356,10 +356,10 @@ pub trait Stores: Send + Sync {
 
 /// One tree for every account.
 #[derive(Clone)]
-pub struct Same(pub Arc<dyn Storage>);
+pub struct SharedStore(pub Arc<dyn Storage>);
 
 #[async_trait]
-impl Stores for Same {
+impl Stores for SharedStore {
     async fn open(&self, _account: &Account) -> Result<Arc<dyn Storage>> {
         Ok(Arc::clone(&self.0))
     }

@@ -6,7 +6,7 @@ mod perms;
 use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
-use wharf_core::event::Tree;
+use wharf_core::event::AccountFiles;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{
     Change, Entries, LastLink, Replace, Sink, Source, Start, Storage, Usage, Wanted, Write,
@@ -14,7 +14,7 @@ use wharf_core::storage::{
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
 
-pub(crate) use self::perms::PermsIn;
+pub(crate) use self::perms::DirectoryPerms;
 use self::perms::perm;
 use crate::refusal::Refusal;
 use crate::settings::Files as FilesSettings;
@@ -44,8 +44,8 @@ impl Files {
     }
 
     /// Where the operating system has them, for those who are told of events.
-    pub(crate) fn tree(&self) -> Tree {
-        Tree::of(Arc::clone(&self.store))
+    pub(crate) fn tree(&self) -> AccountFiles {
+        AccountFiles::of(Arc::clone(&self.store))
     }
 
     /// Whether the account may ever do this, anywhere.
@@ -56,13 +56,13 @@ impl Files {
 
     /// The facts of a path, with what the account may do there.
     pub(crate) async fn stat(&self, at: &VPath) -> Result<Entry, Refusal> {
-        let real = self.lead(at, Permissions::LIST).await?;
+        let real = self.authorize(at, Permissions::LIST).await?;
         self.stat_real(at, &real).await
     }
 
     /// The facts of `at`, which leads to `real`.
     async fn stat_real(&self, at: &VPath, real: &VPath) -> Result<Entry, Refusal> {
-        let mut entry = self.told(at, self.store.stat(real).await)?;
+        let mut entry = self.hide_existence(at, self.store.stat(real).await)?;
         if let (Some(name), true) = (at.name(), at != real) {
             entry.name = name.to_vec();
         }
@@ -73,7 +73,7 @@ impl Files {
     /// The facts of a file as RETR would send it (RFC 3659 §4); where none stands, how much this
     /// account left of an unfinished upload, for a client that means to go on with it.
     pub(crate) async fn size(&self, at: &VPath) -> Result<Entry, Refusal> {
-        let real = self.lead(at, Permissions::LIST).await?;
+        let real = self.authorize(at, Permissions::LIST).await?;
         let missing = match self.stat_real(at, &real).await {
             Ok(entry) => return Ok(entry),
             Err(refusal) => refusal,
@@ -122,7 +122,7 @@ impl Files {
 
     /// Whether an upload to `at` makes the folders on the way: always where the account may not
     /// know whether they exist, since an error would tell.
-    fn makes_folders_for(&self, at: &VPath) -> bool {
+    fn creates_parents_for(&self, at: &VPath) -> bool {
         self.makes_parents || at.parent().is_some_and(|folder| !self.may_know(&folder))
     }
 
@@ -133,16 +133,16 @@ impl Files {
         if !self.may_know(at) {
             return Ok(());
         }
-        let real = self.lead(at, Permissions::ENTER).await?;
-        match self.told(at, self.store.stat(&real).await)?.kind {
+        let real = self.authorize(at, Permissions::ENTER).await?;
+        match self.hide_existence(at, self.store.stat(&real).await)?.kind {
             Kind::Dir => Ok(()),
-            Kind::Link => Err(self.not_followed(at).await),
+            Kind::Link => Err(self.link_error(at).await),
             _ => Err(ErrorKind::NotADirectory.into_refusal()),
         }
     }
 
     /// Why a link is not followed: it is broken, leads in a circle, or out of the home.
-    pub(crate) async fn not_followed(&self, at: &VPath) -> Refusal {
+    pub(crate) async fn link_error(&self, at: &VPath) -> Refusal {
         match self.store.list(at, Wanted::Names).await {
             Ok(_) => ErrorKind::NotADirectory.into_refusal(),
             Err(error) => error.into(),
@@ -151,8 +151,8 @@ impl Files {
 
     /// What a directory holds.
     pub(crate) async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries, Refusal> {
-        let real = self.lead(at, Permissions::LIST).await?;
-        self.told(at, self.store.list(&real, wanted).await)
+        let real = self.authorize(at, Permissions::LIST).await?;
+        self.hide_existence(at, self.store.list(&real, wanted).await)
     }
 
     /// What a directory holds, for a walk through a tree that needs this right in each folder;
@@ -162,7 +162,7 @@ impl Files {
         at: &VPath,
         right: Permissions,
     ) -> Option<wharf_core::error::Result<Entries>> {
-        let real = self.lead(at, right).await.ok()?;
+        let real = self.authorize(at, right).await.ok()?;
         Some(self.store.list(&real, Wanted::Facts).await)
     }
 
@@ -172,10 +172,10 @@ impl Files {
         if at.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be removed."));
         }
-        let real = self.lead_to_name(at, Permissions::RMDIR).await?;
+        let real = self.authorize_name(at, Permissions::RMDIR).await?;
         match self.store.remove_dir(&real).await {
             Err(error) if error.kind == ErrorKind::NotEmpty => Ok(false),
-            removed => self.told(at, removed).map(|()| true),
+            removed => self.hide_existence(at, removed).map(|()| true),
         }
     }
 
@@ -185,15 +185,15 @@ impl Files {
     }
 
     pub(crate) async fn read(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
-        let real = self.lead(at, Permissions::READ).await?;
-        self.told(at, self.store.read(&real, from).await)
+        let real = self.authorize(at, Permissions::READ).await?;
+        self.hide_existence(at, self.store.read(&real, from).await)
     }
 
     /// How long a file is whose check sum is wanted.
     pub(crate) async fn stat_to_digest(&self, at: &VPath) -> Result<u64, Refusal> {
         let real = self.may_digest(at).await?;
-        let entry = self.told(at, self.store.stat(&real).await)?;
-        self.told(at, regular(entry.kind))?;
+        let entry = self.hide_existence(at, self.store.stat(&real).await)?;
+        self.hide_existence(at, regular(entry.kind))?;
         Ok(entry.size)
     }
 
@@ -203,16 +203,16 @@ impl Files {
     }
 
     async fn may_digest(&self, at: &VPath) -> Result<VPath, Refusal> {
-        self.lead(at, Permissions::READ).await?;
-        self.lead(at, Permissions::HASH).await
+        self.authorize(at, Permissions::READ).await?;
+        self.authorize(at, Permissions::HASH).await
     }
 
     /// Checks that a file can be copied, for SITE CPFR.
     pub(crate) async fn may_copy(&self, from: &VPath) -> Result<(), Refusal> {
-        self.lead(from, Permissions::COPY).await?;
-        let real = self.lead(from, Permissions::READ).await?;
-        let kind = self.told(from, self.store.stat(&real).await)?.kind;
-        self.told(from, regular(kind))
+        self.authorize(from, Permissions::COPY).await?;
+        let real = self.authorize(from, Permissions::READ).await?;
+        let kind = self.hide_existence(from, self.store.stat(&real).await)?.kind;
+        self.hide_existence(from, regular(kind))
     }
 
     /// Begins to copy a file: it is read with the rights of RETR and written with those of STOR.
@@ -221,7 +221,7 @@ impl Files {
         from: &VPath,
         to: &VPath,
     ) -> Result<(Source, Box<dyn Sink>), Refusal> {
-        self.lead(to, Permissions::COPY).await?;
+        self.authorize(to, Permissions::COPY).await?;
         self.may_copy(from).await?;
         let source = self.read(from, 0).await?;
         Ok((source, self.store(to, Start::Fresh).await?))
@@ -229,7 +229,7 @@ impl Files {
 
     /// Begins to store a file; a file that is there is replaced only with the right to.
     pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
-        let real = self.lead(at, Permissions::UPLOAD).await?;
+        let real = self.authorize(at, Permissions::UPLOAD).await?;
         if let Start::At(from) = start
             && !self.may_know(at)
             && !self.rights(at).contains(Permissions::READ)
@@ -338,7 +338,7 @@ impl Files {
 
     /// Begins to store a file under a name that nothing has; none if something has it.
     pub(crate) async fn store_new(&self, at: &VPath) -> Result<Option<Box<dyn Sink>>, Refusal> {
-        let real = self.lead(at, Permissions::UPLOAD).await?;
+        let real = self.authorize(at, Permissions::UPLOAD).await?;
         if self.store.stat(&real).await.is_ok() {
             return Ok(None);
         }
@@ -349,14 +349,14 @@ impl Files {
     /// Begins to add to a file. Where an unfinished upload or a new file takes a name that
     /// something else got meanwhile, that is replaced only with the right to.
     pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
-        let real = self.lead(at, Permissions::APPEND).await?;
+        let real = self.authorize(at, Permissions::APPEND).await?;
         self.write(at, Write { start: Start::End, replace: self.replace(at, &real) }).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>, Refusal> {
         let at = &self.resolve(at, LastLink::Keep).await?;
         let mut begun = self.store.write(at, how).await;
-        if is_missing(&begun) && self.makes_folders_for(at) {
+        if is_missing(&begun) && self.creates_parents_for(at) {
             self.create_parent_dirs(at).await?;
             begun = self.store.write(at, how).await;
         }
@@ -369,24 +369,24 @@ impl Files {
     }
 
     pub(crate) async fn remove_file(&self, at: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(at, Permissions::DELETE).await?;
-        self.told(at, self.store.remove_file(&real).await)
+        let real = self.authorize_name(at, Permissions::DELETE).await?;
+        self.hide_existence(at, self.store.remove_file(&real).await)
     }
 
     pub(crate) async fn remove_dir(&self, at: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(at, Permissions::RMDIR).await?;
+        let real = self.authorize_name(at, Permissions::RMDIR).await?;
         if at.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be removed."));
         }
-        self.told(at, self.store.remove_dir(&real).await)
+        self.hide_existence(at, self.store.remove_dir(&real).await)
     }
 
     /// Makes a directory, and says whether it did: where the account may not know what exists, a
     /// name that is taken is no error.
     pub(crate) async fn make_dir(&self, at: &VPath) -> Result<bool, Refusal> {
-        let at = &self.lead_to_name(at, Permissions::MKDIR).await?;
+        let at = &self.authorize_name(at, Permissions::MKDIR).await?;
         let mut made = self.store.make_dir(at).await;
-        if is_missing(&made) && self.makes_folders_for(at) {
+        if is_missing(&made) && self.creates_parents_for(at) {
             self.create_parent_dirs(at).await?;
             made = self.store.make_dir(at).await;
         }
@@ -421,28 +421,28 @@ impl Files {
 
     /// Checks that something can be renamed, for RNFR.
     pub(crate) async fn may_rename(&self, from: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(from, Permissions::RENAME).await?;
+        let real = self.authorize_name(from, Permissions::RENAME).await?;
         if from.is_root() {
             return Err(Refusal::unavailable("The top directory cannot be renamed."));
         }
         if self.may_know(from) {
-            self.told(from, self.store.stat(&real).await)?;
+            self.hide_existence(from, self.store.stat(&real).await)?;
         }
-        self.check_fixed(from, &real)
+        self.check_movable(from, &real)
     }
 
     pub(crate) async fn rename(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
-        let old = self.lead_to_name(from, Permissions::RENAME).await?;
-        let new = self.lead_to_name(to, Permissions::RENAME).await?;
-        self.check_fixed(from, &old)?;
-        self.check_fixed(to, &new)?;
-        self.check_gain(&old, &new)?;
-        self.told(from, self.store.rename(&old, &new, self.replace(to, &new)).await)
+        let old = self.authorize_name(from, Permissions::RENAME).await?;
+        let new = self.authorize_name(to, Permissions::RENAME).await?;
+        self.check_movable(from, &old)?;
+        self.check_movable(to, &new)?;
+        self.check_rights_gain(&old, &new)?;
+        self.hide_existence(from, self.store.rename(&old, &new, self.replace(to, &new)).await)
     }
 
     /// Refuses to move what has a rule, or a virtual folder, for itself or for something in it: the
     /// rule would stay behind, and hold for nothing. So would one that is for the new name.
-    fn check_fixed(&self, at: &VPath, real: &VPath) -> Result<(), Refusal> {
+    fn check_movable(&self, at: &VPath, real: &VPath) -> Result<(), Refusal> {
         for path in [at, real] {
             if let Some((prefix, rights)) = self.rules.at_or_below(path, self.ignores_case) {
                 let reason =
@@ -458,7 +458,7 @@ impl Files {
     }
 
     /// Refuses to move what may not be read to where more may be done with it.
-    fn check_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
+    fn check_rights_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
         let (old, new) = (self.rights(from), self.rights(to));
         if old.contains(new) || old.contains(Permissions::READ) {
             return Ok(());
@@ -472,20 +472,24 @@ impl Files {
             Change::Mode(_) => Permissions::CHMOD,
             Change::Modified(_) => Permissions::MTIME,
         };
-        let real = self.lead(at, right).await?;
-        self.told(at, self.store.set(&real, change).await)
+        let real = self.authorize(at, right).await?;
+        self.hide_existence(at, self.store.set(&real, change).await)
     }
 
     /// The facts of something that may not exist, with what the account may do there. Who may not
     /// look is told the same whether it exists or not.
     pub(crate) async fn find(&self, at: &VPath) -> Result<Option<Entry>, Refusal> {
-        let real = self.lead(at, Permissions::LIST).await?;
+        let real = self.authorize(at, Permissions::LIST).await?;
         Ok(self.stat_real(at, &real).await.ok())
     }
 
     /// What the store said, for an account that may know what exists there. To any other, what is
     /// forbidden, of another kind, not empty or shorter is missing.
-    fn told<T>(&self, at: &VPath, said: wharf_core::error::Result<T>) -> Result<T, Refusal> {
+    fn hide_existence<T>(
+        &self,
+        at: &VPath,
+        said: wharf_core::error::Result<T>,
+    ) -> Result<T, Refusal> {
         said.map_err(|error| match error.kind {
             ErrorKind::Forbidden
             | ErrorKind::Exists
@@ -509,12 +513,15 @@ impl Files {
     }
 
     /// The letters of the `perm` fact for whatever lies in this directory.
-    pub(crate) fn perms_in(&self, directory: &VPath) -> PermsIn {
+    pub(crate) fn perms_in(&self, directory: &VPath) -> DirectoryPerms {
         if self.rules.reach_below(directory) {
-            return PermsIn::Each(self.clone(), directory.clone());
+            return DirectoryPerms::Each(self.clone(), directory.clone());
         }
         let rights = self.rights(directory);
-        PermsIn::All { files: perm(rights, Kind::File), directories: perm(rights, Kind::Dir) }
+        DirectoryPerms::All {
+            files: perm(rights, Kind::File),
+            directories: perm(rights, Kind::Dir),
+        }
     }
 
     /// The same for something that lies elsewhere than its path says.
@@ -527,12 +534,12 @@ impl Files {
         if !self.has_rules {
             return Ok(at.clone());
         }
-        self.told(at, self.store.resolve(at, last).await)
+        self.hide_existence(at, self.store.resolve(at, last).await)
     }
 
     /// Requires a right at a path and, where links lead elsewhere, there as well. Gives the path
     /// without links: every act on it must take that one.
-    async fn lead(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
+    async fn authorize(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
         self.require(at, right)?;
         let real = self.resolve(at, LastLink::Follow).await?;
         self.require_real(at, &real, right)?;
@@ -540,7 +547,7 @@ impl Files {
     }
 
     /// The same for acts on the name: a link that is the last of the path is itself meant.
-    async fn lead_to_name(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
+    async fn authorize_name(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
         self.require(at, right)?;
         let real = self.resolve(at, LastLink::Keep).await?;
         self.require_real(at, &real, right)?;

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::command::rows;
     use crate::settings::Compat;
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
     fn code(spec: &Spec, session: &Session, arg: &[u8]) -> Option<u16> {
         let refusal = admit(spec, session, arg).err()?;
@@ -68,7 +68,7 @@ mod tests {
     /// Before a login everything but these is 530, whatever its argument.
     #[test]
     fn row_19_24_strangers_may_only_introduce_themselves() {
-        let bench = Bench::new();
+        let bench = TestSession::new();
         let open: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") != Some(530))
             .map(|row| row.verb)
@@ -101,8 +101,8 @@ mod tests {
         let version = env!("CARGO_PKG_VERSION");
         for row in rows() {
             for line in [format!("{} {MARK}", row.verb), row.verb.to_owned()] {
-                let mut bench = Bench::new();
-                let reply = bench.says(&line).await.to_ascii_lowercase();
+                let mut bench = TestSession::new();
+                let reply = bench.send(&line).await.to_ascii_lowercase();
                 for word in [MARK, "wharf", version, "rust"] {
                     assert!(!reply.contains(word), "{line}: {reply}");
                 }
@@ -119,12 +119,12 @@ mod tests {
             each().filter(|right| *right != lacking).fold(Permissions::NONE, Permissions::union)
         };
         for row in rows().filter(|row| row.stage == Stage::LoggedIn) {
-            let stranger = Bench::new();
+            let stranger = TestSession::new();
             assert_eq!(code(row, &stranger.session, b"x"), Some(530), "{}", row.verb);
-            let exact = Bench::new().logged_in(row.needs).ready();
+            let exact = TestSession::new().logged_in(row.needs).ready();
             assert_eq!(code(row, &exact.session, b"x"), None, "{}", row.verb);
             for right in each() {
-                let bench = Bench::new().logged_in(but(right)).ready();
+                let bench = TestSession::new().logged_in(but(right)).ready();
                 let closed = if row.is_extra { 502 } else { row.unavailable.number() };
                 let expected = row.needs.contains(right).then_some(closed);
                 assert_eq!(code(row, &bench.session, b"x"), expected, "{} {right}", row.verb);
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_needed_argument_is_asked_for_with_the_syntax() {
-        let bench = Bench::new().logged_in(Permissions::ALL);
+        let bench = TestSession::new().logged_in(Permissions::ALL);
         for row in rows().filter(|row| row.arg == Arg::Required && !row.moves_data) {
             assert_eq!(code(row, &bench.session, b""), Some(501), "{}", row.verb);
         }
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn data_needs_a_place_to_go() {
-        let bench = Bench::new().logged_in(Permissions::ALL);
+        let bench = TestSession::new().logged_in(Permissions::ALL);
         let moving: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") == Some(425))
             .map(|row| row.verb)
@@ -188,7 +188,7 @@ mod tests {
     fn a_command_can_be_switched_off_by_any_of_its_names() {
         let compat = Compat { disabled_commands: vec!["XPWD".into()], ..Compat::default() };
         let settings = crate::settings::Settings { compat, ..Default::default() };
-        let bench = Bench::with(settings).logged_in(Permissions::ALL);
+        let bench = TestSession::with(settings).logged_in(Permissions::ALL);
         let off: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") == Some(502))
             .map(|row| row.verb)

@@ -122,6 +122,7 @@
 
 mod admission;
 mod attend;
+pub mod auth_throttle;
 pub mod certificate;
 mod command;
 mod control;
@@ -130,14 +131,13 @@ mod data;
 mod diagnosis;
 mod digest;
 pub mod doctor;
-mod errand;
 mod exit;
 mod files;
 mod gate;
-pub mod guard;
 mod lanes;
 mod lines;
 pub mod live;
+pub mod metrics;
 mod names;
 pub mod net;
 mod next;
@@ -146,11 +146,11 @@ mod pump;
 mod refusal;
 mod registry;
 pub mod server;
+mod server_side_job;
 mod session;
 pub mod settings;
 mod shape;
 mod shared;
-pub mod tally;
 #[cfg(test)]
 mod testing;
 mod tls;

@@ -3,7 +3,7 @@
 mod tree;
 mod walk;
 
-pub(crate) use self::tree::{Spelling, tree};
+pub(crate) use self::tree::{TreePrefix, tree};
 pub(crate) use self::walk::Walk;
 
 use std::future::poll_fn;
@@ -18,8 +18,8 @@ use wharf_proto::entry::Entry;
 use wharf_proto::glob::Glob;
 use wharf_proto::listing::Format;
 
-use crate::files::PermsIn;
-use crate::names::Names;
+use crate::files::DirectoryPerms;
+use crate::names::NameCodec;
 
 /// A directory of up to so many entries is sorted by name; a larger one comes as the store has
 /// it, so that nothing ever waits for a million entries.
@@ -31,23 +31,23 @@ const PIECE_BYTES: usize = 112 * 1024;
 const PIECE_BYTES_SPARE: usize = 8 * 1024;
 /// Entries looked at in one go at most, where few match a pattern: so that a listing which nobody
 /// waits for ends soon.
-const LOOKED_AT_MAX: usize = 4096;
+const ENTRIES_PER_READ_MAX: usize = 4096;
 
 /// How entries become lines.
-pub(crate) struct Shape {
+pub(crate) struct LineFormatter {
     /// What a line looks like.
     pub(crate) format: Box<dyn Format>,
     /// The session's character set.
-    pub(crate) names: Names,
+    pub(crate) names: NameCodec,
     /// Only names that match.
     pub(crate) only: Option<Glob>,
     /// What stands before each name: the directory part of NLST's argument.
     pub(crate) prefix: Vec<u8>,
     /// What the `perm` fact shows.
-    pub(crate) perms: PermsIn,
+    pub(crate) perms: DirectoryPerms,
 }
 
-impl Shape {
+impl LineFormatter {
     /// One entry as its line.
     pub(crate) fn line(&mut self, entry: &mut Entry, out: &mut Vec<u8>) {
         entry.perm = self.perms.of(&entry.name, entry.kind);
@@ -66,11 +66,11 @@ impl Shape {
 }
 
 /// The lines of a whole directory.
-pub(crate) fn lines(entries: Entries, shape: Shape) -> ByteStream {
-    let lines = Lines { shape, first: Some(Vec::new()), out: Vec::new() };
+pub(crate) fn lines(entries: Entries, formatter: LineFormatter) -> ByteStream {
+    let lines = LineBuffer { formatter, first: Some(Vec::new()), out: Vec::new() };
     match entries {
-        Entries::Blocking(entries) => Box::pin(Ahead::of(Calls { entries, lines })),
-        Entries::Stream(entries) => Box::pin(Batches { entries: Some(entries), lines }),
+        Entries::Blocking(entries) => Box::pin(ReadAhead::of(BlockingLines { entries, lines })),
+        Entries::Stream(entries) => Box::pin(BatchLines { entries: Some(entries), lines }),
     }
 }
 
@@ -106,21 +106,21 @@ async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
 }
 
 /// Lines that are made already.
-pub(crate) fn made(bytes: Vec<u8>) -> ByteStream {
-    Box::pin(Made(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty())))
+pub(crate) fn prepared(bytes: Vec<u8>) -> ByteStream {
+    Box::pin(Prepared(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty())))
 }
 
 /// Lines as they come to be.
-struct Lines {
-    shape: Shape,
+struct LineBuffer {
+    formatter: LineFormatter,
     /// The entries held back to be sorted, as long as they are few.
     first: Option<Vec<Entry>>,
     out: Vec<u8>,
 }
 
-impl Lines {
+impl LineBuffer {
     fn add(&mut self, mut entry: Entry) {
-        if !self.shape.wants(&entry) {
+        if !self.formatter.wants(&entry) {
             return;
         }
         match &mut self.first {
@@ -131,14 +131,14 @@ impl Lines {
         if self.out.capacity() == 0 {
             self.out.reserve(PIECE_BYTES + PIECE_BYTES_SPARE);
         }
-        self.shape.line(&mut entry, &mut self.out);
+        self.formatter.line(&mut entry, &mut self.out);
     }
 
     fn write_first(&mut self) {
         let mut first = self.first.take().unwrap_or_default();
         self.out.reserve(first.len() * 128);
         for entry in &mut first {
-            self.shape.line(entry, &mut self.out);
+            self.formatter.line(entry, &mut self.out);
         }
     }
 
@@ -150,7 +150,7 @@ impl Lines {
         let mut sorted: Vec<_> = first.iter_mut().collect();
         sorted.sort_unstable_by(|one, two| one.name.cmp(&two.name));
         for entry in sorted {
-            self.shape.line(entry, &mut self.out);
+            self.formatter.line(entry, &mut self.out);
         }
     }
 
@@ -165,17 +165,17 @@ impl Lines {
 }
 
 /// Lines of entries that are read by blocking calls.
-struct Calls {
+struct BlockingLines {
     entries: Box<dyn Iterator<Item = Result<Entry>> + Send>,
-    lines: Lines,
+    lines: LineBuffer,
 }
 
 /// A piece, and what is left to be read if there is any.
-type Read = Result<(Bytes, Option<Calls>)>;
+type ReadPiece = Result<(Bytes, Option<BlockingLines>)>;
 
-impl Calls {
-    fn read(mut self) -> Read {
-        for _ in 0..LOOKED_AT_MAX {
+impl BlockingLines {
+    fn read(mut self) -> ReadPiece {
+        for _ in 0..ENTRIES_PER_READ_MAX {
             let Some(entry) = self.entries.next() else {
                 self.lines.end();
                 return Ok((self.lines.piece(), None));
@@ -190,15 +190,15 @@ impl Calls {
 }
 
 /// Reads one piece ahead, off the reactor. Dropping it lets that piece be read and no other.
-struct Ahead(Option<JoinHandle<Read>>);
+struct ReadAhead(Option<JoinHandle<ReadPiece>>);
 
-impl Ahead {
-    fn of(calls: Calls) -> Self {
+impl ReadAhead {
+    fn of(calls: BlockingLines) -> Self {
         Self(Some(spawn_blocking(|| calls.read())))
     }
 }
 
-impl Stream for Ahead {
+impl Stream for ReadAhead {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -220,13 +220,13 @@ impl Stream for Ahead {
 }
 
 /// Lines of entries that come in batches.
-struct Batches {
+struct BatchLines {
     /// None once it has ended or failed: a stream is not asked again after that.
     entries: Option<EntryStream>,
-    lines: Lines,
+    lines: LineBuffer,
 }
 
-impl Stream for Batches {
+impl Stream for BatchLines {
     type Item = Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -257,9 +257,9 @@ impl Stream for Batches {
     }
 }
 
-struct Made(Option<Bytes>);
+struct Prepared(Option<Bytes>);
 
-impl Stream for Made {
+impl Stream for Prepared {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -275,13 +275,13 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
 
-    fn shape(only: Option<&[u8]>) -> Shape {
-        Shape {
+    fn formatter(only: Option<&[u8]>) -> LineFormatter {
+        LineFormatter {
             format: Box::new(Short),
-            names: Names::new(&Settings::default().names),
+            names: NameCodec::new(&Settings::default().names),
             only: only.map(|pattern| Glob::parse(pattern).unwrap().unwrap()),
             prefix: Vec::new(),
-            perms: PermsIn::All { files: Perm::default(), directories: Perm::default() },
+            perms: DirectoryPerms::All { files: Perm::default(), directories: Perm::default() },
         }
     }
 
@@ -309,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn a_small_directory_is_sorted_and_a_large_one_comes_as_it_is() {
         for (count, is_sorted) in [(0, true), (1, true), (SORTED_MAX, true), (50_000, false)] {
-            let listed = lines(Entries::Blocking(entries((0..count).rev())), shape(None));
+            let listed = lines(Entries::Blocking(entries((0..count).rev())), formatter(None));
             let text = String::from_utf8(all(listed).await.unwrap()).unwrap();
             let wanted = if is_sorted { expected(0..count) } else { expected((0..count).rev()) };
             assert!(text == wanted, "{count}");
@@ -320,7 +320,7 @@ mod tests {
     async fn an_error_ends_the_listing() {
         let failing = (0..3).map(|_| Err(Error::from(ErrorKind::Broken)));
         let listed = Entries::Blocking(Box::new(failing));
-        assert_eq!(all(lines(listed, shape(None))).await.unwrap_err().kind, ErrorKind::Broken);
+        assert_eq!(all(lines(listed, formatter(None))).await.unwrap_err().kind, ErrorKind::Broken);
     }
 
     /// Ends, and must not be asked again.
@@ -342,7 +342,7 @@ mod tests {
         let batch = vec![Entry::new("a", Kind::File, 0)];
         for (only, is_whole) in [(Ok(batch), true), (Err(ErrorKind::Broken.into()), false)] {
             let batches = Entries::Stream(Box::pin(Once(Some(only), false)));
-            let mut stream = lines(batches, shape(None));
+            let mut stream = lines(batches, formatter(None));
             let first = poll_fn(|waker| stream.as_mut().poll_next(waker)).await;
             assert_eq!(first.unwrap().is_ok(), is_whole);
             for _ in 0..2 {
@@ -354,8 +354,9 @@ mod tests {
     #[test]
     fn row_39_one_go_ends_though_the_directory_does_not() {
         for only in [None, Some(b"*x".as_slice())] {
-            let lines = Lines { shape: shape(only), first: Some(Vec::new()), out: Vec::new() };
-            let (piece, rest) = Calls { entries: entries(0..), lines }.read().unwrap();
+            let lines =
+                LineBuffer { formatter: formatter(only), first: Some(Vec::new()), out: Vec::new() };
+            let (piece, rest) = BlockingLines { entries: entries(0..), lines }.read().unwrap();
             assert!(rest.is_some());
             assert!(piece.len() <= PIECE_BYTES + PIECE_BYTES_SPARE);
         }
@@ -368,7 +369,7 @@ mod tests {
             let facts = std::fs::read_to_string("/proc/self/statm").ok()?;
             facts.split(' ').nth(1)?.parse::<usize>().ok()
         };
-        let mut stream = lines(Entries::Blocking(entries(0..1_000_000)), shape(None));
+        let mut stream = lines(Entries::Blocking(entries(0..1_000_000)), formatter(None));
         let (mut count, mut most) = (0, 0);
         let before = pages();
         while let Some(piece) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {

@@ -16,7 +16,7 @@ pub(crate) enum Next {
     /// 150, data, and a reply at the end.
     Transfer(Transfer),
     /// Work that takes its time, and a reply at the end.
-    Errand(Errand),
+    ServerSideJob(ServerSideJob),
     /// This reply, and then TLS.
     Secure(Reply),
     /// This reply, and then the end.
@@ -32,7 +32,7 @@ impl Next {
 }
 
 /// Work without a data connection that may take long.
-pub(crate) enum Errand {
+pub(crate) enum ServerSideJob {
     /// The check sum of the first `bytes` of a source, and how it is told.
     Digest {
         source: Source,
@@ -63,7 +63,7 @@ pub(crate) enum Job {
         sink: Box<dyn Sink>,
         path: VPath,
         is_ascii: bool,
-        announced: Option<Announced>,
+        announced: Option<AnnouncedSize>,
         end: EndRule,
         target: Target,
     },
@@ -81,14 +81,14 @@ pub(crate) struct Target {
 
 /// What a client said of the size of its upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Announced {
+pub(crate) struct AnnouncedSize {
     /// So many bytes: the whole file, or what is to come of it.
     pub(crate) bytes: u64,
     /// What is there already that the upload goes on with.
     pub(crate) before: u64,
 }
 
-impl Announced {
+impl AnnouncedSize {
     /// Whether `came` is less than either reading of it. More is no sign of a cut: files grow
     /// while they are sent.
     pub(crate) fn is_cut(self, came: u64) -> bool {

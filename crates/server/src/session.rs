@@ -19,7 +19,7 @@ use crate::admission::Seat;
 use crate::data::DataPort;
 use crate::digest::Algorithm;
 use crate::files::Files;
-use crate::names::{Names, Reading, Readings, Recognised};
+use crate::names::{NameCodec, Reading, Readings, RecognisedCharset};
 use crate::ports::Claim;
 use crate::refusal::Refusal;
 use crate::registry::Probe;
@@ -41,7 +41,7 @@ pub(crate) struct Session {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) listen_tls: ListenTls,
-    pub(crate) login: Login,
+    pub(crate) login: LoginState,
     pub(crate) failed_logins: u32,
     /// Taken up until the login.
     pub(crate) newcomer: Option<Seat>,
@@ -51,9 +51,9 @@ pub(crate) struct Session {
     pub(crate) parameters: Parameters,
     pub(crate) pending: Pending,
     pub(crate) data: Option<DataPort>,
-    pub(crate) names: Names,
+    pub(crate) names: NameCodec,
     /// The character set that was noted of the account's clients.
-    pub(crate) habit: Option<&'static Charset>,
+    pub(crate) remembered_charset: Option<&'static Charset>,
     pub(crate) client: Option<String>,
     /// Whether a data connection was once let in by its address alone.
     pub(crate) has_unproven_data: bool,
@@ -84,14 +84,14 @@ pub(crate) struct Session {
 }
 
 /// Where a client stands with us. Files exist only once someone is logged in.
-pub(crate) enum Login {
-    Greeted,
+pub(crate) enum LoginState {
+    NoUser,
     /// After USER: the name, and the bytes that it came in.
-    Named {
+    UserGiven {
         user: String,
         typed: Vec<u8>,
     },
-    In(Box<LoggedIn>),
+    LoggedIn(Box<LoggedIn>),
 }
 
 pub(crate) struct LoggedIn {
@@ -132,19 +132,19 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Forgets everything but what `left` says.
-    pub(crate) fn forget(&mut self, left: Leaves) {
+    pub(crate) fn forget(&mut self, left: CarriedOver) {
         let before = std::mem::take(self);
         match left {
-            Leaves::Nothing => {}
-            Leaves::RenameFrom => self.rename_from = before.rename_from,
-            Leaves::CopyFrom => self.copy_from = before.copy_from,
+            CarriedOver::Nothing => {}
+            CarriedOver::RenameFrom => self.rename_from = before.rename_from,
+            CarriedOver::CopyFrom => self.copy_from = before.copy_from,
         }
     }
 }
 
 /// What a command leaves for the next one, and all but that one forget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaves {
+pub(crate) enum CarriedOver {
     Nothing,
     RenameFrom,
     CopyFrom,
@@ -190,7 +190,7 @@ impl Session {
             probe,
             local,
             listen_tls,
-            login: Login::Greeted,
+            login: LoginState::NoUser,
             failed_logins: 0,
             newcomer: None,
             login_deadline: Instant::now() + settings.login.timeout,
@@ -198,8 +198,8 @@ impl Session {
             parameters: Parameters::new(listen_tls),
             pending: Pending::default(),
             data: None,
-            names: Names::new(&settings.names),
-            habit: None,
+            names: NameCodec::new(&settings.names),
+            remembered_charset: None,
             client: None,
             has_unproven_data: false,
             data_resumes: None,
@@ -222,25 +222,25 @@ impl Session {
     /// Leaves the account, if there is one, with its folder and what its commands left for others.
     /// It is a newcomer again, with time to log in.
     pub(crate) fn leave(&mut self) {
-        if matches!(self.login, Login::In(_)) {
+        if matches!(self.login, LoginState::LoggedIn(_)) {
             self.newcomer = Some(self.shared.admission.newcomer_again());
             self.login_deadline = Instant::now() + self.settings.login.timeout;
         }
         self.probe.live.left();
         self.idle_wanted = None;
-        self.login = Login::Greeted;
+        self.login = LoginState::NoUser;
         self.cwd = VPath::root();
         self.pending = Pending::default();
     }
 
     /// Forgets who it is and all it set, as REIN and the start of TLS demand (RFC 4217 §4).
-    pub(crate) fn start_over(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.leave();
         self.parameters = Parameters::new(self.listen_tls);
         self.give_up_port();
         self.data_resumes = None;
-        self.names = Names::new(&self.settings.names);
-        self.habit = None;
+        self.names = NameCodec::new(&self.settings.names);
+        self.remembered_charset = None;
     }
 
     /// How a data connection of this client is told from others.
@@ -278,7 +278,7 @@ impl Session {
     }
 
     /// Until when a client that has not logged in must say something.
-    pub(crate) fn silence_deadline(&mut self) -> Instant {
+    pub(crate) fn idle_deadline(&mut self) -> Instant {
         // What is too far away for a clock never comes.
         let idle = Instant::now().checked_add(self.idle_max().0);
         idle.map_or(self.login_deadline, |idle| idle.min(self.login_deadline))
@@ -290,13 +290,13 @@ impl Session {
 
     pub(crate) fn logged_in(&self) -> Option<&LoggedIn> {
         match &self.login {
-            Login::In(inside) => Some(inside),
-            Login::Greeted | Login::Named { .. } => None,
+            LoginState::LoggedIn(inside) => Some(inside),
+            LoginState::NoUser | LoginState::UserGiven { .. } => None,
         }
     }
 
     /// When the account's hours end, or the account does.
-    pub(crate) fn time_is_over(&self) -> Option<Instant> {
+    pub(crate) fn account_deadline(&self) -> Option<Instant> {
         let until = self.logged_in()?.account.until?;
         let left = u64::try_from(until.saturating_sub(self.shared.now())).unwrap_or_default();
         // What is too far away for a clock never comes.
@@ -334,7 +334,7 @@ impl Session {
             && *only == otherwise
         {
             let path = self.cwd.resolve(&only.path)?;
-            self.means(typed, only, false);
+            self.note_reading(typed, only, false);
             return Ok(path);
         }
         let files = self.files()?.clone();
@@ -342,7 +342,7 @@ impl Session {
         let paths: Vec<(&Reading, VPath)> = paths.collect();
         for (reading, path) in &paths {
             if files.exists(path).await {
-                self.means(typed, reading, true);
+                self.note_reading(typed, reading, true);
                 return Ok(path.clone());
             }
         }
@@ -352,51 +352,51 @@ impl Session {
             if let Some(parent) = path.parent()
                 && files.exists(&parent).await
             {
-                self.means(typed, reading, true);
+                self.note_reading(typed, reading, true);
                 return Ok(path.clone());
             }
         }
         let path = self.cwd.resolve(&otherwise.path)?;
-        self.means(typed, &otherwise, false);
+        self.note_reading(typed, &otherwise, false);
         Ok(path)
     }
 
     /// `typed` was found to mean `reading`. The first time, and each time that another set shows,
     /// that is told.
-    fn means(&mut self, typed: &[u8], reading: &Reading, exists: bool) {
+    fn note_reading(&mut self, typed: &[u8], reading: &Reading, exists: bool) {
         if let Some(recognised) = self.names.chose(typed, reading, exists) {
-            self.recognised(recognised);
+            self.report_charset(recognised);
         }
-        self.note_habit();
+        self.remember_charset();
     }
 
     /// A login has shown `set`: by the name of an account, or by a password, which is a hint alone.
-    pub(crate) fn has_shown(&mut self, set: &'static Charset, is_name: bool) {
+    pub(crate) fn note_login_charset(&mut self, set: &'static Charset, is_name: bool) {
         if !is_name {
             self.names.expect(Some(set));
         } else if let Some(recognised) = self.names.speaks(set, true) {
-            self.recognised(recognised);
-            self.note_habit();
+            self.report_charset(recognised);
+            self.remember_charset();
         }
     }
 
     /// Remembers what is settled for the account's next session.
-    fn note_habit(&mut self) {
+    fn remember_charset(&mut self) {
         if let (Some(set), Some(inside)) = (self.names.settled(), self.logged_in())
-            && self.habit != Some(set)
+            && self.remembered_charset != Some(set)
         {
-            self.shared.habits.note(&inside.account.name, set);
-            self.habit = Some(set);
+            self.shared.charset_memory.note(&inside.account.name, set);
+            self.remembered_charset = Some(set);
         }
     }
 
     /// Tells which character set the client speaks.
-    fn recognised(&self, recognised: Recognised) {
+    fn report_charset(&self, recognised: RecognisedCharset) {
         let charset = recognised.set.name();
         self.emit(&Event::CharsetRecognised { charset, is_certain: recognised.is_settled });
     }
 
-    pub(crate) fn who(&self) -> ClientInfo {
+    pub(crate) fn client_info(&self) -> ClientInfo {
         ClientInfo {
             session: self.probe.number,
             peer: self.peer,
@@ -413,7 +413,7 @@ impl Session {
     /// right after it (`PASSsecret`), or alone. Returns the moment.
     pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
         self.announce();
-        let kept = if is_open { line } else { verb_alone(line) };
+        let kept = if is_open { line } else { verb_only(line) };
         let at = self.probe.live.said(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return at;
@@ -428,21 +428,21 @@ impl Session {
     /// connect and close are thus not told of.
     pub(crate) fn announce(&self) {
         if !self.is_announced.swap(true, Ordering::Relaxed) {
-            self.shared.events.emit(&self.who(), &Event::Connected);
+            self.shared.events.emit(&self.client_info(), &Event::Connected);
             if let Some(Protection { version, cipher }) = &self.secured {
-                self.shared.events.emit(&self.who(), &Event::Secured { version, cipher });
+                self.shared.events.emit(&self.client_info(), &Event::Secured { version, cipher });
             }
         }
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.announce();
-        self.shared.events.emit(&self.who(), event);
+        self.shared.events.emit(&self.client_info(), event);
     }
 }
 
 /// The letters that may be a verb, four at most.
-fn verb_alone(line: &[u8]) -> &[u8] {
+fn verb_only(line: &[u8]) -> &[u8] {
     let word = line.trim_ascii_start();
     let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).take(4).count();
     word.get(..letters).unwrap_or_default()

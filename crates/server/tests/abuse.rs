@@ -48,14 +48,14 @@ fn row_17_the_tenth_failure_of_an_address_bans_it_and_nobody_else() {
     ));
     assert_eq!(count(&outcome.events, "LoginFailed"), 10);
     assert_eq!(count(&outcome.events, "Banned { network: \"203.0.113.9/32\""), 1);
-    assert_eq!(count(&outcome.events, "TurnedAway"), 1);
+    assert_eq!(count(&outcome.events, "Rejected"), 1);
 }
 
 #[test]
 fn row_17_a_banned_address_that_comes_again_and_again_is_told_of_once() {
     let again = each(5..=30, |n| format!("CLIENT c{n} 203.0.113.9\n{BANNED}"));
     let outcome = world().run(&format!("{}{again}", ten()));
-    assert_eq!(count(&outcome.events, "TurnedAway"), 1);
+    assert_eq!(count(&outcome.events, "Rejected"), 1);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn play(world: &World, script: &str) -> Outcome {
 
 /// The causes that were told, in order.
 fn causes(outcome: &Outcome) -> Vec<String> {
-    let told = outcome.events.iter().filter_map(|line| line.split_once("DataTrouble { "));
+    let told = outcome.events.iter().filter_map(|line| line.split_once("DataConnProblem { "));
     let cause = |(_, rest): (&str, &str)| {
         let (_, cause) = rest.split_once("cause: \"")?;
         cause.split('"').next().map(str::to_owned)

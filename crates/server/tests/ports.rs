@@ -126,7 +126,7 @@ fn row_03_strangers_are_told_of_and_do_not_stop_the_client() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(7);
     let outcome =
         play(&world(), &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
-    let told = "1 anna DataStrangers { first: 198.51.100.7, count: 7 }";
+    let told = "1 anna DataUnexpectedPeers { first: 198.51.100.7, count: 7 }";
     assert!(outcome.events.iter().any(|line| line == told), "{:?}", outcome.events);
 }
 
@@ -136,7 +136,7 @@ fn row_03_a_client_is_served_however_many_others_connect_before_it() {
     let asked = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n";
     let script = format!("{asked}{knocks}WAIT 10s\n{knocks}DIAL\nD: for one\nS: 226 *");
     let outcome = play(&world(), &script);
-    let told = "DataStrangers { first: 198.51.100.7, count: 80 }";
+    let told = "DataUnexpectedPeers { first: 198.51.100.7, count: 80 }";
     assert!(outcome.events.iter().any(|line| line.contains(told)), "{:?}", outcome.events);
     // The neighbour: without the client it ends when the time is up, and says why.
     let script = format!(
@@ -153,7 +153,7 @@ fn row_03_a_client_that_asks_late_is_served_whoever_came_before_it() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(40);
     let late = format!("LOGIN;EPSV;WAIT 1s\n{knocks}WAIT 1s\n{knocks}WAIT 5s\n{knocks}");
     let outcome = play(&world(), &format!("{late}DIAL\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
-    let told = "DataStrangers { first: 198.51.100.7,";
+    let told = "DataUnexpectedPeers { first: 198.51.100.7,";
     assert!(outcome.events.iter().any(|line| line.contains(told)), "{:?}", outcome.events);
     let script = format!(
         "{late}NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\n\

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use wharf_core::account::Account;
 use wharf_core::conformance;
-use wharf_core::conformance::users::{NAME, SECRET, strangers};
+use wharf_core::conformance::users::{NAME, SECRET, unknown_users};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{Attempt, Denied, Users};
 use wharf_users::anonymous::WithAnonymous;
@@ -53,7 +53,7 @@ async fn accounts_beside_anonymous_conform() {
 
 #[tokio::test]
 async fn nobody_knows_nobody() {
-    strangers(&Nobody).await;
+    unknown_users(&Nobody).await;
     assert!(matches!(login(&Nobody, NAME, SECRET).await, Err(Denied::UnknownUser)));
 }
 

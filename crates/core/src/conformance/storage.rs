@@ -30,29 +30,29 @@ use crate::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted, Wri
 pub async fn storage(make: impl Fn() -> Arc<dyn Storage>) {
     let families = [reading::CASES, writing::CASES, changing::CASES];
     for (name, run) in families.into_iter().flatten() {
-        run(&Probe { name, store: make() }).await;
+        run(&Harness { name, store: make() }).await;
     }
 }
 
 /// A named case: what it is called, and the future that runs it.
-type Case = (&'static str, fn(&Probe) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>);
+type Case = (&'static str, fn(&Harness) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>);
 
 /// Names each function as a case.
 macro_rules! cases {
     ($($case:ident),* $(,)?) => {
         pub(super) const CASES: &[super::Case] =
-            &[$((stringify!($case), |probe| Box::pin($case(probe)))),*];
+            &[$((stringify!($case), |harness| Box::pin($case(harness)))),*];
     };
 }
 use cases;
 
 /// A store under test, and the case that tests it.
-struct Probe {
+struct Harness {
     name: &'static str,
     store: Arc<dyn Storage>,
 }
 
-impl Probe {
+impl Harness {
     /// Fails the case unless `holds`.
     #[track_caller]
     fn check(&self, holds: bool, what: &str) {

@@ -29,14 +29,14 @@ pub async fn users(users: &dyn Users) {
         let denied = login(users, NAME, wrong).await;
         assert!(matches!(denied, Err(Denied::WrongPassword)), "a wrong password: {denied:?}");
     }
-    strangers(users).await;
+    unknown_users(users).await;
 }
 
 /// Asks a store for names that are nobody's, whatever the password. For stores that know nobody.
 ///
 /// # Panics
 /// With what went otherwise than promised.
-pub async fn strangers(users: &dyn Users) {
+pub async fn unknown_users(users: &dyn Users) {
     for name in ["bert", "Anna", "anna ", "ann", "annaa", "", "users.anna", "../anna", "*", "王"] {
         for secret in [SECRET, b""] {
             let denied = login(users, name, secret).await;

@@ -13,12 +13,12 @@ use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
 
 use super::spec::{Arg, Run, Spec};
+use crate::auth_throttle::{self, AttemptStart};
 use crate::files::Files;
-use crate::guard::{self, Start};
 use crate::names::Credentials;
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::{LoggedIn, Login, Session};
+use crate::session::{LoggedIn, LoginState, Session};
 use crate::settings::TlsRequire;
 use crate::shared::BANNED;
 
@@ -31,8 +31,8 @@ const SECRET_BYTES_MAX: usize = 1024;
 /// However often somebody has failed, the next answer comes after this.
 const FAILURE_DELAY_MAX: Duration = Duration::from_secs(10);
 /// How often, and for how long each time, a try waits for others of its address: 20 s in all.
-const TURN_TRIES_MAX: u32 = 200;
-const TURN_PAUSE: Duration = Duration::from_millis(100);
+const ATTEMPT_WAITS_MAX: u32 = 200;
+const ATTEMPT_WAIT: Duration = Duration::from_millis(100);
 
 static USER: Spec = Spec {
     verb: "USER",
@@ -40,7 +40,7 @@ static USER: Spec = Spec {
     about: "Say who you are",
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
-    run: Run::Now(user),
+    run: Run::Sync(user),
     ..Spec::any_time()
 };
 
@@ -60,7 +60,7 @@ fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             "Passwords need TLS here: choose FTPS, explicit, in your client.",
         );
     }
-    session.login = Login::Named { user, typed: arg.to_vec() };
+    session.login = LoginState::UserGiven { user, typed: arg.to_vec() };
     Next::say(Code::NEED_PASSWORD, "Password, please.")
 }
 
@@ -89,7 +89,7 @@ static PASS: Spec = Spec {
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Optional,
     is_secret: true,
-    run: Run::Later(|session, arg| Box::pin(pass(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(pass(session, arg))),
     ..Spec::any_time()
 };
 
@@ -99,64 +99,66 @@ static PASS: Spec = Spec {
 /// from there, or not now, must not tell that its password was guessed.
 async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let (user, typed) = match &session.login {
-        Login::Greeted => return Next::say(Code::BAD_SEQUENCE, "Send USER first."),
-        Login::In(_) => return Next::say(Code::BAD_SEQUENCE, "You are logged in already."),
-        Login::Named { user, typed } => (user.clone(), typed.clone()),
+        LoginState::NoUser => return Next::say(Code::BAD_SEQUENCE, "Send USER first."),
+        LoginState::LoggedIn(_) => {
+            return Next::say(Code::BAD_SEQUENCE, "You are logged in already.");
+        }
+        LoginState::UserGiven { user, typed } => (user.clone(), typed.clone()),
     };
     let arrived = Instant::now();
-    session.login = Login::Greeted;
-    let mut attempt = match wait_for_turn(session, &user).await {
-        Start::Go(attempt) => attempt,
-        Start::Locked => {
-            return Ok(turn_away(session, &user, &Denied::Refused(LOCKED.into()), arrived).await);
+    session.login = LoginState::NoUser;
+    let mut attempt = match wait_for_attempt(session, &user).await {
+        AttemptStart::Admitted(attempt) => attempt,
+        AttemptStart::Locked => {
+            return Ok(reject_login(session, &user, &Denied::Refused(LOCKED.into()), arrived).await);
         }
-        Start::Banned => return Ok(Next::Close(Reply::new(Code::CLOSING, BANNED))),
-        Start::Wait => return Ok(busy(session)),
+        AttemptStart::Banned => return Ok(Next::Close(Reply::new(Code::CLOSING, BANNED))),
+        AttemptStart::Wait => return Ok(close_busy(session)),
     };
-    session.names.expect(session.shared.habits.of(&user));
-    let entered = match admit(session, &typed, arg, &mut attempt).await {
-        Ok((account, shown)) => enter(session, account, shown).await,
+    session.names.expect(session.shared.charset_memory.of(&user));
+    let login = match admit(session, &typed, arg, &mut attempt).await {
+        Ok((account, charset)) => enter(session, account, charset).await,
         Err(denied) => Err(denied),
     };
-    let denied = match entered {
+    let denied = match login {
         Ok(next) => {
             let inside = session.logged_in().map(|inside| &inside.account);
             if inside.is_some() {
-                session.shared.tally.logins.add(arrived.elapsed());
+                session.shared.metrics.logins.add(arrived.elapsed());
             }
             // A visitor without a password is no sign of anybody.
             let known = inside.filter(|account| !account.is_anonymous);
-            attempt.entered(known.map(|account| account.name.as_str()));
+            attempt.succeeded(known.map(|account| account.name.as_str()));
             return Ok(next);
         }
         Err(denied) => denied,
     };
     match denied {
         // The password was not looked at.
-        Denied::Busy | Denied::Broken(_) => attempt.forgiven(),
+        Denied::Busy | Denied::Broken(_) => attempt.not_counted(),
         _ => attempt.failed(),
     }
     if matches!(denied, Denied::Busy) {
-        return Ok(busy(session));
+        return Ok(close_busy(session));
     }
-    Ok(turn_away(session, &user, &denied, arrived).await)
+    Ok(reject_login(session, &user, &denied, arrived).await)
 }
 
 /// Waits until the attempt can be checked. So many guesses at once that the next ones would come
 /// after a ban must not be checked before it.
-async fn wait_for_turn(session: &Session, user: &str) -> Start {
-    for _ in 0..TURN_TRIES_MAX {
+async fn wait_for_attempt(session: &Session, user: &str) -> AttemptStart {
+    for _ in 0..ATTEMPT_WAITS_MAX {
         match session.shared.begin_attempt(session.peer.ip(), user) {
-            Start::Wait => sleep(TURN_PAUSE).await,
+            AttemptStart::Wait => sleep(ATTEMPT_WAIT).await,
             start => return start,
         }
     }
-    Start::Wait
+    AttemptStart::Wait
 }
 
-fn busy(session: &Session) -> Next {
+fn close_busy(session: &Session) -> Next {
     let reason = "The server is busy; try again later.";
-    session.emit(&Event::TurnedAway { reason });
+    session.emit(&Event::Rejected { reason });
     Next::Close(Reply::new(Code::CLOSING, reason))
 }
 
@@ -165,7 +167,7 @@ fn is_anonymous(session: &Session, user: &str) -> bool {
 }
 
 /// Whose account it is, and the character set that the login has shown, if any.
-type Admitted = (Account, Option<Shown>);
+type Admitted = (Account, Option<CharsetEvidence>);
 
 /// Asks the store of accounts. Where bytes can be read in two ways, both are tried; that is one
 /// attempt all the same, which fails once.
@@ -173,7 +175,7 @@ async fn admit(
     session: &Session,
     user: &[u8],
     secret: &[u8],
-    counted: &mut guard::Attempt,
+    counted: &mut auth_throttle::Attempt,
 ) -> Result<Admitted, Denied> {
     if secret.len() > SECRET_BYTES_MAX {
         return Err(Denied::WrongPassword);
@@ -181,7 +183,7 @@ async fn admit(
     let users = Arc::clone(&session.shared.terms().users);
     let mut denied = None;
     for (at, spelled) in session.names.credentials(user, secret).into_iter().enumerate() {
-        if !is_name(&spelled.user) || !counted.is_about(&spelled.user) {
+        if !is_name(&spelled.user) || !counted.covers(&spelled.user) {
             continue;
         }
         let attempt = Attempt {
@@ -194,12 +196,12 @@ async fn admit(
         match asked.await {
             Ok(account) => {
                 let is_name = std::str::from_utf8(user).is_err();
-                let shown = spelled.set.map(|set| Shown { set, is_name });
-                return may_enter(session, &spelled, account, counted).map(|one| (one, shown));
+                let charset = spelled.set.map(|set| CharsetEvidence { set, is_name });
+                return may_enter(session, &spelled, account, counted).map(|one| (one, charset));
             }
             Err(why) => {
                 if let Denied::WrongPasswordOf(name) = &why {
-                    counted.is_about(name);
+                    counted.covers(name);
                 }
                 let is_wrong = matches!(
                     why,
@@ -228,7 +230,7 @@ fn may_enter(
     session: &Session,
     sent: &Credentials,
     account: Account,
-    counted: &mut guard::Attempt,
+    counted: &mut auth_throttle::Attempt,
 ) -> Result<Account, Denied> {
     let is_denied = |name: &str| {
         let name = name.to_lowercase();
@@ -237,7 +239,7 @@ fn may_enter(
     if is_denied(&sent.user) || is_denied(&account.name) {
         return Err(Denied::Refused("the name is in login.deny_users".into()));
     }
-    if !counted.is_about(&account.name) {
+    if !counted.covers(&account.name) {
         return Err(Denied::Refused(LOCKED.into()));
     }
     if account.requires_tls && !session.is_tls() {
@@ -247,7 +249,7 @@ fn may_enter(
 }
 
 /// What a login has shown of the client's character set.
-struct Shown {
+struct CharsetEvidence {
     set: &'static Charset,
     /// Whether an account's name shows it, not a password alone.
     is_name: bool,
@@ -257,11 +259,11 @@ struct Shown {
 async fn enter(
     session: &mut Session,
     account: Account,
-    shown: Option<Shown>,
+    charset: Option<CharsetEvidence>,
 ) -> Result<Next, Denied> {
     let store = match session.shared.terms().stores.open(&account).await {
         Ok(store) => store,
-        Err(error) if error.kind == ErrorKind::Exhausted => return Ok(busy(session)),
+        Err(error) if error.kind == ErrorKind::Exhausted => return Ok(close_busy(session)),
         Err(error) => {
             let home = account.home.display();
             return Err(Denied::Refused(format!("its home {home} cannot be opened: {error}")));
@@ -275,26 +277,26 @@ async fn enter(
             None => "limits.sessions_per_user",
         };
         let reason = format!("{reply} ({limit})");
-        session.emit(&Event::TurnedAway { reason: &reason });
+        session.emit(&Event::Rejected { reason: &reason });
         return Ok(Next::Close(Reply::new(Code::CLOSING, reply)));
     };
     let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
-    let text = welcome(session, &account);
+    let text = login_reply(session, &account);
     session.probe.live.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;
     session.newcomer = None;
     if let (Some(tls), Some(tie), false) = (&session.tls, session.tie, account.is_anonymous) {
         tls.logged_in(tie, &account.name, session.peer.ip());
     }
-    session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
+    session.login = LoginState::LoggedIn(Box::new(LoggedIn { account, files, _seat: seat }));
     session.emit(&Event::LoggedIn);
-    if let Some(shown) = shown {
-        session.has_shown(shown.set, shown.is_name);
+    if let Some(charset) = charset {
+        session.note_login_charset(charset.set, charset.is_name);
     }
     Ok(Next::Say(text))
 }
 
-fn welcome(session: &Session, account: &Account) -> Reply {
+fn login_reply(session: &Session, account: &Account) -> Reply {
     let message = &session.settings.login_message;
     if message.is_empty() {
         return Reply::new(Code::LOGGED_IN, "Logged in.");
@@ -305,24 +307,31 @@ fn welcome(session: &Session, account: &Account) -> Reply {
 }
 
 /// Answers a failed login, after a time that tells nothing of what was looked at.
-async fn turn_away(session: &mut Session, user: &str, denied: &Denied, arrived: Instant) -> Next {
-    session.shared.tally.login_failed(denied);
+async fn reject_login(
+    session: &mut Session,
+    user: &str,
+    denied: &Denied,
+    arrived: Instant,
+) -> Next {
+    session.shared.metrics.login_failed(denied);
     let event = Event::LoginFailed { user: &escaped(user.as_bytes()), reason: &denied.to_string() };
     session.emit(&event);
-    session.shared.tell_news();
+    session.shared.report_auth_events();
     let peer = session.peer.ip();
     // Those who come anew for each try wait as long as those who stay.
-    let failures = session.shared.guard.failures(peer, session.shared.now()).saturating_sub(1);
+    let failures =
+        session.shared.auth_throttle.failures(peer, session.shared.now()).saturating_sub(1);
     let doublings = session.failed_logins.max(failures).min(16);
     let delay = session.settings.login.failure_delay.saturating_mul(1 << doublings);
-    let slowest = session.shared.guard.slowest(arrived.elapsed(), session.shared.now());
+    let slowest =
+        session.shared.auth_throttle.slowest_check(arrived.elapsed(), session.shared.now());
     let slowest = slowest.min(FAILURE_DELAY_MAX).max(arrived.elapsed());
-    sleep_until(arrived + held_back(delay.min(FAILURE_DELAY_MAX), slowest)).await;
+    sleep_until(arrived + answer_delay(delay.min(FAILURE_DELAY_MAX), slowest)).await;
     session.failed_logins += 1;
     if session.failed_logins >= session.settings.login.attempts_max {
         return Next::Close(Reply::new(Code::CLOSING, "Too many failed logins."));
     }
-    if session.shared.guard.is_banned(peer, session.shared.now()) {
+    if session.shared.auth_throttle.is_banned(peer, session.shared.now()) {
         return Next::Close(Reply::new(Code::CLOSING, BANNED));
     }
     Next::Say(Reply::new(Code::NOT_LOGGED_IN, "Login incorrect."))
@@ -330,7 +339,7 @@ async fn turn_away(session: &mut Session, user: &str, denied: &Denied, arrived: 
 
 /// How long after its arrival a failed try is answered: a whole number of delays, so that how long
 /// the check took cannot be told from the time of the answer.
-fn held_back(delay: Duration, took: Duration) -> Duration {
+fn answer_delay(delay: Duration, took: Duration) -> Duration {
     let delays = took.as_nanos().div_ceil(delay.as_nanos().max(1));
     delay.saturating_mul(u32::try_from(delays).unwrap_or(u32::MAX).max(1))
 }
@@ -342,7 +351,7 @@ static ACCT: Spec = Spec {
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
     is_secret: true,
-    run: Run::Now(|_, _| Next::say(Code::SUPERFLUOUS, "No account is needed.")),
+    run: Run::Sync(|_, _| Next::say(Code::SUPERFLUOUS, "No account is needed.")),
     ..Spec::any_time()
 };
 
@@ -351,7 +360,7 @@ static REIN: Spec = Spec {
     syntax: "REIN",
     about: "Start over, as after the greeting",
     rfc: "RFC 959 §4.1.1",
-    run: Run::Now(rein),
+    run: Run::Sync(rein),
     ..Spec::any_time()
 };
 
@@ -361,7 +370,7 @@ fn rein(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
         return Next::say(Code::NOT_IMPLEMENTED, "Not while TLS is on; connect anew instead.");
     }
-    session.start_over();
+    session.reset();
     Next::say(Code::READY, "Ready for a new user.")
 }
 
@@ -370,7 +379,7 @@ static QUIT: Spec = Spec {
     syntax: "QUIT",
     about: "Say goodbye",
     rfc: "RFC 959 §4.1.1",
-    run: Run::Now(|_, _| Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye.")))),
+    run: Run::Sync(|_, _| Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye.")))),
     ..Spec::any_time()
 };
 

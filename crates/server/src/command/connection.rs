@@ -34,7 +34,7 @@ static PASV: Spec = Spec {
     about: "Listen for a data connection, over IPv4",
     rfc: "RFC 959 §4.1.2",
     keeps_pending: true,
-    run: Run::Later(|session, _| Box::pin(pasv(session))),
+    run: Run::Async(|session, _| Box::pin(pasv(session))),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -64,7 +64,7 @@ static EPSV: Spec = Spec {
     arg: Arg::Optional,
     keeps_pending: true,
     features: |_| vec!["EPSV".into()],
-    run: Run::Later(|session, arg| Box::pin(epsv(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(epsv(session, arg))),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -128,7 +128,7 @@ static PORT: Spec = Spec {
     // Without one it is refused like a bad one, by `port` itself.
     arg: Arg::Optional,
     keeps_pending: true,
-    run: Run::Now(port),
+    run: Run::Sync(port),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -147,7 +147,7 @@ static EPRT: Spec = Spec {
     features: |session| {
         if session.settings.active.is_enabled { vec!["EPRT".into()] } else { Vec::new() }
     },
-    run: Run::Now(eprt),
+    run: Run::Sync(eprt),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -214,7 +214,7 @@ static ABOR: Spec = Spec {
     about: "End the transfer that is running",
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Abort,
-    run: Run::Now(abor),
+    run: Run::Sync(abor),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -230,10 +230,10 @@ mod tests {
 
     use super::*;
     use crate::settings::{Passive, Settings};
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
-    fn bench() -> Bench {
-        Bench::new().logged_in(Permissions::ALL)
+    fn bench() -> TestSession {
+        TestSession::new().logged_in(Permissions::ALL)
     }
 
     #[tokio::test]
@@ -252,9 +252,9 @@ mod tests {
             "EPRT |2|2002:c000:0207::1|4021|",
         ] {
             let mut bench = bench();
-            assert_eq!(bench.says(line).await, format!("500 {FOREIGN}"), "{line}");
+            assert_eq!(bench.send(line).await, format!("500 {FOREIGN}"), "{line}");
             assert!(bench.session.data.is_none());
-            assert!(bench.says("LIST").await.starts_with("425"), "{line}");
+            assert!(bench.send("LIST").await.starts_with("425"), "{line}");
         }
     }
 
@@ -264,14 +264,14 @@ mod tests {
             let mut bench = bench();
             let port_line = format!("PORT 192,0,2,7,{},{}", port / 256, port % 256);
             for line in [port_line, format!("EPRT |1|192.0.2.7|{port}|")] {
-                let said = bench.says(&line).await;
+                let said = bench.send(&line).await;
                 assert!(said.starts_with("504 Illegal port: "), "{line}: {said}");
             }
             assert!(bench.session.data.is_none());
         }
         let mut bench = bench();
-        assert!(bench.says("PORT 192,0,2,7,4,0").await.starts_with("200"));
-        assert!(bench.says("EPRT |1|192.0.2.7|65535|").await.starts_with("200"));
+        assert!(bench.send("PORT 192,0,2,7,4,0").await.starts_with("200"));
+        assert!(bench.send("EPRT |1|192.0.2.7|65535|").await.starts_with("200"));
     }
 
     #[tokio::test]
@@ -286,11 +286,11 @@ mod tests {
             ("EPRT |1|192.0.2.7|80|", "504"),
         ] {
             let mut bench = bench();
-            assert_eq!(bench.says("PORT 192,0,2,7,100,1").await, "200 Will connect there.");
-            assert!(bench.says("TYPE I").await.starts_with("200"));
-            assert!(bench.says("REST 5").await.starts_with("350"));
-            assert!(bench.says(line).await.starts_with(code), "{line}");
-            assert!(bench.says("RETR a").await.starts_with("425"), "{line}");
+            assert_eq!(bench.send("PORT 192,0,2,7,100,1").await, "200 Will connect there.");
+            assert!(bench.send("TYPE I").await.starts_with("200"));
+            assert!(bench.send("REST 5").await.starts_with("350"));
+            assert!(bench.send(line).await.starts_with(code), "{line}");
+            assert!(bench.send("RETR a").await.starts_with("425"), "{line}");
             assert_eq!(bench.session.pending.restart_at, 0, "{line}");
         }
     }
@@ -298,14 +298,14 @@ mod tests {
     #[tokio::test]
     async fn row_01_an_ipv6_form_of_the_own_ipv4_address_is_the_own_address() {
         let mut bench = bench();
-        let said = bench.says("EPRT |2|::ffff:192.0.2.7|4021|").await;
+        let said = bench.send("EPRT |2|::ffff:192.0.2.7|4021|").await;
         assert_eq!(said, "200 Will connect there.");
     }
 
     #[tokio::test]
     async fn row_01_no_address_means_the_own_one() {
         let mut bench = bench();
-        assert_eq!(bench.says("EPRT |2|::|4021|").await, "200 Will connect there.");
+        assert_eq!(bench.send("EPRT |2|::|4021|").await, "200 Will connect there.");
         let to = SocketAddr::new(bench.session.peer.ip(), 4021);
         assert!(matches!(bench.session.data, Some(DataPort::Active(at)) if at == to));
     }
@@ -313,31 +313,31 @@ mod tests {
     #[tokio::test]
     async fn epsv_all_shuts_out_the_others() {
         let mut bench = bench();
-        assert!(bench.says("EPSV ALL").await.starts_with("200"));
+        assert!(bench.send("EPSV ALL").await.starts_with("200"));
         for line in ["PASV", "PORT 192,0,2,7,100,1", "EPRT |1|192.0.2.7|4021|"] {
-            assert!(bench.says(line).await.starts_with("501"), "{line}");
+            assert!(bench.send(line).await.starts_with("501"), "{line}");
         }
-        assert!(bench.says("EPSV").await.starts_with("229"));
+        assert!(bench.send("EPSV").await.starts_with("229"));
     }
 
     #[tokio::test]
     async fn the_wrong_family_is_told_the_right_one() {
         let mut bench = bench();
-        assert_eq!(bench.says("EPSV 2").await, "522 Network protocol not supported, use (1)");
+        assert_eq!(bench.send("EPSV 2").await, "522 Network protocol not supported, use (1)");
         for line in ["EPSV 0", "EPSV 99", "EPSV IPX", "EPSV ALL 1", "EPSV |3|"] {
-            assert!(bench.says(line).await.starts_with("522"), "{line}");
+            assert!(bench.send(line).await.starts_with("522"), "{line}");
         }
-        assert!(bench.says("EPSV 1").await.starts_with("229"));
-        assert!(bench.says("EPSV").await.starts_with("229"));
-        assert!(bench.says("EPSV 3").await.starts_with("522"));
-        assert!(bench.says("EPRT |3|x|1|").await.starts_with("522"));
+        assert!(bench.send("EPSV 1").await.starts_with("229"));
+        assert!(bench.send("EPSV").await.starts_with("229"));
+        assert!(bench.send("EPSV 3").await.starts_with("522"));
+        assert!(bench.send("EPRT |3|x|1|").await.starts_with("522"));
     }
 
     /// The bench's net gives even ports alone, as if somebody else had the odd ones.
     #[tokio::test]
     async fn row_04_both_ends_of_the_range_are_used_and_nothing_beyond_it() {
         let passive = Passive { ports: 40_000..=40_002, ..Passive::default() };
-        let mut first = Bench::with(Settings { passive, ..Settings::default() });
+        let mut first = TestSession::with(Settings { passive, ..Settings::default() });
         let mut ports = Vec::new();
         let shared = first.session.shared.clone();
         for _ in 0..2 {
@@ -349,10 +349,10 @@ mod tests {
         numbers.sort_unstable();
         assert_eq!(numbers, [40_000, 40_002]);
         first = first.logged_in(Permissions::ALL);
-        let said = first.says("PASV").await;
+        let said = first.send("PASV").await;
         assert!(said.starts_with("425 Cannot open data connection: all passive ports"), "{said}");
         drop(ports);
-        assert!(first.says("PASV").await.starts_with("227"));
+        assert!(first.send("PASV").await.starts_with("227"));
         assert_eq!(shared.ports.leased(), 1);
     }
 
@@ -360,21 +360,22 @@ mod tests {
     async fn near_clients_hear_the_near_address_and_others_the_public_one() {
         let passive =
             Passive { public_address: Some("203.0.113.9".parse().unwrap()), ..Passive::default() };
-        let mut far = Bench::with(Settings { passive: passive.clone(), ..Settings::default() })
-            .logged_in(Permissions::ALL);
-        assert!(far.says("PASV").await.contains("(203,0,113,9,"));
+        let mut far =
+            TestSession::with(Settings { passive: passive.clone(), ..Settings::default() })
+                .logged_in(Permissions::ALL);
+        assert!(far.send("PASV").await.contains("(203,0,113,9,"));
         let local_networks = vec!["192.0.2.0/24".parse().unwrap()];
         let passive = Passive { local_networks, ..passive };
-        let mut near =
-            Bench::with(Settings { passive, ..Settings::default() }).logged_in(Permissions::ALL);
-        assert!(near.says("PASV").await.contains("(192,0,2,1,"));
+        let mut near = TestSession::with(Settings { passive, ..Settings::default() })
+            .logged_in(Permissions::ALL);
+        assert!(near.send("PASV").await.contains("(192,0,2,1,"));
     }
 
     #[tokio::test]
     async fn row_04_abor_without_a_transfer_gives_up_the_port() {
         let mut bench = bench();
-        bench.says("PASV").await;
-        assert_eq!(bench.says("ABOR").await, "226 No transfer is running.");
+        bench.send("PASV").await;
+        assert_eq!(bench.send("ABOR").await, "226 No transfer is running.");
         assert_eq!(bench.session.shared.ports.leased(), 0);
     }
 }

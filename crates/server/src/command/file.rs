@@ -13,7 +13,7 @@ use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::{Leaves, Session};
+use crate::session::{CarriedOver, Session};
 
 pub(super) static ROWS: &[&Spec] = &[&DELE, &RNFR, &RNTO, &SIZE, &MDTM, &MFMT];
 
@@ -23,7 +23,7 @@ static DELE: Spec = Spec {
     about: "Remove a file",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(dele(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(dele(session, arg))),
     ..Spec::logged_in(Permissions::DELETE)
 };
 
@@ -41,8 +41,8 @@ static RNFR: Spec = Spec {
     about: "Name what RNTO is to rename",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    leaves: Leaves::RenameFrom,
-    run: Run::Later(|session, arg| Box::pin(rnfr(session, arg))),
+    carries_over: CarriedOver::RenameFrom,
+    run: Run::Async(|session, arg| Box::pin(rnfr(session, arg))),
     ..Spec::logged_in(Permissions::RENAME)
 };
 
@@ -59,7 +59,7 @@ static RNTO: Spec = Spec {
     about: "Give the file of RNFR its new name",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(rnto(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(rnto(session, arg))),
     ..Spec::logged_in(Permissions::RENAME)
 };
 
@@ -84,7 +84,7 @@ static SIZE: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     features: |_| vec!["SIZE".into()],
-    run: Run::Later(|session, arg| Box::pin(size(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(size(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
@@ -97,7 +97,7 @@ async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let entry = session.files()?.size(&path).await?;
     if entry.kind == Kind::Link {
-        return Err(session.files()?.not_followed(&path).await);
+        return Err(session.files()?.link_error(&path).await);
     }
     if entry.kind != Kind::File {
         return Err(Refusal::unavailable("Not a regular file."));
@@ -116,7 +116,7 @@ static MDTM: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     features: |_| vec!["MDTM".into()],
-    run: Run::Later(|session, arg| Box::pin(mdtm(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(mdtm(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
@@ -130,7 +130,7 @@ async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     }
     let entry = session.files()?.stat(&path).await?;
     if entry.kind == Kind::Link {
-        return Err(session.files()?.not_followed(&path).await);
+        return Err(session.files()?.link_error(&path).await);
     }
     Ok(Next::Say(Reply::new(Code::FILE_STATUS, written(entry.modified))))
 }
@@ -142,7 +142,7 @@ static MFMT: Spec = Spec {
     rfc: "draft-somers-ftp-mfxx-04 §5",
     arg: Arg::Required,
     features: |_| vec!["MFMT".into()],
-    run: Run::Later(|session, arg| Box::pin(mfmt(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(mfmt(session, arg))),
     ..Spec::logged_in(Permissions::MTIME)
 };
 
@@ -173,7 +173,7 @@ pub(super) static SITE_UTIME: Spec = Spec {
     about: "Set when a file last changed, in UTC, in the forms of ProFTPD and Pure-FTPd",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(utime(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(utime(session, arg))),
     ..Spec::logged_in(Permissions::MTIME)
 };
 
@@ -197,18 +197,18 @@ mod tests {
     use wharf_core::storage::Start;
     use wharf_proto::path::VPath;
 
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
     const NO_RNFR: &str = "503 Bad sequence of commands: RNTO must follow RNFR at once.";
 
-    fn bench() -> Bench {
-        Bench::new().logged_in(Permissions::ALL).with_file("/a", b"hello")
+    fn bench() -> TestSession {
+        TestSession::new().logged_in(Permissions::ALL).with_file("/a", b"hello")
     }
 
     #[tokio::test]
     async fn dele_needs_its_permission() {
-        let mut bench = Bench::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
-        assert_eq!(bench.says("DELE a").await, "550 Permission denied.");
+        let mut bench = TestSession::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
+        assert_eq!(bench.send("DELE a").await, "550 Permission denied.");
         assert!(bench.has_file("/a"));
     }
 
@@ -216,96 +216,99 @@ mod tests {
     async fn row_24_25_a_right_elsewhere_is_no_right_here() {
         let inside = VPath::root().join(b"in").unwrap();
         let rules = Rules::everywhere(Permissions::READ_ONLY).with(inside, Permissions::ALL);
-        let mut bench =
-            Bench::new().logged_in_by(rules).with_file("/a", b"x").with_file("/in/a", b"x");
-        assert_eq!(bench.says("DELE a").await, "550 Permission denied.");
-        assert_eq!(bench.says("DELE in/a").await, "250 Removed.");
-        assert_eq!(bench.says("RNFR a").await, "550 Permission denied.");
+        let mut bench = TestSession::new()
+            .logged_in_with_rules(rules)
+            .with_file("/a", b"x")
+            .with_file("/in/a", b"x");
+        assert_eq!(bench.send("DELE a").await, "550 Permission denied.");
+        assert_eq!(bench.send("DELE in/a").await, "250 Removed.");
+        assert_eq!(bench.send("RNFR a").await, "550 Permission denied.");
         assert!(bench.has_file("/a") && !bench.has_file("/in/a"));
     }
 
     #[tokio::test]
     async fn dele_removes_files_and_not_directories() {
         let mut bench = bench();
-        assert_eq!(bench.says("DELE a").await, "250 Removed.");
-        assert_eq!(bench.says("DELE a").await, "550 No such file or directory.");
-        bench.says("MKD d").await;
-        assert_eq!(bench.says("DELE d").await, "550 Is a directory.");
+        assert_eq!(bench.send("DELE a").await, "250 Removed.");
+        assert_eq!(bench.send("DELE a").await, "550 No such file or directory.");
+        bench.send("MKD d").await;
+        assert_eq!(bench.send("DELE d").await, "550 Is a directory.");
     }
 
     #[tokio::test]
     async fn a_rename_takes_two_steps_in_their_order() {
         let mut bench = bench();
-        assert_eq!(bench.says("RNTO b").await, NO_RNFR);
-        assert!(bench.says("RNFR a").await.starts_with("350"));
-        assert_eq!(bench.says("RNTO b").await, "250 Renamed.");
-        assert_eq!(bench.says("RNTO c").await, NO_RNFR);
+        assert_eq!(bench.send("RNTO b").await, NO_RNFR);
+        assert!(bench.send("RNFR a").await.starts_with("350"));
+        assert_eq!(bench.send("RNTO b").await, "250 Renamed.");
+        assert_eq!(bench.send("RNTO c").await, NO_RNFR);
         assert!(bench.has_file("/b") && !bench.has_file("/a"));
     }
 
     #[tokio::test]
     async fn a_rename_replaces_only_with_the_right_to() {
         let without = Permissions::LIST.union(Permissions::RENAME);
-        let mut bench = Bench::new().logged_in(without).with_file("/a", b"a").with_file("/b", b"b");
-        bench.says("RNFR a").await;
-        assert_eq!(bench.says("RNTO b").await, "550 File exists.");
+        let mut bench =
+            TestSession::new().logged_in(without).with_file("/a", b"a").with_file("/b", b"b");
+        bench.send("RNFR a").await;
+        assert_eq!(bench.send("RNTO b").await, "550 File exists.");
         assert_eq!(bench.memory.content("/b").unwrap(), b"b");
     }
 
     #[tokio::test]
     async fn row_16_size_counts_bytes_and_refuses_text() {
         let mut bench = bench();
-        assert!(bench.says("SIZE a").await.starts_with("550 SIZE not allowed in ASCII mode"));
-        bench.says("TYPE I").await;
-        assert_eq!(bench.says("SIZE a").await, "213 5");
-        assert_eq!(bench.says("SIZE /").await, "550 Not a regular file.");
-        assert_eq!(bench.says("SIZE b").await, "550 No such file or directory.");
+        assert!(bench.send("SIZE a").await.starts_with("550 SIZE not allowed in ASCII mode"));
+        bench.send("TYPE I").await;
+        assert_eq!(bench.send("SIZE a").await, "213 5");
+        assert_eq!(bench.send("SIZE /").await, "550 Not a regular file.");
+        assert_eq!(bench.send("SIZE b").await, "550 No such file or directory.");
     }
 
     #[tokio::test]
     async fn size_tells_its_owner_how_far_a_cut_upload_came() {
         let mut bench = bench();
-        bench.says("TYPE I").await;
+        bench.send("TYPE I").await;
         let path = VPath::root().join(b"up").unwrap();
         let files = bench.session.files().unwrap().clone();
         let mut sink = files.store(&path, Start::Fresh).await.unwrap();
         sink.write(wharf_core::Bytes::from_static(b"abc")).await.unwrap();
         sink.abort().await;
-        assert_eq!(bench.says("SIZE up").await, "213 3");
-        assert!(bench.says("MLST up").await.contains("size=3;"));
-        assert_eq!(bench.lists("NLST").await, "425 only");
+        assert_eq!(bench.send("SIZE up").await, "213 3");
+        assert!(bench.send("MLST up").await.contains("size=3;"));
+        assert_eq!(bench.list("NLST").await, "425 only");
         let mut bench = bench.ready();
-        assert_eq!(bench.lists("NLST").await, "a");
+        assert_eq!(bench.list("NLST").await, "a");
     }
 
     #[tokio::test]
     async fn row_26_times_are_shown_and_set_in_utc() {
         let mut bench = bench();
-        assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
-        let said = bench.says("MFMT 20200229235958 a").await;
+        assert_eq!(bench.send("MDTM a").await, "213 20261122120000");
+        let said = bench.send("MFMT 20200229235958 a").await;
         assert_eq!(said, "213 Modify=20200229235958; a");
-        assert_eq!(bench.says("MDTM a").await, "213 20200229235958");
-        assert!(bench.says("MFMT 20210229000000 a").await.starts_with("501"));
-        bench.says("MKD d").await;
-        let said = bench.says("MFMT 20200229235958 d/../a").await;
+        assert_eq!(bench.send("MDTM a").await, "213 20200229235958");
+        assert!(bench.send("MFMT 20210229000000 a").await.starts_with("501"));
+        bench.send("MKD d").await;
+        let said = bench.send("MFMT 20200229235958 d/../a").await;
         assert_eq!(said, "213 Modify=20200229235958; d/../a");
     }
 
     #[tokio::test]
     async fn row_26_mdtm_with_a_time_sets_it_unless_a_file_has_that_name() {
         let mut bench = bench();
-        let said = bench.says("MDTM 20200101000000 a").await;
+        let said = bench.send("MDTM 20200101000000 a").await;
         assert_eq!(said, "213 Modify=20200101000000; a");
-        assert_eq!(bench.says("MDTM a").await, "213 20200101000000");
-        assert!(bench.says("MDTM 20200101000000 b").await.starts_with("550"));
-        assert!(bench.says("MDTM 20201301000000 a").await.starts_with("550"));
-        assert!(bench.says("MDTM 2020010100000 a").await.starts_with("550"));
+        assert_eq!(bench.send("MDTM a").await, "213 20200101000000");
+        assert!(bench.send("MDTM 20200101000000 b").await.starts_with("550"));
+        assert!(bench.send("MDTM 20201301000000 a").await.starts_with("550"));
+        assert!(bench.send("MDTM 2020010100000 a").await.starts_with("550"));
         let mut bench = bench.with_file("/20200101000000 a", b"x");
-        assert_eq!(bench.says("MDTM 20200101000000 a").await, "213 20261122120000");
+        assert_eq!(bench.send("MDTM 20200101000000 a").await, "213 20261122120000");
         let without = Permissions::READ_ONLY;
-        let mut bench = Bench::new().logged_in(without).with_file("/a", b"hello");
-        assert_eq!(bench.says("MDTM 20200101000000 a").await, "550 Permission denied.");
-        assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
+        let mut bench = TestSession::new().logged_in(without).with_file("/a", b"hello");
+        assert_eq!(bench.send("MDTM 20200101000000 a").await, "550 Permission denied.");
+        assert_eq!(bench.send("MDTM a").await, "213 20261122120000");
     }
 
     #[tokio::test]
@@ -316,13 +319,13 @@ mod tests {
             "SITE UTIME a b 20190101000000 20200101000000 20210101000000 UTC",
         ] {
             let mut bench = bench().with_file("/a b", b"x");
-            assert_eq!(bench.says(line).await, "200 UTIME command successful.", "{line}");
-            assert_eq!(bench.says("MDTM a b").await, "213 20200101000000", "{line}");
+            assert_eq!(bench.send(line).await, "200 UTIME command successful.", "{line}");
+            assert_eq!(bench.send("MDTM a b").await, "213 20200101000000", "{line}");
         }
         let mut bench = bench();
-        assert!(bench.says("SITE UTIME 20200101000000 nothing").await.starts_with("550"));
-        assert!(bench.says("SITE UTIME yesterday a").await.starts_with("501"));
-        let mut bench = Bench::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
-        assert_eq!(bench.says("SITE UTIME 20200101000000 a").await, "550 Permission denied.");
+        assert!(bench.send("SITE UTIME 20200101000000 nothing").await.starts_with("550"));
+        assert!(bench.send("SITE UTIME yesterday a").await.starts_with("501"));
+        let mut bench = TestSession::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
+        assert_eq!(bench.send("SITE UTIME 20200101000000 a").await, "550 Permission denied.");
     }
 }

@@ -28,7 +28,7 @@ static FEAT: Spec = Spec {
     about: "List what this server knows beyond RFC 959",
     rfc: "RFC 2389 §3",
     keeps_pending: true,
-    run: Run::Now(feat),
+    run: Run::Sync(feat),
     ..Spec::any_time()
 };
 
@@ -53,7 +53,7 @@ static HELP: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     keeps_pending: true,
-    run: Run::Now(help),
+    run: Run::Sync(help),
     ..Spec::any_time()
 };
 
@@ -95,7 +95,7 @@ static SYST: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
     // Clients read from this how LIST looks; so it is the same on every system.
-    run: Run::Now(|_, _| Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8")),
+    run: Run::Sync(|_, _| Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8")),
     ..Spec::any_time()
 };
 
@@ -107,7 +107,7 @@ static STAT: Spec = Spec {
     arg: Arg::Optional,
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    run: Run::Later(|session, arg| Box::pin(stat(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(stat(session, arg))),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -177,7 +177,7 @@ static NOOP: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    run: Run::Now(|_, _| Next::say(Code::OK, "OK.")),
+    run: Run::Sync(|_, _| Next::say(Code::OK, "OK.")),
     ..Spec::any_time()
 };
 
@@ -189,7 +189,7 @@ static CLNT: Spec = Spec {
     arg: Arg::Optional,
     keeps_pending: true,
     features: |_| vec!["CLNT".into()],
-    run: Run::Now(clnt),
+    run: Run::Sync(clnt),
     ..Spec::any_time()
 };
 

@@ -24,7 +24,7 @@ static TYPE: Spec = Spec {
     rfc: "RFC 959 §4.1.2",
     arg: Arg::Required,
     keeps_pending: true,
-    run: Run::Now(transfer_type),
+    run: Run::Sync(transfer_type),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -53,7 +53,7 @@ static MODE: Spec = Spec {
     restriction: |session| {
         if session.settings.compat.mode_z { "" } else { "; Z is switched off" }
     },
-    run: Run::Now(mode),
+    run: Run::Sync(mode),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -78,7 +78,7 @@ static STRU: Spec = Spec {
     rfc: "RFC 959 §4.1.2",
     arg: Arg::Required,
     keeps_pending: true,
-    run: Run::Now(|_, arg| {
+    run: Run::Sync(|_, arg| {
         parse_structure(arg)?;
         Next::say(Code::OK, "Structure is F.")
     }),
@@ -93,7 +93,7 @@ static REST: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     features: |_| vec!["REST STREAM".into()],
-    run: Run::Now(rest),
+    run: Run::Sync(rest),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -120,7 +120,7 @@ static ALLO: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     keeps_pending: true,
-    run: Run::Later(|session, arg| Box::pin(allo(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(allo(session, arg))),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -144,7 +144,7 @@ static OPTS: Spec = Spec {
     features: |session| {
         if session.names.offers_utf8() { vec!["UTF8".into()] } else { Vec::new() }
     },
-    run: Run::Now(opts),
+    run: Run::Sync(opts),
     ..Spec::any_time()
 };
 
@@ -209,59 +209,60 @@ mod tests {
     use wharf_core::permission::Permissions;
 
     use crate::settings::{Ascii, Compat, Encoding, Settings};
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
-    fn bench() -> Bench {
-        Bench::new().logged_in(Permissions::ALL)
+    fn bench() -> TestSession {
+        TestSession::new().logged_in(Permissions::ALL)
     }
 
     #[tokio::test]
     async fn every_form_of_type_is_understood() {
         let mut bench = bench();
         for line in ["TYPE A", "TYPE a", "TYPE A N", "TYPE A T", "TYPE I", "TYPE i", "TYPE L 8"] {
-            assert!(bench.says(line).await.starts_with("200"), "{line}");
+            assert!(bench.send(line).await.starts_with("200"), "{line}");
         }
-        assert!(bench.says("TYPE E").await.starts_with("504"));
-        assert!(bench.says("TYPE L 36").await.starts_with("504"));
-        assert!(bench.says("TYPE Q").await.starts_with("501"));
-        assert_eq!(bench.says("MODE S").await, "200 Mode is S: bytes as they are.");
-        assert!(bench.says("MODE B").await.starts_with("504"));
-        assert_eq!(bench.says("stru f").await, "200 Structure is F.");
-        assert!(bench.says("STRU R").await.starts_with("504"));
+        assert!(bench.send("TYPE E").await.starts_with("504"));
+        assert!(bench.send("TYPE L 36").await.starts_with("504"));
+        assert!(bench.send("TYPE Q").await.starts_with("501"));
+        assert_eq!(bench.send("MODE S").await, "200 Mode is S: bytes as they are.");
+        assert!(bench.send("MODE B").await.starts_with("504"));
+        assert_eq!(bench.send("stru f").await, "200 Structure is F.");
+        assert!(bench.send("STRU R").await.starts_with("504"));
     }
 
     #[tokio::test]
     async fn row_35_rest_needs_bytes_and_a_number() {
         let mut bench = bench();
-        assert!(bench.says("REST 5").await.starts_with("504 Send TYPE I"));
-        assert!(bench.says("REST 0").await.starts_with("350"));
-        bench.says("TYPE I").await;
-        assert_eq!(bench.says("REST 9223372036854775807").await.get(..3), Some("350"));
+        assert!(bench.send("REST 5").await.starts_with("504 Send TYPE I"));
+        assert!(bench.send("REST 0").await.starts_with("350"));
+        bench.send("TYPE I").await;
+        assert_eq!(bench.send("REST 9223372036854775807").await.get(..3), Some("350"));
         assert_eq!(bench.session.pending.restart_at, u64::try_from(i64::MAX).unwrap());
-        assert!(bench.says("REST 9223372036854775808").await.starts_with("501"));
+        assert!(bench.send("REST 9223372036854775808").await.starts_with("501"));
         assert_eq!(bench.session.pending.restart_at, 0);
-        assert!(bench.says("REST -1").await.starts_with("501"));
+        assert!(bench.send("REST -1").await.starts_with("501"));
     }
 
     #[tokio::test]
     async fn text_can_be_switched_off() {
         let compat = Compat { ascii: Ascii::Binary, ..Compat::default() };
         let settings = Settings { compat, ..Settings::default() };
-        let mut bench = Bench::with(settings).logged_in(Permissions::ALL).with_file("/a", b"12345");
-        assert_eq!(bench.says("SIZE a").await, "213 5");
-        assert!(bench.says("REST 3").await.starts_with("350"));
+        let mut bench =
+            TestSession::with(settings).logged_in(Permissions::ALL).with_file("/a", b"12345");
+        assert_eq!(bench.send("SIZE a").await, "213 5");
+        assert!(bench.send("REST 3").await.starts_with("350"));
     }
 
     #[tokio::test]
     async fn utf8_is_an_option_before_a_login() {
-        let mut bench = Bench::new();
-        assert_eq!(bench.says("OPTS UTF8 ON").await, "200 Names are in UTF-8 here.");
-        assert_eq!(bench.says("opts utf8 on").await, "200 Names are in UTF-8 here.");
-        assert_eq!(bench.says("OPTS UTF-8 ON").await, "200 Names are in UTF-8 here.");
-        assert_eq!(bench.says("opts utf-8").await, "200 Names are in UTF-8 here.");
-        assert!(bench.says("OPTS UTF-8x ON").await.starts_with("501"));
-        assert_eq!(bench.says("OPTS UTF8 OFF").await, "200 Names are in GBK here.");
-        assert!(bench.says("OPTS XYZ ON").await.starts_with("501"));
+        let mut bench = TestSession::new();
+        assert_eq!(bench.send("OPTS UTF8 ON").await, "200 Names are in UTF-8 here.");
+        assert_eq!(bench.send("opts utf8 on").await, "200 Names are in UTF-8 here.");
+        assert_eq!(bench.send("OPTS UTF-8 ON").await, "200 Names are in UTF-8 here.");
+        assert_eq!(bench.send("opts utf-8").await, "200 Names are in UTF-8 here.");
+        assert!(bench.send("OPTS UTF-8x ON").await.starts_with("501"));
+        assert_eq!(bench.send("OPTS UTF8 OFF").await, "200 Names are in GBK here.");
+        assert!(bench.send("OPTS XYZ ON").await.starts_with("501"));
     }
 
     #[tokio::test]
@@ -269,16 +270,16 @@ mod tests {
         let mut settings = Settings::default();
         settings.names.encoding = Encoding::Legacy;
         settings.names.legacy = Some(encoding_rs::GBK);
-        let mut bench = Bench::with(settings);
-        assert!(!bench.says("FEAT").await.contains("UTF8"));
-        assert_eq!(bench.says("OPTS UTF8 ON").await, "504 Names are in GBK here.");
+        let mut bench = TestSession::with(settings);
+        assert!(!bench.send("FEAT").await.contains("UTF8"));
+        assert_eq!(bench.send("OPTS UTF8 ON").await, "504 Names are in GBK here.");
     }
 
     #[tokio::test]
     async fn row_12_feat_is_made_from_the_rows_and_names_no_ccc() {
-        let mut bench = Bench::new();
+        let mut bench = TestSession::new();
         assert_eq!(
-            bench.says("FEAT").await,
+            bench.send("FEAT").await,
             "211-Features: /  CLNT /  EPRT /  EPSV /  HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32 /  \
              MDTM /  MFMT /  MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*; /  \
              REST STREAM /  RMDA <path> /  SIZE /  TVFS /  UTF8 / 211 End"
@@ -290,10 +291,10 @@ mod tests {
         for is_on in [false, true] {
             let compat = Compat { mode_z: is_on, ..Compat::default() };
             let settings = Settings { compat, ..Settings::default() };
-            let mut bench = Bench::with(settings).logged_in(Permissions::ALL);
-            assert_eq!(bench.says("FEAT").await.contains(" MODE Z "), is_on);
+            let mut bench = TestSession::with(settings).logged_in(Permissions::ALL);
+            assert_eq!(bench.send("FEAT").await.contains(" MODE Z "), is_on);
             let code = if is_on { "200" } else { "504" };
-            assert!(bench.says("MODE Z").await.starts_with(code));
+            assert!(bench.send("MODE Z").await.starts_with(code));
         }
     }
 }

@@ -18,7 +18,7 @@ static AUTH: Spec = Spec {
     rfc: "RFC 4217 §4",
     arg: Arg::Required,
     features: |session| if offers(session) { vec!["AUTH TLS".into()] } else { Vec::new() },
-    run: Run::Now(auth),
+    run: Run::Sync(auth),
     ..Spec::any_time()
 };
 
@@ -49,7 +49,7 @@ static PBSZ: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     features: |session| if offers(session) { vec!["PBSZ".into()] } else { Vec::new() },
-    run: Run::Now(pbsz),
+    run: Run::Sync(pbsz),
     ..Spec::any_time()
 };
 
@@ -70,7 +70,7 @@ static PROT: Spec = Spec {
     arg: Arg::Required,
     keeps_pending: true,
     features: |session| if offers(session) { vec!["PROT".into()] } else { Vec::new() },
-    run: Run::Now(prot),
+    run: Run::Sync(prot),
     ..Spec::any_time()
 };
 
@@ -108,7 +108,7 @@ static CCC: Spec = Spec {
     syntax: "CCC",
     about: "Take TLS off the control connection; always refused",
     rfc: "RFC 4217 §6",
-    run: Run::Now(ccc),
+    run: Run::Sync(ccc),
     ..Spec::any_time()
 };
 

@@ -7,7 +7,7 @@ use wharf_proto::reply::Code;
 
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::{Leaves, Session};
+use crate::session::{CarriedOver, Session};
 
 /// A command's row. Everything that is true of it stands here and nowhere else: the gate, FEAT,
 /// HELP and the reference are made from it.
@@ -37,7 +37,7 @@ pub(crate) struct Spec {
     /// Whether what REST and RNFR left is still remembered after it.
     pub(crate) keeps_pending: bool,
     /// What it leaves for the next command.
-    pub(crate) leaves: Leaves,
+    pub(crate) carries_over: CarriedOver,
     /// The code for a file that is not to be had (RFC 959 §5.4 differs by command).
     pub(crate) unavailable: Code,
     /// Its lines in FEAT (RFC 2389).
@@ -50,14 +50,15 @@ pub(crate) struct Spec {
 /// A command's function.
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
-    /// Waits for nothing.
-    Now(fn(&mut Session, &[u8]) -> Result<Next, Refusal>),
-    /// Waits for the world: a file, a password, a port.
-    Later(for<'a> fn(&'a mut Session, &'a [u8]) -> Running<'a>),
+    /// Completes without waiting.
+    Sync(fn(&mut Session, &[u8]) -> Result<Next, Refusal>),
+    /// Waits for I/O, such as a file, a password check or a port.
+    Async(for<'a> fn(&'a mut Session, &'a [u8]) -> CommandFuture<'a>),
 }
 
 /// A command at work.
-pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Next, Refusal>> + Send + 'a>>;
+pub(crate) type CommandFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Next, Refusal>> + Send + 'a>>;
 
 /// Whether a command has an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +95,8 @@ impl Spec {
     /// Runs the command. The gate has let it through.
     pub(crate) async fn run(&self, session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         match self.run {
-            Run::Now(act) => act(session, arg),
-            Run::Later(act) => act(session, arg).await,
+            Run::Sync(act) => act(session, arg),
+            Run::Async(act) => act(session, arg).await,
         }
     }
 
@@ -118,11 +119,11 @@ impl Spec {
             meanwhile: Meanwhile::Wait,
             moves_data: false,
             keeps_pending: false,
-            leaves: Leaves::Nothing,
+            carries_over: CarriedOver::Nothing,
             unavailable: Code::FILE_UNAVAILABLE,
             features: |_| Vec::new(),
             is_secret: false,
-            run: Run::Now(|_, _| Next::say(Code::NOT_IMPLEMENTED, "Not implemented.")),
+            run: Run::Sync(|_, _| Next::say(Code::NOT_IMPLEMENTED, "Not implemented.")),
         }
     }
 

@@ -10,7 +10,7 @@ use wharf_proto::reply::Code;
 
 use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
-use crate::next::{Announced, EndRule, Job, Next, Target, Transfer};
+use crate::next::{AnnouncedSize, EndRule, Job, Next, Target, Transfer};
 use crate::refusal::Refusal;
 use crate::session::Session;
 
@@ -26,7 +26,7 @@ static RETR: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     moves_data: true,
-    run: Run::Later(|session, arg| Box::pin(retr(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(retr(session, arg))),
     ..Spec::logged_in(Permissions::READ)
 };
 
@@ -51,7 +51,7 @@ static STOR: Spec = Spec {
     arg: Arg::Required,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
-    run: Run::Later(|session, arg| Box::pin(stor(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(stor(session, arg))),
     ..Spec::logged_in(Permissions::UPLOAD)
 };
 
@@ -74,7 +74,7 @@ static APPE: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     moves_data: true,
-    run: Run::Later(|session, arg| Box::pin(appe(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(appe(session, arg))),
     ..Spec::logged_in(Permissions::APPEND)
 };
 
@@ -94,7 +94,7 @@ static STOU: Spec = Spec {
     arg: Arg::Optional,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
-    run: Run::Later(|session, arg| Box::pin(stou(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(stou(session, arg))),
     ..Spec::logged_in(Permissions::UPLOAD)
 };
 
@@ -130,11 +130,11 @@ async fn announced(
     session: &mut Session,
     path: &VPath,
     start: Start,
-) -> Result<Option<Announced>, Refusal> {
+) -> Result<Option<AnnouncedSize>, Refusal> {
     let announced = session.pending.announced.take();
     let Some(bytes) = announced.filter(|_| !is_ascii(session)) else { return Ok(None) };
     let before = session.files()?.check_room(path, start, bytes).await?;
-    Ok(Some(Announced { bytes, before }))
+    Ok(Some(AnnouncedSize { bytes, before }))
 }
 
 /// What may stand in for `close_notify` at the end of this upload. Asked before `announced`, which
@@ -157,7 +157,7 @@ fn receive(
     session: &Session,
     sink: Box<dyn Sink>,
     path: VPath,
-    announced: Option<Announced>,
+    announced: Option<AnnouncedSize>,
     (end, target): (EndRule, Target),
     opening: String,
 ) -> Next {

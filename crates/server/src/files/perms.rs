@@ -7,7 +7,7 @@ use wharf_proto::path::VPath;
 use super::Files;
 
 /// What the `perm` fact shows of the entries of one directory.
-pub(crate) enum PermsIn {
+pub(crate) enum DirectoryPerms {
     /// The same for each, as long as no rule is about one of them.
     All {
         files: Perm,
@@ -16,7 +16,7 @@ pub(crate) enum PermsIn {
     Each(Files, VPath),
 }
 
-impl PermsIn {
+impl DirectoryPerms {
     pub(crate) fn of(&self, name: &[u8], kind: Kind) -> Perm {
         match self {
             Self::All { directories, .. } if kind == Kind::Dir => *directories,

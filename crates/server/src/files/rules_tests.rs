@@ -10,7 +10,7 @@ use wharf_core::storage::Stores as _;
 use wharf_proto::path::VPath;
 use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks};
 
-use crate::testing::Bench;
+use crate::testing::TestSession;
 
 const SECRET: &[u8] = b"top secret";
 
@@ -51,16 +51,16 @@ impl Place {
     }
 
     /// A session of an account with these rules.
-    async fn session(&self, rules: &[(&str, &str)]) -> Bench {
+    async fn session(&self, rules: &[(&str, &str)]) -> TestSession {
         self.session_of(self.account(rules), FollowSymlinks::Inside).await
     }
 
-    async fn session_of(&self, account: Account, follow_symlinks: FollowSymlinks) -> Bench {
+    async fn session_of(&self, account: Account, follow_symlinks: FollowSymlinks) -> TestSession {
         let options =
             DiskOptions { durability: Durability::Fast, follow_symlinks, ..DiskOptions::default() };
         let store = Disks::new(options).open(&account).await.unwrap();
-        let mut bench = Bench::new().logged_in_to(store, account.rules);
-        bench.says("TYPE I").await;
+        let mut bench = TestSession::new().logged_in_to_store(store, account.rules);
+        bench.send("TYPE I").await;
         bench
     }
 }
@@ -70,14 +70,14 @@ fn path(text: &str) -> VPath {
 }
 
 /// Renames, and gives the reply that ends it.
-async fn renames(bench: &mut Bench, from: &str, to: &str) -> String {
-    let told = bench.says(&format!("RNFR {from}")).await;
-    if told.starts_with("350") { bench.says(&format!("RNTO {to}")).await } else { told }
+async fn renames(bench: &mut TestSession, from: &str, to: &str) -> String {
+    let reply = bench.send(&format!("RNFR {from}")).await;
+    if reply.starts_with("350") { bench.send(&format!("RNTO {to}")).await } else { reply }
 }
 
 /// The code of a command that may move data; 150 if it would.
-async fn code(bench: &mut Bench, line: &str) -> String {
-    match bench.does(line).await {
+async fn code(bench: &mut TestSession, line: &str) -> String {
+    match bench.run(line).await {
         Ok(crate::next::Next::Say(reply)) | Err(reply) => reply.code.number().to_string(),
         Ok(_) => "150".to_owned(),
     }
@@ -94,8 +94,8 @@ async fn row_55_what_has_a_rule_at_or_below_it_keeps_its_name() {
         ("/other", "/new/in"),
         ("/other/file", "/box"),
     ] {
-        let told = renames(&mut bench, from, to).await;
-        assert_eq!(told, "550 Permission denied.", "{from} {to}");
+        let reply = renames(&mut bench, from, to).await;
+        assert_eq!(reply, "550 Permission denied.", "{from} {to}");
     }
     assert_eq!(fs::read(place.home.join("box/secret/file")).unwrap(), SECRET);
     // Beside the rules everything goes, also within a folder that has one below it.
@@ -171,21 +171,21 @@ async fn row_27_a_link_is_judged_by_the_rule_of_where_it_leads() {
         let absolute = (follow == FollowSymlinks::Always).then_some("/absolute");
         for link in ["/pub", "/twice"].into_iter().chain(absolute) {
             for line in ["RETR", "STOR", "APPE", "SIZE", "MDTM", "MLST", "HASH", "DELE", "LIST"] {
-                let told = code(&mut bench, &format!("{line} {link}/file")).await;
-                assert!(told.starts_with('5'), "{follow:?} {line} {link}: {told}");
+                let reply = code(&mut bench, &format!("{line} {link}/file")).await;
+                assert!(reply.starts_with('5'), "{follow:?} {line} {link}: {reply}");
             }
             for line in ["CWD", "MLSD", "NLST", "MLST"] {
-                let told = code(&mut bench, &format!("{line} {link}")).await;
-                assert!(told.starts_with('5'), "{follow:?} {line} {link}: {told}");
+                let reply = code(&mut bench, &format!("{line} {link}")).await;
+                assert!(reply.starts_with('5'), "{follow:?} {line} {link}: {reply}");
             }
             for line in ["MKD", "RMD", "STOR", "MFMT 20200101000000", "SITE CHMOD 600"] {
-                let told = code(&mut bench, &format!("{line} {link}/new")).await;
-                assert!(told.starts_with('5'), "{follow:?} {line} {link}: {told}");
+                let reply = code(&mut bench, &format!("{line} {link}/new")).await;
+                assert!(reply.starts_with('5'), "{follow:?} {line} {link}: {reply}");
             }
         }
         for line in ["RETR /f", "SIZE /f", "MLST /f", "STOR /f", "APPE /f", "SITE CPFR /f"] {
-            let told = code(&mut bench, line).await;
-            assert!(told.starts_with('5'), "{follow:?} {line}: {told}");
+            let reply = code(&mut bench, line).await;
+            assert!(reply.starts_with('5'), "{follow:?} {line}: {reply}");
         }
         assert_eq!(fs::read(place.home.join("box/secret/file")).unwrap(), SECRET);
         // Links to where the account may go lead there.
@@ -205,7 +205,7 @@ async fn row_27_a_listing_shows_of_a_link_what_the_rule_of_its_target_allows() {
     place.link("box/secret/file", "f");
     place.link("other/file", "g");
     let mut bench = place.session(&[("/box/secret", "none")]).await.ready();
-    let listed = bench.lists("MLSD /").await;
+    let listed = bench.list("MLSD /").await;
     let line = |name: &str| {
         let mut lines = listed.split(" / ");
         lines.find(|line| line.ends_with(&format!(" {name}"))).unwrap().to_owned()

@@ -27,7 +27,7 @@ pub(crate) struct Walk {
 }
 
 /// One folder with what it holds.
-pub(crate) struct Folder {
+pub(crate) struct WalkedDirectory {
     pub(crate) at: VPath,
     pub(crate) entries: Vec<Entry>,
 }
@@ -40,7 +40,7 @@ impl Walk {
     }
 
     /// The next folder, with the walk to go on with.
-    pub(crate) async fn step(mut self) -> (Self, Result<Option<Folder>>) {
+    pub(crate) async fn step(mut self) -> (Self, Result<Option<WalkedDirectory>>) {
         let folder = self.next().await;
         (self, folder)
     }
@@ -50,7 +50,7 @@ impl Walk {
     /// # Errors
     /// `TooLarge` behind the last folder that is given where there is more; what the store says of
     /// the first folder. One below it that is gone or closed is left out.
-    pub(crate) async fn next(&mut self) -> Result<Option<Folder>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<WalkedDirectory>> {
         while let Some((at, depth)) = self.pending.pop() {
             if self.is_cut || depth > self.depth_max {
                 return Err(Error::from(ErrorKind::TooLarge));
@@ -71,7 +71,7 @@ impl Walk {
                 self.is_cut = true;
                 // So that there is a next step, which fails.
                 self.pending.push((at.clone(), depth));
-                return Ok(Some(Folder { at, entries }));
+                return Ok(Some(WalkedDirectory { at, entries }));
             }
             for entry in entries.iter().rev() {
                 if entry.kind == Kind::Dir
@@ -81,7 +81,7 @@ impl Walk {
                     self.pending.push((below, depth + 1));
                 }
             }
-            return Ok(Some(Folder { at, entries }));
+            return Ok(Some(WalkedDirectory { at, entries }));
         }
         Ok(None)
     }

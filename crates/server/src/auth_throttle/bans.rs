@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Ban, Full};
+use super::{Ban, BanListFull};
 
 /// The most bans, those included that are over and not forgotten.
 pub const BANS_MAX: usize = 65_536;
@@ -16,20 +16,20 @@ const CLOCK_ERROR_MAX: i64 = 3600;
 /// Bans by network.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
-    by_network: HashMap<IpNet, Held>,
+    by_network: HashMap<IpNet, BanEntry>,
     /// How many networks have this family and this length.
     lengths: BTreeMap<(bool, u8), usize>,
 }
 
 /// A ban, and who ran against it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct BanEntry {
     pub(super) ban: Ban,
     /// How many were turned away since that was last told.
-    pub(super) untold: u64,
-    pub(super) told_at: Option<i64>,
+    pub(super) unreported: u64,
+    pub(super) reported_at: Option<i64>,
     /// Whether its end has been told.
-    pub(super) is_over: bool,
+    pub(super) end_is_reported: bool,
 }
 
 impl Ban {
@@ -43,7 +43,7 @@ impl Ban {
 
 impl Bans {
     /// The ban that keeps `address` out, if one does. With several, it is the widest.
-    pub(super) fn of_address(&mut self, address: IpAddr, now: i64) -> Option<&mut Held> {
+    pub(super) fn find(&mut self, address: IpAddr, now: i64) -> Option<&mut BanEntry> {
         let found = self.lengths.keys().find_map(|&(is_ipv6, length)| {
             if is_ipv6 != address.is_ipv6() {
                 return None;
@@ -63,18 +63,18 @@ impl Bans {
     ///
     /// Where there is no more room, a ban by tries takes the place of one that ends soonest; one
     /// by hand never goes.
-    pub(super) fn put(&mut self, ban: Ban) -> Result<(), Full> {
+    pub(super) fn put(&mut self, ban: Ban) -> Result<(), BanListFull> {
         let network = ban.network;
         if !self.by_network.contains_key(&network) {
             if self.by_network.len() >= BANS_MAX {
                 let soonest = self.by_network.values().map(|held| &held.ban);
                 let soonest = soonest.filter(|ban| !ban.is_manual);
                 let soonest = soonest.min_by_key(|ban| ban.until).map(|ban| ban.network);
-                self.remove(soonest.ok_or(Full)?);
+                self.remove(soonest.ok_or(BanListFull)?);
             }
             *self.lengths.entry(length(network)).or_default() += 1;
         }
-        let held = Held { ban, untold: 0, told_at: None, is_over: false };
+        let held = BanEntry { ban, unreported: 0, reported_at: None, end_is_reported: false };
         self.by_network.insert(network, held);
         Ok(())
     }
@@ -95,11 +95,11 @@ impl Bans {
     }
 
     /// Those that have run out since the last look.
-    pub(super) fn run_out(&mut self, now: i64) -> Vec<IpNet> {
+    pub(super) fn take_expired(&mut self, now: i64) -> Vec<IpNet> {
         let held = self.by_network.values_mut();
-        let over = held.filter(|held| !held.is_over && !held.ban.holds(now));
+        let over = held.filter(|held| !held.end_is_reported && !held.ban.holds(now));
         over.map(|held| {
-            held.is_over = true;
+            held.end_is_reported = true;
             held.ban.network
         })
         .collect()

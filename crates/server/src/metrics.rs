@@ -8,7 +8,7 @@ use wharf_core::users::Denied;
 
 /// Everything counted since the start.
 #[derive(Debug)]
-pub struct Tally {
+pub struct EngineMetrics {
     /// From a command to its answer, apart from PASS and from what moves data.
     pub replies: Histogram,
     /// From a password to its answer, where it was right.
@@ -48,11 +48,11 @@ pub struct Distribution {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningFailure {
     /// Nobody came to the port.
-    NoneCame,
+    NoConnection,
     /// Who came could not be told from others at a shared port.
-    NotTold,
+    Ambiguous,
     /// Others came to the port, and not the client.
-    Strangers,
+    UnexpectedPeers,
     /// The network failed, or the client's port refused.
     Network,
     /// TLS failed.
@@ -104,7 +104,7 @@ const LOGIN_CAUSES: &[&str] = &[
     "other",
 ];
 
-impl Default for Tally {
+impl Default for EngineMetrics {
     fn default() -> Self {
         Self {
             replies: Histogram::new(QUICK),
@@ -118,7 +118,7 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
+impl EngineMetrics {
     /// Logins that failed, by cause. Every cause is there.
     pub fn login_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         LOGIN_CAUSES.iter().copied().zip(self.login_failures.iter().map(read))
@@ -153,9 +153,9 @@ impl Tally {
 
 impl OpeningFailure {
     const ALL: [Self; 6] = [
-        Self::NoneCame,
-        Self::NotTold,
-        Self::Strangers,
+        Self::NoConnection,
+        Self::Ambiguous,
+        Self::UnexpectedPeers,
         Self::Network,
         Self::Tls,
         Self::NotResumed,
@@ -163,9 +163,9 @@ impl OpeningFailure {
 
     fn name(self) -> &'static str {
         match self {
-            Self::NoneCame => "none_came",
-            Self::NotTold => "not_told_apart",
-            Self::Strangers => "strangers",
+            Self::NoConnection => "none_came",
+            Self::Ambiguous => "not_told_apart",
+            Self::UnexpectedPeers => "strangers",
             Self::Network => "network",
             Self::Tls => "tls",
             Self::NotResumed => "not_resumed",
@@ -237,13 +237,13 @@ mod tests {
 
     #[test]
     fn failures_count_under_their_cause_alone() {
-        let tally = Tally::default();
-        tally.login_failed(&Denied::WrongPassword);
-        tally.opening_failed(OpeningFailure::Tls);
-        let counted: Vec<_> = tally.login_failures().filter(|(_, count)| *count > 0).collect();
+        let metrics = EngineMetrics::default();
+        metrics.login_failed(&Denied::WrongPassword);
+        metrics.opening_failed(OpeningFailure::Tls);
+        let counted: Vec<_> = metrics.login_failures().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [("wrong_password", 1)]);
-        let counted: Vec<_> = tally.opening_failures().filter(|(_, count)| *count > 0).collect();
+        let counted: Vec<_> = metrics.opening_failures().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [("tls", 1)]);
-        assert_eq!(tally.login_failures().count(), LOGIN_CAUSES.len());
+        assert_eq!(metrics.login_failures().count(), LOGIN_CAUSES.len());
     }
 }

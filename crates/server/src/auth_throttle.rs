@@ -1,10 +1,10 @@
 //! Who may not come in because too many logins failed, or because somebody said so.
 //!
-//! `book` holds the facts and has no clock and no lock; here are the lock, the attempts that
+//! `state` holds the facts and has no clock and no lock; here are the lock, the attempts that
 //! are being checked, and what an embedder sees. Times are seconds since 1970.
 
 mod bans;
-mod book;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use self::book::{Book, Judged};
+use self::state::{AttemptOutcome, ThrottleState};
 use crate::admission::Neighbour;
 use crate::settings;
 
 pub use self::bans::BANS_MAX;
-pub use self::book::{USUAL_ACCOUNTS_MAX, USUAL_ADDRESSES_MAX};
+pub use self::state::{USUAL_ACCOUNTS_MAX, USUAL_ADDRESSES_MAX};
 
 /// An address or a network that may not come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Lock {
 
 /// An address from which an account logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Usual {
+pub struct UsualAddress {
     /// The account.
     pub user: String,
     /// The address, as an IPv4 /32 or an IPv6 /64.
@@ -61,45 +61,45 @@ pub struct Usual {
 
 /// All that is to be remembered when the server starts anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
+pub struct ThrottleSnapshot {
     /// Bans, those included that are over and make the next one longer.
     pub bans: Vec<Ban>,
     /// Locked accounts.
     pub locks: Vec<Lock>,
     /// From where accounts log in.
-    pub usual: Vec<Usual>,
+    pub usual: Vec<UsualAddress>,
 }
 
 /// The most names besides the first that one attempt is about: another spelling, and that of the
 /// account, for each.
-const OTHERS_MAX: usize = 3;
+const OTHER_NAMES_MAX: usize = 3;
 
 /// There are [`BANS_MAX`] bans already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub struct BanListFull;
 
-impl fmt::Display for Full {
+impl fmt::Display for BanListFull {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "there are {BANS_MAX} bans already; ban a network in place of its addresses")
     }
 }
 
-impl std::error::Error for Full {}
+impl std::error::Error for BanListFull {}
 
 /// Whether somebody may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
-    Open,
+pub(crate) enum BanDecision {
+    Allowed,
     /// Banned, and that was told already a moment ago.
-    Closed,
+    Banned,
     /// Banned; so many came since this was last told, this one included.
-    ClosedAndTold(u64),
+    BannedAndReported(u64),
 }
 
 /// What becomes of an attempt to log in.
-pub(crate) enum Start {
+pub(crate) enum AttemptStart {
     /// It can be checked.
-    Go(Attempt),
+    Admitted(Attempt),
     /// As many as could still lead to a ban are being checked: ask again in a moment.
     Wait,
     /// The address is banned.
@@ -110,7 +110,7 @@ pub(crate) enum Start {
 
 /// What happened that others should hear of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum AuthEvent {
     Banned(Ban),
     Lifted { network: IpNet, reason: &'static str },
     Locked { user: String, seconds: i64 },
@@ -118,108 +118,108 @@ pub(crate) enum News {
 
 /// The facts, behind a lock that is held for a few lines.
 #[derive(Debug)]
-pub(crate) struct Guard(Mutex<Book>);
+pub(crate) struct AuthThrottle(Mutex<ThrottleState>);
 
 /// An attempt that is being checked. Dropped without a verdict it has failed: whoever hangs up has
 /// cost the same work.
 pub(crate) struct Attempt {
-    guard: Arc<Guard>,
+    throttle: Arc<AuthThrottle>,
     address: IpAddr,
     user: String,
     /// Other names that were tried in the same attempt, or that its account has.
-    others: Vec<String>,
+    other_names: Vec<String>,
     now: i64,
-    judged: Judged,
+    outcome: AttemptOutcome,
 }
 
-impl Guard {
+impl AuthThrottle {
     pub(crate) fn new(settings: &settings::Ban) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Book::new(settings.clone()))))
+        Arc::new(Self(Mutex::new(ThrottleState::new(settings.clone()))))
     }
 
     /// Judges by other settings from now on.
-    pub(crate) fn adopt(&self, settings: &settings::Ban) {
-        self.book().adopt(settings.clone());
+    pub(crate) fn reconfigure(&self, settings: &settings::Ban) {
+        self.state().reconfigure(settings.clone());
     }
 
     /// Whether `address` may come in.
-    pub(crate) fn door(&self, address: IpAddr, now: i64) -> Door {
-        self.book().door(address.to_canonical(), now)
+    pub(crate) fn ban_decision(&self, address: IpAddr, now: i64) -> BanDecision {
+        self.state().ban_decision(address.to_canonical(), now)
     }
 
     /// Whether `address` is banned.
     pub(crate) fn is_banned(&self, address: IpAddr, now: i64) -> bool {
-        self.book().is_banned(address.to_canonical(), now)
+        self.state().is_banned(address.to_canonical(), now)
     }
 
     /// Whether somebody logged in from there lately, or it is never banned.
     pub(crate) fn is_known(&self, address: IpAddr, now: i64) -> bool {
-        self.book().is_known(address.to_canonical(), now)
+        self.state().is_known(address.to_canonical(), now)
     }
 
     /// Begins an attempt. It counts as failed from now on until its verdict.
-    pub(crate) fn begin(self: &Arc<Self>, address: IpAddr, user: &str, now: i64) -> Start {
+    pub(crate) fn begin(self: &Arc<Self>, address: IpAddr, user: &str, now: i64) -> AttemptStart {
         let address = address.to_canonical();
-        match self.book().begin(address, user, now) {
-            book::Begun::Go => Start::Go(Attempt {
-                guard: Arc::clone(self),
+        match self.state().begin(address, user, now) {
+            state::AttemptCheck::Admitted => AttemptStart::Admitted(Attempt {
+                throttle: Arc::clone(self),
                 address,
                 user: user.to_owned(),
-                others: Vec::new(),
+                other_names: Vec::new(),
                 now,
-                judged: Judged::Wrong,
+                outcome: AttemptOutcome::Failed,
             }),
-            book::Begun::Wait => Start::Wait,
-            book::Begun::Banned => Start::Banned,
-            book::Begun::Locked => Start::Locked,
+            state::AttemptCheck::Wait => AttemptStart::Wait,
+            state::AttemptCheck::Banned => AttemptStart::Banned,
+            state::AttemptCheck::Locked => AttemptStart::Locked,
         }
     }
 
     /// How many logins from there have failed lately.
     pub(crate) fn failures(&self, address: IpAddr, now: i64) -> u32 {
-        self.book().failures(Neighbour::from(address), now)
+        self.state().failures(Neighbour::from(address), now)
     }
 
     /// Notes how long a failed attempt took to check, and says which was the longest in the last
     /// hour: where one hash is slow, every name must look as if its hash were.
-    pub(crate) fn slowest(&self, took: Duration, now: i64) -> Duration {
-        self.book().slowest(took, now)
+    pub(crate) fn slowest_check(&self, took: Duration, now: i64) -> Duration {
+        self.state().slowest_check(took, now)
     }
 
     /// What has happened since this was last asked.
-    pub(crate) fn news(&self) -> Vec<News> {
-        self.book().take_news()
+    pub(crate) fn take_events(&self) -> Vec<AuthEvent> {
+        self.state().take_events()
     }
 
     pub(crate) fn sweep(&self, now: i64) {
-        self.book().sweep(now);
+        self.state().sweep(now);
     }
 
-    pub(crate) fn ban(&self, ban: Ban, now: i64) -> Result<(), Full> {
-        self.book().ban(ban, now)
+    pub(crate) fn ban(&self, ban: Ban, now: i64) -> Result<(), BanListFull> {
+        self.state().ban(ban, now)
     }
 
     pub(crate) fn lift(&self, network: IpNet) -> bool {
-        self.book().lift(network)
+        self.state().lift(network)
     }
 
     pub(crate) fn unlock(&self, user: &str) {
-        self.book().unlock(user);
+        self.state().unlock(user);
     }
 
     pub(crate) fn version(&self) -> u64 {
-        self.book().version()
+        self.state().version()
     }
 
-    pub(crate) fn memory(&self) -> Memory {
-        self.book().memory()
+    pub(crate) fn snapshot(&self) -> ThrottleSnapshot {
+        self.state().snapshot()
     }
 
-    pub(crate) fn remember(&self, memory: Memory, now: i64) {
-        self.book().remember(memory, now);
+    pub(crate) fn restore(&self, snapshot: ThrottleSnapshot, now: i64) {
+        self.state().restore(snapshot, now);
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn state(&self) -> MutexGuard<'_, ThrottleState> {
         // Nothing under this lock can fall halfway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -228,33 +228,34 @@ impl Guard {
 impl Attempt {
     /// The attempt is about this name, too: it fails for it as well. `false` if that account is
     /// locked from there.
-    pub(crate) fn is_about(&mut self, user: &str) -> bool {
-        if book::is_same(user, &self.user) || self.others.iter().any(|one| book::is_same(user, one))
+    pub(crate) fn covers(&mut self, user: &str) -> bool {
+        if state::same_name(user, &self.user)
+            || self.other_names.iter().any(|one| state::same_name(user, one))
         {
             return true;
         }
-        if self.guard.book().is_deaf(self.address, user, self.now) {
+        if self.throttle.state().is_locked_out(self.address, user, self.now) {
             return false;
         }
-        if self.others.len() < OTHERS_MAX {
-            self.others.push(user.to_owned());
+        if self.other_names.len() < OTHER_NAMES_MAX {
+            self.other_names.push(user.to_owned());
         }
         true
     }
 
     /// The password was right and somebody is in. The address is remembered as one of those of the
     /// account, if its name is given.
-    pub(crate) fn entered(mut self, account: Option<&str>) {
-        self.judged = Judged::Right;
+    pub(crate) fn succeeded(mut self, account: Option<&str>) {
+        self.outcome = AttemptOutcome::NotCounted;
         if let Some(name) = account {
-            self.judged = Judged::RightAndUsual;
+            self.outcome = AttemptOutcome::SucceededAt;
             name.clone_into(&mut self.user);
         }
     }
 
     /// Nobody's password was wrong; the attempt ended for another reason.
-    pub(crate) fn forgiven(mut self) {
-        self.judged = Judged::Right;
+    pub(crate) fn not_counted(mut self) {
+        self.outcome = AttemptOutcome::NotCounted;
     }
 
     /// It failed.
@@ -265,11 +266,11 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let mut book = self.guard.book();
-        book.end(self.address, &self.user, self.judged, self.now);
-        if self.judged == Judged::Wrong {
-            for user in &self.others {
-                book.end_of_name(self.address, user, self.now);
+        let mut state = self.throttle.state();
+        state.end(self.address, &self.user, self.outcome, self.now);
+        if self.outcome == AttemptOutcome::Failed {
+            for user in &self.other_names {
+                state.end_name(self.address, user, self.now);
             }
         }
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::bans::Bans;
-use super::{Ban, Door, Full, Lock, Memory, News, Usual};
+use super::{AuthEvent, Ban, BanDecision, BanListFull, Lock, ThrottleSnapshot, UsualAddress};
 use crate::admission::Neighbour;
 use crate::settings;
 
@@ -27,34 +27,34 @@ pub const USUAL_ACCOUNTS_MAX: usize = 4096;
 /// Usual addresses of an account; more push out the oldest.
 pub const USUAL_ADDRESSES_MAX: usize = 8;
 /// A login from a usual address is noted anew after this: the memory need not be written each time.
-const USUAL_NOTED_EVERY: i64 = 3600;
+const USUAL_UPDATE_INTERVAL: i64 = 3600;
 /// An address that is turned away is told of once in this time.
-const TOLD_EVERY: i64 = 60;
+const REPORT_INTERVAL: i64 = 60;
 /// What has happened and has not been fetched yet; more is dropped, for it is only told.
-const NEWS_MAX: usize = 1024;
+const EVENTS_MAX: usize = 1024;
 /// For how long all failed attempts are answered as late as the slowest of them.
-const SLOWEST_SECONDS: i64 = 3600;
+const SLOWEST_WINDOW: i64 = 3600;
 /// No attempt is checked for longer than this.
 const ATTEMPT_SECONDS_MAX: i64 = 120;
 
 /// What is known.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct ThrottleState {
     settings: settings::Ban,
     bans: Bans,
-    addresses: HashMap<Neighbour, Score>,
-    names: HashMap<String, Name>,
+    addresses: HashMap<Neighbour, FailureCount>,
+    names: HashMap<String, NameState>,
     usual: HashMap<String, Vec<(Neighbour, i64)>>,
     known: HashMap<Neighbour, i64>,
-    news: Vec<News>,
+    events: Vec<AuthEvent>,
     version: u64,
     /// How long the check of a failed attempt took at most, and when.
-    slowest: (Duration, i64),
+    slowest_check: (Duration, i64),
 }
 
 /// Failures of an address or a name.
 #[derive(Debug, Default)]
-struct Score {
+struct FailureCount {
     count: u32,
     since: i64,
     /// Attempts that are being checked.
@@ -62,29 +62,29 @@ struct Score {
 }
 
 #[derive(Debug, Default)]
-struct Name {
-    score: Score,
+struct NameState {
+    score: FailureCount,
     locked_until: i64,
 }
 
 /// The verdict on an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judged {
-    Wrong,
-    Right,
-    RightAndUsual,
+pub(super) enum AttemptOutcome {
+    Failed,
+    NotCounted,
+    SucceededAt,
 }
 
 /// What becomes of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begun {
-    Go,
+pub(super) enum AttemptCheck {
+    Admitted,
     Wait,
     Banned,
     Locked,
 }
 
-impl Score {
+impl FailureCount {
     /// How many have failed now.
     fn count(&mut self, now: i64, window: i64) -> u32 {
         // The verdict on an attempt is dated as the attempt; more than that is another clock.
@@ -105,9 +105,9 @@ impl Score {
     }
 }
 
-impl Book {
+impl ThrottleState {
     /// Judges by other settings from now on; what was counted stays.
-    pub(super) fn adopt(&mut self, settings: settings::Ban) {
+    pub(super) fn reconfigure(&mut self, settings: settings::Ban) {
         self.settings = settings;
     }
 
@@ -119,28 +119,28 @@ impl Book {
             names: HashMap::new(),
             usual: HashMap::new(),
             known: HashMap::new(),
-            news: Vec::new(),
+            events: Vec::new(),
             version: 0,
-            slowest: (Duration::ZERO, 0),
+            slowest_check: (Duration::ZERO, 0),
         }
     }
 
     pub(super) fn is_banned(&mut self, address: IpAddr, now: i64) -> bool {
-        !self.is_allowed(address) && self.bans.of_address(address, now).is_some()
+        !self.is_allowed(address) && self.bans.find(address, now).is_some()
     }
 
-    pub(super) fn door(&mut self, address: IpAddr, now: i64) -> Door {
+    pub(super) fn ban_decision(&mut self, address: IpAddr, now: i64) -> BanDecision {
         if self.is_allowed(address) {
-            return Door::Open;
+            return BanDecision::Allowed;
         }
-        let Some(held) = self.bans.of_address(address, now) else { return Door::Open };
-        held.untold += 1;
-        let is_due = held.told_at.is_none_or(|told| (now - told).abs() >= TOLD_EVERY);
+        let Some(held) = self.bans.find(address, now) else { return BanDecision::Allowed };
+        held.unreported += 1;
+        let is_due = held.reported_at.is_none_or(|told| (now - told).abs() >= REPORT_INTERVAL);
         if !is_due {
-            return Door::Closed;
+            return BanDecision::Banned;
         }
-        held.told_at = Some(now);
-        Door::ClosedAndTold(std::mem::take(&mut held.untold))
+        held.reported_at = Some(now);
+        BanDecision::BannedAndReported(std::mem::take(&mut held.unreported))
     }
 
     pub(super) fn is_known(&self, address: IpAddr, now: i64) -> bool {
@@ -148,60 +148,60 @@ impl Book {
         self.is_allowed(address) || last.is_some_and(|last| now - last < KNOWN_SECONDS)
     }
 
-    pub(super) fn begin(&mut self, address: IpAddr, user: &str, now: i64) -> Begun {
+    pub(super) fn begin(&mut self, address: IpAddr, user: &str, now: i64) -> AttemptCheck {
         if self.is_banned(address, now) {
-            return Begun::Banned;
+            return AttemptCheck::Banned;
         }
-        if !self.judges(address) {
-            return Begun::Go;
+        if !self.counts_failures(address) {
+            return AttemptCheck::Admitted;
         }
         let neighbour = Neighbour::from(address);
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
         if !make_room(&mut self.addresses, &neighbour, ADDRESSES_MAX, |score| {
             (score.in_flight == 0).then(|| score.count(now, window).into())
         }) {
-            return Begun::Wait;
+            return AttemptCheck::Wait;
         }
         let score = self.addresses.entry(neighbour).or_default();
         // The last failure bans. What could only come after that must not be checked before.
         if score.in_flight > 0 && score.count(now, window) + score.in_flight >= max {
-            return Begun::Wait;
+            return AttemptCheck::Wait;
         }
-        if self.is_deaf(address, user, now) {
-            self.count_failure(address, now);
-            return Begun::Locked;
+        if self.is_locked_out(address, user, now) {
+            self.count_address_failure(address, now);
+            return AttemptCheck::Locked;
         }
         if let Some(score) = self.addresses.get_mut(&neighbour) {
             score.in_flight += 1;
         }
-        Begun::Go
+        AttemptCheck::Admitted
     }
 
-    pub(super) fn end(&mut self, address: IpAddr, user: &str, judged: Judged, now: i64) {
+    pub(super) fn end(&mut self, address: IpAddr, user: &str, outcome: AttemptOutcome, now: i64) {
         let neighbour = Neighbour::from(address);
         if let Some(score) = self.addresses.get_mut(&neighbour) {
             score.in_flight = score.in_flight.saturating_sub(1);
         }
-        if judged == Judged::RightAndUsual && !self.is_allowed(address) {
-            self.note_usual(user, neighbour, now);
+        if outcome == AttemptOutcome::SucceededAt && !self.is_allowed(address) {
+            self.record_login(user, neighbour, now);
         }
-        if judged == Judged::Wrong && self.judges(address) {
-            self.count_failure(address, now);
-            self.end_of_name(address, user, now);
+        if outcome == AttemptOutcome::Failed && self.counts_failures(address) {
+            self.count_address_failure(address, now);
+            self.end_name(address, user, now);
         }
     }
 
     /// An attempt failed for this name; what the address did is counted already.
-    pub(super) fn end_of_name(&mut self, address: IpAddr, user: &str, now: i64) {
-        if self.judges(address) && !self.is_usual(user, Neighbour::from(address)) {
-            self.count_name(user, now);
+    pub(super) fn end_name(&mut self, address: IpAddr, user: &str, now: i64) {
+        if self.counts_failures(address) && !self.is_usual(user, Neighbour::from(address)) {
+            self.count_name_failure(user, now);
         }
     }
 
     /// Whether the account is locked for this address.
-    pub(super) fn is_deaf(&self, address: IpAddr, user: &str, now: i64) -> bool {
+    pub(super) fn is_locked_out(&self, address: IpAddr, user: &str, now: i64) -> bool {
         let is_usual = || self.is_usual(user, Neighbour::from(address));
-        self.judges(address) && self.is_locked(user, now) && !is_usual()
+        self.counts_failures(address) && self.is_locked(user, now) && !is_usual()
     }
 
     pub(super) fn failures(&mut self, neighbour: Neighbour, now: i64) -> u32 {
@@ -210,28 +210,28 @@ impl Book {
     }
 
     /// Notes how long a failed attempt took to check, and says which was the longest lately.
-    pub(super) fn slowest(&mut self, took: Duration, now: i64) -> Duration {
-        let (slowest, at) = self.slowest;
-        if took >= slowest || (now - at).abs() >= SLOWEST_SECONDS {
-            self.slowest = (took, now);
+    pub(super) fn slowest_check(&mut self, took: Duration, now: i64) -> Duration {
+        let (slowest_check, at) = self.slowest_check;
+        if took >= slowest_check || (now - at).abs() >= SLOWEST_WINDOW {
+            self.slowest_check = (took, now);
         }
-        self.slowest.0
+        self.slowest_check.0
     }
 
-    pub(super) fn take_news(&mut self) -> Vec<News> {
-        std::mem::take(&mut self.news)
+    pub(super) fn take_events(&mut self) -> Vec<AuthEvent> {
+        std::mem::take(&mut self.events)
     }
 
     /// Tells of bans that ran out, and forgets what is old.
     pub(super) fn sweep(&mut self, now: i64) {
-        for network in self.bans.run_out(now) {
-            self.tell(News::Lifted { network, reason: "its time is over" });
+        for network in self.bans.take_expired(now) {
+            self.push_event(AuthEvent::Lifted { network, reason: "its time is over" });
             self.version += 1;
         }
-        let memory = seconds(self.settings.time_max);
+        let kept_for = seconds(self.settings.time_max);
         let is_old = |ban: &&Ban| {
-            let memory = if ban.is_manual { 0 } else { memory };
-            ban.until.is_some_and(|until| now.saturating_sub(until) >= memory)
+            let kept_for = if ban.is_manual { 0 } else { kept_for };
+            ban.until.is_some_and(|until| now.saturating_sub(until) >= kept_for)
         };
         let old: Vec<_> = self.bans.each().filter(is_old).map(|ban| ban.network).collect();
         for network in old {
@@ -241,12 +241,12 @@ impl Book {
     }
 
     /// Bans by hand, or from memory.
-    pub(super) fn ban(&mut self, ban: Ban, now: i64) -> Result<(), Full> {
+    pub(super) fn ban(&mut self, ban: Ban, now: i64) -> Result<(), BanListFull> {
         let ban = Ban { network: ban.network.trunc(), ..ban };
         self.bans.put(ban.clone())?;
         self.version += 1;
         if ban.holds(now) {
-            self.tell(News::Banned(ban));
+            self.push_event(AuthEvent::Banned(ban));
         }
         Ok(())
     }
@@ -259,12 +259,12 @@ impl Book {
         });
         let Some(_) = self.bans.remove(network) else { return false };
         self.version += 1;
-        self.tell(News::Lifted { network, reason: "it was lifted" });
+        self.push_event(AuthEvent::Lifted { network, reason: "it was lifted" });
         true
     }
 
     pub(super) fn unlock(&mut self, user: &str) {
-        if self.names.remove(&folded(user)).is_some() {
+        if self.names.remove(&fold_case(user)).is_some() {
             self.version += 1;
         }
     }
@@ -273,16 +273,16 @@ impl Book {
         self.version
     }
 
-    pub(super) fn memory(&self) -> Memory {
+    pub(super) fn snapshot(&self) -> ThrottleSnapshot {
         let locks = self.names.iter().filter(|(_, name)| name.locked_until > 0);
         let usual = self.usual.iter().flat_map(|(user, addresses)| {
-            addresses.iter().map(move |(neighbour, last)| Usual {
+            addresses.iter().map(move |(neighbour, last)| UsualAddress {
                 user: user.clone(),
                 network: neighbour.network(),
                 last: *last,
             })
         });
-        Memory {
+        ThrottleSnapshot {
             bans: self.bans.each().cloned().collect(),
             locks: locks
                 .map(|(user, name)| Lock { user: user.clone(), until: name.locked_until })
@@ -292,19 +292,19 @@ impl Book {
     }
 
     /// Takes in what an earlier run knew. Bans that still hold are no news.
-    pub(super) fn remember(&mut self, memory: Memory, now: i64) {
-        for ban in memory.bans {
+    pub(super) fn restore(&mut self, snapshot: ThrottleSnapshot, now: i64) {
+        for ban in snapshot.bans {
             // A full book keeps what it has.
             let _ = self.bans.put(Ban { network: ban.network.trunc(), ..ban });
         }
-        for lock in memory.locks {
+        for lock in snapshot.locks {
             if lock.until > now && self.names.len() < NAMES_MAX {
-                let name = self.names.entry(folded(&lock.user)).or_default();
+                let name = self.names.entry(fold_case(&lock.user)).or_default();
                 name.locked_until = lock.until;
             }
         }
-        for usual in memory.usual {
-            self.note_usual(&usual.user, usual.network.network().into(), usual.last);
+        for usual in snapshot.usual {
+            self.record_login(&usual.user, usual.network.network().into(), usual.last);
         }
         self.version = 0;
         self.sweep(now);
@@ -321,21 +321,21 @@ impl Book {
         self.settings.allow.iter().any(|network| network.contains(&address))
     }
 
-    fn judges(&self, address: IpAddr) -> bool {
+    fn counts_failures(&self, address: IpAddr) -> bool {
         self.settings.is_enabled && !self.is_allowed(address)
     }
 
     fn is_locked(&self, user: &str, now: i64) -> bool {
-        self.names.get(&folded(user)).is_some_and(|name| now < name.locked_until)
+        self.names.get(&fold_case(user)).is_some_and(|name| now < name.locked_until)
     }
 
     fn is_usual(&self, user: &str, neighbour: Neighbour) -> bool {
-        let addresses = self.usual.get(&folded(user));
+        let addresses = self.usual.get(&fold_case(user));
         addresses.is_some_and(|addresses| addresses.iter().any(|(known, _)| *known == neighbour))
     }
 
     /// One failure more of an address; the one too many bans it.
-    fn count_failure(&mut self, address: IpAddr, now: i64) {
+    fn count_address_failure(&mut self, address: IpAddr, now: i64) {
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
         let neighbour = Neighbour::from(address);
         let score = self.addresses.entry(neighbour).or_default();
@@ -350,7 +350,7 @@ impl Book {
             return;
         }
         let times = before.map_or(1, |ban| ban.times.saturating_add(1));
-        let time = doubled(&self.settings, times);
+        let time = ban_time(&self.settings, times);
         let ban = Ban {
             network,
             since: now,
@@ -364,8 +364,8 @@ impl Book {
     }
 
     /// One failure more of a name, from somewhere unusual; the one too many locks it.
-    fn count_name(&mut self, user: &str, now: i64) {
-        let user = folded(user);
+    fn count_name_failure(&mut self, user: &str, now: i64) {
+        let user = fold_case(user);
         let (max, window) = (self.settings.account_attempts_max, seconds(self.settings.window));
         let has_room = make_room(&mut self.names, &user, NAMES_MAX, |name| {
             (now >= name.locked_until).then(|| name.score.count(now, window).into())
@@ -381,20 +381,20 @@ impl Book {
         let seconds = seconds(self.settings.time);
         name.locked_until = now.saturating_add(seconds);
         self.version += 1;
-        self.tell(News::Locked { user, seconds });
+        self.push_event(AuthEvent::Locked { user, seconds });
     }
 
-    fn note_usual(&mut self, user: &str, neighbour: Neighbour, now: i64) {
+    fn record_login(&mut self, user: &str, neighbour: Neighbour, now: i64) {
         make_room(&mut self.known, &neighbour, KNOWN_MAX, |last| u64::try_from(*last).ok());
         let last = self.known.entry(neighbour).or_insert(now);
         *last = now.max(*last);
-        let user = folded(user);
+        let user = fold_case(user);
         make_room(&mut self.usual, &user, USUAL_ACCOUNTS_MAX, |addresses| {
             u64::try_from(addresses.iter().map(|(_, last)| *last).max().unwrap_or(0)).ok()
         });
         let addresses = self.usual.entry(user).or_default();
         if let Some((_, last)) = addresses.iter_mut().find(|(known, _)| *known == neighbour) {
-            if now.saturating_sub(*last) >= USUAL_NOTED_EVERY {
+            if now.saturating_sub(*last) >= USUAL_UPDATE_INTERVAL {
                 *last = now;
                 self.version += 1;
             }
@@ -410,22 +410,22 @@ impl Book {
         self.version += 1;
     }
 
-    fn tell(&mut self, news: News) {
-        if self.news.len() < NEWS_MAX {
-            self.news.push(news);
+    fn push_event(&mut self, event: AuthEvent) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(event);
         }
     }
 }
 
 /// A name without its case: directories and login services take `Anna` and `ANNA` for one account,
 /// and each spelling would else have guesses of its own.
-fn folded(user: &str) -> String {
+fn fold_case(user: &str) -> String {
     user.to_lowercase()
 }
 
 /// Whether two names are one here.
-pub(super) fn is_same(one: &str, other: &str) -> bool {
-    folded(one) == folded(other)
+pub(super) fn same_name(one: &str, other: &str) -> bool {
+    fold_case(one) == fold_case(other)
 }
 
 /// Makes room for `key` where there is none by removing the eighth of the entries that weighs the
@@ -453,7 +453,7 @@ where
 }
 
 /// How long the ban lasts that is the `times`-th in a row.
-fn doubled(settings: &settings::Ban, times: u32) -> i64 {
+fn ban_time(settings: &settings::Ban, times: u32) -> i64 {
     let doublings = times.saturating_sub(1).min(31);
     let time = settings.time.saturating_mul(1 << doublings);
     seconds(time.min(settings.time_max.max(settings.time)))
