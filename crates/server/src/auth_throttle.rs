@@ -1,7 +1,7 @@
-//! Who may not come in because too many logins failed, or because somebody said so.
+//! Bans of addresses and locks of accounts: after too many failed logins, or set manually.
 //!
-//! `state` holds the facts and has no clock and no lock; here are the lock, the attempts that
-//! are being checked, and what an embedder sees. Times are seconds since 1970.
+//! `state` holds the data, without a clock and without a lock. This module adds the lock, the
+//! login attempts in progress and the public types. Times are in seconds since 1970.
 
 mod bans;
 mod state;
@@ -22,29 +22,29 @@ use crate::settings;
 pub use self::bans::BANS_MAX;
 pub use self::state::{USUAL_ACCOUNTS_MAX, USUAL_ADDRESSES_MAX};
 
-/// An address or a network that may not come in.
+/// A ban of an address or a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
-    /// Whom it is about. What too many failed logins ban is an IPv4 /32 or an IPv6 /64.
+    /// The banned network. An automatic ban covers an IPv4 /32 or an IPv6 /64.
     pub network: IpNet,
-    /// Since when.
+    /// When the ban began.
     pub since: i64,
-    /// Until when; `None`: until it is lifted.
+    /// When the ban ends; `None`: when it is lifted.
     pub until: Option<i64>,
-    /// How many bans in a row this is, counted from 1: each lasts twice as long as the one before.
+    /// The number of consecutive bans, counted from 1: each lasts twice as long as the previous one.
     pub times: u32,
-    /// Whether somebody asked for it; else too many logins failed.
+    /// Whether an administrator set it; otherwise too many logins failed.
     pub is_manual: bool,
-    /// Why, for the operator.
+    /// The reason, for the administrator.
     pub reason: String,
 }
 
-/// An account that is not heard from addresses from which it never logged in.
+/// An account whose logins are rejected from addresses from which it never logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// The name that was tried; there need not be such an account.
+    /// The name that was tried; an account with this name need not exist.
     pub user: String,
-    /// Until when.
+    /// When the lock ends.
     pub until: i64,
 }
 
@@ -55,60 +55,61 @@ pub struct UsualAddress {
     pub user: String,
     /// The address, as an IPv4 /32 or an IPv6 /64.
     pub network: IpNet,
-    /// When it last did, give or take an hour.
+    /// The time of the last login, within an hour.
     pub last: i64,
 }
 
-/// All that is to be remembered when the server starts anew.
+/// The state that is kept across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThrottleSnapshot {
-    /// Bans, those included that are over and make the next one longer.
+    /// Bans, including expired ones, which make the next ban of that network longer.
     pub bans: Vec<Ban>,
     /// Locked accounts.
     pub locks: Vec<Lock>,
-    /// From where accounts log in.
+    /// The addresses from which accounts log in.
     pub usual: Vec<UsualAddress>,
 }
 
-/// The most names besides the first that one attempt is about: another spelling, and that of the
-/// account, for each.
+/// Additional names that one attempt can cover: a second decoding of the name, and the account's
+/// own name for each decoding.
 const OTHER_NAMES_MAX: usize = 3;
 
-/// There are [`BANS_MAX`] bans already.
+/// The ban list is full: there are already [`BANS_MAX`] bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BanListFull;
 
 impl fmt::Display for BanListFull {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "there are {BANS_MAX} bans already; ban a network in place of its addresses")
+        write!(out, "too many bans (limit {BANS_MAX}): ban a network instead of single addresses")
     }
 }
 
 impl std::error::Error for BanListFull {}
 
-/// Whether somebody may come in.
+/// Whether connections from an address are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BanDecision {
     Allowed,
-    /// Banned, and that was told already a moment ago.
+    /// Banned, and reported within the last minute.
     Banned,
-    /// Banned; so many came since this was last told, this one included.
+    /// Banned, and to be reported now, with the number of connections since the last report,
+    /// including this one.
     BannedAndReported(u64),
 }
 
-/// What becomes of an attempt to log in.
+/// Whether a login attempt may proceed.
 pub(crate) enum AttemptStart {
-    /// It can be checked.
+    /// The password can be checked.
     Admitted(Attempt),
-    /// As many as could still lead to a ban are being checked: ask again in a moment.
+    /// The attempts in progress could already lead to a ban: try again later.
     Wait,
     /// The address is banned.
     Banned,
-    /// The account is not heard from here.
+    /// The account is locked for this address.
     Locked,
 }
 
-/// What happened that others should hear of.
+/// A change to be reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AuthEvent {
     Banned(Ban),
@@ -116,17 +117,17 @@ pub(crate) enum AuthEvent {
     Locked { user: String, seconds: i64 },
 }
 
-/// The facts, behind a lock that is held for a few lines.
+/// The state behind a lock, which is never held across an `.await`.
 #[derive(Debug)]
 pub(crate) struct AuthThrottle(Mutex<ThrottleState>);
 
-/// An attempt that is being checked. Dropped without a verdict it has failed: whoever hangs up has
-/// cost the same work.
+/// A login attempt in progress. Dropped without a result it counts as failed, because a client
+/// that disconnects has caused the same work.
 pub(crate) struct Attempt {
     throttle: Arc<AuthThrottle>,
     address: IpAddr,
     user: String,
-    /// Other names that were tried in the same attempt, or that its account has.
+    /// Other names tried in the same attempt, or names of the same account.
     other_names: Vec<String>,
     now: i64,
     outcome: AttemptOutcome,
@@ -137,12 +138,12 @@ impl AuthThrottle {
         Arc::new(Self(Mutex::new(ThrottleState::new(settings.clone()))))
     }
 
-    /// Judges by other settings from now on.
+    /// Applies new settings.
     pub(crate) fn reconfigure(&self, settings: &settings::Ban) {
         self.state().reconfigure(settings.clone());
     }
 
-    /// Whether `address` may come in.
+    /// Whether to accept a connection from `address`.
     pub(crate) fn ban_decision(&self, address: IpAddr, now: i64) -> BanDecision {
         self.state().ban_decision(address.to_canonical(), now)
     }
@@ -152,12 +153,12 @@ impl AuthThrottle {
         self.state().is_banned(address.to_canonical(), now)
     }
 
-    /// Whether somebody logged in from there lately, or it is never banned.
+    /// Whether there was a recent login from `address`, or it is exempt from bans.
     pub(crate) fn is_known(&self, address: IpAddr, now: i64) -> bool {
         self.state().is_known(address.to_canonical(), now)
     }
 
-    /// Begins an attempt. It counts as failed from now on until its verdict.
+    /// Begins an attempt, which counts as failed until its result is known.
     pub(crate) fn begin(self: &Arc<Self>, address: IpAddr, user: &str, now: i64) -> AttemptStart {
         let address = address.to_canonical();
         match self.state().begin(address, user, now) {
@@ -175,18 +176,19 @@ impl AuthThrottle {
         }
     }
 
-    /// How many logins from there have failed lately.
+    /// The number of recent failed logins from `address`.
     pub(crate) fn failures(&self, address: IpAddr, now: i64) -> u32 {
         self.state().failures(Neighbour::from(address), now)
     }
 
-    /// Notes how long a failed attempt took to check, and says which was the longest in the last
-    /// hour: where one hash is slow, every name must look as if its hash were.
+    /// Records how long the check of a failed attempt took, and returns the longest time of the
+    /// last hour. All failures are delayed by it, so that a slow hash does not reveal which
+    /// names exist.
     pub(crate) fn slowest_check(&self, took: Duration, now: i64) -> Duration {
         self.state().slowest_check(took, now)
     }
 
-    /// What has happened since this was last asked.
+    /// Takes the events since the last call.
     pub(crate) fn take_events(&self) -> Vec<AuthEvent> {
         self.state().take_events()
     }
@@ -220,14 +222,14 @@ impl AuthThrottle {
     }
 
     fn state(&self) -> MutexGuard<'_, ThrottleState> {
-        // Nothing under this lock can fall halfway.
+        // No code under this lock leaves the state inconsistent when it panics.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Attempt {
-    /// The attempt is about this name, too: it fails for it as well. `false` if that account is
-    /// locked from there.
+    /// Adds a name to the attempt, so that a failure also counts for that name. Returns `false` if
+    /// the account is locked for this address.
     pub(crate) fn covers(&mut self, user: &str) -> bool {
         if state::same_name(user, &self.user)
             || self.other_names.iter().any(|one| state::same_name(user, one))
@@ -243,8 +245,8 @@ impl Attempt {
         true
     }
 
-    /// The password was right and somebody is in. The address is remembered as one of those of the
-    /// account, if its name is given.
+    /// The login succeeded. If the account's name is given, the address is recorded as one of its
+    /// usual addresses.
     pub(crate) fn succeeded(mut self, account: Option<&str>) {
         self.outcome = AttemptOutcome::NotCounted;
         if let Some(name) = account {
@@ -253,12 +255,12 @@ impl Attempt {
         }
     }
 
-    /// Nobody's password was wrong; the attempt ended for another reason.
+    /// The attempt ended without a password check, and does not count.
     pub(crate) fn not_counted(mut self) {
         self.outcome = AttemptOutcome::NotCounted;
     }
 
-    /// It failed.
+    /// The login failed.
     pub(crate) fn failed(self) {
         drop(self);
     }

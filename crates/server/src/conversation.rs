@@ -259,7 +259,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     let Some((spec, arg)) = command::find(&command) else {
         let text = match command.verb.as_str() {
             "SITE" => "Unknown SITE command; SITE HELP lists them.",
-            _ => "Unknown command; HELP lists the commands.",
+            _ => "Unknown command; send HELP for a list.",
         };
         return unknown(session, patience, line, text);
     };

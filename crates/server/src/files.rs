@@ -1,5 +1,5 @@
-//! An account's view of its files: the only door to the store. Every act asks for its right here,
-//! so no command can forget to.
+//! An account's view of its files, and the only access to the store. Every operation checks its
+//! right here, so no command can omit the check.
 
 mod perms;
 
@@ -25,7 +25,8 @@ pub(crate) struct Files {
     store: Arc<dyn Storage>,
     rules: Arc<Rules>,
     ignores_case: bool,
-    /// Whether links are resolved before rights are asked: not where the same hold everywhere.
+    /// Whether links are resolved before rights are checked; not needed if the rights are the same
+    /// everywhere.
     has_rules: bool,
     makes_parents: bool,
     may_overwrite: bool,
@@ -43,12 +44,12 @@ impl Files {
         }
     }
 
-    /// Where the operating system has them, for those who are told of events.
+    /// Maps paths to those of the operating system, for consumers of events.
     pub(crate) fn tree(&self) -> AccountFiles {
         AccountFiles::of(Arc::clone(&self.store))
     }
 
-    /// Whether the account may ever do this, anywhere.
+    /// Whether the account has these rights anywhere.
     pub(crate) fn may_ever(&self, rights: Permissions) -> bool {
         let anywhere = self.rules.anywhere();
         rights.is_empty() || anywhere.contains(rights)
@@ -70,8 +71,8 @@ impl Files {
         Ok(entry)
     }
 
-    /// The facts of a file as RETR would send it (RFC 3659 §4); where none stands, how much this
-    /// account left of an unfinished upload, for a client that means to go on with it.
+    /// The facts of a file as RETR would send it (RFC 3659 §4). If there is none, the size of this
+    /// account's partial upload, so that a client can resume it.
     pub(crate) async fn size(&self, at: &VPath) -> Result<Entry, Refusal> {
         let real = self.authorize(at, Permissions::LIST).await?;
         let missing = match self.stat_real(at, &real).await {
@@ -88,8 +89,8 @@ impl Files {
         Ok(entry)
     }
 
-    /// Whether something is there, as far as the account may know: where it may neither list nor
-    /// read, nothing is, so that the meaning of a name does not depend on what exists.
+    /// Whether a path exists and the account may know it. Without the right to list or read this is
+    /// always false, so that the interpretation of a name does not reveal what exists.
     pub(crate) async fn exists(&self, at: &VPath) -> bool {
         let may_know = self.may_know(at) || self.rights(at).contains(Permissions::READ);
         if !may_know {
@@ -101,15 +102,15 @@ impl Files {
         }
     }
 
-    /// Whether the account may know what exists at a path: it may list the folder, or what is
-    /// there. Else every command answers alike for what exists and for what does not.
+    /// Whether the account may know what exists at a path: it may list the directory or the path
+    /// itself. Otherwise every command replies alike for existing and missing paths.
     fn may_know(&self, at: &VPath) -> bool {
         let Some(folder) = at.parent() else { return true };
         self.rights(at).union(self.rights(&folder)).contains(Permissions::LIST)
     }
 
-    /// The size of the file that is there, if one is. For decisions about an upload that the
-    /// account may make; nothing of it reaches the client.
+    /// The size of the file at a path, if any. For internal decisions about an upload; it must not
+    /// be sent to the client.
     pub(crate) async fn size_of_target(&self, at: &VPath) -> Result<Option<u64>, Refusal> {
         let real = self.resolve(at, LastLink::Keep).await?;
         match self.store.stat(&real).await {
@@ -120,14 +121,14 @@ impl Files {
         }
     }
 
-    /// Whether an upload to `at` makes the folders on the way: always where the account may not
-    /// know whether they exist, since an error would tell.
+    /// Whether an upload to `at` creates missing parent directories: always if the account may not
+    /// know whether they exist, since an error would reveal it.
     fn creates_parents_for(&self, at: &VPath) -> bool {
         self.makes_parents || at.parent().is_some_and(|folder| !self.may_know(&folder))
     }
 
-    /// Checks that a directory can be entered. Where the account may not know whether it exists,
-    /// any name can be: cameras go to their folder before they upload.
+    /// Checks that a directory can be entered. If the account may not know whether it exists, any
+    /// name succeeds: cameras change to their directory before they upload.
     pub(crate) async fn enter(&self, at: &VPath) -> Result<(), Refusal> {
         self.require(at, Permissions::ENTER)?;
         if !self.may_know(at) {
@@ -141,7 +142,7 @@ impl Files {
         }
     }
 
-    /// Why a link is not followed: it is broken, leads in a circle, or out of the home.
+    /// The error for a link that is not followed: it is broken, circular, or leads out of the home.
     pub(crate) async fn link_error(&self, at: &VPath) -> Refusal {
         match self.store.list(at, Wanted::Names).await {
             Ok(_) => ErrorKind::NotADirectory.into_refusal(),
@@ -149,14 +150,14 @@ impl Files {
         }
     }
 
-    /// What a directory holds.
+    /// The entries of a directory.
     pub(crate) async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries, Refusal> {
         let real = self.authorize(at, Permissions::LIST).await?;
         self.hide_existence(at, self.store.list(&real, wanted).await)
     }
 
-    /// What a directory holds, for a walk through a tree that needs this right in each folder;
-    /// none where the account lacks it. The error is the store's own.
+    /// The entries of a directory, for a walk through a tree that needs `right` in each directory;
+    /// `None` without it. Errors are those of the store.
     pub(crate) async fn list_for(
         &self,
         at: &VPath,
@@ -166,11 +167,12 @@ impl Files {
         Some(self.store.list(&real, Wanted::Facts).await)
     }
 
-    /// Removes a directory if it is empty; whether it was. A link is no directory here.
+    /// Removes a directory if it is empty, and returns whether it was. A link to a directory does
+    /// not count as one.
     pub(crate) async fn remove_if_empty(&self, at: &VPath) -> Result<bool, Refusal> {
         self.may_remove(at, true)?;
         if at.is_root() {
-            return Err(Refusal::unavailable("The top directory cannot be removed."));
+            return Err(Refusal::unavailable("The root directory cannot be removed."));
         }
         let real = self.authorize_name(at, Permissions::RMDIR).await?;
         match self.store.remove_dir(&real).await {
@@ -189,7 +191,7 @@ impl Files {
         self.hide_existence(at, self.store.read(&real, from).await)
     }
 
-    /// How long a file is whose check sum is wanted.
+    /// The size of a file, for a checksum.
     pub(crate) async fn stat_to_digest(&self, at: &VPath) -> Result<u64, Refusal> {
         let real = self.may_digest(at).await?;
         let entry = self.hide_existence(at, self.store.stat(&real).await)?;
@@ -215,7 +217,7 @@ impl Files {
         self.hide_existence(from, regular(kind))
     }
 
-    /// Begins to copy a file: it is read with the rights of RETR and written with those of STOR.
+    /// Begins to copy a file, with the rights of RETR for the source and of STOR for the target.
     pub(crate) async fn copy(
         &self,
         from: &VPath,
@@ -227,14 +229,14 @@ impl Files {
         Ok((source, self.store(to, Start::Fresh).await?))
     }
 
-    /// Begins to store a file; a file that is there is replaced only with the right to.
+    /// Begins an upload; an existing file is replaced only with the right `overwrite`.
     pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
         let real = self.authorize(at, Permissions::UPLOAD).await?;
         if let Start::At(from) = start
             && !self.may_know(at)
             && !self.rights(at).contains(Permissions::READ)
         {
-            // How long a file is shows in which restart points it takes.
+            // The accepted restart points would reveal the size of the file.
             let named = self.resolve(at, LastLink::Keep).await?;
             if from > self.store.partial(&named).await?.unwrap_or(0) {
                 return Err(ErrorKind::BadOffset.into_refusal());
@@ -243,18 +245,18 @@ impl Files {
         self.write(at, Write { start, replace: self.replace(at, &real) }).await
     }
 
-    /// Whether an upload may replace a file at a path that leads to `real`.
+    /// Whether an upload may replace a file at a path that resolves to `real`.
     fn replace(&self, at: &VPath, real: &VPath) -> Replace {
         let rights = self.rights(at).intersection(self.rights(real));
         Replace::when(self.may_overwrite && rights.contains(Permissions::OVERWRITE))
     }
 
-    /// The permission bits that new files and directories of this session do not get.
+    /// The umask of this session.
     pub(crate) fn umask(&self) -> Option<u32> {
         self.store.umask()
     }
 
-    /// Sets them. Without the right to change modes, new files may only get fewer bits.
+    /// Sets the umask. Without the right `chmod`, new files may only get fewer permission bits.
     pub(crate) fn set_umask(&self, umask: u32) -> Result<(), Refusal> {
         let now = self.store.umask().unwrap_or(0);
         if now & !umask != 0 && !self.may_ever(Permissions::CHMOD) {
@@ -264,14 +266,14 @@ impl Files {
         Ok(())
     }
 
-    /// What the account keeps and may keep, as far as anybody counts.
+    /// The usage and quota of the account, if counted.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.store.usage()
     }
 
-    /// Refuses a size that could not be stored even if nothing else were. What there is room for
-    /// now depends on the upload: it may replace a file, or go on with what was left. An account
-    /// that may not write at `at` learns nothing of the room there.
+    /// Rejects a size that could not be stored even in an empty home. The space available now
+    /// depends on the upload, which may replace a file or continue a partial one. Accounts that may
+    /// not write at `at` get no information about the space there.
     pub(crate) async fn check_size(&self, at: &VPath, bytes: u64) -> Result<(), Refusal> {
         let rights = self.rights(at);
         if !rights.contains(Permissions::UPLOAD) && !rights.contains(Permissions::APPEND) {
@@ -288,14 +290,15 @@ impl Files {
         }
     }
 
-    /// Refuses an upload of an announced size for which there is no room. Gives how many bytes
-    /// are there already that the upload goes on with.
+    /// Rejects an upload of an announced size for which there is no space. Returns the number of
+    /// stored bytes that the upload continues.
     ///
-    /// Clients announce the whole file or what they are about to send of it; whichever asks for
-    /// less is believed, and what is written is checked in any case.
+    /// Clients announce either the size of the whole file or that of the remaining part; the one
+    /// that needs less is assumed, and writing checks the space in any case.
     ///
-    /// The right comes first, and a file counts as room only for an upload that may replace it by
-    /// an account that may know of it: else the sizes that are refused would tell its length.
+    /// The right is checked first, and an existing file counts as space only if the upload may
+    /// replace it and the account may know of it: otherwise the rejected sizes would reveal its
+    /// size.
     pub(crate) async fn check_room(
         &self,
         at: &VPath,
@@ -319,7 +322,7 @@ impl Files {
         let before = match start {
             Start::Fresh => 0,
             Start::At(at) => at,
-            // What is there is added to; only where nothing is an unfinished upload goes on.
+            // Appends to an existing file; without one, continues a partial upload.
             Start::End => stands.or(partial).unwrap_or(0),
         };
         let more = announced.saturating_sub(before);
@@ -336,7 +339,7 @@ impl Files {
         Ok(before)
     }
 
-    /// Begins to store a file under a name that nothing has; none if something has it.
+    /// Begins an upload to an unused name; `None` if the name is in use.
     pub(crate) async fn store_new(&self, at: &VPath) -> Result<Option<Box<dyn Sink>>, Refusal> {
         let real = self.authorize(at, Permissions::UPLOAD).await?;
         if self.store.stat(&real).await.is_ok() {
@@ -346,8 +349,8 @@ impl Files {
         self.write(at, how).await.map(Some)
     }
 
-    /// Begins to add to a file. Where an unfinished upload or a new file takes a name that
-    /// something else got meanwhile, that is replaced only with the right to.
+    /// Begins to append to a file. If a partial upload or a new file is published under a name that
+    /// was taken meanwhile, the other file is replaced only with the right `overwrite`.
     pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
         let real = self.authorize(at, Permissions::APPEND).await?;
         self.write(at, Write { start: Start::End, replace: self.replace(at, &real) }).await
@@ -376,13 +379,13 @@ impl Files {
     pub(crate) async fn remove_dir(&self, at: &VPath) -> Result<(), Refusal> {
         let real = self.authorize_name(at, Permissions::RMDIR).await?;
         if at.is_root() {
-            return Err(Refusal::unavailable("The top directory cannot be removed."));
+            return Err(Refusal::unavailable("The root directory cannot be removed."));
         }
         self.hide_existence(at, self.store.remove_dir(&real).await)
     }
 
-    /// Makes a directory, and says whether it did: where the account may not know what exists, a
-    /// name that is taken is no error.
+    /// Creates a directory, and returns whether it did. If the account may not know what exists, an
+    /// existing name is not an error.
     pub(crate) async fn make_dir(&self, at: &VPath) -> Result<bool, Refusal> {
         let at = &self.authorize_name(at, Permissions::MKDIR).await?;
         let mut made = self.store.make_dir(at).await;
@@ -397,8 +400,8 @@ impl Files {
         }
     }
 
-    /// Makes the folders on the way to `at` that are missing. In a folder that the account may not
-    /// list, the right to store files there is enough.
+    /// Creates the missing parent directories of `at`. In a directory that the account may not list,
+    /// the right `upload` is enough.
     async fn create_parent_dirs(&self, at: &VPath) -> Result<(), Refusal> {
         let mut parent = VPath::root();
         let names: Vec<_> = at.names().collect();
@@ -410,7 +413,7 @@ impl Files {
                     self.require(&parent, Permissions::MKDIR)?;
                 }
                 match self.store.make_dir(&parent).await {
-                    // Another session was faster.
+                    // Another session created it meanwhile.
                     Err(error) if error.kind == ErrorKind::Exists => {}
                     made => made?,
                 }
@@ -423,7 +426,7 @@ impl Files {
     pub(crate) async fn may_rename(&self, from: &VPath) -> Result<(), Refusal> {
         let real = self.authorize_name(from, Permissions::RENAME).await?;
         if from.is_root() {
-            return Err(Refusal::unavailable("The top directory cannot be renamed."));
+            return Err(Refusal::unavailable("The root directory cannot be renamed."));
         }
         if self.may_know(from) {
             self.hide_existence(from, self.store.stat(&real).await)?;
@@ -440,8 +443,8 @@ impl Files {
         self.hide_existence(from, self.store.rename(&old, &new, self.replace(to, &new)).await)
     }
 
-    /// Refuses to move what has a rule, or a virtual folder, for itself or for something in it: the
-    /// rule would stay behind, and hold for nothing. So would one that is for the new name.
+    /// Rejects a rename if a rule or a virtual folder is at or below either path: the rule is bound
+    /// to the path and would no longer apply.
     fn check_movable(&self, at: &VPath, real: &VPath) -> Result<(), Refusal> {
         for path in [at, real] {
             if let Some((prefix, rights)) = self.rules.at_or_below(path, self.ignores_case) {
@@ -457,13 +460,14 @@ impl Files {
         Ok(())
     }
 
-    /// Refuses to move what may not be read to where more may be done with it.
+    /// Rejects a rename of an unreadable file to a path with more rights.
     fn check_rights_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
         let (old, new) = (self.rights(from), self.rights(to));
         if old.contains(new) || old.contains(Permissions::READ) {
             return Ok(());
         }
-        let reason = format!("its rights \"{old}\" have no read, and those of {to} are \"{new}\"");
+        let reason =
+            format!("its rights \"{old}\" do not include read, and those of {to} are \"{new}\"");
         Err(Refusal::by_rule(from, reason))
     }
 
@@ -476,15 +480,15 @@ impl Files {
         self.hide_existence(at, self.store.set(&real, change).await)
     }
 
-    /// The facts of something that may not exist, with what the account may do there. Who may not
-    /// look is told the same whether it exists or not.
+    /// The facts of a path with the account's rights, or `None` if it does not exist. Without the
+    /// right `list`, the error is the same whether it exists or not.
     pub(crate) async fn find(&self, at: &VPath) -> Result<Option<Entry>, Refusal> {
         let real = self.authorize(at, Permissions::LIST).await?;
         Ok(self.stat_real(at, &real).await.ok())
     }
 
-    /// What the store said, for an account that may know what exists there. To any other, what is
-    /// forbidden, of another kind, not empty or shorter is missing.
+    /// Maps errors of the store. If the account may not know what exists at `at`, errors that would
+    /// reveal it become `NotFound`.
     fn hide_existence<T>(
         &self,
         at: &VPath,
@@ -507,12 +511,12 @@ impl Files {
         })
     }
 
-    /// The letters of the `perm` fact for something of this kind at this path.
+    /// The `perm` fact of an entry of this kind at this path.
     fn perm(&self, at: &VPath, kind: Kind) -> Perm {
         perm(self.rights(at), kind)
     }
 
-    /// The letters of the `perm` fact for whatever lies in this directory.
+    /// The `perm` facts of the entries of a directory.
     pub(crate) fn perms_in(&self, directory: &VPath) -> DirectoryPerms {
         if self.rules.reach_below(directory) {
             return DirectoryPerms::Each(self.clone(), directory.clone());
@@ -524,12 +528,12 @@ impl Files {
         }
     }
 
-    /// The same for something that lies elsewhere than its path says.
+    /// The same for a path that resolves to another one.
     fn perm_through(&self, at: &VPath, real: &VPath, kind: Kind) -> Perm {
         perm(self.rights(at).intersection(self.rights(real)), kind)
     }
 
-    /// Where a path leads; itself where no rule makes a difference.
+    /// Resolves links in a path; returns it unchanged if no rules depend on paths.
     async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath, Refusal> {
         if !self.has_rules {
             return Ok(at.clone());
@@ -537,8 +541,8 @@ impl Files {
         self.hide_existence(at, self.store.resolve(at, last).await)
     }
 
-    /// Requires a right at a path and, where links lead elsewhere, there as well. Gives the path
-    /// without links: every act on it must take that one.
+    /// Requires a right at a path and at the path to which its links resolve. Returns the resolved
+    /// path, which every operation must use.
     async fn authorize(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
         self.require(at, right)?;
         let real = self.resolve(at, LastLink::Follow).await?;
@@ -546,7 +550,7 @@ impl Files {
         Ok(real)
     }
 
-    /// The same for acts on the name: a link that is the last of the path is itself meant.
+    /// The same for operations on the name: a link in the last component is not followed.
     async fn authorize_name(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
         self.require(at, right)?;
         let real = self.resolve(at, LastLink::Keep).await?;
@@ -564,7 +568,7 @@ impl Files {
     }
 
     fn rights(&self, at: &VPath) -> Permissions {
-        // Else `/SECRET` would have the rights of `/`, and lead to `/secret`.
+        // Otherwise `/SECRET` would have the rights of `/`, and refer to `/secret`.
         if self.ignores_case { self.rules.at_any_case(at) } else { self.rules.at(at) }
     }
 
@@ -578,12 +582,12 @@ fn regular(kind: Kind) -> wharf_core::error::Result<()> {
     match kind {
         Kind::File => Ok(()),
         Kind::Dir => Err(ErrorKind::IsADirectory.into()),
-        // Nothing is read through a link that is not followed, nor from a device.
+        // Links that are not followed and devices cannot be read.
         Kind::Link | Kind::Other => Err(ErrorKind::Forbidden.into()),
     }
 }
 
-/// Whether an act failed because a folder on the way is missing.
+/// Whether an operation failed because a parent directory is missing.
 fn is_missing<T>(ended: &wharf_core::error::Result<T>) -> bool {
     ended.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound)
 }

@@ -1,4 +1,4 @@
-//! A directory's entries as the lines of a listing, in a stream.
+//! Formats the entries of a directory as a stream of listing lines.
 
 mod tree;
 mod walk;
@@ -21,34 +21,34 @@ use wharf_proto::listing::Format;
 use crate::files::DirectoryPerms;
 use crate::names::NameCodec;
 
-/// A directory of up to so many entries is sorted by name; a larger one comes as the store has
-/// it, so that nothing ever waits for a million entries.
+/// Directories of up to this many entries are sorted by name; larger ones are listed in the order
+/// of the store, so that the listing starts without reading all entries.
 const SORTED_MAX: usize = 1024;
-/// Lines go on in pieces of about this size: large enough that going from thread to thread costs
-/// little, and small enough to stay in a processor's cache.
+/// The size of a chunk of lines: large enough that switching threads costs little, and small enough
+/// for the processor's cache.
 const PIECE_BYTES: usize = 112 * 1024;
-/// Room for the line that makes a piece full.
+/// Space for the line that completes a chunk.
 const PIECE_BYTES_SPARE: usize = 8 * 1024;
-/// Entries looked at in one go at most, where few match a pattern: so that a listing which nobody
-/// waits for ends soon.
+/// Entries that one blocking call reads at most, so that a cancelled listing with few matches ends
+/// soon.
 const ENTRIES_PER_READ_MAX: usize = 4096;
 
-/// How entries become lines.
+/// Formats entries as lines.
 pub(crate) struct LineFormatter {
-    /// What a line looks like.
+    /// The format of a line.
     pub(crate) format: Box<dyn Format>,
     /// The session's character set.
     pub(crate) names: NameCodec,
-    /// Only names that match.
+    /// Lists only matching names.
     pub(crate) only: Option<Glob>,
-    /// What stands before each name: the directory part of NLST's argument.
+    /// The prefix of each name: the directory part of NLST's argument.
     pub(crate) prefix: Vec<u8>,
-    /// What the `perm` fact shows.
+    /// The `perm` facts.
     pub(crate) perms: DirectoryPerms,
 }
 
 impl LineFormatter {
-    /// One entry as its line.
+    /// Appends the line of an entry.
     pub(crate) fn line(&mut self, entry: &mut Entry, out: &mut Vec<u8>) {
         entry.perm = self.perms.of(&entry.name, entry.kind);
         if !self.prefix.is_empty() {
@@ -74,7 +74,7 @@ pub(crate) fn lines(entries: Entries, formatter: LineFormatter) -> ByteStream {
     }
 }
 
-/// At most so many entries, and whether there are more.
+/// Collects at most `most` entries, and returns whether there are more.
 async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
     match entries {
         Entries::Blocking(entries) => {
@@ -105,15 +105,15 @@ async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
     }
 }
 
-/// Lines that are made already.
+/// A stream of prepared lines.
 pub(crate) fn prepared(bytes: Vec<u8>) -> ByteStream {
     Box::pin(Prepared(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty())))
 }
 
-/// Lines as they come to be.
+/// Buffers formatted lines.
 struct LineBuffer {
     formatter: LineFormatter,
-    /// The entries held back to be sorted, as long as they are few.
+    /// The entries to be sorted, until there are more than [`SORTED_MAX`].
     first: Option<Vec<Entry>>,
     out: Vec<u8>,
 }
@@ -146,7 +146,7 @@ impl LineBuffer {
     fn end(&mut self) {
         let mut first = self.first.take().unwrap_or_default();
         self.out.reserve(first.len() * 128);
-        // Entries are large to move about.
+        // Sorts references, because entries are large.
         let mut sorted: Vec<_> = first.iter_mut().collect();
         sorted.sort_unstable_by(|one, two| one.name.cmp(&two.name));
         for entry in sorted {
@@ -158,19 +158,19 @@ impl LineBuffer {
         self.out.len() >= PIECE_BYTES
     }
 
-    /// What there is, which may be nothing.
+    /// Takes the buffered lines, which may be empty.
     fn piece(&mut self) -> Bytes {
         Bytes::from(std::mem::take(&mut self.out))
     }
 }
 
-/// Lines of entries that are read by blocking calls.
+/// Formats entries that are read with blocking calls.
 struct BlockingLines {
     entries: Box<dyn Iterator<Item = Result<Entry>> + Send>,
     lines: LineBuffer,
 }
 
-/// A piece, and what is left to be read if there is any.
+/// A chunk of lines, and the reader if there are more entries.
 type ReadPiece = Result<(Bytes, Option<BlockingLines>)>;
 
 impl BlockingLines {
@@ -189,7 +189,7 @@ impl BlockingLines {
     }
 }
 
-/// Reads one piece ahead, off the reactor. Dropping it lets that piece be read and no other.
+/// Reads one chunk ahead on a blocking thread. After a drop, only that chunk is still read.
 struct ReadAhead(Option<JoinHandle<ReadPiece>>);
 
 impl ReadAhead {
@@ -219,9 +219,9 @@ impl Stream for ReadAhead {
     }
 }
 
-/// Lines of entries that come in batches.
+/// Formats entries that arrive in batches.
 struct BatchLines {
-    /// None once it has ended or failed: a stream is not asked again after that.
+    /// `None` after the end or an error, since a stream must not be polled after that.
     entries: Option<EntryStream>,
     lines: LineBuffer,
 }
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(all(lines(listed, formatter(None))).await.unwrap_err().kind, ErrorKind::Broken);
     }
 
-    /// Ends, and must not be asked again.
+    /// A stream that must not be polled after its end.
     struct Once(Option<Result<Vec<Entry>>>, bool);
 
     impl Stream for Once {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn row_39_one_go_ends_though_the_directory_does_not() {
+    fn row_39_one_blocking_read_is_bounded() {
         for only in [None, Some(b"*x".as_slice())] {
             let lines =
                 LineBuffer { formatter: formatter(only), first: Some(Vec::new()), out: Vec::new() };
@@ -362,7 +362,7 @@ mod tests {
         }
     }
 
-    /// What a listing of a million entries needs: one piece or two, whatever the directory holds.
+    /// A listing of a million entries needs the memory of one or two chunks.
     #[tokio::test]
     async fn row_39_a_million_entries_need_no_room() {
         let pages = || {

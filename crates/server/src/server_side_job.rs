@@ -1,4 +1,4 @@
-//! Work that takes its time and needs no data connection: check sums, copies, removed trees.
+//! Long operations without a data connection: checksums, copies and recursive removal.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,8 +25,10 @@ use crate::session::Session;
 use crate::shape::Shaper;
 use crate::shared::Shared;
 
-/// Runs an errand, which `line` asked for, to its last reply. There is one at most in a session,
-/// and ABOR ends it. What the client said meanwhile that must wait is returned.
+/// Runs a job that the command `line` requested, to its last reply.
+///
+/// A session runs at most one at a time, and ABOR cancels it. Returns the command that arrived
+/// meanwhile and has to wait, if any.
 pub(crate) async fn run(
     control: &mut Control,
     session: &mut Session,
@@ -92,14 +94,14 @@ pub(crate) async fn run(
     }
     let sent = control.send(&done.replies, &session.names).await;
     if let Some(exit) = done.exit {
-        // The client may be gone; the reason to end stands in any case.
+        // The client may have disconnected; the session ends for this reason in any case.
         return Err(exit);
     }
     sent?;
     Ok(held)
 }
 
-/// What an errand may use. It shares nothing mutable with the session.
+/// What a job uses of the session. It shares no mutable state with it.
 struct JobLimits {
     shaper: Shaper,
     shared: Arc<Shared>,
@@ -117,11 +119,11 @@ impl JobLimits {
     }
 }
 
-/// What an errand comes to.
+/// The result of a job.
 struct JobOutcome {
     replies: Vec<Reply>,
     exit: Option<Exit>,
-    /// How the store failed, for the operator.
+    /// The error of the store, for the administrator.
     broken: Option<String>,
 }
 
@@ -140,7 +142,7 @@ fn outcome_of<T>(ending: Ending<Result<T, Error>>, say: impl FnOnce(T) -> Reply)
             let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
             JobOutcome { replies: vec![aborted(), done], exit: None, broken: None }
         }
-        // The conversation says 421 as it ends.
+        // 421 is sent when the session ends.
         Ending::Ended(reason) => {
             JobOutcome { exit: Some(Exit::Ended(reason)), ..JobOutcome::replying(aborted()) }
         }
@@ -162,18 +164,19 @@ fn refused(refusal: Refusal, unavailable: Code) -> JobOutcome {
     JobOutcome { broken, ..JobOutcome::replying(refusal.reply(unavailable)) }
 }
 
-/// Removes a directory with all that is in it, each file and each folder with its own right. What
-/// was removed is in `removed`, in any case, and whether it was a directory. Links are removed and
-/// not followed.
+/// Removes a directory with all its contents; each file and each directory needs its right.
+///
+/// `removed` lists what was removed, also after an error, and whether it was a directory. Symbolic
+/// links are removed, not followed.
 ///
 /// # Errors
-/// Without a right, or with more than may be removed at once, nothing is removed.
+/// If a right is missing or there are too many entries, nothing is removed.
 pub(crate) async fn remove_tree(
     files: Files,
     at: &VPath,
     removed: &mut Vec<(VPath, bool)>,
 ) -> Result<(), Refusal> {
-    const TOO_MANY: &str = "Too many entries, more than 10000: remove the directories one by one.";
+    const TOO_MANY: &str = "Too many entries (limit 10000); remove subdirectories one by one.";
     if files.remove_if_empty(at).await? {
         removed.push((at.clone(), true));
         return Ok(());
@@ -196,7 +199,7 @@ pub(crate) async fn remove_tree(
             found.push((path, is_dir));
         }
     }
-    // What lies in a folder was found after it.
+    // Contents were found after their directory.
     for (path, is_dir) in found.into_iter().rev() {
         if is_dir {
             files.remove_dir(&path).await?;
@@ -208,7 +211,7 @@ pub(crate) async fn remove_tree(
     Ok(())
 }
 
-/// Publishes a copy that is whole; any other is gone.
+/// Publishes a complete copy, and discards any other.
 async fn finish_copy(
     session: &Session,
     ending: Ending<Result<(), Error>>,

@@ -1,4 +1,4 @@
-//! A session without sockets, for the tests of commands and of the gate.
+//! A session without sockets, for the tests of commands and of `gate`.
 
 use std::future::poll_fn;
 use std::io;
@@ -72,7 +72,7 @@ impl TestSession {
         self.logged_in_to_store(store, rules)
     }
 
-    /// Logged in to a store of its own.
+    /// Logged in to the given store.
     pub(crate) fn logged_in_to_store(mut self, store: Arc<dyn Storage>, rules: Rules) -> Self {
         let account = Account::new("anna", "/", rules.clone());
         let files = Files::new(store, rules, &self.session.settings.files);
@@ -93,7 +93,7 @@ impl TestSession {
         self.memory.content(path).is_some()
     }
 
-    /// With somewhere for data to go, as after PORT.
+    /// With a data address, as after PORT.
     pub(crate) fn ready(mut self) -> Self {
         let to = SocketAddr::new(self.session.peer.ip(), 40_001);
         self.session.data = Some(crate::data::DataPort::Active(to));
@@ -120,7 +120,7 @@ impl TestSession {
         String::from_utf8_lossy(&all).trim_end().replace("\r\n", " / ")
     }
 
-    /// What a command wants next: the gate asked, the command run.
+    /// Checks and runs a command, and returns what follows it.
     pub(crate) async fn run(&mut self, line: &str) -> Result<Next, Reply> {
         self.run_bytes(line.as_bytes()).await
     }
@@ -135,12 +135,13 @@ impl TestSession {
         next.map_err(|refusal| refusal.reply(spec.unavailable))
     }
 
-    /// The reply as it goes on the wire, its lines joined by ` / `; `150 …` for a transfer.
+    /// Sends a command and returns the reply as on the wire, its lines joined by ` / `; `150 …` for
+    /// a transfer.
     pub(crate) async fn send(&mut self, line: &str) -> String {
         self.send_bytes(line.as_bytes()).await
     }
 
-    /// The same for what need not be UTF-8.
+    /// The same for bytes that need not be UTF-8.
     pub(crate) async fn send_bytes(&mut self, line: &[u8]) -> String {
         let reply = match self.run_bytes(line).await {
             Ok(Next::Say(reply) | Next::Close(reply) | Next::Secure(reply)) | Err(reply) => reply,
@@ -154,7 +155,7 @@ impl TestSession {
 }
 
 impl TestSession {
-    /// What an errand comes to that nobody disturbs.
+    /// Runs a job to its end.
     async fn run_job(&self, job: ServerSideJob) -> Reply {
         let (shaper, shared) = (self.session.shaper(None), &self.session.shared);
         let local = Local { shaper: &shaper, probe: &self.session.probe, lanes: &shared.lanes };
@@ -163,7 +164,7 @@ impl TestSession {
                 say(local.digest(source, bytes, of).await.expect("memory does not fail"))
             }
             ServerSideJob::RemoveTree { at } => {
-                let files = self.session.files().expect("somebody is logged in").clone();
+                let files = self.session.files().expect("the session is logged in").clone();
                 match crate::server_side_job::remove_tree(files, &at, &mut Vec::new()).await {
                     Ok(()) => Reply::new(Code::FILE_DONE, "Removed."),
                     Err(refusal) => refusal.reply(Code::FILE_UNAVAILABLE),

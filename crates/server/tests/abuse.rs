@@ -91,7 +91,7 @@ fn row_18_20_all_failures_have_the_same_replies() {
     let world = world.account("ben", "secret", Permissions::ALL);
     for (user, password) in [("anna", "wrong"), ("nobody", "wrong"), ("ben", "wrong")] {
         world.run(&format!(
-            "C: USER {user}\nS: 331 Password, please.\nC: PASS {password}\n\
+            "C: USER {user}\nS: 331 Please specify the password.\nC: PASS {password}\n\
              S: 530 Login incorrect.\n"
         ));
     }

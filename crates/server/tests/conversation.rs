@@ -161,7 +161,7 @@ fn row_5_no_more_sessions_of_one_account_than_allowed() {
     inside(
         &world,
         "CLIENT two 203.0.113.10\nC: USER anna\nS: 331 *\nC: PASS secret\n\
-         S: 421 Too many sessions of this account.\nS: EOF",
+         S: 421 Too many sessions for this account.\nS: EOF",
     );
 }
 

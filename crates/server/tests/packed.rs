@@ -9,7 +9,7 @@ use wharf_core::permission::Permissions;
 use wharf_sim::World;
 
 const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n\
-                     C: MODE Z\nS: 200 Mode is Z*\n";
+                     C: MODE Z\nS: 200 Mode set to Z*\n";
 const EPSV: &str = "C: EPSV\nS: 229 *\n";
 
 fn world() -> World {
@@ -169,8 +169,8 @@ fn row_16_mode_z_is_off_unless_it_is_switched_on_and_help_says_so() {
                  zlib (Z) \
                  (RFC 959 §4.1.2, draft-preston-ftpext-deflate-04)";
     default.run(&format!(
-        "{login}C: MODE Z\nS: 504 MODE Z is switched off; use MODE S.\nC: OPTS MODE Z LEVEL 9\n\
-         S: 501 *\nC: HELP MODE\n{about}; Z is switched off"
+        "{login}C: MODE Z\nS: 504 MODE Z is disabled; use MODE S.\nC: OPTS MODE Z LEVEL 9\n\
+         S: 501 *\nC: HELP MODE\n{about}; Z is disabled"
     ));
     world().run(&format!("{login}C: MODE Z\nS: 200 *\nC: HELP MODE\n{about}"));
 }
@@ -195,7 +195,7 @@ fn row_16_lftp_is_woken_where_nothing_of_an_upload_comes_and_no_other_client_is(
 fn row_16_the_level_is_an_option() {
     inside(
         &world(),
-        "C: OPTS MODE Z LEVEL 0\nS: 200 MODE Z packs at level 0.\nC: OPTS MODE Z LEVEL 12\n\
+        "C: OPTS MODE Z LEVEL 0\nS: 200 MODE Z LEVEL set to 0.\nC: OPTS MODE Z LEVEL 12\n\
          S: 501 *\n\
          C: OPTS MODE Z ENGINE LZMA\nS: 504 *\nEPSV;C: RETR a\nS: 150 *\n\
          D: \\x78\\x01\\x01\\x05\\x00\\xfa\\xffhello\\x06,\\x02\\x15\nS: 226 *",

@@ -93,11 +93,11 @@ fn row_37_a_cut_upload_is_counted_until_it_is_whole_or_gone() {
 fn row_37_the_quota_is_shown_with_what_is_kept() {
     inside(
         &world(),
-        "C: SITE QUOTA\nS: 200-Your quota:\nS:  Bytes kept: 5 of 10\n\
-         S:  Files and folders kept: 1 of 3\nS: 200 End of quota.",
+        "C: SITE QUOTA\nS: 200-Quota:\nS:  Bytes used: 5 of 10\n\
+         S:  Files and directories used: 1 of 3\nS: 200 End of quota.",
     );
     let free = World::new().account("anna", "secret", Permissions::ALL);
-    inside(&free, "C: SITE QUOTA\nS: 200 You have no quota here.");
+    inside(&free, "C: SITE QUOTA\nS: 200 No quota for this account.");
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn row_38_39_stat_of_a_large_directory_says_to_use_list() {
     }
     inside(
         &world,
-        "C: STAT d\nS: 450 Too long for STAT; use LIST.\nC: NOOP\nS: 200 *\n\
+        "C: STAT d\nS: 450 Listing too long for STAT; use LIST.\nC: NOOP\nS: 200 *\n\
          C: STAT d/123*\nS: 212-*\nS: 212 *",
     );
 }

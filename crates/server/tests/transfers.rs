@@ -147,7 +147,7 @@ fn row_56_a_cut_replacement_goes_on_with_the_new_file_and_never_with_the_old() {
         &world(),
         &format!(
             "{CUT}EPSV;C: APPE a\n\
-             S: 550 Unfinished upload of 10 bytes: continue with REST, or STOR again.\n\
+             S: 550 Partial upload of 10 bytes exists; use REST 10, or STOR again.\n\
              HAS /a hello\nC: REST 11\nS: 350 *\nC: STOR a\nS: 554 *\n\
              C: REST 10\nS: 350 *\nC: STOR a\nS: 150 *\nU: ab\nS: 226 *\nHAS /a 0123456789ab\n\
              EPSV;C: APPE a\nS: 150 *\nU: !\nS: 226 *\nHAS /a 0123456789ab!"

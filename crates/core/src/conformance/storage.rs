@@ -1,4 +1,4 @@
-//! What every storage must keep of its contract.
+//! Conformance tests of [`Storage`].
 
 #![expect(clippy::panic, reason = "a suite of tests tells by panicking which case failed")]
 
@@ -19,14 +19,14 @@ use wharf_proto::path::VPath;
 use crate::error::{ErrorKind, Result};
 use crate::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
 
-/// Runs every promise of [`Storage`] against a store. `make` gives a fresh, empty tree each time.
+/// Tests the contract of [`Storage`] against a store. `make` returns a new, empty tree each time.
 ///
-/// What `caps()` denies is expected to fail with `Unsupported`. Unfinished uploads are looked at
-/// only where the store keeps any. It needs no runtime of its own, but runs within the caller's
-/// where the store needs one.
+/// Operations without a capability in `caps()` are expected to fail with `Unsupported`. Partial
+/// uploads are tested only if the store keeps them. Runs in the caller's runtime, if the store needs
+/// one.
 ///
 /// # Panics
-/// With the name of the case and what went otherwise than promised.
+/// With the name of the case and the violated requirement.
 pub async fn storage(make: impl Fn() -> Arc<dyn Storage>) {
     let families = [reading::CASES, writing::CASES, changing::CASES];
     for (name, run) in families.into_iter().flatten() {

@@ -1,7 +1,7 @@
-//! What is known of addresses and accounts: failures, bans, locks, and from where people come.
+//! The state of addresses and accounts: failures, bans, locks and usual addresses.
 //!
-//! Failures are counted from the first one for as long as `window`, then anew. So in no stretch of
-//! time that is shorter are there twice as many as ban, and each address needs two numbers.
+//! Failures are counted in fixed windows that begin with the first failure. This needs two numbers
+//! an address, and no shorter period contains more than twice the number of failures that bans.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -14,30 +14,31 @@ use super::{AuthEvent, Ban, BanDecision, BanListFull, Lock, ThrottleSnapshot, Us
 use crate::admission::Neighbour;
 use crate::settings;
 
-/// Addresses with failures that are remembered; more push out those with the fewest.
+/// Addresses with failures; beyond that, those with the fewest failures are evicted.
 const ADDRESSES_MAX: usize = 16_384;
-/// Names with failures that are remembered, likewise.
+/// Names with failures; evicted likewise.
 const NAMES_MAX: usize = 4096;
-/// Addresses from which somebody logged in that are remembered; more push out the oldest.
+/// Addresses with a successful login; beyond that, the oldest are evicted.
 const KNOWN_MAX: usize = 16_384;
-/// How long an address is known after a login: 30 days.
+/// How long an address counts as known after a login: 30 days.
 const KNOWN_SECONDS: i64 = 30 * 24 * 3600;
-/// Accounts whose usual addresses are remembered; more push out who was away for the longest.
+/// Accounts whose usual addresses are kept; beyond that, the least recently used are evicted.
 pub const USUAL_ACCOUNTS_MAX: usize = 4096;
-/// Usual addresses of an account; more push out the oldest.
+/// Usual addresses of an account; beyond that, the oldest is evicted.
 pub const USUAL_ADDRESSES_MAX: usize = 8;
-/// A login from a usual address is noted anew after this: the memory need not be written each time.
+/// The time of a login from a usual address is updated at most this often, in seconds, so that
+/// not every login writes the state file.
 const USUAL_UPDATE_INTERVAL: i64 = 3600;
-/// An address that is turned away is told of once in this time.
+/// Rejected connections from one address are reported at most this often, in seconds.
 const REPORT_INTERVAL: i64 = 60;
-/// What has happened and has not been fetched yet; more is dropped, for it is only told.
+/// Events that wait to be reported; more are dropped, since they only inform.
 const EVENTS_MAX: usize = 1024;
-/// For how long all failed attempts are answered as late as the slowest of them.
+/// For how long the slowest check delays all failures, in seconds.
 const SLOWEST_WINDOW: i64 = 3600;
-/// No attempt is checked for longer than this.
+/// No check of a password takes longer than this, in seconds.
 const ATTEMPT_SECONDS_MAX: i64 = 120;
 
-/// What is known.
+/// Failures, bans, locks and usual addresses.
 #[derive(Debug)]
 pub(super) struct ThrottleState {
     settings: settings::Ban,
@@ -48,16 +49,16 @@ pub(super) struct ThrottleState {
     known: HashMap<Neighbour, i64>,
     events: Vec<AuthEvent>,
     version: u64,
-    /// How long the check of a failed attempt took at most, and when.
+    /// The longest check of a failed attempt, and when it was.
     slowest_check: (Duration, i64),
 }
 
-/// Failures of an address or a name.
+/// Failed logins of an address or a name.
 #[derive(Debug, Default)]
 struct FailureCount {
     count: u32,
     since: i64,
-    /// Attempts that are being checked.
+    /// Attempts in progress.
     in_flight: u32,
 }
 
@@ -67,7 +68,7 @@ struct NameState {
     locked_until: i64,
 }
 
-/// The verdict on an attempt.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttemptOutcome {
     Failed,
@@ -75,7 +76,7 @@ pub(super) enum AttemptOutcome {
     SucceededAt,
 }
 
-/// What becomes of an attempt.
+/// Whether an attempt may proceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttemptCheck {
     Admitted,
@@ -85,9 +86,9 @@ pub(super) enum AttemptCheck {
 }
 
 impl FailureCount {
-    /// How many have failed now.
+    /// The failures within the current window.
     fn count(&mut self, now: i64, window: i64) -> u32 {
-        // The verdict on an attempt is dated as the attempt; more than that is another clock.
+        // A result has the time at which its attempt began; if it is older, the clock was set.
         let age = now.saturating_sub(self.since);
         if age >= window || age < -ATTEMPT_SECONDS_MAX {
             self.count = 0;
@@ -95,7 +96,7 @@ impl FailureCount {
         self.count
     }
 
-    /// One more.
+    /// Counts one failure and returns the number within the window.
     fn add(&mut self, now: i64, window: i64) -> u32 {
         if self.count(now, window) == 0 {
             self.since = now;
@@ -106,7 +107,7 @@ impl FailureCount {
 }
 
 impl ThrottleState {
-    /// Judges by other settings from now on; what was counted stays.
+    /// Applies new settings and keeps all counts.
     pub(super) fn reconfigure(&mut self, settings: settings::Ban) {
         self.settings = settings;
     }
@@ -163,7 +164,7 @@ impl ThrottleState {
             return AttemptCheck::Wait;
         }
         let score = self.addresses.entry(neighbour).or_default();
-        // The last failure bans. What could only come after that must not be checked before.
+        // Attempts beyond the one that would ban the address must not be checked before it.
         if score.in_flight > 0 && score.count(now, window) + score.in_flight >= max {
             return AttemptCheck::Wait;
         }
@@ -191,7 +192,7 @@ impl ThrottleState {
         }
     }
 
-    /// An attempt failed for this name; what the address did is counted already.
+    /// Counts a failed attempt for a name; the address was counted already.
     pub(super) fn end_name(&mut self, address: IpAddr, user: &str, now: i64) {
         if self.counts_failures(address) && !self.is_usual(user, Neighbour::from(address)) {
             self.count_name_failure(user, now);
@@ -209,7 +210,7 @@ impl ThrottleState {
         self.addresses.get_mut(&neighbour).map_or(0, |score| score.count(now, window))
     }
 
-    /// Notes how long a failed attempt took to check, and says which was the longest lately.
+    /// Records the time of a failed check, and returns the longest recent one.
     pub(super) fn slowest_check(&mut self, took: Duration, now: i64) -> Duration {
         let (slowest_check, at) = self.slowest_check;
         if took >= slowest_check || (now - at).abs() >= SLOWEST_WINDOW {
@@ -222,10 +223,10 @@ impl ThrottleState {
         std::mem::take(&mut self.events)
     }
 
-    /// Tells of bans that ran out, and forgets what is old.
+    /// Reports expired bans, and drops those that no longer affect the length of the next one.
     pub(super) fn sweep(&mut self, now: i64) {
         for network in self.bans.take_expired(now) {
-            self.push_event(AuthEvent::Lifted { network, reason: "its time is over" });
+            self.push_event(AuthEvent::Lifted { network, reason: "expired" });
             self.version += 1;
         }
         let kept_for = seconds(self.settings.time_max);
@@ -240,7 +241,7 @@ impl ThrottleState {
         }
     }
 
-    /// Bans by hand, or from memory.
+    /// Adds a ban, manual or automatic.
     pub(super) fn ban(&mut self, ban: Ban, now: i64) -> Result<(), BanListFull> {
         let ban = Ban { network: ban.network.trunc(), ..ban };
         self.bans.put(ban.clone())?;
@@ -251,7 +252,7 @@ impl ThrottleState {
         Ok(())
     }
 
-    /// Lifts a ban and forgets the failures behind it.
+    /// Lifts a ban and clears the failures that led to it.
     pub(super) fn lift(&mut self, network: ipnet::IpNet) -> bool {
         let network = network.trunc();
         self.addresses.retain(|neighbour, score| {
@@ -259,7 +260,7 @@ impl ThrottleState {
         });
         let Some(_) = self.bans.remove(network) else { return false };
         self.version += 1;
-        self.push_event(AuthEvent::Lifted { network, reason: "it was lifted" });
+        self.push_event(AuthEvent::Lifted { network, reason: "lifted by the administrator" });
         true
     }
 
@@ -291,10 +292,10 @@ impl ThrottleState {
         }
     }
 
-    /// Takes in what an earlier run knew. Bans that still hold are no news.
+    /// Restores the state of an earlier run. Bans that are still in force are not reported again.
     pub(super) fn restore(&mut self, snapshot: ThrottleSnapshot, now: i64) {
         for ban in snapshot.bans {
-            // A full book keeps what it has.
+            // When the list is full, the bans that are already in it stay.
             let _ = self.bans.put(Ban { network: ban.network.trunc(), ..ban });
         }
         for lock in snapshot.locks {
@@ -310,7 +311,7 @@ impl ThrottleState {
         self.sweep(now);
     }
 
-    /// The length of the longest of its tables.
+    /// The length of the largest table.
     #[cfg(test)]
     pub(super) fn len_max(&self) -> usize {
         let tables = [self.addresses.len(), self.names.len(), self.usual.len(), self.known.len()];
@@ -334,7 +335,7 @@ impl ThrottleState {
         addresses.is_some_and(|addresses| addresses.iter().any(|(known, _)| *known == neighbour))
     }
 
-    /// One failure more of an address; the one too many bans it.
+    /// Counts a failure of an address, and bans the address when the limit is reached.
     fn count_address_failure(&mut self, address: IpAddr, now: i64) {
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
         let neighbour = Neighbour::from(address);
@@ -345,7 +346,7 @@ impl ThrottleState {
         score.count = 0;
         let network = neighbour.network();
         let before = self.bans.get(network);
-        // Somebody asked for this one; it lasts as long as they said.
+        // A manual ban keeps the duration that the administrator gave it.
         if before.is_some_and(|ban| ban.is_manual && ban.holds(now)) {
             return;
         }
@@ -359,11 +360,11 @@ impl ThrottleState {
             is_manual: false,
             reason: "too many failed logins".to_owned(),
         };
-        // Where all that can be held was asked for by hand, there is no room for this.
+        // Fails only when the list is full of manual bans.
         let _ = self.ban(ban, now);
     }
 
-    /// One failure more of a name, from somewhere unusual; the one too many locks it.
+    /// Counts a failure of a name from an unusual address, and locks it when the limit is reached.
     fn count_name_failure(&mut self, user: &str, now: i64) {
         let user = fold_case(user);
         let (max, window) = (self.settings.account_attempts_max, seconds(self.settings.window));
@@ -417,19 +418,19 @@ impl ThrottleState {
     }
 }
 
-/// A name without its case: directories and login services take `Anna` and `ANNA` for one account,
-/// and each spelling would else have guesses of its own.
+/// A name in lower case. Directories and login services treat `Anna` and `ANNA` as one account, so
+/// counting each spelling separately would multiply the allowed guesses.
 fn fold_case(user: &str) -> String {
     user.to_lowercase()
 }
 
-/// Whether two names are one here.
+/// Whether two names are counted together.
 pub(super) fn same_name(one: &str, other: &str) -> bool {
     fold_case(one) == fold_case(other)
 }
 
-/// Makes room for `key` where there is none by removing the eighth of the entries that weighs the
-/// least, so that this is done seldom; entries without a weight stay. Whether there is room.
+/// Makes room for `key` in a full map by evicting the eighth of the entries with the least weight,
+/// so that this happens rarely; entries without a weight stay. Returns whether there is room.
 fn make_room<K, Q, V>(
     map: &mut HashMap<K, V>,
     key: &Q,
@@ -452,7 +453,7 @@ where
     map.len() < max
 }
 
-/// How long the ban lasts that is the `times`-th in a row.
+/// The duration of the `times`-th consecutive ban.
 fn ban_time(settings: &settings::Ban, times: u32) -> i64 {
     let doublings = times.saturating_sub(1).min(31);
     let time = settings.time.saturating_mul(1 << doublings);

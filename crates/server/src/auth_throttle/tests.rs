@@ -14,7 +14,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// How many of so many wrong guesses are checked.
+/// Makes `count` wrong guesses and returns how many were checked.
 fn guess(throttle: &Arc<AuthThrottle>, address: &str, user: &str, count: usize, now: i64) -> usize {
     let start = || throttle.begin(ip(address), user, now);
     (0..count).filter(|_| matches!(start(), AttemptStart::Admitted(_))).count()
@@ -109,7 +109,7 @@ fn row_17_a_stranger_cannot_lock_a_user_out_of_a_usual_address() {
     assert!(matches!(throttle.begin(ip("192.0.2.1"), "anna", 2), AttemptStart::Locked));
     assert!(log_in(&throttle, "198.51.100.1", "anna", 2));
     assert!(log_in(&throttle, "192.0.2.1", "ben", 2));
-    // The lock ends by itself, or when somebody lifts it.
+    // The lock ends by itself.
     assert!(log_in(&throttle, "192.0.2.2", "anna", 1 + 600));
 }
 
@@ -169,7 +169,7 @@ fn row_17_memory_survives_a_restart() {
     assert!(matches!(after.begin(ip("192.0.2.1"), "anna", 2), AttemptStart::Locked));
     assert!(log_in(&after, "198.51.100.1", "anna", 2));
     assert!(after.is_known(ip("198.51.100.1"), 2));
-    // The next ban goes on doubling.
+    // The next ban continues the doubling.
     guess(&after, ANYBODY, "ben", 10, 700);
     assert_eq!(after.snapshot().bans.iter().map(|ban| ban.times).max(), Some(2));
 }
@@ -298,8 +298,8 @@ fn row_17_bans_have_a_bound_and_those_by_hand_stay() {
 }
 
 proptest! {
-    /// Whoever guesses, and however the others behave: of no address are more guesses checked
-    /// than lead to a ban.
+    /// Whatever the order of attempts and of their results, no more guesses of an address are
+    /// checked than lead to a ban.
     #[test]
     fn row_17_no_address_ever_has_more_guesses_than_lead_to_a_ban(
         steps in proptest::collection::vec((0_u8..4, 0_u8..3, 0_i64..3), 1..200)

@@ -1,4 +1,4 @@
-//! Check sums: HASH and RANG, and the older words that clients still send.
+//! Checksums: HASH and RANG, and the older commands that clients still send.
 
 use wharf_core::permission::Permissions;
 use wharf_proto::args::parse_range;
@@ -13,15 +13,15 @@ use crate::session::Session;
 
 pub(super) static ROWS: &[&Spec] = &[&HASH, &RANG, &XCRC, &MD5, &XMD5, &XSHA1, &XSHA256, &XSHA512];
 
-/// What a check sum needs: whoever knows the sum of a file can tell what is in it.
+/// The rights for checksums. They include reading, because a checksum reveals known contents.
 const NEEDS: Permissions = Permissions::READ.union(Permissions::HASH);
-/// One command reckons so much at most. A larger file has a sum for each of its parts.
+/// Bytes that one command hashes at most. Larger files are hashed in ranges.
 const BYTES_MAX: u64 = 64 << 30;
 
 static HASH: Spec = Spec {
     verb: "HASH",
     syntax: "HASH <path>",
-    about: "Show the check sum of a file, or of the part that RANG chose",
+    about: "Show the checksum of a file, or of the range set with RANG",
     rfc: "draft-bryan-ftpext-hash-02 §3",
     arg: Arg::Required,
     features: |session| {
@@ -36,7 +36,7 @@ static HASH: Spec = Spec {
     ..Spec::logged_in(NEEDS)
 };
 
-/// Whether FEAT tells of check sums.
+/// Whether FEAT lists checksums.
 fn may_hash(session: &Session) -> bool {
     session.logged_in().is_none_or(|inside| inside.files.may_ever(NEEDS))
 }
@@ -57,7 +57,7 @@ async fn hash(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static RANG: Spec = Spec {
     verb: "RANG",
     syntax: "RANG <first byte> <last byte>",
-    about: "Choose the part of a file for the next HASH; RANG 1 0 takes it back",
+    about: "Set the byte range for the next HASH; RANG 1 0 resets it",
     rfc: "draft-bryan-ftp-range-08 §4",
     arg: Arg::Required,
     keeps_pending: true,
@@ -68,13 +68,16 @@ static RANG: Spec = Spec {
 fn rang(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.pending.range = None;
     match parse_range(arg)? {
-        (1, 0) => Next::say(Code::PENDING, "The next HASH is of the whole file."),
+        (1, 0) => Next::say(Code::PENDING, "Range reset; the next HASH covers the whole file."),
         (first, last) if first > last => {
-            Next::say(Code::BAD_ARGUMENT, "The last byte cannot stand before the first.")
+            Next::say(Code::BAD_ARGUMENT, "Invalid range: the last byte is before the first.")
         }
         (first, last) => {
             session.pending.range = Some((first, last));
-            Next::say(Code::PENDING, format!("The next HASH is of bytes {first} to {last}."))
+            Next::say(
+                Code::PENDING,
+                format!("Range set; the next HASH covers bytes {first} to {last}."),
+            )
         }
     }
 }
@@ -125,12 +128,12 @@ static XSHA512: Spec = Spec {
 const XSHA512_RUN: Run =
     Run::Async(|session, arg| Box::pin(checksum_only(session, arg, Algorithm::Sha512)));
 
-/// What the words from before HASH have in common.
+/// What the commands from before HASH have in common.
 const fn legacy(run: Run) -> Spec {
     Spec { rfc: "no RFC; sent by many clients", arg: Arg::Required, run, ..Spec::logged_in(NEEDS) }
 }
 
-/// The sum and nothing else, which is what those clients expect.
+/// Replies with the checksum only, as those clients expect.
 async fn checksum_only(session: &mut Session, arg: &[u8], of: Algorithm) -> Result<Next, Refusal> {
     checksum(session, unquoted(arg), of, None, |_, checksum| {
         Reply::new(Code::FILE_DONE, checksum.digits)
@@ -141,7 +144,7 @@ async fn checksum_only(session: &mut Session, arg: &[u8], of: Algorithm) -> Resu
 static MD5: Spec = Spec {
     verb: "MD5",
     syntax: "MD5 <path>",
-    about: "Show the MD5 of a file behind its name",
+    about: "Show the name of a file and its MD5",
     rfc: "draft-twine-ftpmd5-00 §3",
     arg: Arg::Required,
     run: Run::Async(|session, arg| Box::pin(md5(session, arg))),
@@ -157,13 +160,13 @@ async fn md5(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     .await
 }
 
-/// Some clients put the name in quotes.
+/// Removes the quotes that some clients put around the name.
 fn unquoted(arg: &[u8]) -> &[u8] {
     let inner = arg.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     inner.filter(|inner| !inner.is_empty()).unwrap_or(arg)
 }
 
-/// A check sum of bytes as they are stored, whatever TYPE says.
+/// Computes the checksum of the stored bytes, whatever the TYPE.
 async fn checksum(
     session: &mut Session,
     arg: &[u8],
@@ -177,7 +180,7 @@ async fn checksum(
     let bytes = (last - from).saturating_add(1).min(size.saturating_sub(from));
     if bytes > BYTES_MAX {
         return Err(Refusal::unavailable(
-            "That is more than 64 GiB; ask with RANG for the sums of its parts.",
+            "File too large to hash (limit 64 GiB); select a part with RANG.",
         ));
     }
     let source = session.files()?.read_to_digest(&path, from).await?;
@@ -185,7 +188,7 @@ async fn checksum(
     Ok(Next::ServerSideJob(ServerSideJob::Digest { source, of, bytes, say }))
 }
 
-/// What was reckoned.
+/// A checksum and the range that it covers.
 struct Checksum {
     from: u64,
     bytes: u64,
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_16_every_word_for_a_check_sum_gives_it() {
+    async fn row_16_every_checksum_command_returns_it() {
         let mut bench = bench();
         let md5 = "900150983cd24fb0d6963f7d28e17f72";
         assert_eq!(bench.send("XCRC d/a").await, "250 352441c2");
@@ -223,7 +226,12 @@ mod tests {
         let mut bench = bench();
         assert_eq!(bench.send("OPTS HASH").await, "200 SHA-256");
         assert_eq!(bench.send("OPTS HASH md5").await, "200 MD5");
-        assert!(bench.send("OPTS HASH MD4").await.starts_with("501 HASH knows SHA-256, SHA-512"));
+        assert!(
+            bench
+                .send("OPTS HASH MD4")
+                .await
+                .starts_with("501 Unknown hash algorithm; supported: SHA-256, SHA-512")
+        );
         assert!(bench.send("FEAT").await.contains(" HASH SHA-256;SHA-512;SHA-1;MD5*;CRC32 /"));
         bench.send("OPTS HASH CRC32").await;
         assert!(bench.send("RANG 1 1").await.starts_with("350"));
@@ -240,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_16_check_sums_need_both_rights_where_the_file_is_and_a_file() {
+    async fn row_16_checksums_need_both_rights_at_the_path_and_a_regular_file() {
         let at = |path: &[u8]| VPath::root().resolve(path).unwrap();
         let rules = Rules::everywhere(Permissions::READ_ONLY)
             .with(at(b"d"), Permissions::LIST.union(Permissions::READ))

@@ -16,7 +16,7 @@ static CWD: Spec = Spec {
     verb: "CWD",
     also: &["XCWD"],
     syntax: "CWD <directory>",
-    about: "Go to a directory",
+    about: "Change the current directory",
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
     run: Run::Async(|session, arg| Box::pin(cwd(session, arg))),
@@ -34,7 +34,7 @@ static CDUP: Spec = Spec {
     verb: "CDUP",
     also: &["XCUP"],
     syntax: "CDUP",
-    about: "Go to the directory above",
+    about: "Change to the parent directory",
     rfc: "RFC 959 §4.1.1",
     run: Run::Async(|session, _| Box::pin(cdup(session))),
     ..Spec::logged_in(Permissions::ENTER)
@@ -66,7 +66,7 @@ static MKD: Spec = Spec {
     verb: "MKD",
     also: &["XMKD"],
     syntax: "MKD <directory>",
-    about: "Make a directory",
+    about: "Create a directory",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     run: Run::Async(|session, arg| Box::pin(mkd(session, arg))),
@@ -78,7 +78,7 @@ async fn mkd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if session.files()?.make_dir(&path).await? {
         session.emit(&Event::DirectoryMade(&path));
     }
-    Ok(Next::Say(quoted(Code::PATHNAME, &path, " was made.")))
+    Ok(Next::Say(quoted(Code::PATHNAME, &path, " created.")))
 }
 
 static RMD: Spec = Spec {
@@ -102,7 +102,7 @@ async fn rmd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static RMDA: Spec = Spec {
     verb: "RMDA",
     syntax: "RMDA <directory>",
-    about: "Remove a directory with all that is in it, 10,000 entries at most",
+    about: "Remove a directory with all its contents, at most 10,000 entries",
     rfc: "no RFC; known from other servers",
     arg: Arg::Required,
     features: |_| vec!["RMDA <path>".into()],
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rmda_removes_a_directory_with_all_that_is_in_it() {
+    async fn rmda_removes_a_directory_with_its_contents() {
         let mut bench = bench();
         assert_eq!(bench.send("RMD d").await, "550 Directory not empty.");
         assert_eq!(bench.send("RMDA d").await, "250 Removed.");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_24_25_rmda_needs_the_rights_for_each_thing_and_else_removes_nothing() {
+    async fn row_24_25_rmda_needs_the_rights_for_each_entry_or_removes_nothing() {
         let read = VPath::root().resolve(b"d/e/f").unwrap();
         let rules = Rules::everywhere(Permissions::ALL).with(read, Permissions::READ_ONLY);
         let mut bench = bench().logged_in_with_rules(rules);

@@ -27,7 +27,7 @@ static DELE: Spec = Spec {
     ..Spec::logged_in(Permissions::DELETE)
 };
 
-/// Removes one file. Directories are refused by the store (`RMD` removes those).
+/// Removes one file. The store refuses directories, which RMD removes.
 async fn dele(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.remove_file(&path).await?;
@@ -38,7 +38,7 @@ async fn dele(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static RNFR: Spec = Spec {
     verb: "RNFR",
     syntax: "RNFR <path>",
-    about: "Name what RNTO is to rename",
+    about: "Select the file that RNTO renames",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     carries_over: CarriedOver::RenameFrom,
@@ -50,13 +50,13 @@ async fn rnfr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.may_rename(&path).await?;
     session.pending.rename_from = Some(path);
-    Next::say(Code::PENDING, "Now send RNTO with the new name.")
+    Next::say(Code::PENDING, "Ready for RNTO.")
 }
 
 static RNTO: Spec = Spec {
     verb: "RNTO",
     syntax: "RNTO <path>",
-    about: "Give the file of RNFR its new name",
+    about: "Rename the file selected with RNFR",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     run: Run::Async(|session, arg| Box::pin(rnto(session, arg))),
@@ -67,7 +67,7 @@ async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let Some(from) = session.pending.rename_from.take() else {
         return Next::say(
             Code::BAD_SEQUENCE,
-            "Bad sequence of commands: RNTO must follow RNFR at once.",
+            "Bad sequence of commands: RNTO must immediately follow RNFR.",
         );
     };
     let to = session.path(arg).await?;
@@ -79,7 +79,7 @@ async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static SIZE: Spec = Spec {
     verb: "SIZE",
     syntax: "SIZE <path>",
-    about: "Show how many bytes a transfer would move",
+    about: "Show the size of a file",
     rfc: "RFC 3659 §4",
     arg: Arg::Required,
     keeps_pending: true,
@@ -88,11 +88,11 @@ static SIZE: Spec = Spec {
     ..Spec::logged_in(Permissions::LIST)
 };
 
-/// The size in bytes of what RETR sends; where no file is, and the account left an upload
-/// unfinished, how far that came.
+/// The size in bytes of what RETR sends. If there is no file but a partial upload of this account,
+/// the size of that.
 ///
-/// In TYPE A the whole file would have to be read to count its line ends, so it is refused there
-/// (RFC 3659 §4 allows that).
+/// In TYPE A the whole file would have to be read to count its line endings, so SIZE is refused
+/// (allowed by RFC 3659 §4).
 async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let entry = session.files()?.size(&path).await?;
@@ -111,7 +111,7 @@ async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static MDTM: Spec = Spec {
     verb: "MDTM",
     syntax: "MDTM [<YYYYMMDDHHMMSS>] <path>",
-    about: "Show when a file last changed, in UTC; with a time, set it (needs mtime)",
+    about: "Show the modification time in UTC; with a time, set it (needs mtime)",
     rfc: "RFC 3659 §3",
     arg: Arg::Required,
     keeps_pending: true,
@@ -122,7 +122,7 @@ static MDTM: Spec = Spec {
 
 async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
-    // What has the whole argument as its name is meant.
+    // A file whose name is the whole argument takes precedence.
     if let Ok((modified, typed)) = parse_mfmt(arg)
         && !session.files()?.exists(&path).await
     {
@@ -138,7 +138,7 @@ async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static MFMT: Spec = Spec {
     verb: "MFMT",
     syntax: "MFMT <YYYYMMDDHHMMSS> <path>",
-    about: "Set when a file last changed, in UTC",
+    about: "Set the modification time, in UTC",
     rfc: "draft-somers-ftp-mfxx-04 §5",
     arg: Arg::Required,
     features: |_| vec!["MFMT".into()],
@@ -151,7 +151,8 @@ async fn mfmt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     set_modified(session, modified, typed).await
 }
 
-/// Sets a time, and repeats it with the path as the client named it (draft-somers-ftp-mfxx-04 §5).
+/// Sets a time; the reply repeats it with the path as the client sent it
+/// (draft-somers-ftp-mfxx-04 §5).
 async fn set_modified(
     session: &mut Session,
     modified: Timestamp,
@@ -170,7 +171,7 @@ async fn set_modified(
 pub(super) static SITE_UTIME: Spec = Spec {
     verb: "SITE UTIME",
     syntax: "SITE UTIME <YYYYMMDDHHMM[SS]> <path>, SITE UTIME <path> <atime> <mtime> <ctime> UTC",
-    about: "Set when a file last changed, in UTC, in the forms of ProFTPD and Pure-FTPd",
+    about: "Set the modification time, in UTC, in the syntax of ProFTPD or Pure-FTPd",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Required,
     run: Run::Async(|session, arg| Box::pin(utime(session, arg))),
@@ -199,7 +200,7 @@ mod tests {
 
     use crate::testing::TestSession;
 
-    const NO_RNFR: &str = "503 Bad sequence of commands: RNTO must follow RNFR at once.";
+    const NO_RNFR: &str = "503 Bad sequence of commands: RNTO must immediately follow RNFR.";
 
     fn bench() -> TestSession {
         TestSession::new().logged_in(Permissions::ALL).with_file("/a", b"hello")
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_24_25_a_right_elsewhere_is_no_right_here() {
+    async fn row_24_25_a_right_in_one_directory_does_not_apply_in_another() {
         let inside = VPath::root().join(b"in").unwrap();
         let rules = Rules::everywhere(Permissions::READ_ONLY).with(inside, Permissions::ALL);
         let mut bench = TestSession::new()
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rename_takes_two_steps_in_their_order() {
+    async fn a_rename_takes_rnfr_and_then_rnto() {
         let mut bench = bench();
         assert_eq!(bench.send("RNTO b").await, NO_RNFR);
         assert!(bench.send("RNFR a").await.starts_with("350"));
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn size_tells_its_owner_how_far_a_cut_upload_came() {
+    async fn size_shows_the_owner_the_size_of_a_partial_upload() {
         let mut bench = bench();
         bench.send("TYPE I").await;
         let path = VPath::root().join(b"up").unwrap();

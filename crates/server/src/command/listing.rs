@@ -21,7 +21,7 @@ use crate::settings::ListTime;
 
 pub(super) static ROWS: &[&Spec] = &[&LIST, &NLST, &MLSD, &MLST];
 
-/// What a listing command's argument turned out to be.
+/// What the argument of a listing command refers to.
 enum Subject {
     Directory(VPath),
     File(VPath, Entry),
@@ -32,7 +32,7 @@ enum Subject {
 static LIST: Spec = Spec {
     verb: "LIST",
     syntax: "LIST [<path or pattern>]",
-    about: "List files with their facts, in the form of ls -l; with -R also what lies below",
+    about: "List files in the format of ls -l; recursively with -R",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     moves_data: true,
@@ -49,7 +49,7 @@ async fn list(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static NLST: Spec = Spec {
     verb: "NLST",
     syntax: "NLST [<path or pattern>]",
-    about: "List names alone, ready for RETR; with -R also what lies below",
+    about: "List file names only; recursively with -R",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     moves_data: true,
@@ -57,8 +57,8 @@ static NLST: Spec = Spec {
     ..Spec::logged_in(Permissions::LIST)
 };
 
-/// Names that RETR understands as they are: with the directory of the argument before them
-/// (RFC 1123 §4.1.2.7), from the root if the argument began there.
+/// Lists names that can be passed to RETR: prefixed with the directory of the argument
+/// (RFC 1123 §4.1.2.7), absolute if the argument is.
 async fn nlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let request = list_request(session, parse_list_args(arg)).await?;
     let is_long = request.options.long;
@@ -69,7 +69,7 @@ async fn nlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static MLSD: Spec = Spec {
     verb: "MLSD",
     syntax: "MLSD [<directory>]",
-    about: "List files with their facts, for programs",
+    about: "List files with their facts in a machine-readable format",
     rfc: "RFC 3659 §7",
     arg: Arg::Optional,
     moves_data: true,
@@ -93,7 +93,7 @@ async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static MLST: Spec = Spec {
     verb: "MLST",
     syntax: "MLST [<path>]",
-    about: "Show the facts of one file, for programs",
+    about: "Show the facts of one file in a machine-readable format",
     rfc: "RFC 3659 §7",
     arg: Arg::Optional,
     keeps_pending: true,
@@ -105,7 +105,7 @@ static MLST: Spec = Spec {
 async fn mlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = path_or_here(session, arg).await?;
     let entry = session.files()?.size(&path).await?;
-    // The reply puts the one space before the facts that RFC 3659 §7.2 asks for.
+    // The reply adds the space before the facts that RFC 3659 §7.2 requires.
     let mut line = Vec::new();
     Facts::new(session.parameters.facts).facts_only(&entry, &mut line);
     line.push(b' ');
@@ -118,7 +118,7 @@ async fn path_or_here(session: &mut Session, arg: &[u8]) -> Result<VPath, Refusa
     if arg.is_empty() { Ok(session.cwd.clone()) } else { session.path(arg).await }
 }
 
-/// STAT of a path (RFC 959 §4.1.3): the lines of LIST within a reply, and the code for what it is.
+/// STAT of a path (RFC 959 §4.1.3): the lines of LIST within a reply; the code depends on the kind.
 pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let request = list_request(session, parse_list_args(arg)).await?;
     let code = match &request.subject {
@@ -135,24 +135,24 @@ pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refu
         replied
             .extend(piece.split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end().to_vec()));
         if replied.len() > STAT_LINES_MAX {
-            return Next::say(Code::FILE_BUSY, "Too long for STAT; use LIST.");
+            return Next::say(Code::FILE_BUSY, "Listing too long for STAT; use LIST.");
         }
     }
     replied.push(b"End of status.".to_vec());
     Ok(Next::Say(Reply::lines(code, replied)))
 }
 
-/// A longer listing does not belong into a reply, which is built as a whole.
+/// Lines of a STAT listing at most, since the reply is built in memory.
 const STAT_LINES_MAX: usize = 10_000;
 
-/// What stands before names.
+/// The prefix of listed names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Prefix {
-    /// No path was given.
+    /// No prefix: the argument has no path.
     None,
-    /// The way from the current directory.
+    /// The path relative to the current directory.
     Relative,
-    /// The way from the root.
+    /// The path from the root.
     Absolute,
 }
 
@@ -187,7 +187,7 @@ async fn stream(
     let shows_names_alone = !format.shows_facts();
     let wanted = if shows_names_alone { Wanted::Names } else { Wanted::Facts };
     let perms = files.perms_in(&at);
-    // Lines with facts have the name alone, as those of `ls -l DIR` do.
+    // Lines with facts show the name without a prefix, like `ls -l DIR`.
     let prefix = if shows_names_alone { before.clone() } else { Vec::new() };
     let mut formatter = LineFormatter { format, names: session.names.clone(), only, prefix, perms };
     if let Some(mut entry) = file {
@@ -203,7 +203,7 @@ async fn stream(
     Ok(lines(entries, formatter))
 }
 
-/// What `ls -R` calls the first directory: a dot, or the path that was asked for.
+/// The title of the first directory as in `ls -R`: a dot, or the path in the argument.
 fn title(before: &[u8]) -> Vec<u8> {
     match before {
         b"" => b".".to_vec(),
@@ -212,7 +212,7 @@ fn title(before: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The path of a directory from the root, with a slash at its end.
+/// The absolute path of a directory with a trailing slash.
 fn before_all(directory: &VPath) -> Vec<u8> {
     let mut prefix = directory.as_bytes().to_vec();
     if prefix.last() != Some(&b'/') {
@@ -221,7 +221,7 @@ fn before_all(directory: &VPath) -> Vec<u8> {
     prefix
 }
 
-/// What to put before the names in `directory` so that they can be used from `cwd`.
+/// The prefix with which names in `directory` are valid in `cwd`.
 fn before(cwd: &VPath, directory: &VPath) -> Vec<u8> {
     if cwd == directory {
         return Vec::new();
@@ -236,7 +236,7 @@ fn before(cwd: &VPath, directory: &VPath) -> Vec<u8> {
     prefix
 }
 
-/// What the argument of a listing command means.
+/// The parsed argument of a listing command.
 struct ListRequest {
     subject: Subject,
     prefix: Prefix,
@@ -244,18 +244,17 @@ struct ListRequest {
 }
 
 impl ListRequest {
-    /// Without a path and without options.
+    /// A request without a prefix and without options.
     fn alone(subject: Subject) -> Self {
         Self { subject, prefix: Prefix::None, options: ListOptions::default() }
     }
 }
 
-/// Finds out what the argument means.
+/// Parses the argument of a listing command.
 ///
-/// Words that can only be options of `ls` are options, whatever files are called: KDE, gvfs and
-/// ange-ftp send them with every listing. Of other words with a hyphen, something that really has
-/// the name of the whole argument comes first; then what stands behind the options; then a pattern
-/// in the last name.
+/// Words that can only be options of `ls` are always options: KDE, gvfs and ange-ftp send them with
+/// every listing. For other words with a hyphen, a file with the name of the whole argument comes
+/// first, then the path after the options, then a pattern in the last component.
 async fn list_request(session: &mut Session, args: ListArgs<'_>) -> Result<ListRequest, Refusal> {
     let may_be_name = args.literal != args.path && !args.are_options;
     if may_be_name && !args.literal.trim_ascii().is_empty() {
@@ -273,7 +272,7 @@ async fn list_request(session: &mut Session, args: ListArgs<'_>) -> Result<ListR
     let path = session.path(args.path).await?;
     let is_absolute = match args.path.first() {
         Some(b'/') => true,
-        // Some clients mean a slash; a name that holds a backslash keeps it.
+        // Some clients send a backslash for a slash; a name that contains one keeps it.
         Some(b'\\') => !path.as_bytes().contains(&b'\\'),
         _ => false,
     };
@@ -306,7 +305,7 @@ fn long(session: &Session) -> Box<dyn Format> {
     Box::new(Long::new(session.shared.net.now(), offset))
 }
 
-/// How far the time is from UTC at that moment, where this computer stands.
+/// The offset of the server's time zone from UTC at that time.
 fn local_offset(at: Timestamp) -> Offset {
     let until = at.seconds.saturating_add(1);
     let second = jiff::Timestamp::from_second;
@@ -355,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn options_of_ls_are_options_whatever_files_are_called() {
+    async fn options_of_ls_are_options_even_if_a_file_has_that_name() {
         let mut bench = bench().with_file("/-la", b"x").with_file("/-a", b"x");
         for line in ["NLST -a", "NLST -la", "NLST -al .", "NLST  -1", "NLST", "LIST -al"] {
             let listed = bench.list(line).await;
@@ -363,7 +362,7 @@ mod tests {
         }
         assert_eq!(bench.list("NLST ./-la").await, "-la");
         assert_eq!(bench.list("NLST -- -la").await, "-la");
-        // What is no option of `ls` for sure can be a name.
+        // A word with other letters can be a name.
         let mut bench = bench.with_file("/-draft.txt", b"x").with_file("/-all", b"x");
         assert_eq!(bench.list("NLST -draft.txt").await, "-draft.txt");
         assert_eq!(bench.list("NLST -all").await, "-all");
@@ -396,7 +395,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_recursive_listing_shows_what_lies_below_folder_by_folder() {
+    async fn a_recursive_listing_shows_subdirectories_one_by_one() {
         let mut bench = bench().with_file("/d/e/f", b"x");
         assert_eq!(bench.list("NLST -R").await, "a.txt / b.txt / d / d/c.txt / d/e / d/e/f");
         assert_eq!(bench.list("NLST -R d").await, "d/c.txt / d/e / d/e/f");
@@ -416,7 +415,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_38_a_recursive_listing_asks_the_rights_of_each_folder() {
+    async fn row_38_a_recursive_listing_checks_the_rights_in_each_directory() {
         let rules = Rules::everywhere(Permissions::ALL)
             .with(VPath::root().resolve(b"d/secret").unwrap(), Permissions::NONE)
             .with(VPath::root().resolve(b"d/secret/open").unwrap(), Permissions::ALL);

@@ -1,4 +1,4 @@
-//! How the next transfer goes: TYPE, MODE, STRU, REST, ALLO, OPTS.
+//! Transfer parameters: TYPE, MODE, STRU, REST, ALLO, OPTS.
 
 use wharf_core::permission::Permissions;
 use wharf_proto::args::{
@@ -20,7 +20,7 @@ pub(super) static ROWS: &[&Spec] = &[&TYPE, &MODE, &STRU, &REST, &ALLO, &OPTS];
 static TYPE: Spec = Spec {
     verb: "TYPE",
     syntax: "TYPE A|I|L 8",
-    about: "Choose text with converted line ends (A) or bytes (I, L 8)",
+    about: "Set the transfer type: ASCII (A) or binary (I, L 8)",
     rfc: "RFC 959 §4.1.2",
     arg: Arg::Required,
     keeps_pending: true,
@@ -32,18 +32,18 @@ fn transfer_type(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.parameters.transfer_type = TransferType::parse(arg)?;
     match session.parameters.transfer_type {
         TransferType::Ascii => {
-            // A byte count means nothing in converted text.
+            // A byte offset has no meaning in converted text.
             session.pending.restart_at = 0;
-            Next::say(Code::OK, "Type is A: line ends are converted.")
+            Next::say(Code::OK, "Type set to A (line endings are converted).")
         }
-        TransferType::Image => Next::say(Code::OK, "Type is I: bytes as they are."),
+        TransferType::Image => Next::say(Code::OK, "Type set to I."),
     }
 }
 
 static MODE: Spec = Spec {
     verb: "MODE",
     syntax: "MODE S|Z",
-    about: "Choose how bytes travel: as they are (S) or packed with zlib (Z)",
+    about: "Set the transfer mode: stream (S) or compressed with zlib (Z)",
     rfc: "RFC 959 §4.1.2, draft-preston-ftpext-deflate-04",
     arg: Arg::Required,
     keeps_pending: true,
@@ -51,7 +51,7 @@ static MODE: Spec = Spec {
         if session.settings.compat.mode_z { vec!["MODE Z".into()] } else { Vec::new() }
     },
     restriction: |session| {
-        if session.settings.compat.mode_z { "" } else { "; Z is switched off" }
+        if session.settings.compat.mode_z { "" } else { "; Z is disabled" }
     },
     run: Run::Sync(mode),
     ..Spec::logged_in(Permissions::NONE)
@@ -61,26 +61,26 @@ fn mode(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     match parse_mode(arg)? {
         Mode::Stream => {
             session.parameters.mode = Mode::Stream;
-            Next::say(Code::OK, "Mode is S: bytes as they are.")
+            Next::say(Code::OK, "Mode set to S.")
         }
         Mode::Deflate if session.settings.compat.mode_z => {
             session.parameters.mode = Mode::Deflate;
-            Next::say(Code::OK, "Mode is Z: bytes are packed with zlib.")
+            Next::say(Code::OK, "Mode set to Z (compressed with zlib).")
         }
-        Mode::Deflate => Next::say(Code::BAD_PARAMETER, "MODE Z is switched off; use MODE S."),
+        Mode::Deflate => Next::say(Code::BAD_PARAMETER, "MODE Z is disabled; use MODE S."),
     }
 }
 
 static STRU: Spec = Spec {
     verb: "STRU",
     syntax: "STRU F",
-    about: "Choose the structure of files; only plain files",
+    about: "Set the file structure; only F (file) is supported",
     rfc: "RFC 959 §4.1.2",
     arg: Arg::Required,
     keeps_pending: true,
     run: Run::Sync(|_, arg| {
         parse_structure(arg)?;
-        Next::say(Code::OK, "Structure is F.")
+        Next::say(Code::OK, "Structure set to F.")
     }),
     ..Spec::logged_in(Permissions::NONE)
 };
@@ -88,7 +88,7 @@ static STRU: Spec = Spec {
 static REST: Spec = Spec {
     verb: "REST",
     syntax: "REST <bytes>",
-    about: "Begin the next transfer behind so many bytes",
+    about: "Set the offset at which the next transfer starts",
     rfc: "RFC 3659 §5",
     arg: Arg::Required,
     keeps_pending: true,
@@ -101,13 +101,16 @@ fn rest(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.pending.restart_at = 0;
     let offset = parse_offset(arg)?;
     if offset > 0 && is_ascii(session) {
-        return Next::say(Code::BAD_PARAMETER, "Send TYPE I first: text cannot be resumed.");
+        return Next::say(
+            Code::BAD_PARAMETER,
+            "REST not allowed in ASCII mode; send TYPE I first.",
+        );
     }
     session.pending.restart_at = offset;
-    Next::say(Code::PENDING, format!("The next transfer begins at {offset}."))
+    Next::say(Code::PENDING, format!("Restarting at {offset}; send STOR or RETR."))
 }
 
-/// Whether transfers convert line ends.
+/// Whether transfers convert line endings.
 pub(super) fn is_ascii(session: &Session) -> bool {
     session.parameters.transfer_type == TransferType::Ascii
         && session.settings.compat.ascii == Ascii::Convert
@@ -116,7 +119,7 @@ pub(super) fn is_ascii(session: &Session) -> bool {
 static ALLO: Spec = Spec {
     verb: "ALLO",
     syntax: "ALLO <bytes>",
-    about: "Announce the size of an upload, so that it is refused early or found to be cut",
+    about: "Announce the size of an upload, to check for space and for truncation",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     keeps_pending: true,
@@ -128,16 +131,16 @@ async fn allo(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.pending.announced = None;
     let bytes = parse_allo(arg)?;
     session.files()?.check_size(&session.cwd, bytes).await?;
-    // Who does not know the size says 0.
+    // Clients that do not know the size send 0.
     session.pending.announced = Some(bytes).filter(|bytes| *bytes > 0);
-    // Some cameras take 202 for a failure and try for ever.
+    // Some cameras treat 202 as a failure and retry forever.
     Next::say(Code::OK, "ALLO command successful.")
 }
 
 static OPTS: Spec = Spec {
     verb: "OPTS",
     syntax: "OPTS UTF8 ON|OFF, OPTS MLST <facts>, OPTS MODE Z LEVEL <0-9>, OPTS HASH <algorithm>",
-    about: "Set an option of a feature",
+    about: "Set an option of a command",
     rfc: "RFC 2389 §4",
     arg: Arg::Required,
     keeps_pending: true,
@@ -149,7 +152,7 @@ static OPTS: Spec = Spec {
 };
 
 fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    // Some clients write the name of the character set, which is no verb.
+    // Some clients send `UTF-8`, which is not a valid verb.
     if let Some(option) = utf_8_option(arg) {
         return utf8(session, option);
     }
@@ -161,31 +164,35 @@ fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             Next::say(Code::OK, format!("MLST OPTS {}", session.parameters.facts.selected()))
         }
         "MODE" if !session.settings.compat.mode_z => {
-            Next::say(Code::BAD_ARGUMENT, "MODE Z is switched off, so it has no options.")
+            Next::say(Code::BAD_ARGUMENT, "MODE Z is disabled.")
         }
         "MODE" => {
             let level = parse_opts_mode(option)?.unwrap_or(session.parameters.deflate_level);
             session.parameters.deflate_level = level;
-            Next::say(Code::OK, format!("MODE Z packs at level {level}."))
+            Next::say(Code::OK, format!("MODE Z LEVEL set to {level}."))
         }
         "HASH" => hash(session, option),
-        _ => Next::say(Code::BAD_ARGUMENT, "Only UTF8, MLST, MODE and HASH have options here."),
+        _ => Next::say(
+            Code::BAD_ARGUMENT,
+            "Option not supported; supported: UTF8, MLST, MODE, HASH.",
+        ),
     }
 }
 
-/// What stands behind `UTF-8`.
+/// The option after `UTF-8`.
 fn utf_8_option(arg: &[u8]) -> Option<&[u8]> {
     let (word, rest) = arg.split_at_checked(5)?;
     let is_word = rest.is_empty() || rest.starts_with(b" ");
     (is_word && word.eq_ignore_ascii_case(b"UTF-8")).then_some(rest)
 }
 
-/// Tells the algorithm in use where none is named (draft-bryan-ftpext-hash-02 §3.2).
+/// Sets the hash algorithm; without an argument, replies with the current one
+/// (draft-bryan-ftpext-hash-02 §3.2).
 fn hash(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
     if !option.trim_ascii().is_empty() {
         let Some(algorithm) = Algorithm::named(option.trim_ascii()) else {
             let names: Vec<_> = Algorithm::EACH.iter().map(|known| known.name()).collect();
-            let text = format!("HASH knows {}.", names.join(", "));
+            let text = format!("Unknown hash algorithm; supported: {}.", names.join(", "));
             return Next::say(Code::BAD_ARGUMENT, text);
         };
         session.parameters.hash = algorithm;
@@ -197,10 +204,15 @@ fn utf8(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
     let is_on = match option.trim_ascii().to_ascii_uppercase().as_slice() {
         b"ON" | b"" => true,
         b"OFF" => false,
-        _ => return Next::say(Code::BAD_ARGUMENT, "Send OPTS UTF8 ON or OPTS UTF8 OFF."),
+        _ => {
+            return Next::say(
+                Code::BAD_ARGUMENT,
+                "Invalid argument; use OPTS UTF8 ON or OPTS UTF8 OFF.",
+            );
+        }
     };
     let is_done = session.names.choose_utf8(is_on);
-    let text = format!("Names are in {} here.", session.names.charset());
+    let text = format!("File names are sent in {}.", session.names.charset());
     Next::say(if is_done { Code::OK } else { Code::BAD_PARAMETER }, text)
 }
 
@@ -224,16 +236,16 @@ mod tests {
         assert!(bench.send("TYPE E").await.starts_with("504"));
         assert!(bench.send("TYPE L 36").await.starts_with("504"));
         assert!(bench.send("TYPE Q").await.starts_with("501"));
-        assert_eq!(bench.send("MODE S").await, "200 Mode is S: bytes as they are.");
+        assert_eq!(bench.send("MODE S").await, "200 Mode set to S.");
         assert!(bench.send("MODE B").await.starts_with("504"));
-        assert_eq!(bench.send("stru f").await, "200 Structure is F.");
+        assert_eq!(bench.send("stru f").await, "200 Structure set to F.");
         assert!(bench.send("STRU R").await.starts_with("504"));
     }
 
     #[tokio::test]
     async fn row_35_rest_needs_bytes_and_a_number() {
         let mut bench = bench();
-        assert!(bench.send("REST 5").await.starts_with("504 Send TYPE I"));
+        assert!(bench.send("REST 5").await.starts_with("504 REST not allowed in ASCII mode"));
         assert!(bench.send("REST 0").await.starts_with("350"));
         bench.send("TYPE I").await;
         assert_eq!(bench.send("REST 9223372036854775807").await.get(..3), Some("350"));
@@ -256,12 +268,12 @@ mod tests {
     #[tokio::test]
     async fn utf8_is_an_option_before_a_login() {
         let mut bench = TestSession::new();
-        assert_eq!(bench.send("OPTS UTF8 ON").await, "200 Names are in UTF-8 here.");
-        assert_eq!(bench.send("opts utf8 on").await, "200 Names are in UTF-8 here.");
-        assert_eq!(bench.send("OPTS UTF-8 ON").await, "200 Names are in UTF-8 here.");
-        assert_eq!(bench.send("opts utf-8").await, "200 Names are in UTF-8 here.");
+        assert_eq!(bench.send("OPTS UTF8 ON").await, "200 File names are sent in UTF-8.");
+        assert_eq!(bench.send("opts utf8 on").await, "200 File names are sent in UTF-8.");
+        assert_eq!(bench.send("OPTS UTF-8 ON").await, "200 File names are sent in UTF-8.");
+        assert_eq!(bench.send("opts utf-8").await, "200 File names are sent in UTF-8.");
         assert!(bench.send("OPTS UTF-8x ON").await.starts_with("501"));
-        assert_eq!(bench.send("OPTS UTF8 OFF").await, "200 Names are in GBK here.");
+        assert_eq!(bench.send("OPTS UTF8 OFF").await, "200 File names are sent in GBK.");
         assert!(bench.send("OPTS XYZ ON").await.starts_with("501"));
     }
 
@@ -272,7 +284,7 @@ mod tests {
         settings.names.legacy = Some(encoding_rs::GBK);
         let mut bench = TestSession::with(settings);
         assert!(!bench.send("FEAT").await.contains("UTF8"));
-        assert_eq!(bench.send("OPTS UTF8 ON").await, "504 Names are in GBK here.");
+        assert_eq!(bench.send("OPTS UTF8 ON").await, "504 File names are sent in GBK.");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Hostile paths, to every command that takes a path, on a disk.
+//! Sends malicious paths to every command that takes a path, on a real file system.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::rows;
 use crate::next::{Job, Next, ServerSideJob, Transfer};
 use crate::testing::TestSession;
 
-/// Ways out that worked in some server once.
+/// Path traversals that worked in some server.
 const CORPUS: &[&str] = &[
     "../outside/secret",
     "../../outside/secret",
@@ -50,7 +50,7 @@ const CORPUS: &[&str] = &[
     "link/*",
 ];
 
-/// Which rows take a path, and what stands before it.
+/// For each command that takes a path, the text before the path.
 fn with_paths() -> impl Iterator<Item = String> {
     let takes = |part: &str| {
         ["<path>", "<directory>", "<path or pattern>", "<name>"]
@@ -118,7 +118,7 @@ async fn row_25_27_28_no_command_leads_out_of_the_root() {
     assert!(tried >= 27 * CORPUS.len(), "{tried}");
 }
 
-/// Links that lead out, as far as they are not there.
+/// Creates missing links that lead out of the home.
 fn links(home: &Path, outside: &Path) {
     #[cfg(unix)]
     for (to, link) in [
@@ -133,7 +133,7 @@ fn links(home: &Path, outside: &Path) {
     let _ = (home, outside);
 }
 
-/// A home with a link in a circle, one to its top, and one to a folder of its own.
+/// A home with a circular link, a link to its root, and a link to one of its directories.
 #[cfg(unix)]
 fn home_with_links() -> (tempfile::TempDir, TestSession) {
     use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What this server adds behind SITE: HELP, CHMOD, UMASK, IDLE, QUOTA, UTIME, CPFR, CPTO.
+//! SITE commands: HELP, CHMOD, UMASK, IDLE, QUOTA, UTIME, CPFR, CPTO.
 
 use std::time::Duration;
 
@@ -44,13 +44,13 @@ fn help(_: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
 /// The SITE commands, as HELP SITE and SITE HELP show them.
 pub(super) fn list() -> Reply {
     let verbs: Vec<_> = ROWS.iter().filter_map(|row| row.verb.strip_prefix("SITE ")).collect();
-    table("SITE commands:", &verbs, "Send HELP SITE and a command for more.")
+    table("SITE commands:", &verbs, "Send HELP SITE <command> for details.")
 }
 
 static SITE_CHMOD: Spec = Spec {
     verb: "SITE CHMOD",
     syntax: "SITE CHMOD <mode> <path>",
-    about: "Change permission bits, three or four octal digits",
+    about: "Change the permission bits, three or four octal digits",
     rfc: "no RFC; sent by many clients",
     arg: Arg::Required,
     run: Run::Async(|session, arg| Box::pin(chmod(session, arg))),
@@ -68,7 +68,7 @@ async fn chmod(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static SITE_UMASK: Spec = Spec {
     verb: "SITE UMASK",
     syntax: "SITE UMASK [<umask>]",
-    about: "Show or set the permission bits that new files do not get; fewer of them need chmod",
+    about: "Show or set the umask of new files; clearing bits needs chmod",
     rfc: "no RFC; sent by many clients",
     arg: Arg::Optional,
     keeps_pending: true,
@@ -76,7 +76,7 @@ static SITE_UMASK: Spec = Spec {
     ..Spec::logged_in(Permissions::NONE)
 };
 
-/// An account without the right `chmod` may only take bits away from its new files.
+/// Without the right `chmod`, new files may only get fewer permission bits.
 fn umask(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let files = session.files()?;
     let Some(now) = files.umask() else {
@@ -93,7 +93,7 @@ fn umask(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static SITE_IDLE: Spec = Spec {
     verb: "SITE IDLE",
     syntax: "SITE IDLE [<seconds>]",
-    about: "Show or set after how long without a command the session ends",
+    about: "Show or set the idle timeout of the session",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Optional,
     keeps_pending: true,
@@ -101,7 +101,7 @@ static SITE_IDLE: Spec = Spec {
     ..Spec::logged_in(Permissions::NONE)
 };
 
-/// The server's own time is the most that there is: more is taken for it.
+/// Longer times than `limits.idle_timeout` are reduced to it.
 fn idle(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if arg.trim_ascii().is_empty() {
         let (now, most) = (session.idle_max().0, session.idle_limit());
@@ -117,7 +117,7 @@ fn idle(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static SITE_QUOTA: Spec = Spec {
     verb: "SITE QUOTA",
     syntax: "SITE QUOTA",
-    about: "Show how much you keep here, and how much you may",
+    about: "Show the quota and its usage",
     rfc: "no RFC; known from other servers",
     keeps_pending: true,
     run: Run::Sync(quota),
@@ -126,9 +126,9 @@ static SITE_QUOTA: Spec = Spec {
 
 fn quota(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     let Some(usage) = session.files()?.usage() else {
-        return Next::say(Code::OK, "You have no quota here.");
+        return Next::say(Code::OK, "No quota for this account.");
     };
-    let first = std::iter::once("Your quota:".to_owned());
+    let first = std::iter::once("Quota:".to_owned());
     let lines = first.chain(usage_lines(&usage)).chain(std::iter::once("End of quota.".to_owned()));
     Ok(Next::Say(Reply::lines(Code::OK, lines)))
 }
@@ -136,7 +136,7 @@ fn quota(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
 static SITE_CPFR: Spec = Spec {
     verb: "SITE CPFR",
     syntax: "SITE CPFR <path>",
-    about: "Name what SITE CPTO is to copy",
+    about: "Select the file that SITE CPTO copies",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Required,
     is_extra: true,
@@ -150,13 +150,13 @@ async fn copy_from(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.may_copy(&path).await?;
     session.pending.copy_from = Some(path);
-    Next::say(Code::PENDING, "Now send SITE CPTO with the name of the copy.")
+    Next::say(Code::PENDING, "Ready for SITE CPTO.")
 }
 
 static SITE_CPTO: Spec = Spec {
     verb: "SITE CPTO",
     syntax: "SITE CPTO <path>",
-    about: "Copy the file of SITE CPFR; the copy appears when it is whole",
+    about: "Copy the file selected with SITE CPFR; visible when complete",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Required,
     is_extra: true,
@@ -183,7 +183,7 @@ mod tests {
     use crate::testing::TestSession;
 
     #[tokio::test]
-    async fn row_24_a_copy_takes_two_steps_in_their_order() {
+    async fn row_24_a_copy_takes_cpfr_and_then_cpto() {
         let mut bench = TestSession::new().logged_in(Permissions::ALL).with_file("/a", b"hello");
         assert_eq!(bench.send("SITE CPTO b").await, "503 Send SITE CPFR first.");
         assert!(bench.send("SITE CPFR a").await.starts_with("350"));
@@ -193,7 +193,7 @@ mod tests {
         bench.send("SITE CPFR a").await;
         assert_eq!(
             bench.send("RNTO c").await,
-            "503 Bad sequence of commands: RNTO must follow RNFR at once."
+            "503 Bad sequence of commands: RNTO must immediately follow RNFR."
         );
         assert!(bench.send("SITE CPFR nothing").await.starts_with("550"));
         assert_eq!(bench.send("SITE CPTO c").await, "503 Send SITE CPFR first.");
@@ -201,11 +201,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_24_copies_are_off_for_whoever_was_not_given_the_right() {
+    async fn row_24_copies_need_an_explicit_right() {
         let full = Permissions::parse("full").unwrap();
         let mut bench = TestSession::new().logged_in(full).with_file("/a", b"hello");
         for line in ["SITE CPFR a", "SITE CPTO b"] {
-            assert_eq!(bench.send(line).await, "502 That command is off for your account.");
+            assert_eq!(
+                bench.send(line).await,
+                "502 Command not implemented: not enabled for this account."
+            );
         }
     }
 
@@ -243,7 +246,8 @@ mod tests {
         assert_eq!(bench.memory.content("/new").unwrap(), b"new");
     }
 
-    /// No SITE word but these, ever: each other one in the history of FTP servers was a hole.
+    /// The list is closed: other SITE commands, such as EXEC, have been vulnerabilities of other
+    /// servers.
     #[tokio::test]
     async fn row_25_there_is_no_site_command_that_runs_or_links() {
         let known: Vec<_> = ROWS.iter().map(|row| row.verb).collect();

@@ -1,4 +1,4 @@
-//! Rules by path hold whatever is renamed or linked: sessions in a folder of the disk.
+//! Rules for paths apply whatever is renamed or linked; tested with sessions on a real file system.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -69,7 +69,7 @@ fn path(text: &str) -> VPath {
     VPath::root().resolve(text.as_bytes()).unwrap()
 }
 
-/// Renames, and gives the reply that ends it.
+/// Renames, and returns the last reply.
 async fn renames(bench: &mut TestSession, from: &str, to: &str) -> String {
     let reply = bench.send(&format!("RNFR {from}")).await;
     if reply.starts_with("350") { bench.send(&format!("RNTO {to}")).await } else { reply }
@@ -84,7 +84,7 @@ async fn code(bench: &mut TestSession, line: &str) -> String {
 }
 
 #[tokio::test]
-async fn row_55_what_has_a_rule_at_or_below_it_keeps_its_name() {
+async fn row_55_a_path_with_a_rule_at_or_below_it_cannot_be_renamed() {
     let place = Place::new();
     let mut bench = place.session(&[("/box/secret", "none"), ("/new/in", "read-write")]).await;
     for (from, to) in [
@@ -98,7 +98,7 @@ async fn row_55_what_has_a_rule_at_or_below_it_keeps_its_name() {
         assert_eq!(reply, "550 Permission denied.", "{from} {to}");
     }
     assert_eq!(fs::read(place.home.join("box/secret/file")).unwrap(), SECRET);
-    // Beside the rules everything goes, also within a folder that has one below it.
+    // Other paths can be renamed, also within a directory that has a rule below it.
     fs::write(place.home.join("box/a"), "a").unwrap();
     for (from, to) in [("/box/a", "/box/b"), ("/other", "/elsewhere"), ("/elsewhere", "/boxes")] {
         assert!(renames(&mut bench, from, to).await.starts_with("250"), "{from} {to}");
@@ -106,7 +106,7 @@ async fn row_55_what_has_a_rule_at_or_below_it_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn row_55_a_rule_is_not_left_behind_through_a_link_to_the_folder_above_it() {
+async fn row_55_a_rule_cannot_be_evaded_by_a_rename_through_a_link() {
     let place = Place::new();
     place.link(".", "again");
     place.link("box", "l");
@@ -114,13 +114,13 @@ async fn row_55_a_rule_is_not_left_behind_through_a_link_to_the_folder_above_it(
     assert_eq!(renames(&mut bench, "/again/box", "/open").await, "550 Permission denied.");
     assert_eq!(renames(&mut bench, "/l/secret", "/open").await, "550 Permission denied.");
     assert_eq!(renames(&mut bench, "/other", "/again/box").await, "550 Permission denied.");
-    // The link itself is no folder with a rule, and leads where it led.
+    // The link itself has no rule, and still has the same target.
     assert!(renames(&mut bench, "/l", "/m").await.starts_with("250"));
     assert!(renames(&mut bench, "/again/other", "/again/others").await.starts_with("250"));
 }
 
 #[tokio::test]
-async fn row_55_what_holds_the_place_of_a_virtual_folder_keeps_its_name() {
+async fn row_55_a_path_with_a_virtual_folder_at_or_below_it_cannot_be_renamed() {
     let place = Place::new();
     fs::create_dir_all(place.home.join("a/music")).unwrap();
     place.link(".", "again");
@@ -140,7 +140,7 @@ async fn row_55_what_holds_the_place_of_a_virtual_folder_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn row_55_what_may_not_be_read_is_not_moved_to_where_more_is_allowed() {
+async fn row_55_an_unreadable_file_cannot_be_moved_to_a_path_with_more_rights() {
     let place = Place::new();
     for folder in ["in", "seen"] {
         fs::create_dir(place.home.join(folder)).unwrap();
@@ -155,7 +155,7 @@ async fn row_55_what_may_not_be_read_is_not_moved_to_where_more_is_allowed() {
 }
 
 #[tokio::test]
-async fn row_27_a_link_is_judged_by_the_rule_of_where_it_leads() {
+async fn row_27_the_rule_of_its_target_applies_to_a_link() {
     for follow in [FollowSymlinks::Inside, FollowSymlinks::Always] {
         let place = Place::new();
         place.link("box/secret", "pub");
@@ -188,7 +188,7 @@ async fn row_27_a_link_is_judged_by_the_rule_of_where_it_leads() {
             assert!(reply.starts_with('5'), "{follow:?} {line}: {reply}");
         }
         assert_eq!(fs::read(place.home.join("box/secret/file")).unwrap(), SECRET);
-        // Links to where the account may go lead there.
+        // Links to permitted targets are followed.
         assert_eq!(code(&mut bench, "SIZE /o/file").await, "213");
         assert_eq!(code(&mut bench, "SIZE /box/g").await, "213");
         assert_eq!(code(&mut bench, "RETR /o/file").await, "150");

@@ -1,4 +1,4 @@
-//! The lines of a directory and all below it, in the form of `ls -R`.
+//! Recursive listings in the format of `ls -R`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,16 +16,15 @@ use crate::files::Files;
 /// Levels below the first directory that are listed.
 const DEPTH_MAX: usize = 8;
 
-/// How folders and names of a recursive listing are spelled.
+/// Prefix and title of a recursive listing.
 pub(crate) struct TreePrefix {
-    /// What stands before names in the first folder, with its slash; empty for none.
+    /// The prefix of names in the first directory, with a trailing slash; empty for none.
     pub(crate) prefix: Vec<u8>,
-    /// What the first folder is called above its block; none for lists of names alone.
+    /// The title of the first directory's block; `None` for lists of names.
     pub(crate) title: Option<Vec<u8>>,
 }
 
-/// The lines of `at` and of what lies below it. `TooLarge` comes behind the lines where there is
-/// more than may be listed at once.
+/// The lines of `at` and of all directories below it. Ends with `TooLarge` if a limit is exceeded.
 pub(crate) fn tree(
     files: Files,
     at: VPath,
@@ -95,8 +94,8 @@ impl Stream for TreeLines {
                 }
                 Ok(None) => {}
                 Err(error) if error.kind == ErrorKind::TooLarge => {
-                    let why = "Recursive listing stopped: more than 10000 entries or 8 levels; \
-                               list the directories one by one.";
+                    let why = "Recursive listing truncated (limit 10000 entries, 8 levels); \
+                               list subdirectories one by one.";
                     let error = wharf_core::error::Error::new(ErrorKind::TooLarge, why);
                     return Poll::Ready(Some(Err(error)));
                 }
@@ -107,7 +106,7 @@ impl Stream for TreeLines {
     }
 }
 
-/// The part of a path behind that of the first folder, without a slash in front.
+/// The path relative to the first directory.
 fn below<'a>(top: &VPath, at: &'a VPath) -> &'a [u8] {
     let rest = at.as_bytes().strip_prefix(top.as_bytes()).unwrap_or_default();
     rest.strip_prefix(b"/").unwrap_or(rest)

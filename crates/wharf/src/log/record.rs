@@ -240,7 +240,7 @@ fn login_help(reason: &str) -> &'static str {
         "wrong password" | "the account has no usable password" => {
             "wharf user passwd NAME sets a new one; that of a share is shown at its start"
         }
-        "a password without TLS, which tls.require refuses" => {
+        "login without TLS, which tls.require does not allow" => {
             "choose FTPS (explicit TLS) in the client, or lower tls.require"
         }
         "the account is disabled" => "wharf user enable NAME",

@@ -7,14 +7,14 @@ use crate::testing::TestSession;
 #[tokio::test(start_paused = true)]
 async fn row_18_every_name_is_asked_for_a_password() {
     let mut bench = TestSession::new();
-    assert_eq!(bench.send("USER anna").await, "331 Password, please.");
-    assert_eq!(bench.send("USER nobody").await, "331 Password, please.");
-    assert_eq!(bench.send("USER a\u{7}").await, "501 That cannot be a user name.");
+    assert_eq!(bench.send("USER anna").await, "331 Please specify the password.");
+    assert_eq!(bench.send("USER nobody").await, "331 Please specify the password.");
+    assert_eq!(bench.send("USER a\u{7}").await, "501 Invalid user name.");
 }
 
-/// None of these reaches a store of accounts, whatever it would make of them.
+/// None of these names is passed to an account store.
 #[tokio::test(start_paused = true)]
-async fn row_21_22_what_is_no_plain_name_reaches_no_store() {
+async fn row_21_22_invalid_user_names_reach_no_account_store() {
     for name in [
         "..",
         "../anna",
@@ -32,14 +32,14 @@ async fn row_21_22_what_is_no_plain_name_reaches_no_store() {
         "a\tb",
     ] {
         let mut bench = TestSession::new();
-        assert_eq!(bench.send(&format!("USER {name}")).await, "501 That cannot be a user name.");
+        assert_eq!(bench.send(&format!("USER {name}")).await, "501 Invalid user name.");
         assert!(matches!(bench.session.login, LoginState::NoUser), "{name}");
-        assert_eq!(bench.send("PASS secret").await, "503 Send USER first.");
+        assert_eq!(bench.send("PASS secret").await, "503 Login with USER first.");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_19_a_new_login_starts_at_the_top_and_goes_on_with_nothing() {
+async fn row_19_a_new_login_starts_in_the_root_and_continues_no_pending_command() {
     for again in ["USER anna", "REIN"] {
         let mut bench = TestSession::new().with_file("/sub/a", b"a");
         for line in ["USER anna", "PASS secret", "CWD /sub", "RNFR a"] {
@@ -49,7 +49,7 @@ async fn row_19_a_new_login_starts_at_the_top_and_goes_on_with_nothing() {
         bench.send("RNFR a").await;
         bench.send(again).await;
         bench.send("USER anna").await;
-        assert_eq!(bench.send("PASS secret").await, "230 Logged in.");
+        assert_eq!(bench.send("PASS secret").await, "230 Login successful.");
         assert_eq!(bench.send("PWD").await, "257 \"/\" is the current directory.", "{again}");
         assert!(bench.session.pending.rename_from.is_none());
     }
@@ -58,14 +58,14 @@ async fn row_19_a_new_login_starts_at_the_top_and_goes_on_with_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_login_needs_a_name_first_and_comes_once() {
     let mut bench = TestSession::new();
-    assert_eq!(bench.send("PASS secret").await, "503 Send USER first.");
+    assert_eq!(bench.send("PASS secret").await, "503 Login with USER first.");
     bench.send("USER anna").await;
-    assert_eq!(bench.send("PASS secret").await, "230 Logged in.");
-    assert_eq!(bench.send("PASS secret").await, "503 You are logged in already.");
+    assert_eq!(bench.send("PASS secret").await, "230 Login successful.");
+    assert_eq!(bench.send("PASS secret").await, "503 Already logged in.");
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_17_18_failures_sound_alike_come_later_and_end_the_session() {
+async fn row_17_18_failures_have_one_reply_growing_delays_and_end_the_session() {
     let mut bench = TestSession::new();
     let started = Instant::now();
     bench.send("USER anna").await;
@@ -79,15 +79,15 @@ async fn row_17_18_failures_sound_alike_come_later_and_end_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_18_a_denied_name_sounds_like_a_wrong_password() {
+async fn row_18_a_denied_name_gets_the_reply_of_a_wrong_password() {
     let login = crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
     let mut bench = TestSession::with(Settings { login, ..Settings::default() });
-    assert_eq!(bench.send("USER anna").await, "331 Password, please.");
+    assert_eq!(bench.send("USER anna").await, "331 Please specify the password.");
     assert_eq!(bench.send("PASS secret").await, "530 Login incorrect.");
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_18_57_a_right_password_that_may_not_enter_is_a_failed_login_in_all_ways() {
+async fn row_18_57_a_right_password_without_permission_to_log_in_is_an_ordinary_failure() {
     let login = crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
     let mut ends = Vec::new();
     for (user, secret) in [
@@ -112,10 +112,10 @@ async fn row_18_57_a_right_password_that_may_not_enter_is_a_failed_login_in_all_
     assert_eq!(ends[0].1, 3);
     assert_eq!(ends[0].0[0], "530 Login incorrect.");
     assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
-    // And who may come comes.
+    // An account that may log in does.
     let mut bench = TestSession::new();
     bench.send("USER anna@example.com").await;
-    assert_eq!(bench.send("PASS secret").await, "230 Logged in.");
+    assert_eq!(bench.send("PASS secret").await, "230 Login successful.");
     assert_eq!(bench.session.logged_in().unwrap().account.name, "anna");
 }
 
@@ -144,7 +144,7 @@ async fn row_17_57_a_locked_account_is_locked_under_every_spelling() {
     bench.send("USER anna@example.com").await;
     assert_eq!(bench.send("PASS secret").await, "530 Login incorrect.");
     bench.send("USER Jörg").await;
-    assert_eq!(bench.send("PASS süß").await, "230 Logged in.");
+    assert_eq!(bench.send("PASS süß").await, "230 Login successful.");
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,14 +155,14 @@ async fn an_old_client_logs_in_in_its_character_set_and_is_answered_in_it() {
     ] {
         let mut bench = TestSession::new();
         bench.send_bytes(user).await;
-        assert_eq!(bench.send_bytes(secret).await, "230 Logged in.");
+        assert_eq!(bench.send_bytes(secret).await, "230 Login successful.");
         assert_eq!(bench.session.names.charset(), charset);
         let name = bench.session.logged_in().unwrap().account.name.clone();
         assert_eq!(bench.session.shared.charset_memory.of(&name).unwrap().name(), charset);
     }
     let mut bench = TestSession::new();
     bench.send("USER old").await;
-    assert_eq!(bench.send_bytes(b"PASS s\xfc\xdf").await, "230 Logged in.");
+    assert_eq!(bench.send_bytes(b"PASS s\xfc\xdf").await, "230 Login successful.");
     assert_eq!(bench.session.names.charset(), "UTF-8", "a password alone settles nothing");
 }
 
@@ -179,7 +179,7 @@ async fn row_18_a_password_of_two_spellings_fails_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_5_one_session_too_many_of_an_account_is_told_so() {
+async fn row_5_a_session_beyond_the_limit_of_the_account_gets_421() {
     let mut settings = Settings::default();
     settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
     let mut bench = TestSession::with(settings);
@@ -187,7 +187,7 @@ async fn row_5_one_session_too_many_of_an_account_is_told_so() {
     let one = wharf_core::account::Count::from_number(1);
     let _seat = admission.user_seat("anna", one).unwrap();
     bench.send("USER anna").await;
-    assert_eq!(bench.send("PASS secret").await, "421 Too many sessions of this account.");
+    assert_eq!(bench.send("PASS secret").await, "421 Too many sessions for this account.");
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,7 +223,7 @@ async fn rein_forgets_everything() {
     let mut bench = TestSession::new().logged_in(wharf_core::permission::Permissions::ALL);
     bench.send("MKD d").await;
     bench.send("CWD d").await;
-    assert_eq!(bench.send("REIN").await, "220 Ready for a new user.");
+    assert_eq!(bench.send("REIN").await, "220 Service ready for new user.");
     assert!(bench.session.cwd.is_root());
     assert_eq!(bench.send("PWD").await, "530 Please login with USER and PASS.");
 }
