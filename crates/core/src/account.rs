@@ -146,8 +146,8 @@ impl Count {
 const NAME_BYTES_MAX: usize = 64;
 
 /// Whether a name is valid for an account: at most 64 bytes that form one plain path component on
-/// every system, without separators, drives, control characters, a leading dot, or a trailing dot or
-/// space. Other names are not passed to an account store.
+/// every system, without separators, drives, control characters, a leading dot, or a trailing dot
+/// or space. Other names are not passed to an account store.
 pub fn is_name(name: &str) -> bool {
     let is_odd = |letter: char| letter.is_control() || matches!(letter, '/' | '\\' | ':');
     (1..=NAME_BYTES_MAX).contains(&name.len())

@@ -98,8 +98,8 @@ impl Permissions {
     }
 
     /// Parses a preset (`read`, `read-write`, `upload`, `dropbox`, `full`), comma-separated names
-    /// (`list,read,upload`; `list` includes `enter`), or letters (`elradfmwMTC`) in any order. Check
-    /// user input for misspelt words first: `raed` parses as four letters.
+    /// (`list,read,upload`; `list` includes `enter`), or letters (`elradfmwMTC`) in any order.
+    /// Check user input for misspelt words first: `raed` parses as four letters.
     ///
     /// # Errors
     /// The first unknown word or letter.

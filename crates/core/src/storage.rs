@@ -36,8 +36,8 @@ pub trait Storage: Send + Sync {
     /// root, the facts of the target, with the name of the link.
     async fn stat(&self, at: &VPath) -> Result<Entry>;
 
-    /// The entries of a directory, each with at least the `wanted` facts, without temporary files of
-    /// the store.
+    /// The entries of a directory, each with at least the `wanted` facts, without temporary files
+    /// of the store.
     async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries>;
 
     /// A file's content from byte `from` on; `BadOffset` if the file is shorter than that.
@@ -48,8 +48,8 @@ pub trait Storage: Send + Sync {
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>>;
 
     /// The size of this account's partial upload to this path, if it can be resumed: the path must
-    /// not have changed since the upload began. Empty partial uploads and those of other accounts do
-    /// not count.
+    /// not have changed since the upload began. Empty partial uploads and those of other accounts
+    /// do not count.
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
         let _ = at;
         Ok(None)
@@ -239,8 +239,8 @@ pub enum Wanted {
 /// Without `.` and `..`, without duplicates, and in any order. Entries that are removed meanwhile
 /// are skipped. An error ends the listing.
 pub enum Entries {
-    /// Entries from an iterator that may block briefly. The engine calls it on blocking threads, not
-    /// always the same one.
+    /// Entries from an iterator that may block briefly. The engine calls it on blocking threads,
+    /// not always the same one.
     Blocking(Box<dyn Iterator<Item = Result<Entry>> + Send>),
     /// Batches from an asynchronous stream.
     Stream(EntryStream),
@@ -283,9 +283,10 @@ pub trait Sink: Send {
         let _ = failed;
     }
 
-    /// Writes all data to durable storage, as far as the store is configured to, so that `commit` is
-    /// fast. The engine calls it after the last byte, and reads commands of its client meanwhile:
-    /// dropping the future is the same as `abort`. After an error only `abort` may follow.
+    /// Writes all data to durable storage, as far as the store is configured to, so that `commit`
+    /// is fast. The engine calls it after the last byte, and reads commands of its client
+    /// meanwhile: dropping the future is the same as `abort`. After an error only `abort` may
+    /// follow.
     async fn sync(&mut self) -> Result<()> {
         Ok(())
     }
@@ -297,9 +298,9 @@ pub trait Sink: Send {
         Ok(None)
     }
 
-    /// Publishes the file atomically: the name refers to the old content before, and to the complete
-    /// new content after it, as durable as the store is configured to. On an error nothing is
-    /// published.
+    /// Publishes the file atomically: the name refers to the old content before, and to the
+    /// complete new content after it, as durable as the store is configured to. On an error nothing
+    /// is published.
     ///
     /// Not cancel safe: the engine waits for it, also if the client sends ABOR. A session that is
     /// terminated waits for at most one more minute; then the future is dropped, and the write may
@@ -327,8 +328,8 @@ pub struct DetachedFile {
 
 /// Limits how much may be written to a detached file, for quotas.
 pub trait Allowance: Send {
-    /// Reserves `bytes` to be written to the detached file. On an error none of them may be written.
-    /// May block briefly.
+    /// Reserves `bytes` to be written to the detached file. On an error none of them may be
+    /// written. May block briefly.
     fn take(&mut self, file: &std::fs::File, bytes: u64) -> Result<()>;
 }
 

@@ -31,7 +31,8 @@ pub struct Ban {
     pub since: i64,
     /// When the ban ends; `None`: when it is lifted.
     pub until: Option<i64>,
-    /// The number of consecutive bans, counted from 1: each lasts twice as long as the previous one.
+    /// The number of consecutive bans, counted from 1: each lasts twice as long as the previous
+    /// one.
     pub times: u32,
     /// Whether an administrator set it; otherwise too many logins failed.
     pub is_manual: bool,

@@ -277,7 +277,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, arg, refusal)));
     // A transfer is told of with its last reply.
     if let Next::Say(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
-        let ended = session.tell(line, !spec.is_secret, reply);
+        let ended = session.report_command(line, !spec.is_secret, reply);
         // How long a password takes is counted with the logins; it would hide all else here.
         if !spec.is_secret {
             session.shared.metrics.replies.add(ended.duration_since(began));
@@ -307,7 +307,7 @@ fn unknown(
         }
     }
     let reply = Reply::new(Code::NOT_UNDERSTOOD, text);
-    session.tell(line, false, &reply);
+    session.report_command(line, false, &reply);
     Ok(Next::Say(reply))
 }
 

@@ -25,8 +25,7 @@ pub(crate) struct Files {
     store: Arc<dyn Storage>,
     rules: Arc<Rules>,
     ignores_case: bool,
-    /// Whether links are resolved before rights are checked; not needed if the rights are the same
-    /// everywhere.
+    /// Whether links are resolved before rights are checked: if rights differ by path.
     has_rules: bool,
     makes_parents: bool,
     may_overwrite: bool,
@@ -103,7 +102,7 @@ impl Files {
     }
 
     /// Whether the account may know what exists at a path: it may list the directory or the path
-    /// itself. Otherwise every command replies alike for existing and missing paths.
+    /// itself. Otherwise, replies are alike for existing and missing paths.
     fn may_know(&self, at: &VPath) -> bool {
         let Some(folder) = at.parent() else { return true };
         self.rights(at).union(self.rights(&folder)).contains(Permissions::LIST)
@@ -156,8 +155,7 @@ impl Files {
         self.hide_existence(at, self.store.list(&real, wanted).await)
     }
 
-    /// The entries of a directory, for a walk through a tree that needs `right` in each directory;
-    /// `None` without it. Errors are those of the store.
+    /// The entries of a directory for a tree walk; `None` without `right`. Errors are the store's.
     pub(crate) async fn list_for(
         &self,
         at: &VPath,
@@ -271,9 +269,8 @@ impl Files {
         self.store.usage()
     }
 
-    /// Rejects a size that could not be stored even in an empty home. The space available now
-    /// depends on the upload, which may replace a file or continue a partial one. Accounts that may
-    /// not write at `at` get no information about the space there.
+    /// Rejects a size that could not be stored even in an empty home; `check_room` checks the space
+    /// for a specific upload. Without a right to write, nothing is revealed.
     pub(crate) async fn check_size(&self, at: &VPath, bytes: u64) -> Result<(), Refusal> {
         let rights = self.rights(at);
         if !rights.contains(Permissions::UPLOAD) && !rights.contains(Permissions::APPEND) {
@@ -291,14 +288,11 @@ impl Files {
     }
 
     /// Rejects an upload of an announced size for which there is no space. Returns the number of
-    /// stored bytes that the upload continues.
-    ///
-    /// Clients announce either the size of the whole file or that of the remaining part; the one
-    /// that needs less is assumed, and writing checks the space in any case.
+    /// stored bytes that the upload continues. Clients announce the size of the whole file or of
+    /// the remaining part; the one that needs less is assumed, and writing checks the space again.
     ///
     /// The right is checked first, and an existing file counts as space only if the upload may
-    /// replace it and the account may know of it: otherwise the rejected sizes would reveal its
-    /// size.
+    /// replace it and the account may know of it: otherwise rejected sizes would reveal its size.
     pub(crate) async fn check_room(
         &self,
         at: &VPath,
@@ -349,8 +343,7 @@ impl Files {
         self.write(at, how).await.map(Some)
     }
 
-    /// Begins to append to a file. If a partial upload or a new file is published under a name that
-    /// was taken meanwhile, the other file is replaced only with the right `overwrite`.
+    /// Begins to append. A file that takes the name meanwhile is only replaced with `overwrite`.
     pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
         let real = self.authorize(at, Permissions::APPEND).await?;
         self.write(at, Write { start: Start::End, replace: self.replace(at, &real) }).await
@@ -400,8 +393,8 @@ impl Files {
         }
     }
 
-    /// Creates the missing parent directories of `at`. In a directory that the account may not list,
-    /// the right `upload` is enough.
+    /// Creates the missing parent directories of `at`. If the account may not list a directory, the
+    /// right `upload` is enough there.
     async fn create_parent_dirs(&self, at: &VPath) -> Result<(), Refusal> {
         let mut parent = VPath::root();
         let names: Vec<_> = at.names().collect();
@@ -443,8 +436,7 @@ impl Files {
         self.hide_existence(from, self.store.rename(&old, &new, self.replace(to, &new)).await)
     }
 
-    /// Rejects a rename if a rule or a virtual folder is at or below either path: the rule is bound
-    /// to the path and would no longer apply.
+    /// Rejects a rename of a path with a rule or a virtual folder at or below it, to keep it valid.
     fn check_movable(&self, at: &VPath, real: &VPath) -> Result<(), Refusal> {
         for path in [at, real] {
             if let Some((prefix, rights)) = self.rules.at_or_below(path, self.ignores_case) {
@@ -466,8 +458,7 @@ impl Files {
         if old.contains(new) || old.contains(Permissions::READ) {
             return Ok(());
         }
-        let reason =
-            format!("its rights \"{old}\" do not include read, and those of {to} are \"{new}\"");
+        let reason = format!("its rights \"{old}\" lack read, and those of {to} are \"{new}\"");
         Err(Refusal::by_rule(from, reason))
     }
 
@@ -480,8 +471,7 @@ impl Files {
         self.hide_existence(at, self.store.set(&real, change).await)
     }
 
-    /// The facts of a path with the account's rights, or `None` if it does not exist. Without the
-    /// right `list`, the error is the same whether it exists or not.
+    /// The facts of a path, or `None` if it does not exist. Without `list`, an error in both cases.
     pub(crate) async fn find(&self, at: &VPath) -> Result<Option<Entry>, Refusal> {
         let real = self.authorize(at, Permissions::LIST).await?;
         Ok(self.stat_real(at, &real).await.ok())

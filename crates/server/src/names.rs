@@ -97,7 +97,7 @@ pub(crate) struct Readings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) path: Vec<u8>,
-    /// The set in which the bytes mean this; none if they stand as they are.
+    /// The set in which the bytes were decoded; `None` if they were not decoded.
     pub(crate) set: Option<&'static Charset>,
     /// Whether the set is far more likely than the others.
     is_clear: bool,
@@ -187,7 +187,7 @@ impl NameCodec {
                 found.means_in(typed, self.set, true);
             }
             (_, false) => {
-                // Listed as it stands on disk, a name comes back as it stands on disk.
+                // A name that was listed as on disk is sent back as on disk.
                 found.is_tried(Reading::literal(typed));
                 self.legacy_readings(typed, &mut found);
             }
@@ -340,7 +340,7 @@ impl NameCodec {
         }
     }
 
-    /// A name, or text that holds names, as this client is to see it: as it sent it, else in its
+    /// A name, or text with names, in the form for this client: as it sent it, else in its
     /// character set where that has all the letters, else as it is. Control bytes become their
     /// pictures, so that no name can forge a line.
     pub(crate) fn wire<'a>(&self, name: &'a [u8]) -> Cow<'a, [u8]> {
@@ -432,8 +432,8 @@ impl ReadingList<'_> {
         }
     }
 
-    /// The same with its backslashes and pictures taken for what they may stand for. The first
-    /// that comes here is what is meant where nothing exists.
+    /// The same with backslashes and control pictures replaced by what they may represent. The
+    /// first that comes here is what is meant where nothing exists.
     fn means(&mut self, meant: Reading) {
         let with = |path| Reading { path, ..meant.clone() };
         let unpictured = without_pictures(&meant.path).map(with);
@@ -479,7 +479,7 @@ fn encoded(name: &[u8], set: &'static Charset) -> Option<Vec<u8>> {
 }
 
 fn with_pictures(name: &[u8]) -> Cow<'_, [u8]> {
-    // Without a way out of the loop, many bytes are looked at in one step: this is done for every
+    // Without an exit from the loop, it can be vectorized: this is done for every
     // name of a listing.
     if !name.iter().fold(false, |found, byte| found | byte.is_ascii_control()) {
         return Cow::Borrowed(name);

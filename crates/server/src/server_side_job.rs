@@ -87,7 +87,7 @@ pub(crate) async fn run(
     };
     probe.is_transferring.store(false, Ordering::Relaxed);
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&done.replies) {
-        session.tell(line, true, reply);
+        session.report_command(line, true, reply);
     }
     if let Some(reason) = &done.broken {
         session.emit(&Event::StoreFailed { reason });

@@ -279,7 +279,7 @@ impl Session {
 
     /// When an unauthenticated client must have sent its next command.
     pub(crate) fn idle_deadline(&mut self) -> Instant {
-        // A time beyond the range of the clock is no limit.
+        // A time beyond the range of the clock does not limit anything.
         let idle = Instant::now().checked_add(self.idle_max().0);
         idle.map_or(self.login_deadline, |idle| idle.min(self.login_deadline))
     }
@@ -299,7 +299,7 @@ impl Session {
     pub(crate) fn account_deadline(&self) -> Option<Instant> {
         let until = self.logged_in()?.account.until?;
         let left = u64::try_from(until.saturating_sub(self.shared.now())).unwrap_or_default();
-        // A time beyond the range of the clock is no limit.
+        // A time beyond the range of the clock does not limit anything.
         Instant::now().checked_add(Duration::from_secs(left))
     }
 
@@ -412,7 +412,7 @@ impl Session {
     /// Reports a command and its last reply. Of secrets and of unknown commands, only the first
     /// letters are reported: a password may follow a misspelt verb, with or without a space
     /// (`PASSsecret`), or be sent alone. Returns the current time.
-    pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
+    pub(crate) fn report_command(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
         self.announce();
         let kept = if is_open { line } else { verb_only(line) };
         let at = self.probe.live.said(kept, reply.code, self.names.charset());
@@ -452,7 +452,7 @@ fn verb_only(line: &[u8]) -> &[u8] {
 /// Reports the end of every session, also if its task was cancelled.
 impl Drop for Session {
     fn drop(&mut self) {
-        // A cancelled session is no evidence about the data connections of its client.
+        // A cancelled session is not evidence about the data connections of its client.
         if self.end.is_some() {
             self.give_up_port();
         }

@@ -18,8 +18,8 @@ pub struct Settings {
     pub listen: Vec<Listen>,
     /// The text of the 220 greeting, UTF-8, several lines if it has line feeds.
     pub greeting: String,
-    /// The text of the 230 reply after a login; `{user}` and `{ip}` are replaced. Empty: the default
-    /// text.
+    /// The text of the 230 reply after a login; `{user}` and `{ip}` are replaced. Empty: the
+    /// default text.
     pub login_message: String,
     /// PASV and EPSV.
     pub passive: Passive,
@@ -103,8 +103,8 @@ pub struct Tls {
     pub require: TlsRequire,
     /// Whether a data connection must resume the TLS session of its control connection.
     pub session_reuse: SessionReuse,
-    /// Whether an upload must end with the `close_notify` of TLS. If not, a FIN is enough, but never
-    /// a reset.
+    /// Whether an upload must end with the `close_notify` of TLS. If not, a FIN is enough, but
+    /// never a reset.
     pub requires_close_notify: bool,
     /// The accepted server names (SNI); other names are rejected with the alert
     /// `unrecognized_name`. Empty: any name. Clients that send no name are always accepted.
@@ -164,7 +164,8 @@ pub struct Login {
 pub struct Ban {
     /// Whether failed logins ban addresses and lock accounts. Manual bans are always in force.
     pub is_enabled: bool,
-    /// Failed logins from one address within `window`, on any connections, after which it is banned.
+    /// Failed logins from one address within `window`, on any connections, after which it is
+    /// banned.
     pub attempts_max: u32,
     /// Failed logins with one name within `window`, from addresses from which that account never
     /// logged in, after which logins from such addresses are rejected for `time`.

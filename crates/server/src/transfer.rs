@@ -73,7 +73,7 @@ pub(crate) async fn run(
 ) -> Result<Held, Exit> {
     let Some(port) = session.data.take() else {
         let reply = Reply::new(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first.");
-        session.tell(line, true, &reply);
+        session.report_command(line, true, &reply);
         control.send([&reply], &session.names).await?;
         return Ok(None);
     };
@@ -123,7 +123,7 @@ pub(crate) async fn run(
     session.probe.live.rests();
     // Where there is a second reply, it is that of ABOR.
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&verdict.replies) {
-        session.tell(line, true, reply);
+        session.report_command(line, true, reply);
     }
     match verdict.exit {
         None => {

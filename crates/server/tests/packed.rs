@@ -90,7 +90,7 @@ fn row_16_rest_counts_bytes_of_the_file_and_text_is_converted_before_it_is_packe
 }
 
 #[test]
-fn row_16_an_upload_that_is_no_whole_zlib_stream_is_cut_and_not_published() {
+fn row_16_an_incomplete_zlib_stream_is_not_published() {
     let whole = packed(b"all of this or nothing of it");
     for bad in [&whole[..whole.len() - 1], b"plain bytes", &[&whole[..], b"x"].concat()] {
         inside(

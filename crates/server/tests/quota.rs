@@ -7,7 +7,7 @@ use wharf_sim::World;
 const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
 const EPSV: &str = "C: EPSV\nS: 229 *\n";
 
-/// An account that may keep ten bytes in three files, and keeps five in one.
+/// An account with a quota of ten bytes and three files, and one file of five bytes.
 fn world() -> World {
     let mut account = Account::new("anna", "/", Rules::everywhere(Permissions::ALL));
     account.limits.quota = Some(Size::from_bytes(10));
@@ -135,7 +135,7 @@ fn row_33_either_reading_of_an_announced_size_is_believed() {
 }
 
 #[test]
-fn row_33_sizes_of_text_and_sizes_that_nobody_checks_cut_nothing() {
+fn row_33_sizes_of_text_and_unchecked_sizes_truncate_nothing() {
     let open = || World::new().account("anna", "secret", Permissions::ALL);
     let text =
         "C: TYPE A\nS: 200 *\nC: ALLO 100\nS: 200 *\nEPSV;C: STOR b\nS: 150 *\nU: x\nS: 226 *";

@@ -22,8 +22,8 @@ use crate::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted, Wri
 /// Tests the contract of [`Storage`] against a store. `make` returns a new, empty tree each time.
 ///
 /// Operations without a capability in `caps()` are expected to fail with `Unsupported`. Partial
-/// uploads are tested only if the store keeps them. Runs in the caller's runtime, if the store needs
-/// one.
+/// uploads are tested only if the store keeps them. Runs in the caller's runtime, if the store
+/// needs one.
 ///
 /// # Panics
 /// With the name of the case and the violated requirement.
@@ -129,7 +129,7 @@ impl Harness {
         }
     }
 
-    /// Fails the case unless the file holds just this, by its content and by its facts.
+    /// Fails the case unless the file has exactly this content, and matching facts.
     async fn holds(&self, at: &str, wanted: &[u8], what: &str) {
         let found = self.content(at).await;
         // Long contents would bury the message.
@@ -174,13 +174,13 @@ impl Harness {
         content
     }
 
-    /// What a directory holds.
+    /// The entries of a directory.
     async fn entries(&self, at: &VPath) -> Vec<Entry> {
         let listed = self.works(self.store.list(at, Wanted::Facts).await, "list");
         self.rest(listed).await
     }
 
-    /// What a listing still holds.
+    /// The remaining entries of a listing.
     async fn rest(&self, listed: Entries) -> Vec<Entry> {
         let mut stream = match listed {
             Entries::Blocking(entries) => {
@@ -197,7 +197,7 @@ impl Harness {
         entries
     }
 
-    /// The names that a directory holds, each of them once.
+    /// The names in a directory, without duplicates.
     async fn names(&self, at: &VPath) -> BTreeSet<Vec<u8>> {
         let entries = self.entries(at).await;
         let count = entries.len();

@@ -100,7 +100,7 @@ fn row_17_failures_are_forgotten_after_their_window() {
 }
 
 #[test]
-fn row_17_a_stranger_cannot_lock_a_user_out_of_a_usual_address() {
+fn row_17_failed_logins_from_elsewhere_do_not_lock_out_a_usual_address() {
     let throttle = throttle();
     assert!(log_in(&throttle, "198.51.100.1", "anna", 0));
     for customer in 0..10 {
@@ -137,7 +137,7 @@ fn row_17_an_ipv6_customer_is_one_address() {
 }
 
 #[test]
-fn row_17_who_is_allowed_is_never_banned() {
+fn row_17_allowed_networks_are_never_banned() {
     let throttle = throttle();
     for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
         assert_eq!(guess(&throttle, address, "anna", 1000, 0), 1000);
@@ -147,7 +147,7 @@ fn row_17_who_is_allowed_is_never_banned() {
 }
 
 #[test]
-fn row_17_without_bans_nobody_is_banned_but_by_hand() {
+fn row_17_with_bans_disabled_only_manual_bans_apply() {
     let throttle =
         AuthThrottle::new(&settings::Ban { is_enabled: false, ..settings::Ban::default() });
     assert_eq!(guess(&throttle, ANYBODY, "anna", 1000, 0), 1000);
@@ -175,7 +175,7 @@ fn row_17_memory_survives_a_restart() {
 }
 
 #[test]
-fn row_17_a_ban_by_hand_comes_and_goes() {
+fn row_17_a_manual_ban_begins_and_ends() {
     let throttle = throttle();
     throttle.ban(ban("203.0.113.7/24", Some(100)), 0).unwrap();
     assert!(throttle.is_banned(ip(ANYBODY), 99));
@@ -189,7 +189,7 @@ fn row_17_a_ban_by_hand_comes_and_goes() {
 }
 
 #[test]
-fn row_17_lifting_a_ban_forgives_what_led_to_it() {
+fn row_17_lifting_a_ban_clears_its_failures() {
     let throttle = throttle();
     guess(&throttle, ANYBODY, "anna", 10, 0);
     throttle.lift("203.0.113.9/32".parse().unwrap());
@@ -216,7 +216,7 @@ fn row_18_where_one_hash_is_slow_every_name_looks_slow_for_an_hour() {
 }
 
 #[test]
-fn row_5_a_banned_address_is_told_of_once_a_minute() {
+fn row_5_a_banned_address_is_reported_once_a_minute() {
     let throttle = throttle();
     throttle.ban(ban("203.0.113.9/32", None), 0).unwrap();
     assert_eq!(throttle.ban_decision(ip(ANYBODY), 0), BanDecision::BannedAndReported(1));
@@ -284,7 +284,7 @@ fn row_17_what_is_remembered_has_bounds() {
 }
 
 #[test]
-fn row_17_bans_have_a_bound_and_those_by_hand_stay() {
+fn row_17_bans_are_bounded_and_manual_ones_stay() {
     let throttle = throttle();
     for number in 0..u32::try_from(BANS_MAX).unwrap() {
         let address = IpAddr::from((0x0b00_0000 + number).to_be_bytes());

@@ -249,7 +249,7 @@ mod tests {
     /// The list is closed: other SITE commands, such as EXEC, have been vulnerabilities of other
     /// servers.
     #[tokio::test]
-    async fn row_25_there_is_no_site_command_that_runs_or_links() {
+    async fn row_25_no_site_command_executes_programs_or_creates_links() {
         let known: Vec<_> = ROWS.iter().map(|row| row.verb).collect();
         let expected = ["HELP", "CHMOD", "UMASK", "UTIME", "IDLE", "QUOTA", "CPFR", "CPTO"];
         assert_eq!(known, expected.map(|word| format!("SITE {word}")));

@@ -49,8 +49,8 @@ impl Walk {
     /// walk must be dropped.
     ///
     /// # Errors
-    /// `TooLarge` after the last directory if a limit is exceeded; errors of the store for the first
-    /// directory. Directories below it that are missing or forbidden are skipped.
+    /// `TooLarge` after the last directory if a limit is exceeded; errors of the store for the
+    /// first directory. Directories below it that are missing or forbidden are skipped.
     pub(crate) async fn next(&mut self) -> Result<Option<WalkedDirectory>> {
         while let Some((at, depth)) = self.pending.pop() {
             if self.is_cut || depth > self.depth_max {

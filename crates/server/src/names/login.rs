@@ -14,7 +14,7 @@ pub(crate) const SPELLINGS_MAX: usize = 2;
 pub(crate) struct Credentials {
     pub(crate) user: String,
     pub(crate) secret: Vec<u8>,
-    /// The set in which this was sent; none if it stands as it is.
+    /// The set in which this was decoded; `None` if it was not decoded.
     pub(crate) set: Option<&'static Charset>,
 }
 

@@ -262,7 +262,7 @@ fn a_backslash_is_a_slash_unless_the_name_exists() {
 }
 
 #[test]
-fn the_backslash_within_a_gbk_letter_is_no_slash() {
+fn a_backslash_byte_within_a_gbk_character_is_not_a_slash() {
     // U+8A95 is 0xD5 0x5C in GBK: its second byte is that of a backslash.
     let readings = names(Encoding::Legacy).readings(&[0xd5, 0x5c]);
     assert!(!readings.otherwise.path.contains(&b'/'));

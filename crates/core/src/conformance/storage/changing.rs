@@ -12,7 +12,7 @@ use crate::storage::{Change, Start};
 cases![
     what_is_removed_is_gone,
     a_directory_with_content_stays,
-    unfinished_uploads_are_no_content,
+    partial_uploads_do_not_count_as_content,
     a_taken_name_makes_no_directory,
     the_root_stays_where_it_is,
     a_file_gets_another_path,
@@ -45,7 +45,7 @@ async fn a_directory_with_content_stays(harness: &Harness) {
     harness.fails(harness.store.remove_dir(&dir).await, &[ErrorKind::NotEmpty], "with a directory");
 }
 
-async fn unfinished_uploads_are_no_content(harness: &Harness) {
+async fn partial_uploads_do_not_count_as_content(harness: &Harness) {
     harness.dir("/d").await;
     for at in ["/d/f", "/d/g"] {
         let mut sink = harness.begin(at, Start::Fresh, Allowed).await;

@@ -10,12 +10,12 @@ use crate::storage::{Change, Replace, Start, Wanted, Write};
 cases![
     the_root_is_an_empty_directory,
     what_is_missing_is_not_found,
-    a_file_is_no_directory_on_the_way,
-    a_directory_is_no_file,
+    a_file_in_the_middle_of_a_path_is_an_error,
+    a_directory_cannot_be_read_as_a_file,
     a_listing_names_everything_once,
     a_listing_goes_on_while_things_vanish,
-    a_listing_tells_the_same_facts_as_stat,
-    reading_begins_where_it_is_told,
+    a_listing_shows_the_facts_of_stat,
+    reading_starts_at_the_offset,
     names_of_every_script_are_kept,
 ];
 
@@ -63,7 +63,7 @@ async fn what_is_missing_is_not_found(harness: &Harness) {
     harness.holds("/there", b"x", "after a rename that failed").await;
 }
 
-async fn a_file_is_no_directory_on_the_way(harness: &Harness) {
+async fn a_file_in_the_middle_of_a_path_is_an_error(harness: &Harness) {
     let store = &harness.store;
     harness.put("/f", b"x").await;
     let file = harness.path("/f");
@@ -93,7 +93,7 @@ async fn a_file_is_no_directory_on_the_way(harness: &Harness) {
     harness.holds("/f", b"x", "after all that").await;
 }
 
-async fn a_directory_is_no_file(harness: &Harness) {
+async fn a_directory_cannot_be_read_as_a_file(harness: &Harness) {
     harness.dir("/d").await;
     for dir in ["/d", "/"] {
         let path = harness.path(dir);
@@ -129,7 +129,7 @@ async fn a_listing_goes_on_while_things_vanish(harness: &Harness) {
     harness.rest(listed).await;
 }
 
-async fn a_listing_tells_the_same_facts_as_stat(harness: &Harness) {
+async fn a_listing_shows_the_facts_of_stat(harness: &Harness) {
     harness.put("/file", b"12345").await;
     harness.dir("/dir").await;
     for listed in harness.entries(&VPath::root()).await {
@@ -149,7 +149,7 @@ async fn a_listing_tells_the_same_facts_as_stat(harness: &Harness) {
     }
 }
 
-async fn reading_begins_where_it_is_told(harness: &Harness) {
+async fn reading_starts_at_the_offset(harness: &Harness) {
     let content: Vec<u8> = (0..=250_u8).cycle().take(200_000).collect();
     harness.put("/f", &content).await;
     let path = harness.path("/f");

@@ -38,7 +38,7 @@ cases![
 
 use Replace::{Allowed, Forbidden};
 
-/// How often a case looks for what a dropped upload leaves, since nobody waits for it.
+/// How often a case polls for the partial upload of a dropped sink, whose end cannot be awaited.
 const LOOKS_MAX: usize = 20_000;
 
 async fn nothing_is_seen_before_commit(harness: &Harness) {
@@ -264,7 +264,7 @@ async fn appends_add_to_one_another(harness: &Harness) {
     harness.is_absent("/f", "an append to a file that is gone").await;
 }
 
-/// Leaves an upload unfinished; says whether the store keeps such things.
+/// Creates a partial upload, and returns whether the store keeps it.
 async fn leave(harness: &Harness, at: &str, content: &[u8]) -> bool {
     let mut sink = harness.begin(at, Start::Fresh, Allowed).await;
     harness.feed(&mut sink, content).await;
@@ -352,7 +352,7 @@ async fn an_unfinished_upload_over_a_file_is_not_appended_to(harness: &Harness) 
     harness.fails(begun, &[ErrorKind::Unfinished(6)], "an append");
     harness.same(unfinished(harness, "/f").await, Some(6), "after an append that was refused");
     harness.holds("/f", b"old", "after an append that was refused").await;
-    // What the old file holds says nothing: the client goes on from its length.
+    // Whatever the old content, the client resumes at its length.
     let mut sink = harness.begin("/f", Start::At(3), Allowed).await;
     harness.feed(&mut sink, b"xyz").await;
     harness.works(sink.commit().await, "commit");
@@ -389,7 +389,7 @@ async fn an_unfinished_upload_is_void_when_the_file_is_another(harness: &Harness
         let refused = if is_there { ErrorKind::Outdated } else { ErrorKind::BadOffset };
         harness.fails(begun, &[refused], "it cannot be resumed");
         if is_there {
-            // Within what stands there now, which is not what the client sent the beginning of.
+            // Within the current file, which is not the one that the client began to send.
             let within = Write { start: Start::At(2), replace: Allowed };
             let begun = harness.store.write(&f, within).await;
             harness.fails(begun, &[ErrorKind::Outdated], "it is no beginning of that");
@@ -415,7 +415,7 @@ async fn an_upload_cut_before_its_first_byte_is_known_as_one(harness: &Harness) 
     }
     harness.begin("/f", Start::Fresh, Allowed).await.abort().await;
     harness.same(unfinished(harness, "/f").await, None, "there is nothing to be told of");
-    // Who goes on where the old file ends, as its length says, would make a mixture.
+    // Resuming at the length of the old file would mix two files.
     let behind = Write { start: Start::At(3), replace: Allowed };
     let begun = harness.store.write(&harness.path("/f"), behind).await;
     harness.fails(begun, &[ErrorKind::BadOffset], "going on behind the old file");
