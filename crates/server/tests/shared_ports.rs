@@ -28,7 +28,11 @@ use wharf_server::settings::{Listen, SessionReuse, Settings, Tls, TlsRequire, Tl
 use wharf_storage::Memory;
 use wharf_users::single::Single;
 
-#[expect(dead_code, reason = "only ports for data are needed")]
+#[expect(
+    dead_code,
+    clippy::panic,
+    reason = "only data ports are needed, and the test fails without them"
+)]
 #[path = "../../wharf/tests/clients/support/ports.rs"]
 mod ports;
 
