@@ -264,7 +264,7 @@ fn row_11_passwords_from_outside_need_tls_and_from_near_do_not() {
             tls.require = TlsRequire::Public;
         }
     });
-    world.clone().peer("203.0.113.9").run("C: USER anna\nS: 530 Passwords need TLS*");
+    world.clone().peer("203.0.113.9").run("C: USER anna\nS: 530 TLS required*");
     world.clone().peer("192.168.1.20").run(LOGIN);
     world.peer("203.0.113.9").run(&format!("C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}"));
 }
