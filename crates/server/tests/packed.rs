@@ -165,7 +165,7 @@ fn row_16_mode_z_travels_under_tls_and_can_be_off() {
 fn row_16_mode_z_is_off_unless_it_is_switched_on_and_help_says_so() {
     let login = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n";
     let default = World::new().account("anna", "secret", Permissions::ALL);
-    let about = "S: 214 MODE S|Z - Choose how bytes travel: as they are (S) or packed with \
+    let about = "S: 214 MODE S|Z - Set the transfer mode: stream (S) or compressed with \
                  zlib (Z) \
                  (RFC 959 §4.1.2, draft-preston-ftpext-deflate-04)";
     default.run(&format!(
