@@ -1,4 +1,4 @@
-//! Someone who may log in, and what they may do.
+//! Accounts and their limits.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -7,85 +7,85 @@ use wharf_proto::path::VPath;
 
 use crate::permission::Rules;
 
-/// An account as the engine uses it once someone has proven to be its owner.
+/// An account, as used by the engine after a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The name, as the store spells it. At most 64 bytes, no control bytes, no slash.
+    /// The name in the spelling of the account store. At most 64 bytes, no control bytes, no slash.
     pub name: String,
-    /// Where its files are. The engine never looks; `Stores::open` reads it.
+    /// The home. Used only by `Stores::open`, not by the engine.
     pub home: PathBuf,
-    /// What it may do where.
+    /// The rights by path.
     pub rules: Rules,
-    /// How much and how many.
+    /// The account's own limits.
     pub limits: Limits,
-    /// Whether anybody may be it. Anonymous sessions share the account's limits.
+    /// Whether it needs no password. Anonymous sessions share the account's limits.
     pub is_anonymous: bool,
     /// Whether a session without TLS on the control connection is refused.
     pub requires_tls: bool,
-    /// Folders that lie elsewhere and are seen below the home. The engine never looks;
-    /// `Stores::open` reads them.
+    /// Virtual folders: directories outside of the home that appear in it. Used only by
+    /// `Stores::open`, not by the engine.
     pub folders: Vec<Folder>,
-    /// Seconds since 1970 at which it may no longer be logged in: its hours or its time are over.
+    /// When its sessions end, in seconds since 1970: the end of its login hours or its expiry.
     pub until: Option<i64>,
 }
 
-/// A folder that lies outside of the home and is seen in it.
+/// A virtual folder: a directory outside of the home that appears in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Folder {
-    /// Where clients see it: not the root. What the home itself has there is covered.
+    /// The path that clients see, not the root. It hides an entry of the same name in the home.
     pub at: VPath,
-    /// Where it is.
+    /// The directory of the operating system.
     pub target: PathBuf,
-    /// How many bytes it may hold, counted apart from the home.
+    /// The quota in bytes, counted separately from the home.
     pub quota: Option<Size>,
-    /// How many files and folders it may hold.
+    /// The quota of files and directories.
     pub quota_files: Option<Count>,
 }
 
-/// How fast and how often one account may come. `None` leaves it to the server's settings.
+/// Limits of one account. `None`: the limit of the server's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// What all uploads of the account share.
+    /// The rate of all uploads of the account together.
     pub upload: Option<Rate>,
-    /// What all downloads of the account share.
+    /// The rate of all downloads of the account together.
     pub download: Option<Rate>,
-    /// What one upload may use.
+    /// The rate of one upload.
     pub transfer_upload: Option<Rate>,
-    /// What one download may use.
+    /// The rate of one download.
     pub transfer_download: Option<Rate>,
-    /// Sessions at a time.
+    /// Concurrent sessions.
     pub sessions_max: Option<Count>,
-    /// How many bytes it may keep. The engine never looks; stores that count do.
+    /// The quota in bytes. Enforced by the store, not by the engine.
     pub quota: Option<Size>,
-    /// How many files and folders it may keep.
+    /// The quota of files and directories.
     pub quota_files: Option<Count>,
 }
 
-/// A speed.
+/// A transfer rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rate {
-    /// As fast as it goes.
+    /// No limit.
     Unlimited,
-    /// So many bytes a second.
+    /// Bytes per second.
     BytesPerSecond(NonZeroU64),
 }
 
-/// A number of things at a time.
+/// A limit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Count {
-    /// Any number.
+    /// No limit.
     Unlimited,
     /// At most this many.
     AtMost(NonZeroU32),
 }
 
-/// An amount of content.
+/// A limit of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Size {
-    /// As much as there is room for.
+    /// No limit.
     #[default]
     Unlimited,
-    /// At most so many bytes.
+    /// At most this many bytes.
     AtMost(NonZeroU64),
 }
 
@@ -145,9 +145,9 @@ impl Count {
 /// The longest name of an account in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Whether an account can have this name: at most 64 bytes that are one plain component of a path
-/// on every system. No separator, drive, control byte or leading dot stands in it, and no dot or
-/// space at its end. What fails here reaches no store of accounts.
+/// Whether a name is valid for an account: at most 64 bytes that form one plain path component on
+/// every system, without separators, drives, control characters, a leading dot, or a trailing dot
+/// or space. Other names are not passed to an account store.
 pub fn is_name(name: &str) -> bool {
     let is_odd = |letter: char| letter.is_control() || matches!(letter, '/' | '\\' | ':');
     (1..=NAME_BYTES_MAX).contains(&name.len())
@@ -157,7 +157,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 impl Account {
-    /// An account with these rights and nothing limited: a start for stores and tests.
+    /// An account with these rights and no limits.
     pub fn new(name: impl Into<String>, home: impl Into<PathBuf>, rules: Rules) -> Self {
         Self {
             name: name.into(),

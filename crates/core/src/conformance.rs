@@ -1,4 +1,4 @@
-//! The suites that every storage and user store must pass.
+//! Conformance tests for implementations of `Storage` and `Users`.
 
 mod storage;
 pub mod users;

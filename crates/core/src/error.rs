@@ -1,14 +1,14 @@
-//! What went wrong in a store, by meaning. Which reply code that becomes, only the engine knows.
+//! Errors of stores, by meaning. The engine maps them to reply codes.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// The result of an act on files.
+/// The result of a file operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failed act on files.
+/// A failed file operation.
 ///
-/// The source is for the operator's log; a client never sees it, only what follows from `kind`.
+/// The source is for the log; clients only get a reply that depends on `kind`.
 #[derive(Debug)]
 pub struct Error {
     /// What happened.
@@ -20,51 +20,50 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Nothing has this name, or a directory on the way is missing.
+    /// The file or a parent directory does not exist.
     NotFound,
-    /// The name is taken and may not be replaced.
+    /// The name exists and may not be replaced.
     Exists,
-    /// A directory was needed and this is something else.
+    /// The operation needs a directory.
     NotADirectory,
-    /// A file was needed and this is a directory.
+    /// The operation needs a file, and this is a directory.
     IsADirectory,
-    /// The directory still holds something.
+    /// The directory is not empty.
     NotEmpty,
-    /// The operating system or the store forbids it, or the path leads out of the root.
+    /// The operating system or the store denies permission, or the path leads out of the root.
     Forbidden,
-    /// The name cannot be created here: control bytes, a reserved name, too long.
+    /// The name is not allowed: control characters, a reserved name, or too long.
     BadName,
-    /// The restart point lies behind the end of the file (RFC 3659 §5.2).
+    /// The restart point is past the end of the file (RFC 3659 §5.2).
     BadOffset,
     /// The file system or the store is full.
     NoSpace,
-    /// The account has used up what it may store.
+    /// The quota of the account is exceeded.
     OverQuota,
-    /// What the account keeps is still being counted; until then nothing may change.
+    /// The usage of the account is still being counted; until then, changes are not allowed.
     Uncounted,
-    /// The account left an upload of so many bytes unfinished that was to replace the file: what is
-    /// sent now could be meant for either.
+    /// There is a partial upload of this size that was to replace the file, so it is ambiguous
+    /// which of them the new data continues.
     Unfinished(u64),
-    /// The account left an upload unfinished that was to replace another file than the one that is
-    /// there now: what is sent behind a restart point would be a mixture.
+    /// There is a partial upload that was to replace another file than the current one, so resuming
+    /// it would mix two files.
     Outdated,
-    /// Someone else holds it; trying later may help.
+    /// The file is in use; a retry may succeed.
     Busy,
-    /// The server is out of something that comes back when others are done, such as open files.
+    /// A temporary shortage of a resource, such as open files.
     Exhausted,
-    /// The store cannot do this at all.
+    /// The store does not support the operation.
     Unsupported,
-    /// Two places on different file systems, which a rename cannot join.
+    /// A rename between different file systems.
     CrossesDevices,
-    /// It goes beyond what one command gives or does: too many entries, too many levels. The
-    /// source is for the client too.
+    /// The operation exceeds a limit of one command, such as entries or levels. The source is also
+    /// for the client.
     TooLarge,
-    /// Whoever looks at uploads before they are published refused this one. The source is for the
-    /// client too.
+    /// A check of uploads rejected this one. The source is also for the client.
     Refused,
-    /// Nobody could look at an upload that must be looked at before it is published.
+    /// The required check of an upload failed.
     Unchecked,
-    /// The store itself failed: a disk error, a lost connection, a broken promise.
+    /// The store failed: a disk error, a lost connection, or an internal error.
     Broken,
 }
 
@@ -75,12 +74,12 @@ impl Error {
     }
 }
 
-/// Why an upload was refused before it was published: the source of [`ErrorKind::Refused`].
+/// Why an upload was rejected before it was published: the source of [`ErrorKind::Refused`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadRefusal {
-    /// For the client too.
+    /// The reason, also for the client.
     pub reason: String,
-    /// The id under which the check, its log lines and the quarantine know the upload.
+    /// The id of the upload in the check, its log lines and the quarantine.
     pub id: String,
 }
 
@@ -93,7 +92,7 @@ impl fmt::Display for UploadRefusal {
 impl StdError for UploadRefusal {}
 
 impl Error {
-    /// The id of an upload that was refused before it was published, if it has one.
+    /// The id of an upload that a check rejected, if it has one.
     pub fn refusal_id(&self) -> Option<&str> {
         let refusal = self.source.as_ref()?.downcast_ref::<UploadRefusal>()?;
         Some(&refusal.id)
@@ -106,7 +105,7 @@ impl From<ErrorKind> for Error {
     }
 }
 
-/// By the meaning of the operating system's error; what has no meaning here is `Broken`.
+/// Maps errors of the operating system; unknown ones become `Broken`.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
@@ -142,28 +141,28 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Unfinished(bytes) => {
-                return write!(out, "an upload of {bytes} bytes to it is unfinished");
+                return write!(out, "a partial upload of {bytes} bytes exists");
             }
-            Self::Outdated => "the file changed since an upload to it was cut",
+            Self::Outdated => "the file changed since the partial upload",
             Self::NotFound => "no such file or directory",
-            Self::Exists => "the name is taken",
+            Self::Exists => "file exists",
             Self::NotADirectory => "not a directory",
             Self::IsADirectory => "is a directory",
-            Self::NotEmpty => "the directory is not empty",
-            Self::TooLarge => "too much for one command",
+            Self::NotEmpty => "directory not empty",
+            Self::TooLarge => "limit of one command exceeded",
             Self::Forbidden => "not permitted",
-            Self::BadName => "the name is not allowed",
-            Self::BadOffset => "the restart point is behind the end of the file",
+            Self::BadName => "file name not allowed",
+            Self::BadOffset => "restart point past the end of the file",
             Self::NoSpace => "no space left",
-            Self::OverQuota => "over quota",
-            Self::Uncounted => "what is kept is still being counted",
-            Self::Busy => "in use",
-            Self::Exhausted => "out of open files",
+            Self::OverQuota => "quota exceeded",
+            Self::Uncounted => "quota usage is still being counted",
+            Self::Busy => "file in use",
+            Self::Exhausted => "too many open files",
             Self::Unsupported => "not supported by this store",
-            Self::CrossesDevices => "on another file system",
-            Self::Refused => "refused",
+            Self::CrossesDevices => "cross-device link",
+            Self::Refused => "rejected by a check",
             Self::Unchecked => "not checked",
-            Self::Broken => "the store failed",
+            Self::Broken => "storage error",
         })
     }
 }

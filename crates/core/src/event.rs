@@ -1,4 +1,4 @@
-//! What happened, told after the fact.
+//! Events, emitted after the fact.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,164 +11,163 @@ use wharf_proto::reply::Code;
 
 use crate::storage::Storage;
 
-/// Somebody who wants to know: a log, an audit trail, counters.
+/// A consumer of events, such as a log, an audit trail or counters.
 ///
-/// `emit` is called on the session's own task: it must not block, cannot fail and cannot veto.
+/// `emit` is called on the session's task: it must not block, and it cannot fail or veto.
 pub trait Events: Send + Sync {
-    /// Takes note of one event.
+    /// Records one event.
     fn emit(&self, who: &ClientInfo, event: &Event<'_>);
 
-    /// Whether [`Event::Command`] is wanted; without it the engine does not make those at all.
+    /// Whether [`Event::Command`] is wanted; otherwise the engine does not emit it.
     fn wants_commands(&self) -> bool {
         false
     }
 }
 
-/// Whose session it was.
+/// The session of an event.
 #[derive(Clone, Debug)]
 pub struct ClientInfo {
-    /// The session's number, unique as long as the process runs, counted from 1.
+    /// The session's number, counted from 1 and unique in the process.
     pub session: u64,
-    /// The client's end of the control connection.
+    /// The client's address of the control connection.
     pub peer: SocketAddr,
-    /// Our end of the control connection.
+    /// The server's address of the control connection.
     pub local: SocketAddr,
     /// The account, once logged in.
     pub user: Option<String>,
     /// Whether TLS protects the control connection.
     pub is_tls: bool,
-    /// What the client calls itself (CLNT), with anything harmful escaped.
+    /// The name of the client program (CLNT), escaped.
     pub client: Option<String>,
     /// The account's files, once logged in.
-    pub tree: Tree,
+    pub tree: AccountFiles,
 }
 
-/// The files of an account, for those who want to know where the operating system has them.
+/// Maps paths of an account to those of the operating system.
 #[derive(Clone, Default)]
-pub struct Tree(Option<Arc<dyn Storage>>);
+pub struct AccountFiles(Option<Arc<dyn Storage>>);
 
-impl Tree {
-    /// That of an account whose files are here.
+impl AccountFiles {
+    /// For an account with this store.
     pub fn of(files: Arc<dyn Storage>) -> Self {
         Self(Some(files))
     }
 
-    /// Where the operating system has a path; none where it has it nowhere, or nobody is logged in.
+    /// The operating system's path; `None` if the store has none, or before a login.
     pub fn real_path(&self, at: &VPath) -> Option<PathBuf> {
         self.0.as_ref()?.real_path(at)
     }
 }
 
-impl fmt::Debug for Tree {
+impl fmt::Debug for AccountFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(if self.0.is_some() { "Tree(..)" } else { "Tree" })
+        out.write_str(if self.0.is_some() { "AccountFiles(..)" } else { "AccountFiles" })
     }
 }
 
-/// One thing that happened. Every event is one line in a log.
+/// An event. Each is one line in a log.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A client was greeted.
     Connected,
-    /// A client was turned away at the door (421).
-    TurnedAway {
-        /// Which limit it was, as the client heard it.
+    /// A connection or session was rejected (421).
+    Rejected {
+        /// The limit, as in the reply to the client.
         reason: &'a str,
     },
-    /// An address or a network may not come in any more. Told outside any session: the session
-    /// number is 0, and the peer is the network's first address.
+    /// An address or a network was banned. Emitted outside of any session: the session number is 0,
+    /// and the peer is the network's first address.
     Banned {
-        /// As in `192.0.2.7/32` or `2001:db8:1:2::/64`.
+        /// Such as `192.0.2.7/32` or `2001:db8:1:2::/64`.
         network: &'a str,
-        /// Why, for the operator.
+        /// The reason, for the administrator.
         reason: &'a str,
-        /// For how long; `None`: until somebody lifts it.
+        /// The duration; `None`: until it is lifted.
         time: Option<Duration>,
-        /// Whether somebody asked for it; else too many logins failed.
+        /// Whether an administrator set it; otherwise too many logins failed.
         is_manual: bool,
     },
-    /// A ban is over. Told outside any session, as `Banned` is.
+    /// A ban ended. Emitted outside of any session, like `Banned`.
     BanLifted {
-        /// As it was banned.
+        /// The banned network.
         network: &'a str,
-        /// Why, for the operator.
+        /// The reason, for the administrator.
         reason: &'a str,
     },
-    /// Too many logins with this name failed from addresses from which it never logged in: such
-    /// addresses are not heard for a while.
+    /// Too many logins with this name failed from addresses from which it never logged in; logins
+    /// from such addresses are rejected for some time.
     AccountLocked {
-        /// The name, escaped. There need not be such an account.
+        /// The name, escaped. An account with this name need not exist.
         user: &'a str,
-        /// For how long.
+        /// The duration.
         time: Duration,
     },
     /// TLS now protects the control connection.
     Secured {
-        /// As in `TLSv1.3`.
+        /// Such as `TLSv1.3`.
         version: &'a str,
-        /// As in `TLS13_AES_256_GCM_SHA384`.
+        /// Such as `TLS13_AES_256_GCM_SHA384`.
         cipher: &'a str,
     },
-    /// Somebody logged in.
+    /// A login succeeded.
     LoggedIn,
     /// A login failed.
     LoginFailed {
         /// The name that was tried, escaped.
         user: &'a str,
-        /// Why, for the operator.
+        /// The reason, for the administrator.
         reason: &'a str,
     },
-    /// A client sends names that are not UTF-8, and it was recognised in which character set they
-    /// are. Told once a session, and again only if later names show another set.
+    /// The legacy character set of a client's names was recognised. Emitted once a session, and
+    /// again if later names show another set.
     CharsetRecognised {
         /// Its name, such as `GBK`.
         charset: &'a str,
-        /// Whether that is certain: a name that exists, or one that is clear, shows it. Else it is
-        /// the most likely set.
+        /// Whether it is certain, from an existing or an unambiguous name; otherwise it is the most
+        /// likely set.
         is_certain: bool,
     },
-    /// A file went one way or the other, whole or not.
+    /// A transfer of a file ended, complete or not.
     Transferred(&'a Transferred<'a>),
-    /// An upload had come whole, and was refused before it was published: a virus, say. There is
-    /// no `Transferred` of it.
+    /// A complete upload was rejected by a check before it was published, for example because of a
+    /// virus. There is no `Transferred` for it.
     UploadRefused {
-        /// Where it would have stood.
+        /// The target of the upload.
         path: &'a VPath,
         /// Bytes on the data connection.
         bytes: u64,
-        /// What was said of it.
+        /// The reason from the check.
         reason: &'a str,
-        /// The id under which the check and the quarantine know it, if they gave one: what is
-        /// reported of it carries the same.
+        /// The id of the upload in the check and the quarantine, if any.
         id: Option<&'a str>,
     },
-    /// A command was refused because of a rule that its path alone does not show: the rule is for
-    /// another path, to which a link leads or which a rename would move.
+    /// A command was denied by a rule for another path than its own: the target of a link, or a
+    /// path below that of a rename.
     Denied {
-        /// As in `RNTO`.
+        /// Such as `RNTO`.
         command: &'a str,
-        /// What was asked for.
+        /// The path in the command.
         path: &'a VPath,
         /// The rule, for the administrator.
         reason: &'a str,
     },
-    /// An upload was refused before a byte of it came.
+    /// An upload was denied before it began.
     UploadDenied {
-        /// Where it would have stood.
+        /// The target of the upload.
         path: &'a VPath,
-        /// Why, for the administrator.
+        /// The reason, for the administrator.
         reason: &'a str,
-        /// What would help; empty where nothing is known.
+        /// A hint, or empty.
         help: &'a str,
     },
     /// A file was removed.
     FileRemoved(&'a VPath),
-    /// A directory was made.
+    /// A directory was created.
     DirectoryMade(&'a VPath),
     /// A directory was removed.
     DirectoryRemoved(&'a VPath),
-    /// Something got another name.
+    /// A file or directory was renamed.
     Renamed {
         /// Its old path.
         from: &'a VPath,
@@ -177,63 +176,62 @@ pub enum Event<'a> {
     },
     /// A file was copied on the server.
     Copied {
-        /// What was copied.
+        /// The source.
         from: &'a VPath,
-        /// Where the copy is.
+        /// The copy.
         to: &'a VPath,
     },
     /// Times or permission bits were changed.
     Changed(&'a VPath),
-    /// A data connection did not come to be.
+    /// A data connection could not be established.
     DataFailed {
-        /// Why, for the operator.
+        /// The reason, for the administrator.
         reason: &'a str,
     },
-    /// A data connection was let in by its address alone: its TLS session was not that of the
-    /// control connection. Told once a session.
+    /// A data connection was accepted by its address only, because it did not resume the TLS
+    /// session of the control connection. Emitted once a session.
     DataUnproven,
-    /// Others than the client came to a data port that was meant for it. They were turned away.
-    DataStrangers {
-        /// Who came first.
+    /// Peers other than the client connected to its passive port and were rejected.
+    DataUnexpectedPeers {
+        /// The address of the first one.
         first: IpAddr,
-        /// How many connections there were.
+        /// The number of connections.
         count: usize,
     },
-    /// Data connections of a network do not come to be. Told once an hour for each network and
-    /// cause.
-    DataTrouble {
+    /// Data connections of a network fail. Emitted once an hour for each network and cause.
+    DataConnProblem {
         /// The clients: an IPv4 /24 or an IPv6 /64.
         network: &'a str,
-        /// The cause, as scripts know it, such as `no-connection`.
+        /// The stable name of the cause, such as `no-connection`.
         cause: &'a str,
-        /// What was seen, for the operator.
+        /// What was observed, for the administrator.
         reason: &'a str,
-        /// How often in about the last day.
+        /// Failed data connections in about the last day.
         failed: u64,
-        /// How many came to be in that time.
+        /// Established data connections in that time.
         arrived: u64,
-        /// What would help.
+        /// A hint.
         remedy: &'a str,
     },
-    /// The store failed in a way that an operator should look at.
+    /// The store failed in a way that needs the attention of an administrator.
     StoreFailed {
-        /// What was asked, and what the store said.
+        /// The operation and the error of the store.
         reason: &'a str,
     },
     /// A command and its last reply. Secrets are masked.
     Command {
         /// The line, escaped.
         line: &'a str,
-        /// The code it was answered with.
+        /// The reply code.
         code: Code,
-        /// The last line of the answer, escaped.
+        /// The last line of the reply, escaped.
         text: &'a str,
     },
-    /// The session is over.
+    /// The session ended.
     Ended {
-        /// Why, for the operator.
+        /// The reason, for the administrator.
         reason: &'a str,
-        /// How long it lasted.
+        /// The duration of the session.
         after: Duration,
     },
 }
@@ -241,7 +239,7 @@ pub enum Event<'a> {
 /// One transfer of a file, from 150 to its last reply.
 #[derive(Clone, Debug)]
 pub struct Transferred<'a> {
-    /// Which way.
+    /// The direction.
     pub direction: Direction,
     /// The file.
     pub path: &'a VPath,
@@ -249,31 +247,31 @@ pub struct Transferred<'a> {
     pub bytes: u64,
     /// From the first reply to the end.
     pub took: Duration,
-    /// Whether the client was told 226.
+    /// Whether the client got 226.
     pub is_complete: bool,
     /// Whether line ends were converted (TYPE A).
     pub is_ascii: bool,
     /// Whether the data connection was protected by TLS.
     pub is_tls: bool,
-    /// Why it failed, for the operator; empty when complete.
+    /// The reason of a failure, for the administrator; empty if complete.
     pub reason: &'a str,
-    /// What was unusual about one that is complete, for the operator; mostly empty.
+    /// A remark on a complete transfer, for the administrator; usually empty.
     pub note: &'a str,
 }
 
-/// Which way a file went.
+/// The direction of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// From the client to us.
+    /// From the client to the server.
     Upload,
-    /// From us to the client.
+    /// From the server to the client.
     Download,
 }
 
-/// Events that nobody wants.
+/// Discards all events.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ignore;
+pub struct NoEvents;
 
-impl Events for Ignore {
+impl Events for NoEvents {
     fn emit(&self, _who: &ClientInfo, _event: &Event<'_>) {}
 }

@@ -1,9 +1,9 @@
-//! The contracts of wharf, and the plain data they exchange.
+//! The traits that connect backends to the engine of wharf, and their data types.
 //!
-//! Whoever writes a place to keep files implements [`storage::Storage`] and [`storage::Stores`];
-//! whoever keeps accounts implements [`users::Users`]; whoever wants to know what happened
-//! implements [`event::Events`]. None of them meets the engine. Read [`account`] and
-//! [`permission`] for who may do what, [`error`] for how a store says what went wrong.
+//! A storage backend implements [`storage::Storage`] and [`storage::Stores`], an account backend
+//! [`users::Users`], and a consumer of events [`event::Events`]. None of them depends on the
+//! engine. [`account`] and [`permission`] describe accounts and their rights, [`error`] the errors
+//! of stores.
 
 pub mod account;
 #[cfg(feature = "conformance")]

@@ -1,4 +1,4 @@
-//! Rights: a small set of acts, and rules that give sets to paths.
+//! Rights, and rules that assign them to paths.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ macro_rules! rights {
         impl Permissions {
             $($(#[doc = $about])+ pub const $constant: Self = Self(1 << $bit);)*
 
-            /// Each right: itself, its letter of pyftpdlib, its name in configuration.
+            /// All rights, each with its letter in pyftpdlib and its name in the configuration.
             pub const EACH: &'static [(Self, char, &'static str)] =
                 &[$((Self::$constant, $letter, $name)),*];
         }
@@ -27,11 +27,11 @@ macro_rules! rights {
 rights! {
     /// Enter directories: CWD, CDUP.
     ENTER = 0, 'e', "enter";
-    /// See what is there: LIST, NLST, MLSD, MLST, STAT, SIZE, MDTM.
+    /// List: LIST, NLST, MLSD, MLST, STAT, SIZE, MDTM.
     LIST = 1, 'l', "list";
-    /// Fetch files: RETR.
+    /// Download files: RETR.
     READ = 2, 'r', "read";
-    /// Add to the end of files: APPE.
+    /// Append to files: APPE.
     APPEND = 3, 'a', "append";
     /// Remove files: DELE.
     DELETE = 4, 'd', "delete";
@@ -39,21 +39,20 @@ rights! {
     RMDIR = 5, 'd', "rmdir";
     /// Rename: RNFR, RNTO.
     RENAME = 6, 'f', "rename";
-    /// Make directories: MKD.
+    /// Create directories: MKD.
     MKDIR = 7, 'm', "mkdir";
-    /// Store new files: STOR, STOU.
+    /// Upload new files: STOR, STOU.
     UPLOAD = 8, 'w', "upload";
-    /// Replace files that are there: STOR, RNTO.
+    /// Replace existing files: STOR, RNTO.
     OVERWRITE = 9, 'w', "overwrite";
     /// Change permission bits: SITE CHMOD.
     CHMOD = 10, 'M', "chmod";
     /// Change modification times: MFMT.
     MTIME = 11, 'T', "mtime";
-    /// Ask for check sums: HASH, XCRC and their kin. It comes with the letter of READ, which they
-    /// need as well, and is a right of its own because it costs a processor and no network.
+    /// Compute checksums: HASH, XCRC and similar commands. Shares the letter of READ, which they
+    /// need as well; separate, because it uses processor time instead of bandwidth.
     HASH = 12, 'r', "hash";
-    /// Copy files on the server: SITE CPFR, SITE CPTO. In no preset: whoever is to have it is
-    /// given it by name.
+    /// Copy files on the server: SITE CPFR, SITE CPTO. Not in any preset; must be granted by name.
     COPY = 13, 'C', "copy";
 }
 
@@ -67,11 +66,11 @@ pub const PRESETS: &[(&str, Permissions)] = &[
 ];
 
 impl Permissions {
-    /// No right at all.
+    /// No rights.
     pub const NONE: Self = Self(0);
-    /// All that the preset `full` gives: what the letters of pyftpdlib mean together.
+    /// The preset `full`: all rights that pyftpdlib has letters for.
     pub const FULL: Self = Self(0x1fff);
-    /// Every right, also [`Self::COPY`], which no preset has.
+    /// All rights, including [`Self::COPY`], which no preset has.
     pub const ALL: Self = Self(0x3fff);
     /// Enter, list, read and check sums.
     pub const READ_ONLY: Self = Self(1 << 0 | 1 << 1 | 1 << 2 | 1 << 12);
@@ -98,12 +97,12 @@ impl Permissions {
         self.0 == 0
     }
 
-    /// Reads a preset (`read`, `read-write`, `upload`, `dropbox`, `full`), names with commas
-    /// (`list,read,upload`; `list` brings `enter`), or letters (`elradfmwMTC`) in any order. What
-    /// people type should be checked for misspelt words first: `raed` is four letters here.
+    /// Parses a preset (`read`, `read-write`, `upload`, `dropbox`, `full`), comma-separated names
+    /// (`list,read,upload`; `list` includes `enter`), or letters (`elradfmwMTC`) in any order.
+    /// Check user input for misspelt words first: `raed` parses as four letters.
     ///
     /// # Errors
-    /// The first word or letter that means nothing here.
+    /// The first unknown word or letter.
     pub fn parse(text: &str) -> Result<Self, UnknownRight> {
         let text = text.trim();
         if let Some(&(_, set)) = PRESETS.iter().find(|(name, _)| *name == text) {
@@ -139,7 +138,7 @@ impl Permissions {
     }
 }
 
-/// The preset's name where the set is one, else the names with commas; `none` for none.
+/// The name of the preset, or the names of the rights with commas; `none` for none.
 impl fmt::Display for Permissions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, _)) = PRESETS.iter().find(|(_, set)| set == self) {
@@ -155,7 +154,7 @@ impl fmt::Display for Permissions {
     }
 }
 
-/// A word or letter that names no right.
+/// An unknown name or letter of a right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownRight(pub String);
 
@@ -163,7 +162,7 @@ impl fmt::Display for UnknownRight {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "`{}` is no right; use read, read-write, upload, dropbox or full, names such as \
+            "unknown right \"{}\"; use read, read-write, upload, dropbox or full, names such as \
              list,read,upload,append,overwrite,rename,delete,mkdir,rmdir,chmod,mtime,hash,copy, or \
              the letters elradfmwMTC",
             self.0
@@ -173,7 +172,7 @@ impl fmt::Display for UnknownRight {
 
 impl std::error::Error for UnknownRight {}
 
-/// Which rights hold where: the longest prefix of a path wins, whatever the order of the rules.
+/// Rights by path: the rule with the longest matching prefix applies, whatever the order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rules(Vec<(VPath, Permissions)>);
 
@@ -183,7 +182,7 @@ impl Rules {
         Self(vec![(VPath::root(), rights)])
     }
 
-    /// Gives `rights` to `prefix` and all below it, in place of what shorter prefixes say.
+    /// Adds a rule for `prefix` and all paths below it, which overrides shorter prefixes.
     #[must_use]
     pub fn with(mut self, prefix: VPath, rights: Permissions) -> Self {
         self.0.retain(|(known, _)| *known != prefix);
@@ -191,7 +190,7 @@ impl Rules {
         self
     }
 
-    /// The rights at `path`; none where no rule reaches.
+    /// The rights at `path`; none if no rule matches.
     pub fn at(&self, path: &VPath) -> Permissions {
         self.0
             .iter()
@@ -200,8 +199,8 @@ impl Rules {
             .map_or(Permissions::NONE, |(_, rights)| *rights)
     }
 
-    /// The rights at `path` where upper and lower case are the same. Rules that differ in case
-    /// only hold together: what one of them takes away is not there.
+    /// The rights at `path` if case is ignored. Of rules that differ only in case, the intersection
+    /// applies.
     pub fn at_any_case(&self, path: &VPath) -> Permissions {
         let path = folded(path);
         let prefixes = self.0.iter().map(|(prefix, rights)| (folded(prefix), *rights));
@@ -215,8 +214,8 @@ impl Rules {
             .unwrap_or(Permissions::NONE)
     }
 
-    /// Whether some rule is about something below `path`, in whatever case it is written. If not,
-    /// the same rights hold for all that lies there.
+    /// Whether there is a rule below `path`, ignoring case. If not, the same rights apply to
+    /// everything below it.
     pub fn reach_below(&self, path: &VPath) -> bool {
         let path = folded(path);
         self.0
@@ -225,9 +224,8 @@ impl Rules {
             .any(|prefix| prefix.len() > path.len() && reaches(&path, &prefix))
     }
 
-    /// A rule for `path` itself or for something below it, if there is one; what lies there cannot
-    /// be renamed without leaving its rule behind. `ignores_case`: as for
-    /// [`Rules::at_any_case`].
+    /// The first rule at or below `path`, if any. After a rename of the path, such a rule would no
+    /// longer apply. `ignores_case`: as for [`Rules::at_any_case`].
     pub fn at_or_below(&self, path: &VPath, ignores_case: bool) -> Option<(&VPath, Permissions)> {
         let is_below = |prefix: &VPath| {
             if ignores_case {
@@ -239,29 +237,29 @@ impl Rules {
         self.each().find(|(prefix, _)| is_below(prefix))
     }
 
-    /// Whether different rights hold in different places.
+    /// Whether different rights apply to different paths.
     pub fn differ(&self) -> bool {
         self.0.len() > 1
     }
 
-    /// Everything that is allowed somewhere: says whether a command can ever succeed.
+    /// The union of all rules, which shows whether a command can succeed anywhere.
     pub fn anywhere(&self) -> Permissions {
         self.0.iter().fold(Permissions::NONE, |sum, (_, rights)| sum.union(*rights))
     }
 
-    /// The rules, in the order in which they were given.
+    /// The rules in the order in which they were added.
     pub fn each(&self) -> impl Iterator<Item = (&VPath, Permissions)> {
         self.0.iter().map(|(prefix, rights)| (prefix, *rights))
     }
 }
 
-/// The path in one case of letters and in one normal form: file systems that ignore the one ignore
-/// the other as well. Letter by letter, as they do it: `ß` is not `ss`.
+/// The path in folded case and in Unicode NFD: file systems that ignore case also ignore the normal
+/// form. Folds letter by letter, as they do: `ß` is not `ss`.
 pub fn folded(path: &VPath) -> String {
     folded_text(&String::from_utf8_lossy(path.as_bytes()))
 }
 
-/// The same for one name.
+/// [`folded`] for a single name.
 pub fn folded_name(name: &[u8]) -> String {
     folded_text(&String::from_utf8_lossy(name))
 }
@@ -275,7 +273,7 @@ fn folded_letter(letter: char) -> char {
     only(upper.to_lowercase()).unwrap_or(upper)
 }
 
-/// The letter, if there is but one.
+/// The only letter of an iterator.
 fn only(mut letters: impl Iterator<Item = char>) -> Option<char> {
     letters.next().filter(|_| letters.next().is_none())
 }
@@ -321,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn row_24_no_preset_lets_anybody_copy_on_the_server() {
+    fn row_24_no_preset_includes_copies_on_the_server() {
         for (name, set) in PRESETS {
             assert!(!set.contains(Permissions::COPY), "{name}");
         }
@@ -330,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropbox_sees_nothing_and_replaces_nothing() {
+    fn a_dropbox_does_not_list_and_does_not_replace() {
         let set = Permissions::parse("dropbox").unwrap();
         assert!(set.contains(Permissions::UPLOAD));
         for right in [Permissions::LIST, Permissions::READ, Permissions::OVERWRITE] {
@@ -388,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn row_30_where_case_does_not_matter_no_spelling_leads_around_a_rule() {
+    fn row_30_if_case_is_ignored_no_spelling_evades_a_rule() {
         let rules = Rules::everywhere(Permissions::ALL)
             .with(path("/Geheim/Öl"), Permissions::NONE)
             .with(path("/both"), Permissions::ALL)

@@ -1,7 +1,7 @@
-//! Where files are kept.
+//! Storage backends.
 //!
 //! A [`Storage`] is one account's tree. Every path is a [`VPath`] below its root, so a store never
-//! meets `..` or a NUL. Whether an account may do a thing is settled before a store is asked.
+//! gets `..` or a NUL byte. Rights are checked before a store is called.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -25,88 +25,86 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// One account's tree of files.
 ///
-/// Every future may be dropped at any time; the act then has happened wholly or not at all.
+/// Every future may be dropped at any time; the operation must then be complete or have no effect.
 /// Slow work must not block the thread.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// What this store can do, so that a client hears a true answer early.
+    /// The capabilities of this store, so that unsupported operations are rejected early.
     fn caps(&self) -> Caps;
 
-    /// The facts of one path. The root exists always. A symbolic link that leads to something
-    /// within the root is described as that thing, under its own name.
+    /// The facts of one path. The root always exists. For a symbolic link to a target within the
+    /// root, the facts of the target, with the name of the link.
     async fn stat(&self, at: &VPath) -> Result<Entry>;
 
-    /// What a directory holds, and of each entry at least what is `wanted`. The store's own
-    /// temporaries are never among it.
+    /// The entries of a directory, each with at least the `wanted` facts, without temporary files
+    /// of the store.
     async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries>;
 
     /// A file's content from byte `from` on; `BadOffset` if the file is shorter than that.
     async fn read(&self, at: &VPath, from: u64) -> Result<Source>;
 
-    /// Begins to write a file. Nothing is to be seen under the name until `commit`. What takes
-    /// long, such as copying what the write begins with, is left to the sink.
+    /// Begins to write a file, which is not visible before `commit`. Slow work, such as copying
+    /// existing content, is left to the sink.
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>>;
 
-    /// How many bytes of an upload to this path this account left unfinished, if it can be
-    /// resumed: the file that stood there when it began, or its absence, is still what stands
-    /// there. One that holds no byte, and other accounts' unfinished uploads, do not count.
+    /// The size of this account's partial upload to this path, if it can be resumed: the path must
+    /// not have changed since the upload began. Empty partial uploads and those of other accounts
+    /// do not count.
     async fn partial(&self, at: &VPath) -> Result<Option<u64>> {
         let _ = at;
         Ok(None)
     }
 
-    /// What the account keeps and may keep, as far as anybody counts. Waits for nothing.
+    /// The usage and quota of the account, if counted. Does not wait.
     fn usage(&self) -> Option<Usage> {
         None
     }
 
-    /// Where the operating system has this path, for programs beside the server; none where it
-    /// has it nowhere. Waits for nothing and looks at nothing, so there need not be anything.
+    /// The operating system's path, for external programs; `None` if there is none. Does not access
+    /// the file system, so the path need not exist.
     fn real_path(&self, at: &VPath) -> Option<PathBuf> {
         let _ = at;
         None
     }
 
-    /// The same where `at` lies: parts of a tree may be counted apart.
+    /// The same at `at`: parts of a tree may be counted separately.
     fn usage_at(&self, at: &VPath) -> Option<Usage> {
         let _ = at;
         self.usage()
     }
 
-    /// The same path without symbolic links in it, so that the rights of the place where it leads
-    /// can be asked. What is missing stays as it is written, and so does a link that may not be
-    /// followed or leads out of the tree. Acts on a path that was resolved follow no link of the
-    /// tree where [`Stores`] opened it for an account with rules for several paths.
+    /// Resolves the symbolic links in a path, so that the rights at its target can be checked.
+    /// Missing components stay unchanged, and so does a link that may not be followed or leads out
+    /// of the tree. If [`Stores`] opened the tree for an account with rules for several paths,
+    /// operations on a resolved path do not follow links of the tree.
     async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
         let _ = last;
         Ok(at.clone())
     }
 
-    /// The place of a part of the tree that lies elsewhere, if there is one at `at` or below it.
-    /// Waits for nothing.
+    /// The path of a virtual folder at or below `at`, if any. Does not wait.
     fn mount_at_or_below(&self, at: &VPath) -> Option<VPath> {
         let _ = at;
         None
     }
 
-    /// The room for new content, where the store knows it.
+    /// The space for new content, if known.
     async fn space(&self) -> Result<Option<Space>> {
         Ok(None)
     }
 
-    /// The same where `at` lies: parts of a tree may be on other disks.
+    /// The same at `at`: parts of a tree may be on other file systems.
     async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
         let _ = at;
         self.space().await
     }
 
-    /// The permission bits that new files and directories do not get, where there are such bits.
+    /// The umask of new files and directories, if supported.
     fn umask(&self) -> Option<u32> {
         None
     }
 
-    /// Sets them for what this handle makes from now on, and for no other session. A store may keep
-    /// bits away from files in any case.
+    /// Sets the umask of this handle only. A store may clear further bits.
     fn set_umask(&self, umask: u32) {
         let _ = umask;
     }
@@ -114,108 +112,107 @@ pub trait Storage: Send + Sync {
     /// Removes one file or link, never a directory (`IsADirectory`).
     async fn remove_file(&self, at: &VPath) -> Result<()>;
 
-    /// Removes one empty directory. The store's own temporaries do not count as content.
+    /// Removes one empty directory. Temporary files of the store do not count as content.
     async fn remove_dir(&self, at: &VPath) -> Result<()>;
 
-    /// Makes one directory; `Exists` if the name is taken.
+    /// Creates one directory; `Exists` if the name exists.
     async fn make_dir(&self, at: &VPath) -> Result<()>;
 
-    /// Gives something another path. An existing file at `to` is replaced, in one step, only if
-    /// `replace` says so; a directory never is.
+    /// Renames a file or directory. An existing file at `to` is replaced, atomically, only if
+    /// `replace` allows it; a directory never is.
     async fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()>;
 
     /// Changes facts of a file or directory.
     async fn set(&self, at: &VPath, change: Change) -> Result<()>;
 }
 
-/// What a store can do.
+/// The capabilities of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Whether a write can begin behind the first byte (REST + STOR).
+    /// Whether a write can start at an offset (REST + STOR).
     pub resumes: bool,
-    /// Whether a write can begin at the end (APPE).
+    /// Whether a write can start at the end (APPE).
     pub appends: bool,
     /// Whether modification times can be set (MFMT).
     pub sets_times: bool,
     /// Whether permission bits can be set (SITE CHMOD).
     pub sets_mode: bool,
-    /// Whether names that differ in upper and lower case only are the same, as on Windows. Rights
-    /// on a path then hold for each way to spell it.
+    /// Whether names are case-insensitive, as on Windows. Rights on a path then apply to every
+    /// spelling.
     pub ignores_case: bool,
 }
 
-/// What an account keeps, and how much that may be.
+/// The usage and quota of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// What is kept; none while it is being counted.
+    /// The current usage; `None` while it is being counted.
     pub kept: Option<Kept>,
-    /// How many bytes may be kept.
+    /// The quota in bytes.
     pub bytes_max: Size,
-    /// How many files and directories may be kept.
+    /// The quota of files and directories.
     pub files_max: Count,
 }
 
-/// An amount of files and what is in them.
+/// The number of files and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Bytes in files, unfinished uploads among them.
+    /// Bytes in files, including partial uploads.
     pub bytes: u64,
-    /// Files and directories, unfinished uploads among them, the root not.
+    /// Files and directories, including partial uploads, without the root.
     pub files: u64,
 }
 
-/// The room in a store.
+/// The space of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that can be added, what is held in reserve left out.
+    /// Free bytes, without the reserve.
     pub free: u64,
-    /// Bytes that there would be if nothing were stored.
+    /// The total capacity in bytes.
     pub total: u64,
 }
 
 /// How to write a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// Where the first byte goes.
+    /// The position of the first byte.
     pub start: Start,
-    /// Whether a file of that name may be replaced. If not and there is one, `Exists`, both when
-    /// the write begins and when it is published. Adding to a file ([`Start::End`]) does not
-    /// replace it.
+    /// Whether an existing file may be replaced. If not, `Exists`, both when the write begins and
+    /// when it is published. Appending ([`Start::End`]) does not count as replacing.
     pub replace: Replace,
 }
 
-/// Where the first byte of a write goes.
+/// The position of the first byte of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// A new content from its first byte. An unfinished upload of this account is forgotten.
+    /// New content from the first byte. A partial upload of this account is discarded.
     Fresh,
-    /// Byte `n` of this account's unfinished upload ([`Storage::partial`]), or else of the file
-    /// that is there. All before it is kept, all behind it replaced. `BadOffset` if that is shorter
-    /// than `n`; `Outdated` if what was left unfinished was to replace another file than the one
-    /// that is there; `Busy` if an upload of this account to that file runs.
+    /// Byte `n` of this account's partial upload ([`Storage::partial`]), or else of the existing
+    /// file. The bytes before it are kept, those after it replaced. `BadOffset` if the file is
+    /// shorter than `n`; `Outdated` if the partial upload was to replace another file than the
+    /// current one; `Busy` if an upload of this account to that file is running.
     At(u64),
-    /// The end of the file that is there: the bytes are added to the file itself when all of them
-    /// have come. `Unfinished` if this account left an upload that was to replace it, be it without
-    /// a byte; `Outdated` if one cannot go on, over what may still be the old content; `Busy` if
-    /// one runs. Where no file is, the end of this account's unfinished upload, or else a new file.
+    /// The end of the existing file: the bytes are appended to it when all of them have arrived.
+    /// `Unfinished` if there is a partial upload of this account that was to replace it, even an
+    /// empty one; `Outdated` if such a partial upload cannot be resumed; `Busy` if an upload is
+    /// running. Without an existing file, the end of this account's partial upload, or a new file.
     End,
 }
 
-/// What becomes of a symbolic link that is the last name of a path.
+/// How to treat a symbolic link in the last component of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastLink {
-    /// It is followed, as by reading.
+    /// Follow it, as for reading.
     Follow,
-    /// It stays, as by removing, renaming and publishing an upload.
+    /// Do not follow it, as for removing, renaming and publishing an upload.
     Keep,
 }
 
-/// Whether something that is there may be replaced.
+/// Whether an existing file may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
-    /// It may.
+    /// It may be replaced.
     Allowed,
-    /// It may not: `Exists`.
+    /// It may not be replaced: `Exists`.
     Forbidden,
 }
 
@@ -228,138 +225,137 @@ pub enum Change {
     Mode(u32),
 }
 
-/// What a listing is to show of each entry.
+/// Which facts a listing needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// The name alone. All else may be wrong, so that a store need not look it up.
+    /// Names only. Other facts may be wrong, so that a store need not look them up.
     Names,
-    /// Everything that the store knows.
+    /// All facts.
     Facts,
 }
 
-/// What a directory holds, a little at a time, so that a million files are a normal folder. `.`
-/// and `..` are not in it, nothing is in it twice, and no order is promised. What vanishes
-/// meanwhile is left out. After an error nothing more comes.
+/// The entries of a directory, read incrementally so that large directories need little memory.
+///
+/// Without `.` and `..`, without duplicates, and in any order. Entries that are removed meanwhile
+/// are skipped. An error ends the listing.
 pub enum Entries {
-    /// Entries one by one, read by calls that may block for a moment. The engine makes them where
-    /// that harms nobody, as many at a time as it can use, and each on whatever thread is free.
+    /// Entries from an iterator that may block briefly. The engine calls it on blocking threads,
+    /// not always the same one.
     Blocking(Box<dyn Iterator<Item = Result<Entry>> + Send>),
-    /// Batches, by calls that do not block.
+    /// Batches from an asynchronous stream.
     Stream(EntryStream),
 }
 
 /// The content of a file.
 pub enum Source {
-    /// A file of the operating system. The engine reads bytes `from..from + len`, in whatever way
-    /// is fastest, and never beyond.
+    /// A file of the operating system. The engine reads the bytes `from..from + len` in the fastest
+    /// way, and never beyond.
     File {
         /// Open for reading.
         file: std::fs::File,
-        /// The first byte wanted.
+        /// The offset of the first byte.
         from: u64,
-        /// How many bytes there are from there on.
+        /// The number of bytes from there.
         len: u64,
     },
-    /// All of it, where that is little.
+    /// The whole content, if it is small.
     Bytes(Bytes),
-    /// Pieces, in order.
+    /// Chunks, in order.
     Stream(ByteStream),
 }
 
-/// A write under way. Dropping it is the same as `abort`, except that nobody waits for it.
+/// A write in progress. Dropping it is the same as `abort`, but without waiting.
 #[async_trait]
 pub trait Sink: Send {
-    /// Takes the next bytes. After an error only `abort` may follow.
+    /// Writes the next bytes. After an error only `abort` may follow.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 
-    /// Lends the file that takes the bytes, for the engine to go on writing to it from its current
-    /// position in whatever way is fastest. Nothing else may be called until [`Sink::reattach_file`],
-    /// except `abort`, which must cope with a writer that is just stopping. `None`: there is no
-    /// such file, and `write` is the only way.
+    /// Detaches the file, so that the engine can write to it from its current position in the
+    /// fastest way. Until [`Sink::reattach_file`], only `abort` may be called, which must handle a
+    /// writer that is just stopping. `None`: there is no such file, and only `write` can be used.
     async fn detach_file(&mut self) -> Result<Option<DetachedFile>> {
         Ok(None)
     }
 
-    /// The lent file is back, with its position behind what was written. `failed`: a write to it
-    /// did; only `abort` may follow.
+    /// Reattaches the file, positioned after the written bytes. `failed`: a write to it failed, and
+    /// only `abort` may follow.
     fn reattach_file(&mut self, failed: bool) {
         let _ = failed;
     }
 
-    /// Brings all that was written to where it belongs and lasts, as far as the store was told to,
-    /// so that `commit` has little left to do. The engine calls it behind the last byte, and still
-    /// hears its client meanwhile: dropping the future is the same as `abort`. After an error only
-    /// `abort` may follow.
+    /// Writes all data to durable storage, as far as the store is configured to, so that `commit`
+    /// is fast. The engine calls it after the last byte, and reads commands of its client
+    /// meanwhile: dropping the future is the same as `abort`. After an error only `abort` may
+    /// follow.
     async fn sync(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Brings all that was written to the file that takes it, and says where that is: for programs
-    /// that look at an upload before it is published. Of bytes that are added to a file that is the
-    /// whole file as it will be, and it is asked for before `sync`. None: there is no such file.
-    /// After an error only `abort` may follow.
+    /// Flushes all data to the partial file and returns its path, for programs that check an upload
+    /// before it is published. When appending, this is the whole future file. Called before `sync`.
+    /// `None`: there is no such file. After an error only `abort` may follow.
     async fn draft(&mut self) -> Result<Option<PathBuf>> {
         Ok(None)
     }
 
-    /// Publishes the file: until this returns, the old content stands under the name; after it,
-    /// the whole new one does, as durable as the store was told to be. On an error nothing is
-    /// published.
+    /// Publishes the file atomically: the name refers to the old content before, and to the
+    /// complete new content after it, as durable as the store is configured to. On an error nothing
+    /// is published.
     ///
-    /// Not cancel safe: the engine waits for it, also where the client asks to abort. A session
-    /// that is ended by force waits for a minute more; then it is dropped, and may finish unseen.
+    /// Not cancel safe: the engine waits for it, also if the client sends ABOR. A session that is
+    /// terminated waits for at most one more minute; then the future is dropped, and the write may
+    /// still complete in the background.
     async fn commit(self: Box<Self>) -> Result<Stored>;
 
-    /// Ends the write without publishing. What was written may be kept, out of sight, for this
-    /// account to resume.
+    /// Ends the write without publishing. The data may be kept as a hidden partial upload, which
+    /// this account can resume.
     async fn abort(self: Box<Self>);
 
-    /// Ends the write without publishing, and keeps nothing of it that could be resumed. A store
-    /// that keeps unfinished writes must say how.
+    /// Ends the write without publishing and without keeping a partial upload. Stores that keep
+    /// partial uploads must override it.
     async fn discard(self: Box<Self>) {
         self.abort().await;
     }
 }
 
-/// A file that a sink has lent. Whoever has it drops it when nothing more will be written: an
-/// `abort` in the middle may wait for that.
+/// A file detached from a sink. To be dropped when writing stops, since an `abort` may wait for it.
 pub struct DetachedFile {
-    /// Open at the place of the next byte. It is dropped before the allowance.
+    /// Positioned at the next byte. Dropped before the allowance.
     pub file: std::fs::File,
-    /// Whom to ask before bytes are written; none where nobody minds.
+    /// Must allow bytes before they are written; `None` if there is no limit.
     pub allowance: Option<Box<dyn Allowance>>,
 }
 
-/// Says how much may be written to a lent file.
+/// Limits how much may be written to a detached file, for quotas.
 pub trait Allowance: Send {
-    /// Allows so many bytes more to be written to the lent file. On an error none of them may be
-    /// written. It may block for a moment.
+    /// Reserves `bytes` to be written to the detached file. On an error none of them may be
+    /// written. May block briefly.
     fn take(&mut self, file: &std::fs::File, bytes: u64) -> Result<()>;
 }
 
-/// What a finished write left.
+/// The result of a published write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Bytes in the whole file.
     pub size: u64,
 }
 
-/// Opens an account's tree when it logs in.
+/// Opens the storage of an account when it logs in.
 #[async_trait]
 pub trait Stores: Send + Sync {
     /// The tree of this account.
     ///
     /// # Errors
-    /// `NotFound` where its home is missing; the login then fails and the operator reads why.
+    /// `NotFound` if the home is missing; the login then fails, and the reason is logged.
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>>;
 }
 
 /// One tree for every account.
 #[derive(Clone)]
-pub struct Same(pub Arc<dyn Storage>);
+pub struct SharedStore(pub Arc<dyn Storage>);
 
 #[async_trait]
-impl Stores for Same {
+impl Stores for SharedStore {
     async fn open(&self, _account: &Account) -> Result<Arc<dyn Storage>> {
         Ok(Arc::clone(&self.0))
     }
@@ -371,7 +367,7 @@ impl Replace {
         if is_allowed { Self::Allowed } else { Self::Forbidden }
     }
 
-    /// The error for something in the way, where replacing is forbidden.
+    /// `Exists` if the name exists and replacing is forbidden.
     pub fn check(self, is_there: bool) -> Result<()> {
         match self {
             Self::Forbidden if is_there => Err(ErrorKind::Exists.into()),

@@ -1,4 +1,4 @@
-//! Who may log in: one question, one answer.
+//! Account backends: authentication.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,65 +7,65 @@ use async_trait::async_trait;
 
 use crate::account::Account;
 
-/// A place that knows accounts and their passwords.
+/// A store of accounts and their passwords.
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// Says whose this attempt is, or why it is nobody's.
+    /// Authenticates an attempt and returns the account, or why it is denied.
     ///
-    /// The answer for an unknown name must take as long as for a wrong password. Slow work (a
-    /// password hash) must not block the thread: hand it to a blocking thread. Dropping the future
-    /// must leave nothing half done.
+    /// An unknown name must take as long as a wrong password. Slow work (password hashing) must run
+    /// on a blocking thread. The future may be dropped at any time and must not leave an operation
+    /// incomplete.
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied>;
 
-    /// The same attempt again, in a second reading of the bytes that a client sent: see `login`.
+    /// The same attempt in a second decoding of the bytes that the client sent; see `login`.
     ///
-    /// What was asked outside of this computer the first time is not asked again: there, each
-    /// question may count as a failed login of its own. A store that asks nobody else need not
-    /// tell the two apart.
+    /// External services that were asked the first time must not be asked again, since each query
+    /// may count as a separate failed login. Stores without external services need not override it.
     async fn login_again(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
         self.login(attempt).await
     }
 
-    /// Says what is known of the name whatever the password, for whoever has it proven elsewhere.
+    /// Looks up an account without checking the password, for users that an external service
+    /// authenticates.
     ///
-    /// All of the account's own rules hold as for a login: one that is switched off, or may not
-    /// come like this, is an error. A store that keeps passwords without accounts need not answer.
+    /// The account's own rules apply as for a login: a disabled account, or one that may not log in
+    /// from this address, is an error. Stores of passwords without accounts need not override it.
     async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
         let _ = attempt;
         Ok(AccountStatus::Unknown)
     }
 
-    /// Whether `user` names the account that needs no password. Such a login is no secret, so it
-    /// is allowed without TLS where policy asks TLS for passwords.
+    /// Whether `user` is the anonymous account. Its login contains no secret, so it is allowed
+    /// without TLS if the policy requires TLS for passwords.
     fn is_anonymous(&self, user: &str) -> bool {
         let _ = user;
         false
     }
 }
 
-/// What a store knows of a name.
+/// The result of a lookup by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountStatus {
-    /// Nothing.
+    /// The name is unknown.
     Unknown,
-    /// An account.
+    /// The account exists.
     Known {
-        /// As it is after a login.
+        /// The account, as after a login.
         account: Box<Account>,
-        /// Whether the store has something about its password, be it that there is none. If not,
-        /// somebody else may prove whose it is.
+        /// Whether the store decides about its password, including that it has none. If not, an
+        /// external service may authenticate it.
         has_password: bool,
     },
 }
 
-/// Someone at the door.
+/// A login attempt.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
     /// The name after USER: valid UTF-8, 1 to 64 bytes, no control bytes, checked by the engine.
     pub user: &'a str,
     /// The bytes after PASS, at most 1024. Not necessarily text.
     pub secret: &'a [u8],
-    /// Where they come from.
+    /// The client's address.
     pub peer: IpAddr,
     /// Whether TLS protects the control connection.
     pub is_tls: bool,
@@ -82,26 +82,26 @@ impl fmt::Debug for Attempt<'_> {
     }
 }
 
-/// Why a login failed. For the log alone: the client hears one text for all of them.
+/// Why a login failed. Only for the log: clients get the same reply for all of them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Denied {
     /// No account has this name.
     UnknownUser,
-    /// The password is not the account's.
+    /// The password is wrong.
     WrongPassword,
-    /// The password is not the account's, which has this name, and not the one that was tried:
-    /// directories know an account by several.
+    /// The password is wrong for the account with this name, which differs from the one that was
+    /// sent: directories accept several names for an account.
     WrongPasswordOf(String),
-    /// The account is switched off.
+    /// The account is disabled.
     Disabled,
-    /// The account can have no password login: its stored hash is empty or unreadable.
+    /// The account has no usable password: its stored hash is empty or invalid.
     NoPassword,
-    /// The account's own rules forbid it: from this address, without TLS, over its sessions.
+    /// The account's own rules deny it, such as the address, TLS or its number of sessions.
     Refused(String),
-    /// Too many logins are being checked already; this one was not. Whoever it was may come again.
+    /// Too many logins are being checked; this one was not, and can be retried.
     Busy,
-    /// The store of accounts failed; nobody's fault at the door.
+    /// The account store failed.
     Broken(Box<dyn std::error::Error + Send + Sync>),
 }
 

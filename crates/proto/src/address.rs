@@ -91,7 +91,7 @@ pub fn parse_epsv(arg: &[u8]) -> Result<EpsvArg, EprtError> {
     })
 }
 
-/// The address as reply 227 has it, to stand in parentheses: `127,0,0,1,117,48`.
+/// The address for reply 227, to be put in parentheses: `127,0,0,1,117,48`.
 pub fn pasv_numbers(address: Ipv4Addr, port: u16) -> String {
     let [a, b, c, d] = address.octets();
     let [high, low] = port.to_be_bytes();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_extended_address_is_refused() {
+    fn invalid_extended_addresses_are_rejected() {
         for text in [
             "",
             "|",

@@ -15,7 +15,7 @@ pub enum ArgError {
     Unsupported,
 }
 
-/// How the bytes of a transfer stand for those of the file: the argument of `TYPE`.
+/// How the bytes of a file are represented in a transfer: the argument of `TYPE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TransferType {
     /// Text: lines end in CR LF on the network and in LF in the file.
@@ -26,7 +26,7 @@ pub enum TransferType {
 
 impl TransferType {
     /// Reads the argument of `TYPE` (RFC 959 §4.1.2) in upper or lower case: `A`, `A N`, `A T`,
-    /// `I`, `L 8`. `L8` and `I N` are no RFC's, and taken because devices send them.
+    /// `I`, `L 8`. `L8` and `I N` are not in an RFC, and accepted because devices send them.
     pub fn parse(arg: &[u8]) -> Result<Self, ArgError> {
         let arg = arg.to_ascii_uppercase();
         let mut words = words(&arg);
@@ -78,7 +78,7 @@ pub fn parse_mode(arg: &[u8]) -> Result<Mode, ArgError> {
     }
 }
 
-/// Reads what stands behind `OPTS MODE`: `Z`, with options in pairs behind it, as in `Z ENGINE ZLIB
+/// Reads the argument of `OPTS MODE`: `Z`, with options in pairs behind it, as in `Z ENGINE ZLIB
 /// LEVEL 6`. The level, 0 to 9, if there is one; options of other engines and of other modes are
 /// unsupported.
 pub fn parse_opts_mode(arg: &[u8]) -> Result<Option<u8>, ArgError> {
@@ -180,7 +180,7 @@ pub fn parse_chmod(arg: &[u8]) -> Result<(u32, &[u8]), ArgError> {
 }
 
 /// Reads the argument of `RANG`: the first and the last byte, each at most `i64::MAX`. Their order
-/// is not looked at.
+/// is not checked.
 pub fn parse_range(arg: &[u8]) -> Result<(u64, u64), ArgError> {
     let mut words = words(arg);
     let (Some(first), Some(last)) = (words.next(), words.next()) else {
@@ -321,7 +321,7 @@ fn words(arg: &[u8]) -> impl Iterator<Item = &[u8]> {
     arg.split(|&byte| byte == b' ').filter(|word| !word.is_empty())
 }
 
-/// The first word, and what stands behind exactly one space.
+/// The first word, and the text after exactly one space.
 fn split_word(arg: &[u8]) -> (&[u8], &[u8]) {
     let mut halves = arg.splitn(2, |&byte| byte == b' ');
     (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())

@@ -54,9 +54,9 @@ pub struct Command<'a> {
 /// Why a line is not a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandError {
-    /// Nothing stands in the line, or only spaces.
+    /// The line is empty or has only spaces.
     Empty,
-    /// What stands before the first space is not a [`Verb`].
+    /// The text before the first space is not a [`Verb`].
     NotAVerb,
 }
 
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_verb_is_refused() {
+    fn invalid_verbs_are_rejected() {
         assert_eq!(Command::parse(b""), Err(CommandError::Empty));
         assert_eq!(Command::parse(b"   "), Err(CommandError::Empty));
         let long = "ABCDEFGHIJKLM";

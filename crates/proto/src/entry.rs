@@ -38,7 +38,7 @@ pub enum Kind {
     Dir,
     /// A symbolic link that is not followed: it is broken or leads out of the account's root.
     Link,
-    /// A pipe, socket or device. It is listed so that nobody wonders, and never opened.
+    /// A pipe, socket or device. It is listed, but never opened.
     Other,
 }
 

@@ -1,6 +1,6 @@
 //! Which facts of RFC 3659 §7.5 a session wants to see in `MLSD` and `MLST`.
 
-/// One fact that this server can tell. Owner and group (`UNIX.owner`, `UNIX.group`) are not among
+/// One fact that this server supports. Owner and group (`UNIX.owner`, `UNIX.group`) are not among
 /// them: accounts of the system are not for clients to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fact {

@@ -7,7 +7,7 @@ pub const STARS_MAX: usize = 8;
 ///
 /// `*` matches anything, `?` one character, `[a-z]` one of those and `[!a-z]` one of the others.
 /// A `]` right at the start of a set belongs to it; a `[` that is never closed, and a backslash,
-/// stand for themselves. As in a shell, a name that begins with a dot is only matched if the
+/// are literal. As in a shell, a name that begins with a dot is only matched if the
 /// pattern begins with a dot.
 ///
 /// A character is one of UTF-8 if pattern and name both are UTF-8, and else a byte.
@@ -36,7 +36,7 @@ enum Token {
 }
 
 impl Glob {
-    /// Reads a pattern. `None` if it holds no wildcard, so that it is a plain name.
+    /// Parses a pattern. `None` if it has no wildcard and so is a plain name.
     pub fn parse(pattern: &[u8]) -> Option<Result<Self, TooManyWildcards>> {
         let bytes = parse_tokens(pattern, false);
         if bytes.iter().all(|token| matches!(token, Token::Letter(_))) {
@@ -59,7 +59,7 @@ impl Glob {
         let is_text = text.is_some();
         let mut name = name;
         let mut tokens = text.unwrap_or(&self.bytes).as_slice();
-        // Where to go on if the present attempt fails: behind the last star, and one character
+        // Where to continue if the current attempt fails: after the last star, and one character
         // more given to it. Stars before that need not be tried again, for what they took was the
         // least they could, and the last star can take all the rest.
         let mut retry: Option<(&[Token], &[u8])> = None;
@@ -154,7 +154,7 @@ fn parse_set(text: &[u8], is_text: bool) -> Option<(Token, &[u8])> {
         if after == HYPHEN {
             let (last, behind_last) = next()?;
             if last == CLOSE {
-                // A hyphen right before the end stands for itself.
+                // A hyphen right before the end is literal.
                 ranges.extend([(letter, letter), (HYPHEN, HYPHEN)]);
                 return Some((Token::Set { is_negated, ranges }, behind_last));
             }

@@ -11,7 +11,7 @@
 #[derive(Debug)]
 pub struct LineDecoder {
     line_bytes_max: usize,
-    /// Fed and not looked at yet, from `at` on.
+    /// The input that is not decoded yet starts at `at`.
     input: Vec<u8>,
     at: usize,
     /// The line so far.
@@ -21,15 +21,15 @@ pub struct LineDecoder {
     telnet: Telnet,
     /// A CR that is neither dropped nor part of the line until the next byte is known.
     holds_cr: bool,
-    /// The rest of a line that was too long is being thrown away.
+    /// The rest of a line that was too long is being discarded.
     discarding: bool,
 }
 
-/// The line was longer than allowed; it is thrown away up to its end.
+/// The line was longer than allowed; it is discarded up to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineTooLong;
 
-/// Where in a telnet sequence the next byte stands.
+/// The position of the next byte in a telnet sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Telnet {
     Data,
@@ -84,7 +84,7 @@ impl LineDecoder {
     /// They are kept until [`Self::next_line`] has returned `None`. So feed only then, and a few
     /// KiB at a time; that keeps the memory of a connection bounded.
     pub fn feed(&mut self, bytes: &[u8]) {
-        // What was looked at need not be kept while a client sends ahead.
+        // Decoded input need not be kept while a client sends ahead.
         self.input.drain(..self.at);
         self.at = 0;
         self.input.extend_from_slice(bytes);
@@ -93,8 +93,8 @@ impl LineDecoder {
     /// The next whole line without its CR LF, or `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`LineTooLong`], once a line and as soon as it passes the cap. The rest of that line is
-    /// thrown away, so that the tail of a long line never runs as a command.
+    /// [`LineTooLong`], once a line and as soon as it exceeds the limit. The rest of that line is
+    /// discarded, so that the tail of a long line never runs as a command.
     pub fn next_line(&mut self) -> Option<Result<Vec<u8>, LineTooLong>> {
         while let Some(&byte) = self.input.get(self.at) {
             self.at += 1;
@@ -132,7 +132,7 @@ impl LineDecoder {
             || self.discarding
     }
 
-    /// How many bytes were fed and not looked at yet.
+    /// The number of bytes that are not decoded yet.
     pub fn buffered_bytes(&self) -> usize {
         self.input.len().saturating_sub(self.at)
     }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn row_15_a_line_too_long_is_told_at_once_and_once_and_its_tail_never_runs() {
+    fn row_15_a_line_too_long_is_reported_at_once_and_its_tail_never_runs() {
         let mut decoder = LineDecoder::new(4);
         assert_eq!(decode(&mut decoder, b"STOR "), [TOO_LONG]);
         assert_eq!(decode(&mut decoder, b"xxxxxxxxxxxxxxxxxxx"), []);
@@ -357,7 +357,7 @@ mod tests {
                 .map(|text| text.strip_suffix('\r').unwrap_or(text).as_bytes().to_vec())
                 .map(|line| if line.len() > max { TOO_LONG } else { Ok(line) })
                 .collect();
-            // What stands behind the last line feed is only told of if it is too long already.
+            // The part after the last line feed is only reported if it is too long already.
             if expected.last().is_some_and(Result::is_ok) {
                 expected.pop();
             }

@@ -15,7 +15,7 @@ pub trait Format: Send + Sync {
     /// A format may remember what it wrote last, since entries are much like one another.
     fn line(&mut self, entry: &Entry, out: &mut Vec<u8>);
 
-    /// Whether a line shows more than the name: if not, nobody need look it up.
+    /// Whether a line shows more than the name; if not, the facts need not be read.
     fn shows_facts(&self) -> bool {
         true
     }
@@ -29,10 +29,9 @@ pub trait Format: Send + Sync {
 /// ```
 ///
 /// Columns: mode, links (4), owner (8), group (8), size (9), date (12), name; a value too long for
-/// its column widens it. Owner and group are always `ftp`: accounts of
-/// the system are not for clients to know, and columns must be there. A pipe, socket or
-/// device is shown as `p`, since clients that know any of them know the pipe. A link that is not
-/// followed shows no target: where it leads is not for clients to know.
+/// its column widens it. Owner and group are always `ftp`: clients must not learn the accounts of
+/// the system, but expect the columns. A pipe, socket or device is shown as `p`, the type that most
+/// clients support. A link that is not followed does not show its target.
 #[derive(Clone, Debug)]
 pub struct Long {
     now: Timestamp,
@@ -46,7 +45,7 @@ pub struct Long {
 pub struct Offset {
     /// Seconds to add to UTC.
     pub seconds: i32,
-    /// The first second since the epoch for which that holds.
+    /// The first second since the epoch for which it is valid.
     pub from: i64,
     /// The first second for which it no longer does.
     pub until: i64,
@@ -171,7 +170,7 @@ impl Facts {
             Fact::Perm => entry.perm.write(out),
             Fact::Unique => match entry.unique {
                 Some((device, inode)) => {
-                    // Any letter that is no hexadecimal digit keeps the two apart.
+                    // Any letter that is not a hexadecimal digit separates the two.
                     digits::write::<16>(out, device, 0, b'0');
                     out.push(b'g');
                     digits::write::<16>(out, inode, 0, b'0');
@@ -236,7 +235,7 @@ impl Long {
 fn write_mode(entry: &Entry, out: &mut Vec<u8>) {
     let mode = entry.mode;
     let letter = |bit: u32, letter: u8| if mode & bit == 0 { b'-' } else { letter };
-    // Where the execute bit stands, `s` or `t` tells of a special bit, in upper case if the
+    // In the position of the execute bit, `s` or `t` shows a special bit, in upper case if the
     // execute bit is off.
     let last = |bit: u32, special: u32, mark: u8| match (mode & bit != 0, mode & special != 0) {
         (true, true) => mark,
@@ -268,7 +267,7 @@ const OWNER_AND_GROUP: &[u8] = b" ftp      ftp      ";
 fn end_with_name(name: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(name);
-    // Without a way out of the loop, many bytes are looked at in one step.
+    // Without an exit from the loop, it can be vectorized.
     let is_odd = name.iter().fold(false, |odd, byte| odd | matches!(byte, b'\r' | b'\n' | 0));
     if is_odd {
         for byte in out.iter_mut().skip(start) {
@@ -389,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn fact_lines_tell_what_was_asked_for() {
+    fn fact_lines_show_the_selected_facts() {
         let mut file = entry("na;me", Kind::File);
         file.perm = Perm::default().with(b'r').with(b'w');
         file.unique = Some((0x2e, 0x1a));

@@ -1,4 +1,4 @@
-//! Where something lies in an account's tree: one kind of path, parsed once, used by everything.
+//! Paths within an account's tree, parsed once and used everywhere.
 
 use std::fmt;
 
@@ -11,18 +11,18 @@ pub const NAME_BYTES_MAX: usize = 255;
 ///
 /// It starts with `/`, has no empty, `.` or `..` component, no NUL, and no slash at its end (the
 /// root is `/` alone). It cannot leave its root *by construction*: `..` at the top stays there.
-/// It holds bytes, since names on disk are bytes; a character set is applied before and after.
+/// It consists of bytes, as names on disk do; character sets are converted before and after.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VPath(Vec<u8>);
 
 /// Why some bytes are not a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
-    /// A NUL byte stands in it. No file system has such a name.
+    /// It contains a NUL byte, which no file system allows.
     Nul,
     /// The whole is longer than [`PATH_BYTES_MAX`], or one name longer than [`NAME_BYTES_MAX`].
     TooLong,
-    /// One name was asked for, and this is empty, `.`, `..`, or holds a slash.
+    /// It is not a single name: empty, `.`, `..`, or with a slash.
     NotOneName,
 }
 
@@ -74,7 +74,7 @@ impl VPath {
         self.0.len() == 1
     }
 
-    /// The directory that holds this; none above the root.
+    /// The parent directory; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         if self.is_root() {
             return None;
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn row_28_what_is_no_path_says_why() {
+    fn row_28_invalid_paths_have_a_reason() {
         let root = VPath::root();
         assert_eq!(root.resolve(b"a\0b"), Err(PathError::Nul));
         assert_eq!(root.join(b".."), Err(PathError::NotOneName));

@@ -1,4 +1,4 @@
-//! The header with which a proxy says for whom it connects (PROXY protocol, versions 1 and 2).
+//! The header with the client's address that a proxy sends (PROXY protocol, versions 1 and 2).
 //!
 //! Version 1 is a line: `PROXY TCP4 192.0.2.7 203.0.113.1 40000 21\r\n`. Version 2 is binary:
 //!
@@ -9,8 +9,9 @@
 //! 00 0c                                 bytes that follow: addresses, ports, then extensions
 //! ```
 //!
-//! What stands behind the header belongs to the client and must not be read with it. So [`parse`]
-//! says how many bytes are missing at least: a reader that never takes more never takes too much.
+//! The bytes after the header are from the client and must not be read with it. So [`parse`]
+//! returns a lower bound of the missing bytes, and a reader that never reads more does not read too
+//! much.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,7 +31,7 @@ const WORD: &[u8] = b"PROXY";
 /// The shortest line there is, `PROXY UNKNOWN`, without its end.
 const LINE_BYTES_MIN: usize = 13;
 
-/// Whose connection it is.
+/// The origin of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     /// A client, at this address, which reached the proxy at that one.
@@ -40,29 +41,29 @@ pub enum Client {
         /// The proxy's end.
         destination: SocketAddr,
     },
-    /// The proxy itself, which looks whether we live; or it does not know.
+    /// The proxy itself, for a health check; or an unknown origin.
     Proxy,
 }
 
-/// What is known of a header that begins with certain bytes.
+/// The progress of parsing a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// At least so many bytes are missing, and that many may be read without reading too much.
+    /// At least this many bytes are missing, and may be read without reading beyond the header.
     Needs(usize),
     /// It is whole.
     Done(Client),
 }
 
-/// Why bytes are no header.
+/// Why bytes are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyError {
-    /// They begin otherwise: it is a client that speaks for itself.
+    /// They do not begin with a header: the client connects directly.
     NoHeader,
-    /// It has a version or a command that nobody knows.
+    /// The version or the command is unknown.
     Unknown,
     /// It is longer than a header may be.
     TooLong,
-    /// Its addresses or ports are none.
+    /// Its addresses or ports are invalid.
     Malformed,
 }
 
@@ -103,7 +104,7 @@ fn parse_line(bytes: &[u8]) -> Result<Progress, ProxyError> {
     let wants_ipv4 = match family {
         (Some("PROXY"), Some("TCP4")) => true,
         (Some("PROXY"), Some("TCP6")) => false,
-        // Whatever stands behind it is to be ignored.
+        // The rest of the line is to be ignored.
         (Some("PROXY"), Some("UNKNOWN")) => return Ok(Progress::Done(Client::Proxy)),
         (Some("PROXY"), _) => return Err(ProxyError::Unknown),
         _ => return Err(ProxyError::NoHeader),
@@ -136,7 +137,7 @@ fn line_port(word: &str) -> Option<u16> {
 
 fn parse_binary(bytes: &[u8]) -> Result<Progress, ProxyError> {
     let Some((head, rest)) = bytes.split_first_chunk::<BINARY_HEAD_BYTES>() else {
-        // The line is the shorter form, so nobody reads this far by mistake.
+        // The line is the shorter form, so this is never reached by mistake.
         return Ok(Progress::Needs(BINARY_HEAD_BYTES - bytes.len()));
     };
     let [.., version_and_command, family, high, low] = *head;
@@ -154,7 +155,7 @@ fn parse_binary(bytes: &[u8]) -> Result<Progress, ProxyError> {
     }
     let body = rest.get(..length).ok_or(ProxyError::Malformed)?;
     match (command, family) {
-        // LOCAL stands for itself, whatever addresses it carries; so does a family not told.
+        // LOCAL is the proxy itself, whatever addresses it carries; so is an unspecified family.
         (Command::Local, _) | (Command::Proxy, 0x00) => Ok(Progress::Done(Client::Proxy)),
         (Command::Proxy, 0x11) => addresses::<4>(body),
         (Command::Proxy, 0x21) => addresses::<16>(body),
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn row_13_what_is_no_header_is_refused_at_once() {
+    fn row_13_an_invalid_header_is_rejected_at_once() {
         let cases: &[(&[u8], ProxyError)] = &[
             (b"USER anna\r\n    ", ProxyError::NoHeader),
             (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abc", ProxyError::NoHeader),

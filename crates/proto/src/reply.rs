@@ -179,7 +179,7 @@ impl Reply {
         Self { code, lines }
     }
 
-    /// Appends the reply as it goes on the wire.
+    /// Appends the reply in wire format.
     ///
     /// `226 Done.` or `211-Features:`, ` MDTM`, `211 End`: every line ends in CR LF. A line between
     /// the first and the last gets one space in front, so that no client can take it for the last
@@ -208,7 +208,7 @@ impl Reply {
     /// it is not all there yet.
     ///
     /// # Errors
-    /// What stands there cannot become a reply: no three digits, or too many lines.
+    /// The input is not a reply: no three digits, or too many lines.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ReplyError> {
         let mut lines = Vec::new();
         let mut used = 0;

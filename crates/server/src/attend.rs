@@ -98,6 +98,6 @@ async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> R
         Ok(_) => return Ok(()),
         Err(refusal) => refusal.reply(spec.unavailable),
     };
-    session.tell(line, !spec.is_secret, &reply);
+    session.report_command(line, !spec.is_secret, &reply);
     control.send([&reply], &session.names).await
 }

@@ -1,7 +1,7 @@
-//! The commands: families of rows and functions, and one table that joins them.
+//! The commands: families of rows and functions, and one table of all families.
 //!
-//! To add a command, open its family, write its row, its function below and a test, and name the
-//! row in the family's `ROWS`. HELP, FEAT, the gate and the reference follow.
+//! To add a command, write its row, its function and a test in its family, and add the row to the
+//! family's `ROWS`. HELP, FEAT, the permission check and the reference are derived from the row.
 
 #![expect(clippy::unnecessary_wraps, reason = "every command has the signature of its row")]
 
@@ -44,7 +44,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Spec> {
     TABLE.iter().copied().flatten().copied()
 }
 
-/// The row of a command and what is its argument: for SITE, what stands behind the second word.
+/// The row of a command and its argument; for SITE, the argument follows the second word.
 pub(crate) fn find<'a>(command: &Command<'a>) -> Option<(&'static Spec, &'a [u8])> {
     let verb = command.verb.as_str();
     if verb == "SITE" {
@@ -60,7 +60,7 @@ pub(crate) fn find<'a>(command: &Command<'a>) -> Option<(&'static Spec, &'a [u8]
     row.map(|row| (row, command.arg))
 }
 
-/// The row that HELP means by `words`.
+/// The row for the argument of HELP.
 fn find_words(words: &[u8]) -> Option<&'static Spec> {
     find(&Command::parse(words.trim_ascii()).ok()?).map(|(row, _)| row)
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use wharf_proto::line::{LineDecoder, LineTooLong};
 use wharf_proto::reply::Reply;
 
-use crate::names::Names;
+use crate::names::NameCodec;
 use crate::net::{Socket, Stream};
 use crate::tls::{Acceptor, Protection, Tie, protection, words};
 
@@ -175,7 +175,7 @@ impl Control {
     pub(crate) async fn send(
         &mut self,
         replies: impl IntoIterator<Item = &Reply>,
-        names: &Names,
+        names: &NameCodec,
     ) -> Result<(), Gone> {
         for reply in replies {
             write(reply, names, &mut self.out);
@@ -194,7 +194,7 @@ impl Control {
     pub(crate) async fn send_last(
         &mut self,
         replies: impl IntoIterator<Item = &Reply>,
-        names: &Names,
+        names: &NameCodec,
     ) {
         if !matches!(timeout(LAST_REPLY_MAX, self.send(replies, names)).await, Ok(Ok(()))) {
             self.abandon();
@@ -237,7 +237,7 @@ impl Control {
     }
 }
 
-fn write(reply: &Reply, names: &Names, out: &mut Vec<u8>) {
+fn write(reply: &Reply, names: &NameCodec, out: &mut Vec<u8>) {
     if reply.lines.iter().all(|line| matches!(names.wire(line), std::borrow::Cow::Borrowed(_))) {
         reply.write(out);
         return;
@@ -279,7 +279,7 @@ mod tests {
     async fn row_7_a_client_that_takes_no_replies_is_gone_after_thirty_seconds() {
         let (_theirs, ours) = tokio::io::duplex(64);
         let mut control = Control::new(Stream::Plain(link(ours)));
-        let names = Names::new(&Settings::default().names);
+        let names = NameCodec::new(&Settings::default().names);
         let started = Instant::now();
         let reply = Reply::new(Code::OK, "x".repeat(100));
         assert!(matches!(control.send([&reply], &names).await, Err(Gone::NotReading)));

@@ -15,12 +15,12 @@ use crate::control::{
     Control, Gone, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX_OF_STRANGERS,
 };
 use crate::data::DataPort;
-use crate::errand;
 use crate::exit::Exit;
 use crate::gate;
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::registry::End;
+use crate::server_side_job;
 use crate::session::Session;
 use crate::transfer;
 
@@ -99,9 +99,9 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
                 let line = line.unwrap_or_default();
                 held = Box::pin(transfer::run(control, session, job, &line)).await?;
             }
-            Next::Errand(errand) => {
+            Next::ServerSideJob(job) => {
                 let line = line.unwrap_or_default();
-                held = Box::pin(errand::run(control, session, errand, &line)).await?;
+                held = Box::pin(server_side_job::run(control, session, job, &line)).await?;
             }
             Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
@@ -167,7 +167,7 @@ async fn next_line(
         let (idle_max, age) = session.idle_max();
         let (deadline, exit) = if is_inside {
             let idle = since + idle_max;
-            match session.time_is_over() {
+            match session.account_deadline() {
                 Some(over) if over < idle => (over, Exit::Ended(TIME_IS_OVER.to_owned())),
                 _ => (idle, Exit::Idle),
             }
@@ -259,7 +259,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     let Some((spec, arg)) = command::find(&command) else {
         let text = match command.verb.as_str() {
             "SITE" => "Unknown SITE command; SITE HELP lists them.",
-            _ => "Unknown command; HELP lists the commands.",
+            _ => "Unknown command; send HELP for a list.",
         };
         return unknown(session, patience, line, text);
     };
@@ -269,7 +269,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         Err(refusal) => Err(refusal),
     };
     if !spec.keeps_pending {
-        session.pending.forget(spec.leaves);
+        session.pending.forget(spec.carries_over);
     }
     if spec.moves_data && !matches!(asked, Ok(Next::Transfer(_))) {
         session.excuse_from_coming();
@@ -277,10 +277,10 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, arg, refusal)));
     // A transfer is told of with its last reply.
     if let Next::Say(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
-        let ended = session.tell(line, !spec.is_secret, reply);
+        let ended = session.report_command(line, !spec.is_secret, reply);
         // How long a password takes is counted with the logins; it would hide all else here.
         if !spec.is_secret {
-            session.shared.tally.replies.add(ended.duration_since(began));
+            session.shared.metrics.replies.add(ended.duration_since(began));
         }
     }
     Ok(next)
@@ -307,7 +307,7 @@ fn unknown(
         }
     }
     let reply = Reply::new(Code::NOT_UNDERSTOOD, text);
-    session.tell(line, false, &reply);
+    session.report_command(line, false, &reply);
     Ok(Next::Say(reply))
 }
 
@@ -348,7 +348,7 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
     control.send([reply], &session.names).await?;
     let tie = session.shared.new_tie();
     acceptor.begun(tie, session.peer.ip());
-    let (probe, deadline) = (Arc::clone(&session.probe), session.silence_deadline());
+    let (probe, deadline) = (Arc::clone(&session.probe), session.idle_deadline());
     let protection = tokio::select! {
         // A handshake that is done counts.
         biased;
@@ -357,7 +357,7 @@ async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> 
         }
         reason = probe.ended(End::AfterTransfer) => return Err(Exit::Ended(reason.to_owned())),
     };
-    session.start_over();
+    session.reset();
     session.tie = Some(tie);
     session.probe.live.secured(protection.version);
     session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::metrics::OpeningFailure;
 use crate::net::{Net, Socket, Stream, at_port};
 use crate::ports::{Arrived, Came, Lease, UnexpectedPeers};
 use crate::settings::SessionReuse;
-use crate::tally::OpeningFailure;
 use crate::tls::{Acceptor, Flowing, Resumed, Stage, Tie};
 
 /// Most clients ask for a transfer within this time after PASV. Nothing is accepted at the port
@@ -93,7 +93,7 @@ pub(crate) enum OpenError {
     OtherAddress(IpAddr),
     /// Who came to a port that others of the same address have too did not resume the TLS session
     /// of any, so many times.
-    NotTold { times: usize },
+    Ambiguous { times: usize },
     /// The listener or the connection failed.
     Network(io::Error),
     /// The TLS handshake failed.
@@ -127,7 +127,7 @@ impl Opening<'_> {
                     return Ok(Data { stream, resumed, lease: Some(lease) });
                 }
                 // PROT C came after PASV.
-                Arrived::Own(_) => return Err(OpenError::NotTold { times: 1 }),
+                Arrived::Own(_) => return Err(OpenError::Ambiguous { times: 1 }),
             },
             DataPort::Active(to) => (self.connect(to).await?, None),
         };
@@ -167,7 +167,7 @@ impl Opening<'_> {
             Err(_) => Err(match (lease.unproven(), unexpected.addresses().first()) {
                 (0, None) => OpenError::TimedOut,
                 (0, Some(first)) => OpenError::OtherAddress(*first),
-                (times, _) => OpenError::NotTold { times },
+                (times, _) => OpenError::Ambiguous { times },
             }),
         }
     }
@@ -190,9 +190,9 @@ impl OpenError {
     /// Under which it is counted.
     pub(crate) fn cause(&self) -> OpeningFailure {
         match self {
-            Self::TimedOut => OpeningFailure::NoneCame,
-            Self::OtherAddress(_) => OpeningFailure::Strangers,
-            Self::NotTold { .. } => OpeningFailure::NotTold,
+            Self::TimedOut => OpeningFailure::NoConnection,
+            Self::OtherAddress(_) => OpeningFailure::UnexpectedPeers,
+            Self::Ambiguous { .. } => OpeningFailure::Ambiguous,
             Self::Network(_) => OpeningFailure::Network,
             Self::Tls(_) => OpeningFailure::Tls,
             Self::NotResumed => OpeningFailure::NotResumed,
@@ -208,7 +208,7 @@ impl fmt::Display for OpenError {
             Self::OtherAddress(address) => {
                 write!(out, "data connections came from a different address ({address}) only")
             }
-            Self::NotTold { times } => write!(
+            Self::Ambiguous { times } => write!(
                 out,
                 "{times} data connections came that resumed no TLS session, to a port that \
                  several sessions of one address share; widen passive.ports for such clients"

@@ -99,7 +99,7 @@ impl Session {
             "" => seen.to_owned(),
             detail => format!("{seen} ({detail})"),
         };
-        self.emit(&Event::DataTrouble {
+        self.emit(&Event::DataConnProblem {
             network: &network,
             cause: cause.name(),
             reason: &reason,
@@ -114,7 +114,7 @@ fn cause_of(error: &OpenError, is_passive: bool) -> (Cause, String) {
     match error {
         OpenError::TimedOut => (Cause::NoConnection, String::new()),
         OpenError::OtherAddress(first) => (Cause::OtherAddress, first.to_string()),
-        OpenError::NotTold { .. } => (Cause::NotToldApart, String::new()),
+        OpenError::Ambiguous { .. } => (Cause::NotToldApart, String::new()),
         OpenError::Tls(error) => (Cause::TlsFailed, error.to_string()),
         OpenError::NotResumed => (Cause::NotResumed, String::new()),
         OpenError::Network(error) if is_passive => (Cause::System, error.to_string()),

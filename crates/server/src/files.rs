@@ -1,12 +1,12 @@
-//! An account's view of its files: the only door to the store. Every act asks for its right here,
-//! so no command can forget to.
+//! An account's view of its files, and the only access to the store. Every operation checks its
+//! right here, so no command can omit the check.
 
 mod perms;
 
 use std::sync::Arc;
 
 use wharf_core::error::ErrorKind;
-use wharf_core::event::Tree;
+use wharf_core::event::AccountFiles;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{
     Change, Entries, LastLink, Replace, Sink, Source, Start, Storage, Usage, Wanted, Write,
@@ -14,7 +14,7 @@ use wharf_core::storage::{
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
 
-pub(crate) use self::perms::PermsIn;
+pub(crate) use self::perms::DirectoryPerms;
 use self::perms::perm;
 use crate::refusal::Refusal;
 use crate::settings::Files as FilesSettings;
@@ -25,7 +25,7 @@ pub(crate) struct Files {
     store: Arc<dyn Storage>,
     rules: Arc<Rules>,
     ignores_case: bool,
-    /// Whether links are resolved before rights are asked: not where the same hold everywhere.
+    /// Whether links are resolved before rights are checked: if rights differ by path.
     has_rules: bool,
     makes_parents: bool,
     may_overwrite: bool,
@@ -43,12 +43,12 @@ impl Files {
         }
     }
 
-    /// Where the operating system has them, for those who are told of events.
-    pub(crate) fn tree(&self) -> Tree {
-        Tree::of(Arc::clone(&self.store))
+    /// Maps paths to those of the operating system, for consumers of events.
+    pub(crate) fn tree(&self) -> AccountFiles {
+        AccountFiles::of(Arc::clone(&self.store))
     }
 
-    /// Whether the account may ever do this, anywhere.
+    /// Whether the account has these rights anywhere.
     pub(crate) fn may_ever(&self, rights: Permissions) -> bool {
         let anywhere = self.rules.anywhere();
         rights.is_empty() || anywhere.contains(rights)
@@ -56,13 +56,13 @@ impl Files {
 
     /// The facts of a path, with what the account may do there.
     pub(crate) async fn stat(&self, at: &VPath) -> Result<Entry, Refusal> {
-        let real = self.lead(at, Permissions::LIST).await?;
+        let real = self.authorize(at, Permissions::LIST).await?;
         self.stat_real(at, &real).await
     }
 
     /// The facts of `at`, which leads to `real`.
     async fn stat_real(&self, at: &VPath, real: &VPath) -> Result<Entry, Refusal> {
-        let mut entry = self.told(at, self.store.stat(real).await)?;
+        let mut entry = self.hide_existence(at, self.store.stat(real).await)?;
         if let (Some(name), true) = (at.name(), at != real) {
             entry.name = name.to_vec();
         }
@@ -70,10 +70,10 @@ impl Files {
         Ok(entry)
     }
 
-    /// The facts of a file as RETR would send it (RFC 3659 §4); where none stands, how much this
-    /// account left of an unfinished upload, for a client that means to go on with it.
+    /// The facts of a file as RETR would send it (RFC 3659 §4). If there is none, the size of this
+    /// account's partial upload, so that a client can resume it.
     pub(crate) async fn size(&self, at: &VPath) -> Result<Entry, Refusal> {
-        let real = self.lead(at, Permissions::LIST).await?;
+        let real = self.authorize(at, Permissions::LIST).await?;
         let missing = match self.stat_real(at, &real).await {
             Ok(entry) => return Ok(entry),
             Err(refusal) => refusal,
@@ -88,8 +88,8 @@ impl Files {
         Ok(entry)
     }
 
-    /// Whether something is there, as far as the account may know: where it may neither list nor
-    /// read, nothing is, so that the meaning of a name does not depend on what exists.
+    /// Whether a path exists and the account may know it. Without the right to list or read this is
+    /// always false, so that the interpretation of a name does not reveal what exists.
     pub(crate) async fn exists(&self, at: &VPath) -> bool {
         let may_know = self.may_know(at) || self.rights(at).contains(Permissions::READ);
         if !may_know {
@@ -101,15 +101,15 @@ impl Files {
         }
     }
 
-    /// Whether the account may know what exists at a path: it may list the folder, or what is
-    /// there. Else every command answers alike for what exists and for what does not.
+    /// Whether the account may know what exists at a path: it may list the directory or the path
+    /// itself. Otherwise, replies are alike for existing and missing paths.
     fn may_know(&self, at: &VPath) -> bool {
         let Some(folder) = at.parent() else { return true };
         self.rights(at).union(self.rights(&folder)).contains(Permissions::LIST)
     }
 
-    /// The size of the file that is there, if one is. For decisions about an upload that the
-    /// account may make; nothing of it reaches the client.
+    /// The size of the file at a path, if any. For internal decisions about an upload; it must not
+    /// be sent to the client.
     pub(crate) async fn size_of_target(&self, at: &VPath) -> Result<Option<u64>, Refusal> {
         let real = self.resolve(at, LastLink::Keep).await?;
         match self.store.stat(&real).await {
@@ -120,62 +120,62 @@ impl Files {
         }
     }
 
-    /// Whether an upload to `at` makes the folders on the way: always where the account may not
-    /// know whether they exist, since an error would tell.
-    fn makes_folders_for(&self, at: &VPath) -> bool {
+    /// Whether an upload to `at` creates missing parent directories: always if the account may not
+    /// know whether they exist, since an error would reveal it.
+    fn creates_parents_for(&self, at: &VPath) -> bool {
         self.makes_parents || at.parent().is_some_and(|folder| !self.may_know(&folder))
     }
 
-    /// Checks that a directory can be entered. Where the account may not know whether it exists,
-    /// any name can be: cameras go to their folder before they upload.
+    /// Checks that a directory can be entered. If the account may not know whether it exists, any
+    /// name succeeds: cameras change to their directory before they upload.
     pub(crate) async fn enter(&self, at: &VPath) -> Result<(), Refusal> {
         self.require(at, Permissions::ENTER)?;
         if !self.may_know(at) {
             return Ok(());
         }
-        let real = self.lead(at, Permissions::ENTER).await?;
-        match self.told(at, self.store.stat(&real).await)?.kind {
+        let real = self.authorize(at, Permissions::ENTER).await?;
+        match self.hide_existence(at, self.store.stat(&real).await)?.kind {
             Kind::Dir => Ok(()),
-            Kind::Link => Err(self.not_followed(at).await),
+            Kind::Link => Err(self.link_error(at).await),
             _ => Err(ErrorKind::NotADirectory.into_refusal()),
         }
     }
 
-    /// Why a link is not followed: it is broken, leads in a circle, or out of the home.
-    pub(crate) async fn not_followed(&self, at: &VPath) -> Refusal {
+    /// The error for a link that is not followed: it is broken, circular, or leads out of the home.
+    pub(crate) async fn link_error(&self, at: &VPath) -> Refusal {
         match self.store.list(at, Wanted::Names).await {
             Ok(_) => ErrorKind::NotADirectory.into_refusal(),
             Err(error) => error.into(),
         }
     }
 
-    /// What a directory holds.
+    /// The entries of a directory.
     pub(crate) async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries, Refusal> {
-        let real = self.lead(at, Permissions::LIST).await?;
-        self.told(at, self.store.list(&real, wanted).await)
+        let real = self.authorize(at, Permissions::LIST).await?;
+        self.hide_existence(at, self.store.list(&real, wanted).await)
     }
 
-    /// What a directory holds, for a walk through a tree that needs this right in each folder;
-    /// none where the account lacks it. The error is the store's own.
+    /// The entries of a directory for a tree walk; `None` without `right`. Errors are the store's.
     pub(crate) async fn list_for(
         &self,
         at: &VPath,
         right: Permissions,
     ) -> Option<wharf_core::error::Result<Entries>> {
-        let real = self.lead(at, right).await.ok()?;
+        let real = self.authorize(at, right).await.ok()?;
         Some(self.store.list(&real, Wanted::Facts).await)
     }
 
-    /// Removes a directory if it is empty; whether it was. A link is no directory here.
+    /// Removes a directory if it is empty, and returns whether it was. A link to a directory does
+    /// not count as one.
     pub(crate) async fn remove_if_empty(&self, at: &VPath) -> Result<bool, Refusal> {
         self.may_remove(at, true)?;
         if at.is_root() {
-            return Err(Refusal::unavailable("The top directory cannot be removed."));
+            return Err(Refusal::unavailable("The root directory cannot be removed."));
         }
-        let real = self.lead_to_name(at, Permissions::RMDIR).await?;
+        let real = self.authorize_name(at, Permissions::RMDIR).await?;
         match self.store.remove_dir(&real).await {
             Err(error) if error.kind == ErrorKind::NotEmpty => Ok(false),
-            removed => self.told(at, removed).map(|()| true),
+            removed => self.hide_existence(at, removed).map(|()| true),
         }
     }
 
@@ -185,15 +185,15 @@ impl Files {
     }
 
     pub(crate) async fn read(&self, at: &VPath, from: u64) -> Result<Source, Refusal> {
-        let real = self.lead(at, Permissions::READ).await?;
-        self.told(at, self.store.read(&real, from).await)
+        let real = self.authorize(at, Permissions::READ).await?;
+        self.hide_existence(at, self.store.read(&real, from).await)
     }
 
-    /// How long a file is whose check sum is wanted.
+    /// The size of a file, for a checksum.
     pub(crate) async fn stat_to_digest(&self, at: &VPath) -> Result<u64, Refusal> {
         let real = self.may_digest(at).await?;
-        let entry = self.told(at, self.store.stat(&real).await)?;
-        self.told(at, regular(entry.kind))?;
+        let entry = self.hide_existence(at, self.store.stat(&real).await)?;
+        self.hide_existence(at, regular(entry.kind))?;
         Ok(entry.size)
     }
 
@@ -203,38 +203,38 @@ impl Files {
     }
 
     async fn may_digest(&self, at: &VPath) -> Result<VPath, Refusal> {
-        self.lead(at, Permissions::READ).await?;
-        self.lead(at, Permissions::HASH).await
+        self.authorize(at, Permissions::READ).await?;
+        self.authorize(at, Permissions::HASH).await
     }
 
     /// Checks that a file can be copied, for SITE CPFR.
     pub(crate) async fn may_copy(&self, from: &VPath) -> Result<(), Refusal> {
-        self.lead(from, Permissions::COPY).await?;
-        let real = self.lead(from, Permissions::READ).await?;
-        let kind = self.told(from, self.store.stat(&real).await)?.kind;
-        self.told(from, regular(kind))
+        self.authorize(from, Permissions::COPY).await?;
+        let real = self.authorize(from, Permissions::READ).await?;
+        let kind = self.hide_existence(from, self.store.stat(&real).await)?.kind;
+        self.hide_existence(from, regular(kind))
     }
 
-    /// Begins to copy a file: it is read with the rights of RETR and written with those of STOR.
+    /// Begins to copy a file, with the rights of RETR for the source and of STOR for the target.
     pub(crate) async fn copy(
         &self,
         from: &VPath,
         to: &VPath,
     ) -> Result<(Source, Box<dyn Sink>), Refusal> {
-        self.lead(to, Permissions::COPY).await?;
+        self.authorize(to, Permissions::COPY).await?;
         self.may_copy(from).await?;
         let source = self.read(from, 0).await?;
         Ok((source, self.store(to, Start::Fresh).await?))
     }
 
-    /// Begins to store a file; a file that is there is replaced only with the right to.
+    /// Begins an upload; an existing file is replaced only with the right `overwrite`.
     pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
-        let real = self.lead(at, Permissions::UPLOAD).await?;
+        let real = self.authorize(at, Permissions::UPLOAD).await?;
         if let Start::At(from) = start
             && !self.may_know(at)
             && !self.rights(at).contains(Permissions::READ)
         {
-            // How long a file is shows in which restart points it takes.
+            // The accepted restart points would reveal the size of the file.
             let named = self.resolve(at, LastLink::Keep).await?;
             if from > self.store.partial(&named).await?.unwrap_or(0) {
                 return Err(ErrorKind::BadOffset.into_refusal());
@@ -243,18 +243,18 @@ impl Files {
         self.write(at, Write { start, replace: self.replace(at, &real) }).await
     }
 
-    /// Whether an upload may replace a file at a path that leads to `real`.
+    /// Whether an upload may replace a file at a path that resolves to `real`.
     fn replace(&self, at: &VPath, real: &VPath) -> Replace {
         let rights = self.rights(at).intersection(self.rights(real));
         Replace::when(self.may_overwrite && rights.contains(Permissions::OVERWRITE))
     }
 
-    /// The permission bits that new files and directories of this session do not get.
+    /// The umask of this session.
     pub(crate) fn umask(&self) -> Option<u32> {
         self.store.umask()
     }
 
-    /// Sets them. Without the right to change modes, new files may only get fewer bits.
+    /// Sets the umask. Without the right `chmod`, new files may only get fewer permission bits.
     pub(crate) fn set_umask(&self, umask: u32) -> Result<(), Refusal> {
         let now = self.store.umask().unwrap_or(0);
         if now & !umask != 0 && !self.may_ever(Permissions::CHMOD) {
@@ -264,14 +264,13 @@ impl Files {
         Ok(())
     }
 
-    /// What the account keeps and may keep, as far as anybody counts.
+    /// The usage and quota of the account, if counted.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.store.usage()
     }
 
-    /// Refuses a size that could not be stored even if nothing else were. What there is room for
-    /// now depends on the upload: it may replace a file, or go on with what was left. An account
-    /// that may not write at `at` learns nothing of the room there.
+    /// Rejects a size that could not be stored even in an empty home; `check_room` checks the space
+    /// for a specific upload. Without a right to write, nothing is revealed.
     pub(crate) async fn check_size(&self, at: &VPath, bytes: u64) -> Result<(), Refusal> {
         let rights = self.rights(at);
         if !rights.contains(Permissions::UPLOAD) && !rights.contains(Permissions::APPEND) {
@@ -288,14 +287,12 @@ impl Files {
         }
     }
 
-    /// Refuses an upload of an announced size for which there is no room. Gives how many bytes
-    /// are there already that the upload goes on with.
+    /// Rejects an upload of an announced size for which there is no space. Returns the number of
+    /// stored bytes that the upload continues. Clients announce the size of the whole file or of
+    /// the remaining part; the one that needs less is assumed, and writing checks the space again.
     ///
-    /// Clients announce the whole file or what they are about to send of it; whichever asks for
-    /// less is believed, and what is written is checked in any case.
-    ///
-    /// The right comes first, and a file counts as room only for an upload that may replace it by
-    /// an account that may know of it: else the sizes that are refused would tell its length.
+    /// The right is checked first, and an existing file counts as space only if the upload may
+    /// replace it and the account may know of it: otherwise rejected sizes would reveal its size.
     pub(crate) async fn check_room(
         &self,
         at: &VPath,
@@ -319,7 +316,7 @@ impl Files {
         let before = match start {
             Start::Fresh => 0,
             Start::At(at) => at,
-            // What is there is added to; only where nothing is an unfinished upload goes on.
+            // Appends to an existing file; without one, continues a partial upload.
             Start::End => stands.or(partial).unwrap_or(0),
         };
         let more = announced.saturating_sub(before);
@@ -336,9 +333,9 @@ impl Files {
         Ok(before)
     }
 
-    /// Begins to store a file under a name that nothing has; none if something has it.
+    /// Begins an upload to an unused name; `None` if the name is in use.
     pub(crate) async fn store_new(&self, at: &VPath) -> Result<Option<Box<dyn Sink>>, Refusal> {
-        let real = self.lead(at, Permissions::UPLOAD).await?;
+        let real = self.authorize(at, Permissions::UPLOAD).await?;
         if self.store.stat(&real).await.is_ok() {
             return Ok(None);
         }
@@ -346,17 +343,16 @@ impl Files {
         self.write(at, how).await.map(Some)
     }
 
-    /// Begins to add to a file. Where an unfinished upload or a new file takes a name that
-    /// something else got meanwhile, that is replaced only with the right to.
+    /// Begins to append. A file that takes the name meanwhile is only replaced with `overwrite`.
     pub(crate) async fn append(&self, at: &VPath) -> Result<Box<dyn Sink>, Refusal> {
-        let real = self.lead(at, Permissions::APPEND).await?;
+        let real = self.authorize(at, Permissions::APPEND).await?;
         self.write(at, Write { start: Start::End, replace: self.replace(at, &real) }).await
     }
 
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>, Refusal> {
         let at = &self.resolve(at, LastLink::Keep).await?;
         let mut begun = self.store.write(at, how).await;
-        if is_missing(&begun) && self.makes_folders_for(at) {
+        if is_missing(&begun) && self.creates_parents_for(at) {
             self.create_parent_dirs(at).await?;
             begun = self.store.write(at, how).await;
         }
@@ -369,24 +365,24 @@ impl Files {
     }
 
     pub(crate) async fn remove_file(&self, at: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(at, Permissions::DELETE).await?;
-        self.told(at, self.store.remove_file(&real).await)
+        let real = self.authorize_name(at, Permissions::DELETE).await?;
+        self.hide_existence(at, self.store.remove_file(&real).await)
     }
 
     pub(crate) async fn remove_dir(&self, at: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(at, Permissions::RMDIR).await?;
+        let real = self.authorize_name(at, Permissions::RMDIR).await?;
         if at.is_root() {
-            return Err(Refusal::unavailable("The top directory cannot be removed."));
+            return Err(Refusal::unavailable("The root directory cannot be removed."));
         }
-        self.told(at, self.store.remove_dir(&real).await)
+        self.hide_existence(at, self.store.remove_dir(&real).await)
     }
 
-    /// Makes a directory, and says whether it did: where the account may not know what exists, a
-    /// name that is taken is no error.
+    /// Creates a directory, and returns whether it did. If the account may not know what exists, an
+    /// existing name is not an error.
     pub(crate) async fn make_dir(&self, at: &VPath) -> Result<bool, Refusal> {
-        let at = &self.lead_to_name(at, Permissions::MKDIR).await?;
+        let at = &self.authorize_name(at, Permissions::MKDIR).await?;
         let mut made = self.store.make_dir(at).await;
-        if is_missing(&made) && self.makes_folders_for(at) {
+        if is_missing(&made) && self.creates_parents_for(at) {
             self.create_parent_dirs(at).await?;
             made = self.store.make_dir(at).await;
         }
@@ -397,8 +393,8 @@ impl Files {
         }
     }
 
-    /// Makes the folders on the way to `at` that are missing. In a folder that the account may not
-    /// list, the right to store files there is enough.
+    /// Creates the missing parent directories of `at`. If the account may not list a directory, the
+    /// right `upload` is enough there.
     async fn create_parent_dirs(&self, at: &VPath) -> Result<(), Refusal> {
         let mut parent = VPath::root();
         let names: Vec<_> = at.names().collect();
@@ -410,7 +406,7 @@ impl Files {
                     self.require(&parent, Permissions::MKDIR)?;
                 }
                 match self.store.make_dir(&parent).await {
-                    // Another session was faster.
+                    // Another session created it meanwhile.
                     Err(error) if error.kind == ErrorKind::Exists => {}
                     made => made?,
                 }
@@ -421,28 +417,27 @@ impl Files {
 
     /// Checks that something can be renamed, for RNFR.
     pub(crate) async fn may_rename(&self, from: &VPath) -> Result<(), Refusal> {
-        let real = self.lead_to_name(from, Permissions::RENAME).await?;
+        let real = self.authorize_name(from, Permissions::RENAME).await?;
         if from.is_root() {
-            return Err(Refusal::unavailable("The top directory cannot be renamed."));
+            return Err(Refusal::unavailable("The root directory cannot be renamed."));
         }
         if self.may_know(from) {
-            self.told(from, self.store.stat(&real).await)?;
+            self.hide_existence(from, self.store.stat(&real).await)?;
         }
-        self.check_fixed(from, &real)
+        self.check_movable(from, &real)
     }
 
     pub(crate) async fn rename(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
-        let old = self.lead_to_name(from, Permissions::RENAME).await?;
-        let new = self.lead_to_name(to, Permissions::RENAME).await?;
-        self.check_fixed(from, &old)?;
-        self.check_fixed(to, &new)?;
-        self.check_gain(&old, &new)?;
-        self.told(from, self.store.rename(&old, &new, self.replace(to, &new)).await)
+        let old = self.authorize_name(from, Permissions::RENAME).await?;
+        let new = self.authorize_name(to, Permissions::RENAME).await?;
+        self.check_movable(from, &old)?;
+        self.check_movable(to, &new)?;
+        self.check_rights_gain(&old, &new)?;
+        self.hide_existence(from, self.store.rename(&old, &new, self.replace(to, &new)).await)
     }
 
-    /// Refuses to move what has a rule, or a virtual folder, for itself or for something in it: the
-    /// rule would stay behind, and hold for nothing. So would one that is for the new name.
-    fn check_fixed(&self, at: &VPath, real: &VPath) -> Result<(), Refusal> {
+    /// Rejects a rename of a path with a rule or a virtual folder at or below it, to keep it valid.
+    fn check_movable(&self, at: &VPath, real: &VPath) -> Result<(), Refusal> {
         for path in [at, real] {
             if let Some((prefix, rights)) = self.rules.at_or_below(path, self.ignores_case) {
                 let reason =
@@ -457,13 +452,13 @@ impl Files {
         Ok(())
     }
 
-    /// Refuses to move what may not be read to where more may be done with it.
-    fn check_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
+    /// Rejects a rename of an unreadable file to a path with more rights.
+    fn check_rights_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
         let (old, new) = (self.rights(from), self.rights(to));
         if old.contains(new) || old.contains(Permissions::READ) {
             return Ok(());
         }
-        let reason = format!("its rights \"{old}\" have no read, and those of {to} are \"{new}\"");
+        let reason = format!("its rights \"{old}\" lack read, and those of {to} are \"{new}\"");
         Err(Refusal::by_rule(from, reason))
     }
 
@@ -472,20 +467,23 @@ impl Files {
             Change::Mode(_) => Permissions::CHMOD,
             Change::Modified(_) => Permissions::MTIME,
         };
-        let real = self.lead(at, right).await?;
-        self.told(at, self.store.set(&real, change).await)
+        let real = self.authorize(at, right).await?;
+        self.hide_existence(at, self.store.set(&real, change).await)
     }
 
-    /// The facts of something that may not exist, with what the account may do there. Who may not
-    /// look is told the same whether it exists or not.
+    /// The facts of a path, or `None` if it does not exist. Without `list`, an error in both cases.
     pub(crate) async fn find(&self, at: &VPath) -> Result<Option<Entry>, Refusal> {
-        let real = self.lead(at, Permissions::LIST).await?;
+        let real = self.authorize(at, Permissions::LIST).await?;
         Ok(self.stat_real(at, &real).await.ok())
     }
 
-    /// What the store said, for an account that may know what exists there. To any other, what is
-    /// forbidden, of another kind, not empty or shorter is missing.
-    fn told<T>(&self, at: &VPath, said: wharf_core::error::Result<T>) -> Result<T, Refusal> {
+    /// Maps errors of the store. If the account may not know what exists at `at`, errors that would
+    /// reveal it become `NotFound`.
+    fn hide_existence<T>(
+        &self,
+        at: &VPath,
+        said: wharf_core::error::Result<T>,
+    ) -> Result<T, Refusal> {
         said.map_err(|error| match error.kind {
             ErrorKind::Forbidden
             | ErrorKind::Exists
@@ -503,44 +501,47 @@ impl Files {
         })
     }
 
-    /// The letters of the `perm` fact for something of this kind at this path.
+    /// The `perm` fact of an entry of this kind at this path.
     fn perm(&self, at: &VPath, kind: Kind) -> Perm {
         perm(self.rights(at), kind)
     }
 
-    /// The letters of the `perm` fact for whatever lies in this directory.
-    pub(crate) fn perms_in(&self, directory: &VPath) -> PermsIn {
+    /// The `perm` facts of the entries of a directory.
+    pub(crate) fn perms_in(&self, directory: &VPath) -> DirectoryPerms {
         if self.rules.reach_below(directory) {
-            return PermsIn::Each(self.clone(), directory.clone());
+            return DirectoryPerms::Each(self.clone(), directory.clone());
         }
         let rights = self.rights(directory);
-        PermsIn::All { files: perm(rights, Kind::File), directories: perm(rights, Kind::Dir) }
+        DirectoryPerms::All {
+            files: perm(rights, Kind::File),
+            directories: perm(rights, Kind::Dir),
+        }
     }
 
-    /// The same for something that lies elsewhere than its path says.
+    /// The same for a path that resolves to another one.
     fn perm_through(&self, at: &VPath, real: &VPath, kind: Kind) -> Perm {
         perm(self.rights(at).intersection(self.rights(real)), kind)
     }
 
-    /// Where a path leads; itself where no rule makes a difference.
+    /// Resolves links in a path; returns it unchanged if no rules depend on paths.
     async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath, Refusal> {
         if !self.has_rules {
             return Ok(at.clone());
         }
-        self.told(at, self.store.resolve(at, last).await)
+        self.hide_existence(at, self.store.resolve(at, last).await)
     }
 
-    /// Requires a right at a path and, where links lead elsewhere, there as well. Gives the path
-    /// without links: every act on it must take that one.
-    async fn lead(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
+    /// Requires a right at a path and at the path to which its links resolve. Returns the resolved
+    /// path, which every operation must use.
+    async fn authorize(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
         self.require(at, right)?;
         let real = self.resolve(at, LastLink::Follow).await?;
         self.require_real(at, &real, right)?;
         Ok(real)
     }
 
-    /// The same for acts on the name: a link that is the last of the path is itself meant.
-    async fn lead_to_name(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
+    /// The same for operations on the name: a link in the last component is not followed.
+    async fn authorize_name(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
         self.require(at, right)?;
         let real = self.resolve(at, LastLink::Keep).await?;
         self.require_real(at, &real, right)?;
@@ -557,7 +558,7 @@ impl Files {
     }
 
     fn rights(&self, at: &VPath) -> Permissions {
-        // Else `/SECRET` would have the rights of `/`, and lead to `/secret`.
+        // Otherwise `/SECRET` would have the rights of `/`, and refer to `/secret`.
         if self.ignores_case { self.rules.at_any_case(at) } else { self.rules.at(at) }
     }
 
@@ -571,12 +572,12 @@ fn regular(kind: Kind) -> wharf_core::error::Result<()> {
     match kind {
         Kind::File => Ok(()),
         Kind::Dir => Err(ErrorKind::IsADirectory.into()),
-        // Nothing is read through a link that is not followed, nor from a device.
+        // Links that are not followed and devices cannot be read.
         Kind::Link | Kind::Other => Err(ErrorKind::Forbidden.into()),
     }
 }
 
-/// Whether an act failed because a folder on the way is missing.
+/// Whether an operation failed because a parent directory is missing.
 fn is_missing<T>(ended: &wharf_core::error::Result<T>) -> bool {
     ended.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound)
 }

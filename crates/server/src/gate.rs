@@ -1,4 +1,4 @@
-//! May this command run now? Pure: looks at the row and the session, and touches nothing.
+//! Whether a command may run now. Pure functions of the command's row and the session.
 
 use wharf_proto::reply::Code;
 
@@ -7,13 +7,13 @@ use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settings::TlsRequire;
 
-/// Lets a command through, or says why not.
+/// Admits a command, or returns the reason why not.
 pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Refusal> {
     let disabled = &session.settings.compat.disabled_commands;
     if disabled.iter().any(|verb| verb == spec.verb || spec.also.contains(&verb.as_str())) {
         return Err(Refusal::say(
             Code::NOT_IMPLEMENTED,
-            "Command not implemented: it is disabled on this server.",
+            "Command not implemented: disabled by the administrator.",
         ));
     }
     if spec.stage == Stage::LoggedIn && session.logged_in().is_none() {
@@ -26,7 +26,7 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
         && !inside.files.may_ever(spec.needs)
     {
         if spec.is_extra {
-            let text = "That command is off for your account.";
+            let text = "Command not implemented: not enabled for this account.";
             return Err(Refusal::say(Code::NOT_IMPLEMENTED, text));
         }
         return Err(Refusal::Denied(spec.needs));
@@ -42,7 +42,7 @@ fn data_can_move(session: &Session) -> Result<(), Refusal> {
     if needs_all && !session.parameters.is_private {
         return Err(Refusal::say(
             Code::PROTECTION_REFUSED,
-            "Data connections must be protected here: send PROT P.",
+            "Data connection must be encrypted; send PROT P.",
         ));
     }
     if session.data.is_none() {
@@ -58,17 +58,17 @@ mod tests {
     use super::*;
     use crate::command::rows;
     use crate::settings::Compat;
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
     fn code(spec: &Spec, session: &Session, arg: &[u8]) -> Option<u16> {
         let refusal = admit(spec, session, arg).err()?;
         Some(refusal.reply(spec.unavailable).code.number())
     }
 
-    /// Before a login everything but these is 530, whatever its argument.
+    /// Before a login, all other commands are answered with 530, whatever their argument.
     #[test]
-    fn row_19_24_strangers_may_only_introduce_themselves() {
-        let bench = Bench::new();
+    fn row_19_24_only_these_commands_are_allowed_before_login() {
+        let bench = TestSession::new();
         let open: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") != Some(530))
             .map(|row| row.verb)
@@ -94,15 +94,16 @@ mod tests {
         assert_eq!(open, expected);
     }
 
-    /// A browser must not get back what a page made it send, and nobody learns what we are.
+    /// A browser must not get back what a web page made it send, and replies before a login do not
+    /// reveal the software or its version.
     #[tokio::test(start_paused = true)]
-    async fn row_10_51_no_reply_before_a_login_repeats_what_was_said_or_tells_of_us() {
+    async fn row_10_51_no_reply_before_login_echoes_input_or_reveals_the_software() {
         const MARK: &str = "scriptalert1";
         let version = env!("CARGO_PKG_VERSION");
         for row in rows() {
             for line in [format!("{} {MARK}", row.verb), row.verb.to_owned()] {
-                let mut bench = Bench::new();
-                let reply = bench.says(&line).await.to_ascii_lowercase();
+                let mut bench = TestSession::new();
+                let reply = bench.send(&line).await.to_ascii_lowercase();
                 for word in [MARK, "wharf", version, "rust"] {
                     assert!(!reply.contains(word), "{line}: {reply}");
                 }
@@ -110,35 +111,33 @@ mod tests {
         }
     }
 
-    /// Command x right: each command is open to whoever has all its rights, somewhere, and closed
-    /// to whoever lacks any of them, and to strangers.
+    /// Command x right: a command needs all of its rights, at least in one place, and a login.
     #[test]
-    fn row_24_25_every_command_is_closed_without_any_of_its_rights() {
+    fn row_24_25_every_command_needs_all_of_its_rights() {
         let each = || Permissions::EACH.iter().map(|(right, ..)| *right);
         let but = |lacking: Permissions| {
             each().filter(|right| *right != lacking).fold(Permissions::NONE, Permissions::union)
         };
         for row in rows().filter(|row| row.stage == Stage::LoggedIn) {
-            let stranger = Bench::new();
-            assert_eq!(code(row, &stranger.session, b"x"), Some(530), "{}", row.verb);
-            let exact = Bench::new().logged_in(row.needs).ready();
+            let unauthenticated = TestSession::new();
+            assert_eq!(code(row, &unauthenticated.session, b"x"), Some(530), "{}", row.verb);
+            let exact = TestSession::new().logged_in(row.needs).ready();
             assert_eq!(code(row, &exact.session, b"x"), None, "{}", row.verb);
             for right in each() {
-                let bench = Bench::new().logged_in(but(right)).ready();
+                let bench = TestSession::new().logged_in(but(right)).ready();
                 let closed = if row.is_extra { 502 } else { row.unavailable.number() };
                 let expected = row.needs.contains(right).then_some(closed);
                 assert_eq!(code(row, &bench.session, b"x"), expected, "{} {right}", row.verb);
             }
         }
         for row in rows().filter(|row| row.stage == Stage::Any) {
-            assert!(row.needs.is_empty(), "{}: nobody has rights before a login", row.verb);
+            assert!(row.needs.is_empty(), "{}: needs rights before a login", row.verb);
         }
     }
 
-    /// Each right closes these commands where it is missing, and no others: the table of the old
-    /// letters, and ours.
+    /// The commands that each right controls: the letters of pyftpdlib, and our additions.
     #[test]
-    fn row_24_25_each_right_has_its_commands() {
+    fn row_24_25_each_right_controls_its_commands() {
         let table: Vec<_> = Permissions::EACH
             .iter()
             .map(|(right, letter, name)| {
@@ -167,16 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn a_needed_argument_is_asked_for_with_the_syntax() {
-        let bench = Bench::new().logged_in(Permissions::ALL);
+    fn a_missing_argument_is_reported_with_the_syntax() {
+        let bench = TestSession::new().logged_in(Permissions::ALL);
         for row in rows().filter(|row| row.arg == Arg::Required && !row.moves_data) {
             assert_eq!(code(row, &bench.session, b""), Some(501), "{}", row.verb);
         }
     }
 
     #[test]
-    fn data_needs_a_place_to_go() {
-        let bench = Bench::new().logged_in(Permissions::ALL);
+    fn transfers_need_a_data_port() {
+        let bench = TestSession::new().logged_in(Permissions::ALL);
         let moving: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") == Some(425))
             .map(|row| row.verb)
@@ -185,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn a_command_can_be_switched_off_by_any_of_its_names() {
+    fn a_command_can_be_disabled_by_any_of_its_names() {
         let compat = Compat { disabled_commands: vec!["XPWD".into()], ..Compat::default() };
         let settings = crate::settings::Settings { compat, ..Default::default() };
-        let bench = Bench::with(settings).logged_in(Permissions::ALL);
+        let bench = TestSession::with(settings).logged_in(Permissions::ALL);
         let off: Vec<_> = rows()
             .filter(|row| code(row, &bench.session, b"x") == Some(502))
             .map(|row| row.verb)

@@ -1,17 +1,17 @@
-//! The FTP and FTPS engine of wharf, to embed: give a [`Server`] its settings, its accounts and
-//! its files, and serve.
+//! The FTP and FTPS engine of wharf, for embedding: create a [`Server`] with settings, accounts and
+//! storage, and run it.
 //!
-//! To follow a client, read [`server`] (listening, seats, the end), then `conversation` (the loop
-//! of one client), `gate` (may it run now), a family in `command`, and `files` (the only door to a
-//! store). To follow a file, read `transfer` (from 150 to 226), `data` (one data connection) and
-//! `pump` (the bytes). Modules import only downward: server, conversation, transfer and gate,
-//! command, session, control and data and shared, files and pump and tls, settings and net.
-
+//! To follow a session, read [`server`] (listening, connection limits, shutdown), then
+//! `conversation` (the command loop), `gate` (permission checks), a family in `command`, and
+//! `files` (the only access to a store). To follow a transfer, read `transfer` (from 150 to 226),
+//! `data` (a data connection) and `pump` (copying bytes). Modules import only downward: server,
+//! conversation, transfer and gate, command, session, control and data and shared, files and pump
+//! and tls, settings and net.
 //!
-//! # Your own accounts and your own files
+//! # Custom accounts and storage
 //!
-//! Both are traits of `wharf-core`. Here anybody who knows the word of the day reads files that
-//! are made as they are asked for.
+//! Both are traits of `wharf-core`. In this example, every client that sends the right password
+//! reads generated files.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -122,6 +122,7 @@
 
 mod admission;
 mod attend;
+pub mod auth_throttle;
 pub mod certificate;
 mod command;
 mod control;
@@ -130,14 +131,13 @@ mod data;
 mod diagnosis;
 mod digest;
 pub mod doctor;
-mod errand;
 mod exit;
 mod files;
 mod gate;
-pub mod guard;
 mod lanes;
 mod lines;
 pub mod live;
+pub mod metrics;
 mod names;
 pub mod net;
 mod next;
@@ -146,11 +146,11 @@ mod pump;
 mod refusal;
 mod registry;
 pub mod server;
+mod server_side_job;
 mod session;
 pub mod settings;
 mod shape;
 mod shared;
-pub mod tally;
 #[cfg(test)]
 mod testing;
 mod tls;

@@ -1,9 +1,9 @@
-//! A directory's entries as the lines of a listing, in a stream.
+//! Formats the entries of a directory as a stream of listing lines.
 
 mod tree;
 mod walk;
 
-pub(crate) use self::tree::{Spelling, tree};
+pub(crate) use self::tree::{TreePrefix, tree};
 pub(crate) use self::walk::Walk;
 
 use std::future::poll_fn;
@@ -18,37 +18,37 @@ use wharf_proto::entry::Entry;
 use wharf_proto::glob::Glob;
 use wharf_proto::listing::Format;
 
-use crate::files::PermsIn;
-use crate::names::Names;
+use crate::files::DirectoryPerms;
+use crate::names::NameCodec;
 
-/// A directory of up to so many entries is sorted by name; a larger one comes as the store has
-/// it, so that nothing ever waits for a million entries.
+/// Directories of up to this many entries are sorted by name; larger ones are listed in the order
+/// of the store, so that the listing starts without reading all entries.
 const SORTED_MAX: usize = 1024;
-/// Lines go on in pieces of about this size: large enough that going from thread to thread costs
-/// little, and small enough to stay in a processor's cache.
+/// The size of a chunk of lines: large enough that switching threads costs little, and small enough
+/// for the processor's cache.
 const PIECE_BYTES: usize = 112 * 1024;
-/// Room for the line that makes a piece full.
+/// Space for the line that completes a chunk.
 const PIECE_BYTES_SPARE: usize = 8 * 1024;
-/// Entries looked at in one go at most, where few match a pattern: so that a listing which nobody
-/// waits for ends soon.
-const LOOKED_AT_MAX: usize = 4096;
+/// Entries that one blocking call reads at most, so that a cancelled listing with few matches ends
+/// soon.
+const ENTRIES_PER_READ_MAX: usize = 4096;
 
-/// How entries become lines.
-pub(crate) struct Shape {
-    /// What a line looks like.
+/// Formats entries as lines.
+pub(crate) struct LineFormatter {
+    /// The format of a line.
     pub(crate) format: Box<dyn Format>,
     /// The session's character set.
-    pub(crate) names: Names,
-    /// Only names that match.
+    pub(crate) names: NameCodec,
+    /// Lists only matching names.
     pub(crate) only: Option<Glob>,
-    /// What stands before each name: the directory part of NLST's argument.
+    /// The prefix of each name: the directory part of NLST's argument.
     pub(crate) prefix: Vec<u8>,
-    /// What the `perm` fact shows.
-    pub(crate) perms: PermsIn,
+    /// The `perm` facts.
+    pub(crate) perms: DirectoryPerms,
 }
 
-impl Shape {
-    /// One entry as its line.
+impl LineFormatter {
+    /// Appends the line of an entry.
     pub(crate) fn line(&mut self, entry: &mut Entry, out: &mut Vec<u8>) {
         entry.perm = self.perms.of(&entry.name, entry.kind);
         if !self.prefix.is_empty() {
@@ -66,15 +66,15 @@ impl Shape {
 }
 
 /// The lines of a whole directory.
-pub(crate) fn lines(entries: Entries, shape: Shape) -> ByteStream {
-    let lines = Lines { shape, first: Some(Vec::new()), out: Vec::new() };
+pub(crate) fn lines(entries: Entries, formatter: LineFormatter) -> ByteStream {
+    let lines = LineBuffer { formatter, first: Some(Vec::new()), out: Vec::new() };
     match entries {
-        Entries::Blocking(entries) => Box::pin(Ahead::of(Calls { entries, lines })),
-        Entries::Stream(entries) => Box::pin(Batches { entries: Some(entries), lines }),
+        Entries::Blocking(entries) => Box::pin(ReadAhead::of(BlockingLines { entries, lines })),
+        Entries::Stream(entries) => Box::pin(BatchLines { entries: Some(entries), lines }),
     }
 }
 
-/// At most so many entries, and whether there are more.
+/// Collects at most `most` entries, and returns whether there are more.
 async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
     match entries {
         Entries::Blocking(entries) => {
@@ -105,22 +105,22 @@ async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
     }
 }
 
-/// Lines that are made already.
-pub(crate) fn made(bytes: Vec<u8>) -> ByteStream {
-    Box::pin(Made(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty())))
+/// A stream of prepared lines.
+pub(crate) fn prepared(bytes: Vec<u8>) -> ByteStream {
+    Box::pin(Prepared(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty())))
 }
 
-/// Lines as they come to be.
-struct Lines {
-    shape: Shape,
-    /// The entries held back to be sorted, as long as they are few.
+/// Buffers formatted lines.
+struct LineBuffer {
+    formatter: LineFormatter,
+    /// The entries to be sorted, until there are more than [`SORTED_MAX`].
     first: Option<Vec<Entry>>,
     out: Vec<u8>,
 }
 
-impl Lines {
+impl LineBuffer {
     fn add(&mut self, mut entry: Entry) {
-        if !self.shape.wants(&entry) {
+        if !self.formatter.wants(&entry) {
             return;
         }
         match &mut self.first {
@@ -131,14 +131,14 @@ impl Lines {
         if self.out.capacity() == 0 {
             self.out.reserve(PIECE_BYTES + PIECE_BYTES_SPARE);
         }
-        self.shape.line(&mut entry, &mut self.out);
+        self.formatter.line(&mut entry, &mut self.out);
     }
 
     fn write_first(&mut self) {
         let mut first = self.first.take().unwrap_or_default();
         self.out.reserve(first.len() * 128);
         for entry in &mut first {
-            self.shape.line(entry, &mut self.out);
+            self.formatter.line(entry, &mut self.out);
         }
     }
 
@@ -146,11 +146,11 @@ impl Lines {
     fn end(&mut self) {
         let mut first = self.first.take().unwrap_or_default();
         self.out.reserve(first.len() * 128);
-        // Entries are large to move about.
+        // Sorts references, because entries are large.
         let mut sorted: Vec<_> = first.iter_mut().collect();
         sorted.sort_unstable_by(|one, two| one.name.cmp(&two.name));
         for entry in sorted {
-            self.shape.line(entry, &mut self.out);
+            self.formatter.line(entry, &mut self.out);
         }
     }
 
@@ -158,24 +158,24 @@ impl Lines {
         self.out.len() >= PIECE_BYTES
     }
 
-    /// What there is, which may be nothing.
+    /// Takes the buffered lines, which may be empty.
     fn piece(&mut self) -> Bytes {
         Bytes::from(std::mem::take(&mut self.out))
     }
 }
 
-/// Lines of entries that are read by blocking calls.
-struct Calls {
+/// Formats entries that are read with blocking calls.
+struct BlockingLines {
     entries: Box<dyn Iterator<Item = Result<Entry>> + Send>,
-    lines: Lines,
+    lines: LineBuffer,
 }
 
-/// A piece, and what is left to be read if there is any.
-type Read = Result<(Bytes, Option<Calls>)>;
+/// A chunk of lines, and the reader if there are more entries.
+type ReadPiece = Result<(Bytes, Option<BlockingLines>)>;
 
-impl Calls {
-    fn read(mut self) -> Read {
-        for _ in 0..LOOKED_AT_MAX {
+impl BlockingLines {
+    fn read(mut self) -> ReadPiece {
+        for _ in 0..ENTRIES_PER_READ_MAX {
             let Some(entry) = self.entries.next() else {
                 self.lines.end();
                 return Ok((self.lines.piece(), None));
@@ -189,16 +189,16 @@ impl Calls {
     }
 }
 
-/// Reads one piece ahead, off the reactor. Dropping it lets that piece be read and no other.
-struct Ahead(Option<JoinHandle<Read>>);
+/// Reads one chunk ahead on a blocking thread. After a drop, only that chunk is still read.
+struct ReadAhead(Option<JoinHandle<ReadPiece>>);
 
-impl Ahead {
-    fn of(calls: Calls) -> Self {
+impl ReadAhead {
+    fn of(calls: BlockingLines) -> Self {
         Self(Some(spawn_blocking(|| calls.read())))
     }
 }
 
-impl Stream for Ahead {
+impl Stream for ReadAhead {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -219,14 +219,14 @@ impl Stream for Ahead {
     }
 }
 
-/// Lines of entries that come in batches.
-struct Batches {
-    /// None once it has ended or failed: a stream is not asked again after that.
+/// Formats entries that arrive in batches.
+struct BatchLines {
+    /// `None` after the end or an error, since a stream must not be polled after that.
     entries: Option<EntryStream>,
-    lines: Lines,
+    lines: LineBuffer,
 }
 
-impl Stream for Batches {
+impl Stream for BatchLines {
     type Item = Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -257,9 +257,9 @@ impl Stream for Batches {
     }
 }
 
-struct Made(Option<Bytes>);
+struct Prepared(Option<Bytes>);
 
-impl Stream for Made {
+impl Stream for Prepared {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -275,13 +275,13 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
 
-    fn shape(only: Option<&[u8]>) -> Shape {
-        Shape {
+    fn formatter(only: Option<&[u8]>) -> LineFormatter {
+        LineFormatter {
             format: Box::new(Short),
-            names: Names::new(&Settings::default().names),
+            names: NameCodec::new(&Settings::default().names),
             only: only.map(|pattern| Glob::parse(pattern).unwrap().unwrap()),
             prefix: Vec::new(),
-            perms: PermsIn::All { files: Perm::default(), directories: Perm::default() },
+            perms: DirectoryPerms::All { files: Perm::default(), directories: Perm::default() },
         }
     }
 
@@ -309,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn a_small_directory_is_sorted_and_a_large_one_comes_as_it_is() {
         for (count, is_sorted) in [(0, true), (1, true), (SORTED_MAX, true), (50_000, false)] {
-            let listed = lines(Entries::Blocking(entries((0..count).rev())), shape(None));
+            let listed = lines(Entries::Blocking(entries((0..count).rev())), formatter(None));
             let text = String::from_utf8(all(listed).await.unwrap()).unwrap();
             let wanted = if is_sorted { expected(0..count) } else { expected((0..count).rev()) };
             assert!(text == wanted, "{count}");
@@ -320,10 +320,10 @@ mod tests {
     async fn an_error_ends_the_listing() {
         let failing = (0..3).map(|_| Err(Error::from(ErrorKind::Broken)));
         let listed = Entries::Blocking(Box::new(failing));
-        assert_eq!(all(lines(listed, shape(None))).await.unwrap_err().kind, ErrorKind::Broken);
+        assert_eq!(all(lines(listed, formatter(None))).await.unwrap_err().kind, ErrorKind::Broken);
     }
 
-    /// Ends, and must not be asked again.
+    /// A stream that must not be polled after its end.
     struct Once(Option<Result<Vec<Entry>>>, bool);
 
     impl Stream for Once {
@@ -342,7 +342,7 @@ mod tests {
         let batch = vec![Entry::new("a", Kind::File, 0)];
         for (only, is_whole) in [(Ok(batch), true), (Err(ErrorKind::Broken.into()), false)] {
             let batches = Entries::Stream(Box::pin(Once(Some(only), false)));
-            let mut stream = lines(batches, shape(None));
+            let mut stream = lines(batches, formatter(None));
             let first = poll_fn(|waker| stream.as_mut().poll_next(waker)).await;
             assert_eq!(first.unwrap().is_ok(), is_whole);
             for _ in 0..2 {
@@ -352,23 +352,24 @@ mod tests {
     }
 
     #[test]
-    fn row_39_one_go_ends_though_the_directory_does_not() {
+    fn row_39_one_blocking_read_is_bounded() {
         for only in [None, Some(b"*x".as_slice())] {
-            let lines = Lines { shape: shape(only), first: Some(Vec::new()), out: Vec::new() };
-            let (piece, rest) = Calls { entries: entries(0..), lines }.read().unwrap();
+            let lines =
+                LineBuffer { formatter: formatter(only), first: Some(Vec::new()), out: Vec::new() };
+            let (piece, rest) = BlockingLines { entries: entries(0..), lines }.read().unwrap();
             assert!(rest.is_some());
             assert!(piece.len() <= PIECE_BYTES + PIECE_BYTES_SPARE);
         }
     }
 
-    /// What a listing of a million entries needs: one piece or two, whatever the directory holds.
+    /// A listing of a million entries needs the memory of one or two chunks.
     #[tokio::test]
     async fn row_39_a_million_entries_need_no_room() {
         let pages = || {
             let facts = std::fs::read_to_string("/proc/self/statm").ok()?;
             facts.split(' ').nth(1)?.parse::<usize>().ok()
         };
-        let mut stream = lines(Entries::Blocking(entries(0..1_000_000)), shape(None));
+        let mut stream = lines(Entries::Blocking(entries(0..1_000_000)), formatter(None));
         let (mut count, mut most) = (0, 0);
         let before = pages();
         while let Some(piece) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {

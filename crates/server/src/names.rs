@@ -5,13 +5,13 @@
 //! once its client sends a name that is not UTF-8. The set is detected by `guess`, with the models
 //! in `weigh`; `utf8` handles names that are valid UTF-8 by chance. Every name in a listing can be
 //! sent back and finds the same file, also one that is not valid text; and a session gets back the
-//! bytes that it sent (`own`), in whichever set they were read.
+//! bytes that it sent (`sent_names`), in whichever set they were read.
 
+mod charset_memory;
 mod guess;
-mod habits;
 mod letters;
 mod login;
-mod own;
+mod sent_names;
 #[cfg(test)]
 mod tests;
 mod utf8;
@@ -23,12 +23,12 @@ use std::sync::Arc;
 use encoding_rs::{Encoding as Charset, UTF_8, WINDOWS_1252};
 
 use self::guess::{OTHERWISE, rank};
-use self::own::Own;
-use self::utf8::{Verdict, is_doubtful, judge};
+use self::sent_names::SentNames;
+use self::utf8::{Utf8Verdict, is_doubtful, judge};
 use self::weigh::weigh;
 use crate::settings::{Backslash, Encoding, Names as NamesSettings};
 
-pub(crate) use self::habits::Habits;
+pub(crate) use self::charset_memory::CharsetMemory;
 pub(crate) use self::login::Credentials;
 
 /// U+2400: the first control picture; those of the bytes 0 to 0x1f follow.
@@ -40,8 +40,8 @@ const EVIDENCE_BYTES_MAX: usize = 512;
 
 /// How this session spells names.
 #[derive(Clone, Debug)]
-pub(crate) struct Names {
-    spelling: Spelling,
+pub(crate) struct NameCodec {
+    wire_encoding: WireEncoding,
     is_pinned: bool,
     /// The legacy set of this session, as far as is known.
     set: &'static Charset,
@@ -49,11 +49,11 @@ pub(crate) struct Names {
     /// The set in the settings.
     configured: Option<&'static Charset>,
     /// The set that earlier sessions of the account settled on.
-    habit: Option<&'static Charset>,
+    remembered_charset: Option<&'static Charset>,
     /// Names that are not UTF-8, one a line, until the set is settled.
     evidence: Vec<u8>,
     utf8: Utf8,
-    own: Arc<Own>,
+    sent_names: Arc<SentNames>,
     backslash: Backslash,
 }
 
@@ -69,7 +69,7 @@ enum Utf8 {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spelling {
+enum WireEncoding {
     Utf8,
     Legacy,
 }
@@ -97,7 +97,7 @@ pub(crate) struct Readings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) path: Vec<u8>,
-    /// The set in which the bytes mean this; none if they stand as they are.
+    /// The set in which the bytes were decoded; `None` if they were not decoded.
     pub(crate) set: Option<&'static Charset>,
     /// Whether the set is far more likely than the others.
     is_clear: bool,
@@ -105,64 +105,66 @@ pub(crate) struct Reading {
 
 /// The set of a session is known now, or another one than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Recognised {
+pub(crate) struct RecognisedCharset {
     pub(crate) set: &'static Charset,
     pub(crate) is_settled: bool,
 }
 
-impl Names {
+impl NameCodec {
     pub(crate) fn new(settings: &NamesSettings) -> Self {
         let is_pinned = settings.encoding != Encoding::Auto;
         let otherwise = if is_pinned { WINDOWS_1252 } else { OTHERWISE };
         Self {
-            spelling: match settings.encoding {
-                Encoding::Auto | Encoding::Utf8 => Spelling::Utf8,
-                Encoding::Legacy => Spelling::Legacy,
+            wire_encoding: match settings.encoding {
+                Encoding::Auto | Encoding::Utf8 => WireEncoding::Utf8,
+                Encoding::Legacy => WireEncoding::Legacy,
             },
             is_pinned,
             set: settings.legacy.unwrap_or(otherwise),
             certainty: Certainty::Open,
             configured: settings.legacy,
-            habit: None,
+            remembered_charset: None,
             evidence: Vec::new(),
             utf8: Utf8::Assumed,
-            own: Arc::default(),
+            sent_names: Arc::default(),
             backslash: settings.backslash,
         }
     }
 
     /// Uses the set that earlier sessions of the account settled on as a hint.
-    pub(crate) fn expect(&mut self, habit: Option<&'static Charset>) {
-        self.habit = habit;
-        if let (Certainty::Open, false, Some(set)) = (self.certainty, self.is_pinned, habit) {
+    pub(crate) fn expect(&mut self, remembered_charset: Option<&'static Charset>) {
+        self.remembered_charset = remembered_charset;
+        if let (Certainty::Open, false, Some(set)) =
+            (self.certainty, self.is_pinned, remembered_charset)
+        {
             self.set = set;
         }
     }
 
     /// The name of the set in use, for STAT and replies.
     pub(crate) fn charset(&self) -> &'static str {
-        match self.spelling {
-            Spelling::Utf8 => "UTF-8",
-            Spelling::Legacy => self.set.name(),
+        match self.wire_encoding {
+            WireEncoding::Utf8 => "UTF-8",
+            WireEncoding::Legacy => self.set.name(),
         }
     }
 
     /// Whether FEAT may name UTF8.
     pub(crate) fn offers_utf8(&self) -> bool {
-        !(self.is_pinned && self.spelling == Spelling::Legacy)
+        !(self.is_pinned && self.wire_encoding == WireEncoding::Legacy)
     }
 
     /// OPTS UTF8 ON or OFF; `false` if the set is pinned to the other.
     pub(crate) fn choose_utf8(&mut self, is_on: bool) -> bool {
-        let wanted = if is_on { Spelling::Utf8 } else { Spelling::Legacy };
+        let wanted = if is_on { WireEncoding::Utf8 } else { WireEncoding::Legacy };
         if self.is_pinned {
-            return self.spelling == wanted;
+            return self.wire_encoding == wanted;
         }
-        self.spelling = wanted;
+        self.wire_encoding = wanted;
         self.utf8 = if is_on { Utf8::Shown } else { Utf8::Assumed };
         if is_on {
             // It wants to see UTF-8 now, also of what it sent before.
-            self.own = Arc::default();
+            self.sent_names = Arc::default();
         }
         true
     }
@@ -170,11 +172,11 @@ impl Names {
     /// What `typed` may mean. One reading is the usual case and needs no disk access.
     pub(crate) fn readings(&self, typed: &[u8]) -> Readings {
         let is_utf8 = std::str::from_utf8(typed).is_ok();
-        let mut found = Found { names: self, tried: Vec::new(), otherwise: None };
-        match (self.spelling, self.is_pinned) {
+        let mut found = ReadingList { names: self, tried: Vec::new(), otherwise: None };
+        match (self.wire_encoding, self.is_pinned) {
             _ if typed.is_ascii() => found.means(Reading::literal(typed)),
-            (Spelling::Utf8, true) => found.means(Reading::literal(typed)),
-            (Spelling::Utf8, false) if is_utf8 => self.judged(typed, &mut found),
+            (WireEncoding::Utf8, true) => found.means(Reading::literal(typed)),
+            (WireEncoding::Utf8, false) if is_utf8 => self.doubtful_readings(typed, &mut found),
             (_, true) => {
                 if let Some(path) = self.decoded(typed, self.set) {
                     found.means(Reading { path, set: Some(self.set), is_clear: true });
@@ -185,12 +187,12 @@ impl Names {
                 found.means_in(typed, self.set, true);
             }
             (_, false) => {
-                // Listed as it stands on disk, a name comes back as it stands on disk.
+                // A name that was listed as on disk is sent back as on disk.
                 found.is_tried(Reading::literal(typed));
-                self.ranked(typed, &mut found);
+                self.legacy_readings(typed, &mut found);
             }
         }
-        if self.spelling == Spelling::Legacy {
+        if self.wire_encoding == WireEncoding::Legacy {
             found.is_tried(Reading::literal(typed));
         }
         let otherwise = found.otherwise.unwrap_or_else(|| Reading::literal(typed));
@@ -201,24 +203,24 @@ impl Names {
     }
 
     /// The readings of `typed` that is valid UTF-8, perhaps by chance.
-    fn judged(&self, typed: &[u8], found: &mut Found<'_>) {
+    fn doubtful_readings(&self, typed: &[u8], found: &mut ReadingList<'_>) {
         let text = std::str::from_utf8(typed).unwrap_or_default();
         let unknown: Vec<&str> = text
             .split('/')
-            .filter(|part| !part.is_ascii() && self.own.disk(part.as_bytes()).is_none())
+            .filter(|part| !part.is_ascii() && self.sent_names.disk(part.as_bytes()).is_none())
             .collect();
         if self.utf8 == Utf8::Shown || unknown.is_empty() || !is_doubtful(text) {
             return found.means(Reading::literal(typed));
         }
-        match judge(&unknown.join("\n"), self.habit, self.configured) {
-            Verdict::Utf8 { is_clear: true, .. } => found.means(Reading::literal(typed)),
-            Verdict::Utf8 { others, .. } => {
+        match judge(&unknown.join("\n"), self.remembered_charset, self.configured) {
+            Utf8Verdict::Utf8 { is_clear: true, .. } => found.means(Reading::literal(typed)),
+            Utf8Verdict::Utf8 { others, .. } => {
                 found.means(Reading { is_clear: false, ..Reading::literal(typed) });
                 for set in others.sets {
                     found.means_in(typed, set, false);
                 }
             }
-            Verdict::Legacy(ranking) => {
+            Utf8Verdict::Legacy(ranking) => {
                 found.is_tried(Reading::literal(typed));
                 for set in ranking.sets {
                     found.means_in(typed, set, ranking.is_clear);
@@ -228,16 +230,18 @@ impl Names {
     }
 
     /// The readings in each set that `typed` can be in, the most likely first.
-    fn ranked(&self, typed: &[u8], found: &mut Found<'_>) {
+    fn legacy_readings(&self, typed: &[u8], found: &mut ReadingList<'_>) {
         let unknown: Vec<&[u8]> = parts(typed)
-            .filter(|part| std::str::from_utf8(part).is_err() && self.own.disk(part).is_none())
+            .filter(|part| {
+                std::str::from_utf8(part).is_err() && self.sent_names.disk(part).is_none()
+            })
             .collect();
         let is_of = |set| unknown.iter().all(|part| weigh(set, part).is_some());
         if unknown.is_empty() || (self.certainty == Certainty::Settled && is_of(self.set)) {
             return found.means_in(typed, self.set, true);
         }
         let names = unknown.join(&b'\n');
-        let hint = self.habit.or(self.configured);
+        let hint = self.remembered_charset.or(self.configured);
         let all = [self.evidence.as_slice(), &names].concat();
         let mut ranking = rank(&all, hint, self.configured);
         if ranking.sets.is_empty() || self.certainty == Certainty::Settled {
@@ -245,7 +249,7 @@ impl Names {
             ranking = rank(&names, hint, self.configured);
         }
         // With a full memory, what was sent under one set could not be given back under another.
-        let is_stuck = self.own.is_full() && self.certainty != Certainty::Open;
+        let is_stuck = self.sent_names.is_full() && self.certainty != Certainty::Open;
         for set in ranking.sets {
             if !is_stuck || set == self.set {
                 found.means_in(typed, set, ranking.is_clear);
@@ -260,7 +264,7 @@ impl Names {
         typed: &[u8],
         reading: &Reading,
         exists: bool,
-    ) -> Option<Recognised> {
+    ) -> Option<RecognisedCharset> {
         if self.is_pinned || typed.is_ascii() {
             return None;
         }
@@ -268,10 +272,10 @@ impl Names {
         if reading.set.is_some() || is_utf8 {
             self.keep(typed, reading);
         }
-        if is_utf8 && self.spelling == Spelling::Utf8 && reading.set.is_none() {
+        if is_utf8 && self.wire_encoding == WireEncoding::Utf8 && reading.set.is_none() {
             return self.takes_for_utf8(reading, exists);
         }
-        let set = reading.set.filter(|_| !is_utf8 || self.spelling == Spelling::Utf8)?;
+        let set = reading.set.filter(|_| !is_utf8 || self.wire_encoding == WireEncoding::Utf8)?;
         if self.evidence.len() + typed.len() < EVIDENCE_BYTES_MAX {
             self.evidence.extend_from_slice(typed);
             self.evidence.push(b'\n');
@@ -280,7 +284,7 @@ impl Names {
     }
 
     /// A name was read as UTF-8. Reported once if another reading was plausible too.
-    fn takes_for_utf8(&mut self, reading: &Reading, exists: bool) -> Option<Recognised> {
+    fn takes_for_utf8(&mut self, reading: &Reading, exists: bool) -> Option<RecognisedCharset> {
         let is_news = !reading.is_clear && !exists && self.utf8 == Utf8::Assumed;
         self.utf8 = match self.utf8 {
             // A literal that exists may be there only because it was stored in a wrong reading.
@@ -289,22 +293,26 @@ impl Names {
             Utf8::Assumed => Utf8::Doubted,
             utf8 => utf8,
         };
-        is_news.then_some(Recognised { set: UTF_8, is_settled: false })
+        is_news.then_some(RecognisedCharset { set: UTF_8, is_settled: false })
     }
 
     /// This client speaks `set`.
-    pub(crate) fn speaks(&mut self, set: &'static Charset, is_sure: bool) -> Option<Recognised> {
+    pub(crate) fn speaks(
+        &mut self,
+        set: &'static Charset,
+        is_sure: bool,
+    ) -> Option<RecognisedCharset> {
         if self.is_pinned {
             return None;
         }
         let before = (self.certainty, self.set);
-        self.spelling = Spelling::Legacy;
+        self.wire_encoding = WireEncoding::Legacy;
         self.utf8 = Utf8::Assumed;
         self.set = set;
         let is_settled = is_sure || before == (Certainty::Settled, set);
         self.certainty = if is_settled { Certainty::Settled } else { Certainty::Guessed };
         let is_news = before.0 == Certainty::Open || before.1 != set;
-        is_news.then_some(Recognised { set, is_settled })
+        is_news.then_some(RecognisedCharset { set, is_settled })
     }
 
     /// The set that is settled.
@@ -315,31 +323,31 @@ impl Names {
     /// Keeps each part of a path with what was sent for it.
     fn keep(&mut self, typed: &[u8], reading: &Reading) {
         let is_alike = parts(typed).count() == parts(&reading.path).count();
-        let own = Arc::make_mut(&mut self.own);
+        let sent_names = Arc::make_mut(&mut self.sent_names);
         if is_alike {
             for (typed, disk) in parts(typed).zip(parts(&reading.path)) {
                 if !typed.is_ascii() {
-                    own.keep(typed, disk);
+                    sent_names.keep(typed, disk);
                 }
             }
         } else if let Some(set) = reading.set {
             // Backslashes became slashes, and may be parts of letters as well.
             for disk in parts(&reading.path) {
                 if let Some(typed) = encoded(disk, set) {
-                    own.keep(&typed, disk);
+                    sent_names.keep(&typed, disk);
                 }
             }
         }
     }
 
-    /// A name, or text that holds names, as this client is to see it: as it sent it, else in its
+    /// A name, or text with names, in the form for this client: as it sent it, else in its
     /// character set where that has all the letters, else as it is. Control bytes become their
     /// pictures, so that no name can forge a line.
     pub(crate) fn wire<'a>(&self, name: &'a [u8]) -> Cow<'a, [u8]> {
-        if self.spelling == Spelling::Utf8 || name.is_ascii() {
+        if self.wire_encoding == WireEncoding::Utf8 || name.is_ascii() {
             return with_pictures(name);
         }
-        if self.own.is_empty() {
+        if self.sent_names.is_empty() {
             return self.encoded(name);
         }
         let mut shown = Vec::with_capacity(name.len());
@@ -349,7 +357,7 @@ impl Names {
                 Some((end @ (b'/' | b'"'), inner)) => (Some(*end), inner),
                 _ => (None, part),
             };
-            match self.own.typed(inner) {
+            match self.sent_names.typed(inner) {
                 Some(typed) => {
                     is_own = true;
                     shown.extend(with_question_marks(typed.to_vec()));
@@ -380,11 +388,11 @@ impl Names {
                 Some((b'/', inner)) => (b"/".as_slice(), inner),
                 _ => (b"".as_slice(), part),
             };
-            if let Some(disk) = self.own.disk(inner) {
+            if let Some(disk) = self.sent_names.disk(inner) {
                 path.extend_from_slice(disk);
             } else {
                 let text = set.decode_without_bom_handling_and_without_replacement(inner)?;
-                let is_lost = self.own.is_full()
+                let is_lost = self.sent_names.is_full()
                     && encoded(text.as_bytes(), set).is_none_or(|back| back != inner);
                 if is_lost && !self.is_pinned {
                     return None;
@@ -411,21 +419,21 @@ impl Reading {
 }
 
 /// The readings that were found so far.
-struct Found<'a> {
-    names: &'a Names,
+struct ReadingList<'a> {
+    names: &'a NameCodec,
     tried: Vec<Reading>,
     otherwise: Option<Reading>,
 }
 
-impl Found<'_> {
+impl ReadingList<'_> {
     fn is_tried(&mut self, reading: Reading) {
         if !self.tried.iter().any(|known| known.path == reading.path) {
             self.tried.push(reading);
         }
     }
 
-    /// The same with its backslashes and pictures taken for what they may stand for. The first
-    /// that comes here is what is meant where nothing exists.
+    /// The same with backslashes and control pictures replaced by what they may represent. The
+    /// first that comes here is what is meant where nothing exists.
     fn means(&mut self, meant: Reading) {
         let with = |path| Reading { path, ..meant.clone() };
         let unpictured = without_pictures(&meant.path).map(with);
@@ -471,7 +479,7 @@ fn encoded(name: &[u8], set: &'static Charset) -> Option<Vec<u8>> {
 }
 
 fn with_pictures(name: &[u8]) -> Cow<'_, [u8]> {
-    // Without a way out of the loop, many bytes are looked at in one step: this is done for every
+    // Without an exit from the loop, it can be vectorized: this is done for every
     // name of a listing.
     if !name.iter().fold(false, |found, byte| found | byte.is_ascii_control()) {
         return Cow::Borrowed(name);

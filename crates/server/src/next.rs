@@ -1,4 +1,4 @@
-//! What a command wants to happen next. It says; the conversation acts.
+//! What follows a command: the command decides, `conversation` carries it out.
 
 use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
@@ -11,59 +11,59 @@ use crate::refusal::Refusal;
 
 /// What follows a command.
 pub(crate) enum Next {
-    /// This reply.
+    /// Send this reply.
     Say(Reply),
-    /// 150, data, and a reply at the end.
+    /// Send 150, transfer data, and send a final reply.
     Transfer(Transfer),
-    /// Work that takes its time, and a reply at the end.
-    Errand(Errand),
-    /// This reply, and then TLS.
+    /// Run a long operation, and send a final reply.
+    ServerSideJob(ServerSideJob),
+    /// Send this reply, then begin the TLS handshake.
     Secure(Reply),
-    /// This reply, and then the end.
+    /// Send this reply, then close the control connection.
     Close(Reply),
 }
 
 impl Next {
-    /// A reply, in the form in which commands end.
-    #[expect(clippy::unnecessary_wraps, reason = "commands end with it, and those return a result")]
+    /// A reply, as the result of a command.
+    #[expect(clippy::unnecessary_wraps, reason = "commands return a result")]
     pub(crate) fn say(code: Code, text: impl Into<Text>) -> Result<Self, Refusal> {
         Ok(Self::Say(Reply::new(code, text)))
     }
 }
 
-/// Work without a data connection that may take long.
-pub(crate) enum Errand {
-    /// The check sum of the first `bytes` of a source, and how it is told.
+/// A long operation without a data connection.
+pub(crate) enum ServerSideJob {
+    /// The checksum of the first `bytes` of a source; `say` makes the reply.
     Digest {
         source: Source,
         bytes: u64,
         of: Algorithm,
         say: Box<dyn FnOnce(String) -> Reply + Send>,
     },
-    /// A directory with all that is in it is removed.
+    /// Remove a directory with all its contents.
     RemoveTree { at: VPath },
-    /// One file to another.
+    /// Copy a file.
     Copy { source: Source, sink: Box<dyn Sink>, from: VPath, to: VPath },
 }
 
-/// What is to go over the data connection.
+/// A transfer over the data connection.
 pub(crate) struct Transfer {
-    /// What 150 says.
+    /// The text of the 150 reply.
     pub(crate) opening: String,
-    /// What moves.
+    /// The data.
     pub(crate) job: Job,
 }
 
-/// What moves, and which way.
+/// The data of a transfer, and its direction.
 pub(crate) enum Job {
     /// A file to the client.
     Send { source: Source, path: VPath, is_ascii: bool },
-    /// A file from the client. `unique` is the name that STOU found, for the last reply.
+    /// A file from the client.
     Receive {
         sink: Box<dyn Sink>,
         path: VPath,
         is_ascii: bool,
-        announced: Option<Announced>,
+        announced: Option<AnnouncedSize>,
         end: EndRule,
         target: Target,
     },
@@ -71,26 +71,26 @@ pub(crate) enum Job {
     List { lines: wharf_core::storage::ByteStream },
 }
 
-/// Where an upload goes, for the one case in which that decides whether it is whole: one without a
-/// byte that ends without `close_notify`.
+/// The target of an upload. It decides whether an empty upload that ends without `close_notify` is
+/// complete.
 pub(crate) struct Target {
     pub(crate) files: Files,
-    /// Whether it is added to what is there (APPE).
+    /// Whether the upload is appended to an existing file (APPE).
     pub(crate) is_appended: bool,
 }
 
-/// What a client said of the size of its upload.
+/// The size of an upload, as announced with ALLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Announced {
-    /// So many bytes: the whole file, or what is to come of it.
+pub(crate) struct AnnouncedSize {
+    /// The announced bytes: of the whole file, or of the part that is still to be sent.
     pub(crate) bytes: u64,
-    /// What is there already that the upload goes on with.
+    /// The bytes that are already stored, which the upload continues.
     pub(crate) before: u64,
 }
 
-impl Announced {
-    /// Whether `came` is less than either reading of it. More is no sign of a cut: files grow
-    /// while they are sent.
+impl AnnouncedSize {
+    /// Whether `came` is less than announced in either meaning. More bytes do not indicate a
+    /// truncated upload, since files can grow while they are sent.
     pub(crate) fn is_cut(self, came: u64) -> bool {
         came.saturating_add(self.before) < self.bytes
     }

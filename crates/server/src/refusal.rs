@@ -1,4 +1,4 @@
-//! Every error becomes one reply, here.
+//! Maps errors to replies.
 
 use std::error::Error as _;
 
@@ -11,28 +11,27 @@ use wharf_proto::reply::{Code, Reply, Text};
 const EXISTS: &str = "File exists.";
 const MISSING: &str = "No such file or directory.";
 
-/// A command that ends early.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// This reply, whatever the command.
     Say(Reply),
-    /// The file is not to be had. RFC 959 §5.4 gives different commands different codes for it;
-    /// the command's row knows its own.
+    /// The file is unavailable. The code depends on the command (RFC 959 §5.4) and is in its row.
     Unavailable(Text),
-    /// A rule refuses it that is for another path than the client named; the log says which.
+    /// A rule for another path than the one in the command forbids it. The rule is only logged.
     ByRule(Box<Denial>),
-    /// The account lacks this right where it asked.
+    /// The account does not have this right at the path.
     Denied(Permissions),
-    /// The operating system or a link forbids it; the administrator reads why.
+    /// The operating system forbids it, or a link may not be followed. The reason is only logged.
     Forbidden(String),
-    /// The store failed; the administrator reads why.
+    /// The store failed. The reason is only logged.
     Broken(String),
 }
 
-/// What a rule for another path refuses.
+/// A denial because of a rule for another path.
 #[derive(Debug)]
 pub(crate) struct Denial {
-    /// What was asked for.
+    /// The path in the command.
     pub(crate) path: VPath,
     /// The rule, for the administrator.
     pub(crate) reason: String,
@@ -51,17 +50,19 @@ impl Refusal {
         Self::ByRule(Box::new(Denial { path: path.clone(), reason }))
     }
 
-    /// Why an upload was refused, and what would help, for the administrator; none where the client
-    /// alone can do something, or where the store reports it.
+    /// The reason why an upload was rejected and a hint, for the administrator. `None` if only the
+    /// client can do something about it, or if the failure of the store is reported separately.
     pub(crate) fn cause(&self) -> Option<(String, &'static str)> {
-        const ROOM: &str = "free some space on the disk, or lower files.min_free_space";
-        const QUOTA: &str = "wharf user edit NAME --quota SIZE, or limits.user_quota";
-        const RIGHTS: &str = "wharf why NAME PATH upload names the rule, wharf user edit NAME \
-                              --perm changes it; a share takes uploads with -w";
-        const OWNER: &str = "let the server's account write there (chown, chmod); where a link \
-                             leads out of the home, see files.follow_symlinks";
-        const REPLACE: &str = "the right `overwrite` and files.overwrite let uploads replace files";
-        const PARENTS: &str = "make the folder, or set files.create_parent_dirs";
+        const ROOM: &str = "free disk space, or lower files.min_free_space";
+        const QUOTA: &str =
+            "raise the quota: wharf user edit NAME --quota SIZE, or limits.user_quota";
+        const RIGHTS: &str = "wharf why NAME PATH upload shows the rule; wharf user edit NAME \
+                              --perm changes it; a share accepts uploads with -w";
+        const OWNER: &str = "give the server's user write access (chown, chmod); for a link out of \
+                             the home, see files.follow_symlinks";
+        const REPLACE: &str =
+            "to replace files, the account needs the right `overwrite`, and files.overwrite = true";
+        const PARENTS: &str = "create the folder, or set files.create_parent_dirs = true";
         Some(match self {
             Self::Denied(right) => (format!("permission denied: no right `{right}`"), RIGHTS),
             Self::Forbidden(reason) => (format!("permission denied: {reason}"), OWNER),
@@ -89,7 +90,7 @@ impl Refusal {
         })
     }
 
-    /// The reply, where `unavailable` is the command's code for a file that is not to be had.
+    /// The reply; `unavailable` is the command's code for an unavailable file.
     pub(crate) fn reply(self, unavailable: Code) -> Reply {
         match self {
             Self::Say(reply) => reply,
@@ -114,40 +115,43 @@ impl From<Error> for Refusal {
             ErrorKind::Forbidden => Self::Forbidden(error.to_string()),
             ErrorKind::Unsupported => Self::unavailable("Operation not supported."),
             ErrorKind::CrossesDevices => {
-                Self::unavailable("Cross-device link: copy the file instead.")
+                Self::unavailable("Cross-device link; copy the file instead.")
             }
             ErrorKind::BadName => Self::say(
                 Code::NAME_REFUSED,
                 "File name not allowed: use valid text without control characters.",
             ),
             ErrorKind::BadOffset => {
-                Self::say(Code::BAD_RESTART, "Restart position is past the end of the file.")
+                Self::say(Code::BAD_RESTART, "Invalid REST parameter: past the end of the file.")
             }
             ErrorKind::NoSpace => Self::say(Code::NO_SPACE, "No space left on device."),
             ErrorKind::OverQuota => Self::say(Code::OVER_QUOTA, "Quota exceeded."),
             ErrorKind::Exhausted => Self::say(Code::FILE_BUSY, "Server busy; try again later."),
             ErrorKind::Uncounted => {
-                Self::say(Code::FILE_BUSY, "The quota is still being counted; try again later.")
+                Self::say(Code::FILE_BUSY, "Quota is being calculated; try again later.")
             }
-            // The source says why, in words that are meant for the client.
+            // The source is written for the client.
             ErrorKind::Refused => {
                 let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
-                Self::say(Code::OVER_QUOTA, why.unwrap_or_else(|| "Refused.".to_owned()))
+                Self::say(Code::OVER_QUOTA, why.unwrap_or_else(|| "Upload rejected.".to_owned()))
             }
             ErrorKind::TooLarge => {
                 let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
-                Self::say(Code::FILE_UNAVAILABLE, why.unwrap_or_else(|| "Too large.".to_owned()))
+                Self::say(
+                    Code::FILE_UNAVAILABLE,
+                    why.unwrap_or_else(|| "Limit exceeded.".to_owned()),
+                )
             }
             ErrorKind::Unfinished(bytes) => Self::say(
                 Code::FILE_UNAVAILABLE,
-                format!("Unfinished upload of {bytes} bytes: continue with REST, or STOR again."),
+                format!("Partial upload of {bytes} bytes exists; use REST {bytes}, or STOR again."),
             ),
             ErrorKind::Outdated => Self::say(
                 Code::BAD_RESTART,
-                "The file changed since the upload was cut: send it again from the start.",
+                "File changed since the partial upload; restart from the beginning.",
             ),
             ErrorKind::Unchecked => {
-                Self::say(Code::LOCAL_ERROR, "The file could not be checked; try again later.")
+                Self::say(Code::LOCAL_ERROR, "Upload check failed; try again later.")
             }
             ErrorKind::Busy => Self::say(Code::FILE_BUSY, "File is in use; try again later."),
             _ => Self::Broken(error.to_string()),
@@ -159,7 +163,7 @@ impl From<PathError> for Refusal {
     fn from(error: PathError) -> Self {
         match error {
             PathError::Nul => {
-                Self::say(Code::BAD_ARGUMENT, "Invalid file name: it holds a NUL byte.")
+                Self::say(Code::BAD_ARGUMENT, "Invalid file name: contains a NUL byte.")
             }
             PathError::TooLong => Self::say(Code::BAD_ARGUMENT, "File name too long."),
             PathError::NotOneName => Self::say(Code::BAD_ARGUMENT, "Invalid file name."),

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wharf_core::account::Limits;
-use wharf_core::event::{Event, Events, Ignore};
+use wharf_core::event::{Event, Events, NoEvents};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::reply::{Code, Reply};
@@ -29,12 +29,12 @@ use crate::admission::{Entry, Full, Room};
 use crate::conversation::converse;
 use crate::exit::Exit;
 use crate::live::{SaidView, SessionView};
+use crate::metrics::EngineMetrics;
 use crate::net::{Listener, Net, Tcp};
 use crate::registry::{End, Probe, Registry};
 use crate::session::Session;
 use crate::settings::{ListenTls, Settings, Tls};
 use crate::shared::Shared;
-use crate::tally::Tally;
 
 /// Accepted clients that wait for their turn to be seated.
 const ARRIVALS_MAX: usize = 64;
@@ -146,7 +146,7 @@ pub enum BindError {
 impl Server {
     /// A server with these settings, accounts and files, that tells nobody what happens.
     pub fn new(settings: Settings, users: Arc<dyn Users>, stores: Arc<dyn Stores>) -> Self {
-        let (events, net) = (Arc::new(Ignore), Arc::new(Tcp));
+        let (events, net) = (Arc::new(NoEvents), Arc::new(Tcp));
         let (runtimes, opened) = (Vec::new(), BTreeMap::new());
         Self { settings, users, stores, events, net, runtimes, opened }
     }
@@ -328,7 +328,7 @@ fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), 
         of_address_max: limits.sessions_per_address,
         reserved: limits.sessions_reserved,
     };
-    let is_known = shared.guard.is_known(peer.ip(), shared.now());
+    let is_known = shared.auth_throttle.is_known(peer.ip(), shared.now());
     let entry = shared.admission.enter(peer.ip(), is_known, room);
     let refused = |full: Full| Refused { reply: full.reply, limit: Some(full.limit) };
     Ok((entry.map_err(refused)?, peer))
@@ -351,7 +351,7 @@ async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, refused: Refused) 
     };
     if let Some(limit) = refused.limit {
         let reason = format!("{} ({limit})", refused.reply);
-        shared.emit_at_the_door(peer, local, &Event::TurnedAway { reason: &reason });
+        shared.emit_at_the_door(peer, local, &Event::Rejected { reason: &reason });
     }
     if arrival.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
@@ -529,8 +529,8 @@ impl Handle {
     }
 
     /// What is counted of this server.
-    pub fn tally(&self) -> Arc<Tally> {
-        Arc::clone(&self.shared.tally)
+    pub fn metrics(&self) -> Arc<EngineMetrics> {
+        Arc::clone(&self.shared.metrics)
     }
 
     /// How many passive ports are in use.

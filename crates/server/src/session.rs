@@ -1,4 +1,4 @@
-//! All we know of one client.
+//! The state of one session.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::admission::Seat;
 use crate::data::DataPort;
 use crate::digest::Algorithm;
 use crate::files::Files;
-use crate::names::{Names, Reading, Readings, Recognised};
+use crate::names::{NameCodec, Reading, Readings, RecognisedCharset};
 use crate::ports::Claim;
 use crate::refusal::Refusal;
 use crate::registry::Probe;
@@ -28,86 +28,86 @@ use crate::shape::{Law, Shaper};
 use crate::shared::Shared;
 use crate::tls::{Acceptor, Protection, Tie};
 
-/// The level of zlib that everybody uses: a good deal smaller, and still fast.
+/// The default level of zlib.
 const DEFLATE_LEVEL: u8 = 6;
 
-/// One client, from its greeting to its end. Only its own task touches it.
+/// One client, from the greeting to the end of its connection. Owned by its own task.
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
-    /// Whom TLS was, and is, begun with.
+    /// The acceptor for TLS on the control and data connections.
     pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) probe: Arc<Probe>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) listen_tls: ListenTls,
-    pub(crate) login: Login,
+    pub(crate) login: LoginState,
     pub(crate) failed_logins: u32,
-    /// Taken up until the login.
+    /// Counts this session as unauthenticated until the login.
     pub(crate) newcomer: Option<Seat>,
-    /// Until when somebody must have logged in.
+    /// When an unauthenticated session is closed.
     pub(crate) login_deadline: Instant,
     pub(crate) cwd: VPath,
     pub(crate) parameters: Parameters,
     pub(crate) pending: Pending,
     pub(crate) data: Option<DataPort>,
-    pub(crate) names: Names,
-    /// The character set that was noted of the account's clients.
-    pub(crate) habit: Option<&'static Charset>,
+    pub(crate) names: NameCodec,
+    /// The character set that was recorded for the account.
+    pub(crate) remembered_charset: Option<&'static Charset>,
     pub(crate) client: Option<String>,
-    /// Whether a data connection was once let in by its address alone.
+    /// Whether a data connection was accepted by its address only.
     pub(crate) has_unproven_data: bool,
-    /// Whether its data connections have resumed its TLS session, as far as any came.
+    /// Whether its data connections resume its TLS session; `None` before the first one.
     pub(crate) data_resumes: Option<bool>,
-    /// How many downloads in a row it has not ended before it had the last reply.
+    /// Consecutive downloads whose data connection the client closed only after the last reply.
     pub(crate) data_kept_open: u8,
-    /// The proxies through which clients of its listener come; none if they come themselves.
+    /// The proxies of its listener; empty if clients connect directly.
     pub(crate) proxies: Arc<[IpNet]>,
-    /// Since when, and why it ended once it did: told on every way out, by the drop.
+    /// When it began. The end is reported on drop.
     started: Instant,
-    /// How long it may say nothing, by the terms of which age.
+    /// The idle timeout, and the generation of the settings that it is from.
     idle: (Duration, u64),
     /// SITE IDLE: a shorter time.
     pub(crate) idle_wanted: Option<Duration>,
     pub(crate) end: Option<String>,
-    /// Whether the client has heard 220 already.
+    /// Whether the greeting was sent.
     pub(crate) is_greeted: bool,
-    /// Whether the client left and had not sent a byte, as a check of the port does: of that
-    /// nothing is told.
+    /// Whether the client disconnected without sending a byte, like a port check; such a session is
+    /// not reported.
     pub(crate) is_silent: bool,
-    /// Whether it has been told of that there is this session.
+    /// Whether the session was reported.
     is_announced: AtomicBool,
-    /// The TLS that it began with, which is told of with it.
+    /// The implicit TLS that it began with, which is reported together with the session.
     pub(crate) secured: Option<Protection>,
     /// Set once TLS protects the control connection.
     pub(crate) tie: Option<Tie>,
 }
 
-/// Where a client stands with us. Files exist only once someone is logged in.
-pub(crate) enum Login {
-    Greeted,
-    /// After USER: the name, and the bytes that it came in.
-    Named {
+/// The login state of a session. Files are available only after a login.
+pub(crate) enum LoginState {
+    NoUser,
+    /// After USER: the decoded name, and the bytes as sent.
+    UserGiven {
         user: String,
         typed: Vec<u8>,
     },
-    In(Box<LoggedIn>),
+    LoggedIn(Box<LoggedIn>),
 }
 
 pub(crate) struct LoggedIn {
     pub(crate) account: Account,
     pub(crate) files: Files,
-    /// Held for its drop: the seat is free again when the account is left.
+    /// Counts the session against the limit of the account until it is dropped.
     pub(crate) _seat: Seat,
 }
 
-/// What TYPE, MODE, PROT, OPTS and EPSV ALL have set.
+/// The parameters set with TYPE, MODE, PROT, OPTS and EPSV ALL.
 pub(crate) struct Parameters {
     pub(crate) transfer_type: TransferType,
     pub(crate) mode: Mode,
     /// For MODE Z: 0 is fast, 9 is small.
     pub(crate) deflate_level: u8,
-    /// What HASH reckons.
+    /// The algorithm of HASH.
     pub(crate) hash: Algorithm,
     pub(crate) has_buffer_size: bool,
     pub(crate) is_private: bool,
@@ -115,43 +115,43 @@ pub(crate) struct Parameters {
     pub(crate) is_extended_only: bool,
 }
 
-/// What one command has left for another.
+/// State that one command sets for a later one.
 #[derive(Default)]
 pub(crate) struct Pending {
-    /// REST: the next transfer begins here.
+    /// REST: the offset of the next transfer.
     pub(crate) restart_at: u64,
-    /// ALLO: the size of the next upload, or of what is to come of it.
+    /// ALLO: the size of the next upload, or of its remaining part.
     pub(crate) announced: Option<u64>,
-    /// RNFR: what RNTO is to rename.
+    /// RNFR: the file that RNTO renames.
     pub(crate) rename_from: Option<VPath>,
-    /// SITE CPFR: what SITE CPTO is to copy.
+    /// SITE CPFR: the file that SITE CPTO copies.
     pub(crate) copy_from: Option<VPath>,
-    /// RANG: the first and the last byte of what the next HASH is of.
+    /// RANG: the first and the last byte that the next HASH covers.
     pub(crate) range: Option<(u64, u64)>,
 }
 
 impl Pending {
-    /// Forgets everything but what `left` says.
-    pub(crate) fn forget(&mut self, left: Leaves) {
+    /// Clears everything except for `left`.
+    pub(crate) fn forget(&mut self, left: CarriedOver) {
         let before = std::mem::take(self);
         match left {
-            Leaves::Nothing => {}
-            Leaves::RenameFrom => self.rename_from = before.rename_from,
-            Leaves::CopyFrom => self.copy_from = before.copy_from,
+            CarriedOver::Nothing => {}
+            CarriedOver::RenameFrom => self.rename_from = before.rename_from,
+            CarriedOver::CopyFrom => self.copy_from = before.copy_from,
         }
     }
 }
 
-/// What a command leaves for the next one, and all but that one forget.
+/// The state that a command sets for the immediately following one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaves {
+pub(crate) enum CarriedOver {
     Nothing,
     RenameFrom,
     CopyFrom,
 }
 
 impl Parameters {
-    /// As after the greeting. With implicit TLS, data connections are protected from the start.
+    /// The initial parameters. With implicit TLS, data connections are protected by default.
     pub(crate) fn new(listen_tls: ListenTls) -> Self {
         Self {
             transfer_type: TransferType::Ascii,
@@ -167,7 +167,7 @@ impl Parameters {
 }
 
 impl Parameters {
-    /// The level at which the next transfer is packed, if it is to be.
+    /// The compression level of the next transfer, if it is compressed.
     pub(crate) fn deflate(&self) -> Option<u8> {
         (self.mode == Mode::Deflate).then_some(self.deflate_level)
     }
@@ -180,7 +180,7 @@ impl Session {
         local: SocketAddr,
         listen_tls: ListenTls,
     ) -> Self {
-        // Before the terms: what changes in between is looked at again.
+        // Read before the settings, so that a change in between is noticed.
         let age = probe.age();
         let terms = shared.terms();
         let settings = Arc::clone(&terms.settings);
@@ -190,7 +190,7 @@ impl Session {
             probe,
             local,
             listen_tls,
-            login: Login::Greeted,
+            login: LoginState::NoUser,
             failed_logins: 0,
             newcomer: None,
             login_deadline: Instant::now() + settings.login.timeout,
@@ -198,8 +198,8 @@ impl Session {
             parameters: Parameters::new(listen_tls),
             pending: Pending::default(),
             data: None,
-            names: Names::new(&settings.names),
-            habit: None,
+            names: NameCodec::new(&settings.names),
+            remembered_charset: None,
             client: None,
             has_unproven_data: false,
             data_resumes: None,
@@ -219,31 +219,31 @@ impl Session {
         }
     }
 
-    /// Leaves the account, if there is one, with its folder and what its commands left for others.
-    /// It is a newcomer again, with time to log in.
+    /// Logs out: resets the current directory and the pending state. The session counts as
+    /// unauthenticated again, with a new deadline for the login.
     pub(crate) fn leave(&mut self) {
-        if matches!(self.login, Login::In(_)) {
+        if matches!(self.login, LoginState::LoggedIn(_)) {
             self.newcomer = Some(self.shared.admission.newcomer_again());
             self.login_deadline = Instant::now() + self.settings.login.timeout;
         }
         self.probe.live.left();
         self.idle_wanted = None;
-        self.login = Login::Greeted;
+        self.login = LoginState::NoUser;
         self.cwd = VPath::root();
         self.pending = Pending::default();
     }
 
-    /// Forgets who it is and all it set, as REIN and the start of TLS demand (RFC 4217 §4).
-    pub(crate) fn start_over(&mut self) {
+    /// Logs out and resets all parameters, as required for REIN and AUTH TLS (RFC 4217 §4).
+    pub(crate) fn reset(&mut self) {
         self.leave();
         self.parameters = Parameters::new(self.listen_tls);
         self.give_up_port();
         self.data_resumes = None;
-        self.names = Names::new(&self.settings.names);
-        self.habit = None;
+        self.names = NameCodec::new(&self.settings.names);
+        self.remembered_charset = None;
     }
 
-    /// How a data connection of this client is told from others.
+    /// How data connections of this session are identified.
     pub(crate) fn claim(&self) -> Claim {
         Claim {
             session: self.probe.number,
@@ -254,16 +254,16 @@ impl Session {
         }
     }
 
-    /// What limits a transfer of this session, as long as it runs.
+    /// The rate limiter of a transfer of this session.
     pub(crate) fn shaper(&self, direction: Option<Direction>) -> Shaper {
         let law: Arc<dyn Law> = Arc::<Shared>::clone(&self.shared);
         Shaper::new(law, Arc::clone(&self.probe), direction)
     }
 
-    /// How long it may say nothing, and the age of the terms that say so.
+    /// The idle timeout, and the generation of the settings that it is from.
     pub(crate) fn idle_max(&mut self) -> (Duration, u64) {
         let age = self.probe.age();
-        // Looked up only as terms change: this is asked for each line.
+        // Looked up only after a change of the settings: this is called for each command.
         if self.idle.1 != age {
             self.idle = (self.shared.terms().settings.limits.idle_timeout, age);
         }
@@ -271,15 +271,15 @@ impl Session {
         (self.idle_wanted.map_or(most, |wanted| wanted.min(most)), age)
     }
 
-    /// The most that SITE IDLE can ask for.
+    /// The longest time that SITE IDLE can set.
     pub(crate) fn idle_limit(&mut self) -> Duration {
         self.idle_max();
         self.idle.0
     }
 
-    /// Until when a client that has not logged in must say something.
-    pub(crate) fn silence_deadline(&mut self) -> Instant {
-        // What is too far away for a clock never comes.
+    /// When an unauthenticated client must have sent its next command.
+    pub(crate) fn idle_deadline(&mut self) -> Instant {
+        // A time beyond the range of the clock does not limit anything.
         let idle = Instant::now().checked_add(self.idle_max().0);
         idle.map_or(self.login_deadline, |idle| idle.min(self.login_deadline))
     }
@@ -290,16 +290,16 @@ impl Session {
 
     pub(crate) fn logged_in(&self) -> Option<&LoggedIn> {
         match &self.login {
-            Login::In(inside) => Some(inside),
-            Login::Greeted | Login::Named { .. } => None,
+            LoginState::LoggedIn(inside) => Some(inside),
+            LoginState::NoUser | LoginState::UserGiven { .. } => None,
         }
     }
 
-    /// When the account's hours end, or the account does.
-    pub(crate) fn time_is_over(&self) -> Option<Instant> {
+    /// When the account's login hours end or the account expires.
+    pub(crate) fn account_deadline(&self) -> Option<Instant> {
         let until = self.logged_in()?.account.until?;
         let left = u64::try_from(until.saturating_sub(self.shared.now())).unwrap_or_default();
-        // What is too far away for a clock never comes.
+        // A time beyond the range of the clock does not limit anything.
         Instant::now().checked_add(Duration::from_secs(left))
     }
 
@@ -311,13 +311,13 @@ impl Session {
             .ok_or_else(|| Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."))
     }
 
-    /// The path that the client means by `typed`.
+    /// Resolves a path that the client sent.
     ///
-    /// Usually it has one reading. Where character sets, backslashes or pictures of control bytes
-    /// leave several, the first that exists is meant, or the first whose folder exists; a client
-    /// that shows here which legacy set it speaks is answered in it from then on.
+    /// Usually there is one interpretation. If character sets, backslashes or control pictures
+    /// allow several, the first that exists is used, or the first whose directory exists. If this
+    /// reveals the client's legacy character set, names are sent in it from then on.
     pub(crate) async fn path(&mut self, typed: &[u8]) -> Result<VPath, Refusal> {
-        // Some clients ask for their home like this; a file that has this name was listed as it.
+        // Some clients use `~` for the home; an existing file of that name takes precedence.
         if typed == b"~" {
             let literal = self.cwd.resolve(typed)?;
             let is_there = self.files()?.exists(&literal).await;
@@ -326,7 +326,7 @@ impl Session {
         if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             return Err(Refusal::say(
                 Code::BAD_ARGUMENT,
-                "Invalid file name: it holds a line end.",
+                "Invalid file name: contains a line break.",
             ));
         }
         let Readings { tried, otherwise } = self.names.readings(typed);
@@ -334,7 +334,7 @@ impl Session {
             && *only == otherwise
         {
             let path = self.cwd.resolve(&only.path)?;
-            self.means(typed, only, false);
+            self.note_reading(typed, only, false);
             return Ok(path);
         }
         let files = self.files()?.clone();
@@ -342,61 +342,62 @@ impl Session {
         let paths: Vec<(&Reading, VPath)> = paths.collect();
         for (reading, path) in &paths {
             if files.exists(path).await {
-                self.means(typed, reading, true);
+                self.note_reading(typed, reading, true);
                 return Ok(path.clone());
             }
         }
-        // What is new stands in a folder that is there, and that has a name as well.
+        // For a new file, the name of the existing directory can show the character set.
         let is_deep = typed.rsplit(|&byte| byte == b'/').skip(1).any(|name| !name.is_ascii());
         for (reading, path) in paths.iter().filter(|(one, _)| is_deep && one.set.is_some()) {
             if let Some(parent) = path.parent()
                 && files.exists(&parent).await
             {
-                self.means(typed, reading, true);
+                self.note_reading(typed, reading, true);
                 return Ok(path.clone());
             }
         }
         let path = self.cwd.resolve(&otherwise.path)?;
-        self.means(typed, &otherwise, false);
+        self.note_reading(typed, &otherwise, false);
         Ok(path)
     }
 
-    /// `typed` was found to mean `reading`. The first time, and each time that another set shows,
-    /// that is told.
-    fn means(&mut self, typed: &[u8], reading: &Reading, exists: bool) {
+    /// Records the interpretation of `typed`, and reports the character set when it is first
+    /// recognised or changes.
+    fn note_reading(&mut self, typed: &[u8], reading: &Reading, exists: bool) {
         if let Some(recognised) = self.names.chose(typed, reading, exists) {
-            self.recognised(recognised);
+            self.report_charset(recognised);
         }
-        self.note_habit();
+        self.remember_charset();
     }
 
-    /// A login has shown `set`: by the name of an account, or by a password, which is a hint alone.
-    pub(crate) fn has_shown(&mut self, set: &'static Charset, is_name: bool) {
+    /// Records a character set from a login: certain if from the user name, a hint if only from the
+    /// password.
+    pub(crate) fn note_login_charset(&mut self, set: &'static Charset, is_name: bool) {
         if !is_name {
             self.names.expect(Some(set));
         } else if let Some(recognised) = self.names.speaks(set, true) {
-            self.recognised(recognised);
-            self.note_habit();
+            self.report_charset(recognised);
+            self.remember_charset();
         }
     }
 
-    /// Remembers what is settled for the account's next session.
-    fn note_habit(&mut self) {
+    /// Records the settled character set for the account's next session.
+    fn remember_charset(&mut self) {
         if let (Some(set), Some(inside)) = (self.names.settled(), self.logged_in())
-            && self.habit != Some(set)
+            && self.remembered_charset != Some(set)
         {
-            self.shared.habits.note(&inside.account.name, set);
-            self.habit = Some(set);
+            self.shared.charset_memory.note(&inside.account.name, set);
+            self.remembered_charset = Some(set);
         }
     }
 
-    /// Tells which character set the client speaks.
-    fn recognised(&self, recognised: Recognised) {
+    /// Reports the client's character set.
+    fn report_charset(&self, recognised: RecognisedCharset) {
         let charset = recognised.set.name();
         self.emit(&Event::CharsetRecognised { charset, is_certain: recognised.is_settled });
     }
 
-    pub(crate) fn who(&self) -> ClientInfo {
+    pub(crate) fn client_info(&self) -> ClientInfo {
         ClientInfo {
             session: self.probe.number,
             peer: self.peer,
@@ -408,12 +409,12 @@ impl Session {
         }
     }
 
-    /// Tells who wants to know of a command and its last reply. Of a secret, and of a line that is
-    /// no command, only the first letters are told: a password may stand behind a misspelt verb,
-    /// right after it (`PASSsecret`), or alone. Returns the moment.
-    pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
+    /// Reports a command and its last reply. Of secrets and of unknown commands, only the first
+    /// letters are reported: a password may follow a misspelt verb, with or without a space
+    /// (`PASSsecret`), or be sent alone. Returns the current time.
+    pub(crate) fn report_command(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
         self.announce();
-        let kept = if is_open { line } else { verb_alone(line) };
+        let kept = if is_open { line } else { verb_only(line) };
         let at = self.probe.live.said(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return at;
@@ -424,34 +425,34 @@ impl Session {
         at
     }
 
-    /// Tells of the session, once, as soon as its client says something. Checks of the port that
-    /// connect and close are thus not told of.
+    /// Reports the session, once, when its client sends something. Port checks that connect and
+    /// close are thus not reported.
     pub(crate) fn announce(&self) {
         if !self.is_announced.swap(true, Ordering::Relaxed) {
-            self.shared.events.emit(&self.who(), &Event::Connected);
+            self.shared.events.emit(&self.client_info(), &Event::Connected);
             if let Some(Protection { version, cipher }) = &self.secured {
-                self.shared.events.emit(&self.who(), &Event::Secured { version, cipher });
+                self.shared.events.emit(&self.client_info(), &Event::Secured { version, cipher });
             }
         }
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.announce();
-        self.shared.events.emit(&self.who(), event);
+        self.shared.events.emit(&self.client_info(), event);
     }
 }
 
-/// The letters that may be a verb, four at most.
-fn verb_alone(line: &[u8]) -> &[u8] {
+/// The leading letters, at most four, which may be a verb.
+fn verb_only(line: &[u8]) -> &[u8] {
     let word = line.trim_ascii_start();
     let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).take(4).count();
     word.get(..letters).unwrap_or_default()
 }
 
-/// One line for every session that began, also where its task was dropped in the middle.
+/// Reports the end of every session, also if its task was cancelled.
 impl Drop for Session {
     fn drop(&mut self) {
-        // One that is cut off says nothing of its client.
+        // A cancelled session is not evidence about the data connections of its client.
         if self.end.is_some() {
             self.give_up_port();
         }
@@ -459,7 +460,7 @@ impl Drop for Session {
         if self.is_silent && !self.is_announced.load(Ordering::Relaxed) {
             return;
         }
-        let reason = self.end.as_deref().unwrap_or("cut off as the server stopped");
+        let reason = self.end.as_deref().unwrap_or("closed because the server stopped");
         self.emit(&Event::Ended { reason, after: self.started.elapsed() });
     }
 }

@@ -1,4 +1,4 @@
-//! Every knob of the engine. Plain data: reading it from files is the program's business.
+//! The settings of the engine, as plain data. The program reads them from its configuration.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -10,16 +10,16 @@ use wharf_proto::reply::{Code, Reply};
 
 use crate::certificate::Certificate;
 
-/// How the engine behaves. `Settings::default()` is what a missing configuration means, except
-/// that it has no certificate: without one, TLS is not offered.
+/// The settings of a server. `Settings::default()` equals an empty configuration, except that it
+/// has no certificate and so does not offer TLS.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen. At least one.
     pub listen: Vec<Listen>,
     /// The text of the 220 greeting, UTF-8, several lines if it has line feeds.
     pub greeting: String,
-    /// The text of the 230 reply after a login; `{user}` and `{ip}` are filled in. Empty: a
-    /// plain sentence.
+    /// The text of the 230 reply after a login; `{user}` and `{ip}` are replaced. Empty: the
+    /// default text.
     pub login_message: String,
     /// PASV and EPSV.
     pub passive: Passive,
@@ -27,17 +27,17 @@ pub struct Settings {
     pub active: Active,
     /// TLS; `None`: AUTH is answered 502, and no listener may be implicit.
     pub tls: Option<Tls>,
-    /// From the connection to a login.
+    /// Logins.
     pub login: Login,
-    /// What becomes of those who guess passwords.
+    /// Bans after failed logins.
     pub ban: Ban,
-    /// How many, how fast, how long.
+    /// Limits of sessions, rates and times.
     pub limits: Limits,
     /// Files.
     pub files: Files,
     /// Character sets and clocks of names and listings.
     pub names: Names,
-    /// For clients that need something special.
+    /// Compatibility with old clients.
     pub compat: Compat,
 }
 
@@ -46,38 +46,38 @@ pub struct Settings {
 pub struct Listen {
     /// The interface; `::` also takes IPv4 unless an IPv4 address with the same port is listed.
     pub address: IpAddr,
-    /// Ports to try in order. The next is taken only if the system forbids the one before it
-    /// (not when somebody else has it). 0 lets the system choose.
+    /// Ports to try in order. The next one is tried only if the system denies permission for the
+    /// previous one, not if it is in use. 0 lets the system choose.
     pub ports: Vec<u16>,
     /// How TLS begins here.
     pub tls: ListenTls,
-    /// Proxies that say for whom they come (PROXY protocol). If there are any, nobody else may
-    /// come here, and each must say so first. Empty: clients come themselves.
+    /// Proxies that send the PROXY protocol. If not empty, only they may connect, and each
+    /// connection must begin with the header. Empty: clients connect directly.
     pub proxy_from: Vec<IpNet>,
 }
 
 /// How TLS begins on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenTls {
-    /// Not at all: AUTH is refused here.
+    /// No TLS: AUTH is refused.
     Off,
-    /// When the client asks (AUTH TLS, RFC 4217).
+    /// On request (AUTH TLS, RFC 4217).
     Explicit,
-    /// At once (port 990 by custom).
+    /// From the first byte (usually port 990).
     Implicit,
 }
 
 /// PASV and EPSV.
 #[derive(Clone, Debug)]
 pub struct Passive {
-    /// The data ports, both ends included. When all are in use the client hears 425.
+    /// The data ports, inclusive. When all are in use, the client gets 425.
     pub ports: RangeInclusive<u16>,
     /// What PASV announces to clients in `local_networks`, and to all if there is no
     /// `public_address`; `None`: the address at which the client reached us.
     pub address: Option<Ipv4Addr>,
     /// What PASV announces to clients outside `local_networks` (behind NAT).
     pub public_address: Option<Ipv4Addr>,
-    /// Which clients are near.
+    /// The networks of local clients.
     pub local_networks: Vec<IpNet>,
     /// How long to wait for the data connection.
     pub accept_timeout: Duration,
@@ -99,15 +99,15 @@ pub struct Tls {
     pub certificate: Certificate,
     /// The oldest version accepted.
     pub version_min: TlsVersion,
-    /// Who must use it.
+    /// Which clients must use it.
     pub require: TlsRequire,
     /// Whether a data connection must resume the TLS session of its control connection.
     pub session_reuse: SessionReuse,
-    /// Whether an upload must end with the `close_notify` of TLS. If not, a FIN is enough; a reset
-    /// never is.
+    /// Whether an upload must end with the `close_notify` of TLS. If not, a FIN is enough, but
+    /// never a reset.
     pub requires_close_notify: bool,
-    /// The names that clients may ask for (SNI); one that asks for another hears the alert
-    /// `unrecognized_name`. Empty: any name. Who asks for no name is always let in.
+    /// The accepted server names (SNI); other names are rejected with the alert
+    /// `unrecognized_name`. Empty: any name. Clients that send no name are always accepted.
     pub names: Vec<String>,
 }
 
@@ -120,126 +120,124 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Who must use TLS.
+/// Which clients must use TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsRequire {
-    /// Nobody.
+    /// None.
     Off,
-    /// Whoever sends a password from outside `passive.local_networks`: 530 to USER.
+    /// Clients that send a password from outside `passive.local_networks`: 530 to USER.
     Public,
-    /// Whoever sends a password: 530 to USER.
+    /// Clients that send a password: 530 to USER.
     Login,
-    /// Everybody, on data connections too: 530 to USER, 521 to a transfer in the clear.
+    /// All clients, on data connections too: 530 to USER, 521 to an unencrypted transfer.
     All,
 }
 
 /// Whether a data connection must resume the TLS session of its control connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionReuse {
-    /// It need not; the address is checked as ever.
+    /// Not required; the address is checked.
     Off,
-    /// One that resumes this control connection's session is proven; any other is let in from the
-    /// client's address only, and noted.
+    /// Preferred: a connection that does not resume the session must come from the client's
+    /// address, and is reported.
     Prefer,
-    /// Anything else is refused with 522. Locks out clients that cannot resume.
+    /// Required, otherwise 522. Clients that cannot resume sessions do not work.
     Require,
 }
 
-/// From the connection to a login.
+/// Logins.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// Failed tries, after which 421 ends the session.
+    /// Failed attempts after which the session is closed with 421.
     pub attempts_max: u32,
-    /// How long the answer to the first failed try is held back; each further one twice as long,
-    /// up to ten seconds.
+    /// The delay of the reply to the first failed attempt; doubled for each further one, up to ten
+    /// seconds.
     pub failure_delay: Duration,
     /// From the connection to a successful login.
     pub timeout: Duration,
-    /// Names that are refused before any check.
+    /// Names that may never log in.
     pub deny_users: Vec<String>,
 }
 
-/// What becomes of those who guess passwords. One IPv4 address, or one IPv6 /64, counts as one.
+/// Bans after failed logins. An IPv6 /64 counts as one address.
 #[derive(Clone, Debug)]
 pub struct Ban {
-    /// Whether addresses are banned and accounts locked because logins failed. Bans by hand hold
-    /// in any case.
+    /// Whether failed logins ban addresses and lock accounts. Manual bans are always in force.
     pub is_enabled: bool,
-    /// Failed logins of one address within `window`, on any connections, after which it is banned.
+    /// Failed logins from one address within `window`, on any connections, after which it is
+    /// banned.
     pub attempts_max: u32,
     /// Failed logins with one name within `window`, from addresses from which that account never
-    /// logged in, after which such addresses are no longer heard for `time`.
+    /// logged in, after which logins from such addresses are rejected for `time`.
     pub account_attempts_max: u32,
-    /// Failures are forgotten after this time.
+    /// The period in which failures are counted.
     pub window: Duration,
-    /// The first ban of an address; each further one lasts twice as long.
+    /// The duration of the first ban of an address; each further one lasts twice as long.
     pub time: Duration,
-    /// The longest ban. As long as this after a ban, an address is remembered for its next one.
+    /// The longest ban. An expired ban is remembered for this time to lengthen the next one.
     pub time_max: Duration,
-    /// Who is never banned, not even by hand.
+    /// Networks that are never banned, not even manually.
     pub allow: Vec<IpNet>,
 }
 
-/// How many, how fast, how long.
+/// Limits of sessions, rates and times.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Sessions at a time.
+    /// Concurrent sessions.
     pub sessions: Count,
-    /// Sessions at a time that have not logged in. Addresses from which somebody logged in lately
-    /// are not held to it.
+    /// Concurrent unauthenticated sessions. Addresses with a recent login are exempt.
     pub sessions_before_login: Count,
-    /// How many of `sessions`, but never more than a quarter, are kept for addresses from which
-    /// somebody logged in lately.
+    /// How many of `sessions`, at most a quarter, are reserved for addresses with a recent login.
     pub sessions_reserved: u32,
-    /// Sessions at a time from one IPv4 address or one IPv6 /64.
+    /// Concurrent sessions from one IPv4 address or one IPv6 /64.
     pub sessions_per_address: Count,
-    /// Sessions at a time of one account, unless the account says otherwise.
+    /// Concurrent sessions of one account; the account can override it.
     pub sessions_per_user: Count,
-    /// What all uploads share.
+    /// The rate of all uploads together.
     pub upload: Rate,
-    /// What all downloads share.
+    /// The rate of all downloads together.
     pub download: Rate,
-    /// What the uploads of one address share.
+    /// The rate of all uploads of one address.
     pub address_upload: Rate,
-    /// What the downloads of one address share.
+    /// The rate of all downloads of one address.
     pub address_download: Rate,
-    /// What the uploads of one account share, unless the account says otherwise.
+    /// The rate of all uploads of one account; the account can override it.
     pub user_upload: Rate,
-    /// What the downloads of one account share, unless the account says otherwise.
+    /// The rate of all downloads of one account; the account can override it.
     pub user_download: Rate,
-    /// What one upload may use, unless the account says otherwise.
+    /// The rate of one upload; the account can override it.
     pub transfer_upload: Rate,
-    /// What one download may use, unless the account says otherwise.
+    /// The rate of one download; the account can override it.
     pub transfer_download: Rate,
-    /// How long a session may say nothing while no transfer runs.
+    /// After how long without a command and without a transfer a session is closed.
     pub idle_timeout: Duration,
-    /// How long a transfer may move nothing.
+    /// After how long without progress a transfer is aborted.
     pub stall_timeout: Duration,
-    /// The slowest a transfer may be on average over `rate_period`; `Unlimited`: as slow as it
-    /// likes. A transfer that our own limits slow down may be slower.
+    /// The minimum average rate of a transfer over `transfer_min_period`; `Unlimited`: none. Time
+    /// that a transfer waits for rate limits does not count.
     pub transfer_min: Rate,
-    /// Over which time `transfer_min` is measured.
+    /// The period over which `transfer_min` is measured.
     pub transfer_min_period: Duration,
 }
 
 /// Files.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// Whether any account may replace files; `false` takes that right from all.
+    /// Whether files may be replaced at all; `false` removes that right from all accounts.
     pub may_overwrite: bool,
-    /// Whether STOR, STOU, APPE and MKD make missing directories on the way.
+    /// Whether STOR, STOU, APPE and MKD create missing parent directories.
     pub makes_parents: bool,
-    /// Whether an upload with fewer bytes than ALLO announced is taken for one that was cut.
+    /// Whether an upload with fewer bytes than announced with ALLO counts as truncated.
     pub checks_announced_size: bool,
 }
 
 /// Character sets and clocks of names and listings.
 #[derive(Clone, Debug)]
 pub struct Names {
-    /// How names go over the wire.
+    /// The encoding of names on the wire.
     pub encoding: Encoding,
-    /// The old character set of clients that do not know UTF-8. With [`Encoding::Auto`] it is a
-    /// hint: the set is recognised from what each client sends. None: nothing is known.
+    /// The legacy character set of clients that do not support UTF-8. With [`Encoding::Auto`] it is
+    /// a hint: the set is detected from what each client sends. None: no hint.
     pub legacy: Option<&'static encoding_rs::Encoding>,
     /// What a backslash in a path from a client means.
     pub backslash: Backslash,
@@ -247,7 +245,7 @@ pub struct Names {
     pub list_time: ListTime,
 }
 
-/// How names go over the wire.
+/// The encoding of names on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// UTF-8, until a client sends bytes that are not; then the set in which they are recognised to
@@ -280,12 +278,12 @@ pub enum ListTime {
     Utc,
 }
 
-/// For clients that need something special.
+/// Compatibility with old clients.
 #[derive(Clone, Debug, Default)]
 pub struct Compat {
     /// Commands that are answered 502, in upper case.
     pub disabled_commands: Vec<String>,
-    /// Whether data may be packed on its way (MODE Z).
+    /// Whether MODE Z (compression) is offered.
     pub mode_z: bool,
     /// What TYPE A does.
     pub ascii: Ascii,
@@ -297,12 +295,12 @@ pub enum Ascii {
     /// Converts line ends (RFC 959 §3.1.1.1).
     #[default]
     Convert,
-    /// Nothing: for devices that forget TYPE I.
+    /// Transfers bytes unchanged, for devices that do not send TYPE I.
     Binary,
 }
 
 impl Settings {
-    /// What a client hears first.
+    /// The 220 greeting.
     pub(crate) fn greeting_reply(&self) -> Reply {
         Reply::lines(Code::READY, self.greeting.lines().map(str::to_owned))
     }
@@ -411,8 +409,8 @@ impl Default for Names {
     }
 }
 
-/// Loopback, link-local, RFC 1918 and unique local addresses: networks that nobody reaches from
-/// outside.
+/// Loopback, link-local, RFC 1918 and unique local addresses, which are not reachable from the
+/// internet.
 pub fn private_networks() -> Vec<IpNet> {
     const NETWORKS: &[(IpAddr, u8)] = &[
         (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),

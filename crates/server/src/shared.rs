@@ -5,22 +5,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use wharf_core::account::Limits as Own;
-use wharf_core::event::{ClientInfo, Direction, Event, Events, Tree};
+use wharf_core::event::{AccountFiles, ClientInfo, Direction, Event, Events};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::path::escaped;
 
 use crate::admission::{Admission, Neighbour};
+use crate::auth_throttle::{AttemptStart, AuthEvent, AuthThrottle, BanDecision};
 use crate::doctor::Doctor;
-use crate::guard::{Door, Guard, News, Start};
 use crate::lanes::Lanes;
-use crate::names::Habits;
+use crate::metrics::EngineMetrics;
+use crate::names::CharsetMemory;
 use crate::net::Net;
 use crate::ports::Ports;
 use crate::registry::{End, Probe, Registry};
 use crate::settings::{Limits, Settings, Tls};
 use crate::shape::{self, Buckets, Law, Pace, bucket};
-use crate::tally::Tally;
 use crate::tls::{Acceptor, Tie};
 
 pub(crate) struct Shared {
@@ -32,13 +32,13 @@ pub(crate) struct Shared {
     pub(crate) ports: Arc<Ports>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) guard: Arc<Guard>,
-    pub(crate) habits: Habits,
+    pub(crate) auth_throttle: Arc<AuthThrottle>,
+    pub(crate) charset_memory: CharsetMemory,
     pub(crate) lanes: Lanes,
     pub(crate) doctor: Doctor,
     /// What PASV announces to clients that are not near: a name's address changes as we serve.
     public_address: Mutex<Option<Ipv4Addr>>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) metrics: Arc<EngineMetrics>,
     upload: Speed,
     download: Speed,
 }
@@ -75,8 +75,8 @@ impl Shared {
             ports: Ports::new(range.clone(), near.clone(), tls.clone()),
             upload: Speed::new(),
             download: Speed::new(),
-            guard: Guard::new(&settings.ban),
-            habits: Habits::default(),
+            auth_throttle: AuthThrottle::new(&settings.ban),
+            charset_memory: CharsetMemory::default(),
             doctor: Doctor::default(),
             public_address: Mutex::new(settings.passive.public_address),
             terms: RwLock::new(Arc::new(Terms {
@@ -91,7 +91,7 @@ impl Shared {
             admission: Arc::default(),
             registry: Arc::default(),
             lanes: Lanes::new(),
-            tally: Arc::default(),
+            metrics: Arc::default(),
         })
     }
 
@@ -129,7 +129,7 @@ impl Shared {
         };
         let tls = settings.tls.as_ref().map(acceptor).transpose()?.map(Arc::new);
         self.ports.adopt(settings.passive.local_networks.clone(), tls.clone());
-        self.guard.adopt(&settings.ban);
+        self.auth_throttle.reconfigure(&settings.ban);
         self.set_public_address(settings.passive.public_address);
         let terms = Terms { settings: Arc::new(settings), users, stores, tls };
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
@@ -175,36 +175,36 @@ impl Shared {
 
     /// Whether `peer` may come in at all; the reason if not. Tells of it once a minute at most.
     pub(crate) fn door(&self, peer: SocketAddr, local: SocketAddr) -> Result<(), &'static str> {
-        let told = match self.guard.door(peer.ip(), self.now()) {
-            Door::Open => return Ok(()),
-            Door::Closed => None,
-            Door::ClosedAndTold(count) => Some(count),
+        let told = match self.auth_throttle.ban_decision(peer.ip(), self.now()) {
+            BanDecision::Allowed => return Ok(()),
+            BanDecision::Banned => None,
+            BanDecision::BannedAndReported(count) => Some(count),
         };
         if let Some(count) = told {
             let reason = format!("{BANNED} Times since this was last told: {count}.");
-            self.emit_at_the_door(peer, local, &Event::TurnedAway { reason: &reason });
+            self.emit_at_the_door(peer, local, &Event::Rejected { reason: &reason });
         }
         Err(BANNED)
     }
 
     /// Begins an attempt to log in.
-    pub(crate) fn begin_attempt(&self, peer: IpAddr, user: &str) -> Start {
-        let start = self.guard.begin(peer, user, self.now());
-        self.tell_news();
+    pub(crate) fn begin_attempt(&self, peer: IpAddr, user: &str) -> AttemptStart {
+        let start = self.auth_throttle.begin(peer, user, self.now());
+        self.report_auth_events();
         start
     }
 
     /// Tells of bans, and ends the sessions of those who are banned. A ban by tries leaves those
     /// alone who are logged in: somebody else behind the same address may have tried.
-    pub(crate) fn tell_news(&self) {
+    pub(crate) fn report_auth_events(&self) {
         self.tell_news_and(true);
     }
 
     /// The same; `ends`: whether sessions of those who are banned by hand end.
     pub(crate) fn tell_news_and(&self, ends: bool) {
-        for news in self.guard.news() {
-            match news {
-                News::Banned(ban) => {
+        for event in self.auth_throttle.take_events() {
+            match event {
+                AuthEvent::Banned(ban) => {
                     let time = ban.until.map(|until| until.saturating_sub(ban.since));
                     let time = time.map(|time| Duration::from_secs(time.try_into().unwrap_or(0)));
                     let event = Event::Banned {
@@ -216,7 +216,9 @@ impl Shared {
                     self.emit_of(ban.network.network(), &event);
                     for probe in self.registry.each() {
                         let ip = probe.peer.ip().to_canonical();
-                        if !ban.network.contains(&ip) || !self.guard.is_banned(ip, self.now()) {
+                        if !ban.network.contains(&ip)
+                            || !self.auth_throttle.is_banned(ip, self.now())
+                        {
                             continue;
                         }
                         if ban.is_manual && !ends && probe.live.has_user() {
@@ -229,11 +231,11 @@ impl Shared {
                         }
                     }
                 }
-                News::Lifted { network, reason } => {
+                AuthEvent::Lifted { network, reason } => {
                     let event = Event::BanLifted { network: &network.to_string(), reason };
                     self.emit_of(network.network(), &event);
                 }
-                News::Locked { user, seconds } => {
+                AuthEvent::Locked { user, seconds } => {
                     let time = Duration::from_secs(seconds.try_into().unwrap_or(0));
                     let user = escaped(user.as_bytes());
                     let nobody = IpAddr::from([0, 0, 0, 0]);
@@ -252,7 +254,7 @@ impl Shared {
             user: None,
             is_tls: false,
             client: None,
-            tree: Tree::default(),
+            tree: AccountFiles::default(),
         };
         self.events.emit(&who, event);
     }
@@ -320,14 +322,14 @@ impl Speed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
     use crate::tls::tests::any_settings;
 
     /// A certificate that is renewed in the middle of a reload brings no old settings back.
     #[tokio::test]
     async fn a_renewed_certificate_undoes_no_settings_that_come_at_the_same_time() {
         let settings = Settings { tls: Some(any_settings()), ..Settings::default() };
-        let shared = Arc::clone(&Bench::with(settings.clone()).session.shared);
+        let shared = Arc::clone(&TestSession::with(settings.clone()).session.shared);
         for round in 0..200 {
             let greeting = round.to_string();
             std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! A session without sockets, for the tests of commands and of the gate.
+//! A session without sockets, for the tests of commands and of `gate`.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use wharf_core::account::Account;
 use wharf_core::async_trait;
-use wharf_core::event::Ignore;
+use wharf_core::event::NoEvents;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::Storage;
 use wharf_core::users::{Attempt, Denied, Users};
@@ -23,10 +23,10 @@ use crate::command;
 use crate::files::Files;
 use crate::gate;
 use crate::net::{Link, Listener, Net, Socket};
-use crate::next::{Errand, Job, Next, Transfer};
+use crate::next::{Job, Next, ServerSideJob, Transfer};
 use crate::pump::Local;
 use crate::refusal::Refusal;
-use crate::session::{LoggedIn, Login, Session};
+use crate::session::{LoggedIn, LoginState, Session};
 use crate::settings::{ListenTls, Settings};
 use crate::shared::Shared;
 
@@ -34,12 +34,12 @@ use crate::shared::Shared;
 pub(crate) const NOW: Timestamp = Timestamp { seconds: 1_795_348_800, nanos: 0 };
 
 /// A session, and the files behind it.
-pub(crate) struct Bench {
+pub(crate) struct TestSession {
     pub(crate) session: Session,
     pub(crate) memory: Memory,
 }
 
-impl Bench {
+impl TestSession {
     pub(crate) fn new() -> Self {
         Self::with(Settings::default())
     }
@@ -47,8 +47,13 @@ impl Bench {
     pub(crate) fn with(settings: Settings) -> Self {
         let memory = Memory::with_clock(|| NOW);
         let stores = Arc::new(memory.clone());
-        let shared =
-            Shared::new(settings, Arc::new(NoNet), Arc::new(OneUser), stores, Arc::new(Ignore));
+        let shared = Shared::new(
+            settings,
+            Arc::new(TestNet),
+            Arc::new(TestUsers),
+            stores,
+            Arc::new(NoEvents),
+        );
         let shared = Arc::new(shared.expect("there is no TLS to set up"));
         let peer: SocketAddr = "192.0.2.7:40000".parse().unwrap();
         let local = "192.0.2.1:21".parse().unwrap();
@@ -59,22 +64,23 @@ impl Bench {
 
     /// Logged in with these rights everywhere.
     pub(crate) fn logged_in(self, rights: Permissions) -> Self {
-        self.logged_in_by(Rules::everywhere(rights))
+        self.logged_in_with_rules(Rules::everywhere(rights))
     }
 
-    pub(crate) fn logged_in_by(self, rules: Rules) -> Self {
+    pub(crate) fn logged_in_with_rules(self, rules: Rules) -> Self {
         let store = Arc::new(self.memory.for_account("anna"));
-        self.logged_in_to(store, rules)
+        self.logged_in_to_store(store, rules)
     }
 
-    /// Logged in to a store of its own.
-    pub(crate) fn logged_in_to(mut self, store: Arc<dyn Storage>, rules: Rules) -> Self {
+    /// Logged in to the given store.
+    pub(crate) fn logged_in_to_store(mut self, store: Arc<dyn Storage>, rules: Rules) -> Self {
         let account = Account::new("anna", "/", rules.clone());
         let files = Files::new(store, rules, &self.session.settings.files);
         let admission = &self.session.shared.admission;
         let seat = admission.user_seat("anna", wharf_core::account::Count::Unlimited);
         let seat = seat.expect("there is no limit");
-        self.session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
+        self.session.login =
+            LoginState::LoggedIn(Box::new(LoggedIn { account, files, _seat: seat }));
         self
     }
 
@@ -87,7 +93,7 @@ impl Bench {
         self.memory.content(path).is_some()
     }
 
-    /// With somewhere for data to go, as after PORT.
+    /// With a data address, as after PORT.
     pub(crate) fn ready(mut self) -> Self {
         let to = SocketAddr::new(self.session.peer.ip(), 40_001);
         self.session.data = Some(crate::data::DataPort::Active(to));
@@ -95,8 +101,8 @@ impl Bench {
     }
 
     /// What a listing command sends as data, its lines joined by ` / `; its reply if it sends none.
-    pub(crate) async fn lists(&mut self, line: &str) -> String {
-        let mut lines = match self.does(line).await {
+    pub(crate) async fn list(&mut self, line: &str) -> String {
+        let mut lines = match self.run(line).await {
             Ok(Next::Transfer(Transfer { job: Job::List { lines }, .. })) => lines,
             Ok(Next::Say(reply)) | Err(reply) => return format!("{} only", reply.code),
             Ok(_) => return "no listing".to_owned(),
@@ -114,12 +120,12 @@ impl Bench {
         String::from_utf8_lossy(&all).trim_end().replace("\r\n", " / ")
     }
 
-    /// What a command wants next: the gate asked, the command run.
-    pub(crate) async fn does(&mut self, line: &str) -> Result<Next, Reply> {
-        self.does_bytes(line.as_bytes()).await
+    /// Checks and runs a command, and returns what follows it.
+    pub(crate) async fn run(&mut self, line: &str) -> Result<Next, Reply> {
+        self.run_bytes(line.as_bytes()).await
     }
 
-    async fn does_bytes(&mut self, line: &[u8]) -> Result<Next, Reply> {
+    async fn run_bytes(&mut self, line: &[u8]) -> Result<Next, Reply> {
         let command = Command::parse(line).expect("a test sends commands");
         let (spec, arg) = command::find(&command).expect("a test sends commands that exist");
         let next = match gate::admit(spec, &self.session, arg) {
@@ -129,17 +135,18 @@ impl Bench {
         next.map_err(|refusal| refusal.reply(spec.unavailable))
     }
 
-    /// The reply as it goes on the wire, its lines joined by ` / `; `150 …` for a transfer.
-    pub(crate) async fn says(&mut self, line: &str) -> String {
-        self.says_bytes(line.as_bytes()).await
+    /// Sends a command and returns the reply as on the wire, its lines joined by ` / `; `150 …` for
+    /// a transfer.
+    pub(crate) async fn send(&mut self, line: &str) -> String {
+        self.send_bytes(line.as_bytes()).await
     }
 
-    /// The same for what need not be UTF-8.
-    pub(crate) async fn says_bytes(&mut self, line: &[u8]) -> String {
-        let reply = match self.does_bytes(line).await {
+    /// The same for bytes that need not be UTF-8.
+    pub(crate) async fn send_bytes(&mut self, line: &[u8]) -> String {
+        let reply = match self.run_bytes(line).await {
             Ok(Next::Say(reply) | Next::Close(reply) | Next::Secure(reply)) | Err(reply) => reply,
             Ok(Next::Transfer(transfer)) => return format!("150 {}", transfer.opening),
-            Ok(Next::Errand(errand)) => self.runs(errand).await,
+            Ok(Next::ServerSideJob(job)) => self.run_job(job).await,
         };
         let mut out = Vec::new();
         reply.write(&mut out);
@@ -147,23 +154,23 @@ impl Bench {
     }
 }
 
-impl Bench {
-    /// What an errand comes to that nobody disturbs.
-    async fn runs(&self, errand: Errand) -> Reply {
+impl TestSession {
+    /// Runs a job to its end.
+    async fn run_job(&self, job: ServerSideJob) -> Reply {
         let (shaper, shared) = (self.session.shaper(None), &self.session.shared);
         let local = Local { shaper: &shaper, probe: &self.session.probe, lanes: &shared.lanes };
-        match errand {
-            Errand::Digest { source, bytes, of, say } => {
+        match job {
+            ServerSideJob::Digest { source, bytes, of, say } => {
                 say(local.digest(source, bytes, of).await.expect("memory does not fail"))
             }
-            Errand::RemoveTree { at } => {
-                let files = self.session.files().expect("somebody is logged in").clone();
-                match crate::errand::remove_tree(files, &at, &mut Vec::new()).await {
+            ServerSideJob::RemoveTree { at } => {
+                let files = self.session.files().expect("the session is logged in").clone();
+                match crate::server_side_job::remove_tree(files, &at, &mut Vec::new()).await {
                     Ok(()) => Reply::new(Code::FILE_DONE, "Removed."),
                     Err(refusal) => refusal.reply(Code::FILE_UNAVAILABLE),
                 }
             }
-            Errand::Copy { source, mut sink, .. } => {
+            ServerSideJob::Copy { source, mut sink, .. } => {
                 local.copy(source, &mut *sink).await.expect("memory does not fail");
                 sink.commit().await.expect("memory does not fail");
                 Reply::new(Code::FILE_DONE, "Copied.")
@@ -172,10 +179,10 @@ impl Bench {
     }
 }
 
-struct OneUser;
+struct TestUsers;
 
 #[async_trait]
-impl Users for OneUser {
+impl Users for TestUsers {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
         match (attempt.user, attempt.secret) {
             // As in a directory: three spellings, one account.
@@ -204,10 +211,10 @@ impl Users for OneUser {
 }
 
 /// Listens for data on every port but odd ones, and connects to nothing.
-struct NoNet;
+struct TestNet;
 
 #[async_trait]
-impl Net for NoNet {
+impl Net for TestNet {
     async fn listen(&self, _at: SocketAddr, _takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -216,7 +223,7 @@ impl Net for NoNet {
         if at.port() % 2 == 1 {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        Ok(Box::new(Deaf(at)))
+        Ok(Box::new(SilentListener(at)))
     }
 
     async fn connect(&self, _from: SocketAddr, _to: SocketAddr) -> io::Result<Socket> {
@@ -232,10 +239,10 @@ impl Net for NoNet {
     }
 }
 
-struct Deaf(SocketAddr);
+struct SilentListener(SocketAddr);
 
 #[async_trait]
-impl Listener for Deaf {
+impl Listener for SilentListener {
     fn local_address(&self) -> SocketAddr {
         self.0
     }
@@ -247,12 +254,12 @@ impl Listener for Deaf {
 
 /// One end of a connection in memory, as a socket.
 pub(crate) fn link(end: DuplexStream) -> Socket {
-    Socket::Link(Box::new(End(end)))
+    Socket::Link(Box::new(LinkEnd(end)))
 }
 
-struct End(DuplexStream);
+struct LinkEnd(DuplexStream);
 
-impl Link for End {
+impl Link for LinkEnd {
     fn peer_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 40_000))
     }
@@ -262,7 +269,7 @@ impl Link for End {
     }
 }
 
-impl AsyncRead for End {
+impl AsyncRead for LinkEnd {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -272,7 +279,7 @@ impl AsyncRead for End {
     }
 }
 
-impl AsyncWrite for End {
+impl AsyncWrite for LinkEnd {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

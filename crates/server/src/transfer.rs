@@ -25,7 +25,7 @@ use crate::data::{DataPort, OpenError, Opening};
 use crate::diagnosis::Opened;
 use crate::exit::Exit;
 use crate::live::Moving;
-use crate::next::{Announced, Job, Target, Transfer};
+use crate::next::{AnnouncedSize, Job, Target, Transfer};
 use crate::ports::{Lease, UnexpectedPeers};
 use crate::pump::{self, Closing, Cut, EndRule, Flow, Sent};
 use crate::registry::{End, Probe};
@@ -73,7 +73,7 @@ pub(crate) async fn run(
 ) -> Result<Held, Exit> {
     let Some(port) = session.data.take() else {
         let reply = Reply::new(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first.");
-        session.tell(line, true, &reply);
+        session.report_command(line, true, &reply);
         control.send([&reply], &session.names).await?;
         return Ok(None);
     };
@@ -99,7 +99,7 @@ pub(crate) async fn run(
     session.data_resumes = work.resumes.or(session.data_resumes);
     session.learn(told, &opened(&end, &work), work.unexpected.addresses());
     if let Some(&first) = work.unexpected.addresses().first() {
-        session.emit(&Event::DataStrangers { first, count: work.unexpected.count() });
+        session.emit(&Event::DataUnexpectedPeers { first, count: work.unexpected.count() });
     }
     let sink = work.sink.take();
     if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
@@ -123,7 +123,7 @@ pub(crate) async fn run(
     session.probe.live.rests();
     // Where there is a second reply, it is that of ABOR.
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&verdict.replies) {
-        session.tell(line, true, reply);
+        session.report_command(line, true, reply);
     }
     match verdict.exit {
         None => {
@@ -210,7 +210,7 @@ struct Work {
     deflate: Option<u8>,
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
-    announced: Option<Announced>,
+    announced: Option<AnnouncedSize>,
     end: EndRule,
     /// Where an upload goes.
     target: Option<(VPath, Target)>,
@@ -402,14 +402,14 @@ impl Work {
         let data = match opened {
             Ok(data) => data,
             Err(error) => {
-                self.shared.tally.opening_failed(error.cause());
-                let is_unproven = matches!(error, OpenError::NotTold { .. });
+                self.shared.metrics.opening_failed(error.cause());
+                let is_unproven = matches!(error, OpenError::Ambiguous { .. });
                 self.resumes = is_unproven.then_some(false);
                 return Done::NotOpened(error);
             }
         };
         self.is_open = true;
-        self.shared.tally.openings.add(asked.elapsed());
+        self.shared.metrics.openings.add(asked.elapsed());
         self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
         self.lease = data.lease;
         self.is_tls = data.resumed.is_some();
@@ -506,10 +506,10 @@ fn report(
         }
         let took = started.elapsed();
         if verdict.reason.is_empty() {
-            let tally = &session.shared.tally;
+            let metrics = &session.shared.metrics;
             match file.direction {
-                Direction::Upload => tally.uploads.add(took),
-                Direction::Download => tally.downloads.add(took),
+                Direction::Upload => metrics.uploads.add(took),
+                Direction::Download => metrics.downloads.add(took),
             }
         }
         session.emit(&Event::Transferred(&Transferred {

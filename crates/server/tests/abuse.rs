@@ -1,4 +1,4 @@
-//! Whoever guesses, floods, drips, or speaks something else: what becomes of them and of others.
+//! Abuse: password guessing, floods, slow transfers and other protocols, and the effect on others.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn count(events: &[String], what: &str) -> usize {
 }
 
 #[test]
-fn row_17_the_tenth_failure_of_an_address_bans_it_and_nobody_else() {
+fn row_17_the_tenth_failure_of_an_address_bans_only_it() {
     let ten = ten();
     let outcome = world().run(&format!(
         "{ten}CLIENT c5 203.0.113.9\n{BANNED}\
@@ -48,14 +48,14 @@ fn row_17_the_tenth_failure_of_an_address_bans_it_and_nobody_else() {
     ));
     assert_eq!(count(&outcome.events, "LoginFailed"), 10);
     assert_eq!(count(&outcome.events, "Banned { network: \"203.0.113.9/32\""), 1);
-    assert_eq!(count(&outcome.events, "TurnedAway"), 1);
+    assert_eq!(count(&outcome.events, "Rejected"), 1);
 }
 
 #[test]
-fn row_17_a_banned_address_that_comes_again_and_again_is_told_of_once() {
+fn row_17_repeated_connections_of_a_banned_address_are_reported_once() {
     let again = each(5..=30, |n| format!("CLIENT c{n} 203.0.113.9\n{BANNED}"));
     let outcome = world().run(&format!("{}{again}", ten()));
-    assert_eq!(count(&outcome.events, "TurnedAway"), 1);
+    assert_eq!(count(&outcome.events, "Rejected"), 1);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn row_17_a_ban_ends_sessions_before_their_login_and_spares_the_others() {
 }
 
 #[test]
-fn row_17_who_comes_anew_for_each_try_waits_as_long_as_who_stays() {
+fn row_17_new_connections_for_each_attempt_do_not_shorten_the_delay() {
     let outcome = world().settings(|settings| settings.login.attempts_max = 100).run(&format!(
         "CLIENT a 203.0.113.9\n{WRONG}{WRONG}{WRONG}CLIENT b 203.0.113.9\n\
          C: USER anna\nS: 331 *\nC: PASS wrong\nWAIT 7s\nC: NOOP\nS: 530 *\nS: 200 *\n"
@@ -91,7 +91,7 @@ fn row_18_20_all_failures_have_the_same_replies() {
     let world = world.account("ben", "secret", Permissions::ALL);
     for (user, password) in [("anna", "wrong"), ("nobody", "wrong"), ("ben", "wrong")] {
         world.run(&format!(
-            "C: USER {user}\nS: 331 Password, please.\nC: PASS {password}\n\
+            "C: USER {user}\nS: 331 Please specify the password.\nC: PASS {password}\n\
              S: 530 Login incorrect.\n"
         ));
     }
@@ -126,7 +126,7 @@ fn row_5_a_login_gives_its_place_to_the_next_and_leaving_takes_it_back() {
 }
 
 #[test]
-fn row_7_who_leaves_an_account_has_the_time_of_a_login_again() {
+fn row_7_after_a_logout_the_login_timeout_starts_again() {
     world().run(&format!(
         "{LOGIN}WAIT 120s\nC: USER anna\nS: 331 *\nWAIT 50s\nC: PASS secret\nS: 230 *\n\
          C: REIN\nS: 220 *\nWAIT 61s\nS: 421 No login*\nS: EOF\n"
@@ -163,7 +163,7 @@ fn row_10_the_words_of_other_protocols_end_a_session_at_once() {
 }
 
 #[test]
-fn row_10_tls_on_a_plain_port_is_told_what_to_choose() {
+fn row_10_tls_on_a_plain_port_gets_a_hint() {
     world().run("C< \\x16\\x03\\x01\\x02\\x00\\x01\nS: 421 Plain FTP begins here*\nS: EOF");
     world().run("C: NOOP\nS: 200 *\nC< \\x16\\x03\\x01\\r\\n\nS: 500 *\nC: NOOP\nS: 200 *");
 }

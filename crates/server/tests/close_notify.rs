@@ -7,7 +7,7 @@ const SECURE: &str = "C: AUTH TLS\nS: 234 *\nTLS\nC: USER anna\nS: 331 *\nC: PAS
                       S: 230 *\n\
                       C: TYPE I\nS: 200 *\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
 const EPSV: &str = "C: EPSV\nS: 229 *\n";
-/// What the client is told, with the key that would help.
+/// The reply to the client, which names the setting.
 const CUT: &str = "S: 426 The data connection ended without TLS close_notify*";
 const TAKEN: &str =
     "S: 226 Transfer complete, without TLS close_notify (tls.require_close_notify).";
@@ -31,7 +31,7 @@ fn inside(world: &World, script: &str) -> Vec<String> {
     world.run(&format!("{SECURE}{script}")).events
 }
 
-fn has_told(events: &[String], what: &str) -> bool {
+fn has_event(events: &[String], what: &str) -> bool {
     events.iter().any(|event| event.contains(what))
 }
 
@@ -42,7 +42,7 @@ fn row_33_an_upload_without_close_notify_is_cut_and_the_key_is_named() {
         "EPSV;C: STOR b\nS: 150 *\nU... half\nUF\nCUT;\nHASNOT /b\nEPSV;C: STOR b\nS: 150 *\n\
          U: whole\nS: 226 Transfer complete.\nHAS /b whole",
     );
-    assert!(has_told(&events, "tls.require_close_notify = false would take it"), "{events:#?}");
+    assert!(has_event(&events, "tls.require_close_notify = false would take it"), "{events:#?}");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn row_33_exactly_the_bytes_of_allo_stand_in_for_close_notify() {
         &world(),
         "EPSV;C: ALLO 5\nS: 200 *\nC: STOR b\nS: 150 *\nU... whole\nUF\nTAKEN;\nHAS /b whole",
     );
-    assert!(has_told(&events, "exactly the bytes of ALLO came"), "{events:#?}");
+    assert!(has_event(&events, "exactly the bytes of ALLO came"), "{events:#?}");
     for (allo, sent) in [(6, "whole"), (4, "whole"), (0, "whole"), (5, "w")] {
         let script = format!(
             "EPSV;C: ALLO {allo}\nS: 200 *\nC: STOR b\nS: 150 *\nU... {sent}\nUF\nCUT;\nHASNOT /b"
@@ -105,7 +105,7 @@ fn row_33_an_end_in_the_middle_of_a_record_is_a_cut_also_where_allo_is_exact() {
     ] {
         let script = format!("{}U... whole\nUF {part}\n{mid}", allo(5));
         let events = inside(&world(), &script);
-        assert!(has_told(&events, "in the middle of a TLS record"), "{events:#?}");
+        assert!(has_event(&events, "in the middle of a TLS record"), "{events:#?}");
         inside(&world(), &format!("EPSV;C: STOR b\nS: 150 *\nU... \nUF {part}\n{mid}"));
         inside(&lenient(), &format!("EPSV;C: STOR b\nS: 150 *\nU... whole\nUF {part}\n{mid}"));
     }
@@ -164,7 +164,7 @@ fn row_33_an_empty_upload_needs_no_close_notify_where_no_content_is_lost() {
              C: TYPE A\nS: 200 *\nEPSV;C: STOR text{empty}CUT;\nHASNOT /text"
         ),
     );
-    assert!(has_told(&events, "without a byte; accepted because"), "{events:#?}");
+    assert!(has_event(&events, "without a byte; accepted because"), "{events:#?}");
 }
 
 #[test]
@@ -190,5 +190,5 @@ fn row_33_without_the_setting_fin_is_enough() {
          TAKEN;\nHAS /t a\\n\nC: TYPE I\nS: 200 *\nEPSV;C: ALLO 9\nS: 200 *\nC: STOR s\nS: 150 *\n\
          U... short\nUF\nS: 426 Fewer bytes*\nHASNOT /s",
     );
-    assert!(has_told(&events, "tls.require_close_notify = false"), "{events:#?}");
+    assert!(has_event(&events, "tls.require_close_notify = false"), "{events:#?}");
 }

@@ -1,4 +1,4 @@
-//! Whole conversations in memory: what is said, in which order, and what ends a session.
+//! Sessions in memory: replies, their order, and what ends a session.
 
 use wharf_core::account::{Count, Rate};
 use wharf_core::permission::Permissions;
@@ -34,7 +34,7 @@ fn row_15_pipelined_commands_are_answered_in_their_order() {
 }
 
 #[test]
-fn row_14_telnet_codes_are_no_part_of_a_line() {
+fn row_14_telnet_codes_are_not_part_of_a_line() {
     inside(
         &world(),
         "C< \\xff\\xf4\\xff\\xf2NO\\xff\\xfb\\x01OP\\r\\n\nS: 200 *\n\
@@ -43,7 +43,7 @@ fn row_14_telnet_codes_are_no_part_of_a_line() {
 }
 
 #[test]
-fn row_15_a_line_too_long_is_refused_and_its_tail_is_no_command() {
+fn row_15_a_line_too_long_is_rejected_and_its_tail_is_not_a_command() {
     let long = "x".repeat(5000);
     let script =
         format!("C< STOR {long}\nS: 500 *\nC< DELE a\\r\\n\nC: NOOP\nS: 200 *\nHAS /a hello");
@@ -51,7 +51,7 @@ fn row_15_a_line_too_long_is_refused_and_its_tail_is_no_command() {
 }
 
 #[test]
-fn row_15_a_client_that_sends_long_lines_again_and_again_is_sent_away() {
+fn row_15_a_client_that_keeps_sending_long_lines_is_disconnected() {
     let long = format!("C< {}\\r\\n\nS: 500 *\n", "x".repeat(5000));
     let last = format!("C< {}\\r\\n\nS: 421 *\nS: EOF", "x".repeat(5000));
     inside(&world(), &format!("{long}{long}{last}"));
@@ -77,7 +77,7 @@ fn row_31_a_name_with_a_nul_or_a_line_end_is_refused() {
 }
 
 #[test]
-fn row_10_other_protocols_are_sent_away_at_once() {
+fn row_10_other_protocols_are_disconnected_at_once() {
     world().run("C: GET / HTTP/1.1\nS: 421 *\nS: EOF");
     world().run("C: EHLO example.com\nS: 421 *\nS: EOF");
 }
@@ -102,7 +102,7 @@ fn row_7_a_login_has_its_time_however_busy_the_client_is() {
 }
 
 #[test]
-fn row_7_who_says_nothing_before_the_login_ends_when_the_idle_time_is_over() {
+fn row_7_a_silent_client_before_login_is_closed_after_the_idle_timeout() {
     let short = |settings: &mut wharf_server::settings::Settings| {
         settings.limits.idle_timeout = std::time::Duration::from_secs(5);
     };
@@ -114,14 +114,14 @@ fn row_7_who_says_nothing_before_the_login_ends_when_the_idle_time_is_over() {
 }
 
 #[test]
-fn who_connects_and_leaves_without_a_word_is_not_told_of() {
+fn a_connection_without_any_data_is_not_reported() {
     for way in ["CX\nWAIT 1s", "CR\nWAIT 1s"] {
         let outcome = world().run(way);
         assert!(outcome.events.is_empty(), "{:?}", outcome.events);
         let outcome = world().run(&format!("C< NO\n{way}"));
         assert_eq!(outcome.events.len(), 2, "{:?}", outcome.events);
     }
-    // Who stays and says nothing is told of, too.
+    // A client that stays connected without sending anything is reported.
     assert_eq!(world().run("WAIT 61s\nS: 220 *\nS: 421 *\nS: EOF").events.len(), 2);
 }
 
@@ -161,7 +161,7 @@ fn row_5_no_more_sessions_of_one_account_than_allowed() {
     inside(
         &world,
         "CLIENT two 203.0.113.10\nC: USER anna\nS: 331 *\nC: PASS secret\n\
-         S: 421 Too many sessions of this account.\nS: EOF",
+         S: 421 Too many sessions for this account.\nS: EOF",
     );
 }
 
@@ -190,7 +190,7 @@ fn row_44_a_shut_down_waits_for_no_data_connection_that_does_not_come() {
             ),
         );
     }
-    // One that came and has sent nothing is no better.
+    // The same for a connection that was opened and has sent nothing.
     inside(
         &world(),
         "C: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nSHUTDOWN 30s\nWAIT 1s\n\
@@ -210,7 +210,8 @@ fn row_44_a_shut_down_waits_for_no_handshake_and_no_answer_that_is_held_back() {
     ));
 }
 
-/// Two-sided: what has stopped ends within a second, limit or not; what a limit holds up goes on.
+/// Two-sided: a stalled transfer ends within a second, limited or not; one that only waits for a
+/// rate limit continues.
 #[test]
 fn row_44_a_shut_down_waits_for_a_limit_and_not_for_a_client_that_has_stopped() {
     let slow = || world().settings(|all| all.limits.user_upload = Rate::from_bytes_per_second(200));
@@ -263,7 +264,7 @@ fn row_11_passwords_from_outside_need_tls_and_from_near_do_not() {
             tls.require = TlsRequire::Public;
         }
     });
-    world.clone().peer("203.0.113.9").run("C: USER anna\nS: 530 Passwords need TLS*");
+    world.clone().peer("203.0.113.9").run("C: USER anna\nS: 530 TLS required*");
     world.clone().peer("192.168.1.20").run(LOGIN);
     world.peer("203.0.113.9").run(&format!("C: AUTH TLS\nS: 234 *\nTLS\n{LOGIN}"));
 }
@@ -286,7 +287,7 @@ fn row_11_a_policy_for_all_covers_the_data_too() {
 }
 
 #[test]
-fn row_11_12_auth_prot_and_ccc_answer_by_the_book() {
+fn row_11_12_auth_prot_and_ccc_answer_as_the_rfc_requires() {
     world().run("C: AUTH TLS\nS: 502 *\nC: PBSZ 0\nS: 503 *");
     let world = world().tls();
     world.run(
@@ -300,7 +301,7 @@ fn row_11_12_auth_prot_and_ccc_answer_by_the_book() {
 }
 
 #[test]
-fn row_42_every_command_and_its_answer_can_be_told_without_secrets() {
+fn row_42_every_command_and_its_reply_can_be_reported_without_secrets() {
     let outcome = inside(&world(), "C: ACCT hush\nS: 202 *\nC: CWD a\nS: 550 *");
     let told: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
     assert!(told.iter().any(|line| line.contains("CWD a") && line.contains("550")), "{told:?}");
@@ -320,7 +321,7 @@ fn the_old_character_set_is_found_out_and_kept_for_the_session() {
 }
 
 #[test]
-fn a_character_set_is_recognised_told_once_and_bytes_come_back() {
+fn a_character_set_is_reported_once_and_names_keep_their_bytes() {
     let outcome = inside(
         &world(),
         "C< MKD \\xce\\xc4\\xbc\\xfe\\xbc\\xd0\\r\\n\nS: 257 *\n\
@@ -336,7 +337,7 @@ fn a_character_set_is_recognised_told_once_and_bytes_come_back() {
 }
 
 #[test]
-fn row_32_a_name_that_is_no_text_is_listed_and_found() {
+fn row_32_a_name_of_invalid_text_is_listed_and_found() {
     let world = world();
     world.memory().put(b"/odd\xff\xfe", b"x");
     inside(
@@ -360,7 +361,7 @@ fn row_31_a_name_with_control_bytes_is_listed_on_one_line_and_found() {
 }
 
 #[test]
-fn row_42_lines_that_are_no_command_are_told_of_without_what_may_be_a_password() {
+fn row_42_unknown_commands_are_reported_without_possible_passwords() {
     let outcome = world().run("C: PSAS secret\nS: 500 *\nC: SITE EXEC x\nS: 500 *");
     let told: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
     assert!(told.iter().any(|line| line.contains("PSAS ***") && line.contains("500")), "{told:?}");
@@ -368,7 +369,7 @@ fn row_42_lines_that_are_no_command_are_told_of_without_what_may_be_a_password()
 }
 
 #[test]
-fn a_transfer_is_told_of_with_its_last_reply_and_so_is_what_came_meanwhile() {
+fn a_transfer_and_commands_during_it_are_reported_with_their_replies() {
     let outcome = inside(
         &world(),
         "C: EPSV\nS: 229 *\nC: NLST\nS: 150 *\nD: a\\r\\n\nS: 226 *\nC: TYPE I\nS: 200 *\n\
@@ -383,11 +384,11 @@ fn a_transfer_is_told_of_with_its_last_reply_and_so_is_what_came_meanwhile() {
 }
 
 #[test]
-fn who_left_an_account_is_not_ended_with_it() {
+fn a_session_that_logged_out_does_not_end_with_the_account() {
     inside(&world(), "C: USER anna\nS: 331 *\nKICK anna\nWAIT 10s\nC: PASS secret\nS: 230 *");
 }
 
 #[test]
-fn who_waits_for_a_late_answer_hears_that_the_server_ends() {
+fn a_client_that_waits_for_a_delayed_reply_gets_421_at_shutdown() {
     world().run("C: USER anna\nS: 331 *\nC: PASS wrong\nWAIT 100ms\nSHUTDOWN 0s\nS: 421 *\nS: EOF");
 }

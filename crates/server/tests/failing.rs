@@ -1,4 +1,4 @@
-//! A store that fails at the end of an upload: 226 never comes, and the session goes on.
+//! A store that fails at the end of an upload: no 226 is sent, and the session continues.
 
 use std::sync::Arc;
 

@@ -84,7 +84,7 @@ const UPLOADS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn row_57_a_folder_without_any_right_tells_nothing_of_what_is_in_it() {
+fn row_57_a_directory_without_rights_reveals_nothing_about_its_contents() {
     for (before, command) in COMMANDS.iter().chain(UPLOADS).chain(&[("", "CWD"), ("", "STOU")]) {
         let rights = Permissions::NONE;
         let replies = NAMES.map(|name| {
@@ -103,7 +103,7 @@ fn row_57_a_folder_without_any_right_tells_nothing_of_what_is_in_it() {
 }
 
 #[test]
-fn row_23_57_a_dropbox_tells_nothing_of_what_is_in_it() {
+fn row_23_57_a_dropbox_reveals_nothing_about_its_contents() {
     let dropbox = Permissions::parse("dropbox").expect("it is a preset");
     for (before, command) in COMMANDS {
         let said = says_of_all(dropbox, before, command);
@@ -133,7 +133,7 @@ fn row_23_57_what_an_upload_may_be_does_not_depend_on_the_file_that_is_there() {
                 .map(|said| said.chars().take(3).collect::<String>())
         };
         if rights == dropbox {
-            // 301 bytes are kept.
+            // 301 bytes are used.
             assert_eq!(codes(699), ["150", "553"]);
             assert_eq!(codes(700), ["552", "552"]);
         } else {
@@ -166,7 +166,7 @@ fn row_23_a_camera_goes_to_its_folder_in_a_dropbox_and_uploads_whether_or_not_it
 }
 
 #[test]
-fn row_57_a_right_to_change_without_the_right_to_list_tells_no_kind_and_no_name() {
+fn row_57_rights_to_change_without_list_reveal_no_kind_and_no_name() {
     let rights = Permissions::ENTER
         .union(Permissions::MKDIR)
         .union(Permissions::RENAME)

@@ -9,7 +9,7 @@ use wharf_core::permission::Permissions;
 use wharf_sim::World;
 
 const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n\
-                     C: MODE Z\nS: 200 Mode is Z*\n";
+                     C: MODE Z\nS: 200 Mode set to Z*\n";
 const EPSV: &str = "C: EPSV\nS: 229 *\n";
 
 fn world() -> World {
@@ -90,7 +90,7 @@ fn row_16_rest_counts_bytes_of_the_file_and_text_is_converted_before_it_is_packe
 }
 
 #[test]
-fn row_16_an_upload_that_is_no_whole_zlib_stream_is_cut_and_not_published() {
+fn row_16_an_incomplete_zlib_stream_is_not_published() {
     let whole = packed(b"all of this or nothing of it");
     for bad in [&whole[..whole.len() - 1], b"plain bytes", &[&whole[..], b"x"].concat()] {
         inside(
@@ -165,12 +165,12 @@ fn row_16_mode_z_travels_under_tls_and_can_be_off() {
 fn row_16_mode_z_is_off_unless_it_is_switched_on_and_help_says_so() {
     let login = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n";
     let default = World::new().account("anna", "secret", Permissions::ALL);
-    let about = "S: 214 MODE S|Z - Choose how bytes travel: as they are (S) or packed with \
+    let about = "S: 214 MODE S|Z - Set the transfer mode: stream (S) or compressed with \
                  zlib (Z) \
                  (RFC 959 §4.1.2, draft-preston-ftpext-deflate-04)";
     default.run(&format!(
-        "{login}C: MODE Z\nS: 504 MODE Z is switched off; use MODE S.\nC: OPTS MODE Z LEVEL 9\n\
-         S: 501 *\nC: HELP MODE\n{about}; Z is switched off"
+        "{login}C: MODE Z\nS: 504 MODE Z is disabled; use MODE S.\nC: OPTS MODE Z LEVEL 9\n\
+         S: 501 *\nC: HELP MODE\n{about}; Z is disabled"
     ));
     world().run(&format!("{login}C: MODE Z\nS: 200 *\nC: HELP MODE\n{about}"));
 }
@@ -195,7 +195,7 @@ fn row_16_lftp_is_woken_where_nothing_of_an_upload_comes_and_no_other_client_is(
 fn row_16_the_level_is_an_option() {
     inside(
         &world(),
-        "C: OPTS MODE Z LEVEL 0\nS: 200 MODE Z packs at level 0.\nC: OPTS MODE Z LEVEL 12\n\
+        "C: OPTS MODE Z LEVEL 0\nS: 200 MODE Z LEVEL set to 0.\nC: OPTS MODE Z LEVEL 12\n\
          S: 501 *\n\
          C: OPTS MODE Z ENGINE LZMA\nS: 504 *\nEPSV;C: RETR a\nS: 150 *\n\
          D: \\x78\\x01\\x01\\x05\\x00\\xfa\\xffhello\\x06,\\x02\\x15\nS: 226 *",

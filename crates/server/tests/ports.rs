@@ -18,7 +18,7 @@ fn world() -> World {
         .settings(|settings| settings.passive.ports = 30_000..=30_000)
 }
 
-/// `SECURE;`, `FORGETFUL;`, `LOGIN;` and `EPSV;` stand for what they say.
+/// `SECURE;`, `FORGETFUL;`, `LOGIN;` and `EPSV;` are replaced by their dialogues.
 fn play(world: &World, script: &str) -> Outcome {
     world.run(
         &script
@@ -39,7 +39,7 @@ fn row_04_each_of_two_addresses_gets_its_own_data_on_one_port() {
 }
 
 #[test]
-fn row_04_who_listens_for_all_hands_over_what_is_anothers() {
+fn row_04_the_listening_session_hands_over_connections_of_others() {
     play(
         &world(),
         "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n\
@@ -50,7 +50,7 @@ fn row_04_who_listens_for_all_hands_over_what_is_anothers() {
 }
 
 #[test]
-fn row_04_when_one_who_listens_leaves_another_takes_its_place() {
+fn row_04_when_the_listening_session_ends_another_listens() {
     play(
         &world(),
         "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n\
@@ -61,7 +61,7 @@ fn row_04_when_one_who_listens_leaves_another_takes_its_place() {
 }
 
 #[test]
-fn row_04_who_connects_before_its_command_finds_its_data_there() {
+fn row_04_a_client_may_connect_before_it_sends_its_command() {
     play(
         &world(),
         "LOGIN;EPSV;CLIENT 2 198.51.100.2\nLOGIN;EPSV;CLIENT 1\nDIAL\nCLIENT 2\nNODATA\n\
@@ -71,7 +71,7 @@ fn row_04_who_connects_before_its_command_finds_its_data_there() {
 }
 
 #[test]
-fn row_04_one_address_hears_425_when_its_port_is_in_use() {
+fn row_04_a_second_session_of_one_address_gets_425_for_a_port_in_use() {
     let outcome = play(
         &world(),
         "LOGIN;EPSV;CLIENT 2\nLOGIN;C: EPSV\nS: 425 *\nCLIENT 1\nC: RETR a\nS: 150 *\n\
@@ -81,7 +81,7 @@ fn row_04_one_address_hears_425_when_its_port_is_in_use() {
 }
 
 #[test]
-fn row_04_tls_tells_the_sessions_of_one_address_apart() {
+fn row_04_tls_distinguishes_sessions_of_one_address() {
     for reuse in [SessionReuse::Off, SessionReuse::Prefer, SessionReuse::Require] {
         let world = world().tls().settings(|settings| {
             if let Some(tls) = &mut settings.tls {
@@ -100,7 +100,7 @@ fn row_04_tls_tells_the_sessions_of_one_address_apart() {
 }
 
 #[test]
-fn row_04_who_does_not_resume_gets_nothing_on_a_shared_port_and_all_on_its_own() {
+fn row_04_without_resumption_only_an_own_port_works() {
     let outcome = play(
         &world().tls(),
         "SECURE;LOGIN;EPSV;CLIENT 2\nFORGETFUL;LOGIN;EPSV;C: RETR b\nS: 150 *\nDX\nWAIT 21s\n\
@@ -113,7 +113,7 @@ fn row_04_who_does_not_resume_gets_nothing_on_a_shared_port_and_all_on_its_own()
 }
 
 #[test]
-fn row_04_what_came_for_one_who_left_is_not_given_to_its_neighbour() {
+fn row_04_a_connection_for_an_ended_session_is_not_given_to_another() {
     play(
         &world(),
         "LOGIN;EPSV;CLIENT 2 198.51.100.2\nLOGIN;EPSV;CLIENT 1\nDIAL\nC: ABOR\nS: 226 *\n\
@@ -122,11 +122,11 @@ fn row_04_what_came_for_one_who_left_is_not_given_to_its_neighbour() {
 }
 
 #[test]
-fn row_03_strangers_are_told_of_and_do_not_stop_the_client() {
+fn row_03_unexpected_peers_are_reported_and_do_not_stop_the_client() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(7);
     let outcome =
         play(&world(), &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
-    let told = "1 anna DataStrangers { first: 198.51.100.7, count: 7 }";
+    let told = "1 anna DataUnexpectedPeers { first: 198.51.100.7, count: 7 }";
     assert!(outcome.events.iter().any(|line| line == told), "{:?}", outcome.events);
 }
 
@@ -136,7 +136,7 @@ fn row_03_a_client_is_served_however_many_others_connect_before_it() {
     let asked = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n";
     let script = format!("{asked}{knocks}WAIT 10s\n{knocks}DIAL\nD: for one\nS: 226 *");
     let outcome = play(&world(), &script);
-    let told = "DataStrangers { first: 198.51.100.7, count: 80 }";
+    let told = "DataUnexpectedPeers { first: 198.51.100.7, count: 80 }";
     assert!(outcome.events.iter().any(|line| line.contains(told)), "{:?}", outcome.events);
     // The neighbour: without the client it ends when the time is up, and says why.
     let script = format!(
@@ -148,12 +148,12 @@ fn row_03_a_client_is_served_however_many_others_connect_before_it() {
 
 /// They may also come before the client asks for a transfer, which it may do late.
 #[test]
-fn row_03_a_client_that_asks_late_is_served_whoever_came_before_it() {
+fn row_03_a_late_command_is_served_whatever_peers_connected_before() {
     // More in all than wait at a port of the simulated network.
     let knocks = "KNOCK 198.51.100.7\n".repeat(40);
     let late = format!("LOGIN;EPSV;WAIT 1s\n{knocks}WAIT 1s\n{knocks}WAIT 5s\n{knocks}");
     let outcome = play(&world(), &format!("{late}DIAL\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
-    let told = "DataStrangers { first: 198.51.100.7,";
+    let told = "DataUnexpectedPeers { first: 198.51.100.7,";
     assert!(outcome.events.iter().any(|line| line.contains(told)), "{:?}", outcome.events);
     let script = format!(
         "{late}NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\n\
@@ -163,7 +163,7 @@ fn row_03_a_client_that_asks_late_is_served_whoever_came_before_it() {
 }
 
 #[test]
-fn row_03_04_others_at_a_shared_port_stop_none_of_its_clients() {
+fn row_03_04_unexpected_peers_at_a_shared_port_stop_none_of_its_clients() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(40);
     play(
         &world(),

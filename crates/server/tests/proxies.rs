@@ -1,4 +1,4 @@
-//! Clients behind a proxy that says for whom it comes.
+//! Clients behind a proxy that sends the PROXY protocol.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails fails the test")]
 
 use wharf_core::account::Count;
@@ -19,7 +19,7 @@ fn world() -> World {
         .peer("10.0.0.1")
 }
 
-/// `FOR 198.51.100.7;` stands for what a proxy says for that client.
+/// `FOR 198.51.100.7;` stands for the header of a proxy for that client.
 fn play(world: &World, script: &str) -> Outcome {
     let mut told = String::new();
     for (number, part) in script.replace("LOGIN;", LOGIN).split("FOR ").enumerate() {
@@ -35,7 +35,7 @@ fn play(world: &World, script: &str) -> Outcome {
     world.run(&told)
 }
 
-fn assert_told(outcome: &Outcome, what: &str) {
+fn assert_event(outcome: &Outcome, what: &str) {
     assert!(outcome.events.iter().any(|line| line.contains(what)), "{:?}", outcome.events);
 }
 
@@ -55,7 +55,7 @@ fn row_13_clients_of_one_proxy_are_counted_apart() {
         "FOR 198.51.100.7;LOGIN;CLIENT 2 10.0.1.77\nFOR 198.51.100.8;LOGIN;\
          CLIENT 3\nFOR 198.51.100.7;S: 421 Too many sessions from your address.\nS: EOF",
     );
-    assert_told(&outcome, "TurnedAway");
+    assert_event(&outcome, "Rejected");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn row_13_a_binary_header_does_as_well_and_a_proxy_may_come_for_itself() {
 }
 
 #[test]
-fn row_13_a_health_check_of_a_proxy_is_no_session_until_it_sends_a_command() {
+fn row_13_a_health_check_of_a_proxy_is_not_a_session_before_a_command() {
     let local = "\\r\\n\\r\\n\\x00\\r\\nQUIT\\n\\x20\\x00\\x00\\x00";
     let world = world().settings(|settings| settings.limits.sessions = Count::from_number(1));
     for header in [local, "PROXY UNKNOWN\\r\\n"] {
@@ -85,24 +85,24 @@ fn row_13_a_health_check_of_a_proxy_is_no_session_until_it_sends_a_command() {
             assert!(told.is_empty(), "{told:?}");
         }
         let script = format!("FIRST {header}\nC: QUIT\nS: 221 *\nS: EOF");
-        assert_told(&play(&world, &script), "Connected");
+        assert_event(&play(&world, &script), "Connected");
     }
 }
 
 #[test]
-fn row_13_who_is_no_proxy_of_ours_is_turned_away_whatever_it_says() {
+fn row_13_a_peer_that_is_not_a_configured_proxy_is_rejected() {
     let outcome = play(&world(), "CLIENT 1 203.0.113.5\nFOR 198.51.100.7;S: EOF");
-    assert_told(&outcome, "none of the proxies");
+    assert_event(&outcome, "none of the proxies");
 }
 
 #[test]
-fn row_13_without_a_header_nobody_is_served() {
+fn row_13_a_connection_without_a_header_is_rejected() {
     for (first, why) in [
         ("USER anna\\r\\nPASS x\\r\\n", "no PROXY header came first"),
         ("PROXY TCP4 198.51.100.7 192.0.2.1 40000\\r\\n", "address or port that is none"),
         ("PROXY TCP9 198.51.100.7 192.0.2.1 40000 21\\r\\n", "not known"),
     ] {
-        assert_told(&play(&world(), &format!("FIRST {first}\nS: EOF")), why);
+        assert_event(&play(&world(), &format!("FIRST {first}\nS: EOF")), why);
     }
     // One that says nothing at all has only looked whether the port is open.
     for way in ["CX", "CR"] {
@@ -110,13 +110,13 @@ fn row_13_without_a_header_nobody_is_served() {
         assert!(outcome.events.is_empty(), "{:?}", outcome.events);
     }
     let late = play(&world(), "FIRST PROXY TCP4\nWAIT 11s\nS: EOF");
-    assert_told(&late, "did not come in time");
+    assert_event(&late, "did not come in time");
     let cut = play(&world(), "FIRST PROXY TCP4\nCX\nWAIT 1s");
-    assert_told(&cut, "before its PROXY header was whole");
+    assert_event(&cut, "before its PROXY header was whole");
 }
 
 #[test]
-fn row_13_where_clients_come_themselves_a_header_is_no_command() {
+fn row_13_without_configured_proxies_a_header_is_not_a_command() {
     let world = world().settings(|settings| settings.listen[0].proxy_from.clear());
     play(&world, "C: PROXY TCP4 198.51.100.7 192.0.2.1 40000 21\nS: 500 *");
 }
@@ -126,7 +126,7 @@ fn row_13_data_that_comes_by_the_proxy_must_be_of_the_same_client() {
     let script = "FOR 198.51.100.7;LOGIN;C: EPSV\nS: 229 *\nNODATA\nC: RETR a\nS: 150 *\n\
          KNOCK 10.0.0.1\nKNOCK 198.51.100.99\nWAIT 21s\nS: 425 *";
     let outcome = play(&world(), script);
-    assert_told(&outcome, "DataStrangers { first: 198.51.100.99, count: 1 }");
+    assert_event(&outcome, "DataUnexpectedPeers { first: 198.51.100.99, count: 1 }");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use wharf_sim::World;
 const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
 const EPSV: &str = "C: EPSV\nS: 229 *\n";
 
-/// An account that may keep ten bytes in three files, and keeps five in one.
+/// An account with a quota of ten bytes and three files, and one file of five bytes.
 fn world() -> World {
     let mut account = Account::new("anna", "/", Rules::everywhere(Permissions::ALL));
     account.limits.quota = Some(Size::from_bytes(10));
@@ -108,11 +108,11 @@ fn row_37_a_cut_upload_is_counted_until_it_is_whole_or_gone() {
 fn row_37_the_quota_is_shown_with_what_is_kept() {
     inside(
         &world(),
-        "C: SITE QUOTA\nS: 200-Your quota:\nS:  Bytes kept: 5 of 10\n\
-         S:  Files and folders kept: 1 of 3\nS: 200 End of quota.",
+        "C: SITE QUOTA\nS: 200-Quota:\nS:  Bytes used: 5 of 10\n\
+         S:  Files and directories used: 1 of 3\nS: 200 End of quota.",
     );
     let free = World::new().account("anna", "secret", Permissions::ALL);
-    inside(&free, "C: SITE QUOTA\nS: 200 You have no quota here.");
+    inside(&free, "C: SITE QUOTA\nS: 200 No quota for this account.");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn row_33_either_reading_of_an_announced_size_is_believed() {
 }
 
 #[test]
-fn row_33_sizes_of_text_and_sizes_that_nobody_checks_cut_nothing() {
+fn row_33_sizes_of_text_and_unchecked_sizes_truncate_nothing() {
     let open = || World::new().account("anna", "secret", Permissions::ALL);
     let text =
         "C: TYPE A\nS: 200 *\nC: ALLO 100\nS: 200 *\nEPSV;C: STOR b\nS: 150 *\nU: x\nS: 226 *";

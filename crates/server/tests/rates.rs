@@ -40,7 +40,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 #[derive(Clone, Copy, Debug)]
-struct Way {
+struct Case {
     is_up: bool,
     is_secured: bool,
     /// `A` goes through memory, `I` by the system from file to socket.
@@ -51,13 +51,13 @@ struct Way {
 async fn a_limit_that_comes_slows_what_moves_and_stops_none_of_it() {
     for is_up in [false, true] {
         for (is_secured, kind) in [(false, "I"), (true, "I"), (false, "A")] {
-            let way = Way { is_up, is_secured, kind };
-            Scene::play(way).await;
+            let case = Case { is_up, is_secured, kind };
+            RateTest::play(case).await;
         }
     }
 }
 
-struct Scene {
+struct RateTest {
     server: SocketAddr,
     handle: Handle,
     settings: Settings,
@@ -66,8 +66,8 @@ struct Scene {
     clients: JoinSet<()>,
 }
 
-impl Scene {
-    async fn play(way: Way) {
+impl RateTest {
+    async fn play(case: Case) {
         let folder = tempfile::tempdir().unwrap();
         // It takes no room, and no client reads it to its end.
         std::fs::File::create(folder.path().join("big")).unwrap().set_len(1 << 40).unwrap();
@@ -84,24 +84,24 @@ impl Scene {
         clients.spawn(bound.serve());
         let mut scene = Self { server, handle, settings, users, stores, clients };
 
-        let old = scene.begin(way, "old").await;
-        reaches(&old, FREELY_BYTES, LONG_PATIENCE, way).await;
+        let old = scene.begin(case, "old").await;
+        reaches(&old, FREELY_BYTES, LONG_PATIENCE, case).await;
         scene.limit(Rate::from_bytes_per_second(LIMIT));
-        let fresh = scene.begin(way, "new").await;
+        let fresh = scene.begin(case, "new").await;
         // What was on its way arrives; behind it, it moves, and no faster than it may.
-        reaches(&old, old.load(Ordering::Relaxed) + LIMIT / 4, PATIENCE, way).await;
-        reaches(&fresh, LIMIT / 4, PATIENCE, way).await;
-        scene.is_slow([&old, &fresh], way).await;
+        reaches(&old, old.load(Ordering::Relaxed) + LIMIT / 4, PATIENCE, case).await;
+        reaches(&fresh, LIMIT / 4, PATIENCE, case).await;
+        scene.is_slow([&old, &fresh], case).await;
         scene.limit(Rate::from_bytes_per_second(LIMIT / 2));
-        reaches(&fresh, fresh.load(Ordering::Relaxed) + LIMIT / 4, PATIENCE, way).await;
+        reaches(&fresh, fresh.load(Ordering::Relaxed) + LIMIT / 4, PATIENCE, case).await;
         scene.limit(Rate::Unlimited);
         let more = fresh.load(Ordering::Relaxed) + FREELY_BYTES / 2;
-        reaches(&fresh, more, LONG_PATIENCE, way).await;
+        reaches(&fresh, more, LONG_PATIENCE, case).await;
         scene.clients.shutdown().await;
     }
 
     /// Both together take at least as long as their limit has them, once nothing is on its way.
-    async fn is_slow(&self, moved: [&AtomicU64; 2], way: Way) {
+    async fn is_slow(&self, moved: [&AtomicU64; 2], case: Case) {
         let sum = || moved.iter().map(|moved| moved.load(Ordering::Relaxed)).sum::<u64>();
         let (began, before) = (Instant::now(), sum());
         let enough = async {
@@ -126,8 +126,8 @@ impl Scene {
     }
 
     /// One more client that moves bytes without end; what it has moved.
-    async fn begin(&mut self, way: Way, name: &str) -> Arc<AtomicU64> {
-        let (control, mut data) = connect(self.server, way, name).await;
+    async fn begin(&mut self, case: Case, name: &str) -> Arc<AtomicU64> {
+        let (control, mut data) = connect(self.server, case, name).await;
         let moved = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&moved);
         self.clients.spawn(async move {
@@ -135,7 +135,7 @@ impl Scene {
             let mut piece = vec![b'\n'; 64 * 1024];
             loop {
                 let moved =
-                    if way.is_up { data.write(&piece).await } else { data.read(&mut piece).await };
+                    if case.is_up { data.write(&piece).await } else { data.read(&mut piece).await };
                 let Ok(count @ 1..) = moved else { break };
                 counted.fetch_add(u64::try_from(count).unwrap(), Ordering::Relaxed);
             }
@@ -145,7 +145,7 @@ impl Scene {
 }
 
 /// Waits until so much has moved.
-async fn reaches(moved: &AtomicU64, bytes: u64, patience: Duration, way: Way) {
+async fn reaches(moved: &AtomicU64, bytes: u64, patience: Duration, case: Case) {
     let enough = async {
         while moved.load(Ordering::Relaxed) < bytes {
             tokio::task::yield_now().await;
@@ -156,28 +156,28 @@ async fn reaches(moved: &AtomicU64, bytes: u64, patience: Duration, way: Way) {
 }
 
 /// Logs in and begins a transfer: its control and its data connection.
-async fn connect(server: SocketAddr, way: Way, name: &str) -> (Box<dyn Stream>, Box<dyn Stream>) {
-    let config = way.is_secured.then(client_config);
+async fn connect(server: SocketAddr, case: Case, name: &str) -> (Box<dyn Stream>, Box<dyn Stream>) {
+    let config = case.is_secured.then(client_config);
     let stream: Box<dyn Stream> = Box::new(TcpStream::connect(server).await.unwrap());
-    let mut talk = Talk(BufReader::new(stream));
-    talk.hears("220").await;
+    let mut talk = ControlConnection(BufReader::new(stream));
+    talk.expect_reply("220").await;
     if let Some(config) = &config {
-        talk.says("AUTH TLS", "234").await;
-        talk = Talk(BufReader::new(secure(config, talk.0.into_inner()).await));
+        talk.command("AUTH TLS", "234").await;
+        talk = ControlConnection(BufReader::new(secure(config, talk.0.into_inner()).await));
     }
-    talk.says("USER anna", "331").await;
-    talk.says("PASS secret", "230").await;
-    talk.says(&format!("TYPE {}", way.kind), "200").await;
-    if way.is_secured {
-        talk.says("PBSZ 0", "200").await;
-        talk.says("PROT P", "200").await;
+    talk.command("USER anna", "331").await;
+    talk.command("PASS secret", "230").await;
+    talk.command(&format!("TYPE {}", case.kind), "200").await;
+    if case.is_secured {
+        talk.command("PBSZ 0", "200").await;
+        talk.command("PROT P", "200").await;
     }
-    let told = talk.says("EPSV", "229").await;
+    let told = talk.command("EPSV", "229").await;
     let port = parse_epsv_reply(told.as_bytes()).unwrap();
     let to = SocketAddr::new(server.ip(), port);
     let data: Box<dyn Stream> = Box::new(TcpStream::connect(to).await.unwrap());
-    let asked = if way.is_up { format!("STOR {name}") } else { "RETR big".to_owned() };
-    talk.says(&asked, "150").await;
+    let asked = if case.is_up { format!("STOR {name}") } else { "RETR big".to_owned() };
+    talk.command(&asked, "150").await;
     let data = match &config {
         Some(config) => secure(config, data).await,
         None => data,
@@ -185,16 +185,16 @@ async fn connect(server: SocketAddr, way: Way, name: &str) -> (Box<dyn Stream>, 
     (talk.0.into_inner(), data)
 }
 
-struct Talk(BufReader<Box<dyn Stream>>);
+struct ControlConnection(BufReader<Box<dyn Stream>>);
 
-impl Talk {
-    async fn says(&mut self, line: &str, code: &str) -> String {
+impl ControlConnection {
+    async fn command(&mut self, line: &str, code: &str) -> String {
         self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
         self.0.flush().await.unwrap();
-        self.hears(code).await
+        self.expect_reply(code).await
     }
 
-    async fn hears(&mut self, code: &str) -> String {
+    async fn expect_reply(&mut self, code: &str) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).await.unwrap();
         assert!(line.starts_with(code), "expected {code}, heard {line}");
@@ -228,7 +228,7 @@ fn client_config() -> Arc<ClientConfig> {
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate))
         .with_no_client_auth();
 
     Arc::new(config)
@@ -236,9 +236,9 @@ fn client_config() -> Arc<ClientConfig> {
 
 /// Takes every certificate: this is not what is tested.
 #[derive(Debug)]
-struct Anyone;
+struct AcceptAnyCertificate;
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -106,7 +106,7 @@ fn row_14_telnet_options_get_no_answer() {
 }
 
 #[test]
-fn row_15_strangers_send_short_lines_only() {
+fn row_15_lines_before_login_are_short() {
     let short = "x".repeat(512 - "NOOP ".len());
     let long = "x".repeat(600);
     world()
@@ -161,9 +161,9 @@ fn row_28_the_root_has_no_above_for_any_command() {
     );
 }
 
-/// Whoever may not list a directory hears the same of what is there and of what is not.
+/// Without the right to list a directory, replies are the same for existing and missing names.
 #[test]
-fn row_28_missing_and_forbidden_sound_the_same() {
+fn row_28_missing_and_forbidden_have_the_same_reply() {
     let at = |path: &[u8]| wharf_proto::path::VPath::root().resolve(path).expect("it is a path");
     let rules = Rules::everywhere(Permissions::READ_ONLY).with(at(b"/secret"), Permissions::NONE);
     let world = World::new()
@@ -208,7 +208,7 @@ fn row_38_39_stat_of_a_large_directory_says_to_use_list() {
     }
     inside(
         &world,
-        "C: STAT d\nS: 450 Too long for STAT; use LIST.\nC: NOOP\nS: 200 *\n\
+        "C: STAT d\nS: 450 Listing too long for STAT; use LIST.\nC: NOOP\nS: 200 *\n\
          C: STAT d/123*\nS: 212-*\nS: 212 *",
     );
 }

@@ -28,7 +28,11 @@ use wharf_server::settings::{Listen, SessionReuse, Settings, Tls, TlsRequire, Tl
 use wharf_storage::Memory;
 use wharf_users::single::Single;
 
-#[expect(dead_code, reason = "only ports for data are needed")]
+#[expect(
+    dead_code,
+    clippy::panic,
+    reason = "only data ports are needed, and the test fails without them"
+)]
 #[path = "../../wharf/tests/clients/support/ports.rs"]
 mod ports;
 
@@ -96,23 +100,23 @@ async fn fetch(
     let [high, low] = host.to_be_bytes();
     let from = Ipv4Addr::new(127, 1, high, low);
     let stream = dial(from, server).await?;
-    let mut talk = Talk(BufReader::new(Box::new(stream)));
-    talk.hears("220").await;
+    let mut talk = ControlConnection(BufReader::new(Box::new(stream)));
+    talk.expect_reply("220").await;
     let config = is_secured.then(client_config);
     if let Some(config) = &config {
-        talk.says("AUTH TLS", "234").await;
+        talk.command("AUTH TLS", "234").await;
         let stream = secure(config, talk.0.into_inner()).await?;
-        talk = Talk(BufReader::new(stream));
+        talk = ControlConnection(BufReader::new(stream));
     }
-    talk.says("USER anna", "331").await;
-    talk.says("PASS secret", "230").await;
-    talk.says("TYPE I", "200").await;
+    talk.command("USER anna", "331").await;
+    talk.command("PASS secret", "230").await;
+    talk.command("TYPE I", "200").await;
     if is_secured {
-        talk.says("PBSZ 0", "200").await;
-        talk.says("PROT P", "200").await;
+        talk.command("PBSZ 0", "200").await;
+        talk.command("PROT P", "200").await;
     }
     for round in 0..2 {
-        let told = talk.says("EPSV", "229").await;
+        let told = talk.command("EPSV", "229").await;
         let port = parse_epsv_reply(told.as_bytes()).unwrap();
         if round == 0 {
             // All have a port now, so the ports are shared.
@@ -121,7 +125,7 @@ async fn fetch(
         // Some connect first and some ask first.
         let to = SocketAddr::new(server.ip(), port);
         let data = if client.is_multiple_of(2) { Some(dial(from, to).await?) } else { None };
-        talk.tells(&format!("RETR {}", name(client))).await;
+        talk.send(&format!("RETR {}", name(client))).await;
         let data: Box<dyn Stream> = Box::new(match data {
             Some(data) => data,
             None => dial(from, to).await?,
@@ -133,27 +137,27 @@ async fn fetch(
         let mut got = Vec::new();
         data.read_to_end(&mut got).await?;
         assert!(got == content(client), "client {client}: {:?}", got.get(..40));
-        talk.hears("150").await;
-        talk.hears("226").await;
+        talk.expect_reply("150").await;
+        talk.expect_reply("226").await;
     }
-    talk.says("QUIT", "221").await;
+    talk.command("QUIT", "221").await;
     Ok(())
 }
 
-struct Talk(BufReader<Box<dyn Stream>>);
+struct ControlConnection(BufReader<Box<dyn Stream>>);
 
-impl Talk {
-    async fn says(&mut self, line: &str, code: &str) -> String {
-        self.tells(line).await;
-        self.hears(code).await
+impl ControlConnection {
+    async fn command(&mut self, line: &str, code: &str) -> String {
+        self.send(line).await;
+        self.expect_reply(code).await
     }
 
-    async fn tells(&mut self, line: &str) {
+    async fn send(&mut self, line: &str) {
         self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
         self.0.flush().await.unwrap();
     }
 
-    async fn hears(&mut self, code: &str) -> String {
+    async fn expect_reply(&mut self, code: &str) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).await.unwrap();
         assert!(line.starts_with(code), "expected {code}, heard {line}");
@@ -212,7 +216,7 @@ fn client_config() -> Arc<ClientConfig> {
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate))
         .with_no_client_auth();
     config.resumption = Resumption::in_memory_sessions(8);
     Arc::new(config)
@@ -220,9 +224,9 @@ fn client_config() -> Arc<ClientConfig> {
 
 /// Takes every certificate: this is not what is tested.
 #[derive(Debug)]
-struct Anyone;
+struct AcceptAnyCertificate;
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -37,7 +37,7 @@ fn row_33_abor_during_stor_leaves_the_old_file() {
 }
 
 #[test]
-fn row_14_abor_is_heard_behind_telnet_codes() {
+fn row_14_abor_works_after_telnet_codes() {
     inside(
         &world(),
         "EPSV;C: RETR big\nS: 150 *\nD< 10\nC< \\xff\\xf4\\xff\\xf2ABOR\\r\\n\nS: 426 *\n\
@@ -74,7 +74,7 @@ fn row_15_other_commands_wait_for_the_end_of_the_transfer() {
 }
 
 #[test]
-fn abor_is_heard_behind_a_command_that_waits() {
+fn abor_works_after_a_command_that_waits() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... one\nC: DELE a\nC: PWD\nC: ABOR\nS: 426 *\nS: 226 *\n\
@@ -147,7 +147,7 @@ fn row_56_a_cut_replacement_goes_on_with_the_new_file_and_never_with_the_old() {
         &world(),
         &format!(
             "{CUT}EPSV;C: APPE a\n\
-             S: 550 Unfinished upload of 10 bytes: continue with REST, or STOR again.\n\
+             S: 550 Partial upload of 10 bytes exists; use REST 10, or STOR again.\n\
              HAS /a hello\nC: REST 11\nS: 350 *\nC: STOR a\nS: 554 *\n\
              C: REST 10\nS: 350 *\nC: STOR a\nS: 150 *\nU: ab\nS: 226 *\nHAS /a 0123456789ab\n\
              EPSV;C: APPE a\nS: 150 *\nU: !\nS: 226 *\nHAS /a 0123456789ab!"
@@ -239,7 +239,7 @@ fn row_7_a_connection_that_never_comes_is_425() {
 }
 
 #[test]
-fn row_03_a_stranger_on_the_passive_port_gets_nothing_and_the_client_its_file() {
+fn row_03_an_unexpected_peer_at_the_passive_port_gets_nothing_and_the_client_its_file() {
     let outcome =
         inside(&world(), "EPSV;KNOCK 198.51.100.7\nC: RETR a\nS: 150 *\nD: hello\nS: 226 *");
     assert!(outcome.events.iter().any(|line| line.contains("is_complete: true")));
@@ -274,7 +274,7 @@ fn an_idle_time_out_does_not_count_transfers() {
 }
 
 #[test]
-fn stou_finds_a_name_and_tells_it() {
+fn stou_finds_a_name_and_returns_it() {
     let outcome = inside(
         &world(),
         "EPSV;C: STOU\nS: 150 FILE: upload.*\nU: one\nS: 226 *\nEPSV;C: STOU a\n\
@@ -328,7 +328,7 @@ fn a_transfer_command_needs_a_port_of_its_own() {
 }
 
 #[test]
-fn a_missing_file_is_told_without_150() {
+fn a_missing_file_is_reported_without_150() {
     inside(
         &world(),
         "EPSV;C: RETR nothing\nS: 550 *\nC: LIST nothing\nS: 550 *\nC: MLSD nothing\nS: 550 *",

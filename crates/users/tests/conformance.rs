@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use wharf_core::account::Account;
 use wharf_core::conformance;
-use wharf_core::conformance::users::{NAME, SECRET, strangers};
+use wharf_core::conformance::users::{NAME, SECRET, unknown_users};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{Attempt, Denied, Users};
 use wharf_users::anonymous::WithAnonymous;
@@ -53,7 +53,7 @@ async fn accounts_beside_anonymous_conform() {
 
 #[tokio::test]
 async fn no_users_has_no_account() {
-    strangers(&NoUsers).await;
+    unknown_users(&NoUsers).await;
     assert!(matches!(login(&NoUsers, NAME, SECRET).await, Err(Denied::UnknownUser)));
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use wharf_admin::client::Client;
 use wharf_admin::model;
-use wharf_server::guard::{BANS_MAX, Ban as Banned, Lock, Memory};
+use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, Lock, ThrottleSnapshot};
 
 use crate::ban_file::{BanFile, Found, REASON_BYTES_MAX};
 use crate::cli::Global;
@@ -70,7 +70,7 @@ enum Book {
 }
 
 impl Book {
-    fn read(&self) -> Result<Memory, Failure> {
+    fn read(&self) -> Result<ThrottleSnapshot, Failure> {
         match self {
             Self::Server(server) => live::read(server),
             Self::File(file) => Ok(read(file)?.memory),
@@ -78,7 +78,7 @@ impl Book {
     }
 }
 
-fn list(memory: &Memory, is_json: bool, now: i64) -> Result<(), Failure> {
+fn list(memory: &ThrottleSnapshot, is_json: bool, now: i64) -> Result<(), Failure> {
     let bans: Vec<_> = memory.bans.iter().filter(|ban| holds(ban, now)).collect();
     let locks: Vec<_> = memory.locks.iter().filter(|lock| now < lock.until).collect();
     if is_json {
@@ -146,7 +146,7 @@ fn del(book: &Book, addresses: &[String], users: &[String], now: i64) -> Result<
     let networks = addresses.iter().map(|address| network(address));
     let networks = networks.collect::<Result<Vec<_>, _>>()?;
     // All or nothing: what is missing is told before anything changes.
-    let refuse_missing = |memory: &Memory| {
+    let refuse_missing = |memory: &ThrottleSnapshot| {
         for network in &networks {
             let is_it = |ban: &Banned| ban.network == *network && holds(ban, now);
             if !memory.bans.iter().any(is_it) {

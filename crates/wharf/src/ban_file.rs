@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use wharf_server::guard::{Ban, Lock, Memory, Usual};
+use wharf_server::auth_throttle::{Ban, Lock, ThrottleSnapshot, UsualAddress};
 use wharf_users::file::{LockWait, Stamp, lock, replace, replace_stamped, stamp, stamp_of};
 
 use crate::config::Config;
@@ -48,7 +48,7 @@ pub(crate) struct BanFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     /// Sorted.
-    pub(crate) memory: Memory,
+    pub(crate) memory: ThrottleSnapshot,
     /// Lines that make no sense; they are passed over.
     pub(crate) bad_lines: usize,
     /// Which of the server's writings it was made from; none if it does not say.
@@ -114,13 +114,17 @@ impl BanFile {
 
 impl Locked<'_> {
     /// Puts this in the place of what it says.
-    pub(crate) fn write(&self, memory: &Memory) -> io::Result<()> {
+    pub(crate) fn write(&self, memory: &ThrottleSnapshot) -> io::Result<()> {
         replace(&self.file.path, &show(memory, None))
     }
 
     /// The same for the server, which tells its writings apart. Returns the stamp of what was
     /// written, whatever has become of the file since.
-    pub(crate) fn write_revision(&self, memory: &Memory, revision: u64) -> io::Result<Stamp> {
+    pub(crate) fn write_revision(
+        &self,
+        memory: &ThrottleSnapshot,
+        revision: u64,
+    ) -> io::Result<Stamp> {
         replace_stamped(&self.file.path, &show(memory, Some(revision)))
     }
 
@@ -136,13 +140,13 @@ impl Locked<'_> {
 }
 
 /// In an order that does not change by itself.
-pub(crate) fn sort(memory: &mut Memory) {
+pub(crate) fn sort(memory: &mut ThrottleSnapshot) {
     memory.bans.sort_by_key(|ban| ban.network);
     memory.locks.sort_by(|a, b| a.user.cmp(&b.user));
     memory.usual.sort_by(|a, b| (&a.user, a.network).cmp(&(&b.user, b.network)));
 }
 
-fn show(memory: &Memory, revision: Option<u64>) -> String {
+fn show(memory: &ThrottleSnapshot, revision: Option<u64>) -> String {
     let mut text = format!("{TITLE}\n");
     for ban in &memory.bans {
         let Ban { network, since, times, .. } = ban;
@@ -157,7 +161,7 @@ fn show(memory: &Memory, revision: Option<u64>) -> String {
     for Lock { user, until } in &memory.locks {
         let _ = writeln!(text, "lock {until} {user}");
     }
-    for Usual { user, network, last } in &memory.usual {
+    for UsualAddress { user, network, last } in &memory.usual {
         let _ = writeln!(text, "usual {network} {last} {user}");
     }
     if let Some(revision) = revision {
@@ -182,7 +186,7 @@ fn parse(text: &str) -> Found {
     found
 }
 
-fn fact(line: &str, memory: &mut Memory) -> Option<()> {
+fn fact(line: &str, memory: &mut ThrottleSnapshot) -> Option<()> {
     let (kind, rest) = line.split_once(' ')?;
     match kind {
         "ban" => {
@@ -212,7 +216,7 @@ fn fact(line: &str, memory: &mut Memory) -> Option<()> {
         "usual" => {
             let (network, rest) = rest.split_once(' ')?;
             let (last, user) = rest.split_once(' ')?;
-            memory.usual.push(Usual {
+            memory.usual.push(UsualAddress {
                 user: user.to_owned(),
                 network: network.parse().ok()?,
                 last: last.parse().ok()?,
@@ -229,8 +233,8 @@ mod tests {
 
     use super::*;
 
-    fn memory() -> Memory {
-        Memory {
+    fn memory() -> ThrottleSnapshot {
+        ThrottleSnapshot {
             bans: vec![
                 Ban {
                     network: "203.0.113.9/32".parse().unwrap(),
@@ -250,7 +254,7 @@ mod tests {
                 },
             ],
             locks: vec![Lock { user: "anna maria".into(), until: 7 }],
-            usual: vec![Usual {
+            usual: vec![UsualAddress {
                 user: "anna maria".into(),
                 network: "192.0.2.7/32".parse().unwrap(),
                 last: 9,

@@ -11,11 +11,14 @@ use super::{Finding, Rule};
 const FLOORS: &[(u8, &[&str])] = &[
     (8, &["server"]),
     (7, &["conversation"]),
-    (6, &["transfer", "errand", "attend", "gate"]),
+    (6, &["transfer", "server_side_job", "attend", "gate"]),
     (5, &["command"]),
     (4, &["session", "exit", "diagnosis"]),
     (3, &["control", "data", "shared"]),
-    (2, &["pump", "tls", "next", "ports", "files", "lines", "admission", "guard", "doctor"]),
+    (
+        2,
+        &["pump", "tls", "next", "ports", "files", "lines", "admission", "auth_throttle", "doctor"],
+    ),
     (
         1,
         &[
@@ -29,7 +32,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "settings",
             "certificate",
             "names",
-            "tally",
+            "metrics",
         ],
     ),
 ];

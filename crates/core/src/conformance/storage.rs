@@ -1,4 +1,4 @@
-//! What every storage must keep of its contract.
+//! Conformance tests of [`Storage`].
 
 #![expect(clippy::panic, reason = "a suite of tests tells by panicking which case failed")]
 
@@ -19,40 +19,40 @@ use wharf_proto::path::VPath;
 use crate::error::{ErrorKind, Result};
 use crate::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
 
-/// Runs every promise of [`Storage`] against a store. `make` gives a fresh, empty tree each time.
+/// Tests the contract of [`Storage`] against a store. `make` returns a new, empty tree each time.
 ///
-/// What `caps()` denies is expected to fail with `Unsupported`. Unfinished uploads are looked at
-/// only where the store keeps any. It needs no runtime of its own, but runs within the caller's
-/// where the store needs one.
+/// Operations without a capability in `caps()` are expected to fail with `Unsupported`. Partial
+/// uploads are tested only if the store keeps them. Runs in the caller's runtime, if the store
+/// needs one.
 ///
 /// # Panics
-/// With the name of the case and what went otherwise than promised.
+/// With the name of the case and the violated requirement.
 pub async fn storage(make: impl Fn() -> Arc<dyn Storage>) {
     let families = [reading::CASES, writing::CASES, changing::CASES];
     for (name, run) in families.into_iter().flatten() {
-        run(&Probe { name, store: make() }).await;
+        run(&Harness { name, store: make() }).await;
     }
 }
 
 /// A named case: what it is called, and the future that runs it.
-type Case = (&'static str, fn(&Probe) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>);
+type Case = (&'static str, fn(&Harness) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>);
 
 /// Names each function as a case.
 macro_rules! cases {
     ($($case:ident),* $(,)?) => {
         pub(super) const CASES: &[super::Case] =
-            &[$((stringify!($case), |probe| Box::pin($case(probe)))),*];
+            &[$((stringify!($case), |harness| Box::pin($case(harness)))),*];
     };
 }
 use cases;
 
 /// A store under test, and the case that tests it.
-struct Probe {
+struct Harness {
     name: &'static str,
     store: Arc<dyn Storage>,
 }
 
-impl Probe {
+impl Harness {
     /// Fails the case unless `holds`.
     #[track_caller]
     fn check(&self, holds: bool, what: &str) {
@@ -129,7 +129,7 @@ impl Probe {
         }
     }
 
-    /// Fails the case unless the file holds just this, by its content and by its facts.
+    /// Fails the case unless the file has exactly this content, and matching facts.
     async fn holds(&self, at: &str, wanted: &[u8], what: &str) {
         let found = self.content(at).await;
         // Long contents would bury the message.
@@ -174,13 +174,13 @@ impl Probe {
         content
     }
 
-    /// What a directory holds.
+    /// The entries of a directory.
     async fn entries(&self, at: &VPath) -> Vec<Entry> {
         let listed = self.works(self.store.list(at, Wanted::Facts).await, "list");
         self.rest(listed).await
     }
 
-    /// What a listing still holds.
+    /// The remaining entries of a listing.
     async fn rest(&self, listed: Entries) -> Vec<Entry> {
         let mut stream = match listed {
             Entries::Blocking(entries) => {
@@ -197,7 +197,7 @@ impl Probe {
         entries
     }
 
-    /// The names that a directory holds, each of them once.
+    /// The names in a directory, without duplicates.
     async fn names(&self, at: &VPath) -> BTreeSet<Vec<u8>> {
         let entries = self.entries(at).await;
         let count = entries.len();

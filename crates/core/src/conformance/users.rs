@@ -1,4 +1,4 @@
-//! What every store of accounts must keep of its contract.
+//! Conformance tests of [`Users`].
 
 #![expect(clippy::panic, reason = "a suite of tests tells by panicking what failed")]
 
@@ -7,16 +7,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::account::Account;
 use crate::users::{Attempt, Denied, Users};
 
-/// The name that the store knows.
+/// The name of the only account.
 pub const NAME: &str = "anna";
-/// Her password.
+/// The password of [`NAME`].
 pub const SECRET: &[u8] = "sécret \u{1f511}".as_bytes();
 
-/// Asks a store that knows [`NAME`], her password [`SECRET`] and nobody else, except that it may
-/// let anonymous in.
+/// Tests a store with the account [`NAME`] and the password [`SECRET`], and no other account except
+/// for an anonymous one.
 ///
 /// # Panics
-/// With what went otherwise than promised.
+/// With the violated requirement.
 pub async fn users(users: &dyn Users) {
     let account = login(users, NAME, SECRET).await;
     let account = account.unwrap_or_else(|denied| panic!("the right password: {denied}"));
@@ -29,14 +29,14 @@ pub async fn users(users: &dyn Users) {
         let denied = login(users, NAME, wrong).await;
         assert!(matches!(denied, Err(Denied::WrongPassword)), "a wrong password: {denied:?}");
     }
-    strangers(users).await;
+    unknown_users(users).await;
 }
 
-/// Asks a store for names that are nobody's, whatever the password. For stores that know nobody.
+/// Tests that unknown names are denied, whatever the password. Also for stores without accounts.
 ///
 /// # Panics
-/// With what went otherwise than promised.
-pub async fn strangers(users: &dyn Users) {
+/// With the violated requirement.
+pub async fn unknown_users(users: &dyn Users) {
     for name in ["bert", "Anna", "anna ", "ann", "annaa", "", "users.anna", "../anna", "*", "王"] {
         for secret in [SECRET, b""] {
             let denied = login(users, name, secret).await;

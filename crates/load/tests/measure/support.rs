@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls_pki_types::ServerName;
 use wharf_core::account::{Account, Count};
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::Same;
+use wharf_core::storage::SharedStore;
 use wharf_load::{Case, Outcome, Pattern, Plan, Progress, Target, Tls, TlsMode, prepare};
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{Listen, ListenTls, SessionReuse, Settings, TlsRequire, TlsVersion};
@@ -59,7 +59,7 @@ impl House {
         let rules = Rules::everywhere(Permissions::ALL);
         let users = Arc::new(Single::new(Account::new("anna", "/", rules), b"secret"));
         let files = Memory::new();
-        let stores = Arc::new(Same(Arc::new(files.clone())));
+        let stores = Arc::new(SharedStore(Arc::new(files.clone())));
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

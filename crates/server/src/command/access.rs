@@ -1,4 +1,4 @@
-//! Coming and going: USER, PASS, ACCT, REIN, QUIT.
+//! Access control: USER, PASS, ACCT, REIN, QUIT.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,58 +13,58 @@ use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
 
 use super::spec::{Arg, Run, Spec};
+use crate::auth_throttle::{self, AttemptStart};
 use crate::files::Files;
-use crate::guard::{self, Start};
 use crate::names::Credentials;
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::{LoggedIn, Login, Session};
+use crate::session::{LoggedIn, LoginState, Session};
 use crate::settings::TlsRequire;
 use crate::shared::BANNED;
 
 pub(super) static ROWS: &[&Spec] = &[&USER, &PASS, &ACCT, &REIN, &QUIT];
 
-/// Why somebody is not heard who may know the password.
+/// The logged reason for rejecting a login to a locked account, even with the right password.
 const LOCKED: &str = "the account is locked for addresses from which it never logged in";
-/// The longest password in bytes: more is no password but an attack on the hash.
+/// The longest password in bytes. Longer input is not hashed, to bound the work of one attempt.
 const SECRET_BYTES_MAX: usize = 1024;
-/// However often somebody has failed, the next answer comes after this.
+/// The longest delay of the reply to a failed login.
 const FAILURE_DELAY_MAX: Duration = Duration::from_secs(10);
-/// How often, and for how long each time, a try waits for others of its address: 20 s in all.
-const TURN_TRIES_MAX: u32 = 200;
-const TURN_PAUSE: Duration = Duration::from_millis(100);
+/// How often, and for how long each time, an attempt waits for others of its address: 20 s in all.
+const ATTEMPT_WAITS_MAX: u32 = 200;
+const ATTEMPT_WAIT: Duration = Duration::from_millis(100);
 
 static USER: Spec = Spec {
     verb: "USER",
     syntax: "USER <name>",
-    about: "Say who you are",
+    about: "Send the user name",
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
-    run: Run::Now(user),
+    run: Run::Sync(user),
     ..Spec::any_time()
 };
 
-/// Takes a name, whoever it is: 331 for every one, so that nobody learns which names exist.
+/// Accepts any name with 331, so that the reply does not reveal which accounts exist.
 fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.leave();
     let user = session.names.user(arg);
     if !is_name(&user) {
-        return Next::say(Code::BAD_ARGUMENT, "That cannot be a user name.");
+        return Next::say(Code::BAD_ARGUMENT, "Invalid user name.");
     }
     if must_use_tls(session, &user) {
-        // It is no try of a password, and does not count; the administrator reads why.
-        let reason = "a password without TLS, which tls.require refuses";
+        // Not a password attempt, so it does not count as a failure; the log has the reason.
+        let reason = "login without TLS, which tls.require does not allow";
         session.emit(&Event::LoginFailed { user: &escaped(user.as_bytes()), reason });
         return Next::say(
             Code::NOT_LOGGED_IN,
-            "Passwords need TLS here: choose FTPS, explicit, in your client.",
+            "TLS required; select explicit FTPS (AUTH TLS) in your client.",
         );
     }
-    session.login = Login::Named { user, typed: arg.to_vec() };
-    Next::say(Code::NEED_PASSWORD, "Password, please.")
+    session.login = LoginState::UserGiven { user, typed: arg.to_vec() };
+    Next::say(Code::NEED_PASSWORD, "Please specify the password.")
 }
 
-/// Whether a password for `user` must not be sent in the clear from where the client is.
+/// Whether `tls.require` forbids a login as `user` on this connection.
 fn must_use_tls(session: &Session, user: &str) -> bool {
     let Some(tls) = &session.settings.tls else { return false };
     if session.is_tls() {
@@ -85,78 +85,81 @@ fn must_use_tls(session: &Session, user: &str) -> bool {
 static PASS: Spec = Spec {
     verb: "PASS",
     syntax: "PASS <password>",
-    about: "Prove who you are",
+    about: "Send the password",
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Optional,
     is_secret: true,
-    run: Run::Later(|session, arg| Box::pin(pass(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(pass(session, arg))),
     ..Spec::any_time()
 };
 
-/// Logs in. Every failure sounds the same and comes ever later; the last one ends the session.
+/// Logs in. All failures get the same reply, each later than the one before; the last one closes
+/// the session.
 ///
-/// All failures count alike, also those with the right password: an account that may not log in
-/// from there, or not now, must not tell that its password was guessed.
+/// Failures with the right password count as well: an account that may not log in from this address
+/// or at this time must not reveal that its password was guessed.
 async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let (user, typed) = match &session.login {
-        Login::Greeted => return Next::say(Code::BAD_SEQUENCE, "Send USER first."),
-        Login::In(_) => return Next::say(Code::BAD_SEQUENCE, "You are logged in already."),
-        Login::Named { user, typed } => (user.clone(), typed.clone()),
+        LoginState::NoUser => return Next::say(Code::BAD_SEQUENCE, "Login with USER first."),
+        LoginState::LoggedIn(_) => {
+            return Next::say(Code::BAD_SEQUENCE, "Already logged in.");
+        }
+        LoginState::UserGiven { user, typed } => (user.clone(), typed.clone()),
     };
     let arrived = Instant::now();
-    session.login = Login::Greeted;
-    let mut attempt = match wait_for_turn(session, &user).await {
-        Start::Go(attempt) => attempt,
-        Start::Locked => {
-            return Ok(turn_away(session, &user, &Denied::Refused(LOCKED.into()), arrived).await);
+    session.login = LoginState::NoUser;
+    let mut attempt = match wait_for_attempt(session, &user).await {
+        AttemptStart::Admitted(attempt) => attempt,
+        AttemptStart::Locked => {
+            return Ok(reject_login(session, &user, &Denied::Refused(LOCKED.into()), arrived).await);
         }
-        Start::Banned => return Ok(Next::Close(Reply::new(Code::CLOSING, BANNED))),
-        Start::Wait => return Ok(busy(session)),
+        AttemptStart::Banned => return Ok(Next::Close(Reply::new(Code::CLOSING, BANNED))),
+        AttemptStart::Wait => return Ok(close_busy(session)),
     };
-    session.names.expect(session.shared.habits.of(&user));
-    let entered = match admit(session, &typed, arg, &mut attempt).await {
-        Ok((account, shown)) => enter(session, account, shown).await,
+    session.names.expect(session.shared.charset_memory.of(&user));
+    let login = match admit(session, &typed, arg, &mut attempt).await {
+        Ok((account, charset)) => enter(session, account, charset).await,
         Err(denied) => Err(denied),
     };
-    let denied = match entered {
+    let denied = match login {
         Ok(next) => {
             let inside = session.logged_in().map(|inside| &inside.account);
             if inside.is_some() {
-                session.shared.tally.logins.add(arrived.elapsed());
+                session.shared.metrics.logins.add(arrived.elapsed());
             }
-            // A visitor without a password is no sign of anybody.
+            // An anonymous login does not identify a user, so the address is not recorded.
             let known = inside.filter(|account| !account.is_anonymous);
-            attempt.entered(known.map(|account| account.name.as_str()));
+            attempt.succeeded(known.map(|account| account.name.as_str()));
             return Ok(next);
         }
         Err(denied) => denied,
     };
     match denied {
-        // The password was not looked at.
-        Denied::Busy | Denied::Broken(_) => attempt.forgiven(),
+        // The password was not checked.
+        Denied::Busy | Denied::Broken(_) => attempt.not_counted(),
         _ => attempt.failed(),
     }
     if matches!(denied, Denied::Busy) {
-        return Ok(busy(session));
+        return Ok(close_busy(session));
     }
-    Ok(turn_away(session, &user, &denied, arrived).await)
+    Ok(reject_login(session, &user, &denied, arrived).await)
 }
 
-/// Waits until the attempt can be checked. So many guesses at once that the next ones would come
-/// after a ban must not be checked before it.
-async fn wait_for_turn(session: &Session, user: &str) -> Start {
-    for _ in 0..TURN_TRIES_MAX {
+/// Waits until the attempt can be checked. Parallel attempts beyond the number that leads to a ban
+/// must wait for the results of the others.
+async fn wait_for_attempt(session: &Session, user: &str) -> AttemptStart {
+    for _ in 0..ATTEMPT_WAITS_MAX {
         match session.shared.begin_attempt(session.peer.ip(), user) {
-            Start::Wait => sleep(TURN_PAUSE).await,
+            AttemptStart::Wait => sleep(ATTEMPT_WAIT).await,
             start => return start,
         }
     }
-    Start::Wait
+    AttemptStart::Wait
 }
 
-fn busy(session: &Session) -> Next {
-    let reason = "The server is busy; try again later.";
-    session.emit(&Event::TurnedAway { reason });
+fn close_busy(session: &Session) -> Next {
+    let reason = "Server busy; try again later.";
+    session.emit(&Event::Rejected { reason });
     Next::Close(Reply::new(Code::CLOSING, reason))
 }
 
@@ -164,16 +167,16 @@ fn is_anonymous(session: &Session, user: &str) -> bool {
     session.shared.terms().users.is_anonymous(user)
 }
 
-/// Whose account it is, and the character set that the login has shown, if any.
-type Admitted = (Account, Option<Shown>);
+/// The account, and the client's character set if the login has shown it.
+type Admitted = (Account, Option<CharsetEvidence>);
 
-/// Asks the store of accounts. Where bytes can be read in two ways, both are tried; that is one
-/// attempt all the same, which fails once.
+/// Asks the account store. If the bytes can be decoded in two ways, both are tried; they count as
+/// one attempt.
 async fn admit(
     session: &Session,
     user: &[u8],
     secret: &[u8],
-    counted: &mut guard::Attempt,
+    counted: &mut auth_throttle::Attempt,
 ) -> Result<Admitted, Denied> {
     if secret.len() > SECRET_BYTES_MAX {
         return Err(Denied::WrongPassword);
@@ -181,7 +184,7 @@ async fn admit(
     let users = Arc::clone(&session.shared.terms().users);
     let mut denied = None;
     for (at, spelled) in session.names.credentials(user, secret).into_iter().enumerate() {
-        if !is_name(&spelled.user) || !counted.is_about(&spelled.user) {
+        if !is_name(&spelled.user) || !counted.covers(&spelled.user) {
             continue;
         }
         let attempt = Attempt {
@@ -194,12 +197,12 @@ async fn admit(
         match asked.await {
             Ok(account) => {
                 let is_name = std::str::from_utf8(user).is_err();
-                let shown = spelled.set.map(|set| Shown { set, is_name });
-                return may_enter(session, &spelled, account, counted).map(|one| (one, shown));
+                let charset = spelled.set.map(|set| CharsetEvidence { set, is_name });
+                return may_enter(session, &spelled, account, counted).map(|one| (one, charset));
             }
             Err(why) => {
                 if let Denied::WrongPasswordOf(name) = &why {
-                    counted.is_about(name);
+                    counted.covers(name);
                 }
                 let is_wrong = matches!(
                     why,
@@ -208,7 +211,7 @@ async fn admit(
                         | Denied::WrongPasswordOf(_)
                         | Denied::NoPassword
                 );
-                // What is known of a name says more than that another is unknown.
+                // A result for a known name is more specific than that another name is unknown.
                 let says_more = matches!(denied, None | Some(Denied::UnknownUser));
                 if says_more || !is_wrong {
                     denied = Some(why);
@@ -222,13 +225,13 @@ async fn admit(
     Err(denied.unwrap_or_else(|| Denied::Refused(LOCKED.into())))
 }
 
-/// Whether somebody whose password was right may enter. The account's own name counts, which need
-/// not be the one that was sent: directories have several spellings of one name.
+/// Checks whether an authenticated user may log in. The account's own name is checked as well,
+/// since directories accept several spellings of one name.
 fn may_enter(
     session: &Session,
     sent: &Credentials,
     account: Account,
-    counted: &mut guard::Attempt,
+    counted: &mut auth_throttle::Attempt,
 ) -> Result<Account, Denied> {
     let is_denied = |name: &str| {
         let name = name.to_lowercase();
@@ -237,7 +240,7 @@ fn may_enter(
     if is_denied(&sent.user) || is_denied(&account.name) {
         return Err(Denied::Refused("the name is in login.deny_users".into()));
     }
-    if !counted.is_about(&account.name) {
+    if !counted.covers(&account.name) {
         return Err(Denied::Refused(LOCKED.into()));
     }
     if account.requires_tls && !session.is_tls() {
@@ -246,22 +249,22 @@ fn may_enter(
     Ok(account)
 }
 
-/// What a login has shown of the client's character set.
-struct Shown {
+/// Evidence of the client's character set from a login.
+struct CharsetEvidence {
     set: &'static Charset,
-    /// Whether an account's name shows it, not a password alone.
+    /// Whether it comes from the user name, not only from the password.
     is_name: bool,
 }
 
-/// Opens the account's files and takes its seat.
+/// Opens the account's files and counts the session against the account's limit.
 async fn enter(
     session: &mut Session,
     account: Account,
-    shown: Option<Shown>,
+    charset: Option<CharsetEvidence>,
 ) -> Result<Next, Denied> {
     let store = match session.shared.terms().stores.open(&account).await {
         Ok(store) => store,
-        Err(error) if error.kind == ErrorKind::Exhausted => return Ok(busy(session)),
+        Err(error) if error.kind == ErrorKind::Exhausted => return Ok(close_busy(session)),
         Err(error) => {
             let home = account.home.display();
             return Err(Denied::Refused(format!("its home {home} cannot be opened: {error}")));
@@ -269,68 +272,75 @@ async fn enter(
     };
     let most = account.limits.sessions_max.unwrap_or(session.settings.limits.sessions_per_user);
     let Some(seat) = session.shared.admission.user_seat(&account.name, most) else {
-        let reply = "Too many sessions of this account.";
+        let reply = "Too many sessions for this account.";
         let limit = match account.limits.sessions_max {
             Some(_) => "sessions of the account",
             None => "limits.sessions_per_user",
         };
         let reason = format!("{reply} ({limit})");
-        session.emit(&Event::TurnedAway { reason: &reason });
+        session.emit(&Event::Rejected { reason: &reason });
         return Ok(Next::Close(Reply::new(Code::CLOSING, reply)));
     };
     let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
-    let text = welcome(session, &account);
+    let text = login_reply(session, &account);
     session.probe.live.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;
     session.newcomer = None;
     if let (Some(tls), Some(tie), false) = (&session.tls, session.tie, account.is_anonymous) {
         tls.logged_in(tie, &account.name, session.peer.ip());
     }
-    session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
+    session.login = LoginState::LoggedIn(Box::new(LoggedIn { account, files, _seat: seat }));
     session.emit(&Event::LoggedIn);
-    if let Some(shown) = shown {
-        session.has_shown(shown.set, shown.is_name);
+    if let Some(charset) = charset {
+        session.note_login_charset(charset.set, charset.is_name);
     }
     Ok(Next::Say(text))
 }
 
-fn welcome(session: &Session, account: &Account) -> Reply {
+fn login_reply(session: &Session, account: &Account) -> Reply {
     let message = &session.settings.login_message;
     if message.is_empty() {
-        return Reply::new(Code::LOGGED_IN, "Logged in.");
+        return Reply::new(Code::LOGGED_IN, "Login successful.");
     }
     let message =
         message.replace("{user}", &account.name).replace("{ip}", &session.peer.ip().to_string());
     Reply::lines(Code::LOGGED_IN, message.lines().map(str::to_owned))
 }
 
-/// Answers a failed login, after a time that tells nothing of what was looked at.
-async fn turn_away(session: &mut Session, user: &str, denied: &Denied, arrived: Instant) -> Next {
-    session.shared.tally.login_failed(denied);
+/// Answers a failed login after a delay that does not reveal what was checked.
+async fn reject_login(
+    session: &mut Session,
+    user: &str,
+    denied: &Denied,
+    arrived: Instant,
+) -> Next {
+    session.shared.metrics.login_failed(denied);
     let event = Event::LoginFailed { user: &escaped(user.as_bytes()), reason: &denied.to_string() };
     session.emit(&event);
-    session.shared.tell_news();
+    session.shared.report_auth_events();
     let peer = session.peer.ip();
-    // Those who come anew for each try wait as long as those who stay.
-    let failures = session.shared.guard.failures(peer, session.shared.now()).saturating_sub(1);
+    // A new connection for each attempt does not shorten the delay.
+    let failures =
+        session.shared.auth_throttle.failures(peer, session.shared.now()).saturating_sub(1);
     let doublings = session.failed_logins.max(failures).min(16);
     let delay = session.settings.login.failure_delay.saturating_mul(1 << doublings);
-    let slowest = session.shared.guard.slowest(arrived.elapsed(), session.shared.now());
+    let slowest =
+        session.shared.auth_throttle.slowest_check(arrived.elapsed(), session.shared.now());
     let slowest = slowest.min(FAILURE_DELAY_MAX).max(arrived.elapsed());
-    sleep_until(arrived + held_back(delay.min(FAILURE_DELAY_MAX), slowest)).await;
+    sleep_until(arrived + answer_delay(delay.min(FAILURE_DELAY_MAX), slowest)).await;
     session.failed_logins += 1;
     if session.failed_logins >= session.settings.login.attempts_max {
         return Next::Close(Reply::new(Code::CLOSING, "Too many failed logins."));
     }
-    if session.shared.guard.is_banned(peer, session.shared.now()) {
+    if session.shared.auth_throttle.is_banned(peer, session.shared.now()) {
         return Next::Close(Reply::new(Code::CLOSING, BANNED));
     }
     Next::Say(Reply::new(Code::NOT_LOGGED_IN, "Login incorrect."))
 }
 
-/// How long after its arrival a failed try is answered: a whole number of delays, so that how long
-/// the check took cannot be told from the time of the answer.
-fn held_back(delay: Duration, took: Duration) -> Duration {
+/// The time from a failed attempt to its reply: a whole multiple of `delay`, so that the time of
+/// the reply does not reveal how long the check took.
+fn answer_delay(delay: Duration, took: Duration) -> Duration {
     let delays = took.as_nanos().div_ceil(delay.as_nanos().max(1));
     delay.saturating_mul(u32::try_from(delays).unwrap_or(u32::MAX).max(1))
 }
@@ -338,39 +348,42 @@ fn held_back(delay: Duration, took: Duration) -> Duration {
 static ACCT: Spec = Spec {
     verb: "ACCT",
     syntax: "ACCT <account>",
-    about: "Name an account; never needed here",
+    about: "Send an account name; not required",
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
     is_secret: true,
-    run: Run::Now(|_, _| Next::say(Code::SUPERFLUOUS, "No account is needed.")),
+    run: Run::Sync(|_, _| Next::say(Code::SUPERFLUOUS, "ACCT not required.")),
     ..Spec::any_time()
 };
 
 static REIN: Spec = Spec {
     verb: "REIN",
     syntax: "REIN",
-    about: "Start over, as after the greeting",
+    about: "Log out and reset the session",
     rfc: "RFC 959 §4.1.1",
-    run: Run::Now(rein),
+    run: Run::Sync(rein),
     ..Spec::any_time()
 };
 
-/// Starts over. Under TLS it would have to go back to plain text (RFC 4217 §11), in which somebody
-/// in the middle could then speak for the client; so it is refused there.
+/// Resets the session. Under TLS, REIN would return to clear text (RFC 4217 §11), in which an
+/// attacker on the path could send commands for the client; so it is refused.
 fn rein(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
-        return Next::say(Code::NOT_IMPLEMENTED, "Not while TLS is on; connect anew instead.");
+        return Next::say(
+            Code::NOT_IMPLEMENTED,
+            "REIN not available while TLS is active; reconnect instead.",
+        );
     }
-    session.start_over();
-    Next::say(Code::READY, "Ready for a new user.")
+    session.reset();
+    Next::say(Code::READY, "Service ready for new user.")
 }
 
 static QUIT: Spec = Spec {
     verb: "QUIT",
     syntax: "QUIT",
-    about: "Say goodbye",
+    about: "Close the connection",
     rfc: "RFC 959 §4.1.1",
-    run: Run::Now(|_, _| Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye.")))),
+    run: Run::Sync(|_, _| Ok(Next::Close(Reply::new(Code::GOODBYE, "Goodbye.")))),
     ..Spec::any_time()
 };
 

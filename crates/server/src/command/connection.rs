@@ -1,4 +1,4 @@
-//! Where data goes: PASV, EPSV, PORT, EPRT, ABOR.
+//! Data connections: PASV, EPSV, PORT, EPRT, ABOR.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -20,35 +20,35 @@ use crate::session::{Pending, Session};
 
 pub(super) static ROWS: &[&Spec] = &[&PASV, &EPSV, &PORT, &EPRT, &ABOR];
 
-/// Ports below belong to services that a client must not make us knock at (RFC 2577 §3).
+/// Ports below this belong to services, to which the server must not connect (RFC 2577 §3).
 const PORT_MIN: u16 = 1024;
-/// A client that names the address of a third computer (RFC 2577 §2), or its own behind NAT.
+/// For an address of a third host (RFC 2577 §2), or a private one of a client behind NAT.
 const FOREIGN: &str =
-    "Illegal PORT command: it names a different address than that of the control connection.";
-/// How long a passive port is kept for a client that then asks for no transfer.
+    "Illegal PORT command: the address differs from that of the control connection.";
+/// How long a passive port is reserved when no transfer command follows.
 const UNUSED_MAX: Duration = Duration::from_secs(30);
 
 static PASV: Spec = Spec {
     verb: "PASV",
     syntax: "PASV",
-    about: "Listen for a data connection, over IPv4",
+    about: "Enter passive mode (IPv4)",
     rfc: "RFC 959 §4.1.2",
     keeps_pending: true,
-    run: Run::Later(|session, _| Box::pin(pasv(session))),
+    run: Run::Async(|session, _| Box::pin(pasv(session))),
     ..Spec::logged_in(Permissions::NONE)
 };
 
 async fn pasv(session: &mut Session) -> Result<Next, Refusal> {
     refuse_if_extended_only(session)?;
     let IpAddr::V4(local) = session.local.ip() else {
-        return Next::say(Code::NOT_IMPLEMENTED, "PASV knows IPv4 only; use EPSV.");
+        return Next::say(Code::NOT_IMPLEMENTED, "PASV supports IPv4 only; use EPSV.");
     };
     let address = announced(session, local);
     let port = listen(session, Some(address)).await?;
     Next::say(Code::PASSIVE, format!("Entering passive mode ({}).", pasv_numbers(address, port)))
 }
 
-/// The address for PASV: near clients get the one they know, others the public one.
+/// The address in the PASV reply: local clients get the local one, others the public one.
 fn announced(session: &Session, local: Ipv4Addr) -> Ipv4Addr {
     let passive = &session.settings.passive;
     let is_near = passive.local_networks.iter().any(|near| near.contains(&session.peer.ip()));
@@ -59,12 +59,12 @@ fn announced(session: &Session, local: Ipv4Addr) -> Ipv4Addr {
 static EPSV: Spec = Spec {
     verb: "EPSV",
     syntax: "EPSV [1|2|ALL]",
-    about: "Listen for a data connection, over IPv4 or IPv6",
+    about: "Enter extended passive mode (IPv4 or IPv6)",
     rfc: "RFC 2428 §3",
     arg: Arg::Optional,
     keeps_pending: true,
     features: |_| vec!["EPSV".into()],
-    run: Run::Later(|session, arg| Box::pin(epsv(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(epsv(session, arg))),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -73,7 +73,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     match parse_epsv(arg) {
         Ok(EpsvArg::All) => {
             session.parameters.is_extended_only = true;
-            return Next::say(Code::OK, "From now on EPSV alone is used.");
+            return Next::say(Code::OK, "EPSV ALL command successful.");
         }
         Ok(EpsvArg::V4) if !is_ipv4 => return wrong_family(2),
         Ok(EpsvArg::V6) if is_ipv4 => return wrong_family(1),
@@ -87,12 +87,12 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     )
 }
 
-/// RFC 2428 §2 wants the families that would do in brackets at the end.
+/// RFC 2428 §2 requires the supported families in parentheses at the end.
 fn wrong_family(family: u8) -> Result<Next, Refusal> {
     Next::say(Code::PROTOCOL_REFUSED, format!("Network protocol not supported, use ({family})"))
 }
 
-/// Takes a port in place of whatever stood for the next transfer, and says which.
+/// Reserves a passive port, replacing any earlier data address, and returns its number.
 async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u16, Refusal> {
     session.give_up_port();
     let (claim, shared) = (session.claim(), &session.shared);
@@ -103,7 +103,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
         session.diagnose(Cause::NoPort, String::new(), announced);
         return Err(Refusal::say(
             Code::NO_DATA_CONNECTION,
-            "Cannot open data connection: all passive ports are in use; try again.",
+            "Cannot open data connection: all passive ports are in use; try again later.",
         ));
     };
     let port = lease.port();
@@ -115,7 +115,10 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
 
 fn refuse_if_extended_only(session: &Session) -> Result<(), Refusal> {
     if session.parameters.is_extended_only {
-        return Err(Refusal::say(Code::BAD_ARGUMENT, "EPSV ALL is in force: use EPSV."));
+        return Err(Refusal::say(
+            Code::BAD_ARGUMENT,
+            "Command not allowed after EPSV ALL; use EPSV.",
+        ));
     }
     Ok(())
 }
@@ -123,31 +126,31 @@ fn refuse_if_extended_only(session: &Session) -> Result<(), Refusal> {
 static PORT: Spec = Spec {
     verb: "PORT",
     syntax: "PORT <h1,h2,h3,h4,p1,p2>",
-    about: "Connect to the client for data, over IPv4",
+    about: "Set the address for active mode (IPv4)",
     rfc: "RFC 959 §4.1.2",
-    // Without one it is refused like a bad one, by `port` itself.
+    // A missing argument is handled like an invalid one, by `port` itself.
     arg: Arg::Optional,
     keeps_pending: true,
-    run: Run::Now(port),
+    run: Run::Sync(port),
     ..Spec::logged_in(Permissions::NONE)
 };
 
 fn port(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    connect_later(session, parse_port(arg).map(SocketAddr::V4).map_err(Refusal::from))
+    connect_later(session, parse_port(arg).map(SocketAddr::V4).map_err(Refusal::from), "PORT")
 }
 
 static EPRT: Spec = Spec {
     verb: "EPRT",
     syntax: "EPRT |1|<address>|<port>|",
-    about: "Connect to the client for data, over IPv4 or IPv6",
+    about: "Set the address for active mode (IPv4 or IPv6)",
     rfc: "RFC 2428 §2",
-    // Without one it is refused like a bad one, by `eprt` itself.
+    // A missing argument is handled like an invalid one, by `eprt` itself.
     arg: Arg::Optional,
     keeps_pending: true,
     features: |session| {
         if session.settings.active.is_enabled { vec!["EPRT".into()] } else { Vec::new() }
     },
-    run: Run::Now(eprt),
+    run: Run::Sync(eprt),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -156,21 +159,26 @@ fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         EprtError::UnknownFamily => {
             Refusal::say(Code::PROTOCOL_REFUSED, "Network protocol not supported, use (1,2)")
         }
-        EprtError::Syntax => {
-            Refusal::say(Code::BAD_ARGUMENT, "Send EPRT |1|192.0.2.1|4021| or the like.")
-        }
+        EprtError::Syntax => Refusal::say(
+            Code::BAD_ARGUMENT,
+            "Invalid EPRT argument; use the form EPRT |1|192.0.2.1|4021|.",
+        ),
     });
-    connect_later(session, to)
+    connect_later(session, to, "EPRT")
 }
 
-/// Remembers where to connect. Whoever asks for what is refused has lost its place: the port of
-/// before and a restart point are forgotten, too.
-fn connect_later(session: &mut Session, to: Result<SocketAddr, Refusal>) -> Result<Next, Refusal> {
+/// Stores the address for the next transfer. A rejected address also clears the previous one and
+/// the restart point, so that the next transfer does not use them.
+fn connect_later(
+    session: &mut Session,
+    to: Result<SocketAddr, Refusal>,
+    verb: &str,
+) -> Result<Next, Refusal> {
     session.give_up_port();
     match to.and_then(|to| admitted(session, to)) {
         Ok(address) => {
             session.data = Some(DataPort::Active(address));
-            Next::say(Code::OK, "Will connect there.")
+            Next::say(Code::OK, format!("{verb} command successful."))
         }
         Err(refusal) => {
             session.pending = Pending::default();
@@ -179,8 +187,8 @@ fn connect_later(session: &mut Session, to: Result<SocketAddr, Refusal>) -> Resu
     }
 }
 
-/// Where to connect, after every check and before any socket is made: only to the client's own
-/// address (no bounce, RFC 2577 §2), never to a port of a service.
+/// Checks the address before any socket is created: only the client's own address (FTP bounce,
+/// RFC 2577 §2), and no port of a service.
 fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
     let refuse = |code, text: &'static str| Err(Refusal::say(code, text));
     if !session.settings.active.is_enabled {
@@ -190,7 +198,7 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
         );
     }
     refuse_if_extended_only(session)?;
-    // lftp says `::` for its own address in active mode over IPv6.
+    // lftp sends `::` for its own address in active mode over IPv6.
     if to.ip().to_canonical() != session.peer.ip() && !to.ip().is_unspecified() {
         if is_private(to.ip()) && !is_private(session.peer.ip()) {
             session.diagnose(Cause::NamedPrivate, to.ip().to_string(), None);
@@ -211,17 +219,17 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
 static ABOR: Spec = Spec {
     verb: "ABOR",
     syntax: "ABOR",
-    about: "End the transfer that is running",
+    about: "Abort the current transfer",
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Abort,
-    run: Run::Now(abor),
+    run: Run::Sync(abor),
     ..Spec::logged_in(Permissions::NONE)
 };
 
-/// ABOR with no transfer: the one that it meant may have ended as it came.
+/// ABOR without a transfer; it may have ended just before.
 fn abor(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     session.give_up_port();
-    Next::say(Code::TRANSFER_DONE, "No transfer is running.")
+    Next::say(Code::TRANSFER_DONE, "No transfer to abort.")
 }
 
 #[cfg(test)]
@@ -230,14 +238,14 @@ mod tests {
 
     use super::*;
     use crate::settings::{Passive, Settings};
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
-    fn bench() -> Bench {
-        Bench::new().logged_in(Permissions::ALL)
+    fn bench() -> TestSession {
+        TestSession::new().logged_in(Permissions::ALL)
     }
 
     #[tokio::test]
-    async fn row_01_data_goes_to_nobody_else() {
+    async fn row_01_data_goes_to_no_other_address() {
         for line in [
             "PORT 192,0,2,8,100,1",
             "PORT 127,0,0,1,100,1",
@@ -252,26 +260,26 @@ mod tests {
             "EPRT |2|2002:c000:0207::1|4021|",
         ] {
             let mut bench = bench();
-            assert_eq!(bench.says(line).await, format!("500 {FOREIGN}"), "{line}");
+            assert_eq!(bench.send(line).await, format!("500 {FOREIGN}"), "{line}");
             assert!(bench.session.data.is_none());
-            assert!(bench.says("LIST").await.starts_with("425"), "{line}");
+            assert!(bench.send("LIST").await.starts_with("425"), "{line}");
         }
     }
 
     #[tokio::test]
-    async fn row_02_data_goes_to_no_service() {
+    async fn row_02_data_goes_to_no_port_of_a_service() {
         for port in 0..1024 {
             let mut bench = bench();
             let port_line = format!("PORT 192,0,2,7,{},{}", port / 256, port % 256);
             for line in [port_line, format!("EPRT |1|192.0.2.7|{port}|")] {
-                let said = bench.says(&line).await;
+                let said = bench.send(&line).await;
                 assert!(said.starts_with("504 Illegal port: "), "{line}: {said}");
             }
             assert!(bench.session.data.is_none());
         }
         let mut bench = bench();
-        assert!(bench.says("PORT 192,0,2,7,4,0").await.starts_with("200"));
-        assert!(bench.says("EPRT |1|192.0.2.7|65535|").await.starts_with("200"));
+        assert!(bench.send("PORT 192,0,2,7,4,0").await.starts_with("200"));
+        assert!(bench.send("EPRT |1|192.0.2.7|65535|").await.starts_with("200"));
     }
 
     #[tokio::test]
@@ -286,11 +294,11 @@ mod tests {
             ("EPRT |1|192.0.2.7|80|", "504"),
         ] {
             let mut bench = bench();
-            assert_eq!(bench.says("PORT 192,0,2,7,100,1").await, "200 Will connect there.");
-            assert!(bench.says("TYPE I").await.starts_with("200"));
-            assert!(bench.says("REST 5").await.starts_with("350"));
-            assert!(bench.says(line).await.starts_with(code), "{line}");
-            assert!(bench.says("RETR a").await.starts_with("425"), "{line}");
+            assert_eq!(bench.send("PORT 192,0,2,7,100,1").await, "200 PORT command successful.");
+            assert!(bench.send("TYPE I").await.starts_with("200"));
+            assert!(bench.send("REST 5").await.starts_with("350"));
+            assert!(bench.send(line).await.starts_with(code), "{line}");
+            assert!(bench.send("RETR a").await.starts_with("425"), "{line}");
             assert_eq!(bench.session.pending.restart_at, 0, "{line}");
         }
     }
@@ -298,14 +306,14 @@ mod tests {
     #[tokio::test]
     async fn row_01_an_ipv6_form_of_the_own_ipv4_address_is_the_own_address() {
         let mut bench = bench();
-        let said = bench.says("EPRT |2|::ffff:192.0.2.7|4021|").await;
-        assert_eq!(said, "200 Will connect there.");
+        let said = bench.send("EPRT |2|::ffff:192.0.2.7|4021|").await;
+        assert_eq!(said, "200 EPRT command successful.");
     }
 
     #[tokio::test]
     async fn row_01_no_address_means_the_own_one() {
         let mut bench = bench();
-        assert_eq!(bench.says("EPRT |2|::|4021|").await, "200 Will connect there.");
+        assert_eq!(bench.send("EPRT |2|::|4021|").await, "200 EPRT command successful.");
         let to = SocketAddr::new(bench.session.peer.ip(), 4021);
         assert!(matches!(bench.session.data, Some(DataPort::Active(at)) if at == to));
     }
@@ -313,31 +321,31 @@ mod tests {
     #[tokio::test]
     async fn epsv_all_shuts_out_the_others() {
         let mut bench = bench();
-        assert!(bench.says("EPSV ALL").await.starts_with("200"));
+        assert!(bench.send("EPSV ALL").await.starts_with("200"));
         for line in ["PASV", "PORT 192,0,2,7,100,1", "EPRT |1|192.0.2.7|4021|"] {
-            assert!(bench.says(line).await.starts_with("501"), "{line}");
+            assert!(bench.send(line).await.starts_with("501"), "{line}");
         }
-        assert!(bench.says("EPSV").await.starts_with("229"));
+        assert!(bench.send("EPSV").await.starts_with("229"));
     }
 
     #[tokio::test]
-    async fn the_wrong_family_is_told_the_right_one() {
+    async fn an_unsupported_family_gets_522_with_the_supported_one() {
         let mut bench = bench();
-        assert_eq!(bench.says("EPSV 2").await, "522 Network protocol not supported, use (1)");
+        assert_eq!(bench.send("EPSV 2").await, "522 Network protocol not supported, use (1)");
         for line in ["EPSV 0", "EPSV 99", "EPSV IPX", "EPSV ALL 1", "EPSV |3|"] {
-            assert!(bench.says(line).await.starts_with("522"), "{line}");
+            assert!(bench.send(line).await.starts_with("522"), "{line}");
         }
-        assert!(bench.says("EPSV 1").await.starts_with("229"));
-        assert!(bench.says("EPSV").await.starts_with("229"));
-        assert!(bench.says("EPSV 3").await.starts_with("522"));
-        assert!(bench.says("EPRT |3|x|1|").await.starts_with("522"));
+        assert!(bench.send("EPSV 1").await.starts_with("229"));
+        assert!(bench.send("EPSV").await.starts_with("229"));
+        assert!(bench.send("EPSV 3").await.starts_with("522"));
+        assert!(bench.send("EPRT |3|x|1|").await.starts_with("522"));
     }
 
-    /// The bench's net gives even ports alone, as if somebody else had the odd ones.
+    /// `TestNet` only listens on even ports, as if other programs used the odd ones.
     #[tokio::test]
     async fn row_04_both_ends_of_the_range_are_used_and_nothing_beyond_it() {
         let passive = Passive { ports: 40_000..=40_002, ..Passive::default() };
-        let mut first = Bench::with(Settings { passive, ..Settings::default() });
+        let mut first = TestSession::with(Settings { passive, ..Settings::default() });
         let mut ports = Vec::new();
         let shared = first.session.shared.clone();
         for _ in 0..2 {
@@ -349,32 +357,33 @@ mod tests {
         numbers.sort_unstable();
         assert_eq!(numbers, [40_000, 40_002]);
         first = first.logged_in(Permissions::ALL);
-        let said = first.says("PASV").await;
+        let said = first.send("PASV").await;
         assert!(said.starts_with("425 Cannot open data connection: all passive ports"), "{said}");
         drop(ports);
-        assert!(first.says("PASV").await.starts_with("227"));
+        assert!(first.send("PASV").await.starts_with("227"));
         assert_eq!(shared.ports.leased(), 1);
     }
 
     #[tokio::test]
-    async fn near_clients_hear_the_near_address_and_others_the_public_one() {
+    async fn local_clients_get_the_local_address_and_others_the_public_one() {
         let passive =
             Passive { public_address: Some("203.0.113.9".parse().unwrap()), ..Passive::default() };
-        let mut far = Bench::with(Settings { passive: passive.clone(), ..Settings::default() })
-            .logged_in(Permissions::ALL);
-        assert!(far.says("PASV").await.contains("(203,0,113,9,"));
+        let mut far =
+            TestSession::with(Settings { passive: passive.clone(), ..Settings::default() })
+                .logged_in(Permissions::ALL);
+        assert!(far.send("PASV").await.contains("(203,0,113,9,"));
         let local_networks = vec!["192.0.2.0/24".parse().unwrap()];
         let passive = Passive { local_networks, ..passive };
-        let mut near =
-            Bench::with(Settings { passive, ..Settings::default() }).logged_in(Permissions::ALL);
-        assert!(near.says("PASV").await.contains("(192,0,2,1,"));
+        let mut near = TestSession::with(Settings { passive, ..Settings::default() })
+            .logged_in(Permissions::ALL);
+        assert!(near.send("PASV").await.contains("(192,0,2,1,"));
     }
 
     #[tokio::test]
     async fn row_04_abor_without_a_transfer_gives_up_the_port() {
         let mut bench = bench();
-        bench.says("PASV").await;
-        assert_eq!(bench.says("ABOR").await, "226 No transfer is running.");
+        bench.send("PASV").await;
+        assert_eq!(bench.send("ABOR").await, "226 No transfer to abort.");
         assert_eq!(bench.session.shared.ports.leased(), 0);
     }
 }

@@ -6,7 +6,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
 use super::spec::{Arg, Run, Spec};
-use crate::next::{Errand, Next};
+use crate::next::{Next, ServerSideJob};
 use crate::refusal::Refusal;
 use crate::session::Session;
 
@@ -16,10 +16,10 @@ static CWD: Spec = Spec {
     verb: "CWD",
     also: &["XCWD"],
     syntax: "CWD <directory>",
-    about: "Go to a directory",
+    about: "Change the current directory",
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(cwd(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(cwd(session, arg))),
     ..Spec::logged_in(Permissions::ENTER)
 };
 
@@ -34,9 +34,9 @@ static CDUP: Spec = Spec {
     verb: "CDUP",
     also: &["XCUP"],
     syntax: "CDUP",
-    about: "Go to the directory above",
+    about: "Change to the parent directory",
     rfc: "RFC 959 §4.1.1",
-    run: Run::Later(|session, _| Box::pin(cdup(session))),
+    run: Run::Async(|session, _| Box::pin(cdup(session))),
     ..Spec::logged_in(Permissions::ENTER)
 };
 
@@ -54,7 +54,7 @@ static PWD: Spec = Spec {
     about: "Show the current directory",
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
-    run: Run::Now(pwd),
+    run: Run::Sync(pwd),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -66,10 +66,10 @@ static MKD: Spec = Spec {
     verb: "MKD",
     also: &["XMKD"],
     syntax: "MKD <directory>",
-    about: "Make a directory",
+    about: "Create a directory",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(mkd(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(mkd(session, arg))),
     ..Spec::logged_in(Permissions::MKDIR)
 };
 
@@ -78,7 +78,7 @@ async fn mkd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if session.files()?.make_dir(&path).await? {
         session.emit(&Event::DirectoryMade(&path));
     }
-    Ok(Next::Say(quoted(Code::PATHNAME, &path, " was made.")))
+    Ok(Next::Say(quoted(Code::PATHNAME, &path, " created.")))
 }
 
 static RMD: Spec = Spec {
@@ -88,7 +88,7 @@ static RMD: Spec = Spec {
     about: "Remove an empty directory",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(rmd(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(rmd(session, arg))),
     ..Spec::logged_in(Permissions::RMDIR)
 };
 
@@ -102,17 +102,17 @@ async fn rmd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static RMDA: Spec = Spec {
     verb: "RMDA",
     syntax: "RMDA <directory>",
-    about: "Remove a directory with all that is in it, 10,000 entries at most",
+    about: "Remove a directory with all its contents, at most 10,000 entries",
     rfc: "no RFC; known from other servers",
     arg: Arg::Required,
     features: |_| vec!["RMDA <path>".into()],
-    run: Run::Later(|session, arg| Box::pin(rmda(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(rmda(session, arg))),
     ..Spec::logged_in(Permissions::RMDIR.union(Permissions::DELETE))
 };
 
 async fn rmda(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let at = session.path(arg).await?;
-    Ok(Next::Errand(Errand::RemoveTree { at }))
+    Ok(Next::ServerSideJob(ServerSideJob::RemoveTree { at }))
 }
 
 /// `"/a ""b""" is …`: quotes within a path are doubled (RFC 959, Appendix II).
@@ -134,10 +134,10 @@ mod tests {
     use wharf_core::permission::Rules;
 
     use super::*;
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
-    fn bench() -> Bench {
-        Bench::new()
+    fn bench() -> TestSession {
+        TestSession::new()
             .logged_in(Permissions::ALL)
             .with_file("/d/a", b"x")
             .with_file("/d/e/f/b", b"x")
@@ -145,35 +145,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rmda_removes_a_directory_with_all_that_is_in_it() {
+    async fn rmda_removes_a_directory_with_its_contents() {
         let mut bench = bench();
-        assert_eq!(bench.says("RMD d").await, "550 Directory not empty.");
-        assert_eq!(bench.says("RMDA d").await, "250 Removed.");
+        assert_eq!(bench.send("RMD d").await, "550 Directory not empty.");
+        assert_eq!(bench.send("RMDA d").await, "250 Removed.");
         assert_eq!(bench.memory.paths(), ["/kept"]);
-        assert_eq!(bench.says("RMDA d").await, "550 No such file or directory.");
-        assert_eq!(bench.says("RMDA kept").await, "550 Not a directory.");
-        assert!(bench.says("RMDA /").await.starts_with("550"));
+        assert_eq!(bench.send("RMDA d").await, "550 No such file or directory.");
+        assert_eq!(bench.send("RMDA kept").await, "550 Not a directory.");
+        assert!(bench.send("RMDA /").await.starts_with("550"));
         assert!(bench.has_file("/kept"));
     }
 
     #[tokio::test]
-    async fn row_24_25_rmda_needs_the_rights_for_each_thing_and_else_removes_nothing() {
+    async fn row_24_25_rmda_needs_the_rights_for_each_entry_or_removes_nothing() {
         let read = VPath::root().resolve(b"d/e/f").unwrap();
         let rules = Rules::everywhere(Permissions::ALL).with(read, Permissions::READ_ONLY);
-        let mut bench = bench().logged_in_by(rules);
-        assert_eq!(bench.says("RMDA d").await, "550 Permission denied.");
+        let mut bench = bench().logged_in_with_rules(rules);
+        assert_eq!(bench.send("RMDA d").await, "550 Permission denied.");
         assert!(bench.has_file("/d/a") && bench.has_file("/d/e/f/b"));
         let mut bench = bench.logged_in(Permissions::ALL);
         for number in 0..10_000 {
             bench.memory.put(format!("/many/{number}"), b"");
         }
         bench.memory.put("/many/one-more", b"");
-        assert!(bench.says("RMDA many").await.starts_with("550 Too many entries"));
+        assert!(bench.send("RMDA many").await.starts_with("550 Too many entries"));
         assert_eq!(
             bench.memory.paths().iter().filter(|path| path.contains("many/")).count(),
             10_001
         );
-        assert_eq!(bench.says("DELE many/one-more").await, "250 Removed.");
-        assert_eq!(bench.says("RMDA many").await, "250 Removed.");
+        assert_eq!(bench.send("DELE many/one-more").await, "250 Removed.");
+        assert_eq!(bench.send("RMDA many").await, "250 Removed.");
     }
 }

@@ -13,7 +13,7 @@ use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::{Leaves, Session};
+use crate::session::{CarriedOver, Session};
 
 pub(super) static ROWS: &[&Spec] = &[&DELE, &RNFR, &RNTO, &SIZE, &MDTM, &MFMT];
 
@@ -23,11 +23,11 @@ static DELE: Spec = Spec {
     about: "Remove a file",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(dele(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(dele(session, arg))),
     ..Spec::logged_in(Permissions::DELETE)
 };
 
-/// Removes one file. Directories are refused by the store (`RMD` removes those).
+/// Removes one file. The store refuses directories, which RMD removes.
 async fn dele(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.remove_file(&path).await?;
@@ -38,11 +38,11 @@ async fn dele(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static RNFR: Spec = Spec {
     verb: "RNFR",
     syntax: "RNFR <path>",
-    about: "Name what RNTO is to rename",
+    about: "Select the file that RNTO renames",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    leaves: Leaves::RenameFrom,
-    run: Run::Later(|session, arg| Box::pin(rnfr(session, arg))),
+    carries_over: CarriedOver::RenameFrom,
+    run: Run::Async(|session, arg| Box::pin(rnfr(session, arg))),
     ..Spec::logged_in(Permissions::RENAME)
 };
 
@@ -50,16 +50,16 @@ async fn rnfr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.may_rename(&path).await?;
     session.pending.rename_from = Some(path);
-    Next::say(Code::PENDING, "Now send RNTO with the new name.")
+    Next::say(Code::PENDING, "Ready for RNTO.")
 }
 
 static RNTO: Spec = Spec {
     verb: "RNTO",
     syntax: "RNTO <path>",
-    about: "Give the file of RNFR its new name",
+    about: "Rename the file selected with RNFR",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(rnto(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(rnto(session, arg))),
     ..Spec::logged_in(Permissions::RENAME)
 };
 
@@ -67,7 +67,7 @@ async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let Some(from) = session.pending.rename_from.take() else {
         return Next::say(
             Code::BAD_SEQUENCE,
-            "Bad sequence of commands: RNTO must follow RNFR at once.",
+            "Bad sequence of commands: RNTO must immediately follow RNFR.",
         );
     };
     let to = session.path(arg).await?;
@@ -79,25 +79,25 @@ async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static SIZE: Spec = Spec {
     verb: "SIZE",
     syntax: "SIZE <path>",
-    about: "Show how many bytes a transfer would move",
+    about: "Show the size of a file",
     rfc: "RFC 3659 §4",
     arg: Arg::Required,
     keeps_pending: true,
     features: |_| vec!["SIZE".into()],
-    run: Run::Later(|session, arg| Box::pin(size(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(size(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
-/// The size in bytes of what RETR sends; where no file is, and the account left an upload
-/// unfinished, how far that came.
+/// The size in bytes of what RETR sends. If there is no file but a partial upload of this account,
+/// the size of that.
 ///
-/// In TYPE A the whole file would have to be read to count its line ends, so it is refused there
-/// (RFC 3659 §4 allows that).
+/// In TYPE A the whole file would have to be read to count its line endings, so SIZE is refused
+/// (allowed by RFC 3659 §4).
 async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let entry = session.files()?.size(&path).await?;
     if entry.kind == Kind::Link {
-        return Err(session.files()?.not_followed(&path).await);
+        return Err(session.files()?.link_error(&path).await);
     }
     if entry.kind != Kind::File {
         return Err(Refusal::unavailable("Not a regular file."));
@@ -111,18 +111,18 @@ async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static MDTM: Spec = Spec {
     verb: "MDTM",
     syntax: "MDTM [<YYYYMMDDHHMMSS>] <path>",
-    about: "Show when a file last changed, in UTC; with a time, set it (needs mtime)",
+    about: "Show the modification time in UTC; with a time, set it (needs mtime)",
     rfc: "RFC 3659 §3",
     arg: Arg::Required,
     keeps_pending: true,
     features: |_| vec!["MDTM".into()],
-    run: Run::Later(|session, arg| Box::pin(mdtm(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(mdtm(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
-    // What has the whole argument as its name is meant.
+    // A file whose name is the whole argument takes precedence.
     if let Ok((modified, typed)) = parse_mfmt(arg)
         && !session.files()?.exists(&path).await
     {
@@ -130,7 +130,7 @@ async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     }
     let entry = session.files()?.stat(&path).await?;
     if entry.kind == Kind::Link {
-        return Err(session.files()?.not_followed(&path).await);
+        return Err(session.files()?.link_error(&path).await);
     }
     Ok(Next::Say(Reply::new(Code::FILE_STATUS, written(entry.modified))))
 }
@@ -138,11 +138,11 @@ async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static MFMT: Spec = Spec {
     verb: "MFMT",
     syntax: "MFMT <YYYYMMDDHHMMSS> <path>",
-    about: "Set when a file last changed, in UTC",
+    about: "Set the modification time, in UTC",
     rfc: "draft-somers-ftp-mfxx-04 §5",
     arg: Arg::Required,
     features: |_| vec!["MFMT".into()],
-    run: Run::Later(|session, arg| Box::pin(mfmt(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(mfmt(session, arg))),
     ..Spec::logged_in(Permissions::MTIME)
 };
 
@@ -151,7 +151,8 @@ async fn mfmt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     set_modified(session, modified, typed).await
 }
 
-/// Sets a time, and repeats it with the path as the client named it (draft-somers-ftp-mfxx-04 §5).
+/// Sets a time; the reply repeats it with the path as the client sent it
+/// (draft-somers-ftp-mfxx-04 §5).
 async fn set_modified(
     session: &mut Session,
     modified: Timestamp,
@@ -170,10 +171,10 @@ async fn set_modified(
 pub(super) static SITE_UTIME: Spec = Spec {
     verb: "SITE UTIME",
     syntax: "SITE UTIME <YYYYMMDDHHMM[SS]> <path>, SITE UTIME <path> <atime> <mtime> <ctime> UTC",
-    about: "Set when a file last changed, in UTC, in the forms of ProFTPD and Pure-FTPd",
+    about: "Set the modification time, in UTC, in the syntax of ProFTPD or Pure-FTPd",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(utime(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(utime(session, arg))),
     ..Spec::logged_in(Permissions::MTIME)
 };
 
@@ -197,115 +198,118 @@ mod tests {
     use wharf_core::storage::Start;
     use wharf_proto::path::VPath;
 
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
-    const NO_RNFR: &str = "503 Bad sequence of commands: RNTO must follow RNFR at once.";
+    const NO_RNFR: &str = "503 Bad sequence of commands: RNTO must immediately follow RNFR.";
 
-    fn bench() -> Bench {
-        Bench::new().logged_in(Permissions::ALL).with_file("/a", b"hello")
+    fn bench() -> TestSession {
+        TestSession::new().logged_in(Permissions::ALL).with_file("/a", b"hello")
     }
 
     #[tokio::test]
     async fn dele_needs_its_permission() {
-        let mut bench = Bench::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
-        assert_eq!(bench.says("DELE a").await, "550 Permission denied.");
+        let mut bench = TestSession::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
+        assert_eq!(bench.send("DELE a").await, "550 Permission denied.");
         assert!(bench.has_file("/a"));
     }
 
     #[tokio::test]
-    async fn row_24_25_a_right_elsewhere_is_no_right_here() {
+    async fn row_24_25_a_right_in_one_directory_does_not_apply_in_another() {
         let inside = VPath::root().join(b"in").unwrap();
         let rules = Rules::everywhere(Permissions::READ_ONLY).with(inside, Permissions::ALL);
-        let mut bench =
-            Bench::new().logged_in_by(rules).with_file("/a", b"x").with_file("/in/a", b"x");
-        assert_eq!(bench.says("DELE a").await, "550 Permission denied.");
-        assert_eq!(bench.says("DELE in/a").await, "250 Removed.");
-        assert_eq!(bench.says("RNFR a").await, "550 Permission denied.");
+        let mut bench = TestSession::new()
+            .logged_in_with_rules(rules)
+            .with_file("/a", b"x")
+            .with_file("/in/a", b"x");
+        assert_eq!(bench.send("DELE a").await, "550 Permission denied.");
+        assert_eq!(bench.send("DELE in/a").await, "250 Removed.");
+        assert_eq!(bench.send("RNFR a").await, "550 Permission denied.");
         assert!(bench.has_file("/a") && !bench.has_file("/in/a"));
     }
 
     #[tokio::test]
     async fn dele_removes_files_and_not_directories() {
         let mut bench = bench();
-        assert_eq!(bench.says("DELE a").await, "250 Removed.");
-        assert_eq!(bench.says("DELE a").await, "550 No such file or directory.");
-        bench.says("MKD d").await;
-        assert_eq!(bench.says("DELE d").await, "550 Is a directory.");
+        assert_eq!(bench.send("DELE a").await, "250 Removed.");
+        assert_eq!(bench.send("DELE a").await, "550 No such file or directory.");
+        bench.send("MKD d").await;
+        assert_eq!(bench.send("DELE d").await, "550 Is a directory.");
     }
 
     #[tokio::test]
-    async fn a_rename_takes_two_steps_in_their_order() {
+    async fn a_rename_takes_rnfr_and_then_rnto() {
         let mut bench = bench();
-        assert_eq!(bench.says("RNTO b").await, NO_RNFR);
-        assert!(bench.says("RNFR a").await.starts_with("350"));
-        assert_eq!(bench.says("RNTO b").await, "250 Renamed.");
-        assert_eq!(bench.says("RNTO c").await, NO_RNFR);
+        assert_eq!(bench.send("RNTO b").await, NO_RNFR);
+        assert!(bench.send("RNFR a").await.starts_with("350"));
+        assert_eq!(bench.send("RNTO b").await, "250 Renamed.");
+        assert_eq!(bench.send("RNTO c").await, NO_RNFR);
         assert!(bench.has_file("/b") && !bench.has_file("/a"));
     }
 
     #[tokio::test]
     async fn a_rename_replaces_only_with_the_right_to() {
         let without = Permissions::LIST.union(Permissions::RENAME);
-        let mut bench = Bench::new().logged_in(without).with_file("/a", b"a").with_file("/b", b"b");
-        bench.says("RNFR a").await;
-        assert_eq!(bench.says("RNTO b").await, "550 File exists.");
+        let mut bench =
+            TestSession::new().logged_in(without).with_file("/a", b"a").with_file("/b", b"b");
+        bench.send("RNFR a").await;
+        assert_eq!(bench.send("RNTO b").await, "550 File exists.");
         assert_eq!(bench.memory.content("/b").unwrap(), b"b");
     }
 
     #[tokio::test]
     async fn row_16_size_counts_bytes_and_refuses_text() {
         let mut bench = bench();
-        assert!(bench.says("SIZE a").await.starts_with("550 SIZE not allowed in ASCII mode"));
-        bench.says("TYPE I").await;
-        assert_eq!(bench.says("SIZE a").await, "213 5");
-        assert_eq!(bench.says("SIZE /").await, "550 Not a regular file.");
-        assert_eq!(bench.says("SIZE b").await, "550 No such file or directory.");
+        assert!(bench.send("SIZE a").await.starts_with("550 SIZE not allowed in ASCII mode"));
+        bench.send("TYPE I").await;
+        assert_eq!(bench.send("SIZE a").await, "213 5");
+        assert_eq!(bench.send("SIZE /").await, "550 Not a regular file.");
+        assert_eq!(bench.send("SIZE b").await, "550 No such file or directory.");
     }
 
     #[tokio::test]
-    async fn size_tells_its_owner_how_far_a_cut_upload_came() {
+    async fn size_shows_the_owner_the_size_of_a_partial_upload() {
         let mut bench = bench();
-        bench.says("TYPE I").await;
+        bench.send("TYPE I").await;
         let path = VPath::root().join(b"up").unwrap();
         let files = bench.session.files().unwrap().clone();
         let mut sink = files.store(&path, Start::Fresh).await.unwrap();
         sink.write(wharf_core::Bytes::from_static(b"abc")).await.unwrap();
         sink.abort().await;
-        assert_eq!(bench.says("SIZE up").await, "213 3");
-        assert!(bench.says("MLST up").await.contains("size=3;"));
-        assert_eq!(bench.lists("NLST").await, "425 only");
+        assert_eq!(bench.send("SIZE up").await, "213 3");
+        assert!(bench.send("MLST up").await.contains("size=3;"));
+        assert_eq!(bench.list("NLST").await, "425 only");
         let mut bench = bench.ready();
-        assert_eq!(bench.lists("NLST").await, "a");
+        assert_eq!(bench.list("NLST").await, "a");
     }
 
     #[tokio::test]
     async fn row_26_times_are_shown_and_set_in_utc() {
         let mut bench = bench();
-        assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
-        let said = bench.says("MFMT 20200229235958 a").await;
+        assert_eq!(bench.send("MDTM a").await, "213 20261122120000");
+        let said = bench.send("MFMT 20200229235958 a").await;
         assert_eq!(said, "213 Modify=20200229235958; a");
-        assert_eq!(bench.says("MDTM a").await, "213 20200229235958");
-        assert!(bench.says("MFMT 20210229000000 a").await.starts_with("501"));
-        bench.says("MKD d").await;
-        let said = bench.says("MFMT 20200229235958 d/../a").await;
+        assert_eq!(bench.send("MDTM a").await, "213 20200229235958");
+        assert!(bench.send("MFMT 20210229000000 a").await.starts_with("501"));
+        bench.send("MKD d").await;
+        let said = bench.send("MFMT 20200229235958 d/../a").await;
         assert_eq!(said, "213 Modify=20200229235958; d/../a");
     }
 
     #[tokio::test]
     async fn row_26_mdtm_with_a_time_sets_it_unless_a_file_has_that_name() {
         let mut bench = bench();
-        let said = bench.says("MDTM 20200101000000 a").await;
+        let said = bench.send("MDTM 20200101000000 a").await;
         assert_eq!(said, "213 Modify=20200101000000; a");
-        assert_eq!(bench.says("MDTM a").await, "213 20200101000000");
-        assert!(bench.says("MDTM 20200101000000 b").await.starts_with("550"));
-        assert!(bench.says("MDTM 20201301000000 a").await.starts_with("550"));
-        assert!(bench.says("MDTM 2020010100000 a").await.starts_with("550"));
+        assert_eq!(bench.send("MDTM a").await, "213 20200101000000");
+        assert!(bench.send("MDTM 20200101000000 b").await.starts_with("550"));
+        assert!(bench.send("MDTM 20201301000000 a").await.starts_with("550"));
+        assert!(bench.send("MDTM 2020010100000 a").await.starts_with("550"));
         let mut bench = bench.with_file("/20200101000000 a", b"x");
-        assert_eq!(bench.says("MDTM 20200101000000 a").await, "213 20261122120000");
+        assert_eq!(bench.send("MDTM 20200101000000 a").await, "213 20261122120000");
         let without = Permissions::READ_ONLY;
-        let mut bench = Bench::new().logged_in(without).with_file("/a", b"hello");
-        assert_eq!(bench.says("MDTM 20200101000000 a").await, "550 Permission denied.");
-        assert_eq!(bench.says("MDTM a").await, "213 20261122120000");
+        let mut bench = TestSession::new().logged_in(without).with_file("/a", b"hello");
+        assert_eq!(bench.send("MDTM 20200101000000 a").await, "550 Permission denied.");
+        assert_eq!(bench.send("MDTM a").await, "213 20261122120000");
     }
 
     #[tokio::test]
@@ -316,13 +320,13 @@ mod tests {
             "SITE UTIME a b 20190101000000 20200101000000 20210101000000 UTC",
         ] {
             let mut bench = bench().with_file("/a b", b"x");
-            assert_eq!(bench.says(line).await, "200 UTIME command successful.", "{line}");
-            assert_eq!(bench.says("MDTM a b").await, "213 20200101000000", "{line}");
+            assert_eq!(bench.send(line).await, "200 UTIME command successful.", "{line}");
+            assert_eq!(bench.send("MDTM a b").await, "213 20200101000000", "{line}");
         }
         let mut bench = bench();
-        assert!(bench.says("SITE UTIME 20200101000000 nothing").await.starts_with("550"));
-        assert!(bench.says("SITE UTIME yesterday a").await.starts_with("501"));
-        let mut bench = Bench::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
-        assert_eq!(bench.says("SITE UTIME 20200101000000 a").await, "550 Permission denied.");
+        assert!(bench.send("SITE UTIME 20200101000000 nothing").await.starts_with("550"));
+        assert!(bench.send("SITE UTIME yesterday a").await.starts_with("501"));
+        let mut bench = TestSession::new().logged_in(Permissions::READ_ONLY).with_file("/a", b"x");
+        assert_eq!(bench.send("SITE UTIME 20200101000000 a").await, "550 Permission denied.");
     }
 }

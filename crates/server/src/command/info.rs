@@ -1,4 +1,4 @@
-//! Questions about the server: FEAT, HELP, SYST, STAT, NOOP, CLNT.
+//! Information: FEAT, HELP, SYST, STAT, NOOP, CLNT.
 
 use std::sync::atomic::Ordering;
 
@@ -17,18 +17,18 @@ use crate::session::Session;
 
 pub(super) static ROWS: &[&Spec] = &[&FEAT, &HELP, &SYST, &STAT, &NOOP, &CLNT];
 
-/// Letters in a line of a table: what fits an old terminal.
+/// Columns of a table in a reply, to fit an 80-column terminal.
 const TABLE_WIDTH: usize = 72;
-/// A client's name for itself is cut here.
+/// The name that a client sends with CLNT is truncated to this.
 const CLIENT_CHARS_MAX: usize = 64;
 
 static FEAT: Spec = Spec {
     verb: "FEAT",
     syntax: "FEAT",
-    about: "List what this server knows beyond RFC 959",
+    about: "List the supported extensions",
     rfc: "RFC 2389 §3",
     keeps_pending: true,
-    run: Run::Now(feat),
+    run: Run::Sync(feat),
     ..Spec::any_time()
 };
 
@@ -53,16 +53,16 @@ static HELP: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     keeps_pending: true,
-    run: Run::Now(help),
+    run: Run::Sync(help),
     ..Spec::any_time()
 };
 
 fn help(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if arg.is_empty() {
         let verbs: Vec<_> = super::rows().map(|row| row.verb).collect();
-        return Ok(Next::Say(table("Commands:", &verbs, "Send HELP and a command for more.")));
+        return Ok(Next::Say(table("Commands:", &verbs, "Send HELP <command> for details.")));
     }
-    // SITE is no command of its own here, but RFC 959 §4.1.3 has this ask for those of the server.
+    // SITE has no row, but HELP SITE lists the SITE commands (RFC 959 §4.1.3).
     if arg.trim_ascii().eq_ignore_ascii_case(b"SITE") {
         return Ok(Next::Say(site::list()));
     }
@@ -72,11 +72,11 @@ fn help(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             let text = format!("{} - {} ({}){restriction}", row.syntax, row.about, row.rfc);
             Next::say(Code::HELP, text)
         }
-        None => Next::say(Code::BAD_ARGUMENT, "Unknown command; HELP lists the commands."),
+        None => Next::say(Code::BAD_ARGUMENT, "Unknown command; send HELP for a list."),
     }
 }
 
-/// Words in columns, as a reply.
+/// A reply with words in columns.
 pub(super) fn table(first: &'static str, words: &[&'static str], last: &'static str) -> Reply {
     let width = words.iter().map(|word| word.len() + 2).max().unwrap_or(2);
     let rows = words.chunks(TABLE_WIDTH / width).map(|row| {
@@ -91,23 +91,23 @@ pub(super) fn table(first: &'static str, words: &[&'static str], last: &'static 
 static SYST: Spec = Spec {
     verb: "SYST",
     syntax: "SYST",
-    about: "Show what kind of system this is",
+    about: "Show the system type",
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
-    // Clients read from this how LIST looks; so it is the same on every system.
-    run: Run::Now(|_, _| Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8")),
+    // Clients derive the format of LIST from it, so it is the same on every system.
+    run: Run::Sync(|_, _| Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8")),
     ..Spec::any_time()
 };
 
 static STAT: Spec = Spec {
     verb: "STAT",
     syntax: "STAT [<path>]",
-    about: "Show the state of the session or its transfer, or list a path",
+    about: "Show the status of the session or transfer, or list a path",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    run: Run::Later(|session, arg| Box::pin(stat(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(stat(session, arg))),
     ..Spec::logged_in(Permissions::NONE)
 };
 
@@ -119,10 +119,7 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let mut lines = vec![
         "Status:".to_owned(),
         format!("Connected from {}", session.peer.ip()),
-        format!(
-            "Logged in as {}",
-            session.logged_in().map_or("nobody", |inside| &inside.account.name)
-        ),
+        format!("Logged in as {}", session.logged_in().map_or("-", |inside| &inside.account.name)),
         format!(
             "Type {}, structure F, mode {}, names in {}",
             match parameters.transfer_type {
@@ -146,13 +143,13 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     }
     if session.probe.is_transferring.load(Ordering::Relaxed) {
         let moved = session.probe.moved.load(Ordering::Relaxed);
-        lines.push(format!("A transfer is running: {moved} bytes so far"));
+        lines.push(format!("Transfer in progress: {moved} bytes transferred"));
     }
     lines.push("End of status.".to_owned());
     Ok(Next::Say(Reply::lines(Code::SYSTEM, lines)))
 }
 
-/// What is kept and what may be, a line each for bytes and files.
+/// Usage and quota, one line each for bytes and for files.
 pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
     let line = |what: &str, kept: Option<u64>, most: Option<u64>| {
         let kept = kept.map_or_else(|| "being counted".to_owned(), |kept| kept.to_string());
@@ -161,9 +158,9 @@ pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
     };
     let kept = usage.kept;
     [
-        line("Bytes kept", kept.map(|kept| kept.bytes), usage.bytes_max.bytes()),
+        line("Bytes used", kept.map(|kept| kept.bytes), usage.bytes_max.bytes()),
         line(
-            "Files and folders kept",
+            "Files and directories used",
             kept.map(|kept| kept.files),
             usage.files_max.number().map(u64::from),
         ),
@@ -173,23 +170,23 @@ pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
 static NOOP: Spec = Spec {
     verb: "NOOP",
     syntax: "NOOP",
-    about: "Do nothing, successfully",
+    about: "Do nothing; keeps the connection alive",
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    run: Run::Now(|_, _| Next::say(Code::OK, "OK.")),
+    run: Run::Sync(|_, _| Next::say(Code::OK, "OK.")),
     ..Spec::any_time()
 };
 
 static CLNT: Spec = Spec {
     verb: "CLNT",
     syntax: "CLNT <name>",
-    about: "Say which program the client is",
+    about: "Send the name of the client program",
     rfc: "no RFC; sent by many clients",
     arg: Arg::Optional,
     keeps_pending: true,
     features: |_| vec!["CLNT".into()],
-    run: Run::Now(clnt),
+    run: Run::Sync(clnt),
     ..Spec::any_time()
 };
 
@@ -197,5 +194,5 @@ fn clnt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let client: String = escaped(arg).chars().take(CLIENT_CHARS_MAX).collect();
     session.probe.live.is_client(&client);
     session.client = Some(client);
-    Next::say(Code::OK, "Noted.")
+    Next::say(Code::OK, "CLNT command successful.")
 }

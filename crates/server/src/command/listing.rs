@@ -13,7 +13,7 @@ use wharf_proto::reply::{Code, Reply};
 use wharf_proto::time::Timestamp;
 
 use super::spec::{Arg, Run, Spec};
-use crate::lines::{Shape, Spelling, lines, made, tree};
+use crate::lines::{LineFormatter, TreePrefix, lines, prepared, tree};
 use crate::next::{Job, Next, Transfer};
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -21,7 +21,7 @@ use crate::settings::ListTime;
 
 pub(super) static ROWS: &[&Spec] = &[&LIST, &NLST, &MLSD, &MLST];
 
-/// What a listing command's argument turned out to be.
+/// What the argument of a listing command refers to.
 enum Subject {
     Directory(VPath),
     File(VPath, Entry),
@@ -32,48 +32,48 @@ enum Subject {
 static LIST: Spec = Spec {
     verb: "LIST",
     syntax: "LIST [<path or pattern>]",
-    about: "List files with their facts, in the form of ls -l; with -R also what lies below",
+    about: "List files in the format of ls -l; recursively with -R",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     moves_data: true,
-    run: Run::Later(|session, arg| Box::pin(list(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(list(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn list(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let asked = asked(session, parse_list_args(arg)).await?;
+    let request = list_request(session, parse_list_args(arg)).await?;
     let format = long(session);
-    listing(session, asked, format).await
+    listing(session, request, format).await
 }
 
 static NLST: Spec = Spec {
     verb: "NLST",
     syntax: "NLST [<path or pattern>]",
-    about: "List names alone, ready for RETR; with -R also what lies below",
+    about: "List file names only; recursively with -R",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Optional,
     moves_data: true,
-    run: Run::Later(|session, arg| Box::pin(nlst(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(nlst(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
-/// Names that RETR understands as they are: with the directory of the argument before them
-/// (RFC 1123 §4.1.2.7), from the root if the argument began there.
+/// Lists names that can be passed to RETR: prefixed with the directory of the argument
+/// (RFC 1123 §4.1.2.7), absolute if the argument is.
 async fn nlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let asked = asked(session, parse_list_args(arg)).await?;
-    let is_long = asked.options.long;
+    let request = list_request(session, parse_list_args(arg)).await?;
+    let is_long = request.options.long;
     let format: Box<dyn Format> = if is_long { long(session) } else { Box::new(Short) };
-    listing(session, asked, format).await
+    listing(session, request, format).await
 }
 
 static MLSD: Spec = Spec {
     verb: "MLSD",
     syntax: "MLSD [<directory>]",
-    about: "List files with their facts, for programs",
+    about: "List files with their facts in a machine-readable format",
     rfc: "RFC 3659 §7",
     arg: Arg::Optional,
     moves_data: true,
-    run: Run::Later(|session, arg| Box::pin(mlsd(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(mlsd(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
@@ -81,31 +81,31 @@ async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = path_or_here(session, arg).await?;
     match session.files()?.stat(&path).await?.kind {
         Kind::Dir => {}
-        Kind::Link => return Err(session.files()?.not_followed(&path).await),
+        Kind::Link => return Err(session.files()?.link_error(&path).await),
         Kind::File | Kind::Other => {
             return Next::say(Code::BAD_ARGUMENT, "Not a directory; use MLST for a file.");
         }
     }
     let format = Box::new(Facts::new(session.parameters.facts));
-    listing(session, Asked::alone(Subject::Directory(path)), format).await
+    listing(session, ListRequest::alone(Subject::Directory(path)), format).await
 }
 
 static MLST: Spec = Spec {
     verb: "MLST",
     syntax: "MLST [<path>]",
-    about: "Show the facts of one file, for programs",
+    about: "Show the facts of one file in a machine-readable format",
     rfc: "RFC 3659 §7",
     arg: Arg::Optional,
     keeps_pending: true,
     features: |session| vec![format!("MLST {}", session.parameters.facts.feat()), "TVFS".into()],
-    run: Run::Later(|session, arg| Box::pin(mlst(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(mlst(session, arg))),
     ..Spec::logged_in(Permissions::LIST)
 };
 
 async fn mlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = path_or_here(session, arg).await?;
     let entry = session.files()?.size(&path).await?;
-    // The reply puts the one space before the facts that RFC 3659 §7.2 asks for.
+    // The reply adds the space before the facts that RFC 3659 §7.2 requires.
     let mut line = Vec::new();
     Facts::new(session.parameters.facts).facts_only(&entry, &mut line);
     line.push(b' ');
@@ -118,15 +118,15 @@ async fn path_or_here(session: &mut Session, arg: &[u8]) -> Result<VPath, Refusa
     if arg.is_empty() { Ok(session.cwd.clone()) } else { session.path(arg).await }
 }
 
-/// STAT of a path (RFC 959 §4.1.3): the lines of LIST within a reply, and the code for what it is.
+/// STAT of a path (RFC 959 §4.1.3): the lines of LIST within a reply; the code depends on the kind.
 pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-    let asked = asked(session, parse_list_args(arg)).await?;
-    let code = match &asked.subject {
+    let request = list_request(session, parse_list_args(arg)).await?;
+    let code = match &request.subject {
         Subject::File(..) => Code::FILE_STATUS,
         Subject::Directory(_) | Subject::Pattern(..) => Code::DIRECTORY_STATUS,
     };
     let format = long(session);
-    let mut stream = stream(session, asked, format).await?;
+    let mut stream = stream(session, request, format).await?;
     let mut replied = vec![b"Status:".to_vec()];
     while let Some(piece) =
         std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await.transpose()?
@@ -135,44 +135,44 @@ pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refu
         replied
             .extend(piece.split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end().to_vec()));
         if replied.len() > STAT_LINES_MAX {
-            return Next::say(Code::FILE_BUSY, "Too long for STAT; use LIST.");
+            return Next::say(Code::FILE_BUSY, "Listing too long for STAT; use LIST.");
         }
     }
     replied.push(b"End of status.".to_vec());
     Ok(Next::Say(Reply::lines(code, replied)))
 }
 
-/// A longer listing does not belong into a reply, which is built as a whole.
+/// Lines of a STAT listing at most, since the reply is built in memory.
 const STAT_LINES_MAX: usize = 10_000;
 
-/// What stands before names.
+/// The prefix of listed names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Prefix {
-    /// No path was given.
+    /// No prefix: the argument has no path.
     None,
-    /// The way from the current directory.
+    /// The path relative to the current directory.
     Relative,
-    /// The way from the root.
+    /// The path from the root.
     Absolute,
 }
 
 async fn listing(
     session: &mut Session,
-    asked: Asked,
+    request: ListRequest,
     format: Box<dyn Format>,
 ) -> Result<Next, Refusal> {
-    let lines = stream(session, asked, format).await?;
+    let lines = stream(session, request, format).await?;
     let opening = "Here comes the directory listing.".to_owned();
     Ok(Next::Transfer(Transfer { opening, job: Job::List { lines } }))
 }
 
 async fn stream(
     session: &Session,
-    asked: Asked,
+    request: ListRequest,
     format: Box<dyn Format>,
 ) -> Result<ByteStream, Refusal> {
     let files = session.files()?;
-    let Asked { subject, prefix, options } = asked;
+    let ListRequest { subject, prefix, options } = request;
     let is_whole = matches!(subject, Subject::Directory(_));
     let (at, only, file) = match subject {
         Subject::Directory(path) => (path, None, None),
@@ -187,23 +187,23 @@ async fn stream(
     let shows_names_alone = !format.shows_facts();
     let wanted = if shows_names_alone { Wanted::Names } else { Wanted::Facts };
     let perms = files.perms_in(&at);
-    // Lines with facts have the name alone, as those of `ls -l DIR` do.
+    // Lines with facts show the name without a prefix, like `ls -l DIR`.
     let prefix = if shows_names_alone { before.clone() } else { Vec::new() };
-    let mut shape = Shape { format, names: session.names.clone(), only, prefix, perms };
+    let mut formatter = LineFormatter { format, names: session.names.clone(), only, prefix, perms };
     if let Some(mut entry) = file {
         let mut line = Vec::new();
-        shape.line(&mut entry, &mut line);
-        return Ok(made(line));
+        formatter.line(&mut entry, &mut line);
+        return Ok(prepared(line));
     }
     let entries = files.list(&at, wanted).await?;
     if options.recursive && is_whole {
         let title = (!shows_names_alone).then(|| title(&before));
-        return Ok(tree(files.clone(), at, shape, Spelling { prefix: before, title }));
+        return Ok(tree(files.clone(), at, formatter, TreePrefix { prefix: before, title }));
     }
-    Ok(lines(entries, shape))
+    Ok(lines(entries, formatter))
 }
 
-/// What `ls -R` calls the first directory: a dot, or the path that was asked for.
+/// The title of the first directory as in `ls -R`: a dot, or the path in the argument.
 fn title(before: &[u8]) -> Vec<u8> {
     match before {
         b"" => b".".to_vec(),
@@ -212,7 +212,7 @@ fn title(before: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The path of a directory from the root, with a slash at its end.
+/// The absolute path of a directory with a trailing slash.
 fn before_all(directory: &VPath) -> Vec<u8> {
     let mut prefix = directory.as_bytes().to_vec();
     if prefix.last() != Some(&b'/') {
@@ -221,7 +221,7 @@ fn before_all(directory: &VPath) -> Vec<u8> {
     prefix
 }
 
-/// What to put before the names in `directory` so that they can be used from `cwd`.
+/// The prefix with which names in `directory` are valid in `cwd`.
 fn before(cwd: &VPath, directory: &VPath) -> Vec<u8> {
     if cwd == directory {
         return Vec::new();
@@ -236,49 +236,48 @@ fn before(cwd: &VPath, directory: &VPath) -> Vec<u8> {
     prefix
 }
 
-/// What the argument of a listing command means.
-struct Asked {
+/// The parsed argument of a listing command.
+struct ListRequest {
     subject: Subject,
     prefix: Prefix,
     options: ListOptions,
 }
 
-impl Asked {
-    /// Without a path and without options.
+impl ListRequest {
+    /// A request without a prefix and without options.
     fn alone(subject: Subject) -> Self {
         Self { subject, prefix: Prefix::None, options: ListOptions::default() }
     }
 }
 
-/// Finds out what the argument means.
+/// Parses the argument of a listing command.
 ///
-/// Words that can only be options of `ls` are options, whatever files are called: KDE, gvfs and
-/// ange-ftp send them with every listing. Of other words with a hyphen, something that really has
-/// the name of the whole argument comes first; then what stands behind the options; then a pattern
-/// in the last name.
-async fn asked(session: &mut Session, args: ListArgs<'_>) -> Result<Asked, Refusal> {
+/// Words that can only be options of `ls` are always options: KDE, gvfs and ange-ftp send them with
+/// every listing. For other words with a hyphen, a file with the name of the whole argument comes
+/// first, then the path after the options, then a pattern in the last component.
+async fn list_request(session: &mut Session, args: ListArgs<'_>) -> Result<ListRequest, Refusal> {
     let may_be_name = args.literal != args.path && !args.are_options;
     if may_be_name && !args.literal.trim_ascii().is_empty() {
         let literal = session.path(args.literal).await?;
         if session.files()?.exists(&literal).await {
             let subject = subject(session, literal).await?;
-            return Ok(Asked { prefix: Prefix::Relative, ..Asked::alone(subject) });
+            return Ok(ListRequest { prefix: Prefix::Relative, ..ListRequest::alone(subject) });
         }
     }
     let options = args.options;
     if args.path.is_empty() {
         let subject = Subject::Directory(session.cwd.clone());
-        return Ok(Asked { options, ..Asked::alone(subject) });
+        return Ok(ListRequest { options, ..ListRequest::alone(subject) });
     }
     let path = session.path(args.path).await?;
     let is_absolute = match args.path.first() {
         Some(b'/') => true,
-        // Some clients mean a slash; a name that holds a backslash keeps it.
+        // Some clients send a backslash for a slash; a name that contains one keeps it.
         Some(b'\\') => !path.as_bytes().contains(&b'\\'),
         _ => false,
     };
     let prefix = if is_absolute { Prefix::Absolute } else { Prefix::Relative };
-    Ok(Asked { subject: subject(session, path).await?, prefix, options })
+    Ok(ListRequest { subject: subject(session, path).await?, prefix, options })
 }
 
 async fn subject(session: &Session, path: VPath) -> Result<Subject, Refusal> {
@@ -306,7 +305,7 @@ fn long(session: &Session) -> Box<dyn Format> {
     Box::new(Long::new(session.shared.net.now(), offset))
 }
 
-/// How far the time is from UTC at that moment, where this computer stands.
+/// The offset of the server's time zone from UTC at that time.
 fn local_offset(at: Timestamp) -> Offset {
     let until = at.seconds.saturating_add(1);
     let second = jiff::Timestamp::from_second;
@@ -327,10 +326,10 @@ mod tests {
     use wharf_core::permission::{Permissions, Rules};
     use wharf_proto::path::VPath;
 
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
-    fn bench() -> Bench {
-        Bench::new()
+    fn bench() -> TestSession {
+        TestSession::new()
             .logged_in(Permissions::ALL)
             .with_file("/b.txt", b"bb")
             .with_file("/a.txt", b"a")
@@ -347,7 +346,7 @@ mod tests {
             std::sync::Arc::new(settings)
         };
         assert_eq!(
-            bench.lists("LIST").await,
+            bench.list("LIST").await,
             "-rw-r--r--    1 ftp      ftp              1 Nov 22 12:00 a.txt / \
              -rw-r--r--    1 ftp      ftp              2 Nov 22 12:00 b.txt / \
              drwxr-xr-x    1 ftp      ftp              0 Nov 22 12:00 d"
@@ -355,146 +354,146 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn options_of_ls_are_options_whatever_files_are_called() {
+    async fn options_of_ls_are_options_even_if_a_file_has_that_name() {
         let mut bench = bench().with_file("/-la", b"x").with_file("/-a", b"x");
         for line in ["NLST -a", "NLST -la", "NLST -al .", "NLST  -1", "NLST", "LIST -al"] {
-            let listed = bench.lists(line).await;
+            let listed = bench.list(line).await;
             assert!(listed.ends_with('d') && listed.contains("a.txt"), "{line}: {listed}");
         }
-        assert_eq!(bench.lists("NLST ./-la").await, "-la");
-        assert_eq!(bench.lists("NLST -- -la").await, "-la");
-        // What is no option of `ls` for sure can be a name.
+        assert_eq!(bench.list("NLST ./-la").await, "-la");
+        assert_eq!(bench.list("NLST -- -la").await, "-la");
+        // A word with other letters can be a name.
         let mut bench = bench.with_file("/-draft.txt", b"x").with_file("/-all", b"x");
-        assert_eq!(bench.lists("NLST -draft.txt").await, "-draft.txt");
-        assert_eq!(bench.lists("NLST -all").await, "-all");
-        assert_eq!(bench.lists("NLST -draft.txt d").await, "d/c.txt");
+        assert_eq!(bench.list("NLST -draft.txt").await, "-draft.txt");
+        assert_eq!(bench.list("NLST -all").await, "-all");
+        assert_eq!(bench.list("NLST -draft.txt d").await, "d/c.txt");
     }
 
     #[tokio::test]
     async fn nlst_gives_names_that_retr_understands() {
         let mut bench = bench();
-        assert_eq!(bench.lists("NLST d").await, "d/c.txt");
-        assert_eq!(bench.lists("NLST d/").await, "d/c.txt");
-        assert_eq!(bench.lists("NLST d/*.txt").await, "d/c.txt");
-        assert_eq!(bench.lists("NLST a.txt").await, "a.txt");
-        bench.says("CWD d").await;
-        assert_eq!(bench.lists("NLST ..").await, "/a.txt / /b.txt / /d");
-        assert_eq!(bench.lists("NLST .").await, "c.txt");
+        assert_eq!(bench.list("NLST d").await, "d/c.txt");
+        assert_eq!(bench.list("NLST d/").await, "d/c.txt");
+        assert_eq!(bench.list("NLST d/*.txt").await, "d/c.txt");
+        assert_eq!(bench.list("NLST a.txt").await, "a.txt");
+        bench.send("CWD d").await;
+        assert_eq!(bench.list("NLST ..").await, "/a.txt / /b.txt / /d");
+        assert_eq!(bench.list("NLST .").await, "c.txt");
     }
 
     #[tokio::test]
     async fn nlst_of_an_absolute_path_gives_absolute_names() {
         let mut bench = bench();
         for cwd in ["/", "/d"] {
-            bench.says(&format!("CWD {cwd}")).await;
-            assert_eq!(bench.lists("NLST /d").await, "/d/c.txt");
-            assert_eq!(bench.lists("NLST -a /d/").await, "/d/c.txt");
-            assert_eq!(bench.lists("NLST /d/*.txt").await, "/d/c.txt");
-            assert_eq!(bench.lists("NLST /d/c.txt").await, "/d/c.txt");
-            assert_eq!(bench.lists("NLST /").await, "/a.txt / /b.txt / /d");
+            bench.send(&format!("CWD {cwd}")).await;
+            assert_eq!(bench.list("NLST /d").await, "/d/c.txt");
+            assert_eq!(bench.list("NLST -a /d/").await, "/d/c.txt");
+            assert_eq!(bench.list("NLST /d/*.txt").await, "/d/c.txt");
+            assert_eq!(bench.list("NLST /d/c.txt").await, "/d/c.txt");
+            assert_eq!(bench.list("NLST /").await, "/a.txt / /b.txt / /d");
         }
     }
 
     #[tokio::test]
-    async fn a_recursive_listing_shows_what_lies_below_folder_by_folder() {
+    async fn a_recursive_listing_shows_subdirectories_one_by_one() {
         let mut bench = bench().with_file("/d/e/f", b"x");
-        assert_eq!(bench.lists("NLST -R").await, "a.txt / b.txt / d / d/c.txt / d/e / d/e/f");
-        assert_eq!(bench.lists("NLST -R d").await, "d/c.txt / d/e / d/e/f");
-        assert_eq!(bench.lists("NLST -R /d").await, "/d/c.txt / /d/e / /d/e/f");
+        assert_eq!(bench.list("NLST -R").await, "a.txt / b.txt / d / d/c.txt / d/e / d/e/f");
+        assert_eq!(bench.list("NLST -R d").await, "d/c.txt / d/e / d/e/f");
+        assert_eq!(bench.list("NLST -R /d").await, "/d/c.txt / /d/e / /d/e/f");
         let names = |listed: String| {
             let shown = |line: &str| line.rsplit(' ').next().unwrap_or_default().to_owned();
             listed.split(" / ").map(shown).collect::<Vec<_>>().join("|")
         };
         let blocks = ".:|a.txt|b.txt|d||./d:|c.txt|e||./d/e:|f";
         for line in ["LIST -R", "LIST -alR", "NLST -alLR"] {
-            assert_eq!(names(bench.lists(line).await), blocks, "{line}");
+            assert_eq!(names(bench.list(line).await), blocks, "{line}");
         }
-        assert_eq!(names(bench.lists("LIST -lR /d").await), "/d:|c.txt|e||/d/e:|f");
-        assert_eq!(names(bench.lists("LIST -R d").await), "d:|c.txt|e||d/e:|f");
-        assert_eq!(names(bench.lists("LIST d").await), "c.txt|e");
-        assert!(bench.says("STAT -R d").await.contains("d/e:"));
+        assert_eq!(names(bench.list("LIST -lR /d").await), "/d:|c.txt|e||/d/e:|f");
+        assert_eq!(names(bench.list("LIST -R d").await), "d:|c.txt|e||d/e:|f");
+        assert_eq!(names(bench.list("LIST d").await), "c.txt|e");
+        assert!(bench.send("STAT -R d").await.contains("d/e:"));
     }
 
     #[tokio::test]
-    async fn row_38_a_recursive_listing_asks_the_rights_of_each_folder() {
+    async fn row_38_a_recursive_listing_checks_the_rights_in_each_directory() {
         let rules = Rules::everywhere(Permissions::ALL)
             .with(VPath::root().resolve(b"d/secret").unwrap(), Permissions::NONE)
             .with(VPath::root().resolve(b"d/secret/open").unwrap(), Permissions::ALL);
-        let mut bench = Bench::new()
-            .logged_in_by(rules)
+        let mut bench = TestSession::new()
+            .logged_in_with_rules(rules)
             .with_file("/d/secret/open/x", b"x")
             .with_file("/d/to/y", b"y")
             .ready();
-        assert_eq!(bench.lists("NLST -R").await, "d / d/secret / d/to / d/to/y");
-        assert_eq!(bench.lists("NLST -R d/secret").await, "550 only");
-        assert_eq!(bench.lists("NLST -R d/secret/open").await, "d/secret/open/x");
+        assert_eq!(bench.list("NLST -R").await, "d / d/secret / d/to / d/to/y");
+        assert_eq!(bench.list("NLST -R d/secret").await, "550 only");
+        assert_eq!(bench.list("NLST -R d/secret/open").await, "d/secret/open/x");
     }
 
     #[tokio::test]
     async fn row_38_a_recursive_listing_ends_with_an_error_beyond_its_bounds() {
         let deep = |levels: usize| format!("{}/f", "/x".repeat(levels));
         let mut bench = bench().with_file(&deep(8), b"");
-        assert!(bench.lists("NLST -R /x").await.ends_with(&deep(8)));
-        assert!(bench.lists("NLST -R").await.ends_with(&deep(8)[1..]));
+        assert!(bench.list("NLST -R /x").await.ends_with(&deep(8)));
+        assert!(bench.list("NLST -R").await.ends_with(&deep(8)[1..]));
         let mut bench = bench.with_file(&deep(9), b"");
-        let listed = bench.lists("NLST -R").await;
+        let listed = bench.list("NLST -R").await;
         assert!(listed.contains("x/x/x") && listed.ends_with("550 at the end"), "{listed}");
-        assert!(bench.lists("NLST -R /x").await.ends_with(&deep(9)));
+        assert!(bench.list("NLST -R /x").await.ends_with(&deep(9)));
         for number in 0..10_000 {
             bench.memory.put(format!("/many/{number}"), b"");
         }
-        assert_eq!(bench.lists("NLST -R many").await.split(" / ").count(), 10_000);
+        assert_eq!(bench.list("NLST -R many").await.split(" / ").count(), 10_000);
         let mut bench = bench.with_file("/many/one-more", b"");
-        let listed = bench.lists("NLST -R many").await;
+        let listed = bench.list("NLST -R many").await;
         assert_eq!(listed.split(" / ").count(), 10_001);
         assert!(listed.ends_with("550 at the end"));
-        assert!(bench.says("STAT -R many").await.starts_with('4'));
-        assert_eq!(bench.lists("NLST many").await.split(" / ").count(), 10_001);
+        assert!(bench.send("STAT -R many").await.starts_with('4'));
+        assert_eq!(bench.list("NLST many").await.split(" / ").count(), 10_001);
     }
 
     #[tokio::test]
     async fn row_38_patterns_match_names_and_may_match_none() {
         let mut bench = bench();
-        assert_eq!(bench.lists("NLST *.txt").await, "a.txt / b.txt");
-        assert_eq!(bench.lists("NLST [!a]*").await, "b.txt / d");
-        assert_eq!(bench.lists("NLST *.jpg").await, "");
-        assert_eq!(bench.lists("NLST nothing").await, "550 only");
-        assert_eq!(bench.lists("LIST nothing").await, "550 only");
-        assert_eq!(bench.lists("NLST nothing/*").await, "550 only");
-        assert_eq!(bench.lists("NLST *a*a*a*a*a*a*a*a*").await, "501 only");
+        assert_eq!(bench.list("NLST *.txt").await, "a.txt / b.txt");
+        assert_eq!(bench.list("NLST [!a]*").await, "b.txt / d");
+        assert_eq!(bench.list("NLST *.jpg").await, "");
+        assert_eq!(bench.list("NLST nothing").await, "550 only");
+        assert_eq!(bench.list("LIST nothing").await, "550 only");
+        assert_eq!(bench.list("NLST nothing/*").await, "550 only");
+        assert_eq!(bench.list("NLST *a*a*a*a*a*a*a*a*").await, "501 only");
     }
 
     #[tokio::test]
     async fn mlsd_shows_facts_and_mlst_one_of_them() {
         let mut bench = bench();
-        bench.says("OPTS MLST type;size;perm;").await;
+        bench.send("OPTS MLST type;size;perm;").await;
         assert_eq!(
-            bench.lists("MLSD").await,
+            bench.list("MLSD").await,
             "type=file;size=1;perm=adfrw; a.txt / type=file;size=2;perm=adfrw; b.txt / \
              type=dir;perm=cdeflmp; d"
         );
-        let said = bench.says("MLST a.txt").await;
+        let said = bench.send("MLST a.txt").await;
         assert_eq!(said, "250-Facts: /  type=file;size=1;perm=adfrw; /a.txt / 250 End");
-        assert_eq!(bench.lists("MLSD a.txt").await, "501 only");
-        assert_eq!(bench.lists("MLSD nothing").await, "550 only");
+        assert_eq!(bench.list("MLSD a.txt").await, "501 only");
+        assert_eq!(bench.list("MLSD nothing").await, "550 only");
     }
 
     #[tokio::test]
     async fn stat_of_a_path_lists_it_within_the_reply() {
         let mut bench = bench();
-        let said = bench.says("STAT d").await;
+        let said = bench.send("STAT d").await;
         assert!(said.starts_with("212-Status: /  -rw") && said.ends_with("212 End of status."));
-        assert!(bench.says("STAT a.txt").await.starts_with("213-Status:"));
-        assert_eq!(bench.says("STAT nothing").await, "550 No such file or directory.");
-        assert!(bench.says("STAT *.jpg").await.starts_with("212"));
+        assert!(bench.send("STAT a.txt").await.starts_with("213-Status:"));
+        assert_eq!(bench.send("STAT nothing").await, "550 No such file or directory.");
+        assert!(bench.send("STAT *.jpg").await.starts_with("212"));
     }
 
     #[tokio::test]
     async fn a_backslash_is_a_slash_where_nothing_has_that_name() {
         let mut bench = bench();
-        assert_eq!(bench.lists("NLST \\d").await, "/d/c.txt");
-        assert_eq!(bench.lists("NLST d\\c.txt").await, "d/c.txt");
+        assert_eq!(bench.list("NLST \\d").await, "/d/c.txt");
+        assert_eq!(bench.list("NLST d\\c.txt").await, "d/c.txt");
         let mut bench = bench.with_file("/d\\c.txt", b"x");
-        assert_eq!(bench.lists("NLST d\\c.txt").await, "d\\c.txt");
+        assert_eq!(bench.list("NLST d\\c.txt").await, "d\\c.txt");
     }
 }

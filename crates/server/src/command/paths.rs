@@ -1,4 +1,4 @@
-//! Hostile paths, to every command that takes a path, on a disk.
+//! Sends malicious paths to every command that takes a path, on a real file system.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,10 @@ use wharf_core::storage::{Source, Storage};
 use wharf_storage::{Disk, DiskOptions, Durability};
 
 use super::rows;
-use crate::next::{Errand, Job, Next, Transfer};
-use crate::testing::Bench;
+use crate::next::{Job, Next, ServerSideJob, Transfer};
+use crate::testing::TestSession;
 
-/// Ways out that worked in some server once.
+/// Path traversals that worked in some server.
 const CORPUS: &[&str] = &[
     "../outside/secret",
     "../../outside/secret",
@@ -50,7 +50,7 @@ const CORPUS: &[&str] = &[
     "link/*",
 ];
 
-/// Which rows take a path, and what stands before it.
+/// For each command that takes a path, the text before the path.
 fn with_paths() -> impl Iterator<Item = String> {
     let takes = |part: &str| {
         ["<path>", "<directory>", "<path or pattern>", "<name>"]
@@ -87,18 +87,23 @@ async fn row_25_27_28_no_command_leads_out_of_the_root() {
     for verb in with_paths() {
         for path in CORPUS {
             let rules = Rules::everywhere(Permissions::ALL);
-            let mut bench = Bench::new().logged_in_to(Arc::clone(&store), rules).ready();
+            let mut bench =
+                TestSession::new().logged_in_to_store(Arc::clone(&store), rules).ready();
             bench.session.parameters.transfer_type = wharf_proto::args::TransferType::Image;
             match verb.as_str() {
-                "RNTO " => drop(bench.says("RNFR sub").await),
-                "SITE CPTO " => drop(bench.says("SITE CPFR sub").await),
+                "RNTO " => drop(bench.send("RNFR sub").await),
+                "SITE CPTO " => drop(bench.send("SITE CPFR sub").await),
                 _ => {}
             }
             let line = format!("{verb}{path}");
-            match bench.does(&line).await {
+            match bench.run(&line).await {
                 Ok(Next::Transfer(Transfer { job, .. })) => came(&line, job).await,
-                Ok(Next::Errand(Errand::Digest { source, .. })) => shows_nothing(&line, source),
-                Ok(Next::Errand(Errand::RemoveTree { .. })) => drop(bench.says(&line).await),
+                Ok(Next::ServerSideJob(ServerSideJob::Digest { source, .. })) => {
+                    shows_nothing(&line, source)
+                }
+                Ok(Next::ServerSideJob(ServerSideJob::RemoveTree { .. })) => {
+                    drop(bench.send(&line).await)
+                }
                 _ => {}
             }
             tried += 1;
@@ -113,7 +118,7 @@ async fn row_25_27_28_no_command_leads_out_of_the_root() {
     assert!(tried >= 27 * CORPUS.len(), "{tried}");
 }
 
-/// Links that lead out, as far as they are not there.
+/// Creates missing links that lead out of the home.
 fn links(home: &Path, outside: &Path) {
     #[cfg(unix)]
     for (to, link) in [
@@ -128,9 +133,9 @@ fn links(home: &Path, outside: &Path) {
     let _ = (home, outside);
 }
 
-/// A home with a link in a circle, one to its top, and one to a folder of its own.
+/// A home with a circular link, a link to its root, and a link to one of its directories.
 #[cfg(unix)]
-fn home_with_links() -> (tempfile::TempDir, Bench) {
+fn home_with_links() -> (tempfile::TempDir, TestSession) {
     use std::os::unix::fs::symlink;
 
     let home = tempfile::tempdir().unwrap();
@@ -141,7 +146,8 @@ fn home_with_links() -> (tempfile::TempDir, Bench) {
     }
     let options = DiskOptions { durability: Durability::Fast, ..DiskOptions::default() };
     let store: Arc<dyn Storage> = Arc::new(Disk::open(home.path(), "anna", &options).unwrap());
-    let bench = Bench::new().logged_in_to(store, Rules::everywhere(Permissions::ALL)).ready();
+    let bench =
+        TestSession::new().logged_in_to_store(store, Rules::everywhere(Permissions::ALL)).ready();
     (home, bench)
 }
 
@@ -152,7 +158,7 @@ async fn row_38_a_recursive_listing_follows_no_link() {
     let listed = "loop / out / real / real/below / real/below/file / to-real / top";
     let mut names: Vec<_> = listed.split(" / ").collect();
     names.sort_unstable();
-    let got = bench.lists("NLST -R").await;
+    let got = bench.list("NLST -R").await;
     let mut got: Vec<_> = got.split(" / ").collect();
     got.sort_unstable();
     assert_eq!(got, names);
@@ -163,16 +169,16 @@ async fn row_38_a_recursive_listing_follows_no_link() {
 async fn row_26_mdtm_of_a_link_that_leads_nowhere_is_an_error() {
     let (home, mut bench) = home_with_links();
     std::os::unix::fs::symlink("nothing", home.path().join("broken")).unwrap();
-    assert_eq!(bench.says("MDTM loop").await, "550 Permission denied.");
-    assert_eq!(bench.says("MDTM out").await, "550 Permission denied.");
-    assert_eq!(bench.says("MDTM broken").await, "550 No such file or directory.");
-    assert!(bench.says("MDTM to-real").await.starts_with("213 "));
-    assert!(bench.says("MDTM to-real/below/file").await.starts_with("213 "));
-    bench.says("TYPE I").await;
+    assert_eq!(bench.send("MDTM loop").await, "550 Permission denied.");
+    assert_eq!(bench.send("MDTM out").await, "550 Permission denied.");
+    assert_eq!(bench.send("MDTM broken").await, "550 No such file or directory.");
+    assert!(bench.send("MDTM to-real").await.starts_with("213 "));
+    assert!(bench.send("MDTM to-real/below/file").await.starts_with("213 "));
+    bench.send("TYPE I").await;
     for line in ["SIZE", "RETR", "CWD", "MLSD"] {
-        assert_eq!(bench.says(&format!("{line} out")).await, "550 Permission denied.", "{line}");
+        assert_eq!(bench.send(&format!("{line} out")).await, "550 Permission denied.", "{line}");
     }
-    assert!(bench.says("CWD to-real").await.starts_with("250"));
+    assert!(bench.send("CWD to-real").await.starts_with("250"));
 }
 
 #[cfg(unix)]
@@ -183,11 +189,11 @@ async fn row_29_rmda_removes_links_and_not_what_they_lead_to() {
     std::os::unix::fs::symlink("../../real", at("real/below/up")).unwrap();
     fs::create_dir(at("gone")).unwrap();
     std::os::unix::fs::symlink("../real", at("gone/link")).unwrap();
-    assert_eq!(bench.says("RMDA gone").await, "250 Removed.");
+    assert_eq!(bench.send("RMDA gone").await, "250 Removed.");
     assert!(!at("gone").exists() && at("real/below/file").exists());
-    assert_eq!(bench.says("RMDA to-real").await, "550 Not a directory.");
+    assert_eq!(bench.send("RMDA to-real").await, "550 Not a directory.");
     assert!(at("real/below/file").exists());
-    assert_eq!(bench.says("RMDA real").await, "250 Removed.");
+    assert_eq!(bench.send("RMDA real").await, "250 Removed.");
     assert!(!at("real").exists());
 }
 

@@ -12,11 +12,11 @@ const BLESS: &str = "WHARF_BLESS";
 
 fn page() -> String {
     let mut page = String::from(
-        "# Commands\n\nEvery command this server knows. This page is generated from the rows of \
-         the commands (`cargo xtask docs`); do not edit it.\n\n\
-         Rights are those of [the configuration](config.md): a command without its right is \
-         refused before it does anything. `HELP <command>` shows the same over FTP.\n\n\
-         | Command | What it does | Right | Before login | During a transfer | Defined in |\n\
+        "# Commands\n\nAll supported FTP commands. This page is generated from the source \
+         (`cargo xtask docs`); do not edit it.\n\n\
+         Rights are those of [the configuration](config.md); they are checked before a command \
+         runs. `HELP <command>` shows the same information over FTP.\n\n\
+         | Command | Description | Right | Before login | During a transfer | Defined in |\n\
          |---|---|---|---|---|---|\n",
     );
     for row in rows() {
@@ -57,7 +57,7 @@ fn the_reference_of_commands_is_up_to_date() {
 }
 
 #[test]
-fn every_row_says_what_it_is() {
+fn every_row_is_complete() {
     for row in rows() {
         assert!(row.syntax.starts_with(row.verb), "{}", row.verb);
         assert!(!row.about.is_empty() && !row.about.ends_with('.'), "{}", row.verb);
@@ -68,7 +68,7 @@ fn every_row_says_what_it_is() {
 }
 
 #[test]
-fn no_two_rows_answer_to_one_name() {
+fn names_of_commands_are_unique() {
     let mut names: Vec<_> = rows().flat_map(|row| row.also.iter().chain([&row.verb])).collect();
     let count = names.len();
     names.sort();

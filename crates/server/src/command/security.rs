@@ -14,11 +14,11 @@ pub(super) static ROWS: &[&Spec] = &[&AUTH, &PBSZ, &PROT, &CCC];
 static AUTH: Spec = Spec {
     verb: "AUTH",
     syntax: "AUTH TLS",
-    about: "Begin TLS on the control connection",
+    about: "Start TLS on the control connection",
     rfc: "RFC 4217 §4",
     arg: Arg::Required,
     features: |session| if offers(session) { vec!["AUTH TLS".into()] } else { Vec::new() },
-    run: Run::Now(auth),
+    run: Run::Sync(auth),
     ..Spec::any_time()
 };
 
@@ -28,35 +28,35 @@ fn offers(session: &Session) -> bool {
 
 fn auth(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if !offers(session) {
-        return Next::say(Code::NOT_IMPLEMENTED, "TLS is not offered here.");
+        return Next::say(Code::NOT_IMPLEMENTED, "TLS is not available.");
     }
     if session.is_tls() {
-        return Next::say(Code::BAD_SEQUENCE, "TLS is on already.");
+        return Next::say(Code::BAD_SEQUENCE, "TLS is already active.");
     }
     match arg.trim_ascii().to_ascii_uppercase().as_slice() {
         b"TLS" | b"TLS-C" | b"SSL" | b"TLS-P" => {
-            Ok(Next::Secure(Reply::new(Code::SECURITY_DONE, "Begin TLS now.")))
+            Ok(Next::Secure(Reply::new(Code::SECURITY_DONE, "Proceed with TLS negotiation.")))
         }
-        _ => Next::say(Code::BAD_PARAMETER, "Only AUTH TLS is known here."),
+        _ => Next::say(Code::BAD_PARAMETER, "Security mechanism not supported; use AUTH TLS."),
     }
 }
 
 static PBSZ: Spec = Spec {
     verb: "PBSZ",
     syntax: "PBSZ 0",
-    about: "Agree on a buffer size, always 0 with TLS",
+    about: "Set the protection buffer size, always 0 with TLS",
     rfc: "RFC 4217 §8",
     arg: Arg::Required,
     keeps_pending: true,
     features: |session| if offers(session) { vec!["PBSZ".into()] } else { Vec::new() },
-    run: Run::Now(pbsz),
+    run: Run::Sync(pbsz),
     ..Spec::any_time()
 };
 
 fn pbsz(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     parse_pbsz(arg)?;
     if !session.is_tls() {
-        return Next::say(Code::BAD_SEQUENCE, "Begin TLS with AUTH TLS first.");
+        return Next::say(Code::BAD_SEQUENCE, "PBSZ requires TLS; send AUTH TLS first.");
     }
     session.parameters.has_buffer_size = true;
     Next::say(Code::OK, "PBSZ=0")
@@ -65,22 +65,28 @@ fn pbsz(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static PROT: Spec = Spec {
     verb: "PROT",
     syntax: "PROT C|P",
-    about: "Protect data connections (P) or not (C)",
+    about: "Set the protection of data connections: encrypted (P) or clear (C)",
     rfc: "RFC 4217 §9",
     arg: Arg::Required,
     keeps_pending: true,
     features: |session| if offers(session) { vec!["PROT".into()] } else { Vec::new() },
-    run: Run::Now(prot),
+    run: Run::Sync(prot),
     ..Spec::any_time()
 };
 
 fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let protection = match parse_prot(arg) {
         Err(ArgError::Unsupported) => {
-            return Next::say(Code::PROTECTION_UNSUPPORTED, "TLS knows PROT C and PROT P only.");
+            return Next::say(
+                Code::PROTECTION_UNSUPPORTED,
+                "Protection level not supported with TLS; use PROT P or PROT C.",
+            );
         }
         Err(ArgError::Malformed) => {
-            return Next::say(Code::BAD_PARAMETER, "Only PROT C and PROT P are known here.");
+            return Next::say(
+                Code::BAD_PARAMETER,
+                "Unknown protection level; use PROT P or PROT C.",
+            );
         }
         protection => protection?,
     };
@@ -91,14 +97,14 @@ fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     match protection {
         Protection::Private => {
             session.parameters.is_private = true;
-            Next::say(Code::OK, "Data connections are protected.")
+            Next::say(Code::OK, "Protection level set to P.")
         }
         Protection::Clear if needs_all => {
-            Next::say(Code::POLICY_DENIED, "Data connections must be protected here.")
+            Next::say(Code::POLICY_DENIED, "Data connections must be encrypted; use PROT P.")
         }
         Protection::Clear => {
             session.parameters.is_private = false;
-            Next::say(Code::OK, "Data connections are not protected.")
+            Next::say(Code::OK, "Protection level set to C.")
         }
     }
 }
@@ -106,16 +112,19 @@ fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static CCC: Spec = Spec {
     verb: "CCC",
     syntax: "CCC",
-    about: "Take TLS off the control connection; always refused",
+    about: "Return the control connection to clear text; always refused",
     rfc: "RFC 4217 §6",
-    run: Run::Now(ccc),
+    run: Run::Sync(ccc),
     ..Spec::any_time()
 };
 
-/// Refused: in the plain text that would follow, somebody in the middle could add commands.
+/// Always refused: in clear text, an attacker on the path could inject commands.
 fn ccc(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
-        return Next::say(Code::POLICY_DENIED, "The control connection stays protected here.");
+        return Next::say(
+            Code::POLICY_DENIED,
+            "CCC not allowed: the control connection must stay encrypted.",
+        );
     }
-    Next::say(Code::PROTECTION_DENIED, "The control connection is not protected.")
+    Next::say(Code::PROTECTION_DENIED, "The control connection is not encrypted.")
 }

@@ -1,4 +1,4 @@
-//! What this server adds behind SITE: HELP, CHMOD, UMASK, IDLE, QUOTA, UTIME, CPFR, CPTO.
+//! SITE commands: HELP, CHMOD, UMASK, IDLE, QUOTA, UTIME, CPFR, CPTO.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use wharf_proto::site::{parse_seconds, parse_umask};
 use super::file::SITE_UTIME;
 use super::info::{table, usage_lines};
 use super::spec::{Arg, Run, Spec};
-use crate::next::{Errand, Next};
+use crate::next::{Next, ServerSideJob};
 use crate::refusal::Refusal;
-use crate::session::{Leaves, Session};
+use crate::session::{CarriedOver, Session};
 
 pub(super) static ROWS: &[&Spec] = &[
     &SITE_HELP,
@@ -33,7 +33,7 @@ static SITE_HELP: Spec = Spec {
     about: "List the SITE commands",
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
-    run: Run::Now(help),
+    run: Run::Sync(help),
     ..Spec::any_time()
 };
 
@@ -44,16 +44,16 @@ fn help(_: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
 /// The SITE commands, as HELP SITE and SITE HELP show them.
 pub(super) fn list() -> Reply {
     let verbs: Vec<_> = ROWS.iter().filter_map(|row| row.verb.strip_prefix("SITE ")).collect();
-    table("SITE commands:", &verbs, "Send HELP SITE and a command for more.")
+    table("SITE commands:", &verbs, "Send HELP SITE <command> for details.")
 }
 
 static SITE_CHMOD: Spec = Spec {
     verb: "SITE CHMOD",
     syntax: "SITE CHMOD <mode> <path>",
-    about: "Change permission bits, three or four octal digits",
+    about: "Change the permission bits, three or four octal digits",
     rfc: "no RFC; sent by many clients",
     arg: Arg::Required,
-    run: Run::Later(|session, arg| Box::pin(chmod(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(chmod(session, arg))),
     ..Spec::logged_in(Permissions::CHMOD)
 };
 
@@ -68,15 +68,15 @@ async fn chmod(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static SITE_UMASK: Spec = Spec {
     verb: "SITE UMASK",
     syntax: "SITE UMASK [<umask>]",
-    about: "Show or set the permission bits that new files do not get; fewer of them need chmod",
+    about: "Show or set the umask of new files; clearing bits needs chmod",
     rfc: "no RFC; sent by many clients",
     arg: Arg::Optional,
     keeps_pending: true,
-    run: Run::Now(umask),
+    run: Run::Sync(umask),
     ..Spec::logged_in(Permissions::NONE)
 };
 
-/// An account without the right `chmod` may only take bits away from its new files.
+/// Without the right `chmod`, new files may only get fewer permission bits.
 fn umask(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let files = session.files()?;
     let Some(now) = files.umask() else {
@@ -93,15 +93,15 @@ fn umask(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static SITE_IDLE: Spec = Spec {
     verb: "SITE IDLE",
     syntax: "SITE IDLE [<seconds>]",
-    about: "Show or set after how long without a command the session ends",
+    about: "Show or set the idle timeout of the session",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Optional,
     keeps_pending: true,
-    run: Run::Now(idle),
+    run: Run::Sync(idle),
     ..Spec::logged_in(Permissions::NONE)
 };
 
-/// The server's own time is the most that there is: more is taken for it.
+/// Longer times than `limits.idle_timeout` are reduced to it.
 fn idle(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if arg.trim_ascii().is_empty() {
         let (now, most) = (session.idle_max().0, session.idle_limit());
@@ -117,18 +117,18 @@ fn idle(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static SITE_QUOTA: Spec = Spec {
     verb: "SITE QUOTA",
     syntax: "SITE QUOTA",
-    about: "Show how much you keep here, and how much you may",
+    about: "Show the quota and its usage",
     rfc: "no RFC; known from other servers",
     keeps_pending: true,
-    run: Run::Now(quota),
+    run: Run::Sync(quota),
     ..Spec::logged_in(Permissions::NONE)
 };
 
 fn quota(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     let Some(usage) = session.files()?.usage() else {
-        return Next::say(Code::OK, "You have no quota here.");
+        return Next::say(Code::OK, "No quota for this account.");
     };
-    let first = std::iter::once("Your quota:".to_owned());
+    let first = std::iter::once("Quota:".to_owned());
     let lines = first.chain(usage_lines(&usage)).chain(std::iter::once("End of quota.".to_owned()));
     Ok(Next::Say(Reply::lines(Code::OK, lines)))
 }
@@ -136,12 +136,12 @@ fn quota(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
 static SITE_CPFR: Spec = Spec {
     verb: "SITE CPFR",
     syntax: "SITE CPFR <path>",
-    about: "Name what SITE CPTO is to copy",
+    about: "Select the file that SITE CPTO copies",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Required,
     is_extra: true,
-    leaves: Leaves::CopyFrom,
-    run: Run::Later(|session, arg| Box::pin(copy_from(session, arg))),
+    carries_over: CarriedOver::CopyFrom,
+    run: Run::Async(|session, arg| Box::pin(copy_from(session, arg))),
     ..Spec::logged_in(Permissions::COPY.union(Permissions::READ))
 };
 
@@ -150,18 +150,18 @@ async fn copy_from(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.may_copy(&path).await?;
     session.pending.copy_from = Some(path);
-    Next::say(Code::PENDING, "Now send SITE CPTO with the name of the copy.")
+    Next::say(Code::PENDING, "Ready for SITE CPTO.")
 }
 
 static SITE_CPTO: Spec = Spec {
     verb: "SITE CPTO",
     syntax: "SITE CPTO <path>",
-    about: "Copy the file of SITE CPFR; the copy appears when it is whole",
+    about: "Copy the file selected with SITE CPFR; visible when complete",
     rfc: "no RFC; sent by some clients",
     arg: Arg::Required,
     is_extra: true,
     unavailable: Code::NAME_REFUSED,
-    run: Run::Later(|session, arg| Box::pin(copy_to(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(copy_to(session, arg))),
     ..Spec::logged_in(Permissions::COPY.union(Permissions::UPLOAD))
 };
 
@@ -171,7 +171,7 @@ async fn copy_to(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     };
     let to = session.path(arg).await?;
     let (source, sink) = session.files()?.copy(&from, &to).await?;
-    Ok(Next::Errand(Errand::Copy { source, sink, from, to }))
+    Ok(Next::ServerSideJob(ServerSideJob::Copy { source, sink, from, to }))
 }
 
 #[cfg(test)]
@@ -180,32 +180,35 @@ mod tests {
     use wharf_proto::path::VPath;
 
     use super::*;
-    use crate::testing::Bench;
+    use crate::testing::TestSession;
 
     #[tokio::test]
-    async fn row_24_a_copy_takes_two_steps_in_their_order() {
-        let mut bench = Bench::new().logged_in(Permissions::ALL).with_file("/a", b"hello");
-        assert_eq!(bench.says("SITE CPTO b").await, "503 Send SITE CPFR first.");
-        assert!(bench.says("SITE CPFR a").await.starts_with("350"));
-        assert_eq!(bench.says("SITE CPTO b").await, "250 Copied.");
+    async fn row_24_a_copy_takes_cpfr_and_then_cpto() {
+        let mut bench = TestSession::new().logged_in(Permissions::ALL).with_file("/a", b"hello");
+        assert_eq!(bench.send("SITE CPTO b").await, "503 Send SITE CPFR first.");
+        assert!(bench.send("SITE CPFR a").await.starts_with("350"));
+        assert_eq!(bench.send("SITE CPTO b").await, "250 Copied.");
         assert_eq!(bench.memory.content("/b").unwrap(), b"hello");
-        assert_eq!(bench.says("SITE CPTO c").await, "503 Send SITE CPFR first.");
-        bench.says("SITE CPFR a").await;
+        assert_eq!(bench.send("SITE CPTO c").await, "503 Send SITE CPFR first.");
+        bench.send("SITE CPFR a").await;
         assert_eq!(
-            bench.says("RNTO c").await,
-            "503 Bad sequence of commands: RNTO must follow RNFR at once."
+            bench.send("RNTO c").await,
+            "503 Bad sequence of commands: RNTO must immediately follow RNFR."
         );
-        assert!(bench.says("SITE CPFR nothing").await.starts_with("550"));
-        assert_eq!(bench.says("SITE CPTO c").await, "503 Send SITE CPFR first.");
+        assert!(bench.send("SITE CPFR nothing").await.starts_with("550"));
+        assert_eq!(bench.send("SITE CPTO c").await, "503 Send SITE CPFR first.");
         assert!(!bench.has_file("/c"));
     }
 
     #[tokio::test]
-    async fn row_24_copies_are_off_for_whoever_was_not_given_the_right() {
+    async fn row_24_copies_need_an_explicit_right() {
         let full = Permissions::parse("full").unwrap();
-        let mut bench = Bench::new().logged_in(full).with_file("/a", b"hello");
+        let mut bench = TestSession::new().logged_in(full).with_file("/a", b"hello");
         for line in ["SITE CPFR a", "SITE CPTO b"] {
-            assert_eq!(bench.says(line).await, "502 That command is off for your account.");
+            assert_eq!(
+                bench.send(line).await,
+                "502 Command not implemented: not enabled for this account."
+            );
         }
     }
 
@@ -221,31 +224,32 @@ mod tests {
             .with(at(b"uncopied"), without(Permissions::COPY))
             .with(at(b"closed"), without(Permissions::UPLOAD))
             .with(at(b"kept"), without(Permissions::OVERWRITE));
-        let mut bench = Bench::new().logged_in_by(rules);
+        let mut bench = TestSession::new().logged_in_with_rules(rules);
         for place in ["/", "/unreadable/", "/uncopied/", "/closed/", "/kept/"] {
             bench.memory.put(format!("{place}a"), b"old");
         }
         bench.memory.put("/new", b"new");
         for from in ["unreadable/a", "uncopied/a", "unreadable/nothing", "nothing", "kept", "/"] {
-            let said = bench.says(&format!("SITE CPFR {from}")).await;
+            let said = bench.send(&format!("SITE CPFR {from}")).await;
             assert!(said.starts_with("550"), "{from}: {said}");
         }
         for to in ["uncopied/b", "closed/b", "kept/a", "uncopied/a", "kept", "nothing/b"] {
-            bench.says("SITE CPFR new").await;
-            let said = bench.says(&format!("SITE CPTO {to}")).await;
+            bench.send("SITE CPFR new").await;
+            let said = bench.send(&format!("SITE CPTO {to}")).await;
             assert!(said.starts_with("553"), "{to}: {said}");
         }
         for to in ["kept/b", "unreadable/a", "a", "new"] {
-            bench.says("SITE CPFR new").await;
-            assert_eq!(bench.says(&format!("SITE CPTO {to}")).await, "250 Copied.", "{to}");
+            bench.send("SITE CPFR new").await;
+            assert_eq!(bench.send(&format!("SITE CPTO {to}")).await, "250 Copied.", "{to}");
         }
         assert_eq!(bench.memory.content("/kept/a").unwrap(), b"old");
         assert_eq!(bench.memory.content("/new").unwrap(), b"new");
     }
 
-    /// No SITE word but these, ever: each other one in the history of FTP servers was a hole.
+    /// The list is closed: other SITE commands, such as EXEC, have been vulnerabilities of other
+    /// servers.
     #[tokio::test]
-    async fn row_25_there_is_no_site_command_that_runs_or_links() {
+    async fn row_25_no_site_command_executes_programs_or_creates_links() {
         let known: Vec<_> = ROWS.iter().map(|row| row.verb).collect();
         let expected = ["HELP", "CHMOD", "UMASK", "UTIME", "IDLE", "QUOTA", "CPFR", "CPTO"];
         assert_eq!(known, expected.map(|word| format!("SITE {word}")));
@@ -253,56 +257,56 @@ mod tests {
 
     #[tokio::test]
     async fn help_site_lists_the_site_commands() {
-        let mut bench = Bench::new();
-        let listed = bench.says("HELP SITE").await;
+        let mut bench = TestSession::new();
+        let listed = bench.send("HELP SITE").await;
         assert!(listed.starts_with("214-SITE commands:") && listed.contains("CHMOD"), "{listed}");
-        assert_eq!(bench.says("help site ").await, listed);
-        assert_eq!(bench.says("SITE HELP").await, listed);
-        assert!(bench.says("HELP SITE CHMOD").await.starts_with("214 SITE CHMOD <mode> <path>"));
-        assert!(bench.says("HELP SITE NOTHING").await.starts_with("501"));
+        assert_eq!(bench.send("help site ").await, listed);
+        assert_eq!(bench.send("SITE HELP").await, listed);
+        assert!(bench.send("HELP SITE CHMOD").await.starts_with("214 SITE CHMOD <mode> <path>"));
+        assert!(bench.send("HELP SITE NOTHING").await.starts_with("501"));
     }
 
     #[tokio::test]
     async fn site_umask_shows_and_sets_the_bits_of_new_files() {
-        let mut bench = Bench::new().logged_in(Permissions::ALL);
-        assert_eq!(bench.says("SITE UMASK").await, "200 Your current UMASK is 022");
-        assert_eq!(bench.says("SITE UMASK 077").await, "200 UMASK set to 077");
-        assert_eq!(bench.says("SITE UMASK").await, "200 Your current UMASK is 077");
-        assert_eq!(bench.says("SITE UMASK 0002").await, "200 UMASK set to 002");
-        assert!(bench.says("SITE UMASK 1777").await.starts_with("501"));
-        assert!(bench.says("SITE UMASK 8").await.starts_with("501"));
+        let mut bench = TestSession::new().logged_in(Permissions::ALL);
+        assert_eq!(bench.send("SITE UMASK").await, "200 Your current UMASK is 022");
+        assert_eq!(bench.send("SITE UMASK 077").await, "200 UMASK set to 077");
+        assert_eq!(bench.send("SITE UMASK").await, "200 Your current UMASK is 077");
+        assert_eq!(bench.send("SITE UMASK 0002").await, "200 UMASK set to 002");
+        assert!(bench.send("SITE UMASK 1777").await.starts_with("501"));
+        assert!(bench.send("SITE UMASK 8").await.starts_with("501"));
         // Without the right to change bits, new files may get fewer of them only.
-        let mut bench = Bench::new().logged_in(Permissions::parse("read-write").unwrap());
-        assert_eq!(bench.says("SITE UMASK 002").await, "550 Permission denied.");
-        assert_eq!(bench.says("SITE UMASK 027").await, "200 UMASK set to 027");
+        let mut bench = TestSession::new().logged_in(Permissions::parse("read-write").unwrap());
+        assert_eq!(bench.send("SITE UMASK 002").await, "550 Permission denied.");
+        assert_eq!(bench.send("SITE UMASK 027").await, "200 UMASK set to 027");
     }
 
     #[tokio::test(start_paused = true)]
     async fn site_idle_shows_and_sets_the_time_up_to_that_of_the_server() {
-        let mut bench = Bench::new().logged_in(Permissions::ALL);
+        let mut bench = TestSession::new().logged_in(Permissions::ALL);
         let most = bench.session.settings.limits.idle_timeout.as_secs();
         let now = format!("200 Idle time is {most} seconds, at most {most}");
-        assert_eq!(bench.says("SITE IDLE").await, now);
-        assert_eq!(bench.says("SITE IDLE 60").await, "200 Idle time set to 60 seconds");
+        assert_eq!(bench.send("SITE IDLE").await, now);
+        assert_eq!(bench.send("SITE IDLE 60").await, "200 Idle time set to 60 seconds");
         assert_eq!(bench.session.idle_max().0, Duration::from_mins(1));
         let more = format!("200 Idle time set to {most} seconds");
-        assert_eq!(bench.says(&format!("SITE IDLE {}", most + 1)).await, more);
-        assert!(bench.says("SITE IDLE 0").await.starts_with("501"));
-        assert!(bench.says("SITE IDLE soon").await.starts_with("501"));
+        assert_eq!(bench.send(&format!("SITE IDLE {}", most + 1)).await, more);
+        assert!(bench.send("SITE IDLE 0").await.starts_with("501"));
+        assert!(bench.send("SITE IDLE soon").await.starts_with("501"));
     }
 
     #[tokio::test]
     async fn row_25_chmod_has_its_own_right_and_plain_bits_only() {
-        let mut bench = Bench::new().logged_in(Permissions::ALL).with_file("/a", b"x");
+        let mut bench = TestSession::new().logged_in(Permissions::ALL).with_file("/a", b"x");
         for mode in ["4755", "2755", "1777", "7777", "888", "-1", "u+s", "", "00000644"] {
-            let said = bench.says(&format!("SITE CHMOD {mode} a")).await;
+            let said = bench.send(&format!("SITE CHMOD {mode} a")).await;
             assert!(said.starts_with("501") || said.starts_with("504"), "{mode}: {said}");
         }
-        assert_eq!(bench.says("SITE CHMOD 640 a").await, "200 Mode is 640.");
-        assert_eq!(bench.says("SITE CHMOD 0777 a").await, "200 Mode is 777.");
-        assert!(bench.says("SITE CHMOD 640 ../../nothing").await.starts_with("550"));
+        assert_eq!(bench.send("SITE CHMOD 640 a").await, "200 Mode is 640.");
+        assert_eq!(bench.send("SITE CHMOD 0777 a").await, "200 Mode is 777.");
+        assert!(bench.send("SITE CHMOD 640 ../../nothing").await.starts_with("550"));
         let read_write = Permissions::parse("read-write").unwrap();
-        let mut bench = Bench::new().logged_in(read_write).with_file("/a", b"x");
-        assert!(bench.says("SITE CHMOD 640 a").await.starts_with("550"));
+        let mut bench = TestSession::new().logged_in(read_write).with_file("/a", b"x");
+        assert!(bench.send("SITE CHMOD 640 a").await.starts_with("550"));
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be known of a command before it runs: its row.
+//! The row of a command: all of its properties.
 
 use std::pin::Pin;
 
@@ -7,42 +7,41 @@ use wharf_proto::reply::Code;
 
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::{Leaves, Session};
+use crate::session::{CarriedOver, Session};
 
-/// A command's row. Everything that is true of it stands here and nowhere else: the gate, FEAT,
-/// HELP and the reference are made from it.
+/// A command's row, the only place for its properties. The permission check, FEAT, HELP and the
+/// reference are derived from it.
 pub(crate) struct Spec {
     /// In upper case; two words for a SITE command.
     pub(crate) verb: &'static str,
-    /// Other names for the same.
+    /// Aliases.
     pub(crate) also: &'static [&'static str],
-    /// As in `DELE <path>`.
+    /// The syntax, such as `DELE <path>`.
     pub(crate) syntax: &'static str,
-    /// One sentence without its full stop.
+    /// The description: one sentence without its full stop.
     pub(crate) about: &'static str,
-    /// Where it is defined.
+    /// The defining document.
     pub(crate) rfc: &'static str,
-    /// What HELP adds where the settings take a part of it away; empty: nothing.
+    /// What HELP adds if the settings disable a part of the command, or nothing.
     pub(crate) restriction: fn(&Session) -> &'static str,
     pub(crate) arg: Arg,
     pub(crate) stage: Stage,
-    /// Rights without which it can never succeed.
+    /// The rights that it needs.
     pub(crate) needs: Permissions,
-    /// Whether it is not to be had at all without these rights (502), like a command that does not
-    /// exist, rather than forbidden (550).
+    /// Whether it is answered as not implemented (502), not as forbidden (550), without its rights.
     pub(crate) is_extra: bool,
     pub(crate) meanwhile: Meanwhile,
-    /// Whether it moves data, so that PASV or PORT must come before it.
+    /// Whether it uses a data connection, so that PASV or PORT must precede it.
     pub(crate) moves_data: bool,
-    /// Whether what REST and RNFR left is still remembered after it.
+    /// Whether the pending state of REST, RNFR and so on survives it.
     pub(crate) keeps_pending: bool,
-    /// What it leaves for the next command.
-    pub(crate) leaves: Leaves,
-    /// The code for a file that is not to be had (RFC 959 §5.4 differs by command).
+    /// The pending state that it sets for the next command.
+    pub(crate) carries_over: CarriedOver,
+    /// The code for an unavailable file, which differs by command (RFC 959 §5.4).
     pub(crate) unavailable: Code,
     /// Its lines in FEAT (RFC 2389).
     pub(crate) features: fn(&Session) -> Vec<String>,
-    /// Whether its argument is a secret, never to be logged.
+    /// Whether its argument is secret and must not be logged.
     pub(crate) is_secret: bool,
     pub(crate) run: Run,
 }
@@ -50,36 +49,37 @@ pub(crate) struct Spec {
 /// A command's function.
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
-    /// Waits for nothing.
-    Now(fn(&mut Session, &[u8]) -> Result<Next, Refusal>),
-    /// Waits for the world: a file, a password, a port.
-    Later(for<'a> fn(&'a mut Session, &'a [u8]) -> Running<'a>),
+    /// Completes without waiting.
+    Sync(fn(&mut Session, &[u8]) -> Result<Next, Refusal>),
+    /// Waits for I/O, such as a file, a password check or a port.
+    Async(for<'a> fn(&'a mut Session, &'a [u8]) -> CommandFuture<'a>),
 }
 
-/// A command at work.
-pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Next, Refusal>> + Send + 'a>>;
+/// The future of an asynchronous command.
+pub(crate) type CommandFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Next, Refusal>> + Send + 'a>>;
 
 /// Whether a command has an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arg {
-    /// None; if one comes, it is passed over.
+    /// No argument; if there is one, it is ignored.
     None,
-    /// One may be there.
+    /// An optional argument.
     Optional,
-    /// Without one it is 501.
+    /// A required argument; without it, the reply is 501.
     Required,
 }
 
-/// When a command may come.
+/// When a command is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// At any time.
     Any,
-    /// After a login; before, it is 530.
+    /// After a login; before it, the reply is 530.
     LoggedIn,
 }
 
-/// What a command does while a transfer runs.
+/// How a command is handled during a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meanwhile {
     /// Waits for the end of the transfer.
@@ -91,18 +91,17 @@ pub(crate) enum Meanwhile {
 }
 
 impl Spec {
-    /// Runs the command. The gate has let it through.
+    /// Runs the command, which `gate` has admitted.
     pub(crate) async fn run(&self, session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         match self.run {
-            Run::Now(act) => act(session, arg),
-            Run::Later(act) => act(session, arg).await,
+            Run::Sync(act) => act(session, arg),
+            Run::Async(act) => act(session, arg).await,
         }
     }
 
-    /// What most commands have in common: a login, and these rights.
+    /// The defaults of a command that needs a login and these rights.
     ///
-    /// The only way to a row for those who are logged in: one that does not say which rights it
-    /// needs, if only that it needs none, does not compile.
+    /// Every row must state its rights, even if it needs none: this is the only constructor.
     pub(crate) const fn logged_in(needs: Permissions) -> Self {
         Self {
             verb: "",
@@ -118,15 +117,15 @@ impl Spec {
             meanwhile: Meanwhile::Wait,
             moves_data: false,
             keeps_pending: false,
-            leaves: Leaves::Nothing,
+            carries_over: CarriedOver::Nothing,
             unavailable: Code::FILE_UNAVAILABLE,
             features: |_| Vec::new(),
             is_secret: false,
-            run: Run::Now(|_, _| Next::say(Code::NOT_IMPLEMENTED, "Not implemented.")),
+            run: Run::Sync(|_, _| Next::say(Code::NOT_IMPLEMENTED, "Command not implemented.")),
         }
     }
 
-    /// What commands have in common that may come before a login, when nobody has rights yet.
+    /// The defaults of a command that is allowed before a login, and so needs no rights.
     pub(crate) const fn any_time() -> Self {
         Self { stage: Stage::Any, ..Self::logged_in(Permissions::NONE) }
     }

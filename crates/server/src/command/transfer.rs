@@ -1,4 +1,4 @@
-//! Files over the data connection: RETR, STOR, APPE, STOU.
+//! File transfers: RETR, STOR, APPE, STOU.
 
 use std::fmt::Write as _;
 
@@ -10,23 +10,24 @@ use wharf_proto::reply::Code;
 
 use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
-use crate::next::{Announced, EndRule, Job, Next, Target, Transfer};
+use crate::next::{AnnouncedSize, EndRule, Job, Next, Target, Transfer};
 use crate::refusal::Refusal;
 use crate::session::Session;
 
 pub(super) static ROWS: &[&Spec] = &[&RETR, &STOR, &APPE, &STOU];
 
-/// How often STOU tries another name. The names are so long that a second try is a wonder.
+/// How often STOU tries another name. The names have 64 random bits, so one try nearly always
+/// suffices.
 const UNIQUE_TRIES_MAX: usize = 10;
 
 static RETR: Spec = Spec {
     verb: "RETR",
     syntax: "RETR <path>",
-    about: "Fetch a file",
+    about: "Download a file",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     moves_data: true,
-    run: Run::Later(|session, arg| Box::pin(retr(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(retr(session, arg))),
     ..Spec::logged_in(Permissions::READ)
 };
 
@@ -46,12 +47,12 @@ async fn retr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static STOR: Spec = Spec {
     verb: "STOR",
     syntax: "STOR <path>",
-    about: "Store a file; it appears when it is whole",
+    about: "Upload a file; visible when complete",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
-    run: Run::Later(|session, arg| Box::pin(stor(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(stor(session, arg))),
     ..Spec::logged_in(Permissions::UPLOAD)
 };
 
@@ -70,11 +71,11 @@ async fn stor(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static APPE: Spec = Spec {
     verb: "APPE",
     syntax: "APPE <path>",
-    about: "Add to a file, or go on with an upload that was cut where no file is",
+    about: "Append to a file; if there is none, continue a partial upload",
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     moves_data: true,
-    run: Run::Later(|session, arg| Box::pin(appe(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(appe(session, arg))),
     ..Spec::logged_in(Permissions::APPEND)
 };
 
@@ -89,12 +90,12 @@ async fn appe(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static STOU: Spec = Spec {
     verb: "STOU",
     syntax: "STOU [<name>]",
-    about: "Store a file under a name that nothing has",
+    about: "Upload a file under a unique name",
     rfc: "RFC 1123 §4.1.2.9",
     arg: Arg::Optional,
     moves_data: true,
     unavailable: Code::NAME_REFUSED,
-    run: Run::Later(|session, arg| Box::pin(stou(session, arg))),
+    run: Run::Async(|session, arg| Box::pin(stou(session, arg))),
     ..Spec::logged_in(Permissions::UPLOAD)
 };
 
@@ -114,7 +115,7 @@ async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         let end = end_of(session, Start::Fresh)?;
         let announced = announced(session, &path, Start::Fresh).await?;
         let Some(sink) = session.files()?.store_new(&path).await? else { continue };
-        // The form that RFC 1123 demands, from which clients read the name.
+        // The form required by RFC 1123 §4.1.2.9, from which clients read the name.
         let mut opening = b"FILE: ".to_vec();
         opening.extend_from_slice(path.name().unwrap_or_default());
         let opening = String::from_utf8_lossy(&opening).into_owned();
@@ -123,22 +124,22 @@ async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     Next::say(Code::FILE_BUSY, "No unused file name found; try again later.")
 }
 
-/// What ALLO said of this upload, once there is room for it.
+/// The size of this upload as announced with ALLO, after checking that there is space for it.
 ///
-/// The size of a text says nothing here: its line ends change on the way.
+/// Ignored in TYPE A, where the conversion of line endings changes the size.
 async fn announced(
     session: &mut Session,
     path: &VPath,
     start: Start,
-) -> Result<Option<Announced>, Refusal> {
+) -> Result<Option<AnnouncedSize>, Refusal> {
     let announced = session.pending.announced.take();
     let Some(bytes) = announced.filter(|_| !is_ascii(session)) else { return Ok(None) };
     let before = session.files()?.check_room(path, start, bytes).await?;
-    Ok(Some(Announced { bytes, before }))
+    Ok(Some(AnnouncedSize { bytes, before }))
 }
 
-/// What may stand in for `close_notify` at the end of this upload. Asked before `announced`, which
-/// uses ALLO up.
+/// What may replace `close_notify` at the end of this upload. To be called before `announced`,
+/// which consumes the size from ALLO.
 fn end_of(session: &Session, start: Start) -> Result<(EndRule, Target), Refusal> {
     let parameters = &session.parameters;
     let tls = session.settings.tls.as_ref();
@@ -157,7 +158,7 @@ fn receive(
     session: &Session,
     sink: Box<dyn Sink>,
     path: VPath,
-    announced: Option<Announced>,
+    announced: Option<AnnouncedSize>,
     (end, target): (EndRule, Target),
     opening: String,
 ) -> Next {

@@ -1,4 +1,4 @@
-//! The `perm` fact (RFC 3659 §7.5.5): what an account may do with what a listing shows.
+//! The `perm` fact (RFC 3659 §7.5.5): the account's rights on listed entries.
 
 use wharf_core::permission::Permissions;
 use wharf_proto::entry::{Kind, Perm};
@@ -6,9 +6,9 @@ use wharf_proto::path::VPath;
 
 use super::Files;
 
-/// What the `perm` fact shows of the entries of one directory.
-pub(crate) enum PermsIn {
-    /// The same for each, as long as no rule is about one of them.
+/// The `perm` facts of the entries of one directory.
+pub(crate) enum DirectoryPerms {
+    /// The same for each entry of a kind, if no rule is below the directory.
     All {
         files: Perm,
         directories: Perm,
@@ -16,7 +16,7 @@ pub(crate) enum PermsIn {
     Each(Files, VPath),
 }
 
-impl PermsIn {
+impl DirectoryPerms {
     pub(crate) fn of(&self, name: &[u8], kind: Kind) -> Perm {
         match self {
             Self::All { directories, .. } if kind == Kind::Dir => *directories,

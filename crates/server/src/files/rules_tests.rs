@@ -1,4 +1,4 @@
-//! Rules by path hold whatever is renamed or linked: sessions in a folder of the disk.
+//! Rules for paths apply whatever is renamed or linked; tested with sessions on a real file system.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use wharf_core::storage::Stores as _;
 use wharf_proto::path::VPath;
 use wharf_storage::{DiskOptions, Disks, Durability, FollowSymlinks};
 
-use crate::testing::Bench;
+use crate::testing::TestSession;
 
 const SECRET: &[u8] = b"top secret";
 
@@ -51,16 +51,16 @@ impl Place {
     }
 
     /// A session of an account with these rules.
-    async fn session(&self, rules: &[(&str, &str)]) -> Bench {
+    async fn session(&self, rules: &[(&str, &str)]) -> TestSession {
         self.session_of(self.account(rules), FollowSymlinks::Inside).await
     }
 
-    async fn session_of(&self, account: Account, follow_symlinks: FollowSymlinks) -> Bench {
+    async fn session_of(&self, account: Account, follow_symlinks: FollowSymlinks) -> TestSession {
         let options =
             DiskOptions { durability: Durability::Fast, follow_symlinks, ..DiskOptions::default() };
         let store = Disks::new(options).open(&account).await.unwrap();
-        let mut bench = Bench::new().logged_in_to(store, account.rules);
-        bench.says("TYPE I").await;
+        let mut bench = TestSession::new().logged_in_to_store(store, account.rules);
+        bench.send("TYPE I").await;
         bench
     }
 }
@@ -69,22 +69,22 @@ fn path(text: &str) -> VPath {
     VPath::root().resolve(text.as_bytes()).unwrap()
 }
 
-/// Renames, and gives the reply that ends it.
-async fn renames(bench: &mut Bench, from: &str, to: &str) -> String {
-    let told = bench.says(&format!("RNFR {from}")).await;
-    if told.starts_with("350") { bench.says(&format!("RNTO {to}")).await } else { told }
+/// Renames, and returns the last reply.
+async fn renames(bench: &mut TestSession, from: &str, to: &str) -> String {
+    let reply = bench.send(&format!("RNFR {from}")).await;
+    if reply.starts_with("350") { bench.send(&format!("RNTO {to}")).await } else { reply }
 }
 
 /// The code of a command that may move data; 150 if it would.
-async fn code(bench: &mut Bench, line: &str) -> String {
-    match bench.does(line).await {
+async fn code(bench: &mut TestSession, line: &str) -> String {
+    match bench.run(line).await {
         Ok(crate::next::Next::Say(reply)) | Err(reply) => reply.code.number().to_string(),
         Ok(_) => "150".to_owned(),
     }
 }
 
 #[tokio::test]
-async fn row_55_what_has_a_rule_at_or_below_it_keeps_its_name() {
+async fn row_55_a_path_with_a_rule_at_or_below_it_cannot_be_renamed() {
     let place = Place::new();
     let mut bench = place.session(&[("/box/secret", "none"), ("/new/in", "read-write")]).await;
     for (from, to) in [
@@ -94,11 +94,11 @@ async fn row_55_what_has_a_rule_at_or_below_it_keeps_its_name() {
         ("/other", "/new/in"),
         ("/other/file", "/box"),
     ] {
-        let told = renames(&mut bench, from, to).await;
-        assert_eq!(told, "550 Permission denied.", "{from} {to}");
+        let reply = renames(&mut bench, from, to).await;
+        assert_eq!(reply, "550 Permission denied.", "{from} {to}");
     }
     assert_eq!(fs::read(place.home.join("box/secret/file")).unwrap(), SECRET);
-    // Beside the rules everything goes, also within a folder that has one below it.
+    // Other paths can be renamed, also within a directory that has a rule below it.
     fs::write(place.home.join("box/a"), "a").unwrap();
     for (from, to) in [("/box/a", "/box/b"), ("/other", "/elsewhere"), ("/elsewhere", "/boxes")] {
         assert!(renames(&mut bench, from, to).await.starts_with("250"), "{from} {to}");
@@ -106,7 +106,7 @@ async fn row_55_what_has_a_rule_at_or_below_it_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn row_55_a_rule_is_not_left_behind_through_a_link_to_the_folder_above_it() {
+async fn row_55_a_rule_cannot_be_evaded_by_a_rename_through_a_link() {
     let place = Place::new();
     place.link(".", "again");
     place.link("box", "l");
@@ -114,13 +114,13 @@ async fn row_55_a_rule_is_not_left_behind_through_a_link_to_the_folder_above_it(
     assert_eq!(renames(&mut bench, "/again/box", "/open").await, "550 Permission denied.");
     assert_eq!(renames(&mut bench, "/l/secret", "/open").await, "550 Permission denied.");
     assert_eq!(renames(&mut bench, "/other", "/again/box").await, "550 Permission denied.");
-    // The link itself is no folder with a rule, and leads where it led.
+    // The link itself has no rule, and still has the same target.
     assert!(renames(&mut bench, "/l", "/m").await.starts_with("250"));
     assert!(renames(&mut bench, "/again/other", "/again/others").await.starts_with("250"));
 }
 
 #[tokio::test]
-async fn row_55_what_holds_the_place_of_a_virtual_folder_keeps_its_name() {
+async fn row_55_a_path_with_a_virtual_folder_at_or_below_it_cannot_be_renamed() {
     let place = Place::new();
     fs::create_dir_all(place.home.join("a/music")).unwrap();
     place.link(".", "again");
@@ -140,7 +140,7 @@ async fn row_55_what_holds_the_place_of_a_virtual_folder_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn row_55_what_may_not_be_read_is_not_moved_to_where_more_is_allowed() {
+async fn row_55_an_unreadable_file_cannot_be_moved_to_a_path_with_more_rights() {
     let place = Place::new();
     for folder in ["in", "seen"] {
         fs::create_dir(place.home.join(folder)).unwrap();
@@ -155,7 +155,7 @@ async fn row_55_what_may_not_be_read_is_not_moved_to_where_more_is_allowed() {
 }
 
 #[tokio::test]
-async fn row_27_a_link_is_judged_by_the_rule_of_where_it_leads() {
+async fn row_27_the_rule_of_its_target_applies_to_a_link() {
     for follow in [FollowSymlinks::Inside, FollowSymlinks::Always] {
         let place = Place::new();
         place.link("box/secret", "pub");
@@ -171,24 +171,24 @@ async fn row_27_a_link_is_judged_by_the_rule_of_where_it_leads() {
         let absolute = (follow == FollowSymlinks::Always).then_some("/absolute");
         for link in ["/pub", "/twice"].into_iter().chain(absolute) {
             for line in ["RETR", "STOR", "APPE", "SIZE", "MDTM", "MLST", "HASH", "DELE", "LIST"] {
-                let told = code(&mut bench, &format!("{line} {link}/file")).await;
-                assert!(told.starts_with('5'), "{follow:?} {line} {link}: {told}");
+                let reply = code(&mut bench, &format!("{line} {link}/file")).await;
+                assert!(reply.starts_with('5'), "{follow:?} {line} {link}: {reply}");
             }
             for line in ["CWD", "MLSD", "NLST", "MLST"] {
-                let told = code(&mut bench, &format!("{line} {link}")).await;
-                assert!(told.starts_with('5'), "{follow:?} {line} {link}: {told}");
+                let reply = code(&mut bench, &format!("{line} {link}")).await;
+                assert!(reply.starts_with('5'), "{follow:?} {line} {link}: {reply}");
             }
             for line in ["MKD", "RMD", "STOR", "MFMT 20200101000000", "SITE CHMOD 600"] {
-                let told = code(&mut bench, &format!("{line} {link}/new")).await;
-                assert!(told.starts_with('5'), "{follow:?} {line} {link}: {told}");
+                let reply = code(&mut bench, &format!("{line} {link}/new")).await;
+                assert!(reply.starts_with('5'), "{follow:?} {line} {link}: {reply}");
             }
         }
         for line in ["RETR /f", "SIZE /f", "MLST /f", "STOR /f", "APPE /f", "SITE CPFR /f"] {
-            let told = code(&mut bench, line).await;
-            assert!(told.starts_with('5'), "{follow:?} {line}: {told}");
+            let reply = code(&mut bench, line).await;
+            assert!(reply.starts_with('5'), "{follow:?} {line}: {reply}");
         }
         assert_eq!(fs::read(place.home.join("box/secret/file")).unwrap(), SECRET);
-        // Links to where the account may go lead there.
+        // Links to permitted targets are followed.
         assert_eq!(code(&mut bench, "SIZE /o/file").await, "213");
         assert_eq!(code(&mut bench, "SIZE /box/g").await, "213");
         assert_eq!(code(&mut bench, "RETR /o/file").await, "150");
@@ -205,7 +205,7 @@ async fn row_27_a_listing_shows_of_a_link_what_the_rule_of_its_target_allows() {
     place.link("box/secret/file", "f");
     place.link("other/file", "g");
     let mut bench = place.session(&[("/box/secret", "none")]).await.ready();
-    let listed = bench.lists("MLSD /").await;
+    let listed = bench.list("MLSD /").await;
     let line = |name: &str| {
         let mut lines = listed.split(" / ");
         lines.find(|line| line.ends_with(&format!(" {name}"))).unwrap().to_owned()

@@ -1,4 +1,4 @@
-//! The lines of a directory and all below it, in the form of `ls -R`.
+//! Recursive listings in the format of `ls -R`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,65 +9,75 @@ use wharf_core::storage::ByteStream;
 use wharf_core::{Bytes, Stream};
 use wharf_proto::path::VPath;
 
-use super::Shape;
-use super::walk::{Folder, Walk};
+use super::LineFormatter;
+use super::walk::{Walk, WalkedDirectory};
 use crate::files::Files;
 
 /// Levels below the first directory that are listed.
 const DEPTH_MAX: usize = 8;
 
-/// How folders and names of a recursive listing are spelled.
-pub(crate) struct Spelling {
-    /// What stands before names in the first folder, with its slash; empty for none.
+/// Prefix and title of a recursive listing.
+pub(crate) struct TreePrefix {
+    /// The prefix of names in the first directory, with a trailing slash; empty for none.
     pub(crate) prefix: Vec<u8>,
-    /// What the first folder is called above its block; none for lists of names alone.
+    /// The title of the first directory's block; `None` for lists of names.
     pub(crate) title: Option<Vec<u8>>,
 }
 
-/// The lines of `at` and of what lies below it. `TooLarge` comes behind the lines where there is
-/// more than may be listed at once.
-pub(crate) fn tree(files: Files, at: VPath, shape: Shape, spelling: Spelling) -> ByteStream {
+/// The lines of `at` and of all directories below it. Ends with `TooLarge` if a limit is exceeded.
+pub(crate) fn tree(
+    files: Files,
+    at: VPath,
+    formatter: LineFormatter,
+    tree_prefix: TreePrefix,
+) -> ByteStream {
     let walk = Walk::new(files.clone(), at.clone(), Permissions::LIST, DEPTH_MAX);
-    Box::pin(Tree { step: Some(Box::pin(walk.step())), files, top: at, shape, spelling })
+    Box::pin(TreeLines {
+        step: Some(Box::pin(walk.step())),
+        files,
+        top: at,
+        formatter,
+        tree_prefix,
+    })
 }
 
-type Step = Pin<Box<dyn Future<Output = (Walk, Result<Option<Folder>>)> + Send>>;
+type WalkStep = Pin<Box<dyn Future<Output = (Walk, Result<Option<WalkedDirectory>>)> + Send>>;
 
-struct Tree {
+struct TreeLines {
     /// None after the end or an error.
-    step: Option<Step>,
+    step: Option<WalkStep>,
     files: Files,
     top: VPath,
-    shape: Shape,
-    spelling: Spelling,
+    formatter: LineFormatter,
+    tree_prefix: TreePrefix,
 }
 
-impl Tree {
-    fn lines(&mut self, folder: Folder) -> Bytes {
+impl TreeLines {
+    fn lines(&mut self, folder: WalkedDirectory) -> Bytes {
         let mut out = Vec::with_capacity(folder.entries.len() * 80);
         let below = below(&self.top, &folder.at);
-        if let Some(title) = &self.spelling.title {
+        if let Some(title) = &self.tree_prefix.title {
             if !below.is_empty() {
                 out.extend_from_slice(b"\r\n");
             }
-            out.extend_from_slice(&self.shape.names.wire(&joined(title, below)));
+            out.extend_from_slice(&self.formatter.names.wire(&joined(title, below)));
             out.extend_from_slice(b":\r\n");
         } else {
-            self.shape.prefix.clone_from(&self.spelling.prefix);
+            self.formatter.prefix.clone_from(&self.tree_prefix.prefix);
             if !below.is_empty() {
-                self.shape.prefix.extend_from_slice(below);
-                self.shape.prefix.push(b'/');
+                self.formatter.prefix.extend_from_slice(below);
+                self.formatter.prefix.push(b'/');
             }
         }
-        self.shape.perms = self.files.perms_in(&folder.at);
+        self.formatter.perms = self.files.perms_in(&folder.at);
         for mut entry in folder.entries {
-            self.shape.line(&mut entry, &mut out);
+            self.formatter.line(&mut entry, &mut out);
         }
         Bytes::from(out)
     }
 }
 
-impl Stream for Tree {
+impl Stream for TreeLines {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -84,8 +94,8 @@ impl Stream for Tree {
                 }
                 Ok(None) => {}
                 Err(error) if error.kind == ErrorKind::TooLarge => {
-                    let why = "Recursive listing stopped: more than 10000 entries or 8 levels; \
-                               list the directories one by one.";
+                    let why = "Recursive listing truncated (limit 10000 entries, 8 levels); \
+                               list subdirectories one by one.";
                     let error = wharf_core::error::Error::new(ErrorKind::TooLarge, why);
                     return Poll::Ready(Some(Err(error)));
                 }
@@ -96,7 +106,7 @@ impl Stream for Tree {
     }
 }
 
-/// The part of a path behind that of the first folder, without a slash in front.
+/// The path relative to the first directory.
 fn below<'a>(top: &VPath, at: &'a VPath) -> &'a [u8] {
     let rest = at.as_bytes().strip_prefix(top.as_bytes()).unwrap_or_default();
     rest.strip_prefix(b"/").unwrap_or(rest)

@@ -1,4 +1,4 @@
-//! A directory and all below it, folder by folder: for listings with `-R`, and for RMDA.
+//! Walks a directory tree, for listings with `-R` and for RMDA.
 
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions;
@@ -8,49 +8,50 @@ use wharf_proto::path::VPath;
 use super::collect;
 use crate::files::Files;
 
-/// Entries that one command goes through at most: a client could ask for a whole disk.
+/// Entries that one command visits at most, since a client could request a whole disk.
 pub(crate) const ENTRIES_MAX: usize = 10_000;
 
-/// Goes through a directory and those below it, each before what it holds, in the order of names.
-/// It follows no link, so it ends. State is a list of folders to come, not a stack of calls.
+/// Walks a directory tree in pre-order, sorted by name. Links are not followed, so the walk ends.
+/// Iterative: the state is a list of pending directories.
 pub(crate) struct Walk {
     files: Files,
-    /// Folders without this right are left out.
+    /// Directories without this right are skipped.
     right: Permissions,
     depth_max: usize,
-    /// Folders to come and how far below the first they lie; the last is next.
+    /// Pending directories with their depth; the last one is next.
     pending: Vec<(VPath, usize)>,
-    /// How many entries may still come.
+    /// The remaining number of entries.
     left: usize,
-    /// Whether there is more than may be given.
+    /// Whether the limit of entries was exceeded.
     is_cut: bool,
 }
 
-/// One folder with what it holds.
-pub(crate) struct Folder {
+/// A directory with its entries.
+pub(crate) struct WalkedDirectory {
     pub(crate) at: VPath,
     pub(crate) entries: Vec<Entry>,
 }
 
 impl Walk {
-    /// From `at` on, at most `depth_max` levels below it and [`ENTRIES_MAX`] entries in all.
+    /// Walks `at` and at most `depth_max` levels below it, at most [`ENTRIES_MAX`] entries in all.
     pub(crate) fn new(files: Files, at: VPath, right: Permissions, depth_max: usize) -> Self {
         let pending = vec![(at, 0)];
         Self { files, right, depth_max, pending, left: ENTRIES_MAX, is_cut: false }
     }
 
-    /// The next folder, with the walk to go on with.
-    pub(crate) async fn step(mut self) -> (Self, Result<Option<Folder>>) {
+    /// The next directory, together with the walk.
+    pub(crate) async fn step(mut self) -> (Self, Result<Option<WalkedDirectory>>) {
         let folder = self.next().await;
         (self, folder)
     }
 
-    /// The next folder; none after the last. Cancel safe only if nothing follows.
+    /// The next directory; `None` after the last one. Not cancel safe: after a cancelled call, the
+    /// walk must be dropped.
     ///
     /// # Errors
-    /// `TooLarge` behind the last folder that is given where there is more; what the store says of
-    /// the first folder. One below it that is gone or closed is left out.
-    pub(crate) async fn next(&mut self) -> Result<Option<Folder>> {
+    /// `TooLarge` after the last directory if a limit is exceeded; errors of the store for the
+    /// first directory. Directories below it that are missing or forbidden are skipped.
+    pub(crate) async fn next(&mut self) -> Result<Option<WalkedDirectory>> {
         while let Some((at, depth)) = self.pending.pop() {
             if self.is_cut || depth > self.depth_max {
                 return Err(Error::from(ErrorKind::TooLarge));
@@ -69,9 +70,9 @@ impl Walk {
             entries.sort_unstable_by(|one, two| one.name.cmp(&two.name));
             if is_cut {
                 self.is_cut = true;
-                // So that there is a next step, which fails.
+                // The next step fails with `TooLarge`.
                 self.pending.push((at.clone(), depth));
-                return Ok(Some(Folder { at, entries }));
+                return Ok(Some(WalkedDirectory { at, entries }));
             }
             for entry in entries.iter().rev() {
                 if entry.kind == Kind::Dir
@@ -81,13 +82,13 @@ impl Walk {
                     self.pending.push((below, depth + 1));
                 }
             }
-            return Ok(Some(Folder { at, entries }));
+            return Ok(Some(WalkedDirectory { at, entries }));
         }
         Ok(None)
     }
 }
 
-/// Whether a folder may just be left out: it vanished meanwhile, or the system keeps it closed.
+/// Whether a directory may be skipped: it was removed meanwhile, or the system denies access.
 fn is_passing(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::Forbidden)
 }

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_is_no_candidate_is_one_where_it_is_configured() {
+    fn a_configured_set_is_always_a_candidate() {
         for (set, name) in [
             ("windows-1250", "Žluťoučký kůň.txt"),
             ("windows-1250", "źródło.txt"),

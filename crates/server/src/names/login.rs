@@ -4,7 +4,7 @@ use encoding_rs::Encoding as Charset;
 use wharf_proto::path::escaped;
 
 use super::guess::rank;
-use super::{Names, Spelling};
+use super::{NameCodec, WireEncoding};
 
 /// The most decodings of one attempt: each costs a password hash.
 pub(crate) const SPELLINGS_MAX: usize = 2;
@@ -14,11 +14,11 @@ pub(crate) const SPELLINGS_MAX: usize = 2;
 pub(crate) struct Credentials {
     pub(crate) user: String,
     pub(crate) secret: Vec<u8>,
-    /// The set in which this was sent; none if it stands as it is.
+    /// The set in which this was decoded; `None` if it was not decoded.
     pub(crate) set: Option<&'static Charset>,
 }
 
-impl Names {
+impl NameCodec {
     /// The user name in the argument of USER.
     pub(crate) fn user(&self, typed: &[u8]) -> String {
         let first = self.credentials(typed, b"").into_iter().next();
@@ -34,13 +34,13 @@ impl Names {
         let mut all = Vec::new();
         let text = std::str::from_utf8(user).ok().map(str::to_owned);
         let sets = if self.is_pinned {
-            let is_legacy = self.spelling == Spelling::Legacy;
+            let is_legacy = self.wire_encoding == WireEncoding::Legacy;
             if is_legacy { vec![self.set] } else { Vec::new() }
         } else if text.is_none() {
-            rank(user, self.habit.or(self.configured), self.configured).sets
+            rank(user, self.remembered_charset.or(self.configured), self.configured).sets
         } else if std::str::from_utf8(secret).is_err() {
             let known = self.settled();
-            let hint = known.or(self.habit).or(self.configured);
+            let hint = known.or(self.remembered_charset).or(self.configured);
             rank(secret, hint, self.configured).sets
         } else {
             Vec::new()

@@ -14,9 +14,9 @@ mod real_names;
 use self::corpus::CORPUS;
 use self::real_names::REAL_NAMES;
 
-fn names(encoding: Encoding) -> Names {
+fn names(encoding: Encoding) -> NameCodec {
     let legacy = Some(GBK).filter(|_| encoding == Encoding::Legacy);
-    Names::new(&NamesSettings {
+    NameCodec::new(&NamesSettings {
         encoding,
         legacy,
         backslash: Backslash::Auto,
@@ -25,14 +25,14 @@ fn names(encoding: Encoding) -> Names {
 }
 
 /// What a name comes to for which nothing is on disk.
-fn stores(names: &mut Names, typed: &[u8]) -> Vec<u8> {
+fn stores(names: &mut NameCodec, typed: &[u8]) -> Vec<u8> {
     let Readings { otherwise, .. } = names.readings(typed);
     names.chose(typed, &otherwise, false);
     otherwise.path
 }
 
 /// What a name comes to that is on disk.
-fn finds(names: &mut Names, typed: &[u8], on_disk: &str) -> bool {
+fn finds(names: &mut NameCodec, typed: &[u8], on_disk: &str) -> bool {
     let found = names.readings(typed).tried.into_iter().find(|one| one.path == on_disk.as_bytes());
     if let Some(reading) = &found {
         names.chose(typed, reading, true);
@@ -52,13 +52,13 @@ fn bytes(set: &'static Charset, text: &str) -> Vec<u8> {
 
 const GBK_ZHONG: &[u8] = &[0xd6, 0xd0];
 
-/// How many names are right as the first of a session with `habit`, of how many.
-fn right(label: &str, lines: &str, habit: Option<&'static Charset>) -> (usize, usize) {
+/// How many names are right as the first of a session with `remembered_charset`, of how many.
+fn right(label: &str, lines: &str, remembered_charset: Option<&'static Charset>) -> (usize, usize) {
     let set = Charset::for_label(label.as_bytes()).unwrap();
     let mut right = 0;
     for line in lines.lines() {
         let mut names = names(Encoding::Auto);
-        names.expect(habit);
+        names.expect(remembered_charset);
         let typed = bytes(set, line);
         let stored = stores(&mut names, &typed);
         assert_eq!(names.wire(&stored), typed, "{line}: the session gets its bytes back");
@@ -82,10 +82,14 @@ fn of_the_names_in_each_set_nearly_all_are_right_at_once() {
 
 #[test]
 fn a_habit_of_another_set_changes_hardly_any_name() {
-    for habit in [GBK, BIG5, SHIFT_JIS, EUC_KR, WINDOWS_1251, WINDOWS_1252] {
+    for remembered_charset in [GBK, BIG5, SHIFT_JIS, EUC_KR, WINDOWS_1251, WINDOWS_1252] {
         for (label, lines) in CORPUS {
-            let (right, count) = right(label, lines, Some(habit));
-            assert!(right * 100 >= count * 92, "{} before {label}: {right}", habit.name());
+            let (right, count) = right(label, lines, Some(remembered_charset));
+            assert!(
+                right * 100 >= count * 92,
+                "{} before {label}: {right}",
+                remembered_charset.name()
+            );
         }
     }
 }
@@ -99,9 +103,9 @@ fn names_of_western_europe_stay_right_where_the_server_speaks_chinese() {
         ("ação.doc", b"a\xe7\xe3o.doc"),
         ("smörgås", b"sm\xf6rg\xe5s"),
     ] {
-        for habit in [None, Some(GBK), Some(SHIFT_JIS)] {
+        for remembered_charset in [None, Some(GBK), Some(SHIFT_JIS)] {
             let mut names = names(Encoding::Auto);
-            names.expect(habit);
+            names.expect(remembered_charset);
             assert_eq!(stores(&mut names, typed), name.as_bytes());
         }
     }
@@ -180,7 +184,7 @@ fn with_a_full_memory_the_set_stays_and_bytes_still_come_back() {
         let name = format!("资料{number}.txt");
         assert_eq!(stores(&mut names, &bytes(GBK, &name)), name.as_bytes());
     }
-    assert!(names.own.is_full());
+    assert!(names.sent_names.is_full());
     // No letter of GBK: what cannot be given back under its set is stored as it came.
     let odd = b"M\xfc.txt";
     assert_eq!(stores(&mut names, odd), odd);
@@ -213,13 +217,13 @@ fn a_pin_holds() {
 
 #[test]
 fn without_any_name_the_hint_counts_and_else_gbk() {
-    for (legacy, habit, used) in [
+    for (legacy, remembered_charset, used) in [
         (None, None, "GBK"),
         (Some(BIG5), None, "Big5"),
         (Some(BIG5), Some(SHIFT_JIS), "Shift_JIS"),
     ] {
-        let mut names = Names::new(&NamesSettings { legacy, ..NamesSettings::default() });
-        names.expect(habit);
+        let mut names = NameCodec::new(&NamesSettings { legacy, ..NamesSettings::default() });
+        names.expect(remembered_charset);
         assert!(names.choose_utf8(false));
         assert_eq!(names.charset(), used);
     }
@@ -258,7 +262,7 @@ fn a_backslash_is_a_slash_unless_the_name_exists() {
 }
 
 #[test]
-fn the_backslash_within_a_gbk_letter_is_no_slash() {
+fn a_backslash_byte_within_a_gbk_character_is_not_a_slash() {
     // U+8A95 is 0xD5 0x5C in GBK: its second byte is that of a backslash.
     let readings = names(Encoding::Legacy).readings(&[0xd5, 0x5c]);
     assert!(!readings.otherwise.path.contains(&b'/'));
@@ -308,7 +312,7 @@ fn of_real_names_nearly_all_are_right_at_once_and_none_is_wrong_without_a_warnin
             let (mut right, mut count) = (0, 0);
             for line in lines.lines() {
                 let settings = NamesSettings { legacy: hint, ..NamesSettings::default() };
-                let mut names = Names::new(&settings);
+                let mut names = NameCodec::new(&settings);
                 let typed = bytes(set, line);
                 let Readings { otherwise, .. } = names.readings(&typed);
                 let reported = names.chose(&typed, &otherwise, false);
@@ -415,7 +419,7 @@ fn western_names_in_capitals_or_with_signs_are_right_in_a_western_locale() {
         "Ünal.jpg",
     ] {
         let legacy = Some(WINDOWS_1252);
-        let mut names = Names::new(&NamesSettings { legacy, ..NamesSettings::default() });
+        let mut names = NameCodec::new(&NamesSettings { legacy, ..NamesSettings::default() });
         let stored = stores(&mut names, &bytes(WINDOWS_1252, name));
         println!("{name} {}", String::from_utf8_lossy(&stored));
         assert_eq!(stored, name.as_bytes(), "{name} as {}", String::from_utf8_lossy(&stored));
@@ -431,10 +435,10 @@ proptest! {
     fn whatever_a_session_sends_it_gets_back(
         sent in vec((vec(byte_of_a_name(), 1..12), any::<bool>()), 1..6),
         hint in prop_oneof![Just(None), Just(Some(GBK)), Just(Some(WINDOWS_1252))],
-        habit in prop_oneof![Just(None), Just(Some(EUC_KR))],
+        remembered_charset in prop_oneof![Just(None), Just(Some(EUC_KR))],
     ) {
-        let mut names = Names::new(&NamesSettings { legacy: hint, ..NamesSettings::default() });
-        names.expect(habit);
+        let mut names = NameCodec::new(&NamesSettings { legacy: hint, ..NamesSettings::default() });
+        names.expect(remembered_charset);
         let mut stored = Vec::new();
         for (typed, exists) in &sent {
             let Readings { tried, otherwise } = names.readings(typed);
@@ -444,7 +448,7 @@ proptest! {
         }
         for (typed, path) in stored {
             // Pictures of control characters stand for the characters themselves.
-            let is_own = names.own.typed(&path) == Some(typed.as_slice());
+            let is_own = names.sent_names.typed(&path) == Some(typed.as_slice());
             if without_pictures(typed).is_none() && is_own {
                 let shown = names.wire(&path).into_owned();
                 prop_assert_eq!(&shown, typed);

@@ -21,7 +21,7 @@ const CLEAR_ANYWAY: u32 = 150;
 
 /// How a name that is valid UTF-8 is read.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Utf8Verdict {
     /// UTF-8. `is_clear`: no other reading is plausible.
     Utf8 { is_clear: bool, others: Ranking },
     /// One of these sets.
@@ -45,17 +45,17 @@ fn is_unused(letter: char) -> bool {
 /// Decides between UTF-8 and the sets for `text`.
 pub(super) fn judge(
     text: &str,
-    habit: Option<&'static Charset>,
+    remembered_charset: Option<&'static Charset>,
     configured: Option<&'static Charset>,
-) -> Verdict {
+) -> Utf8Verdict {
     if is_western_word(text) {
-        return Verdict::Utf8 { is_clear: true, others: Ranking::default() };
+        return Utf8Verdict::Utf8 { is_clear: true, others: Ranking::default() };
     }
-    let mut others = rank(text.as_bytes(), habit.or(configured), configured);
+    let mut others = rank(text.as_bytes(), remembered_charset.or(configured), configured);
     let best = others.sets.first().and_then(|set| weigh(set, text.as_bytes()));
-    let Some(best) = best else { return Verdict::Utf8 { is_clear: true, others } };
+    let Some(best) = best else { return Utf8Verdict::Utf8 { is_clear: true, others } };
     let prior = match others.sets.first() {
-        _ if habit.is_some() => PRIOR_AGAINST_HINT,
+        _ if remembered_charset.is_some() => PRIOR_AGAINST_HINT,
         Some(set) if configured == Some(*set) => PRIOR_AGAINST_HINT,
         _ => PRIOR,
     };
@@ -64,10 +64,10 @@ pub(super) fn judge(
     if as_utf8 <= as_other {
         let margin = as_other - as_utf8;
         let is_clear = margin >= CLEAR_ANYWAY || (margin >= CLEAR && best.is_above(COMMON));
-        return Verdict::Utf8 { is_clear, others };
+        return Utf8Verdict::Utf8 { is_clear, others };
     }
     others.is_clear = others.is_clear && as_utf8 - as_other >= CLEAR;
-    Verdict::Legacy(others)
+    Utf8Verdict::Legacy(others)
 }
 
 /// Whether every character above ASCII is a small letter of western Europe beside a small ASCII
@@ -89,10 +89,13 @@ mod tests {
 
     use super::*;
 
-    fn judged(bytes: &[u8], habit: Option<&'static Charset>) -> (&'static str, bool) {
-        match judge(std::str::from_utf8(bytes).unwrap(), habit, None) {
-            Verdict::Utf8 { is_clear, .. } => ("UTF-8", is_clear),
-            Verdict::Legacy(ranking) => (ranking.sets[0].name(), ranking.is_clear),
+    fn doubtful_readings(
+        bytes: &[u8],
+        remembered_charset: Option<&'static Charset>,
+    ) -> (&'static str, bool) {
+        match judge(std::str::from_utf8(bytes).unwrap(), remembered_charset, None) {
+            Utf8Verdict::Utf8 { is_clear, .. } => ("UTF-8", is_clear),
+            Utf8Verdict::Legacy(ranking) => (ranking.sets[0].name(), ranking.is_clear),
         }
     }
 
@@ -105,7 +108,7 @@ mod tests {
             for word in words {
                 let (bytes, _, _) = set.encode(word);
                 if std::str::from_utf8(&bytes).is_ok() {
-                    assert_eq!(judged(&bytes, None).0, set.name(), "{word}");
+                    assert_eq!(doubtful_readings(&bytes, None).0, set.name(), "{word}");
                 }
             }
         }
@@ -147,14 +150,18 @@ mod tests {
             "Հայ.txt",
             "¿Qué?",
         ] {
-            for habit in [None, Some(GBK), Some(BIG5), Some(EUC_KR)] {
+            for remembered_charset in [None, Some(GBK), Some(BIG5), Some(EUC_KR)] {
                 if is_doubtful(name) {
-                    assert_eq!(judged(name.as_bytes(), habit).0, "UTF-8", "{name} {habit:?}");
+                    assert_eq!(
+                        doubtful_readings(name.as_bytes(), remembered_charset).0,
+                        "UTF-8",
+                        "{name} {remembered_charset:?}"
+                    );
                 }
             }
             assert!(
                 name.chars().filter(|letter| !letter.is_ascii()).count() < 3
-                    || judged(name.as_bytes(), None).1,
+                    || doubtful_readings(name.as_bytes(), None).1,
                 "{name}"
             );
         }
@@ -163,6 +170,6 @@ mod tests {
     #[test]
     fn a_name_that_is_plausible_in_both_readings_is_not_clear() {
         // 小小 in GBK, two capital letters in UTF-8.
-        assert!(!judged(b"\xd0\xa1\xd0\xa1.jpg", None).1);
+        assert!(!doubtful_readings(b"\xd0\xa1\xd0\xa1.jpg", None).1);
     }
 }

@@ -38,7 +38,7 @@ impl Weight {
 /// Weighs `bytes` as a name in `set`; none if they are not of that set.
 pub(super) fn weigh(set: &'static Charset, bytes: &[u8]) -> Option<Weight> {
     let letters = letters(set, bytes)?;
-    let model: fn(&Around) -> u32 = match () {
+    let model: fn(&Context) -> u32 = match () {
         () if set == GBK || set == GB18030 => chinese_simplified,
         () if set == BIG5 => chinese_traditional,
         () if set == SHIFT_JIS => japanese,
@@ -49,7 +49,7 @@ pub(super) fn weigh(set: &'static Charset, bytes: &[u8]) -> Option<Weight> {
     };
     let mut weight = Weight::default();
     for (at, letter) in letters.iter().enumerate() {
-        let around = Around::of(&letters, at, letter);
+        let around = Context::of(&letters, at, letter);
         if letter.shown.is_ascii() {
             weight.cost += ascii(letter.shown);
         } else {
@@ -70,14 +70,14 @@ struct Letter {
     code: u16,
 }
 
-struct Around<'a> {
+struct Context<'a> {
     two_before: Option<char>,
     before: Option<char>,
     letter: &'a Letter,
     after: Option<char>,
 }
 
-impl<'a> Around<'a> {
+impl<'a> Context<'a> {
     fn of(letters: &[Letter], at: usize, letter: &'a Letter) -> Self {
         let near = |step: Option<usize>| step.and_then(|at| letters.get(at)).map(|near| near.shown);
         Self {
@@ -126,11 +126,11 @@ fn ascii(letter: char) -> u32 {
 }
 
 /// Which text of [`Ranks`] has each letter.
-type Places = HashMap<char, usize>;
+type LetterRanks = HashMap<char, usize>;
 
-fn places(ranks: &Ranks, once: &'static OnceLock<Places>) -> &'static Places {
+fn places(ranks: &Ranks, once: &'static OnceLock<LetterRanks>) -> &'static LetterRanks {
     once.get_or_init(|| {
-        let mut places = Places::new();
+        let mut places = LetterRanks::new();
         for (rank, text) in ranks.iter().enumerate() {
             for letter in text.chars() {
                 places.entry(letter).or_insert(rank);
@@ -141,7 +141,7 @@ fn places(ranks: &Ranks, once: &'static OnceLock<Places>) -> &'static Places {
 }
 
 /// What a letter of its rank costs; none if it has none.
-fn ranked(places: &Places, letter: char) -> Option<u32> {
+fn legacy_readings(places: &LetterRanks, letter: char) -> Option<u32> {
     places.get(&letter).map(|rank| match rank {
         0 => 62,
         1 => 69,
@@ -149,18 +149,18 @@ fn ranked(places: &Places, letter: char) -> Option<u32> {
     })
 }
 
-fn simplified() -> &'static Places {
-    static PLACES: OnceLock<Places> = OnceLock::new();
+fn simplified() -> &'static LetterRanks {
+    static PLACES: OnceLock<LetterRanks> = OnceLock::new();
     places(&SIMPLIFIED, &PLACES)
 }
 
-fn traditional() -> &'static Places {
-    static PLACES: OnceLock<Places> = OnceLock::new();
+fn traditional() -> &'static LetterRanks {
+    static PLACES: OnceLock<LetterRanks> = OnceLock::new();
     places(&TRADITIONAL, &PLACES)
 }
 
 /// A letter of two bytes within a word of ASCII is seldom meant.
-fn within_ascii(around: &Around) -> u32 {
+fn within_ascii(around: &Context) -> u32 {
     let is_letter = |near: Option<char>| near.is_some_and(|near| near.is_ascii_alphabetic());
     match (is_letter(around.before), is_letter(around.after)) {
         (true, true) => 45,
@@ -169,13 +169,13 @@ fn within_ascii(around: &Around) -> u32 {
     }
 }
 
-fn chinese_simplified(around: &Around) -> u32 {
+fn chinese_simplified(around: &Context) -> u32 {
     let letter = around.letter.shown;
     let [lead, trail] = around.letter.code.to_be_bytes();
     let is_plain = trail >= 0xa1;
     let cost = match lead {
-        0xb0..=0xd7 if is_plain => ranked(simplified(), letter).unwrap_or(101),
-        0xd8..=0xf7 if is_plain => ranked(simplified(), letter).unwrap_or(124),
+        0xb0..=0xd7 if is_plain => legacy_readings(simplified(), letter).unwrap_or(101),
+        0xd8..=0xf7 if is_plain => legacy_readings(simplified(), letter).unwrap_or(124),
         0xa1 | 0xa3 if is_plain => punctuation(letter).unwrap_or(95),
         0xa2 if is_plain => 110,
         0xa4 | 0xa5 if is_plain => 112,
@@ -186,19 +186,19 @@ fn chinese_simplified(around: &Around) -> u32 {
     cost + within_ascii(around)
 }
 
-fn chinese_traditional(around: &Around) -> u32 {
+fn chinese_traditional(around: &Context) -> u32 {
     let letter = around.letter.shown;
     let cost = match around.letter.code {
-        0xa440..=0xc67e => ranked(traditional(), letter).unwrap_or(104),
-        0xc940..=0xf9d5 => ranked(traditional(), letter).unwrap_or(128),
+        0xa440..=0xc67e => legacy_readings(traditional(), letter).unwrap_or(104),
+        0xc940..=0xf9d5 => legacy_readings(traditional(), letter).unwrap_or(128),
         0xa140..=0xa3bf => punctuation(letter).unwrap_or(100),
         _ => 155,
     };
     cost + within_ascii(around)
 }
 
-fn korean(around: &Around) -> u32 {
-    static PLACES: OnceLock<Places> = OnceLock::new();
+fn korean(around: &Context) -> u32 {
+    static PLACES: OnceLock<LetterRanks> = OnceLock::new();
     let letter = around.letter.shown;
     let [lead, trail] = around.letter.code.to_be_bytes();
     let is_plain = trail >= 0xa1;
@@ -217,8 +217,8 @@ fn korean(around: &Around) -> u32 {
     cost + within_ascii(around)
 }
 
-fn japanese(around: &Around) -> u32 {
-    static PLACES: OnceLock<Places> = OnceLock::new();
+fn japanese(around: &Context) -> u32 {
+    static PLACES: OnceLock<LetterRanks> = OnceLock::new();
     let letter = around.letter.shown;
     let is_kana = |near: char| matches!(near, 'ぁ'..='ん' | 'ァ'..='ヴ' | 'ー');
     let cost = match around.letter.code {
@@ -233,8 +233,8 @@ fn japanese(around: &Around) -> u32 {
         },
         0x824f..=0x829a => 72,
         0x8740..=0x879f => 105,
-        0x889f..=0x9872 => ranked(places(&JAPANESE, &PLACES), letter).unwrap_or(102),
-        0x989f..=0xeaa4 => ranked(places(&JAPANESE, &PLACES), letter).unwrap_or(126),
+        0x889f..=0x9872 => legacy_readings(places(&JAPANESE, &PLACES), letter).unwrap_or(102),
+        0x989f..=0xeaa4 => legacy_readings(places(&JAPANESE, &PLACES), letter).unwrap_or(126),
         0xfa40..=0xfc4b => 115,
         _ => 145,
     };
@@ -242,7 +242,7 @@ fn japanese(around: &Around) -> u32 {
 }
 
 /// Kana of one byte. They come in words, and dots stand only on some of them.
-fn half_width(around: &Around) -> u32 {
+fn half_width(around: &Context) -> u32 {
     let is_half = |near: Option<char>| near.is_some_and(|near| matches!(near, '｡'..='ﾟ'));
     let base = match around.letter.shown {
         'ﾞ' => match around.before {
@@ -286,7 +286,7 @@ fn is_cyrillic(letter: char) -> bool {
     matches!(letter, '\u{400}'..='\u{45f}' | '\u{490}' | '\u{491}')
 }
 
-fn cyrillic(around: &Around) -> u32 {
+fn cyrillic(around: &Context) -> u32 {
     let letter = around.letter.shown;
     if !is_cyrillic(letter) {
         return match letter {
@@ -351,7 +351,7 @@ fn western_base(lower: char) -> u32 {
     }
 }
 
-fn western(around: &Around) -> u32 {
+fn western(around: &Context) -> u32 {
     let letter = around.letter.shown;
     let is_letter = letter.is_alphabetic() && !matches!(letter, 'ª' | 'º' | 'µ' | 'ƒ' | 'ˆ');
     if !is_letter {
@@ -398,7 +398,7 @@ fn western(around: &Around) -> u32 {
     western_base(lower) + beside + shape
 }
 
-fn western_sign(around: &Around) -> u32 {
+fn western_sign(around: &Context) -> u32 {
     let is_digit = around.before.is_some_and(|before| before.is_ascii_digit());
     let is_word = |near: Option<char>| near.is_some_and(|near| near.is_ascii_alphanumeric());
     let is_free = |near: Option<char>| near.is_none_or(|near| near == ' ' || near == '_');
@@ -421,7 +421,7 @@ fn western_sign(around: &Around) -> u32 {
 }
 
 /// A set that no model is made for: whether there are letters where letters stand.
-fn any(around: &Around) -> u32 {
+fn any(around: &Context) -> u32 {
     let letter = around.letter.shown;
     if is_cyrillic(letter) {
         return cyrillic(around);
@@ -436,7 +436,8 @@ fn any(around: &Around) -> u32 {
         '\u{2000}'..='\u{206f}' | '\u{a0}'..='\u{bf}' => western_sign(around),
         'ぁ'..='ヿ' => 46,
         '一'..='鿿' => {
-            let known = ranked(simplified(), letter).or_else(|| ranked(traditional(), letter));
+            let known = legacy_readings(simplified(), letter)
+                .or_else(|| legacy_readings(traditional(), letter));
             known.unwrap_or(105)
         }
         '가'..='힣' => 75,
@@ -453,7 +454,7 @@ pub(super) fn utf8_cost(text: &str) -> u32 {
     let letters: Vec<Letter> = text.chars().map(|shown| Letter { shown, code: 0 }).collect();
     let mut cost = 0;
     for (at, letter) in letters.iter().enumerate() {
-        let around = Around::of(&letters, at, letter);
+        let around = Context::of(&letters, at, letter);
         cost += if letter.shown.is_ascii() { ascii(letter.shown) } else { universal(&around) };
     }
     cost
@@ -461,7 +462,7 @@ pub(super) fn utf8_cost(text: &str) -> u32 {
 
 /// Any character of two bytes in UTF-8: blocks that no script in use has are unlikely, and so are
 /// characters of several scripts in one word.
-fn universal(around: &Around) -> u32 {
+fn universal(around: &Context) -> u32 {
     let letter = around.letter.shown;
     let is_mixed = around.before.is_some_and(|before| {
         let (one, other) = (script(before), script(letter));

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::Handle;
-use crate::guard::{Ban, Full, Memory};
+use crate::auth_throttle::{Ban, BanListFull, ThrottleSnapshot};
 
 impl Handle {
     /// Bans a network, or changes a ban. Its sessions are told 421 and end, within a transfer too;
@@ -11,9 +11,9 @@ impl Handle {
     ///
     /// # Errors
     /// There are too many bans; none was added.
-    pub fn ban(&self, ban: Ban) -> Result<(), Full> {
-        let banned = self.shared.guard.ban(ban, self.shared.now());
-        self.shared.tell_news();
+    pub fn ban(&self, ban: Ban) -> Result<(), BanListFull> {
+        let banned = self.shared.auth_throttle.ban(ban, self.shared.now());
+        self.shared.report_auth_events();
         banned
     }
 
@@ -21,8 +21,8 @@ impl Handle {
     ///
     /// # Errors
     /// There are too many bans; none was added.
-    pub fn ban_newcomers(&self, ban: Ban) -> Result<(), Full> {
-        let banned = self.shared.guard.ban(ban, self.shared.now());
+    pub fn ban_newcomers(&self, ban: Ban) -> Result<(), BanListFull> {
+        let banned = self.shared.auth_throttle.ban(ban, self.shared.now());
         self.shared.tell_news_and(false);
         banned
     }
@@ -30,39 +30,39 @@ impl Handle {
     /// Lifts the ban of exactly this network, and forgets failed logins from there. Whether there
     /// was such a ban.
     pub fn lift_ban(&self, network: IpNet) -> bool {
-        let was_there = self.shared.guard.lift(network);
-        self.shared.tell_news();
+        let was_there = self.shared.auth_throttle.lift(network);
+        self.shared.report_auth_events();
         was_there
     }
 
     /// Hears an account again from everywhere.
     pub fn unlock_account(&self, user: &str) {
-        self.shared.guard.unlock(user);
+        self.shared.auth_throttle.unlock(user);
     }
 
     /// Tells of bans that have run out and forgets old ones. Call it about once a second; they run
     /// out in any case.
     pub fn sweep_bans(&self) {
-        self.shared.guard.sweep(self.shared.now());
-        self.shared.tell_news();
+        self.shared.auth_throttle.sweep(self.shared.now());
+        self.shared.report_auth_events();
     }
 
     /// Bans, locked accounts and usual addresses: what should outlive the process. The number
     /// changes when it does.
-    pub fn guard_memory(&self) -> (u64, Memory) {
+    pub fn throttle_snapshot(&self) -> (u64, ThrottleSnapshot) {
         // In this order: what changes in between is seen the next time.
-        let version = self.guard_version();
-        (version, self.shared.guard.memory())
+        let version = self.throttle_version();
+        (version, self.shared.auth_throttle.snapshot())
     }
 
-    /// The number of [`Handle::guard_memory`] alone.
-    pub fn guard_version(&self) -> u64 {
-        self.shared.guard.version()
+    /// The number of [`Handle::throttle_snapshot`] alone.
+    pub fn throttle_version(&self) -> u64 {
+        self.shared.auth_throttle.version()
     }
 
     /// Takes in what an earlier process knew. Call it before serving.
-    pub fn remember_guard(&self, memory: Memory) {
-        self.shared.guard.remember(memory, self.shared.now());
-        self.shared.tell_news();
+    pub fn restore_throttle(&self, snapshot: ThrottleSnapshot) {
+        self.shared.auth_throttle.restore(snapshot, self.shared.now());
+        self.shared.report_auth_events();
     }
 }

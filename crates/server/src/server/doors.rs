@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use wharf_core::event::{ClientInfo, Event, Tree};
+use wharf_core::event::{AccountFiles, ClientInfo, Event};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::net::{Introduced, Listener, Socket, introduced, plain};
@@ -171,14 +171,14 @@ fn unintroduced(error: &io::Error) -> String {
 }
 
 fn tell(shared: &Shared, peer: SocketAddr, local: SocketAddr, reason: &str) {
-    let who = ClientInfo {
+    let client_info = ClientInfo {
         session: 0,
         peer,
         local,
         user: None,
         is_tls: false,
         client: None,
-        tree: Tree::default(),
+        tree: AccountFiles::default(),
     };
-    shared.events.emit(&who, &Event::TurnedAway { reason });
+    shared.events.emit(&client_info, &Event::Rejected { reason });
 }

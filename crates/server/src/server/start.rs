@@ -31,7 +31,7 @@ pub(super) async fn start(
     let acceptor = session.tls.clone().ok_or_else(no_tls)?;
     let tie = shared.new_tie();
     acceptor.begun(tie, session.peer.ip());
-    let deadline = session.silence_deadline();
+    let deadline = session.idle_deadline();
     let probe = Arc::clone(&session.probe);
     let handshake = async {
         let first = deadline.min(Instant::now() + FIRST_BYTE_MAX);

@@ -44,11 +44,11 @@ async fn row_47_a_session_that_panics_ends_alone() {
         assert_eq!(line(&mut other).await, "220 Service ready.");
         assert_eq!(line(&mut one).await, "220 Service ready.");
         one.get_mut().write_all(b"USER boom\r\nPASS x\r\n").await.unwrap();
-        assert_eq!(line(&mut one).await, "331 Password, please.");
+        assert_eq!(line(&mut one).await, "331 Please specify the password.");
         assert_eq!(line(&mut one).await, "", "the session is gone");
         other.get_mut().write_all(b"USER anna\r\nPASS x\r\nQUIT\r\n").await.unwrap();
-        assert_eq!(line(&mut other).await, "331 Password, please.");
-        assert_eq!(line(&mut other).await, "230 Logged in.");
+        assert_eq!(line(&mut other).await, "331 Please specify the password.");
+        assert_eq!(line(&mut other).await, "230 Login successful.");
         assert_eq!(line(&mut other).await, "221 Goodbye.");
     });
     served.await;

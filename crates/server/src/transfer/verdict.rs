@@ -176,7 +176,7 @@ fn not_opened(error: &OpenError) -> Reply {
         OpenError::TimedOut => {
             "Cannot open data connection: timed out; a firewall or NAT may block the port."
         }
-        OpenError::NotTold { .. } => {
+        OpenError::Ambiguous { .. } => {
             "Cannot open data connection: it resumed no TLS session, on a shared port."
         }
         OpenError::Network(_) => "Cannot open data connection: connection refused or unreachable.",

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use wharf_admin::client::{AskError, Client};
 use wharf_admin::model::{Ban, Lock, NewBan, Status, Unlock};
-use wharf_server::guard::{Ban as Banned, Lock as Locked, Memory};
+use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked, ThrottleSnapshot};
 
 use super::network;
 use crate::cli::{Global, live::Reach};
@@ -37,7 +37,7 @@ pub(super) fn server(
 }
 
 /// What the server knows.
-pub(super) fn read(server: &Client) -> Result<Memory, Failure> {
+pub(super) fn read(server: &Client) -> Result<ThrottleSnapshot, Failure> {
     let (bans, locks) = ask(async {
         let bans: Vec<Ban> = server.get("/v1/bans").await?;
         let locks: Vec<Lock> = server.get("/v1/locks").await?;
@@ -48,7 +48,11 @@ pub(super) fn read(server: &Client) -> Result<Memory, Failure> {
         let until = seconds(&lock.until)?;
         Ok(Locked { user: lock.user, until })
     });
-    Ok(Memory { bans, locks: locks.collect::<Result<_, Failure>>()?, ..Memory::default() })
+    Ok(ThrottleSnapshot {
+        bans,
+        locks: locks.collect::<Result<_, Failure>>()?,
+        ..ThrottleSnapshot::default()
+    })
 }
 
 fn banned(ban: &Ban) -> Result<Banned, Failure> {

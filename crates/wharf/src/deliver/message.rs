@@ -169,12 +169,12 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use wharf_core::event::{Event, Tree};
+    use wharf_core::event::{AccountFiles, Event};
     use wharf_storage::{Disk, DiskOptions};
 
     use super::*;
 
-    fn who(tree: Tree, user: Option<&str>) -> ClientInfo {
+    fn who(tree: AccountFiles, user: Option<&str>) -> ClientInfo {
         ClientInfo {
             session: 42,
             peer: "[::ffff:192.0.2.7]:50000".parse().unwrap(),
@@ -198,7 +198,7 @@ mod tests {
     async fn a_message_says_who_what_and_where_the_system_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(folder.path(), "anna", &DiskOptions::default()).unwrap();
-        let who = who(Tree::of(Arc::new(disk)), Some("anna"));
+        let who = who(AccountFiles::of(Arc::new(disk)), Some("anna"));
         let path = VPath::root().resolve(b"/a b\n\"$(x)").unwrap();
         let notice = made(&who, &Event::FileRemoved(&path));
         let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_refused_upload_keeps_the_id_of_its_check_and_other_events_get_their_own() {
-        let who = who(Tree::default(), Some("anna"));
+        let who = who(AccountFiles::default(), Some("anna"));
         let path = VPath::root().resolve(b"/a").unwrap();
         let refused = |id| Event::UploadRefused { path: &path, bytes: 1, reason: "a virus", id };
         let notice = made(&who, &refused(Some("1f-7")));
@@ -236,7 +236,7 @@ mod tests {
             user in any::<Option<String>>(),
         ) {
             let path = VPath::root().resolve(&name).unwrap();
-            let who = who(Tree::default(), user.as_deref());
+            let who = who(AccountFiles::default(), user.as_deref());
             let notice = made(&who, &Event::Renamed { from: &path, to: &path });
             prop_assert!(!notice.body().contains('\n'));
             let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
-use wharf_core::event::{Direction, Transferred, Tree};
+use wharf_core::event::{AccountFiles, Direction, Transferred};
 use wharf_proto::path::{VPath, escaped};
 use wharf_proto::reply::Code;
 
@@ -116,7 +116,7 @@ fn who(user: Option<String>, port: u16) -> ClientInfo {
         user,
         is_tls: true,
         client: Some("lftp".into()),
-        tree: Tree::default(),
+        tree: AccountFiles::default(),
     }
 }
 

@@ -108,7 +108,7 @@ impl Record {
         let warn = |event| Self::new(Level::Warn, event);
         let record = match event {
             Event::Connected => info("connected").text("local", who.local),
-            Event::TurnedAway { reason } => warn("connection-rejected").text("reason", reason),
+            Event::Rejected { reason } => warn("connection-rejected").text("reason", reason),
             Event::Banned { network, reason, time, is_manual } => {
                 let record = warn("ban-added")
                     .text("network", network)
@@ -158,10 +158,10 @@ impl Record {
             Event::Changed(path) => info("change").path("path", path),
             Event::DataFailed { reason } => warn("data-failed").text("reason", reason),
             Event::DataUnproven => info("data-session-mismatch"),
-            Event::DataStrangers { first, count } => warn("data-unexpected-peers")
+            Event::DataUnexpectedPeers { first, count } => warn("data-unexpected-peers")
                 .text("first", first.to_string())
                 .number("connections", u64::try_from(*count).unwrap_or(u64::MAX)),
-            Event::DataTrouble { .. } => Self::of_trouble(event)?,
+            Event::DataConnProblem { .. } => Self::of_trouble(event)?,
             Event::StoreFailed { reason } => {
                 Self::new(Level::Error, "store-failed").text("reason", reason)
             }
@@ -205,7 +205,8 @@ impl Record {
     }
 
     fn of_trouble(event: &Event<'_>) -> Option<Self> {
-        let Event::DataTrouble { network, cause, reason, failed, arrived, remedy } = event else {
+        let Event::DataConnProblem { network, cause, reason, failed, arrived, remedy } = event
+        else {
             return None;
         };
         let record = Self::new(Level::Warn, "data-diagnosis").text("network", network);
@@ -239,7 +240,7 @@ fn login_help(reason: &str) -> &'static str {
         "wrong password" | "the account has no usable password" => {
             "wharf user passwd NAME sets a new one; that of a share is shown at its start"
         }
-        "a password without TLS, which tls.require refuses" => {
+        "login without TLS, which tls.require does not allow" => {
             "choose FTPS (explicit TLS) in the client, or lower tls.require"
         }
         "the account is disabled" => "wharf user enable NAME",

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use wharf_core::event::{Direction, Transferred, Tree};
+use wharf_core::event::{AccountFiles, Direction, Transferred};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
@@ -25,7 +25,7 @@ fn who(user: Option<&str>) -> ClientInfo {
         user: user.map(str::to_owned),
         is_tls: true,
         client: Some("lftp".into()),
-        tree: Tree::default(),
+        tree: AccountFiles::default(),
     }
 }
 
@@ -89,7 +89,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
     let broken = Transferred { note: "ended without TLS close_notify", ..broken };
     for event in [
         Event::Connected,
-        Event::TurnedAway { reason: "too many sessions" },
+        Event::Rejected { reason: "too many sessions" },
         Event::Banned {
             network: "192.0.2.7/32",
             reason: "too many failed logins",
@@ -118,7 +118,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::DataFailed { reason: "no connection came within 20s" },
         Event::DataUnproven,
         Event::CharsetRecognised { charset: "GBK", is_certain: true },
-        Event::DataTrouble {
+        Event::DataConnProblem {
             network: "203.0.113.0/24",
             cause: "no-connection",
             reason: "no data connection came",
@@ -126,7 +126,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
             arrived: 0,
             remedy: "open TCP 30000-30999 in the firewall",
         },
-        Event::DataStrangers { first: [198, 51, 100, 7].into(), count: 2 },
+        Event::DataUnexpectedPeers { first: [198, 51, 100, 7].into(), count: 2 },
         Event::StoreFailed { reason: "write /a: input/output error" },
         Event::Command { line: "PASS ***", code: Code::FILE_DONE, text: "Removed." },
         Event::Ended { reason: "QUIT", after: Duration::from_secs(61) },

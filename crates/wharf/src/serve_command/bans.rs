@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wharf_server::Handle;
-use wharf_server::guard::{Ban, Memory};
+use wharf_server::auth_throttle::{Ban, ThrottleSnapshot};
 use wharf_users::file::Stamp;
 
 use crate::ban_file::{BanFile, Locked, sort};
@@ -97,10 +97,10 @@ struct Sync {
     /// Of the guard's memory when it was last written.
     version: u64,
     /// What both held then.
-    base: Memory,
+    base: ThrottleSnapshot,
     /// The number of the last writing, and what the last few held.
     revision: u64,
-    written: VecDeque<(u64, Memory)>,
+    written: VecDeque<(u64, ThrottleSnapshot)>,
     /// Of the file at the last look, and how often it has not been usable since.
     seen: Option<Stamp>,
     bad_looks: u32,
@@ -110,7 +110,7 @@ struct Sync {
 
 impl Sync {
     fn new(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
-        let base = Memory::default();
+        let base = ThrottleSnapshot::default();
         Self {
             file,
             handle,
@@ -137,11 +137,11 @@ impl Sync {
                         found.bad_lines
                     ));
                 }
-                self.handle.remember_guard(found.memory.clone());
+                self.handle.restore_throttle(found.memory.clone());
                 self.revision = found.revision.unwrap_or_default();
                 self.note_written(self.revision, found.memory.clone());
                 self.base = found.memory;
-                self.version = self.handle.guard_version();
+                self.version = self.handle.throttle_version();
             }
             Err(error) => self.complain(&plain(&error)),
         }
@@ -155,7 +155,7 @@ impl Sync {
         // An editor may be writing: what changes at each look is not finished.
         let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp || stamp == self.stamp;
         let is_edited = stamp != self.stamp && (is_settled || is_last);
-        let has_learnt = self.handle.guard_version() != self.version && stamp == self.stamp;
+        let has_learnt = self.handle.throttle_version() != self.version && stamp == self.stamp;
         if is_edited || (has_learnt && (is_urgent || self.looks >= LOOKS_BEFORE_WRITING)) {
             self.looks = 0;
             match self.meet(is_settled, is_last) {
@@ -199,7 +199,7 @@ impl Sync {
         for lock in base.locks.iter().filter(|lock| !is_locked(&lock.user)) {
             self.handle.unlock_account(&lock.user);
         }
-        let (version, mut memory) = self.handle.guard_memory();
+        let (version, mut memory) = self.handle.throttle_snapshot();
         sort(&mut memory);
         if memory == found && read.revision == Some(self.revision) {
             self.stamp = stamp;
@@ -228,7 +228,7 @@ impl Sync {
         }
         self.bad_looks = 0;
         let rejected = locked.put_rejected_beside()?;
-        let (version, mut memory) = self.handle.guard_memory();
+        let (version, mut memory) = self.handle.throttle_snapshot();
         sort(&mut memory);
         self.write(locked, &memory)?;
         (self.version, self.base) = (version, memory);
@@ -241,7 +241,7 @@ impl Sync {
         Err(io::Error::other(format!("changes were not used: {why}; the file is now {kept}")))
     }
 
-    fn write(&mut self, locked: &Locked<'_>, memory: &Memory) -> io::Result<()> {
+    fn write(&mut self, locked: &Locked<'_>, memory: &ThrottleSnapshot) -> io::Result<()> {
         self.revision = self.revision.saturating_add(1);
         // Not that of the path: an editor may have written there since, and would go unseen.
         self.stamp = Some(locked.write_revision(memory, self.revision)?);
@@ -249,7 +249,7 @@ impl Sync {
         Ok(())
     }
 
-    fn note_written(&mut self, revision: u64, memory: Memory) {
+    fn note_written(&mut self, revision: u64, memory: ThrottleSnapshot) {
         if self.written.len() >= WRITINGS_KEPT_MAX {
             self.written.pop_front();
         }
@@ -266,6 +266,6 @@ impl Sync {
     }
 }
 
-fn by_network(memory: &Memory) -> BTreeMap<IpNet, &Ban> {
+fn by_network(memory: &ThrottleSnapshot) -> BTreeMap<IpNet, &Ban> {
     memory.bans.iter().map(|ban| (ban.network, ban)).collect()
 }

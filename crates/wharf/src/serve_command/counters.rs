@@ -32,7 +32,7 @@ impl Counters {
     fn count(&self, event: &Event<'_>) {
         let counter = match event {
             Event::Connected => &self.connections,
-            Event::TurnedAway { .. } => &self.turned_away,
+            Event::Rejected { .. } => &self.turned_away,
             Event::LoggedIn => &self.logins,
             Event::LoginFailed { .. } => &self.failed_logins,
             // Its bytes came, and nothing was published.

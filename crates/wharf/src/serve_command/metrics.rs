@@ -7,7 +7,7 @@ use wharf_admin::model::{Certificate, Totals};
 use wharf_core::event::Direction;
 use wharf_server::doctor::Report;
 use wharf_server::live::{Doing, Moving, SessionView};
-use wharf_server::tally::{Histogram, Tally};
+use wharf_server::metrics::{EngineMetrics, Histogram};
 
 use super::gauges::Found;
 use crate::deliver;
@@ -19,7 +19,7 @@ pub(super) struct Moment<'a> {
     /// Uploads and downloads that were cut.
     pub(super) cut: [u64; 2],
     pub(super) diagnosis: &'a Report,
-    pub(super) tally: &'a Tally,
+    pub(super) metrics: &'a EngineMetrics,
     pub(super) found: &'a Found,
     /// What became of events; none where neither programs nor web servers are told.
     pub(super) delivery: Option<deliver::Counts>,
@@ -46,7 +46,7 @@ pub(super) fn page(moment: &Moment<'_>) -> String {
     process(&mut page, moment);
     sessions(&mut page, moment);
     transfers(&mut page, moment);
-    times(&mut page, moment.tally);
+    times(&mut page, moment.metrics);
     defences(&mut page, moment);
     room(&mut page, moment.found);
     if let Some(counts) = moment.delivery {
@@ -97,7 +97,7 @@ fn sessions(page: &mut Page, moment: &Moment<'_>) {
     page.one("counter", "rejected_connections_total", about, totals.turned_away);
     page.one("counter", "logins_total", "Logins that succeeded.", totals.logins);
     page.head("counter", "login_failures_total", "Logins that failed, by cause.");
-    for (cause, count) in moment.tally.login_failures() {
+    for (cause, count) in moment.metrics.login_failures() {
         page.value("login_failures_total", &[("cause", cause)], count);
     }
 }
@@ -127,7 +127,7 @@ fn transfers(page: &mut Page, moment: &Moment<'_>) {
     let about = "Data connections that did not come to be, by cause; none_came: nobody came to the \
                  port, as where a firewall stands before the passive ports.";
     page.head("counter", "data_connection_failures_total", about);
-    for (cause, count) in moment.tally.opening_failures() {
+    for (cause, count) in moment.metrics.opening_failures() {
         page.value("data_connection_failures_total", &[("cause", cause)], count);
     }
     let about = "What the doctor found of data connections that did not come to be, by cause; also \
@@ -145,21 +145,25 @@ fn transfers(page: &mut Page, moment: &Moment<'_>) {
     page.one("gauge", "passive_ports", "Passive ports there are.", moment.passive_ports);
 }
 
-fn times(page: &mut Page, tally: &Tally) {
+fn times(page: &mut Page, metrics: &EngineMetrics) {
     let about = "From a command to its answer, apart from PASS and from what moves data.";
     page.head("histogram", "command_duration_seconds", about);
-    page.histogram("command_duration_seconds", None, &tally.replies);
+    page.histogram("command_duration_seconds", None, &metrics.replies);
     let about = "From a password to its answer, where it was right.";
     page.head("histogram", "login_duration_seconds", about);
-    page.histogram("login_duration_seconds", None, &tally.logins);
+    page.histogram("login_duration_seconds", None, &metrics.logins);
     let about = "From the begin of a transfer to its open data connection: the time to its first \
                  byte.";
     page.head("histogram", "data_connection_open_seconds", about);
-    page.histogram("data_connection_open_seconds", None, &tally.openings);
+    page.histogram("data_connection_open_seconds", None, &metrics.openings);
     let about = "From the first to the last reply of transfers of files that were complete.";
     page.head("histogram", "transfer_duration_seconds", about);
-    page.histogram("transfer_duration_seconds", Some(("direction", "upload")), &tally.uploads);
-    page.histogram("transfer_duration_seconds", Some(("direction", "download")), &tally.downloads);
+    page.histogram("transfer_duration_seconds", Some(("direction", "upload")), &metrics.uploads);
+    page.histogram(
+        "transfer_duration_seconds",
+        Some(("direction", "download")),
+        &metrics.downloads,
+    );
 }
 
 fn defences(page: &mut Page, moment: &Moment<'_>) {

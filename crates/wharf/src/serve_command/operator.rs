@@ -19,8 +19,8 @@ use wharf_admin::model::{
 use wharf_admin::{LogLines, Operator};
 use wharf_core::async_trait;
 use wharf_server::Handle;
+use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked};
 use wharf_server::doctor::{Failure as Failing, Report};
-use wharf_server::guard::{Ban as Banned, Lock as Locked};
 use wharf_server::live::{Doing, SessionView};
 
 use super::Plan;
@@ -143,7 +143,7 @@ impl Desk {
 
     fn holding(&self) -> Vec<Banned> {
         let now = Timestamp::now().as_second();
-        let (_, memory) = self.handle.guard_memory();
+        let (_, memory) = self.handle.throttle_snapshot();
         let mut bans = memory.bans;
         bans.retain(|ban| holds(ban, now));
         bans.sort_by_key(|ban| ban.network);
@@ -152,7 +152,7 @@ impl Desk {
 
     fn locked(&self) -> Vec<Locked> {
         let now = Timestamp::now().as_second();
-        let (_, memory) = self.handle.guard_memory();
+        let (_, memory) = self.handle.throttle_snapshot();
         let mut locks = memory.locks;
         locks.retain(|lock| now < lock.until);
         locks.sort_by(|one, other| one.user.cmp(&other.user));
@@ -281,7 +281,7 @@ impl Operator for Desk {
             totals: self.counters.totals(),
             cut: self.counters.cut(),
             diagnosis: &diagnosis,
-            tally: &self.handle.tally(),
+            metrics: &self.handle.metrics(),
             found: &self.gauges.found(),
             sessions_max: self.sessions_max(),
             bans: self.holding().len(),

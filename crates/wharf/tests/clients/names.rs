@@ -31,7 +31,7 @@ fn old_client_keeps_its_names(label: &str, set: &'static Encoding, folder: &str,
     assert!(std::str::from_utf8(&said(folder.to_owned())).is_err(), "else it could be UTF-8");
 
     let reply = wire.says_bytes(&said(format!("MKD {folder}")), 257);
-    assert_eq!(reply.0, said(format!("257 \"/{folder}\" was made.\r\n")));
+    assert_eq!(reply.0, said(format!("257 \"/{folder}\" created.\r\n")));
     wire.says_bytes(&said(format!("CWD {folder}")), 250);
     assert_eq!(wire.ask("PWD").0, said(format!("257 \"/{folder}\" is the current directory.\r\n")));
     wire.store(said(format!("STOR {file}")), b"content");

@@ -153,7 +153,7 @@ fn counted(wire: &mut Wire) -> (u64, u64) {
         let after = told.split(what).nth(1).unwrap_or_else(|| panic!("no {what} in {told}"));
         after.split_whitespace().next().unwrap().parse().unwrap()
     };
-    (number("Bytes kept: "), number("Files and folders kept: "))
+    (number("Bytes used: "), number("Files and directories used: "))
 }
 
 fn there(folder: &Path) -> (u64, u64) {

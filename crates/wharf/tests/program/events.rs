@@ -364,7 +364,7 @@ fn a_check_that_fails_rejects_unless_configured_to_allow() {
         let mut server = bench.serve(&[&check, "events.check_timeout=50ms"]);
         let mut client = server.login("me", "secret");
         let reply = client.stores("a.txt", "hello");
-        assert!(reply.starts_with("451 The file could not be checked"), "{reply}");
+        assert!(reply.starts_with("451 Upload check failed"), "{reply}");
         let line = server.waits_for("event=upload-unchecked user=\"me\" path=\"/a.txt\"");
         assert!(line.contains(reason) && line.contains("allowed=false"), "{line}");
         assert!(!bench.place.path("share/a.txt").exists());

@@ -2,19 +2,19 @@
 
 use super::*;
 use crate::settings::Settings;
-use crate::testing::Bench;
+use crate::testing::TestSession;
 
 #[tokio::test(start_paused = true)]
 async fn row_18_every_name_is_asked_for_a_password() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.says("USER anna").await, "331 Password, please.");
-    assert_eq!(bench.says("USER nobody").await, "331 Password, please.");
-    assert_eq!(bench.says("USER a\u{7}").await, "501 That cannot be a user name.");
+    let mut bench = TestSession::new();
+    assert_eq!(bench.send("USER anna").await, "331 Please specify the password.");
+    assert_eq!(bench.send("USER nobody").await, "331 Please specify the password.");
+    assert_eq!(bench.send("USER a\u{7}").await, "501 Invalid user name.");
 }
 
-/// None of these reaches a store of accounts, whatever it would make of them.
+/// None of these names is passed to an account store.
 #[tokio::test(start_paused = true)]
-async fn row_21_22_what_is_no_plain_name_reaches_no_store() {
+async fn row_21_22_invalid_user_names_reach_no_account_store() {
     for name in [
         "..",
         "../anna",
@@ -31,63 +31,63 @@ async fn row_21_22_what_is_no_plain_name_reaches_no_store() {
         "a\u{85}",
         "a\tb",
     ] {
-        let mut bench = Bench::new();
-        assert_eq!(bench.says(&format!("USER {name}")).await, "501 That cannot be a user name.");
-        assert!(matches!(bench.session.login, Login::Greeted), "{name}");
-        assert_eq!(bench.says("PASS secret").await, "503 Send USER first.");
+        let mut bench = TestSession::new();
+        assert_eq!(bench.send(&format!("USER {name}")).await, "501 Invalid user name.");
+        assert!(matches!(bench.session.login, LoginState::NoUser), "{name}");
+        assert_eq!(bench.send("PASS secret").await, "503 Login with USER first.");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_19_a_new_login_starts_at_the_top_and_goes_on_with_nothing() {
+async fn row_19_a_new_login_starts_in_the_root_and_continues_no_pending_command() {
     for again in ["USER anna", "REIN"] {
-        let mut bench = Bench::new().with_file("/sub/a", b"a");
+        let mut bench = TestSession::new().with_file("/sub/a", b"a");
         for line in ["USER anna", "PASS secret", "CWD /sub", "RNFR a"] {
-            bench.says(line).await;
+            bench.send(line).await;
         }
-        assert_eq!(bench.says("PWD").await, "257 \"/sub\" is the current directory.");
-        bench.says("RNFR a").await;
-        bench.says(again).await;
-        bench.says("USER anna").await;
-        assert_eq!(bench.says("PASS secret").await, "230 Logged in.");
-        assert_eq!(bench.says("PWD").await, "257 \"/\" is the current directory.", "{again}");
+        assert_eq!(bench.send("PWD").await, "257 \"/sub\" is the current directory.");
+        bench.send("RNFR a").await;
+        bench.send(again).await;
+        bench.send("USER anna").await;
+        assert_eq!(bench.send("PASS secret").await, "230 Login successful.");
+        assert_eq!(bench.send("PWD").await, "257 \"/\" is the current directory.", "{again}");
         assert!(bench.session.pending.rename_from.is_none());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_login_needs_a_name_first_and_comes_once() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.says("PASS secret").await, "503 Send USER first.");
-    bench.says("USER anna").await;
-    assert_eq!(bench.says("PASS secret").await, "230 Logged in.");
-    assert_eq!(bench.says("PASS secret").await, "503 You are logged in already.");
+    let mut bench = TestSession::new();
+    assert_eq!(bench.send("PASS secret").await, "503 Login with USER first.");
+    bench.send("USER anna").await;
+    assert_eq!(bench.send("PASS secret").await, "230 Login successful.");
+    assert_eq!(bench.send("PASS secret").await, "503 Already logged in.");
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_17_18_failures_sound_alike_come_later_and_end_the_session() {
-    let mut bench = Bench::new();
+async fn row_17_18_failures_have_one_reply_growing_delays_and_end_the_session() {
+    let mut bench = TestSession::new();
     let started = Instant::now();
-    bench.says("USER anna").await;
-    assert_eq!(bench.says("PASS wrong").await, "530 Login incorrect.");
-    bench.says("USER nobody").await;
-    assert_eq!(bench.says("PASS wrong").await, "530 Login incorrect.");
-    bench.says("USER anna").await;
-    assert_eq!(bench.says("PASS wrong").await, "421 Too many failed logins.");
+    bench.send("USER anna").await;
+    assert_eq!(bench.send("PASS wrong").await, "530 Login incorrect.");
+    bench.send("USER nobody").await;
+    assert_eq!(bench.send("PASS wrong").await, "530 Login incorrect.");
+    bench.send("USER anna").await;
+    assert_eq!(bench.send("PASS wrong").await, "421 Too many failed logins.");
     // The clock is paused: this is the time that was waited, not the time that passed.
     assert_eq!(started.elapsed().as_secs(), 1 + 2 + 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_18_a_denied_name_sounds_like_a_wrong_password() {
+async fn row_18_a_denied_name_gets_the_reply_of_a_wrong_password() {
     let login = crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
-    let mut bench = Bench::with(Settings { login, ..Settings::default() });
-    assert_eq!(bench.says("USER anna").await, "331 Password, please.");
-    assert_eq!(bench.says("PASS secret").await, "530 Login incorrect.");
+    let mut bench = TestSession::with(Settings { login, ..Settings::default() });
+    assert_eq!(bench.send("USER anna").await, "331 Please specify the password.");
+    assert_eq!(bench.send("PASS secret").await, "530 Login incorrect.");
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_18_57_a_right_password_that_may_not_enter_is_a_failed_login_in_all_ways() {
+async fn row_18_57_a_right_password_without_permission_to_log_in_is_an_ordinary_failure() {
     let login = crate::settings::Login { deny_users: vec!["anna".into()], ..Default::default() };
     let mut ends = Vec::new();
     for (user, secret) in [
@@ -99,23 +99,23 @@ async fn row_18_57_a_right_password_that_may_not_enter_is_a_failed_login_in_all_
         ("nobody", "secret"),
     ] {
         let settings = Settings { login: login.clone(), ..Settings::default() };
-        let mut bench = Bench::with(settings);
+        let mut bench = TestSession::with(settings);
         let (started, mut replies) = (Instant::now(), Vec::new());
         for _ in 0..3 {
-            bench.says(&format!("USER {user}")).await;
-            replies.push(bench.says(&format!("PASS {secret}")).await);
+            bench.send(&format!("USER {user}")).await;
+            replies.push(bench.send(&format!("PASS {secret}")).await);
         }
-        let guard = &bench.session.shared.guard;
-        let failures = guard.failures(bench.session.peer.ip(), bench.session.shared.now());
+        let auth_throttle = &bench.session.shared.auth_throttle;
+        let failures = auth_throttle.failures(bench.session.peer.ip(), bench.session.shared.now());
         ends.push((replies, failures, started.elapsed()));
     }
     assert_eq!(ends[0].1, 3);
     assert_eq!(ends[0].0[0], "530 Login incorrect.");
     assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
-    // And who may come comes.
-    let mut bench = Bench::new();
-    bench.says("USER anna@example.com").await;
-    assert_eq!(bench.says("PASS secret").await, "230 Logged in.");
+    // An account that may log in does.
+    let mut bench = TestSession::new();
+    bench.send("USER anna@example.com").await;
+    assert_eq!(bench.send("PASS secret").await, "230 Login successful.");
     assert_eq!(bench.session.logged_in().unwrap().account.name, "anna");
 }
 
@@ -123,28 +123,28 @@ async fn row_18_57_a_right_password_that_may_not_enter_is_a_failed_login_in_all_
 async fn row_18_57_a_refusal_at_user_and_the_limit_of_sessions_do_not_count() {
     let mut settings = Settings::default();
     settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
-    let mut bench = Bench::with(settings);
+    let mut bench = TestSession::with(settings);
     let one = wharf_core::account::Count::from_number(1);
     let _seat = Arc::clone(&bench.session.shared.admission).user_seat("anna", one).unwrap();
-    bench.says("USER ..").await;
-    bench.says("USER anna").await;
-    bench.says("PASS secret").await;
+    bench.send("USER ..").await;
+    bench.send("USER anna").await;
+    bench.send("PASS secret").await;
     let shared = &bench.session.shared;
-    assert_eq!(shared.guard.failures(bench.session.peer.ip(), shared.now()), 0);
+    assert_eq!(shared.auth_throttle.failures(bench.session.peer.ip(), shared.now()), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn row_17_57_a_locked_account_is_locked_under_every_spelling() {
-    let mut bench = Bench::new();
+    let mut bench = TestSession::new();
     let shared = Arc::clone(&bench.session.shared);
     for number in 0..200_u32 {
         let address = std::net::IpAddr::from((0x0b00_0000 + number).to_be_bytes());
         drop(shared.begin_attempt(address, "anna"));
     }
-    bench.says("USER anna@example.com").await;
-    assert_eq!(bench.says("PASS secret").await, "530 Login incorrect.");
-    bench.says("USER Jörg").await;
-    assert_eq!(bench.says("PASS süß").await, "230 Logged in.");
+    bench.send("USER anna@example.com").await;
+    assert_eq!(bench.send("PASS secret").await, "530 Login incorrect.");
+    bench.send("USER Jörg").await;
+    assert_eq!(bench.send("PASS süß").await, "230 Login successful.");
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,58 +153,58 @@ async fn an_old_client_logs_in_in_its_character_set_and_is_answered_in_it() {
         (b"USER J\xf6rg".as_slice(), b"PASS s\xfc\xdf".as_slice(), "windows-1252"),
         (b"USER \xd5\xc5\xc8\xfd", b"PASS \xc3\xdc\xc2\xeb123", "GBK"),
     ] {
-        let mut bench = Bench::new();
-        bench.says_bytes(user).await;
-        assert_eq!(bench.says_bytes(secret).await, "230 Logged in.");
+        let mut bench = TestSession::new();
+        bench.send_bytes(user).await;
+        assert_eq!(bench.send_bytes(secret).await, "230 Login successful.");
         assert_eq!(bench.session.names.charset(), charset);
         let name = bench.session.logged_in().unwrap().account.name.clone();
-        assert_eq!(bench.session.shared.habits.of(&name).unwrap().name(), charset);
+        assert_eq!(bench.session.shared.charset_memory.of(&name).unwrap().name(), charset);
     }
-    let mut bench = Bench::new();
-    bench.says("USER old").await;
-    assert_eq!(bench.says_bytes(b"PASS s\xfc\xdf").await, "230 Logged in.");
+    let mut bench = TestSession::new();
+    bench.send("USER old").await;
+    assert_eq!(bench.send_bytes(b"PASS s\xfc\xdf").await, "230 Login successful.");
     assert_eq!(bench.session.names.charset(), "UTF-8", "a password alone settles nothing");
 }
 
 #[tokio::test(start_paused = true)]
 async fn row_18_a_password_of_two_spellings_fails_once() {
-    let mut bench = Bench::new();
+    let mut bench = TestSession::new();
     let started = Instant::now();
-    bench.says("USER anna").await;
-    assert_eq!(bench.says_bytes(b"PASS s\xfc\xdf").await, "530 Login incorrect.");
+    bench.send("USER anna").await;
+    assert_eq!(bench.send_bytes(b"PASS s\xfc\xdf").await, "530 Login incorrect.");
     assert_eq!(started.elapsed().as_secs(), 1);
     let shared = &bench.session.shared;
-    assert_eq!(shared.guard.failures(bench.session.peer.ip(), shared.now()), 1);
+    assert_eq!(shared.auth_throttle.failures(bench.session.peer.ip(), shared.now()), 1);
     assert_eq!(bench.session.failed_logins, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_5_one_session_too_many_of_an_account_is_told_so() {
+async fn row_5_a_session_beyond_the_limit_of_the_account_gets_421() {
     let mut settings = Settings::default();
     settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
-    let mut bench = Bench::with(settings);
+    let mut bench = TestSession::with(settings);
     let admission = Arc::clone(&bench.session.shared.admission);
     let one = wharf_core::account::Count::from_number(1);
     let _seat = admission.user_seat("anna", one).unwrap();
-    bench.says("USER anna").await;
-    assert_eq!(bench.says("PASS secret").await, "421 Too many sessions of this account.");
+    bench.send("USER anna").await;
+    assert_eq!(bench.send("PASS secret").await, "421 Too many sessions for this account.");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_name_leaves_the_account() {
-    let mut bench = Bench::new();
-    bench.says("USER anna").await;
-    bench.says("PASS secret").await;
-    bench.says("USER anna").await;
-    assert_eq!(bench.says("PWD").await, "530 Please login with USER and PASS.");
+    let mut bench = TestSession::new();
+    bench.send("USER anna").await;
+    bench.send("PASS secret").await;
+    bench.send("USER anna").await;
+    assert_eq!(bench.send("PWD").await, "530 Please login with USER and PASS.");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_greeting_of_an_account_may_have_lines_and_names() {
     let login_message = "Hello {user}\nfrom {ip}".to_owned();
-    let mut bench = Bench::with(Settings { login_message, ..Settings::default() });
-    bench.says("USER anna").await;
-    assert_eq!(bench.says("PASS secret").await, "230-Hello anna / 230 from 192.0.2.7");
+    let mut bench = TestSession::with(Settings { login_message, ..Settings::default() });
+    bench.send("USER anna").await;
+    assert_eq!(bench.send("PASS secret").await, "230-Hello anna / 230 from 192.0.2.7");
 }
 
 #[test]
@@ -212,18 +212,18 @@ fn row_18_an_answer_comes_after_a_whole_number_of_delays() {
     let second = Duration::from_secs(1);
     for (took, answered) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (2500, 3)] {
         let answered = Duration::from_secs(answered);
-        assert_eq!(held_back(second, Duration::from_millis(took)), answered, "{took}");
+        assert_eq!(answer_delay(second, Duration::from_millis(took)), answered, "{took}");
     }
     // Without a delay it comes at once.
-    assert_eq!(held_back(Duration::ZERO, second), Duration::ZERO);
+    assert_eq!(answer_delay(Duration::ZERO, second), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn rein_forgets_everything() {
-    let mut bench = Bench::new().logged_in(wharf_core::permission::Permissions::ALL);
-    bench.says("MKD d").await;
-    bench.says("CWD d").await;
-    assert_eq!(bench.says("REIN").await, "220 Ready for a new user.");
+    let mut bench = TestSession::new().logged_in(wharf_core::permission::Permissions::ALL);
+    bench.send("MKD d").await;
+    bench.send("CWD d").await;
+    assert_eq!(bench.send("REIN").await, "220 Service ready for new user.");
     assert!(bench.session.cwd.is_root());
-    assert_eq!(bench.says("PWD").await, "530 Please login with USER and PASS.");
+    assert_eq!(bench.send("PWD").await, "530 Please login with USER and PASS.");
 }

@@ -37,7 +37,7 @@ fn full_page() -> String {
             totals: vec![(Cause::NoConnection, 3), (Cause::TlsFailed, 0)],
             arrived: 9,
         },
-        tally: &Tally::default(),
+        metrics: &EngineMetrics::default(),
         found: &found,
         delivery: Some(deliver::Counts::default()),
         sessions_max: Some(512),

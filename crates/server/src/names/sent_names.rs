@@ -9,13 +9,13 @@ const BYTES_MAX: usize = 32 * 1024;
 
 /// The names that a session sent, with the names on disk.
 #[derive(Clone, Default)]
-pub(super) struct Own {
+pub(super) struct SentNames {
     by_typed: HashMap<Vec<u8>, Vec<u8>>,
     by_disk: HashMap<Vec<u8>, Vec<u8>>,
     bytes: usize,
 }
 
-impl Own {
+impl SentNames {
     pub(super) fn is_empty(&self) -> bool {
         self.by_disk.is_empty()
     }
@@ -48,7 +48,7 @@ impl Own {
 }
 
 /// Shows the first few names only.
-impl std::fmt::Debug for Own {
+impl std::fmt::Debug for SentNames {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let some = self.by_typed.keys().take(3).map(|name| escaped(name));
         out.debug_list().entries(some).finish()

@@ -10,15 +10,15 @@ const ACCOUNTS_MAX: usize = 4096;
 
 /// The sets that sessions settled on, by account. Not kept across restarts.
 #[derive(Debug, Default)]
-pub(crate) struct Habits(Mutex<Noted>);
+pub(crate) struct CharsetMemory(Mutex<AccountCharsets>);
 
 #[derive(Debug, Default)]
-struct Noted {
+struct AccountCharsets {
     sets: HashMap<String, (&'static Charset, u64)>,
     count: u64,
 }
 
-impl Habits {
+impl CharsetMemory {
     /// The set that the account's clients used last.
     pub(crate) fn of(&self, user: &str) -> Option<&'static Charset> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,17 +47,17 @@ mod tests {
 
     #[test]
     fn the_last_set_of_an_account_counts_and_the_memory_is_bounded() {
-        let habits = Habits::default();
-        assert_eq!(habits.of("anna"), None);
-        habits.note("anna", encoding_rs::GBK);
-        habits.note("anna", encoding_rs::BIG5);
-        assert_eq!(habits.of("anna"), Some(encoding_rs::BIG5));
+        let charset_memory = CharsetMemory::default();
+        assert_eq!(charset_memory.of("anna"), None);
+        charset_memory.note("anna", encoding_rs::GBK);
+        charset_memory.note("anna", encoding_rs::BIG5);
+        assert_eq!(charset_memory.of("anna"), Some(encoding_rs::BIG5));
         for number in 0..ACCOUNTS_MAX * 2 {
-            habits.note(&format!("user{number}"), encoding_rs::GBK);
+            charset_memory.note(&format!("user{number}"), encoding_rs::GBK);
         }
-        assert_eq!(habits.of("anna"), None, "the oldest is forgotten");
+        assert_eq!(charset_memory.of("anna"), None, "the oldest is forgotten");
         let last = format!("user{}", ACCOUNTS_MAX * 2 - 1);
-        assert_eq!(habits.of(&last), Some(encoding_rs::GBK));
-        assert!(habits.0.lock().unwrap().sets.len() <= ACCOUNTS_MAX);
+        assert_eq!(charset_memory.of(&last), Some(encoding_rs::GBK));
+        assert!(charset_memory.0.lock().unwrap().sets.len() <= ACCOUNTS_MAX);
     }
 }

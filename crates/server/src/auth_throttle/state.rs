@@ -1,7 +1,7 @@
-//! What is known of addresses and accounts: failures, bans, locks, and from where people come.
+//! The state of addresses and accounts: failures, bans, locks and usual addresses.
 //!
-//! Failures are counted from the first one for as long as `window`, then anew. So in no stretch of
-//! time that is shorter are there twice as many as ban, and each address needs two numbers.
+//! Failures are counted in fixed windows that begin with the first failure. This needs two numbers
+//! an address, and no shorter period contains more than twice the number of failures that bans.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -10,84 +10,85 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::bans::Bans;
-use super::{Ban, Door, Full, Lock, Memory, News, Usual};
+use super::{AuthEvent, Ban, BanDecision, BanListFull, Lock, ThrottleSnapshot, UsualAddress};
 use crate::admission::Neighbour;
 use crate::settings;
 
-/// Addresses with failures that are remembered; more push out those with the fewest.
+/// Addresses with failures; beyond that, those with the fewest failures are evicted.
 const ADDRESSES_MAX: usize = 16_384;
-/// Names with failures that are remembered, likewise.
+/// Names with failures; evicted likewise.
 const NAMES_MAX: usize = 4096;
-/// Addresses from which somebody logged in that are remembered; more push out the oldest.
+/// Addresses with a successful login; beyond that, the oldest are evicted.
 const KNOWN_MAX: usize = 16_384;
-/// How long an address is known after a login: 30 days.
+/// How long an address counts as known after a login: 30 days.
 const KNOWN_SECONDS: i64 = 30 * 24 * 3600;
-/// Accounts whose usual addresses are remembered; more push out who was away for the longest.
+/// Accounts whose usual addresses are kept; beyond that, the least recently used are evicted.
 pub const USUAL_ACCOUNTS_MAX: usize = 4096;
-/// Usual addresses of an account; more push out the oldest.
+/// Usual addresses of an account; beyond that, the oldest is evicted.
 pub const USUAL_ADDRESSES_MAX: usize = 8;
-/// A login from a usual address is noted anew after this: the memory need not be written each time.
-const USUAL_NOTED_EVERY: i64 = 3600;
-/// An address that is turned away is told of once in this time.
-const TOLD_EVERY: i64 = 60;
-/// What has happened and has not been fetched yet; more is dropped, for it is only told.
-const NEWS_MAX: usize = 1024;
-/// For how long all failed attempts are answered as late as the slowest of them.
-const SLOWEST_SECONDS: i64 = 3600;
-/// No attempt is checked for longer than this.
+/// The time of a login from a usual address is updated at most this often, in seconds, so that
+/// not every login writes the state file.
+const USUAL_UPDATE_INTERVAL: i64 = 3600;
+/// Rejected connections from one address are reported at most this often, in seconds.
+const REPORT_INTERVAL: i64 = 60;
+/// Events that wait to be reported; more are dropped, since they only inform.
+const EVENTS_MAX: usize = 1024;
+/// For how long the slowest check delays all failures, in seconds.
+const SLOWEST_WINDOW: i64 = 3600;
+/// No check of a password takes longer than this, in seconds.
 const ATTEMPT_SECONDS_MAX: i64 = 120;
 
-/// What is known.
+/// Failures, bans, locks and usual addresses.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct ThrottleState {
     settings: settings::Ban,
     bans: Bans,
-    addresses: HashMap<Neighbour, Score>,
-    names: HashMap<String, Name>,
+    addresses: HashMap<Neighbour, FailureCount>,
+    names: HashMap<String, NameState>,
     usual: HashMap<String, Vec<(Neighbour, i64)>>,
     known: HashMap<Neighbour, i64>,
-    news: Vec<News>,
+    events: Vec<AuthEvent>,
     version: u64,
-    /// How long the check of a failed attempt took at most, and when.
-    slowest: (Duration, i64),
+    /// The longest check of a failed attempt, and when it was.
+    slowest_check: (Duration, i64),
 }
 
-/// Failures of an address or a name.
+/// Failed logins of an address or a name.
 #[derive(Debug, Default)]
-struct Score {
+struct FailureCount {
     count: u32,
     since: i64,
-    /// Attempts that are being checked.
+    /// Attempts in progress.
     in_flight: u32,
 }
 
 #[derive(Debug, Default)]
-struct Name {
-    score: Score,
+struct NameState {
+    score: FailureCount,
     locked_until: i64,
 }
 
-/// The verdict on an attempt.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judged {
-    Wrong,
-    Right,
-    RightAndUsual,
+pub(super) enum AttemptOutcome {
+    Failed,
+    NotCounted,
+    SucceededAt,
 }
 
-/// What becomes of an attempt.
+/// Whether an attempt may proceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begun {
-    Go,
+pub(super) enum AttemptCheck {
+    Admitted,
     Wait,
     Banned,
     Locked,
 }
 
-impl Score {
-    /// How many have failed now.
+impl FailureCount {
+    /// The failures within the current window.
     fn count(&mut self, now: i64, window: i64) -> u32 {
-        // The verdict on an attempt is dated as the attempt; more than that is another clock.
+        // A result has the time at which its attempt began; if it is older, the clock was set.
         let age = now.saturating_sub(self.since);
         if age >= window || age < -ATTEMPT_SECONDS_MAX {
             self.count = 0;
@@ -95,7 +96,7 @@ impl Score {
         self.count
     }
 
-    /// One more.
+    /// Counts one failure and returns the number within the window.
     fn add(&mut self, now: i64, window: i64) -> u32 {
         if self.count(now, window) == 0 {
             self.since = now;
@@ -105,9 +106,9 @@ impl Score {
     }
 }
 
-impl Book {
-    /// Judges by other settings from now on; what was counted stays.
-    pub(super) fn adopt(&mut self, settings: settings::Ban) {
+impl ThrottleState {
+    /// Applies new settings and keeps all counts.
+    pub(super) fn reconfigure(&mut self, settings: settings::Ban) {
         self.settings = settings;
     }
 
@@ -119,28 +120,28 @@ impl Book {
             names: HashMap::new(),
             usual: HashMap::new(),
             known: HashMap::new(),
-            news: Vec::new(),
+            events: Vec::new(),
             version: 0,
-            slowest: (Duration::ZERO, 0),
+            slowest_check: (Duration::ZERO, 0),
         }
     }
 
     pub(super) fn is_banned(&mut self, address: IpAddr, now: i64) -> bool {
-        !self.is_allowed(address) && self.bans.of_address(address, now).is_some()
+        !self.is_allowed(address) && self.bans.find(address, now).is_some()
     }
 
-    pub(super) fn door(&mut self, address: IpAddr, now: i64) -> Door {
+    pub(super) fn ban_decision(&mut self, address: IpAddr, now: i64) -> BanDecision {
         if self.is_allowed(address) {
-            return Door::Open;
+            return BanDecision::Allowed;
         }
-        let Some(held) = self.bans.of_address(address, now) else { return Door::Open };
-        held.untold += 1;
-        let is_due = held.told_at.is_none_or(|told| (now - told).abs() >= TOLD_EVERY);
+        let Some(held) = self.bans.find(address, now) else { return BanDecision::Allowed };
+        held.unreported += 1;
+        let is_due = held.reported_at.is_none_or(|told| (now - told).abs() >= REPORT_INTERVAL);
         if !is_due {
-            return Door::Closed;
+            return BanDecision::Banned;
         }
-        held.told_at = Some(now);
-        Door::ClosedAndTold(std::mem::take(&mut held.untold))
+        held.reported_at = Some(now);
+        BanDecision::BannedAndReported(std::mem::take(&mut held.unreported))
     }
 
     pub(super) fn is_known(&self, address: IpAddr, now: i64) -> bool {
@@ -148,60 +149,60 @@ impl Book {
         self.is_allowed(address) || last.is_some_and(|last| now - last < KNOWN_SECONDS)
     }
 
-    pub(super) fn begin(&mut self, address: IpAddr, user: &str, now: i64) -> Begun {
+    pub(super) fn begin(&mut self, address: IpAddr, user: &str, now: i64) -> AttemptCheck {
         if self.is_banned(address, now) {
-            return Begun::Banned;
+            return AttemptCheck::Banned;
         }
-        if !self.judges(address) {
-            return Begun::Go;
+        if !self.counts_failures(address) {
+            return AttemptCheck::Admitted;
         }
         let neighbour = Neighbour::from(address);
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
         if !make_room(&mut self.addresses, &neighbour, ADDRESSES_MAX, |score| {
             (score.in_flight == 0).then(|| score.count(now, window).into())
         }) {
-            return Begun::Wait;
+            return AttemptCheck::Wait;
         }
         let score = self.addresses.entry(neighbour).or_default();
-        // The last failure bans. What could only come after that must not be checked before.
+        // Attempts beyond the one that would ban the address must not be checked before it.
         if score.in_flight > 0 && score.count(now, window) + score.in_flight >= max {
-            return Begun::Wait;
+            return AttemptCheck::Wait;
         }
-        if self.is_deaf(address, user, now) {
-            self.count_failure(address, now);
-            return Begun::Locked;
+        if self.is_locked_out(address, user, now) {
+            self.count_address_failure(address, now);
+            return AttemptCheck::Locked;
         }
         if let Some(score) = self.addresses.get_mut(&neighbour) {
             score.in_flight += 1;
         }
-        Begun::Go
+        AttemptCheck::Admitted
     }
 
-    pub(super) fn end(&mut self, address: IpAddr, user: &str, judged: Judged, now: i64) {
+    pub(super) fn end(&mut self, address: IpAddr, user: &str, outcome: AttemptOutcome, now: i64) {
         let neighbour = Neighbour::from(address);
         if let Some(score) = self.addresses.get_mut(&neighbour) {
             score.in_flight = score.in_flight.saturating_sub(1);
         }
-        if judged == Judged::RightAndUsual && !self.is_allowed(address) {
-            self.note_usual(user, neighbour, now);
+        if outcome == AttemptOutcome::SucceededAt && !self.is_allowed(address) {
+            self.record_login(user, neighbour, now);
         }
-        if judged == Judged::Wrong && self.judges(address) {
-            self.count_failure(address, now);
-            self.end_of_name(address, user, now);
+        if outcome == AttemptOutcome::Failed && self.counts_failures(address) {
+            self.count_address_failure(address, now);
+            self.end_name(address, user, now);
         }
     }
 
-    /// An attempt failed for this name; what the address did is counted already.
-    pub(super) fn end_of_name(&mut self, address: IpAddr, user: &str, now: i64) {
-        if self.judges(address) && !self.is_usual(user, Neighbour::from(address)) {
-            self.count_name(user, now);
+    /// Counts a failed attempt for a name; the address was counted already.
+    pub(super) fn end_name(&mut self, address: IpAddr, user: &str, now: i64) {
+        if self.counts_failures(address) && !self.is_usual(user, Neighbour::from(address)) {
+            self.count_name_failure(user, now);
         }
     }
 
     /// Whether the account is locked for this address.
-    pub(super) fn is_deaf(&self, address: IpAddr, user: &str, now: i64) -> bool {
+    pub(super) fn is_locked_out(&self, address: IpAddr, user: &str, now: i64) -> bool {
         let is_usual = || self.is_usual(user, Neighbour::from(address));
-        self.judges(address) && self.is_locked(user, now) && !is_usual()
+        self.counts_failures(address) && self.is_locked(user, now) && !is_usual()
     }
 
     pub(super) fn failures(&mut self, neighbour: Neighbour, now: i64) -> u32 {
@@ -209,29 +210,29 @@ impl Book {
         self.addresses.get_mut(&neighbour).map_or(0, |score| score.count(now, window))
     }
 
-    /// Notes how long a failed attempt took to check, and says which was the longest lately.
-    pub(super) fn slowest(&mut self, took: Duration, now: i64) -> Duration {
-        let (slowest, at) = self.slowest;
-        if took >= slowest || (now - at).abs() >= SLOWEST_SECONDS {
-            self.slowest = (took, now);
+    /// Records the time of a failed check, and returns the longest recent one.
+    pub(super) fn slowest_check(&mut self, took: Duration, now: i64) -> Duration {
+        let (slowest_check, at) = self.slowest_check;
+        if took >= slowest_check || (now - at).abs() >= SLOWEST_WINDOW {
+            self.slowest_check = (took, now);
         }
-        self.slowest.0
+        self.slowest_check.0
     }
 
-    pub(super) fn take_news(&mut self) -> Vec<News> {
-        std::mem::take(&mut self.news)
+    pub(super) fn take_events(&mut self) -> Vec<AuthEvent> {
+        std::mem::take(&mut self.events)
     }
 
-    /// Tells of bans that ran out, and forgets what is old.
+    /// Reports expired bans, and drops those that no longer affect the length of the next one.
     pub(super) fn sweep(&mut self, now: i64) {
-        for network in self.bans.run_out(now) {
-            self.tell(News::Lifted { network, reason: "its time is over" });
+        for network in self.bans.take_expired(now) {
+            self.push_event(AuthEvent::Lifted { network, reason: "expired" });
             self.version += 1;
         }
-        let memory = seconds(self.settings.time_max);
+        let kept_for = seconds(self.settings.time_max);
         let is_old = |ban: &&Ban| {
-            let memory = if ban.is_manual { 0 } else { memory };
-            ban.until.is_some_and(|until| now.saturating_sub(until) >= memory)
+            let kept_for = if ban.is_manual { 0 } else { kept_for };
+            ban.until.is_some_and(|until| now.saturating_sub(until) >= kept_for)
         };
         let old: Vec<_> = self.bans.each().filter(is_old).map(|ban| ban.network).collect();
         for network in old {
@@ -240,18 +241,18 @@ impl Book {
         }
     }
 
-    /// Bans by hand, or from memory.
-    pub(super) fn ban(&mut self, ban: Ban, now: i64) -> Result<(), Full> {
+    /// Adds a ban, manual or automatic.
+    pub(super) fn ban(&mut self, ban: Ban, now: i64) -> Result<(), BanListFull> {
         let ban = Ban { network: ban.network.trunc(), ..ban };
         self.bans.put(ban.clone())?;
         self.version += 1;
         if ban.holds(now) {
-            self.tell(News::Banned(ban));
+            self.push_event(AuthEvent::Banned(ban));
         }
         Ok(())
     }
 
-    /// Lifts a ban and forgets the failures behind it.
+    /// Lifts a ban and clears the failures that led to it.
     pub(super) fn lift(&mut self, network: ipnet::IpNet) -> bool {
         let network = network.trunc();
         self.addresses.retain(|neighbour, score| {
@@ -259,12 +260,12 @@ impl Book {
         });
         let Some(_) = self.bans.remove(network) else { return false };
         self.version += 1;
-        self.tell(News::Lifted { network, reason: "it was lifted" });
+        self.push_event(AuthEvent::Lifted { network, reason: "lifted by the administrator" });
         true
     }
 
     pub(super) fn unlock(&mut self, user: &str) {
-        if self.names.remove(&folded(user)).is_some() {
+        if self.names.remove(&fold_case(user)).is_some() {
             self.version += 1;
         }
     }
@@ -273,16 +274,16 @@ impl Book {
         self.version
     }
 
-    pub(super) fn memory(&self) -> Memory {
+    pub(super) fn snapshot(&self) -> ThrottleSnapshot {
         let locks = self.names.iter().filter(|(_, name)| name.locked_until > 0);
         let usual = self.usual.iter().flat_map(|(user, addresses)| {
-            addresses.iter().map(move |(neighbour, last)| Usual {
+            addresses.iter().map(move |(neighbour, last)| UsualAddress {
                 user: user.clone(),
                 network: neighbour.network(),
                 last: *last,
             })
         });
-        Memory {
+        ThrottleSnapshot {
             bans: self.bans.each().cloned().collect(),
             locks: locks
                 .map(|(user, name)| Lock { user: user.clone(), until: name.locked_until })
@@ -291,26 +292,26 @@ impl Book {
         }
     }
 
-    /// Takes in what an earlier run knew. Bans that still hold are no news.
-    pub(super) fn remember(&mut self, memory: Memory, now: i64) {
-        for ban in memory.bans {
-            // A full book keeps what it has.
+    /// Restores the state of an earlier run. Bans that are still in force are not reported again.
+    pub(super) fn restore(&mut self, snapshot: ThrottleSnapshot, now: i64) {
+        for ban in snapshot.bans {
+            // When the list is full, the bans that are already in it stay.
             let _ = self.bans.put(Ban { network: ban.network.trunc(), ..ban });
         }
-        for lock in memory.locks {
+        for lock in snapshot.locks {
             if lock.until > now && self.names.len() < NAMES_MAX {
-                let name = self.names.entry(folded(&lock.user)).or_default();
+                let name = self.names.entry(fold_case(&lock.user)).or_default();
                 name.locked_until = lock.until;
             }
         }
-        for usual in memory.usual {
-            self.note_usual(&usual.user, usual.network.network().into(), usual.last);
+        for usual in snapshot.usual {
+            self.record_login(&usual.user, usual.network.network().into(), usual.last);
         }
         self.version = 0;
         self.sweep(now);
     }
 
-    /// The length of the longest of its tables.
+    /// The length of the largest table.
     #[cfg(test)]
     pub(super) fn len_max(&self) -> usize {
         let tables = [self.addresses.len(), self.names.len(), self.usual.len(), self.known.len()];
@@ -321,21 +322,21 @@ impl Book {
         self.settings.allow.iter().any(|network| network.contains(&address))
     }
 
-    fn judges(&self, address: IpAddr) -> bool {
+    fn counts_failures(&self, address: IpAddr) -> bool {
         self.settings.is_enabled && !self.is_allowed(address)
     }
 
     fn is_locked(&self, user: &str, now: i64) -> bool {
-        self.names.get(&folded(user)).is_some_and(|name| now < name.locked_until)
+        self.names.get(&fold_case(user)).is_some_and(|name| now < name.locked_until)
     }
 
     fn is_usual(&self, user: &str, neighbour: Neighbour) -> bool {
-        let addresses = self.usual.get(&folded(user));
+        let addresses = self.usual.get(&fold_case(user));
         addresses.is_some_and(|addresses| addresses.iter().any(|(known, _)| *known == neighbour))
     }
 
-    /// One failure more of an address; the one too many bans it.
-    fn count_failure(&mut self, address: IpAddr, now: i64) {
+    /// Counts a failure of an address, and bans the address when the limit is reached.
+    fn count_address_failure(&mut self, address: IpAddr, now: i64) {
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
         let neighbour = Neighbour::from(address);
         let score = self.addresses.entry(neighbour).or_default();
@@ -345,12 +346,12 @@ impl Book {
         score.count = 0;
         let network = neighbour.network();
         let before = self.bans.get(network);
-        // Somebody asked for this one; it lasts as long as they said.
+        // A manual ban keeps the duration that the administrator gave it.
         if before.is_some_and(|ban| ban.is_manual && ban.holds(now)) {
             return;
         }
         let times = before.map_or(1, |ban| ban.times.saturating_add(1));
-        let time = doubled(&self.settings, times);
+        let time = ban_time(&self.settings, times);
         let ban = Ban {
             network,
             since: now,
@@ -359,13 +360,13 @@ impl Book {
             is_manual: false,
             reason: "too many failed logins".to_owned(),
         };
-        // Where all that can be held was asked for by hand, there is no room for this.
+        // Fails only when the list is full of manual bans.
         let _ = self.ban(ban, now);
     }
 
-    /// One failure more of a name, from somewhere unusual; the one too many locks it.
-    fn count_name(&mut self, user: &str, now: i64) {
-        let user = folded(user);
+    /// Counts a failure of a name from an unusual address, and locks it when the limit is reached.
+    fn count_name_failure(&mut self, user: &str, now: i64) {
+        let user = fold_case(user);
         let (max, window) = (self.settings.account_attempts_max, seconds(self.settings.window));
         let has_room = make_room(&mut self.names, &user, NAMES_MAX, |name| {
             (now >= name.locked_until).then(|| name.score.count(now, window).into())
@@ -381,20 +382,20 @@ impl Book {
         let seconds = seconds(self.settings.time);
         name.locked_until = now.saturating_add(seconds);
         self.version += 1;
-        self.tell(News::Locked { user, seconds });
+        self.push_event(AuthEvent::Locked { user, seconds });
     }
 
-    fn note_usual(&mut self, user: &str, neighbour: Neighbour, now: i64) {
+    fn record_login(&mut self, user: &str, neighbour: Neighbour, now: i64) {
         make_room(&mut self.known, &neighbour, KNOWN_MAX, |last| u64::try_from(*last).ok());
         let last = self.known.entry(neighbour).or_insert(now);
         *last = now.max(*last);
-        let user = folded(user);
+        let user = fold_case(user);
         make_room(&mut self.usual, &user, USUAL_ACCOUNTS_MAX, |addresses| {
             u64::try_from(addresses.iter().map(|(_, last)| *last).max().unwrap_or(0)).ok()
         });
         let addresses = self.usual.entry(user).or_default();
         if let Some((_, last)) = addresses.iter_mut().find(|(known, _)| *known == neighbour) {
-            if now.saturating_sub(*last) >= USUAL_NOTED_EVERY {
+            if now.saturating_sub(*last) >= USUAL_UPDATE_INTERVAL {
                 *last = now;
                 self.version += 1;
             }
@@ -410,26 +411,26 @@ impl Book {
         self.version += 1;
     }
 
-    fn tell(&mut self, news: News) {
-        if self.news.len() < NEWS_MAX {
-            self.news.push(news);
+    fn push_event(&mut self, event: AuthEvent) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(event);
         }
     }
 }
 
-/// A name without its case: directories and login services take `Anna` and `ANNA` for one account,
-/// and each spelling would else have guesses of its own.
-fn folded(user: &str) -> String {
+/// A name in lower case. Directories and login services treat `Anna` and `ANNA` as one account, so
+/// counting each spelling separately would multiply the allowed guesses.
+fn fold_case(user: &str) -> String {
     user.to_lowercase()
 }
 
-/// Whether two names are one here.
-pub(super) fn is_same(one: &str, other: &str) -> bool {
-    folded(one) == folded(other)
+/// Whether two names are counted together.
+pub(super) fn same_name(one: &str, other: &str) -> bool {
+    fold_case(one) == fold_case(other)
 }
 
-/// Makes room for `key` where there is none by removing the eighth of the entries that weighs the
-/// least, so that this is done seldom; entries without a weight stay. Whether there is room.
+/// Makes room for `key` in a full map by evicting the eighth of the entries with the least weight,
+/// so that this happens rarely; entries without a weight stay. Returns whether there is room.
 fn make_room<K, Q, V>(
     map: &mut HashMap<K, V>,
     key: &Q,
@@ -452,8 +453,8 @@ where
     map.len() < max
 }
 
-/// How long the ban lasts that is the `times`-th in a row.
-fn doubled(settings: &settings::Ban, times: u32) -> i64 {
+/// The duration of the `times`-th consecutive ban.
+fn ban_time(settings: &settings::Ban, times: u32) -> i64 {
     let doublings = times.saturating_sub(1).min(31);
     let time = settings.time.saturating_mul(1 << doublings);
     seconds(time.min(settings.time_max.max(settings.time)))

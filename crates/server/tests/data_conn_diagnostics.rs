@@ -1,4 +1,4 @@
-//! Each way in which a data connection does not come to be, and what the doctor makes of it.
+//! Each cause of a failed data connection, and its diagnosis.
 
 use wharf_core::permission::Permissions;
 use wharf_server::settings::SessionReuse;
@@ -27,9 +27,9 @@ fn play(world: &World, script: &str) -> Outcome {
     )
 }
 
-/// The causes that were told, in order.
+/// The reported causes, in order.
 fn causes(outcome: &Outcome) -> Vec<String> {
-    let told = outcome.events.iter().filter_map(|line| line.split_once("DataTrouble { "));
+    let told = outcome.events.iter().filter_map(|line| line.split_once("DataConnProblem { "));
     let cause = |(_, rest): (&str, &str)| {
         let (_, cause) = rest.split_once("cause: \"")?;
         cause.split('"').next().map(str::to_owned)
@@ -45,7 +45,7 @@ fn assert_diagnosed(world: &World, script: &str, causes_expected: &[&str]) -> Ou
 }
 
 #[test]
-fn nobody_came_is_told_once_however_often_it_happens() {
+fn no_connection_is_reported_once() {
     let once = "EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *\n";
     let script = format!("LOGIN;{once}{once}{once}");
     let outcome = assert_diagnosed(&world(), &script, &["no-connection"]);
@@ -101,7 +101,7 @@ fn a_private_address_for_a_client_outside_is_the_cause() {
 }
 
 #[test]
-fn strangers_at_the_port_are_the_cause() {
+fn unexpected_peers_are_the_cause() {
     let knock = "KNOCK 198.51.100.7\n";
     let script = format!("LOGIN;EPSV;{knock}NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *");
     let outcome = assert_diagnosed(&world(), &script, &["other-address"]);
@@ -112,7 +112,7 @@ fn strangers_at_the_port_are_the_cause() {
 }
 
 #[test]
-fn a_client_at_the_port_of_another_session_was_told_another_one_on_the_way() {
+fn a_client_at_the_port_of_another_session_got_a_rewritten_port() {
     let script = "LOGIN;EPSV;KNOCK 198.51.100.7\nCLIENT 2 198.51.100.7\nLOGIN;EPSV;CLIENT 1\n\
          NODATA\nC: RETR a\nS: 150 *\nWAIT 1s\nKNOCK 198.51.100.7\nC: ABOR\nS: 426 *\nS: 226 *\n\
          CLIENT 2\nNODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *";
@@ -152,6 +152,6 @@ fn active_mode_has_its_own_causes() {
     let closed =
         format!("{far}C: PORT 203,0,113,10,100,1\nS: 200 *\nC: RETR a\nS: 150 *\nS: 425 *");
     assert_diagnosed(&world(), &closed, &["not-reached"]);
-    // Somebody who tries the port of a third one is no client behind NAT.
+    // A client that names the address of a third host is not a client behind NAT.
     assert_diagnosed(&world(), &format!("{far}C: PORT 8,8,8,8,100,1\nS: 500 *"), &[]);
 }

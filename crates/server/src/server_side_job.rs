@@ -1,4 +1,4 @@
-//! Work that takes its time and needs no data connection: check sums, copies, removed trees.
+//! Long operations without a data connection: checksums, copies and recursive removal.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::exit::Exit;
 use crate::files::Files;
 use crate::lines::Walk;
-use crate::next::Errand;
+use crate::next::ServerSideJob;
 use crate::pump::Local;
 use crate::refusal::Refusal;
 use crate::registry::Probe;
@@ -25,36 +25,38 @@ use crate::session::Session;
 use crate::shape::Shaper;
 use crate::shared::Shared;
 
-/// Runs an errand, which `line` asked for, to its last reply. There is one at most in a session,
-/// and ABOR ends it. What the client said meanwhile that must wait is returned.
+/// Runs a job that the command `line` requested, to its last reply.
+///
+/// A session runs at most one at a time, and ABOR cancels it. Returns the command that arrived
+/// meanwhile and has to wait, if any.
 pub(crate) async fn run(
     control: &mut Control,
     session: &mut Session,
-    errand: Errand,
+    job: ServerSideJob,
     line: &[u8],
 ) -> Result<Held, Exit> {
     let probe = Arc::clone(&session.probe);
     probe.moved.store(0, Ordering::Relaxed);
     probe.is_transferring.store(true, Ordering::Relaxed);
     let mut held = None;
-    let done = match errand {
-        Errand::Digest { source, bytes, of, say } => {
-            let limits = Limits::new(session, Direction::Download);
+    let done = match job {
+        ServerSideJob::Digest { source, bytes, of, say } => {
+            let limits = JobLimits::new(session, Direction::Download);
             let local = limits.local();
             let ending =
                 attend(control, session, pin!(local.digest(source, bytes, of)), &mut held).await;
-            ended(ending, say)
+            outcome_of(ending, say)
         }
-        Errand::Copy { source, mut sink, from, to } => {
-            let limits = Limits::new(session, Direction::Upload);
+        ServerSideJob::Copy { source, mut sink, from, to } => {
+            let limits = JobLimits::new(session, Direction::Upload);
             let local = limits.local();
             let ending = {
                 let act = pin!(local.copy(source, &mut *sink));
                 attend(control, session, act, &mut held).await
             };
-            settle(session, ending, sink, &from, &to).await
+            finish_copy(session, ending, sink, &from, &to).await
         }
-        Errand::RemoveTree { at } => {
+        ServerSideJob::RemoveTree { at } => {
             let files = session.files().cloned();
             let mut removed = Vec::new();
             let ending = {
@@ -75,38 +77,38 @@ pub(crate) async fn run(
             }
             let say = |()| Reply::new(Code::FILE_DONE, "Removed.");
             match ending {
-                Ending::Done(Ok(())) => Done::saying(say(())),
+                Ending::Done(Ok(())) => JobOutcome::replying(say(())),
                 Ending::Done(Err(refusal)) => refused(refusal, Code::FILE_UNAVAILABLE),
-                Ending::Aborted => ended(Ending::Aborted, say),
-                Ending::Ended(reason) => ended(Ending::Ended(reason), say),
-                Ending::Lost(gone) => ended(Ending::Lost(gone), say),
+                Ending::Aborted => outcome_of(Ending::Aborted, say),
+                Ending::Ended(reason) => outcome_of(Ending::Ended(reason), say),
+                Ending::Lost(gone) => outcome_of(Ending::Lost(gone), say),
             }
         }
     };
     probe.is_transferring.store(false, Ordering::Relaxed);
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&done.replies) {
-        session.tell(line, true, reply);
+        session.report_command(line, true, reply);
     }
     if let Some(reason) = &done.broken {
         session.emit(&Event::StoreFailed { reason });
     }
     let sent = control.send(&done.replies, &session.names).await;
     if let Some(exit) = done.exit {
-        // The client may be gone; the reason to end stands in any case.
+        // The client may have disconnected; the session ends for this reason in any case.
         return Err(exit);
     }
     sent?;
     Ok(held)
 }
 
-/// What an errand may use. It shares nothing mutable with the session.
-struct Limits {
+/// What a job uses of the session. It shares no mutable state with it.
+struct JobLimits {
     shaper: Shaper,
     shared: Arc<Shared>,
     probe: Arc<Probe>,
 }
 
-impl Limits {
+impl JobLimits {
     fn new(session: &Session, direction: Direction) -> Self {
         let shaper = session.shaper(Some(direction));
         Self { shaper, shared: Arc::clone(&session.shared), probe: Arc::clone(&session.probe) }
@@ -117,63 +119,64 @@ impl Limits {
     }
 }
 
-/// What an errand comes to.
-struct Done {
+/// The result of a job.
+struct JobOutcome {
     replies: Vec<Reply>,
     exit: Option<Exit>,
-    /// How the store failed, for the operator.
+    /// The error of the store, for the administrator.
     broken: Option<String>,
 }
 
-impl Done {
-    fn saying(reply: Reply) -> Self {
+impl JobOutcome {
+    fn replying(reply: Reply) -> Self {
         Self { replies: vec![reply], exit: None, broken: None }
     }
 }
 
-fn ended<T>(ending: Ending<Result<T, Error>>, say: impl FnOnce(T) -> Reply) -> Done {
+fn outcome_of<T>(ending: Ending<Result<T, Error>>, say: impl FnOnce(T) -> Reply) -> JobOutcome {
     let aborted = || Reply::new(Code::TRANSFER_ABORTED, "Aborted.");
     match ending {
-        Ending::Done(Ok(done)) => Done::saying(say(done)),
+        Ending::Done(Ok(done)) => JobOutcome::replying(say(done)),
         Ending::Done(Err(error)) => failed(error),
         Ending::Aborted => {
             let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
-            Done { replies: vec![aborted(), done], exit: None, broken: None }
+            JobOutcome { replies: vec![aborted(), done], exit: None, broken: None }
         }
-        // The conversation says 421 as it ends.
+        // 421 is sent when the session ends.
         Ending::Ended(reason) => {
-            Done { exit: Some(Exit::Ended(reason)), ..Done::saying(aborted()) }
+            JobOutcome { exit: Some(Exit::Ended(reason)), ..JobOutcome::replying(aborted()) }
         }
         Ending::Lost(gone) => {
-            Done { replies: Vec::new(), exit: Some(Exit::Gone(gone)), broken: None }
+            JobOutcome { replies: Vec::new(), exit: Some(Exit::Gone(gone)), broken: None }
         }
     }
 }
 
-fn failed(error: Error) -> Done {
+fn failed(error: Error) -> JobOutcome {
     refused(Refusal::from(error), Code::LOCAL_ERROR)
 }
 
-fn refused(refusal: Refusal, unavailable: Code) -> Done {
+fn refused(refusal: Refusal, unavailable: Code) -> JobOutcome {
     let broken = match &refusal {
         Refusal::Broken(reason) => Some(reason.clone()),
         _ => None,
     };
-    Done { broken, ..Done::saying(refusal.reply(unavailable)) }
+    JobOutcome { broken, ..JobOutcome::replying(refusal.reply(unavailable)) }
 }
 
-/// Removes a directory with all that is in it, each file and each folder with its own right. What
-/// was removed is in `removed`, in any case, and whether it was a directory. Links are removed and
-/// not followed.
+/// Removes a directory with all its contents; each file and each directory needs its right.
+///
+/// `removed` lists what was removed, also after an error, and whether it was a directory. Symbolic
+/// links are removed, not followed.
 ///
 /// # Errors
-/// Without a right, or with more than may be removed at once, nothing is removed.
+/// If a right is missing or there are too many entries, nothing is removed.
 pub(crate) async fn remove_tree(
     files: Files,
     at: &VPath,
     removed: &mut Vec<(VPath, bool)>,
 ) -> Result<(), Refusal> {
-    const TOO_MANY: &str = "Too many entries, more than 10000: remove the directories one by one.";
+    const TOO_MANY: &str = "Too many entries (limit 10000); remove subdirectories one by one.";
     if files.remove_if_empty(at).await? {
         removed.push((at.clone(), true));
         return Ok(());
@@ -196,7 +199,7 @@ pub(crate) async fn remove_tree(
             found.push((path, is_dir));
         }
     }
-    // What lies in a folder was found after it.
+    // Contents were found after their directory.
     for (path, is_dir) in found.into_iter().rev() {
         if is_dir {
             files.remove_dir(&path).await?;
@@ -208,17 +211,17 @@ pub(crate) async fn remove_tree(
     Ok(())
 }
 
-/// Publishes a copy that is whole; any other is gone.
-async fn settle(
+/// Publishes a complete copy, and discards any other.
+async fn finish_copy(
     session: &Session,
     ending: Ending<Result<(), Error>>,
     sink: Box<dyn Sink>,
     from: &VPath,
     to: &VPath,
-) -> Done {
+) -> JobOutcome {
     if !matches!(ending, Ending::Done(Ok(()))) {
         sink.abort().await;
-        return ended(ending, |()| Reply::new(Code::FILE_DONE, "Copied."));
+        return outcome_of(ending, |()| Reply::new(Code::FILE_DONE, "Copied."));
     }
     session.probe.commits(true);
     let stored = sink.commit().await;
@@ -226,7 +229,7 @@ async fn settle(
     match stored {
         Ok(_) => {
             session.emit(&Event::Copied { from, to });
-            Done::saying(Reply::new(Code::FILE_DONE, "Copied."))
+            JobOutcome::replying(Reply::new(Code::FILE_DONE, "Copied."))
         }
         Err(error) => failed(error),
     }

@@ -1,69 +1,69 @@
-//! What the engine counts of itself: how long things take, and why they fail. Atomics alone, so
-//! that counting costs no client anything.
+//! Metrics of the engine: durations, and failures by cause. Only atomics, so that counting does not
+//! slow down sessions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wharf_core::users::Denied;
 
-/// Everything counted since the start.
+/// All metrics since the start of the server.
 #[derive(Debug)]
-pub struct Tally {
-    /// From a command to its answer, apart from PASS and from what moves data.
+pub struct EngineMetrics {
+    /// From a command to its reply, except for PASS and for commands that transfer data.
     pub replies: Histogram,
-    /// From a password to its answer, where it was right.
+    /// From PASS to its reply, for successful logins.
     pub logins: Histogram,
-    /// From the first reply of a transfer to the moment when its data connection is open, TLS
-    /// included: the time to the first byte.
+    /// From the first reply of a transfer until its data connection is open, including the TLS
+    /// handshake.
     pub openings: Histogram,
-    /// From the first to the last reply of uploads that came to their end.
+    /// From the first to the last reply of completed uploads.
     pub uploads: Histogram,
-    /// The same of downloads.
+    /// The same for downloads.
     pub downloads: Histogram,
     login_failures: [AtomicU64; LOGIN_CAUSES.len()],
     opening_failures: [AtomicU64; OpeningFailure::ALL.len()],
 }
 
-/// How many things took how long.
+/// A histogram of durations.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [Duration],
-    /// One more than bounds: the last one is for what takes longer.
+    /// One more than bounds: the last one counts everything above the largest bound.
     counts: [AtomicU64; BUCKETS_MAX],
     micros: AtomicU64,
 }
 
-/// A histogram at one moment.
+/// The values of a histogram at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
-    /// Upper bounds, and how many took at most so long: each count holds those before it.
+    /// Upper bounds with cumulative counts.
     pub at_most: Vec<(Duration, u64)>,
-    /// How many there were.
+    /// The number of observations.
     pub count: u64,
-    /// What all took together.
+    /// The sum of all durations.
     pub sum: Duration,
 }
 
-/// Why a data connection did not come to be.
+/// Why a data connection was not established.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningFailure {
-    /// Nobody came to the port.
-    NoneCame,
-    /// Who came could not be told from others at a shared port.
-    NotTold,
-    /// Others came to the port, and not the client.
-    Strangers,
-    /// The network failed, or the client's port refused.
+    /// No connection arrived at the passive port.
+    NoConnection,
+    /// At a shared port, the connection could belong to more than one session.
+    Ambiguous,
+    /// Only connections from other addresses arrived.
+    UnexpectedPeers,
+    /// The network failed, or the client's port refused the connection.
     Network,
-    /// TLS failed.
+    /// The TLS handshake failed.
     Tls,
-    /// TLS did not show that it is the same client.
+    /// The TLS session of the control connection was not resumed.
     NotResumed,
 }
 
 const BUCKETS_MAX: usize = 12;
 
-/// For what a client waits.
+/// Bounds for operations that a client waits for.
 const QUICK: &[Duration] = &[
     Duration::from_micros(100),
     Duration::from_micros(500),
@@ -78,7 +78,7 @@ const QUICK: &[Duration] = &[
     Duration::from_secs(20),
 ];
 
-/// For what takes as long as its files are large.
+/// Bounds for transfers, whose duration depends on the size of the file.
 const LONG: &[Duration] = &[
     Duration::from_millis(1),
     Duration::from_millis(10),
@@ -104,7 +104,7 @@ const LOGIN_CAUSES: &[&str] = &[
     "other",
 ];
 
-impl Default for Tally {
+impl Default for EngineMetrics {
     fn default() -> Self {
         Self {
             replies: Histogram::new(QUICK),
@@ -118,13 +118,13 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
-    /// Logins that failed, by cause. Every cause is there.
+impl EngineMetrics {
+    /// Failed logins by cause; every cause is included.
     pub fn login_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         LOGIN_CAUSES.iter().copied().zip(self.login_failures.iter().map(read))
     }
 
-    /// Data connections that did not come to be, by cause. Every cause is there.
+    /// Data connections that were not established, by cause; every cause is included.
     pub fn opening_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let causes = OpeningFailure::ALL.iter().map(|cause| cause.name());
         causes.zip(self.opening_failures.iter().map(read))
@@ -153,9 +153,9 @@ impl Tally {
 
 impl OpeningFailure {
     const ALL: [Self; 6] = [
-        Self::NoneCame,
-        Self::NotTold,
-        Self::Strangers,
+        Self::NoConnection,
+        Self::Ambiguous,
+        Self::UnexpectedPeers,
         Self::Network,
         Self::Tls,
         Self::NotResumed,
@@ -163,9 +163,9 @@ impl OpeningFailure {
 
     fn name(self) -> &'static str {
         match self {
-            Self::NoneCame => "none_came",
-            Self::NotTold => "not_told_apart",
-            Self::Strangers => "strangers",
+            Self::NoConnection => "none_came",
+            Self::Ambiguous => "not_told_apart",
+            Self::UnexpectedPeers => "strangers",
             Self::Network => "network",
             Self::Tls => "tls",
             Self::NotResumed => "not_resumed",
@@ -195,7 +195,7 @@ impl Histogram {
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// What was counted up to now.
+    /// The current values.
     pub fn read(&self) -> Distribution {
         let mut count = 0;
         let mut counts = self.counts.iter().map(|counter| {
@@ -237,13 +237,13 @@ mod tests {
 
     #[test]
     fn failures_count_under_their_cause_alone() {
-        let tally = Tally::default();
-        tally.login_failed(&Denied::WrongPassword);
-        tally.opening_failed(OpeningFailure::Tls);
-        let counted: Vec<_> = tally.login_failures().filter(|(_, count)| *count > 0).collect();
+        let metrics = EngineMetrics::default();
+        metrics.login_failed(&Denied::WrongPassword);
+        metrics.opening_failed(OpeningFailure::Tls);
+        let counted: Vec<_> = metrics.login_failures().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [("wrong_password", 1)]);
-        let counted: Vec<_> = tally.opening_failures().filter(|(_, count)| *count > 0).collect();
+        let counted: Vec<_> = metrics.opening_failures().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [("tls", 1)]);
-        assert_eq!(tally.login_failures().count(), LOGIN_CAUSES.len());
+        assert_eq!(metrics.login_failures().count(), LOGIN_CAUSES.len());
     }
 }

@@ -1,40 +1,40 @@
-//! Bans by network, found for an address in as many looks as there are lengths of prefixes.
+//! Bans by network. A lookup by address needs one probe for each prefix length in use.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Ban, Full};
+use super::{Ban, BanListFull};
 
-/// The most bans, those included that are over and not forgotten.
+/// Bans at most, including expired ones that are still kept.
 pub const BANS_MAX: usize = 65_536;
 
-/// By how much a clock may be set back before bans by tries end.
+/// How far the clock may be set back before automatic bans are dropped, in seconds.
 const CLOCK_ERROR_MAX: i64 = 3600;
 
 /// Bans by network.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
-    by_network: HashMap<IpNet, Held>,
-    /// How many networks have this family and this length.
+    by_network: HashMap<IpNet, BanEntry>,
+    /// The number of networks by family (IPv6 or not) and prefix length.
     lengths: BTreeMap<(bool, u8), usize>,
 }
 
-/// A ban, and who ran against it.
+/// A ban, with the rejected connections that are not reported yet.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct BanEntry {
     pub(super) ban: Ban,
-    /// How many were turned away since that was last told.
-    pub(super) untold: u64,
-    pub(super) told_at: Option<i64>,
-    /// Whether its end has been told.
-    pub(super) is_over: bool,
+    /// Connections rejected since the last report.
+    pub(super) unreported: u64,
+    pub(super) reported_at: Option<i64>,
+    /// Whether its end has been reported.
+    pub(super) end_is_reported: bool,
 }
 
 impl Ban {
-    /// Whether it holds. One by tries that begins in the future was made by a clock that was
-    /// wrong, and could last for years.
+    /// Whether the ban is in force. An automatic ban that begins in the future was made while the
+    /// clock was wrong, and could last for years; it does not count.
     pub(super) fn holds(&self, now: i64) -> bool {
         let is_of_this_clock = self.is_manual || self.since <= now.saturating_add(CLOCK_ERROR_MAX);
         is_of_this_clock && self.until.is_none_or(|until| now < until)
@@ -42,8 +42,8 @@ impl Ban {
 }
 
 impl Bans {
-    /// The ban that keeps `address` out, if one does. With several, it is the widest.
-    pub(super) fn of_address(&mut self, address: IpAddr, now: i64) -> Option<&mut Held> {
+    /// The ban in force for `address`, if any; of several, the widest.
+    pub(super) fn find(&mut self, address: IpAddr, now: i64) -> Option<&mut BanEntry> {
         let found = self.lengths.keys().find_map(|&(is_ipv6, length)| {
             if is_ipv6 != address.is_ipv6() {
                 return None;
@@ -59,22 +59,21 @@ impl Bans {
         self.by_network.get(&network).map(|held| &held.ban)
     }
 
-    /// Adds a ban, or puts it in the place of one of the same network.
+    /// Adds a ban, or replaces that of the same network.
     ///
-    /// Where there is no more room, a ban by tries takes the place of one that ends soonest; one
-    /// by hand never goes.
-    pub(super) fn put(&mut self, ban: Ban) -> Result<(), Full> {
+    /// When the list is full, the automatic ban that ends first is evicted; manual bans never are.
+    pub(super) fn put(&mut self, ban: Ban) -> Result<(), BanListFull> {
         let network = ban.network;
         if !self.by_network.contains_key(&network) {
             if self.by_network.len() >= BANS_MAX {
                 let soonest = self.by_network.values().map(|held| &held.ban);
                 let soonest = soonest.filter(|ban| !ban.is_manual);
                 let soonest = soonest.min_by_key(|ban| ban.until).map(|ban| ban.network);
-                self.remove(soonest.ok_or(Full)?);
+                self.remove(soonest.ok_or(BanListFull)?);
             }
             *self.lengths.entry(length(network)).or_default() += 1;
         }
-        let held = Held { ban, untold: 0, told_at: None, is_over: false };
+        let held = BanEntry { ban, unreported: 0, reported_at: None, end_is_reported: false };
         self.by_network.insert(network, held);
         Ok(())
     }
@@ -94,12 +93,12 @@ impl Bans {
         self.by_network.values().map(|held| &held.ban)
     }
 
-    /// Those that have run out since the last look.
-    pub(super) fn run_out(&mut self, now: i64) -> Vec<IpNet> {
+    /// Takes the networks whose bans have expired since the last call.
+    pub(super) fn take_expired(&mut self, now: i64) -> Vec<IpNet> {
         let held = self.by_network.values_mut();
-        let over = held.filter(|held| !held.is_over && !held.ban.holds(now));
+        let over = held.filter(|held| !held.end_is_reported && !held.ban.holds(now));
         over.map(|held| {
-            held.is_over = true;
+            held.end_is_reported = true;
             held.ban.network
         })
         .collect()
